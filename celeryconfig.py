@@ -1,0 +1,70 @@
+"""Celery's settings, each with its reason. `celery -A consumer.app worker` and every Celery tool read them.
+
+A Celery message is only a wake-up that carries a job's id. The ledger owns the job: losing or
+doubling a message costs a delay, never a job (docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+from kombu import Exchange, Queue
+from schemas.settings import Settings
+
+from consumer.queues import EXCHANGE, PRIORITIES, ROLES, wake_queue
+
+_settings = Settings()
+
+# Without a broker, worker and doors share one process and kombu's in-memory transport.
+broker_url = _settings.broker_url.get_secret_value() if _settings.broker_url else "memory://localhost/"
+broker_connection_retry_on_startup = True
+broker_transport_options = {"polling_interval": 0.02} if _settings.embedded else {}
+
+# Plain JSON only: a message must never be able to run code.
+task_serializer = "json"
+accept_content = ["json"]
+
+# Results live in the ledger.
+task_ignore_result = True
+result_backend = None
+
+# A wake-up is acknowledged when it is taken: held for the minutes that a video takes, RabbitMQ would
+# close the channel after consumer_timeout (30 min) and the worker would exit. The lease guards the job.
+task_acks_late = False
+task_reject_on_worker_lost = False
+
+# One wake-up in hand at a time: the rest stays with the broker, for whichever worker is free.
+worker_prefetch_multiplier = 1
+
+# Quorum queues survive a broker's crash. They have no global prefetch, so Celery must know.
+task_default_queue = wake_queue("io", "normal")
+task_default_queue_type = "quorum"
+task_default_exchange = EXCHANGE
+task_default_exchange_type = "topic"
+task_create_missing_queues = False
+task_queues = [
+    Queue(
+        wake_queue(role, priority),
+        Exchange(EXCHANGE, type="topic"),
+        routing_key=wake_queue(role, priority),
+        # A wake-up that could not be handled in so many deliveries is dropped: the sweep makes a new one.
+        queue_arguments={} if _settings.embedded else {"x-queue-type": "quorum", "x-delivery-limit": 10},
+    )
+    for priority in PRIORITIES
+    for role in ROLES
+]
+# Telecine never uses countdown or eta: time belongs to the ledger. So no delayed-delivery queues.
+broker_native_delayed_delivery_queue_type = "quorum"
+
+# When the broker goes away a running job goes on: its lease is in the ledger.
+worker_cancel_long_running_tasks_on_connection_loss = False
+
+# Remote control stays on, so that `celery inspect` and flower work.
+worker_enable_remote_control = not _settings.embedded
+worker_send_task_events = False
+
+# The process sets up logging itself; Celery would replace it.
+worker_hijack_root_logger = False
+worker_redirect_stdouts = False
+
+worker_concurrency = _settings.concurrency
+timezone = "UTC"
+enable_utc = True

@@ -1,0 +1,194 @@
+"""advance: moves one job as far as it goes now. The one thing that workers do.
+
+Whoever calls it, and however often: it takes the job's lease or does nothing. Whatever kills it,
+the next caller goes on after the last finished step.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from schemas.callback import Output
+from schemas.envelope import Request
+from schemas.errors import (
+    DeadlineExceeded,
+    InternalError,
+    JobCancelled,
+    LeaseLost,
+    RetriesExhausted,
+    TelecineError,
+    Verdict,
+    WorkerLost,
+)
+from schemas.media import Artifact, Plan
+
+from consumer.callbacks.bodies import job_delivery
+from consumer.context import JobContext
+from consumer.failpoints import failpoint
+from consumer.heartbeat import Heartbeat
+from consumer.ledger import endings, leases, outbox
+from consumer.ledger.leases import Claim
+from consumer.ledger.owner import this_process
+from consumer.ledger.records import Job, Lease
+from consumer.ledger.states import State
+from consumer.logs import logger
+from consumer.manifest import write_manifest
+from consumer.runtime import Runtime
+
+log = logger(__name__)
+
+MAX_RETRY_SECONDS = 900.0
+
+
+def advance(runtime: Runtime, job_id: str) -> State | None:
+    """Moves the job; answers the state it is left in, or ``None`` when there was nothing to do.
+
+    Never raises for what happens to the job: that is written into the ledger.
+    """
+    claim = leases.claim(runtime.database, job_id, owner=this_process(), seconds=runtime.settings.lease_seconds)
+    if claim is None:
+        return None
+    failpoint("advance.claimed")
+    with structlog.contextvars.bound_contextvars(job_id=job_id, type=claim.job.type, attempt=claim.lease.epoch):
+        try:
+            return _work(runtime, claim)
+        except LeaseLost:
+            log.warning("lease_lost")
+            return None
+
+
+def _work(runtime: Runtime, claim: Claim) -> State:
+    job, lease = claim.job, claim.lease
+    request = job.parsed()
+    try:
+        _check_start(runtime, job)
+        if job.started_at is not None and job.epoch == 1:
+            _tell(runtime, job, request, "started")
+        with Heartbeat(runtime.database, lease, seconds=runtime.settings.lease_seconds) as heartbeat:
+            folder = _job_folder(runtime, job)
+            try:
+                return _run(runtime, claim, request, heartbeat, folder)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    except LeaseLost:
+        raise
+    except TelecineError as error:
+        return _settle(runtime, job, lease, request, error)
+    except Exception as error:
+        log.exception("defect")
+        return _settle(runtime, job, lease, request, InternalError(f"{type(error).__name__} while working on the job"))
+
+
+def _check_start(runtime: Runtime, job: Job) -> None:
+    if job.cancel_requested:
+        raise JobCancelled
+    if job.deadline_at is not None and job.deadline_at <= runtime.database.now():
+        raise DeadlineExceeded
+    if job.crashes > runtime.settings.max_crashes:
+        raise WorkerLost(f"{job.crashes} workers died on this job; look at `telecine explain {job.id}` before sending it anew")
+
+
+def _run(runtime: Runtime, claim: Claim, request: Request, heartbeat: Heartbeat, folder: Path) -> State:
+    job, lease = claim.job, claim.lease
+    output = f"{request.output or runtime.settings.output}{job.id}/"
+    context = JobContext(runtime, job, lease, heartbeat, output=output, folder=folder)
+    pipeline = runtime.pipelines[request.type]
+    if request.plan_only:
+        return _finish_plan(runtime, claim, request, pipeline.plan(request.data, context))
+    artifacts = pipeline.run(request.data, context)
+    heartbeat.check()
+    endings.start_storing(runtime.database, lease)
+    failpoint("advance.before_manifest")
+    manifest = write_manifest(runtime, job, context, artifacts, folder)
+    failpoint("advance.after_manifest")
+    heartbeat.check()
+    return _finish(runtime, claim, request, [*artifacts, manifest])
+
+
+def _finish(runtime: Runtime, claim: Claim, request: Request, artifacts: Sequence[Artifact]) -> State:
+    outputs = [_output(runtime, artifact) for artifact in artifacts]
+    delivery = job_delivery(
+        claim.job, request, "completed", status="completed", now=runtime.database.now(), outputs=outputs
+    )
+    # A presigned URL is a secret: the ledger keeps it in the callback's body only.
+    outcome = {"outputs": [output.model_dump(exclude_none=True, exclude={"url"}) for output in outputs]}
+    failpoint("advance.before_finish")
+    endings.finish(runtime.database, claim.lease, State.COMPLETED, outcome=outcome, delivery=delivery)
+    failpoint("advance.finished")
+    log.info("completed", outputs=len(outputs))
+    return State.COMPLETED
+
+
+def _finish_plan(runtime: Runtime, claim: Claim, request: Request, plan: Plan) -> State:
+    record = plan.model_dump(mode="json", exclude_none=True)
+    delivery = job_delivery(claim.job, request, "completed", status="completed", now=runtime.database.now(), plan=record)
+    endings.start_storing(runtime.database, claim.lease)
+    endings.finish(runtime.database, claim.lease, State.COMPLETED, outcome={"plan": record}, delivery=delivery)
+    return State.COMPLETED
+
+
+def _settle(runtime: Runtime, job: Job, lease: Lease, request: Request, error: TelecineError) -> State:
+    """Writes what an error means for the job: another try later, or its end."""
+    if error.verdict in (Verdict.LATER, Verdict.ELSEWHERE):
+        failures = job.failures + 1
+        if failures < runtime.settings.max_failures:
+            wait = min(MAX_RETRY_SECONDS, runtime.settings.retry_seconds * 2**job.failures)
+            leases.park(
+                runtime.database, lease, seconds=wait, event="retry_later", failures=failures,
+                code=error.code, message=error.message, step=error.step,
+            )  # fmt: skip
+            log.warning("retry_later", code=error.code, seconds=wait, failures=failures)
+            return State.WAITING
+        error = RetriesExhausted(f"tried {failures} times; last: {error.message} ({error.code})", field=error.field, step=error.step)
+    state = end_state(error)
+    endings.finish(runtime.database, lease, state, error=error, delivery=failure_delivery(runtime, job, request, state, error))
+    failpoint("advance.finished")
+    log.warning("ended", state=state.value, code=error.code)
+    return state
+
+
+def end_state(error: TelecineError) -> State:
+    """The terminal state that an error leads to."""
+    if isinstance(error, JobCancelled):
+        return State.CANCELLED
+    return State.EXPIRED if isinstance(error, DeadlineExceeded) else State.FAILED
+
+
+def failure_delivery(
+    runtime: Runtime, job: Job, request: Request, state: State, error: TelecineError
+) -> outbox.NewDelivery | None:
+    """The callback about a job that ended without its result."""
+    status = "cancelled" if state is State.CANCELLED else "expired" if state is State.EXPIRED else "failed"
+    return job_delivery(job, request, "failed", status=status, now=runtime.database.now(), error=error)
+
+
+def _tell(runtime: Runtime, job: Job, request: Request, event: str) -> None:
+    delivery = job_delivery(job, request, event, status="running", now=runtime.database.now())
+    if delivery is not None:
+        with runtime.database.write() as connection:
+            outbox.enqueue(runtime.database, connection, delivery)
+
+
+def _job_folder(runtime: Runtime, job: Job) -> Path:
+    root = runtime.settings.scratch_folder
+    root.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="job-", dir=root))
+
+
+def _output(runtime: Runtime, artifact: Artifact) -> Output:
+    assert artifact.uri is not None and artifact.sha256 is not None and artifact.bytes is not None
+    facts = artifact.facts.model_dump(exclude={"video_codec", "audio_codec"})
+    return Output(
+        name=artifact.name,
+        uri=artifact.uri,
+        url=runtime.storage.url(artifact.uri, runtime.settings.result_url_seconds),
+        sha256=artifact.sha256,
+        bytes=artifact.bytes,
+        content_type=artifact.content_type,
+        **facts,
+    )

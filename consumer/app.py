@@ -1,0 +1,62 @@
+"""The Celery application: one task, which moves one job.
+
+``celery -A consumer.app worker -Q telecine.render.high,telecine.render.normal,telecine.render.low`` works as with any
+Celery application; ``telecine worker --role render`` says the same more briefly.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init
+
+from schemas.settings import Settings
+
+from consumer import logs, watch
+from consumer.advance import advance as advance_job
+from consumer.queues import ADVANCE
+from consumer.runtime import Runtime, build_runtime
+
+app = Celery("telecine")
+app.config_from_object("celeryconfig")
+
+_lock = threading.Lock()
+_runtimes: dict[int, Runtime] = {}
+
+
+def runtime() -> Runtime:
+    """This process's parts, built at the first call; a forked child builds its own."""
+    with _lock:
+        found = _runtimes.get(os.getpid())
+        if found is None:
+            found = build_runtime(Settings())
+            _runtimes.clear()
+            _runtimes[os.getpid()] = found
+        return found
+
+
+def use_runtime(given: Runtime) -> None:
+    """Makes the tasks of this process work with parts that are there already (embedded mode, tests)."""
+    _runtimes.clear()
+    _runtimes[os.getpid()] = given
+
+
+@app.task(name=ADVANCE)
+def advance(job_id: str) -> None:
+    """Moves the job as far as it goes now. A plain function: an `async def` task would never run."""
+    with watch.job_scope(job_id):
+        advance_job(runtime(), job_id)
+
+
+@setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    settings = Settings()
+    logs.configure(settings.log_level, settings.log_format)
+
+
+@worker_process_init.connect
+def _start_process(**_: Any) -> None:
+    watch.start_sentry(Settings())

@@ -1,0 +1,97 @@
+"""The bodies of callbacks: written once, sent as they are however often."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from schemas.callback import Callback, CallbackData, Cost, EventType, Failure, Output, Status
+from schemas.envelope import CallbackSpec, Request
+from schemas.errors import TelecineError
+
+from consumer.ledger.outbox import NewDelivery, webhook_id
+from consumer.ledger.records import Job
+
+_EVENTS: dict[str, EventType] = {
+    "started": "job.started",
+    "progress": "job.progress",
+    "completed": "job.completed",
+    "failed": "job.failed",
+}
+
+
+def job_delivery(
+    job: Job,
+    request: Request,
+    event: str,
+    *,
+    status: Status,
+    now: float,
+    outputs: Sequence[Output] | None = None,
+    plan: Mapping[str, Any] | None = None,
+    error: TelecineError | None = None,
+    progress: int | None = None,
+) -> NewDelivery | None:
+    """The callback about ``event`` of a job, or ``None`` when nobody asked for it."""
+    spec = request.callback
+    if spec is None or event not in spec.events:
+        return None
+    done = status == "completed"
+    data = CallbackData(
+        id=job.id,
+        type=job.type,
+        status=status,
+        progress_percentage=100 if done else (job.progress if progress is None else progress),
+        outputs=None if outputs is None else list(outputs),
+        plan=None if plan is None else dict(plan),
+        error=None if error is None else Failure.model_validate(error.as_record()),
+        provider="local" if done else None,
+        model=job.type if done else None,
+        cost=Cost() if done else None,
+        created_at=_time(job.received_at),
+        started_at=None if job.started_at is None else _time(job.started_at),
+        processing_time_seconds=round(now - job.started_at, 3) if done and job.started_at is not None else None,
+        metadata=request.metadata,
+    )
+    body = Callback(type=_EVENTS[event], timestamp=_time(now), data=data)
+    occurrence: tuple[object, ...] = (progress,) if event == "progress" else ()
+    return _delivery(webhook_id(job.id, job.fingerprint, event, *occurrence), job.id, spec, body)
+
+
+def rejection_delivery(
+    *,
+    seq: int,
+    request_id: str | None,
+    type: str | None,  # noqa: A002 - the field's name in the contract
+    status: Status,
+    error: TelecineError,
+    callback: CallbackSpec,
+    metadata: Mapping[str, Any] | None,
+    at: dt.datetime,
+) -> NewDelivery:
+    """The callback about a request that was refused at the door. It belongs to no job."""
+    data = CallbackData(
+        id=request_id,
+        type=type,
+        status=status,
+        error=Failure.model_validate(error.as_record()),
+        created_at=at,
+        metadata=None if metadata is None else dict(metadata),
+    )
+    return _delivery(webhook_id("rejected", seq, request_id), None, callback, Callback(type="job.failed", timestamp=at, data=data))
+
+
+def _delivery(identity: str, job_id: str | None, spec: CallbackSpec, body: Callback) -> NewDelivery:
+    return NewDelivery(
+        id=identity,
+        job_id=job_id,
+        event=body.type,
+        url=spec.url,
+        secret_name=spec.secret_name,
+        body=body.model_dump_json(exclude_none=True).encode(),
+    )
+
+
+def _time(seconds: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(round(seconds, 3), dt.UTC)

@@ -1,0 +1,65 @@
+"""Named places where a crash matters. Inert, unless an environment variable arms one of them.
+
+``TELECINE_FAILPOINT=door.committed:kill`` kills the process with SIGKILL when it gets there;
+``…:raise`` raises, ``…:sleep=2`` waits. With ``TELECINE_FAILPOINT_ONCE=/path`` it happens once: the file is
+made first, and where it exists the point is inert. The chaos tests go through every name below.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+#: Every failpoint on the line a job travels, in the order in which a job meets them.
+FAILPOINTS = (
+    "door.received",  # bytes are here, nothing is written
+    "door.before_commit",  # the rows are written, not committed
+    "door.committed",  # the job is in the ledger, the message not yet acknowledged
+    "door.acknowledged",  # the message is gone, no wake-up was sent
+    "advance.claimed",  # the lease is taken, nothing is done
+    "advance.input_fetched",  # the inputs are on the disk
+    "advance.step_started",  # the step is noted as running
+    "advance.rendered",  # the files are made, none is stored
+    "advance.stored_one",  # the first file is in storage, the step not recorded
+    "advance.stored_all",  # all files are in storage, the step not recorded
+    "advance.step_recorded",  # the step is done, the pipeline goes on
+    "advance.before_manifest",  # the state is storing, the manifest is not written
+    "advance.after_manifest",  # the manifest is in storage, the job has not ended
+    "advance.before_finish",  # the outcome is ready, not committed
+    "advance.finished",  # outcome and callback are committed
+    "outbox.claimed",  # a callback is taken, not sent
+    "outbox.sent",  # the receiver has answered, nothing is recorded
+    "outbox.recorded",  # the delivery is recorded
+)
+
+
+class FailpointReached(RuntimeError):
+    """An armed failpoint with the action ``raise`` was met."""
+
+
+def failpoint(name: str) -> None:
+    """Does what the environment arms ``name`` with; otherwise nothing."""
+    armed = os.environ.get("TELECINE_FAILPOINT")
+    if armed is None:
+        return
+    wanted, _, action = armed.partition(":")
+    if wanted != name or not _first_time():
+        return
+    if action in ("", "kill"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action.startswith("sleep="):
+        time.sleep(float(action.removeprefix("sleep=")))
+    else:
+        raise FailpointReached(name)
+
+
+def _first_time() -> bool:
+    marker = os.environ.get("TELECINE_FAILPOINT_ONCE")
+    if marker is None:
+        return True
+    try:
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,78 @@
+"""The heartbeat of a job: keeps the lease alive while a worker works, and brings bad news."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from schemas.errors import DeadlineExceeded, JobCancelled, LeaseLost, TelecineError
+
+from consumer.ledger.database import Database
+from consumer.ledger.leases import renew
+from consumer.ledger.records import Lease
+from consumer.logs import logger
+
+log = logger(__name__)
+
+
+class Heartbeat:
+    """Renews the lease in a thread of its own, three times in its life, until it is left.
+
+    A ledger that cannot be reached is asked again until the lease would have run out: from then on
+    another worker may have the job, and this one stops.
+    """
+
+    def __init__(self, database: Database, lease: Lease, *, seconds: float) -> None:
+        self._database = database
+        self._lease = lease
+        self._seconds = seconds
+        self._progress = 0
+        self._bad_news: TelecineError | None = None
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{lease.job_id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._left.set()
+        self._thread.join()
+
+    def progress(self, percentage: int) -> None:
+        """Notes how far the job is, for the next beat. Never goes back."""
+        self._progress = max(self._progress, min(99, percentage))
+
+    def check(self) -> None:
+        """Returns if the work may go on.
+
+        Raises:
+            LeaseLost: another worker may have the job by now.
+            JobCancelled: somebody cancelled it.
+            DeadlineExceeded: its deadline passed.
+        """
+        if self._bad_news is not None:
+            raise self._bad_news
+
+    def _beat(self) -> None:
+        good_until = time.monotonic() + self._seconds
+        while not self._left.wait(min(self._seconds / 3, max(0.05, good_until - time.monotonic()))):
+            started = time.monotonic()
+            try:
+                pulse = renew(self._database, self._lease, seconds=self._seconds, progress=self._progress)
+            except LeaseLost as error:
+                self._bad_news = error
+                return
+            except Exception:
+                log.warning("heartbeat_failed", job_id=self._lease.job_id, exc_info=True)
+                if time.monotonic() >= good_until:
+                    self._bad_news = LeaseLost()
+                    return
+                continue
+            good_until = started + self._seconds
+            if pulse.cancel_requested:
+                self._bad_news = JobCancelled()
+            elif pulse.deadline_passed:
+                self._bad_news = DeadlineExceeded()

@@ -1,0 +1,57 @@
+"""Fetching what a request names, from wherever it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipelines.media.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
+from schemas.errors import InputError, InputForbidden, InvalidAudio, InvalidImage
+from schemas.media import InputFile
+
+from consumer.runtime import Runtime
+from consumer.storage.file_input import fetch_file
+
+
+def fetch_input(
+    runtime: Runtime, name: str, uri: str, folder: Path, *, kinds: Collection[str], limit_bytes: int
+) -> InputFile:
+    """The file at ``uri``, whole, in ``folder``, under a name of our own making.
+
+    Raises:
+        InputError: it is missing, forbidden, too large, or its content is none of ``kinds``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.input"
+    try:
+        fetched = _fetch(runtime, uri, path, limit_bytes)
+        with path.open("rb") as file:
+            kind = sniff(file.read(HEAD_BYTES))
+        if kind not in kinds:
+            raise _wrong_kind(kinds)
+    except InputError as error:
+        error.field = error.field or f"data.{name}"
+        raise
+    assert kind is not None
+    return InputFile(name=name, uri=uri, path=path, kind=kind, bytes=fetched[0], sha256=fetched[1])
+
+
+def _fetch(runtime: Runtime, uri: str, path: Path, limit_bytes: int) -> tuple[int, str]:
+    scheme = urlsplit(uri).scheme
+    if scheme == "s3":
+        stored = runtime.storage.fetch(uri, path, limit_bytes)
+        return stored.bytes, stored.sha256
+    if scheme == "file":
+        if not runtime.input_folders:
+            raise InputForbidden("file:// inputs exist in embedded mode only; use s3:// or https://")
+        local = fetch_file(uri, path, limit_bytes, runtime.input_folders)
+        return local.bytes, local.sha256
+    with runtime.http() as client:
+        loaded = client.download(uri, path, limit_bytes)
+    return loaded.bytes, loaded.sha256
+
+
+def _wrong_kind(kinds: Collection[str]) -> InputError:
+    families = {CONTENT_TYPES[kind].partition("/")[0] for kind in kinds}
+    return InvalidAudio() if families == {"audio"} else InvalidImage()

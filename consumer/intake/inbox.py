@@ -1,0 +1,97 @@
+"""The inbox folder: the embedded mode's queue. One file, one request."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from consumer.failpoints import failpoint
+from consumer.intake.arrivals import Admit, Answer, Arrival
+from consumer.ledger.due import Wake
+from consumer.logs import logger
+from consumer.sweep import Waker
+
+log = logger(__name__)
+
+_SUFFIX = ".json"
+
+
+def drop(inbox: Path, body: bytes) -> Path:
+    """Puts a request into the inbox, whole or not at all: written aside, synced, then renamed."""
+    inbox.mkdir(parents=True, exist_ok=True)
+    name = uuid.uuid4().hex
+    part = inbox / f".{name}.part"
+    with part.open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    target = inbox / f"{name}{_SUFFIX}"
+    part.rename(target)
+    return target
+
+
+class InboxDoor:
+    """Reads the inbox until it is stopped. A file goes away only after the ledger has committed.
+
+    A crash in between leaves the file; the next start finds it again, as a duplicate.
+    """
+
+    def __init__(self, inbox: Path, admit: Admit, wake: Waker, *, batch: int, poll_seconds: float, limit_bytes: int) -> None:
+        self._inbox = inbox
+        self._admit = admit
+        self._wake = wake
+        self._batch = batch
+        self._poll_seconds = poll_seconds
+        self._limit_bytes = limit_bytes
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Takes files until ``stop``; whatever fails is logged and tried again."""
+        while not self._stopped.is_set():
+            taken = 0
+            try:
+                self._inbox.mkdir(parents=True, exist_ok=True)
+                taken = self.take()
+            except Exception:
+                log.warning("inbox_failed", exc_info=True)
+                self._stopped.wait(1)
+            if taken < self._batch:
+                self._stopped.wait(self._poll_seconds)
+
+    def stop(self) -> None:
+        """Makes ``run`` return soon."""
+        self._stopped.set()
+
+    def take(self) -> int:
+        """Admits one batch; answers how many files it had."""
+        files = self._waiting()
+        arrivals = [(path, body) for path in files if (body := self._read(path)) is not None]
+        if not arrivals:
+            return 0
+        answers = self._admit([Arrival(body, "inbox", self._inbox.name) for _, body in arrivals])
+        for path, _ in arrivals:
+            path.unlink(missing_ok=True)
+        failpoint("door.acknowledged")
+        self._wake(_wakes(answers))
+        return len(arrivals)
+
+    def _waiting(self) -> list[Path]:
+        with os.scandir(self._inbox) as entries:
+            found = [(e.stat().st_mtime_ns, e.path) for e in entries if e.name.endswith(_SUFFIX) and e.name[0] != "." and e.is_file()]
+        return [Path(path) for _, path in sorted(found)[: self._batch]]
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            with path.open("rb") as file:
+                # One byte more than may be: enough to be refused for its size, and no more is kept in memory.
+                return file.read(max(self._limit_bytes + 1, 16 * 1024 * 1024))
+        except OSError as error:
+            log.warning("inbox_file_unreadable", file=path.name, reason=str(error))
+            return None
+
+
+def _wakes(answers: Sequence[Answer]) -> list[Wake]:
+    return [answer.wake for answer in answers if answer.wake is not None]

@@ -1,0 +1,26 @@
+"""Publishing requests to RabbitMQ, confirmed: what ``telecine submit`` and a replay do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kombu import Connection
+
+from consumer.intake.amqp import declare
+
+
+def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: int) -> None:
+    """Puts each body on the queue, raw and persistent; returns when the broker has confirmed them all.
+
+    Raises:
+        kombu.exceptions.OperationalError: the broker cannot be reached; any body may or may not be there.
+    """
+    with Connection(url, transport_options={"confirm_publish": True}, connect_timeout=5) as connection:
+        channel = connection.channel()
+        declare(channel, [queue], delivery_limit=delivery_limit)
+        producer = connection.Producer(channel, serializer=None)
+        for body in bodies:
+            producer.publish(
+                body, routing_key=queue, exchange="", content_type="application/json", content_encoding="binary",
+                delivery_mode=2, mandatory=True,
+            )  # fmt: skip

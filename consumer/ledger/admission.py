@@ -1,0 +1,146 @@
+"""Admission: a request becomes a job, once, whatever door it came through and however often."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from schemas.envelope import Request
+from schemas.errors import IdConflict
+from schemas.strict_json import canonical, fingerprint
+
+from consumer.ledger.database import Database, db_now
+from consumer.ledger.states import State
+from consumer.ledger.tables import jobs
+from consumer.ledger.timeline import note_many
+
+# A door publishes the wake-up right after the commit. If it dies in between, the sweep does it after this long.
+FIRST_WAKE_SECONDS = 5.0
+
+
+class Verdict(enum.Enum):
+    """What became of one request."""
+
+    ADMITTED = "admitted"
+    #: The same request again: absorbed and counted.
+    DUPLICATE = "duplicate"
+    #: The same id, but other content: refused.
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A parsed request at the door."""
+
+    request: Request
+    role: str
+    door: str
+    identity: bytes
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What became of one submission. ``conflict`` is there for a ``CONFLICT`` only."""
+
+    verdict: Verdict
+    job_id: str
+    role: str
+    priority: str
+    conflict: IdConflict | None = None
+
+
+def submission(request: Request, *, role: str, door: str) -> Submission:
+    """The request with what identifies it."""
+    identity = request.identity()
+    return Submission(request, role, door, canonical(identity), fingerprint(identity))
+
+
+def admit(database: Database, connection: Connection, batch: Sequence[Submission]) -> list[Admission]:
+    """Inserts the new ones, counts the duplicates, refuses the conflicts; answers in the batch's order.
+
+    Nothing holds before the caller's transaction is committed. A crash before that leaves the
+    messages with their broker; after it, the broker's second copy is a duplicate here.
+    """
+    now = float(connection.execute(sa.select(db_now())).scalar_one())
+    statement = database.insert(jobs).on_conflict_do_nothing(index_elements=["id"]).returning(jobs.c.id)
+    rows = [_row(item, now) for item in batch]
+    fresh = set(connection.execute(statement, rows).scalars()) if rows else set()
+    known = _fingerprints(connection, [item.request.id for item in batch])
+    answers: list[Admission] = []
+    entries: list[tuple[str, str, dict[str, object]]] = []
+    for item in batch:
+        job_id = item.request.id
+        if job_id in fresh:
+            fresh.discard(job_id)
+            verdict, conflict = Verdict.ADMITTED, None
+            entries.append((job_id, "received", _received(item)))
+        elif known[job_id] == item.fingerprint:
+            verdict, conflict = Verdict.DUPLICATE, None
+            entries.append((job_id, "duplicate", {"door": item.door}))
+        else:
+            verdict, conflict = Verdict.CONFLICT, _conflict(item, known[job_id])
+            entries.append((job_id, "conflict", {"door": item.door, "fingerprint": item.fingerprint}))
+        answers.append(Admission(verdict, job_id, item.role, item.request.priority, conflict))
+    _count_duplicates(connection, [a.job_id for a in answers if a.verdict is Verdict.DUPLICATE])
+    note_many(connection, now, entries)
+    return answers
+
+
+def _row(item: Submission, now: float) -> dict[str, object]:
+    request = item.request
+    return {
+        "id": request.id,
+        "type": request.type,
+        "state": State.RECEIVED.value,
+        "role": item.role,
+        "priority": request.priority,
+        "tenant": request.tenant,
+        "fingerprint": item.fingerprint,
+        "request": item.identity.decode(),
+        "door": item.door,
+        "received_at": now,
+        "deadline_at": request.deadline_at(now),
+        "not_before": now,
+        "wake_at": now + FIRST_WAKE_SECONDS,
+        "wakes": 0,
+        "epoch": 0,
+        "crashes": 0,
+        "failures": 0,
+        "duplicates": 0,
+        "progress": 0,
+        "cancel_requested": False,
+    }
+
+
+def _received(item: Submission) -> dict[str, object]:
+    detail: dict[str, object] = {"door": item.door, "fingerprint": item.fingerprint}
+    for name in ("source", "subject", "traceparent"):
+        value = getattr(item.request, name)
+        if value is not None:
+            detail[name] = value
+    if item.request.time is not None:
+        detail["time"] = item.request.time.isoformat()
+    return detail
+
+
+def _fingerprints(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    rows = connection.execute(sa.select(jobs.c.id, jobs.c.fingerprint).where(jobs.c.id.in_(set(ids))))
+    return {row.id: row.fingerprint for row in rows}
+
+
+def _count_duplicates(connection: Connection, ids: Sequence[str]) -> None:
+    for job_id in ids:
+        connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(duplicates=jobs.c.duplicates + 1))
+
+
+def _conflict(item: Submission, known: str) -> IdConflict:
+    return IdConflict(
+        f"id {item.request.id!r} belongs to another request: the first has fingerprint {known[:16]}…, "
+        f"this one {item.fingerprint[:16]}…; use a new id for new content",
+        field="id",
+    )

@@ -1,0 +1,104 @@
+"""The connection to the ledger: one way to read, one way to write, two dialects.
+
+SQLite runs in WAL mode with one writer at a time. ``durable`` writes wait for the disk
+(``synchronous=FULL``), the others survive a killed process but not a power cut (``NORMAL``). On
+PostgreSQL every commit is durable: a fencing number that a power cut took back could be given twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Dialect, Engine, make_url
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+BUSY_SECONDS = 30.0
+
+
+class db_now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
+    """The database's clock, in epoch seconds. Leases compare nothing else."""
+
+    type = sa.Double()
+    inherit_cache = True
+
+
+@compiles(db_now, "sqlite")
+def _now_sqlite(element: db_now, compiler: Any, **options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(db_now, "postgresql")
+def _now_postgresql(element: db_now, compiler: Any, **options: Any) -> str:
+    return "cast(extract(epoch from clock_timestamp()) as double precision)"
+
+
+class Database:
+    """The ledger's engine. Opens connections as they are needed; ``close`` before a fork."""
+
+    def __init__(self, url: str | URL) -> None:
+        self.url = make_url(url)
+        self.dialect = self.url.get_backend_name()
+        if self.dialect == "sqlite" and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        self._normal = self._engine("NORMAL")
+        self._full = self._engine("FULL") if self.dialect == "sqlite" else self._normal
+
+    def _engine(self, synchronous: str) -> Engine:
+        if self.dialect != "sqlite":
+            return sa.create_engine(self.url, pool_pre_ping=True, pool_size=5, max_overflow=20)
+        engine = sa.create_engine(self.url, connect_args={"timeout": BUSY_SECONDS}, pool_size=5, max_overflow=50)
+
+        @sa.event.listens_for(engine, "connect")
+        def _connect(connection: Any, record: Any) -> None:
+            connection.isolation_level = None  # transactions are begun below, and nowhere else
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={synchronous}")
+            connection.execute("PRAGMA busy_timeout=%d" % int(BUSY_SECONDS * 1000))
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            reading = connection.get_execution_options().get("reading", False)
+            connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+        return engine
+
+    @contextlib.contextmanager
+    def write(self, *, durable: bool = False) -> Iterator[Connection]:
+        """A transaction: committed at the end, rolled back when the body raises."""
+        with (self._full if durable else self._normal).begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent view; writers are not held up."""
+        with self._normal.connect().execution_options(reading=True) as connection:
+            yield connection
+
+    def now(self) -> float:
+        """The database's time in epoch seconds."""
+        with self.read() as connection:
+            return float(connection.execute(sa.select(db_now())).scalar_one())
+
+    def close(self) -> None:
+        """Closes every pooled connection. The database can be used again afterwards."""
+        self._normal.dispose()
+        self._full.dispose()
+
+    def insert(self, table: sa.Table) -> Any:
+        """``INSERT`` that can say ``ON CONFLICT``, in this database's dialect."""
+        if self.dialect == "sqlite":
+            from sqlalchemy.dialects.sqlite import insert
+        else:
+            from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+        return insert(table)
+
+
+def describe(dialect: Dialect | str) -> str:
+    """The database's name for people."""
+    name = dialect if isinstance(dialect, str) else dialect.name
+    return {"sqlite": "SQLite", "postgresql": "PostgreSQL"}.get(name, name)

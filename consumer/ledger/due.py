@@ -1,0 +1,69 @@
+"""What the sweep looks for: jobs that should move and that nobody moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from consumer.ledger.database import Database, db_now
+from consumer.ledger.records import Job, job_from
+from consumer.ledger.states import OPEN
+from consumer.ledger.tables import jobs
+
+MAX_WAKE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A job to be advanced, and the queue its wake-up belongs on."""
+
+    job_id: str
+    role: str
+    priority: str
+
+
+def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequence[Wake]:
+    """Due jobs without a live lease. Each is due for the sweep again later, ever more rarely.
+
+    So a wake-up that a broker lost is repeated, and a long queue is not filled with copies.
+    """
+    with database.write() as connection:
+        due = (
+            sa.select(jobs.c.id)
+            .where(jobs.c.wake_at <= db_now())
+            .order_by(jobs.c.wake_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        # 2^wakes without the database's power function: it doubles by being shifted.
+        wait = again_seconds * sa.cast(sa.literal(1).bitwise_lshift(_least(jobs.c.wakes, 10)), sa.Double)
+        statement = (
+            sa.update(jobs)
+            .where(jobs.c.id.in_(due))
+            .values(wakes=jobs.c.wakes + 1, wake_at=db_now() + _least(wait, MAX_WAKE_SECONDS))
+            .returning(jobs.c.id, jobs.c.role, jobs.c.priority)
+        )
+        return [Wake(row.id, row.role, row.priority) for row in connection.execute(statement)]
+
+
+def wake_all(database: Database) -> None:
+    """Makes every open job without a live lease due for the sweep: a transport that forgets was started anew."""
+    with database.write() as connection:
+        idle = sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
+        statement = sa.update(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), idle)
+        connection.execute(statement.values(wakes=0, wake_at=sa.case((jobs.c.not_before > db_now(), jobs.c.not_before), else_=db_now())))
+
+
+def to_end(database: Database, *, limit: int) -> Sequence[Job]:
+    """Open jobs without a live lease that are to be cancelled or whose deadline has passed."""
+    idle = sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
+    over = sa.or_(jobs.c.cancel_requested.is_(True), jobs.c.deadline_at <= db_now())
+    query = sa.select(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), idle, over).limit(limit)
+    with database.read() as connection:
+        return [job_from(row) for row in connection.execute(query).mappings()]
+
+
+def _least(value: sa.ColumnElement[float], limit: float) -> sa.ColumnElement[float]:
+    return sa.case((value > limit, limit), else_=value)

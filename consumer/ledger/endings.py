@@ -1,0 +1,106 @@
+"""How a job ends: its outcome and its callback in one transaction, once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from schemas.errors import JobNotFound, TelecineError
+
+from consumer.ledger.database import Database, db_now
+from consumer.ledger.leases import move
+from consumer.ledger.outbox import NewDelivery, enqueue
+from consumer.ledger.records import Job, Lease, job_from
+from consumer.ledger.states import OPEN, State
+from consumer.ledger.tables import jobs
+from consumer.ledger.timeline import note
+
+
+def start_storing(database: Database, lease: Lease) -> None:
+    """The media are made; what follows is the manifest."""
+    with database.write() as connection:
+        move(connection, lease, State.STORING)
+        note(connection, lease.job_id, "storing", epoch=lease.epoch)
+
+
+def finish(
+    database: Database,
+    lease: Lease,
+    state: State,
+    *,
+    outcome: Mapping[str, Any] | None = None,
+    error: TelecineError | None = None,
+    delivery: NewDelivery | None = None,
+) -> None:
+    """Ends the job under its lease and puts its callback into the outbox, durably and together.
+
+    A crash before this commit leaves the job to the next worker, which finds its steps done; a crash
+    after it leaves the callback to the outbox.
+
+    Raises:
+        LeaseLost: another worker has the job; nothing was written.
+    """
+    with database.write(durable=True) as connection:
+        if state is State.COMPLETED:
+            move(connection, lease, state, progress=100, **_closed(outcome, error))
+        else:
+            move(connection, lease, state, **_closed(outcome, error))
+        _note_end(connection, lease.job_id, state, error, lease.epoch)
+        if delivery is not None:
+            enqueue(database, connection, delivery)
+
+
+def end_idle(
+    database: Database, job_id: str, state: State, error: TelecineError, delivery: NewDelivery | None
+) -> bool:
+    """Ends a job that no worker holds: cancelled or past its deadline. ``False`` if one holds it now or it has ended."""
+    with database.write(durable=True) as connection:
+        idle = sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
+        statement = (
+            sa.update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.state.in_([s.value for s in OPEN]), idle)
+            .values(state=state.value, epoch=jobs.c.epoch + 1, **_closed(None, error))
+        )
+        if connection.execute(statement).rowcount != 1:
+            return False
+        _note_end(connection, job_id, state, error, None)
+        if delivery is not None:
+            enqueue(database, connection, delivery)
+    return True
+
+
+def request_cancel(database: Database, job_id: str, *, by: str) -> Job:
+    """Notes the wish to cancel; the holder of the lease sees it with its next heartbeat.
+
+    Raises:
+        JobNotFound: no job has this id.
+    """
+    with database.write(durable=True) as connection:
+        row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id).with_for_update()).mappings().first()
+        if row is None:
+            raise JobNotFound(f"no job has the id {job_id!r}; `telecine list` prints the jobs there are", field="data.id")
+        job = job_from(row)
+        if not job.terminal and not job.cancel_requested:
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(cancel_requested=True))
+            note(connection, job_id, "cancel_requested", by=by)
+    return job
+
+
+def _closed(outcome: Mapping[str, Any] | None, error: TelecineError | None) -> dict[str, Any]:
+    return {
+        "finished_at": db_now(),
+        "wake_at": None,
+        "lease_owner": None,
+        "lease_until": None,
+        "outcome": None if outcome is None else json.dumps(outcome),
+        "error": None if error is None else json.dumps(error.as_record()),
+    }
+
+
+def _note_end(connection: Connection, job_id: str, state: State, error: TelecineError | None, epoch: int | None) -> None:
+    detail = {} if error is None else {"code": error.code, "message": error.message}
+    note(connection, job_id, state.value, epoch=epoch, **detail)

@@ -1,0 +1,155 @@
+"""Leases: at most one worker moves a job, and one that lost its lease can write nothing more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from schemas.errors import LeaseLost
+
+from consumer.ledger import owner as owners
+from consumer.ledger.database import Database, db_now
+from consumer.ledger.records import Job, Lease, job_from
+from consumer.ledger.states import OPEN, State, sources
+from consumer.ledger.tables import jobs
+from consumer.ledger.timeline import note
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease just taken, and the job as it stands now."""
+
+    lease: Lease
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The answer to a heartbeat."""
+
+    cancel_requested: bool
+    deadline_passed: bool
+
+
+def claim(database: Database, job_id: str, *, owner: str, seconds: float) -> Claim | None:
+    """Takes the job's lease, or ``None`` when it is terminal, held by a live worker, or not due yet.
+
+    A lease that is taken over from a worker which did not release it counts as a crash. The claim is
+    durable: its fencing number is never given twice.
+    """
+    with database.write(durable=True) as connection:
+        now = db_now()
+        query = sa.select(jobs, now.label("now")).where(jobs.c.id == job_id).with_for_update()
+        row = connection.execute(query).mappings().first()
+        if row is None or row["state"] not in sources(State.RUNNING):
+            return None
+        held = row["lease_until"] is not None and row["lease_until"] > row["now"]
+        if held or row["not_before"] > row["now"]:
+            return None
+        crashed = row["lease_owner"] is not None
+        changes = {
+            "state": State.RUNNING.value,
+            "started_at": row["started_at"] or row["now"],
+            "lease_owner": owner,
+            "lease_until": row["now"] + seconds,
+            "wake_at": row["now"] + seconds,
+            "wakes": 0,
+            "epoch": row["epoch"] + 1,
+            "crashes": row["crashes"] + crashed,
+        }
+        connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(changes))
+        epoch = changes["epoch"]
+        if crashed:
+            note(connection, job_id, "worker_lost", epoch=row["epoch"], worker=owners.label(row["lease_owner"]), state=row["state"])
+        note(connection, job_id, "claimed", epoch=epoch, worker=owners.label(owner))
+        job = job_from({**row, **changes})
+    return Claim(Lease(job_id, epoch, owner), job)
+
+
+def renew(database: Database, lease: Lease, *, seconds: float, progress: int) -> Pulse:
+    """One heartbeat: the lease lives on, the progress is shown, and a wish to cancel comes back.
+
+    Raises:
+        LeaseLost: another worker has the job.
+    """
+    with database.write() as connection:
+        statement = (
+            sa.update(jobs)
+            .where(jobs.c.id == lease.job_id, jobs.c.epoch == lease.epoch, jobs.c.lease_owner == lease.owner)
+            .values(
+                lease_until=db_now() + seconds,
+                wake_at=db_now() + seconds,
+                progress=sa.case((jobs.c.progress < progress, progress), else_=jobs.c.progress),
+            )
+            .returning(jobs.c.cancel_requested, jobs.c.deadline_at, db_now().label("now"))
+        )
+        row = connection.execute(statement).first()
+        if row is None:
+            raise LeaseLost
+        return Pulse(bool(row.cancel_requested), row.deadline_at is not None and row.deadline_at <= row.now)
+
+
+def move(connection: Connection, lease: Lease, state: State, **changes: object) -> None:
+    """Changes the job's state under the lease.
+
+    Raises:
+        LeaseLost: another worker has the job, or it has ended.
+    """
+    statement = (
+        sa.update(jobs)
+        .where(jobs.c.id == lease.job_id, jobs.c.epoch == lease.epoch, jobs.c.lease_owner == lease.owner)
+        .where(jobs.c.state.in_(sources(state)))
+        .values(state=state.value, **changes)
+    )
+    if connection.execute(statement).rowcount != 1:
+        raise LeaseLost
+
+
+def hold(connection: Connection, lease: Lease) -> None:
+    """Makes sure that the lease is held, and keeps it so until the transaction ends.
+
+    Raises:
+        LeaseLost: another worker has the job.
+    """
+    query = sa.select(jobs.c.epoch).where(jobs.c.id == lease.job_id, jobs.c.lease_owner == lease.owner).with_for_update()
+    if connection.execute(query).scalar() != lease.epoch:
+        raise LeaseLost
+
+
+def park(database: Database, lease: Lease, *, seconds: float, event: str, failures: int, **detail: object) -> None:
+    """Gives the lease back; the job is due again after ``seconds``.
+
+    Raises:
+        LeaseLost: another worker has the job.
+    """
+    with database.write() as connection:
+        due = float(connection.execute(sa.select(db_now())).scalar_one()) + seconds
+        move(
+            connection, lease, State.WAITING,
+            lease_owner=None, lease_until=None, not_before=due, wake_at=due, wakes=0, failures=failures,
+        )
+        note(connection, lease.job_id, event, epoch=lease.epoch, seconds=round(seconds, 3), **detail)
+
+
+def release_dead(database: Database) -> list[str]:
+    """Ends the leases of processes of this machine that no longer run; answers the jobs' ids."""
+    with database.read() as connection:
+        held = connection.execute(
+            sa.select(jobs.c.id, jobs.c.lease_owner, jobs.c.epoch).where(
+                jobs.c.lease_owner.is_not(None), jobs.c.state.in_([state.value for state in OPEN])
+            )
+        ).all()
+    freed = []
+    for row in held:
+        if not owners.is_gone(row.lease_owner):
+            continue
+        with database.write() as connection:
+            # The owner stays, so that the next claim counts the crash.
+            statement = (
+                sa.update(jobs).where(jobs.c.id == row.id, jobs.c.epoch == row.epoch).values(lease_until=db_now(), wake_at=db_now())
+            )
+            if connection.execute(statement).rowcount:
+                freed.append(row.id)
+    return freed

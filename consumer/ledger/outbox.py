@@ -1,0 +1,113 @@
+"""The outbox: callbacks that were promised and have not arrived yet."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from consumer.ledger.database import Database, db_now
+from consumer.ledger.records import Delivery, delivery_from
+from consumer.ledger.states import DeliveryState
+from consumer.ledger.tables import deliveries
+from consumer.ledger.timeline import note
+
+_NAMESPACE = uuid.UUID("0c7e5c1e-6c0b-5a55-9d0f-6a4f5d0c3b1a")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """A callback to be sent."""
+
+    id: str
+    job_id: str | None
+    event: str
+    url: str
+    secret_name: str | None
+    body: bytes
+
+
+def webhook_id(*parts: object) -> str:
+    """A ``webhook-id`` that is the same whenever the same event of the same job is told."""
+    return f"msg_{uuid.uuid5(_NAMESPACE, chr(31).join(map(str, parts))).hex}"
+
+
+def enqueue(database: Database, connection: Connection, new: NewDelivery) -> None:
+    """Adds the callback, in the caller's transaction. The same id again changes nothing."""
+    statement = database.insert(deliveries).values(
+        id=new.id, job_id=new.job_id, event=new.event, url=new.url, secret_name=new.secret_name, body=new.body,
+        state=DeliveryState.PENDING.value, attempts=0, created_at=db_now(), due_at=db_now(), epoch=0,
+    )  # fmt: skip
+    added = connection.execute(statement.on_conflict_do_nothing(index_elements=["id"])).rowcount
+    if added and new.job_id is not None:
+        note(connection, new.job_id, "callback_queued", webhook_id=new.id, about=new.event)
+
+
+def claim_due(database: Database, *, limit: int, seconds: float) -> Sequence[Delivery]:
+    """Up to ``limit`` due callbacks, due again after ``seconds`` should this process die with them."""
+    with database.write() as connection:
+        due = (
+            sa.select(deliveries.c.id)
+            .where(deliveries.c.due_at <= db_now())
+            .order_by(deliveries.c.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        statement = (
+            sa.update(deliveries)
+            .where(deliveries.c.id.in_(due))
+            .values(due_at=db_now() + seconds, epoch=deliveries.c.epoch + 1)
+            .returning(deliveries)
+        )
+        return [delivery_from(row) for row in connection.execute(statement).mappings()]
+
+
+def record_attempt(
+    database: Database, delivery: Delivery, state: DeliveryState, *, answer: str, retry_in: float | None
+) -> bool:
+    """Writes what came of one attempt; ``False`` when another process has the delivery by now.
+
+    A crash between the receiver's answer and this commit sends the callback again, with the same
+    ``webhook-id``: the receiver drops the second copy.
+    """
+    delivered = state is DeliveryState.DELIVERED
+    with database.write(durable=delivered) as connection:
+        statement = (
+            sa.update(deliveries)
+            .where(deliveries.c.id == delivery.id, deliveries.c.epoch == delivery.epoch)
+            .values(
+                state=state.value,
+                attempts=deliveries.c.attempts + 1,
+                due_at=None if retry_in is None else db_now() + retry_in,
+                delivered_at=db_now() if delivered else None,
+                last_answer=answer[:255],
+            )
+        )
+        if connection.execute(statement).rowcount != 1:
+            return False
+        if delivery.job_id is not None:
+            detail = {} if retry_in is None else {"retry_in_seconds": round(retry_in, 1)}
+            note(
+                connection, delivery.job_id, f"callback_{state.value}",
+                webhook_id=delivery.id, attempt=delivery.attempts + 1, answer=answer[:255], **detail,
+            )  # fmt: skip
+    return True
+
+
+def replay(database: Database, webhook_ids: Sequence[str]) -> int:
+    """Makes the callbacks due now, with a fresh schedule and their old ``webhook-id``; answers how many there are."""
+    with database.write(durable=True) as connection:
+        statement = (
+            sa.update(deliveries)
+            .where(deliveries.c.id.in_(webhook_ids))
+            .values(state=DeliveryState.PENDING.value, attempts=0, due_at=db_now(), epoch=deliveries.c.epoch + 1)
+            .returning(deliveries.c.job_id, deliveries.c.id)
+        )
+        rows = connection.execute(statement).all()
+        for row in rows:
+            if row.job_id is not None:
+                note(connection, row.job_id, "callback_replayed", webhook_id=row.id)
+        return len(rows)

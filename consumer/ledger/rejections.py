@@ -1,0 +1,51 @@
+"""Dead letters: messages that never became a job, kept with their bytes until a person has seen them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from schemas.errors import TelecineError
+
+from consumer.ledger.database import Database, db_now
+from consumer.ledger.records import Rejection, rejection_from
+from consumer.ledger.tables import rejections
+
+# What is kept of a message that is too large to be a request.
+KEPT_BYTES = 16 * 1024 * 1024
+
+
+def reject(
+    connection: Connection, *, door: str, source: str, request_id: str | None, error: TelecineError, body: bytes, headers: Mapping[str, Any]
+) -> int:
+    """Keeps the message with its reason, in the caller's transaction; answers its number."""
+    statement = rejections.insert().values(
+        at=db_now(), door=door, source=source[:1024], request_id=request_id, code=error.code, message=error.message,
+        body=body[:KEPT_BYTES], headers=json.dumps(dict(headers), default=repr),
+    ).returning(rejections.c.seq)  # fmt: skip
+    return int(connection.execute(statement).scalar_one())
+
+
+def listed(database: Database, *, limit: int, pending_only: bool = False) -> Sequence[Rejection]:
+    """The newest dead letters."""
+    query = sa.select(rejections).order_by(rejections.c.seq.desc()).limit(limit)
+    if pending_only:
+        query = query.where(rejections.c.replayed_at.is_(None))
+    with database.read() as connection:
+        return [rejection_from(row) for row in connection.execute(query).mappings()]
+
+
+def find(database: Database, seq: int) -> Rejection | None:
+    """One dead letter by its number."""
+    with database.read() as connection:
+        row = connection.execute(sa.select(rejections).where(rejections.c.seq == seq)).mappings().first()
+    return None if row is None else rejection_from(row)
+
+
+def mark_replayed(connection: Connection, seq: int) -> None:
+    """Notes that the dead letter was put before the door again."""
+    connection.execute(sa.update(rejections).where(rejections.c.seq == seq).values(replayed_at=db_now()))

@@ -1,0 +1,45 @@
+"""Bringing a ledger to the newest form. Every entry does it at start; it costs one query when nothing is to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from consumer.ledger.database import Database
+
+#: The newest migration. A test compares it with the folder.
+HEAD = "0001"
+
+# Any number, the same everywhere: held on PostgreSQL while one process migrates.
+_LOCK = 7_265_438_111
+
+
+def migrate(database: Database) -> None:
+    """Applies the missing migrations. Two processes that start together do it one after the other."""
+    if _version(database) == HEAD:
+        return
+    with database.write(durable=True) as connection:
+        if database.dialect == "postgresql":
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        _upgrade(connection)
+
+
+def _version(database: Database) -> str | None:
+    with database.read() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        version: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        return version
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)

@@ -1,0 +1,71 @@
+"""Steps: what a job need not do twice."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from consumer.ledger.database import Database, db_now
+from consumer.ledger.leases import hold
+from consumer.ledger.records import Lease, Step
+from consumer.ledger.tables import steps
+from consumer.ledger.timeline import note
+
+
+def begin(database: Database, lease: Lease, name: str) -> Step:
+    """The step as it stands: ``done`` with its result, or now ``running`` under this lease."""
+    with database.write() as connection:
+        hold(connection, lease)
+        found = _find(connection, lease.job_id, name)
+        if found is not None and found.state == "done":
+            note(connection, lease.job_id, "step_remembered", epoch=lease.epoch, step=name)
+            return found
+        values = {"state": "running", "epoch": lease.epoch, "started_at": db_now(), "finished_at": None, "result": None}
+        statement = database.insert(steps).values(job_id=lease.job_id, name=name, **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["job_id", "name"], set_=values))
+        note(connection, lease.job_id, "step_started", epoch=lease.epoch, step=name)
+        started = _find(connection, lease.job_id, name)
+    assert started is not None
+    return started
+
+
+def record(database: Database, lease: Lease, name: str, result: Any, **detail: Any) -> None:
+    """Marks the step done. A crash before this commit repeats the step, a crash after it does not.
+
+    Raises:
+        LeaseLost: another worker has the job; nothing was written.
+    """
+    with database.write() as connection:
+        hold(connection, lease)
+        connection.execute(
+            sa.update(steps)
+            .where(steps.c.job_id == lease.job_id, steps.c.name == name)
+            .values(state="done", epoch=lease.epoch, finished_at=db_now(), result=json.dumps(result))
+        )
+        note(connection, lease.job_id, "step_done", epoch=lease.epoch, step=name, **detail)
+
+
+def of_job(database: Database, job_id: str) -> list[Step]:
+    """The job's steps in the order they began."""
+    with database.read() as connection:
+        rows = connection.execute(sa.select(steps).where(steps.c.job_id == job_id).order_by(steps.c.started_at)).mappings()
+        return [_step(row) for row in rows]
+
+
+def _find(connection: Connection, job_id: str, name: str) -> Step | None:
+    query = sa.select(steps).where(steps.c.job_id == job_id, steps.c.name == name)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else _step(row)
+
+
+def _step(row: Any) -> Step:
+    return Step(
+        name=row["name"],
+        state=row["state"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        result=None if row["result"] is None else json.loads(row["result"]),
+    )

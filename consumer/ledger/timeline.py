@@ -1,0 +1,38 @@
+"""The story of a job: one row for everything that happened to it. ``telecine explain`` tells it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from consumer.ledger.database import db_now
+from consumer.ledger.records import TimelineEntry
+from consumer.ledger.tables import timeline
+
+
+def note(connection: Connection, job_id: str, event: str, *, epoch: int | None = None, **detail: Any) -> None:
+    """Adds one entry, in the caller's transaction: it is there exactly when the change that it tells of is."""
+    connection.execute(timeline.insert().values(job_id=job_id, at=db_now(), event=event, epoch=epoch, detail=_json(detail)))
+
+
+def note_many(connection: Connection, at: float, entries: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
+    """Adds ``(job_id, event, detail)`` entries, all at one time."""
+    rows = [{"job_id": job, "at": at, "event": event, "epoch": None, "detail": _json(detail)} for job, event, detail in entries]
+    if rows:
+        connection.execute(timeline.insert(), rows)
+
+
+def story(connection: Connection, job_id: str) -> list[TimelineEntry]:
+    """Everything that happened to a job, oldest first."""
+    rows = connection.execute(sa.select(timeline).where(timeline.c.job_id == job_id).order_by(timeline.c.seq)).mappings()
+    return [
+        TimelineEntry(at=row["at"], event=row["event"], epoch=row["epoch"], detail=json.loads(row["detail"] or "{}")) for row in rows
+    ]
+
+
+def _json(detail: Mapping[str, Any]) -> str | None:
+    return json.dumps(detail, ensure_ascii=False, default=str) if detail else None

@@ -1,0 +1,67 @@
+"""Structured logs: one stable word an event, job and attempt bound once, no payload, no secret."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_QUERY = re.compile(r"(\w+://[^\s?#]+)\?[^\s\"']*")
+_CREDENTIALS = re.compile(r"(\w+://)[^/\s@]+@")
+
+
+def scrub(text: str) -> str:
+    """``text`` without the query and the credentials of any URL in it."""
+    return _CREDENTIALS.sub(r"\1", _QUERY.sub(r"\1?…", text))
+
+
+def configure(level: str, style: str) -> None:
+    """Sets up structlog and the standard library's loggers for the process, on stderr."""
+    if style == "auto":
+        style = "console" if sys.stderr.isatty() else "json"
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info if style == "json" else _identity,
+        _scrub_event,
+    ]
+    renderer = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("botocore", "boto3", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "amqp", "alembic", "kombu", "s3transfer"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def logger(name: str) -> Any:
+    """The logger of a module."""
+    return structlog.stdlib.get_logger(name)
+
+
+def _identity(log: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return event
+
+
+def _scrub_event(log: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = scrub(value)
+    return event

@@ -1,0 +1,61 @@
+"""Writing ``manifest.json``, the last object of a job: where it lies, everything it names lies too."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from schemas.errors import StorageUnavailable
+from schemas.manifest import Manifest, ManifestArtifact, ManifestStep
+from schemas.media import Artifact
+
+from consumer.context import JobContext
+from consumer.ledger import steps
+from consumer.ledger.records import Job
+from consumer.runtime import Runtime
+
+NAME = "manifest.json"
+
+
+def write_manifest(runtime: Runtime, job: Job, context: JobContext, artifacts: Sequence[Artifact], folder: Path) -> Artifact:
+    """The stored manifest. Written again after a crash, it is taken over, not replaced.
+
+    Raises:
+        StorageUnavailable: an artifact that the ledger knows is not in storage.
+    """
+    for artifact in artifacts:
+        assert artifact.uri is not None
+        found = runtime.storage.head(artifact.uri)
+        if found is None or found.bytes != artifact.bytes:
+            raise StorageUnavailable(f"{artifact.uri} is not in storage as it was stored; it is looked for again")
+    manifest = Manifest(
+        job_id=job.id,
+        type=job.type,
+        fingerprint=job.fingerprint,
+        artifacts=[_record(artifact) for artifact in artifacts],
+        model=job.type,
+        model_version=version("telecine"),
+        steps=[
+            ManifestStep(name=step.name, seconds=round(step.finished_at - step.started_at, 3))
+            for step in steps.of_job(runtime.database, job.id)
+            if step.finished_at is not None
+        ],
+        completed_at=dt.datetime.fromtimestamp(round(runtime.database.now(), 3), dt.UTC),
+    )
+    path = folder / NAME
+    path.write_text(manifest.model_dump_json(indent=2, exclude_none=True) + "\n")
+    return context.store(Artifact(name=NAME, content_type="application/json", path=path))
+
+
+def _record(artifact: Artifact) -> ManifestArtifact:
+    assert artifact.uri is not None and artifact.sha256 is not None and artifact.bytes is not None
+    return ManifestArtifact(
+        name=artifact.name,
+        uri=artifact.uri,
+        bytes=artifact.bytes,
+        sha256=artifact.sha256,
+        content_type=artifact.content_type,
+        facts=artifact.facts,
+    )

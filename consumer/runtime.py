@@ -1,0 +1,122 @@
+"""Everything a process needs to work, built once from the settings and passed down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from pipelines.registry import PIPELINES, Pipeline
+from providers.http.client import GuardedClient
+from providers.http.policy import Policy
+from schemas.errors import ConfigurationError
+from schemas.settings import Settings
+
+from consumer.callbacks.signing import generate_secret
+from consumer.intake.checks import Checks
+from consumer.ledger.database import Database
+from consumer.ledger.schema import migrate
+from consumer.storage.base import Storage
+from consumer.storage.open import open_storage
+
+Secrets = Mapping[str, Sequence[SecretStr]]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The parts that doors, workers and outbox share. ``close`` before a fork and at the end."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    policy: Policy
+    secrets: Secrets
+    pipelines: Mapping[str, Pipeline]
+
+    @property
+    def checks(self) -> Checks:
+        """What a door asks about each request."""
+        return Checks(
+            roles={name: pipeline.role for name, pipeline in self.pipelines.items()},
+            secret_names=frozenset(self.secrets),
+            policy=self.policy,
+            max_message_bytes=self.settings.max_message_bytes,
+        )
+
+    @property
+    def input_folders(self) -> Sequence[Path]:
+        """Where ``file://`` inputs may come from; nowhere outside of embedded mode."""
+        if not self.settings.embedded:
+            return ()
+        return (self.settings.home.absolute() / "media", *self.settings.allowed_input_folders)
+
+    def http(self) -> GuardedClient:
+        """A client for inputs; the caller closes it."""
+        return GuardedClient(self.policy)
+
+    def close(self) -> None:
+        """Gives back the database's connections."""
+        self.database.close()
+
+
+def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIPELINES) -> Runtime:
+    """Opens ledger and storage; brings the ledger's tables up to date.
+
+    Raises:
+        ConfigurationError: a setting is wrong; the message names it.
+    """
+    database = open_ledger(settings)
+    return Runtime(
+        settings=settings,
+        database=database,
+        storage=storage_of(settings),
+        policy=Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)),
+        secrets=_secrets(settings),
+        pipelines=pipelines,
+    )
+
+
+def open_ledger(settings: Settings) -> Database:
+    """The ledger, its tables up to date."""
+    try:
+        database = Database(settings.ledger)
+    except ImportError as error:
+        raise ConfigurationError(f"TELECINE_LEDGER_URL needs a driver: {error.name}; pip install 'telecine[postgres]'") from None
+    migrate(database)
+    return database
+
+
+def storage_of(settings: Settings) -> Storage:
+    """The object store that the settings name."""
+    return open_storage(
+        settings.storage_kind,
+        folder=settings.storage_folder,
+        endpoint_url=settings.s3_endpoint_url,
+        region=settings.s3_region,
+        path_style=settings.s3_path_style and settings.s3_endpoint_url is not None,
+        bucket_owners=settings.s3_bucket_owners,
+    )
+
+
+def _secrets(settings: Settings) -> Secrets:
+    if settings.callback_secrets or not settings.embedded:
+        return settings.callback_secrets
+    return {"default": [SecretStr(_own_secret(settings.home.absolute() / "callback-secret"))]}
+
+
+def _own_secret(path: Path) -> str:
+    """The embedded mode's signing secret: made at the first start, kept readable for its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(handle, "w") as file:
+        file.write(generate_secret() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return path.read_text().strip()
+

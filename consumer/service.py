@@ -1,0 +1,105 @@
+"""The loops of one machine — doors, sweep, outbox — as threads that start and stop together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from celery import Celery
+
+from consumer.callbacks.outbox_loop import OutboxLoop
+from consumer.intake.amqp import AmqpDoor
+from consumer.intake.arrivals import Door
+from consumer.intake.inbox import InboxDoor
+from consumer.intake.intake import Intake
+from consumer.logs import logger
+from consumer.runtime import Runtime
+from consumer.sweep import Sweep
+from consumer.wakeups import WakeUps
+
+log = logger(__name__)
+
+PARTS = ("doors", "sweep", "outbox", "worker")
+
+
+class Loop(Protocol):
+    """Something that runs until it is told to stop."""
+
+    def run(self) -> None:
+        """Returns after ``stop`` only."""
+        ...
+
+    def stop(self) -> None:
+        """Called from another thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A loop and what to call it."""
+
+    name: str
+    loop: Loop
+
+
+class Service:
+    """Runs loops in threads of their own. One that ends by itself takes the others with it: ``failed`` is set."""
+
+    def __init__(self, loops: Sequence[Named]) -> None:
+        self.loops = loops
+        self.failed = threading.Event()
+        self._stopping = False
+        self._threads = [threading.Thread(target=self._run, args=(item,), name=item.name, daemon=True) for item in loops]
+
+    def start(self) -> None:
+        """Starts every loop."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, *, grace_seconds: float = 30.0) -> None:
+        """Tells every loop to stop and waits for them."""
+        self._stopping = True
+        for item in self.loops:
+            item.loop.stop()
+        for thread in self._threads:
+            thread.join(grace_seconds)
+
+    def _run(self, item: Named) -> None:
+        try:
+            item.loop.run()
+        except BaseException:
+            log.exception("loop_died", loop=item.name)
+        if not self._stopping:
+            self.failed.set()
+
+
+def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
+    """The doors that the settings ask for: the inbox always in embedded mode, else the AMQP queues."""
+    settings = runtime.settings
+    intake = Intake(runtime.database, runtime.checks)
+    if settings.broker_url is None:
+        inbox: Door = InboxDoor(
+            settings.inbox_folder, intake, wake,
+            batch=settings.door_batch_messages, poll_seconds=settings.inbox_poll_seconds, limit_bytes=settings.max_message_bytes,
+        )  # fmt: skip
+        return [Named("door-inbox", inbox)]
+    amqp: Door = AmqpDoor(
+        settings.broker_url.get_secret_value(), settings.amqp_queues, intake, wake,
+        batch=settings.door_batch_messages, batch_seconds=settings.door_batch_seconds, delivery_limit=settings.amqp_delivery_limit,
+    )  # fmt: skip
+    return [Named("door-amqp", amqp)]
+
+
+def build_loops(runtime: Runtime, app: Celery, parts: Sequence[str]) -> list[Named]:
+    """The loops of ``parts``, without the worker."""
+    wake = WakeUps(app)
+    loops: list[Named] = []
+    if "doors" in parts:
+        loops += build_doors(runtime, wake)
+    if "sweep" in parts:
+        loops.append(Named("sweep", Sweep(runtime, wake)))
+    if "outbox" in parts:
+        loops.append(Named("outbox", OutboxLoop(runtime)))
+    return loops

@@ -1,0 +1,124 @@
+"""What storage is: five verbs on ``s3://bucket/key`` names, and the records they take and give.
+
+The first writer of a key wins and nothing is ever overwritten. So a worker that lost its lease but
+does not know it yet can do no harm: it either adopts what is there or is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from schemas.errors import InvalidField
+from schemas.reference import split_s3
+
+#: S3 allows 2 KB of user metadata in all; what is left after ids and digests is for the facts.
+FACTS_BYTES = 1_400
+
+_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+#: Printable ASCII without spaces at the ends, because it travels in an HTTP header.
+_Header = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~]*[!-~])?$", max_length=256)]
+
+
+class Fetched(BaseModel):
+    """One file that lies whole on this machine now."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bytes: int
+    sha256: _Sha256
+
+
+class ObjectFacts(BaseModel):
+    """What is written down beside an object: whose it is and what is in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job_id: _Header
+    #: The request's fingerprint: a second request under the same id is another owner.
+    fingerprint: _Header
+    content_type: _Header
+    sha256: _Sha256
+    bytes: Annotated[int, Field(ge=0)]
+    #: Media facts; small, because object stores keep them in a header.
+    facts: dict[str, Any] = {}
+
+    @field_validator("facts")
+    @classmethod
+    def _fits_into_a_header(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if len(json.dumps(value, separators=(",", ":"))) > FACTS_BYTES:
+            raise ValueError(f"takes more than {FACTS_BYTES} bytes as JSON")
+        return value
+
+
+class StoredObject(BaseModel):
+    """One object that is in storage, whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uri: str
+    #: ``None`` for an object that Telecine did not write and whose bytes nobody has read.
+    sha256: str | None
+    bytes: int
+    content_type: str
+    facts: dict[str, Any] = {}
+    #: True if an earlier attempt of the same job had written it already.
+    adopted: bool = False
+
+
+class Storage(Protocol):
+    """Whole objects under names that do not change. Safe to use from several threads."""
+
+    def fetch(self, uri: str, into: Path, limit_bytes: int) -> Fetched:
+        """The object, copied to the file ``into``. A crash here leaves no file of that name.
+
+        Raises:
+            InputNotFound, InputForbidden, InputTooLarge: the request has to change.
+            InputUnavailable, ChecksumMismatch: tried again later.
+        """
+        ...
+
+    def put(self, path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
+        """The object at ``uri``: the file at ``path``, or what an earlier attempt of this job put there.
+
+        A crash here leaves either nothing or the whole object, which the next attempt adopts.
+
+        Raises:
+            OutputExists: something else lies there; it is left as it is.
+            OutputForbidden: the location may not be written.
+            StorageUnavailable, ChecksumMismatch: tried again later.
+        """
+        ...
+
+    def url(self, uri: str, lifetime_seconds: int) -> str:
+        """A URL that anyone may read the object with, for a limited time. It is a secret."""
+        ...
+
+    def delete(self, prefix_uri: str) -> int:
+        """How many objects below the folder ``prefix_uri`` were deleted. A crash here leaves some of them."""
+        ...
+
+    def head(self, uri: str) -> StoredObject | None:
+        """What is known about the object, or ``None`` if there is none."""
+        ...
+
+
+def locate(uri: str) -> tuple[str, str]:
+    """Bucket and key of ``uri``.
+
+    Raises:
+        InvalidField: it is not ``s3://bucket/key``.
+    """
+    try:
+        return split_s3(uri)
+    except ValueError as error:
+        raise InvalidField(f"the storage location {error}") from None
+
+
+def locate_folder(prefix_uri: str) -> tuple[str, str]:
+    """Bucket and prefix of a folder, the prefix with its final slash: ``job-1`` is no prefix of ``job-10``."""
+    bucket, key = locate(prefix_uri)
+    return bucket, key if key.endswith("/") else key + "/"

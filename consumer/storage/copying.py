@@ -1,0 +1,82 @@
+"""Copying a stream of bytes into a file, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from consumer.storage.base import Fetched, ObjectFacts
+from schemas.errors import ChecksumMismatch, InputTooLarge, InputUnavailable
+
+CHUNK_BYTES = 1 << 20
+
+
+def chunks_of(source: BinaryIO) -> Iterator[bytes]:
+    """The bytes of an open file, a piece at a time."""
+    while piece := source.read(CHUNK_BYTES):
+        yield piece
+
+
+def refuse_changed(path: Path, facts: ObjectFacts) -> bytes:
+    """The MD5 of the file at ``path``, which is still the file that ``facts`` speak of.
+
+    Raises:
+        ChecksumMismatch: it is not.
+    """
+    md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+    with path.open("rb") as source:
+        for piece in chunks_of(source):
+            md5.update(piece)
+            sha256.update(piece)
+            size += len(piece)
+    if (size, sha256.hexdigest()) != (facts.bytes, facts.sha256):
+        raise ChecksumMismatch("The file changed on this machine after it was made. It is made again.")
+    return md5.digest()
+
+
+def refuse_large(size: int, limit_bytes: int) -> None:
+    """Raises InputTooLarge if ``size`` is over the limit."""
+    if size > limit_bytes:
+        raise InputTooLarge(f"File too large: {size:,} bytes, at most {limit_bytes:,} are allowed")
+
+
+def copy_whole(
+    pieces: Iterable[bytes], into: Path, *, limit_bytes: int, expected_bytes: int, sha256: str | None = None
+) -> Fetched:
+    """The file ``into``, written under another name first and renamed when it is whole.
+
+    A crash here leaves a hidden ``.part`` file and nothing of the name ``into``.
+
+    Raises:
+        InputTooLarge: there is more than ``limit_bytes``; never more than that is written.
+        InputUnavailable: the stream ended early or went on for too long.
+        ChecksumMismatch: the bytes are not those of ``sha256``, where that is known.
+    """
+    into.parent.mkdir(parents=True, exist_ok=True)
+    part = into.parent / f".{uuid.uuid4().hex}.part"
+    try:
+        fetched = _write(pieces, part, limit_bytes)
+        if fetched.bytes != expected_bytes:
+            raise InputUnavailable(f"The input broke off: {fetched.bytes:,} of {expected_bytes:,} bytes arrived")
+        if sha256 not in (None, fetched.sha256):
+            raise ChecksumMismatch("The stored object holds other bytes than Telecine wrote.")
+        os.replace(part, into)
+    finally:
+        part.unlink(missing_ok=True)
+    return fetched
+
+
+def _write(pieces: Iterable[bytes], part: Path, limit_bytes: int) -> Fetched:
+    digest, size = hashlib.sha256(), 0
+    with part.open("xb") as sink:
+        for piece in pieces:
+            size += len(piece)
+            if size > limit_bytes:
+                raise InputTooLarge(f"File too large: more than the {limit_bytes:,} bytes that are allowed")
+            digest.update(piece)
+            sink.write(piece)
+    return Fetched(bytes=size, sha256=digest.hexdigest())

@@ -1,0 +1,146 @@
+"""Storage in a folder: ``s3://bucket/key`` is the file ``<root>/bucket/key``, for people to look into."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
+
+from consumer.storage.base import Fetched, ObjectFacts, StoredObject, locate, locate_folder
+from consumer.storage.beneath import NotRegular, open_beneath
+from consumer.storage.copying import chunks_of, copy_whole, refuse_changed, refuse_large
+from consumer.storage.folder_errors import writing
+from consumer.storage.marks import adopt, described, marks_for
+from consumer.storage.paths import bucket_folder, key_of, path_of
+from consumer.storage.sidecar import Sidecars, make_folders, sync_folder
+from schemas.errors import InputForbidden, InputNotFound, OutputForbidden, StorageUnavailable
+
+#: Everything of Telecine's own lies here; no bucket can have this name.
+HIDDEN = ".telecine"
+#: A copy that nobody finished within a day was left by a crash.
+LEFTOVER_SECONDS = 86_400
+_LOOKS = 20
+
+
+class FolderStorage:
+    """Objects as ordinary files below ``root``. Several processes may share it, on one machine."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._parts = self._root / HIDDEN / "parts"
+        self._sidecars = Sidecars(self._root / HIDDEN)
+        self._sweep()
+
+    def fetch(self, uri: str, into: Path, limit_bytes: int) -> Fetched:
+        """The object, copied to ``into``. Files that people put into the folder are objects too."""
+        bucket, key = locate(uri)
+        try:
+            source = self._open(bucket, key)
+        except FileNotFoundError:
+            raise InputNotFound(f"{uri} does not exist. Upload it before sending the request.") from None
+        except (NotRegular, PermissionError):
+            raise InputForbidden(f"{uri} is not a regular file that this worker may read.") from None
+        with source:
+            size = os.fstat(source.fileno()).st_size
+            refuse_large(size, limit_bytes)
+            return copy_whole(chunks_of(source), into, limit_bytes=limit_bytes, expected_bytes=size)
+
+    def put(self, path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
+        """The object at ``uri``. A crash here leaves nothing but hidden files, or the whole object."""
+        bucket, key = locate(uri)
+        with writing(uri), self._copied(path, facts) as part:
+            for _ in range(_LOOKS):
+                with self._sidecars.locked(bucket, key):
+                    if (found := self._look(bucket, key)) is not None:
+                        return adopt(found[0], found[1], facts)
+                    # Somebody who takes no locks may put a file there (EEXIST) or take its folder away
+                    # (ENOENT) between the look and the link: then it is looked at again.
+                    with contextlib.suppress(FileExistsError, FileNotFoundError):
+                        self._link(part, bucket, key, facts)
+                        return described(uri, marks_for(facts), facts.bytes, facts.content_type, facts.sha256)
+        raise StorageUnavailable(f"{uri} comes and goes. It is tried again.")
+
+    def url(self, uri: str, lifetime_seconds: int) -> str:
+        """A ``file://`` URL. It does not expire."""
+        return self._path(*locate(uri)).as_uri()
+
+    def delete(self, prefix_uri: str) -> int:
+        """How many files below the folder were deleted; folders that are empty then go too."""
+        bucket, prefix = locate_folder(prefix_uri)
+        home = self._root / bucket_folder(bucket)
+        folder = home / path_of(prefix.removesuffix("/"))
+        if folder.resolve() != folder:
+            raise OutputForbidden(f"{prefix_uri} leads through a symbolic link. Remove the link.")
+        count = 0
+        for parent, _, names in os.walk(folder, topdown=False):
+            for name in names:
+                found = Path(parent, name)
+                key = key_of(PurePosixPath(found.relative_to(home)))
+                with self._sidecars.locked(bucket, key):
+                    found.unlink(missing_ok=True)
+                    self._sidecars.forget(bucket, key)
+                count += 1
+            with contextlib.suppress(OSError):
+                Path(parent).rmdir()
+        return count
+
+    def head(self, uri: str) -> StoredObject | None:
+        """What is known about the object. Its bytes are read, because people may have changed the file."""
+        try:
+            found = self._look(*locate(uri))
+        except NotRegular:
+            return None
+        except PermissionError:
+            raise InputForbidden(f"{uri} may not be read. Grant the worker read access.") from None
+        return None if found is None else found[0]
+
+    def _link(self, part: Path, bucket: str, key: str, facts: ObjectFacts) -> None:
+        """The one indivisible step; what is known about the object is on the disk before it."""
+        self._sidecars.write(bucket, key, facts.sha256, facts.content_type, marks_for(facts))
+        target = self._path(bucket, key)
+        make_folders(target.parent)
+        os.link(part, target)
+        sync_folder(target.parent)
+
+    def _look(self, bucket: str, key: str) -> tuple[StoredObject, dict[str, str]] | None:
+        try:
+            with self._open(bucket, key) as source:
+                size = os.fstat(source.fileno()).st_size
+                sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None
+        content_type, marks = self._sidecars.read(bucket, key, sha256) or ("application/octet-stream", {})
+        return described(f"s3://{bucket}/{key}", marks, size, content_type, sha256), marks
+
+    def _path(self, bucket: str, key: str) -> Path:
+        return self._root / bucket_folder(bucket) / path_of(key)
+
+    def _open(self, bucket: str, key: str) -> BufferedReader:
+        return open_beneath(self._root, Path(bucket_folder(bucket)) / path_of(key))
+
+    @contextlib.contextmanager
+    def _copied(self, path: Path, facts: ObjectFacts) -> Iterator[Path]:
+        """A copy of the file on the same file system, whole and on the disk."""
+        make_folders(self._parts)
+        part = self._parts / uuid.uuid4().hex
+        try:
+            shutil.copyfile(path, part)
+            refuse_changed(part, facts)
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            yield part
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for part in self._parts.iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - part.stat().st_mtime > LEFTOVER_SECONDS:
+                        part.unlink()

@@ -1,0 +1,77 @@
+"""Storage in memory: the twin for tests and for trying things out. Gone with the process."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import threading
+from pathlib import Path
+from urllib.parse import quote
+
+from consumer.storage.base import Fetched, ObjectFacts, StoredObject, locate, locate_folder
+from consumer.storage.copying import copy_whole, refuse_changed, refuse_large
+from consumer.storage.marks import adopt, described, marks_for
+from schemas.errors import InputNotFound
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Entry:
+    content: bytes
+    content_type: str
+    marks: dict[str, str]
+
+
+class MemoryStorage:
+    """Objects in a dictionary, with the promises of the others."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._lock = threading.Lock()
+
+    def add(self, uri: str, content: bytes, content_type: str = "application/octet-stream") -> None:
+        """Puts an object there that Telecine did not write, such as an input."""
+        with self._lock:
+            self._entries[locate(uri)] = _Entry(content, content_type, {})
+
+    def fetch(self, uri: str, into: Path, limit_bytes: int) -> Fetched:
+        """The object, copied to ``into``."""
+        entry = self._entries.get(locate(uri))
+        if entry is None:
+            raise InputNotFound(f"{uri} does not exist. Upload it before sending the request.")
+        size = len(entry.content)
+        refuse_large(size, limit_bytes)
+        return copy_whole([entry.content], into, limit_bytes=limit_bytes, expected_bytes=size)
+
+    def put(self, path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
+        """The object at ``uri``; the first writer's."""
+        name = locate(uri)
+        refuse_changed(path, facts)
+        entry = _Entry(path.read_bytes(), facts.content_type, marks_for(facts))
+        with self._lock:
+            found = self._entries.setdefault(name, entry)
+        stored = _described(uri, found)
+        return stored if found is entry else adopt(stored, found.marks, facts)
+
+    def url(self, uri: str, lifetime_seconds: int) -> str:
+        """A ``memory://`` URL, for show: nobody else can open it."""
+        bucket, key = locate(uri)
+        return f"memory://{bucket}/{quote(key)}"
+
+    def delete(self, prefix_uri: str) -> int:
+        """How many objects below the folder were deleted."""
+        bucket, prefix = locate_folder(prefix_uri)
+        with self._lock:
+            names = [name for name in self._entries if name[0] == bucket and name[1].startswith(prefix)]
+            for name in names:
+                del self._entries[name]
+        return len(names)
+
+    def head(self, uri: str) -> StoredObject | None:
+        """What is known about the object."""
+        entry = self._entries.get(locate(uri))
+        return None if entry is None else _described(uri, entry)
+
+
+def _described(uri: str, entry: _Entry) -> StoredObject:
+    sha256 = hashlib.sha256(entry.content).hexdigest()
+    return described(uri, entry.marks, len(entry.content), entry.content_type, sha256)

@@ -1,0 +1,66 @@
+"""Keys as paths: every key has one path, every path one key, and an ordinary key looks like itself.
+
+    orders/1042/video.mp4   orders/1042/video.mp4
+    a/../b                  a/%2E%2E/b
+    /a//b/                  %/a/%/b/%
+    100%                    100%25
+    a segment of 300 bytes  its first 200 bytes or so, "%~", and the rest in that folder
+
+A percent sign in a key is always encoded, so whatever else begins with one was made here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import PurePosixPath
+from urllib.parse import unquote_to_bytes
+
+#: File systems take 255 bytes; the rest of a segment goes into a folder of its own.
+SEGMENT_BYTES = 240
+_EMPTY = "%"
+_CONTINUED = "%~"
+
+
+def path_of(key: str) -> PurePosixPath:
+    """The relative path of ``key``. It never leaves its folder and no other key has it."""
+    return PurePosixPath(*(name for segment in key.split("/") for name in _names(segment)))
+
+
+def key_of(path: PurePosixPath) -> str:
+    """The key that ``path_of`` made ``path`` from."""
+    segments: list[str] = []
+    begun = ""
+    for name in path.parts:
+        if name.endswith(_CONTINUED):
+            begun += name.removesuffix(_CONTINUED)
+        else:
+            # A name that people gave to a file need not be UTF-8.
+            whole = unquote_to_bytes(os.fsencode(begun + name)).decode(errors="surrogateescape")
+            segments.append("" if name == _EMPTY else whole)
+            begun = ""
+    return "/".join(segments)
+
+
+def bucket_folder(bucket: str) -> str:
+    """The folder of a bucket. Names that begin with a dot are kept free for Telecine's own files."""
+    return "%2E" + bucket[1:] if bucket.startswith(".") else bucket
+
+
+def _names(segment: str) -> list[str]:
+    if not segment:
+        return [_EMPTY]
+    names = [""]
+    for index, character in enumerate(segment):
+        written = _written(character, only_dots=segment in (".", ".."), last=index == len(segment) - 1)
+        if len((names[-1] + written).encode()) > SEGMENT_BYTES:
+            names[-1] += _CONTINUED
+            names.append("")
+        names[-1] += written
+    return names
+
+
+def _written(character: str, *, only_dots: bool, last: bool) -> str:
+    # Control characters and changes of writing direction deceive whoever looks at the folder; dots and
+    # spaces at the end are dropped by Windows shares.
+    unsafe = character == "%" or not character.isprintable() or (last and character in ". ") or only_dots
+    return "".join(f"%{byte:02X}" for byte in character.encode()) if unsafe else character

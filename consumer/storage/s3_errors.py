@@ -1,0 +1,130 @@
+"""What S3 says when it refuses, in Telecine's words.
+
+Only the error's code, the HTTP status and the request id are repeated: what botocore and urllib3 say
+beyond that may hold addresses with signatures. For the same reason the cause is not chained.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    FlexibleChecksumError,
+    NoCredentialsError,
+    ParamValidationError,
+)
+from urllib3.exceptions import HTTPError
+
+from schemas.errors import (
+    ChecksumMismatch,
+    ConfigurationError,
+    InputForbidden,
+    InputNotFound,
+    InputUnavailable,
+    OutputForbidden,
+    StorageUnavailable,
+    TelecineError,
+)
+
+#: Codes that pass by themselves, besides every 5xx and 429.
+_PASSING = frozenset(
+    {
+        "ConditionalRequestConflict",
+        "ExpiredToken",
+        "OperationAborted",
+        "RequestLimitExceeded",
+        "RequestTimeTooSkewed",
+        "RequestTimeout",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TokenRefreshRequired",
+        "TooManyRequests",
+    }
+)
+_DAMAGED = frozenset({"BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"})
+_TRANSPORT = (BotoCoreError, HTTPError, ConnectionError, TimeoutError)
+
+
+def code_of(error: ClientError) -> tuple[str, int]:
+    """S3's code and the HTTP status. Answers to HEAD have no body, so their code is the status."""
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return str(error.response.get("Error", {}).get("Code", "")), status
+
+
+@contextlib.contextmanager
+def reading(uri: str) -> Iterator[None]:
+    """Turns S3's errors about reading ``uri`` into InputErrors."""
+    try:
+        yield
+    except ClientError as error:
+        raise _read_refusal(uri, error) from None
+    except FlexibleChecksumError:
+        raise ChecksumMismatch(f"{uri} arrived with another checksum than it was stored with.") from None
+    except ParamValidationError:
+        raise InputForbidden(f"{uri} is no name that S3 allows.") from None
+    except NoCredentialsError:
+        raise InputUnavailable("No AWS credentials were found, so inputs cannot be fetched.") from None
+    except _TRANSPORT as error:
+        raise InputUnavailable(f"{uri} could not be fetched just now: {type(error).__name__}") from None
+
+
+@contextlib.contextmanager
+def writing(uri: str) -> Iterator[None]:
+    """Turns S3's errors about writing or deleting ``uri`` into StorageErrors."""
+    try:
+        yield
+    except ClientError as error:
+        raise _write_refusal(uri, error) from None
+    except ParamValidationError:
+        raise OutputForbidden(f"{uri} is no name that S3 allows. Change `output`.", field="output") from None
+    except NoCredentialsError:
+        raise StorageUnavailable("No AWS credentials were found, so results cannot be stored.") from None
+    except _TRANSPORT as error:
+        raise StorageUnavailable(f"{uri} could not be written just now: {type(error).__name__}") from None
+
+
+def _read_refusal(uri: str, error: ClientError) -> TelecineError:
+    code, status = code_of(error)
+    said = _said(error)
+    bucket = uri.split("/")[2]
+    if code == "NoSuchBucket":
+        return InputNotFound(f"The bucket {bucket} of {uri} does not exist {said}")
+    if code == "NoSuchKey" or status == 404:
+        return InputNotFound(f"The object {uri} does not exist. Upload it before sending the request {said}")
+    if _passes(code, status):
+        return InputUnavailable(f"{uri} could not be fetched just now {said}")
+    if code == "InvalidObjectState":
+        return InputForbidden(f"{uri} is archived. Restore it before sending the request {said}")
+    return InputForbidden(
+        f"{uri} may not be read. Grant the worker s3:GetObject, and s3:ListBucket so that it can tell"
+        f" a missing object from a forbidden one {said}"
+    )
+
+
+def _write_refusal(uri: str, error: ClientError) -> TelecineError:
+    code, status = code_of(error)
+    said = _said(error)
+    bucket = uri.split("/")[2]
+    if code == "NoSuchBucket" or status == 404:
+        return OutputForbidden(f"The bucket {bucket} does not exist. Make it or change `output` {said}", field="output")
+    if code in _DAMAGED:
+        return ChecksumMismatch(f"{uri} did not arrive as it was sent {said}")
+    if status == 501:
+        return ConfigurationError(f"The S3 endpoint cannot do what Telecine needs; see `telecine doctor` {said}")
+    if _passes(code, status):
+        return StorageUnavailable(f"{uri} could not be written just now {said}")
+    return OutputForbidden(f"{uri} may not be written. Grant write access or change `output` {said}", field="output")
+
+
+def _passes(code: str, status: int) -> bool:
+    return code in _PASSING or status >= 500 or status in (0, 408, 409, 429)
+
+
+def _said(error: ClientError) -> str:
+    code, status = code_of(error)
+    request = error.response.get("ResponseMetadata", {}).get("RequestId", "")
+    return f"({code}, HTTP {status}{', request ' + request if request else ''})"

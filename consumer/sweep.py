@@ -1,0 +1,76 @@
+"""The sweep: finds what should move and does not, and wakes it; ends what is over."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from schemas.errors import DeadlineExceeded, JobCancelled
+
+from consumer.advance import failure_delivery
+from consumer.ledger.due import Wake, take_due, to_end, wake_all
+from consumer.ledger.endings import end_idle
+from consumer.ledger.leases import release_dead
+from consumer.ledger.states import State
+from consumer.logs import logger
+from consumer.runtime import Runtime
+
+log = logger(__name__)
+
+BATCH = 500
+
+Waker = Callable[[Sequence[Wake]], None]
+
+
+class Sweep:
+    """Looks at the ledger every few seconds. Any number may run."""
+
+    def __init__(self, runtime: Runtime, wake: Waker) -> None:
+        self._runtime = runtime
+        self._wake = wake
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Sweeps until ``stop``; whatever fails is logged and tried again."""
+        self._guarded(self._start)
+        while not self._stopped.is_set():
+            self._guarded(self.sweep)
+            self._stopped.wait(self._runtime.settings.sweep_seconds)
+
+    def stop(self) -> None:
+        """Makes ``run`` return soon."""
+        self._stopped.set()
+
+    def sweep(self) -> int:
+        """One look at the ledger; answers how many jobs were woken."""
+        settings, database = self._runtime.settings, self._runtime.database
+        release_dead(database)
+        self._end_what_is_over()
+        woken = 0
+        while due := take_due(database, limit=BATCH, again_seconds=settings.wake_again_seconds):
+            self._wake(due)
+            woken += len(due)
+            if len(due) < BATCH:
+                break
+        if woken:
+            log.info("woken", jobs=woken)
+        return woken
+
+    def _start(self) -> None:
+        release_dead(self._runtime.database)
+        if self._runtime.settings.embedded:
+            wake_all(self._runtime.database)  # the in-memory transport was empty a moment ago
+
+    def _end_what_is_over(self) -> None:
+        for job in to_end(self._runtime.database, limit=BATCH):
+            state, error = (
+                (State.CANCELLED, JobCancelled()) if job.cancel_requested else (State.EXPIRED, DeadlineExceeded())
+            )
+            delivery = failure_delivery(self._runtime, job, job.parsed(), state, error)
+            end_idle(self._runtime.database, job.id, state, error, delivery)
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except Exception:
+            log.warning("sweep_failed", exc_info=True)

@@ -1,0 +1,60 @@
+"""Sentry, where a DSN is set: defects with their job, without secrets."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from schemas.settings import Settings
+
+from consumer.logs import scrub
+
+_SECRET_NAMES = ("secret", "token", "password", "authorization", "api_key", "apikey", "signature", "cookie", "credential", "dsn")
+
+
+def start_sentry(settings: Settings) -> bool:
+    """Starts the SDK if there is a DSN; answers whether there is one."""
+    if settings.sentry_dsn is None:
+        return False
+    import sentry_sdk
+
+    sentry_sdk.init(
+        dsn=settings.sentry_dsn.get_secret_value(),
+        environment=settings.sentry_environment,
+        send_default_pii=False,
+        include_local_variables=False,  # locals hold payloads and signed URLs
+        max_breadcrumbs=20,
+        before_send=_clean_event,
+        before_breadcrumb=lambda crumb, hint: clean(crumb),
+        server_name="",
+    )
+    return True
+
+
+@contextlib.contextmanager
+def job_scope(job_id: str) -> Iterator[None]:
+    """Puts the job's id on whatever is reported inside."""
+    import sentry_sdk
+
+    with sentry_sdk.isolation_scope() as scope:
+        scope.set_tag("job_id", job_id)
+        yield
+
+
+def clean(value: Any) -> Any:
+    """``value`` with secrets replaced by name and the queries and credentials of URLs removed, at any depth."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, dict):
+        return {
+            name: "[removed]" if any(word in str(name).lower() for word in _SECRET_NAMES) else clean(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in value]
+    return value
+
+
+def _clean_event(event: Any, hint: Any) -> Any:
+    return clean(event)

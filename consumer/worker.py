@@ -1,0 +1,24 @@
+"""The Celery worker as a process of its own: ``telecine worker``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consumer.queues import wake_queues
+
+
+def worker_arguments(roles: Sequence[str], *, concurrency: int, name: str | None = None) -> list[str]:
+    """The arguments for ``celery worker`` that serve these roles.
+
+    A GPU worker takes one job at a time in the process that holds the models: CUDA does not survive a fork.
+    """
+    pool = ["--pool=solo"] if "gpu" in roles else ["--pool=prefork", f"--concurrency={concurrency}"]
+    arguments = ["worker", *pool, f"--queues={','.join(wake_queues(tuple(roles)))}", "--without-gossip", "--without-mingle"]
+    return [*arguments, f"--hostname={name}@%h"] if name else arguments
+
+
+def run_worker(roles: Sequence[str], *, concurrency: int, name: str | None = None) -> None:
+    """Runs the worker until it is told to stop. Does not return before."""
+    from consumer.app import app
+
+    app.worker_main(worker_arguments(roles, concurrency=concurrency, name=name))

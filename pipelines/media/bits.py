@@ -1,0 +1,104 @@
+"""Bits of an H.264 NAL unit: reading, writing, and the emulation prevention bytes around them.
+
+Clause numbers are those of ITU-T H.264 (08/2021).
+"""
+
+from __future__ import annotations
+
+
+class BitReader:
+    """Reads fixed-length and Exp-Golomb codes from a raw byte sequence payload, first bit first."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._bits = int.from_bytes(payload, "big")
+        self._length = len(payload) * 8
+        #: Bits read so far.
+        self.position = 0
+
+    def u(self, count: int) -> int:
+        """An unsigned number of ``count`` bits, clause 7.2. Raises ``EOFError`` behind the end."""
+        if self.position + count > self._length:
+            raise EOFError("the payload ends inside a syntax element")
+        self.position += count
+        return self._bits >> (self._length - self.position) & ((1 << count) - 1)
+
+    def ue(self) -> int:
+        """An unsigned Exp-Golomb number, clause 9.1."""
+        zeros = 0
+        while self.u(1) == 0:
+            zeros += 1
+        return (1 << zeros) - 1 + self.u(zeros)
+
+    def se(self) -> int:
+        """A signed Exp-Golomb number, clause 9.1.1."""
+        code = self.ue()
+        return (code + 1) // 2 if code & 1 else -(code // 2)
+
+
+class BitWriter:
+    """Collects bits, first bit first. Meant for headers and other short payloads."""
+
+    def __init__(self) -> None:
+        self._value = 0
+        #: Bits written so far.
+        self.length = 0
+
+    def u(self, value: int, count: int) -> None:
+        """Append ``value`` in ``count`` bits."""
+        self._value = self._value << count | value
+        self.length += count
+
+    def ue(self, value: int) -> None:
+        """Append an unsigned Exp-Golomb number, clause 9.1."""
+        self.u(value + 1, 2 * (value + 1).bit_length() - 1)
+
+    def se(self, value: int) -> None:
+        """Append a signed Exp-Golomb number, clause 9.1.1."""
+        self.ue(2 * value - 1 if value > 0 else -2 * value)
+
+    def getvalue(self) -> bytes:
+        """The bits so far, filled up with zeros to whole bytes."""
+        filling = -self.length % 8
+        return (self._value << filling).to_bytes((self.length + filling) // 8, "big")
+
+
+def unescape(payload: bytes) -> bytes:
+    """``payload`` without emulation prevention bytes, clause 7.4.1."""
+    if b"\0\0\3" not in payload:
+        return payload
+    plain = bytearray()
+    zeros = 0
+    for byte in payload:
+        if zeros >= 2 and byte == 3:
+            zeros = 0
+            continue
+        plain.append(byte)
+        zeros = zeros + 1 if byte == 0 else 0
+    return bytes(plain)
+
+
+def escape(payload: bytes) -> bytes:
+    """``payload`` with an emulation prevention byte wherever clause 7.4.1 asks for one."""
+    if b"\0\0" not in payload:
+        return payload
+    escaped = bytearray()
+    zeros = 0
+    for byte in payload:
+        if zeros >= 2 and byte <= 3:
+            escaped.append(3)
+            zeros = 0
+        escaped.append(byte)
+        zeros = zeros + 1 if byte == 0 else 0
+    return bytes(escaped)
+
+
+def split_nals(stream: bytes) -> list[bytes]:
+    """The NAL units of an Annex B byte stream, without start codes and trailing zero bytes (clause B.1)."""
+    units = []
+    start = stream.find(b"\0\0\1")
+    while start >= 0:
+        following = stream.find(b"\0\0\1", start + 3)
+        unit = stream[start + 3 : following if following >= 0 else len(stream)]
+        units.append(unit.rstrip(b"\0"))
+        start = following
+    return units

@@ -1,0 +1,37 @@
+"""Bounds that a process sets on itself before it touches media from outside."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+def die_with_parent(parent: int) -> Callable[[], None]:
+    """A function for a new process: the kernel then kills it when the process ``parent`` ends (Linux only)."""
+
+    def ask() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:
+            # It ended before the kernel was asked.
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return ask
+
+
+def bound_self(*, memory_bytes: int, cpu_seconds: int, file_bytes: int) -> None:
+    """Limit this process and its children: address space, processor time, size of a file; no core files."""
+    for name, value in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CPU, cpu_seconds),
+        (resource.RLIMIT_FSIZE, file_bytes),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(name)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(name, (value, value))

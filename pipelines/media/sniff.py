@@ -1,0 +1,128 @@
+"""The kind of a file, decided by its first bytes; a name or a header from outside decides nothing."""
+
+from __future__ import annotations
+
+#: How many bytes ``sniff`` wants to see. Fewer are accepted.
+HEAD_BYTES = 4096
+
+#: Content type of every kind that ``sniff`` can return.
+CONTENT_TYPES: dict[str, str] = {
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "gif": "image/gif",
+    "webp": "image/webp",
+    "bmp": "image/bmp",
+    "tiff": "image/tiff",
+    "avif": "image/avif",
+    "heic": "image/heic",
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
+    "m4a": "audio/mp4",
+    "aac": "audio/aac",
+    "aiff": "audio/aiff",
+    "mp4": "video/mp4",
+    "mov": "video/quicktime",
+    "webm": "video/webm",
+    "avi": "video/x-msvideo",
+}
+
+_PREFIXES: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"fLaC", "flac"),
+    (b"OggS", "ogg"),
+    (b"\x1aE\xdf\xa3", "webm"),
+)
+_RIFF = {b"WAVE": "wav", b"WEBP": "webp", b"AVI ": "avi"}
+_BRANDS = {b"qt  ": "mov", b"M4A ": "m4a", b"M4B ": "m4a", b"avif": "avif", b"avis": "avif"}
+_BRANDS |= dict.fromkeys((b"heic", b"heix", b"hevc", b"mif1", b"msf1"), "heic")
+
+# MPEG audio bit rates in kbit/s by (version 1?, layer), ISO/IEC 11172-3 table 2.4.2.3 and ISO/IEC 13818-3.
+_RATES_1 = {
+    1: (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    2: (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    3: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+}
+_RATES_2 = {
+    1: (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    2: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_RATES_2[3] = _RATES_2[2]
+_HERTZ = (44100, 48000, 32000)
+
+
+def sniff(head: bytes) -> str | None:
+    """The kind of the file that begins with ``head`` (a key of ``CONTENT_TYPES``), or ``None``.
+
+    Give it the first ``HEAD_BYTES`` bytes. Text, playlists and everything unknown are ``None``.
+    """
+    for prefix, kind in _PREFIXES:
+        if head.startswith(prefix):
+            return kind
+    if head[:4] in (b"RIFF", b"RF64", b"BW64"):
+        return _RIFF.get(head[8:12])
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "aiff"
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "mp4")
+    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0" and len(head) > 18 and head[14] in (12, 40, 108, 124):
+        return "bmp"
+    if head[:3] == b"ID3":
+        return _behind_id3(head)
+    if head[:2] in (b"\xff\xf1", b"\xff\xf9") and _adts_length(head) > 7:
+        return "aac"
+    return "mp3" if _mpeg_frames(head) else None
+
+
+def _behind_id3(head: bytes) -> str | None:
+    """What follows an ID3v2 tag (ID3v2.4 section 3.1). A FLAC or AAC file may carry one too."""
+    if len(head) < 10 or head[3] == 0xFF or any(byte & 0x80 for byte in head[6:10]):
+        return None
+    size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+    start = 10 + size + (10 if head[5] & 0x10 else 0)
+    rest = head[start:].lstrip(b"\0")
+    if rest.startswith(b"fLaC"):
+        return "flac"
+    if rest[:2] in (b"\xff\xf1", b"\xff\xf9") and _adts_length(rest) > 7:
+        return "aac"
+    # A tag with a cover picture is longer than any head that is looked at: an ID3v2 tag means MP3.
+    return "mp3"
+
+
+def _adts_length(head: bytes) -> int:
+    """Length in bytes of the ADTS frame at the start, ISO/IEC 13818-7 clause 6.2; 0 when cut off."""
+    return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5 if len(head) >= 6 else 0
+
+
+def _mpeg_frames(head: bytes) -> bool:
+    """Whether MPEG audio frames follow each other from the first byte: at least two, or one that is cut off."""
+    position, frames = 0, 0
+    while position + 4 <= len(head) and frames < 3:
+        length = _mpeg_frame_length(head[position : position + 4])
+        if length == 0:
+            return False
+        position += length
+        frames += 1
+    return frames >= 1
+
+
+def _mpeg_frame_length(header: bytes) -> int:
+    """Length in bytes of the MPEG audio frame with this 4-byte header; 0 when it is none."""
+    if header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
+        return 0
+    version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
+    rate, hertz, padding = header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
+    if version == 1 or layer == 4 or rate in (0, 15) or hertz == 3:
+        return 0
+    first = version == 3
+    kilobits = (_RATES_1 if first else _RATES_2)[layer][rate - 1]
+    sampling = _HERTZ[hertz] // (1 if first else 2 if version == 2 else 4)
+    if layer == 1:
+        return (12000 * kilobits // sampling + padding) * 4
+    return (144000 if first or layer == 2 else 72000) * kilobits // sampling + padding

@@ -1,0 +1,69 @@
+"""One limit on a whole exchange, where the client library only limits each read by itself.
+
+A server that sends a byte every few seconds never exceeds a read timeout (slow loris); it does exceed
+a deadline that every read, write and handshake of the connection shares.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Any
+
+import httpcore2
+
+
+class Deadline:
+    """A moment on the monotonic clock, ``seconds`` from now; ``None`` never comes."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._at = None if seconds is None else time.monotonic() + seconds
+
+    def limit(self, timeout: float | None) -> float | None:
+        """The seconds that one operation may take: its own timeout or what is left, never below zero."""
+        if self._at is None:
+            return timeout
+        left = max(0.0, self._at - time.monotonic())
+        return left if timeout is None else min(timeout, left)
+
+    def share(self, parts: int) -> float | None:
+        """An equal part of the seconds left, so that one dead address leaves time for the next."""
+        left = self.limit(None)
+        return None if left is None else left / parts
+
+
+class DeadlineStream(httpcore2.NetworkStream):
+    """A connection whose every operation ends by the deadline."""
+
+    def __init__(self, stream: httpcore2.NetworkStream, deadline: Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._left(timeout, httpcore2.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._left(timeout, httpcore2.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.NetworkStream:
+        try:
+            left = self._left(timeout, httpcore2.ConnectTimeout)
+        except httpcore2.ConnectTimeout:
+            self.close()
+            raise
+        return DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def _left(self, timeout: float | None, expired: type[httpcore2.TimeoutException]) -> float | None:
+        left = self._deadline.limit(timeout)
+        if left is not None and left <= 0:
+            # A socket takes a timeout of zero for "do not wait at all", which is another error.
+            raise expired("the whole exchange took too long")
+        return left

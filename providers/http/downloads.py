@@ -1,0 +1,149 @@
+"""Media inputs from the web: whole or not at all, and never from the operator's own network.
+
+A worker that dies here leaves a ``.part`` file beside ``into`` and nothing under its name; the job's folder
+is removed with it, and the next attempt downloads anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpcore2
+import httpx2
+
+from providers.http.deadline import Deadline
+from providers.http.guard import check_url
+from providers.http.policy import Policy
+from providers.http.redact import redact_url
+from providers.http.transport import GuardedTransport
+from schemas.errors import InputForbidden, InputNotFound, InputTooLarge, InputUnavailable
+
+#: Redirects that are followed, each to a URL that is checked like the first.
+MOST_REDIRECTS = 3
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_LATER = frozenset({408, 421, 423, 425, 429})
+#: Asked for as it is: a compressed body could unpack to any size, and media gain nothing by it.
+_HEADERS = {"user-agent": "Telecine", "accept": "*/*", "accept-encoding": "identity", "connection": "close"}
+_PLAIN_ENCODINGS = frozenset({"", "identity", "aws-chunked"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a download brought: its size, its SHA-256 in hexadecimal and what the server calls it."""
+
+    bytes: int
+    sha256: str
+    content_type: str | None
+
+
+class GuardedClient:
+    """Downloads inputs through the guard. Holds no connection between two downloads.
+
+    Args:
+        tls: who is trusted; the system's authorities by default.
+        connect_timeout_seconds: for lookup and connection together, and again for the TLS handshake.
+        read_timeout_seconds: the longest silence of the server.
+        total_timeout_seconds: the longest that a whole download takes, redirects included.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        tls: ssl.SSLContext | None = None,
+        connect_timeout_seconds: float = 10.0,
+        read_timeout_seconds: float = 30.0,
+        total_timeout_seconds: float = 600.0,
+        dialer: httpcore2.NetworkBackend | None = None,
+    ) -> None:
+        self._policy = policy
+        self._tls = tls
+        self._timeout = httpx2.Timeout(read_timeout_seconds, connect=connect_timeout_seconds)
+        self._total_timeout_seconds = total_timeout_seconds
+        self._dialer = dialer
+
+    def download(self, url: str, into: Path, limit_bytes: int) -> Fetched:
+        """The file behind the URL, written to ``into``, which appears when it is whole.
+
+        Raises:
+            AddressForbidden: the URL, or one that it redirects to, may not be called.
+            InputNotFound: 404 or 410.
+            InputForbidden: 401, 403 or another refusal that a second try does not change.
+            InputTooLarge: more than ``limit_bytes``, announced or sent.
+            InputUnavailable: 429, 5xx, a timeout, a name that is not found, a connection that ended early.
+        """
+        transport = GuardedTransport(
+            self._policy, tls=self._tls, deadline=Deadline(self._total_timeout_seconds), dialer=self._dialer
+        )
+        client = httpx2.Client(transport=transport, trust_env=False, timeout=self._timeout, headers=_HEADERS)
+        with client:
+            try:
+                return self._follow(client, url, into, limit_bytes)
+            except (httpx2.TransportError, ssl.SSLError) as error:
+                raise InputUnavailable(f"{redact_url(url)} could not be fetched: {_words(error)}.") from error
+
+    def _follow(self, client: httpx2.Client, url: str, into: Path, limit_bytes: int) -> Fetched:
+        target = check_url(url, self._policy)
+        for _ in range(MOST_REDIRECTS + 1):
+            with client.stream("GET", target) as response:
+                location = response.headers.get("location")
+                if response.status_code not in _REDIRECTS or location is None:
+                    _check(response, limit_bytes)
+                    return _store(response, into, limit_bytes)
+            target = check_url(_joined(target, location), self._policy)
+        raise InputForbidden(f"{redact_url(url)} redirects more than {MOST_REDIRECTS} times. Use its final address.")
+
+
+def _joined(base: httpx2.URL, location: str) -> httpx2.URL | str:
+    try:
+        return base.join(location)
+    except (httpx2.InvalidURL, ValueError):
+        return location  # which the check then refuses by name
+
+
+def _check(response: httpx2.Response, limit_bytes: int) -> None:
+    """Refuse by status and headers, before anything is written."""
+    status, shown = response.status_code, redact_url(response.url)
+    if status in (404, 410):
+        raise InputNotFound(f"{shown} does not exist (HTTP {status}). Upload it before sending the request.")
+    if status >= 500 or status in _LATER:
+        raise InputUnavailable(f"{shown} could not be fetched: HTTP {status}.")
+    if status != 200:
+        raise InputForbidden(f"{shown} may not be read (HTTP {status}). Grant access or use another location.")
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding not in _PLAIN_ENCODINGS:
+        raise InputForbidden(f"{shown} is stored with Content-Encoding {encoding[:20]!r}. Store the file as it is.")
+    announced = response.headers.get("content-length")
+    if announced is not None and int(announced) > limit_bytes:
+        raise InputTooLarge(f"File too large: {shown} has more than {limit_bytes:,} bytes")
+    if announced is None and "chunked" not in response.headers.get("transfer-encoding", "").lower():
+        # The end of such a body is the end of the connection, which a broken connection has, too.
+        raise InputUnavailable(f"{shown} is sent without its length, so that a broken file would look whole.")
+
+
+def _store(response: httpx2.Response, into: Path, limit_bytes: int) -> Fetched:
+    digest, count = hashlib.sha256(), 0
+    handle, name = tempfile.mkstemp(prefix=f".{into.name[:40]}.", suffix=".part", dir=into.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for part in response.iter_raw():
+                count += len(part)
+                if count > limit_bytes:
+                    shown = redact_url(response.url)
+                    raise InputTooLarge(f"File too large: {shown} has more than {limit_bytes:,} bytes")
+                digest.update(part)
+                file.write(part)
+        Path(name).replace(into)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Fetched(count, digest.hexdigest(), response.headers.get("content-type"))
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

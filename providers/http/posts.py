@@ -1,0 +1,106 @@
+"""Callbacks to the web: one POST, one reply, no redirect, and never into the operator's own network."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httpcore2
+import httpx2
+
+from providers.http.guard import check_url
+from providers.http.policy import Policy
+from providers.http.transport import AsyncGuardedTransport
+
+#: The start of a reply's body that is kept, for the delivery log.
+EXCERPT_BYTES = 4096
+#: A reply whose headers are larger is none. (The parser itself stops at 100 KiB while reading them.)
+MOST_HEADER_BYTES = 32 * 1024
+_HEADERS = {"user-agent": "Telecine", "accept": "*/*", "accept-encoding": "identity", "connection": "close"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back from a POST.
+
+    ``status`` is ``None`` when no reply came; ``failure`` then says why, in words for the delivery log.
+    Header names are in lower case. ``body_excerpt`` has at most 4 KiB, as they were sent.
+    """
+
+    status: int | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body_excerpt: bytes = b""
+    elapsed_seconds: float = 0.0
+    failure: str | None = None
+
+
+class AsyncGuardedClient:
+    """Posts callbacks through the guard. Holds no connection between two posts.
+
+    Args:
+        tls: who is trusted; the system's authorities by default.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        tls: ssl.SSLContext | None = None,
+        dialer: httpcore2.AsyncNetworkBackend | None = None,
+    ) -> None:
+        self._policy = policy
+        self._tls = tls
+        self._dialer = dialer
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float = 20.0) -> Reply:
+        """The reply, within ``timeout_seconds`` for everything from the lookup to the body's excerpt.
+
+        A status line that arrived is the reply, whatever becomes of the body after it. If the process dies
+        here, nobody knows whether the receiver has the callback: it is sent again, under the same id.
+
+        Raises:
+            AddressForbidden: the URL may not be called.
+        """
+        started = time.monotonic()
+        target = check_url(url, self._policy)
+        seen = _Seen()
+        failure: str | None = None
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._exchange(target, body, headers, timeout_seconds, seen)
+        except TimeoutError:
+            failure = f"no complete reply within {timeout_seconds:g} seconds"
+        except (httpx2.TransportError, ssl.SSLError) as error:
+            failure = f"{type(error).__name__}: {error}"
+        elapsed = time.monotonic() - started
+        if seen.status is None:
+            return Reply(None, elapsed_seconds=elapsed, failure=failure)
+        return Reply(seen.status, seen.headers, bytes(seen.excerpt), elapsed)
+
+    async def _exchange(
+        self, target: httpx2.URL, body: bytes, headers: Mapping[str, str], timeout_seconds: float, seen: _Seen
+    ) -> None:
+        transport = AsyncGuardedTransport(self._policy, tls=self._tls, dialer=self._dialer)
+        client = httpx2.AsyncClient(
+            transport=transport, trust_env=False, follow_redirects=False, timeout=timeout_seconds, headers=_HEADERS
+        )
+        async with client, client.stream("POST", target, content=body, headers=dict(headers)) as response:
+            if sum(len(name) + len(value) + 4 for name, value in response.headers.raw) > MOST_HEADER_BYTES:
+                raise httpx2.RemoteProtocolError(f"headers of more than {MOST_HEADER_BYTES} bytes")
+            seen.status, seen.headers = response.status_code, dict(response.headers)
+            async for part in response.aiter_raw():
+                seen.excerpt += part[: EXCERPT_BYTES - len(seen.excerpt)]
+                if len(seen.excerpt) >= EXCERPT_BYTES:
+                    break
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What has arrived so far; it outlives a timeout."""
+
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    excerpt: bytearray = field(default_factory=bytearray)

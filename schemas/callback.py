@@ -1,0 +1,80 @@
+"""The body of a callback, format ``standard``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+EventType = Literal["job.started", "job.progress", "job.completed", "job.failed"]
+Status = Literal["received", "running", "waiting", "storing", "completed", "failed", "cancelled", "expired"]
+
+
+class Output(BaseModel):
+    """One file of the result."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    uri: str
+    url: str | None = Field(None, description="Presigned; a secret while it lives.")
+    sha256: str
+    bytes: int
+    content_type: str
+    width: int | None = None
+    height: int | None = None
+    duration_seconds: float | None = None
+    fps: float | None = None
+    frames: int | None = None
+
+
+class Failure(BaseModel):
+    """Why a job did not complete."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: str
+    message: str
+    retryable: bool
+    step: str | None = None
+    field: str | None = None
+
+
+class Cost(BaseModel):
+    """What the job cost."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    amount: str = Field("0.00", pattern=r"^\d+\.\d{2,}$")
+    currency: str = "USD"
+
+
+class CallbackData(BaseModel):
+    """The job as it stands."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str | None
+    type: str | None = None
+    status: Status
+    progress_percentage: int = Field(0, ge=0, le=100)
+    outputs: list[Output] | None = None
+    plan: dict[str, Any] | None = None
+    error: Failure | None = None
+    provider: str | None = None
+    model: str | None = None
+    cost: Cost | None = None
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    processing_time_seconds: float | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Callback(BaseModel):
+    """One signed POST. ``webhook-id`` in its header is the same for every attempt."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: EventType
+    timestamp: AwareDatetime
+    data: CallbackData

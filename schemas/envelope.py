@@ -1,0 +1,92 @@
+"""The envelope of a request: what every job type has in common."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SerializeAsAny
+
+MAX_METADATA_BYTES = 4096
+
+Event = Literal["started", "progress", "completed", "failed"]
+Priority = Literal["high", "normal", "low"]
+JobId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
+
+
+def _output(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+    bucket = rest.partition("/")[0]
+    if scheme != "s3" or not separator or not bucket:
+        raise ValueError("must be s3://bucket/prefix/")
+    if not 3 <= len(bucket) <= 63 or not all(c.isascii() and (c.isalnum() or c in ".-_") for c in bucket):
+        raise ValueError("the bucket's name must be 3-63 letters, digits, dots or hyphens")
+    prefix = rest.partition("/")[2].strip("/")
+    if any(segment in (".", "..") for segment in prefix.split("/")) or "//" in prefix:
+        raise ValueError("the prefix must not have empty, . or .. segments")
+    return f"s3://{bucket}/{prefix}/" if prefix else f"s3://{bucket}/"
+
+
+def _small(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    if value is not None and len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
+        raise ValueError("metadata is larger than 4 KiB")
+    return value
+
+
+class CallbackSpec(BaseModel):
+    """Where and when to report."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(min_length=8, max_length=2048, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s]+$")
+    events: list[Event] = Field(default=["completed", "failed"], max_length=4)
+    format: Literal["standard"] = "standard"
+    secret_name: str | None = Field(None, min_length=1, max_length=64, description="One of the configured signing secrets.")
+
+
+class Request(BaseModel):
+    """One request, whole and checked. ``data`` is the model of its type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: JobId
+    type: str = Field(min_length=1, max_length=64)
+    data: SerializeAsAny[BaseModel]
+    output: Annotated[str, Field(max_length=1024), AfterValidator(_output)] | None = None
+    callback: CallbackSpec | None = None
+    priority: Priority = "normal"
+    deadline: Annotated[float, Field(gt=0, le=31_536_000, strict=True, allow_inf_nan=False)] | AwareDatetime | None = Field(
+        None, description="Seconds from receipt, or an RFC 3339 time with its zone."
+    )
+    tenant: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
+    plan_only: bool = False
+    metadata: Annotated[dict[str, Any] | None, AfterValidator(_small)] = None
+    traceparent: str | None = Field(None, pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+
+    # CloudEvents 1.0 context attributes, kept for the timeline; not part of the job's identity.
+    specversion: Literal["1.0"] | None = None
+    source: str | None = Field(None, max_length=1024)
+    subject: str | None = Field(None, max_length=1024)
+    time: AwareDatetime | None = None
+    datacontenttype: str | None = Field(None, max_length=128)
+    dataschema: str | None = Field(None, max_length=1024)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two requests the same: everything but how and when they were sent."""
+        carried = {"traceparent", "specversion", "source", "subject", "time", "datacontenttype", "dataschema"}
+        return self.model_dump(mode="json", exclude=carried, exclude_unset=True)
+
+    def deadline_at(self, received_at: float) -> float | None:
+        """The deadline in epoch seconds, or ``None``."""
+        if isinstance(self.deadline, dt.datetime):
+            return self.deadline.timestamp()
+        return None if self.deadline is None else received_at + self.deadline
+
+
+class Cancel(BaseModel):
+    """The control message ``job.cancel``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: JobId

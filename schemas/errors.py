@@ -1,0 +1,338 @@
+"""Every error that Telecine names, in one tree.
+
+    TelecineError
+    ├── RequestError                 the producer has to change the request
+    │   ├── InvalidJson              invalid_json
+    │   ├── MessageTooLarge          message_too_large
+    │   ├── InvalidEnvelope          invalid_request
+    │   ├── UnknownField             unknown_field
+    │   ├── MissingField             missing_field
+    │   ├── InvalidField             invalid_field
+    │   ├── UnknownType              unknown_type
+    │   ├── UnsupportedOption        unsupported_option
+    │   ├── IdConflict               id_conflict
+    │   ├── JobNotFound              job_not_found
+    │   ├── LyricsRequired           lyrics_required
+    │   ├── LyricsTooLong            lyrics_too_long
+    │   └── AddressForbidden         address_forbidden
+    ├── InputError                   the media named in the request cannot be used
+    │   ├── InputNotFound            input_not_found
+    │   ├── InputForbidden           input_forbidden
+    │   ├── InputTooLarge            file_too_large
+    │   ├── InvalidImage             invalid_image
+    │   ├── InvalidAudio             invalid_audio
+    │   └── InputUnavailable         input_unavailable         (tried again later)
+    ├── StorageError                 the results cannot be written
+    │   ├── OutputExists             output_exists
+    │   ├── OutputForbidden          output_forbidden
+    │   ├── StorageUnavailable       storage_unavailable       (tried again later)
+    │   └── ChecksumMismatch         checksum_mismatch         (tried again later)
+    ├── RenderError                  the renderer could not finish
+    │   ├── RenderFailed             render_failed
+    │   ├── RenderTimeout            render_timeout
+    │   └── OutOfMemory              out_of_memory             (another worker may fit it)
+    ├── JobError                     the job ended for a reason of its own
+    │   ├── JobCancelled             cancelled
+    │   ├── DeadlineExceeded         deadline_exceeded
+    │   ├── WorkerLost               worker_lost
+    │   ├── RetriesExhausted         retries_exhausted
+    │   └── LeaseLost                lease_lost                (another worker has the job)
+    ├── ConfigurationError           configuration             the operator has to act
+    └── InternalError                internal_error            a defect of Telecine: please report it
+
+A code never changes once released; producers match on it. A message is for people: it names the
+field or the file and says what to do.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from typing import Any, ClassVar
+
+
+class Verdict(enum.Enum):
+    """What the engine does with an error."""
+
+    #: The same request can never succeed: the job fails at once.
+    NEVER = "never"
+    #: A fault that passes: the job waits and is tried again.
+    LATER = "later"
+    #: This worker cannot do it, another one may.
+    ELSEWHERE = "elsewhere"
+    #: Nobody knows whether it happened: never repeated without a look.
+    UNKNOWN = "unknown"
+
+
+class TelecineError(Exception):
+    """Something went wrong; the code says what, the message says what to do."""
+
+    code: ClassVar[str] = "error"
+    verdict: ClassVar[Verdict] = Verdict.NEVER
+
+    def __init__(self, message: str | None = None, *, field: str | None = None, step: str | None = None) -> None:
+        self.message = message or inspect.cleandoc(self.__doc__ or self.code).partition("\n\n")[0].replace("\n", " ")
+        self.field = field
+        self.step = step
+        super().__init__(self.message)
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the producer may send the same request again and hope for better."""
+        return self.verdict is not Verdict.NEVER
+
+    def as_record(self) -> dict[str, Any]:
+        """The ``error`` object of a failure callback: ``code``, ``message``, ``retryable``, ``step``."""
+        record: dict[str, Any] = {"code": self.code, "message": self.message, "retryable": self.retryable}
+        if self.field is not None:
+            record["field"] = self.field
+        if self.step is not None:
+            record["step"] = self.step
+        return record
+
+
+class RequestError(TelecineError):
+    """The request is wrong. Correct it and send it again."""
+
+
+class InvalidJson(RequestError):
+    """The message is not one JSON object in UTF-8. Send a single JSON object."""
+
+    code = "invalid_json"
+
+
+class MessageTooLarge(RequestError):
+    """The message is larger than 256 KiB. Put media in object storage and name it by its URI."""
+
+    code = "message_too_large"
+
+
+class InvalidEnvelope(RequestError):
+    """The message is JSON but not a request. A request has `id`, `type` and `data`."""
+
+    code = "invalid_request"
+
+
+class UnknownField(RequestError):
+    """The request has a field that its type does not know. Remove it or correct its name."""
+
+    code = "unknown_field"
+
+
+class MissingField(RequestError):
+    """A required field is missing. Add it."""
+
+    code = "missing_field"
+
+
+class InvalidField(RequestError):
+    """A field has a value that it cannot take. The message says which values it takes."""
+
+    code = "invalid_field"
+
+
+class UnknownType(RequestError):
+    """The job type does not exist. `telecine schema --list` prints the types."""
+
+    code = "unknown_type"
+
+
+class UnsupportedOption(RequestError):
+    """The option exists in the contract, but this worker cannot do it yet. Choose another value."""
+
+    code = "unsupported_option"
+
+
+class IdConflict(RequestError):
+    """The id belongs to another request with other content. Use a new id for new content."""
+
+    code = "id_conflict"
+
+
+class JobNotFound(RequestError):
+    """No job has this id. `telecine list` prints the jobs there are."""
+
+    code = "job_not_found"
+
+
+class LyricsRequired(RequestError):
+    """Lyrics text is required"""
+
+    code = "lyrics_required"
+
+
+class LyricsTooLong(RequestError):
+    """The lyrics are longer than a reel can show. Shorten them or split the audio."""
+
+    code = "lyrics_too_long"
+
+
+class AddressForbidden(RequestError):
+    """The URL leads to an address that Telecine may not call. Use a public HTTPS address, or let the
+    operator allow the host with TELECINE_ALLOWED_PRIVATE_HOSTS."""
+
+    code = "address_forbidden"
+
+
+class InputError(TelecineError):
+    """A media input cannot be used. Replace it and send a new request."""
+
+
+class InputNotFound(InputError):
+    """The input does not exist. Upload it before sending the request."""
+
+    code = "input_not_found"
+
+
+class InputForbidden(InputError):
+    """Telecine may not read the input. Grant the worker read access or use another location."""
+
+    code = "input_forbidden"
+
+
+class InputTooLarge(InputError):
+    """File too large"""
+
+    code = "file_too_large"
+
+
+class InvalidImage(InputError):
+    """Image must be JPG or PNG"""
+
+    code = "invalid_image"
+
+
+class InvalidAudio(InputError):
+    """Audio must be MP3, WAV, or FLAC"""
+
+    code = "invalid_audio"
+
+
+class InputUnavailable(InputError):
+    """The input could not be fetched just now. It is tried again."""
+
+    code = "input_unavailable"
+    verdict = Verdict.LATER
+
+
+class StorageError(TelecineError):
+    """The results could not be written."""
+
+
+class OutputExists(StorageError):
+    """Another file already lies where the result belongs. Choose another `output` or remove it."""
+
+    code = "output_exists"
+
+
+class OutputForbidden(StorageError):
+    """Telecine may not write to the output location. Grant write access or change `output`."""
+
+    code = "output_forbidden"
+
+
+class StorageUnavailable(StorageError):
+    """Object storage did not answer. It is tried again."""
+
+    code = "storage_unavailable"
+    verdict = Verdict.LATER
+
+
+class ChecksumMismatch(StorageError):
+    """Object storage holds other bytes than were sent. It is tried again."""
+
+    code = "checksum_mismatch"
+    verdict = Verdict.LATER
+
+
+class RenderError(TelecineError):
+    """The renderer could not finish."""
+
+
+class RenderFailed(RenderError):
+    """The renderer failed on this input. Check the media in another player and send a new request."""
+
+    code = "render_failed"
+
+
+class RenderTimeout(RenderError):
+    """The renderer took longer than it may. Shorten the media or raise TELECINE_RENDER_TIMEOUT_SECONDS."""
+
+    code = "render_timeout"
+
+
+class OutOfMemory(RenderError):
+    """The renderer needed more memory than it may use. Raise TELECINE_RENDER_MEMORY_BYTES."""
+
+    code = "out_of_memory"
+    verdict = Verdict.ELSEWHERE
+
+
+class JobError(TelecineError):
+    """The job ended for a reason of its own."""
+
+
+class JobCancelled(JobError):
+    """The job was cancelled."""
+
+    code = "cancelled"
+
+
+class DeadlineExceeded(JobError):
+    """The deadline passed before the job could finish. Send a new request with a later one."""
+
+    code = "deadline_exceeded"
+
+
+class WorkerLost(JobError):
+    """The worker died on this job again and again. Look at `telecine explain` before sending it anew."""
+
+    code = "worker_lost"
+
+
+class RetriesExhausted(JobError):
+    """A passing fault did not pass. `telecine explain` shows the attempts."""
+
+    code = "retries_exhausted"
+
+
+class LeaseLost(JobError):
+    """Another worker has the job now; this one stops without writing anything."""
+
+    code = "lease_lost"
+    verdict = Verdict.UNKNOWN
+
+
+class ConfigurationError(TelecineError):
+    """The settings are wrong. `telecine doctor` says what to do."""
+
+    code = "configuration"
+
+
+class InternalError(TelecineError):
+    """A defect of Telecine. The job is kept; please report it with `telecine explain`."""
+
+    code = "internal_error"
+    verdict = Verdict.LATER
+
+
+def every_error() -> list[type[TelecineError]]:
+    """All error classes that have a code of their own, in the order of the tree."""
+    found: list[type[TelecineError]] = []
+
+    def walk(parent: type[TelecineError]) -> None:
+        for child in parent.__subclasses__():
+            if "code" in child.__dict__:
+                found.append(child)
+            walk(child)
+
+    walk(TelecineError)
+    return found
+
+
+def error_for(code: str, message: str, *, step: str | None = None) -> TelecineError:
+    """The error that a child process reported by its code, raised again on this side."""
+    for kind in every_error():
+        if kind.code == code:
+            return kind(message, step=step)
+    return InternalError(f"{code}: {message}", step=step)

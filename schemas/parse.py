@@ -1,0 +1,129 @@
+"""From the bytes of a message to a request, or to an error that says what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from schemas.envelope import CallbackSpec, Cancel, Request
+from schemas.errors import InvalidEnvelope, InvalidField, MissingField, RequestError, UnknownField, UnknownType
+from schemas.job_types import JOB_TYPES
+from schemas.strict_json import MAX_MESSAGE_BYTES, parse_object
+
+CANCEL = "job.cancel"
+_BINARY_PREFIXES = ("cloudevents:", "cloudevents_", "ce-", "ce_")
+_JSON_HEADERS = ("callback", "metadata")
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse_request(
+    body: bytes, headers: Mapping[str, Any] | None = None, *, limit_bytes: int = MAX_MESSAGE_BYTES
+) -> Request | Cancel:
+    """The request in a message: plain, CloudEvents structured, or CloudEvents binary by its headers.
+
+    Raises:
+        RequestError: one of its kinds; ``field`` names the culprit where there is one.
+    """
+    return parse_mapping(read_mapping(body, headers, limit_bytes=limit_bytes))
+
+
+def read_mapping(
+    body: bytes, headers: Mapping[str, Any] | None = None, *, limit_bytes: int = MAX_MESSAGE_BYTES
+) -> dict[str, Any]:
+    """The message as one mapping, the attributes of CloudEvents' binary mode put beside ``data``."""
+    value = parse_object(body, limit_bytes=limit_bytes)
+    attributes = _binary_attributes(headers or {})
+    return {**attributes, "data": value} if "specversion" in attributes else value
+
+
+def parse_mapping(value: Mapping[str, Any]) -> Request | Cancel:
+    """The request in an already read mapping."""
+    kind = value.get("type")
+    if kind is None:
+        if not {"id", "data"} & set(value):
+            raise InvalidEnvelope("the message is a JSON object but no request: it has no id, type or data")
+        raise MissingField("type is missing", field="type")
+    if not isinstance(kind, str):
+        raise InvalidField("type must be a string", field="type")
+    data = value.get("data")
+    if data is None:
+        raise MissingField("data is missing", field="data")
+    if not isinstance(data, dict):
+        raise InvalidField("data must be an object", field="data")
+    if kind == CANCEL:
+        return _validate(Cancel, data, "data.")
+    model = JOB_TYPES.get(kind)
+    if model is None:
+        raise UnknownType(f"type {kind[:64]!r} does not exist on this worker; it has: {', '.join(sorted(JOB_TYPES))}", field="type")
+    if ("specversion" in value) != ("source" in value):
+        raise InvalidEnvelope("a CloudEvent has both specversion and source; a plain request has neither")
+    envelope = {name: item for name, item in value.items() if name != "data"}
+    parsed = _validate(model, data, "data.")
+    return _validate(Request, {**envelope, "data": parsed}, "")
+
+
+def salvage(value: Mapping[str, Any]) -> tuple[str | None, CallbackSpec | None, dict[str, Any] | None]:
+    """Id, callback and metadata of a request that is refused, each where it is sound: so that the refusal can be told."""
+    job_id = value.get("id")
+    try:
+        callback = CallbackSpec.model_validate(value.get("callback"))
+    except ValidationError:
+        callback = None
+    metadata = value.get("metadata")
+    return (
+        job_id[:128] if isinstance(job_id, str) and job_id else None,
+        callback,
+        metadata if isinstance(metadata, dict) else None,
+    )
+
+
+def _binary_attributes(headers: Mapping[str, Any]) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    for raw_name, raw_value in headers.items():
+        name = str(raw_name).lower()
+        prefix = next((p for p in _BINARY_PREFIXES if name.startswith(p)), None)
+        if prefix is None:
+            continue
+        name = name.removeprefix(prefix)
+        text = raw_value.decode("utf-8", "replace") if isinstance(raw_value, bytes) else raw_value
+        if name in _JSON_HEADERS and isinstance(text, str) and text.startswith("{"):
+            text = parse_object(text.encode())
+        elif name == "callback" and isinstance(text, str):
+            text = {"url": text}
+        elif name == "deadline" and isinstance(text, str) and text.replace(".", "", 1).isdigit():
+            text = float(text)
+        attributes["plan_only" if name == "planonly" else name] = text
+    return attributes
+
+
+def _validate(model: type[Model], value: Any, prefix: str) -> Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _request_error(error, prefix, model) from None
+
+
+def _request_error(error: ValidationError, prefix: str, model: type[BaseModel]) -> RequestError:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    unknown = [_path(prefix, p["loc"]) for p in problems if p["type"] == "extra_forbidden"]
+    if unknown:
+        names = ", ".join(unknown[:10])
+        return UnknownField(
+            f"unknown field{'s' if len(unknown) > 1 else ''}: {names}; {prefix.rstrip('.') or 'a request'} takes "
+            f"{', '.join(model.model_fields)}",
+            field=unknown[0],
+        )
+    missing = [_path(prefix, p["loc"]) for p in problems if p["type"] == "missing"]
+    if missing:
+        return MissingField(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing", field=missing[0])
+    first = problems[0]
+    path = _path(prefix, first["loc"])
+    return InvalidField(f"{path}: {first['msg'].removeprefix('Value error, ')}", field=path)
+
+
+def _path(prefix: str, location: tuple[int | str, ...]) -> str:
+    # A union reports each of its members; the member's name is not part of the field's.
+    parts = [str(part) for part in location if not (isinstance(part, str) and ("[" in part or part in ("constrained-float", "float", "datetime")))]
+    return (prefix + ".".join(parts))[:200]

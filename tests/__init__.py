@@ -1,0 +1,1 @@
+"""The tests of Telecine. `make test` installs the servers they need and runs them."""

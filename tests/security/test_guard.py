@@ -1,0 +1,388 @@
+"""Server-side request forgery: what may not be called is not called, by any spelling, name or detour."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import trustme
+
+from providers.http.client import AsyncGuardedClient, GuardedClient, guarded_async_client, guarded_client
+from providers.http.guard import Policy, check_url, resolve
+from schemas.errors import AddressForbidden, ConfigurationError, InputForbidden, InputUnavailable
+from tests.security.servers import AsyncPretendInternet, Listener, Names, PretendInternet, reply
+
+PUBLIC = "93.184.216.34"
+PUBLIC_V6 = "2606:2800:220:1:248:1893:25c8:1946"
+
+#: Refused by its text alone, under a policy that allows plain http. {port} is the canary's.
+BLOCKED = """
+http://127.0.0.1:{port}/               http://127.0.0.1/                  http://127.0.0.1:80/
+http://127.1:{port}/                   http://127.0.1/                    http://2130706433:{port}/
+http://0x7f000001:{port}/              http://0x7f.1/                     http://0X7F.0.0.1/
+http://0177.0.0.1:{port}/              http://017700000001/               http://0177.0.0x1/
+http://127.0.0.1.:{port}/              http://127.0.0.1../                http://0:{port}/
+http://0.0.0.0:{port}/                 http://0x0/                        http://00.0.0.0/
+http://[::1]:{port}/                   http://[::]:{port}/                http://[0:0:0:0:0:0:0:1]/
+http://[::ffff:127.0.0.1]:{port}/      http://[::ffff:7f00:1]:{port}/     http://[::127.0.0.1]/
+http://[64:ff9b::127.0.0.1]/           http://[64:ff9b::7f00:1]/          http://[64:ff9b:1::7f00:1]/
+http://[2002:7f00:1::]/                http://[2001:0:4136:e378:8000:63bf:80ff:fffe]/
+http://[fe80::1]/                      http://[fe80::1%25lo]/             http://[::1%25lo]/
+http://[fec0::1]/                      http://[fd00::1]/                  http://[ff02::1]/
+http://[fd00:ec2::254]/                http://[::ffff:a9fe:a9fe]/         http://[2606:4700::5efe:10.0.0.1]/
+http://169.254.169.254/latest/         http://169.254.169.254./           http://2852039166/
+http://0xa9fea9fe/                     http://0251.0376.0251.0376/        http://169.254.43518/
+http://168.63.129.16/                  http://100.100.100.200/            http://192.0.0.192/
+http://10.0.0.1/                       http://10.1/                       http://172.16.0.1/
+http://192.168.1.1/                    http://192.168.257/                http://100.64.0.1/
+http://198.18.0.1/                     http://192.0.2.1/                  http://224.0.0.1/
+http://255.255.255.255/                http://240.0.0.1/                  http://134744072/
+http://08.8.8.8/                       http://256.1.1.1/                  http://1.2.3.4.5/
+http://localhost:{port}/               http://LOCALHOST/                  http://localhost./
+http://a.localhost/                    http://metadata.google.internal/   http://api.svc.cluster.local/
+http://localhost.localdomain/          http://127.0.0.1%2f@h.example/     http://127%2e0.0.1/
+http://user@h.example/                 http://user:pw@h.example/          http://@h.example/
+http://h.example\\@127.0.0.1/          http://h.example@127.0.0.1:{port}/ http://127.0.0.1\\@h.example/
+http://１２７.0.0.1/                     http://127。0。0。1/                   http://①②⑦.⓪.⓪.①/
+http://[::ffff:127.0.0.1/              http://[127.0.0.1]/                http://[v1.x]/
+http://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/                    http://h\u200b.example/              http://h_.-example./
+http://h.example:22/                   http://h.example:6379/             http://h.example:0/
+http://h.example:-1/                   http://h.example:99999/            http://h.example:80:80/
+https:///path                          https://                           //h.example/
+h.example                              file:///etc/passwd                 gopher://h.example/
+ftp://h.example/                       s3://bucket/key                    data:text/plain,hi
+ws://h.example/                        javascript:alert(1)                http:h.example
+http://..h.example/                    http://h..example/                 http://-.example/
+""".split()
+
+ALLOWED = """
+https://h.example/          https://h.example:443/      https://h.example:8443/a     http://h.example/
+http://h.example:8080/      https://H.EXAMPLE/          https://h.example./          https://a_b.h.example/
+https://bücher.example/     https://xn--bcher-kva.example/                           https://1.1.1.1/
+https://8.8.8.8:8443/       https://[2606:4700:4700::1111]/                          https://[64:ff9b::8.8.8.8]/
+https://[::ffff:8.8.8.8]/   https://h.example/a@b       https://h.example/?u=http://127.0.0.1/
+https://h.example/#@127.0.0.1                           https://127.0.0.1.h.example/ https://0x7f.h.example/
+https://localhost.h.example/                            https://internal-tools.example/
+""".split()
+
+
+@pytest.fixture
+def canary() -> Iterator[Listener]:
+    """Something that listens on loopback and must hear nothing."""
+    with Listener(reply(b"inner secret")) as listener:
+        yield listener
+
+
+def no_lookup(*arguments: object, **options: object) -> None:
+    raise AssertionError("looked something up")
+
+
+def test_every_blocked_url_is_refused_without_a_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", no_lookup)
+    passed = []
+    for url in (entry.format(port=8080) for entry in BLOCKED):
+        try:
+            check_url(url, Policy(allow_http=True))
+        except AddressForbidden:
+            continue
+        passed.append(url)
+
+    assert passed == [], f"blocked {len(BLOCKED) - len(passed)} of {len(BLOCKED)}"
+
+
+def test_every_allowed_url_passes_without_a_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", no_lookup)
+
+    for url in ALLOWED:
+        assert check_url(url, Policy(allow_http=True)).host
+
+
+def test_no_client_connects_to_the_canary_by_any_blocked_url(
+    monkeypatch: pytest.MonkeyPatch, canary: Listener, tmp_path: Path
+) -> None:
+    names = Names(monkeypatch, {})
+    policy = Policy(allow_http=True, allowed_ports=frozenset({80, 443, canary.port}))
+    urls = [entry.format(port=canary.port) for entry in BLOCKED]
+
+    async def post_all() -> None:
+        client = AsyncGuardedClient(policy)
+        for url in urls:
+            with pytest.raises(AddressForbidden):
+                await client.post(url, b"{}", {})
+
+    asyncio.run(post_all())
+    for url in urls:
+        with pytest.raises(AddressForbidden):
+            GuardedClient(policy).download(url, tmp_path / "file", 1000)
+    assert names.lookups == []
+
+    with guarded_client(policy) as plain:
+        for url in urls:
+            # Here credentials of the URL become a header before the guard sees it, so its name is looked up.
+            with pytest.raises((AddressForbidden, httpx2.InvalidURL, httpx2.ConnectError)):
+                plain.get(url)
+
+    assert set(names.lookups) <= {"h.example"}
+    assert canary.connections == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plain_http_is_refused_unless_the_policy_allows_it() -> None:
+    with pytest.raises(AddressForbidden, match="plain http"):
+        check_url("http://h.example/", Policy())
+
+    assert check_url("http://h.example/", Policy(allow_http=True)).scheme == "http"
+    assert check_url("http://h.example/", Policy(allowed_hosts=frozenset({"h.example"}))).scheme == "http"
+
+
+def test_a_refusal_tells_the_reason_but_no_secret_and_no_inner_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    Names(monkeypatch, {"inner.example": [["10.20.30.40"]]})
+    with pytest.raises(AddressForbidden) as by_text:
+        check_url("https://user:s3cret@h.example/?token=s3cret", Policy())
+    with pytest.raises(AddressForbidden) as by_name:
+        resolve("inner.example", 443, Policy())
+
+    assert "s3cret" not in by_text.value.message
+    assert "TELECINE_ALLOWED_PRIVATE_HOSTS" in by_text.value.message
+    assert "private address" in by_name.value.message
+    assert "10.20.30.40" not in by_name.value.message
+
+
+@pytest.mark.parametrize(
+    ("entry", "url"),
+    [
+        ("localhost", "http://localhost:1234/"),
+        ("127.0.0.1", "http://127.0.0.1:9000/"),
+        ("127.0.0.1:9000", "http://127.0.0.1:9000/"),
+        ("[::1]", "http://[::1]:9000/"),
+        ("::1", "https://[::1]/"),
+        ("[::1]:9000", "http://[::1]:9000/"),
+        ("MinIO", "http://minio:9000/"),
+        ("10.0.0.7", "https://10.0.0.7/"),
+        ("100.64.1.1", "https://100.64.1.1/"),
+    ],
+)
+def test_an_allowed_host_may_be_private_and_plain(entry: str, url: str) -> None:
+    assert check_url(url, Policy(allowed_hosts=frozenset({entry})))
+
+
+@pytest.mark.parametrize(
+    ("entry", "url"),
+    [
+        ("127.0.0.1:9000", "http://127.0.0.1:9001/"),
+        ("127.0.0.1", "http://127.1/"),
+        ("127.0.0.1", "http://127.0.0.2/"),
+        ("127.0.0.1", "http://[::ffff:127.0.0.1]/"),
+        ("localhost", "http://a.localhost/"),
+        ("minio", "http://minio.example/"),
+        ("169.254.169.254", "http://169.254.169.254/"),
+        ("169.254.1.1", "http://169.254.1.1/"),
+        ("100.100.100.200", "http://100.100.100.200/"),
+        ("0.0.0.0", "http://0.0.0.0/"),
+        ("224.0.0.1", "http://224.0.0.1/"),
+    ],
+)
+def test_an_allowed_host_opens_nothing_beside_itself_and_never_metadata(entry: str, url: str) -> None:
+    with pytest.raises(AddressForbidden):
+        check_url(url, Policy(allowed_hosts=frozenset({entry})))
+
+
+def test_an_allowed_name_that_turns_to_the_metadata_service_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    Names(monkeypatch, {"minio": [["169.254.169.254"]]})
+
+    with pytest.raises(AddressForbidden, match="metadata"):
+        resolve("minio", 9000, Policy(allowed_hosts=frozenset({"minio"})))
+
+
+@pytest.mark.parametrize("entry", ["http://localhost", "10.0.0.0/8", "user:s3cret@h", "", "a b", "h:port"])
+def test_an_entry_that_is_no_host_is_an_error_of_configuration(entry: str) -> None:
+    with pytest.raises(ConfigurationError, match="TELECINE_ALLOWED_PRIVATE_HOSTS") as refusal:
+        Policy(allowed_hosts=frozenset({entry}))
+
+    assert "s3cret" not in refusal.value.message
+
+
+@pytest.mark.parametrize("answers", [[PUBLIC, "127.0.0.1"], ["127.0.0.1", PUBLIC], [PUBLIC, PUBLIC_V6, "::1"]])
+def test_one_forbidden_answer_refuses_the_whole_name(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str], canary: Listener, tmp_path: Path
+) -> None:
+    Names(monkeypatch, {"mixed.example": [answers]})
+    internet = PretendInternet(canary.port)
+
+    with pytest.raises(AddressForbidden):
+        GuardedClient(Policy(), dialer=internet).download("https://mixed.example/", tmp_path / "file", 1000)
+
+    assert internet.dialled == []
+    assert canary.connections == 0
+
+
+def test_the_checked_address_is_dialled_after_one_lookup(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = Names(monkeypatch, {"h.example": [[PUBLIC], ["127.0.0.1"]]})
+    with Listener(reply(b"media")) as server:
+        internet = PretendInternet(server.port)
+        policy = Policy(allow_http=True)
+        fetched = GuardedClient(policy, dialer=internet).download("http://h.example/file", tmp_path / "file", 1000)
+
+    assert fetched.bytes == 5
+    assert names.lookups == ["h.example"]
+    assert internet.dialled == [f"{PUBLIC}:80"]
+    assert b"Host: h.example\r\n" in server.requests[0]
+
+
+def test_a_name_that_is_rebound_between_two_connections_is_refused_at_the_second(
+    monkeypatch: pytest.MonkeyPatch, canary: Listener, tmp_path: Path
+) -> None:
+    names = Names(monkeypatch, {"rebind.example": [[PUBLIC], ["127.0.0.1"]]})
+    again = reply(b"", "302 Found", "Location: http://rebind.example/again")
+    with Listener(again) as server:
+        internet = PretendInternet(server.port)
+        with pytest.raises(AddressForbidden):
+            GuardedClient(Policy(allow_http=True), dialer=internet).download(
+                "http://rebind.example/", tmp_path / "file", 1000
+            )
+
+    assert names.lookups == ["rebind.example"] * 2
+    assert internet.dialled == [f"{PUBLIC}:80"]
+    assert canary.connections == 0
+
+
+def test_a_post_resolves_once_and_dials_the_checked_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names(monkeypatch, {"rebind.example": [[PUBLIC], ["127.0.0.1"]]})
+    with Listener(reply(b"ok")) as server:
+        internet = AsyncPretendInternet(server.port)
+        client = AsyncGuardedClient(Policy(allow_http=True), dialer=internet)
+        first = asyncio.run(client.post("http://rebind.example/", b"{}", {}))
+        with pytest.raises(AddressForbidden):
+            asyncio.run(client.post("http://rebind.example/", b"{}", {}))
+
+    assert first.status == 200
+    assert names.lookups == ["rebind.example"] * 2
+    assert internet.dialled == [f"{PUBLIC}:80"]
+
+
+def test_a_dead_address_leaves_time_for_the_next_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    Names(monkeypatch, {"h.example": [[PUBLIC_V6, PUBLIC]]})
+    with Listener(reply(b"media")) as server:
+        internet = PretendInternet(server.port, dead=[PUBLIC_V6])
+        policy = Policy(allow_http=True)
+        GuardedClient(policy, dialer=internet).download("http://h.example/", tmp_path / "file", 1000)
+
+    assert internet.dialled == [f"{PUBLIC_V6}:80", f"{PUBLIC}:80"]
+
+
+@pytest.mark.parametrize(
+    "location", ["http://127.0.0.1:{port}/", "//127.0.0.1:{port}/", "http://[::1]:{port}/", "file:///etc/passwd"]
+)
+def test_a_redirect_to_an_inner_address_is_refused(location: str, canary: Listener, tmp_path: Path) -> None:
+    pointed = location.format(port=canary.port)
+    with Listener(reply(b"", "302 Found", f"Location: {pointed}")) as server:
+        policy = Policy(allowed_hosts=frozenset({server.host}))
+        with pytest.raises(AddressForbidden):
+            GuardedClient(policy).download(server.url, tmp_path / "file", 1000)
+        with guarded_client(policy) as plain, pytest.raises((AddressForbidden, httpx2.UnsupportedProtocol)):
+            plain.get(server.url, follow_redirects=True)
+
+    assert canary.connections == 0
+
+
+def test_proxies_of_the_environment_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, canary: Listener, tmp_path: Path
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://{canary.host}")
+
+    async def use(policy: Policy, url: str) -> None:
+        assert (await AsyncGuardedClient(policy).post(url, b"{}", {})).status == 200
+        async with guarded_async_client(policy) as plain:
+            assert (await plain.get(url)).status_code == 200
+
+    with Listener(reply(b"direct")) as server:
+        policy = Policy(allowed_hosts=frozenset({server.host}))
+        GuardedClient(policy).download(server.url, tmp_path / "file", 1000)
+        with guarded_client(policy) as plain:
+            assert plain.get(server.url).content == b"direct"
+        asyncio.run(use(policy, server.url))
+
+    assert canary.connections == 0
+
+
+def test_a_refusal_is_no_error_that_retries_of_transport_errors_catch() -> None:
+    assert not issubclass(AddressForbidden, httpx2.HTTPError | httpx2.InvalidURL | OSError | ssl.SSLError)
+
+
+def test_a_slow_name_server_holds_nobody_longer_than_the_connect_timeout(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(10))
+    started = time.monotonic()
+    with pytest.raises(InputUnavailable, match="name server"):
+        GuardedClient(Policy(), connect_timeout_seconds=0.2).download("https://h.example/", tmp_path / "f", 10)
+    reply_seen = asyncio.run(AsyncGuardedClient(Policy()).post("https://h.example/", b"", {}, timeout_seconds=0.2))
+    release.set()
+
+    assert reply_seen.status is None
+    assert time.monotonic() - started < 2.0
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def contexts(authority: trustme.CA, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The server's context with a certificate for ``name``, and a client's that trusts the authority."""
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert(name).configure_cert(server)
+    authority.configure_trust(client)
+    return server, client
+
+
+def test_tls_verifies_the_name_although_an_address_is_dialled(
+    monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, tmp_path: Path
+) -> None:
+    Names(monkeypatch, {"h.example": [[PUBLIC]], "other.example": [[PUBLIC]]})
+    server_tls, client_tls = contexts(authority, "h.example")
+    with Listener(reply(b"media"), tls=server_tls) as server:
+        client = GuardedClient(Policy(), tls=client_tls, dialer=PretendInternet(server.port))
+        assert client.download("https://h.example/", tmp_path / "file", 1000).bytes == 5
+        with pytest.raises(InputUnavailable, match="certificate"):
+            client.download("https://other.example/", tmp_path / "other", 1000)
+
+        posts = AsyncGuardedClient(Policy(), tls=client_tls, dialer=AsyncPretendInternet(server.port))
+        assert asyncio.run(posts.post("https://h.example/", b"{}", {})).status == 200
+        refused = asyncio.run(posts.post("https://other.example/", b"{}", {}))
+
+    assert refused.status is None
+    assert "certificate" in str(refused.failure).lower()
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_unknown_authority_is_not_trusted(
+    monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, tmp_path: Path
+) -> None:
+    Names(monkeypatch, {"h.example": [[PUBLIC]]})
+    server_tls, _ = contexts(authority, "h.example")
+    with (
+        Listener(reply(b"media"), tls=server_tls) as server,
+        pytest.raises(InputUnavailable, match="certificate"),
+    ):
+        GuardedClient(Policy(), dialer=PretendInternet(server.port)).download("https://h.example/", tmp_path / "f", 10)
+
+    assert server.requests == []
+
+
+def test_more_redirects_than_three_are_refused(tmp_path: Path) -> None:
+    with Listener(reply(b"", "307 Temporary Redirect", "Location: /again")) as server:
+        policy = Policy(allowed_hosts=frozenset({server.host}))
+        with pytest.raises(InputForbidden, match="redirects more than 3 times"):
+            GuardedClient(policy).download(server.url, tmp_path / "file", 1000)
+
+    assert len(server.requests) == 4

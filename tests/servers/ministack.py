@@ -1,0 +1,66 @@
+"""A private ministack: S3, SQS and SNS as AWS speaks them, in one small process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.servers.ports import answers, free_port
+from tests.servers.process import end, program, spawn, wait_until
+
+#: Where install.sh puts it: in an environment of its own, because it pins another botocore than ours.
+_OWN_PROGRAMS = str(Path(__file__).parent / ".ministack" / "bin")
+
+
+class Ministack:
+    """One server for S3, SQS and SNS. It forgets everything when it ends."""
+
+    access_key = "test"
+    secret_key = "test"
+    region = "us-east-1"
+
+    def __init__(self) -> None:
+        self._program = program("ministack", _OWN_PROGRAMS, str(Path(sys.executable).parent))
+        self._folder = Path(tempfile.mkdtemp(prefix="telecine-ministack-"))
+        self.port = free_port()
+        self._log = self._folder / "out"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The endpoint of every service."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Starts the server, empty."""
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(self._folder),
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self.port),
+        }
+        self._process = spawn([self._program], self._log, environment=environment, folder=self._folder)
+        wait_until(lambda: answers(self.port), "ministack", self._log)
+
+    def stop(self) -> None:
+        """Ends the server."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kills the server."""
+        self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Ends the server and removes what it wrote."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            end(self._process, how)
+            self._process = None

@@ -1,0 +1,105 @@
+"""A private PostgreSQL server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+
+import psycopg
+
+from tests.servers.ports import free_port
+from tests.servers.process import ServerMissing, end, spawn, wait_until
+
+_OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    # Nothing in the tests cuts the power, and a killed process loses no page that the system has.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "200",
+}
+
+
+class Postgres:
+    """One server; every test asks it for a database of its own."""
+
+    def __init__(self) -> None:
+        self._programs = _newest_programs()
+        # PostgreSQL refuses to run as root.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        self._folder = Path(tempfile.mkdtemp(prefix="telecine-postgres-"))
+        if self._user is not None:
+            shutil.chown(self._folder, self._user, self._user)
+        self.port = free_port()
+        self._log = self._folder.parent / f"{self._folder.name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts the server, on the data it has if it was started before."""
+        data = self._folder / "data"
+        if not data.exists():
+            self._initialise(data)
+        command = [str(self._programs / "postgres"), "-D", str(data), "-p", str(self.port)]
+        for name, value in (_OPTIONS | {"unix_socket_directories": str(self._folder)}).items():
+            command += ["-c", f"{name}={value}"]
+        self._process = spawn(command, self._log, user=self._user, folder=self._folder)
+        wait_until(self._answers, "PostgreSQL", self._log)
+
+    def stop(self) -> None:
+        """Shuts the server down in good order; its clients are disconnected."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kills the server and its children."""
+        self._end(signal.SIGKILL)
+
+    def create_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self._address(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")  # type: ignore[call-overload]
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
+
+    def close(self) -> None:
+        """Ends everything and removes the data."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._log.unlink(missing_ok=True)
+
+    def _address(self) -> str:
+        return f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres connect_timeout=5"
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self._address()).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            end(self._process, how)
+            self._process = None
+
+    def _initialise(self, data: Path) -> None:
+        command = [str(self._programs / "initdb"), "-D", str(data), "-A", "trust", "-U", "postgres"]
+        command += ["--no-sync", "--locale=C", "-E", "UTF8"]
+        process = spawn(command, self._log, user=self._user, folder=self._folder)
+        wait_until(lambda: process.poll() is not None, "initdb", self._log)
+        if process.returncode:
+            raise RuntimeError(f"initdb failed:\n{self._log.read_text(errors='replace')[-2_000:]}")
+
+
+def _newest_programs() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]))
+    if found:
+        return found[-1].parent
+    elsewhere = shutil.which("postgres")
+    if elsewhere is None:
+        raise ServerMissing("PostgreSQL is not installed. Run `make test` once: it installs what the tests need.")
+    return Path(elsewhere).parent

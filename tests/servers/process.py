@@ -1,0 +1,84 @@
+"""Starting and ending a server's processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+
+class ServerMissing(Exception):
+    """A program that the tests need is not installed."""
+
+
+class ServerFailed(Exception):
+    """A server did not start; the message ends with what it said."""
+
+
+def program(name: str, *folders: str) -> str:
+    """The path of an installed program.
+
+    Raises:
+        ServerMissing: run `make test`, which installs it.
+    """
+    path = os.pathsep.join([*folders, os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise ServerMissing(f"{name} is not installed. Run `make test` once: it installs the servers the tests need.")
+    return found
+
+
+def spawn(
+    command: list[str],
+    log: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    user: str | None = None,
+    folder: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """The server's process, first of its own process group, writing to ``log``."""
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env=None if environment is None else dict(environment),
+            cwd=folder,
+            start_new_session=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+        )
+
+
+def end(process: subprocess.Popen[bytes], how: signal.Signals, patience_seconds: float = 30.0) -> None:
+    """Ends the process with ``how``, and whatever is left of its group afterwards by force."""
+    if process.poll() is None:
+        if how is not signal.SIGKILL:
+            process.send_signal(how)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(patience_seconds)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+
+
+def wait_until(ready: Callable[[], bool], what: str, log: Path, *, seconds: float = 60.0) -> None:
+    """Waits until ``ready()``.
+
+    Raises:
+        ServerFailed: it took too long.
+    """
+    last = time.monotonic() + seconds
+    while time.monotonic() < last:
+        if ready():
+            return
+        time.sleep(0.05)
+    said = log.read_text(errors="replace")[-2_000:] if log.exists() else ""
+    raise ServerFailed(f"{what} was not ready after {seconds:.0f} s. It said:\n{said}")

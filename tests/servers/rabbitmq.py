@@ -1,0 +1,122 @@
+"""A private RabbitMQ node that can be stopped, killed and started again with its data."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.servers.ports import answers, free_port
+from tests.servers.process import end, program, spawn, wait_until
+
+#: Debian's programs in /usr/sbin change the user; these are the real ones.
+_PROGRAMS = "/usr/lib/rabbitmq/bin"
+
+
+class RabbitMQ:
+    """One node. ``start`` after ``stop`` or ``kill`` brings back its queues and persistent messages."""
+
+    def __init__(self) -> None:
+        self._server = program("rabbitmq-server", _PROGRAMS)
+        self._ctl = program("rabbitmqctl", _PROGRAMS)
+        self._epmd_program = program("epmd")
+        self._folder = Path(tempfile.mkdtemp(prefix="telecine-rabbitmq-"))
+        self.port = free_port()
+        self._epmd_port = free_port()
+        self._dist_port = free_port()
+        self._log = self._folder / "out"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._epmd: subprocess.Popen[bytes] | None = None
+        self._configure()
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def start(self) -> None:
+        """Starts the node and waits until it speaks AMQP."""
+        if self._epmd is None:
+            # Started here, because the node would leave one behind that outlives it.
+            command = [self._epmd_program, "-port", str(self._epmd_port), "-address", "127.0.0.1"]
+            self._epmd = spawn(command, self._log, environment=self._environment())
+            wait_until(lambda: answers(self._epmd_port), "epmd", self._log)
+        self._process = spawn([self._server], self._log, environment=self._environment())
+        wait_until(lambda: _speaks_amqp(self.port), "RabbitMQ", self._log)
+
+    def stop(self) -> None:
+        """Shuts the node down in good order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kills the node as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def ctl(self, *arguments: str) -> str:
+        """What ``rabbitmqctl`` says to ``arguments``."""
+        command = [self._ctl, "--quiet", *arguments]
+        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode:
+            raise RuntimeError(f"rabbitmqctl {' '.join(arguments)}: {done.stderr or done.stdout}")
+        return done.stdout
+
+    def close(self) -> None:
+        """Ends everything and removes the data."""
+        self.kill()
+        if self._epmd is not None:
+            end(self._epmd, signal.SIGKILL)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            end(self._process, how)
+            self._process = None
+
+    def _configure(self) -> None:
+        for name in ("log", "mnesia"):
+            (self._folder / name).mkdir()
+        (self._folder / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{self.port}\n")
+        (self._folder / "enabled_plugins").write_text("[].")
+        (self._folder / "env.conf").touch()
+
+    def _environment(self) -> dict[str, str]:
+        folder = str(self._folder)
+        return {
+            "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
+            "LANG": "C.UTF-8",
+            # The script then becomes the node instead of waiting for it, so its process id is the node's.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            # The cookie lies in the home folder: this keeps it private.
+            "HOME": folder,
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"telecine{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_BASE": folder,
+            "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
+            "RABBITMQ_LOG_BASE": f"{folder}/log",
+            "RABBITMQ_LOGS": f"{folder}/log/rabbit.log",
+            "RABBITMQ_PID_FILE": f"{folder}/pid",
+            "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq",
+            "RABBITMQ_CONF_ENV_FILE": f"{folder}/env.conf",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/enabled_plugins",
+            "RABBITMQ_SCHEMA_DIR": f"{folder}/schema",
+            "RABBITMQ_GENERATED_CONFIG_DIR": f"{folder}/config",
+        }
+
+
+def _speaks_amqp(port: int) -> bool:
+    """An open port is too early: the node is ready when it answers AMQP's greeting."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 0.5) as connection:
+            connection.settimeout(2)
+            connection.sendall(b"AMQP\x00\x00\x09\x01")
+            return connection.recv(8)[:1] == b"\x01"
+    except OSError:
+        return False

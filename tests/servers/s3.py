@@ -1,0 +1,60 @@
+"""One S3 endpoint, whichever server is behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Protocol
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+
+class S3Server(Protocol):
+    """A server of ours that speaks S3."""
+
+    access_key: str
+    secret_key: str
+    region: str
+
+    @property
+    def url(self) -> str:
+        """The endpoint."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class S3:
+    """An endpoint and who may use it."""
+
+    #: ``ministack`` or ``radosgw``.
+    name: str
+    url: str
+    access_key: str
+    secret_key: str
+    region: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the ordinary AWS chain reads, for this process or a worker's."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        }
+
+    def client(self) -> S3Client:
+        """A plain client, to play the people who share the bucket with Telecine."""
+        return boto3.session.Session(self.access_key, self.secret_key, region_name=self.region).client(
+            "s3", endpoint_url=self.url, config=Config(s3={"addressing_style": "path"}, signature_version="s3v4")
+        )
+
+
+def endpoint(name: str, server: S3Server) -> S3:
+    """The endpoint of a running server."""
+    return S3(name, server.url, server.access_key, server.secret_key, server.region)
