@@ -52,7 +52,7 @@ task_queues = [
     for role in ROLES
 ]
 # Telecine never uses countdown or eta: time belongs to the ledger. So no delayed-delivery queues.
-broker_native_delayed_delivery_queue_type = "quorum"
+worker_consumer = "consumer.worker:LeanConsumer"
 
 # When the broker goes away a running job goes on: its lease is in the ledger.
 worker_cancel_long_running_tasks_on_connection_loss = False

@@ -20,6 +20,7 @@ from schemas.errors import (
     InternalError,
     JobCancelled,
     LeaseLost,
+    RequestError,
     RetriesExhausted,
     TelecineError,
     Verdict,
@@ -64,11 +65,11 @@ def advance(runtime: Runtime, job_id: str) -> State | None:
 
 def _work(runtime: Runtime, claim: Claim) -> State:
     job, lease = claim.job, claim.lease
-    request = job.parsed()
     try:
         _check_start(runtime, job)
-        if job.started_at is not None and job.epoch == 1:
-            _tell(runtime, job, request, "started")
+        request = _readable(runtime, job)
+        if job.epoch == 1:
+            _tell(runtime, job, "started")
         with Heartbeat(runtime.database, lease, seconds=runtime.settings.lease_seconds) as heartbeat:
             folder = _job_folder(runtime, job)
             try:
@@ -78,10 +79,21 @@ def _work(runtime: Runtime, claim: Claim) -> State:
     except LeaseLost:
         raise
     except TelecineError as error:
-        return _settle(runtime, job, lease, request, error)
+        return _settle(runtime, job, lease, error)
     except Exception as error:
         log.exception("defect")
-        return _settle(runtime, job, lease, request, InternalError(f"{type(error).__name__} while working on the job"))
+        return _settle(runtime, job, lease, InternalError(f"{type(error).__name__} while working on the job"))
+
+
+def _readable(runtime: Runtime, job: Job) -> Request:
+    """The request. It was accepted, so a worker that cannot read it is of another version: another one may."""
+    try:
+        request = job.parsed()
+    except RequestError as error:
+        raise InternalError(f"this worker cannot read the request: {error.message}") from None
+    if request.type not in runtime.pipelines:
+        raise InternalError(f"this worker has no pipeline for {request.type!r}")
+    return request
 
 
 def _check_start(runtime: Runtime, job: Job) -> None:
@@ -99,7 +111,7 @@ def _run(runtime: Runtime, claim: Claim, request: Request, heartbeat: Heartbeat,
     context = JobContext(runtime, job, lease, heartbeat, output=output, folder=folder)
     pipeline = runtime.pipelines[request.type]
     if request.plan_only:
-        return _finish_plan(runtime, claim, request, pipeline.plan(request.data, context))
+        return _finish_plan(runtime, claim, pipeline.plan(request.data, context))
     artifacts = pipeline.run(request.data, context)
     heartbeat.check()
     endings.start_storing(runtime.database, lease)
@@ -107,14 +119,12 @@ def _run(runtime: Runtime, claim: Claim, request: Request, heartbeat: Heartbeat,
     manifest = write_manifest(runtime, job, context, artifacts, folder)
     failpoint("advance.after_manifest")
     heartbeat.check()
-    return _finish(runtime, claim, request, [*artifacts, manifest])
+    return _finish(runtime, claim, [*artifacts, manifest])
 
 
-def _finish(runtime: Runtime, claim: Claim, request: Request, artifacts: Sequence[Artifact]) -> State:
+def _finish(runtime: Runtime, claim: Claim, artifacts: Sequence[Artifact]) -> State:
     outputs = [_output(runtime, artifact) for artifact in artifacts]
-    delivery = job_delivery(
-        claim.job, request, "completed", status="completed", now=runtime.database.now(), outputs=outputs
-    )
+    delivery = job_delivery(claim.job, "completed", status="completed", now=runtime.database.now(), outputs=outputs)
     # A presigned URL is a secret: the ledger keeps it in the callback's body only.
     outcome = {"outputs": [output.model_dump(exclude_none=True, exclude={"url"}) for output in outputs]}
     failpoint("advance.before_finish")
@@ -124,15 +134,15 @@ def _finish(runtime: Runtime, claim: Claim, request: Request, artifacts: Sequenc
     return State.COMPLETED
 
 
-def _finish_plan(runtime: Runtime, claim: Claim, request: Request, plan: Plan) -> State:
+def _finish_plan(runtime: Runtime, claim: Claim, plan: Plan) -> State:
     record = plan.model_dump(mode="json", exclude_none=True)
-    delivery = job_delivery(claim.job, request, "completed", status="completed", now=runtime.database.now(), plan=record)
+    delivery = job_delivery(claim.job, "completed", status="completed", now=runtime.database.now(), plan=record)
     endings.start_storing(runtime.database, claim.lease)
     endings.finish(runtime.database, claim.lease, State.COMPLETED, outcome={"plan": record}, delivery=delivery)
     return State.COMPLETED
 
 
-def _settle(runtime: Runtime, job: Job, lease: Lease, request: Request, error: TelecineError) -> State:
+def _settle(runtime: Runtime, job: Job, lease: Lease, error: TelecineError) -> State:
     """Writes what an error means for the job: another try later, or its end."""
     if error.verdict in (Verdict.LATER, Verdict.ELSEWHERE):
         failures = job.failures + 1
@@ -146,7 +156,7 @@ def _settle(runtime: Runtime, job: Job, lease: Lease, request: Request, error: T
             return State.WAITING
         error = RetriesExhausted(f"tried {failures} times; last: {error.message} ({error.code})", field=error.field, step=error.step)
     state = end_state(error)
-    endings.finish(runtime.database, lease, state, error=error, delivery=failure_delivery(runtime, job, request, state, error))
+    endings.finish(runtime.database, lease, state, error=error, delivery=failure_delivery(runtime, job, state, error))
     failpoint("advance.finished")
     log.warning("ended", state=state.value, code=error.code)
     return state
@@ -159,16 +169,14 @@ def end_state(error: TelecineError) -> State:
     return State.EXPIRED if isinstance(error, DeadlineExceeded) else State.FAILED
 
 
-def failure_delivery(
-    runtime: Runtime, job: Job, request: Request, state: State, error: TelecineError
-) -> outbox.NewDelivery | None:
+def failure_delivery(runtime: Runtime, job: Job, state: State, error: TelecineError) -> outbox.NewDelivery | None:
     """The callback about a job that ended without its result."""
     status = "cancelled" if state is State.CANCELLED else "expired" if state is State.EXPIRED else "failed"
-    return job_delivery(job, request, "failed", status=status, now=runtime.database.now(), error=error)
+    return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error)
 
 
-def _tell(runtime: Runtime, job: Job, request: Request, event: str) -> None:
-    delivery = job_delivery(job, request, event, status="running", now=runtime.database.now())
+def _tell(runtime: Runtime, job: Job, event: str) -> None:
+    delivery = job_delivery(job, event, status="running", now=runtime.database.now())
     if delivery is not None:
         with runtime.database.write() as connection:
             outbox.enqueue(runtime.database, connection, delivery)

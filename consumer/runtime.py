@@ -15,6 +15,7 @@ from providers.http.policy import Policy
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
+from consumer.extensions import load_extensions
 from consumer.callbacks.signing import generate_secret
 from consumer.intake.checks import Checks
 from consumer.ledger.database import Database
@@ -68,6 +69,7 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
     Raises:
         ConfigurationError: a setting is wrong; the message names it.
     """
+    load_extensions(settings.extensions)
     database = open_ledger(settings)
     return Runtime(
         settings=settings,

@@ -66,7 +66,7 @@ class Sweep:
             state, error = (
                 (State.CANCELLED, JobCancelled()) if job.cancel_requested else (State.EXPIRED, DeadlineExceeded())
             )
-            delivery = failure_delivery(self._runtime, job, job.parsed(), state, error)
+            delivery = failure_delivery(self._runtime, job, state, error)
             end_idle(self._runtime.database, job.id, state, error, delivery)
 
     def _guarded(self, act: Callable[[], object]) -> None:

@@ -32,6 +32,8 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path("telecine-data"), description="Folder of the embedded mode: ledger, inbox, storage, scratch.")
 
+    extensions: Names = Field([], description="Python modules imported at start that register job types; comma-separated.")
+
     # Messages
     broker_url: SecretStr | None = Field(None, description="RabbitMQ, amqp://…. Absent: embedded mode, no server at all.")
     amqp_queues: Names = Field(["telecine.requests"], description="Queues that the AMQP door reads; comma-separated.")
@@ -91,7 +93,7 @@ class Settings(BaseSettings):
     sentry_dsn: SecretStr | None = Field(None, validation_alias="SENTRY_DSN", description="Sentry project; absent: off.")
     sentry_environment: str = Field("production", description="Environment name in Sentry.")
 
-    @field_validator("amqp_queues", "allowed_private_hosts", "allowed_input_folders", "callback_schedule_seconds", mode="before")
+    @field_validator("extensions", "amqp_queues", "allowed_private_hosts", "allowed_input_folders", "callback_schedule_seconds", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

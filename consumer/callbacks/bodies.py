@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.callback import Callback, CallbackData, Cost, EventType, Failure, Output, Status
-from schemas.envelope import CallbackSpec, Request
+from schemas.envelope import CallbackSpec
 from schemas.errors import TelecineError
+from schemas.parse import salvage
 
 from consumer.ledger.outbox import NewDelivery, webhook_id
 from consumer.ledger.records import Job
@@ -23,7 +25,6 @@ _EVENTS: dict[str, EventType] = {
 
 def job_delivery(
     job: Job,
-    request: Request,
     event: str,
     *,
     status: Status,
@@ -34,7 +35,7 @@ def job_delivery(
     progress: int | None = None,
 ) -> NewDelivery | None:
     """The callback about ``event`` of a job, or ``None`` when nobody asked for it."""
-    spec = request.callback
+    _, spec, metadata = salvage(json.loads(job.request))
     if spec is None or event not in spec.events:
         return None
     done = status == "completed"
@@ -52,7 +53,7 @@ def job_delivery(
         created_at=_time(job.received_at),
         started_at=None if job.started_at is None else _time(job.started_at),
         processing_time_seconds=round(now - job.started_at, 3) if done and job.started_at is not None else None,
-        metadata=request.metadata,
+        metadata=metadata,
     )
     body = Callback(type=_EVENTS[event], timestamp=_time(now), data=data)
     occurrence: tuple[object, ...] = (progress,) if event == "progress" else ()

@@ -105,7 +105,8 @@ class AmqpDoor:
             connection.connect()
             channel = connection.channel()
             declare(channel, self._queues, delivery_limit=self._delivery_limit)
-            self._pending = []
+            channel.auto_decode = False  # bytes as they came, whatever content_encoding claims
+            self._pending.clear()
             queues = [request_queue(name, delivery_limit=self._delivery_limit) for name in self._queues]
             consumer = Consumer(
                 channel, queues, on_message=self._pending.append, prefetch_count=self._batch * 2, auto_declare=False
@@ -117,7 +118,8 @@ class AmqpDoor:
                 while not self._stopped.is_set():
                     self._collect(connection)
                     if self._pending:
-                        batch, self._pending = self._pending[: self._batch], self._pending[self._batch :]
+                        batch = self._pending[: self._batch]
+                        del self._pending[: self._batch]
                         self._take(connection, batch)
                     if time.monotonic() - beat > 10:
                         connection.heartbeat_check()

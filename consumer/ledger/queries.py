@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from consumer.ledger import timeline as timelines
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Delivery, Job, TimelineEntry, delivery_from, job_from
-from consumer.ledger.states import OPEN
+from consumer.ledger.states import OPEN, TERMINAL
 from consumer.ledger.tables import deliveries, jobs, rejections
 
 
@@ -20,11 +20,11 @@ def find_job(database: Database, job_id: str) -> Job | None:
     return None if row is None else job_from(row)
 
 
-def list_jobs(database: Database, *, state: str | None = None, limit: int = 20) -> Sequence[Job]:
-    """The newest jobs first."""
-    query = sa.select(jobs).order_by(jobs.c.received_at.desc()).limit(limit)
-    if state is not None:
-        query = query.where(jobs.c.state == state)
+def list_jobs(database: Database, *, states: Sequence[str] = (), limit: int = 20) -> Sequence[Job]:
+    """The newest jobs first; of all states, unless some are named."""
+    query = sa.select(jobs).order_by(jobs.c.received_at.desc(), jobs.c.id).limit(limit)
+    if states:
+        query = query.where(jobs.c.state.in_(states))
     with database.read() as connection:
         return [job_from(row) for row in connection.execute(query).mappings()]
 
@@ -42,18 +42,65 @@ def deliveries_of(database: Database, job_id: str) -> Sequence[Delivery]:
         return [delivery_from(row) for row in connection.execute(query).mappings()]
 
 
-def list_deliveries(database: Database, *, state: str | None = None, limit: int = 20) -> Sequence[Delivery]:
+def list_deliveries(
+    database: Database, *, state: str | None = None, job_id: str | None = None, limit: int = 20
+) -> Sequence[Delivery]:
     """The newest callbacks first."""
-    query = sa.select(deliveries).order_by(deliveries.c.created_at.desc()).limit(limit)
-    if state is not None:
-        query = query.where(deliveries.c.state == state)
+    query = sa.select(deliveries).where(*_chosen(state, job_id)).order_by(deliveries.c.created_at.desc()).limit(limit)
     with database.read() as connection:
         return [delivery_from(row) for row in connection.execute(query).mappings()]
+
+
+def delivery_ids(database: Database, *, state: str | None = None, job_id: str | None = None) -> Sequence[str]:
+    """The ``webhook-id`` of every such callback, oldest first."""
+    query = sa.select(deliveries.c.id).where(*_chosen(state, job_id)).order_by(deliveries.c.created_at)
+    with database.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def deliveries_by_job(database: Database, job_ids: Sequence[str]) -> dict[str, list[Delivery]]:
+    """The callbacks of several jobs, oldest first."""
+    query = sa.select(deliveries).where(deliveries.c.job_id.in_(job_ids)).order_by(deliveries.c.created_at)
+    found: dict[str, list[Delivery]] = {}
+    with database.read() as connection:
+        for row in connection.execute(query).mappings():
+            found.setdefault(row["job_id"], []).append(delivery_from(row))
+    return found
 
 
 def count_jobs(database: Database) -> dict[str, int]:
     """How many jobs are in each state."""
     return _counts(database, jobs.c.state)
+
+
+def count_jobs_by_type(database: Database) -> dict[tuple[str, str], int]:
+    """How many jobs there are of each type in each state."""
+    query = sa.select(jobs.c.type, jobs.c.state, sa.func.count()).group_by(jobs.c.type, jobs.c.state)
+    with database.read() as connection:
+        return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+
+def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, str, float, float]]:
+    """Type, state, seconds until the start and seconds from there to the end, of jobs received and ended lately."""
+    query = sa.select(
+        jobs.c.type, jobs.c.state, jobs.c.started_at - jobs.c.received_at, jobs.c.finished_at - jobs.c.started_at
+    ).where(
+        jobs.c.state.in_([s.value for s in TERMINAL]),
+        jobs.c.received_at >= db_now() - seconds,
+        jobs.c.started_at.is_not(None),
+        jobs.c.finished_at.is_not(None),
+    )
+    with database.read() as connection:
+        return [(row[0], row[1], float(row[2]), float(row[3])) for row in connection.execute(query)]
+
+
+def ledger_version(database: Database) -> str | None:
+    """The migration that the ledger stands at, or ``None`` when it has no tables yet. Changes nothing."""
+    with database.read() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        version: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        return version
 
 
 def count_deliveries(database: Database) -> dict[str, int]:
@@ -71,6 +118,15 @@ def oldest_open_seconds(database: Database) -> float:
     query = sa.select(db_now() - sa.func.min(jobs.c.received_at)).where(jobs.c.state.in_([s.value for s in OPEN]))
     with database.read() as connection:
         return float(connection.execute(query).scalar() or 0.0)
+
+
+def _chosen(state: str | None, job_id: str | None) -> list[sa.ColumnElement[bool]]:
+    chosen = []
+    if state is not None:
+        chosen.append(deliveries.c.state == state)
+    if job_id is not None:
+        chosen.append(deliveries.c.job_id == job_id)
+    return chosen
 
 
 def _counts(database: Database, column: sa.Column[str], *conditions: sa.ColumnElement[bool]) -> dict[str, int]:

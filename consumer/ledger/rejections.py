@@ -46,6 +46,27 @@ def find(database: Database, seq: int) -> Rejection | None:
     return None if row is None else rejection_from(row)
 
 
+def pending(database: Database) -> list[int]:
+    """The number of every dead letter that was not replayed, oldest first."""
+    query = sa.select(rejections.c.seq).where(rejections.c.replayed_at.is_(None)).order_by(rejections.c.seq)
+    with database.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def newest(database: Database) -> int:
+    """The number of the newest dead letter; 0 when there is none."""
+    with database.read() as connection:
+        return int(connection.execute(sa.select(sa.func.max(rejections.c.seq))).scalar() or 0)
+
+
+def refusal_of(database: Database, request_id: str, *, after: int) -> Rejection | None:
+    """The refusal of a request with this id, among the dead letters with a number above ``after``."""
+    query = sa.select(rejections).where(rejections.c.request_id == request_id, rejections.c.seq > after).order_by(rejections.c.seq)
+    with database.read() as connection:
+        row = connection.execute(query.limit(1)).mappings().first()
+    return None if row is None else rejection_from(row)
+
+
 def mark_replayed(connection: Connection, seq: int) -> None:
     """Notes that the dead letter was put before the door again."""
     connection.execute(sa.update(rejections).where(rejections.c.seq == seq).values(replayed_at=db_now()))

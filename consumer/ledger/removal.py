@@ -12,17 +12,29 @@ from consumer.ledger.states import TERMINAL
 from consumer.ledger.tables import deliveries, jobs, steps, timeline
 
 
-def ended_before(database: Database, *, age_seconds: float, limit: int) -> Sequence[Job]:
-    """Terminal jobs that ended at least ``age_seconds`` ago and whose callback is no longer on its way."""
+def ended_before(database: Database, *, age_seconds: float, limit: int, offset: int = 0) -> Sequence[Job]:
+    """Terminal jobs that ended at least ``age_seconds`` ago and whose callback is no longer on its way; oldest first."""
     owed = sa.select(deliveries.c.job_id).where(deliveries.c.due_at.is_not(None), deliveries.c.job_id == jobs.c.id).exists()
     query = (
         sa.select(jobs)
         .where(jobs.c.state.in_([s.value for s in TERMINAL]), jobs.c.finished_at <= db_now() - age_seconds, ~owed)
-        .order_by(jobs.c.finished_at)
+        .order_by(jobs.c.finished_at, jobs.c.id)
         .limit(limit)
+        .offset(offset)
     )
     with database.read() as connection:
         return [job_from(row) for row in connection.execute(query).mappings()]
+
+
+def outputs(database: Database) -> list[str]:
+    """Every ``output`` that a request named, sorted: so that no folder is deleted which holds another job's results."""
+    if database.dialect == "sqlite":
+        output = sa.func.json_extract(jobs.c.request, "$.output")
+    else:
+        output = sa.cast(jobs.c.request, sa.JSON)["output"].as_string()
+    with database.read() as connection:
+        found = connection.execute(sa.select(output.distinct()).where(output.is_not(None)))
+        return sorted(found.scalars())
 
 
 def forget(database: Database, job_id: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -36,23 +37,24 @@ class S3Options(BaseModel):
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
 
 
-class S3Connection:
-    """One client for each process: sockets must not be shared over a fork.
+#: Held over a fork, so that no child inherits it locked by a thread that it does not have.
+_making = threading.Lock()
+os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
 
-    There is no lock, which a fork could copy while it is held. Two threads that come first at the same
-    moment make a client each, and the later one stays.
-    """
+
+class S3Connection:
+    """One client for each process: sockets must not be shared over a fork."""
 
     def __init__(self, options: S3Options) -> None:
         self._options = options
         self._made: tuple[int, S3Client] | None = None
 
     def client(self) -> S3Client:
-        """The client of this process."""
-        made = self._made
-        if made is None or made[0] != os.getpid():
-            made = self._made = (os.getpid(), make_client(self._options))
-        return made[1]
+        """The client of this process. Any thread may use it."""
+        with _making:
+            if self._made is None or self._made[0] != os.getpid():
+                self._made = (os.getpid(), make_client(self._options))
+            return self._made[1]
 
 
 def make_client(options: S3Options) -> S3Client:

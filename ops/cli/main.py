@@ -6,7 +6,9 @@ import sys
 
 import typer
 
+from consumer.extensions import load_extensions
 from schemas.errors import TelecineError
+from schemas.settings import Settings
 
 from ops.cli import submit, up, worker
 from ops.cli.console import fail
@@ -26,6 +28,7 @@ for module in (up, worker, submit):
 def main() -> None:
     """The entry point. A named error is one line on stderr and exit status 1; a defect is a traceback."""
     try:
+        load_extensions(Settings().extensions)
         app()
     except TelecineError as error:
         fail(error)

@@ -72,9 +72,8 @@ class Canvas:
         bottom = min(-(-(y + rgba.shape[0]) // _BLOCK) * _BLOCK, height)
         blended = self._background[top:bottom, left:right].copy()
         inner = blended[y - top : y - top + rgba.shape[0], x - left : x - left + rgba.shape[1]]
-        # The colours are premultiplied by the alpha channel.
-        under = inner.astype(np.uint16) * (255 - rgba[:, :, 3:].astype(np.uint16))
-        inner[:] = np.minimum(rgba[:, :, :3] + (under + 127) // 255, 255)
+        alpha = rgba[:, :, 3:].astype(np.uint16)
+        inner[:] = (rgba[:, :, :3] * alpha + inner * (255 - alpha) + 127) // 255
         return left, top, _to_planes(blended)
 
 

@@ -42,19 +42,19 @@ def check_url(url: str | httpx2.URL, policy: Policy) -> httpx2.URL:
     try:
         parsed = httpx2.URL(url)
     except (httpx2.InvalidURL, ValueError):
-        raise _refusal(text, "it is not a valid URL") from None
+        raise _refusal(redact_url(text), "it is not a valid URL") from None
     host = parsed.raw_host.decode("ascii")
     if parsed.scheme not in _PORTS or not host:
-        raise _refusal(text, "it is not an https:// URL")
+        raise _refusal(redact_url(text), "it is not an https:// URL")
     authority = re.split(r"[/?#]", text.partition("//")[2], maxsplit=1)[0]
     if parsed.userinfo or "@" in authority or "\\" in authority:
-        raise _refusal(text, "it carries a user name or a password")
+        raise _refusal(redact_url(text), "it carries a user name or a password")
     port = _PORTS[parsed.scheme] if parsed.port is None else parsed.port
     if not policy.allows(host, port):
         if parsed.scheme == "http" and not policy.allow_http:
-            raise _refusal(text, "it is plain http")
+            raise _refusal(redact_url(text), "it is plain http")
         if port not in policy.allowed_ports:
-            raise _refusal(text, f"port {port} is not among the allowed ones")
+            raise _refusal(redact_url(text), f"port {port} is not among the allowed ones")
     check_host(host, port, policy)
     return parsed
 
@@ -108,9 +108,8 @@ def _check_address(host: str, port: int, address: Address, policy: Policy) -> No
     reason = forbidden(address)
     if reason is not None and not (reason in LOCAL_REASONS and policy.allows(host, port)):
         # The address is not told: what an inner name server answers is nobody's business outside.
-        raise _refusal(host, f"it leads to a {reason}")
+        raise _refusal(host, f"it leads to an address that is not public ({reason})")
 
 
-def _refusal(where: str, reason: str) -> AddressForbidden:
-    shown = redact_url(where) if "/" in where or "@" in where else where[:200]
+def _refusal(shown: str, reason: str) -> AddressForbidden:
     return AddressForbidden(f"{shown} may not be called: {reason}. {_ADVICE}")

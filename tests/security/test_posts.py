@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from pydantic import SecretStr
@@ -27,7 +29,9 @@ from tests.security.servers import Listener, Script, closed_port, reply
 ANYWHERE = Policy(allowed_hosts=frozenset({"127.0.0.1"}))
 
 
-def post(url: str, body: bytes = b"{}", timeout_seconds: float = 5.0, **headers: str) -> Reply:
+def post(
+    url: str, body: bytes = b"{}", headers: Mapping[str, str] = MappingProxyType({}), timeout_seconds: float = 5.0
+) -> Reply:
     return asyncio.run(AsyncGuardedClient(ANYWHERE).post(url, body, headers, timeout_seconds))
 
 
@@ -40,7 +44,7 @@ def test_a_signed_callback_arrives_byte_for_byte_and_verifies() -> None:
     secret, body = generate_secret(), '{"type": "job.completed",  "data": {"prompt": "Grüße"}}'.encode()
     headers = sign("msg_1", int(time.time()), body, [SecretStr(secret)]) | {"content-type": "application/json"}
     with Receiver(answers=[Answer(202, {"x-note": "seen"}, b"thanks")]) as receiver:
-        answer = post(receiver.url, body, **headers)
+        answer = post(receiver.url, body, headers)
         attempt = receiver.wait_for(1)[0]
         assert receiver.verify(attempt, secret) == json.loads(body)
         with pytest.raises(WebhookVerificationError):

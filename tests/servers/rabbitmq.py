@@ -36,7 +36,7 @@ class RabbitMQ:
     @property
     def url(self) -> str:
         """Where clients connect to."""
-        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
 
     def start(self) -> None:
         """Starts the node and waits until it speaks AMQP."""

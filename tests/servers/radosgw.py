@@ -25,7 +25,6 @@ auth_service_required=none
 auth_client_required=none
 ms_mon_client_mode=crc
 ms_bind_ipv6=false
-osd_max_object_name_len=256
 osd_pool_default_size=1
 osd_pool_default_min_size=1
 mon_allow_pool_size_one=true

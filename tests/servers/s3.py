@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Protocol
 
 import boto3
@@ -50,9 +51,15 @@ class S3:
 
     def client(self) -> S3Client:
         """A plain client, to play the people who share the bucket with Telecine."""
-        return boto3.session.Session(self.access_key, self.secret_key, region_name=self.region).client(
-            "s3", endpoint_url=self.url, config=Config(s3={"addressing_style": "path"}, signature_version="s3v4")
-        )
+        return _client(self)
+
+
+@functools.cache
+def _client(of: S3) -> S3Client:
+    # Cached, because making one takes boto3 longer than most tests take.
+    return boto3.session.Session(of.access_key, of.secret_key, region_name=of.region).client(
+        "s3", endpoint_url=of.url, config=Config(s3={"addressing_style": "path"}, signature_version="s3v4")
+    )
 
 
 def endpoint(name: str, server: S3Server) -> S3:

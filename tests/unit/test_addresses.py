@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
@@ -208,3 +209,17 @@ def test_a_url_is_shown_without_what_is_secret_in_it(url: str, shown: str) -> No
 
 def test_a_long_url_is_cut() -> None:
     assert len(redact_url("https://h.example/" + "a" * 5000)) == 200
+
+
+@given(st.text(st.sampled_from("0123456789abcdefxX."), min_size=1, max_size=14))
+def test_whatever_the_system_reads_as_an_address_is_read_as_the_same_one(host: str) -> None:
+    try:
+        packed = socket.inet_aton(host)
+    except OSError:
+        return
+    try:
+        found = literal(host)
+    except ValueError:
+        return  # refused, which is as good
+
+    assert found == IPv4Address(packed)

@@ -1,0 +1,78 @@
+"""Times, sizes and states as people read them."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from rich.text import Text
+
+_STATE_STYLES = {
+    "received": "blue",
+    "running": "cyan",
+    "storing": "cyan",
+    "waiting": "yellow",
+    "completed": "green",
+    "failed": "bold red",
+    "cancelled": "magenta",
+    "expired": "red",
+    "pending": "blue",
+    "retrying": "yellow",
+    "delivered": "green",
+    "disabled": "magenta",
+    "exhausted": "bold red",
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "bold red",
+}
+
+
+def state(word: str) -> Text:
+    """The state in its colour."""
+    return Text(word, style=_STATE_STYLES.get(word, ""))
+
+
+def duration(seconds: float) -> str:
+    """``0.42 s``, ``12.3 s``, ``3 min 12 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    seconds = max(0.0, seconds)
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, name, below, lesser in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit:
+            count, rest = divmod(whole, unit)
+            return f"{count} {name} {rest // below} {lesser}"
+    return f"{whole} s"
+
+
+def ago(seconds: float) -> str:
+    """``5 s ago``, ``3 min ago``, ``2 h ago``, ``4 d ago``."""
+    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= unit:
+            return f"{int(seconds // unit)} {name} ago"
+    return f"{max(0, int(seconds))} s ago"
+
+
+def size(count: int) -> str:
+    """``512 bytes``, ``5.2 MB``: decimal units, as disks and clouds count."""
+    if count < 1000:
+        return f"{count} bytes"
+    value = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.95 or unit == "TB":
+            break
+    return f"{value:.1f} {unit}"
+
+
+def local_time(seconds: float) -> str:
+    """The time on the reader's clock, with its zone."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def count(number: int, noun: str) -> str:
+    """``1 job``, ``2 jobs``, ``2 retries``."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun.removesuffix('y') + 'ies' if noun.endswith('ry') else noun + 's'}"

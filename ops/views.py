@@ -1,0 +1,81 @@
+"""Jobs, callbacks and dead letters as the JSON that the commands print."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from consumer.ledger.records import Delivery, Job, Rejection
+from consumer.logs import scrub
+
+
+def iso(seconds: float | None) -> str | None:
+    """RFC 3339, in UTC, to the millisecond."""
+    if seconds is None:
+        return None
+    moment = dt.datetime.fromtimestamp(round(seconds, 3), dt.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def job_view(job: Job, deliveries: Sequence[Delivery] = ()) -> dict[str, Any]:
+    """The job: the source systems' keys first, then what only Telecine knows."""
+    ran = job.finished_at is not None and job.started_at is not None
+    outcome = job.outcome or {}
+    return {
+        "job_id": job.id,
+        "status": job.state.value,
+        "progress_percentage": job.progress,
+        "created_at": iso(job.received_at),
+        "started_at": iso(job.started_at),
+        "processing_time_seconds": round((job.finished_at or 0) - (job.started_at or 0), 3) if ran else None,
+        "error_message": job.error["message"] if job.error else None,
+        "type": job.type,
+        "finished_at": iso(job.finished_at),
+        "error": job.error,
+        "outputs": outcome.get("outputs"),
+        "plan": outcome.get("plan"),
+        "fingerprint": job.fingerprint,
+        "door": job.door,
+        "priority": job.priority,
+        "tenant": job.tenant,
+        "attempts": job.epoch,
+        "crashes": job.crashes,
+        "duplicates": job.duplicates,
+        "cancel_requested": job.cancel_requested,
+        "deadline_at": iso(job.deadline_at),
+        "next_attempt_at": iso(job.not_before) if job.state.value == "waiting" else None,
+        "callbacks": [callback_view(delivery) for delivery in deliveries],
+    }
+
+
+def callback_view(delivery: Delivery) -> dict[str, Any]:
+    """The callback without its body, which holds signed URLs, and without the query of its address."""
+    return {
+        "webhook_id": delivery.id,
+        "job_id": delivery.job_id,
+        "event": delivery.event,
+        "state": delivery.state.value,
+        "url": scrub(delivery.url),
+        "attempts": delivery.attempts,
+        "created_at": iso(delivery.created_at),
+        "next_attempt_at": iso(delivery.due_at),
+        "delivered_at": iso(delivery.delivered_at),
+        "last_answer": delivery.last_answer,
+    }
+
+
+def dead_letter_view(rejection: Rejection) -> dict[str, Any]:
+    """The dead letter without its bytes."""
+    return {
+        "number": rejection.seq,
+        "rejected_at": iso(rejection.at),
+        "door": rejection.door,
+        "source": rejection.source,
+        "request_id": rejection.request_id,
+        "code": rejection.code,
+        "message": rejection.message,
+        "headers": rejection.headers,
+        "bytes": len(rejection.body),
+        "replayed_at": iso(rejection.replayed_at),
+    }

@@ -1,0 +1,120 @@
+"""Which font draws which character: bold Noto Sans for every script, and coloured emoji."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uharfbuzz as hb
+
+_BOLD = 700
+_EMOJI_FILE = Path(__file__).with_name("fonts") / "TwemojiCOLR.ttf"
+_CJK_FILE = "NotoSansCJK-VF.otf.ttc"
+#: Faces of the CJK collection, by the language whose shapes they have.
+_CJK_FACES = {"ja": 0, "ko": 1, "zh-hans": 2, "zh-hant": 3, "zh-hk": 4}
+# Noto Sans first: it has the letters of most European languages. Then one font for each further script.
+_NAMES = (
+    "NotoSans", "NotoSansDevanagari", "NotoSansArabic", "NotoSansHebrew", "NotoSansThai", "NotoSansBengali", "NotoSansTamil",
+    "NotoSansTelugu", "NotoSansGujarati", "NotoSansGurmukhi", "NotoSansKannada", "NotoSansMalayalam", "NotoSansOriya",
+    "NotoSansSinhala", "NotoSansLao", "NotoSansKhmer", "NotoSansMyanmar", "NotoSansGeorgian", "NotoSansArmenian",
+    "NotoSansEthiopic",
+)  # fmt: skip
+
+# Characters of the BMP that are emoji without a variation selector (Emoji_Presentation, emoji-data.txt 15.1).
+_BMP_EMOJI = (
+    "\u231a\u231b\u23e9-\u23ec\u23f0\u23f3\u25fd\u25fe\u2614\u2615\u2648-\u2653\u267f\u2693\u26a1\u26aa\u26ab\u26bd\u26be"
+    "\u26c4\u26c5\u26ce\u26d4\u26ea\u26f2\u26f3\u26f5\u26fa\u26fd\u2705\u270a\u270b\u2728\u274c\u274e\u2753-\u2755\u2757"
+    "\u2795-\u2797\u27b0\u27bf\u2b1b\u2b1c\u2b50\u2b55"
+)
+_PICTURE = rf"(?:[{_BMP_EMOJI}\U0001f000-\U0001f1e5\U0001f200-\U0001faff]|[\u00a9\u00ae\u203c-\u3299](?=\ufe0f))"
+_PART = rf"{_PICTURE}\ufe0f?[\U0001f3fb-\U0001f3ff]?[\U000e0020-\U000e007f]*"
+#: One emoji as people see it: a flag, a keycap, or pictures joined by ZWJ (UTS #51, ED-17).
+EMOJI = re.compile(
+    rf"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|{_PART}(?:\u200d(?:{_PART}|[\u203c-\u3299]\ufe0f?))*"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One font, ready to shape and to draw. Measures are in units of ``1 / upem`` of the em."""
+
+    font: hb.Font
+    upem: int
+    covers: Callable[[int], bool]
+    #: Whether its glyphs have colours of their own.
+    colored: bool
+
+
+class Fonts:
+    """Finds faces; loads each when a character first needs it."""
+
+    def __init__(self, language: str | None, sample: str = "") -> None:
+        """``language`` is a BCP 47 tag; without one, ``sample`` decides between Japanese, Korean and Chinese shapes."""
+        self._cjk = _CJK_FACES[_cjk_language(language, sample)]
+        self._chosen: dict[str, Face | None] = {}
+
+    def emoji(self) -> Face:
+        """The face of coloured emoji."""
+        return _load(_EMOJI_FILE, 0, colored=True)
+
+    def covering(self, character: str) -> Face | None:
+        """The face for ``character`` as text, or ``None`` when no font has it."""
+        if character not in self._chosen:
+            self._chosen[character] = self._search(character)
+        return self._chosen[character]
+
+    def _search(self, character: str) -> Face | None:
+        code = ord(character)
+        texts = Path(_folder("manimgx_fonts"))
+        for name in _NAMES:
+            face = _load(texts / f"{name}[wght].ttf", 0)
+            if face.covers(code):
+                return face
+        for path, index in (
+            (Path(_folder("manimgx_fonts_cjk")) / _CJK_FILE, self._cjk),
+            (texts / "NotoSansSymbols[wght].ttf", 0),
+            (texts / "NotoEmoji[wght].ttf", 0),
+        ):
+            face = _load(path, index)
+            if face.covers(code):
+                return face
+        return None
+
+
+def _cjk_language(language: str | None, sample: str) -> str:
+    parts = (language or "").lower().replace("_", "-").split("-")
+    if parts[0] in ("ja", "jpn"):
+        return "ja"
+    if parts[0] in ("ko", "kor"):
+        return "ko"
+    if parts[0] in ("zh", "zho", "yue", "chi", "cmn"):
+        if "hk" in parts or "mo" in parts or parts[0] == "yue":
+            return "zh-hk"
+        return "zh-hant" if "tw" in parts or "hant" in parts else "zh-hans"
+    if re.search("[\u3041-\u30ff]", sample):
+        return "ja"
+    return "ko" if re.search("[\u1100-\u11ff\uac00-\ud7af]", sample) else "zh-hans"
+
+
+@functools.cache
+def _folder(package: str) -> str:
+    """Where a package of fonts is installed. It is looked up, not imported."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError(f"the package {package} is not installed")
+    return next(iter(spec.submodule_search_locations))
+
+
+@functools.cache
+def _load(path: Path, index: int, colored: bool = False) -> Face:
+    blob = hb.Blob.from_file_path(str(path))
+    face = hb.Face(blob, index)
+    font = hb.Font(face)
+    if not colored:
+        font.set_variations({"wght": _BOLD})
+    unicodes = face.unicodes
+    return Face(font, face.upem, unicodes.__contains__, colored)

@@ -1,0 +1,190 @@
+"""Captions as pictures: bold letters with an outline and a soft shadow, inside the safe area of a tall video."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import uharfbuzz as hb
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from pipelines.media.fonts import Fonts
+from pipelines.media.shaping import Glyph, ShapedLine, Shaper
+from pipelines.media.wrapping import atoms, wrap
+
+_Pixels = NDArray[np.uint8]
+
+# Of a picture 1080 x 1920: players cover its lower end with buttons and texts.
+_SIDE_MARGIN = 80 / 1080
+_BASELINE = 1 - 420 / 1920
+#: Highest block of lines, as a share of the picture's height.
+_TALLEST = 0.5
+# In ems: distance of baselines, width of the outline, blur and fall of the shadow; and how dark the shadow is.
+_LEADING = 1.28
+_OUTLINE = 0.075
+_SHADOW_BLUR = 0.09
+_SHADOW_FALL = 0.05
+_SHADOW_DARKNESS = 0.6
+#: Lines of full-sized text before the size is reduced, the sizes tried, and where words are broken at last.
+_FULL_SIZE_LINES = 4
+_SIZES = tuple(0.9**step for step in range(22))
+_BREAK_WORDS_BELOW = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How captions look: em size in pixels of the picture and the letters' colour as red, green, blue."""
+
+    size: float
+    color: tuple[int, int, int]
+
+    @property
+    def edge(self) -> tuple[int, int, int]:
+        """The outline's colour: black, or white around dark letters (luma of ITU-R BT.709)."""
+        red, green, blue = self.color
+        return (255, 255, 255) if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 70 else (0, 0, 0)
+
+
+class Letterer:
+    """Draws captions for pictures of one size."""
+
+    def __init__(self, width: int, height: int, style: Style, fonts: Fonts, language: str | None = None) -> None:
+        self._width, self._height = width, height
+        self._style = style
+        self.shaper = Shaper(fonts, language)
+
+    def draw(self, text: str) -> tuple[int, int, _Pixels] | None:
+        """``text`` as left edge, top edge and pixels, height x width x RGBA (not premultiplied).
+
+        ``None`` when nothing of it can be seen.
+        """
+        size, lines = self._layout(text)
+        if not any(line.glyphs for line in lines):
+            return None
+        pad = math.ceil(size * (_OUTLINE + 2 * _SHADOW_BLUR + _SHADOW_FALL)) + 2
+        widest = max(line.width for line in lines) * size
+        leading = size * _LEADING
+        last = self._height * _BASELINE
+        left = max(0, math.floor((self._width - widest) / 2) - pad)
+        right = min(self._width, math.ceil((self._width + widest) / 2) + pad)
+        top = max(0, math.floor(last - leading * (len(lines) - 1) - size * 1.15) - pad)
+        bottom = min(self._height, math.ceil(last + size * 0.5) + pad)
+        placed = [
+            (glyph, self._width / 2 - line.width * size / 2 - left + glyph.x * size, y - top - glyph.y * size)
+            for line, y in zip(lines, (last - leading * (len(lines) - 1 - row) for row in range(len(lines))), strict=True)
+            for glyph in line.glyphs
+        ]
+        return left, top, _paint(placed, right - left, bottom - top, size, self._style)
+
+    def _layout(self, text: str) -> tuple[float, list[ShapedLine]]:
+        """The em size in pixels and the lines: balanced, and smaller only where the text would not fit."""
+        limit = self._width * (1 - 2 * _SIDE_MARGIN)
+        tallest = self._height * _TALLEST
+        size, lines = self._style.size, [text]
+        for scale in _SIZES:
+            size = self._style.size * scale
+            parts = atoms(text, anywhere=scale < _BREAK_WORDS_BELOW)
+            wrapped = wrap(parts, lambda part: self.shaper.shape(part).width, limit / size)
+            lines = wrapped or lines
+            if wrapped and len(lines) * size * _LEADING <= tallest and (len(lines) <= _FULL_SIZE_LINES or scale < 1):
+                break
+        return size, [self.shaper.shape(line) for line in lines]
+
+
+def _paint(placed: list[tuple[Glyph, float, float]], width: int, height: int, size: float, style: Style) -> _Pixels:
+    """Shadow, outline, letters and emoji, one over the other, as RGBA.
+
+    ``placed`` has each glyph's origin in pixels from the top left corner.
+    """
+    letters = _coverage(placed, width, height, size)
+    emoji = _emoji(placed, width, height, size)
+    shapes = np.maximum(letters, emoji[:, :, 3]) if emoji is not None else letters
+    edge = _dilate(shapes, _OUTLINE * size)
+    fall = round(_SHADOW_FALL * size)
+    shadow = np.asarray(Image.fromarray(np.roll(edge, fall, axis=0)).filter(ImageFilter.GaussianBlur(_SHADOW_BLUR * size)))
+    # From the bottom up, each layer over what is there ("over" of Porter and Duff); the shadow and a black outline are
+    # both black, so one alpha channel serves them.
+    alpha = np.maximum(edge, (shadow * _SHADOW_DARKNESS).astype(np.uint8))
+    pixels = np.empty((height, width, 4), np.uint8)
+    cover = letters.astype(np.uint16)
+    for channel in range(3):
+        under = (edge.astype(np.uint16) * style.edge[channel]) // np.maximum(alpha, 1)
+        pixels[:, :, channel] = (cover * style.color[channel] + (255 - cover) * np.minimum(under, 255) + 127) // 255
+    pixels[:, :, 3] = alpha
+    if emoji is not None:
+        over = emoji[:, :, 3:].astype(np.uint16)
+        pixels[:, :, :3] = np.minimum(emoji[:, :, :3] + (pixels[:, :, :3] * (255 - over) + 127) // 255, 255)
+    return pixels
+
+
+def _coverage(placed: list[tuple[Glyph, float, float]], width: int, height: int, size: float) -> _Pixels:
+    """How much of each pixel the letters cover, 0 to 255."""
+    raster = hb.RasterDraw()
+    raster.extents = hb.RasterExtents(0, 0, width, height, 0)
+    for glyph, x, y in placed:
+        if not glyph.face.colored:
+            scale = size / glyph.face.upem
+            raster.transform = (scale, 0, 0, scale, x, height - y)
+            raster.draw_glyph(glyph.face.font, glyph.index)
+    return _rows(raster.render(), height)[:, :width]
+
+
+def _emoji(placed: list[tuple[Glyph, float, float]], width: int, height: int, size: float) -> _Pixels | None:
+    """The coloured glyphs as premultiplied RGBA, or ``None`` when there are none."""
+    pictures = [(glyph, x, y) for glyph, x, y in placed if glyph.face.colored]
+    if not pictures:
+        return None
+    canvas = np.zeros((height, width, 4), np.uint8)
+    for glyph, x, y in pictures:
+        scale = size / glyph.face.upem
+        # Emoji do not overlap, so each is painted in a square of its own.
+        left, base, side = math.floor(x), math.ceil(y), math.ceil(size * 1.3) + 2
+        paint = hb.RasterPaint()
+        paint.extents = hb.RasterExtents(0, 0, side, side, 0)
+        paint.transform = (scale, 0, 0, scale, x - left, base - y + 0.2 * size)
+        paint.paint_glyph(glyph.face.font, glyph.index)
+        tile = _rows(paint.render(), side).reshape(side, -1, 4)[:, :side, (2, 1, 0, 3)]
+        _put(canvas, tile, left, base + round(0.2 * size) - side)
+    return canvas
+
+
+def _put(canvas: _Pixels, tile: _Pixels, left: int, top: int) -> None:
+    y0, x0 = max(0, -top), max(0, -left)
+    area = canvas[top + y0 : max(top + tile.shape[0], 0), left + x0 : max(left + tile.shape[1], 0)]
+    np.maximum(area, tile[y0 : y0 + area.shape[0], x0 : x0 + area.shape[1]], out=area)
+
+
+def _rows(image: hb.RasterImage | None, height: int) -> _Pixels:
+    """The rows of a HarfBuzz image, the top one first."""
+    if image is None:
+        raise MemoryError("no memory for a caption")
+    return np.frombuffer(image.buffer, np.uint8).reshape(height, -1)[::-1]
+
+
+def _dilate(mask: _Pixels, radius: float) -> _Pixels:
+    """``mask`` grown by ``radius`` pixels: the maximum over a disc, whose rim counts by the share inside."""
+    height, width = mask.shape
+    reach = math.ceil(radius)
+    padded = np.pad(mask, reach)
+    grown = mask.copy()
+    for dx, dy, share in _disc(radius):
+        part = padded[reach + dy : reach + dy + height, reach + dx : reach + dx + width]
+        np.maximum(grown, part if share == 255 else (part * np.uint16(share) >> 8).astype(np.uint8), out=grown)
+    return grown
+
+
+def _disc(radius: float) -> Iterator[tuple[int, int, int]]:
+    """Offsets that a disc of ``radius`` covers, with the coverage of the rim's pixels; the middle is left out.
+
+    Strokes of letters are wider than a few pixels, so that offsets well inside the disc add nothing.
+    """
+    reach = math.ceil(radius)
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            distance = math.hypot(dx, dy)
+            share = min(max(radius + 0.5 - distance, 0.0), 1.0)
+            if share > 0 and (distance > radius - 2 or (dx % 2 == 0 and dy % 2 == 0)):
+                yield dx, dy, round(share * 255)

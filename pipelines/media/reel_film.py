@@ -1,0 +1,181 @@
+"""One reel, made from start to end inside the child process: measure, plan, draw, encode, write."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pipelines.media.aac import frames_for, read_format, read_frames, start_aac
+from pipelines.media.canvas import Canvas
+from pipelines.media.captions import Caption, place, spread_evenly
+from pipelines.media.fonts import Fonts
+from pipelines.media.h264 import UnexpectedStream
+from pipelines.media.holds import GOP_SECONDS, Hold, chunks, every_frame, plan_holds
+from pipelines.media.lettering import Letterer, Style
+from pipelines.media.mp4 import write_mp4
+from pipelines.media.picture import fit_picture, open_picture
+from pipelines.media.sound import Sound, measure
+from pipelines.media.subtitles import write_srt, write_vtt
+from pipelines.media.words import group_words
+from pipelines.media.x264 import AccessUnit, ChunkEncoder
+from schemas.errors import LyricsRequired, RenderFailed
+
+Progress = Callable[[float], None]
+FPS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What is asked for. ``folder`` takes the results and everything in between; all paths are our own."""
+
+    image: Path
+    image_kind: str
+    audio: Path
+    audio_kind: str
+    folder: Path
+    lyrics: str
+    language: str | None
+    font_size: float
+    color: tuple[int, int, int]
+    words_per_group: int
+    timing_offset: float
+    min_duration: float
+    debug: bool
+    width: int
+    height: int
+    #: ``skip`` or ``plain``: whether held pictures are written as skip slices or encoded frame by frame.
+    encoder: str
+    ffmpeg: str
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Film:
+        paths = {name: Path(record[name]) for name in ("image", "audio", "folder")}
+        return cls(**{**record, **paths, "color": tuple(record["color"])})
+
+
+def plan_film(film: Film) -> dict[str, Any]:
+    """What rendering ``film`` would make: sizes and counts, found by reading both inputs whole.
+
+    Raises:
+        InputError: an input cannot be used.
+        LyricsTooLong: a caption would be seen for less than one frame.
+    """
+    fit_picture(open_picture(film.image, film.image_kind), film.width, film.height)
+    sound = measure(film.audio, film.audio_kind)
+    captions, frames = _captions(film, sound)
+    pictures = len(plan_holds(captions, frames, GOP_SECONDS * FPS))
+    return {"frames": frames, "duration_seconds": sound.seconds, "captions": len(captions), "pictures": pictures}
+
+
+def render_film(film: Film, progress: Progress) -> dict[str, Any]:
+    """Write ``video.mp4``, ``captions.srt`` and ``captions.vtt`` into ``film.folder`` and say what they hold.
+
+    Raises:
+        InputError: an input cannot be used.
+        LyricsTooLong: a caption would be seen for less than one frame.
+        RenderFailed: the sound could not be encoded.
+    """
+    # The header alone is read first: a picture that is too large should not cost a song.
+    image = open_picture(film.image, film.image_kind)
+    adts = film.folder / "audio.aac"
+    speaker = start_aac(film.ffmpeg, film.audio, film.audio_kind, adts)
+    try:
+        sound = measure(film.audio, film.audio_kind)
+        captions, frames = _captions(film, sound)
+        photo = fit_picture(image, film.width, film.height)
+        letterer = Letterer(
+            film.width,
+            film.height,
+            Style(film.font_size * min(film.width, film.height) / 1080, film.color),
+            Fonts(film.language, film.lyrics),
+            film.language,
+        )
+        canvas = Canvas(np.asarray(photo), letterer)
+        encoder = film.encoder
+        try:
+            written = _write(film, canvas, captions, frames, sound, speaker, encoder, progress)
+        except UnexpectedStream:
+            if encoder == "plain":
+                raise
+            encoder = "plain"
+            written = _write(film, canvas, captions, frames, sound, speaker, encoder, progress)
+    finally:
+        speaker.kill()
+        speaker.wait()
+    if written != frames:
+        raise RenderFailed(f"{written:,} frames were written where {frames:,} were planned")
+    (film.folder / "captions.srt").write_text(write_srt(captions, FPS), encoding="utf-8", newline="\n")
+    (film.folder / "captions.vtt").write_text(write_vtt(captions, FPS), encoding="utf-8", newline="\n")
+    adts.unlink(missing_ok=True)
+    return {
+        "frames": frames,
+        "duration_seconds": sound.seconds,
+        "captions": len(captions),
+        "encoder": encoder,
+        "missing_characters": "".join(sorted(letterer.shaper.missing)),
+    }
+
+
+def _captions(film: Film, sound: Sound) -> tuple[list[Caption], int]:
+    frames = max(1, round(sound.seconds * FPS))
+    groups = group_words(film.lyrics, film.words_per_group)
+    if not groups:
+        raise LyricsRequired("the lyrics hold no words", field="data.lyrics")
+    captions = place(
+        spread_evenly(groups, sound.seconds),
+        duration=sound.seconds,
+        fps=FPS,
+        frames=frames,
+        offset=film.timing_offset,
+        min_duration=film.min_duration,
+        debug=film.debug,
+    )
+    return captions, frames
+
+
+def _write(
+    film: Film,
+    canvas: Canvas,
+    captions: Sequence[Caption],
+    frames: int,
+    sound: Sound,
+    speaker: subprocess.Popen[bytes],
+    encoder: str,
+    progress: Progress,
+) -> int:
+    """Encode and write the video; the number of frames in it."""
+    holds = plan_holds(captions, frames, GOP_SECONDS * FPS)
+    if encoder == "plain":
+        holds = every_frame(holds)
+    size = (film.width, film.height, FPS)
+    x264 = ChunkEncoder(*size, skip=encoder != "plain")
+    with tempfile.TemporaryFile(dir=film.folder) as spool:
+        units = _encode(x264, chunks(holds), canvas, spool, lambda done: progress(0.05 + 0.8 * done / frames))
+        if speaker.wait() != 0:
+            raise RenderFailed("the audio could not be encoded; check it in another player")
+        form = read_format(film.folder / "audio.aac")
+        sounded = frames_for(round(sound.samples * form.rate / sound.rate), frames / FPS, form.rate)
+        return write_mp4(
+            film.folder / "video.mp4",
+            units,
+            size=size,
+            extradata=x264.extradata,
+            audio=read_frames(film.folder / "audio.aac", sounded),
+            audio_format=form,
+            written=lambda done: progress(0.85 + 0.15 * done / frames) if done % FPS == 0 else None,
+        )
+
+
+def _encode(
+    x264: ChunkEncoder, parts: Sequence[Sequence[Hold]], canvas: Canvas, spool: BinaryIO, done: Callable[[int], None]
+) -> Iterator[AccessUnit]:
+    raise NotImplementedError

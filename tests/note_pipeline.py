@@ -1,0 +1,63 @@
+"""A job type for tests and measurements, registered the way any type is: `note` stores a text, `pause` takes its time.
+
+``TELECINE_EXTENSIONS=tests.note_pipeline`` makes any Telecine process know them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from pipelines.context import Context, Progress
+from pipelines.registry import PIPELINES, Pipeline
+from schemas.job_types import JOB_TYPES
+from schemas.media import Artifact, Plan
+
+
+class Note(BaseModel):
+    """``data`` of a ``note``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str = ""
+    #: How long the work takes.
+    seconds: float = 0.0
+    #: A file that gets one line each time the work is really done.
+    ledger_of_runs: str | None = None
+
+
+def note(data: Note, ctx: Context) -> Sequence[Artifact]:
+    """Stores ``note.txt``."""
+
+    def work(folder: Path, progress: Progress) -> Sequence[Artifact]:
+        end = time.monotonic() + data.seconds
+        while (left := end - time.monotonic()) > 0:
+            progress(1 - left / data.seconds)
+            time.sleep(min(left, 0.02))
+        if data.ledger_of_runs is not None:
+            with Path(data.ledger_of_runs).open("a") as runs:
+                runs.write(f"{os.getpid()}\n")
+        path = folder / "note.txt"
+        path.write_text(data.text)
+        return [Artifact(name="note.txt", content_type="text/plain", path=path)]
+
+    return ctx.call("write", work)
+
+
+def noop(data: Note, ctx: Context) -> Sequence[Artifact]:
+    """Does nothing at all."""
+    return []
+
+
+def plan(data: Note, ctx: Context) -> Plan:
+    """What a note would take."""
+    return Plan(estimated_seconds=data.seconds)
+
+
+JOB_TYPES.update({"note": Note, "noop": Note})
+PIPELINES["note"] = Pipeline(run=note, plan=plan, role="render")
+PIPELINES["noop"] = Pipeline(run=noop, plan=plan, role="io")

@@ -1,0 +1,155 @@
+"""Telecine as its users run it: a process of its own, which tests may kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from consumer.ledger.database import Database
+from consumer.ledger.queries import find_job
+from consumer.ledger.records import Job
+from consumer.runtime import open_ledger
+from schemas.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class TelecineProcess:
+    """``telecine`` with settings of its own and a data folder of its own.
+
+    ``start`` runs ``telecine up``; ``kill`` ends it and all its children with SIGKILL.
+    """
+
+    def __init__(self, home: Path, *, notes: bool = False, **settings: object) -> None:
+        self.home = home
+        self.home.mkdir(parents=True, exist_ok=True)
+        chosen: dict[str, object] = {
+            "home": home, "health_port": 0, "allowed_private_hosts": "127.0.0.1", "lease_seconds": 6, "sweep_seconds": 0.3,
+            "retry_seconds": 0.5, "outbox_poll_seconds": 0.1, "callback_timeout_seconds": 2, "concurrency": 2,
+            "callback_schedule_seconds": "0.3,0.5,1,2", "wake_again_seconds": 2, "log_format": "json",
+        }  # fmt: skip
+        if notes:
+            chosen["extensions"] = "tests.note_pipeline"
+        chosen |= settings
+        self.environment: dict[str, str] = {f"TELECINE_{name.upper()}": str(value) for name, value in chosen.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = home / "up.log"
+
+    def start(self, *, env: Mapping[str, str] | None = None, arguments: tuple[str, ...] = ("up",)) -> Self:
+        """Starts it, and returns when the ledger is there."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(*arguments), cwd=ROOT, env=self._environment(env), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        return self
+
+    def run(self, *arguments: str, stdin: bytes = b"", check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:
+        """Runs one ``telecine`` command to its end."""
+        return subprocess.run(
+            self._command(*arguments), cwd=ROOT, env=self._environment(None), input=stdin, capture_output=True, check=check, timeout=timeout
+        )
+
+    def submit(self, request: Mapping[str, Any]) -> None:
+        """Sends a request as ``telecine submit -`` does."""
+        self.run("submit", "-", stdin=json.dumps(request).encode())
+
+    def kill(self) -> None:
+        """SIGKILL for the whole process group, as a power cut would."""
+        assert self._process is not None
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait(10)
+
+    def wait_for_death(self, timeout: float = 60) -> int:
+        """Waits until the process ends by itself; what is left of its group is killed. Answers its status."""
+        assert self._process is not None
+        status = self._process.wait(timeout)
+        self.kill()
+        return status
+
+    def stop(self, timeout: float = 30) -> int:
+        """SIGTERM, and the exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    @property
+    def running(self) -> bool:
+        """Whether the main process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def settings(self) -> Settings:
+        """Its settings, read as it reads them."""
+        saved = dict(os.environ)
+        os.environ.update(self.environment)
+        try:
+            return Settings()
+        finally:
+            os.environ.clear()
+            os.environ.update(saved)
+
+    def database(self) -> Database:
+        """Its ledger."""
+        return open_ledger(self.settings)
+
+    def wait_for_job(self, job_id: str, *, timeout: float = 60) -> Job:
+        """The job once it has ended."""
+        database = self.database()
+        try:
+            return wait_until(lambda: _ended(database, job_id), timeout=timeout, what=lambda: self._state(database, job_id))
+        finally:
+            database.close()
+
+    def _state(self, database: Database, job_id: str) -> str:
+        tail = self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
+        return f"job {job_id}: {find_job(database, job_id)}\nlog: …{tail}"
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "ops.cli.main", *arguments]
+
+    def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TELECINE_", "SENTRY_"))}
+        return {**inherited, **self.environment, **(extra or {})}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._process is not None:
+            self.kill()
+
+
+def wait_until(probe: Callable[[], Any], *, timeout: float = 30, what: Callable[[], str] = lambda: "") -> Any:
+    """The first true value that ``probe`` gives.
+
+    Raises:
+        AssertionError: none came in time; ``what`` says how things stood.
+    """
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        found = probe()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"did not happen within {timeout:g} s: {what()}")
+
+
+def _ended(database: Database, job_id: str) -> Job | None:
+    job = find_job(database, job_id)
+    return job if job is not None and job.terminal else None
