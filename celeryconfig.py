@@ -7,9 +7,9 @@ doubling a message costs a delay, never a job (docs/decisions/0002).
 from __future__ import annotations
 
 from kombu import Exchange, Queue
-from schemas.settings import Settings
 
 from consumer.queues import EXCHANGE, PRIORITIES, ROLES, wake_queue
+from schemas.settings import Settings
 
 _settings = Settings()
 

@@ -13,7 +13,19 @@ from pathlib import Path
 
 import structlog
 
-from schemas.callback import Output
+from consumer.callbacks.bodies import job_delivery
+from consumer.context import JobContext
+from consumer.failpoints import failpoint
+from consumer.heartbeat import Heartbeat
+from consumer.ledger import endings, leases, outbox
+from consumer.ledger.leases import Claim
+from consumer.ledger.owner import this_process
+from consumer.ledger.records import Job, Lease
+from consumer.ledger.states import State
+from consumer.logs import logger
+from consumer.manifest import write_manifest
+from consumer.runtime import Runtime
+from schemas.callback import Output, Status
 from schemas.envelope import Request
 from schemas.errors import (
     DeadlineExceeded,
@@ -27,19 +39,6 @@ from schemas.errors import (
     WorkerLost,
 )
 from schemas.media import Artifact, Plan
-
-from consumer.callbacks.bodies import job_delivery
-from consumer.context import JobContext
-from consumer.failpoints import failpoint
-from consumer.heartbeat import Heartbeat
-from consumer.ledger import endings, leases, outbox
-from consumer.ledger.leases import Claim
-from consumer.ledger.owner import this_process
-from consumer.ledger.records import Job, Lease
-from consumer.ledger.states import State
-from consumer.logs import logger
-from consumer.manifest import write_manifest
-from consumer.runtime import Runtime
 
 log = logger(__name__)
 
@@ -102,7 +101,9 @@ def _check_start(runtime: Runtime, job: Job) -> None:
     if job.deadline_at is not None and job.deadline_at <= runtime.database.now():
         raise DeadlineExceeded
     if job.crashes > runtime.settings.max_crashes:
-        raise WorkerLost(f"{job.crashes} workers died on this job; look at `telecine explain {job.id}` before sending it anew")
+        raise WorkerLost(
+            f"{job.crashes} workers died on this job; look at `telecine explain {job.id}` before sending it anew"
+        )
 
 
 def _run(runtime: Runtime, claim: Claim, request: Request, heartbeat: Heartbeat, folder: Path) -> State:
@@ -154,7 +155,9 @@ def _settle(runtime: Runtime, job: Job, lease: Lease, error: TelecineError) -> S
             )  # fmt: skip
             log.warning("retry_later", code=error.code, seconds=wait, failures=failures)
             return State.WAITING
-        error = RetriesExhausted(f"tried {failures} times; last: {error.message} ({error.code})", field=error.field, step=error.step)
+        error = RetriesExhausted(
+            f"tried {failures} times; last: {error.message} ({error.code})", field=error.field, step=error.step
+        )
     state = end_state(error)
     endings.finish(runtime.database, lease, state, error=error, delivery=failure_delivery(runtime, job, state, error))
     failpoint("advance.finished")
@@ -171,7 +174,7 @@ def end_state(error: TelecineError) -> State:
 
 def failure_delivery(runtime: Runtime, job: Job, state: State, error: TelecineError) -> outbox.NewDelivery | None:
     """The callback about a job that ended without its result."""
-    status = "cancelled" if state is State.CANCELLED else "expired" if state is State.EXPIRED else "failed"
+    status: Status = "cancelled" if state is State.CANCELLED else "expired" if state is State.EXPIRED else "failed"
     return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error)
 
 
@@ -189,7 +192,9 @@ def _job_folder(runtime: Runtime, job: Job) -> Path:
 
 
 def _output(runtime: Runtime, artifact: Artifact) -> Output:
-    assert artifact.uri is not None and artifact.sha256 is not None and artifact.bytes is not None
+    assert artifact.uri is not None
+    assert artifact.sha256 is not None
+    assert artifact.bytes is not None
     facts = artifact.facts.model_dump(exclude={"video_codec", "audio_codec"})
     return Output(
         name=artifact.name,

@@ -13,12 +13,11 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging, worker_process_init
 
-from schemas.settings import Settings
-
 from consumer import logs, watch
 from consumer.advance import advance as advance_job
 from consumer.queues import ADVANCE
 from consumer.runtime import Runtime, build_runtime
+from schemas.settings import Settings
 
 app = Celery("telecine")
 app.config_from_object("celeryconfig")

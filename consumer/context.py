@@ -7,10 +7,6 @@ import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from pipelines.context import Renderer
-from schemas.errors import TelecineError
-from schemas.media import Artifact, InputFile, MediaFacts
-
 from consumer.failpoints import failpoint
 from consumer.heartbeat import Heartbeat
 from consumer.inputs import fetch_input
@@ -19,6 +15,9 @@ from consumer.ledger.records import Job, Lease
 from consumer.ledger.timeline import note
 from consumer.runtime import Runtime
 from consumer.storage.base import ObjectFacts
+from pipelines.context import Renderer
+from schemas.errors import TelecineError
+from schemas.media import Artifact, InputFile, MediaFacts
 
 
 class JobContext:
@@ -27,7 +26,9 @@ class JobContext:
     #: The shares of the progress bar: inputs, then rendering, then storing.
     _INPUTS, _RENDERED = 5, 95
 
-    def __init__(self, runtime: Runtime, job: Job, lease: Lease, heartbeat: Heartbeat, *, output: str, folder: Path) -> None:
+    def __init__(
+        self, runtime: Runtime, job: Job, lease: Lease, heartbeat: Heartbeat, *, output: str, folder: Path
+    ) -> None:
         self._runtime = runtime
         self._job = job
         self._lease = lease
@@ -40,7 +41,15 @@ class JobContext:
         self._heartbeat.check()
         file = fetch_input(self._runtime, name, uri, self._folder / "inputs", kinds=kinds, limit_bytes=limit_bytes)
         with self._runtime.database.write() as connection:
-            note(connection, self._job.id, "input_fetched", epoch=self._lease.epoch, input=name, bytes=file.bytes, kind=file.kind)
+            note(
+                connection,
+                self._job.id,
+                "input_fetched",
+                epoch=self._lease.epoch,
+                input=name,
+                bytes=file.bytes,
+                kind=file.kind,
+            )
         self._heartbeat.progress(self._INPUTS)
         failpoint("advance.input_fetched")
         return file

@@ -36,4 +36,4 @@ class EmbeddedWorker:
         """Takes no more jobs; running ones go on until they are done or the process ends."""
         from celery.worker import state
 
-        state.should_stop = 0
+        state.should_stop = 0  # type: ignore[assignment]

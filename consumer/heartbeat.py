@@ -7,12 +7,11 @@ import time
 from types import TracebackType
 from typing import Self
 
-from schemas.errors import DeadlineExceeded, JobCancelled, LeaseLost, TelecineError
-
 from consumer.ledger.database import Database
 from consumer.ledger.leases import renew
 from consumer.ledger.records import Lease
 from consumer.logs import logger
+from schemas.errors import DeadlineExceeded, JobCancelled, LeaseLost, TelecineError
 
 log = logger(__name__)
 
@@ -37,7 +36,9 @@ class Heartbeat:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._left.set()
         self._thread.join()
 

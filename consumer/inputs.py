@@ -6,12 +6,11 @@ from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from consumer.runtime import Runtime
+from consumer.storage.file_input import fetch_file
 from pipelines.media.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
 from schemas.errors import InputError, InputForbidden, InvalidAudio, InvalidImage
 from schemas.media import InputFile
-
-from consumer.runtime import Runtime
-from consumer.storage.file_input import fetch_file
 
 
 def fetch_input(
@@ -47,8 +46,7 @@ def _fetch(runtime: Runtime, uri: str, path: Path, limit_bytes: int) -> tuple[in
             raise InputForbidden("file:// inputs exist in embedded mode only; use s3:// or https://")
         local = fetch_file(uri, path, limit_bytes, runtime.input_folders)
         return local.bytes, local.sha256
-    with runtime.http() as client:
-        loaded = client.download(uri, path, limit_bytes)
+    loaded = runtime.http().download(uri, path, limit_bytes)
     return loaded.bytes, loaded.sha256
 
 

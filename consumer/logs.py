@@ -47,7 +47,19 @@ def configure(level: str, style: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("botocore", "boto3", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "amqp", "alembic", "kombu", "s3transfer"):
+    for noisy in (
+        "botocore",
+        "boto3",
+        "urllib3",
+        "httpx",
+        "httpx2",
+        "httpcore",
+        "httpcore2",
+        "amqp",
+        "alembic",
+        "kombu",
+        "s3transfer",
+    ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 

@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from schemas.errors import StorageUnavailable
-from schemas.manifest import Manifest, ManifestArtifact, ManifestStep
-from schemas.media import Artifact
-
 from consumer.context import JobContext
 from consumer.ledger import steps
 from consumer.ledger.records import Job
 from consumer.runtime import Runtime
+from schemas.errors import StorageUnavailable
+from schemas.manifest import Manifest, ManifestArtifact, ManifestStep
+from schemas.media import Artifact
 
 NAME = "manifest.json"
 
 
-def write_manifest(runtime: Runtime, job: Job, context: JobContext, artifacts: Sequence[Artifact], folder: Path) -> Artifact:
+def write_manifest(
+    runtime: Runtime, job: Job, context: JobContext, artifacts: Sequence[Artifact], folder: Path
+) -> Artifact:
     """The stored manifest. Written again after a crash, it is taken over, not replaced.
 
     Raises:
@@ -50,7 +51,9 @@ def write_manifest(runtime: Runtime, job: Job, context: JobContext, artifacts: S
 
 
 def _record(artifact: Artifact) -> ManifestArtifact:
-    assert artifact.uri is not None and artifact.sha256 is not None and artifact.bytes is not None
+    assert artifact.uri is not None
+    assert artifact.sha256 is not None
+    assert artifact.bytes is not None
     return ManifestArtifact(
         name=artifact.name,
         uri=artifact.uri,

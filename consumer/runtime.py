@@ -9,19 +9,18 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from pipelines.registry import PIPELINES, Pipeline
-from providers.http.client import GuardedClient
-from providers.http.policy import Policy
-from schemas.errors import ConfigurationError
-from schemas.settings import Settings
-
-from consumer.extensions import load_extensions
 from consumer.callbacks.signing import generate_secret
+from consumer.extensions import load_extensions
 from consumer.intake.checks import Checks
 from consumer.ledger.database import Database
 from consumer.ledger.schema import migrate
 from consumer.storage.base import Storage
 from consumer.storage.open import open_storage
+from pipelines.registry import PIPELINES, Pipeline
+from providers.http.client import GuardedClient
+from providers.http.policy import Policy
+from schemas.errors import ConfigurationError
+from schemas.settings import Settings
 
 Secrets = Mapping[str, Sequence[SecretStr]]
 
@@ -55,8 +54,8 @@ class Runtime:
         return (self.settings.home.absolute() / "media", *self.settings.allowed_input_folders)
 
     def http(self) -> GuardedClient:
-        """A client for inputs; the caller closes it."""
-        return GuardedClient(self.policy)
+        """The client for inputs: guarded, bounded, without open connections between two calls."""
+        return GuardedClient(self.policy, total_timeout_seconds=self.settings.fetch_timeout_seconds)
 
     def close(self) -> None:
         """Gives back the database's connections."""
@@ -86,7 +85,9 @@ def open_ledger(settings: Settings) -> Database:
     try:
         database = Database(settings.ledger)
     except ImportError as error:
-        raise ConfigurationError(f"TELECINE_LEDGER_URL needs a driver: {error.name}; pip install 'telecine[postgres]'") from None
+        raise ConfigurationError(
+            f"TELECINE_LEDGER_URL needs a driver: {error.name}; pip install 'telecine[postgres]'"
+        ) from None
     migrate(database)
     return database
 
@@ -121,4 +122,3 @@ def _own_secret(path: Path) -> str:
         file.flush()
         os.fsync(file.fileno())
     return path.read_text().strip()
-

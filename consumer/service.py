@@ -51,7 +51,9 @@ class Service:
         self.loops = loops
         self.failed = threading.Event()
         self._stopping = False
-        self._threads = [threading.Thread(target=self._run, args=(item,), name=item.name, daemon=True) for item in loops]
+        self._threads = [
+            threading.Thread(target=self._run, args=(item,), name=item.name, daemon=True) for item in loops
+        ]
 
     def start(self) -> None:
         """Starts every loop."""
@@ -81,14 +83,23 @@ def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
     intake = Intake(runtime.database, runtime.checks)
     if settings.broker_url is None:
         inbox: Door = InboxDoor(
-            settings.inbox_folder, intake, wake,
-            batch=settings.door_batch_messages, poll_seconds=settings.inbox_poll_seconds, limit_bytes=settings.max_message_bytes,
-        )  # fmt: skip
+            settings.inbox_folder,
+            intake,
+            wake,
+            batch=settings.door_batch_messages,
+            poll_seconds=settings.inbox_poll_seconds,
+            limit_bytes=settings.max_message_bytes,
+        )
         return [Named("door-inbox", inbox)]
     amqp: Door = AmqpDoor(
-        settings.broker_url.get_secret_value(), settings.amqp_queues, intake, wake,
-        batch=settings.door_batch_messages, batch_seconds=settings.door_batch_seconds, delivery_limit=settings.amqp_delivery_limit,
-    )  # fmt: skip
+        settings.broker_url.get_secret_value(),
+        settings.amqp_queues,
+        intake,
+        wake,
+        batch=settings.door_batch_messages,
+        batch_seconds=settings.door_batch_seconds,
+        delivery_limit=settings.amqp_delivery_limit,
+    )
     return [Named("door-amqp", amqp)]
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from schemas.errors import DeadlineExceeded, JobCancelled
-
 from consumer.advance import failure_delivery
 from consumer.ledger.due import Wake, take_due, to_end, wake_all
 from consumer.ledger.endings import end_idle
@@ -14,6 +12,7 @@ from consumer.ledger.leases import release_dead
 from consumer.ledger.states import State
 from consumer.logs import logger
 from consumer.runtime import Runtime
+from schemas.errors import DeadlineExceeded, JobCancelled
 
 log = logger(__name__)
 

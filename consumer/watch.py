@@ -6,11 +6,21 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from consumer.logs import scrub
 from schemas.settings import Settings
 
-from consumer.logs import scrub
-
-_SECRET_NAMES = ("secret", "token", "password", "authorization", "api_key", "apikey", "signature", "cookie", "credential", "dsn")
+_SECRET_NAMES = (
+    "secret",
+    "token",
+    "password",
+    "authorization",
+    "api_key",
+    "apikey",
+    "signature",
+    "cookie",
+    "credential",
+    "dsn",
+)
 
 
 def start_sentry(settings: Settings) -> bool:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from celery.worker.consumer import Consumer
 
 from consumer.queues import wake_queues
 
 
-class LeanConsumer(Consumer):  # type: ignore[misc]
+class LeanConsumer(Consumer):
     """Celery's consumer without native delayed delivery, which would declare 28 queues that nobody uses."""
 
-    class Blueprint(Consumer.Blueprint):  # type: ignore[misc, name-defined]
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]
         """The same steps but one."""
 
-        default_steps = [step for step in Consumer.Blueprint.default_steps if "DelayedDelivery" not in str(step)]
+        default_steps: ClassVar[list[str]] = [
+            step for step in Consumer.Blueprint.default_steps if "DelayedDelivery" not in str(step)
+        ]
 
 
 def worker_arguments(roles: Sequence[str], *, concurrency: int, name: str | None = None) -> list[str]:
@@ -24,7 +27,13 @@ def worker_arguments(roles: Sequence[str], *, concurrency: int, name: str | None
     A GPU worker takes one job at a time in the process that holds the models: CUDA does not survive a fork.
     """
     pool = ["--pool=solo"] if "gpu" in roles else ["--pool=prefork", f"--concurrency={concurrency}"]
-    arguments = ["worker", *pool, f"--queues={','.join(wake_queues(tuple(roles)))}", "--without-gossip", "--without-mingle"]
+    arguments = [
+        "worker",
+        *pool,
+        f"--queues={','.join(wake_queues(tuple(roles)))}",
+        "--without-gossip",
+        "--without-mingle",
+    ]
     return [*arguments, f"--hostname={name}@%h"] if name else arguments
 
 

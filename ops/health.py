@@ -1,36 +1,62 @@
-"""``/health``, ``/ready`` and ``/metrics`` on a port of their own."""
+"""``/health``, ``/ready``, ``/live`` and ``/metrics`` on a port of their own.
+
+============ ================================================= =======================================
+path         200                                               503
+============ ================================================= =======================================
+``/health``  ``healthy``, or ``degraded``: a broker is away    ``unhealthy``: no ledger, or a part ended
+``/ready``   ``healthy``                                       everything else: send no work here
+``/live``    every part of this process runs                   a part ended: a restart helps
+============ ================================================= =======================================
+"""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from consumer.ledger.queries import oldest_open_seconds
-from consumer.runtime import Runtime
-from consumer.service import Service
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
+from consumer.ledger.queries import oldest_open_seconds
+from consumer.service import Service
 from ops.metrics import render_metrics
+from ops.probe import LedgerProbe, LedgerSilent
+from ops.snapshot import Snapshot, take_snapshot
+from schemas.errors import ConfigurationError
+
+#: Whoever asks has an answer after this time, whatever the ledger does.
+LEDGER_SECONDS = 1.5
 
 
 class HealthServer:
-    """Answers in threads of its own; a slow ledger slows an answer, nothing else."""
+    """Answers in threads of its own, within two seconds even when the ledger hangs."""
 
-    def __init__(self, runtime: Runtime, service: Service) -> None:
-        self._runtime = runtime
+    def __init__(self, host: str, port: int, probe: LedgerProbe, service: Service | None = None) -> None:
+        """``service``: the loops to report on; a worker has none.
+
+        Raises:
+            ConfigurationError: the port is taken, or the address is not of this machine.
+        """
+        self._probe = probe
         self._service = service
-        settings = runtime.settings
         handler = type("Handler", (_Handler,), {"answer": staticmethod(self.answer)})
-        self._server = ThreadingHTTPServer((settings.health_host, settings.health_port), handler)
+        try:
+            self._server = ThreadingHTTPServer((host, port), handler)
+        except OSError as error:
+            raise ConfigurationError(_why(error, host, port)) from None
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        # A forked worker process must not keep the port when this one is gone.
+        os.register_at_fork(after_in_child=self._server.socket.close)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="health", daemon=True)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        host, port = str(self._server.server_address[0]), self._server.server_address[1]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def start(self) -> None:
         """Starts to answer."""
@@ -38,45 +64,79 @@ class HealthServer:
 
     def stop(self) -> None:
         """Stops to answer."""
-        self._server.shutdown()
+        if self._thread.is_alive():
+            self._server.shutdown()
         self._server.server_close()
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
         """Status, content type and body for a path."""
         if path == "/metrics":
-            return 200, "text/plain; version=0.0.4; charset=utf-8", render_metrics(self._runtime.database)
+            return 200, CONTENT_TYPE_PLAIN_0_0_4, render_metrics(self._snapshot(), self._parts_up())
+        if path == "/live":
+            return _json({"status": "unhealthy" if self._ended() else "healthy"}, good=not self._ended())
         if path in ("/health", "/ready"):
             report = self.report()
-            good = report["status"] == "healthy"
-            return 200 if good else 503, "application/json", json.dumps(report).encode()
-        return 404, "text/plain", b"/health /ready /metrics\n"
+            status = report["status"]
+            return _json(report, good=status == "healthy" or (path == "/health" and status == "degraded"))
+        return 404, "text/plain; charset=utf-8", b"/health /ready /live /metrics\n"
 
     def report(self) -> dict[str, Any]:
         """What is well and what is not."""
-        checks: dict[str, str] = {}
+        ledger = self._ledger()
+        parts = {name: "ok" if up else "not connected" for name, up in self._parts_up().items()}
+        if self._ended():
+            parts["loops"] = "one ended"
+        well = set(parts.values()) <= {"ok"}
+        status = "unhealthy" if ledger != "ok" or self._ended() else "healthy" if well else "degraded"
+        return {"status": status, "checks": {"ledger": ledger, **parts}}
+
+    def _ledger(self) -> str:
         try:
-            oldest_open_seconds(self._runtime.database)
-            checks["ledger"] = "ok"
-        except Exception as error:
-            checks["ledger"] = type(error).__name__
-        for item in self._service.loops:
-            connected = getattr(item.loop, "connected", True)
-            checks[item.name] = "ok" if connected else "not connected"
-        if self._service.failed.is_set():
-            checks["loops"] = "one ended"
-        return {"status": "healthy" if set(checks.values()) <= {"ok"} else "unhealthy", "checks": checks}
+            self._probe.ask(oldest_open_seconds, seconds=LEDGER_SECONDS)
+        except LedgerSilent as silent:
+            return str(silent)
+        return "ok"
+
+    def _snapshot(self) -> Snapshot | None:
+        try:
+            return self._probe.ask(take_snapshot, seconds=LEDGER_SECONDS)
+        except LedgerSilent:
+            return None
+
+    def _parts_up(self) -> dict[str, bool]:
+        loops = self._service.loops if self._service is not None else ()
+        return {item.name: bool(getattr(item.loop, "connected", True)) for item in loops}
+
+    def _ended(self) -> bool:
+        return self._service is not None and self._service.failed.is_set()
 
 
 class _Handler(BaseHTTPRequestHandler):
     answer: Any
+    # A client that sends nothing holds a thread no longer than this.
+    timeout = 10
 
     def do_GET(self) -> None:
         status, content_type, body = self.answer(self.path.partition("?")[0])
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         pass
+
+
+def _json(value: dict[str, Any], *, good: bool) -> tuple[int, str, bytes]:
+    return 200 if good else 503, "application/json", json.dumps(value).encode() + b"\n"
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is taken: is another Telecine running? TELECINE_HEALTH_PORT chooses another, 0 any free one"
+    return f"health cannot listen on {host}:{port}: {error.strerror}; see TELECINE_HEALTH_HOST and TELECINE_HEALTH_PORT"

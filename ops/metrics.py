@@ -1,41 +1,111 @@
-"""Prometheus metrics, read from the ledger at each scrape: right for any number of processes, and after any crash."""
+"""Prometheus metrics, read from the ledger at each scrape: right for any number of processes, and after any crash.
+
+The histograms look back one hour instead of counting for ever, because old jobs are deleted. So they are read
+without ``rate``: ``histogram_quantile(0.95, telecine_recent_run_seconds_bucket)``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from consumer.ledger import queries
-from consumer.ledger.database import Database
+from consumer.ledger.states import DeliveryState, State
+from ops.snapshot import Snapshot
 
-
-class LedgerCollector:
-    """Counts what the ledger holds."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def collect(self) -> Iterator[Metric]:
-        """The metrics of this moment."""
-        yield _family("telecine_jobs", "Jobs in the ledger by state.", "state", queries.count_jobs(self._database))
-        yield _family("telecine_callbacks", "Callbacks by state.", "state", queries.count_deliveries(self._database))
-        yield _family("telecine_dead_letters", "Refused messages nobody has replayed, by code.", "code", queries.count_rejections(self._database))
-        oldest = GaugeMetricFamily("telecine_oldest_open_job_seconds", "Age of the oldest job that has not ended.")
-        oldest.add_metric([], queries.oldest_open_seconds(self._database))
-        yield oldest
+BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
 
-def render_metrics(database: Database) -> bytes:
-    """The text exposition format."""
+def render_metrics(snapshot: Snapshot | None, parts: Mapping[str, bool]) -> bytes:
+    """The text exposition format.
+
+    Args:
+        snapshot: of the ledger; ``None`` when it did not answer: then ``telecine_ledger_up`` is 0.
+        parts: the loops of this process, and whether each is well.
+    """
     registry = CollectorRegistry()
-    registry.register(LedgerCollector(database))
+    registry.register(_Collected(snapshot, parts))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
     return generate_latest(registry)
 
 
-def _family(name: str, help_text: str, label: str, counts: dict[str, int]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, help_text, labels=[label])
-    for value, count in sorted(counts.items()):
-        family.add_metric([value], count)
+class _Collected(Collector):
+    """The metrics of one moment."""
+
+    def __init__(self, snapshot: Snapshot | None, parts: Mapping[str, bool]) -> None:
+        self._snapshot = snapshot
+        self._parts = parts
+
+    def collect(self) -> Iterator[Metric]:
+        """Each family once."""
+        yield InfoMetricFamily("telecine", "The version that runs.", value={"version": version("telecine")})
+        yield _gauge("telecine_ledger_up", "1 when the ledger answered this scrape.", float(self._snapshot is not None))
+        yield _by("telecine_part_up", "1 for a part of this process that runs and is connected.", "part", self._parts)
+        if self._snapshot is None:
+            return
+        yield _jobs(self._snapshot.jobs)
+        yield _by(
+            "telecine_callbacks",
+            "Callbacks by state.",
+            "state",
+            dict.fromkeys(DeliveryState, 0) | dict(self._snapshot.callbacks),
+        )
+        yield _by(
+            "telecine_dead_letters",
+            "Refused messages nobody has replayed, by code.",
+            "code",
+            self._snapshot.dead_letters,
+        )
+        yield _gauge(
+            "telecine_oldest_open_job_seconds",
+            "Age of the oldest job that has not ended.",
+            self._snapshot.oldest_open_seconds,
+        )
+        waits = [(kind, state, wait) for kind, state, wait, _ in self._snapshot.recent]
+        runs = [(kind, state, run) for kind, state, _, run in self._snapshot.recent]
+        yield _histogram(
+            "telecine_recent_wait_seconds", "From receipt to start, of jobs received and ended in the last hour.", waits
+        )
+        yield _histogram(
+            "telecine_recent_run_seconds", "From start to end, of jobs received and ended in the last hour.", runs
+        )
+
+
+def _jobs(counts: Mapping[tuple[str, str], int]) -> GaugeMetricFamily:
+    """Every state of every type that there is, so that a graph falls to zero instead of ending."""
+    family = GaugeMetricFamily("telecine_jobs", "Jobs in the ledger by type and state.", labels=["type", "state"])
+    for kind in sorted({kind for kind, _ in counts}):
+        for state in State:
+            family.add_metric([kind, state.value], counts.get((kind, state.value), 0))
     return family
+
+
+def _by(name: str, help_text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text, labels=[label])
+    for word, value in sorted(values.items()):
+        family.add_metric([str(word)], float(value))
+    return family
+
+
+def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help_text, value=value)
+
+
+def _histogram(name: str, help_text: str, times: Iterable[tuple[str, str, float]]) -> GaugeHistogramMetricFamily:
+    family = GaugeHistogramMetricFamily(name, help_text, labels=["type", "state"])
+    grouped: dict[tuple[str, str], list[float]] = {}
+    for kind, state, seconds in times:
+        grouped.setdefault((kind, state), []).append(seconds)
+    for labels, values in sorted(grouped.items()):
+        family.add_metric(list(labels), buckets=_buckets(values), gsum_value=sum(values))
+    return family
+
+
+def _buckets(values: Sequence[float]) -> list[tuple[str, float]]:
+    counted = [(str(limit), float(sum(value <= limit for value in values))) for limit in BUCKETS_SECONDS]
+    return [*counted, ("+Inf", float(len(values)))]

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from schemas.media import Artifact, Plan
-
 from pipelines.context import Context
 from pipelines.reel import plan as plan_reel
 from pipelines.reel import reel
+from schemas.media import Artifact, Plan
 
 Role = Literal["io", "render", "gpu"]
 

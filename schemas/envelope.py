@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 MAX_METADATA_BYTES = 4096
+MAX_DEADLINE_SECONDS = 31_536_000
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 
 Event = Literal["started", "progress", "completed", "failed"]
 Priority = Literal["high", "normal", "low"]
@@ -34,6 +38,33 @@ def _small(value: dict[str, Any] | None) -> dict[str, Any] | None:
     return value
 
 
+def _time(value: Any) -> Any:
+    # Left to itself pydantic reads 30 and "30" as Unix times, and a request expires before it begins.
+    if isinstance(value, dt.datetime):
+        return value
+    if isinstance(value, str) and _RFC_3339.fullmatch(value):
+        try:
+            return dt.datetime.fromisoformat(value.upper())
+        except ValueError:
+            pass
+    raise ValueError("must be an RFC 3339 time with its zone, such as 2026-01-01T00:00:00Z")
+
+
+def _deadline(value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, str | dt.datetime):
+        return _time(value)
+    if isinstance(value, bool | list | dict) or not 0 < value <= MAX_DEADLINE_SECONDS:
+        raise ValueError(
+            f"must be an RFC 3339 time with its zone, or more than 0 and at most {MAX_DEADLINE_SECONDS:,} seconds"
+        )
+    return float(value)
+
+
+Deadline = Annotated[float, Field(gt=0, le=MAX_DEADLINE_SECONDS, strict=True, allow_inf_nan=False)] | AwareDatetime
+
+
 class CallbackSpec(BaseModel):
     """Where and when to report."""
 
@@ -42,7 +73,9 @@ class CallbackSpec(BaseModel):
     url: str = Field(min_length=8, max_length=2048, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s]+$")
     events: list[Event] = Field(default=["completed", "failed"], max_length=4)
     format: Literal["standard"] = "standard"
-    secret_name: str | None = Field(None, min_length=1, max_length=64, description="One of the configured signing secrets.")
+    secret_name: str | None = Field(
+        None, min_length=1, max_length=64, description="One of the configured signing secrets."
+    )
 
 
 class Request(BaseModel):
@@ -56,7 +89,7 @@ class Request(BaseModel):
     output: Annotated[str, Field(max_length=1024), AfterValidator(_output)] | None = None
     callback: CallbackSpec | None = None
     priority: Priority = "normal"
-    deadline: Annotated[float, Field(gt=0, le=31_536_000, strict=True, allow_inf_nan=False)] | AwareDatetime | None = Field(
+    deadline: Annotated[Deadline | None, BeforeValidator(_deadline)] = Field(
         None, description="Seconds from receipt, or an RFC 3339 time with its zone."
     )
     tenant: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
@@ -68,7 +101,7 @@ class Request(BaseModel):
     specversion: Literal["1.0"] | None = None
     source: str | None = Field(None, max_length=1024)
     subject: str | None = Field(None, max_length=1024)
-    time: AwareDatetime | None = None
+    time: Annotated[AwareDatetime, BeforeValidator(_time)] | None = None
     datacontenttype: str | None = Field(None, max_length=128)
     dataschema: str | None = Field(None, max_length=1024)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -10,11 +11,12 @@ from pydantic import BaseModel, ValidationError
 from schemas.envelope import CallbackSpec, Cancel, Request
 from schemas.errors import InvalidEnvelope, InvalidField, MissingField, RequestError, UnknownField, UnknownType
 from schemas.job_types import JOB_TYPES
-from schemas.strict_json import MAX_MESSAGE_BYTES, parse_object
+from schemas.strict_json import MAX_MESSAGE_BYTES, check_text, parse_object
 
 CANCEL = "job.cancel"
 _BINARY_PREFIXES = ("cloudevents:", "cloudevents_", "ce-", "ce_")
 _JSON_HEADERS = ("callback", "metadata")
+_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -56,7 +58,9 @@ def parse_mapping(value: Mapping[str, Any]) -> Request | Cancel:
         return _validate(Cancel, data, "data.")
     model = JOB_TYPES.get(kind)
     if model is None:
-        raise UnknownType(f"type {kind[:64]!r} does not exist on this worker; it has: {', '.join(sorted(JOB_TYPES))}", field="type")
+        raise UnknownType(
+            f"type {kind[:64]!r} does not exist on this worker; it has: {', '.join(sorted(JOB_TYPES))}", field="type"
+        )
     if ("specversion" in value) != ("source" in value):
         raise InvalidEnvelope("a CloudEvent has both specversion and source; a plain request has neither")
     envelope = {name: item for name, item in value.items() if name != "data"}
@@ -65,7 +69,7 @@ def parse_mapping(value: Mapping[str, Any]) -> Request | Cancel:
 
 
 def salvage(value: Mapping[str, Any]) -> tuple[str | None, CallbackSpec | None, dict[str, Any] | None]:
-    """Id, callback and metadata of a request that is refused, each where it is sound: so that the refusal can be told."""
+    """Id, callback and metadata of a refused request, each where it is sound: so that the refusal can be told."""
     job_id = value.get("id")
     try:
         callback = CallbackSpec.model_validate(value.get("callback"))
@@ -88,11 +92,14 @@ def _binary_attributes(headers: Mapping[str, Any]) -> dict[str, Any]:
             continue
         name = name.removeprefix(prefix)
         text = raw_value.decode("utf-8", "replace") if isinstance(raw_value, bytes) else raw_value
+        for part in (name, text):
+            if isinstance(part, str):
+                check_text(part)  # what a body may not hold, a header may not smuggle in
         if name in _JSON_HEADERS and isinstance(text, str) and text.startswith("{"):
             text = parse_object(text.encode())
         elif name == "callback" and isinstance(text, str):
             text = {"url": text}
-        elif name == "deadline" and isinstance(text, str) and text.replace(".", "", 1).isdigit():
+        elif name == "deadline" and isinstance(text, str) and _SECONDS.fullmatch(text):
             text = float(text)
         attributes["plan_only" if name == "planonly" else name] = text
     return attributes
@@ -110,9 +117,10 @@ def _request_error(error: ValidationError, prefix: str, model: type[BaseModel]) 
     unknown = [_path(prefix, p["loc"]) for p in problems if p["type"] == "extra_forbidden"]
     if unknown:
         names = ", ".join(unknown[:10])
+        inside = CallbackSpec if unknown[0].startswith("callback.") else model
+        place = "callback" if inside is CallbackSpec else prefix.rstrip(".") or "a request"
         return UnknownField(
-            f"unknown field{'s' if len(unknown) > 1 else ''}: {names}; {prefix.rstrip('.') or 'a request'} takes "
-            f"{', '.join(model.model_fields)}",
+            f"unknown field{'s' if len(unknown) > 1 else ''}: {names}; {place} takes {', '.join(inside.model_fields)}",
             field=unknown[0],
         )
     missing = [_path(prefix, p["loc"]) for p in problems if p["type"] == "missing"]
@@ -125,5 +133,9 @@ def _request_error(error: ValidationError, prefix: str, model: type[BaseModel]) 
 
 def _path(prefix: str, location: tuple[int | str, ...]) -> str:
     # A union reports each of its members; the member's name is not part of the field's.
-    parts = [str(part) for part in location if not (isinstance(part, str) and ("[" in part or part in ("constrained-float", "float", "datetime")))]
+    parts = [
+        str(part)
+        for part in location
+        if not (isinstance(part, str) and ("[" in part or part in ("constrained-float", "float", "datetime")))
+    ]
     return (prefix + ".".join(parts))[:200]

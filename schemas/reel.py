@@ -44,13 +44,23 @@ class Reel(BaseModel):
         description="BCP 47 tag such as en, hi, ja; chooses the font where scripts share code points.",
     )
     font_size: int = Field(45, ge=8, le=400, description="Em size in pixels on a picture 1080 pixels wide.")
-    font_color: Annotated[str, AfterValidator(_color)] = Field("yellow", max_length=64, description="CSS name or #RRGGBB.")
-    words_per_group: int = Field(3, ge=1, le=50, description="Words shown together.")
-    timing_offset: float = Field(0.0, ge=-3600, le=3600, allow_inf_nan=False, description="Seconds added to every caption.")
-    min_duration: float = Field(
-        1.0, ge=0, le=60, allow_inf_nan=False, description="Shortest time in seconds that a caption stays, where the next one allows."
+    font_color: Annotated[str, AfterValidator(_color)] = Field(
+        "yellow", max_length=64, description="CSS name or #RRGGBB."
     )
-    alignment_mode: Literal["auto", "elevenlabs", "even", "local"] = Field("auto", description="How words get their times.")
+    words_per_group: int = Field(3, ge=1, le=50, description="Words shown together.")
+    timing_offset: float = Field(
+        0.0, ge=-3600, le=3600, allow_inf_nan=False, description="Seconds added to every caption."
+    )
+    min_duration: float = Field(
+        1.0,
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+        description="Shortest time in seconds that a caption stays, where the next one allows.",
+    )
+    alignment_mode: Literal["auto", "elevenlabs", "even", "local"] = Field(
+        "auto", description="How words get their times."
+    )
     debug_mode: bool = Field(False, description="Captions carry their start time, as in [2.5s].")
     renderer: Literal["auto", "local", "runpod"] = Field("auto", description="Where the reel is rendered.")
     width: Annotated[int, AfterValidator(_even)] = Field(1080, ge=128, le=3840, description="Pixels, even.")
@@ -60,6 +70,8 @@ class Reel(BaseModel):
     @classmethod
     def _line_breaks(cls, data: Any) -> Any:
         # Form posts and shells send the two characters \n where a line break is meant.
+        if isinstance(data, dict) and data.get("lyrics", "") is None:
+            return {**data, "lyrics": ""}
         if isinstance(data, dict) and isinstance(data.get("lyrics"), str):
             lyrics = re.sub(r"\r\n?", "\n", data["lyrics"].replace("\\n", "\n"))
             return {**data, "lyrics": lyrics}
@@ -69,7 +81,7 @@ class Reel(BaseModel):
     def _available(self) -> Self:
         if self.alignment_mode != "even":
             raise UnsupportedOption(
-                f"alignment_mode {self.alignment_mode!r} is not available on this worker yet; use \"even\"",
+                f'alignment_mode {self.alignment_mode!r} is not available on this worker yet; use "even"',
                 field="data.alignment_mode",
             )
         if self.renderer == "runpod":
@@ -80,9 +92,13 @@ class Reel(BaseModel):
             raise LyricsRequired(field="data.lyrics")
         lines = self.lyrics.split("\n")
         if len(lines) > MAX_LYRICS_LINES:
-            raise LyricsTooLong(f"lyrics have {len(lines):,} lines, the limit is {MAX_LYRICS_LINES:,}", field="data.lyrics")
+            raise LyricsTooLong(
+                f"lyrics have {len(lines):,} lines, the limit is {MAX_LYRICS_LINES:,}", field="data.lyrics"
+            )
         if max(map(len, lines)) > MAX_LINE_CHARACTERS:
-            raise LyricsTooLong(f"a line of the lyrics has more than {MAX_LINE_CHARACTERS:,} characters", field="data.lyrics")
+            raise LyricsTooLong(
+                f"a line of the lyrics has more than {MAX_LINE_CHARACTERS:,} characters", field="data.lyrics"
+            )
         if len(self.lyrics.split()) > MAX_LYRICS_WORDS:
             raise LyricsTooLong(f"lyrics have more than {MAX_LYRICS_WORDS:,} words", field="data.lyrics")
         return self

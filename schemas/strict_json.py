@@ -30,7 +30,8 @@ def parse_object(body: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) -> dict[s
     """
     if len(body) > limit_bytes:
         raise MessageTooLarge(
-            f"the message has {len(body):,} bytes, the limit is {limit_bytes:,}; put media in object storage and name its URI"
+            f"the message has {len(body):,} bytes, the limit is {limit_bytes:,}; "
+            "put media in object storage and name its URI"
         )
     try:
         value = json.loads(
@@ -41,7 +42,9 @@ def parse_object(body: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) -> dict[s
     except RecursionError:
         raise InvalidJson(f"the message is nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
-        raise InvalidJson(f"the message is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise InvalidJson(
+            f"the message is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
     except ValueError as error:
         raise InvalidJson(f"the message is not JSON: {error}") from None
     if not isinstance(value, dict):
@@ -92,7 +95,7 @@ def _check(value: Any, *, suspicious: bool) -> None:
         item, depth = pending.pop()
         if isinstance(item, str):
             if suspicious:
-                _check_text(item)
+                check_text(item)
             continue
         if not isinstance(item, dict | list):
             continue
@@ -102,7 +105,12 @@ def _check(value: Any, *, suspicious: bool) -> None:
         pending.extend((child, depth + 1) for child in children)
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Returns if UTF-8 and every database can hold ``text``.
+
+    Raises:
+        InvalidJson: it holds NUL or half a surrogate pair.
+    """
     if "\x00" in text:
         raise InvalidJson("a string holds the NUL character (\\u0000); remove it")
     try:

@@ -16,6 +16,7 @@ from pipelines.context import Context, Progress
 from pipelines.registry import PIPELINES, Pipeline
 from schemas.job_types import JOB_TYPES
 from schemas.media import Artifact, Plan
+from schemas.reference import MediaReference
 
 
 class Note(BaseModel):
@@ -24,6 +25,8 @@ class Note(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     text: str = ""
+    #: A JPEG or PNG that is fetched first.
+    image: MediaReference | None = None
     #: How long the work takes.
     seconds: float = 0.0
     #: A file that gets one line each time the work is really done.
@@ -32,6 +35,8 @@ class Note(BaseModel):
 
 def note(data: Note, ctx: Context) -> Sequence[Artifact]:
     """Stores ``note.txt``."""
+    if data.image is not None:
+        ctx.input("image", data.image, kinds=("jpeg", "png"), limit_bytes=1_000_000)
 
     def work(folder: Path, progress: Progress) -> Sequence[Artifact]:
         end = time.monotonic() + data.seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -32,10 +33,19 @@ class TelecineProcess:
         self.home = home
         self.home.mkdir(parents=True, exist_ok=True)
         chosen: dict[str, object] = {
-            "home": home, "health_port": 0, "allowed_private_hosts": "127.0.0.1", "lease_seconds": 6, "sweep_seconds": 0.3,
-            "retry_seconds": 0.5, "outbox_poll_seconds": 0.1, "callback_timeout_seconds": 2, "concurrency": 2,
-            "callback_schedule_seconds": "0.3,0.5,1,2", "wake_again_seconds": 2, "log_format": "json",
-        }  # fmt: skip
+            "home": home,
+            "health_port": 0,
+            "allowed_private_hosts": "127.0.0.1",
+            "lease_seconds": 6,
+            "sweep_seconds": 0.3,
+            "retry_seconds": 0.5,
+            "outbox_poll_seconds": 0.1,
+            "callback_timeout_seconds": 2,
+            "callback_schedule_seconds": "0.3,0.5,1,2",
+            "wake_again_seconds": 2,
+            "concurrency": 2,
+            "log_format": "json",
+        }
         if notes:
             chosen["extensions"] = "tests.note_pipeline"
         chosen |= settings
@@ -47,15 +57,28 @@ class TelecineProcess:
         """Starts it, and returns when the ledger is there."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(*arguments), cwd=ROOT, env=self._environment(env), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self._command(*arguments),
+                cwd=ROOT,
+                env=self._environment(env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         return self
 
-    def run(self, *arguments: str, stdin: bytes = b"", check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        self, *arguments: str, stdin: bytes = b"", check: bool = True, timeout: float = 60
+    ) -> subprocess.CompletedProcess[bytes]:
         """Runs one ``telecine`` command to its end."""
         return subprocess.run(
-            self._command(*arguments), cwd=ROOT, env=self._environment(None), input=stdin, capture_output=True, check=check, timeout=timeout
+            self._command(*arguments),
+            cwd=ROOT,
+            env=self._environment(None),
+            input=stdin,
+            capture_output=True,
+            check=check,
+            timeout=timeout,
         )
 
     def submit(self, request: Mapping[str, Any]) -> None:
@@ -65,10 +88,8 @@ class TelecineProcess:
     def kill(self) -> None:
         """SIGKILL for the whole process group, as a power cut would."""
         assert self._process is not None
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait(10)
 
     def wait_for_death(self, timeout: float = 60) -> int:
@@ -112,7 +133,10 @@ class TelecineProcess:
         """The job once it has ended."""
         database = self.database()
         try:
-            return wait_until(lambda: _ended(database, job_id), timeout=timeout, what=lambda: self._state(database, job_id))
+            job: Job = wait_until(
+                lambda: _ended(database, job_id), timeout=timeout, what=lambda: self._state(database, job_id)
+            )
+            return job
         finally:
             database.close()
 
@@ -130,7 +154,9 @@ class TelecineProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._process is not None:
             self.kill()
 

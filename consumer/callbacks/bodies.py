@@ -7,13 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from consumer.ledger.outbox import NewDelivery, webhook_id
+from consumer.ledger.records import Job
 from schemas.callback import Callback, CallbackData, Cost, EventType, Failure, Output, Status
 from schemas.envelope import CallbackSpec
 from schemas.errors import TelecineError
 from schemas.parse import salvage
-
-from consumer.ledger.outbox import NewDelivery, webhook_id
-from consumer.ledger.records import Job
 
 _EVENTS: dict[str, EventType] = {
     "started": "job.started",
@@ -80,7 +79,9 @@ def rejection_delivery(
         created_at=at,
         metadata=None if metadata is None else dict(metadata),
     )
-    return _delivery(webhook_id("rejected", seq, request_id), None, callback, Callback(type="job.failed", timestamp=at, data=data))
+    return _delivery(
+        webhook_id("rejected", seq, request_id), None, callback, Callback(type="job.failed", timestamp=at, data=data)
+    )
 
 
 def _delivery(identity: str, job_id: str | None, spec: CallbackSpec, body: Callback) -> NewDelivery:

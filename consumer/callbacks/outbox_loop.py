@@ -7,9 +7,6 @@ import random
 import threading
 from collections.abc import Callable
 
-from providers.http.posts import AsyncGuardedClient
-from schemas.errors import AddressForbidden, ConfigurationError
-
 from consumer.callbacks.schedule import Delivered, Disabled, Retry, next_attempt
 from consumer.callbacks.signing import check_secret, sign
 from consumer.failpoints import failpoint
@@ -18,6 +15,8 @@ from consumer.ledger.records import Delivery
 from consumer.ledger.states import DeliveryState
 from consumer.logs import logger
 from consumer.runtime import Runtime
+from providers.http.posts import AsyncGuardedClient
+from schemas.errors import AddressForbidden, ConfigurationError
 
 log = logger(__name__)
 
@@ -58,8 +57,8 @@ class OutboxLoop:
         on_the_way: set[asyncio.Task[None]] = set()
         while not self._stopped.is_set():
             free = settings.callback_concurrency - len(on_the_way)
-            taken = await self._take(free) if free > 0 else 0
-            on_the_way.update(taken or ())
+            taken = await self._take(free) if free > 0 else []
+            on_the_way.update(taken)
             if on_the_way:
                 done, on_the_way = await asyncio.wait(on_the_way, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -74,7 +73,7 @@ class OutboxLoop:
         settings = self._runtime.settings
         try:
             taken = await asyncio.to_thread(
-                claim_due, self._runtime.database, limit=free, seconds=settings.callback_timeout_seconds + 5
+                claim_due, self._runtime.database, limit=free, seconds=settings.callback_timeout_seconds * 2
             )
         except Exception:
             log.warning("outbox_cannot_read", exc_info=True)
@@ -110,7 +109,9 @@ class OutboxLoop:
         wait = verdict.after_seconds if isinstance(verdict, Retry) else None
         await asyncio.to_thread(record_attempt, runtime.database, delivery, state, answer=answer, retry_in=wait)
         failpoint("outbox.recorded")
-        log.info("callback", webhook_id=delivery.id, job_id=delivery.job_id, state=state.value, answer=answer, retry_in=wait)
+        log.info(
+            "callback", webhook_id=delivery.id, job_id=delivery.job_id, state=state.value, answer=answer, retry_in=wait
+        )
 
     def _headers(self, delivery: Delivery) -> dict[str, str]:
         secrets = self._runtime.secrets

@@ -105,7 +105,7 @@ class AmqpDoor:
             connection.connect()
             channel = connection.channel()
             declare(channel, self._queues, delivery_limit=self._delivery_limit)
-            channel.auto_decode = False  # bytes as they came, whatever content_encoding claims
+            channel.auto_decode = False  # type: ignore[attr-defined]  # bytes as they came, whatever content_encoding claims
             self._pending.clear()
             queues = [request_queue(name, delivery_limit=self._delivery_limit) for name in self._queues]
             consumer = Consumer(
@@ -149,7 +149,7 @@ class AmqpDoor:
         self._wake([answer.wake for answer in answers if answer.wake is not None])
 
     def _admit_patiently(self, connection: Connection, arrivals: Sequence[Arrival]) -> Sequence[Answer] | None:
-        """The answers; waits while the ledger cannot be reached, for giving messages back would use up their deliveries."""
+        """The answers. Waits while the ledger cannot be reached: messages given back would use up their deliveries."""
         wait = 0.2
         while not self._stopped.is_set():
             try:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from schemas.errors import TelecineError
-
 from consumer.ledger.due import Wake
+from schemas.errors import TelecineError
 
 
 @dataclass(frozen=True, slots=True)

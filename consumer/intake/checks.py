@@ -29,7 +29,10 @@ class Checks:
         """
         role = self.roles.get(request.type)
         if role is None:
-            raise UnknownType(f"type {request.type!r} does not exist on this worker; it has: {', '.join(sorted(self.roles))}", field="type")
+            raise UnknownType(
+                f"type {request.type!r} does not exist on this worker; it has: {', '.join(sorted(self.roles))}",
+                field="type",
+            )
         if request.callback is not None:
             self._check_callback(request.callback)
         return role

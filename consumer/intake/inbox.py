@@ -39,7 +39,9 @@ class InboxDoor:
     A crash in between leaves the file; the next start finds it again, as a duplicate.
     """
 
-    def __init__(self, inbox: Path, admit: Admit, wake: Waker, *, batch: int, poll_seconds: float, limit_bytes: int) -> None:
+    def __init__(
+        self, inbox: Path, admit: Admit, wake: Waker, *, batch: int, poll_seconds: float, limit_bytes: int
+    ) -> None:
         self._inbox = inbox
         self._admit = admit
         self._wake = wake
@@ -80,7 +82,11 @@ class InboxDoor:
 
     def _waiting(self) -> list[Path]:
         with os.scandir(self._inbox) as entries:
-            found = [(e.stat().st_mtime_ns, e.path) for e in entries if e.name.endswith(_SUFFIX) and e.name[0] != "." and e.is_file()]
+            found = [
+                (e.stat().st_mtime_ns, e.path)
+                for e in entries
+                if e.name.endswith(_SUFFIX) and e.name[0] != "." and e.is_file()
+            ]
         return [Path(path) for _, path in sorted(found)[: self._batch]]
 
     def _read(self, path: Path) -> bytes | None:

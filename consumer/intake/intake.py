@@ -9,11 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from schemas.callback import Status
-from schemas.envelope import CallbackSpec, Cancel
-from schemas.errors import IdConflict, InternalError, JobNotFound, TelecineError
-from schemas.parse import parse_mapping, read_mapping, salvage
-
 from consumer.callbacks.bodies import rejection_delivery
 from consumer.failpoints import failpoint
 from consumer.intake.arrivals import Answer, Arrival
@@ -25,6 +20,10 @@ from consumer.ledger.endings import request_cancel
 from consumer.ledger.outbox import enqueue
 from consumer.ledger.rejections import reject
 from consumer.logs import logger
+from schemas.callback import Status
+from schemas.envelope import CallbackSpec, Cancel
+from schemas.errors import IdConflict, InternalError, JobNotFound, TelecineError
+from schemas.parse import parse_mapping, read_mapping, salvage
 
 log = logger(__name__)
 
@@ -86,12 +85,16 @@ class Intake:
         answers: dict[int, Answer] = {}
         with self._database.write(durable=True) as connection:
             fresh = [(index, item) for index, item in enumerate(parsed) if isinstance(item, Submission)]
-            for (index, item), admission in zip(fresh, admit(self._database, connection, [s for _, s in fresh]), strict=True):
+            for (index, item), admission in zip(
+                fresh, admit(self._database, connection, [s for _, s in fresh]), strict=True
+            ):
                 if admission.verdict is Verdict.ADMITTED:
                     answers[index] = Answer(wake=Wake(admission.job_id, admission.role, admission.priority))
                 elif admission.conflict is not None:
                     # No callback: it would speak of the other request's job by its id.
-                    answers[index] = self._refuse(connection, arrivals[index], _Refusal(admission.conflict, item.request.id))
+                    answers[index] = self._refuse(
+                        connection, arrivals[index], _Refusal(admission.conflict, item.request.id)
+                    )
                 else:
                     answers[index] = Answer()
             for index, refused in enumerate(parsed):
@@ -118,9 +121,15 @@ class Intake:
             connection, door=arrival.door, source=arrival.source, request_id=refused.request_id,
             error=refused.error, body=arrival.body, headers=arrival.headers,
         )  # fmt: skip
-        if refused.callback is not None and self._checks.may_call(refused.callback) and "failed" in refused.callback.events:
+        if (
+            refused.callback is not None
+            and self._checks.may_call(refused.callback)
+            and "failed" in refused.callback.events
+        ):
             enqueue(self._database, connection, self._told(seq, refused))
-        log.warning("rejected", door=arrival.door, code=refused.error.code, dead_letter=seq, request_id=refused.request_id)
+        log.warning(
+            "rejected", door=arrival.door, code=refused.error.code, dead_letter=seq, request_id=refused.request_id
+        )
         return Answer(refused=refused.error)
 
     def _told(self, seq: int, refused: _Refusal) -> Any:
@@ -146,5 +155,3 @@ def _refusal(mapping: Mapping[str, Any], error: TelecineError) -> _Refusal:
     if isinstance(error, IdConflict):
         callback = None
     return _Refusal(error, request_id, callback, metadata, kind if isinstance(kind, str) else None)
-
-

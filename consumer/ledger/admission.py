@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from schemas.envelope import Request
-from schemas.errors import IdConflict
-from schemas.strict_json import canonical, fingerprint
-
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import State
 from consumer.ledger.tables import jobs
 from consumer.ledger.timeline import note_many
+from schemas.envelope import Request
+from schemas.errors import IdConflict
+from schemas.strict_json import canonical, fingerprint
 
 # A door publishes the wake-up right after the commit. If it dies in between, the sweep does it after this long.
 FIRST_WAKE_SECONDS = 5.0

@@ -20,7 +20,7 @@ from sqlalchemy.sql.functions import FunctionElement
 BUSY_SECONDS = 30.0
 
 
-class db_now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
+class db_now(FunctionElement[float]):
     """The database's clock, in epoch seconds. Leases compare nothing else."""
 
     type = sa.Double()
@@ -58,7 +58,7 @@ class Database:
             connection.isolation_level = None  # transactions are begun below, and nowhere else
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={synchronous}")
-            connection.execute("PRAGMA busy_timeout=%d" % int(BUSY_SECONDS * 1000))
+            connection.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
 
         @sa.event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:

@@ -53,7 +53,11 @@ def wake_all(database: Database) -> None:
     with database.write() as connection:
         idle = sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
         statement = sa.update(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), idle)
-        connection.execute(statement.values(wakes=0, wake_at=sa.case((jobs.c.not_before > db_now(), jobs.c.not_before), else_=db_now())))
+        connection.execute(
+            statement.values(
+                wakes=0, wake_at=sa.case((jobs.c.not_before > db_now(), jobs.c.not_before), else_=db_now())
+            )
+        )
 
 
 def to_end(database: Database, *, limit: int) -> Sequence[Job]:

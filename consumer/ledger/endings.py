@@ -9,8 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from schemas.errors import JobNotFound, TelecineError
-
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.leases import move
 from consumer.ledger.outbox import NewDelivery, enqueue
@@ -18,6 +16,7 @@ from consumer.ledger.records import Job, Lease, job_from
 from consumer.ledger.states import OPEN, State
 from consumer.ledger.tables import jobs
 from consumer.ledger.timeline import note
+from schemas.errors import JobNotFound, TelecineError
 
 
 def start_storing(database: Database, lease: Lease) -> None:
@@ -54,10 +53,8 @@ def finish(
             enqueue(database, connection, delivery)
 
 
-def end_idle(
-    database: Database, job_id: str, state: State, error: TelecineError, delivery: NewDelivery | None
-) -> bool:
-    """Ends a job that no worker holds: cancelled or past its deadline. ``False`` if one holds it now or it has ended."""
+def end_idle(database: Database, job_id: str, state: State, error: TelecineError, delivery: NewDelivery | None) -> bool:
+    """Ends a job that no worker holds: cancelled or past its deadline. ``False`` if one holds it or it has ended."""
     with database.write(durable=True) as connection:
         idle = sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
         statement = (
@@ -82,7 +79,9 @@ def request_cancel(database: Database, job_id: str, *, by: str) -> Job:
     with database.write(durable=True) as connection:
         row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id).with_for_update()).mappings().first()
         if row is None:
-            raise JobNotFound(f"no job has the id {job_id!r}; `telecine list` prints the jobs there are", field="data.id")
+            raise JobNotFound(
+                f"no job has the id {job_id!r}; `telecine list` prints the jobs there are", field="data.id"
+            )
         job = job_from(row)
         if not job.terminal and not job.cancel_requested:
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(cancel_requested=True))
@@ -101,6 +100,8 @@ def _closed(outcome: Mapping[str, Any] | None, error: TelecineError | None) -> d
     }
 
 
-def _note_end(connection: Connection, job_id: str, state: State, error: TelecineError | None, epoch: int | None) -> None:
+def _note_end(
+    connection: Connection, job_id: str, state: State, error: TelecineError | None, epoch: int | None
+) -> None:
     detail = {} if error is None else {"code": error.code, "message": error.message}
     note(connection, job_id, state.value, epoch=epoch, **detail)

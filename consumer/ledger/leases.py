@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from schemas.errors import LeaseLost
-
 from consumer.ledger import owner as owners
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, Lease, job_from
 from consumer.ledger.states import OPEN, State, sources
 from consumer.ledger.tables import jobs
 from consumer.ledger.timeline import note
+from schemas.errors import LeaseLost
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,14 @@ def claim(database: Database, job_id: str, *, owner: str, seconds: float) -> Cla
         connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(changes))
         epoch = changes["epoch"]
         if crashed:
-            note(connection, job_id, "worker_lost", epoch=row["epoch"], worker=owners.label(row["lease_owner"]), state=row["state"])
+            note(
+                connection,
+                job_id,
+                "worker_lost",
+                epoch=row["epoch"],
+                worker=owners.label(row["lease_owner"]),
+                state=row["state"],
+            )
         note(connection, job_id, "claimed", epoch=epoch, worker=owners.label(owner))
         job = job_from({**row, **changes})
     return Claim(Lease(job_id, epoch, owner), job)
@@ -113,7 +119,9 @@ def hold(connection: Connection, lease: Lease) -> None:
     Raises:
         LeaseLost: another worker has the job.
     """
-    query = sa.select(jobs.c.epoch).where(jobs.c.id == lease.job_id, jobs.c.lease_owner == lease.owner).with_for_update()
+    query = (
+        sa.select(jobs.c.epoch).where(jobs.c.id == lease.job_id, jobs.c.lease_owner == lease.owner).with_for_update()
+    )
     if connection.execute(query).scalar() != lease.epoch:
         raise LeaseLost
 
@@ -127,8 +135,15 @@ def park(database: Database, lease: Lease, *, seconds: float, event: str, failur
     with database.write() as connection:
         due = float(connection.execute(sa.select(db_now())).scalar_one()) + seconds
         move(
-            connection, lease, State.WAITING,
-            lease_owner=None, lease_until=None, not_before=due, wake_at=due, wakes=0, failures=failures,
+            connection,
+            lease,
+            State.WAITING,
+            lease_owner=None,
+            lease_until=None,
+            not_before=due,
+            wake_at=due,
+            wakes=0,
+            failures=failures,
         )
         note(connection, lease.job_id, event, epoch=lease.epoch, seconds=round(seconds, 3), **detail)
 
@@ -148,7 +163,9 @@ def release_dead(database: Database) -> list[str]:
         with database.write() as connection:
             # The owner stays, so that the next claim counts the crash.
             statement = (
-                sa.update(jobs).where(jobs.c.id == row.id, jobs.c.epoch == row.epoch).values(lease_until=db_now(), wake_at=db_now())
+                sa.update(jobs)
+                .where(jobs.c.id == row.id, jobs.c.epoch == row.epoch)
+                .values(lease_until=db_now(), wake_at=db_now())
             )
             if connection.execute(statement).rowcount:
                 freed.append(row.id)

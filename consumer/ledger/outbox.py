@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -89,7 +90,7 @@ def record_attempt(
         if connection.execute(statement).rowcount != 1:
             return False
         if delivery.job_id is not None:
-            detail = {} if retry_in is None else {"retry_in_seconds": round(retry_in, 1)}
+            detail: dict[str, Any] = {} if retry_in is None else {"retry_in_seconds": round(retry_in, 1)}
             note(
                 connection, delivery.job_id, f"callback_{state.value}",
                 webhook_id=delivery.id, attempt=delivery.attempts + 1, answer=answer[:255], **detail,

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.parse import parse_mapping
-from schemas.envelope import Request
-from schemas.errors import InternalError
+from sqlalchemy import RowMapping
 
 from consumer.ledger.states import TERMINAL, DeliveryState, State
+from schemas.envelope import Request
+from schemas.errors import InternalError
+from schemas.parse import parse_mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +125,7 @@ class Rejection:
     replayed_at: float | None
 
 
-def job_from(row: Mapping[str, Any]) -> Job:
+def job_from(row: RowMapping | Mapping[str, Any]) -> Job:
     """The record of a row of ``jobs``."""
     values = {name: row[name] for name in Job.__slots__}
     values["state"] = State(row["state"])
@@ -134,7 +135,7 @@ def job_from(row: Mapping[str, Any]) -> Job:
     return Job(**values)
 
 
-def delivery_from(row: Mapping[str, Any]) -> Delivery:
+def delivery_from(row: RowMapping | Mapping[str, Any]) -> Delivery:
     """The record of a row of ``deliveries``."""
     values = {name: row[name] for name in Delivery.__slots__}
     values["state"] = DeliveryState(row["state"])
@@ -142,7 +143,7 @@ def delivery_from(row: Mapping[str, Any]) -> Delivery:
     return Delivery(**values)
 
 
-def rejection_from(row: Mapping[str, Any]) -> Rejection:
+def rejection_from(row: RowMapping | Mapping[str, Any]) -> Rejection:
     """The record of a row of ``rejections``."""
     values = {name: row[name] for name in Rejection.__slots__}
     values["body"] = bytes(row["body"])

@@ -9,18 +9,24 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from schemas.errors import TelecineError
-
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Rejection, rejection_from
 from consumer.ledger.tables import rejections
+from schemas.errors import TelecineError
 
 # What is kept of a message that is too large to be a request.
 KEPT_BYTES = 16 * 1024 * 1024
 
 
 def reject(
-    connection: Connection, *, door: str, source: str, request_id: str | None, error: TelecineError, body: bytes, headers: Mapping[str, Any]
+    connection: Connection,
+    *,
+    door: str,
+    source: str,
+    request_id: str | None,
+    error: TelecineError,
+    body: bytes,
+    headers: Mapping[str, Any],
 ) -> int:
     """Keeps the message with its reason, in the caller's transaction; answers its number."""
     statement = rejections.insert().values(
@@ -61,7 +67,11 @@ def newest(database: Database) -> int:
 
 def refusal_of(database: Database, request_id: str, *, after: int) -> Rejection | None:
     """The refusal of a request with this id, among the dead letters with a number above ``after``."""
-    query = sa.select(rejections).where(rejections.c.request_id == request_id, rejections.c.seq > after).order_by(rejections.c.seq)
+    query = (
+        sa.select(rejections)
+        .where(rejections.c.request_id == request_id, rejections.c.seq > after)
+        .order_by(rejections.c.seq)
+    )
     with database.read() as connection:
         row = connection.execute(query.limit(1)).mappings().first()
     return None if row is None else rejection_from(row)

@@ -13,8 +13,12 @@ from consumer.ledger.tables import deliveries, jobs, steps, timeline
 
 
 def ended_before(database: Database, *, age_seconds: float, limit: int, offset: int = 0) -> Sequence[Job]:
-    """Terminal jobs that ended at least ``age_seconds`` ago and whose callback is no longer on its way; oldest first."""
-    owed = sa.select(deliveries.c.job_id).where(deliveries.c.due_at.is_not(None), deliveries.c.job_id == jobs.c.id).exists()
+    """Terminal jobs that ended at least ``age_seconds`` ago and owe no callback any more; oldest first."""
+    owed = (
+        sa.select(deliveries.c.job_id)
+        .where(deliveries.c.due_at.is_not(None), deliveries.c.job_id == jobs.c.id)
+        .exists()
+    )
     query = (
         sa.select(jobs)
         .where(jobs.c.state.in_([s.value for s in TERMINAL]), jobs.c.finished_at <= db_now() - age_seconds, ~owed)

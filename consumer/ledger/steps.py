@@ -51,7 +51,9 @@ def record(database: Database, lease: Lease, name: str, result: Any, **detail: A
 def of_job(database: Database, job_id: str) -> list[Step]:
     """The job's steps in the order they began."""
     with database.read() as connection:
-        rows = connection.execute(sa.select(steps).where(steps.c.job_id == job_id).order_by(steps.c.started_at)).mappings()
+        rows = connection.execute(
+            sa.select(steps).where(steps.c.job_id == job_id).order_by(steps.c.started_at)
+        ).mappings()
         return [_step(row) for row in rows]
 
 

@@ -16,21 +16,29 @@ from consumer.ledger.tables import timeline
 
 def note(connection: Connection, job_id: str, event: str, *, epoch: int | None = None, **detail: Any) -> None:
     """Adds one entry, in the caller's transaction: it is there exactly when the change that it tells of is."""
-    connection.execute(timeline.insert().values(job_id=job_id, at=db_now(), event=event, epoch=epoch, detail=_json(detail)))
+    connection.execute(
+        timeline.insert().values(job_id=job_id, at=db_now(), event=event, epoch=epoch, detail=_json(detail))
+    )
 
 
 def note_many(connection: Connection, at: float, entries: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
     """Adds ``(job_id, event, detail)`` entries, all at one time."""
-    rows = [{"job_id": job, "at": at, "event": event, "epoch": None, "detail": _json(detail)} for job, event, detail in entries]
+    rows = [
+        {"job_id": job, "at": at, "event": event, "epoch": None, "detail": _json(detail)}
+        for job, event, detail in entries
+    ]
     if rows:
         connection.execute(timeline.insert(), rows)
 
 
 def story(connection: Connection, job_id: str) -> list[TimelineEntry]:
     """Everything that happened to a job, oldest first."""
-    rows = connection.execute(sa.select(timeline).where(timeline.c.job_id == job_id).order_by(timeline.c.seq)).mappings()
+    rows = connection.execute(
+        sa.select(timeline).where(timeline.c.job_id == job_id).order_by(timeline.c.seq)
+    ).mappings()
     return [
-        TimelineEntry(at=row["at"], event=row["event"], epoch=row["epoch"], detail=json.loads(row["detail"] or "{}")) for row in rows
+        TimelineEntry(at=row["at"], event=row["event"], epoch=row["epoch"], detail=json.loads(row["detail"] or "{}"))
+        for row in rows
     ]
 
 

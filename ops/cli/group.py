@@ -1,9 +1,7 @@
-"""How every command ends: a named error is one line and exit status 1, Ctrl-C and a closed pipe are quiet."""
+"""How every command ends: a named error is one line and exit status 1; Ctrl-C and a closed pipe are quiet (typer's doing)."""
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any
 
 import typer
@@ -12,15 +10,9 @@ from typer.core import TyperGroup
 
 from consumer import logs
 from consumer.extensions import load_extensions
-from schemas.errors import ConfigurationError, TelecineError
-
 from ops.cli.console import Stopped, fail, report_stop
 from ops.cli.opening import read_settings
-
-#: What shells report of a program that Ctrl-C has ended.
-_INTERRUPTED = 130
-#: Nobody reads the output any more.
-_PIPE_CLOSED = 0
+from schemas.errors import ConfigurationError, TelecineError
 
 
 class Commands(TyperGroup):
@@ -29,14 +21,15 @@ class Commands(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Notes whether the output is for a program, before the commands are taken apart."""
         ctx.meta["telecine.json"] = "--json" in args
+        ctx.meta["telecine.help"] = bool({"-h", "--help"} & set(args))
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
         as_json = bool(ctx.meta.get("telecine.json"))
         try:
-            logs.configure("ERROR", "auto")
-            if "-h" not in sys.argv and "--help" not in sys.argv:
+            if not ctx.meta.get("telecine.help"):
+                logs.configure("ERROR", "auto")
                 load_extensions(read_settings().extensions)
             return super().invoke(ctx)
         except Stopped as stopped:
@@ -44,15 +37,9 @@ class Commands(TyperGroup):
             raise typer.Exit(stopped.status) from None
         except TelecineError as error:
             fail(error, as_json=as_json)
-            raise typer.Exit(1) from None
         except DBAPIError as error:
             fail(_unreachable(error), as_json=as_json)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            raise typer.Exit(_INTERRUPTED) from None
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(_PIPE_CLOSED) from None
+        raise typer.Exit(1)
 
 
 def _unreachable(error: DBAPIError) -> ConfigurationError:

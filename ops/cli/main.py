@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
-import sys
+from importlib.metadata import version as installed_version
+from typing import Annotated
 
 import typer
 
-from consumer.extensions import load_extensions
-from schemas.errors import TelecineError
-from schemas.settings import Settings
-
-from ops.cli import submit, up, worker
-from ops.cli.console import fail
+from ops.cli import (
+    callbacks,
+    cancel,
+    dead_letters,
+    delete,
+    doctor,
+    explain,
+    listing,
+    plan,
+    schema,
+    secret,
+    status,
+    submit,
+    up,
+    worker,
+)
+from ops.cli.console import out
+from ops.cli.group import Commands
 
 app = typer.Typer(
     name="telecine",
+    cls=Commands,
     help="Telecine: JSON requests in, finished media and signed callbacks out, each exactly once.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (up, worker, submit):
+for module in (
+    up, worker, submit, plan, status, listing, explain, cancel, delete, dead_letters, callbacks, doctor, schema, secret,
+):  # fmt: skip
     module.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"telecine {installed_version('telecine')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Telecine: JSON requests in, finished media and signed callbacks out, each exactly once."""
 
 
 def main() -> None:
     """The entry point. A named error is one line on stderr and exit status 1; a defect is a traceback."""
-    try:
-        load_extensions(Settings().extensions)
-        app()
-    except TelecineError as error:
-        fail(error)
-        sys.exit(1)
+    app()
 
 
 if __name__ == "__main__":

@@ -17,10 +17,9 @@ from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
 from consumer.ledger.schema import migrate
 from consumer.runtime import open_ledger
+from ops.cli.console import remark
 from schemas.errors import ConfigurationError, JobNotFound
 from schemas.settings import Settings
-
-from ops.cli.console import remark
 
 
 def read_settings() -> Settings:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from consumer.intake.inbox import drop
-from consumer.ledger.database import Database
-from consumer.ledger.queries import find_job
-from consumer.ledger.records import Job
-from consumer.ledger.states import State
+from consumer.ledger import rejections
+from consumer.ledger.queries import deliveries_of
+from consumer.logs import scrub
 from consumer.runtime import open_ledger
-from schemas.envelope import Cancel
-from schemas.errors import InvalidEnvelope
+from ops.cli.console import JsonOption, out, print_json, show
+from ops.cli.opening import read_settings
+from ops.cli.outputs import outputs_table
+from ops.cli.reading import FileArgument, read_request
+from ops.cli.status import headline
+from ops.cli.waiting import Waiting
+from ops.views import job_view
+from schemas.envelope import Cancel, Request
+from schemas.errors import ConfigurationError, error_for
 from schemas.parse import parse_request
 from schemas.settings import Settings
-
-from ops.cli.console import JsonOption, err, out, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -30,67 +30,67 @@ def register(app: typer.Typer) -> None:
 
 
 def submit(
-    file: Annotated[str, typer.Argument(help="A file with one JSON request, or - for standard input.")],
+    file: FileArgument,
     wait: Annotated[bool, typer.Option("--wait", help="Show the progress and wait for the end.")] = False,
-    timeout: Annotated[float, typer.Option(help="Longest wait in seconds.")] = 3600.0,
+    timeout: Annotated[float, typer.Option(min=0, help="Longest wait in seconds.")] = 3600.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a request, send it, and print its id."""
-    body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    settings = Settings()
+    """Check a request, send it, and print its id.
+
+    With --wait the exit status is 0 for a completed job, 1 for one that ended otherwise, and 2 when the time is over.
+    """
+    body = read_request(file)
+    settings = read_settings()
     request = parse_request(body, limit_bytes=settings.max_message_bytes)
+    if wait and isinstance(request, Request):
+        _send_and_wait(settings, body, request, timeout, as_json)
+        return
     send(settings, body)
-    if isinstance(request, Cancel):
-        out.print(request.id)
-        return
-    if not wait:
-        print_json({"id": request.id}) if as_json else out.print(request.id)
-        return
-    job = wait_for(open_ledger(settings), request.id, timeout_seconds=timeout, quiet=as_json)
     if as_json:
-        print_json({"id": job.id, "status": job.state.value, "outcome": job.outcome, "error": job.error})
+        print_json({"job_id": request.id, "sent": "cancel" if isinstance(request, Cancel) else "request"})
     else:
-        _report(job)
-    if job.state is not State.COMPLETED:
-        raise typer.Exit(1)
+        out.print(request.id, markup=False, soft_wrap=True)
 
 
 def send(settings: Settings, body: bytes) -> None:
-    """Puts the request into the inbox, or on the first request queue of the broker, confirmed."""
+    """Puts the request into the inbox, or on the first request queue of the broker, confirmed.
+
+    Raises:
+        ConfigurationError: it could not be put there, or nobody can tell; sending it again does no harm.
+    """
     if settings.broker_url is None:
-        drop(settings.inbox_folder, body)
+        try:
+            drop(settings.inbox_folder, body)
+        except OSError as error:
+            raise ConfigurationError(f"the inbox {settings.inbox_folder} cannot be written: {error.strerror}") from None
         return
     from consumer.intake.publish import publish
 
-    publish(settings.broker_url.get_secret_value(), settings.amqp_queues[0], [body], delivery_limit=settings.amqp_delivery_limit)
+    url = settings.broker_url.get_secret_value()
+    try:
+        publish(url, settings.amqp_queues[0], [body], delivery_limit=settings.amqp_delivery_limit)
+    except Exception as error:
+        reason = scrub(f"{type(error).__name__}: {error}")
+        raise ConfigurationError(
+            f"the broker did not confirm the request ({reason}); send it again once `telecine doctor` is content"
+        ) from None
 
 
-def wait_for(database: Database, job_id: str, *, timeout_seconds: float, quiet: bool = False) -> Job:
-    """The job once it has ended, its progress shown meanwhile.
-
-    Raises:
-        TelecineError: it has not ended in time.
-    """
-    columns = (TextColumn("[bold]{task.description}"), BarColumn(40), TaskProgressColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
-    deadline = time.monotonic() + timeout_seconds
-    with Progress(*columns, console=err, disable=quiet) as progress:
-        bar = progress.add_task(job_id, total=100, state="sent")
-        while time.monotonic() < deadline:
-            job = find_job(database, job_id)
-            if job is not None:
-                progress.update(bar, completed=job.progress, state=job.state.value)
-                if job.terminal:
-                    return job
-            time.sleep(0.1)
-    raise InvalidEnvelope(f"job {job_id} has not ended after {timeout_seconds:g} s; is `telecine up` running? `telecine status {job_id}` shows it")
-
-
-def _report(job: Job) -> None:
-    if job.error is not None:
-        err.print(f"[bold red]{job.state.value}[/] [bold]{job.error['code']}[/]", end=" ")
-        err.print(job.error["message"], markup=False)
+def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_seconds: float, as_json: bool) -> None:
+    database = open_ledger(settings)
+    try:
+        waiting = Waiting(database, request, after=rejections.newest(database))
+        send(settings, body)
+        job = waiting.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
+        deliveries = deliveries_of(database, job.id)
+    finally:
+        database.close()
+    if as_json:
+        print_json(job_view(job, deliveries))
+        if job.error is not None:
+            raise typer.Exit(1)
         return
-    for output in (job.outcome or {}).get("outputs", []):
-        out.print(f"{output['name']:14} {output['bytes']:>12,} bytes  {output['uri']}", soft_wrap=True)
-
-
+    if job.error is not None:
+        raise error_for(job.error["code"], job.error["message"], step=job.error.get("step"))
+    show(headline(job))
+    show(outputs_table((job.outcome or {}).get("outputs", [])))

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from consumer.queues import ROLES
+from ops.cli.names import some_of
+from ops.cli.opening import read_settings
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
@@ -18,16 +20,28 @@ def register(app: typer.Typer) -> None:
 
 def worker(
     role: Annotated[str, typer.Option(help=f"Roles to serve, comma-separated: {', '.join(ROLES)}.")] = "io,render",
-    concurrency: Annotated[int | None, typer.Option(help="Jobs at once; default TELECINE_CONCURRENCY.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs at once; default TELECINE_CONCURRENCY.")] = None,
     name: Annotated[str | None, typer.Option(help="Node name; needed for two workers on one host.")] = None,
+    health: Annotated[bool, typer.Option(help="Serve health and metrics where TELECINE_HEALTH_PORT is set.")] = True,
 ) -> None:
     """Run a Celery worker that advances jobs. Needs a broker."""
-    settings = Settings()
+    settings = read_settings()
     if settings.embedded:
         raise ConfigurationError("a worker of its own needs TELECINE_BROKER_URL; without a broker use `telecine up`")
-    roles = [part.strip() for part in role.split(",") if part.strip()]
-    if unknown := set(roles) - set(ROLES):
-        raise ConfigurationError(f"there is no role {', '.join(sorted(unknown))}; the roles are {', '.join(ROLES)}")
+    roles = some_of(role, ROLES, "role")
     from consumer.worker import run_worker
 
+    if health and "health_port" in settings.model_fields_set:
+        _serve_health(settings)
     run_worker(roles, concurrency=concurrency or settings.concurrency, name=name)
+
+
+def _serve_health(settings: Settings) -> None:
+    """Health of the ledger, as this machine sees it, until the process ends."""
+    from consumer.ledger.database import Database
+    from ops.health import HealthServer
+    from ops.probe import LedgerProbe
+
+    HealthServer(
+        settings.health_host, settings.health_port, LedgerProbe(Database(settings.ledger), close_after=True)
+    ).start()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from typing import cast
 
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
+from PIL import Image
 
 from pipelines.media.lettering import Letterer
 
@@ -20,12 +23,12 @@ _BLOCK = 16
 
 
 class Canvas:
-    """A still background, height x width x 3 in sRGB, on which captions are drawn.
+    """A still background in sRGB, on which captions are drawn.
 
     Frames are planar YUV 4:2:0, BT.709, limited range. Safe to use from several threads.
     """
 
-    def __init__(self, background: _Pixels, letterer: Letterer) -> None:
+    def __init__(self, background: Image.Image, letterer: Letterer) -> None:
         self._background = background
         self._letterer = letterer
         self._planes = _to_planes(background)
@@ -34,9 +37,9 @@ class Canvas:
 
     def draw(self, text: str) -> VideoFrame:
         """A new frame with ``text`` on it; without text, the background."""
-        height, width = self._background.shape[:2]
+        width, height = self._background.size
         frame = VideoFrame(width, height, "yuv420p")
-        targets = [np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size) for plane in frame.planes]
+        targets = [_pixels(plane) for plane in frame.planes]
         for target, plane in zip(targets, self._planes, strict=True):
             target[: plane.shape[0], : plane.shape[1]] = plane
         region = self._region(text) if text else None
@@ -65,22 +68,20 @@ class Canvas:
         drawn = self._letterer.draw(text)
         if drawn is None:
             return None
-        x, y, rgba = drawn
-        height, width = self._background.shape[:2]
+        x, y, caption = drawn
+        width, height = self._background.size
         left, top = x // _BLOCK * _BLOCK, y // _BLOCK * _BLOCK
-        right = min(-(-(x + rgba.shape[1]) // _BLOCK) * _BLOCK, width)
-        bottom = min(-(-(y + rgba.shape[0]) // _BLOCK) * _BLOCK, height)
-        blended = self._background[top:bottom, left:right].copy()
-        inner = blended[y - top : y - top + rgba.shape[0], x - left : x - left + rgba.shape[1]]
-        alpha = rgba[:, :, 3:].astype(np.uint16)
-        inner[:] = (rgba[:, :, :3] * alpha + inner * (255 - alpha) + 127) // 255
+        right = min(-(-(x + caption.width) // _BLOCK) * _BLOCK, width)
+        bottom = min(-(-(y + caption.height) // _BLOCK) * _BLOCK, height)
+        blended = self._background.crop((left, top, right, bottom))
+        blended.paste(caption, (x - left, y - top), mask=caption)
         return left, top, _to_planes(blended)
 
 
-def _to_planes(rgb: _Pixels) -> list[_Pixels]:
+def _to_planes(picture: Image.Image) -> list[_Pixels]:
     """The Y, U and V planes of an sRGB picture of even size."""
-    height, width = rgb.shape[:2]
-    frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(
+    width, height = picture.size
+    frame = VideoFrame.from_ndarray(np.asarray(picture), format="rgb24").reformat(
         format="yuv420p",
         src_colorspace=Colorspace.ITU709,
         dst_colorspace=Colorspace.ITU709,
@@ -90,6 +91,10 @@ def _to_planes(rgb: _Pixels) -> list[_Pixels]:
     planes = []
     for index, plane in enumerate(frame.planes):
         half = index > 0
-        pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-        planes.append(pixels[: height >> half, : width >> half].copy())
+        planes.append(_pixels(plane)[: height >> half, : width >> half].copy())
     return planes
+
+
+def _pixels(plane: VideoPlane) -> _Pixels:
+    """The memory of ``plane`` as rows, with the bytes that fill them up."""
+    return np.frombuffer(cast(memoryview, plane), np.uint8).reshape(-1, plane.line_size)

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import queue
+import contextlib
 import subprocess
-import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import Any
 
 from pipelines.media.aac import frames_for, read_format, read_frames, start_aac
 from pipelines.media.canvas import Canvas
 from pipelines.media.captions import Caption, place, spread_evenly
 from pipelines.media.fonts import Fonts
 from pipelines.media.h264 import UnexpectedStream
-from pipelines.media.holds import GOP_SECONDS, Hold, chunks, every_frame, plan_holds
+from pipelines.media.holds import GOP_SECONDS, chunks, every_frame, plan_holds
 from pipelines.media.lettering import Letterer, Style
 from pipelines.media.mp4 import write_mp4
 from pipelines.media.picture import fit_picture, open_picture
 from pipelines.media.sound import Sound, measure
+from pipelines.media.spool import ChunkSpool
 from pipelines.media.subtitles import write_srt, write_vtt
 from pipelines.media.words import group_words
-from pipelines.media.x264 import AccessUnit, ChunkEncoder
+from pipelines.media.x264 import ChunkEncoder
 from schemas.errors import LyricsRequired, RenderFailed
 
 Progress = Callable[[float], None]
 FPS = 30
+#: Share of the work that is encoding; and how often progress is told, in seconds, while the sound is encoded.
+_ENCODING = 0.9
+_REPORT_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
             Fonts(film.language, film.lyrics),
             film.language,
         )
-        canvas = Canvas(np.asarray(photo), letterer)
+        canvas = Canvas(photo, letterer)
         encoder = film.encoder
         try:
             written = _write(film, canvas, captions, frames, sound, speaker, encoder, progress)
@@ -158,24 +157,25 @@ def _write(
         holds = every_frame(holds)
     size = (film.width, film.height, FPS)
     x264 = ChunkEncoder(*size, skip=encoder != "plain")
-    with tempfile.TemporaryFile(dir=film.folder) as spool:
-        units = _encode(x264, chunks(holds), canvas, spool, lambda done: progress(0.05 + 0.8 * done / frames))
-        if speaker.wait() != 0:
+    spool = ChunkSpool(x264, chunks(holds), canvas.draw, film.folder)
+    try:
+        # Encoding is nearly all of the work, so that its frames are what progress counts; writing is the rest.
+        while speaker.poll() is None:
+            progress(_ENCODING * spool.encoded / frames)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                speaker.wait(_REPORT_SECONDS)
+        if speaker.returncode != 0:
             raise RenderFailed("the audio could not be encoded; check it in another player")
         form = read_format(film.folder / "audio.aac")
         sounded = frames_for(round(sound.samples * form.rate / sound.rate), frames / FPS, form.rate)
         return write_mp4(
             film.folder / "video.mp4",
-            units,
+            spool.units(),
             size=size,
             extradata=x264.extradata,
             audio=read_frames(film.folder / "audio.aac", sounded),
             audio_format=form,
-            written=lambda done: progress(0.85 + 0.15 * done / frames) if done % FPS == 0 else None,
+            written=lambda done: progress((_ENCODING * spool.encoded + (1 - _ENCODING) * done) / frames),
         )
-
-
-def _encode(
-    x264: ChunkEncoder, parts: Sequence[Sequence[Hold]], canvas: Canvas, spool: BinaryIO, done: Callable[[int], None]
-) -> Iterator[AccessUnit]:
-    raise NotImplementedError
+    finally:
+        spool.close()

@@ -104,7 +104,7 @@ def _mpeg_frames(head: bytes) -> bool:
     """Whether MPEG audio frames follow each other from the first byte: at least two, or one that is cut off."""
     position, frames = 0, 0
     while position + 4 <= len(head) and frames < 3:
-        length = _mpeg_frame_length(head[position : position + 4])
+        length = mpeg_frame_length(head[position : position + 4])
         if length == 0:
             return False
         position += length
@@ -112,7 +112,7 @@ def _mpeg_frames(head: bytes) -> bool:
     return frames >= 1
 
 
-def _mpeg_frame_length(header: bytes) -> int:
+def mpeg_frame_length(header: bytes) -> int:
     """Length in bytes of the MPEG audio frame with this 4-byte header; 0 when it is none."""
     if header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return 0

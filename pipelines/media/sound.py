@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import BinaryIO
 import av
 from av.audio.frame import AudioFrame
 
+from pipelines.media.sniff import mpeg_frame_length
 from schemas.errors import InvalidAudio
 
 #: Longest song that is taken, in seconds.
@@ -122,15 +124,25 @@ def _check_mp3(path: Path) -> None:
         file.seek(start)
         head = file.read(4096)
         at = max(head.find(b"Xing", 0, 64), head.find(b"Info", 0, 64))
-        if at < 0:
-            return
-        flags, = struct.unpack_from(">I", head, at + 4)
-        if flags & 2:
-            offset = at + 8 + (4 if flags & 1 else 0)
-            promised, = struct.unpack_from(">I", head, offset)
+        if at >= 0 and struct.unpack_from(">I", head, at + 4)[0] & 2:
+            offset = at + 8 + (4 if head[at + 7] & 1 else 0)
+            promised = struct.unpack_from(">I", head, offset)[0]
             there = size - start
-            if there < promised:
-                raise _truncated(f"{there:,} of {promised:,} bytes are there")
+        else:
+            there, promised = size, _end_of_frames(file, start, size)
+    if there < promised:
+        raise _truncated(f"{there:,} of {promised:,} bytes are there")
+
+
+def _end_of_frames(file: BinaryIO, position: int, size: int) -> int:
+    """Where the last MPEG frame ends, found by going from one to the next; ``size`` when something else follows."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        while position + 4 <= size:
+            length = mpeg_frame_length(data[position : position + 4])
+            if length == 0:
+                return size
+            position += length
+    return position
 
 
 def _skip_id3(file: BinaryIO) -> int:

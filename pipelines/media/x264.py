@@ -15,12 +15,15 @@ from pipelines.media.h264 import IDR_SLICE, PPS, SLICE, SPS, StreamShape, Unexpe
 from pipelines.media.holds import Hold
 
 _BT709 = 1
+# Measured on stills with captions at equal quality: half the time of veryfast for a quarter more bytes.
+_PRESET, _QUALITY = "ultrafast", "22"
+_TOOLS = "cabac=1:8x8dct=1:deblock=0,0"
 # One slice per picture, no reordering, one unweighted reference: what skip slices are legal after (h264.read_shape).
-_X264_PARAMS = (
+_STRUCTURE = (
     "bframes=0:ref=1:weightp=0:scenecut=0:keyint=infinite:min-keyint=1:force-cfr=1:sliced-threads=0:slices=1:threads=1"
 )
 
-#: One frame as length-prefixed NAL units (ISO/IEC 14496-15), and whether it is a key frame.
+#: One frame as an Annex B byte stream, and whether it is a key frame.
 AccessUnit = tuple[bytes, bool]
 
 
@@ -29,7 +32,7 @@ def set_up(context: VideoCodecContext, width: int, height: int, fps: int) -> Non
     context.width, context.height, context.pix_fmt = width, height, "yuv420p"
     context.time_base, context.framerate = Fraction(1, fps), Fraction(fps, 1)
     context.colorspace = context.color_primaries = context.color_trc = context.color_range = _BT709
-    context.options = {"preset": "veryfast", "crf": "20", "forced-idr": "1", "x264-params": _X264_PARAMS}
+    context.options = {"preset": _PRESET, "crf": _QUALITY, "forced-idr": "1", "x264-params": f"{_TOOLS}:{_STRUCTURE}"}
     context.flags |= Flags.global_header | Flags.bitexact
     context.open()
 
@@ -111,5 +114,5 @@ class ChunkEncoder:
 
 
 def _prefixed(unit: bytes) -> bytes:
-    """``unit`` behind its length in four bytes, as MP4 stores it."""
-    return len(unit).to_bytes(4, "big") + unit
+    """``unit`` behind a start code (clause B.1); the muxer replaces it by the length that MP4 stores."""
+    return b"\0\0\0\1" + unit

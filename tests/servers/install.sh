@@ -64,7 +64,7 @@ install_ministack() {
     echo "installing $wanted"
     "${PYTHON:-python3}" -m venv --clear .ministack
     echo '*' >.ministack/.gitignore
-    .ministack/bin/pip install --quiet --disable-pip-version-check -r ministack.txt
+    .ministack/bin/pip install --quiet --disable-pip-version-check --no-input -r ministack.txt
     echo "$wanted" >.ministack/installed
 }
 

@@ -72,7 +72,11 @@ def local_time(seconds: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """``1 job``, ``2 jobs``, ``2 retries``."""
+    """``1 job``, ``2 jobs``, ``2 crashes``."""
     if number == 1:
         return f"1 {noun}"
-    return f"{number} {noun.removesuffix('y') + 'ies' if noun.endswith('ry') else noun + 's'}"
+    return f"{number} {_plural(noun)}"
+
+
+def _plural(noun: str) -> str:
+    return f"{noun}es" if noun.endswith(("sh", "s", "x")) else f"{noun}s"

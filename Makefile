@@ -1,0 +1,50 @@
+# Everything runs from .venv, which is made when it is missing or older than pyproject.toml.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint bench chaos clean
+
+demo: $(VENV)/.installed  ## one real reel, from a request to a verified callback
+	@$(BIN)/python -m ops.demo
+
+test: $(VENV)/.tested  ## everything; installs and starts the servers it needs
+	@bash tests/servers/install.sh
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.tested  ## style, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m ops.contract --check docs/contract
+
+bench: $(VENV)/.benched  ## the figures of docs/benchmarks.md, on this machine
+	@bash tests/servers/install.sh
+	@$(BIN)/python -m ops.bench
+
+chaos: $(VENV)/.tested  ## the long soak: random kills for several minutes
+	@bash tests/servers/install.sh
+	@$(BIN)/python -m pytest tests/chaos -m "slow or not slow" --timeout=3600
+
+$(VENV)/bin/python:
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing Telecine into $(VENV) …"
+	@$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	@echo "Installing what the tests and linters need …"
+	@$(PIP) install --constraint constraints.txt --editable ".[test,lint,postgres]"
+	@touch $@
+
+$(VENV)/.benched: $(VENV)/.tested
+	@$(PIP) install --constraint constraints.txt --editable ".[bench]"
+	@touch $@
+
+clean:
+	@rm -rf $(VENV) telecine-data

@@ -1,0 +1,70 @@
+"""Every check of ``telecine doctor``, run side by side, each with a time limit."""
+
+from __future__ import annotations
+
+import functools
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from consumer.logs import scrub
+from ops.checks import broker, keys, ledger, machine, media, storage
+from ops.checks.finding import Check, Finding, failed
+from schemas.settings import Settings
+
+#: A check that takes longer has failed; its thread is left behind.
+LIMIT_SECONDS = 30.0
+
+
+def checks(settings: Settings) -> Sequence[Check]:
+    """The checks in the order in which they are shown."""
+
+    def of(look: Callable[[Settings], Finding]) -> Callable[[], Finding]:
+        return functools.partial(look, settings)
+
+    return (
+        Check("Python", machine.python),
+        Check("ffmpeg", media.ffmpeg),
+        Check("PyAV", media.pyav),
+        Check("OpenCV", media.opencv),
+        Check("fonts", media.fonts),
+        Check("broker", of(broker.broker)),
+        Check("queues", of(broker.queues)),
+        Check("ledger", of(ledger.ledger)),
+        Check("clock", of(ledger.clock)),
+        Check("dead letters", of(ledger.dead_letters)),
+        Check("storage", of(storage.storage)),
+        Check("keys", of(keys.keys)),
+        Check("disk", of(machine.scratch)),
+        Check("health port", of(machine.health_port)),
+    )
+
+
+def examine(found: Sequence[Check], *, limit_seconds: float = LIMIT_SECONDS) -> Iterator[tuple[Check, Finding]]:
+    """Each check with its finding, in order, as soon as it is known."""
+    answers: list[queue.SimpleQueue[Finding]] = []
+    for check in found:
+        answers.append(queue.SimpleQueue())
+        threading.Thread(target=_look, args=(check, answers[-1]), name=f"check-{check.name}", daemon=True).start()
+    deadline = time.monotonic() + limit_seconds
+    for check, answer in zip(found, answers, strict=True):
+        try:
+            yield check, answer.get(timeout=max(0.001, deadline - time.monotonic()))
+        except queue.Empty:
+            yield check, failed(f"no answer within {limit_seconds:g} s", "is the server reachable from this machine?")
+
+
+def _look(check: Check, answer: queue.SimpleQueue[Finding]) -> None:
+    try:
+        answer.put(check.look())
+    except ImportError as error:
+        answer.put(
+            failed(
+                f"{error.name or error} is not installed",
+                f"pip install telecine again, or the package that has {error.name}",
+            )
+        )
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        answer.put(failed(scrub(f"{type(error).__name__}: {first}")[:300], "see the message"))

@@ -1,0 +1,111 @@
+"""RabbitMQ: reachable, able to keep quorum queues, and its queues as Telecine declares them."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from consumer.logs import scrub
+from consumer.queues import dead_queue
+from ops.checks.finding import Finding, failed, ok, warn
+from ops.wording import count
+from schemas.settings import Settings
+
+_NOT_FOUND, _PRECONDITION = 404, 406
+_EXPIRES_MILLISECONDS = 60_000
+
+
+def broker(settings: Settings) -> Finding:
+    """Whether it answers and can make a quorum queue; one is made and deleted."""
+    if settings.broker_url is None:
+        return ok("none: embedded mode")
+    url = settings.broker_url.get_secret_value()
+    try:
+        with _connected(url) as connection:
+            facts = connection.connection.server_properties
+            name = f"{facts.get('product', 'broker')} {facts.get('version', '')}".strip()
+            trouble = _quorum_trouble(connection)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {scrub(str(error))}"[:200]
+        return failed(
+            f"{scrub(url)} does not answer: {reason}",
+            "see TELECINE_BROKER_URL; is the server up, may this user log in?",
+        )
+    if trouble is not None:
+        return failed(
+            f"{name} makes no quorum queue: {trouble}",
+            "use RabbitMQ 3.13 or newer, and let this user configure queues named telecine.*",
+        )
+    return ok(f"{name} at {scrub(url)}, with quorum queues")
+
+
+def queues(settings: Settings) -> Finding:
+    """The request queues, how much waits in them, and in their dead-letter queues."""
+    if settings.broker_url is None:
+        return ok(f"the inbox folder {settings.inbox_folder}")
+    told, dead = [], 0
+    with _connected(settings.broker_url.get_secret_value()) as connection:
+        for name in settings.amqp_queues:
+            waiting = _depth(connection, name)
+            if waiting is None:
+                told.append(f"{name} (made at the first start)")
+                continue
+            if (other := _other_arguments(connection, name, settings.amqp_delivery_limit)) is not None:
+                return failed(
+                    f"{name} exists with other arguments: {other}",
+                    f"delete the empty queue {name}, or name another in TELECINE_AMQP_QUEUES",
+                )
+            told.append(f"{name} ({count(waiting, 'message')})")
+            dead += _depth(connection, dead_queue(name)) or 0
+    if dead:
+        advice = (
+            "the ledger has them too: `telecine dead-letters list`; purge the broker's copies when they are dealt with"
+        )
+        return warn(f"{', '.join(told)}; {count(dead, 'message')} in dead-letter queues", advice)
+    return ok(", ".join(told))
+
+
+@contextlib.contextmanager
+def _connected(url: str) -> Iterator[Any]:
+    from consumer.app import app
+
+    with app.connection_for_read(url, connect_timeout=5) as connection:
+        connection.connect()
+        yield connection
+
+
+def _quorum_trouble(connection: Any) -> str | None:
+    channel = connection.channel()
+    name = f"telecine.doctor.{uuid.uuid4().hex[:12]}"
+    arguments = {"x-queue-type": "quorum", "x-expires": _EXPIRES_MILLISECONDS}
+    try:
+        channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
+        channel.queue_delete(name)
+    except Exception as error:
+        return scrub(str(error))[:200]
+    return None
+
+
+def _depth(connection: Any, name: str) -> int | None:
+    """Messages in the queue, or ``None`` when there is no such queue. An error closes its channel, so each has its own."""
+    try:
+        return int(connection.channel().queue_declare(name, passive=True).message_count)
+    except Exception as error:
+        if getattr(error, "reply_code", None) == _NOT_FOUND:
+            return None
+        raise
+
+
+def _other_arguments(connection: Any, name: str, delivery_limit: int) -> str | None:
+    """What the broker says when the queue is declared as Telecine does; ``None`` when it is the same."""
+    from consumer.intake.amqp import declare
+
+    try:
+        declare(connection.channel(), [name], delivery_limit=delivery_limit)
+    except Exception as error:
+        if getattr(error, "reply_code", None) == _PRECONDITION:
+            return str(getattr(error, "reply_text", error))[:200]
+        raise
+    return None

@@ -1,0 +1,80 @@
+"""This machine: Python, the disk, the port of health."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import socket
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from ops.checks.finding import Finding, failed, ok, warn
+from ops.wording import size
+from schemas.settings import Settings
+
+_OLDEST = (3, 11)
+_LOW_BYTES = 5_000_000_000
+_TOO_LOW_BYTES = 500_000_000
+
+
+def python() -> Finding:
+    """The interpreter."""
+    if sys.version_info < _OLDEST:
+        return failed(platform.python_version(), f"install Python {'.'.join(map(str, _OLDEST))} or newer")
+    return ok(platform.python_version())
+
+
+def scratch(settings: Settings) -> Finding:
+    """Room for work in progress."""
+    folder = existing(settings.scratch_folder)
+    free = shutil.disk_usage(folder).free
+    advice = "make room, or point TELECINE_SCRATCH to a larger disk"
+    if free < _TOO_LOW_BYTES:
+        return failed(f"{size(free)} free in {settings.scratch_folder}", advice)
+    if free < _LOW_BYTES:
+        return warn(f"{size(free)} free in {settings.scratch_folder}", advice)
+    return ok(f"{size(free)} free in {settings.scratch_folder}")
+
+
+def health_port(settings: Settings) -> Finding:
+    """Whether health can listen, or listens already."""
+    host, port = settings.health_host, settings.health_port
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return _taken(host, port) or failed(
+            f"{host}:{port}: {error.strerror}", "choose another TELECINE_HEALTH_PORT, or 0 for any free one"
+        )
+    return ok(f"{host}:{port} is free" if port else "any free port")
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return folder if folder.exists() or folder == folder.parent else existing(folder.parent)
+
+
+def _taken(host: str, port: int) -> Finding | None:
+    """What listens there, if it is a Telecine."""
+    name = "127.0.0.1" if host in ("0.0.0.0", "") else f"[{host}]" if ":" in host else host  # noqa: S104 - compared, not bound
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(f"http://{name}:{port}/health", timeout=3) as answer:
+            report = json.load(answer)
+    except urllib.error.HTTPError as error:
+        try:
+            report = json.load(error)
+        except ValueError:
+            return None
+    except (OSError, ValueError):
+        return None
+    if not isinstance(report, dict) or "checks" not in report:
+        return None
+    if report.get("status") == "healthy":
+        return ok(f"a running Telecine on {host}:{port} is healthy")
+    unwell = ", ".join(f"{part}: {word}" for part, word in report["checks"].items() if word != "ok")
+    return warn(f"a running Telecine on {host}:{port} is {report.get('status')}", f"its health says {unwell}")

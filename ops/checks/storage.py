@@ -1,0 +1,45 @@
+"""The object store: writable, readable, and true to its word about conditional writes."""
+
+from __future__ import annotations
+
+import os
+
+from consumer.logs import scrub
+from consumer.runtime import storage_of
+from consumer.storage.base import locate_folder
+from consumer.storage.probe import probe
+from ops.checks.finding import Finding, failed, ok
+from ops.checks.machine import existing
+from schemas.errors import ConfigurationError, TelecineError
+from schemas.settings import Settings
+
+
+def storage(settings: Settings) -> Finding:
+    """Writes, reads and deletes one small object in the bucket of ``settings.output``."""
+    bucket = locate_folder(settings.output)[0]
+    if settings.storage_kind == "folder" and not settings.storage_folder.exists():
+        folder = existing(settings.storage_folder)
+        if not os.access(folder, os.W_OK):
+            return failed(f"{folder} cannot be written", "grant write access, or set TELECINE_HOME")
+        return ok(f"{settings.storage_folder} is made at the first start")
+    where = (
+        str(settings.storage_folder)
+        if settings.storage_kind == "folder"
+        else scrub(settings.s3_endpoint_url or "AWS S3")
+    )
+    try:
+        probe(storage_of(settings), bucket)
+    except ConfigurationError as error:
+        return failed(f"{where}, bucket {bucket}: {error.message}", "use an object store that honours If-None-Match")
+    except TelecineError as error:
+        advice = "see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, TELECINE_S3_ENDPOINT_URL and TELECINE_OUTPUT"
+        return failed(
+            f"{where}, bucket {bucket}: {error.message} ({error.code})",
+            advice if settings.storage_kind == "s3" else "grant write access",
+        )
+    except Exception as error:
+        return failed(
+            f"{where}, bucket {bucket}: {type(error).__name__}: {scrub(str(error))[:200]}",
+            "see TELECINE_S3_ENDPOINT_URL, TELECINE_S3_REGION and AWS_… variables",
+        )
+    return ok(f"{where}, bucket {bucket}: writes, reads, deletes, refuses overwriting")

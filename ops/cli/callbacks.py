@@ -1,0 +1,126 @@
+"""``telecine callbacks``: what is owed to receivers, and sending it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from consumer.ledger.database import Database
+from consumer.ledger.outbox import replay as make_due
+from consumer.ledger.queries import delivery_ids, list_deliveries
+from consumer.ledger.records import Delivery
+from consumer.ledger.states import DeliveryState
+from consumer.logs import scrub
+from ops.cli.console import JsonOption, out, print_json, remark, show, stop, table
+from ops.cli.opening import known_job, opened_ledger, read_settings
+from ops.views import callback_view
+from ops.wording import count, duration, state
+
+_BATCH = 500
+
+StateOption = Annotated[str | None, typer.Option("--state", help=f"Only this state: {', '.join(DeliveryState)}.")]
+JobOption = Annotated[str | None, typer.Option("--job", help="Only callbacks of this job.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Callbacks to receivers: list, replay.")
+    group.command("list")(list_)
+    group.command("replay")(replay)
+    app.add_typer(group, name="callbacks")
+
+
+def list_(
+    wanted: StateOption = None,
+    job: JobOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List callbacks, newest first."""
+    _check(wanted)
+    with opened_ledger(read_settings()) as database:
+        found = list_deliveries(database, state=wanted, job_id=job, limit=limit)
+        now = database.now()
+    if as_json:
+        print_json([callback_view(delivery) for delivery in found])
+    elif not found:
+        remark("No callbacks.")
+    else:
+        show(_table(found, now))
+
+
+def replay(
+    webhook_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID...", help="webhook-ids, as `callbacks list` prints them.")
+    ] = None,
+    job: JobOption = None,
+    wanted: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send callbacks again, with their old webhook-id and a fresh schedule of attempts."""
+    _check(wanted)
+    if not webhook_ids and job is None and wanted is None:
+        stop("Say which callbacks: their ids, --job JOB or --state exhausted.", code="invalid_field", status=2)
+    if webhook_ids and (job is not None or wanted is not None):
+        stop("Say either ids or --job and --state.", code="invalid_field", status=2)
+    with opened_ledger(read_settings()) as database:
+        if job is not None:
+            known_job(database, job)
+        ids = list(webhook_ids or delivery_ids(database, state=wanted, job_id=job))
+        number = _replayed(database, ids)
+    message = f"{count(number, 'callback')} sent on {'its' if number == 1 else 'their'} way again."
+    if as_json:
+        print_json({"message": message, "callbacks_replayed": number})
+    else:
+        out.print(message, markup=False, soft_wrap=True)
+    if webhook_ids and number < len(set(webhook_ids)):
+        stop(
+            "Some of these ids are unknown; `telecine callbacks list` prints those there are.",
+            code="callback_not_found",
+        )
+
+
+def _replayed(database: Database, ids: Sequence[str]) -> int:
+    return sum(make_due(database, ids[start : start + _BATCH]) for start in range(0, len(ids), _BATCH))
+
+
+def _check(word: str | None) -> None:
+    if word is not None and word not in set(DeliveryState):
+        stop(
+            f"There is no callback state {word!r}. The states are {', '.join(DeliveryState)}.",
+            code="invalid_field",
+            status=2,
+        )
+
+
+def _table(found: Sequence[Delivery], now: float) -> Table:
+    made = table(
+        "WEBHOOK-ID",
+        "JOB",
+        "EVENT",
+        "STATE",
+        "TRIES",
+        "ANSWER",
+        "TO",
+        right=("TRIES",),
+        whole=("EVENT", "STATE", "TRIES"),
+    )
+    for item in found:
+        answer = item.last_answer or ""
+        if item.state is DeliveryState.RETRYING and item.due_at is not None:
+            answer += f", again in {duration(item.due_at - now)}"
+        event = item.event.removeprefix("job.")
+        made.add_row(
+            item.id,
+            item.job_id or "",
+            event,
+            state(item.state.value),
+            str(item.attempts),
+            Text(answer),
+            Text(scrub(item.url)),
+        )
+    return made

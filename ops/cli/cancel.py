@@ -1,0 +1,59 @@
+"""``telecine cancel``: ends a job early."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from consumer.callbacks.bodies import job_delivery
+from consumer.ledger.database import Database
+from consumer.ledger.endings import end_idle, request_cancel
+from consumer.ledger.queries import find_job
+from consumer.ledger.records import Job
+from consumer.ledger.states import State
+from ops.cli.console import JsonOption, out, print_json
+from ops.cli.opening import known_job, opened_ledger, read_settings
+from ops.views import job_view
+from schemas.errors import JobCancelled
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("cancel")(cancel)
+
+
+def cancel(
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Cancel a job. An idle one ends at once, a running one within seconds."""
+    settings = read_settings()
+    with opened_ledger(settings) as database:
+        before = known_job(database, job_id)
+        job = cancel_now(database, job_id)
+    if as_json:
+        print_json(job_view(job) | {"message": _sentence(before, job, settings.lease_seconds / 3)})
+    else:
+        out.print(_sentence(before, job, settings.lease_seconds / 3), markup=False, soft_wrap=True)
+
+
+def cancel_now(database: Database, job_id: str) -> Job:
+    """The job after the wish to cancel it was written down; ended already, if no worker holds it.
+
+    A crash in between leaves the wish, which the sweep grants.
+    """
+    job = request_cancel(database, job_id, by="cli")
+    if not job.terminal:
+        error = JobCancelled()
+        delivery = job_delivery(job, "failed", status="cancelled", now=database.now(), error=error)
+        end_idle(database, job_id, State.CANCELLED, error, delivery)
+    return find_job(database, job_id) or job
+
+
+def _sentence(before: Job, job: Job, beat_seconds: float) -> str:
+    if before.terminal:
+        return f"{job.id} had already ended: it is {job.state.value}. Nothing was changed."
+    if job.terminal:
+        return f"{job.id} is {job.state.value}."
+    return f"{job.id} is being cancelled: its worker stops at the next heartbeat, within {beat_seconds:.0f} s; if it is dead, the sweep ends the job."

@@ -1,0 +1,120 @@
+"""``telecine delete`` and ``telecine cleanup``: jobs and their files go for good."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from consumer.ledger.database import Database
+from consumer.ledger.queries import deliveries_of, find_job
+from consumer.ledger.records import Job
+from consumer.runtime import storage_of
+from ops.cli.cancel import cancel_now
+from ops.cli.console import JsonOption, out, print_json, remark, stop
+from ops.cli.opening import known_job, opened_ledger, read_settings
+from ops.forgetting import Forgetting
+from ops.views import iso
+from ops.wording import count
+
+_POLL_SECONDS = 0.2
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("delete")(delete)
+    app.command("cleanup")(cleanup)
+
+
+def delete(
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    force: Annotated[bool, typer.Option("--force", help="Cancel the job first if it has not ended.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="With --force: longest wait for the end, in seconds.")] = 60.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a job that has ended: its results in storage, then its record."""
+    settings = read_settings()
+    with opened_ledger(settings) as database:
+        job = known_job(database, job_id)
+        if not job.terminal:
+            if not force:
+                stop(
+                    f"{job.id} is {job.state.value}. Wait for its end, or cancel and delete it with --force.",
+                    code="job_not_ended",
+                )
+            job = _cancelled(database, job_id, timeout)
+        owed = [item.event for item in deliveries_of(database, job_id) if item.due_at is not None]
+        deleted = Forgetting(settings, database, storage_of(settings)).delete(job)
+    if deleted.kept is not None:
+        stop(f"{job.id} was not deleted: {deleted.kept}.", code="not_deleted")
+    message = f"Deleted {job.id} and {count(deleted.files, 'file')}."
+    if as_json:
+        print_json(
+            {
+                "message": message,
+                "job_id": job.id,
+                "jobs_deleted": 1,
+                "files_deleted": deleted.files,
+                "callbacks_dropped": owed,
+            }
+        )
+        return
+    out.print(message, markup=False, soft_wrap=True)
+    if owed:
+        remark(f"Not delivered and dropped with it: {', '.join(owed)}.")
+
+
+def cleanup(
+    max_age_hours: Annotated[float, typer.Option(min=0, help="Delete what ended longer ago than this.")] = 24.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete old jobs with their results. Jobs whose callback is still on its way are kept.
+
+    A request that comes again after its job was deleted is a new job.
+    """
+    settings = read_settings()
+    with opened_ledger(settings) as database:
+        cutoff = database.now() - max_age_hours * 3600
+        forgetting = Forgetting(settings, database, storage_of(settings))
+        if dry_run:
+            found = [(1, len((job.outcome or {}).get("outputs", []))) for job in forgetting.older(max_age_hours * 3600)]
+            kept = []
+        else:
+            done = list(forgetting.delete_older(max_age_hours * 3600))
+            found = [(1, item.files) for item in done if item.kept is None]
+            kept = [item for item in done if item.kept is not None]
+    jobs, files = len(found), sum(number for _, number in found)
+    verb = "Would delete" if dry_run else "Deleted"
+    message = f"{verb} {count(jobs, 'job')} and {count(files, 'file')} that are older than {max_age_hours:g} h."
+    if as_json:
+        report = {
+            "message": message,
+            "jobs_deleted": jobs,
+            "files_deleted": files,
+            "cutoff_time": iso(cutoff),
+            "dry_run": dry_run,
+        }
+        print_json(report | {"kept": [{"job_id": item.job_id, "reason": item.kept} for item in kept]})
+    else:
+        out.print(message, markup=False, soft_wrap=True)
+        for item in kept:
+            remark(f"Kept {item.job_id}: {item.kept}.")
+    if kept:
+        raise typer.Exit(1)
+
+
+def _cancelled(database: Database, job_id: str, timeout_seconds: float) -> Job:
+    """The job once it has ended."""
+    job = cancel_now(database, job_id)
+    deadline = time.monotonic() + timeout_seconds
+    while not job.terminal:
+        if time.monotonic() >= deadline:
+            stop(
+                f"{job_id} is being cancelled but has not ended after {timeout_seconds:g} s; delete it again later.",
+                code="job_not_ended", status=2,
+            )  # fmt: skip
+        time.sleep(_POLL_SECONDS)
+        job = find_job(database, job_id) or job
+    return job

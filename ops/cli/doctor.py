@@ -1,0 +1,78 @@
+"""``telecine doctor``: what is well, what is not, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from ops.checks.finding import Check, Finding
+from ops.cli.console import JsonOption, err, out, print_json, remark, show, table
+from ops.cli.opening import read_settings
+from ops.settings_view import settings_view
+from ops.wording import count, state
+from schemas.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    settings_only: Annotated[
+        bool, typer.Option("--settings", help="Print every setting instead, secrets masked.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check libraries, fonts, broker, storage, ledger and keys, and say what to do. Exit status 1 if something fails."""
+    settings = read_settings()
+    if settings_only:
+        _print_settings(settings, as_json)
+        return
+    found = _examine(settings, watched=err.is_terminal and not as_json)
+    failures = sum(finding.verdict == "fail" for _, finding in found)
+    if as_json:
+        lines = [{"check": c.name, "verdict": f.verdict, "found": f.found, "advice": f.advice} for c, f in found]
+        print_json({"verdict": "fail" if failures else "ok", "checks": lines})
+    else:
+        show(_table(found))
+        out.print()
+        remark(f"{count(failures, 'check')} failed." if failures else "Nothing stands in the way.")
+    if failures:
+        raise typer.Exit(1)
+
+
+def _examine(settings: Settings, *, watched: bool) -> list[tuple[Check, Finding]]:
+    from ops.checks.all import checks, examine
+
+    if not watched:
+        return list(examine(checks(settings)))
+    with err.status("looking"):
+        return list(examine(checks(settings)))
+
+
+def _table(found: Sequence[tuple[Check, Finding]]) -> Table:
+    made = table("CHECK", "", "FOUND", whole=("CHECK", ""))
+    for check, finding in found:
+        told = Text(finding.found)
+        if finding.advice:
+            told.append(f"\n→ {finding.advice}" if out.is_terminal else f"  → {finding.advice}", style="bold")
+        made.add_row(check.name, state(finding.verdict), told)
+    return made
+
+
+def _print_settings(settings: Settings, as_json: bool) -> None:
+    views = settings_view(settings)
+    if as_json:
+        print_json({view.variable: {"value": view.value, "from": view.origin} for view in views})
+        return
+    made = table("SETTING", "VALUE", "FROM", whole=("SETTING", "FROM"))
+    for view in views:
+        value = view.value if isinstance(view.value, str) else json.dumps(view.value, ensure_ascii=False)
+        made.add_row(view.variable, Text(value, style="" if view.origin != "default" else "dim"), view.origin)
+    show(made)

@@ -1,0 +1,115 @@
+"""``telecine explain``: the whole story of a job, for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from consumer.ledger.queries import deliveries_of, story
+from consumer.ledger.records import Delivery, Job
+from consumer.logs import scrub
+from ops.cli.console import JsonOption, out, print_json, show
+from ops.cli.opening import known_job, opened_ledger, read_settings
+from ops.cli.outputs import media_text
+from ops.cli.status import callback_text, headline
+from ops.story import Line, tell
+from ops.story_words import door_name
+from ops.views import iso, job_view
+from ops.wording import count, duration, local_time, size
+
+_STYLES = {"good": "green", "bad": "red", "odd": "yellow", "plain": ""}
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("explain")(explain)
+
+
+def explain(
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what happened to a job, from its receipt to its callback."""
+    with opened_ledger(read_settings()) as database:
+        job = known_job(database, job_id)
+        lines = tell(story(database, job_id), job.received_at)
+        deliveries = deliveries_of(database, job_id)
+    if as_json:
+        print_json(job_view(job, deliveries) | {"timeline": [_line_view(line) for line in lines]})
+        return
+    show(headline(job))
+    for fact in _header(job):
+        show(Text(fact, style="dim"))
+    out.print()
+    show(_timeline(lines))
+    if outputs := (job.outcome or {}).get("outputs"):
+        _section("Results", _outputs(outputs))
+    if deliveries:
+        _section("Callbacks" if len(deliveries) > 1 else "Callback", _callbacks(deliveries))
+
+
+def _header(job: Job) -> list[str]:
+    counted = [count(job.epoch, "attempt")]
+    counted += [
+        count(number, noun) for number, noun in ((job.crashes, "crash"), (job.duplicates, "duplicate")) if number
+    ]
+    return [
+        f"received {local_time(job.received_at)} through {door_name(job.door)}; {', '.join(counted)}",
+        f"fingerprint {job.fingerprint}",
+    ]
+
+
+def _timeline(lines: Sequence[Line]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for line in lines:
+        grid.add_row(f"+{duration(line.after_seconds)}", Text(line.sentence, style=_STYLES[line.tone]))
+    return grid
+
+
+def _outputs(outputs: Sequence[dict[str, Any]]) -> list[Text]:
+    lines = []
+    for output in outputs:
+        lines.append(
+            Text.assemble((str(output["name"]), "bold"), f"  {size(int(output['bytes']))}  {media_text(output)}")
+        )
+        lines.append(Text(f"  {output['uri']}", overflow="fold"))
+        lines.append(Text(f"  sha256 {output['sha256']}", style="dim"))
+    return lines
+
+
+def _callbacks(deliveries: Sequence[Delivery]) -> list[Text]:
+    lines = []
+    for delivery in deliveries:
+        lines.append(callback_text(delivery))
+        lines.append(Text(f"  {scrub(delivery.url)}", overflow="fold"))
+        lines.append(Text(f"  webhook-id {delivery.id}", style="dim"))
+    return lines
+
+
+def _section(title: str, lines: Sequence[Text]) -> None:
+    out.print()
+    show(Text(title, style="bold"))
+    if out.is_terminal:
+        show(Padding(Group(*lines), (0, 0, 0, 2)))
+    else:
+        for line in lines:
+            show(Text("  ") + line)
+
+
+def _line_view(line: Line) -> dict[str, Any]:
+    return {
+        "at": iso(line.entry.at),
+        "after_seconds": round(line.after_seconds, 3),
+        "event": line.entry.event,
+        "attempt": line.entry.epoch,
+        "detail": line.entry.detail,
+        "sentence": line.sentence,
+    }

@@ -1,0 +1,100 @@
+"""``telecine list``: the newest jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from consumer.ledger.queries import deliveries_by_job, list_jobs
+from consumer.ledger.records import Delivery, Job
+from consumer.ledger.states import State
+from ops.cli.console import JsonOption, print_json, remark, show, stop, table
+from ops.cli.opening import opened_ledger, read_settings
+from ops.views import job_view
+from ops.wording import ago, count, duration, state
+
+#: The words of the source systems, and the states that they stand for.
+SOURCE_WORDS = {"pending": ("received", "waiting"), "processing": ("running", "storing")}
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("list")(list_)
+
+
+def list_(
+    status: Annotated[
+        str | None, typer.Option(help="Only this state; pending and processing are understood too.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List jobs, newest first."""
+    states = states_of(status)
+    with opened_ledger(read_settings()) as database:
+        jobs = list_jobs(database, states=states, limit=limit + 1)
+        more, jobs = len(jobs) > limit, jobs[:limit]
+        callbacks = deliveries_by_job(database, [job.id for job in jobs]) if jobs else {}
+        now = database.now()
+    if as_json:
+        print_json([job_view(job, callbacks.get(job.id, ())) for job in jobs])
+        return
+    if not jobs:
+        remark(f"No job is {status}." if status else "No jobs yet. `telecine submit request.json` sends one.")
+        return
+    show(_table(jobs, callbacks, now))
+    if more:
+        remark(f"There are more than {limit}; --limit shows them.")
+
+
+def states_of(word: str | None) -> Sequence[str]:
+    """The ledger's states that a word stands for; none for no word."""
+    if word is None:
+        return ()
+    known = {item.value: (item.value,) for item in State} | SOURCE_WORDS
+    if word.lower() not in known:
+        stop(f"There is no state {word!r}. The states are {', '.join(known)}.", code="invalid_field", status=2)
+    return known[word.lower()]
+
+
+def _table(jobs: Sequence[Job], callbacks: dict[str, list[Delivery]], now: float) -> Table:
+    made = table(
+        "JOB",
+        "TYPE",
+        "STATE",
+        "DONE",
+        "RECEIVED",
+        "TOOK",
+        "NOTE",
+        right=("DONE", "TOOK"),
+        whole=("STATE", "DONE", "RECEIVED", "TOOK"),
+    )
+    for job in jobs:
+        ran = None if job.started_at is None else (job.finished_at or now) - job.started_at
+        made.add_row(
+            job.id,
+            job.type,
+            state(job.state.value),
+            f"{job.progress} %",
+            ago(now - job.received_at),
+            "" if ran is None else duration(ran),
+            _note(job, callbacks.get(job.id, [])),
+        )
+    return made
+
+
+def _note(job: Job, callbacks: Sequence[Delivery]) -> Text:
+    notes = []
+    if job.error is not None and job.error["code"] not in ("cancelled",):
+        notes.append(str(job.error["code"]))
+    if job.cancel_requested and not job.terminal:
+        notes.append("cancelling")
+    if job.crashes:
+        notes.append(count(job.crashes, "crash"))
+    troubled = [item.state.value for item in callbacks if item.state.value in ("retrying", "disabled", "exhausted")]
+    notes += [f"callback {word}" for word in troubled]
+    return Text(", ".join(notes))

@@ -1,0 +1,29 @@
+"""``telecine secret``: a new signing secret."""
+
+from __future__ import annotations
+
+import typer
+
+from consumer.callbacks.signing import generate_secret
+from ops.cli.console import JsonOption, out, print_json, remark
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("secret")(secret)
+
+
+def secret(as_json: JsonOption = False) -> None:
+    """Print a new secret for signing callbacks. It is stored nowhere."""
+    made = generate_secret()
+    if as_json:
+        print_json({"secret": made})
+        return
+    out.print(made, markup=False, soft_wrap=True)
+    if out.is_terminal:
+        remark(
+            f"""Give it to the receiver, and to the workers as TELECINE_CALLBACK_SECRETS='{{"default": ["{made[:9]}…"]}}'."""
+        )
+        remark(
+            "To replace a secret, put the new one first and keep the old one until every receiver knows the new one."
+        )

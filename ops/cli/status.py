@@ -1,0 +1,81 @@
+"""``telecine status``: one job, as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from consumer.ledger.queries import deliveries_of
+from consumer.ledger.records import Delivery, Job
+from ops.cli.console import JsonOption, out, print_json, show
+from ops.cli.opening import known_job, opened_ledger, read_settings
+from ops.cli.outputs import outputs_table
+from ops.views import job_view
+from ops.wording import ago, count, duration, local_time, state
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("status")(status)
+
+
+def status(
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show one job: state, progress, times, results, error, callback."""
+    with opened_ledger(read_settings()) as database:
+        job = known_job(database, job_id)
+        deliveries = deliveries_of(database, job_id)
+        now = database.now()
+    if as_json:
+        print_json(job_view(job, deliveries))
+        return
+    show(headline(job))
+    show(_facts(job, deliveries, now))
+    if outputs := (job.outcome or {}).get("outputs"):
+        out.print()
+        show(outputs_table(outputs))
+
+
+def headline(job: Job) -> Text:
+    """Id, type, state and progress in one line."""
+    progress = "" if job.terminal else f"  {job.progress} %"
+    return Text.assemble((job.id, "bold"), f"  {job.type}  ", state(job.state.value), progress)
+
+
+def callback_text(delivery: Delivery) -> Text:
+    """The callback's event, its state and the last answer."""
+    answer = f" ({delivery.last_answer})" if delivery.last_answer else ""
+    tries = f" after {count(delivery.attempts, 'attempt')}" if delivery.attempts else ""
+    return Text.assemble(f"{delivery.event}  ", state(delivery.state.value), f"{tries}{answer}")
+
+
+def _facts(job: Job, deliveries: Sequence[Delivery], now: float) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("received", f"{local_time(job.received_at)}  ({ago(now - job.received_at)})")
+    if job.started_at is not None:
+        grid.add_row(
+            "started", f"{local_time(job.started_at)}  ({duration(job.started_at - job.received_at)} after receipt)"
+        )
+        ran = (job.finished_at or now) - job.started_at
+        grid.add_row("took" if job.terminal else "so far", duration(ran))
+    if not job.terminal and job.deadline_at is not None:
+        grid.add_row("deadline", local_time(job.deadline_at))
+    if job.state.value == "waiting":
+        grid.add_row("next attempt", f"in {duration(job.not_before - now)}")
+    if job.crashes or job.epoch > 1:
+        grid.add_row("attempts", f"{job.epoch}" + (f", {count(job.crashes, 'crash')}" if job.crashes else ""))
+    if job.error is not None:
+        grid.add_row("error", Text.assemble((job.error["code"], "bold red"), f"  {job.error['message']}"))
+    if job.cancel_requested and not job.terminal:
+        grid.add_row("cancel", "asked for; the worker stops at its next heartbeat")
+    for delivery in deliveries:
+        grid.add_row("callback", callback_text(delivery))
+    return grid

@@ -1,0 +1,72 @@
+"""Waiting for a job's end, its progress on the terminal."""
+
+from __future__ import annotations
+
+import time
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from consumer.ledger import rejections
+from consumer.ledger.database import Database
+from consumer.ledger.queries import find_job
+from consumer.ledger.records import Job
+from ops.cli.console import err, stop
+from schemas.envelope import Request
+from schemas.errors import error_for
+from schemas.strict_json import fingerprint
+
+_POLL_SECONDS = 0.1
+#: After so long without a trace of the request, the reason is said.
+_PATIENCE_SECONDS = 5.0
+
+
+class Waiting:
+    """Waits for the job of one request. Made before the request is sent: ``after`` is the newest dead letter by then."""
+
+    def __init__(self, database: Database, request: Request, *, after: int) -> None:
+        self._database = database
+        self._request = request
+        self._fingerprint = fingerprint(request.identity())
+        self._after = after
+
+    def until_ended(self, timeout_seconds: float, *, quiet: bool, embedded: bool) -> Job:
+        """The job once it has ended. When the time is over, the command ends with status 2.
+
+        Raises:
+            TelecineError: the door refused the request.
+        """
+        columns = (
+            TextColumn("[bold]{task.description}"), BarColumn(30), TaskProgressColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn(),
+        )  # fmt: skip
+        started = time.monotonic()
+        with Progress(*columns, console=err, disable=quiet or not err.is_terminal, transient=True) as progress:
+            bar = progress.add_task(self._request.id, total=100, state="sent")
+            while (waited := time.monotonic() - started) < timeout_seconds:
+                job = self._job()
+                if job is not None:
+                    progress.update(bar, completed=job.progress, state=job.state.value)
+                    if job.terminal:
+                        return job
+                elif waited > _PATIENCE_SECONDS:
+                    progress.update(
+                        bar,
+                        state="not received yet; is `telecine up` running?"
+                        if embedded
+                        else "not received yet; do the doors run?",
+                    )
+                time.sleep(_POLL_SECONDS)
+        job_id = self._request.id
+        stop(
+            f"Job {job_id} has not ended after {timeout_seconds:g} s. It goes on: `telecine status {job_id}` shows how far it is.",
+            code="wait_timeout", status=2,
+        )  # fmt: skip
+
+    def _job(self) -> Job | None:
+        """The job, if it is this request's and not another's with the same id."""
+        job = find_job(self._database, self._request.id)
+        if job is not None and job.fingerprint == self._fingerprint:
+            return job
+        refused = rejections.refusal_of(self._database, self._request.id, after=self._after)
+        if refused is not None:
+            raise error_for(refused.code, refused.message)
+        return None

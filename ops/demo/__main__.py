@@ -1,0 +1,114 @@
+"""``make demo``: runs ``telecine up`` as a user would, sends it a reel, waits for the callback and verifies it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from consumer.ledger import rejections
+from consumer.ledger.records import Job
+from consumer.ledger.states import State
+from consumer.runtime import open_ledger
+from ops.cli.submit import send
+from ops.cli.waiting import Waiting
+from ops.demo.receiver import CallbackReceiver
+from schemas.envelope import Request
+from schemas.parse import parse_request
+from schemas.settings import Settings
+
+MEDIA = Path(__file__).parent
+HOME = Path("telecine-demo")
+
+out = Console(highlight=False)
+
+
+def main() -> int:
+    """Runs the demonstration; 0 when the reel is there and its callback was verified."""
+    out.print(
+        "\n[bold]Telecine[/] embedded mode: a SQLite ledger, a folder as object store, a folder as queue. No server.\n"
+    )
+    with CallbackReceiver() as receiver:
+        os.environ |= {
+            "TELECINE_HOME": str(HOME),
+            "TELECINE_HEALTH_PORT": "0",
+            "TELECINE_ALLOWED_PRIVATE_HOSTS": f"127.0.0.1:{receiver.port}",
+            "TELECINE_LOG_FORMAT": "json",
+        }
+        settings = Settings()
+        _upload(settings)
+        request = _request(receiver.url)
+        out.print("[dim]request[/]", json.dumps(request, ensure_ascii=False, indent=2), "\n", markup=True)
+        with (_folder(HOME) / "up.log").open("wb") as log:
+            up = subprocess.Popen([sys.executable, "-m", "ops.cli.main", "up"], stdout=log, stderr=log)
+        try:
+            body = json.dumps(request).encode()
+            database = open_ledger(settings)
+            parsed = parse_request(body)
+            assert isinstance(parsed, Request)
+            waiting = Waiting(database, parsed, after=rejections.newest(database))
+            send(settings, body)
+            job = waiting.until_ended(120, quiet=False, embedded=True)
+            return _report(settings, job, receiver)
+        finally:
+            up.send_signal(signal.SIGTERM)
+            up.wait(30)
+
+
+def _upload(settings: Settings) -> None:
+    bucket = _folder(settings.storage_folder / "inbox")
+    for name in ("cover.jpg", "song.mp3"):
+        shutil.copyfile(MEDIA / name, bucket / name)
+
+
+def _request(callback_url: str) -> dict[str, Any]:
+    return {
+        "id": f"demo-{int(time.time())}",
+        "type": "reel",
+        "data": {
+            "image": "s3://inbox/cover.jpg",
+            "audio": "s3://inbox/song.mp3",
+            "lyrics": (MEDIA / "lyrics.txt").read_text(),
+            "alignment_mode": "even",
+            "font_size": 64,
+        },
+        "callback": {"url": callback_url},
+    }
+
+
+def _report(settings: Settings, job: Job, receiver: CallbackReceiver) -> int:
+    if job.state is not State.COMPLETED:
+        out.print(f"[bold red]{job.state.value}[/]: {job.error}; the log is {HOME / 'up.log'}")
+        return 1
+    secret = (settings.home / "callback-secret").read_text().strip()
+    folder = settings.storage_folder / "results" / job.id
+    video = next(o for o in (job.outcome or {})["outputs"] if o["name"] == "video.mp4")
+    took = (job.finished_at or 0) - job.received_at
+    out.print(f"\n  video     {folder / 'video.mp4'}", soft_wrap=True)
+    out.print(
+        f"            {video['width']}×{video['height']}, {video['frames']} frames at {video['fps']:g} fps, "
+        f"{video['duration_seconds']:.1f} s, {video['bytes'] / 1e6:.1f} MB; made in {took:.1f} s"
+    )
+    out.print(f"  manifest  {folder / 'manifest.json'}", soft_wrap=True)
+    verified = receiver.wait(10) and receiver.verify(secret)
+    out.print(f"  callback  {'[green]delivered, signature verified[/]' if verified else '[red]did not arrive[/]'}")
+    telecine = Path(sys.executable).parent / "telecine"
+    out.print(f"\n  the whole story: [bold]TELECINE_HOME={HOME} {telecine} explain {job.id}[/]\n", soft_wrap=True)
+    return 0 if verified else 1
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Deleting jobs for good: first their files, then their rows, so that a crash in between leaves a job to delete again."""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from consumer.ledger import removal
+from consumer.ledger.database import Database
+from consumer.ledger.records import Job
+from consumer.storage.base import Storage
+from schemas.errors import TelecineError
+from schemas.settings import Settings
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What became of one job. ``kept`` says why it is still there."""
+
+    job_id: str
+    files: int
+    kept: str | None = None
+
+
+class Forgetting:
+    """Deletes jobs of one ledger and their results."""
+
+    def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
+        self._settings = settings
+        self._database = database
+        self._storage = storage
+        self._outputs = sorted({*removal.outputs(database), settings.output})
+
+    def delete(self, job: Job) -> Deleted:
+        """Deletes the files of a terminal job, then the job."""
+        folders = self.folders(job)
+        for folder in folders:
+            if (inner := self._inside(folder)) is not None:
+                return Deleted(
+                    job.id, 0, f"results of other jobs lie inside its folder, in {inner}; remove its files by hand"
+                )
+        try:
+            files = sum(self._storage.delete(folder) for folder in folders)
+        except TelecineError as error:
+            return Deleted(job.id, 0, f"its files could not be deleted: {error.message} ({error.code})")
+        gone = removal.forget(self._database, job.id)
+        return Deleted(job.id, files, None if gone else "it has not ended, or somebody else deleted it")
+
+    def delete_older(self, seconds: float) -> Iterator[Deleted]:
+        """Deletes the jobs that ended so long ago, oldest first."""
+        kept = 0
+        while batch := removal.ended_before(self._database, age_seconds=seconds, limit=_BATCH, offset=kept):
+            for job in batch:
+                deleted = self.delete(job)
+                kept += deleted.kept is not None
+                yield deleted
+
+    def older(self, seconds: float) -> Iterator[Job]:
+        """The jobs that ``delete_older`` would delete."""
+        offset = 0
+        while batch := removal.ended_before(self._database, age_seconds=seconds, limit=_BATCH, offset=offset):
+            yield from batch
+            offset += len(batch)
+
+    def folders(self, job: Job) -> Sequence[str]:
+        """Where the job's results lie: where they were written, and where they would be."""
+        output = json.loads(job.request).get("output") or self._settings.output
+        written = [str(item["uri"]).removesuffix(str(item["name"])) for item in (job.outcome or {}).get("outputs", [])]
+        own = f"/{job.id}/"
+        return sorted({folder for folder in (f"{output}{job.id}/", *written) if folder.endswith(own)})
+
+    def _inside(self, folder: str) -> str | None:
+        place = bisect.bisect_left(self._outputs, folder)
+        found = self._outputs[place] if place < len(self._outputs) else None
+        return found if found is not None and found.startswith(folder) else None

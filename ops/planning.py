@@ -1,0 +1,67 @@
+"""Estimating a request on this machine: its inputs are fetched, nothing is made and no ledger is opened."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from consumer.inputs import fetch_input
+from consumer.ledger.database import Database
+from consumer.runtime import Runtime, storage_of
+from pipelines.context import Renderer
+from pipelines.registry import PIPELINES
+from providers.http.policy import Policy
+from schemas.envelope import Request
+from schemas.errors import InternalError, UnknownType
+from schemas.media import Artifact, InputFile, Plan
+from schemas.settings import Settings
+
+
+def plan_request(settings: Settings, request: Request) -> Plan:
+    """What the request would make, and what it would take.
+
+    Raises:
+        TelecineError: an input cannot be used, or no pipeline makes this type.
+    """
+    pipeline = PIPELINES.get(request.type)
+    if pipeline is None:
+        raise UnknownType(
+            f"type {request.type!r} does not exist here; there is: {', '.join(sorted(PIPELINES))}", field="type"
+        )
+    with tempfile.TemporaryDirectory(prefix="telecine-plan-") as folder:
+        context = PlanContext(_runtime(settings, Path(folder)), Path(folder, "inputs"))
+        plan: Plan = pipeline.plan(request.data, context)
+    return plan
+
+
+class PlanContext:
+    """Implements ``pipelines.context.Context`` for a plan: inputs, and nothing that makes anything."""
+
+    def __init__(self, runtime: Runtime, folder: Path) -> None:
+        self._runtime = runtime
+        self._folder = folder
+
+    def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
+        """The file at ``uri``, fetched as a worker would fetch it."""
+        return fetch_input(self._runtime, name, uri, self._folder, kinds=kinds, limit_bytes=limit_bytes)
+
+    def call(self, step: str, renderer: Renderer) -> Sequence[Artifact]:
+        """Never.
+
+        Raises:
+            InternalError: a plan makes nothing.
+        """
+        raise InternalError(f"the plan of this type wants to run the step {step!r}; a plan makes nothing", step=step)
+
+
+def _runtime(settings: Settings, folder: Path) -> Runtime:
+    """What fetching inputs needs. The ledger in it is never connected to."""
+    return Runtime(
+        settings=settings,
+        database=Database(f"sqlite:///{folder / 'unused.sqlite3'}"),
+        storage=storage_of(settings),
+        policy=Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)),
+        secrets={},
+        pipelines=PIPELINES,
+    )

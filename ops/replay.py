@@ -1,0 +1,80 @@
+"""Putting dead letters before the door again, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from consumer.intake.arrivals import Arrival
+from consumer.intake.checks import Checks
+from consumer.intake.intake import Intake
+from consumer.ledger import rejections
+from consumer.ledger.admission import submission
+from consumer.ledger.database import Database
+from consumer.ledger.due import Wake
+from consumer.ledger.queries import find_job
+from consumer.ledger.records import Rejection
+from schemas.envelope import Cancel
+from schemas.errors import IdConflict, JobNotFound, TelecineError
+from schemas.parse import parse_request
+
+#: The door that a replayed job shows.
+DOOR = "replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of one dead letter. ``refused`` is set when it is still one."""
+
+    number: int
+    #: ``admitted``, ``duplicate``, ``cancelled`` or ``refused``.
+    result: str
+    job_id: str | None = None
+    refused: TelecineError | None = None
+
+
+class Replay:
+    """Replays dead letters of one ledger.
+
+    A crash after the admission leaves the letter unmarked: replayed again, it is a duplicate.
+    """
+
+    def __init__(
+        self, database: Database, checks: Checks, wake: Callable[[Sequence[Wake]], None] | None = None
+    ) -> None:
+        self._database = database
+        self._checks = checks
+        self._intake = Intake(database, checks)
+        self._wake = wake
+
+    def __call__(self, letter: Rejection) -> Replayed:
+        """Admits the message, or says why not. What would be refused again makes no second dead letter."""
+        try:
+            job_id, result = self._expected(letter)
+        except TelecineError as error:
+            return Replayed(letter.seq, "refused", letter.request_id, error)
+        answer = self._intake([Arrival(letter.body, DOOR, letter.source, letter.headers)])[0]
+        if answer.refused is not None:
+            return Replayed(letter.seq, "refused", job_id, answer.refused)
+        with self._database.write(durable=True) as connection:
+            rejections.mark_replayed(connection, letter.seq)
+        if answer.wake is not None and self._wake is not None:
+            self._wake([answer.wake])
+        return Replayed(letter.seq, "admitted" if answer.wake is not None else result, job_id)
+
+    def _expected(self, letter: Rejection) -> tuple[str, str]:
+        """The id and what is going to happen.
+
+        Raises:
+            TelecineError: the door would refuse it.
+        """
+        request = parse_request(letter.body, letter.headers, limit_bytes=self._checks.max_message_bytes)
+        known = find_job(self._database, request.id)
+        if isinstance(request, Cancel):
+            if known is None:
+                raise JobNotFound(f"no job has the id {request.id!r}")
+            return request.id, "cancelled"
+        role = self._checks(request)
+        if known is not None and known.fingerprint != submission(request, role=role, door=DOOR).fingerprint:
+            raise IdConflict(f"id {request.id!r} belongs to another request by now", field="id")
+        return request.id, "duplicate"

@@ -1,0 +1,65 @@
+"""Running the parts of ``telecine up`` together, with health beside them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from consumer.logs import logger
+from consumer.runtime import Runtime, build_runtime
+from consumer.service import Named, Service, build_loops
+from ops.health import HealthServer
+from ops.probe import LedgerProbe
+from ops.worker_process import WorkerProcess
+from schemas.settings import Settings
+
+log = logger(__name__)
+
+
+def serve(
+    settings: Settings,
+    parts: Sequence[str],
+    roles: Sequence[str],
+    stop: threading.Event,
+    started: Callable[[Settings, str], None],
+) -> bool:
+    """Runs the parts until ``stop`` is set; ``False`` if one of them ended by itself.
+
+    ``started`` is called with the address of health once everything runs.
+    """
+    runtime = build_runtime(settings)
+    try:
+        service = Service(_loops(runtime, parts, roles))
+        health = HealthServer(settings.health_host, settings.health_port, LedgerProbe(runtime.database), service)
+        health.start()
+        service.start()
+        started(settings, health.url)
+        log.info("up", mode="embedded" if settings.embedded else "broker", parts=list(parts), health=health.url)
+        _watch(service, stop)
+        log.info("stopping")
+        service.stop()
+        health.stop()
+        return not service.failed.is_set()
+    finally:
+        runtime.close()
+
+
+def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list[Named]:
+    from consumer.app import app, use_runtime
+
+    use_runtime(runtime)
+    loops = build_loops(runtime, app, parts)
+    if "worker" not in parts:
+        return loops
+    if not runtime.settings.embedded:
+        return [*loops, Named("worker", WorkerProcess(roles))]
+    from consumer.embedded_worker import EmbeddedWorker
+
+    return [*loops, Named("worker", EmbeddedWorker(app, concurrency=runtime.settings.concurrency))]
+
+
+def _watch(service: Service, stop: threading.Event) -> None:
+    while not stop.wait(0.2):
+        if service.failed.is_set():
+            log.error("a_part_ended")
+            return

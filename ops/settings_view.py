@@ -1,0 +1,59 @@
+"""The settings as they are in force, without a secret in them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from consumer.logs import scrub
+from schemas.settings import Settings
+
+_MASK = "********"
+#: These hold an address with credentials in it: the address is worth showing.
+_ADDRESSES = ("broker_url", "ledger_url")
+
+
+@dataclass(frozen=True, slots=True)
+class SettingView:
+    """One setting. ``origin`` is ``default``, ``environment`` or ``file``."""
+
+    variable: str
+    value: Any
+    origin: str
+    description: str
+
+
+def settings_view(settings: Settings) -> list[SettingView]:
+    """Every setting, in the order of its declaration."""
+    return [
+        SettingView(
+            _variable(name), _shown(name, getattr(settings, name)), _origin(name, settings), field.description or ""
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _variable(name: str) -> str:
+    alias = Settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else f"TELECINE_{name.upper()}"
+
+
+def _origin(name: str, settings: Settings) -> str:
+    if name not in settings.model_fields_set:
+        return "default"
+    return "environment" if _variable(name) in {key.upper() for key in os.environ} else "file"
+
+
+def _shown(name: str, value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return scrub(value.get_secret_value()) if name in _ADDRESSES else _MASK
+    if isinstance(value, dict):
+        return {key: _shown(name, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shown(name, item) for item in value]
+    if isinstance(value, str):
+        return scrub(value)
+    return value if value is None or isinstance(value, bool | int | float) else str(value)

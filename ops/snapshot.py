@@ -1,0 +1,37 @@
+"""What the metrics tell, read from the ledger in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from consumer.ledger import queries
+from consumer.ledger.database import Database
+
+#: The histograms tell of jobs that were received and ended within this time.
+RECENT_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The ledger at one moment."""
+
+    #: By type and state.
+    jobs: Mapping[tuple[str, str], int]
+    callbacks: Mapping[str, int]
+    #: Not yet replayed ones, by code.
+    dead_letters: Mapping[str, int]
+    oldest_open_seconds: float
+    #: Type, state, seconds until the start, seconds from there to the end.
+    recent: Sequence[tuple[str, str, float, float]]
+
+
+def take_snapshot(database: Database) -> Snapshot:
+    """The ledger as it is now."""
+    return Snapshot(
+        jobs=queries.count_jobs_by_type(database),
+        callbacks=queries.count_deliveries(database),
+        dead_letters=queries.count_rejections(database),
+        oldest_open_seconds=queries.oldest_open_seconds(database),
+        recent=queries.recent_times(database, seconds=RECENT_SECONDS),
+    )

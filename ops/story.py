@@ -1,0 +1,152 @@
+"""The story of a job: one clear sentence for each entry of its timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from consumer.ledger.records import TimelineEntry
+from ops.story_callbacks import callback_sentence
+from ops.story_words import door_name, ended, listing, plain_size, seconds_text
+
+#: How a sentence is meant: for colours, and for whoever skims.
+Tone = Literal["good", "bad", "odd", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One entry, told. ``after_seconds`` counts from the receipt."""
+
+    after_seconds: float
+    sentence: str
+    tone: Tone
+    entry: TimelineEntry
+
+
+@dataclass(slots=True)
+class _Sofar:
+    """What the sentences before have said, as far as later ones need it."""
+
+    claims: int = 0
+    #: A worker died and nobody has taken over yet.
+    orphaned: bool = False
+    #: The step that is going on, and when each began.
+    step: str | None = None
+    done: str | None = None
+    begun: dict[str, float] = field(default_factory=dict)
+    runs: dict[str, int] = field(default_factory=dict)
+    #: What each callback is about, by its ``webhook-id``.
+    callbacks: dict[str, str] = field(default_factory=dict)
+
+
+def tell(entries: Sequence[TimelineEntry], received_at: float) -> list[Line]:
+    """The entries as sentences, in their order. Events that this version does not know are told by their names."""
+    sofar = _Sofar()
+    return [Line(entry.at - received_at, *_sentence(entry, sofar), entry) for entry in entries]
+
+
+def _sentence(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone]:
+    if entry.event.startswith("callback_"):
+        told = callback_sentence(entry.event, entry.detail, sofar.callbacks)
+    elif entry.event.startswith("step_"):
+        told = _step(entry, sofar)
+    elif entry.event in ("claimed", "worker_lost", "retry_later"):
+        told = _worker(entry, sofar)
+    else:
+        told = _own(entry.event, entry.detail)
+    sentence, tone = told or (_unknown(entry), "plain")
+    return ended(sentence), tone
+
+
+def _own(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
+    match event:
+        case "received":
+            return _received(detail), "plain"
+        case "duplicate":
+            return f"The same request came again through {door_name(detail.get('door'))}; it was absorbed", "odd"
+        case "conflict":
+            return (
+                f"Another request with this id but other content came through {door_name(detail.get('door'))}; it was refused (id_conflict)",
+                "odd",
+            )
+        case "input_fetched":
+            kind = str(detail.get("kind", "file")).upper()
+            return (
+                f"Fetched the input `{detail.get('input', '?')}` ({kind}, {plain_size(detail.get('bytes'))})",
+                "plain",
+            )
+        case "storing":
+            return "Everything is made and stored; the manifest is being written", "plain"
+        case "completed":
+            return "Completed", "good"
+        case "failed":
+            return f"Failed: {_reason(detail)}", "bad"
+        case "cancelled":
+            return "Cancelled", "odd"
+        case "expired":
+            return f"Expired: {_reason(detail)}", "bad"
+        case "cancel_requested":
+            return f"Somebody asked for it to be cancelled, through {door_name(detail.get('by'))}", "odd"
+    return None
+
+
+def _received(detail: dict[str, Any]) -> str:
+    sentence = f"Received through {door_name(detail.get('door'))}"
+    if detail.get("source"):
+        sentence += f", as a CloudEvent from {detail['source']}"
+    return sentence + (f" about {detail['subject']}" if detail.get("subject") else "")
+
+
+def _worker(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone]:
+    detail, worker = entry.detail, entry.detail.get("worker", "a worker")
+    if entry.event == "worker_lost":
+        where = "storing the results" if detail.get("state") == "storing" else "running"
+        if sofar.step is not None:
+            where += f", in the middle of step `{sofar.step}`"
+        elif sofar.done is not None and detail.get("state") != "storing":
+            where += f", after step `{sofar.done}`"
+        sofar.orphaned, sofar.step = True, None
+        return f"Worker {worker} died (SIGKILL, power or out of memory) while {where}", "bad"
+    if entry.event == "retry_later":
+        sofar.step = None
+        step = f" in step `{detail['step']}`" if detail.get("step") else ""
+        return (
+            f"A fault that may pass{step}: {_reason(detail)}; tried again in {seconds_text(detail.get('seconds'))}",
+            "odd",
+        )
+    sofar.claims += 1
+    attempt = entry.epoch or sofar.claims
+    if sofar.orphaned:
+        sofar.orphaned = False
+        return f"Worker {worker} took the job over as attempt {attempt}", "odd"
+    return f"Worker {worker} took the job{' up again' if attempt > 1 else ''} as attempt {attempt}", "plain"
+
+
+def _step(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone] | None:
+    name = str(entry.detail.get("step", "?"))
+    match entry.event:
+        case "step_started":
+            sofar.step, sofar.begun[name] = name, entry.at
+            sofar.runs[name] = sofar.runs.get(name, 0) + 1
+            return f"Step `{name}` began{' again, from its start' if sofar.runs[name] > 1 else ''}", "plain"
+        case "step_done":
+            sofar.step, sofar.done = None, name
+            took = f" after {seconds_text(entry.at - sofar.begun[name])}" if name in sofar.begun else ""
+            made = listing(entry.detail.get("artifacts"))
+            return f"Step `{name}` is done{took}{f' and stored: {made}' if made else ''}", "plain"
+        case "step_remembered":
+            sofar.done = name
+            return f"Step `{name}` was already done and was not repeated", "good"
+    return None
+
+
+def _reason(detail: dict[str, Any]) -> str:
+    message, code = str(detail.get("message", "")).rstrip("."), detail.get("code")
+    return f"{message} ({code})" if message and code else message or str(code or "no reason was noted")
+
+
+def _unknown(entry: TimelineEntry) -> str:
+    words = entry.event.replace("_", " ").capitalize()
+    facts = ", ".join(f"{name} {value}" for name, value in entry.detail.items())
+    return f"{words} ({facts})" if facts else words

@@ -1,0 +1,275 @@
+"""A reel rendered by the real child process, looked at with other decoders."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.context import Progress, Renderer
+from pipelines.reel import plan, reel, render_reel
+from schemas.errors import LyricsTooLong
+from schemas.media import Artifact, InputFile
+from tests.media_probe import (
+    boxes, ffmpeg, frames_of, input_file, planes_digest, reel_data, sound_of, write_photo, write_wav,
+)  # fmt: skip
+
+SECONDS = 12.35
+LYRICS = "one two three\nfour five six\n[Chorus]\nseven eight"
+
+
+class FolderContext:
+    """A context whose inputs are files at hand and whose steps run at once."""
+
+    def __init__(self, folder: Path, image: Path, audio: Path) -> None:
+        self.folder, self.files = folder, {"image": image, "audio": audio}
+        self.reported: list[float] = []
+
+    def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
+        file = input_file(self.files[name], name)
+        assert file.kind in kinds
+        return file
+
+    def call(self, step: str, renderer: Renderer) -> Sequence[Artifact]:
+        report: Progress = self.reported.append
+        return renderer(self.folder, report)
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("material")
+    return write_photo(folder / "photo.jpg"), write_wav(folder / "tone.wav", SECONDS)
+
+
+@pytest.fixture(scope="module")
+def rendered(
+    tmp_path_factory: pytest.TempPathFactory, material: tuple[Path, Path]
+) -> tuple[Path, Sequence[Artifact], list[float]]:
+    folder = tmp_path_factory.mktemp("rendered")
+    context = FolderContext(folder, *material)
+    return folder, reel(reel_data(LYRICS), context), context.reported
+
+
+Rendered = tuple[Path, Sequence[Artifact], list[float]]
+
+
+def test_a_reel_is_a_video_and_two_caption_files_with_their_facts(rendered: Rendered) -> None:
+    folder, artifacts, _ = rendered
+    assert [(a.name, a.content_type) for a in artifacts] == [
+        ("video.mp4", "video/mp4"), ("captions.srt", "application/x-subrip"), ("captions.vtt", "text/vtt"),
+    ]  # fmt: skip
+    facts = artifacts[0].facts
+    assert (facts.width, facts.height, facts.fps) == (270, 480, 30.0)
+    assert facts.frames == round(SECONDS * 30)
+    assert facts.duration_seconds == pytest.approx(SECONDS, abs=1e-4)
+    assert sorted(path.name for path in folder.iterdir()) == ["captions.srt", "captions.vtt", "video.mp4"]
+
+
+def test_progress_grows_to_the_end(rendered: Rendered) -> None:
+    reported = rendered[2]
+    assert reported == sorted(reported)
+    assert reported[-1] == 1.0
+
+
+def test_frames_come_every_thirtieth_of_a_second_with_key_frames_at_most_eight_seconds_apart(rendered: Rendered) -> None:
+    frames = list(frames_of(rendered[0] / "video.mp4"))
+    assert len(frames) == round(SECONDS * 30)
+    assert [round(time * 30, 6) for time, _, _ in frames] == list(range(len(frames)))
+    keys = [index for index, (_, key, _) in enumerate(frames) if key]
+    assert keys[0] == 0
+    assert max(after - before for before, after in pairwise([*keys, len(frames)])) <= 240
+
+
+def test_the_stream_is_plain_h264_for_players(rendered: Rendered) -> None:
+    with av.open(str(rendered[0] / "video.mp4")) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert (video.codec_context.name, video.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert (video.average_rate, video.guessed_rate) == (30, 30)
+        assert (audio.codec_context.name, audio.rate, audio.channels) == ("aac", 44100, 2)
+        assert not video.codec_context.has_b_frames
+
+
+def test_the_index_comes_first_and_there_is_no_edit_list(rendered: Rendered) -> None:
+    found = boxes((rendered[0] / "video.mp4").read_bytes())
+    top = [name for name in found if "/" not in name]
+    assert top[0] == "ftyp"
+    assert top.index("moov") < top.index("mdat")
+    assert not any(name.endswith(("elst", "edts")) for name in found)
+
+
+def test_sound_and_picture_end_within_one_frame(rendered: Rendered) -> None:
+    sound, rate = sound_of(rendered[0] / "video.mp4")
+    assert abs(sound.size / rate - round(SECONDS * 30) / 30) <= 1 / 30
+
+
+def test_held_frames_are_bit_identical_and_captions_change_where_the_files_say(rendered: Rendered) -> None:
+    digests = planes_digest(rendered[0] / "video.mp4")
+    changes = [index for index in range(1, len(digests)) if digests[index] != digests[index - 1]]
+    starts = []
+    for line in (rendered[0] / "captions.srt").read_text().splitlines():
+        if "-->" in line:
+            hours, minutes, rest = line.split(" --> ")[0].split(":")
+            starts.append(round((int(hours) * 3600 + int(minutes) * 60 + float(rest.replace(",", "."))) * 30))
+    # A key frame may draw the same caption anew; nothing else changes between captions.
+    assert set(starts[1:]) <= set(changes)
+    with av.open(str(rendered[0] / "video.mp4")) as container:
+        keys = {index for index, frame in enumerate(container.decode(video=0)) if frame.key_frame}
+    assert set(changes) <= set(starts) | keys
+
+
+def test_two_independent_decoders_see_the_same_frames(rendered: Rendered) -> None:
+    video = str(rendered[0] / "video.mp4")
+    sums = [
+        ffmpeg("-xerror", "-err_detect", "explode", "-c:v", codec, "-i", video, "-map", "0:v", "-f", "md5", "-")
+        for codec in ("h264", "libopenh264")
+    ]
+    assert sums[0] == sums[1]
+    assert sums[0].startswith("MD5=")
+
+
+def test_a_seek_to_any_time_shows_the_frame_of_that_time(rendered: Rendered) -> None:
+    path = rendered[0] / "video.mp4"
+    digests = planes_digest(path)
+    import hashlib
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.time_base is not None
+        for number in np.random.default_rng(3).integers(0, len(digests), 25):
+            container.seek(int(number / 30 / stream.time_base), stream=stream)
+            for frame in container.decode(stream):
+                index = round((frame.time or 0) * 30)
+                assert hashlib.md5(frame.to_ndarray().tobytes()).hexdigest() == digests[index]  # noqa: S324
+                if index >= number:
+                    break
+
+
+def test_the_same_inputs_make_identical_bytes(rendered: Rendered, material: tuple[Path, Path], tmp_path: Path) -> None:
+    again = reel(reel_data(LYRICS), FolderContext(tmp_path, *material))
+    for artifact in again:
+        assert artifact.path is not None
+        assert artifact.path.read_bytes() == (rendered[0] / artifact.name).read_bytes()
+
+
+def test_a_caption_is_visible_between_its_times_and_not_outside(material: tuple[Path, Path], tmp_path: Path) -> None:
+    data = reel_data("word", timing_offset=4.0, min_duration=0)
+    folder = tmp_path / "shifted"
+    folder.mkdir()
+    reel(data, FolderContext(folder, *material))
+    yellow = []
+    for _, _, pixels in frames_of(folder / "video.mp4"):
+        # Bright in red and green, dark in blue: nothing in the photograph is.
+        yellow.append(int(((pixels[:, :, 0] > 200) & (pixels[:, :, 1] > 200) & (pixels[:, :, 2] < 90)).sum()))
+    assert max(yellow[:120]) == 0
+    assert min(yellow[120:]) > 100
+
+
+def test_lyrics_draw_nothing_but_letters(material: tuple[Path, Path], tmp_path: Path) -> None:
+    hostile = r"{\p1}m 0 0 l 900 0 900 900{\p0} <rect width='9999' height='9999' fill='red'/> </text> &#65; %{n} \N Dialogue:"
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "hostile").mkdir()
+    reel(reel_data("x", timing_offset=3600), FolderContext(tmp_path / "plain", *material))
+    reel(reel_data(hostile, words_per_group=50), FolderContext(tmp_path / "hostile", *material))
+    blank = next(frames_of(tmp_path / "plain" / "video.mp4"))[2].astype(int)
+    drawn = next(frames_of(tmp_path / "hostile" / "video.mp4"))[2].astype(int)
+    changed = np.abs(drawn - blank).max(axis=2) > 40
+    height, width = changed.shape
+    assert changed.any()
+    assert not changed[: height // 4].any()
+    assert not changed[:, : round(width * 50 / 1080)].any()
+    assert not changed[:, width - round(width * 50 / 1080) :].any()
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "flac", "wav"])
+def test_sound_stays_in_time_with_the_picture(tmp_path: Path, suffix: str) -> None:
+    source = write_wav(tmp_path / "clicks.wav", 20, clicks=True)
+    audio = source
+    if suffix != "wav":
+        audio = tmp_path / f"song.{suffix}"
+        ffmpeg("-i", str(source), *(["-b:a", "192k"] if suffix == "mp3" else []), str(audio))
+    out = tmp_path / "out"
+    out.mkdir()
+    artifacts = reel(reel_data("one two"), FolderContext(out, write_photo(tmp_path / "p.jpg"), audio))
+    assert artifacts[0].facts.frames == 600
+    sound, rate = sound_of(out / "video.mp4")
+    for second in (1, 7, 19):
+        near = sound[second * rate - 2000 : second * rate + 2000]
+        peak = second * rate - 2000 + int(np.abs(near).argmax())
+        assert abs((peak - 30) / rate - second) < 0.005
+
+
+@pytest.mark.parametrize("size", [(128, 128), (270, 482), (1080, 1920)])
+def test_the_plain_encoder_shows_the_same_film(tmp_path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    image, audio = write_photo(tmp_path / "p.jpg"), write_wav(tmp_path / "a.wav", 2.0)
+    films = {}
+    for encoder in ("skip", "plain"):
+        folder = tmp_path / encoder
+        folder.mkdir()
+        data = reel_data("one two three four", words_per_group=1, width=width, height=height)
+        render_reel(data, input_file(image, "image"), input_file(audio, "audio"), folder, encoder=encoder)
+        films[encoder] = [pixels.astype(int) for _, _, pixels in frames_of(folder / "video.mp4")]
+    assert len(films["skip"]) == len(films["plain"]) == 60
+    for index in (5, 20, 35, 50):
+        assert np.abs(films["skip"][index] - films["plain"][index]).mean() < 2.5
+
+
+def test_a_plan_tells_the_frames_that_the_render_makes(material: tuple[Path, Path], tmp_path: Path) -> None:
+    planned = plan(reel_data(LYRICS), FolderContext(tmp_path, *material))
+    assert planned.frames == round(SECONDS * 30)
+    assert planned.details["captions"] == 4
+    assert planned.estimated_seconds > 0
+
+
+def test_more_captions_than_frames_are_refused_with_the_numbers(material: tuple[Path, Path], tmp_path: Path) -> None:
+    data = reel_data("\n".join(["word"] * 2000), words_per_group=1)
+    with pytest.raises(LyricsTooLong, match=r"2,000 captions in 12\.3 s"):
+        plan(data, FolderContext(tmp_path, *material))
+
+
+def test_a_landscape_photograph_is_whole_over_a_blurred_fill(tmp_path: Path) -> None:
+    image = Image.new("RGB", (800, 400), (200, 40, 40))
+    image.paste((40, 40, 200), (400, 0, 800, 400))
+    image.save(tmp_path / "wide.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    reel(reel_data("x", timing_offset=3600), FolderContext(out, tmp_path / "wide.png", write_wav(tmp_path / "a.wav", 1)))
+    frame = next(frames_of(out / "video.mp4"))[2].astype(int)
+    middle = frame[240]
+    assert np.abs(middle[4] - (200, 40, 40)).max() < 12
+    assert np.abs(middle[-5] - (40, 40, 200)).max() < 12
+    assert frame[20, 5, 0] < 160
+    assert frame[20, 5, 0] > frame[20, 5, 2]
+
+
+def test_the_child_dies_with_the_worker_that_started_it(material: tuple[Path, Path], tmp_path: Path) -> None:
+    script = (
+        "import sys, os, threading, time\n"
+        "from pathlib import Path\n"
+        "from tests.media_probe import input_file, reel_data\n"
+        "from pipelines.reel import render_reel\n"
+        "threading.Timer(1.0, lambda: os.kill(os.getpid(), 9)).start()\n"
+        "image, audio, folder = map(Path, sys.argv[1:])\n"
+        "lyrics = chr(10).join(['word'] * 300)\n"
+        "data = reel_data(lyrics, width=1080, height=1920, words_per_group=1)\n"
+        "render_reel(data, input_file(image, 'image'), input_file(audio, 'audio'), folder, encoder='plain')\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(material[0]), str(material[1]), str(tmp_path)], check=False)
+    for _ in range(50):
+        alive = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False).stdout
+        if not alive:
+            break
+        __import__("time").sleep(0.1)
+    assert not alive
+
+
+def test_ffmpeg_is_the_one_that_the_package_brings() -> None:
+    assert Path(imageio_ffmpeg.get_ffmpeg_exe()).is_file()

@@ -1,0 +1,97 @@
+"""RabbitMQ stopped, killed and started again under a stream of confirmed publishes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pika
+import pytest
+
+from consumer.ledger.database import Database
+from consumer.ledger.queries import count_jobs, story
+
+from tests.servers.rabbitmq import RabbitMQ
+from tests.telecine_process import TelecineProcess, wait_until
+
+SECRETS = '{"default": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}'
+MESSAGES = 1_000
+
+
+class Producer(threading.Thread):
+    """Publishes numbered jobs with confirms; one that was not confirmed is published again."""
+
+    def __init__(self, url: str, queue: str) -> None:
+        super().__init__(daemon=True)
+        self._url = url
+        self._queue = queue
+        self.confirmed = 0
+        self.published = 0
+
+    def run(self) -> None:
+        while self.confirmed < MESSAGES:
+            try:
+                self._session()
+            except (pika.exceptions.AMQPError, OSError):
+                time.sleep(0.3)
+
+    def _session(self) -> None:
+        parameters = pika.URLParameters(self._url)
+        parameters.blocked_connection_timeout = 5
+        connection = pika.BlockingConnection(parameters)
+        channel = connection.channel()
+        channel.confirm_delivery()
+        persistent = pika.BasicProperties(content_type="application/json", delivery_mode=2)
+        while self.confirmed < MESSAGES:
+            body = json.dumps({"id": f"m-{self.confirmed}", "type": "noop", "data": {}}).encode()
+            self.published += 1
+            channel.basic_publish("", self._queue, body, persistent, mandatory=True)
+            self.confirmed += 1
+        connection.close()
+
+
+def _stop_and_start(server: RabbitMQ) -> None:
+    server.stop()
+    time.sleep(0.5)
+    server.start()
+
+
+def _kill_and_start(server: RabbitMQ) -> None:
+    server.kill()
+    server.start()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("trouble", [_stop_and_start, _kill_and_start])
+def test_every_confirmed_request_ends_exactly_once_though_the_broker_goes_away(
+    trouble: Callable[[RabbitMQ], None], rabbitmq: RabbitMQ, queue_prefix: str, tmp_path: Path
+) -> None:
+    queue = f"{queue_prefix}requests"
+    settings = {"broker_url": rabbitmq.url, "amqp_queues": queue, "callback_secrets": SECRETS, "storage": "folder"}
+    with TelecineProcess(tmp_path / "home", notes=True, **settings) as telecine:
+        telecine.start()
+        wait_until(lambda: queue in rabbitmq.ctl("list_queues", "name"), timeout=30)
+        producer = Producer(rabbitmq.url, queue)
+        producer.start()
+        wait_until(lambda: producer.confirmed >= MESSAGES // 4, timeout=60)
+        trouble(rabbitmq)
+        producer.join(120)
+        assert producer.confirmed == MESSAGES
+
+        database = telecine.database()
+        wait_until(
+            lambda: count_jobs(database).get("completed") == MESSAGES,
+            timeout=120,
+            what=lambda: str(count_jobs(database)),
+        )
+        assert count_jobs(database) == {"completed": MESSAGES}
+        assert _ended_twice(database) == []
+        assert telecine.stop() == 0
+
+
+def _ended_twice(database: Database) -> list[str]:
+    ids = [f"m-{number}" for number in range(MESSAGES)]
+    return [job for job in ids if [entry.event for entry in story(database, job)].count("completed") != 1]

@@ -1,0 +1,175 @@
+"""The parameters of a reel: every field's range, and the Reel Creator's own words where it had some."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from schemas.envelope import Request
+from schemas.errors import RequestError
+from schemas.parse import parse_request
+from schemas.reel import MAX_LINE_CHARACTERS, MAX_LYRICS_LINES, MAX_LYRICS_WORDS, Reel
+
+DATA = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "First\nSecond", "alignment_mode": "even"}
+
+
+def read(**changes: Any) -> Reel:
+    """The reel of a request with these fields; ``...`` leaves one out."""
+    data = {name: value for name, value in {**DATA, **changes}.items() if value is not ...}
+    request = parse_request(json.dumps({"id": "a", "type": "reel", "data": data}).encode())
+    assert isinstance(request, Request)
+    assert isinstance(request.data, Reel)
+    return request.data
+
+
+def refusal(**changes: Any) -> RequestError:
+    """Why a request with these fields is refused."""
+    with pytest.raises(RequestError) as caught:
+        read(**changes)
+    return caught.value
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    reel = Reel.model_construct(**{name: f.get_default() for name, f in Reel.model_fields.items()})
+    assert reel.font_size == 45
+    assert reel.font_color == "yellow"
+    assert reel.words_per_group == 3
+    assert reel.timing_offset == 0.0
+    assert reel.min_duration == 1.0
+    assert reel.alignment_mode == "auto"
+    assert reel.debug_mode is False
+    assert reel.renderer == "auto"
+    assert reel.language is None
+    assert (reel.width, reel.height) == (1080, 1920)
+
+
+@pytest.mark.parametrize(
+    ("field", "least", "most"),
+    [
+        ("font_size", 8, 400),
+        ("words_per_group", 1, 50),
+        ("timing_offset", -3600, 3600),
+        ("min_duration", 0, 60),
+        ("width", 128, 3840),
+        ("height", 128, 3840),
+    ],
+)
+def test_a_number_is_taken_up_to_its_limits_and_refused_beyond(field: str, least: int, most: int) -> None:
+    for good in (least, most):
+        assert getattr(read(**{field: good}), field) == good
+    value: Any
+    for value in (least - 2, most + 2, -(10**400), 10**400, None, [], "many"):
+        error = refusal(**{field: value})
+        assert (error.code, error.field) == ("invalid_field", f"data.{field}")
+        assert error.message.startswith(f"data.{field}: ")
+
+
+@pytest.mark.parametrize("field", ["width", "height"])
+def test_an_odd_size_is_refused_because_the_codec_has_none(field: str) -> None:
+    assert "must be even" in refusal(**{field: 1081}).message
+
+
+@pytest.mark.parametrize("color", ["yellow", "Yellow", "#ff0", "#FFFF00", "#ffff00cc", "rgb(255, 255, 0)"])
+def test_css_colours_are_understood(color: str) -> None:
+    assert read(font_color=color).font_color == color
+
+
+@pytest.mark.parametrize("color", ["", "gelb", "#ff", "ffff00", "#ggg", "url(x)", "a" * 65])
+def test_what_is_no_colour_is_refused(color: str) -> None:
+    error = refusal(font_color=color)
+    assert (error.code, error.field) == ("invalid_field", "data.font_color")
+
+
+@pytest.mark.parametrize("tag", ["en", "hi", "ja", "pt-BR", "zh_Hant", "yue"])
+def test_language_tags_are_taken(tag: str) -> None:
+    assert read(language=tag).language == tag
+
+
+@pytest.mark.parametrize("tag", ["", "e", "english", "en-", "../x", "en\n", "日本"])
+def test_what_is_no_language_tag_is_refused(tag: str) -> None:
+    assert refusal(language=tag).field == "data.language"
+
+
+@pytest.mark.parametrize("field", ["image", "audio"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://inbox/a b/ü%20+?#.jpg", "https://cdn.example/c.jpg?X-Amz-Signature=1", "http://cdn.example/c.jpg",
+        "file:///srv/media/c.jpg", "file://localhost/srv/c.jpg", "s3://inbox/" + "k" * 1024,
+    ],
+)  # fmt: skip
+def test_media_may_be_named_in_every_way_of_the_contract_and_is_not_rewritten(field: str, uri: str) -> None:
+    assert getattr(read(**{field: uri}), field) == uri
+
+
+@pytest.mark.parametrize("field", ["image", "audio"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "", "cover.jpg", "/etc/passwd", "ftp://host/x", "s3://", "s3://inbox", "s3://inbox/", "s3:///key", "s3://x/key",
+        "s3://arn:aws:s3:::inbox/key", "s3://" + "b" * 64 + "/key", "s3://inbox/" + "k" * 1025, "https://",
+        "https://user:hunter2@host/x", "https://user@host/x", "https://[::1", "file://server/share/x", "file://", "file:///",
+        "data:image/png;base64,AAAA", "gopher://x/1", "concat:/etc/passwd|x", "https://h/" + "x" * 2048, 7, None, {},
+    ],
+)  # fmt: skip
+def test_a_media_reference_that_is_none_is_refused_by_its_name(field: str, uri: Any) -> None:
+    error = refusal(**{field: uri})
+    assert (error.code, error.field) == ("invalid_field", f"data.{field}")
+    assert "hunter2" not in error.message
+
+
+@pytest.mark.parametrize("field", ["image", "audio"])
+def test_a_missing_input_is_named(field: str) -> None:
+    error = refusal(**{field: ...})
+    assert (error.code, error.field) == ("missing_field", f"data.{field}")
+    assert error.message == f"data.{field} is missing"
+
+
+@pytest.mark.parametrize("lyrics", [..., None, "", " ", "\n\n", "\\n", " \t\r\n "])
+def test_without_lyrics_the_source_systems_words_are_used(lyrics: Any) -> None:
+    error = refusal(lyrics=lyrics)
+    assert (error.code, error.field, error.message) == ("lyrics_required", "data.lyrics", "Lyrics text is required")
+
+
+@pytest.mark.parametrize("lyrics", ["one\\ntwo", "one\r\ntwo", "one\rtwo", "one\ntwo"])
+def test_every_way_to_write_a_line_break_means_the_same_reel(lyrics: str) -> None:
+    assert read(lyrics=lyrics).lyrics == "one\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("most", "too_much", "says"),
+    [
+        ("a\n" * (MAX_LYRICS_LINES - 1) + "a", "a\n" * 50_000, "lyrics have 50,001 lines, the limit is 5,000"),
+        ("a\n" * (MAX_LYRICS_LINES - 1) + "a", "a\n" * MAX_LYRICS_LINES, "lyrics have 5,001 lines, the limit is 5,000"),
+        ("a" * MAX_LINE_CHARACTERS, "a" * 2001, "a line of the lyrics has more than 2,000 characters"),
+        (("a " * 900 + "\n") * 22 + "a " * 200, ("a " * 900 + "\n") * 23, "lyrics have more than 20,000 words"),
+    ],
+)
+def test_lyrics_that_no_reel_can_show_are_refused(most: str, too_much: str, says: str) -> None:
+    assert len(most.split()) <= MAX_LYRICS_WORDS
+    assert read(lyrics=most).lyrics == most
+    error = refusal(lyrics=too_much)
+    assert (error.code, error.field, error.message) == ("lyrics_too_long", "data.lyrics", says)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("alignment_mode", "elevenlabs"), ("alignment_mode", "local"), ("renderer", "runpod")]
+)
+def test_an_option_of_the_contract_that_this_worker_lacks_is_said_to_be_missing_here(field: str, value: str) -> None:
+    error = refusal(**{field: value})
+    assert (error.code, error.field) == ("unsupported_option", f"data.{field}")
+    assert value in error.message
+
+
+@pytest.mark.parametrize(("field", "value"), [("alignment_mode", "best"), ("renderer", "cloud"), ("debug_mode", "x")])
+def test_a_choice_outside_of_the_contract_is_an_invalid_field(field: str, value: str) -> None:
+    error = refusal(**{field: value})
+    assert (error.code, error.field) == ("invalid_field", f"data.{field}")
+
+
+def test_unknown_parameters_are_named_together_with_the_known_ones() -> None:
+    error = refusal(font_colour="red", zoom=2)
+    assert (error.code, error.field) == ("unknown_field", "data.font_colour")
+    assert error.message.startswith("unknown fields: data.font_colour, data.zoom; data takes image, audio, lyrics,")
