@@ -78,10 +78,22 @@ class Service:
 
 
 def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
-    """The doors that the settings ask for: the inbox always in embedded mode, else the AMQP queues."""
+    """The doors that the settings ask for: AMQP where there is a broker, the inbox where there is none or it is named."""
     settings = runtime.settings
     intake = Intake(runtime.database, runtime.checks)
-    if settings.broker_url is None:
+    doors: list[Named] = []
+    if settings.broker_url is not None:
+        amqp: Door = AmqpDoor(
+            settings.broker_url.get_secret_value(),
+            settings.amqp_queues,
+            intake,
+            wake,
+            batch=settings.door_batch_messages,
+            batch_seconds=settings.door_batch_seconds,
+            delivery_limit=settings.amqp_delivery_limit,
+        )
+        doors.append(Named("door-amqp", amqp))
+    if settings.embedded or settings.inbox is not None:
         inbox: Door = InboxDoor(
             settings.inbox_folder,
             intake,
@@ -90,17 +102,8 @@ def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
             poll_seconds=settings.inbox_poll_seconds,
             limit_bytes=settings.max_message_bytes,
         )
-        return [Named("door-inbox", inbox)]
-    amqp: Door = AmqpDoor(
-        settings.broker_url.get_secret_value(),
-        settings.amqp_queues,
-        intake,
-        wake,
-        batch=settings.door_batch_messages,
-        batch_seconds=settings.door_batch_seconds,
-        delivery_limit=settings.amqp_delivery_limit,
-    )
-    return [Named("door-amqp", amqp)]
+        doors.append(Named("door-inbox", inbox))
+    return doors
 
 
 def build_loops(runtime: Runtime, app: Celery, parts: Sequence[str]) -> list[Named]:

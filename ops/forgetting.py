@@ -1,4 +1,4 @@
-"""Deleting jobs for good: first their files, then their rows, so that a crash in between leaves a job to delete again."""
+"""Deleting jobs for good: their files, then their rows, so that a crash in between leaves a job to delete again."""
 
 from __future__ import annotations
 

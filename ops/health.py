@@ -138,5 +138,5 @@ def _json(value: dict[str, Any], *, good: bool) -> tuple[int, str, bytes]:
 
 def _why(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is taken: is another Telecine running? TELECINE_HEALTH_PORT chooses another, 0 any free one"
+        return f"port {port} on {host} is taken; is another Telecine running? TELECINE_HEALTH_PORT=0 takes any free one"
     return f"health cannot listen on {host}:{port}: {error.strerror}; see TELECINE_HEALTH_HOST and TELECINE_HEALTH_PORT"

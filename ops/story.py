@@ -67,7 +67,8 @@ def _own(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
             return f"The same request came again through {door_name(detail.get('door'))}; it was absorbed", "odd"
         case "conflict":
             return (
-                f"Another request with this id but other content came through {door_name(detail.get('door'))}; it was refused (id_conflict)",
+                f"A request with the same id but other content came through {door_name(detail.get('door'))};"
+                " it was refused (id_conflict)",
                 "odd",
             )
         case "input_fetched":

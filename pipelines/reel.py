@@ -81,7 +81,9 @@ def render_reel(
     captions = MediaFacts(duration_seconds=seconds)
     return [
         Artifact(name="video.mp4", content_type="video/mp4", facts=video, path=folder / "video.mp4"),
-        Artifact(name="captions.srt", content_type="application/x-subrip", facts=captions, path=folder / "captions.srt"),
+        Artifact(
+            name="captions.srt", content_type="application/x-subrip", facts=captions, path=folder / "captions.srt"
+        ),
         Artifact(name="captions.vtt", content_type="text/vtt", facts=captions, path=folder / "captions.vtt"),
     ]
 

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     )
     door_batch_messages: int = Field(200, ge=1, le=2000, description="Messages admitted in one commit at most.")
     door_batch_seconds: float = Field(0.01, ge=0, le=5, description="How long a door waits to fill a batch.")
+    inbox: Path | None = Field(
+        None, description="Folder read as a queue, one JSON file a request. Absent: <home>/inbox, embedded mode only."
+    )
     inbox_poll_seconds: float = Field(0.1, gt=0, description="How often the inbox folder is looked at.")
     max_message_bytes: int = Field(256 * 1024, ge=1024, description="Size limit of a request, checked before parsing.")
 
@@ -168,8 +171,8 @@ class Settings(BaseSettings):
 
     @property
     def inbox_folder(self) -> Path:
-        """The embedded mode's queue."""
-        return (self.home / "inbox").absolute()
+        """The folder that is read as a queue."""
+        return (self.inbox or self.home / "inbox").absolute()
 
     @property
     def storage_folder(self) -> Path:

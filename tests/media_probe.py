@@ -81,7 +81,7 @@ def frames_of(path: Path) -> Iterator[tuple[float, bool, Pixels]]:
 def planes_digest(path: Path) -> list[str]:
     """A digest of the decoded planes of each frame."""
     with av.open(str(path)) as container:
-        return [hashlib.md5(frame.to_ndarray().tobytes()).hexdigest() for frame in container.decode(video=0)]  # noqa: S324
+        return [hashlib.md5(frame.to_ndarray().tobytes()).hexdigest() for frame in container.decode(video=0)]
 
 
 def sound_of(path: Path) -> tuple[NDArray[np.float32], int]:

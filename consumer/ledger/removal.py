@@ -37,8 +37,7 @@ def outputs(database: Database) -> list[str]:
     else:
         output = sa.cast(jobs.c.request, sa.JSON)["output"].as_string()
     with database.read() as connection:
-        found = connection.execute(sa.select(output.distinct()).where(output.is_not(None)))
-        return sorted(found.scalars())
+        return sorted(connection.execute(sa.select(output).where(output.is_not(None)).distinct()).scalars())
 
 
 def forget(database: Database, job_id: str) -> bool:

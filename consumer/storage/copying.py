@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -64,7 +63,7 @@ def copy_whole(
             raise InputUnavailable(f"The input broke off: {fetched.bytes:,} of {expected_bytes:,} bytes arrived")
         if sha256 not in (None, fetched.sha256):
             raise ChecksumMismatch("The stored object holds other bytes than Telecine wrote.")
-        os.replace(part, into)
+        part.replace(into)
     finally:
         part.unlink(missing_ok=True)
     return fetched

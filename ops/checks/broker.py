@@ -89,7 +89,7 @@ def _quorum_trouble(connection: Any) -> str | None:
 
 
 def _depth(connection: Any, name: str) -> int | None:
-    """Messages in the queue, or ``None`` when there is no such queue. An error closes its channel, so each has its own."""
+    """Messages in the queue, or ``None`` when there is none. An error closes the channel, so each has its own."""
     try:
         return int(connection.channel().queue_declare(name, passive=True).message_count)
     except Exception as error:

@@ -54,7 +54,7 @@ def ledger(settings: Settings) -> Finding:
 
 
 def clock(settings: Settings) -> Finding:
-    """The database's clock against this machine's: callbacks are signed with the one, receivers compare with the other."""
+    """The database's clock against this machine's: receivers refuse signatures from another time."""
     if missing_ledger(settings) is not None:
         return ok("the ledger is going to be on this machine")
     database = Database(settings.ledger)

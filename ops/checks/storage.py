@@ -6,7 +6,7 @@ import os
 
 from consumer.logs import scrub
 from consumer.runtime import storage_of
-from consumer.storage.base import locate_folder
+from consumer.storage.base import locate
 from consumer.storage.probe import probe
 from ops.checks.finding import Finding, failed, ok
 from ops.checks.machine import existing
@@ -16,7 +16,7 @@ from schemas.settings import Settings
 
 def storage(settings: Settings) -> Finding:
     """Writes, reads and deletes one small object in the bucket of ``settings.output``."""
-    bucket = locate_folder(settings.output)[0]
+    bucket = locate(f"{settings.output.rstrip('/')}/probe")[0]
     if settings.storage_kind == "folder" and not settings.storage_folder.exists():
         folder = existing(settings.storage_folder)
         if not os.access(folder, os.W_OK):

@@ -56,4 +56,5 @@ def _sentence(before: Job, job: Job, beat_seconds: float) -> str:
         return f"{job.id} had already ended: it is {job.state.value}. Nothing was changed."
     if job.terminal:
         return f"{job.id} is {job.state.value}."
-    return f"{job.id} is being cancelled: its worker stops at the next heartbeat, within {beat_seconds:.0f} s; if it is dead, the sweep ends the job."
+    beat = f"its worker stops at the next heartbeat, within {beat_seconds:.0f} s"
+    return f"{job.id} is being cancelled: {beat}. If the worker is dead, the sweep ends the job."

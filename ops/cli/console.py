@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Annotated, Any, NoReturn
 
@@ -45,9 +46,9 @@ def show(renderable: RenderableType) -> None:
     if out.is_terminal:
         out.print(renderable)
     elif isinstance(renderable, Table):
-        with out.capture() as captured:
-            out.print(renderable, width=_PIPE_WIDTH)
-        for line in captured.get().splitlines():
+        text = io.StringIO()
+        Console(file=text, width=_PIPE_WIDTH, highlight=False, no_color=True).print(renderable)
+        for line in text.getvalue().splitlines():
             out.print(line.rstrip(), soft_wrap=True, markup=False)
     else:
         out.print(renderable, soft_wrap=True)

@@ -29,7 +29,7 @@ def doctor(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check libraries, fonts, broker, storage, ledger and keys, and say what to do. Exit status 1 if something fails."""
+    """Check libraries, fonts, broker, storage, ledger and keys, and say what to do."""
     settings = read_settings()
     if settings_only:
         _print_settings(settings, as_json)

@@ -1,4 +1,4 @@
-"""How every command ends: a named error is one line and exit status 1; Ctrl-C and a closed pipe are quiet (typer's doing)."""
+"""How every command ends: a named error is one line and status 1. Ctrl-C and a closed pipe are quiet: typer's doing."""
 
 from __future__ import annotations
 

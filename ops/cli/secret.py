@@ -7,6 +7,10 @@ import typer
 from consumer.callbacks.signing import generate_secret
 from ops.cli.console import JsonOption, out, print_json, remark
 
+_USE = """Give it to the receiver, and to the workers as in
+  TELECINE_CALLBACK_SECRETS='{"default": ["whsec_…"]}'
+To replace a secret, put the new one before the old one until every receiver knows the new one."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
@@ -21,9 +25,4 @@ def secret(as_json: JsonOption = False) -> None:
         return
     out.print(made, markup=False, soft_wrap=True)
     if out.is_terminal:
-        remark(
-            f"""Give it to the receiver, and to the workers as TELECINE_CALLBACK_SECRETS='{{"default": ["{made[:9]}…"]}}'."""
-        )
-        remark(
-            "To replace a secret, put the new one first and keep the old one until every receiver knows the new one."
-        )
+        remark(_USE)

@@ -79,7 +79,7 @@ def send(settings: Settings, body: bytes) -> None:
 def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_seconds: float, as_json: bool) -> None:
     database = open_ledger(settings)
     try:
-        waiting = Waiting(database, request, after=rejections.newest(database))
+        waiting = Waiting(database, request, body, after=rejections.newest(database))
         send(settings, body)
         job = waiting.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
         deliveries = deliveries_of(database, job.id)

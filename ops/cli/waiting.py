@@ -16,16 +16,17 @@ from schemas.errors import error_for
 from schemas.strict_json import fingerprint
 
 _POLL_SECONDS = 0.1
-#: After so long without a trace of the request, the reason is said.
+#: After so long without a trace of the request, the likely reason is said.
 _PATIENCE_SECONDS = 5.0
 
 
 class Waiting:
-    """Waits for the job of one request. Made before the request is sent: ``after`` is the newest dead letter by then."""
+    """Waits for the job of one request. Made before it is sent, when ``after`` is the newest dead letter."""
 
-    def __init__(self, database: Database, request: Request, *, after: int) -> None:
+    def __init__(self, database: Database, request: Request, body: bytes, *, after: int) -> None:
         self._database = database
         self._request = request
+        self._body = body
         self._fingerprint = fingerprint(request.identity())
         self._after = after
 
@@ -35,11 +36,8 @@ class Waiting:
         Raises:
             TelecineError: the door refused the request.
         """
-        columns = (
-            TextColumn("[bold]{task.description}"), BarColumn(30), TaskProgressColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn(),
-        )  # fmt: skip
         started = time.monotonic()
-        with Progress(*columns, console=err, disable=quiet or not err.is_terminal, transient=True) as progress:
+        with _bar(quiet=quiet) as progress:
             bar = progress.add_task(self._request.id, total=100, state="sent")
             while (waited := time.monotonic() - started) < timeout_seconds:
                 job = self._job()
@@ -48,25 +46,32 @@ class Waiting:
                     if job.terminal:
                         return job
                 elif waited > _PATIENCE_SECONDS:
-                    progress.update(
-                        bar,
-                        state="not received yet; is `telecine up` running?"
-                        if embedded
-                        else "not received yet; do the doors run?",
-                    )
+                    question = "is `telecine up` running" if embedded else "do the doors run"
+                    progress.update(bar, state=f"not received yet; {question}?")
                 time.sleep(_POLL_SECONDS)
         job_id = self._request.id
-        stop(
-            f"Job {job_id} has not ended after {timeout_seconds:g} s. It goes on: `telecine status {job_id}` shows how far it is.",
-            code="wait_timeout", status=2,
-        )  # fmt: skip
+        over = f"Job {job_id} has not ended after {timeout_seconds:g} s."
+        return stop(f"{over} `telecine status {job_id}` shows how far it is.", code="wait_timeout", status=2)
 
     def _job(self) -> Job | None:
         """The job, if it is this request's and not another's with the same id."""
         job = find_job(self._database, self._request.id)
         if job is not None and job.fingerprint == self._fingerprint:
             return job
-        refused = rejections.refusal_of(self._database, self._request.id, after=self._after)
+        refused = rejections.refusal_of(self._database, self._request.id, self._body, after=self._after)
         if refused is not None:
             raise error_for(refused.code, refused.message)
         return None
+
+
+def _bar(*, quiet: bool) -> Progress:
+    return Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(30),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+        console=err,
+        disable=quiet or not err.is_terminal,
+        transient=True,
+    )

@@ -54,7 +54,9 @@ def _weak(classes: list[str], start: str) -> list[str]:
     classes = ["R" if kind == "AL" else kind for kind in classes]  # W3
     for index in range(1, len(classes) - 1):  # W4
         before, after = classes[index - 1], classes[index + 1]
-        if before == after and ((classes[index] == "ES" and before == "EN") or (classes[index] == "CS" and before in ("EN", "AN"))):
+        if before == after and (
+            (classes[index] == "ES" and before == "EN") or (classes[index] == "CS" and before in ("EN", "AN"))
+        ):
             classes[index] = before
     for start_index, end_index in _stretches(classes, {"ET"}):  # W5
         if "EN" in (classes[start_index - 1 : start_index] + classes[end_index : end_index + 1]):
@@ -124,8 +126,6 @@ def visual_order(run_levels: Sequence[int]) -> list[int]:
     if not order:
         return order
     for level in range(max(run_levels), 0, -1):
-        for start, end in _stretches(
-            ["x" if run_levels[index] >= level else "" for index in order], {"x"}
-        ):
+        for start, end in _stretches(["x" if run_levels[index] >= level else "" for index in order], {"x"}):
             order[start:end] = reversed(order[start:end])
     return order

@@ -37,7 +37,8 @@ def spread_evenly(groups: Sequence[Group], duration: float) -> list[Span]:
     """Alignment mode ``even``: every word gets the same share of ``duration`` seconds."""
     total = sum(group.count for group in groups)
     return [
-        Span(group.text, group.first * duration / total, (group.first + group.count) * duration / total) for group in groups
+        Span(group.text, group.first * duration / total, (group.first + group.count) * duration / total)
+        for group in groups
     ]
 
 
@@ -69,7 +70,9 @@ def place(
             )
         first, end = max(first, 0), min(end, frames)
         if first < end:
-            captions.append(Caption(_labelled(span.text, max(span.start + offset, 0.0)) if debug else span.text, first, end))
+            captions.append(
+                Caption(_labelled(span.text, max(span.start + offset, 0.0)) if debug else span.text, first, end)
+            )
     return captions
 
 

@@ -56,7 +56,9 @@ def plan_holds(captions: Sequence[Caption], frames: int, gop: int) -> list[Hold]
 def every_frame(holds: Sequence[Hold]) -> list[Hold]:
     """The same video with a hold of one frame for every frame: what a plain encoder is given."""
     return [
-        Hold(hold.first + index, 1, hold.text, hold.key and index == 0) for hold in holds for index in range(hold.length)
+        Hold(hold.first + index, 1, hold.text, hold.key and index == 0)
+        for hold in holds
+        for index in range(hold.length)
     ]
 
 

@@ -74,7 +74,9 @@ class Letterer:
         bottom = min(self._height, math.ceil(last + size * 0.5) + pad)
         placed = [
             (glyph, self._width / 2 - line.width * size / 2 - left + glyph.x * size, y - top - glyph.y * size)
-            for line, y in zip(lines, (last - leading * (len(lines) - 1 - row) for row in range(len(lines))), strict=True)
+            for line, y in zip(
+                lines, (last - leading * (len(lines) - 1 - row) for row in range(len(lines))), strict=True
+            )
             for glyph in line.glyphs
         ]
         return left, top, _paint(placed, right - left, bottom - top, size, self._style)

@@ -38,6 +38,7 @@ def open_picture(path: Path, kind: str) -> Image.Image:
         raise InvalidImage(f"the image cannot be read: {_reason(error)}", field="data.image") from None
     width, height = image.size
     if width * height > MAX_PIXELS:
+        image.close()
         raise InvalidImage(
             f"the image has {width:,} x {height:,} pixels ({width * height / 1e6:,.0f} megapixels), "
             f"the limit is {MAX_PIXELS // 1_000_000} megapixels",
@@ -65,6 +66,7 @@ def fit_picture(image: Image.Image, width: int, height: int) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:
+        image.close()
         raise InvalidImage(f"the image is truncated or damaged: {_reason(error)}", field="data.image") from None
     scale = min(width / photo.width, height / photo.height)
     size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))

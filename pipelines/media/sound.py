@@ -119,6 +119,8 @@ def _check_wav(path: Path) -> None:
 def _check_mp3(path: Path) -> None:
     """Compare the Xing header's count of bytes with the file, and look whether the last frame is whole."""
     size = path.stat().st_size
+    if size == 0:
+        raise InvalidAudio(field=_FIELD)
     with path.open("rb") as file:
         start = _skip_id3(file)
         file.seek(start)

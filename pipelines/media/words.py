@@ -59,7 +59,9 @@ def clean(text: str) -> str:
         category = unicodedata.category(character)
         if category in ("Zs", "Zl", "Zp") or character in "\t\n\r\v\f":
             kept.append(" ")
-        elif category == "Cf" and not (character in "\u200c\u200d\u200e\u200f" or "\U000e0020" <= character <= "\U000e007f"):
+        elif category == "Cf" and not (
+            character in "\u200c\u200d\u200e\u200f" or "\U000e0020" <= character <= "\U000e007f"
+        ):
             continue
         elif category not in ("Cc", "Cs", "Co", "Cn"):
             kept.append(character)

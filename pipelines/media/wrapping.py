@@ -54,7 +54,9 @@ def clusters(text: str) -> list[str]:
         emoji = EMOJI.match(text, position)
         end = emoji.end() if emoji else position + 1
         piece = text[position:end]
-        linked = found and (unicodedata.category(piece[0])[0] == "M" or piece[0] in "\u200c\u200d" or _is_linker(found[-1][-1]))
+        linked = found and (
+            unicodedata.category(piece[0])[0] == "M" or piece[0] in "\u200c\u200d" or _is_linker(found[-1][-1])
+        )
         if linked:
             found[-1] += piece
         else:

@@ -11,7 +11,17 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
 from pipelines.media.bits import split_nals
-from pipelines.media.h264 import IDR_SLICE, PPS, SLICE, SPS, StreamShape, UnexpectedStream, read_shape, skip_slice, with_frame_num
+from pipelines.media.h264 import (
+    IDR_SLICE,
+    PPS,
+    SLICE,
+    SPS,
+    StreamShape,
+    UnexpectedStream,
+    read_shape,
+    skip_slice,
+    with_frame_num,
+)
 from pipelines.media.holds import Hold
 
 _BT709 = 1
@@ -69,7 +79,9 @@ class ChunkEncoder:
             self._shape = read_shape(*parameter_sets(self.extradata))
             if self._shape.macroblocks != (width + 15) // 16 * ((height + 15) // 16):
                 raise UnexpectedStream("another picture size")
-            self._skips = [_prefixed(skip_slice(self._shape, number)) for number in range(1 << self._shape.frame_num_bits)]
+            self._skips = [
+                _prefixed(skip_slice(self._shape, number)) for number in range(1 << self._shape.frame_num_bits)
+            ]
 
     def _context(self) -> VideoCodecContext:
         context = av.CodecContext.create("libx264", "w")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +21,15 @@ from pipelines.reel import plan, reel, render_reel
 from schemas.errors import LyricsTooLong
 from schemas.media import Artifact, InputFile
 from tests.media_probe import (
-    boxes, ffmpeg, frames_of, input_file, planes_digest, reel_data, sound_of, write_photo, write_wav,
+    boxes,
+    ffmpeg,
+    frames_of,
+    input_file,
+    planes_digest,
+    reel_data,
+    sound_of,
+    write_photo,
+    write_wav,
 )  # fmt: skip
 
 SECONDS = 12.35
@@ -79,7 +89,9 @@ def test_progress_grows_to_the_end(rendered: Rendered) -> None:
     assert reported[-1] == 1.0
 
 
-def test_frames_come_every_thirtieth_of_a_second_with_key_frames_at_most_eight_seconds_apart(rendered: Rendered) -> None:
+def test_frames_come_every_thirtieth_of_a_second_with_key_frames_at_most_eight_seconds_apart(
+    rendered: Rendered,
+) -> None:
     frames = list(frames_of(rendered[0] / "video.mp4"))
     assert len(frames) == round(SECONDS * 30)
     assert [round(time * 30, 6) for time, _, _ in frames] == list(range(len(frames)))
@@ -138,8 +150,6 @@ def test_two_independent_decoders_see_the_same_frames(rendered: Rendered) -> Non
 def test_a_seek_to_any_time_shows_the_frame_of_that_time(rendered: Rendered) -> None:
     path = rendered[0] / "video.mp4"
     digests = planes_digest(path)
-    import hashlib
-
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert stream.time_base is not None
@@ -147,7 +157,7 @@ def test_a_seek_to_any_time_shows_the_frame_of_that_time(rendered: Rendered) -> 
             container.seek(int(number / 30 / stream.time_base), stream=stream)
             for frame in container.decode(stream):
                 index = round((frame.time or 0) * 30)
-                assert hashlib.md5(frame.to_ndarray().tobytes()).hexdigest() == digests[index]  # noqa: S324
+                assert hashlib.md5(frame.to_ndarray().tobytes()).hexdigest() == digests[index]
                 if index >= number:
                     break
 
@@ -173,7 +183,9 @@ def test_a_caption_is_visible_between_its_times_and_not_outside(material: tuple[
 
 
 def test_lyrics_draw_nothing_but_letters(material: tuple[Path, Path], tmp_path: Path) -> None:
-    hostile = r"{\p1}m 0 0 l 900 0 900 900{\p0} <rect width='9999' height='9999' fill='red'/> </text> &#65; %{n} \N Dialogue:"
+    hostile = (
+        r"{\p1}m 0 0 l 900 0 900 900{\p0} <rect width='9999' height='9999' fill='red'/> </text> &#65; %{n} \N Dialogue:"
+    )
     (tmp_path / "plain").mkdir()
     (tmp_path / "hostile").mkdir()
     reel(reel_data("x", timing_offset=3600), FolderContext(tmp_path / "plain", *material))
@@ -216,10 +228,14 @@ def test_the_plain_encoder_shows_the_same_film(tmp_path: Path, size: tuple[int, 
         folder.mkdir()
         data = reel_data("one two three four", words_per_group=1, width=width, height=height)
         render_reel(data, input_file(image, "image"), input_file(audio, "audio"), folder, encoder=encoder)
-        films[encoder] = [pixels.astype(int) for _, _, pixels in frames_of(folder / "video.mp4")]
-    assert len(films["skip"]) == len(films["plain"]) == 60
-    for index in (5, 20, 35, 50):
-        assert np.abs(films["skip"][index] - films["plain"][index]).mean() < 2.5
+        frames = [
+            (pixels if index % 15 == 5 else None)
+            for index, (_, _, pixels) in enumerate(frames_of(folder / "video.mp4"))
+        ]
+        assert len(frames) == 60
+        films[encoder] = [pixels.astype(np.int16) for pixels in frames if pixels is not None]
+    for one, other in zip(films["skip"], films["plain"], strict=True):
+        assert np.abs(one - other).mean() < 2.5
 
 
 def test_a_plan_tells_the_frames_that_the_render_makes(material: tuple[Path, Path], tmp_path: Path) -> None:
@@ -241,7 +257,9 @@ def test_a_landscape_photograph_is_whole_over_a_blurred_fill(tmp_path: Path) -> 
     image.save(tmp_path / "wide.png")
     out = tmp_path / "out"
     out.mkdir()
-    reel(reel_data("x", timing_offset=3600), FolderContext(out, tmp_path / "wide.png", write_wav(tmp_path / "a.wav", 1)))
+    reel(
+        reel_data("x", timing_offset=3600), FolderContext(out, tmp_path / "wide.png", write_wav(tmp_path / "a.wav", 1))
+    )
     frame = next(frames_of(out / "video.mp4"))[2].astype(int)
     middle = frame[240]
     assert np.abs(middle[4] - (200, 40, 40)).max() < 12
@@ -262,12 +280,13 @@ def test_the_child_dies_with_the_worker_that_started_it(material: tuple[Path, Pa
         "data = reel_data(lyrics, width=1080, height=1920, words_per_group=1)\n"
         "render_reel(data, input_file(image, 'image'), input_file(audio, 'audio'), folder, encoder='plain')\n"
     )
-    subprocess.run([sys.executable, "-c", script, str(material[0]), str(material[1]), str(tmp_path)], check=False)
+    worker = subprocess.run([sys.executable, "-c", script, *map(str, material), str(tmp_path)], check=False)
+    assert worker.returncode == -9
     for _ in range(50):
         alive = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False).stdout
         if not alive:
             break
-        __import__("time").sleep(0.1)
+        time.sleep(0.1)
     assert not alive
 
 

@@ -11,9 +11,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import pika
 import pytest
+from kombu import Connection, Queue
 from sqlalchemy import create_engine, text
 
 from tests.fault_proxy import Fault, FaultProxy
@@ -28,20 +29,19 @@ NODE = Path(__file__).parents[1] / "node"
 
 
 def _publish(url: str, queue: str, bodies: list[bytes]) -> None:
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        channel = connection.channel()
-        channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
-        channel.confirm_delivery()
+    with Connection(url, transport_options={"confirm_publish": True}) as connection:
+        arguments = {"x-queue-type": "quorum"}
+        Queue(queue, durable=True, queue_arguments=arguments, channel=connection.default_channel).declare()
         for body in bodies:
-            channel.basic_publish("", queue, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
+            connection.Producer().publish(body, routing_key=queue, content_type="application/json", mandatory=True)
 
 
 def _drain(url: str, queue: str) -> list[bytes]:
     found: list[bytes] = []
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        channel = connection.channel()
-        while (message := channel.basic_get(queue, auto_ack=True))[2] is not None:
-            found.append(message[2])
+    with Connection(url) as connection:
+        channel: Any = connection.default_channel
+        while (message := channel.basic_get(queue, no_ack=True)) is not None:
+            found.append(message.body.encode() if isinstance(message.body, str) else message.body)
     return found
 
 
@@ -61,7 +61,7 @@ def test_rabbitmq_keeps_confirmed_messages_over_a_kill_and_a_stop(rabbitmq: Rabb
 
 def test_rabbitmqctl_speaks_to_the_private_node(rabbitmq: RabbitMQ, queue_prefix: str) -> None:
     _publish(rabbitmq.url, queue_prefix + "listed", [b"x"])
-    assert f"{queue_prefix}listed\t1" in rabbitmq.ctl("list_queues", "name", "messages")
+    assert f"{queue_prefix}listed\tquorum" in rabbitmq.ctl("list_queues", "name", "type")
     with pytest.raises(RuntimeError, match="no_such_command"):
         rabbitmq.ctl("no_such_command")
 

@@ -172,7 +172,7 @@ def test_a_second_attempt_adopts_what_the_first_one_stored(place: Place, tmp_pat
 def test_another_job_or_another_request_is_refused(place: Place, tmp_path: Path, job_id: str, fingerprint: str) -> None:
     uri = place.uri("orders/1/video.mp4")
     _put(place.storage, tmp_path, uri, b"mine")
-    with pytest.raises(OutputExists, match="orders/1/video.mp4"):
+    with pytest.raises(OutputExists, match=r"orders/1/video\.mp4"):
         _put(place.storage, tmp_path, uri, b"mine", job_id, fingerprint)
     place.storage.fetch(uri, tmp_path / "back", 100)
     assert (tmp_path / "back").read_bytes() == b"mine"
@@ -321,6 +321,41 @@ def test_an_object_carries_the_tag_that_keeps_it_from_triggering(s3_server: S3, 
     _put(place.storage, tmp_path, place.uri("video.mp4"), b"x")
     tags = s3_server.client().get_object_tagging(Bucket=place.bucket, Key="video.mp4")["TagSet"]
     assert tags == [{"Key": "telecine", "Value": "1"}]
+
+
+def test_a_server_without_checksums_and_tags_can_be_used(s3_server: S3, tmp_path: Path) -> None:
+    place = _s3_place(s3_server)
+    storage = open_storage("s3", endpoint_url=s3_server.url, path_style=True, checksums=False, tags=False)
+    stored = _put(storage, tmp_path, place.uri("video.mp4"), b"x" * 100_000)
+    assert storage.fetch(place.uri("video.mp4"), tmp_path / "back", MEGABYTE).sha256 == stored.sha256
+    assert not s3_server.client().get_object_tagging(Bucket=place.bucket, Key="video.mp4")["TagSet"]
+    probe(storage, place.bucket)
+
+
+def test_what_arrived_damaged_is_removed_and_not_adopted(
+    s3_server: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = _s3_place(s3_server)
+    with monkeypatch.context() as patched, pytest.raises(ChecksumMismatch):
+        patched.setattr("consumer.storage.s3._digests_agree", lambda *_: False)
+        _put(place.storage, tmp_path, place.uri("video.mp4"), b"x")
+    assert place.storage.head(place.uri("video.mp4")) is None
+    assert not _put(place.storage, tmp_path, place.uri("video.mp4"), b"x").adopted
+
+
+def test_a_forked_worker_uses_connections_of_its_own(s3_server: S3, tmp_path: Path) -> None:
+    place = _s3_place(s3_server)
+    place.add("song.mp3", b"la")
+    assert place.storage.head(place.uri("song.mp3")) is not None
+    child = os.fork()
+    if child == 0:
+        try:
+            place.storage.fetch(place.uri("song.mp3"), tmp_path / "child", 10)
+        finally:
+            os._exit(0)
+    assert place.storage.head(place.uri("song.mp3")) is not None
+    os.waitpid(child, 0)
+    assert (tmp_path / "child").read_bytes() == b"la"
 
 
 def test_storing_into_a_missing_bucket_names_it(s3_server: S3, tmp_path: Path) -> None:

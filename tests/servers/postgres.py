@@ -62,7 +62,7 @@ class Postgres:
         """The URL of a new, empty database."""
         name = f"test_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self._address(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")  # type: ignore[call-overload]
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
 
     def close(self) -> None:

@@ -59,11 +59,10 @@ def spawn(
 
 def end(process: subprocess.Popen[bytes], how: signal.Signals, patience_seconds: float = 30.0) -> None:
     """Ends the process with ``how``, and whatever is left of its group afterwards by force."""
-    if process.poll() is None:
-        if how is not signal.SIGKILL:
-            process.send_signal(how)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(patience_seconds)
+    if process.poll() is None and how is not signal.SIGKILL:
+        process.send_signal(how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience_seconds)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(10)

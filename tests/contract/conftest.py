@@ -1,0 +1,37 @@
+"""The ledgers that the conformance suite runs over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from consumer.ledger.database import Database
+from consumer.ledger.schema import migrate
+from consumer.ledger.tables import metadata
+from tests.ledger_views import Ledger
+
+
+@pytest.fixture(scope="module", params=["sqlite", "sqlite-shared", "postgresql"])
+def opened_ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """A ledger for the whole module."""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").create_database()
+    else:
+        url = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'ledger.sqlite3'}"
+    first = Database(url)
+    migrate(first)
+    second = Database(url) if request.param == "sqlite-shared" else first
+    yield Ledger(first, second)
+    first.close()
+    second.close()
+
+
+@pytest.fixture
+def ledger(opened_ledger: Ledger) -> Ledger:
+    """The ledger, empty."""
+    with opened_ledger.a.write() as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(sa.delete(table))
+    return opened_ledger

@@ -1,0 +1,198 @@
+"""One suite for every ledger: SQLite, a SQLite file that two connections share, and PostgreSQL.
+
+Here: admission, leases, steps and endings. The sweep, the outbox and the dead letters are in
+``test_ledger_sweep_and_outbox``.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from consumer.ledger import due, endings, leases, queries, steps
+from consumer.ledger.admission import Verdict, admit, submission
+from consumer.ledger.records import Lease
+from consumer.ledger.states import TERMINAL, TRANSITIONS, State
+from schemas.envelope import Request
+from schemas.errors import JobCancelled, LeaseLost, RenderFailed
+from schemas.parse import parse_request
+from tests.ledger_views import DATA, WRITES, Ledger, delivery
+
+
+def test_a_new_request_becomes_a_job_once_and_every_copy_is_counted(ledger: Ledger) -> None:
+    answers = ledger.admit({"id": "j"}, {"id": "j"}, {"id": "k", "priority": "high"}, {"id": "j"})
+    assert [a.verdict.value for a in answers] == ["admitted", "duplicate", "admitted", "duplicate"]
+    assert [a.verdict for a in ledger.admit({"id": "j"})] == [Verdict.DUPLICATE]
+    job = ledger.job()
+    assert (job.state, job.duplicates, job.epoch, job.progress) == (State.RECEIVED, 3, 0, 0)
+    assert job.parsed().id == "j"
+    assert ledger.job("k").priority == "high"
+    assert ledger.events() == ["received", "duplicate", "duplicate", "duplicate"]
+    assert ledger.admit() == []
+
+
+def test_the_same_id_with_other_content_is_refused_naming_both_fingerprints(ledger: Ledger) -> None:
+    ledger.admit({"id": "j"})
+    answers = ledger.admit({"id": "j", "priority": "low"}, {"id": "k"}, {"id": "k", "plan_only": True})
+    assert [a.verdict for a in answers] == [Verdict.CONFLICT, Verdict.ADMITTED, Verdict.CONFLICT]
+    assert answers[0].conflict is not None
+    entry = queries.story(ledger.b, "j")[-1]
+    assert (entry.event, ledger.job().priority, ledger.job().duplicates) == ("conflict", "normal", 0)
+    assert ledger.job().fingerprint[:16] in answers[0].conflict.message
+    assert entry.detail["fingerprint"][:16] in answers[0].conflict.message
+    assert answers[0].conflict.field == "id"
+
+
+def test_a_duplicate_of_an_ended_job_does_not_bring_it_back(ledger: Ledger) -> None:
+    ledger.ended(State.COMPLETED)
+    assert [a.verdict for a in ledger.admit({"id": "j"})] == [Verdict.DUPLICATE]
+    assert ledger.job().state is State.COMPLETED
+    assert leases.claim(ledger.b, "j", owner="one", seconds=60) is None
+
+
+def test_a_batch_that_is_not_committed_leaves_nothing(ledger: Ledger) -> None:
+    request = parse_request(json.dumps({"id": "j", "type": "reel", "data": DATA}).encode())
+    assert isinstance(request, Request)
+    with pytest.raises(RuntimeError), ledger.a.write() as connection:
+        admit(ledger.a, connection, [submission(request, role="render", door="test")])
+        raise RuntimeError
+    assert not any(ledger.everything().values())
+
+
+def test_only_one_of_many_claims_wins(ledger: Ledger) -> None:
+    ledger.admit({"id": "j"})
+    together = threading.Barrier(16)
+
+    def claim(number: int) -> leases.Claim | None:
+        together.wait(10)
+        return leases.claim((ledger.a, ledger.b)[number % 2], "j", owner=str(number), seconds=60)
+
+    with ThreadPoolExecutor(16) as pool:
+        won = [found for found in pool.map(claim, range(16)) if found is not None]
+    assert len(won) == 1
+    assert (ledger.job().lease_owner, ledger.job().epoch) == (won[0].lease.owner, 1)
+
+
+def test_a_job_passes_through_its_states_and_the_timeline_tells_it(ledger: Ledger) -> None:
+    ledger.admit({"id": "j"})
+    first = ledger.claimed()
+    assert (ledger.job().state, ledger.job().crashes) == (State.RUNNING, 0)
+    assert leases.claim(ledger.b, "j", owner="two", seconds=60) is None
+    leases.park(ledger.a, first, seconds=-1, event="retry_later", failures=2, code="input_unavailable")
+    job = ledger.job()
+    assert (job.state, job.failures, job.lease_owner, job.lease_until) == (State.WAITING, 2, None, None)
+    second = ledger.claimed(owner="two")
+    assert (second.epoch, ledger.job().crashes) == (2, 0)
+    endings.start_storing(ledger.a, second)
+    assert ledger.job().state is State.STORING
+    endings.finish(ledger.a, second, State.COMPLETED, outcome={"outputs": []}, delivery=delivery())
+    job = ledger.job()
+    assert (job.state, job.progress, job.outcome, job.error) == (State.COMPLETED, 100, {"outputs": []}, None)
+    assert (job.wake_at, job.lease_owner, job.lease_until) == (None, None, None)
+    assert job.received_at <= (job.started_at or 0) <= (job.finished_at or 0)
+    assert ledger.events() == [
+        "received",
+        "claimed",
+        "retry_later",
+        "claimed",
+        "storing",
+        "completed",
+        "callback_queued",
+    ]
+
+
+def test_a_parked_job_cannot_be_claimed_before_its_time(ledger: Ledger) -> None:
+    ledger.admit({"id": "j"})
+    leases.park(ledger.a, ledger.claimed(), seconds=60, event="retry_later", failures=1)
+    assert leases.claim(ledger.b, "j", owner="two", seconds=60) is None
+
+
+def test_progress_never_goes_back_and_a_heartbeat_keeps_the_lease(ledger: Ledger) -> None:
+    ledger.admit({"id": "j"})
+    lease = ledger.claimed(seconds=-1)
+    leases.renew(ledger.a, lease, seconds=60, progress=40)
+    leases.renew(ledger.a, lease, seconds=60, progress=30)
+    assert ledger.job().progress == 40
+    assert leases.claim(ledger.b, "j", owner="two", seconds=60) is None
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_counts_as_a_crash(ledger: Ledger) -> None:
+    ledger.admit({"id": "j"})
+    for crashes in range(4):
+        assert ledger.claimed(seconds=-1).epoch == crashes + 1
+        assert ledger.job().crashes == crashes
+    assert ledger.events() == ["received", "claimed", *["worker_lost", "claimed"] * 3]
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_who_lost_the_lease_can_write_nothing(ledger: Ledger, write: str) -> None:
+    ledger.admit({"id": "j"})
+    stale = ledger.claimed(seconds=-1)
+    steps.begin(ledger.a, stale, "render")
+    ledger.claimed(owner="two")
+    before = ledger.everything()
+    for lease in (stale, Lease("j", 2, "one"), Lease("j", 3, "two"), Lease("other", 2, "two")):
+        with pytest.raises(LeaseLost):
+            WRITES[write](ledger.b, lease)
+    assert ledger.everything() == before
+
+
+@pytest.mark.parametrize("state", sorted(TERMINAL))
+def test_nothing_leads_out_of_a_terminal_state(ledger: Ledger, state: State) -> None:
+    assert TRANSITIONS[state] == frozenset()
+    lease = ledger.ended(state, error=RenderFailed())
+    before = ledger.everything()
+    for write in WRITES.values():
+        with pytest.raises(LeaseLost):
+            write(ledger.b, lease)
+    assert leases.claim(ledger.b, "j", owner="two", seconds=60) is None
+    assert not endings.end_idle(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
+    assert endings.request_cancel(ledger.b, "j", by="test").state is state
+    assert leases.release_dead(ledger.b) == []
+    due.wake_all(ledger.b)
+    assert not due.take_due(ledger.b, limit=9, again_seconds=0)
+    assert not due.to_end(ledger.b, limit=9)
+    assert ledger.everything() == before
+
+
+def test_a_job_completes_only_from_storing(ledger: Ledger) -> None:
+    ledger.admit({"id": "j"})
+    lease = ledger.claimed()
+    with pytest.raises(LeaseLost):
+        endings.finish(ledger.a, lease, State.COMPLETED)
+    endings.finish(ledger.a, lease, State.FAILED, error=RenderFailed("no", step="render"))
+    assert ledger.job().error == {"code": "render_failed", "message": "no", "retryable": False, "step": "render"}
+
+
+def test_a_finished_step_is_remembered_by_the_next_worker_and_an_unfinished_one_begins_anew(ledger: Ledger) -> None:
+    ledger.admit({"id": "j"})
+    first = ledger.claimed(seconds=-1)
+    assert steps.begin(ledger.a, first, "align").state == "running"
+    steps.record(ledger.a, first, "align", [{"name": "words.json"}])
+    steps.begin(ledger.a, first, "render")
+    second = ledger.claimed(owner="two")
+    found = steps.begin(ledger.b, second, "align")
+    assert (found.state, found.result) == ("done", [{"name": "words.json"}])
+    assert steps.begin(ledger.b, second, "render").state == "running"
+    assert [step.state for step in steps.of_job(ledger.b, "j")] == ["done", "running"]
+
+
+def test_the_lease_of_a_killed_process_is_released_at_once_and_that_of_a_living_one_is_not(ledger: Ledger) -> None:
+    ledger.admit({"id": "j"})
+    code = (
+        "print(leases.claim(database, 'j', owner=this_process(), seconds=600).lease.epoch, flush=True); time.sleep(60)"
+    )
+    child = ledger.run(code)
+    assert child.stdout is not None
+    with child.stdout:
+        assert child.stdout.readline() == "1\n"
+        assert leases.release_dead(ledger.b) == []
+        child.kill()
+        child.wait(10)
+    assert leases.release_dead(ledger.b) == ["j"]
+    assert [wake.job_id for wake in due.take_due(ledger.b, limit=9, again_seconds=5)] == ["j"]
+    assert ledger.claimed(owner="two").epoch == 2
+    assert ledger.job().crashes == 1

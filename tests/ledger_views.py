@@ -1,0 +1,97 @@
+"""A ledger as its conformance suite sees it: two views of it, and everything in it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from consumer.ledger import endings, leases, outbox, queries, steps
+from consumer.ledger.admission import Admission, admit, submission
+from consumer.ledger.database import Database
+from consumer.ledger.records import Job, Lease
+from consumer.ledger.states import State
+from consumer.ledger.tables import metadata
+from schemas.envelope import Request
+from schemas.errors import RenderFailed
+from schemas.parse import parse_request
+
+DATA = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "La", "alignment_mode": "even"}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """``a`` and ``b`` are two views of one ledger: what one of them writes, the other sees."""
+
+    a: Database
+    b: Database
+
+    def admit(self, *values: dict[str, Any]) -> list[Admission]:
+        """Admits reels, in one commit."""
+        requests = [parse_request(json.dumps({"type": "reel", "data": DATA} | value).encode()) for value in values]
+        with self.a.write(durable=True) as connection:
+            batch = [submission(r, role="render", door="test") for r in requests if isinstance(r, Request)]
+            return admit(self.a, connection, batch)
+
+    def job(self, job_id: str = "j") -> Job:
+        """The job as the other side sees it."""
+        found = queries.find_job(self.b, job_id)
+        assert found is not None
+        return found
+
+    def claimed(self, job_id: str = "j", *, seconds: float = 60.0, owner: str = "one") -> Lease:
+        """A lease on the job. Negative ``seconds``: one that has run out already."""
+        claim = leases.claim(self.a, job_id, owner=owner, seconds=seconds)
+        assert claim is not None
+        return claim.lease
+
+    def ended(self, state: State, job_id: str = "j", **how: Any) -> Lease:
+        """A new job, brought to its end; the lease that it had."""
+        self.admit({"id": job_id})
+        lease = self.claimed(job_id)
+        endings.start_storing(self.a, lease)
+        endings.finish(self.a, lease, state, **how)
+        return lease
+
+    def events(self, job_id: str = "j") -> list[str]:
+        """The words of the job's timeline."""
+        return [entry.event for entry in queries.story(self.b, job_id)]
+
+    def everything(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table."""
+        with self.b.read() as connection:
+            return {
+                t.name: [tuple(row) for row in connection.execute(sa.select(t).order_by(*t.primary_key.columns))]
+                for t in metadata.sorted_tables
+            }
+
+    def run(self, code: str) -> subprocess.Popen[str]:
+        """Another process that has the ledger as ``database``."""
+        opening = "import sys; from consumer.ledger.database import Database; database = Database(sys.argv[1])\n"
+        url = self.a.url.render_as_string(hide_password=False)
+        return subprocess.Popen([sys.executable, "-c", opening + code, url], stdout=subprocess.PIPE, text=True)
+
+
+def delivery(job_id: str | None = "j", number: int = 1) -> outbox.NewDelivery:
+    """A callback."""
+    return outbox.NewDelivery(
+        id=f"msg_{number}", job_id=job_id, event="job.completed", url="https://a.example/", secret_name=None, body=b"{}"
+    )
+
+
+Write = Callable[[Database, Lease], object]
+#: Everything that the holder of a lease may do.
+WRITES: dict[str, Write] = {
+    "renew": lambda db, lease: leases.renew(db, lease, seconds=60, progress=99),
+    "park": lambda db, lease: leases.park(db, lease, seconds=0, event="retry_later", failures=1),
+    "store": endings.start_storing,
+    "complete": lambda db, lease: endings.finish(db, lease, State.COMPLETED, outcome={}, delivery=delivery()),
+    "fail": lambda db, lease: endings.finish(db, lease, State.FAILED, error=RenderFailed(), delivery=delivery()),
+    "begin a step": lambda db, lease: steps.begin(db, lease, "render"),
+    "record a step": lambda db, lease: steps.record(db, lease, "render", []),
+}

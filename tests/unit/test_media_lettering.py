@@ -1,0 +1,174 @@
+"""Captions as pictures: every script in its own shapes, inside the safe area."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipelines.media.bidi import levels, visual_order
+from pipelines.media.fonts import EMOJI, Fonts
+from pipelines.media.lettering import Letterer, Style
+from pipelines.media.shaping import Shaper
+from pipelines.media.wrapping import atoms, clusters, wrap
+
+SCRIPTS = {
+    "Latin": "Füße ångström", "Greek": "Καλημέρα", "Cyrillic": "Привет мир", "Devanagari": "नमस्ते क्षत्रिय श्री",
+    "Arabic": "مرحبا بالعالم", "Hebrew": "שלום עולם", "Thai": "สวัสดี", "Japanese": "夜に駆ける", "Chinese": "你好，世界",
+    "Korean": "안녕하세요", "Bengali": "নমস্কার", "Tamil": "வணக்கம்", "Telugu": "నమస్కారం", "Georgian": "გამარჯობა",
+    "symbols": "♫ → ✓ ½ ™", "emoji": "🎉👨‍👩‍👧‍👦🇯🇵",
+}  # fmt: skip
+
+
+def letterer(
+    width: int = 1080, height: int = 1920, size: float = 64, color: tuple[int, int, int] = (255, 255, 0)
+) -> Letterer:
+    return Letterer(width, height, Style(size, color), Fonts(None))
+
+
+def drawn(text: str, **options: int) -> tuple[int, int, NDArray[np.uint8]]:
+    result = letterer(**options).draw(text)
+    assert result is not None
+    return result[0], result[1], np.asarray(result[2])
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_has_its_glyphs(name: str) -> None:
+    shaper = Shaper(Fonts(None, SCRIPTS[name]))
+    line = shaper.shape(SCRIPTS[name])
+    assert not shaper.missing
+    assert line.width > 0
+    assert all(glyph.index for glyph in line.glyphs)
+
+
+def test_conjuncts_join_and_vowels_reorder_in_devanagari() -> None:
+    shaper = Shaper(Fonts("hi"))
+    # One ligature instead of ka, virama and ssa.
+    assert len(shaper.shape("क्ष").glyphs) == 1
+    # The vowel i is written before the consonant that it is spoken after.
+    assert [glyph.index for glyph in shaper.shape("कि").glyphs][1] == shaper.shape("क").glyphs[0].index
+
+
+def test_arabic_letters_join_and_run_from_right_to_left() -> None:
+    shaper = Shaper(Fonts("ar"))
+    joined, apart = shaper.shape("بب"), shaper.shape("ب ب")
+    assert {glyph.index for glyph in joined.glyphs}.isdisjoint(
+        {glyph.index for glyph in apart.glyphs} - {joined.glyphs[0].index}
+    )
+    assert joined.width < apart.width
+    line = shaper.shape("ا ب")
+    alef = shaper.shape("ا").glyphs[0].index
+    assert max(line.glyphs, key=lambda glyph: glyph.x).index == alef
+
+
+def test_numbers_and_brackets_keep_their_order_in_a_right_to_left_line() -> None:
+    text = "שלום (abc) 12"
+    order = visual_order(levels(text))
+    assert (
+        "".join(text[index] for index in order).replace("(", "<").replace(")", "(").replace("<", ")") == "12 (abc) םולש"
+    )
+
+
+def test_a_family_a_flag_and_a_keycap_are_one_picture_each() -> None:
+    assert [match[0] for match in EMOJI.finditer("a👨‍👩‍👧‍👦🇯🇵🇫🇷1️⃣👍🏽🏴󠁧󠁢󠁥󠁮󠁧󠁿❤️12")] == [
+        "👨‍👩‍👧‍👦",
+        "🇯🇵",
+        "🇫🇷",
+        "1️⃣",
+        "👍🏽",
+        "🏴󠁧󠁢󠁥󠁮󠁧󠁿",
+        "❤️",
+    ]
+    assert len(Shaper(Fonts(None)).shape("👨‍👩‍👧‍👦🇯🇵👍🏽").glyphs) == 3
+
+
+def test_emoji_are_in_colour() -> None:
+    _, _, pixels = drawn("🍎")
+    opaque = pixels[pixels[:, :, 3] == 255].astype(int)
+    assert ((opaque[:, 0] > 180) & (opaque[:, 1] < 80)).sum() > 200
+
+
+def test_chinese_japanese_and_korean_have_their_own_shapes() -> None:
+    def shape_of(language: str | None, sample: str = "") -> bytes:
+        caption = Letterer(1080, 1920, Style(100, (255, 255, 0)), Fonts(language, sample), language).draw("直骨")
+        assert caption is not None
+        return caption[2].tobytes()
+
+    assert len({shape_of("ja"), shape_of("zh"), shape_of("ko"), shape_of("zh-TW")}) >= 3
+    assert (
+        shape_of(None, "ひらがな")
+        == Letterer(1080, 1920, Style(100, (255, 255, 0)), Fonts("ja")).draw("直骨")[2].tobytes()
+    )  # type: ignore[index]
+
+
+def test_a_character_that_no_font_has_is_left_out_and_noted() -> None:
+    shaper = Shaper(Fonts(None))
+    assert shaper.shape("a\U00013000b").width == pytest.approx(shaper.shape("ab").width)
+    assert shaper.missing == {"\U00013000"}
+
+
+def test_a_caption_of_nothing_visible_is_no_picture() -> None:
+    assert letterer().draw("\u200e") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "short",
+        "many words " * 12,
+        "Donaudampfschifffahrtsgesellschaftskapitänswitwe" * 3,
+        "夜" * 120,
+        "W" * 2000,
+        "🎉" * 60,
+    ],
+)
+@pytest.mark.parametrize(("width", "height"), [(1080, 1920), (270, 480), (640, 360)])
+def test_captions_stay_inside_the_safe_area(text: str, width: int, height: int) -> None:
+    left, top, pixels = drawn(text.strip(), width=width, height=height, size=64 * min(width, height) // 1080)
+    rows, columns = np.nonzero(pixels[:, :, 3] > 200)
+    margin = width * 80 / 1080
+    assert left + columns.min() >= margin - 8
+    assert left + columns.max() <= width - margin + 8
+    assert top + rows.max() <= height * (1 - 300 / 1920)
+    assert top + rows.min() > height * 0.2
+
+
+def test_the_outline_is_dark_and_grows_with_the_size() -> None:
+    def outline_area(size: int) -> int:
+        _, _, pixels = drawn("I", size=size)
+        return int(((pixels[:, :, 3] > 250) & (pixels[:, :, :3].max(axis=2) < 10)).sum())
+
+    assert outline_area(120) > 3 * outline_area(60)
+
+
+def test_dark_letters_get_a_light_outline() -> None:
+    caption = letterer(color=(0, 0, 0)).draw("I")
+    assert caption is not None
+    pixels = np.asarray(caption[2])
+    assert ((pixels[:, :, 3] > 250) & (pixels[:, :, :3].min(axis=2) > 245)).any()
+
+
+def test_markup_is_drawn_as_letters() -> None:
+    shaper = Shaper(Fonts(None))
+    assert len(shaper.shape("<b>&amp;").glyphs) == 8
+
+
+def test_lines_are_few_and_even() -> None:
+    lines = wrap(atoms("one two three four five six seven eight"), lambda text: float(len(text)), 20)
+    assert lines is not None
+    assert len(lines) == 2
+    assert abs(len(lines[0]) - len(lines[1])) <= 5
+
+
+def test_no_line_begins_with_closing_punctuation() -> None:
+    assert [atom.text for atom in atoms("夜「君と」に。")] == ["夜", "「君", "と」", "に。"]
+
+
+def test_letters_stay_with_their_marks_when_a_word_is_broken() -> None:
+    assert clusters("क्षि👨‍👩‍👧é") == ["क्षि", "👨‍👩‍👧", "é"]
+
+
+def test_pictures_of_captions_are_the_same_each_time() -> None:
+    one, other = drawn("Hello 🎉 नमस्ते")[2], drawn("Hello 🎉 नमस्ते")[2]
+    assert Image.fromarray(one).tobytes() == Image.fromarray(other).tobytes()
