@@ -15,6 +15,9 @@ from schemas.settings import Settings
 
 log = logger(__name__)
 
+#: How long running jobs may take to end after SIGTERM. Kubernetes kills after 30 s; the next start goes on with the job.
+GRACE_SECONDS = 20.0
+
 
 def serve(
     settings: Settings,
@@ -37,7 +40,7 @@ def serve(
         log.info("up", mode="embedded" if settings.embedded else "broker", parts=list(parts), health=health.url)
         _watch(service, stop)
         log.info("stopping")
-        service.stop()
+        service.stop(grace_seconds=GRACE_SECONDS)
         health.stop()
         return not service.failed.is_set()
     finally:

@@ -108,7 +108,7 @@ def _worker(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone]:
         elif sofar.done is not None and detail.get("state") != "storing":
             where += f", after step `{sofar.done}`"
         sofar.orphaned, sofar.step = True, None
-        return f"Worker {worker} died (SIGKILL, power or out of memory) while {where}", "bad"
+        return f"Worker {worker} had died (SIGKILL, power or out of memory) while {where}", "bad"
     if entry.event == "retry_later":
         sofar.step = None
         step = f" in step `{detail['step']}`" if detail.get("step") else ""

@@ -12,7 +12,7 @@ import imageio_ffmpeg
 from PIL import ImageColor
 
 from pipelines.context import Context, Progress
-from pipelines.media.sandbox import Bounds, run_child
+from pipelines.media.sandbox import DEFAULT_BOUNDS, Bounds, run_child
 from schemas.media import Artifact, InputFile, MediaFacts, Plan
 from schemas.reel import Reel
 
@@ -52,7 +52,7 @@ def render_reel(
     folder: Path,
     progress: Progress = lambda _: None,
     *,
-    bounds: Bounds = Bounds(),
+    bounds: Bounds = DEFAULT_BOUNDS,
     encoder: str = "skip",
 ) -> list[Artifact]:
     """Render into ``folder``, in a child process within ``bounds``, and return the files made.
@@ -119,10 +119,10 @@ def _film(data: Reel, image: InputFile, audio: InputFile, folder: Path, encoder:
 
 @functools.cache
 def _ffmpeg() -> str:
-    return imageio_ffmpeg.get_ffmpeg_exe()
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def _estimate(data: Reel, facts: dict[str, Any]) -> float:
     """Seconds on two cores, from measurements at 1080 x 1920: start, sound, pictures by their size."""
     size = data.width * data.height / (1080 * 1920)
-    return round(0.6 + 0.011 * facts["duration_seconds"] + 0.011 * size * facts["pictures"], 1)
+    return float(round(0.6 + 0.011 * facts["duration_seconds"] + 0.011 * size * facts["pictures"], 1))

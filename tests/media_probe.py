@@ -75,7 +75,7 @@ def frames_of(path: Path) -> Iterator[tuple[float, bool, Pixels]]:
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             assert frame.time is not None
-            yield frame.time, frame.key_frame, frame.to_ndarray(format="rgb24")
+            yield frame.time, frame.key_frame, frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
 def planes_digest(path: Path) -> list[str]:

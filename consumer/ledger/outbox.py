@@ -42,7 +42,9 @@ def enqueue(database: Database, connection: Connection, new: NewDelivery) -> Non
         id=new.id, job_id=new.job_id, event=new.event, url=new.url, secret_name=new.secret_name, body=new.body,
         state=DeliveryState.PENDING.value, attempts=0, created_at=db_now(), due_at=db_now(), epoch=0,
     )  # fmt: skip
-    added = connection.execute(statement.on_conflict_do_nothing(index_elements=["id"])).rowcount
+    # Not the row count: psycopg's is gone by the time that an INSERT without RETURNING answers.
+    statement = statement.on_conflict_do_nothing(index_elements=["id"]).returning(deliveries.c.id)
+    added = connection.execute(statement).first() is not None
     if added and new.job_id is not None:
         note(connection, new.job_id, "callback_queued", webhook_id=new.id, about=new.event)
 

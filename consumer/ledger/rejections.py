@@ -65,9 +65,9 @@ def newest(database: Database) -> int:
         return int(connection.execute(sa.select(sa.func.max(rejections.c.seq))).scalar() or 0)
 
 
-def refusal_of(database: Database, request_id: str, body: bytes, *, after: int) -> Rejection | None:
-    """The refusal of this very message, among the dead letters with a number above ``after``."""
-    same = (rejections.c.request_id == request_id, rejections.c.seq > after, rejections.c.body == body)
+def refusal_of(database: Database, request_id: str, *, after: int) -> Rejection | None:
+    """The refusal of a request with this id, among the dead letters with a number above ``after``."""
+    same = (rejections.c.request_id == request_id, rejections.c.seq > after)
     query = sa.select(rejections).where(*same).order_by(rejections.c.seq)
     with database.read() as connection:
         row = connection.execute(query.limit(1)).mappings().first()

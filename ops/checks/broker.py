@@ -36,7 +36,7 @@ def broker(settings: Settings) -> Finding:
     if trouble is not None:
         return failed(
             f"{name} makes no quorum queue: {trouble}",
-            "use RabbitMQ 3.13 or newer, and let this user configure queues named telecine.*",
+            "use RabbitMQ 3.10 or newer, and let this user configure queues named telecine.*",
         )
     return ok(f"{name} at {scrub(url)}, with quorum queues")
 

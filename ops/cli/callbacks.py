@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from consumer.ledger.database import Database
@@ -15,10 +14,11 @@ from consumer.ledger.queries import delivery_ids, list_deliveries
 from consumer.ledger.records import Delivery
 from consumer.ledger.states import DeliveryState
 from consumer.logs import scrub
-from ops.cli.console import JsonOption, out, print_json, remark, show, stop, table
+from ops.cli.console import JsonOption, out, print_json, remark, say, show, stop, table
 from ops.cli.opening import known_job, opened_ledger, read_settings
+from ops.cli.status import callback_text
 from ops.views import callback_view
-from ops.wording import count, duration, state
+from ops.wording import count, duration
 
 _BATCH = 500
 
@@ -50,7 +50,7 @@ def list_(
     elif not found:
         remark("No callbacks.")
     else:
-        show(_table(found, now))
+        _show(found, now)
 
 
 def replay(
@@ -76,7 +76,7 @@ def replay(
     if as_json:
         print_json({"message": message, "callbacks_replayed": number})
     else:
-        out.print(message, markup=False, soft_wrap=True)
+        say(message)
     if webhook_ids and number < len(set(webhook_ids)):
         stop(
             "Some of these ids are unknown; `telecine callbacks list` prints those there are.",
@@ -97,30 +97,25 @@ def _check(word: str | None) -> None:
         )
 
 
-def _table(found: Sequence[Delivery], now: float) -> Table:
-    made = table(
-        "WEBHOOK-ID",
-        "JOB",
-        "EVENT",
-        "STATE",
-        "TRIES",
-        "ANSWER",
-        "TO",
-        right=("TRIES",),
-        whole=("EVENT", "STATE", "TRIES"),
-    )
+def _show(found: Sequence[Delivery], now: float) -> None:
+    """Two lines a callback on a terminal, because ids and addresses are long; a table with one line each in a pipe."""
+    if out.is_terminal:
+        for item in found:
+            show(
+                Text.assemble(
+                    (item.job_id or "(refused at the door)", "bold"), "  ", callback_text(item), _again(item, now)
+                )
+            )
+            show(Text(f"  {item.id}  {scrub(item.url)}", style="dim", overflow="fold"))
+        return
+    made = table("WEBHOOK-ID", "JOB", "EVENT", "STATE", "TRIES", "ANSWER", "TO")
     for item in found:
-        answer = item.last_answer or ""
-        if item.state is DeliveryState.RETRYING and item.due_at is not None:
-            answer += f", again in {duration(item.due_at - now)}"
-        event = item.event.removeprefix("job.")
-        made.add_row(
-            item.id,
-            item.job_id or "",
-            event,
-            state(item.state.value),
-            str(item.attempts),
-            Text(answer),
-            Text(scrub(item.url)),
-        )
-    return made
+        words = (item.id, item.job_id or "-", item.event, item.state.value, str(item.attempts), item.last_answer or "-")
+        made.add_row(*(Text(word) for word in (*words, scrub(item.url))))
+    show(made)
+
+
+def _again(item: Delivery, now: float) -> str:
+    if item.due_at is None or item.due_at <= now:
+        return ""
+    return f", again in {duration(item.due_at - now)}"

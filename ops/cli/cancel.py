@@ -12,7 +12,7 @@ from consumer.ledger.endings import end_idle, request_cancel
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
-from ops.cli.console import JsonOption, out, print_json
+from ops.cli.console import JsonOption, print_json, say
 from ops.cli.opening import known_job, opened_ledger, read_settings
 from ops.views import job_view
 from schemas.errors import JobCancelled
@@ -35,7 +35,7 @@ def cancel(
     if as_json:
         print_json(job_view(job) | {"message": _sentence(before, job, settings.lease_seconds / 3)})
     else:
-        out.print(_sentence(before, job, settings.lease_seconds / 3), markup=False, soft_wrap=True)
+        say(_sentence(before, job, settings.lease_seconds / 3))
 
 
 def cancel_now(database: Database, job_id: str) -> Job:

@@ -54,6 +54,11 @@ def show(renderable: RenderableType) -> None:
         out.print(renderable, soft_wrap=True)
 
 
+def say(sentence: str) -> None:
+    """A sentence on stdout, folded between words on a terminal."""
+    out.print(sentence, markup=False, soft_wrap=not out.is_terminal)
+
+
 def remark(sentence: str) -> None:
     """A sentence beside the result, on stderr."""
     err.print(sentence, style="dim", soft_wrap=not err.is_terminal, markup=False)

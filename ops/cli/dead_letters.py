@@ -99,7 +99,8 @@ def _facts(letter: Rejection) -> Table:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row("dead letter", Text(str(letter.seq), style="bold"))
-    grid.add_row("refused", f"{local_time(letter.at)}, from {letter.source or '?'} through {door_name(letter.door)}")
+    place = f", {letter.source}" if letter.source and letter.source != letter.door else ""
+    grid.add_row("refused", f"{local_time(letter.at)}, from {door_name(letter.door)}{place}")
     grid.add_row("reason", Text.assemble((letter.code, "bold red"), f"  {letter.message}"))
     if letter.request_id:
         grid.add_row("id", letter.request_id)

@@ -12,7 +12,7 @@ from consumer.ledger.queries import deliveries_of, find_job
 from consumer.ledger.records import Job
 from consumer.runtime import storage_of
 from ops.cli.cancel import cancel_now
-from ops.cli.console import JsonOption, out, print_json, remark, stop
+from ops.cli.console import JsonOption, print_json, remark, say, stop
 from ops.cli.opening import known_job, opened_ledger, read_settings
 from ops.forgetting import Forgetting
 from ops.views import iso
@@ -60,7 +60,7 @@ def delete(
             }
         )
         return
-    out.print(message, markup=False, soft_wrap=True)
+    say(message)
     if owed:
         remark(f"Not delivered and dropped with it: {', '.join(owed)}.")
 
@@ -98,7 +98,7 @@ def cleanup(
         }
         print_json(report | {"kept": [{"job_id": item.job_id, "reason": item.kept} for item in kept]})
     else:
-        out.print(message, markup=False, soft_wrap=True)
+        say(message)
         for item in kept:
             remark(f"Kept {item.job_id}: {item.kept}.")
     if kept:

@@ -42,7 +42,12 @@ def doctor(
     else:
         show(_table(found))
         out.print()
-        remark(f"{count(failures, 'check')} failed." if failures else "Nothing stands in the way.")
+        warnings = sum(finding.verdict == "warn" for _, finding in found)
+        remark(
+            f"{count(failures, 'check')} failed, {count(warnings, 'warning')}."
+            if failures or warnings
+            else "All is well."
+        )
     if failures:
         raise typer.Exit(1)
 

@@ -16,7 +16,7 @@ from consumer.ledger.records import Delivery, Job
 from consumer.logs import scrub
 from ops.cli.console import JsonOption, out, print_json, show
 from ops.cli.opening import known_job, opened_ledger, read_settings
-from ops.cli.outputs import media_text
+from ops.cli.outputs import media_text, say_where
 from ops.cli.status import callback_text, headline
 from ops.story import Line, tell
 from ops.story_words import door_name
@@ -36,7 +36,8 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Tell what happened to a job, from its receipt to its callback."""
-    with opened_ledger(read_settings()) as database:
+    settings = read_settings()
+    with opened_ledger(settings) as database:
         job = known_job(database, job_id)
         lines = tell(story(database, job_id), job.received_at)
         deliveries = deliveries_of(database, job_id)
@@ -50,6 +51,7 @@ def explain(
     show(_timeline(lines))
     if outputs := (job.outcome or {}).get("outputs"):
         _section("Results", _outputs(outputs))
+        say_where(settings)
     if deliveries:
         _section("Callbacks" if len(deliveries) > 1 else "Callback", _callbacks(deliveries))
 

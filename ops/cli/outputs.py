@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
-from ops.cli.console import table
+from ops.cli.console import remark, table
 from ops.wording import duration, size
+from schemas.settings import Settings
 
 
 def outputs_table(outputs: Sequence[Mapping[str, Any]]) -> Table:
@@ -17,6 +18,12 @@ def outputs_table(outputs: Sequence[Mapping[str, Any]]) -> Table:
     for output in outputs:
         made.add_row(str(output["name"]), size(int(output["bytes"])), media_text(output), str(output["uri"]))
     return made
+
+
+def say_where(settings: Settings) -> None:
+    """Where ``s3://`` leads, when that is a folder of this machine."""
+    if settings.storage_kind == "folder":
+        remark(f"s3:// is the folder {settings.storage_folder}")
 
 
 def media_text(output: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.console import JsonOption, out, print_json, stop
+from ops.cli.console import JsonOption, print_json, say, stop
 from ops.contract import schema_names, schema_of, write_schemas
 
 
@@ -42,4 +42,4 @@ def _report(lines: list[str], as_json: bool) -> None:
         print_json(lines)
         return
     for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
+        say(line)

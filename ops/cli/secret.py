@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from consumer.callbacks.signing import generate_secret
-from ops.cli.console import JsonOption, out, print_json, remark
+from ops.cli.console import JsonOption, out, print_json, remark, say
 
 _USE = """Give it to the receiver, and to the workers as in
   TELECINE_CALLBACK_SECRETS='{"default": ["whsec_…"]}'
@@ -23,6 +23,6 @@ def secret(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"secret": made})
         return
-    out.print(made, markup=False, soft_wrap=True)
+    say(made)
     if out.is_terminal:
         remark(_USE)

@@ -13,7 +13,7 @@ from consumer.ledger.queries import deliveries_of
 from consumer.ledger.records import Delivery, Job
 from ops.cli.console import JsonOption, out, print_json, show
 from ops.cli.opening import known_job, opened_ledger, read_settings
-from ops.cli.outputs import outputs_table
+from ops.cli.outputs import outputs_table, say_where
 from ops.views import job_view
 from ops.wording import ago, count, duration, local_time, state
 
@@ -28,7 +28,8 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show one job: state, progress, times, results, error, callback."""
-    with opened_ledger(read_settings()) as database:
+    settings = read_settings()
+    with opened_ledger(settings) as database:
         job = known_job(database, job_id)
         deliveries = deliveries_of(database, job_id)
         now = database.now()
@@ -40,6 +41,7 @@ def status(
     if outputs := (job.outcome or {}).get("outputs"):
         out.print()
         show(outputs_table(outputs))
+        say_where(settings)
 
 
 def headline(job: Job) -> Text:

@@ -11,9 +11,9 @@ from consumer.ledger import rejections
 from consumer.ledger.queries import deliveries_of
 from consumer.logs import scrub
 from consumer.runtime import open_ledger
-from ops.cli.console import JsonOption, out, print_json, show
+from ops.cli.console import JsonOption, print_json, say, show
 from ops.cli.opening import read_settings
-from ops.cli.outputs import outputs_table
+from ops.cli.outputs import outputs_table, say_where
 from ops.cli.reading import FileArgument, read_request
 from ops.cli.status import headline
 from ops.cli.waiting import Waiting
@@ -49,7 +49,7 @@ def submit(
     if as_json:
         print_json({"job_id": request.id, "sent": "cancel" if isinstance(request, Cancel) else "request"})
     else:
-        out.print(request.id, markup=False, soft_wrap=True)
+        say(request.id)
 
 
 def send(settings: Settings, body: bytes) -> None:
@@ -79,7 +79,7 @@ def send(settings: Settings, body: bytes) -> None:
 def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_seconds: float, as_json: bool) -> None:
     database = open_ledger(settings)
     try:
-        waiting = Waiting(database, request, body, after=rejections.newest(database))
+        waiting = Waiting(database, request, after=rejections.newest(database))
         send(settings, body)
         job = waiting.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
         deliveries = deliveries_of(database, job.id)
@@ -94,3 +94,4 @@ def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_se
         raise error_for(job.error["code"], job.error["message"], step=job.error.get("step"))
     show(headline(job))
     show(outputs_table((job.outcome or {}).get("outputs", [])))
+    say_where(settings)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
+import sys
 import threading
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -26,16 +29,35 @@ def up(
     only: Annotated[str, typer.Option(help=f"Parts to run, comma-separated: {', '.join(PARTS)}.")] = ",".join(PARTS),
     roles: Annotated[str, typer.Option(help=f"Worker roles, comma-separated: {', '.join(ROLES)}.")] = "io,render",
 ) -> None:
-    """Run doors, worker, sweep and outbox on this machine, until Ctrl-C or SIGTERM."""
+    """Run doors, worker, sweep and outbox on this machine, until Ctrl-C or SIGTERM.
+
+    Running jobs have 20 seconds to end then; what is not done goes on at the next start. A second Ctrl-C does not wait.
+    """
     settings = read_settings()
     parts, chosen = some_of(only, PARTS, "part"), some_of(roles, ROLES, "role")
     stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+    _stop_on_signals(stop)
     # Imported here, because Celery takes a while that the other commands need not wait for.
     from ops.serving import serve
 
     logs.configure(settings.log_level, settings.log_format)
     watch.start_sentry(settings)
-    if not serve(settings, parts, chosen, stop, greet):
-        raise typer.Exit(1)
+    _leave(0 if serve(settings, parts, chosen, stop, greet) else 1)
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def handle(number: int, frame: object) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, handle)
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends the process. Python itself would wait for every thread that still renders, however long that takes."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

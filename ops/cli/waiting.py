@@ -23,10 +23,9 @@ _PATIENCE_SECONDS = 5.0
 class Waiting:
     """Waits for the job of one request. Made before it is sent, when ``after`` is the newest dead letter."""
 
-    def __init__(self, database: Database, request: Request, body: bytes, *, after: int) -> None:
+    def __init__(self, database: Database, request: Request, *, after: int) -> None:
         self._database = database
         self._request = request
-        self._body = body
         self._fingerprint = fingerprint(request.identity())
         self._after = after
 
@@ -58,7 +57,7 @@ class Waiting:
         job = find_job(self._database, self._request.id)
         if job is not None and job.fingerprint == self._fingerprint:
             return job
-        refused = rejections.refusal_of(self._database, self._request.id, self._body, after=self._after)
+        refused = rejections.refusal_of(self._database, self._request.id, after=self._after)
         if refused is not None:
             raise error_for(refused.code, refused.message)
         return None

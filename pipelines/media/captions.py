@@ -64,8 +64,8 @@ def place(
         first, end = round((span.start + offset) * fps), round((span.end + offset) * fps)
         if end <= first:
             raise LyricsTooLong(
-                f"the lyrics make {len(spans):,} captions in {duration:.1f} s of audio, and some would be seen for less than "
-                f"one of its {frames:,} frames; shorten the lyrics or raise words_per_group",
+                f"the lyrics make {len(spans):,} captions in {duration:.1f} s of audio, and some would be seen for "
+                f"less than one of its {frames:,} frames; shorten the lyrics or raise words_per_group",
                 field="data.lyrics",
             )
         first, end = max(first, 0), min(end, frames)

@@ -18,10 +18,10 @@ _CJK_FILE = "NotoSansCJK-VF.otf.ttc"
 _CJK_FACES = {"ja": 0, "ko": 1, "zh-hans": 2, "zh-hant": 3, "zh-hk": 4}
 # Noto Sans first: it has the letters of most European languages. Then one font for each further script.
 _NAMES = (
-    "NotoSans", "NotoSansDevanagari", "NotoSansArabic", "NotoSansHebrew", "NotoSansThai", "NotoSansBengali", "NotoSansTamil",
-    "NotoSansTelugu", "NotoSansGujarati", "NotoSansGurmukhi", "NotoSansKannada", "NotoSansMalayalam", "NotoSansOriya",
-    "NotoSansSinhala", "NotoSansLao", "NotoSansKhmer", "NotoSansMyanmar", "NotoSansGeorgian", "NotoSansArmenian",
-    "NotoSansEthiopic",
+    "NotoSans", "NotoSansDevanagari", "NotoSansArabic", "NotoSansHebrew", "NotoSansThai", "NotoSansBengali",
+    "NotoSansTamil", "NotoSansTelugu", "NotoSansGujarati", "NotoSansGurmukhi", "NotoSansKannada",
+    "NotoSansMalayalam", "NotoSansOriya", "NotoSansSinhala", "NotoSansLao", "NotoSansKhmer", "NotoSansMyanmar",
+    "NotoSansGeorgian", "NotoSansArmenian", "NotoSansEthiopic",
 )  # fmt: skip
 
 # Characters of the BMP that are emoji without a variation selector (Emoji_Presentation, emoji-data.txt 15.1).

@@ -77,7 +77,7 @@ def _audio_stream(container: av.container.OutputContainer, audio: AacFormat) -> 
     return stream
 
 
-def _packet(stream: Stream, data: bytes, time: int, duration: int, time_base: Fraction, *, key: bool) -> Packet:
+def _packet(stream: Stream, data: bytes, time: int, duration: int, time_base: Fraction, *, key: bool) -> Packet[Stream]:
     packet = Packet(data)
     packet.stream = stream
     packet.pts = packet.dts = time

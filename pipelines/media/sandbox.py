@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -26,7 +27,7 @@ _LOG_TAIL_BYTES = 4000
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one child may use. The memory bound is one of address space, which libraries claim more of than they touch."""
+    """What one child may use. Memory is address space, of which libraries claim more than they touch."""
 
     wall_seconds: float = 1800.0
     cpu_seconds: int = 7200
@@ -34,8 +35,12 @@ class Bounds:
     file_bytes: int = 4 * 1024**3
 
 
+#: Enough for a reel of hours; a worker's settings may say otherwise.
+DEFAULT_BOUNDS = Bounds()
+
+
 def run_child(
-    task: dict[str, Any], folder: Path, bounds: Bounds = Bounds(), progress: Callable[[float], None] | None = None
+    task: dict[str, Any], folder: Path, bounds: Bounds = DEFAULT_BOUNDS, progress: Callable[[float], None] | None = None
 ) -> dict[str, Any]:
     """Do ``task`` in a child process that works in ``folder``, and return its result.
 
@@ -132,14 +137,10 @@ def _listen(
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Leave nothing of the child behind: neither it nor what it started. One that has spoken may end by itself."""
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(timeout=0.5 if sys.exc_info()[0] is None else 0)
-    except subprocess.TimeoutExpired:
-        pass
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.wait()
     if child.stdout is not None:
         child.stdout.close()

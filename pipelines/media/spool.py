@@ -21,7 +21,7 @@ _HEADER = struct.Struct(">I?")
 
 
 class ChunkSpool:
-    """Encodes ``parts`` in threads, each into a nameless file in ``folder``, so that memory does not grow with the length.
+    """Encodes ``parts`` in threads, each into a nameless file in ``folder``: memory does not grow with the length.
 
     The threads start at once. A part that fails stops the others; ``units`` raises its error.
     """
@@ -86,7 +86,7 @@ class ChunkSpool:
                     self._changed.notify_all()
 
     def _encode(self, part: Sequence[Hold]) -> IO[bytes]:
-        file: IO[bytes] = tempfile.TemporaryFile(dir=self._folder)
+        file: IO[bytes] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - units() closes it
         for data, key in self._encoder.encode(part, self._draw):
             if self._stopped:
                 break

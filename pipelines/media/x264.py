@@ -25,9 +25,9 @@ from pipelines.media.h264 import (
 from pipelines.media.holds import Hold
 
 _BT709 = 1
-# Measured on stills with captions at equal quality: half the time of veryfast for a quarter more bytes.
-_PRESET, _QUALITY = "ultrafast", "22"
-_TOOLS = "cabac=1:8x8dct=1:deblock=0,0"
+# Measured on stills with captions: the size and likeness (SSIM) of veryfast at CRF 20 in half its time.
+_PRESET, _QUALITY = "ultrafast", "17"
+_TOOLS = "cabac=1:8x8dct=1:deblock=0,0:aq-mode=1:mbtree=1:rc-lookahead=5"
 # One slice per picture, no reordering, one unweighted reference: what skip slices are legal after (h264.read_shape).
 _STRUCTURE = (
     "bframes=0:ref=1:weightp=0:scenecut=0:keyint=infinite:min-keyint=1:force-cfr=1:sliced-threads=0:slices=1:threads=1"

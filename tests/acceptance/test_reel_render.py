@@ -104,7 +104,7 @@ def test_the_stream_is_plain_h264_for_players(rendered: Rendered) -> None:
     with av.open(str(rendered[0] / "video.mp4")) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
         assert (video.codec_context.name, video.codec_context.pix_fmt) == ("h264", "yuv420p")
-        assert (video.average_rate, video.guessed_rate) == (30, 30)
+        assert {float(video.average_rate or 0), float(video.guessed_rate or 0)} == {30.0}
         assert (audio.codec_context.name, audio.rate, audio.channels) == ("aac", 44100, 2)
         assert not video.codec_context.has_b_frames
 

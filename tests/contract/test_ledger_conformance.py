@@ -182,9 +182,12 @@ def test_a_finished_step_is_remembered_by_the_next_worker_and_an_unfinished_one_
 
 def test_the_lease_of_a_killed_process_is_released_at_once_and_that_of_a_living_one_is_not(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
-    code = (
-        "print(leases.claim(database, 'j', owner=this_process(), seconds=600).lease.epoch, flush=True); time.sleep(60)"
-    )
+    code = """
+import time
+from consumer.ledger import leases, owner
+print(leases.claim(database, "j", owner=owner.this_process(), seconds=600).lease.epoch, flush=True)
+time.sleep(60)
+"""
     child = ledger.run(code)
     assert child.stdout is not None
     with child.stdout:

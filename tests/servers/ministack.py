@@ -14,7 +14,7 @@ from tests.servers.ports import answers, free_port
 from tests.servers.process import end, program, spawn, wait_until
 
 #: Where install.sh puts it: in an environment of its own, because it pins another botocore than ours.
-_OWN_PROGRAMS = str(Path(__file__).parent / ".ministack" / "bin")
+_OWN_PYTHON = Path(__file__).parent / ".ministack" / "bin" / "python"
 
 
 class Ministack:
@@ -25,7 +25,7 @@ class Ministack:
     region = "us-east-1"
 
     def __init__(self) -> None:
-        self._program = program("ministack", _OWN_PROGRAMS, str(Path(sys.executable).parent))
+        self._command = _command()
         self._folder = Path(tempfile.mkdtemp(prefix="telecine-ministack-"))
         self.port = free_port()
         self._log = self._folder / "out"
@@ -44,7 +44,7 @@ class Ministack:
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self.port),
         }
-        self._process = spawn([self._program], self._log, environment=environment, folder=self._folder)
+        self._process = spawn(self._command, self._log, environment=environment, folder=self._folder)
         wait_until(lambda: answers(self.port), "ministack", self._log)
 
     def stop(self) -> None:
@@ -64,3 +64,9 @@ class Ministack:
         if self._process is not None:
             end(self._process, how)
             self._process = None
+
+
+def _command() -> list[str]:
+    if _OWN_PYTHON.exists():
+        return [str(_OWN_PYTHON), "-m", "ministack"]
+    return [program("ministack", str(Path(sys.executable).parent))]

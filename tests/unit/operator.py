@@ -1,0 +1,160 @@
+"""A ledger with jobs in it and the command line before it, for the tests of ``ops``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from consumer.callbacks.bodies import job_delivery
+from consumer.intake.arrivals import Arrival
+from consumer.intake.intake import Intake
+from consumer.ledger import endings, leases, steps
+from consumer.ledger.database import Database
+from consumer.ledger.owner import this_process
+from consumer.ledger.queries import find_job
+from consumer.ledger.records import Job
+from consumer.ledger.states import State
+from consumer.runtime import Runtime, build_runtime, open_ledger
+from consumer.storage.base import ObjectFacts
+from ops.cli.main import app
+from schemas.callback import Output
+from schemas.errors import TelecineError
+from schemas.settings import Settings
+
+REEL = {"image": "s3://inbox/cover.jpg", "audio": "s3://inbox/song.mp3", "lyrics": "One\nTwo", "alignment_mode": "even"}
+#: A process that certainly no longer runs: its lease may be taken over at once.
+DEAD_WORKER = "boot/namespace/worker-a/4711/1/abcdef01"
+DEAD_LABEL = "worker-a:4711"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said, and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its stdout as JSON."""
+        return json.loads(self.out)
+
+
+class Operator:
+    """Somebody at a terminal, with a home of their own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.settings = Settings(home=home)
+
+    def run(self, *arguments: str, stdin: bytes = b"") -> Said:
+        """Runs ``telecine`` with the arguments."""
+        result = CliRunner().invoke(app, list(arguments), input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Said(result.exit_code, result.stdout, result.stderr)
+
+    def database(self) -> Database:
+        """The ledger; the caller closes it."""
+        return open_ledger(self.settings)
+
+    def runtime(self) -> Runtime:
+        """Everything a worker has; the caller closes it."""
+        return build_runtime(self.settings)
+
+    def job(self, job_id: str) -> Job | None:
+        """The job as it stands."""
+        database = self.database()
+        try:
+            return find_job(database, job_id)
+        finally:
+            database.close()
+
+    def arrive(self, *bodies: bytes, headers: Mapping[str, Any] | None = None) -> None:
+        """Messages come through the inbox."""
+        runtime = self.runtime()
+        try:
+            Intake(runtime.database, runtime.checks)([Arrival(body, "inbox", "inbox", headers or {}) for body in bodies])
+        finally:
+            runtime.close()
+
+    def receive(self, job_id: str, **more: Any) -> None:
+        """One reel request comes through the inbox."""
+        self.arrive(request(job_id, **more))
+
+    def start(self, job_id: str, *, owner: str | None = None) -> leases.Claim:
+        """A worker takes the job."""
+        database = self.database()
+        try:
+            claim = leases.claim(database, job_id, owner=owner or this_process(), seconds=0.001 if owner else 30)
+            assert claim is not None
+            return claim
+        finally:
+            database.close()
+
+    def step(self, claim: leases.Claim, name: str) -> None:
+        """The worker does one step."""
+        database = self.database()
+        try:
+            steps.begin(database, claim.lease, name)
+            steps.record(database, claim.lease, name, [], artifacts=["video.mp4"])
+        finally:
+            database.close()
+
+    def complete(self, claim: leases.Claim) -> None:
+        """The worker stores one file and ends the job."""
+        runtime = self.runtime()
+        try:
+            output = _store(runtime, claim.job)
+            endings.start_storing(runtime.database, claim.lease)
+            delivery = job_delivery(claim.job, "completed", status="completed", now=runtime.database.now(), outputs=[output])
+            outcome = {"outputs": [output.model_dump(exclude_none=True)]}
+            endings.finish(runtime.database, claim.lease, State.COMPLETED, outcome=outcome, delivery=delivery)
+        finally:
+            runtime.close()
+
+    def fail(self, claim: leases.Claim, error: TelecineError) -> None:
+        """The job fails."""
+        database = self.database()
+        try:
+            delivery = job_delivery(claim.job, "failed", status="failed", now=database.now(), error=error)
+            endings.finish(database, claim.lease, State.FAILED, error=error, delivery=delivery)
+        finally:
+            database.close()
+
+    def completed(self, job_id: str, **more: Any) -> None:
+        """A job from its receipt to its end."""
+        self.receive(job_id, **more)
+        claim = self.start(job_id)
+        self.step(claim, "render")
+        self.complete(claim)
+
+
+def request(job_id: str, **more: Any) -> bytes:
+    """A reel request."""
+    return json.dumps({"id": job_id, "type": "reel", "data": REEL} | more).encode()
+
+
+def _store(runtime: Runtime, job: Job) -> Output:
+    content = f"the video of {job.id}".encode()
+    path = runtime.settings.home / "made.mp4"
+    path.write_bytes(content)
+    import hashlib
+
+    sha256 = hashlib.sha256(content).hexdigest()
+    output = json.loads(job.request).get("output") or runtime.settings.output
+    uri = f"{output}{job.id}/video.mp4"
+    facts = ObjectFacts(
+        job_id=job.id, fingerprint=job.fingerprint, content_type="video/mp4", sha256=sha256, bytes=len(content)
+    )
+    runtime.storage.put(path, uri, facts)
+    return Output(
+        name="video.mp4", uri=uri, sha256=sha256, bytes=len(content), content_type="video/mp4", width=1080, height=1920,
+        duration_seconds=182.4, fps=30, frames=5472,
+    )  # fmt: skip
