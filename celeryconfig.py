@@ -16,6 +16,8 @@ _settings = Settings()
 # Without a broker, worker and doors share one process and kombu's in-memory transport.
 broker_url = _settings.broker_url.get_secret_value() if _settings.broker_url else "memory://localhost/"
 broker_connection_retry_on_startup = True
+# A broker may be away for a night; the worker waits for it.
+broker_connection_max_retries = None
 broker_transport_options = {"polling_interval": 0.02} if _settings.embedded else {}
 
 # Plain JSON only: a message must never be able to run code.

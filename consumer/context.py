@@ -9,13 +9,14 @@ from pathlib import Path
 
 from consumer.failpoints import failpoint
 from consumer.heartbeat import Heartbeat
-from consumer.inputs import fetch_input
+from consumer.inputs import bounds_of, fetch_input
 from consumer.ledger import steps
 from consumer.ledger.records import Job, Lease
 from consumer.ledger.timeline import note
 from consumer.runtime import Runtime
 from consumer.storage.base import ObjectFacts
 from pipelines.context import Renderer
+from pipelines.media.sandbox import Bounds
 from schemas.errors import TelecineError
 from schemas.media import Artifact, InputFile, MediaFacts
 
@@ -35,6 +36,11 @@ class JobContext:
         self._heartbeat = heartbeat
         self._output = output
         self._folder = folder
+
+    @property
+    def bounds(self) -> Bounds:
+        """What a child process of this job may use: the operator's settings."""
+        return bounds_of(self._runtime.settings)
 
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
         """The file at ``uri``. Fetched again by every run: reading costs nothing but time."""

@@ -8,9 +8,16 @@ from urllib.parse import urlsplit
 
 from consumer.runtime import Runtime
 from consumer.storage.file_input import fetch_file
+from pipelines.media.sandbox import Bounds
 from pipelines.media.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
 from schemas.errors import InputError, InputForbidden, InvalidAudio, InvalidImage
 from schemas.media import InputFile
+from schemas.settings import Settings
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """What a child process may use."""
+    return Bounds(wall_seconds=settings.render_timeout_seconds, memory_bytes=settings.render_memory_bytes)
 
 
 def fetch_input(

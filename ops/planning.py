@@ -6,10 +6,11 @@ import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from consumer.inputs import fetch_input
+from consumer.inputs import bounds_of, fetch_input
 from consumer.ledger.database import Database
 from consumer.runtime import Runtime, storage_of
 from pipelines.context import Renderer
+from pipelines.media.sandbox import Bounds
 from pipelines.registry import PIPELINES
 from providers.http.policy import Policy
 from schemas.envelope import Request
@@ -41,6 +42,11 @@ class PlanContext:
     def __init__(self, runtime: Runtime, folder: Path) -> None:
         self._runtime = runtime
         self._folder = folder
+
+    @property
+    def bounds(self) -> Bounds:
+        """What the child that reads the inputs may use."""
+        return bounds_of(self._runtime.settings)
 
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
         """The file at ``uri``, fetched as a worker would fetch it."""

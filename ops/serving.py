@@ -15,7 +15,7 @@ from schemas.settings import Settings
 
 log = logger(__name__)
 
-#: How long running jobs may take to end after SIGTERM. Kubernetes kills after 30 s; the next start goes on with the job.
+#: How long running jobs may take to end after SIGTERM. Kubernetes kills after 30 s; the next start goes on with them.
 GRACE_SECONDS = 20.0
 
 

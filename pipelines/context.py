@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from pipelines.media.sandbox import Bounds
 from schemas.media import Artifact, InputFile
 
 #: Takes the part that is done, 0.0 to 1.0. Called as often as the work likes.
@@ -21,6 +22,11 @@ class Context(Protocol):
     Whatever must not be repeated goes through ``call``: each named step is remembered in the ledger,
     so that a job which died goes on after its last finished step.
     """
+
+    @property
+    def bounds(self) -> Bounds:
+        """What a child process of this job may use."""
+        ...
 
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
         """The file at ``uri``, fetched into the job's folder, its kind decided by its content.

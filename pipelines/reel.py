@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import imageio_ffmpeg
+import structlog
 from PIL import ImageColor
 
 from pipelines.context import Context, Progress
 from pipelines.media.sandbox import DEFAULT_BOUNDS, Bounds, run_child
 from schemas.media import Artifact, InputFile, MediaFacts, Plan
 from schemas.reel import Reel
+
+_log = structlog.get_logger()
 
 _INPUT_LIMIT_BYTES = 100 * 1024 * 1024
 _FPS = 30.0
@@ -26,14 +29,17 @@ def reel(data: Reel, ctx: Context) -> Sequence[Artifact]:
     A crash before the render is stored repeats it: nothing outside the job's folder was touched.
     """
     image, audio = _inputs(data, ctx)
-    return ctx.call("render", lambda folder, progress: render_reel(data, image, audio, folder, progress))
+    return ctx.call(
+        "render",
+        lambda folder, progress: render_reel(data, image, audio, folder, progress, bounds=ctx.bounds),
+    )
 
 
 def plan(data: Reel, ctx: Context) -> Plan:
     """What ``reel`` would make of ``data``. Both inputs are fetched and read whole; nothing is rendered."""
     image, audio = _inputs(data, ctx)
     with tempfile.TemporaryDirectory() as folder:
-        facts = run_child({"do": "plan", "film": _film(data, image, audio, Path(folder))}, Path(folder))
+        facts = run_child({"do": "plan", "film": _film(data, image, audio, Path(folder))}, Path(folder), ctx.bounds)
     return Plan(
         frames=facts["frames"],
         duration_seconds=facts["duration_seconds"],
@@ -59,7 +65,7 @@ def render_reel(
 
     ``encoder`` is ``skip``, which writes frames that repeat a picture as skip slices, or ``plain``,
     which encodes every frame. ``skip`` turns to ``plain`` by itself where the encoder's stream does
-    not allow it; the video's description says which it was.
+    not allow it, and says so in the log.
 
     Raises:
         InputError: an input cannot be used.
@@ -68,6 +74,10 @@ def render_reel(
     """
     film = _film(data, image, audio, folder, encoder)
     facts = run_child({"do": "render", "film": film}, folder, bounds, progress)
+    if facts["encoder"] != encoder:
+        _log.warning("skip_slices_refused", encoder=facts["encoder"])
+    if facts["missing_characters"]:
+        _log.warning("characters_without_font", count=len(facts["missing_characters"]))
     seconds = facts["duration_seconds"]
     video = MediaFacts(
         width=data.width,

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         populate_by_name=True,
+        hide_input_in_errors=True,  # a mistyped secret would be printed with the complaint
     )
 
     home: Path = Field(

@@ -43,12 +43,14 @@ def measure(path: Path, kind: str) -> Sound:
     Raises:
         InvalidAudio: it holds no such audio, ends early, is damaged, empty, or longer than ``MAX_SECONDS``.
     """
-    if kind == "wav":
-        _check_wav(path)
-    if kind == "mp3":
-        _check_mp3(path)
     try:
+        if kind == "wav":
+            _check_wav(path)
+        if kind == "mp3":
+            _check_mp3(path)
         sound, expected = _decode(path, kind)
+    except (struct.error, IndexError):
+        raise _truncated("it ends inside its header") from None
     except av.FFmpegError as error:
         if isinstance(error, av.error.MemoryError):
             raise MemoryError(str(error)) from None

@@ -26,6 +26,7 @@ from tests.media_probe import (
     frames_of,
     input_file,
     planes_digest,
+    processes_naming,
     reel_data,
     sound_of,
     write_photo,
@@ -282,12 +283,10 @@ def test_the_child_dies_with_the_worker_that_started_it(material: tuple[Path, Pa
     )
     worker = subprocess.run([sys.executable, "-c", script, *map(str, material), str(tmp_path)], check=False)
     assert worker.returncode == -9
-    for _ in range(50):
-        alive = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False).stdout
-        if not alive:
-            break
-        time.sleep(0.1)
-    assert not alive
+    ended_by = time.monotonic() + 5
+    while processes_naming(str(tmp_path)) and time.monotonic() < ended_by:
+        time.sleep(0.05)
+    assert processes_naming(str(tmp_path)) == []
 
 
 def test_ffmpeg_is_the_one_that_the_package_brings() -> None:

@@ -22,7 +22,7 @@ from pipelines.media.sound import measure
 from pipelines.reel import _ffmpeg, render_reel
 from schemas.errors import InvalidAudio, InvalidImage, OutOfMemory, RenderFailed, RenderTimeout
 from schemas.media import InputFile
-from tests.media_probe import ffmpeg, input_file, reel_data, write_photo, write_wav
+from tests.media_probe import ffmpeg, input_file, processes_naming, reel_data, write_photo, write_wav
 
 
 def png(width: int, height: int, data: bytes = b"") -> bytes:
@@ -170,6 +170,15 @@ def test_a_playlist_in_disguise_opens_no_other_file(tmp_path: Path, kind: str) -
         assert not (tmp_path / "out.aac").exists() or (tmp_path / "out.aac").stat().st_size == 0
 
 
+@pytest.mark.parametrize("suffix", ["wav", "mp3", "flac"])
+def test_a_song_cut_inside_its_header_is_refused(tmp_path: Path, suffix: str) -> None:
+    data = song(tmp_path, suffix, 1).read_bytes()
+    for length in range(4, 200, 7):
+        (tmp_path / "cut").write_bytes(data[:length])
+        with pytest.raises(InvalidAudio):
+            measure(tmp_path / "cut", suffix)
+
+
 def test_a_damaged_flac_is_refused(tmp_path: Path) -> None:
     path = song(tmp_path, "flac")
     data = bytearray(path.read_bytes())
@@ -212,7 +221,7 @@ def test_a_slow_render_is_ended_with_all_its_processes(tmp_path: Path) -> None:
             data, as_input(image, "jpeg"), as_input(audio, "wav"), tmp_path / "job", bounds=Bounds(wall_seconds=1),
             encoder="plain",
         )  # fmt: skip
-    assert _processes(str(tmp_path)) == ""
+    assert processes_naming(str(tmp_path)) == []
 
 
 def test_what_progress_raises_ends_the_child(tmp_path: Path) -> None:
@@ -226,7 +235,7 @@ def test_what_progress_raises_ends_the_child(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     with pytest.raises(CancelledError):
         render_reel(reel_data("x"), as_input(image, "jpeg"), as_input(audio, "wav"), tmp_path / "job", cancel)
-    assert _processes(str(tmp_path)) == ""
+    assert processes_naming(str(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
@@ -261,9 +270,3 @@ def test_the_child_loads_no_heavy_modules() -> None:
     heavy = ("cv2", "torch", "pydantic", "imageio_ffmpeg", "av")
     code = f"import sys, pipelines.media.reel_film; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "['av']\n"
-
-
-def _processes(text: str) -> str:
-    """The processes whose command line or input names ``text``, a moment later."""
-    time.sleep(0.2)
-    return subprocess.run(["pgrep", "-f", text], check=False, capture_output=True, text=True).stdout

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import logging
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from consumer.callbacks.bodies import job_delivery
@@ -80,7 +84,9 @@ class Operator:
         """Messages come through the inbox."""
         runtime = self.runtime()
         try:
-            Intake(runtime.database, runtime.checks)([Arrival(body, "inbox", "inbox", headers or {}) for body in bodies])
+            Intake(runtime.database, runtime.checks)(
+                [Arrival(body, "inbox", "inbox", headers or {}) for body in bodies]
+            )
         finally:
             runtime.close()
 
@@ -113,7 +119,9 @@ class Operator:
         try:
             output = _store(runtime, claim.job)
             endings.start_storing(runtime.database, claim.lease)
-            delivery = job_delivery(claim.job, "completed", status="completed", now=runtime.database.now(), outputs=[output])
+            delivery = job_delivery(
+                claim.job, "completed", status="completed", now=runtime.database.now(), outputs=[output]
+            )
             outcome = {"outputs": [output.model_dump(exclude_none=True)]}
             endings.finish(runtime.database, claim.lease, State.COMPLETED, outcome=outcome, delivery=delivery)
         finally:
@@ -136,6 +144,20 @@ class Operator:
         self.complete(claim)
 
 
+def an_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
+    """An operator in an empty folder, whose settings are the defaults: ``pytest.fixture(an_operator, name=…)``."""
+    for name in [name for name in os.environ if name.startswith(("TELECINE_", "SENTRY_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TELECINE_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield Operator(tmp_path / "data")
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
 def request(job_id: str, **more: Any) -> bytes:
     """A reel request."""
     return json.dumps({"id": job_id, "type": "reel", "data": REEL} | more).encode()
@@ -145,8 +167,6 @@ def _store(runtime: Runtime, job: Job) -> Output:
     content = f"the video of {job.id}".encode()
     path = runtime.settings.home / "made.mp4"
     path.write_bytes(content)
-    import hashlib
-
     sha256 = hashlib.sha256(content).hexdigest()
     output = json.loads(job.request).get("output") or runtime.settings.output
     uri = f"{output}{job.id}/video.mp4"

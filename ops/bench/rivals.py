@@ -1,0 +1,104 @@
+"""Other ways to take the same messages from the same broker, each measured on a full queue."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.bench.noop.counter import VARIABLE, rate_of
+from ops.bench.queues import Broker, request
+from tests.servers.process import end, spawn
+from tests.telecine_process import ROOT
+
+import signal
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """How to fill its queue and start its workers. Faster ones get more messages, to be measured as long."""
+
+    name: str
+    queues: Sequence[str]
+    command: Sequence[str]
+    fill: Callable[[Broker, int], None]
+    times: int = 1
+    prefetch: int = 1
+    needs: str | None = None
+
+    @property
+    def installed(self) -> bool:
+        """Whether its package is there: `make bench` installs them."""
+        return self.needs is None or importlib.util.find_spec(self.needs) is not None
+
+    def rate(self, broker: Broker, count: int) -> float:
+        """Messages a second."""
+        messages = count * self.times
+        with tempfile.TemporaryDirectory(prefix="telecine-bench-") as folder:
+            counted, log = Path(folder) / "counted", Path(folder) / "log"
+            environment = {
+                **os.environ,
+                "TELECINE_BENCH_BROKER": broker.url,
+                "TELECINE_BENCH_PREFETCH": str(self.prefetch),
+                VARIABLE: str(counted),
+            }
+            os.environ.update({name: environment[name] for name in ("TELECINE_BENCH_BROKER", VARIABLE)})
+            broker.delete(self.queues)
+            self.fill(broker, messages)
+            process = spawn([sys.executable, "-m", *self.command], log, environment=environment, folder=ROOT)
+            try:
+                return rate_of(counted, messages, alive=lambda: process.poll() is None, timeout_seconds=120)
+            except RuntimeError as error:
+                raise RuntimeError(f"{self.name}: {error}\n{log.read_text(errors='replace')[-2000:]}") from None
+            finally:
+                end(process, signal.SIGKILL)
+                broker.delete(self.queues)
+
+
+def rivals() -> list[Rival]:
+    """The rivals, slowest first."""
+    celery = (
+        "celery", "-A", "ops.bench.noop.celery_app", "worker", "-P", "prefork", "-c", "2", "-l", "ERROR",
+        "--without-gossip", "--without-mingle",
+    )  # fmt: skip
+    dramatiq = ("dramatiq", "ops.bench.noop.dramatiq_actor", "--processes", "2")
+    dramatiq_queues = ("bench_dramatiq", "bench_dramatiq.DQ", "bench_dramatiq.XQ")
+    return [
+        Rival("Celery, prefork 2, prefetch 1", ("bench.celery",), celery, _fill_celery, times=2, prefetch=1),
+        Rival("Celery, prefork 2, prefetch 4 (default)", ("bench.celery",), celery, _fill_celery, times=2, prefetch=4),
+        Rival("dramatiq, 2 processes", dramatiq_queues, dramatiq, _fill_dramatiq, times=8, needs="dramatiq"),
+        Rival("pika, prefetch 100", ("bench.pika",), ("ops.bench.noop.pika_consumer",), _fill_pika, times=8),
+    ]
+
+
+def _fill_celery(broker: Broker, messages: int) -> None:
+    from ops.bench.noop.celery_app import QUEUE, app, noop
+
+    app.conf.broker_url = broker.url
+    with app.connection_for_write() as connection, connection.channel() as channel:
+        for queue in app.amqp.queues.values():
+            queue(channel).declare()
+        producer = app.amqp.Producer(channel)
+        for number in range(messages):
+            noop.apply_async((request(number),), producer=producer)
+        broker.wait_for(QUEUE, messages)
+
+
+def _fill_dramatiq(broker: Broker, messages: int) -> None:
+    from ops.bench.noop.dramatiq_actor import QUEUE, noop
+
+    for number in range(messages):
+        noop.send(request(number))
+    noop.broker.close()
+    broker.wait_for(QUEUE, messages)
+
+
+def _fill_pika(broker: Broker, messages: int) -> None:
+    from ops.bench.noop.pika_consumer import QUEUE
+
+    broker.declare(QUEUE)
+    broker.fill(QUEUE, messages)

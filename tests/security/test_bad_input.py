@@ -1,0 +1,275 @@
+"""Hostile files in the inbox of a real process: each is refused by name, kept byte for byte, and harms nobody.
+
+A listener on a forbidden address counts the connections that reach it: there must be none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from consumer.intake.inbox import drop
+from consumer.ledger import queries, rejections
+from consumer.ledger.database import Database
+from consumer.ledger.records import Rejection
+from consumer.ledger.rejections import KEPT_BYTES
+from tests.receiver import Attempt, Receiver
+from tests.telecine_process import TelecineProcess, wait_until
+
+REEL = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "La la", "alignment_mode": "even"}
+MIB = 1024 * 1024
+TOLD = {"url": "RECEIVER", "events": ["failed"]}
+
+
+class Canary:
+    """A listener that nobody may connect to."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+        self.connections = 0
+
+    @property
+    def port(self) -> int:
+        return int(self._socket.getsockname()[1])
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(5)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A running Telecine, somebody who may be called, and somebody who may not."""
+
+    process: TelecineProcess
+    database: Database
+    receiver: Receiver
+    canary: Canary
+
+    @property
+    def secret(self) -> str:
+        return (self.process.home / "callback-secret").read_text().strip()
+
+    def filled(self, body: bytes) -> bytes:
+        """The body with the addresses of this run."""
+        body = body.replace(b"RECEIVER", self.receiver.url.encode())
+        return body.replace(b"CANARY", f"127.0.0.1:{self.canary.port}".encode())
+
+    def refusal(self, body: bytes) -> Rejection:
+        """Drops the file and waits for its refusal."""
+        before = rejections.newest(self.database)
+        drop(self.process.settings.inbox_folder, body)
+        found = wait_until(lambda: rejections.newest(self.database) > before, timeout=20, what=self.log)
+        assert found
+        assert rejections.newest(self.database) == before + 1
+        refused = rejections.find(self.database, before + 1)
+        assert refused is not None
+        return refused
+
+    def calls(self, **expected: Any) -> list[Attempt]:
+        """What the receiver was told about a request with this id."""
+        return [a for a in self.receiver.attempts if expected.items() <= a.json()["data"].items()]
+
+    def log(self) -> str:
+        """The end of the log, for a failed test."""
+        return self.process.log.read_text(errors="replace")[-3000:]
+
+    def is_well(self) -> None:
+        """Asserts that a good request is served, promptly, and that the process calls itself healthy."""
+        job_id = f"good-{uuid.uuid4().hex[:8]}"
+        drop(self.process.settings.inbox_folder, json.dumps({"id": job_id, "type": "note", "data": {}}).encode())
+        assert self.process.wait_for_job(job_id, timeout=20).state == "completed"
+        match = re.search(r'"health": "([^"]+)"', self.process.log.read_text())
+        assert match is not None
+        with urllib.request.urlopen(f"{match[1]}/health", timeout=10) as reply:
+            assert json.load(reply)["status"] == "healthy"
+        assert self.process.running
+        assert self.canary.connections == 0
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One Telecine for all of these tests: what one of them did must not harm the next."""
+    with Receiver() as receiver, Canary() as canary:
+        home = tmp_path_factory.mktemp("telecine")
+        with TelecineProcess(home, notes=True, allowed_private_hosts=f"127.0.0.1:{receiver.port}").start() as process:
+            database = process.database()
+            yield Place(process, database, receiver, canary)
+            database.close()
+            assert canary.connections == 0
+            assert process.stop() == 0
+
+
+@dataclass(frozen=True)
+class Poison:
+    """A file that is no good request."""
+
+    body: bytes
+    code: str
+    says: str = ""
+    field: str | None = None
+    #: Whether the producer can be told: the refused message names an address that may be called.
+    told: bool = False
+    #: The id that the callback carries.
+    id: str | None = field(default=None)
+
+
+def request(told: bool = True, **changes: Any) -> bytes:
+    """A request that is good but for ``changes``; ``...`` leaves a field out."""
+    value: Mapping[str, Any] = {"id": "bad", "type": "reel", "data": REEL, "metadata": {"mine": 1}} | changes
+    value = value | ({"callback": TOLD} if told and "callback" not in changes else {})
+    return json.dumps({name: item for name, item in value.items() if item is not ...}).encode()
+
+
+def told(code: str, says: str, at: str | None, **changes: Any) -> Poison:
+    """A poison whose producer hears of it."""
+    job_id = changes.get("id", "bad")
+    return Poison(request(**changes), code, says, at, told=True, id=job_id if isinstance(job_id, str) else None)
+
+
+def callback(url: str) -> Poison:
+    """A request whose callback goes where it may not."""
+    return Poison(request(callback={"url": url}), "address_forbidden", "may not be called", "callback.url")
+
+
+POISONS = {
+    "an empty file": Poison(b"", "invalid_json", "Expecting value"),
+    "no JSON": Poison(b"{id: order-1}\xff\x00\x01", "invalid_json", "not UTF-8"),
+    "a picture": Poison(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40, "invalid_json", "not UTF-8"),
+    "JSON null": Poison(b"null", "invalid_json", "null, not an object"),
+    "a list of requests": Poison(b"[" + request() + b"]", "invalid_json", "array, not an object"),
+    "NaN": Poison(request().replace(b'"La la"', b"NaN"), "invalid_json", "NaN is not a JSON number"),
+    "10 MB": Poison(b'{"id": "' + bytes(range(32, 127)) * (10 * MIB // 95), "message_too_large", "the limit is 262,144"),
+    "10,000 levels": Poison(b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "invalid_json", "nested deeper than 32"),
+    "10,000 open brackets": Poison(b"[" * 10_000, "invalid_json", "nested deeper than 32"),
+    "NUL": Poison(request(metadata={"a": "\x00"}), "invalid_json", "NUL character"),
+    "half a surrogate": Poison(request(metadata={"a": "\ud800"}), "invalid_json", "half a surrogate"),
+    "a name given twice": Poison(request()[:-1] + b', "id": "other"}', "invalid_json", "the name 'id' appears twice"),
+    "an S3 test event": Poison(b'{"Event": "s3:Unknown"}', "invalid_request", "no id, type or data"),
+    "an unknown type": told("unknown_type", "type 'hologram' does not exist", "type", type="hologram"),
+    "a missing field": told(
+        "missing_field", "data.image is missing", "data.image", data={"audio": "s3://abc/x", "lyrics": "a", "alignment_mode": "even"}
+    ),
+    "an extra field": told("unknown_field", "unknown field: data.zoom", "data.zoom", data={**REEL, "zoom": 2}),
+    "no lyrics": told("lyrics_required", "Lyrics text is required", "data.lyrics", data={**REEL, "lyrics": "\n"}),
+    "50,000 lines": told(
+        "lyrics_too_long", "lyrics have 50,000 lines", "data.lyrics", data={**REEL, "lyrics": "\n".join("a" * 50_000)}
+    ),
+    "an id with a slash": told("invalid_field", "id: ", "id", id="../../etc/passwd"),
+    "an id that is none": told("invalid_field", "id: ", "id", id=None),
+    "no data": told("missing_field", "data is missing", "data", data=...),
+    "a foreign prefix": told("invalid_field", "output: ", "output", output="s3://results/../secrets/"),
+    "a listener on this machine": callback("http://CANARY/hook"),
+    "the same by name": callback("https://localhost:8443/hook"),
+    "the same in disguise": callback("https://[::ffff:127.0.0.1]:8443/hook"),
+    "a private network": callback("https://10.0.0.8/hook"),
+    "the metadata address": callback("http://169.254.169.254/latest/meta-data/"),
+    "credentials in a callback": callback("https://user:hunter2@hooks.example/"),
+    "a forbidden address in a request that is wrong otherwise": Poison(
+        request(type="hologram", callback={"url": "http://CANARY/hook"}), "unknown_type", "hologram", "type"
+    ),
+    "a callback that is no address": Poison(request(callback={"url": "file:///etc/passwd"}), "invalid_field", "", "callback.url"),
+    "an unknown signing secret": Poison(
+        request(callback={"url": "RECEIVER", "secret_name": "other"}), "invalid_field", "'other' is not configured", "callback.secret_name"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", POISONS)
+def test_a_bad_file_is_refused_by_name_and_kept_and_its_neighbour_is_served(place: Place, name: str) -> None:
+    poison = POISONS[name]
+    body = place.filled(poison.body)
+    before = len(place.receiver.attempts)
+    refused = place.refusal(body)
+    assert (refused.code, refused.door, refused.source) == (poison.code, "inbox", "inbox")
+    assert poison.says in refused.message
+    assert "hunter2" not in refused.message
+    assert refused.body == body
+    place.is_well()
+    if not poison.told:
+        assert not [
+            d for d in queries.list_deliveries(place.database, limit=999) if d.event == "job.failed" and body in d.body
+        ]
+        assert len(place.receiver.attempts) == before
+        return
+    attempts = place.receiver.wait_for(before + 1)
+    data = place.receiver.verify(attempts[-1], place.secret)["data"]
+    assert len(attempts) == before + 1
+    assert (data["status"], data.get("id"), data["metadata"]) == ("failed", poison.id, {"mine": 1})
+    assert data["error"] == {
+        "code": poison.code, "message": refused.message, "retryable": False, "field": poison.field,
+    }  # fmt: skip
+
+
+def test_an_id_that_belongs_to_other_content_is_refused_and_the_first_job_stays_as_it_is(place: Place) -> None:
+    first = {"id": "twice", "type": "note", "data": {"text": "first"}, "callback": {"url": place.receiver.url}}
+    drop(place.process.settings.inbox_folder, json.dumps(first).encode())
+    before = place.process.wait_for_job("twice")
+    second = json.dumps(first | {"data": {"text": "second"}}).encode()
+    refused = place.refusal(second)
+    assert (refused.code, refused.body, refused.request_id) == ("id_conflict", second, "twice")
+    assert before.fingerprint[:16] in refused.message
+    place.is_well()
+    job = queries.find_job(place.database, "twice")
+    assert job is not None
+    assert (job.state, job.outcome, job.epoch) == (before.state, before.outcome, before.epoch)
+    # One callback, of the first one's success: a failure under its id would be a lie about it.
+    assert [a.json()["type"] for a in place.calls(id="twice")] == ["job.completed"]
+
+
+def test_of_a_file_beyond_any_reason_the_beginning_is_kept(place: Place) -> None:
+    body = b'{"id": "' + b"x" * (KEPT_BYTES + 5)
+    refused = place.refusal(body)
+    assert refused.code == "message_too_large"
+    assert refused.body == body[:KEPT_BYTES]
+    place.is_well()
+
+
+def test_files_that_are_no_messages_are_left_alone(place: Place) -> None:
+    inbox = place.process.settings.inbox_folder
+    before = rejections.newest(place.database)
+    for name in (".hidden.json", "notes.txt", "x.json.part"):
+        (inbox / name).write_bytes(b"not JSON")
+    (inbox / "folder.json").mkdir()
+    (inbox / "nowhere.json").symlink_to("/nonexistent")
+    place.is_well()
+    assert rejections.newest(place.database) == before
+    assert (inbox / "notes.txt").exists()
+
+
+def test_a_thousand_bad_files_do_not_stop_the_door(place: Place) -> None:
+    before = rejections.newest(place.database)
+    inbox = Path(place.process.settings.inbox_folder)
+    for number in range(1000):
+        part = inbox / f".{number}"
+        part.write_bytes(b'{"poison": %d' % number)
+        part.rename(inbox / f"{number}.json")
+    place.is_well()
+    wait_until(lambda: rejections.newest(place.database) >= before + 1000, timeout=30, what=place.log)
+    kept = rejections.listed(place.database, limit=1000)
+    assert {r.body for r in kept} == {b'{"poison": %d' % number for number in range(1000)}

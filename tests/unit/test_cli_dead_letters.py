@@ -1,0 +1,123 @@
+"""``telecine dead-letters``: refused messages, and a second chance for them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli_operator import REEL, Operator, an_operator, request
+
+_operator = pytest.fixture(an_operator, name="operator")
+
+BAD = b'{"id": "order-1", "type": "reel", "data": {}}'
+
+
+def letters(operator: Operator, *more: str) -> list[int]:
+    return [letter["number"] for letter in operator.run("dead-letters", "list", "--json", *more).json]
+
+
+def test_list_shows_reason_and_source(operator: Operator) -> None:
+    operator.arrive(BAD, b"\xff\xfe")
+    newest, first = operator.run("dead-letters", "list", "--json").json
+    assert (first["code"], first["request_id"], first["source"]) == ("missing_field", "order-1", "inbox")
+    assert newest["code"] == "invalid_json"
+    assert "missing_field" in operator.run("dead-letters", "list").out
+
+
+def test_show_prints_headers_and_the_original_text(operator: Operator) -> None:
+    operator.arrive(BAD, headers={"x-origin": "shop"})
+    out = operator.run("dead-letters", "show", "1").out
+    assert "x-origin: shop" in out
+    assert out.endswith(BAD.decode() + "\n")
+    assert operator.run("dead-letters", "show", "1", "--json").json["body"] == BAD.decode()
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfebytes", b'{"id": "\x1b[31m"}'])
+def test_show_prints_what_a_terminal_cannot_show_as_hexadecimal(operator: Operator, body: bytes) -> None:
+    operator.arrive(body)
+    out = operator.run("dead-letters", "show", "1").out
+    assert body[:4].hex(" ") in out
+    assert "\x1b" not in out
+
+
+def test_show_raw_writes_the_very_bytes(operator: Operator, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    body = b"\xff\x00\n{" * 100
+    operator.arrive(body)
+    from ops.cli.dead_letters import show_
+
+    show_(1, raw=True)
+    assert capfdbinary.readouterr().out == body
+
+
+def test_an_unknown_number_is_a_plain_sentence(operator: Operator) -> None:
+    said = operator.run("dead-letters", "show", "7")
+    assert said.status == 1
+    assert "There is no dead letter 7." in said.err
+
+
+def test_replay_admits_what_is_right_by_now(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = request("order-1", callback={"url": "https://127.0.0.1/hook"})
+    operator.arrive(body)
+    assert operator.run("dead-letters", "replay", "1").status == 1
+    monkeypatch.setenv("TELECINE_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")
+    [result] = operator.run("dead-letters", "replay", "1", "--json").json
+    assert (result["result"], result["job_id"]) == ("admitted", "order-1")
+    job = operator.job("order-1")
+    assert job is not None
+    assert job.door == "replay"
+    assert job.wake_at is not None
+    assert job.wake_at - job.received_at <= 5.0
+    assert letters(operator) == []
+    assert letters(operator, "--all") == [1]
+
+
+def test_a_letter_that_is_refused_again_stays_and_makes_no_second_one(operator: Operator) -> None:
+    operator.arrive(BAD)
+    said = operator.run("dead-letters", "replay", "--all", "--json")
+    assert said.status == 1
+    assert said.json[0]["error"]["code"] == "missing_field"
+    assert letters(operator, "--all") == [1]
+
+
+def test_a_letter_whose_id_belongs_to_another_request_stays(operator: Operator) -> None:
+    operator.receive("order-1")
+    operator.arrive(request("order-1", priority="high"))
+    said = operator.run("dead-letters", "replay", "--all", "--json")
+    assert said.json[0]["error"]["code"] == "id_conflict"
+    assert letters(operator) == [1]
+
+
+def test_a_letter_replayed_twice_is_a_duplicate(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    operator.arrive(request("order-1", callback={"url": "https://127.0.0.1/hook"}))
+    monkeypatch.setenv("TELECINE_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")
+    operator.run("dead-letters", "replay", "1")
+    assert operator.run("dead-letters", "replay", "1", "--json").json[0]["result"] == "duplicate"
+
+
+def test_a_cloud_event_keeps_its_headers(operator: Operator) -> None:
+    headers = {"ce-specversion": "1.0", "ce-source": "shop", "ce-id": "order-1", "ce-type": "later"}
+    operator.arrive(json.dumps(REEL).encode(), headers=headers)
+    from pipelines.registry import PIPELINES
+    from schemas.job_types import JOB_TYPES
+
+    try:
+        JOB_TYPES["later"], PIPELINES["later"] = JOB_TYPES["reel"], PIPELINES["reel"]
+        assert operator.run("dead-letters", "replay", "--all", "--json").json[0]["result"] == "admitted"
+    finally:
+        del JOB_TYPES["later"], PIPELINES["later"]
+    assert "from shop" in operator.run("explain", "order-1").out
+
+
+def test_a_cancellation_that_came_too_early_is_replayed(operator: Operator) -> None:
+    operator.arrive(b'{"type": "job.cancel", "data": {"id": "order-1"}}')
+    assert operator.run("dead-letters", "replay", "1").status == 1
+    operator.receive("order-1")
+    assert operator.run("dead-letters", "replay", "1", "--json").json[0]["result"] == "cancelled"
+    job = operator.job("order-1")
+    assert job is not None
+    assert job.cancel_requested
+
+
+def test_replay_wants_to_know_what(operator: Operator) -> None:
+    assert operator.run("dead-letters", "replay").status == 2

@@ -1,0 +1,124 @@
+"""``telecine delete`` and ``cleanup``: files first, then rows."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from consumer.ledger.tables import jobs
+from tests.cli_operator import Operator, an_operator
+
+_operator = pytest.fixture(an_operator, name="operator")
+
+
+def age(operator: Operator, job_id: str, hours: float) -> None:
+    database = operator.database()
+    with database.write() as connection:
+        ended = sa.update(jobs).where(jobs.c.id == job_id).values(finished_at=jobs.c.finished_at - hours * 3600)
+        connection.execute(ended)
+    database.close()
+
+
+def stored(operator: Operator, path: str) -> bool:
+    return (operator.settings.storage_folder / path).exists()
+
+
+def test_delete_removes_the_files_and_the_job(operator: Operator) -> None:
+    operator.completed("order-1")
+    assert stored(operator, "results/order-1/video.mp4")
+    said = operator.run("delete", "order-1", "--json")
+    assert said.json["files_deleted"] == 1
+    assert not stored(operator, "results/order-1/video.mp4")
+    assert operator.job("order-1") is None
+
+
+def test_delete_takes_no_job_with_a_similar_name(operator: Operator) -> None:
+    operator.completed("order-1")
+    operator.completed("order-10")
+    operator.run("delete", "order-1")
+    assert stored(operator, "results/order-10/video.mp4")
+
+
+def test_delete_leaves_a_job_that_has_not_ended(operator: Operator) -> None:
+    operator.receive("order-1")
+    said = operator.run("delete", "order-1")
+    assert said.status == 1
+    assert "--force" in said.err
+    assert operator.job("order-1") is not None
+
+
+def test_delete_with_force_cancels_first(operator: Operator) -> None:
+    operator.receive("order-1")
+    assert operator.run("delete", "order-1", "--force").status == 0
+    assert operator.job("order-1") is None
+
+
+def test_delete_with_force_gives_up_when_the_worker_goes_on(operator: Operator) -> None:
+    operator.receive("order-1")
+    operator.start("order-1")
+    said = operator.run("delete", "order-1", "--force", "--timeout", "0.3")
+    assert said.status == 2
+    assert operator.job("order-1") is not None
+
+
+def test_delete_says_which_callback_goes_with_the_job(operator: Operator) -> None:
+    operator.completed("order-1", callback={"url": "https://shop.example/hooks"})
+    assert operator.run("delete", "order-1", "--json").json["callbacks_dropped"] == ["job.completed"]
+
+
+def test_delete_keeps_a_folder_that_holds_the_results_of_other_jobs(operator: Operator) -> None:
+    operator.completed("orders")
+    operator.completed("inner", output="s3://results/orders/")
+    said = operator.run("delete", "orders")
+    assert said.status == 1
+    assert "results of other jobs" in said.err
+    assert stored(operator, "results/orders/inner/video.mp4")
+    assert operator.run("delete", "inner").status == 0
+    assert operator.run("delete", "orders").status == 0
+
+
+def test_a_deletion_that_broke_off_after_the_files_is_finished_by_the_next(operator: Operator) -> None:
+    operator.completed("order-1")
+    runtime = operator.runtime()
+    runtime.storage.delete("s3://results/order-1/")
+    runtime.close()
+    assert operator.run("delete", "order-1", "--json").json["files_deleted"] == 0
+    assert operator.job("order-1") is None
+
+
+def test_cleanup_deletes_only_what_ended_long_ago(operator: Operator) -> None:
+    for job_id in ("old-1", "old-2", "young"):
+        operator.completed(job_id)
+    operator.receive("open")
+    for job_id in ("old-1", "old-2"):
+        age(operator, job_id, 25)
+    report = operator.run("cleanup", "--max-age-hours", "24", "--json").json
+    assert (report["jobs_deleted"], report["files_deleted"]) == (2, 2)
+    assert report["message"] == "Deleted 2 jobs and 2 files that are older than 24 h."
+    assert report["cutoff_time"].endswith("Z")
+    assert {job["job_id"] for job in operator.run("list", "--json").json} == {"young", "open"}
+
+
+def test_cleanup_keeps_a_job_whose_callback_is_on_its_way(operator: Operator) -> None:
+    operator.completed("order-1", callback={"url": "https://shop.example/hooks"})
+    age(operator, "order-1", 25)
+    assert operator.run("cleanup", "--json").json["jobs_deleted"] == 0
+
+
+def test_cleanup_goes_past_jobs_that_it_has_to_keep(operator: Operator) -> None:
+    operator.completed("orders")
+    operator.completed("inner", output="s3://results/orders/")
+    age(operator, "orders", 26)
+    age(operator, "inner", 25)
+    said = operator.run("cleanup", "--json")
+    assert said.status == 1
+    assert said.json["jobs_deleted"] == 1
+    assert said.json["kept"][0]["job_id"] == "orders"
+
+
+def test_a_dry_run_deletes_nothing(operator: Operator) -> None:
+    operator.completed("order-1")
+    age(operator, "order-1", 25)
+    report = operator.run("cleanup", "--dry-run", "--json").json
+    assert (report["jobs_deleted"], report["files_deleted"], report["dry_run"]) == (1, 1, True)
+    assert operator.job("order-1") is not None

@@ -1,0 +1,113 @@
+"""``telecine doctor``: findings and advice, never a secret."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import pytest
+
+from ops.checks.all import examine
+from ops.checks.finding import Check, Finding, ok
+from tests.cli_operator import Operator, an_operator
+
+_operator = pytest.fixture(an_operator, name="operator")
+
+SECRET = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"
+
+
+def findings(operator: Operator) -> dict[str, tuple[str, str]]:
+    said = operator.run("doctor", "--json")
+    return {item["check"]: (item["verdict"], item["found"] + item["advice"]) for item in said.json["checks"]}
+
+
+@pytest.fixture(autouse=True)
+def any_port(monkeypatch: pytest.MonkeyPatch, operator: Operator) -> None:
+    monkeypatch.setenv("TELECINE_HEALTH_PORT", "0")
+
+
+def test_all_is_well_before_the_first_start_and_nothing_is_made(operator: Operator) -> None:
+    found = findings(operator)
+    assert {verdict for verdict, _ in found.values()} <= {"ok", "warn"}, found
+    assert not operator.home.exists()
+
+
+def test_all_is_well_with_a_ledger_and_storage_in_use(operator: Operator) -> None:
+    operator.completed("order-1")
+    found = findings(operator)
+    assert found["ledger"][0] == "ok"
+    assert "version" in found["ledger"][1]
+    assert found["storage"][0] == "ok"
+    assert "refuses overwriting" in found["storage"][1]
+    assert found["clock"][0] == "ok"
+
+
+def test_dead_letters_are_a_warning(operator: Operator) -> None:
+    operator.arrive(b"{}")
+    verdict, text = findings(operator)["dead letters"]
+    assert verdict == "warn"
+    assert "telecine dead-letters list" in text
+
+
+def test_a_malformed_secret_fails_and_is_not_printed(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELECINE_CALLBACK_SECRETS", '{"default": ["whsec_!!hidden!!"]}')
+    said = operator.run("doctor")
+    assert said.status == 1
+    assert "malformed" in said.out
+    assert "hidden" not in said.out + said.err
+
+
+def test_a_broker_that_is_away_fails_with_advice_and_no_password(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELECINE_BROKER_URL", "amqp://me:hidden@127.0.0.1:1//")
+    monkeypatch.setenv("TELECINE_STORAGE", "folder")
+    said = operator.run("doctor", "--json")
+    assert said.status == 1
+    found = {item["check"]: item for item in said.json["checks"]}
+    assert found["broker"]["verdict"] == "fail"
+    assert "TELECINE_BROKER_URL" in found["broker"]["advice"]
+    assert found["keys"]["verdict"] == "fail"
+    assert "hidden" not in said.out
+
+
+def test_a_port_that_is_taken_fails(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("TELECINE_HEALTH_PORT", str(taken.getsockname()[1]))
+        verdict, text = findings(operator)["health port"]
+    assert verdict == "fail"
+    assert "TELECINE_HEALTH_PORT" in text
+
+
+def test_a_check_that_hangs_or_breaks_is_a_failure_and_holds_up_no_other() -> None:
+    def hang() -> Finding:
+        time.sleep(5)
+        return ok("late")
+
+    def fall_over() -> Finding:
+        raise RuntimeError("no such thing at amqp://me:hidden@host/")
+
+    started = time.monotonic()
+    checks = [Check("hangs", hang), Check("breaks", fall_over), Check("well", lambda: ok("yes"))]
+    found = {check.name: finding for check, finding in examine(checks, limit_seconds=0.3)}
+    assert time.monotonic() - started < 3
+    assert (found["hangs"].verdict, found["breaks"].verdict, found["well"].verdict) == ("fail", "fail", "ok")
+    assert "hidden" not in found["breaks"].found
+
+
+def test_settings_are_printed_with_their_secrets_masked(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELECINE_BROKER_URL", "amqp://me:hidden@broker//")
+    monkeypatch.setenv("TELECINE_LEDGER_URL", "postgresql+psycopg://me:hidden@db/telecine")
+    monkeypatch.setenv("TELECINE_CALLBACK_SECRETS", json.dumps({"default": [SECRET]}))
+    monkeypatch.setenv("SENTRY_DSN", "https://hidden@sentry.example/1")
+    said = operator.run("doctor", "--settings", "--json")
+    assert "hidden" not in said.out
+    assert SECRET not in said.out
+    view = said.json
+    assert view["TELECINE_BROKER_URL"] == {"value": "amqp://broker//", "from": "environment"}
+    assert view["TELECINE_CALLBACK_SECRETS"]["value"] == {"default": ["********"]}
+    assert view["SENTRY_DSN"]["value"] == "********"
+    assert view["TELECINE_LEASE_SECONDS"]["from"] == "default"
+    assert "hidden" not in operator.run("doctor", "--settings").out

@@ -1,0 +1,171 @@
+"""``telecine explain``: the story of a job, in sentences."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumer.ledger.leases import park
+from consumer.ledger.outbox import claim_due, record_attempt, replay
+from consumer.ledger.records import TimelineEntry
+from consumer.ledger.states import DeliveryState
+from consumer.ledger.timeline import note
+from ops.story import tell
+from schemas.errors import InvalidImage
+from tests.cli_operator import DEAD_LABEL, DEAD_WORKER, Operator, an_operator, request
+
+_operator = pytest.fixture(an_operator, name="operator")
+
+
+def sentences(operator: Operator, job_id: str) -> list[str]:
+    return [line["sentence"] for line in operator.run("explain", job_id, "--json").json["timeline"]]
+
+
+def one(event: str, **detail: object) -> str:
+    return tell([TimelineEntry(at=1.0, event=event, epoch=1, detail=detail)], 0.0)[0].sentence
+
+
+def test_a_crash_reads_like_a_story(operator: Operator) -> None:
+    operator.receive("order-1")
+    operator.step(operator.start("order-1", owner=DEAD_WORKER), "render")
+    claim = operator.start("order-1")
+    operator.step(claim, "render")
+    operator.complete(claim)
+    told = sentences(operator, "order-1")
+    lost = next(number for number, sentence in enumerate(told) if "died" in sentence)
+    assert told[lost] == (
+        f"Worker {DEAD_LABEL} had died (SIGKILL, power or out of memory) while running, after step `render`."
+    )
+    assert "took the job over as attempt 2." in told[lost + 1]
+    assert told[lost + 2] == "Step `render` was already done and was not repeated."
+    assert told[-1] == "Completed."
+
+
+def test_a_crash_in_the_middle_of_a_step_says_so() -> None:
+    story = [
+        TimelineEntry(at=1.0, event="claimed", epoch=1, detail={"worker": "a:1"}),
+        TimelineEntry(at=2.0, event="step_started", epoch=1, detail={"step": "render"}),
+        TimelineEntry(at=9.0, event="worker_lost", epoch=1, detail={"worker": "a:1", "state": "running"}),
+        TimelineEntry(at=9.0, event="claimed", epoch=2, detail={"worker": "b:2"}),
+        TimelineEntry(at=9.1, event="step_started", epoch=2, detail={"step": "render"}),
+    ]
+    told = [line.sentence for line in tell(story, 0.0)]
+    assert "while running, in the middle of step `render`." in told[2]
+    assert told[4] == "Step `render` began again, from its start."
+
+
+def test_the_header_counts_attempts_crashes_and_duplicates(operator: Operator) -> None:
+    operator.receive("order-1")
+    operator.arrive(request("order-1"))
+    operator.start("order-1", owner=DEAD_WORKER)
+    operator.complete(operator.start("order-1"))
+    out = operator.run("explain", "order-1").out
+    assert out.startswith("order-1  reel  completed\n")
+    assert "2 attempts, 1 crash, 1 duplicate" in out
+    assert f"fingerprint {operator.run('status', 'order-1', '--json').json['fingerprint']}" in out
+
+
+def test_the_results_are_listed_with_their_checksums(operator: Operator) -> None:
+    operator.completed("order-1")
+    out = operator.run("explain", "order-1").out
+    sha256 = operator.run("status", "order-1", "--json").json["outputs"][0]["sha256"]
+    assert f"sha256 {sha256}" in out
+    assert "s3://results/order-1/video.mp4" in out
+
+
+def test_every_entry_tells_the_time_since_the_receipt(operator: Operator) -> None:
+    operator.completed("order-1")
+    timeline = operator.run("explain", "order-1", "--json").json["timeline"]
+    assert timeline[0]["after_seconds"] == pytest.approx(0, abs=0.01)
+    assert timeline[-1]["after_seconds"] >= timeline[0]["after_seconds"]
+    assert "+0.00 s  Received through the inbox folder." in operator.run("explain", "order-1").out
+
+
+def test_a_conflict_and_a_duplicate_are_part_of_the_story(operator: Operator) -> None:
+    operator.receive("order-1")
+    operator.arrive(request("order-1"), request("order-1", priority="high"))
+    told = " ".join(sentences(operator, "order-1"))
+    assert "The same request came again through the inbox folder; it was absorbed." in told
+    assert "other content" in told
+
+
+def test_a_fault_that_may_pass_tells_reason_and_wait(operator: Operator) -> None:
+    operator.receive("order-1")
+    claim = operator.start("order-1")
+    database = operator.database()
+    park(
+        database,
+        claim.lease,
+        seconds=5,
+        event="retry_later",
+        failures=1,
+        code="input_unavailable",
+        message="No answer.",
+    )
+    database.close()
+    assert sentences(operator, "order-1")[-1] == (
+        "A fault that may pass: No answer (input_unavailable); tried again in 5.00 s."
+    )
+
+
+def test_a_failure_tells_code_and_message(operator: Operator) -> None:
+    operator.receive("order-1")
+    operator.fail(operator.start("order-1"), InvalidImage())
+    assert "Failed: Image must be JPG or PNG (invalid_image)." in sentences(operator, "order-1")
+
+
+def test_callbacks_are_told_from_the_outbox_to_the_receiver(operator: Operator) -> None:
+    operator.completed("order-1", callback={"url": "https://shop.example/hooks"})
+    database = operator.database()
+    for state, answer, retry in (
+        (DeliveryState.RETRYING, "HTTP 503", 0.0),
+        (DeliveryState.EXHAUSTED, "HTTP 500", None),
+    ):
+        [delivery] = claim_due(database, limit=1, seconds=60)
+        record_attempt(database, delivery, state, answer=answer, retry_in=retry)
+    replay(database, [delivery.id])
+    [delivery] = claim_due(database, limit=1, seconds=60)
+    record_attempt(database, delivery, DeliveryState.DELIVERED, answer="HTTP 200", retry_in=None)
+    database.close()
+    told = sentences(operator, "order-1")[-5:]
+    assert told[0] == "The callback `completed` is ready to be sent."
+    assert told[1].startswith(
+        "Attempt 1 to deliver the callback `completed` failed (HTTP 503); the next one follows in"
+    )
+    assert f"`telecine callbacks replay {delivery.id}` sends it again" in told[2]
+    assert told[3] == "Somebody sent the callback `completed` on its way again."
+    assert told[4] == "The callback `completed` was delivered at attempt 1 (HTTP 200)."
+
+
+@pytest.mark.parametrize(
+    ("event", "detail", "sentence"),
+    [
+        ("cancel_requested", {"by": "cli"}, "Somebody asked for it to be cancelled, through the command line."),
+        ("cancelled", {"code": "cancelled", "message": "The job was cancelled."}, "Cancelled."),
+        ("expired", {"code": "deadline_exceeded", "message": "Too late."}, "Expired: Too late (deadline_exceeded)."),
+        ("storing", {}, "Everything is made and stored; the manifest is being written."),
+        ("input_fetched", {"input": "cover", "bytes": 12, "kind": "png"}, "Fetched the input `cover` (PNG, 12 bytes)."),
+        (
+            "callback_disabled", {"answer": "HTTP 410"},
+            "The callback is not sent any more: the receiver wants no more of them (HTTP 410).",
+        ),
+        (
+            "received", {"door": "amqp", "source": "shop", "subject": "o-1"},
+            "Received through RabbitMQ, as a CloudEvent from shop about o-1.",
+        ),
+    ],
+)  # fmt: skip
+def test_each_event_has_its_sentence(event: str, detail: dict[str, object], sentence: str) -> None:
+    assert one(event, **detail) == sentence
+
+
+def test_an_event_of_a_later_version_is_still_told(operator: Operator) -> None:
+    operator.receive("order-1")
+    database = operator.database()
+    with database.write() as connection:
+        note(connection, "order-1", "moved_to_mars", ship="Ares")
+        note(connection, "order-1", "callback_sung")
+        note(connection, "order-1", "step_danced", step="waltz")
+    database.close()
+    assert sentences(operator, "order-1")[-3:] == [
+        "Moved to mars (ship Ares).", "Callback sung.", "Step danced (step waltz).",
+    ]  # fmt: skip

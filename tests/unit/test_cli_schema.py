@@ -1,0 +1,61 @@
+"""``telecine schema`` and ``secret``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from pydantic import SecretStr
+
+from consumer.callbacks.signing import check_secret
+from ops.contract import schema_names, schema_of
+from tests.cli_operator import REEL, Operator, an_operator, request
+
+_operator = pytest.fixture(an_operator, name="operator")
+
+
+@pytest.mark.parametrize("name", schema_names())
+def test_every_schema_is_valid_2020_12_with_id_and_title(name: str) -> None:
+    schema = schema_of(name)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["$id"].startswith("urn:telecine:contract:")
+    assert schema["title"].startswith("Telecine ")
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_the_request_schema_takes_a_whole_request_and_refuses_others() -> None:
+    validator = jsonschema.Draft202012Validator(schema_of("reel"))
+    validator.validate(json.loads(request("order-1")))
+    for wrong in (
+        {"id": "order-1", "type": "other", "data": REEL},
+        {"id": "order-1", "type": "reel", "data": {**REEL, "font_size": "large"}},
+        {"id": "order-1", "type": "reel", "data": REEL, "unknown": 1},
+        {"id": "order-1", "data": REEL},
+    ):
+        assert not validator.is_valid(wrong)
+
+
+def test_schema_prints_lists_and_writes(operator: Operator, tmp_path: Path) -> None:
+    assert operator.run("schema", "reel").json["$id"] == "urn:telecine:contract:request:reel"
+    assert operator.run("schema", "--list").out.split() == schema_names()
+    operator.run("schema", "--out", str(tmp_path / "contract"))
+    written = (tmp_path / "contract" / "reel.schema.json").read_bytes()
+    operator.run("schema", "--out", str(tmp_path / "contract"))
+    assert (tmp_path / "contract" / "reel.schema.json").read_bytes() == written
+    assert {path.name for path in (tmp_path / "contract").iterdir()} == {
+        f"{name}.schema.json" for name in schema_names()
+    }
+
+
+def test_a_schema_that_does_not_exist_is_a_plain_sentence(operator: Operator) -> None:
+    said = operator.run("schema", "nosuch")
+    assert said.status == 1
+    assert "reel" in said.err
+
+
+def test_secret_prints_a_new_good_secret_each_time(operator: Operator) -> None:
+    first, second = operator.run("secret").out.strip(), operator.run("secret", "--json").json["secret"]
+    check_secret(SecretStr(first))
+    assert first != second

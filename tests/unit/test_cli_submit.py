@@ -1,0 +1,128 @@
+"""``telecine submit`` and ``plan``: from a file to a queue."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from consumer.intake.arrivals import Arrival
+from consumer.intake.intake import Intake
+from tests.cli_operator import Operator, an_operator, request
+
+_operator = pytest.fixture(an_operator, name="operator")
+
+
+def inbox(operator: Operator) -> list[Path]:
+    return sorted(operator.settings.inbox_folder.glob("*.json"))
+
+
+class Door:
+    """Does with the inbox what a running Telecine does, then ``after``."""
+
+    def __init__(self, operator: Operator, after: Callable[[], None] = lambda: None) -> None:
+        self._operator, self._after = operator, after
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        deadline = time.monotonic() + 20
+        while not inbox(self._operator) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        runtime = self._operator.runtime()
+        Intake(runtime.database, runtime.checks)(
+            [Arrival(p.read_bytes(), "inbox", "inbox") for p in inbox(self._operator)]
+        )
+        runtime.close()
+        self._after()
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+
+
+def test_submit_puts_the_bytes_into_the_inbox_and_prints_the_id(operator: Operator, tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_bytes(request("order-1"))
+    said = operator.run("submit", str(file))
+    assert (said.status, said.out) == (0, "order-1\n")
+    [dropped] = inbox(operator)
+    assert dropped.read_bytes() == request("order-1")
+
+
+def test_submit_reads_standard_input(operator: Operator) -> None:
+    assert operator.run("submit", "-", "--json", stdin=request("order-1")).json["job_id"] == "order-1"
+    assert len(inbox(operator)) == 1
+
+
+def test_an_invalid_request_is_not_sent(operator: Operator) -> None:
+    said = operator.run("submit", "-", stdin=b'{"id": "x", "type": "reel", "data": {}}')
+    assert said.status == 1
+    assert "missing_field" in said.err
+    assert not operator.home.exists()
+
+
+def test_a_file_that_is_missing_is_a_plain_sentence(operator: Operator) -> None:
+    said = operator.run("submit", "nowhere.json")
+    assert said.status == 1
+    assert said.err == "nowhere.json cannot be read: No such file or directory.\n"
+
+
+def test_a_wait_that_takes_too_long_ends_with_status_2_and_says_how_to_look(operator: Operator) -> None:
+    said = operator.run("submit", "-", "--wait", "--timeout", "0.3", stdin=request("order-1"))
+    assert said.status == 2
+    assert "has not ended after 0.3 s" in said.err
+    assert "telecine status order-1" in said.err
+    assert "invalid_request" not in said.err
+
+
+def test_a_wait_ends_with_the_job(operator: Operator) -> None:
+    with Door(operator, lambda: operator.complete(operator.start("order-1"))):
+        said = operator.run("submit", "-", "--wait", "--json", "--timeout", "20", stdin=request("order-1"))
+    assert said.status == 0
+    assert said.json["status"] == "completed"
+
+
+def test_a_wait_for_a_cancelled_job_ends_with_status_1(operator: Operator) -> None:
+    with Door(operator, lambda: void(operator.run("cancel", "order-1"))):
+        said = operator.run("submit", "-", "--wait", "--timeout", "20", stdin=request("order-1"))
+    assert said.status == 1
+
+
+def test_a_wait_for_a_request_that_is_refused_tells_the_refusal_and_not_the_other_job(operator: Operator) -> None:
+    operator.completed("order-1")
+    with Door(operator):
+        said = operator.run("submit", "-", "--wait", "--timeout", "20", stdin=request("order-1", priority="high"))
+    assert said.status == 1
+    assert "id_conflict" in said.err
+
+
+def test_a_broker_that_is_away_is_one_line_without_the_password(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELECINE_BROKER_URL", "amqp://me:hidden@127.0.0.1:1//")
+    said = operator.run("submit", "-", stdin=request("order-1"))
+    assert said.status == 1
+    assert "did not confirm" in said.err
+    assert "hidden" not in said.err
+
+
+def test_a_plan_of_missing_inputs_is_their_error(operator: Operator) -> None:
+    said = operator.run("plan", "-", stdin=request("order-1"))
+    assert said.status == 1
+    assert "input_not_found" in said.err
+    assert not (operator.home / "ledger.sqlite3").exists()
+
+
+def test_a_control_message_has_no_plan(operator: Operator) -> None:
+    cancel = json.dumps({"type": "job.cancel", "data": {"id": "x"}}).encode()
+    assert operator.run("plan", "-", stdin=cancel).status == 1
+
+
+def void(_: object) -> None:
+    """Takes an answer that nobody needs."""

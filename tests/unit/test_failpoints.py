@@ -1,0 +1,76 @@
+"""Failpoints: each name stands in the code, each place has a name, and unarmed ones do nothing."""
+
+from __future__ import annotations
+
+import ast
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from consumer.failpoints import FAILPOINTS, FailpointReached, failpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("consumer", "ops", "pipelines", "providers", "schemas")
+
+
+def calls() -> set[str]:
+    """The argument of every call of ``failpoint`` in the code."""
+    found = set()
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "failpoint":
+                    assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno} has no literal name"
+                    found.add(str(node.args[0].value))
+    return found
+
+
+def test_every_named_failpoint_stands_in_the_code_and_every_one_in_the_code_is_named() -> None:
+    assert calls() == set(FAILPOINTS)
+    assert len(FAILPOINTS) == len(set(FAILPOINTS))
+
+
+@pytest.mark.parametrize("name", FAILPOINTS)
+def test_an_unarmed_failpoint_does_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TELECINE_FAILPOINT", raising=False)
+    failpoint(name)
+    monkeypatch.setenv("TELECINE_FAILPOINT", f"{name}.other:raise")
+    failpoint(name)
+
+
+def test_an_armed_failpoint_raises_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELECINE_FAILPOINT", "outbox.sent:raise")
+    with pytest.raises(FailpointReached, match=r"^outbox\.sent$"):
+        failpoint("outbox.sent")
+    failpoint("outbox.recorded")
+
+
+def test_an_armed_failpoint_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELECINE_FAILPOINT", "outbox.sent:sleep=0.05")
+    started = time.monotonic()
+    failpoint("outbox.sent")
+    assert time.monotonic() - started >= 0.05
+
+
+def test_a_failpoint_armed_for_once_is_inert_afterwards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TELECINE_FAILPOINT", "outbox.sent:raise")
+    monkeypatch.setenv("TELECINE_FAILPOINT_ONCE", str(tmp_path / "met"))
+    failpoint("outbox.recorded")
+    assert not (tmp_path / "met").exists()
+    with pytest.raises(FailpointReached):
+        failpoint("outbox.sent")
+    failpoint("outbox.sent")
+
+
+@pytest.mark.parametrize("armed", ["door.committed:kill", "door.committed"])
+def test_a_kill_is_one_that_no_handler_can_see(armed: str) -> None:
+    code = "import atexit; atexit.register(print, 'ended'); from consumer.failpoints import failpoint\n"
+    code += "try: failpoint('door.committed')\nfinally: print('cleaned up')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"TELECINE_FAILPOINT": armed}, cwd=ROOT, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, b"")

@@ -1,0 +1,160 @@
+"""``/health``, ``/ready`` and ``/live``: answers in time, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.ledger.database import Database
+from consumer.ledger.schema import migrate
+from consumer.service import Named, Service
+from ops import health as module
+from ops.health import HealthServer
+from ops.probe import LedgerProbe, LedgerSilent
+from schemas.errors import ConfigurationError
+
+
+class Part:
+    """A loop that does nothing until it is told to end or to fall over."""
+
+    def __init__(self, *, connected: bool = True) -> None:
+        self.connected = connected
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        self._stopped.wait()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = Database(f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
+    migrate(made)
+    yield made
+    made.close()
+
+
+@contextmanager
+def serving(probe: LedgerProbe, part: Part | None = None) -> Iterator[HealthServer]:
+    service = Service([Named("door-amqp", part or Part())])
+    service.start()
+    server = HealthServer("127.0.0.1", 0, probe, service)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        service.stop()
+
+
+def get(server: HealthServer, path: str) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(server.url + path, timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def hang(_: Database) -> float:
+    time.sleep(30)
+    return 0.0
+
+
+def test_everything_is_healthy(database: Database) -> None:
+    with serving(LedgerProbe(database)) as server:
+        assert get(server, "/health") == (200, {"status": "healthy", "checks": {"ledger": "ok", "door-amqp": "ok"}})
+        assert get(server, "/ready")[0] == 200
+        assert get(server, "/live")[0] == 200
+
+
+def test_a_broker_that_is_away_makes_it_degraded_and_not_ready(database: Database) -> None:
+    with serving(LedgerProbe(database), Part(connected=False)) as server:
+        status, report = get(server, "/health")
+        assert (status, report["status"]) == (200, "degraded")
+        assert report["checks"]["door-amqp"] == "not connected"
+        assert get(server, "/ready")[0] == 503
+        assert get(server, "/live")[0] == 200
+
+
+def test_a_part_that_ended_makes_it_unhealthy_and_worth_a_restart(database: Database) -> None:
+    part = Part()
+    with serving(LedgerProbe(database), part) as server:
+        part.stop()
+        time.sleep(0.2)
+        assert get(server, "/health")[0] == 503
+        assert get(server, "/live")[0] == 503
+
+
+def test_a_ledger_that_is_gone_makes_it_unhealthy_but_not_dead(tmp_path: Path) -> None:
+    empty = Database(f"sqlite:///{tmp_path / 'empty.sqlite3'}")
+    with serving(LedgerProbe(empty)) as server:
+        status, report = get(server, "/health")
+        assert (status, report["checks"]["ledger"]) == (503, "OperationalError")
+        assert get(server, "/live")[0] == 200
+    empty.close()
+
+
+def test_it_answers_within_two_seconds_while_the_ledger_hangs(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "oldest_open_seconds", hang)
+    monkeypatch.setattr(module, "take_snapshot", hang)
+    with serving(LedgerProbe(database)) as server:
+        # More requests than the probe has threads: none of them may wait for another.
+        for _ in range(6):
+            started = time.monotonic()
+            status, report = get(server, "/health")
+            assert time.monotonic() - started < 2
+            assert (status, report["checks"]["ledger"]) == (503, "no answer")
+        started = time.monotonic()
+        with urllib.request.urlopen(server.url + "/metrics", timeout=5) as answer:
+            assert b"telecine_ledger_up 0.0" in answer.read()
+        assert time.monotonic() - started < 2
+
+
+def test_metrics_are_served_as_text(database: Database) -> None:
+    with serving(LedgerProbe(database)) as server, urllib.request.urlopen(server.url + "/metrics", timeout=5) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert b'telecine_part_up{part="door-amqp"} 1.0' in answer.read()
+
+
+def test_head_and_unknown_paths_are_answered(database: Database) -> None:
+    with serving(LedgerProbe(database)) as server:
+        head = urllib.request.Request(server.url + "/health", method="HEAD")
+        with urllib.request.urlopen(head, timeout=5) as answer:
+            assert answer.read() == b""
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(server.url + "/etc/passwd", timeout=5)
+        assert refused.value.code == 404
+        refused.value.close()
+
+
+def test_a_port_that_is_taken_is_a_configuration_error_that_says_what_to_do(database: Database) -> None:
+    with serving(LedgerProbe(database)) as server:
+        port = int(server.url.rpartition(":")[2])
+        with pytest.raises(ConfigurationError, match="TELECINE_HEALTH_PORT"):
+            HealthServer("127.0.0.1", port, LedgerProbe(database))
+
+
+def test_a_probe_passes_on_the_kind_of_an_error_and_goes_on(database: Database) -> None:
+    probe = LedgerProbe(database, close_after=True)
+
+    def fall_over(_: Database) -> int:
+        raise RuntimeError("with a secret")
+
+    for _ in range(10):
+        with pytest.raises(LedgerSilent, match=r"^RuntimeError$"):
+            probe.ask(fall_over, seconds=1)
+    assert probe.ask(lambda _: 7, seconds=1) == 7

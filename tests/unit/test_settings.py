@@ -1,0 +1,164 @@
+"""Settings: where they come from, what wins, and that no secret is ever printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "canary-d41d8cd98f00"
+Write = Callable[[str], None]
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings but those of the test."""
+    for name in os.environ:
+        if name.startswith(("TELECINE_", "SENTRY_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Write:
+    """Writes the settings file."""
+
+    def write(text: str) -> None:
+        (tmp_path / "telecine.toml").write_text(text)
+
+    return write
+
+
+def test_without_any_setting_everything_runs_in_one_folder(tmp_path: Path) -> None:
+    settings = Settings()
+    assert settings.embedded
+    assert settings.storage_kind == "folder"
+    assert settings.ledger == f"sqlite:///{tmp_path}/telecine-data/ledger.sqlite3"
+    assert settings.scratch_folder == tmp_path / "telecine-data" / "scratch"
+    assert settings.inbox_folder == tmp_path / "telecine-data" / "inbox"
+    assert settings.storage_folder == tmp_path / "telecine-data" / "storage"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_defaults_that_the_contract_binds() -> None:
+    settings = Settings()
+    assert settings.max_message_bytes == 256 * 1024
+    assert settings.callback_schedule_seconds == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
+    assert settings.amqp_queues == ["telecine.requests"]
+    assert settings.health_host == "127.0.0.1"
+    assert settings.allowed_private_hosts == []
+    assert (settings.sentry_dsn, settings.broker_url, settings.callback_secrets) == (None, None, {})
+
+
+def test_the_environment_is_read_with_lists_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELECINE_BROKER_URL", f"amqp://user:{SECRET}@mq/")
+    monkeypatch.setenv("TELECINE_AMQP_QUEUES", " a, b ,,c")
+    monkeypatch.setenv("TELECINE_CALLBACK_SCHEDULE_SECONDS", "1,2.5")
+    monkeypatch.setenv("TELECINE_ALLOWED_INPUT_FOLDERS", "/srv/a,/srv/b")
+    monkeypatch.setenv("TELECINE_CALLBACK_SECRETS", f'{{"default": ["{SECRET}", "old"]}}')
+    monkeypatch.setenv("SENTRY_DSN", "https://key@sentry.example/1")
+    monkeypatch.setenv("TELECINE_HOME", "/srv/telecine")
+    settings = Settings()
+    assert not settings.embedded
+    assert settings.storage_kind == "s3"
+    assert settings.amqp_queues == ["a", "b", "c"]
+    assert settings.callback_schedule_seconds == [1, 2.5]
+    assert settings.allowed_input_folders == [Path("/srv/a"), Path("/srv/b")]
+    assert [s.get_secret_value() for s in settings.callback_secrets["default"]] == [SECRET, "old"]
+    assert settings.sentry_dsn is not None
+    assert settings.inbox_folder == Path("/srv/telecine/inbox")
+
+
+def test_the_settings_file_is_read(toml: Write) -> None:
+    toml('home = "/data"\namqp_queues = ["x", "y"]\nlease_seconds = 45\n[callback_secrets]\ndefault = ["whsec_1"]\n')
+    settings = Settings()
+    assert (settings.home, settings.amqp_queues, settings.lease_seconds) == (Path("/data"), ["x", "y"], 45)
+    assert settings.callback_secrets["default"][0].get_secret_value() == "whsec_1"
+
+
+def test_an_argument_beats_the_environment_beats_the_file_beats_the_default(
+    toml: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml("lease_seconds = 11\nsweep_seconds = 11\nretry_seconds = 11\n")
+    monkeypatch.setenv("TELECINE_SWEEP_SECONDS", "22")
+    monkeypatch.setenv("TELECINE_RETRY_SECONDS", "22")
+    settings = Settings(retry_seconds=33)
+    assert settings.lease_seconds == 11
+    assert settings.sweep_seconds == 22
+    assert settings.retry_seconds == 33
+    assert settings.max_crashes == 5
+
+
+def test_the_settings_file_may_lie_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text("lease_seconds = 77")
+    code = "from schemas.settings import Settings; print(Settings().lease_seconds)"
+    environment = {"TELECINE_SETTINGS_FILE": str(tmp_path / "other.toml"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "77.0\n"
+
+
+@pytest.mark.parametrize("folder", ["/srv/media", None])
+def test_folders_do_not_depend_on_where_a_later_command_runs(folder: str | None, tmp_path: Path) -> None:
+    settings = Settings(scratch=None if folder is None else Path(folder))
+    assert settings.scratch_folder.is_absolute()
+    assert settings.ledger.startswith("sqlite:////")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LEASE_SECONDS", "0"), ("HEALTH_PORT", "65536"), ("LOG_LEVEL", "LOUD"), ("STORAGE", "ftp"),
+        ("CONCURRENCY", "none"), ("DOOR_BATCH_MESSAGES", "0"), ("MAX_MESSAGE_BYTES", "1"),
+        ("RESULT_URL_SECONDS", "604801"), ("CALLBACK_TIMEOUT_SECONDS", "61"),
+    ],
+)  # fmt: skip
+def test_a_setting_out_of_range_is_refused_by_its_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"TELECINE_{name}", value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+def test_no_secret_is_printed_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELECINE_BROKER_URL", f"amqp://user:{SECRET}@mq/")
+    monkeypatch.setenv("TELECINE_LEDGER_URL", f"postgresql+psycopg://user:{SECRET}@db/x")
+    monkeypatch.setenv("TELECINE_CALLBACK_SECRETS", f'{{"default": ["whsec_{SECRET}"]}}')
+    monkeypatch.setenv("SENTRY_DSN", f"https://{SECRET}@sentry.example/1")
+    settings = Settings()
+    assert SECRET in settings.ledger
+    for shown in (repr(settings), str(settings), f"{settings.model_dump()}", settings.model_dump_json()):
+        assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    "value", [f'{{"default": "{SECRET}"}}', SECRET, f'["{SECRET}"]', f'{{"default": [["{SECRET}"]]}}']
+)
+def test_no_secret_is_printed_with_a_complaint_about_it(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELECINE_CALLBACK_SECRETS", value)
+    with pytest.raises(Exception) as caught:
+        Settings()
+    assert SECRET not in str(caught.value)
+    assert "callback_secrets" in str(caught.value)
+
+
+def test_settings_cannot_be_changed_after_they_were_read() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().home = Path("/elsewhere")  # type: ignore[misc]
+
+
+def test_every_setting_is_documented_and_says_its_unit() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
+        if re.search(r"timeout|interval|lease|lifetime|wait", name):
+            assert name.endswith("_seconds"), name
+        if re.search(r"memory|size", name):
+            assert name.endswith("_bytes"), name
