@@ -69,7 +69,12 @@ def _work(runtime: Runtime, claim: Claim) -> State:
         request = _readable(runtime, job)
         if job.epoch == 1:
             _tell(runtime, job, "started")
-        with Heartbeat(runtime.database, lease, seconds=runtime.settings.lease_seconds) as heartbeat:
+        with Heartbeat(
+            runtime.database,
+            lease,
+            seconds=runtime.settings.lease_seconds,
+            tell=lambda percentage: _tell(runtime, job, "progress", progress=percentage),
+        ) as heartbeat:
             folder = _job_folder(runtime, job)
             try:
                 return _run(runtime, claim, request, heartbeat, folder)
@@ -178,8 +183,9 @@ def failure_delivery(runtime: Runtime, job: Job, state: State, error: TelecineEr
     return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error)
 
 
-def _tell(runtime: Runtime, job: Job, event: str) -> None:
-    delivery = job_delivery(job, event, status="running", now=runtime.database.now())
+def _tell(runtime: Runtime, job: Job, event: str, *, progress: int | None = None) -> None:
+    """Puts a callback about a running job into the outbox, if somebody asked for it."""
+    delivery = job_delivery(job, event, status="running", now=runtime.database.now(), progress=progress)
     if delivery is not None:
         with runtime.database.write() as connection:
             outbox.enqueue(runtime.database, connection, delivery)

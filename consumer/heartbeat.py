@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -15,19 +16,34 @@ from schemas.errors import DeadlineExceeded, JobCancelled, LeaseLost, TelecineEr
 
 log = logger(__name__)
 
+#: The longest time between two beats: how late a cancellation is noticed, and a progress bar moves.
+BEAT_SECONDS = 2.0
+
+_TELL_POINTS = 10
+
 
 class Heartbeat:
-    """Renews the lease in a thread of its own, three times in its life, until it is left.
+    """Renews the lease in a thread of its own, at least three times in its life, until it is left.
 
     A ledger that cannot be reached is asked again until the lease would have run out: from then on
     another worker may have the job, and this one stops.
     """
 
-    def __init__(self, database: Database, lease: Lease, *, seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        *,
+        seconds: float,
+        tell: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """``tell`` gets the percentage whenever it has grown by ten points or more since the last time."""
         self._database = database
         self._lease = lease
         self._seconds = seconds
+        self._tell = tell
         self._progress = 0
+        self._told = 0
         self._bad_news: TelecineError | None = None
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{lease.job_id}", daemon=True)
@@ -59,7 +75,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         good_until = time.monotonic() + self._seconds
-        while not self._left.wait(min(self._seconds / 3, max(0.05, good_until - time.monotonic()))):
+        while not self._left.wait(min(self._seconds / 3, BEAT_SECONDS)):
             started = time.monotonic()
             try:
                 pulse = renew(self._database, self._lease, seconds=self._seconds, progress=self._progress)
@@ -73,7 +89,17 @@ class Heartbeat:
                     return
                 continue
             good_until = started + self._seconds
+            self._tell_progress()
             if pulse.cancel_requested:
                 self._bad_news = JobCancelled()
             elif pulse.deadline_passed:
                 self._bad_news = DeadlineExceeded()
+
+    def _tell_progress(self) -> None:
+        if self._progress < self._told + _TELL_POINTS:
+            return
+        self._told = self._progress
+        try:
+            self._tell(self._told)
+        except Exception:
+            log.warning("progress_not_told", job_id=self._lease.job_id, exc_info=True)

@@ -78,7 +78,7 @@ class Service:
 
 
 def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
-    """The doors that the settings ask for: AMQP where there is a broker, the inbox where there is none or it is named."""
+    """The doors that the settings ask for: AMQP where there is a broker, the inbox where there is none or by name."""
     settings = runtime.settings
     intake = Intake(runtime.database, runtime.checks)
     doors: list[Named] = []

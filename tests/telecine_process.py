@@ -147,6 +147,10 @@ class TelecineProcess:
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "ops.cli.main", *arguments]
 
+    def inherited(self) -> dict[str, str]:
+        """The environment of its processes, for another program that shall share its settings."""
+        return self._environment(None)
+
     def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TELECINE_", "SENTRY_"))}
         return {**inherited, **self.environment, **(extra or {})}

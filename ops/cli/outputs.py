@@ -1,4 +1,4 @@
-"""The files that a job made, as a table."""
+"""What a job made, or is going to make, as a table."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from ops.cli.console import remark, table
+from consumer.ledger.records import Job
+from ops.cli.console import remark, show, table
 from ops.wording import duration, size
 from schemas.settings import Settings
 
@@ -18,6 +20,35 @@ def outputs_table(outputs: Sequence[Mapping[str, Any]]) -> Table:
     for output in outputs:
         made.add_row(str(output["name"]), size(int(output["bytes"])), media_text(output), str(output["uri"]))
     return made
+
+
+def plan_table(plan: Mapping[str, Any]) -> Table:
+    """A plan's record: size, frames, length, run time, cost."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    if plan.get("width") and plan.get("height"):
+        grid.add_row("size", f"{plan['width']}×{plan['height']}")
+    if plan.get("frames") is not None:
+        grid.add_row("frames", f"{plan['frames']:,}" + (f" at {plan['fps']:g} fps" if plan.get("fps") else ""))
+    if plan.get("duration_seconds") is not None:
+        grid.add_row("length", duration(plan["duration_seconds"]))
+    grid.add_row("run time", f"about {duration(plan['estimated_seconds'])}")
+    cost = plan.get("cost", {})
+    grid.add_row("cost", f"{cost.get('amount', '0.00')} {cost.get('currency', 'USD')}")
+    for name, value in plan.get("details", {}).items():
+        grid.add_row(name.replace("_", " "), Text(str(value)))
+    return grid
+
+
+def show_outcome(job: Job, settings: Settings) -> None:
+    """The files of a job, or its plan; nothing while there is neither."""
+    outcome = job.outcome or {}
+    if outcome.get("outputs"):
+        show(outputs_table(outcome["outputs"]))
+        say_where(settings)
+    if outcome.get("plan"):
+        show(plan_table(outcome["plan"]))
 
 
 def say_where(settings: Settings) -> None:

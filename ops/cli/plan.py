@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from ops.cli.console import JsonOption, err, print_json, show, stop
 from ops.cli.opening import read_settings
+from ops.cli.outputs import plan_table
 from ops.cli.reading import FileArgument, read_request
-from ops.wording import duration
-from schemas.envelope import Cancel, Request
-from schemas.media import Plan
+from schemas.envelope import Cancel
 from schemas.parse import parse_request
 
 
@@ -33,27 +31,9 @@ def plan(file: FileArgument, as_json: JsonOption = False) -> None:
             made = plan_request(settings, request)
     else:
         made = plan_request(settings, request)
+    record = made.model_dump(mode="json", exclude_none=True)
     if as_json:
-        print_json(
-            {"job_id": request.id, "type": request.type, "plan": made.model_dump(mode="json", exclude_none=True)}
-        )
+        print_json({"job_id": request.id, "type": request.type, "plan": record})
     else:
-        show(_facts(request, made))
-
-
-def _facts(request: Request, made: Plan) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    grid.add_row("request", Text.assemble((request.id, "bold"), f"  {request.type}"))
-    if made.width and made.height:
-        grid.add_row("size", f"{made.width}×{made.height}")
-    if made.frames is not None:
-        grid.add_row("frames", f"{made.frames:,}" + (f" at {made.fps:g} fps" if made.fps else ""))
-    if made.duration_seconds is not None:
-        grid.add_row("length", duration(made.duration_seconds))
-    grid.add_row("run time", f"about {duration(made.estimated_seconds)}")
-    grid.add_row("cost", f"{made.cost.get('amount', '0.00')} {made.cost.get('currency', 'USD')}")
-    for name, value in made.details.items():
-        grid.add_row(name.replace("_", " "), Text(str(value)))
-    return grid
+        show(Text.assemble((request.id, "bold"), f"  {request.type}"))
+        show(plan_table(record))

@@ -13,7 +13,7 @@ from consumer.ledger.queries import deliveries_of
 from consumer.ledger.records import Delivery, Job
 from ops.cli.console import JsonOption, out, print_json, show
 from ops.cli.opening import known_job, opened_ledger, read_settings
-from ops.cli.outputs import outputs_table, say_where
+from ops.cli.outputs import show_outcome
 from ops.views import job_view
 from ops.wording import ago, count, duration, local_time, state
 
@@ -38,10 +38,9 @@ def status(
         return
     show(headline(job))
     show(_facts(job, deliveries, now))
-    if outputs := (job.outcome or {}).get("outputs"):
+    if job.outcome:
         out.print()
-        show(outputs_table(outputs))
-        say_where(settings)
+        show_outcome(job, settings)
 
 
 def headline(job: Job) -> Text:

@@ -13,7 +13,7 @@ from consumer.logs import scrub
 from consumer.runtime import open_ledger
 from ops.cli.console import JsonOption, print_json, say, show
 from ops.cli.opening import read_settings
-from ops.cli.outputs import outputs_table, say_where
+from ops.cli.outputs import show_outcome
 from ops.cli.reading import FileArgument, read_request
 from ops.cli.status import headline
 from ops.cli.waiting import Waiting
@@ -93,5 +93,4 @@ def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_se
     if job.error is not None:
         raise error_for(job.error["code"], job.error["message"], step=job.error.get("step"))
     show(headline(job))
-    show(outputs_table((job.outcome or {}).get("outputs", [])))
-    say_where(settings)
+    show_outcome(job, settings)

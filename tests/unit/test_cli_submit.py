@@ -12,6 +12,9 @@ import pytest
 
 from consumer.intake.arrivals import Arrival
 from consumer.intake.intake import Intake
+from pipelines.context import Context
+from pipelines.registry import PIPELINES, Pipeline
+from schemas.media import Plan
 from tests.cli_operator import Operator, an_operator, request
 
 _operator = pytest.fixture(an_operator, name="operator")
@@ -126,3 +129,28 @@ def test_a_control_message_has_no_plan(operator: Operator) -> None:
 
 def void(_: object) -> None:
     """Takes an answer that nobody needs."""
+
+
+def test_a_plan_tells_frames_length_run_time_and_cost(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def plan(data: object, context: Context) -> Plan:
+        file = context.input("image", "s3://inbox/cover.jpg", kinds=("jpeg",), limit_bytes=100)
+        return Plan(
+            frames=240,
+            duration_seconds=10,
+            fps=24,
+            width=512,
+            height=512,
+            estimated_seconds=2,
+            details={"bytes": file.bytes},
+        )
+
+    cover = operator.settings.storage_folder / "inbox" / "cover.jpg"
+    cover.parent.mkdir(parents=True)
+    cover.write_bytes(b"\xff\xd8\xff\xe0" + bytes(60))
+    monkeypatch.setitem(PIPELINES, "reel", Pipeline(run=lambda data, context: [], plan=plan, role="render"))
+    view = operator.run("plan", "-", "--json", stdin=request("order-1")).json
+    assert (view["job_id"], view["plan"]["frames"], view["plan"]["cost"]["amount"]) == ("order-1", 240, "0.00")
+    out = operator.run("plan", "-", stdin=request("order-1")).out
+    assert "240 at 24 fps" in out
+    assert "about 2.00 s" in out
+    assert not (operator.home / "ledger.sqlite3").exists()

@@ -1,0 +1,265 @@
+"""Writes the parts of the documentation that follow from the code.
+
+    python docs/generate.py           writes settings.md, states.md and the tables of producing.md
+    python docs/generate.py --check   changes nothing; ends with 1 where something is not current
+
+A table inside a page stands between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import annotated_types
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from consumer.callbacks.schedule import DELAYS_SECONDS
+from consumer.ledger.states import TERMINAL, TRANSITIONS, State
+from ops.wording import duration
+from schemas import errors
+from schemas.errors import TelecineError, Verdict
+from schemas.reel import Reel
+from schemas.settings import Settings
+
+DOCS = Path(__file__).resolve().parent
+
+_SETTINGS_HEAD = """# Settings
+
+<!-- Written by docs/generate.py from schemas/settings.py. Change it there. -->
+
+Every setting has a default, and with none set Telecine runs in [embedded mode](quickstart.md#embedded-no-server).
+A variable in the environment wins over the settings file, and the file wins over the default. The file is
+`telecine.toml` in the working directory, or what `TELECINE_SETTINGS_FILE` names; its keys are the names below in
+lower case without `TELECINE_`:
+
+```toml
+broker_url = "amqp://telecine:secret@rabbit:5672/media"
+ledger_url = "postgresql+psycopg://telecine:secret@postgres/telecine"
+concurrency = 4
+callback_secrets = { default = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] }
+```
+
+`telecine doctor --settings` prints what is in force and where each value comes from, secrets masked.
+
+S3 credentials are not settings of Telecine: they come from the usual AWS chain (`AWS_ACCESS_KEY_ID`,
+`AWS_SECRET_ACCESS_KEY`, `AWS_PROFILE`, a role of the machine).
+"""
+
+_STATES_HEAD = """# States of a job
+
+<!-- Written by docs/generate.py from consumer/ledger/states.py. Change it there. -->
+
+Every change of state goes through one table, [`TRANSITIONS`](../consumer/ledger/states.py): each `UPDATE` of a state
+names the states it may come from, so a change that is not drawn here cannot be written. Nothing leads out of
+`completed`, `failed`, `cancelled` and `expired`.
+"""
+
+_STATES_TAIL = """
+A request that is refused at the door never becomes a job: it is a [dead letter](operations.md#dead-letters).
+
+A callback has states of its own: `pending` → `delivered`, or `retrying` until it is `delivered`, `disabled` (the
+receiver answered 410, or its address is forbidden) or `exhausted` (every attempt failed). See
+[receiving.md](receiving.md).
+"""
+
+_MEANINGS = {
+    State.RECEIVED: "It is in the ledger; no worker has had it yet.",
+    State.RUNNING: "A worker holds its lease.",
+    State.WAITING: "Parked until a fault has passed; tried again by itself.",
+    State.STORING: "Its files are stored; the manifest is being written.",
+    State.COMPLETED: "Every file and the manifest are in storage.",
+    State.FAILED: "It cannot be done; `error` says why.",
+    State.CANCELLED: "Somebody cancelled it.",
+    State.EXPIRED: "Its deadline passed first.",
+}
+
+_EFFECTS = {
+    Verdict.NEVER: "ends",
+    Verdict.LATER: "tried again",
+    Verdict.ELSEWHERE: "tried again",
+    Verdict.UNKNOWN: "left to the other worker",
+}
+
+
+def settings_page() -> str:
+    """``settings.md``: the sections are the comments between the fields of the class."""
+    parts = [_SETTINGS_HEAD]
+    for title, names in _sections():
+        rows = [(f"`{_variable(name)}`", *_setting_cells(name)) for name in names]
+        parts.append(f"## {title}\n\n{_table(('Variable', 'Default', 'Limits', 'Meaning'), rows)}")
+    return "\n".join(parts)
+
+
+def states_page() -> str:
+    """``states.md``."""
+    arrows = ["stateDiagram-v2", "    [*] --> received"]
+    for source, targets in TRANSITIONS.items():
+        arrows += [f"    {source} --> {target}" for target in State if target in targets]
+    arrows += [f"    {state} --> [*]" for state in State if state in TERMINAL]
+    diagram = "```mermaid\n" + "\n".join(arrows) + "\n```\n"
+    rows = [
+        (f"`{state}`", _MEANINGS[state], ", ".join(f"`{t}`" for t in State if t in TRANSITIONS[state]) or "–")
+        for state in State
+    ]
+    table = _table(("State", "Meaning", "Can become"), rows)
+    return f"{_STATES_HEAD}\n{diagram}\n{table}{_STATES_TAIL}"
+
+
+def errors_table() -> str:
+    """Every error that a producer can meet, in the order of the tree."""
+    rows = [
+        (f"`{kind.code}`", _sentence(kind), _EFFECTS[kind.verdict])
+        for kind in errors.every_error()
+        if kind is not errors.LeaseLost
+    ]
+    return _table(("`code`", "What it means and what to do", "The job"), rows)
+
+
+def reel_table() -> str:
+    """The parameters of a reel."""
+    rows = [
+        (f"`{name}`", _default(field), _limits(field), field.description or "")
+        for name, field in Reel.model_fields.items()
+    ]
+    return _table(("Field", "Default", "Limits", "Meaning"), rows)
+
+
+def schedule_table() -> str:
+    """When a callback is tried again, by the default schedule."""
+    rows, passed = [("1", "at once", "0 s")], 0.0
+    for number, delay in enumerate(DELAYS_SECONDS, 2):
+        passed += delay
+        rows.append((str(number), _span(delay), _span(passed)))
+    return _table(("Attempt", "Wait before it", "Since the first"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"errors": errors_table, "reel": reel_table, "schedule": schedule_table}
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Every page that is written here in whole or in part, with the text that it should have."""
+    yield DOCS / "settings.md", settings_page()
+    yield DOCS / "states.md", states_page()
+    for path in sorted(DOCS.glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        if "<!-- generated: " in text:
+            yield path, _filled(text)
+
+
+def main(arguments: list[str]) -> int:
+    """Writes, or with ``--check`` compares; answers the exit status."""
+    stale = [
+        (path, text) for path, text in pages() if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    for path, text in stale:
+        if "--check" in arguments:
+            print(f"{path.relative_to(DOCS.parent)} is not current: run python docs/generate.py", file=sys.stderr)
+        else:
+            path.write_text(text, encoding="utf-8")
+    return 1 if stale and "--check" in arguments else 0
+
+
+def _filled(text: str) -> str:
+    for name, make in TABLES.items():
+        begin, end = f"<!-- generated: {name} -->", f"<!-- end of {name} -->"
+        if begin in text:
+            before, _, rest = text.partition(begin)
+            text = f"{before}{begin}\n{make()}{end}{rest.partition(end)[2]}"
+    return text
+
+
+def _sections() -> list[tuple[str, list[str]]]:
+    found: list[tuple[str, list[str]]] = [("Start", [])]
+    for line in inspect.getsource(Settings).splitlines():
+        if title := re.fullmatch(r"    # ([A-Z]\w+)", line):
+            found.append((title[1], []))
+        elif (field := re.match(r"    (\w+): ", line)) and field[1] in Settings.model_fields:
+            found[-1][1].append(field[1])
+    missing = set(Settings.model_fields) - {name for _, names in found for name in names}
+    assert not missing, f"no section has {missing}"
+    return found
+
+
+def _variable(name: str) -> str:
+    alias = Settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else f"TELECINE_{name.upper()}"
+
+
+def _setting_cells(name: str) -> tuple[str, str, str]:
+    field = Settings.model_fields[name]
+    default = "number of processors" if name == "concurrency" else _default(field)
+    return default, _limits(field), field.description or ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=False)
+    if value is None or value in ([], {}, ""):
+        return "–"
+    if isinstance(value, list):
+        return f"`{','.join(f'{item:g}' if isinstance(item, float) else str(item) for item in value)}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _limits(field: FieldInfo) -> str:
+    words = [f"`{choice}`" for choice in _choices(field.annotation)]
+    low, high = None, None
+    for item in _constraints(field):
+        match item:
+            case annotated_types.Ge(ge=value):
+                low = f"{_number(value)}"
+            case annotated_types.Gt(gt=value):
+                low = f"more than {_number(value)}"
+            case annotated_types.Le(le=value):
+                high = _number(value)
+            case _:
+                continue
+    if low and high:
+        words.append(f"{low} to {high}")
+    elif low:
+        words.append(low if low.startswith("more") else f"at least {low}")
+    elif high:
+        words.append(f"at most {high}")
+    return ", ".join(words)
+
+
+def _constraints(field: FieldInfo) -> Iterable[Any]:
+    for item in field.metadata:
+        yield item
+        yield from getattr(item, "metadata", ())
+
+
+def _choices(annotation: Any) -> list[str]:
+    if typing.get_origin(annotation) is typing.Literal:
+        return [str(value) for value in typing.get_args(annotation)]
+    found = [choice for part in typing.get_args(annotation) for choice in _choices(part) if part is not SecretStr]
+    return [choice for choice in found if choice != "None"]
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def _sentence(kind: type[TelecineError]) -> str:
+    return kind().message.rstrip(".") + "."
+
+
+def _span(seconds: float) -> str:
+    return duration(seconds).removesuffix(" 0 min").removesuffix(" 0 s").removesuffix(" 0 h").replace(".00", "")
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

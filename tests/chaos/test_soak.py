@@ -1,0 +1,73 @@
+"""Random kills for minutes, then the accounts are checked. Run by `make chaos`."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from consumer.intake.inbox import drop
+from consumer.ledger.queries import count_jobs, list_jobs, story
+from consumer.ledger.states import State
+
+from tests.receiver import Receiver
+from tests.telecine_process import TelecineProcess, wait_until
+
+SECONDS = float(os.environ.get("TELECINE_SOAK_SECONDS", "180"))
+JOBS = 300
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_after_minutes_of_random_kills_every_job_ended_once_and_was_told_under_one_id(tmp_path: Path) -> None:
+    chance = random.Random(20261121)
+    settings = {"max_crashes": 1000, "lease_seconds": 2, "concurrency": 4}
+    with Receiver() as receiver, TelecineProcess(tmp_path / "home", notes=True, **settings) as telecine:
+        inbox = telecine.settings.inbox_folder
+        sent: list[str] = []
+        kills = 0
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            telecine.start()
+            # Some kills come while it starts, most while it works.
+            until = time.monotonic() + chance.uniform(0.5, 6.0)
+            while time.monotonic() < until:
+                if len(sent) < JOBS:
+                    job_id = f"job-{len(sent)}"
+                    data = {"text": job_id, "seconds": chance.choice([0, 0.1, 0.5])}
+                    body = json.dumps({"id": job_id, "type": "note", "data": data, "callback": {"url": receiver.url}})
+                    for _ in range(chance.choice([1, 1, 1, 2, 3])):
+                        drop(inbox, body.encode())
+                    sent.append(job_id)
+                time.sleep(0.05)
+            telecine.kill()
+            kills += 1
+        telecine.start()
+        database = telecine.database()
+        wait_until(
+            lambda: count_jobs(database).get("completed") == len(sent),
+            timeout=300,
+            what=lambda: str(count_jobs(database)),
+        )
+
+        jobs = list_jobs(database, limit=JOBS + 1)
+        assert {job.id for job in jobs} == set(sent)
+        assert {job.state for job in jobs} == {State.COMPLETED}
+        for job in jobs:
+            assert Counter(entry.event for entry in story(database, job.id))["completed"] == 1
+            folder = telecine.settings.storage_folder / "results" / job.id
+            assert {path.name for path in folder.iterdir()} == {"note.txt", "manifest.json"}
+            assert (folder / "note.txt").read_text() == job.id
+        wait_until(lambda: {a.json()["data"]["id"] for a in receiver.attempts} == set(sent), timeout=120)
+        ids: dict[str, set[str]] = {}
+        for attempt in receiver.attempts:
+            ids.setdefault(attempt.json()["data"]["id"], set()).add(attempt.headers["webhook-id"])
+        assert all(len(values) == 1 for values in ids.values())
+        print(
+            f"\n{len(sent)} jobs, {kills} kills, {sum(job.crashes for job in jobs)} crashes met by jobs: lost 0, doubled 0"
+        )

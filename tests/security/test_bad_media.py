@@ -1,0 +1,181 @@
+"""Media that cannot be used, through the real reel pipeline: named errors in the source systems' words, and callbacks.
+
+All requests are sent at once, together with a good one, so that none of them may harm another.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.intake.inbox import drop
+from tests.media_probe import write_photo, write_wav
+from tests.receiver import Receiver
+from tests.telecine_process import TelecineProcess
+
+IMAGE, AUDIO = "Image must be JPG or PNG", "Audio must be MP3, WAV, or FLAC"
+TOO_LARGE = 100 * 1024 * 1024 + 1
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One input that cannot be used, and what is said about it."""
+
+    field: str
+    code: str
+    #: The whole message, or its beginning if it ends with an ellipsis.
+    says: str
+    #: What lies in the file; or the URI, for an input that is not there.
+    content: Callable[[Path], object] | str
+
+
+def png(width: int, height: int) -> bytes:
+    """The beginning of a PNG that promises so many pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 100_000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def sparse(path: Path, head: bytes) -> None:
+    """A file one byte too large that takes no room on the disk."""
+    with path.open("wb") as file:
+        file.write(head)
+        file.truncate(TOO_LARGE)
+
+
+def cut(path: Path, part: float) -> None:
+    """A photograph that ends too early."""
+    whole = write_photo(path.with_suffix(".jpg"), 1200, 1600).read_bytes()
+    path.write_bytes(whole[: int(len(whole) * part)])
+
+
+def silent_wav(path: Path) -> None:
+    """A WAV file with a header and not one sample."""
+    write_wav(path.with_suffix(".wav"), 0.0).rename(path)
+
+
+BAD = {
+    "a text as image": Bad("image", "invalid_image", IMAGE, lambda p: p.write_text("GIF? no, text")),
+    "a GIF as image": Bad("image", "invalid_image", IMAGE, lambda p: p.write_bytes(b"GIF89a\1\0\1\0\0\0\0;")),
+    "an SVG as image": Bad("image", "invalid_image", IMAGE, lambda p: p.write_text('<svg><image href="/etc/passwd"/></svg>')),
+    "a song as image": Bad("image", "invalid_image", IMAGE, lambda p: write_wav(p.with_suffix(".wav"), 0.2).rename(p)),
+    "an empty image": Bad("image", "invalid_image", IMAGE, lambda p: p.write_bytes(b"")),
+    "a picture as audio": Bad("audio", "invalid_audio", AUDIO, lambda p: p.write_bytes(png(1, 1))),
+    "a playlist as audio": Bad(
+        "audio", "invalid_audio", AUDIO, lambda p: p.write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n")
+    ),
+    "a list of files as audio": Bad("audio", "invalid_audio", AUDIO, lambda p: p.write_text("ffconcat version 1.0\nfile x")),
+    "an empty audio": Bad("audio", "invalid_audio", AUDIO, lambda p: p.write_bytes(b"")),
+    "an image over 100 MB": Bad("image", "file_too_large", "File too large…", lambda p: sparse(p, png(1, 1))),
+    "an audio over 100 MB": Bad("audio", "file_too_large", "File too large…", lambda p: sparse(p, b"ID3\4\0\0\0\0\0\0")),
+    "half a photograph": Bad("image", "invalid_image", "the image is truncated or damaged…", lambda p: cut(p, 0.5)),
+    "a photograph's first bytes": Bad("image", "invalid_image", "the image cannot be read…", lambda p: cut(p, 0.001)),
+    "a bomb of 40,000 x 40,000": Bad(
+        "image", "invalid_image", "the image has 40,000 x 40,000 pixels (1,600 megapixels), the limit is 100 megapixels",
+        lambda p: p.write_bytes(png(40_000, 40_000)),
+    ),
+    "an audio without a sample": Bad("audio", "invalid_audio", "…", silent_wav),
+    "noise behind an MP3 tag": Bad("audio", "invalid_audio", "…", lambda p: p.write_bytes(b"ID3\4\0\0\0\0\0\0" + b"\x11" * 9999)),
+    "a key that is not there": Bad("image", "input_not_found", "…", "s3://inbox/missing.jpg"),
+    "a bucket that is not there": Bad("audio", "input_not_found", "…", "s3://no-such-bucket/song.mp3"),
+    "a file that is not there": Bad("image", "input_not_found", "…", "file://MEDIA/missing.jpg"),
+    "a file outside of the allowed folders": Bad("image", "input_forbidden", "…", "file:///etc/passwd"),
+    "a way out of the allowed folder": Bad("image", "input_forbidden", "…", "file://MEDIA/../callback-secret"),
+    "the metadata service": Bad("image", "input_forbidden", "…", "http://169.254.169.254/latest/meta-data/"),
+    "a private network": Bad("audio", "input_forbidden", "…", "https://10.1.2.3/song.mp3"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Where the requests went."""
+
+    process: TelecineProcess
+    receiver: Receiver
+    secret: str
+
+    def heard(self, job_id: str) -> list[Any]:
+        """The bodies of a job's callbacks, their signatures verified."""
+        bodies = [self.receiver.verify(attempt, self.secret) for attempt in self.receiver.attempts]
+        return [body for body in bodies if body["data"]["id"] == job_id]
+
+
+def job_id(name: str) -> str:
+    """The id of a case's request."""
+    return "".join(c if c.isalnum() else "-" for c in name)
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
+    """A running Telecine with every request in its inbox."""
+    home = tmp_path_factory.mktemp("telecine")
+    media = home / "media"
+    media.mkdir()
+    write_photo(media / "photo.jpg", 270, 480)
+    write_wav(media / "song.wav", 0.5)
+    good = {
+        "image": f"file://{media}/photo.jpg",
+        "audio": f"file://{media}/song.wav",
+        "lyrics": "La",
+        "alignment_mode": "even",
+    }
+    good |= {"width": 144, "height": 256}
+    with Receiver() as receiver, TelecineProcess(home, allowed_private_hosts=f"127.0.0.1:{receiver.port}") as process:
+        drop_all = {"good": good}
+        for number, (name, bad) in enumerate(BAD.items()):
+            # The extension says what it should be, and decides nothing.
+            path = media / f"{number}.{'jpg' if bad.field == 'image' else 'mp3'}"
+            uri = bad.content.replace("MEDIA", str(media)) if isinstance(bad.content, str) else f"file://{path}"
+            if not isinstance(bad.content, str):
+                bad.content(path)
+            drop_all[job_id(name)] = good | {bad.field: uri}
+        for key, data in drop_all.items():
+            request = {"id": key, "type": "reel", "data": data, "callback": {"url": receiver.url}}
+            drop(process.settings.inbox_folder, json.dumps(request).encode())
+        process.start()
+        process.wait_for_job("good", timeout=120)
+        yield Sent(process, receiver, (home / "callback-secret").read_text().strip())
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_an_input_that_cannot_be_used_fails_the_job_by_name_and_the_producer_hears_of_it(sent: Sent, name: str) -> None:
+    bad = BAD[name]
+    job = sent.process.wait_for_job(job_id(name), timeout=60)
+    assert job.state == "failed"
+    assert job.error is not None
+    assert (job.error["code"], job.error.get("field")) == (bad.code, f"data.{bad.field}")
+    if bad.says.endswith("…"):
+        assert job.error["message"].startswith(bad.says[:-1])
+    else:
+        assert job.error["message"] == bad.says
+    assert str(sent.process.home) not in job.error["message"]
+    assert job.error["retryable"] is False
+    (body,) = sent.heard(job.id) or [sent.receiver.wait_for(len(sent.receiver.attempts) + 1)[-1].json()]
+    assert (body["type"], body["data"]["status"], body["data"]["error"]) == ("job.failed", "failed", job.error)
+    assert "outputs" not in body["data"]
+
+
+def test_the_good_request_among_them_was_served(sent: Sent) -> None:
+    job = sent.process.wait_for_job("good")
+    assert job.state == "completed"
+    assert (job.crashes, job.failures) == (0, 0)
+
+
+def test_nothing_of_a_failed_job_is_left_behind(sent: Sent) -> None:
+    for name in BAD:
+        sent.process.wait_for_job(job_id(name), timeout=60)
+    assert list(sent.process.settings.scratch_folder.iterdir()) == []
+    stored = [path for path in sent.process.settings.storage_folder.rglob("*") if path.is_file()]
+    assert {path.parent.name for path in stored if not path.name.startswith(".")} == {"good"}
+    assert sent.process.running

@@ -1,0 +1,75 @@
+"""``telecine up`` as a process: it greets, it stops in good order, and it says what is in its way."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.telecine_process import TelecineProcess, wait_until
+
+
+@pytest.fixture
+def telecine(tmp_path: Path) -> Iterator[TelecineProcess]:
+    with TelecineProcess(tmp_path / "data", notes=True) as process:
+        yield process
+
+
+def logged(telecine: TelecineProcess, text: str) -> bool:
+    return telecine.log.exists() and text in telecine.log.read_text()
+
+
+def test_sigterm_ends_it_with_status_0_and_a_pipe_gets_no_banner(telecine: TelecineProcess) -> None:
+    telecine.start()
+    wait_until(lambda: logged(telecine, '"up"'), what=lambda: telecine.log.read_text())
+    assert telecine.stop() == 0
+    assert "Ctrl-C" not in telecine.log.read_text()
+
+
+def test_a_job_that_runs_at_sigterm_is_finished_first(telecine: TelecineProcess) -> None:
+    telecine.start()
+    telecine.submit({"id": "n-1", "type": "note", "data": {"seconds": 2}})
+    wait_until(lambda: b"running" in telecine.run("status", "n-1", "--json", check=False).stdout)
+    assert telecine.stop() == 0
+    assert b'"status": "completed"' in telecine.run("status", "n-1", "--json").stdout
+
+
+def test_a_second_signal_does_not_wait(telecine: TelecineProcess) -> None:
+    telecine.start()
+    telecine.submit({"id": "n-1", "type": "note", "data": {"seconds": 60}})
+    wait_until(lambda: b"running" in telecine.run("status", "n-1", "--json", check=False).stdout)
+    assert telecine._process is not None
+    telecine._process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    telecine._process.send_signal(signal.SIGINT)
+    assert telecine._process.wait(5) == 130
+
+
+def test_a_health_port_that_is_taken_is_one_line_and_status_1(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with TelecineProcess(tmp_path / "data", health_port=taken.getsockname()[1]) as telecine:
+            done = telecine.run("up", check=False)
+    assert done.returncode == 1
+    assert b"TELECINE_HEALTH_PORT" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_an_unknown_part_or_role_is_named(telecine: TelecineProcess) -> None:
+    done = telecine.run("up", "--only", "doors,windows", check=False)
+    assert done.returncode == 1
+    assert b"there is no part windows; the parts are doors, sweep, outbox, worker" in done.stderr
+    assert b"needs TELECINE_BROKER_URL" in telecine.run("worker", check=False).stderr
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    command = f"{sys.executable} -m ops.cli.main schema reel | head -c 10"
+    piped = subprocess.run(["bash", "-c", command], capture_output=True, cwd=Path(__file__).parents[2], check=False)
+    assert piped.stderr == b""
