@@ -1,6 +1,6 @@
 """Writes the parts of the documentation that follow from the code.
 
-    python docs/generate.py           writes settings.md, states.md and the tables of producing.md
+    python docs/generate.py           writes settings.md, states.md, reference-cli.md and the tables of other pages
     python docs/generate.py --check   changes nothing; ends with 1 where something is not current
 
 A table inside a page stands between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``.
@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import annotated_types
-from pydantic import SecretStr
+import typer
 from pydantic.fields import FieldInfo
 
 from consumer.callbacks.schedule import DELAYS_SECONDS
 from consumer.ledger.states import TERMINAL, TRANSITIONS, State
+from ops.cli.main import app
 from ops.wording import duration
 from schemas import errors
-from schemas.errors import TelecineError, Verdict
+from schemas.errors import RequestError, TelecineError
 from schemas.reel import Reel
 from schemas.settings import Settings
 
@@ -80,11 +81,28 @@ _MEANINGS = {
     State.EXPIRED: "Its deadline passed first.",
 }
 
-_EFFECTS = {
-    Verdict.NEVER: "ends",
-    Verdict.LATER: "tried again",
-    Verdict.ELSEWHERE: "tried again",
-    Verdict.UNKNOWN: "left to the other worker",
+_CLI_HEAD = """# The command `telecine`
+
+<!-- Written by docs/generate.py from ops/cli/. Change it there. -->
+
+Results go to standard output, everything else to standard error. `--json` prints one JSON document, for programs; an
+error is then `{"error": {"code", "message", …}}` on standard error. In a pipe nothing is folded or cut.
+
+Every command reads the same [settings](settings.md) as the workers do, and looks at the same ledger.
+
+| Exit status | Meaning |
+| --- | --- |
+| 0 | done; for `submit --wait`: the job completed |
+| 1 | a named error, printed as `error CODE  message`; for `submit --wait`: the job ended otherwise |
+| 2 | the command was called wrongly, or `submit --wait` ran out of time |
+"""
+
+#: What becomes of a request with this error, where its family does not say it.
+_FATES: dict[type[TelecineError], str] = {
+    errors.LyricsTooLong: "refused or failed",
+    errors.AddressForbidden: "refused or failed",
+    errors.JobCancelled: "cancelled",
+    errors.DeadlineExceeded: "expired",
 }
 
 
@@ -112,14 +130,24 @@ def states_page() -> str:
     return f"{_STATES_HEAD}\n{diagram}\n{table}{_STATES_TAIL}"
 
 
+def cli_page() -> str:
+    """``reference-cli.md``: the commands in the order of ``telecine --help``."""
+    parts = [_CLI_HEAD]
+    for name, command in _commands(typer.main.get_command(app), "telecine"):
+        parts.append(f"## {name}\n\n{_plain(command.help)}\n")
+        if rows := [_parameter(item) for item in command.params]:
+            parts.append(_table(("Parameter", "Default", "Meaning"), rows))
+    return "\n".join(parts)
+
+
 def errors_table() -> str:
     """Every error that a producer can meet, in the order of the tree."""
     rows = [
-        (f"`{kind.code}`", _sentence(kind), _EFFECTS[kind.verdict])
+        (f"`{kind.code}`", _sentence(kind), _fate(kind))
         for kind in errors.every_error()
-        if kind is not errors.LeaseLost
+        if kind is not errors.LeaseLost  # of the engine's own affairs; no producer ever sees it
     ]
-    return _table(("`code`", "What it means and what to do", "The job"), rows)
+    return _table(("`code`", "What it means and what to do", "The request is"), rows)
 
 
 def reel_table() -> str:
@@ -147,6 +175,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     """Every page that is written here in whole or in part, with the text that it should have."""
     yield DOCS / "settings.md", settings_page()
     yield DOCS / "states.md", states_page()
+    yield DOCS / "reference-cli.md", cli_page()
     for path in sorted(DOCS.glob("*.md")):
         text = path.read_text(encoding="utf-8")
         if "<!-- generated: " in text:
@@ -155,9 +184,7 @@ def pages() -> Iterator[tuple[Path, str]]:
 
 def main(arguments: list[str]) -> int:
     """Writes, or with ``--check`` compares; answers the exit status."""
-    stale = [
-        (path, text) for path, text in pages() if not path.exists() or path.read_text(encoding="utf-8") != text
-    ]
+    stale = [(path, text) for path, text in pages() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path, text in stale:
         if "--check" in arguments:
             print(f"{path.relative_to(DOCS.parent)} is not current: run python docs/generate.py", file=sys.stderr)
@@ -240,8 +267,7 @@ def _constraints(field: FieldInfo) -> Iterable[Any]:
 def _choices(annotation: Any) -> list[str]:
     if typing.get_origin(annotation) is typing.Literal:
         return [str(value) for value in typing.get_args(annotation)]
-    found = [choice for part in typing.get_args(annotation) for choice in _choices(part) if part is not SecretStr]
-    return [choice for choice in found if choice != "None"]
+    return [choice for part in typing.get_args(annotation) for choice in _choices(part)]
 
 
 def _number(value: Any) -> str:
@@ -252,13 +278,50 @@ def _sentence(kind: type[TelecineError]) -> str:
     return kind().message.rstrip(".") + "."
 
 
+def _fate(kind: type[TelecineError]) -> str:
+    if kind().retryable:
+        return "tried again"
+    return _FATES.get(kind, "refused" if issubclass(kind, RequestError) else "failed")
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if not hasattr(command, "commands"):
+        yield name, command
+        return
+    for word, child in command.commands.items():
+        yield from _commands(child, f"{name} {word}")
+
+
+def _parameter(item: Any) -> tuple[str, str, str]:
+    if item.param_type_name == "argument":
+        text = item.help or ""
+        return f"`{item.metavar or item.name.upper()}`", "required" if item.required else "–", text
+    names = ", ".join(f"`{name}`" for name in (*item.opts, *item.secondary_opts))
+    default = (
+        "–" if item.default in (None, False, ()) else f"`{str(item.default).lower() if item.is_flag else item.default}`"
+    )
+    return names, default, item.help or ""
+
+
+def _plain(text: str | None) -> str:
+    return re.sub(r"\s*\n(?!\n)\s*", " ", inspect.cleandoc(text or "").replace("\n\n", "\0")).replace("\0", "\n\n")
+
+
 def _span(seconds: float) -> str:
-    return duration(seconds).removesuffix(" 0 min").removesuffix(" 0 s").removesuffix(" 0 h").replace(".00", "")
+    if seconds >= 3600 and seconds % 3600 == 0:
+        return f"{seconds / 3600:g} h"
+    return duration(seconds).removesuffix(" 0 min").removesuffix(" 0 s").replace(".00", "")
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(_cell(text) for text in line)} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """The text where a bar would end the cell and a ``<`` would begin HTML; code is left alone."""
+    text = text.replace("|", "\\|")
+    return text if text.startswith("`") else text.replace("<", "&lt;")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from consumer.callbacks.bodies import job_delivery
+from consumer.heartbeat import BEAT_SECONDS
 from consumer.ledger.database import Database
 from consumer.ledger.endings import end_idle, request_cancel
 from consumer.ledger.queries import find_job
@@ -32,10 +33,11 @@ def cancel(
     with opened_ledger(settings) as database:
         before = known_job(database, job_id)
         job = cancel_now(database, job_id)
+    sentence = _sentence(before, job, min(BEAT_SECONDS, settings.lease_seconds / 3))
     if as_json:
-        print_json(job_view(job) | {"message": _sentence(before, job, settings.lease_seconds / 3)})
+        print_json(job_view(job) | {"message": sentence})
     else:
-        say(_sentence(before, job, settings.lease_seconds / 3))
+        say(sentence)
 
 
 def cancel_now(database: Database, job_id: str) -> Job:
@@ -56,5 +58,5 @@ def _sentence(before: Job, job: Job, beat_seconds: float) -> str:
         return f"{job.id} had already ended: it is {job.state.value}. Nothing was changed."
     if job.terminal:
         return f"{job.id} is {job.state.value}."
-    beat = f"its worker stops at the next heartbeat, within {beat_seconds:.0f} s"
+    beat = f"its worker stops at the next heartbeat, within {beat_seconds:.2g} s"
     return f"{job.id} is being cancelled: {beat}. If the worker is dead, the sweep ends the job."

