@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -61,12 +62,13 @@ class Service:
             thread.start()
 
     def stop(self, *, grace_seconds: float = 30.0) -> None:
-        """Tells every loop to stop and waits for them."""
+        """Tells every loop to stop and waits for them, all together ``grace_seconds`` at most."""
         self._stopping = True
         for item in self.loops:
             item.loop.stop()
+        deadline = time.monotonic() + grace_seconds
         for thread in self._threads:
-            thread.join(grace_seconds)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self, item: Named) -> None:
         try:

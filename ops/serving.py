@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
+from consumer.ledger.leases import hand_back
+from consumer.ledger.owner import is_gone, this_process
 from consumer.logs import logger
 from consumer.runtime import Runtime, build_runtime
 from consumer.service import Named, Service, build_loops
@@ -41,10 +43,23 @@ def serve(
         _watch(service, stop)
         log.info("stopping")
         service.stop(grace_seconds=GRACE_SECONDS)
+        _hand_back(runtime)
         health.stop()
         return not service.failed.is_set()
     finally:
         runtime.close()
+
+
+def _hand_back(runtime: Runtime) -> None:
+    """Gives back the jobs that did not end within the grace: an orderly stop is no crash, whatever is cut off now."""
+    me = this_process()
+    try:
+        given = hand_back(runtime.database, lambda owner: owner == me or is_gone(owner))
+    except Exception:
+        log.warning("jobs_not_handed_back", exc_info=True)
+        return
+    if given:
+        log.warning("handed_back", jobs=given)
 
 
 def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list[Named]:

@@ -51,7 +51,7 @@ def _sentence(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone]:
         told = callback_sentence(entry.event, entry.detail, sofar.callbacks)
     elif entry.event.startswith("step_"):
         told = _step(entry, sofar)
-    elif entry.event in ("claimed", "worker_lost", "retry_later"):
+    elif entry.event in ("claimed", "worker_lost", "worker_stopped", "retry_later"):
         told = _worker(entry, sofar)
     else:
         told = _own(entry.event, entry.detail)
@@ -109,11 +109,15 @@ def _worker(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone]:
             where += f", after step `{sofar.done}`"
         sofar.orphaned, sofar.step = True, None
         return f"Worker {worker} had died (SIGKILL, power or out of memory) while {where}", "bad"
+    if entry.event == "worker_stopped":
+        sofar.step = None
+        return f"Worker {worker} was stopped in good order and gave the job back", "odd"
     if entry.event == "retry_later":
         sofar.step = None
         step = f" in step `{detail['step']}`" if detail.get("step") else ""
         return (
-            f"A fault that may pass{step}: {_reason(detail)}; tried again in {seconds_text(detail.get('seconds'))}",
+            f"Fault {detail.get('failures', '?')} in a row, which may pass{step}: {_reason(detail)}; "
+            f"tried again in {seconds_text(detail.get('seconds'))}",
             "odd",
         )
     sofar.claims += 1

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from consumer.logs import logger
 
 log = logger(__name__)
 
 _RESTART_SECONDS = 1.0
+# Less than the grace of the whole, so that what was cut off can still be handed back.
+_GRACE_SECONDS = 15.0
 
 
 class WorkerProcess:
@@ -37,9 +43,30 @@ class WorkerProcess:
                 log.warning("worker_died", status=self._child.returncode)
                 self._stopped.wait(_RESTART_SECONDS)
         if self._child is not None and self._child.poll() is None:
-            self._child.terminate()
-            self._child.wait()
+            self._end(self._child)
+
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        """Warm shutdown; a worker that is not done in time is killed with its pool, and its jobs go on elsewhere."""
+        child.terminate()
+        try:
+            child.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            log.warning("worker_killed", seconds=_GRACE_SECONDS)
+            pool = [int(pid) for pid in _children(child.pid)]
+            child.kill()
+            for pid in pool:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            child.wait()
 
     def stop(self) -> None:
         """Warm shutdown: running jobs are finished."""
         self._stopped.set()
+
+
+def _children(pid: int) -> list[str]:
+    """The process ids of a process's children; none where there is no /proc."""
+    try:
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []

@@ -14,12 +14,26 @@ MAX_DEADLINE_SECONDS = 31_536_000
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 
+
+def _no_dot_segment(value: str) -> str:
+    if value in (".", ".."):
+        raise ValueError("must not be . or ..: results are stored under it")
+    return value
+
+
 Event = Literal["started", "progress", "completed", "failed"]
 Priority = Literal["high", "normal", "low"]
-JobId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
+JobId = Annotated[
+    str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$"), AfterValidator(_no_dot_segment)
+]
 
 
-def _output(value: str) -> str:
+def normal_output(value: str) -> str:
+    """``s3://bucket/prefix/`` with one slash at its end.
+
+    Raises:
+        ValueError: it names no bucket, or the prefix has an empty, ``.`` or ``..`` segment.
+    """
     scheme, separator, rest = value.partition("://")
     bucket = rest.partition("/")[0]
     if scheme != "s3" or not separator or not bucket:
@@ -86,7 +100,7 @@ class Request(BaseModel):
     id: JobId
     type: str = Field(min_length=1, max_length=64)
     data: SerializeAsAny[BaseModel]
-    output: Annotated[str, Field(max_length=1024), AfterValidator(_output)] | None = None
+    output: Annotated[str, Field(max_length=1024), AfterValidator(normal_output)] | None = None
     callback: CallbackSpec | None = None
     priority: Priority = "normal"
     deadline: Annotated[Deadline | None, BeforeValidator(_deadline)] = Field(

@@ -19,6 +19,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from schemas.envelope import normal_output
+
 Names = Annotated[list[str], NoDecode]
 
 
@@ -136,6 +138,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
+
+    @field_validator("output")
+    @classmethod
+    def _normal_output(cls, value: str) -> str:
+        return normal_output(value)
 
     @classmethod
     def settings_customise_sources(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,14 @@ from pathlib import Path
 from consumer.failpoints import failpoint
 from consumer.intake.arrivals import Admit, Answer, Arrival
 from consumer.ledger.due import Wake
+from consumer.ledger.rejections import KEPT_BYTES
 from consumer.logs import logger
 from consumer.sweep import Waker
 
 log = logger(__name__)
 
 _SUFFIX = ".json"
+_SETTLE_SECONDS = 1.0
 
 
 def drop(inbox: Path, body: bytes) -> Path:
@@ -92,11 +95,14 @@ class InboxDoor:
     def _read(self, path: Path) -> bytes | None:
         try:
             with path.open("rb") as file:
-                # One byte more than may be: enough to be refused for its size, and no more is kept in memory.
-                return file.read(max(self._limit_bytes + 1, 16 * 1024 * 1024))
+                # What is too large is refused, and kept as a dead letter up to the size that a ledger row holds.
+                return file.read(max(self._limit_bytes + 1, KEPT_BYTES))
         except OSError as error:
             log.warning("inbox_file_unreadable", file=path.name, reason=str(error))
             return None
+        # A plain copy appears empty and grows: what does not end like an object is given time to.
+        growing = not body.rstrip().endswith(b"}") and 0 <= time.time() - changed < _SETTLE_SECONDS
+        return None if growing else body
 
 
 def _wakes(answers: Sequence[Answer]) -> list[Wake]:

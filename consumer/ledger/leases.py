@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -145,7 +146,7 @@ def park(database: Database, lease: Lease, *, seconds: float, event: str, failur
             wakes=0,
             failures=failures,
         )
-        note(connection, lease.job_id, event, epoch=lease.epoch, seconds=round(seconds, 3), **detail)
+        note(connection, lease.job_id, event, epoch=lease.epoch, seconds=round(seconds, 3), failures=failures, **detail)
 
 
 def release_dead(database: Database) -> list[str]:
@@ -170,3 +171,28 @@ def release_dead(database: Database) -> list[str]:
             if connection.execute(statement).rowcount:
                 freed.append(row.id)
     return freed
+
+
+def hand_back(database: Database, mine: Callable[[str], bool]) -> list[str]:
+    """Parks, due at once, the jobs whose owner satisfies ``mine``: a worker that stops in good order is no crash.
+
+    What the owner still does for them is refused with ``LeaseLost``.
+    """
+    with database.write(durable=True) as connection:
+        query = sa.select(jobs.c.id, jobs.c.lease_owner, jobs.c.epoch).where(jobs.c.lease_owner.is_not(None))
+        given = [row for row in connection.execute(query) if mine(row.lease_owner)]
+        for row in given:
+            connection.execute(
+                sa.update(jobs)
+                .where(jobs.c.id == row.id, jobs.c.state.in_(sources(State.WAITING)))
+                .values(
+                    state=State.WAITING.value,
+                    lease_owner=None,
+                    lease_until=None,
+                    not_before=db_now(),
+                    wake_at=db_now(),
+                    wakes=0,
+                )
+            )
+            note(connection, row.id, "worker_stopped", epoch=row.epoch, worker=owners.label(row.lease_owner))
+    return [row.id for row in given]

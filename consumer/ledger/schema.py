@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import Database
+from schemas.errors import ConfigurationError
 
 #: The newest migration. A test compares it with the folder.
 HEAD = "0001"
@@ -18,8 +19,13 @@ _LOCK = 7_265_438_111
 
 def migrate(database: Database) -> None:
     """Applies the missing migrations. Two processes that start together do it one after the other."""
-    if _version(database) == HEAD:
+    version = _version(database)
+    if version == HEAD:
         return
+    if version is not None and version > HEAD:
+        raise ConfigurationError(
+            f"the ledger has form {version}, this Telecine knows forms up to {HEAD}; run the newer version"
+        )
     with database.write(durable=True) as connection:
         if database.dialect == "postgresql":
             connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))

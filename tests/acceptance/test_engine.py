@@ -107,6 +107,18 @@ def test_sigterm_ends_the_process_cleanly_and_the_job_goes_on_at_the_next_start(
     assert len(runs.read_text().splitlines()) == 1
 
 
+def test_a_job_that_outlasts_the_grace_is_handed_back_and_no_crash_is_counted(telecine: TelecineProcess) -> None:
+    put(telecine, "longer", data={"seconds": 24})
+    telecine.start()
+    running(telecine, "longer")
+    assert telecine.stop(timeout=40) == 0
+    database = telecine.database()
+    job = find_job(database, "longer")
+    assert job is not None
+    assert (job.state, job.crashes, job.lease_owner) == (State.WAITING, 0, None)
+    assert "worker_stopped" in [entry.event for entry in story(database, "longer")]
+
+
 def test_a_job_that_kills_every_worker_fails_instead_of_going_round_for_ever(tmp_path: Path) -> None:
     with TelecineProcess(tmp_path / "home", notes=True, max_crashes=2) as telecine:
         put(telecine, "poison")

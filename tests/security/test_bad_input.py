@@ -222,6 +222,18 @@ def test_of_a_file_beyond_any_reason_the_beginning_is_kept(place: Place) -> None
     place.is_well()
 
 
+def test_a_file_that_is_still_being_copied_is_not_taken_for_a_bad_one(place: Place) -> None:
+    body = b'{"id": "copied", "type": "note", "data": {}}'
+    before = rejections.newest(place.database)
+    with (place.process.settings.inbox_folder / "copied.json").open("wb") as file:
+        for piece in (b"", body[:20], body[20:]):
+            file.write(piece)
+            file.flush()
+            place.is_well()
+    assert place.process.wait_for_job("copied").state == "completed"
+    assert rejections.newest(place.database) == before
+
+
 def test_files_that_are_no_messages_are_left_alone(place: Place) -> None:
     inbox = place.process.settings.inbox_folder
     before = rejections.newest(place.database)
