@@ -6,8 +6,6 @@ the next caller goes on after the last finished step.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from consumer.ledger.states import State
 from consumer.logs import logger
 from consumer.manifest import write_manifest
 from consumer.runtime import Runtime
+from consumer.scratch import job_folder
 from schemas.callback import Output, Status
 from schemas.envelope import Request
 from schemas.errors import (
@@ -67,19 +66,15 @@ def _work(runtime: Runtime, claim: Claim) -> State:
     try:
         _check_start(runtime, job)
         request = _readable(runtime, job)
-        if job.epoch == 1:
-            _tell(runtime, job, "started")
-        with Heartbeat(
+        _tell(runtime, job, "started")
+        heart = Heartbeat(
             runtime.database,
             lease,
             seconds=runtime.settings.lease_seconds,
             tell=lambda percentage: _tell(runtime, job, "progress", progress=percentage),
-        ) as heartbeat:
-            folder = _job_folder(runtime, job)
-            try:
-                return _run(runtime, claim, request, heartbeat, folder)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+        )
+        with heart as heartbeat, job_folder(runtime.settings.scratch_folder) as folder:
+            return _run(runtime, claim, request, heartbeat, folder)
     except LeaseLost:
         raise
     except TelecineError as error:
@@ -184,17 +179,11 @@ def failure_delivery(runtime: Runtime, job: Job, state: State, error: TelecineEr
 
 
 def _tell(runtime: Runtime, job: Job, event: str, *, progress: int | None = None) -> None:
-    """Puts a callback about a running job into the outbox, if somebody asked for it."""
+    """Puts a callback about a running job into the outbox, if somebody asked for it; each is told once."""
     delivery = job_delivery(job, event, status="running", now=runtime.database.now(), progress=progress)
     if delivery is not None:
         with runtime.database.write() as connection:
             outbox.enqueue(runtime.database, connection, delivery)
-
-
-def _job_folder(runtime: Runtime, job: Job) -> Path:
-    root = runtime.settings.scratch_folder
-    root.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="job-", dir=root))
 
 
 def _output(runtime: Runtime, artifact: Artifact) -> Output:

@@ -12,6 +12,7 @@ from consumer.ledger.leases import release_dead
 from consumer.ledger.states import State
 from consumer.logs import logger
 from consumer.runtime import Runtime
+from consumer.scratch import clear_abandoned
 from schemas.errors import DeadlineExceeded, JobCancelled
 
 log = logger(__name__)
@@ -57,6 +58,8 @@ class Sweep:
 
     def _start(self) -> None:
         release_dead(self._runtime.database)
+        if cleared := clear_abandoned(self._runtime.settings.scratch_folder):
+            log.info("scratch_cleared", folders=cleared)
         if self._runtime.settings.embedded:
             wake_all(self._runtime.database)  # the in-memory transport was empty a moment ago
 

@@ -96,7 +96,8 @@ class InboxDoor:
         try:
             with path.open("rb") as file:
                 # What is too large is refused, and kept as a dead letter up to the size that a ledger row holds.
-                return file.read(max(self._limit_bytes + 1, KEPT_BYTES))
+                body = file.read(max(self._limit_bytes + 1, KEPT_BYTES))
+                changed = os.fstat(file.fileno()).st_mtime
         except OSError as error:
             log.warning("inbox_file_unreadable", file=path.name, reason=str(error))
             return None
