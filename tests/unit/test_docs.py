@@ -1,0 +1,282 @@
+"""The documentation is true: examples are valid, snippets run, links lead somewhere, tables are current."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer
+from pydantic import SecretStr
+
+from consumer.callbacks.signing import generate_secret, sign
+from ops.cli.main import app
+from schemas.callback import Callback
+from schemas.envelope import Cancel
+from schemas.job_types import JOB_TYPES
+from schemas.parse import parse_request
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+BODY = json.dumps(
+    {"type": "job.completed", "data": {"id": "j-1 ✓", "status": "completed"}}, ensure_ascii=False
+).encode()
+
+
+@dataclass(frozen=True)
+class Fence:
+    """One block of code in a page."""
+
+    page: Path
+    line: int
+    #: The words behind the backticks: the language first.
+    words: tuple[str, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def _fences() -> Iterator[Fence]:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for found in re.finditer(r"^```([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            line = text.count("\n", 0, found.start()) + 1
+            yield Fence(page, line, tuple(found[1].split()), found[2])
+
+
+FENCES = list(_fences())
+
+
+def _with(*words: str) -> Sequence[Fence]:
+    return [fence for fence in FENCES if fence.words[: len(words)] == words]
+
+
+def _one(*words: str) -> str:
+    found = _with(*words)
+    assert len(found) == 1, words
+    return found[0].text
+
+
+@pytest.mark.parametrize("fence", _with("json"), ids=str)
+def test_every_json_example_is_a_valid_request_or_callback(fence: Fence) -> None:
+    if fence.words[1:] == ("callback",):
+        Callback.model_validate_json(fence.text)
+        return
+    assert fence.words[1:2] == ("request",), f"{fence} says neither request nor callback"
+    if len(fence.words) == 3:
+        assert json.loads(fence.text)["type"] == fence.words[2]
+        assert fence.words[2] not in JOB_TYPES, "an example of an extension that is no extension"
+        return
+    request = parse_request(fence.text.encode())
+    assert isinstance(request, Cancel) or request.type in JOB_TYPES
+
+
+@pytest.mark.parametrize("fence", _with("python"), ids=str)
+def test_every_python_snippet_compiles(fence: Fence) -> None:
+    compile(fence.text, str(fence), "exec")
+
+
+@pytest.mark.parametrize("fence", [*_with("js"), *_with("mjs")], ids=str)
+def test_every_javascript_snippet_is_understood_by_node(fence: Fence, tmp_path: Path) -> None:
+    path = tmp_path / "snippet.mjs"
+    path.write_text(fence.text, encoding="utf-8")
+    done = subprocess.run(["node", "--check", str(path)], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    targets = re.findall(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"", text)
+    broken = [target for pair in targets if (target := pair[0] or pair[1]) and not _leads(page, target)]
+    assert broken == []
+
+
+def _leads(page: Path, target: str) -> bool:
+    if re.match(r"[a-z]+:", target):
+        return target.startswith("https://")
+    name, _, anchor = target.partition("#")
+    path = (page.parent / name).resolve() if name else page
+    if not path.exists() or not path.is_relative_to(ROOT):
+        return False
+    return not anchor or anchor in _anchors(path)
+
+
+def _anchors(path: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_generated_pages_and_tables_are_current() -> None:
+    stale = [path.name for path, text in _generator().pages() if path.read_text(encoding="utf-8") != text]
+    assert stale == [], "run python docs/generate.py"
+
+
+def test_every_table_that_can_be_generated_stands_in_a_page() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [name for name in _generator().TABLES if f"<!-- generated: {name} -->" not in text] == []
+
+
+def _generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_command_that_the_pages_name_exists() -> None:
+    commands = _commands(_app_command())
+    named = [
+        (page.name, words)
+        for page in PAGES
+        for words in re.findall(
+            r"(?<=[`$|&>/(] )telecine((?: [a-z][a-z-]+)+)|`telecine((?: [a-z][a-z-]+)+)", _text(page)
+        )
+    ]
+    assert len(named) > 30
+    unknown = [(page, words) for page, pair in named if not _known(words := (pair[0] or pair[1]).split(), commands)]
+    assert unknown == []
+
+
+def test_every_command_is_explained() -> None:
+    text = _text(ROOT / "docs" / "reference-cli.md")
+    assert [name for name in _leaves(_commands(_app_command()), "telecine") if f"## {name}\n" not in text] == []
+
+
+def _app_command() -> Any:
+    return typer.main.get_command(app)
+
+
+def _commands(command: Any) -> dict[str, Any]:
+    return {name: _commands(child) for name, child in getattr(command, "commands", {}).items()}
+
+
+def _leaves(commands: dict[str, Any], name: str) -> list[str]:
+    if not commands:
+        return [name]
+    return [leaf for word, below in commands.items() for leaf in _leaves(below, f"{name} {word}")]
+
+
+def _known(words: Sequence[str], commands: dict[str, Any]) -> bool:
+    if words[0] not in commands:
+        return False
+    below = commands[words[0]]
+    return not below or len(words) == 1 or words[1] in below
+
+
+def _text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_python_receiver_takes_a_signed_callback_once_and_refuses_every_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = generate_secret()
+    monkeypatch.setenv("WEBHOOK_SECRET", secret)
+    names: dict[str, Any] = {"__name__": "receiver"}
+    exec(compile(_one("python", "receiver"), "receiver.py", "exec"), names)
+    answers = [names["receive"](body, headers) for body, headers in _deliveries(secret)]
+    assert answers == [204, 204, 204, 401, 401, 401, 401]
+    assert capsys.readouterr().out == "job.completed j-1 ✓ completed\n"
+
+
+def test_the_node_receiver_takes_a_signed_callback_once_and_refuses_every_other(tmp_path: Path) -> None:
+    secret = generate_secret()
+    (tmp_path / "receiver.mjs").write_text(_one("js", "receiver"), encoding="utf-8")
+    (tmp_path / "deliveries.json").write_text(
+        json.dumps([[body.decode(), headers] for body, headers in _deliveries(secret)]), encoding="utf-8"
+    )
+    (tmp_path / "main.mjs").write_text(
+        'import { readFileSync } from "node:fs";\n'
+        'import { receive } from "./receiver.mjs";\n'
+        'const deliveries = JSON.parse(readFileSync(new URL("deliveries.json", import.meta.url)));\n'
+        "for (const [body, headers] of deliveries) console.log(receive(Buffer.from(body), headers));\n",
+        encoding="utf-8",
+    )
+    environment = {**os.environ, "WEBHOOK_SECRET": secret}
+    done = subprocess.run(
+        ["node", str(tmp_path / "main.mjs")], env=environment, capture_output=True, text=True, timeout=30
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "job.completed j-1 ✓ completed",
+        "204",
+        "204",
+        "204",
+        "401",
+        "401",
+        "401",
+        "401",
+    ]
+
+
+def _deliveries(secret: str) -> list[tuple[bytes, dict[str, str]]]:
+    """A callback, its copy, one signed with two secrets; then changed, foreign, old and unsigned ones."""
+    now = int(time.time())
+    mine, other = SecretStr(secret), SecretStr(generate_secret())
+    good = sign("msg_1", now, BODY, [mine])
+    return [
+        (BODY, good),
+        (BODY, good),
+        (BODY, sign("msg_1", now, BODY, [other, mine])),
+        (BODY.replace(b"j-1", b"j-2"), good),
+        (BODY, sign("msg_2", now, BODY, [other])),
+        (BODY, sign("msg_3", now - 3600, BODY, [mine])),
+        (BODY, {name: value for name, value in good.items() if name != "webhook-signature"}),
+    ]
+
+
+def test_the_example_of_a_job_type_runs_as_an_extension(tmp_path: Path) -> None:
+    (tmp_path / "file_card.py").write_text(_one("python", "extension"), encoding="utf-8")
+    request = tmp_path / "request.json"
+    request.write_text(_one("json", "request", "file-card"), encoding="utf-8")
+    picture = tmp_path / "telecine-data" / "storage" / "inbox" / "cover.jpg"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes((ROOT / "ops" / "demo" / "cover.jpg").read_bytes())
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TELECINE_", "SENTRY_"))}
+    environment = {
+        **inherited,
+        "PYTHONPATH": str(tmp_path),
+        "TELECINE_EXTENSIONS": "file_card",
+        "TELECINE_HEALTH_PORT": "0",
+    }
+    telecine = [sys.executable, "-m", "ops.cli.main"]
+    with (tmp_path / "up.log").open("wb") as log:
+        up = subprocess.Popen([*telecine, "up"], cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    try:
+        done = subprocess.run(
+            [*telecine, "submit", str(request), "--wait", "--timeout", "60"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+    finally:
+        up.terminate()
+        up.wait(30)
+    assert done.returncode == 0, done.stderr + (tmp_path / "up.log").read_text()
+    card = tmp_path / "telecine-data" / "storage" / "results" / "card-1" / "card.json"
+    assert json.loads(card.read_text())["kind"] == "jpeg"
+
+
+def test_the_pages_name_no_place_where_they_were_written() -> None:
+    told = [page.name for page in PAGES if re.search(r"/work/|/tmp/doc|\.\./shared", _text(page))]
+    assert told == []
+
+
+def test_the_picture_in_the_readme_is_small() -> None:
+    assert (ROOT / "docs" / "images" / "demo-frame.jpg").stat().st_size < 60_000
