@@ -45,7 +45,9 @@ MAX_RETRY_SECONDS = 900.0
 
 
 def advance(runtime: Runtime, job_id: str) -> State | None:
-    """Moves the job; answers the state it is left in, or ``None`` when there was nothing to do.
+    """Moves the job; answers the state it is left in, or ``None`` when its lease could not be had.
+
+    The answer is ``RUNNING`` when another worker took the job over meanwhile.
 
     Never raises for what happens to the job: that is written into the ledger.
     """
@@ -58,7 +60,7 @@ def advance(runtime: Runtime, job_id: str) -> State | None:
             return _work(runtime, claim)
         except LeaseLost:
             log.warning("lease_lost")
-            return None
+            return State.RUNNING
 
 
 def _work(runtime: Runtime, claim: Claim) -> State:
@@ -138,7 +140,7 @@ def _finish(runtime: Runtime, claim: Claim, artifacts: Sequence[Artifact]) -> St
 def _finish_plan(runtime: Runtime, claim: Claim, plan: Plan) -> State:
     record = plan.model_dump(mode="json", exclude_none=True)
     delivery = job_delivery(claim.job, "completed", status="completed", now=runtime.database.now(), plan=record)
-    endings.start_storing(runtime.database, claim.lease)
+    endings.start_storing(runtime.database, claim.lease, event="planned")
     endings.finish(runtime.database, claim.lease, State.COMPLETED, outcome={"plan": record}, delivery=delivery)
     return State.COMPLETED
 

@@ -15,9 +15,13 @@ from celery.signals import setup_logging, worker_process_init
 
 from consumer import logs, watch
 from consumer.advance import advance as advance_job
+from consumer.ledger.due import choose
 from consumer.queues import ADVANCE
 from consumer.runtime import Runtime, build_runtime
 from schemas.settings import Settings
+
+# Another worker may take the chosen job first; then the next one is chosen.
+_TRIES = 5
 
 app = Celery("telecine")
 app.config_from_object("celeryconfig")
@@ -45,9 +49,18 @@ def use_runtime(given: Runtime) -> None:
 
 @app.task(name=ADVANCE)
 def advance(job_id: str) -> None:
-    """Moves the job as far as it goes now. A plain function: an `async def` task would never run."""
-    with watch.job_scope(job_id):
-        advance_job(runtime(), job_id)
+    """Moves the most urgent job there is, which is most often this one, as far as it goes now.
+
+    A plain function: an `async def` task would never run.
+    """
+    parts = runtime()
+    for _ in range(_TRIES):
+        chosen = choose(parts.database, job_id)
+        if chosen is None:
+            return
+        with watch.job_scope(chosen):
+            if advance_job(parts, chosen) is not None:
+                return
 
 
 @setup_logging.connect

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -40,9 +41,13 @@ def write_schemas(folder: Path) -> list[Path]:
     written = []
     for name in schema_names():
         path = folder / f"{name}.schema.json"
-        path.write_text(json.dumps(schema_of(name), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(_text(name), encoding="utf-8")
         written.append(path)
     return written
+
+
+def _text(name: str) -> str:
+    return json.dumps(schema_of(name), indent=2, ensure_ascii=False) + "\n"
 
 
 def _request(name: str) -> type[BaseModel]:
@@ -68,3 +73,25 @@ _OTHERS: dict[str, Callable[[], dict[str, Any]]] = {
     "callback": lambda: _schema("callback", "Telecine callback, format standard", Callback),
     "manifest": lambda: _schema("manifest", "Telecine manifest.json", Manifest),
 }
+
+
+def stale(folder: Path) -> list[str]:
+    """The names of files in the folder that are not what ``write_schemas`` would write, missing ones included."""
+    wanted = {f"{name}.schema.json": _text(name) for name in schema_names()}
+    there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.schema.json")}
+    return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+
+
+def main(arguments: list[str]) -> int:
+    """``python -m ops.contract [--check] FOLDER``: writes the published forms, or checks that they are current."""
+    folder = Path(arguments[-1])
+    if "--check" not in arguments:
+        write_schemas(folder)
+        return 0
+    if old := stale(folder):
+        print(f"{folder}: not current: {', '.join(old)}; run `python -m ops.contract {folder}`", file=sys.stderr)
+    return 1 if old else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -33,6 +33,9 @@ def serve(
     ``started`` is called with the address of health once everything runs.
     """
     runtime = build_runtime(settings)
+    if settings.embedded and settings.storage_kind == "folder":
+        # Where people put their media: s3://inbox/….
+        (settings.storage_folder / "inbox").mkdir(parents=True, exist_ok=True)
     try:
         service = Service(_loops(runtime, parts, roles))
         health = HealthServer(settings.health_host, settings.health_port, LedgerProbe(runtime.database), service)

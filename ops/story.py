@@ -79,6 +79,8 @@ def _own(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
             )
         case "storing":
             return "Everything is made and stored; the manifest is being written", "plain"
+        case "planned":
+            return "Estimated; nothing was made", "plain"
         case "completed":
             return "Completed", "good"
         case "failed":
@@ -116,7 +118,7 @@ def _worker(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone]:
         sofar.step = None
         step = f" in step `{detail['step']}`" if detail.get("step") else ""
         return (
-            f"Fault {detail.get('failures', '?')} in a row, which may pass{step}: {_reason(detail)}; "
+            f"Fault {detail.get('failures', '?')} that may pass{step}: {_reason(detail)}; "
             f"tried again in {seconds_text(detail.get('seconds'))}",
             "odd",
         )

@@ -79,6 +79,9 @@ def _deadline(value: Any) -> Any:
 Deadline = Annotated[float, Field(gt=0, le=MAX_DEADLINE_SECONDS, strict=True, allow_inf_nan=False)] | AwareDatetime
 
 
+_CARRIED = {"traceparent", "specversion", "source", "subject", "time", "datacontenttype", "dataschema"}
+
+
 class CallbackSpec(BaseModel):
     """Where and when to report."""
 
@@ -120,9 +123,15 @@ class Request(BaseModel):
     dataschema: str | None = Field(None, max_length=1024)
 
     def identity(self) -> dict[str, Any]:
-        """What makes two requests the same: everything but how and when they were sent."""
-        carried = {"traceparent", "specversion", "source", "subject", "time", "datacontenttype", "dataschema"}
-        return self.model_dump(mode="json", exclude=carried, exclude_unset=True)
+        """What makes two requests the same: everything but how and when they were sent.
+
+        A default that is spelled out is the same as one that is left out.
+        """
+        return self.model_dump(mode="json", exclude=_CARRIED, exclude_defaults=True)
+
+    def whole(self) -> dict[str, Any]:
+        """The request with every default as it is today: what the job will be made from, whatever changes later."""
+        return self.model_dump(mode="json", exclude=_CARRIED)
 
     def deadline_at(self, received_at: float) -> float | None:
         """The deadline in epoch seconds, or ``None``."""

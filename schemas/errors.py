@@ -78,7 +78,7 @@ class TelecineError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the producer may send the same request again and hope for better."""
+        """Whether the same content, sent again later under a new id, may fare better."""
         return self.verdict is not Verdict.NEVER
 
     def as_record(self) -> dict[str, Any]:
@@ -291,9 +291,14 @@ class WorkerLost(JobError):
 
 
 class RetriesExhausted(JobError):
-    """A passing fault did not pass. `telecine explain` shows the attempts."""
+    """A passing fault did not pass. `telecine explain` shows the attempts; send it again under a new id."""
 
     code = "retries_exhausted"
+
+    @property
+    def retryable(self) -> bool:
+        """True: what failed were faults that pass."""
+        return True
 
 
 class LeaseLost(JobError):

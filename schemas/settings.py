@@ -68,7 +68,7 @@ class Settings(BaseSettings):
         30.0, gt=0, description="First repetition of a wake-up; doubles each time up to one hour."
     )
     max_crashes: int = Field(5, ge=1, description="Workers that may die on one job before it fails as worker_lost.")
-    max_failures: int = Field(8, ge=1, description="Passing faults in a row before a job fails as retries_exhausted.")
+    max_failures: int = Field(8, ge=1, description="Passing faults of one job before it fails as retries_exhausted.")
     retry_seconds: float = Field(
         5.0, gt=0, description="Wait after the first passing fault; doubles each time up to 15 minutes."
     )

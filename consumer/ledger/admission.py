@@ -38,7 +38,8 @@ class Submission:
     request: Request
     role: str
     door: str
-    identity: bytes
+    #: The request in its canonical spelling, every default written out.
+    whole: bytes
     fingerprint: str
 
 
@@ -55,8 +56,7 @@ class Admission:
 
 def submission(request: Request, *, role: str, door: str) -> Submission:
     """The request with what identifies it."""
-    identity = request.identity()
-    return Submission(request, role, door, canonical(identity), fingerprint(identity))
+    return Submission(request, role, door, canonical(request.whole()), fingerprint(request.identity()))
 
 
 def admit(database: Database, connection: Connection, batch: Sequence[Submission]) -> list[Admission]:
@@ -100,7 +100,7 @@ def _row(item: Submission, now: float) -> dict[str, object]:
         "priority": request.priority,
         "tenant": request.tenant,
         "fingerprint": item.fingerprint,
-        "request": item.identity.decode(),
+        "request": item.whole.decode(),
         "door": item.door,
         "received_at": now,
         "deadline_at": request.deadline_at(now),

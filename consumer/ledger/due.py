@@ -11,6 +11,7 @@ from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import OPEN
 from consumer.ledger.tables import jobs
+from consumer.queues import PRIORITIES
 
 MAX_WAKE_SECONDS = 3600.0
 
@@ -46,6 +47,24 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
             .returning(jobs.c.id, jobs.c.role, jobs.c.priority)
         )
         return [Wake(row.id, row.role, row.priority) for row in connection.execute(statement)]
+
+
+def choose(database: Database, job_id: str) -> str | None:
+    """The job that a wake-up for ``job_id`` should move: the most urgent one of its role, and the oldest of those.
+
+    So priority is strict, whatever order the broker delivers in: a wake-up says that there is one more job
+    to do, not which. ``None`` when every job of the role has a worker or is not due.
+    """
+    role = sa.select(jobs.c.role).where(jobs.c.id == job_id).scalar_subquery()
+    idle = sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
+    due = (jobs.c.role == role, jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), idle)
+    with database.read() as connection:
+        for priority in PRIORITIES:
+            query = sa.select(jobs.c.id).where(*due, jobs.c.priority == priority).order_by(jobs.c.received_at).limit(1)
+            found: str | None = connection.execute(query).scalar()
+            if found is not None:
+                return found
+    return None
 
 
 def wake_all(database: Database) -> None:

@@ -19,11 +19,11 @@ from consumer.ledger.timeline import note
 from schemas.errors import JobNotFound, TelecineError
 
 
-def start_storing(database: Database, lease: Lease) -> None:
-    """The media are made; what follows is the manifest."""
+def start_storing(database: Database, lease: Lease, *, event: str = "storing") -> None:
+    """The media are made; what follows is the manifest. A plan has made none: its ``event`` is ``planned``."""
     with database.write() as connection:
         move(connection, lease, State.STORING)
-        note(connection, lease.job_id, "storing", epoch=lease.epoch)
+        note(connection, lease.job_id, event, epoch=lease.epoch)
 
 
 def finish(

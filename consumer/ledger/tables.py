@@ -51,6 +51,16 @@ jobs = sa.Table(
     sa.Index(None, "state", "received_at"),
 )
 
+# What is open, in the order in which workers take it.
+sa.Index(
+    "ix_jobs_open",
+    jobs.c.role,
+    jobs.c.priority,
+    jobs.c.received_at,
+    sqlite_where=jobs.c.wake_at.is_not(None),
+    postgresql_where=jobs.c.wake_at.is_not(None),
+)
+
 steps = sa.Table(
     "steps",
     metadata,

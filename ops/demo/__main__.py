@@ -37,6 +37,8 @@ def main() -> int:
         "\n[bold]Telecine[/] embedded mode: a SQLite ledger, a folder as object store, a folder as queue. No server.\n"
     )
     with CallbackReceiver() as receiver:
+        for name in [name for name in os.environ if name.startswith("TELECINE_")]:
+            del os.environ[name]  # the demonstration touches nothing of an installation that is there
         os.environ |= {
             "TELECINE_HOME": str(HOME),
             "TELECINE_HEALTH_PORT": "0",

@@ -11,7 +11,6 @@ from consumer.ledger.database import Database
 from consumer.ledger.queries import story
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
-
 from tests.receiver import Receiver
 
 #: Reads every object below a job's output: name to bytes.

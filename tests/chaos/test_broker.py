@@ -13,7 +13,6 @@ import pytest
 
 from consumer.ledger.database import Database
 from consumer.ledger.queries import count_jobs, story
-
 from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import TelecineProcess, wait_until
 

@@ -12,7 +12,6 @@ from consumer.failpoints import FAILPOINTS
 from consumer.intake.inbox import drop
 from consumer.ledger.queries import deliveries_of, story
 from consumer.ledger.states import DeliveryState
-
 from tests.chaos.evidence import check_finished_once, check_told_once
 from tests.receiver import Receiver
 from tests.telecine_process import TelecineProcess, wait_until

@@ -9,7 +9,6 @@ import pytest
 from consumer.failpoints import FAILPOINTS
 from consumer.ledger.queries import deliveries_of, story
 from consumer.ledger.states import DeliveryState
-
 from tests.acceptance.line import SECRET, objects_below, publish_with_node, telecine_with, upload_media
 from tests.chaos.evidence import check_finished_once, check_told_once
 from tests.receiver import Receiver
@@ -25,11 +24,13 @@ def test_a_reel_whose_worker_is_killed_at_any_point_is_finished_once(
     queue = f"{queue_prefix}requests"
     marker = tmp_path / "killed"
     data = upload_media(s3, bucket, tmp_path, seconds=1.0) | {"lyrics": "One two", "alignment_mode": "even"}
-    data |= {"width": 270, "height": 480}
+    small = {"width": 270, "height": 480}
     with Receiver() as receiver, telecine_with(tmp_path / "home", rabbitmq, queue, s3, bucket) as telecine:
         telecine.start(env={"TELECINE_FAILPOINT": f"{point}:kill", "TELECINE_FAILPOINT_ONCE": str(marker)})
         publish_with_node(
-            rabbitmq, queue, [{"id": point, "type": "reel", "data": data, "callback": {"url": receiver.url}}]
+            rabbitmq,
+            queue,
+            [{"id": point, "type": "reel", "data": {**data, **small}, "callback": {"url": receiver.url}}],
         )
         wait_until(marker.exists)
         telecine.kill()  # whatever of the group outlived the failpoint: the worker's parent, or the doors

@@ -103,7 +103,7 @@ def test_a_fault_that_may_pass_tells_reason_and_wait(operator: Operator) -> None
     )
     database.close()
     assert sentences(operator, "order-1")[-1] == (
-        "Fault 1 in a row, which may pass: No answer (input_unavailable); tried again in 5.00 s."
+        "Fault 1 that may pass: No answer (input_unavailable); tried again in 5.00 s."
     )
 
 

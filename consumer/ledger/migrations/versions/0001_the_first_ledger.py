@@ -65,6 +65,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_jobs_open",
+            ["role", "priority", "received_at"],
+            unique=False,
+            sqlite_where=sa.text("wake_at IS NOT NULL"),
+            postgresql_where=sa.text("wake_at IS NOT NULL"),
+        )
         batch_op.create_index(batch_op.f("ix_jobs_state_received_at"), ["state", "received_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_jobs_wake_at"), ["wake_at"], unique=False)
 
@@ -126,6 +133,9 @@ def downgrade() -> None:
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_jobs_wake_at"))
         batch_op.drop_index(batch_op.f("ix_jobs_state_received_at"))
+        batch_op.drop_index(
+            "ix_jobs_open", sqlite_where=sa.text("wake_at IS NOT NULL"), postgresql_where=sa.text("wake_at IS NOT NULL")
+        )
 
     op.drop_table("jobs")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
