@@ -10,7 +10,7 @@ from consumer.runtime import Runtime
 from consumer.storage.file_input import fetch_file
 from pipelines.media.sandbox import Bounds
 from pipelines.media.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
-from schemas.errors import InputError, InputForbidden, InvalidAudio, InvalidImage
+from schemas.errors import AddressForbidden, InputError, InputForbidden, InvalidAudio, InvalidImage
 from schemas.media import InputFile
 from schemas.settings import Settings
 
@@ -36,7 +36,7 @@ def fetch_input(
             kind = sniff(file.read(HEAD_BYTES))
         if kind not in kinds:
             raise _wrong_kind(kinds)
-    except InputError as error:
+    except (InputError, AddressForbidden) as error:
         error.field = error.field or f"data.{name}"
         raise
     assert kind is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,7 @@ def start_sentry(settings: Settings) -> bool:
     if settings.sentry_dsn is None:
         return False
     import sentry_sdk
+    from sentry_sdk.integrations.celery import CeleryIntegration
 
     sentry_sdk.init(
         dsn=settings.sentry_dsn.get_secret_value(),
@@ -35,6 +37,9 @@ def start_sentry(settings: Settings) -> bool:
         send_default_pii=False,
         include_local_variables=False,  # locals hold payloads and signed URLs
         max_breadcrumbs=20,
+        # The SDK would add headers with our key to callbacks, downloads and wake-ups.
+        trace_propagation_targets=[],
+        integrations=[CeleryIntegration(propagate_traces=False)],
         before_send=_clean_event,
         before_breadcrumb=lambda crumb, hint: clean(crumb),
         server_name="",
@@ -44,7 +49,10 @@ def start_sentry(settings: Settings) -> bool:
 
 @contextlib.contextmanager
 def job_scope(job_id: str) -> Iterator[None]:
-    """Puts the job's id on whatever is reported inside."""
+    """Puts the job's id on whatever is reported inside; nothing where Sentry was not started."""
+    if "sentry_sdk" not in sys.modules:
+        yield
+        return
     import sentry_sdk
 
     with sentry_sdk.isolation_scope() as scope:

@@ -77,7 +77,7 @@ def salvage(value: Mapping[str, Any]) -> tuple[str | None, CallbackSpec | None, 
         callback = None
     metadata = value.get("metadata")
     return (
-        job_id[:128] if isinstance(job_id, str) and job_id else None,
+        job_id if isinstance(job_id, str) and 0 < len(job_id) <= 128 else None,
         callback,
         metadata if isinstance(metadata, dict) else None,
     )

@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from ops.bench.queues import Broker
 from schemas.settings import Settings
 from tests.telecine_process import TelecineProcess
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - for the benchmark only
 #: The tests shorten these; here they are what a user has who sets nothing.
 _DEFAULTS = (
     "lease_seconds", "sweep_seconds", "retry_seconds", "outbox_poll_seconds", "callback_timeout_seconds",
@@ -34,8 +34,8 @@ class Line:
     """One way to set Telecine up."""
 
     name: str
-    #: ``None``: SQLite in its home folder.
-    ledger_url: str | None
+    #: Makes an empty ledger and answers its URL; ``None``: SQLite in Telecine's home folder.
+    new_ledger: Callable[[], str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ def prepared(broker: Broker, line: Line, **settings: object) -> Iterator[Started
             "storage": "folder",
             "callback_secrets": json.dumps({"default": [SECRET]}),
         }
-        if line.ledger_url is not None:
-            chosen["ledger_url"] = line.ledger_url
+        if line.new_ledger is not None:
+            chosen["ledger_url"] = line.new_ledger()
         broker.delete_telecine(queue)
         broker.declare_wake_queues()
         with Connection(broker.url) as connection:
@@ -101,7 +101,7 @@ def throughput(broker: Broker, line: Line, count: int) -> float:
         started.process.start(arguments=("up", "--roles", "io"))
         wait_for(started, jobs.c.state == "completed", count)
         with started.database.read() as connection:
-            ends = sorted(connection.execute(sa.select(jobs.c.finished_at)).scalars())
+            ends: list[float] = sorted(connection.execute(sa.select(jobs.c.finished_at)).scalars())
     first = count // 10
     return (count - first) / (ends[-1] - ends[first - 1])
 
@@ -113,7 +113,7 @@ def admission(broker: Broker, line: Line, count: int) -> float:
         started.process.start(arguments=("up", "--only", "doors"))
         wait_for(started, jobs.c.state == "received", count)
         with started.database.read() as connection:
-            times = sorted(connection.execute(sa.select(jobs.c.received_at)).scalars())
+            times: list[float] = sorted(connection.execute(sa.select(jobs.c.received_at)).scalars())
     # Every job of a batch has the time at which its batch began: whole batches are counted.
     began, last = times[count // 10], times[-1]
     between = sum(1 for at in times if began <= at < last)

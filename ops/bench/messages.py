@@ -17,6 +17,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.servers.rabbitmq import RabbitMQ
 
 Measure = Callable[[], Any]
 
+#: Admission is that much faster than the whole line, and gets as many more messages.
 ADMISSION = 10
 
 
@@ -51,22 +53,20 @@ def servers(broker_url: str | None) -> Iterator[tuple[Broker, Postgres]]:
 
 
 def lines(postgres: Postgres) -> list[Line]:
-    """Telecine's two ledgers; PostgreSQL's is a new database each time."""
-    return [Line("SQLite", None), Line("PostgreSQL", postgres.create_database())]
+    """Telecine with either ledger."""
+    return [Line("SQLite", None), Line("PostgreSQL", postgres.create_database)]
 
 
 def rate_measures(broker: Broker, postgres: Postgres, count: int) -> dict[str, Measure]:
     """What gives messages a second, by name, in the order of the table."""
     found: dict[str, Measure] = {}
-    for number, name in enumerate(("SQLite", "PostgreSQL")):
-        found[f"Telecine, {name}"] = lambda n=number: throughput(broker, lines(postgres)[n], count)
-    for number, name in enumerate(("SQLite", "PostgreSQL")):
-        found[f"Telecine, admission alone, {name}"] = lambda n=number: admission(
-            broker, lines(postgres)[n], count * ADMISSION
-        )
+    for line in lines(postgres):
+        found[f"Telecine, {line.name}"] = partial(throughput, broker, line, count)
+    for line in lines(postgres):
+        found[f"Telecine, admission alone, {line.name}"] = partial(admission, broker, line, count * ADMISSION)
     for rival in rivals():
         if rival.installed:
-            found[rival.name] = lambda rival=rival: rival.rate(broker, count)
+            found[rival.name] = partial(rival.rate, broker, count)
     return found
 
 
@@ -109,10 +109,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         callbacks: dict[str, list[Any]] = {}
         if given.callbacks:
             callbacks = in_turn(
-                {
-                    name: lambda n=number: overhead(broker, lines(postgres)[n], given.callbacks)
-                    for number, name in enumerate(("SQLite", "PostgreSQL"))
-                },
+                {line.name: partial(overhead, broker, line, given.callbacks) for line in lines(postgres)},
                 given.callback_rounds,
             )
     return {

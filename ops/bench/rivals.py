@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,8 +15,6 @@ from ops.bench.noop.counter import VARIABLE, rate_of
 from ops.bench.queues import Broker, request
 from tests.servers.process import end, spawn
 from tests.telecine_process import ROOT
-
-import signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,6 @@ def rivals() -> list[Rival]:
 def _fill_celery(broker: Broker, messages: int) -> None:
     from ops.bench.noop.celery_app import QUEUE, app, noop
 
-    app.conf.broker_url = broker.url
     with app.connection_for_write() as connection, connection.channel() as channel:
         for queue in app.amqp.queues.values():
             queue(channel).declare()

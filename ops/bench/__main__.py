@@ -1,0 +1,63 @@
+"""All benchmarks, one after the other: ``python -m ops.bench``. Writes ``bench.json`` and ``bench.md``.
+
+Needs a checkout, for the private servers are the tests'. `make bench` installs what else is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ops.bench import tables
+
+
+def main() -> None:
+    """Run what is there, in processes of their own, and write one summary."""
+    options = argparse.ArgumentParser(prog="python -m ops.bench", description=__doc__)
+    options.add_argument("--folder", type=Path, default=Path("bench-results"), help="where the figures go")
+    folder: Path = options.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    ran, failed = [], []
+    for name in ("reel", "messages"):
+        if importlib.util.find_spec(f"ops.bench.{name}") is None:
+            continue
+        print(f"== {name}", flush=True)
+        command = [sys.executable, "-m", f"ops.bench.{name}", "--json", str(folder / f"{name}.json")]
+        with (folder / f"{name}.txt").open("w") as told:
+            if subprocess.run(command, stdout=told, check=False).returncode:
+                failed.append(name)
+            else:
+                ran.append(name)
+        print((folder / f"{name}.txt").read_text(), flush=True)
+    summary = _summary(folder, ran, failed)
+    (folder / "bench.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (folder / "bench.md").write_text(_markdown(folder, summary))
+    print(f"summary: {folder / 'bench.json'}, {folder / 'bench.md'}")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def _summary(folder: Path, ran: list[str], failed: list[str]) -> dict[str, Any]:
+    found = {name: json.loads((folder / f"{name}.json").read_text()) for name in ran}
+    return {"load_at_end": os.getloadavg()[0], "failed": failed, **found}
+
+
+def _markdown(folder: Path, summary: dict[str, Any]) -> str:
+    parts = ["# Benchmarks"]
+    if "reel" in summary:
+        # Its own table is Markdown already.
+        lines = (folder / "reel.txt").read_text().splitlines()
+        parts += ["## A reel", "\n".join(line for line in lines if line.startswith("|"))]
+    if "messages" in summary:
+        parts += ["## Messages", tables.markdown(summary["messages"])]
+    return "\n\n".join(parts).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    main()
