@@ -19,6 +19,9 @@ log = logger(__name__)
 #: The longest time between two beats: how late a cancellation is noticed, and a progress bar moves.
 BEAT_SECONDS = 2.0
 
+#: The first beat comes soon, so that a short job shows its progress too; the pause doubles from beat to beat.
+FIRST_BEAT_SECONDS = 0.25
+
 _TELL_POINTS = 10
 
 
@@ -75,7 +78,9 @@ class Heartbeat:
 
     def _beat(self) -> None:
         good_until = time.monotonic() + self._seconds
-        while not self._left.wait(min(self._seconds / 3, BEAT_SECONDS)):
+        pause = FIRST_BEAT_SECONDS
+        while not self._left.wait(min(self._seconds / 3, pause)):
+            pause = min(BEAT_SECONDS, pause * 2)
             started = time.monotonic()
             try:
                 pulse = renew(self._database, self._lease, seconds=self._seconds, progress=self._progress)

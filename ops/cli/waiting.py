@@ -29,14 +29,16 @@ class Waiting:
         self._fingerprint = fingerprint(request.identity())
         self._after = after
 
-    def until_ended(self, timeout_seconds: float, *, quiet: bool, embedded: bool) -> Job:
+    def until_ended(self, timeout_seconds: float, *, quiet: bool, embedded: bool, keep: bool = False) -> Job:
         """The job once it has ended. When the time is over, the command ends with status 2.
+
+        The bar goes away at the end, and where there is no terminal there is none; with ``keep`` it stays.
 
         Raises:
             TelecineError: the door refused the request.
         """
         started = time.monotonic()
-        with _bar(quiet=quiet) as progress:
+        with _bar(quiet=quiet, keep=keep) as progress:
             bar = progress.add_task(self._request.id, total=100, state="sent")
             while (waited := time.monotonic() - started) < timeout_seconds:
                 job = self._job()
@@ -63,7 +65,7 @@ class Waiting:
         return None
 
 
-def _bar(*, quiet: bool) -> Progress:
+def _bar(*, quiet: bool, keep: bool) -> Progress:
     return Progress(
         TextColumn("[bold]{task.description}"),
         BarColumn(30),
@@ -71,6 +73,6 @@ def _bar(*, quiet: bool) -> Progress:
         TextColumn("{task.fields[state]}"),
         TimeElapsedColumn(),
         console=err,
-        disable=quiet or not err.is_terminal,
-        transient=True,
+        disable=quiet or not (err.is_terminal or keep),
+        transient=not keep,
     )

@@ -58,7 +58,7 @@ def main() -> int:
             assert isinstance(parsed, Request)
             waiting = Waiting(database, parsed, after=rejections.newest(database))
             send(settings, body)
-            job = waiting.until_ended(120, quiet=False, embedded=True)
+            job = waiting.until_ended(120, quiet=False, embedded=True, keep=True)
             return _report(settings, job, receiver)
         finally:
             up.send_signal(signal.SIGTERM)
