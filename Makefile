@@ -20,6 +20,7 @@ lint: $(VENV)/.tested  ## style, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m ops.contract --check docs/contract
+	@$(BIN)/python docs/generate.py --check
 
 bench: $(VENV)/.benched  ## the figures of docs/benchmarks.md, on this machine
 	@bash tests/servers/install.sh

@@ -184,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_POST = do_GET = do_PUT = _answer
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Say nothing."""
 
 
