@@ -117,7 +117,7 @@ def _look_up(host: str, port: int, policy: Policy) -> Future[tuple[Address, ...]
     def wait() -> None:
         try:
             future.set_result(resolve(host, port, policy))
-        except BaseException as error: - handed to whoever awaits the future
+        except BaseException as error:  # handed to whoever awaits the future
             future.set_exception(error)
 
     threading.Thread(target=wait, name="telecine-lookup", daemon=True).start()
