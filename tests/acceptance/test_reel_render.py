@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 import time
@@ -294,3 +295,23 @@ def test_the_child_dies_with_the_worker_that_started_it(material: tuple[Path, Pa
 
 def test_ffmpeg_is_the_one_that_the_package_brings() -> None:
     assert Path(imageio_ffmpeg.get_ffmpeg_exe()).is_file()
+
+
+def test_a_parser_that_shares_no_code_with_ffmpeg_finds_nothing_to_complain_about(tmp_path: Path) -> None:
+    photo = input_file(write_photo(tmp_path / "p.png"), "image")
+    song = input_file(write_wav(tmp_path / "s.wav", 10.0), "audio")
+    render_reel(reel_data("one two three\nfour five six"), photo, song, tmp_path)
+    node = Path(__file__).resolve().parent.parent / "node"
+    done = subprocess.run(
+        ["node", "inspect.mjs", str(tmp_path / "video.mp4")], cwd=node, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    picture, sound = found["tracks"]
+    assert found["progressive"]
+    assert not found["fragmented"]
+    assert (picture["samples"], picture["edits"], picture["reordered"]) == (300, 0, False)
+    assert picture["sync"] >= 2
+    assert picture["ordered"]
+    assert sound["ordered"]
+    assert abs(sound["seconds"] - picture["seconds"]) <= 1 / 30
