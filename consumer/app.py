@@ -18,6 +18,7 @@ from consumer.advance import advance as advance_job
 from consumer.ledger.due import choose
 from consumer.queues import ADVANCE
 from consumer.runtime import Runtime, build_runtime
+from consumer.scratch import clear_abandoned
 from schemas.settings import Settings
 
 # Another worker may take the chosen job first; then the next one is chosen.
@@ -71,4 +72,7 @@ def _set_up_logging(**_: Any) -> None:
 
 @worker_process_init.connect
 def _start_process(**_: Any) -> None:
-    watch.start_sentry(Settings())
+    settings = Settings()
+    watch.start_sentry(settings)
+    # A pool replaces a child that was killed: what that one left on the disk goes now.
+    clear_abandoned(settings.scratch_folder)

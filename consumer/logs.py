@@ -28,10 +28,14 @@ def configure(level: str, style: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info if style == "json" else _identity,
+        structlog.processors.format_exc_info,  # as text, so that what follows scrubs it, and without local variables
         _scrub_event,
     ]
-    renderer = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer()
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    )
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -69,10 +73,6 @@ def configure(level: str, style: str) -> None:
 def logger(name: str) -> Any:
     """The logger of a module."""
     return structlog.stdlib.get_logger(name)
-
-
-def _identity(log: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return event
 
 
 def _scrub_event(log: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

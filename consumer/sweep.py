@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from consumer.advance import failure_delivery
-from consumer.ledger.due import Wake, take_due, to_end, wake_all
+from consumer.ledger.due import Wake, not_woken, take_due, to_end, wake_all
 from consumer.ledger.endings import end_idle
 from consumer.ledger.leases import release_dead
 from consumer.ledger.states import State
@@ -19,7 +19,8 @@ log = logger(__name__)
 
 BATCH = 500
 
-Waker = Callable[[Sequence[Wake]], None]
+#: Sends wake-ups; ``False`` when it is known that some were not sent.
+Waker = Callable[[Sequence[Wake]], bool | None]
 
 
 class Sweep:
@@ -44,11 +45,13 @@ class Sweep:
     def sweep(self) -> int:
         """One look at the ledger; answers how many jobs were woken."""
         settings, database = self._runtime.settings, self._runtime.database
-        release_dead(database)
-        self._end_what_is_over()
+        self._guarded(lambda: release_dead(database))
+        self._guarded(self._end_what_is_over)
         woken = 0
         while due := take_due(database, limit=BATCH, again_seconds=settings.wake_again_seconds):
-            self._wake(due)
+            if self._wake(due) is False:
+                not_woken(database, due, again_seconds=settings.wake_again_seconds)
+                break
             woken += len(due)
             if len(due) < BATCH:
                 break

@@ -21,10 +21,10 @@ class WakeUps:
         self._app = app
         self._lock = threading.Lock()
 
-    def __call__(self, wakes: Sequence[Wake]) -> None:
-        """One message a job, on the queue of its role and priority. Never raises."""
+    def __call__(self, wakes: Sequence[Wake]) -> bool:
+        """One message a job, on the queue of its role and priority. Never raises; ``False`` if any was not sent."""
         if not wakes:
-            return
+            return True
         try:
             with self._lock, self._app.producer_pool.acquire(block=True) as producer:
                 for wake in wakes:
@@ -39,3 +39,5 @@ class WakeUps:
                     )
         except Exception as error:
             log.warning("wake_up_not_sent", jobs=len(wakes), reason=type(error).__name__)
+            return False
+        return True

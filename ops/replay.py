@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from consumer.intake.arrivals import Arrival
@@ -11,9 +10,9 @@ from consumer.intake.intake import Intake
 from consumer.ledger import rejections
 from consumer.ledger.admission import submission
 from consumer.ledger.database import Database
-from consumer.ledger.due import Wake
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Rejection
+from consumer.sweep import Waker
 from schemas.envelope import Cancel
 from schemas.errors import IdConflict, JobNotFound, TelecineError
 from schemas.parse import parse_request
@@ -39,9 +38,7 @@ class Replay:
     A crash after the admission leaves the letter unmarked: replayed again, it is a duplicate.
     """
 
-    def __init__(
-        self, database: Database, checks: Checks, wake: Callable[[Sequence[Wake]], None] | None = None
-    ) -> None:
+    def __init__(self, database: Database, checks: Checks, wake: Waker | None = None) -> None:
         self._database = database
         self._checks = checks
         self._intake = Intake(database, checks)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from consumer.logs import logger
+from pipelines.media.rlimits import die_with_parent
 
 log = logger(__name__)
 
@@ -36,7 +37,8 @@ class WorkerProcess:
     def run(self) -> None:
         """Keeps the worker running until ``stop``, then waits for its running jobs."""
         while not self._stopped.is_set():
-            self._child = subprocess.Popen(self._command)
+            # Dies with this process, or each kill -9 of it would leave one more worker behind.
+            self._child = subprocess.Popen(self._command, preexec_fn=die_with_parent(os.getpid()))
             while self._child.poll() is None and not self._stopped.wait(0.2):
                 pass
             if not self._stopped.is_set():

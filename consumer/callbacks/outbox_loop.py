@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from consumer.callbacks.lanes import Lanes
 from consumer.callbacks.schedule import Delivered, Disabled, Retry, next_attempt
 from consumer.callbacks.signing import check_secret, sign
 from consumer.failpoints import failpoint
@@ -42,6 +43,7 @@ class OutboxLoop:
         self._runtime = runtime
         self._jitter = jitter
         self._client = AsyncGuardedClient(runtime.policy)
+        self._lanes = Lanes(runtime.settings.callback_concurrency)
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -55,9 +57,16 @@ class OutboxLoop:
     async def _run(self) -> None:
         settings = self._runtime.settings
         on_the_way: set[asyncio.Task[None]] = set()
+        waiting: set[asyncio.Task[None]] = set()  # those of slow receivers
         while not self._stopped.is_set():
-            free = settings.callback_concurrency - len(on_the_way)
-            taken = await self._take(free) if free > 0 else []
+            waiting &= on_the_way
+            slow = self._lanes.slow
+            kept = max(0, self._lanes.slow_places - len(waiting)) if slow else 0
+            taken = await self._take(settings.callback_concurrency - len(on_the_way) - kept, but=slow)
+            if kept:
+                late = await self._take(min(kept, settings.callback_concurrency - len(on_the_way)), only=slow)
+                waiting.update(late)
+                taken += late
             on_the_way.update(taken)
             if on_the_way:
                 done, on_the_way = await asyncio.wait(on_the_way, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
@@ -69,11 +78,13 @@ class OutboxLoop:
         if on_the_way:
             await asyncio.wait(on_the_way, timeout=settings.callback_timeout_seconds)
 
-    async def _take(self, free: int) -> list[asyncio.Task[None]]:
-        settings = self._runtime.settings
+    async def _take(self, free: int, *, only: Sequence[str] = (), but: Sequence[str] = ()) -> list[asyncio.Task[None]]:
+        if free <= 0:
+            return []
+        seconds = self._runtime.settings.callback_timeout_seconds * 2
         try:
             taken = await asyncio.to_thread(
-                claim_due, self._runtime.database, limit=free, seconds=settings.callback_timeout_seconds * 2
+                claim_due, self._runtime.database, limit=free, seconds=seconds, only=only, but=but
             )
         except Exception:
             log.warning("outbox_cannot_read", exc_info=True)
@@ -88,14 +99,19 @@ class OutboxLoop:
         status: int | None = None
         retry_after: str | None = None
         error: Exception | None = None
+        headers = await asyncio.to_thread(self._headers, delivery)  # asks the ledger for the time
         try:
             reply = await self._client.post(
-                delivery.url, delivery.body, self._headers(delivery), runtime.settings.callback_timeout_seconds
+                delivery.url, delivery.body, headers, runtime.settings.callback_timeout_seconds
             )
+            self._lanes.seen(delivery.url, reply.elapsed_seconds)
             status, retry_after = reply.status, reply.headers.get("retry-after")
             answer = f"HTTP {status}" if status is not None else (reply.failure or "no answer")
         except AddressForbidden as forbidden:
             error, answer = forbidden, f"{forbidden.code}: {forbidden.message}"
+        except Exception as defect:  # counted as an attempt, or it would be sent for ever
+            log.exception("callback_not_sent", webhook_id=delivery.id)
+            answer = f"could not be sent: {type(defect).__name__}"
         failpoint("outbox.sent")
         verdict = next_attempt(
             delivery.attempts + 1,

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from kombu import Connection, Consumer, Exchange, Queue
 from kombu.message import Message
 
 from consumer.failpoints import failpoint
 from consumer.intake.arrivals import Admit, Answer, Arrival
+from consumer.ledger.database import is_ledger_fault
 from consumer.logs import logger
 from consumer.queues import DEAD_EXCHANGE, dead_queue
 from consumer.sweep import Waker
 
 log = logger(__name__)
+
+HEARTBEAT_SECONDS = 30
 
 
 def request_queue(name: str, *, delivery_limit: int) -> Queue:
@@ -101,7 +104,7 @@ class AmqpDoor:
         self._stopped.set()
 
     def _session(self) -> None:
-        with Connection(self._url, heartbeat=30, connect_timeout=5) as connection:
+        with Connection(self._url, heartbeat=HEARTBEAT_SECONDS, connect_timeout=5) as connection:
             connection.connect()
             channel = connection.channel()
             declare(channel, self._queues, delivery_limit=self._delivery_limit)
@@ -154,12 +157,24 @@ class AmqpDoor:
         while not self._stopped.is_set():
             try:
                 return self._admit(arrivals)
-            except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+            except Exception as error:
+                if not is_ledger_fault(error):
+                    raise
                 log.warning("ledger_unreachable", messages=len(arrivals), reason=type(error).__name__)
-                self._stopped.wait(wait)
+                self._idle(connection, wait)
                 wait = min(wait * 2, 5.0)
-                connection.heartbeat_check()
         return None
+
+    def _idle(self, connection: Connection, seconds: float) -> None:
+        """Waits, and reads what the broker sends meanwhile: its heartbeats, and messages up to the prefetch limit.
+
+        Unread heartbeats count as missed; each connection lost that way would cost every message a delivery.
+        """
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not self._stopped.is_set():
+            with contextlib.suppress(TimeoutError):
+                connection.drain_events(timeout=min(left, 0.5))
+            connection.heartbeat_check()
 
     def _acknowledge(self, batch: Sequence[Message], answers: Sequence[Answer]) -> None:
         """Refused ones to the broker's dead letters, one by one; then all others with one frame."""

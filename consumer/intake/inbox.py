@@ -20,6 +20,8 @@ log = logger(__name__)
 
 _SUFFIX = ".json"
 _SETTLE_SECONDS = 1.0
+# Requests are small. Of files that are too large to be one, so many are held in memory at once.
+_BATCH_BYTES = 32 * 1024 * 1024
 
 
 def drop(inbox: Path, body: bytes) -> Path:
@@ -72,8 +74,14 @@ class InboxDoor:
 
     def take(self) -> int:
         """Admits one batch; answers how many files it had."""
-        files = self._waiting()
-        arrivals = [(path, body) for path in files if (body := self._read(path)) is not None]
+        arrivals: list[tuple[Path, bytes]] = []
+        size = 0
+        for path in self._waiting():
+            if (body := self._read(path)) is not None:
+                arrivals.append((path, body))
+                size += len(body)
+            if size > _BATCH_BYTES:
+                break
         if not arrivals:
             return 0
         answers = self._admit([Arrival(body, "inbox", self._inbox.name) for _, body in arrivals])

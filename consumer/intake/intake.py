@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.callbacks.bodies import rejection_delivery
@@ -14,7 +13,7 @@ from consumer.failpoints import failpoint
 from consumer.intake.arrivals import Answer, Arrival
 from consumer.intake.checks import Checks
 from consumer.ledger.admission import Submission, Verdict, admit, submission
-from consumer.ledger.database import Database
+from consumer.ledger.database import Database, is_ledger_fault
 from consumer.ledger.due import Wake
 from consumer.ledger.endings import request_cancel
 from consumer.ledger.outbox import enqueue
@@ -50,16 +49,14 @@ class Intake:
         """Admits the batch in one commit.
 
         Should the database choke on one message, each is tried alone, so that a poisonous one is
-        refused by itself. A database that cannot be reached raises: nothing is acknowledged then.
+        refused by itself. A database that cannot be reached or written raises: nothing is acknowledged then.
         """
         failpoint("door.received")
         parsed = [self._parse(arrival) for arrival in arrivals]
         try:
             answers = self._write(arrivals, parsed)
-        except (sa.exc.OperationalError, sa.exc.InterfaceError):
-            raise
-        except Exception:
-            if len(arrivals) == 1:
+        except Exception as error:
+            if is_ledger_fault(error):
                 raise
             log.exception("batch_failed", messages=len(arrivals))
             answers = [self._write_alone(arrival, item) for arrival, item in zip(arrivals, parsed, strict=True)]
@@ -109,9 +106,9 @@ class Intake:
     def _write_alone(self, arrival: Arrival, item: Submission | Cancel | _Refusal) -> Answer:
         try:
             return self._write([arrival], [item])[0]
-        except (sa.exc.OperationalError, sa.exc.InterfaceError):
-            raise
         except Exception as error:
+            if is_ledger_fault(error):
+                raise
             log.exception("admission_failed", door=arrival.door)
             refused = _Refusal(InternalError(f"the request could not be admitted: {type(error).__name__}"))
             return self._write([arrival], [refused])[0]

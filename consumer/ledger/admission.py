@@ -67,7 +67,8 @@ def admit(database: Database, connection: Connection, batch: Sequence[Submission
     """
     now = float(connection.execute(sa.select(db_now())).scalar_one())
     statement = database.insert(jobs).on_conflict_do_nothing(index_elements=["id"]).returning(jobs.c.id)
-    rows = [_row(item, now) for item in batch]
+    # By id: two doors that insert the same ids in different orders would wait for each other (PostgreSQL).
+    rows = [_row(item, now) for item in sorted(batch, key=lambda item: item.request.id)]
     fresh = set(connection.execute(statement, rows).scalars()) if rows else set()
     known = _fingerprints(connection, [item.request.id for item in batch])
     answers: list[Admission] = []
@@ -133,7 +134,7 @@ def _fingerprints(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
 
 
 def _count_duplicates(connection: Connection, ids: Sequence[str]) -> None:
-    for job_id in ids:
+    for job_id in sorted(ids):
         connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(duplicates=jobs.c.duplicates + 1))
 
 

@@ -37,12 +37,13 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
             .order_by(jobs.c.wake_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            .cte("due")  # read once; as a plain subquery PostgreSQL may read it for every row, past the limit
         )
         # 2^wakes without the database's power function: it doubles by being shifted.
         wait = again_seconds * sa.cast(sa.literal(1).bitwise_lshift(_least(jobs.c.wakes, 10)), sa.Double)
         statement = (
             sa.update(jobs)
-            .where(jobs.c.id.in_(due))
+            .where(jobs.c.id.in_(sa.select(due.c.id)))
             .values(wakes=jobs.c.wakes + 1, wake_at=db_now() + _least(wait, MAX_WAKE_SECONDS))
             .returning(jobs.c.id, jobs.c.role, jobs.c.priority)
         )
@@ -65,6 +66,16 @@ def choose(database: Database, job_id: str) -> str | None:
             if found is not None:
                 return found
     return None
+
+
+def not_woken(database: Database, wakes: Sequence[Wake], *, again_seconds: float) -> None:
+    """Takes back one repetition of jobs whose wake-ups no broker took: an outage must not make them rarer."""
+    with database.write() as connection:
+        connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.id.in_([wake.job_id for wake in wakes]), jobs.c.wake_at.is_not(None), jobs.c.wakes > 0)
+            .values(wakes=jobs.c.wakes - 1, wake_at=db_now() + again_seconds)
+        )
 
 
 def wake_all(database: Database) -> None:

@@ -165,7 +165,7 @@ def release_dead(database: Database) -> list[str]:
             # The owner stays, so that the next claim counts the crash.
             statement = (
                 sa.update(jobs)
-                .where(jobs.c.id == row.id, jobs.c.epoch == row.epoch)
+                .where(jobs.c.id == row.id, jobs.c.epoch == row.epoch, jobs.c.lease_owner == row.lease_owner)
                 .values(lease_until=db_now(), wake_at=db_now())
             )
             if connection.execute(statement).rowcount:
@@ -180,11 +180,15 @@ def hand_back(database: Database, mine: Callable[[str], bool]) -> list[str]:
     """
     with database.write(durable=True) as connection:
         query = sa.select(jobs.c.id, jobs.c.lease_owner, jobs.c.epoch).where(jobs.c.lease_owner.is_not(None))
-        given = [row for row in connection.execute(query) if mine(row.lease_owner)]
-        for row in given:
-            connection.execute(
+        given = []
+        for row in connection.execute(query.order_by(jobs.c.id)).all():
+            if not mine(row.lease_owner):
+                continue
+            # Only the lease that was seen: another worker may have taken the job over meanwhile.
+            parked = connection.execute(
                 sa.update(jobs)
-                .where(jobs.c.id == row.id, jobs.c.state.in_(sources(State.WAITING)))
+                .where(jobs.c.id == row.id, jobs.c.epoch == row.epoch, jobs.c.lease_owner == row.lease_owner)
+                .where(jobs.c.state.in_(sources(State.WAITING)))
                 .values(
                     state=State.WAITING.value,
                     lease_owner=None,
@@ -194,5 +198,7 @@ def hand_back(database: Database, mine: Callable[[str], bool]) -> list[str]:
                     wakes=0,
                 )
             )
-            note(connection, row.id, "worker_stopped", epoch=row.epoch, worker=owners.label(row.lease_owner))
-    return [row.id for row in given]
+            if parked.rowcount == 1:
+                note(connection, row.id, "worker_stopped", epoch=row.epoch, worker=owners.label(row.lease_owner))
+                given.append(row.id)
+    return given

@@ -49,23 +49,34 @@ def enqueue(database: Database, connection: Connection, new: NewDelivery) -> Non
         note(connection, new.job_id, "callback_queued", webhook_id=new.id, about=new.event)
 
 
-def claim_due(database: Database, *, limit: int, seconds: float) -> Sequence[Delivery]:
-    """Up to ``limit`` due callbacks, due again after ``seconds`` should this process die with them."""
+def claim_due(
+    database: Database, *, limit: int, seconds: float, only: Sequence[str] = (), but: Sequence[str] = ()
+) -> Sequence[Delivery]:
+    """Up to ``limit`` due callbacks, due again after ``seconds`` should this process die with them.
+
+    ``only`` and ``but`` are beginnings of URLs: those that are taken, or else those that are left alone.
+    """
+    chosen = [sa.or_(*(_begins(url) for url in only))] if only else [~_begins(url) for url in but]
     with database.write() as connection:
         due = (
             sa.select(deliveries.c.id)
-            .where(deliveries.c.due_at <= db_now())
+            .where(deliveries.c.due_at <= db_now(), *chosen)
             .order_by(deliveries.c.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            .cte("due")  # read once; as a plain subquery PostgreSQL may read it for every row, past the limit
         )
         statement = (
             sa.update(deliveries)
-            .where(deliveries.c.id.in_(due))
+            .where(deliveries.c.id.in_(sa.select(due.c.id)))
             .values(due_at=db_now() + seconds, epoch=deliveries.c.epoch + 1)
             .returning(deliveries)
         )
         return [delivery_from(row) for row in connection.execute(statement).mappings()]
+
+
+def _begins(url: str) -> sa.ColumnElement[bool]:
+    return deliveries.c.url.startswith(url, autoescape=True)
 
 
 def record_attempt(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from consumer.ledger import rejections
-from consumer.ledger.due import Wake
 from consumer.runtime import build_runtime
+from consumer.sweep import Waker
 from ops.cli.console import JsonOption, print_json, remark, show, stop
 from ops.cli.dead_letters import known_letter
 from ops.cli.opening import missing_ledger, opened_ledger, read_settings
@@ -56,7 +56,7 @@ def _replayed(numbers: Sequence[int]) -> list[Replayed]:
         runtime.close()
 
 
-def _wake_ups() -> Callable[[Sequence[Wake]], None]:
+def _wake_ups() -> Waker:
     """Wake-ups through the broker. In embedded mode the sweep of the running ``telecine up`` finds the jobs."""
     from consumer.app import app
     from consumer.wakeups import WakeUps

@@ -1,0 +1,51 @@
+"""The AMQP door on a real RabbitMQ while the ledger is away."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from consumer.intake import amqp
+from consumer.intake.arrivals import Answer, Arrival
+from consumer.intake.publish import publish
+from tests.servers.rabbitmq import RabbitMQ
+from tests.telecine_process import wait_until
+
+
+def test_messages_stay_with_the_door_however_long_the_ledger_is_away(
+    rabbitmq: RabbitMQ, queue_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amqp, "HEARTBEAT_SECONDS", 2)
+    sessions: list[str] = []
+    declare = amqp.declare
+
+    def counted(channel: Any, queues: Sequence[str], *, delivery_limit: int) -> None:
+        sessions.append(queues[0])
+        declare(channel, queues, delivery_limit=delivery_limit)
+
+    monkeypatch.setattr(amqp, "declare", counted)
+    queue, back = f"{queue_prefix}requests", time.monotonic() + 9  # more than two heartbeats, twice
+    admitted = threading.Event()
+
+    def admit(arrivals: Sequence[Arrival]) -> Sequence[Answer]:
+        if time.monotonic() < back:
+            raise sa.exc.OperationalError("SELECT", {}, Exception("away"))
+        admitted.set()
+        return [Answer() for _ in arrivals]
+
+    publish(rabbitmq.url, queue, [b"{}"], delivery_limit=1)
+    door = amqp.AmqpDoor(rabbitmq.url, [queue], admit, lambda _: None, batch=10, batch_seconds=0.01, delivery_limit=1)
+    thread = threading.Thread(target=door.run, daemon=True)
+    thread.start()
+    assert admitted.wait(25)
+    time.sleep(0.5)
+    door.stop()
+    thread.join(10)
+    assert sessions == [queue]
+    # Neither given back nor among the dead letters.
+    wait_until(lambda: rabbitmq.ctl("list_queues", "messages", "name").count(f"0\t{queue}") == 2, timeout=20)

@@ -1,0 +1,147 @@
+"""What the doors and loops do when the ledger, the broker or a neighbour misbehaves."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from consumer.intake.arrivals import Arrival
+from consumer.intake.checks import Checks
+from consumer.intake.intake import Intake
+from consumer.ledger import due, leases, outbox, queries, rejections
+from consumer.ledger.database import Database, is_ledger_fault
+from providers.http.policy import Policy
+from tests.ledger_views import DATA, Ledger, delivery
+
+CHECKS = Checks(roles={"reel": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=262_144)
+
+
+def reels(*ids: str) -> list[Arrival]:
+    """Good requests."""
+    return [Arrival(json.dumps({"id": i, "type": "reel", "data": DATA}).encode(), "amqp", "q") for i in ids]
+
+
+def test_doors_that_admit_the_same_ids_in_opposite_orders_do_not_wait_for_each_other(ledger: Ledger) -> None:
+    together = threading.Barrier(2)
+    rounds = [[f"r{number}-{i}" for i in range(60)] for number in range(5)]
+
+    def door(database: Database, *, backwards: bool) -> int:
+        admitted = 0
+        for ids in rounds:
+            together.wait(20)
+            answers = Intake(database, CHECKS)(reels(*(ids[::-1] if backwards else ids)))
+            admitted += sum(answer.wake is not None for answer in answers)
+        return admitted
+
+    other = Database(ledger.b.url)
+    with ThreadPoolExecutor(2) as pool:
+        doors = [pool.submit(door, ledger.a, backwards=False), pool.submit(door, other, backwards=True)]
+        assert sum(found.result(60) for found in doors) == 300
+    other.close()
+
+
+@pytest.mark.parametrize("source", ["a\x00b", "a\ud800b"])
+def test_a_routing_key_that_no_database_can_hold_refuses_nobody_else(ledger: Ledger, source: str) -> None:
+    answers = Intake(ledger.a, CHECKS)([Arrival(b"junk", "amqp", source), *reels("j")])
+    assert [(answer.refused is None, answer.wake is None) for answer in answers] == [(False, True), (True, False)]
+    (letter,) = rejections.listed(ledger.b, limit=9)
+    assert letter.source in ("a\N{REPLACEMENT CHARACTER}b", "a?b")
+
+
+def test_a_message_that_cannot_be_admitted_is_refused_though_it_comes_alone(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(database: object, connection: object, batch: Sequence[object]) -> Sequence[object]:
+        if batch:
+            raise UnicodeError
+        return []
+
+    monkeypatch.setattr("consumer.intake.intake.admit", break_down)
+    (answer,) = Intake(ledger.a, CHECKS)(reels("j"))
+    assert answer.refused is not None
+    assert answer.refused.code == "internal_error"
+
+
+def test_a_read_only_ledger_refuses_no_request(postgres_url: str) -> None:
+    from consumer.ledger.schema import migrate
+
+    database = Database(postgres_url)
+    migrate(database)
+    with database.write() as connection:
+        connection.execute(sa.text(f"ALTER DATABASE {database.url.database} SET default_transaction_read_only = on"))
+    database.close()
+    with pytest.raises(sa.exc.InternalError) as caught:
+        Intake(database, CHECKS)(reels("j", "k"))
+    assert is_ledger_fault(caught.value)
+    assert queries.count_rejections(database) == {}
+    database.close()
+
+
+def test_an_error_of_the_ledger_does_not_repeat_the_values(ledger: Ledger) -> None:
+    with pytest.raises(sa.exc.SQLAlchemyError) as caught, ledger.a.write() as connection:
+        connection.execute(sa.text("SELECT :given FROM nowhere"), {"given": "https://b/?X-Amz-Signature=secret"})
+    assert "secret" not in str(caught.value)
+    assert is_ledger_fault(caught.value)
+    assert not is_ledger_fault(UnicodeError())
+
+
+def test_a_claim_takes_no_more_than_asked_for_whatever_the_planner_does(ledger: Ledger) -> None:
+    with ledger.a.write() as connection:
+        for number in range(30):
+            outbox.enqueue(ledger.a, connection, delivery(None, number))
+    if ledger.a.dialect != "postgresql":
+        assert len(outbox.claim_due(ledger.a, limit=3, seconds=60)) == 3
+        return
+    options = " ".join(f"-c enable_{name}=off" for name in ("hashagg", "hashjoin", "sort", "material", "mergejoin"))
+    database = Database(ledger.a.url.update_query_dict({"options": options}))
+    assert len(outbox.claim_due(database, limit=3, seconds=60)) == 3
+    database.close()
+
+
+def test_slow_receivers_can_be_left_alone_or_taken_alone(ledger: Ledger) -> None:
+    with ledger.a.write() as connection:
+        for number, url in enumerate(("https://slow.example/a_b", "https://quick.example/", "https://slow.example/c")):
+            new = outbox.NewDelivery(
+                id=f"msg_{number}", job_id=None, event="job.failed", url=url, secret_name=None, body=b"{}"
+            )
+            outbox.enqueue(ledger.a, connection, new)
+    slow = ["https://slow.example", "https://other_.example"]
+    assert [d.id for d in outbox.claim_due(ledger.a, limit=9, seconds=60, but=slow)] == ["msg_1"]
+    assert sorted(d.id for d in outbox.claim_due(ledger.a, limit=9, seconds=60, only=slow)) == ["msg_0", "msg_2"]
+
+
+def test_a_wake_up_that_no_broker_took_does_not_make_the_next_one_later(ledger: Ledger) -> None:
+    ledger.admit({"id": "j"}, {"id": "held"})
+    with ledger.a.write() as connection:
+        connection.execute(sa.text("UPDATE jobs SET wake_at = 0"))
+    taken = due.take_due(ledger.a, limit=9, again_seconds=60)
+    lease = ledger.claimed("held")
+    held = ledger.job("held").wake_at
+    due.not_woken(ledger.a, taken, again_seconds=5)
+    assert (ledger.job().wake_at or 0) - ledger.b.now() == pytest.approx(5, abs=1)
+    assert (ledger.job("held").wake_at, lease.epoch) == (held, 1)
+
+
+def test_only_the_lease_that_was_seen_is_handed_back(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.admit({"id": "j"}, {"id": "k"})
+    ledger.claimed("j")
+    ledger.claimed("k")
+    if ledger.a.dialect == "postgresql":  # elsewhere nobody can write in between
+
+        def mine(owner: str) -> bool:
+            with ledger.b.write() as connection:
+                connection.execute(
+                    sa.text("UPDATE jobs SET lease_owner = 'two', epoch = 2 WHERE id = 'j' AND epoch = 1")
+                )
+            return True
+
+        assert leases.hand_back(ledger.a, mine) == ["k"]
+        assert ledger.job("j").lease_owner == "two"
+        assert "worker_stopped" not in ledger.events("j")
+    else:
+        assert leases.hand_back(ledger.a, lambda _: True) == ["j", "k"]
