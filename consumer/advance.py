@@ -66,14 +66,14 @@ def advance(runtime: Runtime, job_id: str) -> State | None:
 def _work(runtime: Runtime, claim: Claim) -> State:
     job, lease = claim.job, claim.lease
     try:
-        _check_start(runtime, job)
+        _check_start(runtime, claim)
         request = _readable(runtime, job)
-        _tell(runtime, job, "started")
+        _tell(runtime, claim, "started")
         heart = Heartbeat(
             runtime.database,
             lease,
             seconds=runtime.settings.lease_seconds,
-            tell=lambda percentage: _tell(runtime, job, "progress", progress=percentage),
+            tell=lambda percentage: _tell(runtime, claim, "progress", progress=percentage),
         )
         with heart as heartbeat, job_folder(runtime.settings.scratch_folder) as folder:
             return _run(runtime, claim, request, heartbeat, folder)
@@ -97,10 +97,11 @@ def _readable(runtime: Runtime, job: Job) -> Request:
     return request
 
 
-def _check_start(runtime: Runtime, job: Job) -> None:
+def _check_start(runtime: Runtime, claim: Claim) -> None:
+    job = claim.job
     if job.cancel_requested:
         raise JobCancelled
-    if job.deadline_at is not None and job.deadline_at <= runtime.database.now():
+    if job.deadline_at is not None and job.deadline_at <= claim.now():
         raise DeadlineExceeded
     if job.crashes > runtime.settings.max_crashes:
         raise WorkerLost(
@@ -119,7 +120,7 @@ def _run(runtime: Runtime, claim: Claim, request: Request, heartbeat: Heartbeat,
     heartbeat.check()
     endings.start_storing(runtime.database, lease)
     failpoint("advance.before_manifest")
-    manifest = write_manifest(runtime, job, context, artifacts, folder)
+    manifest = write_manifest(runtime, claim, context, artifacts, folder)
     failpoint("advance.after_manifest")
     heartbeat.check()
     return _finish(runtime, claim, [*artifacts, manifest])
@@ -127,7 +128,7 @@ def _run(runtime: Runtime, claim: Claim, request: Request, heartbeat: Heartbeat,
 
 def _finish(runtime: Runtime, claim: Claim, artifacts: Sequence[Artifact]) -> State:
     outputs = [_output(runtime, artifact) for artifact in artifacts]
-    delivery = job_delivery(claim.job, "completed", status="completed", now=runtime.database.now(), outputs=outputs)
+    delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), outputs=outputs)
     # A presigned URL is a secret: the ledger keeps it in the callback's body only.
     outcome = {"outputs": [output.model_dump(exclude_none=True, exclude={"url"}) for output in outputs]}
     failpoint("advance.before_finish")
@@ -139,7 +140,7 @@ def _finish(runtime: Runtime, claim: Claim, artifacts: Sequence[Artifact]) -> St
 
 def _finish_plan(runtime: Runtime, claim: Claim, plan: Plan) -> State:
     record = plan.model_dump(mode="json", exclude_none=True)
-    delivery = job_delivery(claim.job, "completed", status="completed", now=runtime.database.now(), plan=record)
+    delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), plan=record)
     endings.start_storing(runtime.database, claim.lease, event="planned")
     endings.finish(runtime.database, claim.lease, State.COMPLETED, outcome={"plan": record}, delivery=delivery)
     return State.COMPLETED
@@ -180,9 +181,9 @@ def failure_delivery(runtime: Runtime, job: Job, state: State, error: TelecineEr
     return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error)
 
 
-def _tell(runtime: Runtime, job: Job, event: str, *, progress: int | None = None) -> None:
+def _tell(runtime: Runtime, claim: Claim, event: str, *, progress: int | None = None) -> None:
     """Puts a callback about a running job into the outbox, if somebody asked for it; each is told once."""
-    delivery = job_delivery(job, event, status="running", now=runtime.database.now(), progress=progress)
+    delivery = job_delivery(claim.job, event, status="running", now=claim.now(), progress=progress)
     if delivery is not None:
         with runtime.database.write() as connection:
             outbox.enqueue(runtime.database, connection, delivery)

@@ -66,6 +66,9 @@ def configure(level: str, style: str) -> None:
         "alembic",
         "kombu",
         "s3transfer",
+        # "received" and "succeeded", with a new id each: the job's own lines say more.
+        "celery.worker.strategy",
+        "celery.app.trace",
     ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from consumer.context import JobContext
 from consumer.ledger import steps
-from consumer.ledger.records import Job
+from consumer.ledger.leases import Claim
 from consumer.runtime import Runtime
 from schemas.errors import StorageUnavailable
 from schemas.manifest import Manifest, ManifestArtifact, ManifestStep
@@ -19,13 +20,14 @@ NAME = "manifest.json"
 
 
 def write_manifest(
-    runtime: Runtime, job: Job, context: JobContext, artifacts: Sequence[Artifact], folder: Path
+    runtime: Runtime, claim: Claim, context: JobContext, artifacts: Sequence[Artifact], folder: Path
 ) -> Artifact:
     """The stored manifest. Written again after a crash, it is taken over, not replaced.
 
     Raises:
         StorageUnavailable: an artifact that the ledger knows is not in storage.
     """
+    job = claim.job
     for artifact in artifacts:
         assert artifact.uri is not None
         found = runtime.storage.head(artifact.uri)
@@ -37,17 +39,23 @@ def write_manifest(
         fingerprint=job.fingerprint,
         artifacts=[_record(artifact) for artifact in artifacts],
         model=job.type,
-        model_version=version("telecine"),
+        model_version=_own_version(),
         steps=[
             ManifestStep(name=step.name, seconds=round(step.finished_at - step.started_at, 3))
             for step in steps.of_job(runtime.database, job.id)
             if step.finished_at is not None
         ],
-        completed_at=dt.datetime.fromtimestamp(round(runtime.database.now(), 3), dt.UTC),
+        completed_at=dt.datetime.fromtimestamp(round(claim.now(), 3), dt.UTC),
     )
     path = folder / NAME
     path.write_text(manifest.model_dump_json(indent=2, exclude_none=True) + "\n")
     return context.store(Artifact(name=NAME, content_type="application/json", path=path))
+
+
+@functools.cache
+def _own_version() -> str:
+    # Asked once: it reads and parses the package's metadata, a millisecond each time.
+    return version("telecine")
 
 
 def _record(artifact: Artifact) -> ManifestArtifact:

@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     )
     callback_timeout_seconds: float = Field(20.0, gt=0, le=60, description="Longest wait for a receiver's answer.")
     callback_concurrency: int = Field(32, ge=1, description="Deliveries on the way at once.")
-    outbox_poll_seconds: float = Field(0.5, gt=0, description="How often due deliveries are looked for.")
+    outbox_poll_seconds: float = Field(0.1, gt=0, description="How often due deliveries are looked for.")
     callback_schedule_seconds: Annotated[list[float], NoDecode] = Field(
         [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400], description="Waits between attempts; comma-separated."
     )

@@ -8,6 +8,8 @@ PostgreSQL every commit is durable: a fencing number that a power cut took back 
 from __future__ import annotations
 
 import contextlib
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,7 +82,7 @@ class Database:
         @sa.event.listens_for(engine, "connect")
         def _connect(connection: Any, record: Any) -> None:
             connection.isolation_level = None  # transactions are begun below, and nowhere else
-            connection.execute("PRAGMA journal_mode=WAL")
+            _use_wal(connection)
             connection.execute(f"PRAGMA synchronous={synchronous}")
             connection.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
 
@@ -120,6 +122,20 @@ class Database:
         else:
             from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
         return insert(table)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # SQLite does not wait for this one lock, whatever the busy timeout: https://www.sqlite.org/wal.html, section 8.
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def is_ledger_fault(error: Exception) -> bool:

@@ -45,9 +45,9 @@ def finish(
     """
     with database.write(durable=True) as connection:
         if state is State.COMPLETED:
-            move(connection, lease, state, progress=100, **_closed(outcome, error))
+            move(connection, lease, state, timed="finished_at", progress=100, **_closed(outcome, error))
         else:
-            move(connection, lease, state, **_closed(outcome, error))
+            move(connection, lease, state, timed="finished_at", **_closed(outcome, error))
         _note_end(connection, lease.job_id, state, error, lease.epoch)
         if delivery is not None:
             enqueue(database, connection, delivery)
@@ -60,7 +60,7 @@ def end_idle(database: Database, job_id: str, state: State, error: TelecineError
         statement = (
             sa.update(jobs)
             .where(jobs.c.id == job_id, jobs.c.state.in_([s.value for s in OPEN]), idle)
-            .values(state=state.value, epoch=jobs.c.epoch + 1, **_closed(None, error))
+            .values(state=state.value, epoch=jobs.c.epoch + 1, finished_at=db_now(), **_closed(None, error))
         )
         if connection.execute(statement).rowcount != 1:
             return False
@@ -91,7 +91,6 @@ def request_cancel(database: Database, job_id: str, *, by: str) -> Job:
 
 def _closed(outcome: Mapping[str, Any] | None, error: TelecineError | None) -> dict[str, Any]:
     return {
-        "finished_at": db_now(),
         "wake_at": None,
         "lease_owner": None,
         "lease_until": None,

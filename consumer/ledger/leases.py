@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -16,6 +18,10 @@ from consumer.ledger.tables import jobs
 from consumer.ledger.timeline import note
 from schemas.errors import LeaseLost
 
+# Built once: building a statement costs more than sending it.
+_LOOK = sa.select(jobs, db_now().label("now")).where(jobs.c.id == sa.bindparam("wanted")).with_for_update()
+_TAKE = sa.update(jobs).where(jobs.c.id == sa.bindparam("wanted"))
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -23,6 +29,13 @@ class Claim:
 
     lease: Lease
     job: Job
+    #: The database's clock at that moment.
+    taken_at: float
+    _monotonic: float = field(default_factory=time.monotonic)
+
+    def now(self) -> float:
+        """The database's time without asking it again: that of the claim, and what has passed here since."""
+        return self.taken_at + time.monotonic() - self._monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +53,7 @@ def claim(database: Database, job_id: str, *, owner: str, seconds: float) -> Cla
     durable: its fencing number is never given twice.
     """
     with database.write(durable=True) as connection:
-        now = db_now()
-        query = sa.select(jobs, now.label("now")).where(jobs.c.id == job_id).with_for_update()
-        row = connection.execute(query).mappings().first()
+        row = connection.execute(_LOOK, {"wanted": job_id}).mappings().first()
         if row is None or row["state"] not in sources(State.RUNNING):
             return None
         held = row["lease_until"] is not None and row["lease_until"] > row["now"]
@@ -59,7 +70,7 @@ def claim(database: Database, job_id: str, *, owner: str, seconds: float) -> Cla
             "epoch": row["epoch"] + 1,
             "crashes": row["crashes"] + crashed,
         }
-        connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(changes))
+        connection.execute(_TAKE, {"wanted": job_id, **changes})
         epoch = changes["epoch"]
         if crashed:
             note(
@@ -72,7 +83,7 @@ def claim(database: Database, job_id: str, *, owner: str, seconds: float) -> Cla
             )
         note(connection, job_id, "claimed", epoch=epoch, worker=owners.label(owner))
         job = job_from({**row, **changes})
-    return Claim(Lease(job_id, epoch, owner), job)
+    return Claim(Lease(job_id, epoch, owner), job, row["now"])
 
 
 def renew(database: Database, lease: Lease, *, seconds: float, progress: int) -> Pulse:
@@ -98,20 +109,25 @@ def renew(database: Database, lease: Lease, *, seconds: float, progress: int) ->
         return Pulse(bool(row.cancel_requested), row.deadline_at is not None and row.deadline_at <= row.now)
 
 
-def move(connection: Connection, lease: Lease, state: State, **changes: object) -> None:
-    """Changes the job's state under the lease.
+def move(connection: Connection, lease: Lease, state: State, *, timed: str | None = None, **changes: object) -> None:
+    """Changes the job's state under the lease; the column ``timed`` gets the database's time.
 
     Raises:
         LeaseLost: another worker has the job, or it has ended.
     """
+    holder = {"held_job": lease.job_id, "held_epoch": lease.epoch, "held_by": lease.owner}
+    if connection.execute(_move(state, timed), {**holder, "state": state.value, **changes}).rowcount != 1:
+        raise LeaseLost
+
+
+@functools.cache
+def _move(state: State, timed: str | None) -> sa.Update:
     statement = (
         sa.update(jobs)
-        .where(jobs.c.id == lease.job_id, jobs.c.epoch == lease.epoch, jobs.c.lease_owner == lease.owner)
-        .where(jobs.c.state.in_(sources(state)))
-        .values(state=state.value, **changes)
+        .where(jobs.c.id == sa.bindparam("held_job"), jobs.c.epoch == sa.bindparam("held_epoch"))
+        .where(jobs.c.lease_owner == sa.bindparam("held_by"), jobs.c.state.in_(sources(state)))
     )
-    if connection.execute(statement).rowcount != 1:
-        raise LeaseLost
+    return statement if timed is None else statement.values({timed: db_now()})
 
 
 def hold(connection: Connection, lease: Lease) -> None:

@@ -5,6 +5,7 @@ On the same machine a lease of a process that is gone need not run out: it is re
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import uuid
@@ -15,7 +16,12 @@ _NONCE = uuid.uuid4().hex[:8]
 
 def this_process() -> str:
     """``boot/pid-namespace/host/pid/start-time/nonce``; unknown parts are ``-`` (not Linux)."""
-    pid = os.getpid()
+    return _name_of(os.getpid())
+
+
+@functools.cache
+def _name_of(pid: int) -> str:
+    # By process id, because a forked child is another owner.
     return "/".join((_boot(), _namespace(), socket.gethostname()[:64], str(pid), _started(pid) or "-", _NONCE))
 
 

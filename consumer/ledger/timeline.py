@@ -13,12 +13,13 @@ from consumer.ledger.database import db_now
 from consumer.ledger.records import TimelineEntry
 from consumer.ledger.tables import timeline
 
+# Built once: building a statement costs more than sending it.
+_NOTE = timeline.insert().values(at=db_now())
+
 
 def note(connection: Connection, job_id: str, event: str, *, epoch: int | None = None, **detail: Any) -> None:
     """Adds one entry, in the caller's transaction: it is there exactly when the change that it tells of is."""
-    connection.execute(
-        timeline.insert().values(job_id=job_id, at=db_now(), event=event, epoch=epoch, detail=_json(detail))
-    )
+    connection.execute(_NOTE, {"job_id": job_id, "event": event, "epoch": epoch, "detail": _json(detail)})
 
 
 def note_many(connection: Connection, at: float, entries: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
