@@ -1,0 +1,209 @@
+"""Replicate as its API document describes it: predictions, their list, their one hour.
+
+Every answer that is no misbehaviour is kept in ``answers``, for a test to hold against the vendor's own document.
+Special plans: ``Plan("cancelled", message="aborted")`` ends as ``aborted``; ``Plan(result="gone")`` has lost its
+output to the one-hour rule; ``Plan(result="none")`` succeeds without an output.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import string
+import time
+import uuid
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.doubles.double import Double, Task, serve
+from tests.doubles.misbehaviour import Fault, Verb
+from tests.doubles.server import Reply, Seen
+
+CLIP = "8151e1c9f47e696fa316146a2e35812ccf79cfc9eba05b11c7f450155102af70"
+_MODELS = {CLIP: "pharmapsychotic/clip-interrogator"}
+_OFFICIAL = frozenset({"black-forest-labs/flux-schnell", "minimax/video-01"})
+_VERSION = re.compile(r"(?:([\w.-]+/[\w.-]+):)?([0-9a-f]{64})\Z")
+_MARK = re.compile(r"#telecine-([0-9a-f]{32})\Z")
+_ONE_RUN = {"starting": "starting", "processing": "processing", "success": "succeeded", "fail": "failed"}
+_ACTIVE = ("starting", "processing")
+
+
+def throttled(seconds: int = 7, **changes: Any) -> Fault:
+    """The answer 429 in Replicate's words; the wait stands in prose."""
+    detail = f"Request was throttled. Your rate limit for creating predictions resets in ~{seconds}s."
+    return problem(429, detail, **changes)
+
+
+def problem(status: int, detail: str, **changes: Any) -> Fault:
+    """An error in Replicate's shape."""
+    told: dict[str, Any] = {"title": "Problem", "detail": detail, "status": status}
+    return dataclasses.replace(Fault(status=status, body=json.dumps(told)), **changes)
+
+
+class Replicate(Double):
+    """Replicate's API: predictions that start, process and end, found again in a list of pages."""
+
+    #: How long input, output and logs of an ended prediction are kept.
+    retention_seconds = 3600.0
+    page_size = 100
+    #: Whether the list and the predictions show media URLs as they were given.
+    echoes_fragments = True
+
+    def _forget(self) -> None:
+        super()._forget()
+        self.answers: deque[tuple[str, Seen, Reply]] = deque(maxlen=5000)
+
+    def classify(self, seen: Seen) -> tuple[Verb, str]:
+        match seen.method, seen.path.strip("/").split("/"):
+            case "POST", ["v1", "predictions"]:
+                return "submit", ""
+            case "GET", ["v1", "predictions"]:
+                return "find", ""
+            case "GET", ["v1", "predictions", task]:
+                return "poll", task
+            case "POST", ["v1", "predictions", task, "cancel"]:
+                return "cancel", task
+        return "any", ""
+
+    def refusal(self, seen: Seen) -> Reply | None:
+        if seen.headers.get("authorization") == f"Bearer {self.key}":
+            return None
+        return _problem("You did not pass a valid authentication token", 401, "Unauthenticated")
+
+    def unknown(self, seen: Seen) -> Reply:
+        return _problem("The requested resource could not be found.", 404, "Not found")
+
+    def reference(self, seen: Seen) -> str:
+        return _reference(seen.json().get("input") or {})
+
+    def submit(self, seen: Seen) -> Reply:
+        body = seen.json()
+        if (wrong := _wrong(body)) is not None:
+            return wrong
+        # A real id has 26 letters and digits.
+        number, id_ = uuid.uuid4().int, ""
+        for _ in range(26):
+            number, place = divmod(number, 36)
+            id_ += (string.digits + string.ascii_lowercase)[place]
+        task = self.accept(_reference(body["input"]), body, id_)
+        waiting = seen.headers.get("prefer", "").startswith("wait")
+        return Reply.of(self.prediction(task), 202 if waiting and self.status(task) in _ACTIVE else 201)
+
+    def poll(self, task: Task, seen: Seen) -> Reply:
+        return Reply.of(self.prediction(task))
+
+    def other(self, verb: Verb, task: Task | None, seen: Seen) -> Reply:
+        if verb == "cancel" and task is not None:
+            if self.status(task) in _ACTIVE:
+                task.cancelled = True
+            return Reply.of(self.prediction(task))
+        return self._list(seen) if verb == "find" else self.unknown(seen)
+
+    def status(self, task: Task) -> str:
+        """The prediction's status, in Replicate's words."""
+        stage = self.stage(task)
+        if stage == "running":
+            return "starting" if task.polls <= 1 and task.plan.outcome != "never" else "processing"
+        if stage == "cancelled":
+            return "aborted" if task.plan.message == "aborted" else "canceled"
+        return _ONE_RUN[stage]
+
+    def prediction(self, task: Task) -> dict[str, Any]:
+        """The prediction as every answer shows it."""
+        status = self.status(task)
+        ended = status not in _ACTIVE
+        seconds = self.work_seconds if task.plan.seconds is None else task.plan.seconds
+        removed = ended and (
+            task.plan.result == "gone" or time.time() > task.accepted_at + seconds + self.retention_seconds
+        )
+        version, here = task.asked["version"], f"{self.url}/v1/predictions/{task.id}"
+        shown: dict[str, Any] = {
+            "id": task.id,
+            "model": _model_of(version),
+            "version": found[2] if (found := _VERSION.match(version)) else "hidden",
+            "input": {} if removed else {name: self._shown(value) for name, value in task.asked["input"].items()},
+            "logs": "" if removed else self._logs(task, status),
+            "output": self._output(task) if status == "succeeded" and not removed else None,
+            "data_removed": removed,
+            "error": task.plan.message if status == "failed" else None,
+            "status": status,
+            "source": "api",
+            "created_at": _when(task.accepted_at),
+            "urls": {"web": f"https://replicate.com/p/{task.id}", "get": here, "cancel": f"{here}/cancel"},
+        }
+        if status not in ("starting", "aborted"):
+            shown["started_at"] = _when(task.accepted_at)
+        if ended:
+            ran = {} if status == "aborted" else {"predict_time": max(seconds, 0.1)}
+            shown |= {"completed_at": _when(task.accepted_at + seconds), "metrics": ran | {"total_time": seconds}}
+        return shown
+
+    def _answer(self, verb: Verb, task_id: str, seen: Seen) -> Reply:
+        reply = super()._answer(verb, task_id, seen)
+        self.answers.append((verb, seen, reply))
+        return reply
+
+    def _shown(self, value: Any) -> Any:
+        return value if self.echoes_fragments or not isinstance(value, str) else value.partition("#")[0]
+
+    def _logs(self, task: Task, status: str) -> str:
+        percent = 100 if status == "succeeded" else min(task.polls * 10, 90)
+        return "" if status == "starting" else f"Using seed: 42\n{percent:3}%|{'█' * (percent // 10)}| {percent}/100\n"
+
+    def _output(self, task: Task) -> Any:
+        if task.plan.result == "none":
+            return None
+        if _model_of(task.asked["version"]) != _MODELS[CLIP]:
+            return [self.result_url(task, "out-0.mp4")]
+        return "" if task.plan.result == "empty" else "a red kite over dunes, golden hour, trending on artstation"
+
+    def _list(self, seen: Seen) -> Reply:
+        low, high = seen.query.get("created_after", ""), seen.query.get("created_before", "~")
+        tasks = [task for task in self.tasks.values() if low <= _when(task.accepted_at) < high]
+        tasks.sort(key=lambda task: task.accepted_tick, reverse=True)
+        first = int(seen.query.get("cursor", "0"))
+        page, after = tasks[first : first + self.page_size], first + self.page_size
+        bounds = "".join(f"&{name}={value}" for name, value in seen.query.items() if name != "cursor")
+        following = f"{self.url}/v1/predictions?cursor={after}{bounds}" if after < len(tasks) else None
+        return Reply.of(
+            {"next": following, "previous": None, "results": [self.prediction(task) for task in page]},
+        )
+
+
+def _reference(given: dict[str, Any]) -> str:
+    """The mark in a media URL, or else the seed."""
+    marks = [found[1] for value in given.values() if isinstance(value, str) and (found := _MARK.search(value))]
+    return marks[0] if marks else str(given.get("seed", ""))
+
+
+def _model_of(version: str) -> str:
+    found = _VERSION.match(version)
+    return version if found is None else found[1] or _MODELS.get(found[2], "someone/something")
+
+
+def _wrong(body: Any) -> Reply | None:
+    if not isinstance(body, dict) or set(body) - {"version", "input", "webhook", "webhook_events_filter", "stream"}:
+        return _problem("Additional properties are not allowed", 422, "Invalid request")
+    version, given = body.get("version"), body.get("input")
+    if not isinstance(version, str) or not isinstance(given, dict):
+        return _problem("version and input are required", 422, "Invalid request")
+    if _VERSION.match(version) is None and version not in _OFFICIAL:
+        return _problem("The specified version does not exist", 422, "Invalid version or not permitted")
+    if _model_of(version) == _MODELS[CLIP] and not str(given.get("image", "")).startswith("http"):
+        return _problem("- input.image: Does not match format 'uri'", 422, "Input validation failed")
+    return None
+
+
+def _problem(detail: str, status: int, title: str) -> Reply:
+    told = {"title": title, "detail": detail, "status": status}
+    return Reply(status, Reply.of(told).body, {"content-type": "application/problem+json"})
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+if __name__ == "__main__":
+    serve(Replicate)
