@@ -1,0 +1,196 @@
+"""Cococlip: five models from text, image or audio. Off until the operator has an agreement with it.
+
+There is no published API. Base URL, key and paths are settings, and its answers are read in each of the dialects
+that its clients have met: flat or in an envelope with a ``code``, ids under four names, words in any letter case,
+a ``successFlag``, and nothing at all while a task runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from providers.base import Call, Failed, Pending, Ready, TaskRef
+from providers.fields import found, text
+from providers.http.exchange import Answer, Exchange
+from providers.http.policy import Policy
+from providers.http.scrub import scrubbed
+from providers.http.verdicts import error_for_status
+from providers.lost import lost
+from schemas.errors import (
+    ProviderError,
+    ProviderNotConfigured,
+    ProviderOutcomeUnknown,
+    ProviderRefused,
+    ProviderTaskFailed,
+    ProviderTaskLost,
+    RateLimited,
+)
+from schemas.settings import Settings
+
+_KEY = "TELECINE_COCOCLIP_AUTH_HEADER"
+_ID = ("task_id", "id", "job_id", "uuid", "data.taskId", "data.task_id", "data.id", "data.job_id", "data.uuid")
+_STATUS = ("data.status", "status")
+_URL = ("url", "data.url", "data.response.url")
+_ENDS = {
+    "completed": "done",
+    "success": "done",
+    "succeeded": "done",
+    "failed": "failed",
+    "error": "failed",
+    "create_task_failed": "failed",
+    "generate_failed": "failed",
+}
+#: ``successFlag``, where the status is no known word.
+_FLAGS = {"1": "done", "2": "failed", "3": "failed"}
+#: What a 429 without Retry-After asks for.
+_SLOW_DOWN_SECONDS = 20.0
+_LARGEST_FILE_BYTES = 50_000_000
+_FILES = {
+    "image": ("JPEG, PNG, WebP", frozenset({"image/jpeg", "image/png", "image/webp"})),
+    "audio": ("MP3, WAV", frozenset({"audio/mpeg", "audio/mp3", "audio/wav", "audio/x-wav", "audio/wave"})),
+}
+#: Parameters that describe the model and that it does not take.
+_NOT_SENT = {"hailuo23fast": frozenset({"resolution"})}
+
+
+class Cococlip:
+    """Cococlip's backend. See ``RemoteProvider``."""
+
+    can_find = False
+
+    def __init__(self, exchange: Exchange, submit_path: str, status_path: str) -> None:
+        self._exchange = exchange
+        self._submit_path, self._status_path = submit_path, status_path
+
+    async def submit(self, call: Call) -> TaskRef:
+        """Starts the video. An envelope with an error code under HTTP 200 was not accepted."""
+        path = _path(self._submit_path, call)
+        try:
+            answer = await self._exchange.send("POST", path, json=_body(call), paid=True)
+        except RateLimited as error:
+            raise _with_wait(error) from None
+        document = answer.json()
+        if (fault := self._coded(document, answer)) is not None:
+            raise fault
+        task = text(document, _ID)
+        if not task:
+            raise answer.unreadable("no task id")
+        return TaskRef(task)
+
+    async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
+        """How the task stands. An answer that is empty or no JSON means that it runs."""
+        path = _path(self._status_path, call, task.id)
+        try:
+            answer = await self._exchange.send("GET", path, paid=False, refine=lost)
+        except ProviderTaskLost as gone:
+            return Failed(gone, charged=True)
+        except RateLimited as error:
+            raise _with_wait(error) from None
+        document = answer.json_or_none()
+        if not isinstance(document, dict):
+            return Pending(status="no answer yet")
+        fault = self._coded(document, answer)
+        if isinstance(fault, ProviderTaskLost):
+            return Failed(fault, charged=True)
+        if isinstance(fault, ProviderRefused):
+            return Failed(ProviderTaskFailed(fault.message))
+        if fault is not None:
+            raise fault
+        return self._judged(document)
+
+    async def cancel(self, call: Call, task: TaskRef) -> bool:
+        """``False``: no way to stop a task is known."""
+        return False
+
+    async def find(self, call: Call) -> TaskRef | None:
+        """``None``, which is no answer: no list is known."""
+        return None
+
+    async def aclose(self) -> None:
+        """Closes its connections."""
+        await self._exchange.aclose()
+
+    def _judged(self, document: dict[str, Any]) -> Pending | Ready | Failed:
+        status = text(document, _STATUS)
+        end = _ENDS.get(status.lower()) or _FLAGS.get(text(document, ("data.successFlag", "successFlag")))
+        url = text(document, _URL)
+        if end == "failed":
+            return Failed(ProviderTaskFailed(f"Cococlip could not make the video: {self._reason(document)}"))
+        if end == "done" and url:
+            took = found(document, ("inference_time", "data.inference_time"))
+            known = isinstance(took, int | float) and not isinstance(took, bool)
+            return Ready(url=url, details={"inference_time": took} if known else {})
+        return Pending(status=scrubbed(status, longest=40))
+
+    def _reason(self, document: dict[str, Any]) -> str:
+        reason = text(document, ("error", "error.message", "data.errorMessage", "data.error", "msg", "message"))
+        return scrubbed(reason, self._exchange.secrets) or "no reason given"
+
+    def _coded(self, document: Any, answer: Answer) -> ProviderError | None:
+        """The error of an envelope whose ``code`` is not 200, judged as the same HTTP status would be."""
+        code = text(document, ("code",))
+        if code in ("", "200"):
+            return None
+        status = int(code) if code.isdigit() and 400 <= int(code) < 600 else 422
+        if status in (404, 410) and not answer.paid:
+            return ProviderTaskLost(f"Cococlip does not know the task any more (code {code}).")
+        error = error_for_status(status, self._reason(document), vendor="Cococlip", key_setting=_KEY, paid=answer.paid)
+        if answer.paid and text(document, _ID):
+            return ProviderOutcomeUnknown(f"{error.message} Yet it names a task.")
+        return _with_wait(error) if isinstance(error, RateLimited) else error
+
+
+def from_settings(settings: Settings, policy: Policy) -> Cococlip:
+    """The adapter.
+
+    Raises:
+        ProviderNotConfigured: it is off, its header is none, or the base URL may not be called.
+    """
+    if not settings.cococlip_base_url:
+        raise ProviderNotConfigured("Cococlip is off on this worker. Set TELECINE_COCOCLIP_BASE_URL.")
+    if settings.cococlip_auth_header is None:
+        raise ProviderNotConfigured(f"Cococlip has no key on this worker. Set {_KEY}.")
+    name, colon, value = settings.cococlip_auth_header.get_secret_value().partition(":")
+    if not colon or not value.strip() or not name.replace("-", "").isalnum():
+        raise ProviderNotConfigured(f'{_KEY} is no header. Write it whole: "Authorization: Bearer …".')
+    exchange = Exchange(
+        settings.cococlip_base_url,
+        policy,
+        {name.lower(): value.strip()},
+        vendor="Cococlip",
+        key_setting=_KEY,
+        timeout_seconds=settings.exchange_timeout_seconds,
+    )
+    return Cococlip(exchange, settings.cococlip_submit_path, settings.cococlip_status_path)
+
+
+def _body(call: Call) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    for name, file in call.inputs.items():
+        allowed, kinds = _FILES.get(name, ("none", frozenset()))
+        if file.content_type not in kinds:
+            raise ProviderRefused(
+                f"Invalid {name} file type. Allowed: {allowed}. Got: {file.content_type}", field=f"data.{name}"
+            )
+        if file.bytes > _LARGEST_FILE_BYTES:
+            raise ProviderRefused("File too large: Cococlip takes at most 50 MB", field=f"data.{name}")
+        body[name] = file.url
+    unsent = _NOT_SENT.get(call.model.id, frozenset())
+    body |= {name: value for name, value in call.parameters.items() if name not in unsent}
+    if "audio_duration" in body:
+        body["audio_duration"] = f"{float(body['audio_duration']):.2f}"
+    return body
+
+
+def _path(template: str, call: Call, task: str = "") -> str:
+    kind, _, model = (call.model.remote or f"text2video/{call.model.id}").partition("/")
+    values = {"{kind}": kind, "{model}": model, "{id}": task}
+    for mark, value in values.items():
+        template = template.replace(mark, quote(value, safe=""))
+    return template
+
+
+def _with_wait(error: ProviderError) -> ProviderError:
+    wait = _SLOW_DOWN_SECONDS if error.retry_after_seconds is None else error.retry_after_seconds
+    return RateLimited(error.message, retry_after_seconds=wait)

@@ -1,0 +1,78 @@
+"""Words of a vendor as they may stand in an error, a log or a record: short, one line, without secrets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from providers.http.redact import redact_url
+
+#: Longest message that is kept, in characters.
+LONGEST = 300
+#: Longest text that is searched for what is shaped like a secret, and longest one that is looked at at all.
+_READ = 4 * 1024
+_LOOKED_AT = 64 * 1024
+#: A shorter secret is no key, and taking it out would tear words apart.
+_SHORTEST_SECRET = 6
+_HIDDEN = "[hidden]"
+
+_URL = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{1,15}://[^\s\"'<>]+")
+_SCHEME = re.compile(r"(?i)\b(bearer|basic|token|key)\s+(?=[^\s,;]*[\d_=.-])[^\s\"',;<>]{8,}")
+_PAIR = re.compile(
+    r"(?i)((?<![\w-])[\w-]*(?:signature|token|secret|password|passwd|credential|authorization|api[-_ ]?key"
+    r"|access[-_ ]?key)[\w-]*+)(\\?[\"']?\s*[=:]\s*\\?[\"']?)(?!\[hidden\])(?!(?:bearer|basic)\b)[^\s\"'&,;<>\\]+"
+)
+#: Keys that show what they are: JSON Web Tokens and the usual prefixes.
+_SHAPED = re.compile(
+    r"\beyJ[\w-]{8,}(?:\.[\w-]+)*|\b(?:sk|pk|rk|r8|xi|rp|rpa|ghp|hf|whsec|AKIA|ASIA)(?:[-_]|(?=[A-Z0-9]{12}))[\w-]{8,}"
+)
+#: Where vendors put their message, the most telling first.
+_PLACES = ("message", "detail", "error", "msg", "error_message", "reason", "title", "description")
+
+
+def scrubbed(text: str, secrets: Iterable[str] = (), longest: int = LONGEST) -> str:
+    """``text`` in one line of at most ``longest`` characters.
+
+    Taken out are: control characters, ``secrets`` as they are and as a URL or JSON spells them, user names and
+    queries of URLs, and whatever is named or shaped like a key.
+    """
+    text = " ".join("".join(each if each.isprintable() else " " for each in text[:_LOOKED_AT]).split())
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            for spelling in {secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1]}:
+                text = text.replace(spelling, _HIDDEN)
+    text = text[:_READ]  # only now, lest half a secret is left at the cut
+    text = _URL.sub(lambda found: redact_url(found[0]), text)
+    text = _SCHEME.sub(lambda found: f"{found[1]} {_HIDDEN}", text)
+    text = _PAIR.sub(lambda found: f"{found[1]}{found[2]}{_HIDDEN}", text)
+    text = _SHAPED.sub(_HIDDEN, text)
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def vendor_message(body: bytes, content_type: str, secrets: Iterable[str] = ()) -> str:
+    """What an answer says, scrubbed; empty where it says nothing that a person could use. HTML is not repeated."""
+    text = body[:_LOOKED_AT].decode("utf-8", "replace").strip()
+    try:
+        found = said(json.loads(text)) if len(body) <= _LOOKED_AT else ""
+    except (ValueError, RecursionError):
+        found = "" if "html" in content_type.lower() or text.startswith("<") else text
+    return scrubbed(found, secrets)
+
+
+def said(value: Any, depth: int = 4) -> str:
+    """The message inside a JSON answer, wherever this vendor puts it; not scrubbed."""
+    if isinstance(value, str):
+        return value
+    if depth == 0:
+        return ""
+    if isinstance(value, list):
+        return "; ".join(filter(None, (said(each, depth - 1) for each in value[:5])))
+    if isinstance(value, dict):
+        for place in _PLACES:
+            if place in value and (found := said(value[place], depth - 1)):
+                return found
+        return next(filter(None, (said(each, depth - 1) for each in value.values() if isinstance(each, dict))), "")
+    return ""

@@ -1,0 +1,127 @@
+"""Pika by way of its reseller: image to video. One POST, then questions by id; results on a public host.
+
+The reseller cannot be searched and cannot stop a task. The call's key goes along as ``ref``, for whoever looks
+for it there by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from providers.base import Call, Failed, Pending, Ready, TaskRef
+from providers.fields import found, text
+from providers.http.exchange import Exchange
+from providers.http.policy import Policy
+from providers.http.scrub import said, scrubbed
+from providers.lost import lost
+from schemas.errors import ProviderNotConfigured, ProviderRefused, ProviderTaskFailed, ProviderTaskLost
+from schemas.settings import Settings
+
+_IMAGES = ("image/jpeg", "image/png", "image/webp", "image/gif")
+#: The video's status is the reliable one; the job's is not always there.
+_STATUS = ("videos.0.status", "job.status")
+_FAILED = frozenset({"error", "failed"})
+_LONGEST_TITLE = 120
+
+
+class Pika:
+    """Pika's API. See ``RemoteProvider``."""
+
+    can_find = False
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    async def submit(self, call: Call) -> TaskRef:
+        """Starts the video. Accepted without a readable id, its outcome is unknown: it may be paid for."""
+        answer = await self._exchange.send("POST", "/generate", json=_body(call), paid=True)
+        task = text(answer.json(), ("job.id", "video.jobId", "job.pikaJobId"))
+        if not task:
+            raise answer.unreadable("no job id")
+        return TaskRef(task)
+
+    async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
+        """How the video stands. Anything but an end is ``Pending``, a video without its URL as well."""
+        try:
+            answer = await self._exchange.send("GET", f"/jobs/{quote(task.id, safe='')}", paid=False, refine=lost)
+        except ProviderTaskLost as error:
+            return Failed(error, charged=True)
+        document = answer.json()
+        status, url = text(document, _STATUS).lower(), text(document, ("videos.0.resultUrl",))
+        if status in _FAILED:
+            reason = said(found(document, ("videos.0.error", "job.error", "error", "message")))
+            words = scrubbed(reason, self._exchange.secrets) or "no reason given"
+            return Failed(ProviderTaskFailed(f"Pika could not make the video: {words}"))
+        if status == "finished" and url:
+            return Ready(url=url, details=_details(call, document, url))
+        progress = found(document, ("videos.0.progress",))
+        return Pending(_part(progress), status=scrubbed(status, longest=40))
+
+    async def cancel(self, call: Call, task: TaskRef) -> bool:
+        """``False``: a task cannot be stopped there."""
+        return False
+
+    async def find(self, call: Call) -> TaskRef | None:
+        """``None``, which is no answer: there is no list to look in."""
+        return None
+
+    async def aclose(self) -> None:
+        """Closes its connections."""
+        await self._exchange.aclose()
+
+
+def from_settings(settings: Settings, policy: Policy) -> Pika:
+    """The adapter.
+
+    Raises:
+        ProviderNotConfigured: there is no key, or the base URL may not be called.
+    """
+    if settings.pika_token is None or not settings.pika_token.get_secret_value():
+        raise ProviderNotConfigured("Pika has no key on this worker. Set PIKAPI_BEARER_TOKEN.")
+    return Pika(
+        Exchange(
+            settings.pika_base_url,
+            policy,
+            {"authorization": f"Bearer {settings.pika_token.get_secret_value()}"},
+            vendor="Pika",
+            key_setting="PIKAPI_BEARER_TOKEN",
+            timeout_seconds=settings.exchange_timeout_seconds,
+        )
+    )
+
+
+def title(url: str) -> str:
+    """A title from the result's URL: its last part without seed, extension and what follows a comma."""
+    name = unquote(urlsplit(url).path.rpartition("/")[2])
+    name = re.sub(r"(_seed.*|\.[A-Za-z0-9]{1,5})\Z", "", name, count=1)
+    words = scrubbed(name.replace("_", " ").partition(",")[0], longest=_LONGEST_TITLE)
+    return words or "Generated Video"
+
+
+def _body(call: Call) -> dict[str, Any]:
+    image, given = call.inputs.get("image"), call.parameters
+    if image is None or image.content_type not in _IMAGES:
+        got = "none" if image is None else image.content_type
+        raise ProviderRefused(f"Invalid image file type. Allowed: JPEG, PNG, WebP, GIF. Got: {got}", field="data.image")
+    parameters = {name: given[name] for name in ("motion", "guidanceScale", "negativePrompt", "seed") if name in given}
+    options = {name: given[name] for name in ("frameRate", "aspectRatio") if name in given}
+    body = {
+        "model": call.model.remote or "1.5",
+        "image": image.url,
+        "options": options | {"parameters": parameters},
+        "ref": call.key,
+    }
+    return {"promptText": given["prompt"]} | body if given.get("prompt") else body
+
+
+def _details(call: Call, document: Any, url: str) -> dict[str, Any]:
+    details: dict[str, Any] = {"title": title(url), "version": call.model.remote or "1.5"}
+    seed = found(document, ("videos.0.seed",))
+    return details | ({"seed": seed} if isinstance(seed, int) else {})
+
+
+def _part(progress: Any) -> float | None:
+    known = isinstance(progress, int | float) and not isinstance(progress, bool)
+    return min(max(progress / 100, 0.0), 1.0) if known else None

@@ -1,0 +1,191 @@
+"""Replicate by its SDK: predictions of any model, found again by their input when the answer to a submission is lost.
+
+Of the SDK, its requests are used, and nothing else: see ``providers.http.sdk``. Its ``Prediction`` cannot hold the
+status ``aborted`` and drops ``data_removed``, so answers are read here.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from replicate.client import Client
+
+from providers.base import Call, Failed, Pending, Ready, TaskRef
+from providers.fields import text
+from providers.http.exchange import Answer, Exchange
+from providers.http.policy import Policy
+from providers.http.scrub import scrubbed
+from providers.http.sdk import SdkTransport, ask
+from providers.http.verdicts import retry_after
+from providers.lost import lost
+from providers.replicate_marks import Kin, kin, wish_for
+from providers.replicate_results import standing
+from schemas.errors import (
+    ProviderError,
+    ProviderNotConfigured,
+    ProviderOutcomeUnknown,
+    ProviderTaskLost,
+    QuotaExhausted,
+    RateLimited,
+)
+from schemas.settings import Settings
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
+_RESETS = re.compile(r"resets in ~?\s*(\d+(?:\.\d+)?)\s*s")
+_NO_CREDIT = re.compile(r"(?i)insufficient (?:credit|funds)|spend(?:ing)? limit")
+#: How long before and after the submission its prediction may have been created, by the other clock.
+_BEFORE_SECONDS, _AFTER_SECONDS = 300.0, 900.0
+#: Pages of 100 predictions that are looked through.
+_MOST_PAGES = 100
+
+
+class Replicate:
+    """Replicate's API. See ``RemoteProvider``."""
+
+    can_find = True
+
+    def __init__(self, exchange: Exchange, *, settle_seconds: float = 30.0) -> None:
+        self._exchange = exchange
+        self._settle_seconds = settle_seconds
+        # The key is the exchange's to send. Without any token here the SDK would take one from the environment.
+        self._sdk = Client(
+            api_token="kept-by-the-exchange",  # noqa: S106 - no secret
+            base_url=exchange.base_url,
+            transport=SdkTransport(exchange),
+            trust_env=False,
+        )
+
+    async def submit(self, call: Call) -> TaskRef:
+        """Creates the prediction. Accepted without a readable id, its outcome is unknown."""
+        wish = wish_for(call)
+        creation = self._sdk.predictions.async_create(version=wish.version, input=dict(wish.input))
+        answer = await ask(creation, paid=True, refine=self._refused)
+        task = text(answer.json(), ("id",))
+        if not _ID.match(task):
+            raise answer.unreadable("no prediction id")
+        return TaskRef(task)
+
+    async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
+        """How the prediction stands. What is no end is ``Pending``."""
+        try:
+            answer = await ask(
+                self._sdk.predictions.async_get(_known(task)),
+                paid=False,
+                refine=lambda answer: lost(answer) or self._refused(answer),
+            )
+        except ProviderTaskLost as error:
+            return Failed(error, charged=True)
+        return standing(answer, self._exchange.secrets)
+
+    async def cancel(self, call: Call, task: TaskRef) -> bool:
+        """Asks for the end of the prediction; what has ended stays as it is."""
+        try:
+            await ask(self._sdk.predictions.async_cancel(_known(task)), paid=False, refine=lost)
+        except ProviderTaskLost:
+            return False
+        return True
+
+    async def find(self, call: Call) -> TaskRef | None:
+        """The prediction that an earlier submission of this call made. ``None``: there certainly is none.
+
+        Raises:
+            ProviderOutcomeUnknown: it may be one of some that cannot be told apart, or the list is too young.
+            ProviderError: the list cannot be read.
+        """
+        wish = wish_for(call)
+        submitted_at = time.time() if call.submitted_at is None else call.submitted_at
+        maybe: list[str] = []
+        page: str | None = _first_page(submitted_at)
+        for _ in range(_MOST_PAGES):
+            results, page = await self._page(page)
+            for prediction in results:
+                found = text(prediction, ("id",))
+                relation = kin(call, wish, prediction)
+                if relation is Kin.OURS and _ID.match(found):
+                    return TaskRef(found)
+                if relation is not Kin.OTHER:
+                    maybe.append(scrubbed(found, longest=64))
+            if page is None:
+                self._check_absent(submitted_at, maybe)
+                return None
+        raise ProviderOutcomeUnknown(
+            f"Replicate lists more than {_MOST_PAGES} pages of predictions; look there by hand."
+        )
+
+    async def aclose(self) -> None:
+        """Closes its connections."""
+        await self._exchange.aclose()
+
+    async def _page(self, page: str | None) -> tuple[list[Mapping[str, Any]], str | None]:
+        answer = await ask(self._sdk.predictions.async_list(page or ...), paid=False, refine=self._refused)
+        document = answer.json()
+        results = document.get("results") if isinstance(document, dict) else None
+        if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
+            raise answer.unreadable("a list without results")
+        following = text(document, ("next",))
+        # Of the link only the cursor is used: where to ask is not the answer's to say.
+        return results, f"/v1/predictions?{urlsplit(following).query}" if following else None
+
+    def _check_absent(self, submitted_at: float, maybe: list[str]) -> None:
+        if maybe:
+            named = ", ".join(maybe[:5]) + (", …" if len(maybe) > 5 else "")
+            raise ProviderOutcomeUnknown(
+                f"Replicate has {len(maybe)} predictions that may be this call's, and nothing tells whose they are: "
+                f"{named}. Look there, then settle it with `telecine resolve`."
+            )
+        left = submitted_at + self._settle_seconds - time.time()
+        if left > 0:
+            raise ProviderOutcomeUnknown(
+                "Replicate does not list the call, but it may be on its way; asked again in a while.",
+                retry_after_seconds=left,
+            )
+
+    def _refused(self, answer: Answer) -> ProviderError | None:
+        """Replicate's own words for waits and for credit, which its statuses do not tell."""
+        said = self._exchange.message(answer)
+        if answer.status == 429:
+            prose = _RESETS.search(said)
+            waits = [float(prose[1])] if prose else []
+            waits += [header] if (header := retry_after(answer.headers)) is not None else []
+            return RateLimited(f"Replicate answered HTTP 429: {said}", retry_after_seconds=max(waits, default=None))
+        if answer.status < 500 and _NO_CREDIT.search(said):
+            return QuotaExhausted(f"Replicate: {said.rstrip('.')}. Top up the account of REPLICATE_API_TOKEN.")
+        return None
+
+
+def from_settings(settings: Settings, policy: Policy) -> Replicate:
+    """The adapter.
+
+    Raises:
+        ProviderNotConfigured: there is no key, or the base URL may not be called.
+    """
+    if settings.replicate_token is None or not settings.replicate_token.get_secret_value():
+        raise ProviderNotConfigured("Replicate has no key on this worker. Set REPLICATE_API_TOKEN.")
+    exchange = Exchange(
+        # The SDK's second major version wants /v1 in the same variable.
+        settings.replicate_base_url.rstrip("/").removesuffix("/v1"),
+        policy,
+        {"authorization": f"Bearer {settings.replicate_token.get_secret_value()}"},
+        vendor="Replicate",
+        key_setting="REPLICATE_API_TOKEN",
+        timeout_seconds=settings.exchange_timeout_seconds,
+        limit_bytes=16 * 1024 * 1024,
+    )
+    return Replicate(exchange, settle_seconds=settings.replicate_settle_seconds)
+
+
+def _known(task: TaskRef) -> str:
+    if not _ID.match(task.id):
+        raise ProviderTaskLost(f"{scrubbed(task.id, longest=64)!r} is no id of Replicate's")
+    return task.id
+
+
+def _first_page(submitted_at: float) -> str:
+    bounds = {"created_after": submitted_at - _BEFORE_SECONDS, "created_before": submitted_at + _AFTER_SECONDS}
+    query = {name: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for name, at in bounds.items()}
+    return f"/v1/predictions?{urlencode(query)}"

@@ -1,0 +1,103 @@
+"""What a prediction of Replicate says about itself.
+
+status                    becomes
+starting, processing      Pending, with the progress that its logs tell
+succeeded                 Ready; Failed where the output is empty, or was removed after its hour
+failed                    Failed, with the vendor's reason
+canceled                  Failed; paid for if it ran
+aborted                   Failed: its time was up before it began; not paid for
+anything else             Pending
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from providers.base import Failed, Pending, Ready
+from providers.fields import found, text
+from providers.http.exchange import Answer
+from providers.http.scrub import scrubbed
+from schemas.errors import ProviderResultInvalid, ProviderTaskFailed
+
+#: The end of the logs in which progress bars are looked for, in characters.
+_TAIL = 4096
+_PERCENT = re.compile(r"(\d{1,3})%\|")
+
+
+def standing(answer: Answer, secrets: Iterable[str]) -> Pending | Ready | Failed:
+    """How the prediction in the answer stands.
+
+    Raises:
+        ProviderAnswerInvalid: the answer is no prediction.
+    """
+    document = answer.json()
+    status = text(document, ("status",)).lower()
+    if not status:
+        raise answer.unreadable("an answer without a status")
+    match status:
+        case "succeeded":
+            return _succeeded(document)
+        case "failed":
+            reason = scrubbed(text(document, ("error",)), secrets) or "no reason given"
+            return Failed(ProviderTaskFailed(f"Replicate could not run the model: {reason}"), charged=_ran(document))
+        case "canceled":
+            return Failed(ProviderTaskFailed("The prediction was cancelled at Replicate."), charged=_ran(document))
+        case "aborted":
+            return Failed(ProviderTaskFailed("Replicate aborted the prediction: its time was up before it began."))
+    return Pending(_progress(document), status=scrubbed(status, longest=40))
+
+
+def _succeeded(document: Mapping[str, Any]) -> Ready | Failed:
+    output = document.get("output")
+    if output is None or output in ("", [], {}):
+        removed = document.get("data_removed") is True
+        why = "has removed the result: it keeps results for one hour" if removed else "reports success without a result"
+        return Failed(ProviderResultInvalid(f"Replicate {why}."), charged=True)
+    return Ready(url=_file(output), value=None if _file(output) else _value(output), details=_details(document))
+
+
+def _file(output: Any) -> str | None:
+    """The URL where the output is a file, or a list of files: the first."""
+    if isinstance(output, list) and all(_is_url(each) for each in output):
+        return str(output[0])
+    return output if isinstance(output, str) and _is_url(output) else None
+
+
+def _value(output: Any) -> Any:
+    """A text; models that write word by word give a list of pieces."""
+    if isinstance(output, list) and all(isinstance(each, str) for each in output):
+        return "".join(output).strip()
+    return output.strip() if isinstance(output, str) else output
+
+
+def _is_url(value: Any) -> bool:
+    return isinstance(value, str) and re.match(r"https?://\S+\Z", value) is not None
+
+
+def _details(document: Mapping[str, Any]) -> dict[str, Any]:
+    told = {
+        "prediction": text(document, ("id",)),
+        "model": text(document, ("model",)),
+        "version": text(document, ("version",)),
+        "seed": found(document, ("input.seed",)),
+        "predict_seconds": found(document, ("metrics.predict_time",)),
+    }
+    return {
+        name: scrubbed(value, longest=128) if isinstance(value, str) else value
+        for name, value in told.items()
+        if isinstance(value, str | int | float) and value != ""
+    }
+
+
+def _ran(document: Mapping[str, Any]) -> bool:
+    """Whether the model ran, for which Replicate bills: it tells the time."""
+    seconds = found(document, ("metrics.predict_time",))
+    return isinstance(seconds, int | float) and seconds > 0
+
+
+def _progress(document: Mapping[str, Any]) -> float | None:
+    logs = document.get("logs")
+    percents = _PERCENT.findall(logs[-_TAIL:]) if isinstance(logs, str) else []
+    return min(int(percents[-1]), 100) / 100 if percents else None

@@ -1,0 +1,255 @@
+"""Replicate's adapter against its double: what is sent, and each state that a prediction can be in."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from providers import replicate_api
+from providers.base import Failed, Pending, Ready, TaskRef
+from providers.catalogue import Catalogue
+from providers.models_replicate import CLIP_INTERROGATOR, CLIP_VERSION, MODELS, configured
+from providers.registry import catalogue_of
+from schemas.errors import InvalidField, Verdict
+from schemas.settings import Settings
+from tests.contract.replicate_calls import (
+    VIDEO,
+    ask,
+    clip,
+    made,
+    submitting,
+    trouble,
+)
+from tests.doubles.calls import INPUT_SECRET, call_of, media, tells_no_secret
+from tests.doubles.misbehaviour import Fault, Plan
+from tests.doubles.replicate import Replicate, problem
+from tests.doubles.replicate_document import faults_of
+
+
+@pytest.fixture
+def double() -> Iterator[Replicate]:
+    """The double; every faithful answer that it gave is held against the vendor's document."""
+    with Replicate() as started:
+        yield started
+    assert faults_of(started.answers) == []
+
+
+def test_a_call_is_one_post_with_version_input_and_the_key_in_the_images_fragment(double: Replicate) -> None:
+    call = clip(mode="fast")
+    task, _ = made(double, call)
+    (request,) = [seen for verb, seen in double.requests if verb == "submit"]
+    assert request.json() == {
+        "version": CLIP_VERSION,
+        "input": {
+            "image": f"{call.inputs['image'].url}#telecine-{call.key}",
+            "mode": "fast",
+            "clip_model_name": "ViT-L-14/openai",
+        },
+    }
+    assert request.headers["authorization"] == f"Bearer {double.key}"
+    assert request.headers["user-agent"] == "Telecine"
+    assert list(double.tasks) == [task.id]
+    assert (double.charges(call.key), double.count("submit")) == (1, 1)
+
+
+@pytest.mark.parametrize("mode", ["best", "fast", "classic", "negative"])
+def test_each_mode_of_the_interrogator_arrives(double: Replicate, mode: str) -> None:
+    task, _ = made(double, clip(mode=mode))
+    assert double.tasks[task.id].asked["input"]["mode"] == mode
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"mode": "slow"}, "data.mode: must be one of best, fast, classic, negative for clip-interrogator"),
+        ({"clip_model_name": "ViT-L/14"}, "data.clip_model_name: must be one of ViT-L-14/openai, ViT-H-14/"),
+    ],
+)
+def test_what_the_interrogator_does_not_take_is_refused_with_what_it_takes(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidField) as caught:
+        clip(**given)
+    assert caught.value.message.startswith(told)
+
+
+def test_the_settings_name_the_interrogators_version(double: Replicate) -> None:
+    named = f"someone/clip:{'a' * 64}"
+    (model,) = configured(Settings(replicate_model_id=named))
+    assert configured(Settings()) == MODELS
+    assert catalogue_of(Settings()).find("clip-interrogator", "image-to-prompt").remote == CLIP_VERSION
+    task, _ = made(double, call_of(model, {}, {"image": media("in.png", "image/png")}))
+    assert double.tasks[task.id].asked["version"] == named
+
+
+def test_an_operators_model_has_its_own_names_and_constants(double: Replicate) -> None:
+    entry = VIDEO.model_dump(exclude_defaults=True) | {"id": "hailuo"}
+    model = Catalogue(MODELS).with_entries([entry]).find("hailuo", "image-to-video")
+    call = call_of(model, {"prompt": "it flies", "seed": 7}, {"image": media("in.png", "image/png")})
+    task, standing = made(double, call, 2)
+    assert double.tasks[task.id].asked == {
+        "version": "minimax/video-01",
+        "input": {
+            "prompt": "it flies",
+            "seed": 7,
+            "prompt_optimizer": False,
+            "first_frame_image": f"{call.inputs['image'].url}#telecine-{call.key}",
+        },
+    }
+    assert isinstance(standing, Ready)
+    assert standing.url is not None
+    assert standing.url.startswith(f"http://{double.result_host}/{task.id}/out-0.mp4")
+    assert standing.value is None
+
+
+@pytest.mark.parametrize("remote", ["nothing", "a/b/c", "a/b:latest", f"{'a' * 63}", "https://replicate.com/a/b"])
+def test_a_remote_that_names_no_model_is_told_and_nothing_is_sent(double: Replicate, remote: str) -> None:
+    call = dataclasses.replace(clip(), model=CLIP_INTERROGATOR.model_copy(update={"remote": remote}))
+    error = trouble(double, submitting(call))
+    assert (error.code, double.requests) == ("provider_not_configured", [])
+    assert "owner/name:version" in error.message
+
+
+def test_a_prediction_starts_processes_and_succeeds(double: Replicate) -> None:
+    double.plan(Plan(polls=2))
+    call = clip()
+
+    async def work(vendor: replicate_api.Replicate) -> list[Pending | Ready | Failed]:
+        task = await vendor.submit(call)
+        return [await vendor.poll(call, task) for _ in range(3)]
+
+    first, second, last = ask(double, work)
+    assert first == Pending(None, "starting")
+    assert second == Pending(0.2, "processing")
+    assert isinstance(last, Ready)
+    assert last.value == "a red kite over dunes, golden hour, trending on artstation"
+    assert last.url is None
+    assert last.details["version"] == CLIP_VERSION
+    assert last.details["model"] == "pharmapsychotic/clip-interrogator"
+
+
+@pytest.mark.parametrize(
+    ("plan", "code", "told", "charged"),
+    [
+        (Plan("fail", message="E1001: out of memory"), "provider_task_failed", "E1001: out of memory", True),
+        (Plan("cancelled", message="canceled"), "provider_task_failed", "cancelled at Replicate", True),
+        (Plan("cancelled", message="aborted"), "provider_task_failed", "before it began", False),
+        (Plan("lost"), "provider_task_lost", "does not know the task any more", True),
+        (Plan(result="gone"), "provider_result_invalid", "keeps results for one hour", True),
+        (Plan(result="none"), "provider_result_invalid", "success without a result", True),
+        (Plan(result="empty"), "provider_result_invalid", "success without a result", True),
+    ],
+)
+def test_each_end_without_a_result_has_its_error(
+    double: Replicate, plan: Plan, code: str, told: str, charged: bool
+) -> None:
+    if plan.outcome == "cancelled":
+        double.plan(dataclasses.replace(plan, outcome="never"))
+        call = clip()
+
+        async def work(vendor: replicate_api.Replicate) -> Pending | Ready | Failed:
+            task = await vendor.submit(call)
+            double.tasks[task.id].cancelled = True
+            return await vendor.poll(call, task)
+
+        standing = ask(double, work)
+    else:
+        double.plan(plan)
+        _, standing = made(double, clip())
+    assert isinstance(standing, Failed)
+    assert (standing.error.code, standing.charged) == (code, charged)
+    assert standing.error.verdict is Verdict.NEVER
+    assert told in standing.error.message
+
+
+def test_a_result_is_gone_once_the_vendors_hour_has_passed(double: Replicate) -> None:
+    double.retention_seconds = -1.0
+    _, standing = made(double, clip())
+    assert isinstance(standing, Failed)
+    assert "one hour" in standing.error.message
+
+
+def test_the_words_of_a_failure_hold_no_key_and_no_query(double: Replicate) -> None:
+    told = f"cannot fetch https://media.example/in.png?X-Amz-Signature={INPUT_SECRET} with {double.key} " + "x" * 5000
+    double.plan(Plan("fail", message=told))
+    _, standing = made(double, clip())
+    assert isinstance(standing, Failed)
+    assert tells_no_secret(standing.error, double.key)
+    assert "cannot fetch https://media.example/in.png" in standing.error.message
+    assert len(standing.error.message) < 400
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{}", "[]", '"x"', "null", "<html>", '{"status": 7.5', '{"id": "x", "status": null}']
+)
+def test_garbage_instead_of_a_prediction_is_asked_for_again(double: Replicate, body: str) -> None:
+    call = clip()
+    task, _ = made(double, call)
+    double.fault(Fault("poll", status=200, body=body))
+    error = trouble(double, lambda vendor: vendor.poll(call, task))
+    assert error.code == "provider_answer_invalid"
+    assert isinstance(ask(double, lambda vendor: vendor.poll(call, task)), Ready)
+
+
+def test_a_status_that_is_not_known_is_no_end(double: Replicate) -> None:
+    call = clip()
+    task, _ = made(double, call)
+    double.fault(Fault("poll", status=200, body='{"id": "x", "status": "booting", "output": null}'))
+    assert ask(double, lambda vendor: vendor.poll(call, task)) == Pending(None, "booting")
+
+
+@pytest.mark.parametrize(
+    ("output", "url", "value"),
+    [
+        ("https://replicate.delivery/a.mp4", "https://replicate.delivery/a.mp4", None),
+        (["https://replicate.delivery/a.png", "https://x.example/b.png"], "https://replicate.delivery/a.png", None),
+        ([" a", " red", " kite "], None, "a red kite"),
+        ("https://a.example is a good place", None, "https://a.example is a good place"),
+        ({"words": [1, 2]}, None, {"words": [1, 2]}),
+        (False, None, False),
+    ],
+)  # fmt: skip
+def test_an_output_is_a_file_a_text_or_what_the_model_makes(
+    double: Replicate, output: Any, url: Any, value: Any
+) -> None:
+    call = clip()
+    task, _ = made(double, call)
+    double.fault(Fault("poll", status=200, body=json.dumps({"status": "succeeded", "output": output})))
+    standing = ask(double, lambda vendor: vendor.poll(call, task))
+    assert isinstance(standing, Ready)
+    assert (standing.url, standing.value) == (url, value)
+
+
+def test_a_poll_is_sent_once_whatever_it_is_answered(double: Replicate) -> None:
+    call = clip()
+    task, _ = made(double, call)
+    for status in (429, 503, 504):
+        double.fault(problem(status, "later", verb="poll"))
+        before = double.count("poll")
+        assert trouble(double, lambda vendor: vendor.poll(call, task)).verdict is Verdict.LATER
+        assert double.count("poll") == before + 1
+
+
+def test_a_cancelled_prediction_stops_and_one_that_is_unknown_cannot(double: Replicate) -> None:
+    double.plan(Plan("never"))
+    call = clip()
+
+    async def work(vendor: replicate_api.Replicate) -> tuple[bool, bool, Pending | Ready | Failed]:
+        task = await vendor.submit(call)
+        stopped = await vendor.cancel(call, task)
+        nowhere = await vendor.cancel(call, TaskRef("nosuchprediction"))
+        return stopped, nowhere, await vendor.poll(call, task)
+
+    stopped, nowhere, standing = ask(double, work)
+    assert (stopped, nowhere) == (True, False)
+    assert isinstance(standing, Failed)
+    assert "cancelled" in standing.error.message
+
+
+@pytest.mark.parametrize("id_", ["../models", "a/b", "a?b", "", "x" * 200])
+def test_an_id_that_could_lead_elsewhere_is_not_asked_for(double: Replicate, id_: str) -> None:
+    standing = ask(double, lambda vendor: vendor.poll(clip(), TaskRef(id_)))
+    assert isinstance(standing, Failed)
+    assert (standing.error.code, double.requests) == ("provider_task_lost", [])

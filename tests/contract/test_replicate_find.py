@@ -1,0 +1,137 @@
+"""A call of Replicate whose answer was lost is found among its neighbours, or is certainly not there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from providers.base import Ready, TaskRef
+from schemas.errors import ProviderOutcomeUnknown
+from tests.contract.replicate_calls import (
+    SEEDED,
+    WORDS,
+    ask,
+    clip,
+    lose,
+    made,
+    seek,
+    submitting,
+    trouble,
+)
+from tests.doubles.calls import call_of
+from tests.doubles.misbehaviour import Fault
+from tests.doubles.replicate import Replicate
+from tests.doubles.replicate_document import faults_of
+
+
+@pytest.fixture
+def double() -> Iterator[Replicate]:
+    """The double; every faithful answer that it gave is held against the vendor's document."""
+    with Replicate() as started:
+        yield started
+    assert faults_of(started.answers) == []
+
+
+def test_a_lost_call_is_found_among_calls_of_the_same_image(double: Replicate) -> None:
+    calls = [clip(mode="fast") for _ in range(8)]
+    ids = [lose(double, call) for call in calls]
+    for call, task in zip(calls, ids, strict=True):
+        assert seek(double, call) == TaskRef(task)
+    assert seek(double, clip(mode="fast")) is None
+    assert double.count("submit") == 8
+
+
+def test_a_lost_call_is_found_on_the_last_of_many_pages(double: Replicate) -> None:
+    double.page_size = 3
+    call = clip()
+    task = lose(double, call)
+    for _ in range(10):
+        made(double, clip())
+    assert seek(double, call) == TaskRef(task)
+    assert double.count("find") == 4
+
+
+def test_a_call_that_never_arrived_is_certainly_not_there(double: Replicate) -> None:
+    call = clip()
+    double.fault(Fault("submit", "drop"))
+    trouble(double, submitting(call))
+    made(double, clip())
+    assert seek(double, call) is None
+
+
+def test_absence_counts_only_when_the_submission_is_old_enough(double: Replicate) -> None:
+    call = dataclasses.replace(clip(), submitted_at=time.time() - 5)
+    error = trouble(double, lambda vendor: vendor.find(call), replicate_settle_seconds=30.0)
+    assert error.code == "outcome_unknown"
+    assert error.retry_after_seconds == pytest.approx(25, abs=2)
+    assert seek(double, dataclasses.replace(call, submitted_at=time.time() - 31), replicate_settle_seconds=0.0) is None
+    lost_one = clip()
+    task = lose(double, lost_one)
+    assert seek(double, lost_one, replicate_settle_seconds=30.0) == TaskRef(task)
+
+
+def test_a_seed_made_from_the_key_tells_calls_of_the_same_words_apart(double: Replicate) -> None:
+    calls = [call_of(SEEDED, {"prompt": "a red kite"}) for _ in range(4)]
+    ids = [lose(double, call) for call in calls]
+    assert [seek(double, call) for call in calls] == [TaskRef(task) for task in ids]
+    assert seek(double, call_of(SEEDED, {"prompt": "a red kite"})) is None
+
+
+def test_the_same_call_sends_the_same_seed_again(double: Replicate) -> None:
+    call = call_of(SEEDED, {"prompt": "a red kite"})
+    _, standing = made(double, call, 2)
+    assert isinstance(standing, Ready)
+    assert standing.details["seed"] == int(call.key[:8], 16) & 0x7FFFFFFF
+
+
+def test_calls_that_nothing_tells_apart_are_left_to_a_person(double: Replicate) -> None:
+    call, twin = call_of(WORDS, {"prompt": "a red kite"}), call_of(WORDS, {"prompt": "a red kite"})
+    ids = [lose(double, call), lose(double, twin)]
+    error = trouble(double, lambda vendor: vendor.find(dataclasses.replace(call, submitted_at=time.time())))
+    assert error.code == "outcome_unknown"
+    assert all(task in error.message for task in ids)
+    assert seek(double, call_of(WORDS, {"prompt": "a blue kite"})) is None
+
+
+def test_a_prediction_whose_input_is_removed_is_left_to_a_person(double: Replicate) -> None:
+    call = clip()
+    task = lose(double, call)
+    ask(double, lambda vendor: vendor.poll(call, TaskRef(task)))
+    double.change(task, result="gone")
+    error = trouble(double, lambda vendor: vendor.find(dataclasses.replace(call, submitted_at=time.time())))
+    assert (error.code, task in error.message) == ("outcome_unknown", True)
+
+
+def test_a_list_that_hides_fragments_never_makes_a_call_look_absent(double: Replicate) -> None:
+    double.echoes_fragments = False
+    call = clip()
+    lose(double, call)
+    with pytest.raises(ProviderOutcomeUnknown):
+        seek(double, call)
+    assert seek(double, clip(mode="fast")) is None
+
+
+@pytest.mark.parametrize("body", ["", "{}", '{"results": null}', '{"results": ["x"]}', '{"results": {}}'])
+def test_a_list_that_cannot_be_read_is_no_absence(double: Replicate, body: str) -> None:
+    double.fault(Fault("find", status=200, body=body))
+    assert trouble(double, lambda vendor: vendor.find(clip())).code == "provider_answer_invalid"
+
+
+def test_a_link_to_another_host_is_not_followed(double: Replicate) -> None:
+    call = clip()
+    task = lose(double, call)
+    elsewhere = "http://169.254.169.254/latest/meta-data?cursor=0"
+    double.fault(Fault("find", status=200, body=json.dumps({"next": elsewhere, "results": []})))
+    assert seek(double, call) == TaskRef(task)
+    assert [seen.path for verb, seen in double.requests if verb == "find"] == ["/v1/predictions"] * 2
+
+
+def test_a_list_without_an_end_is_given_up(double: Replicate) -> None:
+    body = json.dumps({"next": f"{double.url}/v1/predictions?cursor=0", "results": []})
+    double.fault(Fault("find", status=200, body=body, times=-1))
+    assert trouble(double, lambda vendor: vendor.find(clip())).code == "outcome_unknown"
+    assert double.count("find") == 100

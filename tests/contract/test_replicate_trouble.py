@@ -1,0 +1,125 @@
+"""Submissions to Replicate that go wrong: sent once, with the right error, and no secret in it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from providers import replicate_api
+from providers.http.policy import Policy
+from providers.registry import open_provider
+from schemas.errors import ProviderError, ProviderNotConfigured, Verdict
+from schemas.settings import Settings
+from tests.contract.replicate_calls import (
+    adapter,
+    ask,
+    clip,
+    submitting,
+    trouble,
+)
+from tests.doubles.calls import closing
+from tests.doubles.misbehaviour import Fault
+from tests.doubles.replicate import Replicate, problem, throttled
+from tests.doubles.replicate_document import faults_of
+from tests.security.servers import closed_port
+
+
+@pytest.fixture
+def double() -> Iterator[Replicate]:
+    """The double; every faithful answer that it gave is held against the vendor's document."""
+    with Replicate() as started:
+        yield started
+    assert faults_of(started.answers) == []
+
+
+@pytest.mark.parametrize("accept", [True, False])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(act="drop"), Fault(act="reset"), Fault(act="cut", accept=True), Fault(act="slow", seconds=1.0),
+        Fault(status=500), Fault(status=502, body="<html>bad gateway"), Fault(status=503), Fault(status=504),
+        Fault(status=408), Fault(status=201, body=""), Fault(status=201, body="{}"), Fault(status=201, body='["x"]'),
+        Fault(status=202, body='{"id": "../x"}'), Fault(status=303, headers={"location": "/elsewhere"}),
+    ],
+    ids=lambda fault: f"{fault.act}-{fault.status}-{fault.body[:10]}",
+)  # fmt: skip
+def test_a_submission_that_may_have_arrived_is_unknown_and_never_sent_twice(
+    double: Replicate, fault: Fault, accept: bool
+) -> None:
+    double.fault(dataclasses.replace(fault, accept=accept or fault.accept))
+    error = trouble(double, submitting(clip()), exchange_timeout_seconds=0.5)
+    assert (error.code, error.verdict) == ("outcome_unknown", Verdict.UNKNOWN)
+    assert double.count("submit") == 1
+    assert double.charges() <= 1
+
+
+def test_a_submission_that_reached_nobody_may_be_sent_again(double: Replicate) -> None:
+    with closed_port() as port:
+        policy = Policy(allowed_hosts=frozenset({"127.0.0.1"}))
+        settings = Settings(replicate_base_url=f"http://127.0.0.1:{port}", replicate_token=SecretStr("k-123456789"))
+        with pytest.raises(ProviderError) as caught:
+            asyncio.run(closing(replicate_api.from_settings(settings, policy), submitting(clip())))
+    assert caught.value.code == "provider_unavailable"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "told", "wait"),
+    [
+        (throttled(7), "rate_limited", "throttled", 7.0),
+        (throttled(3, headers={"retry-after": "20"}), "rate_limited", "throttled", 20.0),
+        (problem(429, "Too many requests"), "rate_limited", "Too many", None),
+        (problem(402, "Insufficient credit to run this model."), "quota_exhausted", "REPLICATE_API_TOKEN", None),
+        (problem(422, "You have insufficient credit."), "quota_exhausted", "insufficient credit", None),
+        (problem(401, "Unauthenticated"), "provider_unauthorized", "REPLICATE_API_TOKEN", None),
+        (problem(422, "- input.image: does not match"), "provider_refused", "input.image", None),
+        (problem(404, "no such version"), "provider_refused", "no such version", None),
+        (Fault(status=400, body='["a list", "of words"]'), "provider_refused", "a list; of words", None),
+        (Fault(status=400, body="<html>x</html>"), "provider_refused", "HTTP 400", None),
+    ],
+)
+def test_each_refusal_has_its_error_and_cost_nothing(
+    double: Replicate, fault: Fault, code: str, told: str, wait: float | None
+) -> None:
+    double.fault(fault)
+    error = trouble(double, submitting(clip()))
+    assert (error.code, error.retry_after_seconds) == (code, wait)
+    assert told in error.message
+    assert (double.count("submit"), double.charges()) == (1, 0)
+
+
+def test_the_low_credit_throttle_is_no_empty_account(double: Replicate) -> None:
+    words = "Your rate limit is reduced while you have less than $5.0 in credit. resets in ~9s."
+    double.fault(problem(429, words))
+    error = trouble(double, submitting(clip()))
+    assert (error.code, error.retry_after_seconds) == ("rate_limited", 9.0)
+
+
+def test_a_wrong_key_is_told_by_its_variable(double: Replicate) -> None:
+    error = trouble(double, submitting(clip()), replicate_token=SecretStr("r8_wrongwrongwrong"))
+    assert error.code == "provider_unauthorized"
+    assert "REPLICATE_API_TOKEN" in error.message
+
+
+@pytest.mark.parametrize("token", [None, SecretStr("")])
+def test_a_missing_key_is_named(token: SecretStr | None) -> None:
+    with pytest.raises(ProviderNotConfigured, match="REPLICATE_API_TOKEN"):
+        open_provider("replicate", Settings(replicate_token=token), Policy())
+
+
+def test_the_key_of_the_environment_is_not_taken_behind_the_settings(
+    double: Replicate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor = adapter(double)
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_somebody_elses_token")
+    monkeypatch.setenv("REPLICATE_BASE_URL", "http://127.0.0.1:9")
+    asyncio.run(closing(vendor, submitting(clip())))
+    assert {seen.headers["authorization"] for _, seen in double.requests} == {f"Bearer {double.key}"}
+
+
+def test_a_base_url_of_the_newer_sdk_serves_as_well(double: Replicate) -> None:
+    ask(double, submitting(clip()), replicate_base_url=f"{double.url}/v1/")
+    assert double.charges() == 1

@@ -1,0 +1,241 @@
+"""Vendors' SDKs behind the guard: they reach what they were opened for, once, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from providers import elevenlabs_api, replicate_api
+from providers.base import Call, RemoteProvider, TaskRef
+from providers.http.exchange import Exchange
+from providers.http.policy import Policy
+from providers.http.sdk import SdkTransport, ask, sdk_client
+from providers.models_replicate import CLIP_INTERROGATOR
+from providers.models_speech import FORCED_ALIGNMENT
+from schemas.errors import ProviderError, ProviderNotConfigured, ProviderRefused, ProviderUnavailable
+from schemas.settings import Settings
+from tests.doubles.calls import call_of, media
+from tests.security.servers import Listener, Names, reply
+from tests.security.test_guard import blocked_urls
+
+KEY = SecretStr("sEcr3t-0123456789")
+HERE = Policy(allowed_hosts=frozenset({"127.0.0.1"}))
+CLIP = call_of(CLIP_INTERROGATOR, {}, {"image": media("in.png", "image/png")})
+
+
+def replicate(base: str, policy: Policy = HERE) -> replicate_api.Replicate:
+    return replicate_api.from_settings(Settings(replicate_token=KEY, replicate_base_url=base), policy)
+
+
+def elevenlabs(base: str, policy: Policy = HERE) -> elevenlabs_api.ElevenLabs:
+    return elevenlabs_api.from_settings(Settings(elevenlabs_key=KEY, elevenlabs_base_url=base), policy)
+
+
+def alignment(folder: Path) -> Call:
+    path = folder / "song.wav"
+    path.write_bytes(b"RIFF")
+    song = media("song.wav", "audio/wav")
+    return call_of(
+        FORCED_ALIGNMENT, {"text": "x"}, {"audio": type(song)(song.url, song.content_type, 4, "0" * 64, lambda: path)}
+    )
+
+
+def exchange(base: str, policy: Policy = HERE) -> Exchange:
+    return Exchange(base, policy, {"x-key": KEY.get_secret_value()}, vendor="Vendor", key_setting="VENDOR_KEY")
+
+
+def failure(vendor: RemoteProvider, work: Callable[[Any], Awaitable[object]]) -> ProviderError:
+    async def run() -> None:
+        try:
+            await work(vendor)
+        finally:
+            await vendor.aclose()
+
+    with pytest.raises(ProviderError) as caught:
+        asyncio.run(run())
+    return caught.value
+
+
+def test_no_sdk_is_opened_for_a_url_of_the_blocked_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names(monkeypatch, {})
+    with Listener(reply(b"{}")) as canary:
+        policy = Policy(allow_http=True, allowed_ports=frozenset({80, 443, canary.port}))
+        urls = [url for url, _ in blocked_urls(canary.port)]
+        assert len(urls) > 90
+        for url in urls:
+            for opening in (replicate, elevenlabs):
+                with pytest.raises(ProviderNotConfigured):
+                    opening(url, policy)
+        assert canary.connections == 0
+    assert names.lookups == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.7", "169.254.169.254", "::1", "::ffff:127.0.0.1"])
+def test_a_name_that_leads_inside_is_looked_up_once_and_never_dialled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
+) -> None:
+    names = Names(monkeypatch, {"api.vendor.example": [["93.184.216.34", address]]})
+    dialled: list[object] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda self, target: dialled.append(target))
+    call = alignment(tmp_path)
+    policy = Policy()
+    for error in (
+        failure(replicate("https://api.vendor.example", policy), lambda vendor: vendor.submit(CLIP)),
+        failure(replicate("https://api.vendor.example", policy), lambda vendor: vendor.poll(CLIP, TaskRef("x"))),
+        failure(elevenlabs("https://api.vendor.example", policy), lambda vendor: vendor.submit(call)),
+    ):
+        assert error.code == "provider_not_configured"
+        assert "not public" in error.message
+    assert names.lookups == ["api.vendor.example"] * 3
+    assert dialled == []
+
+
+def test_a_name_that_does_not_exist_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    Names(monkeypatch, {})
+    error = failure(replicate("https://api.vendor.example", Policy()), lambda vendor: vendor.submit(CLIP))
+    assert error.code == "provider_unavailable"
+
+
+def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with Listener(reply(b"{}")) as proxy, Listener(reply(b'{"id": "x", "words": []}')) as server:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://{proxy.host}")
+            monkeypatch.setenv(name.lower(), f"http://{proxy.host}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        call = alignment(tmp_path)
+
+        async def work() -> None:
+            first, second = replicate(f"http://{server.host}"), elevenlabs(f"http://{server.host}")
+            assert await first.submit(CLIP) == TaskRef("x")
+            assert (await second.submit(call)).value["words"] == []
+            await first.aclose()
+            await second.aclose()
+
+        asyncio.run(work())
+        assert (proxy.connections, server.connections) == (0, 2)
+    assert "HTTP_PROXY" in os.environ
+
+
+@pytest.mark.parametrize("status", ["301 x", "302 x", "307 x", "308 x"])
+def test_a_redirect_is_not_followed(tmp_path: Path, status: str) -> None:
+    with Listener(reply(b"{}")) as target:
+        with Listener(reply(b"", status, f"Location: http://{target.host}/v1/predictions")) as server:
+            call = alignment(tmp_path)
+            failure(replicate(f"http://{server.host}"), lambda vendor: vendor.submit(CLIP))
+            failure(replicate(f"http://{server.host}"), lambda vendor: vendor.poll(CLIP, TaskRef("x")))
+            failure(elevenlabs(f"http://{server.host}"), lambda vendor: vendor.submit(call))
+        assert target.connections == 0
+
+
+def speak(base: str, work: Callable[[httpx.AsyncClient], Awaitable[object]], *, opened_for: str) -> Any:
+    """What an SDK would get that does ``work`` with the client it was given."""
+
+    async def run() -> Any:
+        door = exchange(opened_for)
+        try:
+            async with sdk_client(SdkTransport(door)) as client:
+                return await ask(work(client), paid=True)
+        finally:
+            await door.aclose()
+
+    return asyncio.run(run())
+
+
+def test_an_sdk_cannot_speak_to_another_host_scheme_or_port() -> None:
+    with Listener(reply(b"inner")) as inner, Listener(reply(b"{}")) as server:
+        for url in (f"http://{inner.host}/", f"https://{server.host}/", "http://169.254.169.254/", "http://localhost/"):
+            with pytest.raises(ProviderRefused, match="was not asked for"):
+                speak(url, lambda client, url=url: client.get(url), opened_for=f"http://{server.host}")  # type: ignore[misc]
+        assert (inner.connections, server.connections) == (0, 0)
+
+
+def test_an_sdk_that_tries_again_by_itself_sends_one_request_only() -> None:
+    async def twice(client: httpx.AsyncClient) -> None:
+        for _ in range(2):
+            await client.post(f"http://{server.host}/", json={"n": 1})
+
+    with Listener(reply(b'{"ok": true}')) as server:
+        answer = speak("", twice, opened_for=f"http://{server.host}")
+        assert answer.json() == {"ok": True}
+        assert len(server.requests) == 1
+
+
+def test_an_sdk_that_speaks_without_being_asked_sends_nothing() -> None:
+    async def run(base: str) -> None:
+        door = exchange(base)
+        async with sdk_client(SdkTransport(door)) as client:
+            with pytest.raises(ProviderRefused):
+                await client.get(base)
+        await door.aclose()
+
+    with Listener(reply(b"{}")) as server:
+        asyncio.run(run(f"http://{server.host}"))
+        assert server.connections == 0
+
+
+def test_an_sdk_that_fails_before_it_sends_is_told_as_such() -> None:
+    async def broken(client: httpx.AsyncClient) -> None:
+        raise ValueError("secret words")
+
+    async def silent(client: httpx.AsyncClient) -> None:
+        """Sends nothing."""
+
+    for work in (broken, silent):
+        with pytest.raises(ProviderRefused) as caught:
+            speak("", work, opened_for="http://127.0.0.1:1")
+        assert "secret words" not in str(caught.value)
+
+
+def test_what_an_sdk_makes_of_the_answer_does_not_matter() -> None:
+    async def confused(client: httpx.AsyncClient) -> None:
+        raise KeyError((await client.get(f"http://{server.host}/")).json()["nothing"])
+
+    with Listener(reply(b'{"status": "aborted"}')) as server:
+        assert speak("", confused, opened_for=f"http://{server.host}").json() == {"status": "aborted"}
+
+
+def test_of_an_sdks_headers_only_those_of_the_body_go_out() -> None:
+    async def chatty(client: httpx.AsyncClient) -> None:
+        headers = {
+            "authorization": "Bearer of-the-sdk",
+            "x-sdk-platform": "linux",
+            "cookie": "a=b",
+            "host": "evil.example",
+        }
+        await client.post(f"http://{server.host}/", json={"n": 1}, headers=headers)
+
+    with Listener(reply(b"{}")) as server:
+        speak("", chatty, opened_for=f"http://{server.host}")
+        head, host = server.requests[0].split(b"\r\n\r\n")[0].decode().lower(), server.host
+    names = {line.partition(":")[0] for line in head.split("\r\n")[1:]}
+    assert names - {"connection"} == {
+        "host",
+        "accept",
+        "accept-encoding",
+        "user-agent",
+        "x-key",
+        "content-type",
+        "content-length",
+    }
+    assert f"host: {host}" in head
+    assert "of-the-sdk" not in head
+
+
+def test_an_answer_of_many_gigabytes_is_cut_off() -> None:
+    def flood(connection: socket.socket, head: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        for _ in range(400):
+            connection.sendall(b"x" * 65536)
+
+    with Listener(flood) as server:
+        error = failure(replicate(f"http://{server.host}"), lambda vendor: vendor.poll(CLIP, TaskRef("x")))
+    assert isinstance(error, ProviderUnavailable)
