@@ -1,0 +1,72 @@
+"""From a row of the ledger to what an adapter is given, with URLs made at this moment."""
+
+from __future__ import annotations
+
+import functools
+import mimetypes
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from consumer.ledger.calls import CallRow
+from consumer.runtime import Runtime
+from providers.base import Call, MediaInput
+from providers.catalogue import Model
+from schemas.errors import InternalError
+
+#: How long a provider can read an input: longer than any model's time limit.
+INPUT_URL_SECONDS = 24 * 3600
+
+
+def model_of(runtime: Runtime, row: CallRow) -> Model:
+    """The catalogue's entry of the call's model.
+
+    Raises:
+        UnknownModel: the operator has taken it out of the catalogue.
+    """
+    return runtime.catalogue.find(row.model, row.order.type)
+
+
+def price_of(runtime: Runtime, row: CallRow) -> int:
+    """The expected price in millionths of a US dollar; nothing for a model that is gone, since it is not called."""
+    model = next((model for model in runtime.catalogue if model.id == row.model), None)
+    return 0 if model is None else model.cost(row.order.seconds)
+
+
+def assemble(runtime: Runtime, row: CallRow, folder: Path | None = None) -> Call:
+    """The call as an adapter takes it. ``folder`` is where inputs are put that a provider wants as bytes.
+
+    Without one no input can be loaded: only a submission needs them.
+    """
+    return Call(
+        key=row.id,
+        job_id=row.job_id,
+        step=row.step,
+        model=model_of(runtime, row),
+        parameters=row.candidate.parameters,
+        inputs={name: _input(runtime, name, facts, folder) for name, facts in row.order.inputs.items()},
+        submitted_at=row.submitted_at,
+    )
+
+
+def _input(runtime: Runtime, name: str, facts: Mapping[str, Any], folder: Path | None) -> MediaInput:
+    uri, content_type, size = facts["uri"], facts["content_type"], facts["bytes"]
+    file = f"{name}{mimetypes.guess_extension(content_type) or ''}"
+    return MediaInput(
+        url=runtime.storage.url(uri, INPUT_URL_SECONDS) if uri.startswith("s3://") else uri,
+        content_type=content_type,
+        bytes=size,
+        sha256=facts["sha256"],
+        load=functools.partial(_load, runtime, uri, None if folder is None else folder / file, size),
+    )
+
+
+def _load(runtime: Runtime, uri: str, into: Path | None, size: int) -> Path:
+    if into is None:
+        raise InternalError("an adapter wants a file outside of a submission")
+    if not into.exists():
+        if uri.startswith("s3://"):
+            runtime.storage.fetch(uri, into, size)
+        else:
+            runtime.http().download(uri, into, size)
+    return into

@@ -1,0 +1,207 @@
+"""The engine: one asyncio loop that carries out calls of remote providers, however many are in flight.
+
+No worker waits for a provider. Any number of engines may run: every turn is leased in the ledger. What one
+had in hand when it was killed is found by another: what was under way is asked for again, what was being sent
+is an unknown outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from consumer.calls.assembly import price_of
+from consumer.calls.turns import LEASE_SECONDS, Turns
+from consumer.calls.vendors import Vendors
+from consumer.ledger import call_receipts as receipts
+from consumer.ledger import call_turns
+from consumer.ledger.call_turns import Policies, Turn
+from consumer.ledger.due import Wake
+from consumer.ledger.owner import this_process
+from consumer.ledger.states import CallState
+from consumer.logs import logger
+from consumer.runtime import Runtime
+from providers.base import RemoteProvider
+from providers.registry import open_provider
+from schemas.errors import BudgetExceeded, LeaseLost, ProviderUnavailable
+
+log = logger(__name__)
+
+#: Longer than the slowest submission, so that whoever lost a turn cannot send any more once it is looked up.
+SUBMIT_LEASE_SECONDS = 900.0
+#: How often the turns that are acted for are renewed.
+RENEW_SECONDS = LEASE_SECONDS / 4
+#: How often what was lost is looked for.
+CHORES_SECONDS = 1.0
+#: Results fetched at once.
+FETCHES = 4
+#: Threads for the ledger, and for the files that are fetched or sent meanwhile.
+THREADS = 24
+#: How long a stop waits for answers: less than a service waits for its loops.
+STOP_SECONDS = 25.0
+
+
+class CallEngine:
+    """Runs until it is stopped."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        wake: Callable[[Sequence[Wake]], object],
+        *,
+        opener: Callable[[str], RemoteProvider] | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._wake = wake
+        self._opener = opener or (lambda name: open_provider(name, runtime.settings, runtime.policy))
+        self._stopped = threading.Event()
+        #: What goes on, and when it is asked for again, by this process's clock.
+        self._pending: list[tuple[Turn, float]] = []
+        self._acting: dict[asyncio.Task[None], Turn] = {}
+        self._woken: list[Wake] = []
+        self._chores_at = self._renew_at = 0.0
+        settings = runtime.settings
+        self._policies = Policies(
+            limits=settings.limits_of, budgets=settings.budgets, price=lambda row: price_of(runtime, row)
+        )
+
+    def run(self) -> None:
+        """Acts for calls until ``stop``; whatever fails is logged and tried again."""
+        asyncio.run(self._run())
+
+    def stop(self) -> None:
+        """Makes ``run`` return when the exchanges that are going on have ended."""
+        self._stopped.set()
+
+    async def _run(self) -> None:
+        settings = self._runtime.settings
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="calls"))
+        vendors = Vendors(self._opener)
+        turns = Turns(self._runtime, vendors, asyncio.Semaphore(FETCHES))
+        try:
+            while not self._stopped.is_set():
+                taken = await self._look(vendors, settings.call_concurrency - len(self._acting))
+                self._acting |= {asyncio.create_task(self._act(turns, turn)): turn for turn in taken}
+                if self._acting:
+                    done, _ = await asyncio.wait(self._acting, timeout=0.05)
+                    for task in done:
+                        del self._acting[task]
+                if not taken:
+                    await asyncio.sleep(0.0 if self._pending else settings.call_poll_seconds)
+            if self._acting:
+                await asyncio.wait(self._acting, timeout=STOP_SECONDS)
+            await asyncio.to_thread(self._flush)
+        finally:
+            await vendors.aclose()
+
+    async def _look(self, vendors: Vendors, free: int) -> list[Turn]:
+        try:
+            return await asyncio.to_thread(self._take, vendors, free)
+        except Exception:
+            log.warning("engine_cannot_read", exc_info=True)
+            await asyncio.sleep(1.0)
+            return []
+
+    def _take(self, vendors: Vendors, free: int) -> list[Turn]:
+        self._flush()
+        database, owner = self._runtime.database, this_process()
+        self._renew()
+        if time.monotonic() >= self._chores_at:
+            for row in call_turns.lost_submissions(database):
+                receipts.lost(database, row, look_up=vendors.can_find(row.provider))
+            call_turns.free_dead(database)
+            self._chores_at = time.monotonic() + CHORES_SECONDS
+        if free <= 0:
+            return []
+        due = call_turns.take_due(database, owner=owner, lease_seconds=LEASE_SECONDS, most=free)
+        return due + self._take_submissions(free - len(due))
+
+    def _take_submissions(self, most: int) -> list[Turn]:
+        """The calls that go out now. Never raises: what was taken before must not be dropped."""
+        database, go = self._runtime.database, list[Turn]()
+        try:
+            go, no = call_turns.take_submissions(
+                database, self._policies, owner=this_process(), lease_seconds=SUBMIT_LEASE_SECONDS, most=most
+            )
+            for turn, reason in no:
+                self._refuse(turn, reason)
+        except Exception:
+            log.warning("engine_cannot_submit", exc_info=True)
+        return go
+
+    def _renew(self) -> None:
+        if time.monotonic() < self._renew_at:
+            return
+        turns = list(self._acting.values())
+        for seconds, sending in ((SUBMIT_LEASE_SECONDS, True), (LEASE_SECONDS, False)):
+            ours = [turn for turn in turns if (turn.call.state is CallState.QUEUED) is sending]
+            call_turns.renew(self._runtime.database, ours, lease_seconds=seconds)
+        self._renew_at = time.monotonic() + RENEW_SECONDS
+
+    def _refuse(self, turn: Turn, reason: str) -> None:
+        call = turn.call
+        error = (
+            BudgetExceeded(
+                f"{call.model} would exceed the budget of {f'tenant {call.tenant}' if call.tenant else 'this worker'}; "
+                "raise it or wait for the next period"
+            )
+            if reason == "budget"
+            else ProviderUnavailable(f"{call.provider} does not answer just now: its circuit breaker is open")
+        )
+        try:
+            self._remember(receipts.failed(self._runtime.database, turn, error, spent=0))
+        except LeaseLost:
+            log.warning("turn_lost", key=call.id)
+
+    async def _act(self, turns: Turns, turn: Turn) -> None:
+        try:
+            try:
+                outcome = await _chosen(turns, turn)
+            except LeaseLost:
+                raise
+            except Exception as error:
+                log.exception("turn_broke", key=turn.call.id)
+                outcome = await turns.broke(turn, error)
+        except LeaseLost:
+            log.warning("turn_lost", key=turn.call.id)
+            return
+        except Exception:  # another engine finds it when the lease has run out
+            log.exception("turn_dropped", key=turn.call.id)
+            return
+        if isinstance(outcome, float):
+            self._pending.append((turn, time.monotonic() + outcome))
+        else:
+            self._remember(outcome)
+
+    def _remember(self, wake: Wake | None) -> None:
+        if wake is not None:
+            self._woken.append(wake)
+
+    def _flush(self) -> None:
+        """Writes down what goes on, and wakes the jobs whose calls have ended."""
+        pending, self._pending = self._pending, []
+        woken, self._woken = self._woken, []
+        try:
+            now = time.monotonic()
+            receipts.still_pending(self._runtime.database, [(turn, max(0.0, at - now)) for turn, at in pending])
+        except Exception:
+            self._pending += pending
+            raise
+        finally:
+            if woken:
+                self._wake(woken)
+
+
+def _chosen(turns: Turns, turn: Turn) -> Any:
+    call = turn.call
+    if call.state is CallState.QUEUED:
+        return turns.submit(turn)
+    if call.cancel_requested:
+        return turns.stop(turn)
+    if call.state is CallState.FETCHING:
+        return turns.fetch(turn)
+    return turns.poll(turn) if call.state is CallState.WORKING else turns.look_up(turn)

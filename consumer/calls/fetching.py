@@ -1,0 +1,112 @@
+"""Fetching a provider's result into storage, at once: results expire at the provider."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from consumer.inputs import bounds_of
+from consumer.ledger.calls import CallRow
+from consumer.runtime import Runtime
+from consumer.scratch import job_folder
+from consumer.storage.base import ObjectFacts
+from pipelines.media.probing import probe
+from pipelines.media.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
+from providers.http.redact import redact_url
+from schemas.errors import (
+    AddressForbidden,
+    InputForbidden,
+    InputNotFound,
+    InputTooLarge,
+    ProviderResultInvalid,
+    RenderError,
+)
+from schemas.media import Artifact, MediaFacts
+
+#: No result is larger.
+LIMIT_BYTES = 4 * 1024**3
+
+
+def fetch_result(runtime: Runtime, row: CallRow) -> Artifact | None:
+    """The result as an artifact in storage, under its lasting name; ``None`` where no file is wanted.
+
+    Blocks. A crash here leaves nothing, or the whole object, which the next attempt adopts.
+
+    Raises:
+        ProviderResultInvalid: there is no file, it is gone, or it is not what was wanted.
+        InputUnavailable, StorageUnavailable: tried again later.
+    """
+    wanted, result = row.order.wanted, row.result or {}
+    if wanted is None:
+        return None
+    url = result.get("url")
+    if not url:
+        raise ProviderResultInvalid(f"{row.provider} says that it is done, but gives no file")
+    with job_folder(runtime.settings.scratch_folder) as folder:
+        path = folder / "result"
+        kind = _download(runtime, row, str(url), path)
+        try:
+            facts = probe(path, kind, folder, bounds_of(runtime.settings))
+        except RenderError as error:
+            raise ProviderResultInvalid(f"{row.provider}'s result cannot be read: {error.message}") from None
+        return _store(runtime, row, path, kind, facts)
+
+
+def _download(runtime: Runtime, row: CallRow, url: str, path: Path) -> str:
+    assert row.order.wanted is not None
+    kinds: list[str] = row.order.wanted["kinds"]
+    try:
+        runtime.http().download(url, path, LIMIT_BYTES)
+    except AddressForbidden:
+        raise ProviderResultInvalid(
+            f"{row.provider}'s result lies at {redact_url(url)}, which Telecine may not call"
+        ) from None
+    except (InputNotFound, InputForbidden) as error:
+        raise ProviderResultInvalid(f"{row.provider}'s result is gone: {error.message}") from None
+    except InputTooLarge:
+        raise ProviderResultInvalid(f"{row.provider}'s result is larger than {LIMIT_BYTES:,} bytes") from None
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    kind = sniff(head)
+    if kind is None or kind not in kinds:
+        what = "a web page" if head.lstrip()[:1] == b"<" else CONTENT_TYPES.get(kind or "", "something unknown")
+        raise ProviderResultInvalid(f"{row.provider}'s result is {what}, not {' or '.join(kinds)}")
+    return kind
+
+
+def _store(runtime: Runtime, row: CallRow, path: Path, kind: str, facts: MediaFacts) -> Artifact:
+    assert row.order.wanted is not None
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        size = file.tell()
+    record = ObjectFacts(
+        job_id=row.job_id,
+        fingerprint=row.order.fingerprint,
+        content_type=CONTENT_TYPES[kind],
+        sha256=sha256,
+        bytes=size,
+        facts=facts.model_dump(exclude_none=True),
+    )
+    name = str(row.order.wanted["name"])
+    stored = runtime.storage.put(path, row.order.output + name, record)
+    return Artifact(
+        name=name,
+        content_type=stored.content_type,
+        facts=MediaFacts.model_validate(stored.facts),
+        uri=stored.uri,
+        sha256=stored.sha256,
+        bytes=stored.bytes,
+    )
+
+
+def as_result(row: CallRow, artifact: Artifact | None) -> dict[str, Any]:
+    """What the pipeline gets, as the ledger keeps it."""
+    found = row.result or {}
+    return {
+        "model": row.model,
+        "provider": row.provider,
+        "artifact": None if artifact is None else artifact.model_dump(mode="json", exclude_none=True),
+        "value": found.get("value"),
+        "details": found.get("details") or {},
+    }

@@ -1,0 +1,284 @@
+"""What is done for a call when its turn comes: send it, ask for it, look it up, fetch its result, or stop it.
+
+queued ──submit──→ working ──poll──→ fetching ──fetch──→ done
+            │                 └──→ failed
+            └─→ unknown ──find──→ working | queued
+"""
+
+from __future__ import annotations
+
+import asyncio
+import decimal
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from consumer.calls.assembly import assemble
+from consumer.calls.fetching import as_result, fetch_result
+from consumer.calls.vendors import Vendors
+from consumer.failpoints import failpoint
+from consumer.ledger import accounts
+from consumer.ledger import call_receipts as receipts
+from consumer.ledger.call_turns import Turn
+from consumer.ledger.due import Wake
+from consumer.ledger.states import CallState
+from consumer.logs import logger
+from consumer.runtime import Runtime
+from consumer.scratch import job_folder
+from providers.base import Failed, Pending, Ready, TaskRef
+from schemas.errors import (
+    InternalError,
+    ProviderOutcomeUnknown,
+    ProviderRefused,
+    ProviderTaskLost,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RateLimited,
+    TelecineError,
+    Verdict,
+)
+
+log = logger(__name__)
+
+#: How long a turn is kept without a sign of life: longer than any pause of a process between two of them.
+LEASE_SECONDS = 60.0
+#: A paid result is fetched for an hour: it is there, and what is in the way may be repaired.
+FETCH_TRIES = 20
+# What is not what was wanted is fetched again, lest it was not there yet.
+_INVALID_TRIES = 3
+
+_MOST_WAIT_SECONDS = 300.0
+#: What a provider says of a task that it will say again. Of all else the operator may repair something.
+_FINAL = (ProviderRefused, ProviderTaskLost)
+
+T = TypeVar("T")
+
+
+class Turns:
+    """Acts for calls. Each method is one turn and leaves the call with a receipt, whatever happens."""
+
+    def __init__(self, runtime: Runtime, vendors: Vendors, fetches: asyncio.Semaphore) -> None:
+        self._runtime = runtime
+        self._vendors = vendors
+        self._fetches = fetches
+
+    async def submit(self, turn: Turn) -> Wake | None:
+        """Sends the call, in its state ``submitting``: once, and never again unless it certainly did not arrive."""
+        call = turn.call
+        failpoint("call.intended")
+        with job_folder(self._runtime.settings.scratch_folder) as folder:
+            try:
+                adapter = self._vendors.get(call.provider)
+                assembled = assemble(self._runtime, call, folder)
+            except Exception as error:  # nothing was sent
+                return await self._not_sent(turn, _named(error))
+            try:
+                answer = await adapter.submit(assembled)
+            except ProviderOutcomeUnknown as error:
+                return await self._unknown(turn, error)
+            except TelecineError as error:
+                return await self._not_sent(turn, error, by_provider=True)
+            except Exception as error:
+                log.exception("submit_broke", key=call.id, provider=call.provider)
+                return await self._unknown(turn, ProviderOutcomeUnknown(f"the adapter broke: {type(error).__name__}"))
+        failpoint("call.accepted")
+        if isinstance(answer, Ready):
+            ready = await self._ready(turn, answer)
+            await self._answered(call.provider)
+            return await self.fetch(ready)
+        model = assembled.model
+        await self._written(
+            receipts.accepted, turn, {"id": answer.id, "extra": dict(answer.extra)},
+            wait_seconds=model.first_wait_seconds, give_up=model.timeout_seconds,
+        )  # fmt: skip
+        failpoint("call.recorded")
+        await self._answered(call.provider)
+        return None
+
+    async def poll(self, turn: Turn) -> Wake | float | None:
+        """Asks how the task stands; answers the seconds after which to ask again, while it goes on."""
+        call, model = turn.call, None
+        try:
+            assembled = assemble(self._runtime, call)
+            model = assembled.model
+            answer = await self._vendors.get(call.provider).poll(assembled, _task(turn))
+        except Exception as error:
+            return await self._poll_failed(turn, _named(error))
+        if isinstance(answer, Ready):
+            failpoint("call.ready")
+            return await self.fetch(await self._ready(turn, answer))
+        if isinstance(answer, Failed):
+            spent = _price(turn) if answer.charged else 0
+            return await self._written(receipts.failed, turn, answer.error, spent=spent)
+        if call.give_up_at is not None and turn.now >= call.give_up_at:
+            return await self._give_up(turn, answer)
+        return float(max(model.poll_seconds, answer.retry_after_seconds or 0.0))
+
+    async def fetch(self, turn: Turn) -> Wake | None:
+        """Puts the result into storage and settles the call."""
+        call = turn.call
+        try:
+            async with self._fetches:
+                artifact = await asyncio.to_thread(fetch_result, self._runtime, call)
+        except Exception as problem:
+            error = _named(problem)
+            if call.failures + 1 < (FETCH_TRIES if error.verdict is Verdict.LATER else _INVALID_TRIES):
+                return await self._put_off(turn, _wait(call.failures), error)
+            return await self._written(receipts.failed, turn, error, spent=_price(turn))
+        failpoint("call.fetched")
+        settled = await self._written(receipts.done, turn, as_result(call, artifact), spent=_price(turn))
+        failpoint("call.settled")
+        return settled
+
+    async def look_up(self, turn: Turn) -> Wake | None:
+        """Asks the provider for a call that it may have got."""
+        call = turn.call
+        try:
+            assembled = assemble(self._runtime, call)
+            found = await self._vendors.get(call.provider).find(assembled)
+        except Exception as error:
+            return await self._put_off(turn, _wait(call.failures), _named(error))
+        failpoint("call.looked_up")
+        if found is None:
+            await self._written(receipts.not_there, turn)
+            return None
+        model = assembled.model
+        await self._written(
+            receipts.accepted, turn, {"id": found.id, "extra": dict(found.extra)},
+            wait_seconds=0.0, give_up=model.timeout_seconds,
+        )  # fmt: skip
+        return None
+
+    async def stop(self, turn: Turn) -> Wake | None:
+        """The job has ended: the provider is asked to stop, and the call is settled either way."""
+        call, stopped = turn.call, False
+        if call.state is CallState.WORKING:
+            stopped = await self._cancel(turn)
+        elif call.state is CallState.UNKNOWN:
+            if self._vendors.can_find(call.provider):  # what is found there is stopped next
+                return await self.look_up(turn)
+            # Nobody waits for it any more; that it may have been paid for stays visible.
+            await self._written(receipts.leave, turn)
+            return None
+        return await self._written(receipts.cancelled, turn, spent=0 if stopped else _price(turn))
+
+    async def broke(self, turn: Turn, error: Exception) -> Wake | None:
+        """What nobody has foreseen went wrong: the call is asked for again, and is never sent again unasked."""
+        if turn.call.state is CallState.QUEUED:
+            return await self._unknown(turn, ProviderOutcomeUnknown(f"the engine broke: {type(error).__name__}"))
+        return await self._put_off(turn, _wait(turn.call.failures), _named(error))
+
+    async def _ready(self, turn: Turn, answer: Ready) -> Turn:
+        return await self._written(receipts.ready, turn, _as_record(answer), lease_seconds=LEASE_SECONDS)
+
+    async def _give_up(self, turn: Turn, seen: Pending) -> Wake | None:
+        stopped = await self._cancel(turn)
+        minutes = (turn.call.give_up_at or 0.0) - (turn.call.submitted_at or 0.0)
+        error = ProviderTimeout(
+            f"{turn.call.provider} did not finish {turn.call.model} within {minutes:.0f} s"
+            f"{f' (last status: {seen.status})' if seen.status else ''}"
+        )
+        return await self._written(receipts.failed, turn, error, spent=0 if stopped else _price(turn))
+
+    async def _cancel(self, turn: Turn) -> bool:
+        try:
+            return await self._vendors.get(turn.call.provider).cancel(assemble(self._runtime, turn.call), _task(turn))
+        except Exception as error:
+            log.warning("cancel_failed", key=turn.call.id, provider=turn.call.provider, reason=type(error).__name__)
+            return False
+
+    async def _poll_failed(self, turn: Turn, error: TelecineError) -> Wake | None:
+        call = turn.call
+        over = call.give_up_at is not None and turn.now >= call.give_up_at
+        if over or isinstance(error, _FINAL):
+            return await self._written(receipts.failed, turn, error, spent=_price(turn))
+        wait = max(_wait(call.failures), getattr(error, "retry_after_seconds", None) or 0.0)
+        return await self._put_off(turn, wait, error)
+
+    async def _not_sent(self, turn: Turn, error: TelecineError, *, by_provider: bool = False) -> Wake | None:
+        """The provider certainly did not accept the call: put off, or the next candidate's turn."""
+        call = turn.call
+        if by_provider:
+            await self._kept(self._blame, call.provider, error)
+        wait = max(_wait(call.failures), getattr(error, "retry_after_seconds", None) or 0.0)
+        passes = error.verdict in (Verdict.LATER, Verdict.ELSEWHERE)
+        if passes and call.failures + 1 < self._runtime.settings.max_failures:
+            return await self._put_off(turn, wait, error)
+        return await self._written(receipts.failed, turn, error, spent=0)
+
+    async def _unknown(self, turn: Turn, error: ProviderOutcomeUnknown) -> Wake | None:
+        await self._kept(self._blame, turn.call.provider, error)
+        look_up = self._vendors.can_find(turn.call.provider)
+        await self._written(receipts.unknown, turn, error, look_up=look_up)
+        return None
+
+    def _blame(self, provider: str, error: TelecineError) -> None:
+        limits = self._runtime.settings.limits_of(provider)
+        with self._runtime.database.write() as connection:
+            if isinstance(error, RateLimited):
+                accounts.pause(connection, provider, error.retry_after_seconds or 5.0, error.message)
+            elif isinstance(error, ProviderUnavailable | ProviderOutcomeUnknown):
+                accounts.failed(connection, provider, limits, error.message)
+            else:
+                accounts.answered(connection, provider)
+
+    async def _put_off(self, turn: Turn, seconds: float, error: TelecineError) -> Wake | None:
+        await self._written(receipts.put_off, turn, seconds, error)
+        return None
+
+    async def _answered(self, provider: str) -> None:
+        def write() -> None:
+            with self._runtime.database.write() as connection:
+                accounts.answered(connection, provider)
+
+        await self._kept(write)
+
+    async def _written(self, receipt: Callable[..., T], turn: Turn, *arguments: Any, **named: Any) -> T:
+        """Writes the receipt of this turn.
+
+        Raises:
+            LeaseLost: somebody else acts for the call.
+        """
+        return await self._kept(receipt, self._runtime.database, turn, *arguments, **named)
+
+    async def _kept(self, write: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """Does the write. While the ledger is away, what is to be written is kept here until it is back."""
+        wait = 0.2
+        while True:
+            try:
+                return await asyncio.to_thread(write, *arguments, **named)
+            except Exception as error:
+                if not receipts.may_pass(error):
+                    raise
+                log.warning("receipt_waits", reason=type(error).__name__)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 5.0)
+
+
+def _price(turn: Turn) -> int:
+    """What the provider says that the call cost, in millionths of a US dollar; else what was set aside for it."""
+    told = (turn.call.result or {}).get("price")
+    try:
+        micros = int(decimal.Decimal(str(told)) * 1_000_000)
+    except (decimal.InvalidOperation, ValueError, OverflowError):  # nothing was told, or no number
+        return turn.call.reserved
+    return micros if 0 <= micros < 2**63 else turn.call.reserved
+
+
+def _as_record(answer: Ready) -> dict[str, Any]:
+    return {"url": answer.url, "value": answer.value, "price": answer.price, "details": dict(answer.details)}
+
+
+def _task(turn: Turn) -> TaskRef:
+    assert turn.call.task is not None
+    return TaskRef(turn.call.task["id"], turn.call.task.get("extra") or {})
+
+
+def _wait(failures: int) -> float:
+    return min(_MOST_WAIT_SECONDS, 2.0 ** min(failures, 10))
+
+
+def _named(error: Exception) -> TelecineError:
+    if isinstance(error, TelecineError):
+        return error
+    log.error("adapter_broke", exc_info=error)
+    return InternalError(f"the adapter broke: {type(error).__name__}")

@@ -1,0 +1,34 @@
+"""What there is to tell about all calls together: for the operator's table and the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from consumer.ledger.database import Database
+from consumer.ledger.tables import calls
+
+
+def count_calls(database: Database) -> dict[tuple[str, str], int]:
+    """Calls by provider and state."""
+    query = sa.select(calls.c.provider, calls.c.state, sa.func.count()).group_by(calls.c.provider, calls.c.state)
+    with database.read() as connection:
+        return {(provider, state): number for provider, state, number in connection.execute(query)}
+
+
+def spent_since(database: Database, since: float) -> dict[tuple[str, str], int]:
+    """By provider and tenant, in millionths of a US dollar: spent, or set aside, for calls sent since then."""
+    money = sa.func.sum(calls.c.spent + calls.c.reserved)
+    query = sa.select(calls.c.provider, calls.c.tenant, money).where(calls.c.submitted_at >= since)
+    with database.read() as connection:
+        rows = connection.execute(query.group_by(calls.c.provider, calls.c.tenant))
+        return {(provider, tenant): int(micros or 0) for provider, tenant, micros in rows}
+
+
+def by_provider(money: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """The same without the tenants."""
+    total: dict[str, int] = {}
+    for (provider, _), micros in money.items():
+        total[provider] = total.get(provider, 0) + micros
+    return total

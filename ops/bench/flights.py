@@ -1,0 +1,191 @@
+"""Ten thousand provider jobs in flight on one worker: ``python -m ops.bench.flights``.
+
+A vendor on this machine takes two minutes or so for each task, and tells when each was done and when somebody
+noticed. Telecine runs in embedded mode with its defaults, but for the pace of that vendor. Beside it, on a private
+RabbitMQ: Celery tasks that sleep between polls (50 places), and Celery tasks that come back by
+``retry(countdown=…)``; each gets the same jobs and as much time, and as far as it got is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from consumer.intake.arrivals import Arrival
+from consumer.intake.intake import Intake
+from tests.servers.ports import free_port
+from tests.servers.rabbitmq import RabbitMQ
+from tests.telecine_process import ROOT, TelecineProcess
+
+Figures = dict[str, Any]
+
+
+class Watch:
+    """CPU and memory of a process and its children, sampled while something runs."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = psutil.Process(pid)
+        self._cpu: dict[int, float] = {}
+        self.peak_bytes = 0
+
+    def look(self) -> int:
+        """Resident memory now, of all together."""
+        total = 0
+        for process in [self._root, *self._root.children(recursive=True)]:
+            try:
+                times = process.cpu_times()
+                self._cpu[process.pid] = times.user + times.system
+                total += process.memory_info().rss
+            except psutil.Error:
+                continue
+        self.peak_bytes = max(self.peak_bytes, total)
+        return total
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU of every process that was seen."""
+        return sum(self._cpu.values())
+
+
+def measure(pid: int, vendor: str, count: int, limit_seconds: float) -> Figures:
+    """Watches until every task was noticed, or the time is over."""
+    watch, began, samples, figures = Watch(pid), time.monotonic(), [], {}
+    while time.monotonic() - began < limit_seconds:
+        time.sleep(2)
+        samples.append(watch.look())
+        figures = ask(vendor)
+        if figures["noticed"] >= count:
+            break
+    delays = sorted(figures.get("delays", []))
+    wall = time.monotonic() - began
+    return {
+        "noticed": figures.get("noticed", 0),
+        "submitted": figures.get("submitted", 0),
+        "most_in_flight": figures.get("most_in_flight", 0),
+        "wall_seconds": round(wall, 1),
+        "delay_p50_seconds": round(statistics.median(delays), 2) if delays else None,
+        "delay_p99_seconds": round(delays[int(len(delays) * 0.99) - 1], 2) if delays else None,
+        "polls_per_second": round(figures.get("polls", 0) / wall, 1),
+        "cpu_seconds": round(watch.cpu_seconds, 1),
+        "peak_mb": round(watch.peak_bytes / 1e6),
+        "memory_mb_over_time": [round(value / 1e6) for value in samples[:: max(1, len(samples) // 8)]],
+    }
+
+
+def ask(vendor: str) -> Figures:
+    """The vendor's own record."""
+    with urllib.request.urlopen(f"{vendor}/figures", timeout=30) as reply:  # noqa: S310 - ours, on this machine
+        found: Figures = json.load(reply)
+    return found
+
+
+def telecine(vendor: str, count: int, poll_seconds: float, limit_seconds: float) -> Figures:
+    """Telecine in embedded mode: one command, no server."""
+    with tempfile.TemporaryDirectory(prefix="telecine-bench-") as folder:
+        entry = {"id": "bench-model", "provider": "cococlip", "types": ["asking"], "poll_seconds": poll_seconds}
+        entry |= {"first_wait_seconds": poll_seconds, "remote": "text2video/bench-model"}
+        entry |= {"parameters": {"prompt": {"kind": "text"}}}
+        settings: dict[str, Any] = {
+            "extensions": "ops.bench.noop.asking",
+            "models": json.dumps([entry]),
+            "provider_limits": json.dumps(
+                {"cococlip": {"rate_per_minute": 60_000, "burst": 1000, "concurrency": count}}
+            ),
+            "cococlip_base_url": vendor,
+            "cococlip_auth_header": "Authorization: Bearer bench",
+            "sweep_seconds": 2,
+        }
+        with TelecineProcess(Path(folder) / "home", **settings) as process:
+            database = process.database()
+            os.environ.update({k: v for k, v in process.environment.items() if k.startswith("TELECINE_")})
+            from consumer.runtime import build_runtime
+            from schemas.settings import Settings
+
+            intake = Intake(database, build_runtime(Settings()).checks)
+            for first in range(0, count, 500):
+                numbers = range(first, min(count, first + 500))
+                bodies = [json.dumps({"id": f"f{n}", "type": "asking", "data": {}}).encode() for n in numbers]
+                intake([Arrival(body, "bench", "bench") for body in bodies])
+            database.close()
+            process.start()
+            return measure(process.pid, vendor, count, limit_seconds)
+
+
+def celery(task: str, options: list[str]) -> Callable[[str, int, float, float], Figures]:
+    """Celery with tasks of that kind."""
+
+    def run(vendor: str, count: int, poll_seconds: float, limit_seconds: float) -> Figures:
+        rabbitmq = RabbitMQ()
+        rabbitmq.start()
+        environment = os.environ | {
+            "TELECINE_BENCH_BROKER": rabbitmq.url,
+            "TELECINE_BENCH_VENDOR": vendor,
+            "TELECINE_BENCH_POLL": str(poll_seconds),
+        }
+        os.environ["TELECINE_BENCH_BROKER"] = rabbitmq.url
+        module = "ops.bench.noop.celery_vendor"
+        command = [sys.executable, "-m", "celery", "-A", module, "worker", "-l", "ERROR", *options]
+        worker = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(8)
+            send = f"from {module} import app\nfor n in range({count}): app.send_task('bench.{task}', (n,))"
+            subprocess.run([sys.executable, "-c", send], cwd=ROOT, env=environment, check=True)
+            return measure(worker.pid, vendor, count, limit_seconds)
+        finally:
+            worker.kill()
+            worker.wait()
+            rabbitmq.close()
+
+    return run
+
+
+WAYS: Mapping[str, Callable[[str, int, float, float], Figures]] = {
+    "Telecine, embedded": telecine,
+    "Celery, retry(countdown)": celery("retrying", ["-P", "prefork", "-c", "2"]),
+    "Celery, blocking, 50 places": celery("blocking", ["-P", "prefork", "-c", "50"]),
+}
+
+
+def main() -> None:
+    """Every way in turn."""
+    options = argparse.ArgumentParser(prog="python -m ops.bench.flights", description=__doc__)
+    options.add_argument("--count", type=int, default=10_000, help="jobs")
+    options.add_argument("--task-seconds", type=float, default=120.0, help="how long the vendor takes")
+    options.add_argument("--poll-seconds", type=float, default=30.0, help="time between two polls of one task")
+    options.add_argument("--limit-seconds", type=float, default=420.0, help="time for each way")
+    options.add_argument("--only", default="", help="only the ways whose name has this in it")
+    options.add_argument("--json", type=Path, default=Path("flights-bench.json"), help="where the figures go")
+    chosen = options.parse_args()
+    results: dict[str, Figures] = {}
+    for name, run in WAYS.items():
+        if chosen.only not in name:
+            continue
+        port = free_port()
+        vendor = subprocess.Popen(
+            [sys.executable, "-m", "ops.bench.noop.vendor", str(port), str(chosen.task_seconds)], cwd=ROOT
+        )
+        try:
+            time.sleep(0.5)
+            url = f"http://127.0.0.1:{port}"
+            results[name] = run(url, chosen.count, chosen.poll_seconds, chosen.limit_seconds)
+        finally:
+            vendor.kill()
+            vendor.wait()
+        print(f"{name}: {json.dumps(results[name])}", flush=True)
+    chosen.json.write_text(json.dumps({"count": chosen.count, "ways": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The benchmark's job type: one call of a remote model, whose file is not fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+from pipelines.context import Context
+from pipelines.registry import PIPELINES, Pipeline
+from schemas.job_types import JOB_TYPES
+from schemas.media import Artifact, Plan
+
+
+class Asking(BaseModel):
+    """``data`` of an ``asking``: nothing."""
+
+
+def asking(data: Asking, ctx: Context) -> Sequence[Artifact]:
+    """Asks, and makes nothing of it."""
+    ctx.ask("animate", ["bench-model"], {"prompt": "a kite"})
+    return []
+
+
+def plan(data: Asking, ctx: Context) -> Plan:
+    """Nothing to tell."""
+    return Plan(estimated_seconds=0.0)
+
+
+JOB_TYPES["asking"] = Asking
+PIPELINES["asking"] = Pipeline(run=asking, plan=plan, role="io")

@@ -1,0 +1,126 @@
+"""``telecine providers``: the accounts, whether they answer, what is out and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import typer
+from rich.text import Text
+
+from consumer.credits import dollars
+from consumer.ledger import accounts
+from consumer.ledger.call_queries import by_provider, count_calls, spent_since
+from consumer.ledger.database import Database
+from consumer.ledger.states import CallState
+from ops.cli.console import JsonOption, print_json, show, table
+from ops.cli.opening import opened_ledger, read_settings
+from ops.wording import duration
+from providers.http.policy import Policy
+from providers.registry import MODULES, open_provider
+from schemas.errors import TelecineError
+from schemas.provider_limits import Budget
+from schemas.settings import Settings
+
+_OUT = (CallState.SUBMITTING, CallState.WORKING, CallState.FETCHING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One provider's account."""
+
+    provider: str
+    #: ``None`` when it can be called, else what is missing.
+    missing: str | None
+    #: ``closed``, ``open``, ``half``, or ``paused`` when the provider asked for silence.
+    breaker: str
+    #: Seconds until it is tried again.
+    again_in_seconds: float
+    queued: int
+    out: int
+    unknown: int
+    concurrency: int
+    rate_per_minute: float
+    #: US dollars, set-aside money included; days and months are UTC.
+    today: str
+    this_month: str
+    last_error: str | None
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("providers")(providers)
+
+
+def providers(as_json: JsonOption = False) -> None:
+    """Show the providers: keys, circuit breakers, calls that are out, and spend."""
+    settings = read_settings()
+    with opened_ledger(settings) as database:
+        views = views_of(settings, database)
+    if as_json:
+        print_json([asdict(view) for view in views])
+        return
+    numbers = ("queued", "out", "unknown", "rate", "today", "this month")
+    made = table("provider", "ready", "breaker", *numbers, "last trouble", right=numbers)
+    for view in views:
+        made.add_row(
+            view.provider,
+            Text("yes", style="green") if view.missing is None else Text(view.missing, style="yellow"),
+            _breaker(view),
+            str(view.queued),
+            f"{view.out}/{view.concurrency}",
+            Text(str(view.unknown), style="bold red" if view.unknown else ""),
+            f"{view.rate_per_minute:g}/min",
+            f"${view.today}",
+            f"${view.this_month}",
+            view.last_error or "",
+        )
+    show(made)
+
+
+def views_of(settings: Settings, database: Database) -> Sequence[View]:
+    """Every provider that there is, in the order of the names."""
+    now = database.now()
+    known = {account.provider: account for account in accounts.listed(database)}
+    numbers = count_calls(database)
+    today = by_provider(spent_since(database, Budget(usd=0, period="day").began(now)))
+    month = by_provider(spent_since(database, Budget(usd=0, period="month").began(now)))
+    found = []
+    for name in sorted(MODULES.keys() | known.keys()):
+        account, limits = known.get(name), settings.limits_of(name)
+        until = 0.0 if account is None else max(account.open_until, account.paused_until)
+        word = "closed" if account is None else account.breaker
+        paused = account is not None and word == "closed" and account.paused_until > now
+        found.append(
+            View(
+                provider=name,
+                missing=_missing(name, settings),
+                breaker="paused" if paused else word,
+                again_in_seconds=max(0.0, until - now),
+                queued=numbers.get((name, CallState.QUEUED.value), 0),
+                out=sum(numbers.get((name, state.value), 0) for state in _OUT),
+                unknown=numbers.get((name, CallState.UNKNOWN.value), 0),
+                concurrency=limits.concurrency,
+                rate_per_minute=limits.rate_per_minute,
+                today=dollars(today.get(name, 0)),
+                this_month=dollars(month.get(name, 0)),
+                last_error=None if account is None else account.last_error,
+            )
+        )
+    return found
+
+
+def _missing(name: str, settings: Settings) -> str | None:
+    try:
+        open_provider(name, settings, Policy())
+    except TelecineError as error:
+        return error.message
+    except ImportError as error:
+        return f"needs the package {error.name}"
+    return None
+
+
+def _breaker(view: View) -> Text:
+    wait = f", {duration(view.again_in_seconds)}" if view.again_in_seconds > 0 and view.breaker != "closed" else ""
+    style = {"closed": "green", "open": "bold red"}.get(view.breaker, "yellow")
+    return Text(view.breaker + wait, style=style)

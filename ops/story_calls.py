@@ -1,0 +1,55 @@
+"""What a timeline says about remote providers, as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ops.story_words import seconds_text
+
+EVENTS = frozenset({"parked", "model_chosen", "outcome_unknown", "resolved"})
+
+
+def call_sentence(event: str, detail: Mapping[str, Any]) -> tuple[str, Literal["good", "bad", "odd", "plain"]] | None:
+    """The sentence, or ``None`` for an event that this version does not know."""
+    provider, step = detail.get("provider", "the provider"), detail.get("step", "?")
+    reason = f"{str(detail.get('message', '')).rstrip('.')} ({detail.get('code', '?')})"
+    match event:
+        case "parked":
+            return f"The job waits for step `{step}` without a worker", "plain"
+        case "model_chosen":
+            return _chosen(detail)
+        case "call_accepted":
+            return f"{provider} accepted the call of step `{step}` as task {detail.get('task', '?')}", "plain"
+        case "call_put_off":
+            return f"{provider}: {reason}; tried again in {seconds_text(detail.get('seconds'))}", "odd"
+        case "call_ready":
+            return f"{provider} is done with step `{step}`; the result is being fetched", "plain"
+        case "call_done":
+            return f"The result of {detail.get('model', 'the model')} for step `{step}` is here", "good"
+        case "call_failed":
+            return f"{detail.get('model', 'The model')} of {provider} did not deliver step `{step}`: {reason}", "bad"
+        case "call_cancelled":
+            return f"{provider} was told that step `{step}` is not needed any more", "odd"
+        case "call_not_found":
+            return f"{provider} was asked and never got the call of step `{step}`: it may be sent", "odd"
+        case "outcome_unknown":
+            return (
+                f"Nobody knows whether {provider} accepted the call of step `{step}` "
+                f"({str(detail.get('message', '')).rstrip('.')}); it is not sent again unasked",
+                "bad",
+            )
+        case "resolved":
+            return f"Somebody settled the unknown outcome of step `{step}`: {detail.get('how', '?')}", "odd"
+    return None
+
+
+def _chosen(detail: Mapping[str, Any]) -> tuple[str, Literal["odd", "plain"]]:
+    sentence = (
+        f"Step `{detail.get('step', '?')}` is for the model {detail.get('model', '?')} of {detail.get('provider', '?')}"
+    )
+    passed_over = detail.get("passed_over") or []
+    if not passed_over:
+        return sentence, "plain"
+    reasons = "; ".join(f"{item.get('model')}: {str(item.get('why', '')).rstrip('.')}" for item in passed_over)
+    return f"{sentence}, because others were passed over: {reasons}", "odd"

@@ -1,0 +1,344 @@
+"""Calls of remote providers, on both ledgers: paid at most once, parked while they work."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.advance import advance
+from consumer.calls.engine import CallEngine
+from consumer.intake.arrivals import Arrival
+from consumer.intake.intake import Intake
+from consumer.ledger import accounts, calls, queries
+from consumer.ledger.due import Wake
+from consumer.ledger.endings import end_idle, request_cancel
+from consumer.ledger.records import Job
+from consumer.ledger.states import CallState, State
+from consumer.runtime import Runtime, build_runtime
+from pipelines.registry import PIPELINES
+from providers.base import Call, Failed, Ready, RemoteProvider
+from providers.memory import MemoryProvider
+from schemas.errors import (
+    JobCancelled,
+    ProviderNotConfigured,
+    ProviderOutcomeUnknown,
+    ProviderRefused,
+    ProviderTaskFailed,
+    ProviderUnavailable,
+    RateLimited,
+)
+from schemas.settings import Settings
+from tests.ask_pipeline import models
+from tests.ledger_views import Ledger
+
+
+class Line:
+    """A runtime with an engine and two providers in memory."""
+
+    def __init__(self, ledger: Ledger, home: Path, **settings: Any) -> None:
+        url = ledger.a.url.render_as_string(hide_password=False)
+        quick = {"call_poll_seconds": 0.01, "max_failures": 3}
+        runtime = build_runtime(Settings(home=home, ledger_url=url, **{**quick, **settings}), pipelines=PIPELINES)
+        self.runtime: Runtime = dataclasses.replace(runtime, catalogue=models())
+        self.alpha, self.beta = MemoryProvider(), MemoryProvider()
+        self.engine: CallEngine | None = None
+
+    def submit(self, job_id: str = "j", **envelope: Any) -> None:
+        body = {"id": job_id, "type": "ask", "data": {}} | envelope
+        (answer,) = Intake(self.runtime.database, self.runtime.checks)(
+            [Arrival(json.dumps(body).encode(), "test", "q")]
+        )
+        assert answer.refused is None, answer.refused
+
+    def start(self, *, missing: str = "") -> None:
+        """Starts the engine. The provider ``missing`` has no key there."""
+
+        def opener(name: str) -> RemoteProvider:
+            if name == missing:
+                raise ProviderNotConfigured("no key")
+            return {"alpha": self.alpha, "beta": self.beta}[name]
+
+        engine = CallEngine(self.runtime, self._woken, opener=opener)
+        self.engine = engine
+        self._thread = threading.Thread(target=engine.run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self.engine is not None:
+            self.engine.stop()
+            self._thread.join(10)
+            self.engine = None
+
+    def advance(self, job_id: str = "j") -> State | None:
+        return advance(self.runtime, job_id)
+
+    def job(self, job_id: str = "j") -> Job:
+        found = queries.find_job(self.runtime.database, job_id)
+        assert found is not None
+        return found
+
+    def call(self, job_id: str = "j") -> calls.CallRow:
+        return calls.of_job(self.runtime.database, job_id)[-1]
+
+    def until(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, calls.of_job(self.runtime.database, "j")
+            time.sleep(0.01)
+
+    def finished(self, job_id: str = "j", **envelope: Any) -> Job:
+        """Submits, parks, lets the engine work, and brings the job to its end."""
+        self.submit(job_id, **envelope)
+        assert self.advance(job_id) is State.WAITING
+        self.start()
+        self.until(lambda: self.call(job_id).settled)
+        self.advance(job_id)
+        return self.job(job_id)
+
+    def events(self, job_id: str = "j") -> list[str]:
+        return [entry.event for entry in queries.story(self.runtime.database, job_id)]
+
+    def _woken(self, wakes: Any) -> None:
+        assert all(isinstance(wake, Wake) for wake in wakes)
+
+
+@pytest.fixture
+def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
+    made = Line(ledger, tmp_path)
+    yield made
+    made.stop()
+    made.runtime.close()
+
+
+def raiser(error: Exception) -> Callable[[Call], None]:
+    def act(call: Call) -> None:
+        raise error
+
+    return act
+
+
+def test_a_job_is_parked_while_its_provider_works_and_finishes_with_the_answer(line: Line) -> None:
+    job = line.finished()
+    assert job.state is State.COMPLETED
+    assert line.alpha.charges.total() == 1
+    assert (line.call().state, line.call().spent, line.call().reserved) == (CallState.DONE, 100_000, 0)
+    manifest = json.loads((line.runtime.settings.storage_folder / "results" / "j" / "manifest.json").read_text())
+    assert (manifest["provider"], manifest["model"], manifest["cost"]["amount"]) == ("alpha", "first", "0.10")
+    assert manifest["details"]["calls"][0]["key"] == line.call().id
+    story = line.events()
+    line_of_events = ("model_chosen", "parked", "call_accepted", "call_ready", "call_done", "completed")
+    assert [event for event in story if event in line_of_events] == list(line_of_events)
+
+
+def test_a_parked_job_is_not_chosen_by_a_worker_and_is_parked_again_if_one_comes(line: Line) -> None:
+    line.submit()
+    assert line.advance() is State.WAITING
+    assert line.advance() is None  # not before the engine says so
+    assert line.call().state is CallState.QUEUED
+
+
+def test_what_was_certainly_not_accepted_is_tried_again_and_paid_once(line: Line) -> None:
+    errors = [ProviderUnavailable("no route"), RateLimited("slow down", retry_after_seconds=0.05)]
+    line.alpha.before = lambda call: raiser(errors.pop())(call) if errors else None
+    assert line.finished().state is State.COMPLETED
+    assert line.alpha.charges.total() == 1
+    assert line.events().count("call_put_off") == 2
+
+
+def test_an_unknown_outcome_is_looked_up_and_the_task_that_was_made_is_adopted(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumer.ledger.call_receipts.LOOK_UP_SECONDS", 0.1)
+    line.alpha.after = raiser(ProviderOutcomeUnknown("connection reset"))
+    assert line.finished().state is State.COMPLETED
+    assert line.alpha.charges.total() == 1
+    assert "outcome_unknown" in line.events()
+
+
+def test_an_unknown_outcome_that_never_arrived_is_sent_for_the_first_time(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumer.ledger.call_receipts.LOOK_UP_SECONDS", 0.1)
+    errors = [ProviderOutcomeUnknown("connection reset")]
+    line.alpha.before = lambda call: raiser(errors.pop())(call) if errors else None
+    assert line.finished().state is State.COMPLETED
+    assert line.alpha.charges.total() == 1
+    assert "call_not_found" in line.events()
+
+
+def test_an_unknown_outcome_where_nobody_can_look_waits_for_a_person(line: Line) -> None:
+    line.alpha.can_find = False
+    line.alpha.after = raiser(ProviderOutcomeUnknown("connection reset"))
+    line.submit()
+    line.advance()
+    line.start()
+    line.until(lambda: line.call().state is CallState.UNKNOWN)
+    time.sleep(0.3)
+    call = line.call()
+    assert (call.state, call.due_at, call.reserved) == (CallState.UNKNOWN, None, 100_000)
+    assert line.job().state is State.WAITING
+    assert line.alpha.charges.total() == 1
+
+
+def test_an_adapter_that_breaks_is_an_unknown_outcome_and_not_a_second_call(line: Line) -> None:
+    line.alpha.can_find = False
+    line.alpha.after = raiser(ZeroDivisionError())
+    line.submit()
+    line.advance()
+    line.start()
+    line.until(lambda: line.call().state is CallState.UNKNOWN)
+    assert line.alpha.charges.total() == 1
+
+
+def test_the_next_model_is_asked_when_one_cannot_and_the_reason_is_told(line: Line) -> None:
+    line.alpha.before = raiser(ProviderRefused("no cats"))
+    job = line.finished(data={"models": ["first", "second"]})
+    assert job.state is State.COMPLETED
+    assert (line.alpha.charges.total(), line.beta.charges.total()) == (0, 1)
+    chosen = [e for e in queries.story(line.runtime.database, "j") if e.event == "model_chosen"]
+    assert chosen[-1].detail["model"] == "second"
+    assert chosen[-1].detail["passed_over"] == [{"model": "first", "why": "provider_refused: no cats"}]
+
+
+def test_a_task_that_fails_fails_the_job_with_the_providers_reason(line: Line) -> None:
+    line.alpha.result = lambda call: Failed(ProviderTaskFailed("the prompt is forbidden"))
+    job = line.finished()
+    assert (job.state, job.error["code"] if job.error else None) == (State.FAILED, "provider_task_failed")
+    assert (line.call().spent, line.call().reserved) == (0, 0)
+
+
+def test_a_model_that_takes_longer_than_it_may_is_cancelled_and_the_job_fails(line: Line) -> None:
+    line.runtime = dataclasses.replace(line.runtime, catalogue=models(timeout_seconds=0.3))
+    line.alpha.polls = 10_000
+    job = line.finished()
+    assert (job.state, job.error["code"] if job.error else None) == (State.FAILED, "provider_timeout")
+    assert line.alpha.cancelled == ["task-1"]
+
+
+def test_cancelling_a_parked_job_reaches_the_provider(line: Line) -> None:
+    line.alpha.polls = 10_000
+    line.submit()
+    line.advance()
+    line.start()
+    line.until(lambda: line.call().state is CallState.WORKING)
+    request_cancel(line.runtime.database, "j", by="test")
+    assert end_idle(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
+    line.until(lambda: line.call().settled)
+    assert (line.call().state, line.alpha.cancelled, line.call().spent) == (CallState.CANCELLED, ["task-1"], 0)
+
+
+def test_a_cancelled_job_whose_call_was_not_sent_is_never_charged(line: Line) -> None:
+    line.submit()
+    line.advance()
+    request_cancel(line.runtime.database, "j", by="test")
+    end_idle(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
+    line.start()
+    time.sleep(0.3)
+    assert line.call().state is CallState.CANCELLED
+    assert line.alpha.charges.total() == 0
+
+
+def test_a_budget_stops_the_call_that_would_exceed_it_before_it_is_made(ledger: Ledger, tmp_path: Path) -> None:
+    line = Line(ledger, tmp_path, budgets={"*": {"usd": 0.25, "period": "ever"}})
+    try:
+        for number in range(4):
+            line.submit(f"j{number}")
+            line.advance(f"j{number}")
+        line.start()
+        line.until(lambda: all(line.call(f"j{n}").settled for n in range(4)))
+        assert line.alpha.charges.total() == 2
+        for number in range(4):
+            line.advance(f"j{number}")
+        codes = sorted((job.error or {}).get("code", "") for job in (line.job(f"j{n}") for n in range(4)))
+        assert codes == ["", "", "budget_exceeded", "budget_exceeded"]
+    finally:
+        line.stop()
+        line.runtime.close()
+
+
+def test_only_so_many_tasks_are_at_a_provider_at_once(ledger: Ledger, tmp_path: Path) -> None:
+    line = Line(ledger, tmp_path, provider_limits={"alpha": {"concurrency": 2, "burst": 100, "rate_per_minute": 6000}})
+    line.alpha.polls = 10_000
+    try:
+        for number in range(5):
+            line.submit(f"j{number}")
+            line.advance(f"j{number}")
+        line.start()
+        line.until(lambda: line.alpha.charges.total() == 2)
+        time.sleep(0.3)
+        assert line.alpha.charges.total() == 2
+    finally:
+        line.stop()
+        line.runtime.close()
+
+
+def test_calls_go_out_no_faster_than_the_rate(ledger: Ledger, tmp_path: Path) -> None:
+    line = Line(ledger, tmp_path, provider_limits={"alpha": {"burst": 2, "rate_per_minute": 1, "concurrency": 9}})
+    try:
+        for number in range(4):
+            line.submit(f"j{number}")
+            line.advance(f"j{number}")
+        line.start()
+        line.until(lambda: line.alpha.charges.total() == 2)
+        time.sleep(0.5)
+        assert line.alpha.charges.total() == 2
+    finally:
+        line.stop()
+        line.runtime.close()
+
+
+def test_the_breaker_opens_lets_one_call_through_and_closes_again(ledger: Ledger, tmp_path: Path) -> None:
+    limits = {"breaker_failures": 2, "breaker_seconds": 0.5, "burst": 100, "rate_per_minute": 6000}
+    line = Line(ledger, tmp_path, provider_limits={"alpha": limits}, max_failures=9)
+    down = threading.Event()
+    down.set()
+    line.alpha.before = lambda call: raiser(ProviderUnavailable("down"))(call) if down.is_set() else None
+    try:
+        line.submit("j")
+        line.advance("j")
+        line.submit("k")
+        line.advance("k")
+        line.start()
+        line.until(lambda: any(a.breaker == "open" for a in accounts.listed(line.runtime.database)))
+        # The other model is taken while the breaker is open.
+        line.submit("l", data={"models": ["first", "second"]})
+        line.advance("l")
+        line.until(lambda: line.beta.charges.total() == 1)
+        down.clear()
+        line.until(lambda: line.alpha.charges.total() == 2)
+        line.until(lambda: all(a.breaker == "closed" for a in accounts.listed(line.runtime.database)))
+    finally:
+        line.stop()
+        line.runtime.close()
+
+
+def test_an_engine_that_stops_and_starts_asks_for_the_old_task_instead_of_buying_another(line: Line) -> None:
+    line.alpha.polls = 30
+    line.submit()
+    line.advance()
+    line.start()
+    line.until(lambda: line.call().state is CallState.WORKING)
+    line.stop()
+    line.start()
+    line.until(lambda: line.call().settled)
+    assert line.advance() is State.COMPLETED
+    assert line.alpha.charges.total() == 1
+
+
+def test_a_provider_that_answers_at_once_is_settled_at_once(line: Line) -> None:
+    async def submit(call: Call) -> Ready:
+        line.alpha.charges[call.key] += 1
+        return Ready(value="now", price="0.05", details={"seed": 7, "prompt": "a kite"})
+
+    line.alpha.submit = submit  # type: ignore[method-assign]
+    assert line.finished().state is State.COMPLETED
+    assert line.call().spent == 50_000
+    manifest = json.loads((line.runtime.settings.storage_folder / "results" / "j" / "manifest.json").read_text())
+    assert (manifest["seed"], manifest["prompt"]) == (7, "a kite")

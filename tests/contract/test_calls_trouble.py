@@ -1,0 +1,373 @@
+"""What goes wrong around a paid call: nothing of it pays twice, loses a result, or leaves a call unsettled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from PIL import Image
+
+from consumer.calls import fetching
+from consumer.calls import turns as turns_module
+from consumer.ledger import accounts, call_queries, call_receipts, call_turns, calls, leases, removal
+from consumer.ledger import tables as ledger_tables
+from consumer.ledger.call_turns import Policies
+from consumer.ledger.calls import CallRow
+from consumer.ledger.endings import end_idle, request_cancel
+from consumer.ledger.states import CallState, State
+from providers.base import Call, Pending, Ready, TaskRef
+from schemas.errors import (
+    JobCancelled,
+    ProviderNotConfigured,
+    ProviderOutcomeUnknown,
+    ProviderUnauthorized,
+    ProviderUnavailable,
+    StepSettled,
+)
+from tests.contract.test_calls import Line, raiser
+from tests.ledger_views import Ledger
+
+URL = "http://127.0.0.1:9/film.mp4?Signature=Ffd3x9SignatureOfTheResult"
+
+
+@pytest.fixture
+def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
+    made = Line(ledger, tmp_path)
+    yield made
+    made.stop()
+    made.runtime.close()
+
+
+def end_job(line: Line, job_id: str = "j") -> None:
+    """The job is cancelled while it waits."""
+    request_cancel(line.runtime.database, job_id, by="test")
+    assert end_idle(line.runtime.database, job_id, State.CANCELLED, JobCancelled(), None)
+
+
+def sent(line: Line, job_id: str = "j", **envelope: Any) -> None:
+    """The job is submitted and parked."""
+    line.submit(job_id, **envelope)
+    assert line.advance(job_id) is State.WAITING
+
+
+def test_a_call_that_was_not_accepted_is_not_queued_again_once_its_job_has_ended(line: Line) -> None:
+    def before(call: Call) -> None:
+        end_job(line)
+        raise ProviderUnavailable("no route")
+
+    line.alpha.before = before
+    sent(line)
+    line.start()
+    line.until(lambda: line.call().settled)
+    assert (line.call().state, line.call().due_at, line.call().reserved) == (CallState.CANCELLED, None, 0)
+    assert line.alpha.charges.total() == 0
+
+
+def test_an_unknown_outcome_of_a_cancelled_job_is_looked_up_and_stopped_at_the_provider(line: Line) -> None:
+    line.alpha.after = raiser(ProviderOutcomeUnknown("connection reset"))
+    sent(line)
+    line.start()
+    line.until(lambda: line.call().state is CallState.UNKNOWN)
+    end_job(line)
+    line.until(lambda: line.call().settled)
+    assert (line.call().state, line.alpha.cancelled, line.call().reserved) == (CallState.CANCELLED, ["task-1"], 0)
+
+
+def test_an_unknown_outcome_of_a_cancelled_job_that_never_arrived_is_not_sent(line: Line) -> None:
+    line.alpha.before = raiser(ProviderOutcomeUnknown("connection reset"))
+    sent(line)
+    line.start()
+    line.until(lambda: line.call().state is CallState.UNKNOWN)
+    end_job(line)
+    line.until(lambda: line.call().settled)
+    assert (line.call().state, line.alpha.charges.total()) == (CallState.CANCELLED, 0)
+
+
+def test_a_person_cannot_send_again_what_an_ended_job_does_not_need(line: Line) -> None:
+    line.alpha.can_find = False
+    line.alpha.after = raiser(ProviderOutcomeUnknown("connection reset"))
+    sent(line)
+    line.start()
+    line.until(lambda: line.call().state is CallState.UNKNOWN)
+    end_job(line)
+    line.until(lambda: line.call().due_at is None and line.call().lease_owner is None)
+    with pytest.raises(StepSettled, match="--fail"):
+        call_receipts.send_again(line.runtime.database, line.call(), by="test")
+    call_receipts.write_off(line.runtime.database, line.call(), by="test")
+    assert (line.call().spent, line.call().reserved) == (100_000, 0)
+
+
+def test_a_task_is_asked_for_again_when_the_operator_has_put_the_key_right(line: Line) -> None:
+    errors = [ProviderUnauthorized("Replace the key"), ProviderNotConfigured("no key")]
+    poll = line.alpha.poll
+
+    async def asked(call: Call, task: TaskRef) -> Any:
+        if errors:
+            raise errors.pop()
+        return await poll(call, task)
+
+    line.alpha.poll = asked  # type: ignore[method-assign]
+    assert line.finished().state is State.COMPLETED
+    assert (line.alpha.charges.total(), line.call().spent) == (1, 100_000)
+
+
+@pytest.mark.parametrize("price", ["free", "NaN", "-1", "1e99"])
+def test_a_price_that_is_none_counts_as_the_one_that_was_set_aside(line: Line, price: str) -> None:
+    line.alpha.result = lambda call: Ready(value="done", price=price, details={"odd": {1, 2}})
+    assert line.finished().state is State.COMPLETED
+    assert (line.call().spent, line.call().reserved) == (100_000, 0)
+
+
+def test_a_task_id_that_no_database_can_hold_as_it_is_loses_no_call(line: Line) -> None:
+    submit = line.alpha.submit
+
+    async def odd(call: Call) -> TaskRef:
+        await submit(call)
+        return TaskRef("half-\ud800")
+
+    async def poll(call: Call, task: TaskRef) -> Ready:
+        return Ready(value=task.id.encode("utf-8", "replace").decode())
+
+    line.alpha.submit, line.alpha.poll = odd, poll  # type: ignore[method-assign]
+    assert line.finished().state is State.COMPLETED
+    assert line.alpha.charges.total() == 1
+
+
+def test_an_answer_that_comes_after_the_turn_was_lost_is_taken_while_nobody_else_has_acted(line: Line) -> None:
+    def after(call: Call) -> None:
+        call_receipts.lost(line.runtime.database, line.call(), look_up=True)
+
+    line.alpha.after = after
+    assert line.finished().state is State.COMPLETED
+    assert line.alpha.charges.total() == 1
+    assert line.events().index("outcome_unknown") < line.events().index("call_accepted")
+
+
+def test_an_answer_that_comes_after_a_persons_decision_changes_nothing(line: Line) -> None:
+    def after(call: Call) -> None:
+        call_receipts.lost(line.runtime.database, line.call(), look_up=False)
+        call_receipts.write_off(line.runtime.database, line.call(), by="test")
+
+    line.alpha.after = after
+    sent(line)
+    line.start()
+    line.until(lambda: line.call().settled)
+    line.stop()
+    assert (line.call().state, line.call().spent) == (CallState.FAILED, 100_000)
+
+
+def test_a_ledger_that_is_away_makes_no_unknown_outcome_of_a_call_that_was_refused(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = [sa.exc.OperationalError("UPDATE", {}, Exception("away"))]
+    failed = accounts.failed
+
+    def away(*arguments: Any) -> None:
+        if gone:
+            raise gone.pop()
+        failed(*arguments)
+
+    monkeypatch.setattr(accounts, "failed", away)
+    errors = [ProviderUnavailable("no route")]
+    line.alpha.before = lambda call: raiser(errors.pop())(call) if errors else None
+    assert line.finished().state is State.COMPLETED
+    assert "outcome_unknown" not in line.events()
+
+
+def test_turns_are_not_dropped_when_submissions_cannot_be_taken(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    line.alpha.polls = 3
+    sent(line)
+    line.start()
+    line.until(lambda: line.call().state is CallState.WORKING)
+    monkeypatch.setattr(call_turns, "take_submissions", raiser_of(RuntimeError("locked")))
+    line.until(lambda: line.call().settled)
+
+
+def test_a_defect_while_a_result_is_fetched_is_tried_again(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[Exception] = [OSError("no space left on device")]
+    fetch = fetching.fetch_result
+
+    def fetched(*arguments: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return fetch(*arguments)
+
+    monkeypatch.setattr(turns_module, "fetch_result", fetched)
+    assert line.finished().state is State.COMPLETED
+    assert line.events().count("call_put_off") == 1
+
+
+def test_a_defect_in_a_turn_gives_it_back_at_once(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[Exception] = [ZeroDivisionError()]
+    ready = call_receipts.ready
+
+    def broken(*arguments: Any, **named: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return ready(*arguments, **named)
+
+    monkeypatch.setattr(call_receipts, "ready", broken)
+    assert line.finished().state is State.COMPLETED
+    assert line.alpha.charges.total() == 1
+
+
+def test_a_results_url_is_gone_from_the_ledger_when_the_call_has_failed(line: Line) -> None:
+    line.alpha.result = lambda call: Ready(url=URL)
+    job = line.finished(data={"film": True})
+    assert (job.state, job.error["code"] if job.error else None) == (State.FAILED, "provider_result_invalid")
+    assert (line.call().result, line.call().spent) == (None, 100_000)
+    with line.runtime.database.read() as connection:
+        for table in ledger_tables.metadata.sorted_tables:
+            rows = connection.execute(sa.select(table)).all()
+            assert "Ffd3x9" not in repr(rows), table.name
+
+
+def test_files_that_a_provider_wants_as_bytes_are_there_for_the_submission_only(line: Line) -> None:
+    scratch, seen = line.runtime.settings.scratch_folder, []
+    inbox = line.runtime.settings.storage_folder / "inbox"
+    inbox.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(inbox / "dot.png")
+
+    def before(call: Call) -> None:
+        path = call.inputs["image"].load()
+        seen.append((path.read_bytes(), path))
+
+    line.alpha.before = before
+    assert line.finished(data={"image": "s3://inbox/dot.png"}).state is State.COMPLETED
+    assert seen[0][0] == (inbox / "dot.png").read_bytes()
+    assert not seen[0][1].exists()
+    assert not list(scratch.iterdir())
+
+
+def test_a_provider_that_was_not_asked_does_not_count_as_there(line: Line) -> None:
+    database, limits = line.runtime.database, line.runtime.settings.limits_of("alpha")
+    with database.write() as connection:
+        accounts.allowance(database, connection, "alpha", limits, database.now())
+        accounts.failed(connection, "alpha", limits, "down")
+    sent(line)
+    line.alpha.submit = _not_configured  # type: ignore[method-assign]
+    (account,) = accounts.listed(database)
+    assert account.failures == 1
+    line.start(missing="alpha")
+    line.until(lambda: line.call().settled)
+    (account,) = accounts.listed(database)
+    assert (account.failures, account.last_error) == (1, "down")
+
+
+def test_cancelling_is_seen_at_the_next_turn_and_not_after_the_next_wait(line: Line) -> None:
+    async def poll(call: Call, task: TaskRef) -> Pending:
+        if line.job().state is State.WAITING:
+            end_job(line)
+        return Pending(retry_after_seconds=3600)
+
+    line.alpha.poll = poll  # type: ignore[method-assign]
+    sent(line)
+    line.start()
+    line.until(lambda: line.call().settled)
+    assert line.alpha.cancelled == ["task-1"]
+
+
+def test_the_money_of_deleted_jobs_still_counts_for_the_budget_and_the_same_request_is_a_new_call(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    line = Line(ledger, tmp_path, budgets={"*": {"usd": 0.15, "period": "ever"}})
+    try:
+        assert line.finished().state is State.COMPLETED
+        assert removal.forget(line.runtime.database, "j")
+        assert calls.of_job(line.runtime.database, "j") == []
+        assert call_queries.spent_since(line.runtime.database, 0.0) == {("alpha", ""): 100_000}
+        sent(line)
+        line.until(lambda: line.call().settled)
+        assert line.advance() is State.FAILED
+        assert (line.job().error or {})["code"] == "budget_exceeded"
+        assert line.alpha.charges.total() == 1
+    finally:
+        line.stop()
+        line.runtime.close()
+
+
+def test_a_job_whose_call_goes_on_is_not_deleted(line: Line) -> None:
+    line.alpha.can_find = False
+    line.alpha.after = raiser(ProviderOutcomeUnknown("connection reset"))
+    sent(line)
+    line.start()
+    line.until(lambda: line.call().state is CallState.UNKNOWN)
+    end_job(line)
+    database = line.runtime.database
+    assert not removal.forget(database, "j")
+    assert removal.ended_before(database, age_seconds=0, limit=9) == []
+    line.until(lambda: line.call().due_at is None and line.call().lease_owner is None)
+    call_receipts.write_off(database, line.call(), by="test")
+    assert [job.id for job in removal.ended_before(database, age_seconds=0, limit=9)] == ["j"]
+
+
+def test_calls_that_only_a_silent_provider_can_serve_do_not_stand_before_those_that_another_takes(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_turns, "_DIVERTED", 2)
+    database, limits = line.runtime.database, line.runtime.settings.limits_of("alpha")
+    for number in range(4):
+        sent(line, f"j{number}")
+    sent(line, "other", data={"models": ["first", "second"]})
+    with database.write() as connection:
+        accounts.allowance(database, connection, "alpha", limits, database.now())
+        for _ in range(limits.breaker_failures):
+            accounts.failed(connection, "alpha", limits, "down")
+    line.start()
+    line.until(lambda: line.beta.charges.total() == 1)
+    assert line.alpha.charges.total() == 0
+    assert all(line.call(f"j{number}").state is CallState.QUEUED for number in range(4))
+
+
+def test_a_turn_is_renewed_by_who_holds_it_and_by_nobody_else(line: Line) -> None:
+    sent(line)
+    (first,), _ = _take(line, seconds=5)
+    call_turns.renew(line.runtime.database, [first], lease_seconds=500)
+    renewed = line.call().lease_until
+    assert renewed is not None
+    assert renewed > line.runtime.database.now() + 400
+    call_receipts.accepted(line.runtime.database, first, {"id": "task-1"}, wait_seconds=0, give_up=60)
+    (second,) = call_turns.take_due(line.runtime.database, owner="somebody", lease_seconds=5, most=9)
+    call_turns.renew(line.runtime.database, [first], lease_seconds=500)
+    held = line.call().lease_until
+    assert held is not None
+    assert held < line.runtime.database.now() + 10
+    assert second.epoch == first.epoch + 1
+
+
+def test_a_job_whose_call_has_ended_meanwhile_is_not_parked_again(line: Line) -> None:
+    sent(line)
+    (turn,), _ = _take(line, seconds=60)
+    database = line.runtime.database
+    with database.write() as connection:  # a worker gets the job, against all rules
+        connection.execute(sa.update(ledger_tables.jobs).values(not_before=0.0))
+    claim = leases.claim(database, "j", owner="w", seconds=60)
+    assert claim is not None
+    assert call_receipts.done(database, turn, {"artifact": None}, spent=1) is None  # running: nobody to wake
+    found = calls.park_for(database, claim.lease, "think")
+    assert isinstance(found, CallRow)
+    assert found.settled
+    assert line.job().state is State.RUNNING
+    assert line.job().lease_owner == "w"
+
+
+def _take(line: Line, *, seconds: float) -> tuple[list[call_turns.Turn], Any]:
+    settings = line.runtime.settings
+    policies = Policies(limits=settings.limits_of, budgets={}, price=lambda row: 7)
+    return call_turns.take_submissions(line.runtime.database, policies, owner="test", lease_seconds=seconds, most=9)
+
+
+def raiser_of(error: Exception) -> Any:
+    """A function that raises."""
+
+    def act(*arguments: Any, **named: Any) -> None:
+        raise error
+
+    return act
+
+
+async def _not_configured(call: Call) -> TaskRef:
+    raise AssertionError("never asked")

@@ -1,0 +1,65 @@
+"""A person settles what nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumer.ledger import call_receipts
+from consumer.ledger.states import CallState, State
+from providers.base import Call
+from schemas.errors import ProviderOutcomeUnknown, StepSettled
+from tests.contract.test_calls import Line, raiser
+from tests.ledger_views import Ledger
+
+
+@pytest.fixture
+def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
+    """A line whose only call has an unknown outcome."""
+    made = Line(ledger, tmp_path)
+    made.alpha.can_find = False
+    errors = [ProviderOutcomeUnknown("connection reset")]
+
+    def once(call: Call) -> None:
+        if errors:
+            raiser(errors.pop())(call)
+
+    made.alpha.after = once
+    made.submit()
+    made.advance()
+    made.start()
+    made.until(lambda: made.call().state is CallState.UNKNOWN)
+    yield made
+    made.stop()
+    made.runtime.close()
+
+
+def test_resubmitting_sends_it_once_more(line: Line) -> None:
+    call_receipts.send_again(line.runtime.database, line.call(), by="test")
+    line.until(lambda: line.call().settled)
+    assert line.advance() is State.COMPLETED
+    assert line.alpha.charges.total() == 2  # the person said that the first one never arrived
+
+
+def test_adopting_asks_for_the_task_that_the_person_found(line: Line) -> None:
+    call_receipts.adopt(line.runtime.database, line.call(), "task-1", by="test", give_up_seconds=60)
+    line.until(lambda: line.call().settled)
+    assert line.advance() is State.COMPLETED
+    assert line.alpha.charges.total() == 1
+
+
+def test_giving_up_fails_the_job_and_counts_the_money_as_spent(line: Line) -> None:
+    call_receipts.write_off(line.runtime.database, line.call(), by="test")
+    assert line.advance() is State.FAILED
+    assert (line.job().error or {})["code"] == "outcome_unknown"
+    assert (line.call().spent, line.call().reserved) == (100_000, 0)
+
+
+def test_what_was_settled_cannot_be_settled_again(line: Line) -> None:
+    unknown = line.call()
+    call_receipts.write_off(line.runtime.database, unknown, by="test")
+    for again in (call_receipts.send_again, call_receipts.write_off):
+        with pytest.raises(StepSettled):
+            again(line.runtime.database, unknown, by="test")
