@@ -1,0 +1,111 @@
+"""Uploads: objects that a trigger rule covers, kept from their notification until they are jobs or dead letters.
+
+The object store is asked about them later and elsewhere, so it can hold up neither a door nor a plain
+request; and while it is away, nothing is lost and nobody has to act.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from consumer.ledger.database import Database, db_now
+from consumer.ledger.rejections import storable
+from consumer.ledger.tables import uploads
+
+_ANY_DUE = sa.select(uploads.c.seq).where(uploads.c.due_at <= db_now()).limit(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """One upload, taken by this process. ``tries`` counts who took it, this time included."""
+
+    seq: int
+    door: str
+    source: str
+    body: bytes
+    headers: Mapping[str, Any]
+    tries: int
+    #: Since its notification came, by the database's clock.
+    age_seconds: float
+
+
+def keep(connection: Connection, *, door: str, source: str, body: bytes, headers: Mapping[str, Any]) -> None:
+    """Keeps a notification of one record, in the caller's transaction. It is due at once."""
+    connection.execute(
+        uploads.insert().values(
+            at=db_now(), door=door, source=storable(source)[:1024], body=body,
+            headers=json.dumps(dict(headers), default=repr), due_at=db_now(), tries=0,
+        )
+    )  # fmt: skip
+
+
+def take(database: Database, *, limit: int, seconds: float, but: Collection[int] = ()) -> Sequence[Waiting]:
+    """Up to ``limit`` due uploads besides ``but``, due again after ``seconds`` should this process die with them."""
+    with database.read() as connection:
+        if connection.execute(_ANY_DUE).first() is None:
+            return []
+    with database.write() as connection:
+        due = (
+            sa.select(uploads.c.seq)
+            .where(uploads.c.due_at <= db_now(), uploads.c.seq.not_in(but))
+            .order_by(uploads.c.due_at, uploads.c.seq)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("due")  # read once; as a plain subquery PostgreSQL may read it for every row, past the limit
+        )
+        statement = (
+            sa.update(uploads)
+            .where(uploads.c.seq.in_(sa.select(due.c.seq)))
+            .values(due_at=db_now() + seconds, tries=uploads.c.tries + 1)
+            .returning(uploads, (db_now() - uploads.c.at).label("age_seconds"))
+        )
+        return [_waiting(row) for row in connection.execute(statement).mappings()]
+
+
+def hold(database: Database, seqs: Collection[int], *, seconds: float) -> None:
+    """Goes on holding what this process is still busy with."""
+    with database.write() as connection:
+        connection.execute(sa.update(uploads).where(uploads.c.seq.in_(seqs)).values(due_at=db_now() + seconds))
+
+
+def done(connection: Connection, waiting: Waiting) -> bool:
+    """Takes the upload away, in the transaction that says what became of it; ``False``: somebody else has it."""
+    gone = sa.delete(uploads).where(uploads.c.seq == waiting.seq, uploads.c.tries == waiting.tries)
+    return connection.execute(gone).rowcount == 1
+
+
+def put_back(database: Database, waiting: Waiting, *, seconds: float, reason: str) -> None:
+    """Tries it again after ``seconds``, unless somebody else has it by now."""
+    statement = (
+        sa.update(uploads)
+        .where(uploads.c.seq == waiting.seq, uploads.c.tries == waiting.tries)
+        .values(due_at=db_now() + seconds, reason=reason)
+    )
+    with database.write() as connection:
+        connection.execute(statement)
+
+
+def count(database: Database) -> int:
+    """How many uploads wait."""
+    with database.read() as connection:
+        return int(connection.execute(sa.select(sa.func.count()).select_from(uploads)).scalar_one())
+
+
+def reasons(database: Database) -> Sequence[str]:
+    """Why uploads wait, for those that were tried in vain."""
+    query = sa.select(uploads.c.reason).where(uploads.c.reason.is_not(None)).order_by(uploads.c.seq)
+    with database.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def _waiting(row: sa.RowMapping) -> Waiting:
+    return Waiting(
+        seq=row["seq"], door=row["door"], source=row["source"], body=bytes(row["body"]),
+        headers=json.loads(row["headers"]), tries=row["tries"], age_seconds=row["age_seconds"],
+    )  # fmt: skip

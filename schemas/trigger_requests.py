@@ -1,0 +1,167 @@
+"""From an uploaded object and its rule to a request: placeholders, the id, and what a rule must be able to make."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from schemas.envelope import Request
+from schemas.errors import ConfigurationError, TelecineError
+from schemas.parse import parse_mapping
+from schemas.s3_events import Upload
+from schemas.triggers import PARTS, Trigger, TriggerRules
+
+#: How much of a key an id repeats, to be readable.
+_SLUG_CHARACTERS = 60
+
+_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+def derived_id(stem: str, *identity: str) -> str:
+    """An id of at most 128 characters: the same for the same object, another for another.
+
+    Args:
+        stem: what a person calls the object; a part of it is repeated in the id.
+        identity: what makes the object itself: bucket, key, version or ETag.
+    """
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:_SLUG_CHARACTERS]
+    digest = hashlib.sha256("\x00".join(identity).encode()).hexdigest()[:20]
+    return "-".join(filter(None, ("s3", slug, digest)))
+
+
+def stem_of(name: str, suffixes: Iterable[str] = ()) -> str:
+    """The name without the first of ``suffixes`` that it has, or else without its last ending."""
+    for suffix in sorted(suffixes, key=len, reverse=True):
+        if name.lower().endswith(suffix.lower()) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    before, dot, _ = name.rpartition(".")
+    return before if dot and before else name
+
+
+def object_request(rule: Trigger, upload: Upload, version: str) -> dict[str, Any]:
+    """The request that the rule makes of one object. ``version`` is the object's version or ETag."""
+    name = upload.key.rpartition("/")[2]
+    stem = stem_of(name, rule.suffix)
+    places = {"uri": upload.uri, "bucket": upload.bucket, "key": upload.key, "name": name, "stem": stem}
+    job_id = derived_id(stem, "object", upload.bucket, upload.key, version)
+    return _request(rule, job_id, upload.bucket, upload.key, _filled(rule.fields, places), places)
+
+
+def pair_request(
+    rule: Trigger, bucket: str, stem: str, parts: Mapping[str, tuple[str, str]], lyrics: str | None
+) -> dict[str, Any]:
+    """The request that the rule makes of a pair.
+
+    Args:
+        stem: the key without the ending.
+        parts: for each field of ``PARTS`` that counts: the object's URI, and its version or ETag.
+        lyrics: their text, where they came as a file.
+    """
+    name = stem.rpartition("/")[2]
+    places = {"bucket": bucket, "stem": name}
+    data = _filled(rule.fields, places) | {field: uri for field, (uri, _) in parts.items() if field != "lyrics"}
+    if lyrics is not None:
+        data["lyrics"] = lyrics
+    identity = [text for field in sorted(parts) for text in (field, *parts[field])]
+    return _request(rule, derived_id(name, "pair", bucket, stem, *identity), bucket, stem, data, places)
+
+
+def manifest_request(rule: Trigger, upload: Upload, version: str, uploaded: Mapping[str, Any]) -> dict[str, Any]:
+    """The request that was uploaded as a file, with an id and with what the rule says where it says nothing."""
+    name = upload.key.rpartition("/")[2]
+    job_id = derived_id(stem_of(name, rule.suffix), "object", upload.bucket, upload.key, version)
+    origin = {} if {"specversion", "source"} & uploaded.keys() else _origin(upload.bucket, upload.key)
+    return {"id": job_id, **origin, **rule.envelope, **uploaded}
+
+
+def check_rules(rules: Sequence[Trigger], outputs: Sequence[str]) -> TriggerRules:
+    """The rules, each of which can make a request that is valid, and none of which feeds itself.
+
+    Args:
+        outputs: where results go when a request names no output.
+
+    Raises:
+        ConfigurationError: the message names the rule.
+    """
+    checked = TriggerRules(tuple(rules))
+    for number, rule in enumerate(rules, 1):
+        try:
+            _check(rule)
+            checked.refuse_loop(rule.output)
+            for output in outputs:
+                TriggerRules((rule,)).refuse_loop(output)
+        except (TelecineError, ValueError) as error:
+            raise ConfigurationError(f"trigger rule {number} ({rule}): {error}") from None
+    return checked
+
+
+def _check(rule: Trigger) -> None:
+    if rule.manifest and rule.pair:
+        raise ValueError("manifest and pair exclude each other")
+    if rule.manifest:
+        if rule.type is not None or rule.fields:
+            raise ValueError(f"a manifest brings its own type and data; remove {', '.join(_brought(rule))}")
+        return
+    if rule.pair and rule.suffix:
+        raise ValueError("pair knows its parts by their endings; remove suffix")
+    if rule.pair and (taken := {"image", "audio"} & set(rule.fields)):
+        raise ValueError(f"{', '.join(sorted(taken))}: a pair fills this in itself; remove it")
+    if not rule.pair and rule.type is None:
+        raise ValueError("type is missing")
+    if not isinstance(parse_mapping(_sample(rule)), Request):
+        raise ValueError(f"type: {rule.type} is a control message; it is sent to a queue, not uploaded")
+
+
+def _brought(rule: Trigger) -> list[str]:
+    return [*(["type"] if rule.type is not None else []), *rule.fields]
+
+
+def _sample(rule: Trigger) -> dict[str, Any]:
+    """What the rule would make of an object, to see whether that can be valid."""
+    if rule.pair:
+        parts = {
+            field: (f"s3://{rule.bucket}/{rule.prefix}sample{PARTS[field][0]}", "v") for field in ("image", "audio")
+        }
+        return pair_request(rule, rule.bucket, f"{rule.prefix}sample", parts, None if "lyrics" in rule.fields else "La")
+    key = f"{rule.prefix}sample{rule.suffix[0] if rule.suffix else ''}"
+    return object_request(rule, Upload(rule.bucket, key), "v")
+
+
+def _request(
+    rule: Trigger, job_id: str, bucket: str, subject: str, data: Any, places: Mapping[str, str]
+) -> dict[str, Any]:
+    request = {"id": job_id, "type": rule.type or "reel", "data": data, **_origin(bucket, subject), **rule.envelope}
+    if rule.metadata is not None:
+        request["metadata"] = _filled(rule.metadata, places)
+    return request
+
+
+def _origin(bucket: str, subject: str) -> dict[str, Any]:
+    """Where the request came from, as attributes of CloudEvents: shown in the timeline, not part of the identity."""
+    return {"specversion": "1.0", "source": f"s3://{bucket}", "subject": subject}
+
+
+def _filled(value: Any, places: Mapping[str, str]) -> Any:
+    """``value`` with the placeholders in all its texts filled in; ``{{`` and ``}}`` stand for braces."""
+
+    def fill(found: re.Match[str]) -> str:
+        if found[0] in ("{{", "}}"):
+            return found[0][0]
+        if found[1] not in places:
+            raise ValueError(
+                f"{found[0]} is no placeholder; there are {', '.join(f'{{{name}}}' for name in places)}, "
+                "and {{ and }} stand for braces"
+            )
+        return places[found[1]]
+
+    return _texts(value, lambda text: _BRACES.sub(fill, text))
+
+
+def _texts(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {name: _texts(item, change) for name, item in value.items()}
+    return [_texts(item, change) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,439 @@
+"""From an S3 event to a job, over every ledger: once for each object, whatever form its event has and how often."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.intake.upload_loop import GIVE_UP_SECONDS, TakenElsewhere
+from consumer.ledger import queries, uploads
+from consumer.ledger.database import db_now
+from consumer.storage.base import ObjectFacts
+from consumer.storage.memory import MemoryStorage
+from schemas.errors import InputUnavailable
+from schemas.s3_events import MAX_RECORDS
+from schemas.tenants import Tenant, TenantRules
+from tests.ledger_views import Ledger
+from tests.s3_messages import bridged, notified, wrapped
+from tests.telecine_process import wait_until
+from tests.upload_site import LIMIT, RULES, Make, Site
+
+DATA = {"image": "c.png", "audio": "a.mp3", "lyrics": "La", "alignment_mode": "even"}
+MANIFEST: dict[str, Any] = {"type": "reel", "data": DATA}
+
+
+@pytest.fixture
+def site(make: Make) -> Site:
+    """A site with a rule of each kind."""
+    return make()
+
+
+@pytest.fixture
+def make(ledger: Ledger, tmp_path: Path) -> Make:
+    """Makes sites over one ledger."""
+    return lambda **more: Site(ledger.a, tmp_path / "scratch", **more)
+
+
+def test_every_form_of_event_is_the_same_job(site: Site) -> None:
+    key = "songs/a b+é%.mp3"
+    etag = site.add(key)
+    forms = [
+        notified(key, etag=etag),
+        notified(key, etag=f'"{etag}"', source="minio:s3"),
+        notified(key, etag=etag, source="ceph:s3", version=""),
+        bridged(key, etag=etag),
+        notified(key),
+    ]
+    messages = [*forms, *map(wrapped, forms)]
+    assert all(answer.refused is None for answer in site.door(*messages))
+    site.settle()
+    job = site.job()
+    assert job.duplicates == len(messages) - 1
+    assert json.loads(job.request)["data"]["audio"] == f"s3://inbox/{key}"
+    assert [wake.job_id for wake in site.woken] == [job.id]
+    assert site.waiting() == 0
+    assert site.letters() == []
+
+
+def test_the_story_of_a_job_tells_of_its_upload(site: Site) -> None:
+    site.upload("songs/a.mp3")
+    received = queries.story(site.database, site.job().id)[0].detail
+    assert (received["source"], received["subject"], received["door"]) == ("s3://inbox", "songs/a.mp3", "amqp")
+
+
+def test_another_version_and_another_content_are_other_jobs(site: Site) -> None:
+    site.upload("songs/a.mp3", b"one")
+    site.upload("songs/a.mp3", b"two")
+    site.upload("songs/a.mp3", b"two")
+    assert [job.duplicates for job in site.jobs()] == [0, 1]
+    site.door(notified("songs/a.mp3", version="v1"), notified("songs/a.mp3", version="v2"))
+    site.settle()
+    assert len(site.jobs()) == 4
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["song.JPG", "song.mp3", "song.lrc"])), ids="-".join)
+def test_a_pair_is_one_job_in_whatever_order_its_parts_arrive(site: Site, order: tuple[str, ...]) -> None:
+    content = {"song.JPG": b"picture", "song.mp3": b"sound", "song.lrc": b"[00:02.00]Two\n[00:01.00]One"}
+    for name in order[:2]:
+        site.upload(f"pairs/{name}", content[name])
+        assert site.jobs() == []
+    site.upload(f"pairs/{order[2]}", content[order[2]])
+    job = site.job()
+    data = json.loads(job.request)["data"]
+    assert (data["image"], data["audio"]) == ("s3://inbox/pairs/song.JPG", "s3://inbox/pairs/song.mp3")
+    assert data["lyrics"] == "One\nTwo"
+    assert job.id == "s3-song-3d19169cf0a7c7b16870"  # in every order, and in every later version of Telecine
+    events = [notified(f"pairs/{name}") for name in order]
+    site.door(*events, *events)
+    site.settle()
+    assert site.job().duplicates == 6
+    assert site.letters() == []
+
+
+def test_a_pair_whose_parts_arrive_at_once_is_one_job(site: Site) -> None:
+    for name in ("song.png", "song.wav", "song.txt"):
+        site.add(f"pairs/{name}")
+    site.door(*(notified(f"pairs/{name}") for name in ("song.png", "song.wav", "song.txt")))
+    site.settle()
+    assert site.job().duplicates == 2
+
+
+def test_a_pair_with_other_content_is_another_job(site: Site) -> None:
+    for name, content in [("png", b"1"), ("mp3", b"2"), ("txt", b"La"), ("txt", b"Lu"), ("txt", b"La")]:
+        site.upload(f"pairs/song.{name}", content)
+    assert [job.duplicates for job in site.jobs()] == [1, 0]
+
+
+def test_neighbours_are_no_part_of_a_pair(site: Site) -> None:
+    for name in ("song.png", "song.final.mp3", "song2.mp3", "deep/song.mp3", "song.mid", "song", "song.mp3.txt"):
+        site.upload(f"pairs/{name}")
+    assert site.jobs() == []
+    assert site.letters() == []
+
+
+def test_lyrics_that_stand_in_the_rule_need_no_file(make: Make) -> None:
+    rule = {"bucket": "inbox", "pair": True, "data": {"alignment_mode": "even", "lyrics": "{stem}"}}
+    site = make(rules=[rule])
+    for name in ("song.png", "song.mp3", "song.txt", "song.lrc"):
+        site.upload(name)
+    assert json.loads(site.job().request)["data"]["lyrics"] == "song"
+
+
+def test_two_files_for_one_part_are_a_dead_letter_until_one_is_removed(site: Site) -> None:
+    for name in ("song.png", "song.jpg", "song.txt", "song.mp3"):
+        site.add(f"pairs/{name}")
+    site.door(notified("pairs/song.mp3"))
+    site.settle()
+    assert site.letter().code == "invalid_event"
+    assert "song.jpg" in site.letter().message
+    assert "song.png" in site.letter().message
+    assert site.replay(site.letter()) == "invalid_event"
+    site.remove("pairs/song.jpg")
+    assert site.replay(site.letter()) == "admitted"
+    assert len(site.jobs()) == 1
+
+
+def test_a_request_uploaded_as_a_file_and_sent_as_a_message_is_one_job(site: Site) -> None:
+    manifest = MANIFEST | {"id": "order-1", "callback": {"url": "https://shop.example/hook"}}
+    site.upload("orders/1/x.request.json", json.dumps(manifest).encode())
+    data = DATA | {"image": "s3://inbox/orders/1/c.png", "audio": "s3://inbox/orders/1/a.mp3"}
+    site.door(manifest | {"data": data})
+    assert (site.job().id, site.job().duplicates) == ("order-1", 1)
+    site.door(manifest | {"data": data | {"lyrics": "Lu"}})
+    assert site.letter().code == "id_conflict"
+
+
+def test_a_request_without_an_id_gets_that_of_its_file(site: Site) -> None:
+    site.upload("orders/x.request.json", json.dumps(MANIFEST).encode())
+    assert site.job().id.startswith("s3-x-")
+    site.upload("orders/x.request.json", json.dumps(MANIFEST | {"priority": "low"}).encode())
+    assert [job.priority for job in site.jobs()] == ["normal", "low"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "invalid_json"),
+        (b"\xff\xfe", "invalid_json"),
+        (b"[]", "invalid_json"),
+        (b'{"a": 1, "a": 2}', "invalid_json"),
+        (b'{"id": "' + b"x" * LIMIT, "file_too_large"),
+        (b"{}", "missing_field"),
+        (json.dumps({"type": "hologram", "data": {}}).encode(), "unknown_type"),
+        (json.dumps({"type": "job.cancel", "data": {"id": "j"}}).encode(), "invalid_field"),
+        (json.dumps(MANIFEST | {"data": {"image": "../c.png"}}).encode(), "invalid_field"),
+        (json.dumps(MANIFEST | {"output": "s3://inbox/songs/"}).encode(), "output_triggers"),
+        (json.dumps(notified("orders/x.request.json")).encode(), "missing_field"),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, bytes) else value,
+)
+def test_a_file_that_is_no_good_request_is_a_dead_letter(site: Site, content: bytes, code: str) -> None:
+    site.upload("orders/x.request.json", content)
+    assert site.letter().code == code
+    assert site.jobs() == []
+    assert site.waiting() == 0
+    site.upload("orders/y.request.json", json.dumps(MANIFEST).encode())
+    assert len(site.jobs()) == 1
+
+
+def test_whoever_uploaded_a_bad_request_is_told(site: Site) -> None:
+    bad = {"id": "order-1", "type": "hologram", "data": {}, "callback": {"url": "https://shop.example/hook"}}
+    site.upload("orders/x.request.json", json.dumps(bad).encode())
+    (delivery,) = queries.list_deliveries(site.database, limit=10)
+    assert json.loads(delivery.body)["data"]["error"]["code"] == "unknown_type"
+    assert site.letter().request_id == "order-1"
+
+
+def test_the_address_in_a_rule_is_told_of_an_object_that_is_gone(make: Make) -> None:
+    site = make(rules=[RULES[0] | {"callback": {"url": "https://shop.example/hook"}, "metadata": {"a": 1}}])
+    site.door(notified("songs/a.mp3", etag="e"))
+    site.settle()
+    (delivery,) = queries.list_deliveries(site.database, limit=10)
+    told = json.loads(delivery.body)["data"]
+    assert (told["error"]["code"], told["metadata"]) == ("input_not_found", {"a": 1})
+    site.upload("songs/a.mp3")
+    assert told["id"].startswith("s3-a-")
+
+
+def test_an_object_that_was_deleted_meanwhile_is_a_dead_letter_and_replayed_when_it_is_back(site: Site) -> None:
+    for key in ("songs/../a.mp3", "pairs/%2e%2e.mp3", "orders/\u202ex.request.json", "songs/.mp3"):
+        assert site.door(notified(key))[0].refused is None
+    site.settle()
+    letters = site.letters()
+    assert {letter.code for letter in letters} == {"input_not_found"}
+    assert "s3://inbox/songs/../a.mp3" in letters[0].message
+    assert site.replay(letters[0]) == "input_not_found"
+    site.add("songs/../a.mp3")
+    assert site.replay(letters[0]) == "admitted"
+    assert site.replay(letters[0]) == "duplicate"
+    assert json.loads(site.job().request)["data"]["audio"] == "s3://inbox/songs/../a.mp3"
+    assert site.woken[0].job_id == site.job().id
+    site.add("pairs/%2e%2e.mp3")
+    assert site.replay(letters[1]) == "dropped"
+    assert len(site.letters()) == 4
+
+
+def test_an_object_that_was_replaced_meanwhile_is_left_to_its_newer_event(site: Site) -> None:
+    first = site.add("songs/a.mp3", b"one")
+    second = site.add("songs/a.mp3", b"two")
+    site.door(notified("songs/a.mp3", etag=second), notified("songs/a.mp3", etag=first))
+    site.settle()
+    assert len(site.jobs()) == 1
+    assert site.letter().code == "input_replaced"
+    assert first in site.letter().message
+    assert second in site.letter().message
+
+
+def test_what_telecine_wrote_never_triggers(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "made").write_bytes(b"made")
+    sha256 = hashlib.sha256(b"made").hexdigest()
+    for key in ("songs/made.mp3", "pairs/made.mp3", "orders/made.request.json"):
+        facts = ObjectFacts(job_id="j", fingerprint="f", content_type="audio/mpeg", sha256=sha256, bytes=4)
+        site.storage.put(tmp_path / "made", f"s3://inbox/{key}", facts)
+        site.door(notified(key))
+    site.add("pairs/made.png")
+    site.add("pairs/made.txt")
+    site.door(notified("pairs/made.png"))
+    site.settle()
+    assert (site.jobs(), site.letters(), site.waiting()) == ([], [], 0)
+
+
+def test_a_request_whose_results_would_trigger_is_refused_at_the_door(site: Site) -> None:
+    data = DATA | {"image": "s3://media/c", "audio": "s3://media/a"}
+    request = {"id": "j", "type": "reel", "data": data, "output": "s3://inbox/"}
+    refused = site.door(request)[0].refused
+    assert refused is not None
+    assert refused.code == "output_triggers"
+    assert site.door(request | {"output": "s3://inbox/elsewhere/"})[0].wake is not None
+
+
+def test_each_record_of_a_message_is_judged_for_itself(site: Site) -> None:
+    etag = site.add("songs/good.mp3")
+    good, gone = notified("songs/good.mp3", etag=etag), notified("songs/gone.mp3")
+    records = [good, notified("%00"), gone, notified("k", bucket="arn:aws:s3:::x"), notified("songs/x", bucket="other")]
+    message = {"Records": [record["Records"][0] for record in records] + ["x"]}
+    message["Records"][1]["s3"]["object"]["key"] = "%00"
+    (answer,) = site.door(message)
+    assert answer.refused is None
+    site.settle()
+    assert len(site.jobs()) == 1
+    codes = [letter.code for letter in site.letters()]
+    assert sorted(codes) == ["input_not_found", "invalid_event", "invalid_event", "invalid_event", "no_trigger"]
+    assert all(len(json.loads(letter.body)["Records"]) == 1 for letter in site.letters())
+    site.add("songs/gone.mp3")
+    results = {letter.code: site.replay(letter) for letter in site.letters()}
+    assert results == {"input_not_found": "admitted", "invalid_event": "invalid_event", "no_trigger": "no_trigger"}
+
+
+def test_a_message_with_nothing_sound_in_it_is_refused_byte_for_byte(site: Site) -> None:
+    body = json.dumps(notified("k", bucket="arn:aws:s3:::x"), indent=3).encode()
+    (answer,) = site.door(body)
+    assert answer.refused is not None
+    assert site.letter().body == body
+
+
+@pytest.mark.parametrize("name", ["aws-test", "sns-test", "aws-removed", "eventbridge-deleted"])
+def test_a_recorded_message_that_asks_for_nothing_is_acknowledged_and_forgotten(site: Site, name: str) -> None:
+    body = (Path(__file__).parent / "golden" / "s3-events" / f"{name}.json").read_bytes()
+    (answer,) = site.door(body)
+    assert (answer.refused, answer.wake) == (None, None)
+    assert (site.jobs(), site.letters(), site.waiting()) == ([], [], 0)
+
+
+def test_without_any_rule_events_are_acknowledged_and_malformed_ones_still_refused(make: Make) -> None:
+    site = make(rules=[])
+    good, bad = site.door(notified("songs/a.mp3"), notified("songs/a.mp3", bucket="x"))
+    assert (good.refused, site.waiting()) == (None, 0)
+    assert bad.refused is not None
+    assert site.letter().code == "invalid_event"
+
+
+def test_a_bucket_that_no_rule_names_is_a_dead_letter_and_replayed_once_there_is_a_rule(make: Make) -> None:
+    site = make(rules=RULES[1:])
+    site.door(notified("songs/a.mp3", bucket="music"), notified("readme.md"))
+    assert site.letter().code == "no_trigger"
+    with_rule = make(rules=[*RULES, RULES[0] | {"bucket": "music"}])
+    assert isinstance(with_rule.storage, MemoryStorage)
+    with_rule.storage.add("s3://music/songs/a.mp3", b"x")
+    assert with_rule.replay(site.letter()) == "admitted"
+
+
+def test_a_rule_that_is_gone_by_the_time_makes_no_job(make: Make) -> None:
+    site = make()
+    site.add("songs/a.mp3")
+    site.door(notified("songs/a.mp3"))
+    make(rules=RULES[1:]).settle()
+    assert (site.jobs(), site.letters(), site.waiting()) == ([], [], 0)
+
+
+def test_the_tenant_of_a_rule_is_that_of_its_requests(make: Make) -> None:
+    tenant = Tenant(read=["s3://inbox/"], write=["s3://results/"])
+    site = make(tenants=TenantRules({"shop": tenant, "acme": tenant}), rules=[RULES[2] | {"tenant": "shop"}])
+    for tenant_named in ({}, {"tenant": "shop"}, {"tenant": "acme"}):
+        name = f"orders/{len(tenant_named)}{tenant_named.get('tenant')}.request.json"
+        site.upload(name, json.dumps(MANIFEST | tenant_named).encode())
+    assert [job.tenant for job in site.jobs()] == ["shop", "shop"]
+    assert site.letter().code == "tenant_forbidden"
+
+
+class Away(MemoryStorage):
+    """Storage in memory that does not answer for a while."""
+
+    away = True
+
+    def head(self, uri: str) -> Any:
+        if self.away:
+            raise InputUnavailable(f"{uri} could not be fetched just now")
+        return super().head(uri)
+
+
+def test_while_the_object_store_is_away_uploads_wait_longer_and_longer_and_none_is_lost(make: Make) -> None:
+    storage = Away()
+    site = make(storage=storage)
+    storage.add("s3://inbox/songs/a.mp3", b"x")
+    site.door(notified("songs/a.mp3"))
+    waits = []
+    for _ in range(13):
+        site.change(due_at=0.0)
+        site.settle()
+        waits.append(site.due_in())
+    assert waits == pytest.approx([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600, 600], abs=0.9)
+    assert uploads.reasons(site.database) == ["input_unavailable: s3://inbox/songs/a.mp3 could not be fetched just now"]
+    assert (site.jobs(), site.letters()) == ([], [])
+    storage.away = False
+    site.change(due_at=0.0)
+    site.settle()
+    assert (len(site.jobs()), site.letters(), site.waiting()) == (1, [], 0)
+
+
+def test_after_a_day_a_person_has_to_look_and_may_replay(make: Make) -> None:
+    storage = Away()
+    site = make(storage=storage)
+    storage.add("s3://inbox/songs/a.mp3", b"x")
+    site.door(notified("songs/a.mp3"))
+    site.change(at=db_now() - GIVE_UP_SECONDS - 1)
+    site.settle()
+    assert site.letter().code == "input_unavailable"
+    assert site.waiting() == 0
+    assert site.replay(site.letter()) == "input_unavailable"
+    storage.away = False
+    assert site.replay(site.letter()) == "admitted"
+
+
+def test_two_processes_that_hold_one_upload_settle_it_once(site: Site) -> None:
+    site.add("songs/a.mp3")
+    site.door(notified("songs/a.mp3"), notified("songs/gone.mp3"))
+    slow = uploads.take(site.database, limit=10, seconds=-1)  # its hold has run out
+    for waiting in uploads.take(site.database, limit=10, seconds=15):
+        site.loop.settle(waiting)
+    for waiting in slow:
+        with pytest.raises(TakenElsewhere):
+            site.loop.settle(waiting)
+    assert (len(site.jobs()), site.job().duplicates, len(site.letters())) == (1, 0, 1)
+
+
+def test_what_is_held_is_not_taken_until_the_hold_has_run_out(site: Site) -> None:
+    site.door(notified("songs/a.mp3"), notified("songs/b.mp3"))
+    (one,) = uploads.take(site.database, limit=1, seconds=15)
+    (other,) = uploads.take(site.database, limit=10, seconds=15)
+    assert {one.seq, other.seq} == {item.seq for item in (one, other)}
+    assert uploads.take(site.database, limit=10, seconds=15) == []
+    site.change(due_at=0.0)
+    assert [item.seq for item in uploads.take(site.database, limit=10, seconds=15, but=[one.seq])] == [other.seq]
+    uploads.hold(site.database, [one.seq], seconds=60)
+    assert uploads.take(site.database, limit=10, seconds=15) == []
+
+
+def test_a_storm_of_shuffled_duplicates_makes_each_job_once(site: Site) -> None:
+    loops = (site.loop, site.another_loop())
+    threads = [threading.Thread(target=loop.run, daemon=True) for loop in loops]
+    messages: list[dict[str, Any]] = []
+    shuffle = random.Random(7)
+    for number in range(60):
+        etag = site.add(f"songs/{number}.mp3", b"%d" % number)
+        event = notified(f"songs/{number}.mp3", etag=etag)
+        messages += [shuffle.choice([event, wrapped(event), bridged(f"songs/{number}.mp3", etag=etag)])] * (
+            1 + number % 5
+        )
+    shuffle.shuffle(messages)
+    for thread in threads:
+        thread.start()
+    for start in range(0, len(messages), 20):
+        site.door(*messages[start : start + 20])
+    wait_until(lambda: site.waiting() == 0, timeout=60, what=lambda: f"{site.waiting()} uploads wait")
+    for loop in loops:
+        loop.stop()
+    for thread in threads:
+        thread.join(10)
+    jobs = queries.list_jobs(site.database, limit=1_000)
+    assert len(jobs) == 60
+    assert sum(job.duplicates for job in jobs) == len(messages) - 60
+    assert sorted(wake.job_id for wake in site.woken) == sorted(job.id for job in jobs)
+
+
+def test_a_poison_event_a_thousand_times_is_a_thousand_dead_letters_and_its_neighbours_are_served(site: Site) -> None:
+    etag = site.add("songs/good.mp3")
+    poison = notified("%ff")
+    poison["Records"][0]["s3"]["object"]["key"] = "songs/%ff.mp3"
+    for _ in range(10):
+        answers = site.door(*[poison] * 100, notified("songs/good.mp3", etag=etag))
+        assert [answer.refused is None for answer in answers] == [False] * 100 + [True]
+    site.settle()
+    assert site.job().duplicates == 9
+    assert [letter.code for letter in site.letters()] == ["invalid_event"] * 1_000
+    assert {letter.body for letter in site.letters()} == {json.dumps(poison).encode()}
+
+
+def test_a_message_with_as_many_records_as_are_taken_is_taken(site: Site) -> None:
+    for number in range(MAX_RECORDS):
+        site.add(f"songs/{number}.mp3")
+    site.door({"Records": [notified(f"songs/{number}.mp3")["Records"][0] for number in range(MAX_RECORDS)]})
+    site.settle()
+    assert len(queries.list_jobs(site.database, limit=1_000)) == MAX_RECORDS

@@ -1,0 +1,144 @@
+"""Uploads in real object stores: what they tell about an object, and what happens while they do not answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.ledger.database import Database
+from consumer.ledger.schema import migrate
+from consumer.storage.base import Storage
+from consumer.storage.open import open_storage
+from tests.fault_proxy import Fault, FaultProxy
+from tests.s3_messages import notified
+from tests.servers.s3 import S3
+from tests.telecine_process import wait_until
+from tests.upload_site import RULES, Site
+
+DATA = {"image": "s3://media/c", "audio": "s3://media/a", "lyrics": "La", "alignment_mode": "even"}
+REQUEST: dict[str, Any] = {"id": "plain", "type": "reel", "data": DATA}
+
+
+@pytest.fixture(params=["ministack", "radosgw"])
+def server(request: pytest.FixtureRequest, use_s3: Callable[[str], S3]) -> S3:
+    """An S3 server."""
+    return use_s3(request.param)
+
+
+@pytest.fixture
+def inbox(server: S3) -> str:
+    """An empty bucket."""
+    name = f"test-{uuid.uuid4().hex[:16]}"
+    server.client().create_bucket(Bucket=name)
+    return name
+
+
+def site_in(tmp_path: Path, storage: Storage, bucket: str) -> Site:
+    """A site whose rules are about ``bucket``."""
+    database = Database(f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
+    migrate(database)
+    return Site(database, tmp_path / "scratch", storage, [rule | {"bucket": bucket} for rule in RULES])
+
+
+def opened(server: S3, port: int | None = None) -> Storage:
+    """The server as storage, perhaps through a proxy."""
+    url = server.url if port is None else f"http://127.0.0.1:{port}"
+    return open_storage("s3", endpoint_url=url, path_style=True, attempts=1, read_timeout_seconds=4)
+
+
+def put(server: S3, bucket: str, key: str, content: bytes) -> dict[str, Any]:
+    """Uploads an object; the event that the server would send."""
+    answer = server.client().put_object(Bucket=bucket, Key=key, Body=content)
+    return notified(key, bucket=bucket, etag=answer["ETag"].strip('"'), version=answer.get("VersionId"))
+
+
+@pytest.mark.parametrize("versions", [False, True], ids=["plain", "versioned"])
+def test_a_pair_a_song_and_a_request_in_a_bucket_become_jobs(
+    server: S3, inbox: str, tmp_path: Path, versions: bool
+) -> None:
+    if versions:
+        server.client().put_bucket_versioning(Bucket=inbox, VersioningConfiguration={"Status": "Enabled"})
+    site = site_in(tmp_path, opened(server), inbox)
+    manifest = REQUEST | {"id": "order-1", "data": DATA | {"image": "ü +%.png"}}
+    events = [
+        put(server, inbox, "pairs/a b+é.jpg", b"picture"),
+        put(server, inbox, "pairs/a b+é.mp3", b"sound"),
+        put(server, inbox, "pairs/a b+é.txt", b"La\nlu"),
+        put(server, inbox, "songs/x.mp3", b"sound"),
+        put(server, inbox, "orders/1/x.request.json", json.dumps(manifest).encode()),
+    ]
+    site.door(*events, *events)
+    site.settle()
+    assert site.letters() == []
+    jobs = {job.id[: job.id.rfind("-")]: json.loads(job.request)["data"] for job in site.jobs()}
+    assert set(jobs) == {"s3-a-b", "s3-x", "order"}
+    assert jobs["s3-a-b"]["lyrics"] == "La\nlu"
+    assert jobs["s3-a-b"]["image"] == f"s3://{inbox}/pairs/a b+é.jpg"
+    assert jobs["order"]["image"] == f"s3://{inbox}/orders/1/ü +%.png"
+    assert sum(job.duplicates for job in site.jobs()) == 7
+    old = events[3]
+    put(server, inbox, "songs/x.mp3", b"other sound")
+    site.door(old)
+    site.settle()
+    assert site.letter().code == "input_replaced"
+
+
+def test_a_bucket_that_does_not_exist_is_a_dead_letter(server: S3, tmp_path: Path) -> None:
+    site = site_in(tmp_path, opened(server), "no-such-bucket-anywhere")
+    site.door(
+        notified("songs/a.mp3", bucket="no-such-bucket-anywhere"),
+        notified("pairs/a.mp3", bucket="no-such-bucket-anywhere"),
+    )
+    site.settle()
+    assert [letter.code for letter in site.letters()] == ["input_not_found"] * 2
+
+
+def test_a_refused_key_is_a_dead_letter_for_a_person(
+    use_s3: Callable[[str], S3], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, inbox = use_s3("radosgw"), f"test-{uuid.uuid4().hex[:16]}"  # ministack looks at no signature
+    server.client().create_bucket(Bucket=inbox)
+    event = put(server, inbox, "songs/a.mp3", b"x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong" * 8)
+    site = site_in(tmp_path, opened(server), inbox)
+    site.door(event)
+    site.settle()
+    assert site.letter().code == "input_forbidden"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
+    assert site_in(tmp_path, opened(server), inbox).replay(site.letter()) == "admitted"
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(refuse=True), Fault(black_hole=True), Fault(reset_after_bytes=0)], ids=["refuse", "hole", "reset"]
+)
+def test_an_object_store_that_does_not_answer_holds_up_no_door_and_loses_nothing(
+    use_s3: Callable[[str], S3], tmp_path: Path, fault: Fault
+) -> None:
+    server, inbox = use_s3("ministack"), f"test-{uuid.uuid4().hex[:16]}"
+    server.client().create_bucket(Bucket=inbox)
+    events = [put(server, inbox, f"songs/{number}.mp3", b"x") for number in range(20)]
+    with FaultProxy(int(server.url.rpartition(":")[2])) as proxy:
+        site = site_in(tmp_path, opened(server, proxy.port), inbox)
+        proxy.fault = fault
+        thread = threading.Thread(target=site.loop.run, daemon=True)
+        thread.start()
+        started = time.monotonic()
+        answers = site.door(*events, REQUEST)
+        for number in range(50):
+            site.door(REQUEST | {"id": f"plain-{number}"})
+        assert time.monotonic() - started < 2
+        assert answers[-1].wake is not None
+        assert (len(site.jobs()), site.waiting()) == (51, 20)
+        proxy.fault = Fault()
+        wait_until(lambda: site.waiting() == 0, timeout=60, what=lambda: f"{site.waiting()} uploads wait")
+        assert (len(site.jobs()), site.letters()) == (71, [])
+        site.loop.stop()
+        thread.join(10)
+        assert not thread.is_alive()

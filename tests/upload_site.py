@@ -1,0 +1,138 @@
+"""A ledger, an object store and trigger rules, with everything between a door and the job that an upload becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from consumer.intake.arrivals import Answer, Arrival
+from consumer.intake.checks import Checks
+from consumer.intake.expansion import Expansion
+from consumer.intake.intake import Intake
+from consumer.intake.upload_loop import UploadLoop
+from consumer.ledger import queries, rejections, uploads
+from consumer.ledger.database import Database, db_now
+from consumer.ledger.due import Wake
+from consumer.ledger.records import Job, Rejection
+from consumer.ledger.tables import uploads as table
+from consumer.storage.base import Storage
+from consumer.storage.memory import MemoryStorage
+from ops.replay import Replay
+from providers.http.policy import Policy
+from schemas.tenants import TenantRules
+from schemas.trigger_requests import check_rules
+from schemas.triggers import Trigger
+from tests.s3_messages import notified
+
+LIMIT = 262_144
+REEL: dict[str, Any] = {"type": "reel", "data": {"alignment_mode": "even", "lyrics": "La"}}
+#: A rule of each kind, every one about another folder of the bucket ``inbox``.
+RULES: list[dict[str, Any]] = [
+    {"bucket": "inbox", "prefix": "songs/", "suffix": ".mp3", "audio": "{uri}", "image": "s3://inbox/c.png", **REEL},
+    {"bucket": "inbox", "prefix": "pairs/", "pair": True, "data": {"alignment_mode": "even"}},
+    {"bucket": "inbox", "prefix": "orders/", "suffix": ".request.json", "manifest": True},
+]
+
+
+@dataclass
+class Site:
+    """What the tests of uploads work with. ``add`` uploads behind Telecine's back."""
+
+    database: Database
+    scratch: Path
+    storage: Storage = field(default_factory=MemoryStorage)
+    rules: Sequence[dict[str, Any]] = tuple(RULES)
+    tenants: TenantRules = field(default_factory=TenantRules)
+    woken: list[Wake] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        triggers = check_rules([Trigger(**rule) for rule in self.rules], ["s3://results/"])
+        self.checks = Checks(
+            roles={"reel": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=LIMIT,
+            tenants=self.tenants, triggers=triggers,
+        )  # fmt: skip
+        self.expansion = Expansion(self.storage, self.scratch, LIMIT, triggers)
+        self.intake = Intake(self.database, self.checks)
+        self.loop = UploadLoop(self.database, self.intake, self.expansion, self.woken.extend, poll_seconds=0.05)
+
+    def add(self, key: str, content: bytes = b"x") -> str:
+        """Uploads an object into ``inbox``; answers its ETag."""
+        assert isinstance(self.storage, MemoryStorage)
+        self.storage.add(f"s3://inbox/{key}", content)
+        head = self.storage.head(f"s3://inbox/{key}")
+        assert head is not None
+        assert head.etag is not None
+        return head.etag
+
+    def remove(self, key: str) -> None:
+        """Somebody deletes the object."""
+        assert isinstance(self.storage, MemoryStorage)
+        del self.storage._entries["inbox", key]
+
+    def door(self, *messages: dict[str, Any] | bytes, door: str = "amqp", source: str = "uploads") -> Sequence[Answer]:
+        """The messages come through a door, in one batch."""
+        bodies = [item if isinstance(item, bytes) else json.dumps(item).encode() for item in messages]
+        return self.intake([Arrival(body, door, source) for body in bodies])
+
+    def settle(self) -> None:
+        """Goes through what is due, once, as the loop does."""
+        for waiting in uploads.take(self.database, limit=1_000, seconds=15):
+            if (wake := self.loop.settle(waiting)) is not None:
+                self.woken.append(wake)
+
+    def upload(self, key: str, content: bytes = b"x", **event: Any) -> Sequence[Answer]:
+        """Uploads an object, and its event is settled."""
+        etag = self.add(key, content)
+        answers = self.door(notified(key, etag=etag, **event))
+        self.settle()
+        return answers
+
+    def jobs(self) -> list[Job]:
+        """Every job, oldest first."""
+        return sorted(queries.list_jobs(self.database, limit=1_000), key=lambda job: job.received_at)
+
+    def job(self) -> Job:
+        """The only job."""
+        (job,) = self.jobs()
+        return job
+
+    def letters(self) -> list[Rejection]:
+        """Every dead letter, oldest first."""
+        return list(rejections.listed(self.database, limit=5_000))[::-1]
+
+    def letter(self) -> Rejection:
+        """The only dead letter."""
+        (letter,) = self.letters()
+        return letter
+
+    def waiting(self) -> int:
+        """How many uploads wait."""
+        return uploads.count(self.database)
+
+    def replay(self, letter: Rejection) -> str:
+        """What a replay comes to: its result, or the code of the refusal."""
+        done = Replay(self.database, self.checks, self.woken.extend, expansion=self.expansion)(letter)
+        return done.result if done.refused is None else done.refused.code
+
+    def due_in(self) -> float:
+        """Seconds until the only upload that waits is looked at again."""
+        with self.database.read() as connection:
+            return float(connection.execute(sa.select(table.c.due_at - db_now())).scalar_one())
+
+    def another_loop(self) -> UploadLoop:
+        """A second process that settles uploads of the same ledger."""
+        intake = Intake(self.database, self.checks)
+        return UploadLoop(self.database, intake, self.expansion, self.woken.extend, poll_seconds=0.05)
+
+    def change(self, **values: Any) -> None:
+        """Changes every waiting upload behind the loop's back."""
+        with self.database.write() as connection:
+            connection.execute(sa.update(table).values(**values))
+
+
+Make = Callable[..., Site]
