@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 from consumer.runtime import Runtime
 from consumer.storage.file_input import fetch_file
+from pipelines.media.kinds import wrong_kind
 from pipelines.media.sandbox import Bounds
-from pipelines.media.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
-from schemas.errors import AddressForbidden, InputError, InputForbidden, InvalidAudio, InvalidImage
+from pipelines.media.sniff import HEAD_BYTES, sniff
+from schemas.errors import AddressForbidden, InputError, InputForbidden
 from schemas.media import InputFile
 from schemas.settings import Settings
 
@@ -21,13 +22,24 @@ def bounds_of(settings: Settings) -> Bounds:
 
 
 def fetch_input(
-    runtime: Runtime, name: str, uri: str, folder: Path, *, kinds: Collection[str], limit_bytes: int
+    runtime: Runtime,
+    name: str,
+    uri: str,
+    folder: Path,
+    *,
+    kinds: Collection[str],
+    limit_bytes: int,
+    tenant: str | None,
 ) -> InputFile:
     """The file at ``uri``, whole, in ``folder``, under a name of our own making.
 
+    The door looked at the fields that it knows to be references; here every one is looked at again.
+
     Raises:
         InputError: it is missing, forbidden, too large, or its content is none of ``kinds``.
+        TenantForbidden: it is not the tenant's to read.
     """
+    runtime.tenants.check_read(tenant, uri, field=f"data.{name}")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.input"
     try:
@@ -35,7 +47,7 @@ def fetch_input(
         with path.open("rb") as file:
             kind = sniff(file.read(HEAD_BYTES))
         if kind not in kinds:
-            raise _wrong_kind(kinds)
+            raise wrong_kind(kind, kinds)
     except (InputError, AddressForbidden) as error:
         error.field = error.field or f"data.{name}"
         raise
@@ -55,8 +67,3 @@ def _fetch(runtime: Runtime, uri: str, path: Path, limit_bytes: int) -> tuple[in
         return local.bytes, local.sha256
     loaded = runtime.http().download(uri, path, limit_bytes)
     return loaded.bytes, loaded.sha256
-
-
-def _wrong_kind(kinds: Collection[str]) -> InputError:
-    families = {CONTENT_TYPES[kind].partition("/")[0] for kind in kinds}
-    return InvalidAudio() if families == {"audio"} else InvalidImage()

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.envelope import CallbackSpec, Cancel, Request
+from schemas.cloud_events import as_request, binary_attributes, check_content, is_said_to_be_structured
+from schemas.envelope import CallbackSpec, Cancel, Cancellation, Request
 from schemas.errors import InvalidEnvelope, InvalidField, MissingField, RequestError, UnknownField, UnknownType
 from schemas.job_types import JOB_TYPES
-from schemas.strict_json import MAX_MESSAGE_BYTES, check_text, parse_object
+from schemas.strict_json import MAX_MESSAGE_BYTES, parse_object
 
 CANCEL = "job.cancel"
-_BINARY_PREFIXES = ("cloudevents:", "cloudevents_", "ce-", "ce_")
-_JSON_HEADERS = ("callback", "metadata")
-_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse_request(
     body: bytes, headers: Mapping[str, Any] | None = None, *, limit_bytes: int = MAX_MESSAGE_BYTES
-) -> Request | Cancel:
+) -> Request | Cancellation:
     """The request in a message: plain, CloudEvents structured, or CloudEvents binary by its headers.
 
     Raises:
@@ -35,12 +32,24 @@ def read_mapping(
     body: bytes, headers: Mapping[str, Any] | None = None, *, limit_bytes: int = MAX_MESSAGE_BYTES
 ) -> dict[str, Any]:
     """The message as one mapping, the attributes of CloudEvents' binary mode put beside ``data``."""
+    headers = headers or {}
+    attributes = binary_attributes(headers)
     value = parse_object(body, limit_bytes=limit_bytes)
-    attributes = _binary_attributes(headers or {})
-    return {**attributes, "data": value} if "specversion" in attributes else value
+    if attributes:
+        if "specversion" in value:
+            raise InvalidEnvelope(
+                "the headers and the body are both a CloudEvent; leave the headers out, "
+                "or send application/cloudevents+json as the content type"
+            )
+        return {**attributes, "data": value}
+    if "specversion" in value:
+        return as_request(value)
+    if is_said_to_be_structured(headers):
+        raise InvalidEnvelope("the content type says that the body is a CloudEvent, but it has no specversion")
+    return value
 
 
-def parse_mapping(value: Mapping[str, Any]) -> Request | Cancel:
+def parse_mapping(value: Mapping[str, Any]) -> Request | Cancellation:
     """The request in an already read mapping."""
     kind = value.get("type")
     if kind is None:
@@ -49,13 +58,15 @@ def parse_mapping(value: Mapping[str, Any]) -> Request | Cancel:
         raise MissingField("type is missing", field="type")
     if not isinstance(kind, str):
         raise InvalidField("type must be a string", field="type")
+    check_content(value)
     data = value.get("data")
     if data is None:
         raise MissingField("data is missing", field="data")
     if not isinstance(data, dict):
         raise InvalidField("data must be an object", field="data")
     if kind == CANCEL:
-        return _validate(Cancel, data, "data.")
+        named = {"tenant": value["tenant"]} if "tenant" in value else {}
+        return _validate(Cancellation, {"id": _validate(Cancel, data, "data.").id, **named}, "")
     model = JOB_TYPES.get(kind)
     if model is None:
         raise UnknownType(
@@ -81,28 +92,6 @@ def salvage(value: Mapping[str, Any]) -> tuple[str | None, CallbackSpec | None, 
         callback,
         metadata if isinstance(metadata, dict) else None,
     )
-
-
-def _binary_attributes(headers: Mapping[str, Any]) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
-    for raw_name, raw_value in headers.items():
-        name = str(raw_name).lower()
-        prefix = next((p for p in _BINARY_PREFIXES if name.startswith(p)), None)
-        if prefix is None:
-            continue
-        name = name.removeprefix(prefix)
-        text = raw_value.decode("utf-8", "replace") if isinstance(raw_value, bytes) else raw_value
-        for part in (name, text):
-            if isinstance(part, str):
-                check_text(part)  # what a body may not hold, a header may not smuggle in
-        if name in _JSON_HEADERS and isinstance(text, str) and text.startswith("{"):
-            text = parse_object(text.encode())
-        elif name == "callback" and isinstance(text, str):
-            text = {"url": text}
-        elif name == "deadline" and isinstance(text, str) and _SECONDS.fullmatch(text):
-            text = float(text)
-        attributes["plan_only" if name == "planonly" else name] = text
-    return attributes
 
 
 def _validate(model: type[Model], value: Any, prefix: str) -> Model:

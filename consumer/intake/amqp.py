@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,8 @@ class AmqpDoor:
         self._batch_seconds = batch_seconds
         self._delivery_limit = delivery_limit
         self._stopped = threading.Event()
-        self._pending: list[Message] = []
+        #: Each with the name of the queue that it came from.
+        self._pending: list[tuple[str, Message]] = []
         self.connected = False
 
     def run(self) -> None:
@@ -110,11 +112,9 @@ class AmqpDoor:
             declare(channel, self._queues, delivery_limit=self._delivery_limit)
             channel.auto_decode = False  # type: ignore[attr-defined]  # bytes as they came, whatever content_encoding claims
             self._pending.clear()
-            queues = [request_queue(name, delivery_limit=self._delivery_limit) for name in self._queues]
-            consumer = Consumer(
-                channel, queues, on_message=self._pending.append, prefetch_count=self._batch * 2, auto_declare=False
-            )
-            with consumer:
+            with contextlib.ExitStack() as consumers:
+                for name in self._queues:
+                    consumers.enter_context(self._consumer(channel, name))
                 self.connected = True
                 log.info("amqp_connected", queues=list(self._queues))
                 beat = time.monotonic()
@@ -127,6 +127,15 @@ class AmqpDoor:
                     if time.monotonic() - beat > 10:
                         connection.heartbeat_check()
                         beat = time.monotonic()
+
+    def _consumer(self, channel: Any, name: str) -> Consumer:
+        """One for each queue: a message does not say which queue it waited in, only what it was published with."""
+
+        def received(message: Message) -> None:
+            self._pending.append((name, message))
+
+        queue = request_queue(name, delivery_limit=self._delivery_limit)
+        return Consumer(channel, [queue], on_message=received, prefetch_count=self._batch * 2, auto_declare=False)
 
     def _collect(self, connection: Connection) -> None:
         """Waits for a first message, then for what comes at once with it."""
@@ -142,12 +151,12 @@ class AmqpDoor:
             if time.monotonic() >= deadline:
                 return
 
-    def _take(self, connection: Connection, batch: Sequence[Message]) -> None:
-        arrivals = [_arrival(message) for message in batch]
+    def _take(self, connection: Connection, batch: Sequence[tuple[str, Message]]) -> None:
+        arrivals = [_arrival(queue, message) for queue, message in batch]
         answers = self._admit_patiently(connection, arrivals)
         if answers is None:
             return
-        self._acknowledge(batch, answers)
+        self._acknowledge([message for _, message in batch], answers)
         failpoint("door.acknowledged")
         self._wake([answer.wake for answer in answers if answer.wake is not None])
 
@@ -195,13 +204,22 @@ def declare(channel: Any, queues: Sequence[str], *, delivery_limit: int) -> None
         request_queue(name, delivery_limit=delivery_limit)(channel).declare()
 
 
-def _arrival(message: Message) -> Arrival:
+def _arrival(queue: str, message: Message) -> Arrival:
     body = message.body
     raw = body.tobytes() if isinstance(body, memoryview) else body if isinstance(body, bytes) else str(body).encode()
     info: Mapping[str, Any] = message.delivery_info or {}
     headers = {str(name): _plain(value) for name, value in (message.headers or {}).items()}
-    return Arrival(raw, "amqp", str(info.get("routing_key") or ""), headers)
+    if message.content_type:
+        headers["content-type"] = str(message.content_type)
+    routing_key = str(info.get("routing_key") or "")
+    if routing_key != queue:
+        headers["amqp-routing-key"] = routing_key  # for whoever looks for the producer of a dead letter
+    return Arrival(raw, "amqp", queue, headers)
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, dt.datetime):  # AMQP's timestamps have no zone and are UTC
+        return value.replace(tzinfo=dt.UTC).isoformat()
     return value if isinstance(value, str | int | float | bool | None) else str(value)

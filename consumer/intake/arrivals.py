@@ -17,7 +17,7 @@ class Arrival:
     body: bytes
     #: ``amqp``, ``inbox``, ….
     door: str
-    #: The queue or folder.
+    #: The name of the queue or folder that it was taken from: tenants and priorities go by it.
     source: str
     headers: Mapping[str, Any] = field(default_factory=dict)
 

@@ -1,12 +1,14 @@
-"""Publishing requests to RabbitMQ, confirmed: what ``telecine submit`` and a replay do."""
+"""Sending requests, confirmed: what ``telecine submit`` does."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from kombu import Connection
 
 from consumer.intake.amqp import declare
+from consumer.intake.sqs_calls import SqsCalls, SqsOptions
 
 
 def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: int) -> None:
@@ -24,3 +26,15 @@ def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: in
                 body, routing_key=queue, exchange="", content_type="application/json", content_encoding="binary",
                 delivery_mode=2, mandatory=True,
             )  # fmt: skip
+
+
+def publish_to_sqs(options: SqsOptions, queue: str, bodies: Sequence[bytes]) -> None:
+    """Puts each body on the SQS queue with this name or URL, as it is.
+
+    Raises:
+        Exception: what boto3 raises; any body may or may not be there.
+    """
+    calls = SqsCalls(options)
+    to = calls.locate(queue)
+    for body in bodies:
+        calls.send(to, body.decode(), key=hashlib.sha256(body).hexdigest())

@@ -13,7 +13,7 @@ from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import State
 from consumer.ledger.tables import jobs
 from consumer.ledger.timeline import note_many
-from schemas.envelope import Request
+from schemas.envelope import CallbackSpec, Request
 from schemas.errors import IdConflict
 from schemas.strict_json import canonical, fingerprint
 
@@ -37,6 +37,8 @@ class Submission:
 
     request: Request
     role: str
+    #: Of the job. The request may name none and have its queue's.
+    priority: str
     door: str
     #: The request in its canonical spelling, every default written out.
     whole: bytes
@@ -54,9 +56,25 @@ class Admission:
     conflict: IdConflict | None = None
 
 
-def submission(request: Request, *, role: str, door: str) -> Submission:
-    """The request with what identifies it."""
-    return Submission(request, role, door, canonical(request.whole()), fingerprint(request.identity()))
+def submission(
+    request: Request,
+    *,
+    role: str,
+    door: str,
+    priority: str | None = None,
+    output: str | None = None,
+    callback: CallbackSpec | None = None,
+) -> Submission:
+    """The request with what identifies it.
+
+    ``priority``, ``output`` and ``callback`` are what this installation makes of a request that leaves them
+    open. They go into the job and not into its identity: through another queue the request is the same.
+    """
+    given = {"output": request.output or output, "callback": callback or request.callback}
+    placed = request.model_copy(update=given)
+    return Submission(
+        request, role, priority or request.priority, door, canonical(placed.whole()), fingerprint(request.identity())
+    )
 
 
 def admit(database: Database, connection: Connection, batch: Sequence[Submission]) -> list[Admission]:
@@ -70,7 +88,7 @@ def admit(database: Database, connection: Connection, batch: Sequence[Submission
     # By id: two doors that insert the same ids in different orders would wait for each other (PostgreSQL).
     rows = [_row(item, now) for item in sorted(batch, key=lambda item: item.request.id)]
     fresh = set(connection.execute(statement, rows).scalars()) if rows else set()
-    known = _fingerprints(connection, [item.request.id for item in batch])
+    known = _known(connection, [item.request.id for item in batch])
     answers: list[Admission] = []
     entries: list[tuple[str, str, dict[str, object]]] = []
     for item in batch:
@@ -79,13 +97,13 @@ def admit(database: Database, connection: Connection, batch: Sequence[Submission
             fresh.discard(job_id)
             verdict, conflict = Verdict.ADMITTED, None
             entries.append((job_id, "received", _received(item)))
-        elif known[job_id] == item.fingerprint:
+        elif known[job_id] == (item.fingerprint, item.request.tenant):
             verdict, conflict = Verdict.DUPLICATE, None
             entries.append((job_id, "duplicate", {"door": item.door}))
         else:
-            verdict, conflict = Verdict.CONFLICT, _conflict(item, known[job_id])
+            verdict, conflict = Verdict.CONFLICT, _conflict(item, *known[job_id])
             entries.append((job_id, "conflict", {"door": item.door, "fingerprint": item.fingerprint}))
-        answers.append(Admission(verdict, job_id, item.role, item.request.priority, conflict))
+        answers.append(Admission(verdict, job_id, item.role, item.priority, conflict))
     _count_duplicates(connection, [a.job_id for a in answers if a.verdict is Verdict.DUPLICATE])
     note_many(connection, now, entries)
     return answers
@@ -98,7 +116,7 @@ def _row(item: Submission, now: float) -> dict[str, object]:
         "type": request.type,
         "state": State.RECEIVED.value,
         "role": item.role,
-        "priority": request.priority,
+        "priority": item.priority,
         "tenant": request.tenant,
         "fingerprint": item.fingerprint,
         "request": item.whole.decode(),
@@ -128,9 +146,10 @@ def _received(item: Submission) -> dict[str, object]:
     return detail
 
 
-def _fingerprints(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-    rows = connection.execute(sa.select(jobs.c.id, jobs.c.fingerprint).where(jobs.c.id.in_(set(ids))))
-    return {row.id: row.fingerprint for row in rows}
+def _known(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+    """Fingerprint and tenant of the jobs with these ids."""
+    query = sa.select(jobs.c.id, jobs.c.fingerprint, jobs.c.tenant).where(jobs.c.id.in_(set(ids)))
+    return {row.id: (row.fingerprint, row.tenant) for row in connection.execute(query)}
 
 
 def _count_duplicates(connection: Connection, ids: Sequence[str]) -> None:
@@ -138,7 +157,9 @@ def _count_duplicates(connection: Connection, ids: Sequence[str]) -> None:
         connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(duplicates=jobs.c.duplicates + 1))
 
 
-def _conflict(item: Submission, known: str) -> IdConflict:
+def _conflict(item: Submission, known: str, tenant: str | None) -> IdConflict:
+    if tenant != item.request.tenant:  # nothing about another tenant's job
+        return IdConflict(f"id {item.request.id!r} is taken; use ids that begin with your name", field="id")
     return IdConflict(
         f"id {item.request.id!r} belongs to another request: the first has fingerprint {known[:16]}…, "
         f"this one {item.fingerprint[:16]}…; use a new id for new content",

@@ -1,0 +1,187 @@
+"""Tenants and priorities by queue, over every ledger: one job whatever door it comes through."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from consumer.intake.arrivals import Answer, Arrival
+from consumer.intake.checks import Checks
+from consumer.intake.intake import Intake
+from consumer.ledger import rejections
+from consumer.ledger.queries import find_job, list_jobs
+from consumer.ledger.records import Job
+from ops.replay import Replay
+from providers.http.policy import Policy
+from schemas.envelope import Priority
+from schemas.tenants import Tenant, TenantRules
+from tests.ledger_views import DATA, Ledger
+
+ACME = Tenant(
+    read=["s3://inbox/"], write=["s3://results/acme/"], output="s3://results/acme/", queues=["acme", "acme.fast"]
+)
+SHOP = Tenant(read=["s3://inbox/"], write=["s3://results/shop/"])
+PRIORITIES: dict[str, Priority] = {"acme.fast": "high", "nightly": "low", "telecine.urgent": "high"}
+
+
+def checks(tenants: dict[str, Tenant] | None = None) -> Checks:
+    return Checks(
+        roles={"reel": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=262_144,
+        tenants=TenantRules(tenants or {}), queue_priorities=PRIORITIES,
+    )  # fmt: skip
+
+
+TENANTS = checks({"acme": ACME, "shop": SHOP})
+
+
+def send(ledger: Ledger, source: str, checks: Checks = TENANTS, door: str = "amqp", **fields: Any) -> Answer:
+    value = {"id": "j", "type": "reel", "data": DATA} | fields
+    return Intake(ledger.a, checks)([Arrival(json.dumps(value).encode(), door, source)])[0]
+
+
+def cancel(ledger: Ledger, source: str, job_id: str, checks: Checks = TENANTS, **fields: Any) -> str | None:
+    """The code of the refusal, if the cancellation is refused."""
+    value = {"type": "job.cancel", "data": {"id": job_id}} | fields
+    answer = Intake(ledger.a, checks)([Arrival(json.dumps(value).encode(), "sqs", source)])[0]
+    return None if answer.refused is None else answer.refused.code
+
+
+def job(ledger: Ledger, job_id: str = "j") -> Job:
+    found = find_job(ledger.b, job_id)
+    assert found is not None
+    return found
+
+
+def test_the_queue_says_whose_a_request_is_and_where_its_results_go(ledger: Ledger) -> None:
+    assert send(ledger, "acme").wake is not None
+    assert job(ledger).tenant == "acme"
+    assert job(ledger).parsed().tenant == "acme"
+    # What the job is made from holds the output, whatever the tenant's default is later.
+    assert job(ledger).parsed().output == "s3://results/acme/"
+
+
+def test_a_request_is_one_job_whether_its_queue_or_itself_names_the_tenant(ledger: Ledger) -> None:
+    assert send(ledger, "acme").wake is not None
+    again: list[tuple[str, dict[str, Any]]] = [
+        ("acme", {"tenant": "acme"}),
+        ("acme.fast", {}),
+        ("acme.fast", {"tenant": "acme"}),
+    ]
+    for source, fields in again:
+        answer = send(ledger, source, door="sqs", **fields)
+        assert (answer.wake, answer.refused) == (None, None)
+    assert job(ledger).duplicates == 3
+
+
+def test_a_priority_of_the_queue_is_the_jobs_and_not_the_requests(ledger: Ledger) -> None:
+    free = checks()
+    answer = send(ledger, "telecine.urgent", free)
+    assert answer.wake is not None
+    assert answer.wake.priority == "high"
+    assert job(ledger).priority == "high"
+    # The same request from elsewhere is the same job, and does not change it.
+    for source, fields in (("telecine.requests", {}), ("nightly", {}), ("q", {"priority": "normal"})):
+        again = send(ledger, source, free, **fields)
+        assert (again.wake, again.refused) == (None, None)
+    assert (job(ledger).priority, job(ledger).duplicates) == ("high", 3)
+
+
+@pytest.mark.parametrize(
+    ("source", "named", "priority"),
+    [
+        ("telecine.urgent", "low", "low"), ("telecine.urgent", "normal", "normal"), ("nightly", None, "low"),
+        ("telecine.requests", None, "normal"), ("TELECINE.URGENT", None, "normal"), ("nightly", "high", "high"),
+    ],
+)  # fmt: skip
+def test_a_request_that_names_its_priority_has_that(
+    ledger: Ledger, source: str, named: str | None, priority: str
+) -> None:
+    fields: dict[str, Any] = {} if named is None else {"priority": named}
+    send(ledger, source, checks(), **fields)
+    assert job(ledger).priority == priority
+
+
+@pytest.mark.parametrize(
+    ("source", "fields", "code"),
+    [
+        ("shared", {"output": "s3://results/shop/"}, "tenant_required"),
+        ("shared", {"tenant": "nobody"}, "tenant_unknown"),
+        ("shared", {"tenant": "acme"}, "tenant_forbidden"),
+        ("acme", {"tenant": "shop"}, "tenant_forbidden"),
+        ("acme", {"output": "s3://results/shop/"}, "tenant_forbidden"),
+        ("shared", {"tenant": "shop"}, "tenant_forbidden"),
+    ],
+)
+def test_a_refusal_is_kept_and_can_be_replayed_once_the_rules_allow_it(
+    ledger: Ledger, source: str, fields: dict[str, Any], code: str
+) -> None:
+    answer = send(ledger, source, **fields)
+    assert answer.refused is not None
+    assert answer.refused.code == code
+    assert list_jobs(ledger.b) == []
+    (letter,) = rejections.listed(ledger.b, limit=9)
+    assert (letter.source, letter.code) == (source, code)
+    still = Replay(ledger.a, TENANTS)(letter)
+    assert still.refused is not None
+    assert still.refused.code == code
+    replayed = Replay(ledger.a, checks())(letter)
+    assert (replayed.result, replayed.refused) == ("admitted", None)
+
+
+def test_a_replayed_message_belongs_to_the_queue_that_it_came_from(ledger: Ledger) -> None:
+    send(ledger, "acme.fast", checks({"shop": SHOP}))
+    (letter,) = rejections.listed(ledger.b, limit=9)
+    assert Replay(ledger.a, TENANTS)(letter).result == "admitted"
+    assert (job(ledger).tenant, job(ledger).priority) == ("acme", "high")
+
+
+def test_a_tenant_cancels_its_own_jobs_and_no_others(ledger: Ledger) -> None:
+    send(ledger, "acme")
+    send(ledger, "shared", id="s", tenant="shop", output="s3://results/shop/")
+    assert cancel(ledger, "acme", "s") == "job_not_found"
+    assert cancel(ledger, "shared", "j", tenant="shop") == "job_not_found"
+    assert cancel(ledger, "shared", "j") == "tenant_required"
+    assert cancel(ledger, "shared", "j", tenant="acme") == "tenant_forbidden"
+    assert cancel(ledger, "acme", "j", tenant="shop") == "tenant_forbidden"
+    assert not job(ledger).cancel_requested
+    assert not job(ledger, "s").cancel_requested
+    assert cancel(ledger, "acme", "j") is None
+    assert cancel(ledger, "shared", "s", tenant="shop") is None
+    assert job(ledger).cancel_requested
+    assert job(ledger, "s").cancel_requested
+    assert len(rejections.listed(ledger.b, limit=9)) == 5
+
+
+def test_the_refusal_of_a_foreign_job_reads_like_that_of_none(ledger: Ledger) -> None:
+    send(ledger, "acme")
+    for job_id in ("j", "k"):
+        assert cancel(ledger, "shared", job_id, tenant="shop") == "job_not_found"
+    foreign, none = (letter.message for letter in rejections.listed(ledger.b, limit=9))
+    assert foreign.replace("'k'", "'j'") == none.replace("'k'", "'j'")
+
+
+def test_without_tenants_a_cancellation_that_names_one_ends_that_ones_jobs_only(ledger: Ledger) -> None:
+    free = checks()
+    send(ledger, "q", free, tenant="a")
+    assert cancel(ledger, "q", "j", free, tenant="b") == "job_not_found"
+    assert cancel(ledger, "q", "j", free, tenant="a") is None
+    assert cancel(ledger, "q", "j", free) is None
+
+
+def test_a_replayed_cancellation_is_judged_like_a_new_one(ledger: Ledger) -> None:
+    cancel(ledger, "acme", "j")
+    (letter,) = rejections.listed(ledger.b, limit=9)
+    send(ledger, "shared", id="j", tenant="shop", output="s3://results/shop/")
+    refused = Replay(ledger.a, TENANTS)(letter).refused
+    assert refused is not None
+    assert refused.code == "job_not_found"
+    assert not job(ledger).cancel_requested
+
+
+def test_the_newest_jobs_of_one_tenant_are_listed(ledger: Ledger) -> None:
+    send(ledger, "acme")
+    send(ledger, "shared", id="s", tenant="shop", output="s3://results/shop/")
+    assert [found.id for found in list_jobs(ledger.b, tenant="shop")] == ["s"]
+    assert list_jobs(ledger.b, tenant="sho") == []

@@ -1,0 +1,286 @@
+"""A tenant that tries to have Telecine fetch or write what is not its own: at the door, at the fetch, at the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.advance import advance
+from consumer.inputs import fetch_input
+from consumer.intake.arrivals import Arrival
+from consumer.intake.intake import Intake, Refusal
+from consumer.intake.uploads import decided
+from consumer.ledger import outbox, rejections
+from consumer.ledger.admission import Submission
+from consumer.ledger.queries import find_job
+from consumer.ledger.states import State
+from consumer.runtime import Runtime, build_runtime
+from schemas.errors import InputNotFound, RequestError, TelecineError, TenantForbidden
+from schemas.media import InputFile
+from schemas.settings import Settings
+
+TENANTS: dict[str, dict[str, list[str]]] = {
+    "tenant-a": {"read": ["s3://inbox/tenant-a/"], "write": ["s3://results/tenant-a/"], "callback_secrets": ["a"]},
+    "tenant-ab": {"read": ["s3://inbox/tenant-ab/"], "write": ["s3://results/tenant-ab/"], "callback_secrets": ["ab"]},
+}
+PICTURE = Path(__file__).parents[2].joinpath("ops/demo/cover.jpg").read_bytes()
+
+#: What tenant-a must not read, however it spells it.
+FOREIGN = {
+    "foreign bucket": "s3://secrets/tenant-a/cover.jpg",
+    "foreign prefix": "s3://inbox/tenant-b/cover.jpg",
+    "prefix sibling": "s3://inbox/tenant-ab/cover.jpg",
+    "the folder's own name": "s3://inbox/tenant-a",
+    "the bucket's root": "s3://inbox/cover.jpg",
+    "results of the sibling": "s3://results/tenant-ab/cover.jpg",
+    "upwards": "s3://inbox/tenant-a/../tenant-ab/cover.jpg",
+    "upwards and back": "s3://inbox/tenant-ab/../tenant-a/cover.jpg",
+    "a dot": "s3://inbox/./tenant-ab/cover.jpg",
+    "a dot inside": "s3://inbox/tenant-a/./../tenant-ab/cover.jpg",
+    "encoded at the front": "s3://inbox/%74enant-a/cover.jpg",
+    "two slashes": "s3://inbox//tenant-a/cover.jpg",
+    "backslash": "s3://inbox\\tenant-a/cover.jpg",
+    "ARN": "s3://arn:aws:s3:::inbox/tenant-a/cover.jpg",
+    "access point ARN": "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/point/object/tenant-a/cover.jpg",
+    "access point alias": "s3://point-ab1cd2ef3gh4ij5kl6mn7op8qr9stuse1a-s3alias/tenant-a/cover.jpg",
+    "multi-region alias": "s3://mfzwi23gnjvgw.mrap/tenant-a/cover.jpg",
+    "URL-style bucket": "s3://inbox.s3.amazonaws.com/tenant-a/cover.jpg",
+    "URL-style bucket beneath": "s3://s3.amazonaws.com/inbox/tenant-a/cover.jpg",
+    "user in the bucket": "s3://inbox@secrets/tenant-a/cover.jpg",
+    "port in the bucket": "s3://inbox:443/tenant-a/cover.jpg",
+    "upper case bucket": "s3://INBOX/tenant-a/cover.jpg",
+    "upper case prefix": "s3://inbox/TENANT-A/cover.jpg",
+    "upper case scheme": "S3://inbox/tenant-a/cover.jpg",
+    "trailing dot of the bucket": "s3://inbox./tenant-a/cover.jpg",
+    "trailing dot of the prefix": "s3://inbox/tenant-a./cover.jpg",
+    "trailing space": "s3://inbox/tenant-a /cover.jpg",
+    "leading space": " s3://inbox/tenant-a/cover.jpg",
+    "line break in the scheme": "s3\n://inbox/tenant-a/cover.jpg",
+    "Cyrillic a in the bucket": "s3://inb\u043ex/tenant-a/cover.jpg",
+    "Cyrillic a in the prefix": "s3://inbox/ten\u0430nt-a/cover.jpg",
+    "full-width letters": "s3://inbox/\uff54enant-a/cover.jpg",
+    "full-width slash": "s3://inbox/tenant-a\uff0fcover.jpg",
+    "zero-width space": "s3://inbox/tenant-a\u200b/cover.jpg",
+    "right-to-left": "s3://inbox/\u202etenant-a/cover.jpg",
+    "combining mark": "s3://inbox/tenant-a\u0301/cover.jpg",
+    "NUL": "s3://inbox/tenant-ab\x00/tenant-a/cover.jpg",
+    "NUL in its own folder's name": "s3://inbox/tenant-a\x00/cover.jpg",
+    "1,024 bytes elsewhere": "s3://inbox/" + "k" * 1024,
+    "1,025 bytes": "s3://inbox/tenant-a/" + "k" * 1016,
+    "file": "file:///etc/passwd",
+    "file of localhost": "file://localhost/etc/passwd",
+    "file in upper case": "FILE:///etc/passwd",
+    "no scheme": "inbox/tenant-a/cover.jpg",
+}
+#: Literal keys beneath its own folder: odd, but its own.
+OWN = {
+    "plain": "s3://inbox/tenant-a/cover.jpg",
+    "its own results": "s3://results/tenant-a/earlier/cover.jpg",
+    "encoded dots": "s3://inbox/tenant-a/%2e%2e/tenant-ab/cover.jpg",
+    "encoded slash": "s3://inbox/tenant-a/..%2ftenant-ab/cover.jpg",
+    "two slashes": "s3://inbox/tenant-a//cover.jpg",
+    "three dots": "s3://inbox/tenant-a/.../cover.jpg",
+    "trailing dot": "s3://inbox/tenant-a/cover.",
+    "right-to-left": "s3://inbox/tenant-a/\u202egpj.revoc",
+    "backslashes": "s3://inbox/tenant-a/..\\..\\tenant-ab\\cover.jpg",
+    "query": "s3://inbox/tenant-a/cover.jpg?versionId=1#x",
+    "1,024 bytes": "s3://inbox/tenant-a/" + "k" * 1015,
+}
+#: Where tenant-a must not write.
+ELSEWHERE = [
+    "s3://results/", "s3://results/tenant-ab/", "s3://results/tenant-ab/tenant-a/", "s3://inbox/tenant-a/", "s3://other/tenant-a/",
+    "s3://Results/tenant-a/", "s3://results/Tenant-a/", "s3://results/tenant-a./", "s3://results/tenant-a%2f../tenant-ab/",
+    "s3://results./tenant-a/", "s3://results/ten\u0430nt-a/", "s3://results/tenant-a\u200b/",
+]  # fmt: skip
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Iterator[Runtime]:
+    """Two tenants over a folder as storage; every object that a refusal names really lies there."""
+    settings = Settings.model_validate(
+        {
+            "home": tmp_path / "data",
+            "extensions": ["tests.note_pipeline"],
+            "tenants": TENANTS,
+            "callback_secrets": {name: ["whsec_" + "A" * 32] for name in ("a", "ab", "default")},
+        }
+    )
+    runtime = build_runtime(settings)
+    for folder in ("inbox/tenant-a", "inbox/tenant-ab", "inbox/tenant-b", "results/tenant-ab", "secrets/tenant-a"):
+        path = settings.storage_folder / folder / "cover.jpg"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(PICTURE)
+    yield runtime
+    runtime.close()
+
+
+def note(job_id: str, image: str | None = "s3://inbox/tenant-a/cover.jpg", **more: Any) -> dict[str, Any]:
+    fields = {"tenant": "tenant-a", "output": "s3://results/tenant-a/", **more}
+    return {"id": job_id, "type": "note", "data": {"text": "x"} | ({"image": image} if image else {}), **fields}
+
+
+def ask(runtime: Runtime, value: dict[str, Any], source: str = "shared") -> TelecineError | None:
+    """Why the door refuses the request, or ``None``."""
+    (answer,) = Intake(runtime.database, runtime.checks)([Arrival(json.dumps(value).encode(), "amqp", source)])
+    return answer.refused
+
+
+@pytest.mark.parametrize("uri", FOREIGN.values(), ids=FOREIGN.keys())
+def test_what_is_not_the_tenants_is_refused_at_the_door_and_at_the_fetch(
+    runtime: Runtime, tmp_path: Path, uri: str
+) -> None:
+    refused = ask(runtime, note("n", uri))
+    assert isinstance(refused, RequestError)
+    assert refused.code in ("tenant_forbidden", "invalid_field", "invalid_json")
+    assert find_job(runtime.database, "n") is None
+    assert len(rejections.listed(runtime.database, limit=9)) == 1
+    with pytest.raises(TenantForbidden) as caught:
+        fetch_input(runtime, "image", uri, tmp_path / "in", kinds=["jpeg"], limit_bytes=10**7, tenant="tenant-a")
+    assert caught.value.field == "data.image"
+    assert list((tmp_path / "in").rglob("*")) == []
+
+
+@pytest.mark.parametrize("uri", OWN.values(), ids=OWN.keys())
+def test_what_lies_beneath_the_tenants_folder_is_its_own_however_odd_its_name(
+    runtime: Runtime, tmp_path: Path, uri: str
+) -> None:
+    assert ask(runtime, note("n", uri)) is None
+
+    def fetch() -> InputFile:
+        return fetch_input(runtime, "image", uri, tmp_path / "in", kinds=["jpeg"], limit_bytes=10**7, tenant="tenant-a")
+
+    if uri == OWN["plain"]:
+        assert fetch().bytes == len(PICTURE)
+    else:
+        with pytest.raises(InputNotFound):  # nothing lies there; above all, no neighbour's file
+            fetch()
+
+
+@pytest.mark.parametrize("output", ELSEWHERE)
+def test_results_go_nowhere_but_into_the_tenants_own_folder(runtime: Runtime, output: str) -> None:
+    refused = ask(runtime, note("n", output=output))
+    assert isinstance(refused, RequestError)
+    assert (refused.code, refused.field) in (("tenant_forbidden", "output"), ("invalid_field", "output"))
+
+
+def test_a_request_without_an_output_needs_a_default_that_its_tenant_may_write(runtime: Runtime) -> None:
+    request = note("n")
+    del request["output"]
+    refused = ask(runtime, request)
+    assert refused is not None
+    assert (refused.code, refused.field) == ("tenant_forbidden", "output")
+
+
+def test_rules_that_became_narrower_hold_for_jobs_that_were_accepted_before(runtime: Runtime) -> None:
+    assert ask(runtime, note("reads")) is None
+    assert ask(runtime, note("writes", image=None)) is None
+    narrow = dict(TENANTS["tenant-a"], read=["s3://inbox/tenant-a/new/"], write=["s3://results/tenant-a/new/"])
+    settings = Settings.model_validate({"home": runtime.settings.home, "tenants": {"tenant-a": narrow}})
+    later = build_runtime(settings)
+    try:
+        for job_id, field in (("reads", "data.image"), ("writes", "output")):
+            assert advance(later, job_id) is State.FAILED
+            job = find_job(later.database, job_id)
+            assert job is not None
+            assert job.error is not None
+            assert (job.error["code"], job.error["field"]) == ("tenant_forbidden", field)
+    finally:
+        later.close()
+    assert not list((settings.storage_folder / "results" / "tenant-a").rglob("note.txt"))
+
+
+def test_a_job_from_before_there_were_tenants_is_not_run_as_anybodys(runtime: Runtime, tmp_path: Path) -> None:
+    before = build_runtime(Settings(home=runtime.settings.home))
+    try:
+        request = note("old")
+        del request["tenant"]
+        assert ask(before, request) is None
+    finally:
+        before.close()
+    assert advance(runtime, "old") is State.FAILED
+    job = find_job(runtime.database, "old")
+    assert job is not None
+    assert job.error is not None
+    assert job.error["code"] == "tenant_required"
+
+
+def test_a_callback_cannot_be_signed_as_another_tenants(runtime: Runtime) -> None:
+    url = "https://shop.example/hooks"
+    for secret in ("ab", None, "default"):
+        refused = ask(runtime, note("n", callback={"url": url, "secret_name": secret}))
+        assert refused is not None
+        assert refused.field == "callback.secret_name"
+    # Not even by a refusal: of a request without a tenant, of an unknown one, of one that is wrong otherwise.
+    for value in (
+        note("n", tenant="nobody", callback={"url": url, "secret_name": "ab"}),
+        {k: v for k, v in note("n", callback={"url": url, "secret_name": "ab"}).items() if k != "tenant"},
+        note("n", colour="red", callback={"url": url, "secret_name": "ab"}),
+    ):
+        assert ask(runtime, value) is not None
+    assert outbox.claim_due(runtime.database, limit=9, seconds=9) == []
+    refused = ask(runtime, note("n", image="s3://inbox/b/x.jpg", callback={"url": url, "secret_name": "a"}))
+    assert isinstance(refused, TenantForbidden)
+    (told,) = outbox.claim_due(runtime.database, limit=9, seconds=9)
+    assert told.secret_name == "a"
+
+
+def test_an_id_that_is_another_tenants_tells_nothing_about_its_job(runtime: Runtime) -> None:
+    assert ask(runtime, note("n")) is None
+    refused = ask(runtime, note("n", image=None, tenant="tenant-ab", output="s3://results/tenant-ab/"))
+    assert refused is not None
+    assert refused.code == "id_conflict"
+    assert "fingerprint" not in refused.message
+    assert "tenant-a'" not in refused.message
+    own = ask(runtime, note("n", image=None))
+    assert own is not None
+    assert "fingerprint" in own.message
+
+
+def test_a_reel_is_looked_through_as_well(runtime: Runtime) -> None:
+    data = {"image": "s3://inbox/tenant-a/c.jpg", "audio": "s3://inbox/tenant-ab/s.mp3", "lyrics": "La"}
+    value = note("n") | {"type": "reel", "data": data | {"alignment_mode": "even"}}
+    refused = ask(runtime, value)
+    assert refused is not None
+    assert (refused.code, refused.field) == ("tenant_forbidden", "data.audio")
+
+
+def test_a_forged_event_does_not_have_another_tenants_upload_read_for_the_forger(tmp_path: Path) -> None:
+    tenants: dict[str, dict[str, Any]] = {
+        name: {**share, "output": share["write"][0]} for name, share in TENANTS.items()
+    }
+    tenants["tenant-a"] |= {"queues": ["queue-a"]}
+    settings = Settings.model_validate(
+        {
+            "home": tmp_path / "data",
+            "extensions": ["tests.note_pipeline"],
+            "tenants": tenants,
+            "triggers": [{"bucket": "inbox", "suffix": ".request.json", "manifest": True}],
+        }
+    )
+    runtime = build_runtime(settings)
+    intake = Intake(runtime.database, runtime.checks)
+    for name in ("tenant-a", "tenant-ab"):
+        path = settings.storage_folder / "inbox" / name / "x.request.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"id": f"of-{name}", "type": "note", "data": {"text": "private"}}))
+
+    def uploaded(name: str, source: str) -> Any:
+        s3 = {"bucket": {"name": "inbox"}, "object": {"key": f"{name}/x.request.json", "size": 1}}
+        record = {"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": s3}
+        body = json.dumps({"Records": [record]}).encode()
+        return decided(intake, runtime.expansion, Arrival(body, "sqs", source))
+
+    own = uploaded("tenant-a", "queue-a")
+    assert isinstance(own, Submission)
+    assert own.request.tenant == "tenant-a"
+    forged = uploaded("tenant-ab", "queue-a")
+    assert isinstance(forged, Refusal)
+    assert (forged.error.code, forged.error.field) == ("tenant_forbidden", "uploaded object")
+    nobodys = uploaded("tenant-ab", "shared")
+    assert isinstance(nobodys, Refusal)
+    assert nobodys.error.code == "tenant_required"
+    runtime.close()

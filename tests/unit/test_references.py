@@ -1,0 +1,74 @@
+"""Finding the files that a request names, whatever its type."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+from pydantic import BaseModel, Field
+
+from schemas.reel import Reel
+from schemas.reference import MediaReference, references, split_s3
+
+
+class Scene(BaseModel):
+    picture: MediaReference | None = None
+    text: str = ""
+
+
+class Story(BaseModel):
+    cover: MediaReference
+    title: str = ""
+    images: list[MediaReference] = []
+    by_name: dict[str, MediaReference] = {}
+    scenes: list[Scene] = []
+    last: Scene | None = None
+    pair: tuple[MediaReference, str] | None = None
+    described: Annotated[MediaReference | None, Field(description="Annotated twice.")] = None
+
+
+def test_a_reel_names_its_image_and_its_audio() -> None:
+    data = Reel(image="s3://inbox/a.jpg", audio="https://a.example/b.mp3", lyrics="s3://no/file", alignment_mode="even")
+    assert references(data) == [("image", "s3://inbox/a.jpg"), ("audio", "https://a.example/b.mp3")]
+
+
+def test_files_are_found_in_lists_dictionaries_and_models_of_models() -> None:
+    story = Story(
+        cover="s3://inbox/0",
+        title="s3://inbox/no",
+        images=["s3://inbox/1", "s3://inbox/2"],
+        by_name={"x": "s3://inbox/3"},
+        scenes=[Scene(text="s3://inbox/no"), Scene(picture="s3://inbox/4")],
+        last=Scene(picture="s3://inbox/5"),
+        pair=("s3://inbox/6", "s3://inbox/7"),
+        described="s3://inbox/8",
+    )
+    assert references(story) == [
+        ("cover", "s3://inbox/0"),
+        ("images.0", "s3://inbox/1"),
+        ("images.1", "s3://inbox/2"),
+        ("by_name.x", "s3://inbox/3"),
+        ("scenes.1.picture", "s3://inbox/4"),
+        ("last.picture", "s3://inbox/5"),
+        ("pair.0", "s3://inbox/6"),
+        ("pair.1", "s3://inbox/7"),  # beside a reference in one annotation: taken for one, to be safe
+        ("described", "s3://inbox/8"),
+    ]
+
+
+def test_nothing_is_found_where_nothing_is_named() -> None:
+    assert references(Scene(text="s3://inbox/no")) == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://arn:aws:s3:::inbox/key", "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/point/key",
+        "s3://my-point-ab1cd2ef3gh4ij5kl6mn7op8qr9stuse1a-s3alias/key", "s3://my-lambda--ol-s3/key", "s3://mfzwi23gnjvgw.mrap/key",
+        "s3://inbox@evil/key", "s3://inbox:80/key", "s3://inb\u043ex/key", "s3://inbox", "s3://inbox/", "s3:///key", "S3://inbox/key",
+        "s3://inbox/" + "k" * 1025, "s3://inbox/" + "é" * 513,
+    ],
+)  # fmt: skip
+def test_what_is_no_object_of_a_bucket_is_refused_by_its_shape(uri: str) -> None:
+    with pytest.raises(ValueError, match=r"must be|bucket|longer"):
+        split_s3(uri)
