@@ -14,12 +14,14 @@ test: $(VENV)/.tested  ## everything; installs and starts the servers it needs
 	@bash tests/servers/install.sh
 	@$(BIN)/python -m pytest
 
-lint: $(VENV)/.tested  ## style, types, layers
+lint: $(VENV)/.tested  ## style, types, layers, the published contract
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@bash tests/servers/install.sh node
 	@$(BIN)/python -m ops.contract --check docs/contract
+	@node tests/node/asyncapi.mjs docs/contract/asyncapi.yaml --quiet
 	@$(BIN)/python docs/generate.py --check
 
 bench: $(VENV)/.benched  ## the figures of docs/benchmarks.md, on this machine

@@ -6,74 +6,60 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import typer
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 
+from consumer.callbacks.game import game_body
 from consumer.callbacks.signing import generate_secret, sign
 from ops.cli.main import app
-from schemas.callback import Callback
+from schemas.callback import Callback, Output
 from schemas.envelope import Cancel
 from schemas.job_types import JOB_TYPES
 from schemas.parse import parse_request
+from schemas.settings import Settings
+from schemas.words import WordTimes
+from tests.acceptance import guide
+from tests.pages import FENCES, PAGES, ROOT, Fence, fences, one_fence
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+#: What a receiver answers to each of ``_deliveries``, and says about them all.
+ANSWERS = [204, 204, 204, 401, 401, 401, 401]
+TOLD = "job.completed j-1 ✓ completed\n"
 BODY = json.dumps(
     {"type": "job.completed", "data": {"id": "j-1 ✓", "status": "completed"}}, ensure_ascii=False
 ).encode()
 
 
-@dataclass(frozen=True)
-class Fence:
-    """One block of code in a page."""
-
-    page: Path
-    line: int
-    #: The words behind the backticks: the language first.
-    words: tuple[str, ...]
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
-
-
-def _fences() -> Iterator[Fence]:
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        for found in re.finditer(r"^```([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            line = text.count("\n", 0, found.start()) + 1
-            yield Fence(page, line, tuple(found[1].split()), found[2])
-
-
-FENCES = list(_fences())
-
-
-def _with(*words: str) -> Sequence[Fence]:
-    return [fence for fence in FENCES if fence.words[: len(words)] == words]
-
-
-def _one(*words: str) -> str:
-    found = _with(*words)
-    assert len(found) == 1, words
-    return found[0].text
-
-
-@pytest.mark.parametrize("fence", _with("json"), ids=str)
-def test_every_json_example_is_a_valid_request_or_callback(fence: Fence) -> None:
+@pytest.mark.parametrize("fence", fences("json"), ids=str)
+def test_every_json_example_is_a_valid_request_callback_or_policy(fence: Fence) -> None:
     if fence.words[1:] == ("callback",):
         Callback.model_validate_json(fence.text)
         return
-    assert fence.words[1:2] == ("request",), f"{fence} says neither request nor callback"
+    if fence.words[1:] == ("game",):
+        told = json.loads(fence.text)["data"]["output"]
+        file = {"name": "video.mp4", "uri": "s3://a/b", "sha256": "", "bytes": 1, "content_type": "video/mp4"}
+        outputs = [] if told is None else [Output(**file, url=told["url"])]
+        assert fence.text.encode() == game_body(completed=told is not None, outputs=outputs, details=told) + b"\n"
+        return
+    if fence.words[1:] == ("policy",):
+        policy = json.loads(fence.text)
+        assert policy["Version"] == "2012-10-17"
+        assert all({"Effect", "Action", "Resource"} <= set(statement) for statement in policy["Statement"])
+        return
+    if fence.words[1:] == ("words",):
+        TypeAdapter(WordTimes).validate_json(fence.text)
+        return
+    assert fence.words[1:2] == ("request",), f"{fence} says neither request nor callback nor policy"
     if len(fence.words) == 3:
         assert json.loads(fence.text)["type"] == fence.words[2]
         assert fence.words[2] not in JOB_TYPES, "an example of an extension that is no extension"
@@ -82,16 +68,59 @@ def test_every_json_example_is_a_valid_request_or_callback(fence: Fence) -> None
     assert isinstance(request, Cancel) or request.type in JOB_TYPES
 
 
-@pytest.mark.parametrize("fence", _with("python"), ids=str)
+@pytest.mark.parametrize("fence", fences("python"), ids=str)
 def test_every_python_snippet_compiles(fence: Fence) -> None:
     compile(fence.text, str(fence), "exec")
 
 
-@pytest.mark.parametrize("fence", [*_with("js"), *_with("mjs")], ids=str)
+@pytest.mark.parametrize("fence", [*fences("js"), *fences("mjs")], ids=str)
 def test_every_javascript_snippet_is_understood_by_node(fence: Fence, tmp_path: Path) -> None:
     path = tmp_path / "snippet.mjs"
     path.write_text(fence.text, encoding="utf-8")
     done = subprocess.run(["node", "--check", str(path)], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("fence", fences("toml"), ids=str)
+def test_every_settings_file_is_one(fence: Fence) -> None:
+    values = tomllib.loads(fence.text)
+    assert set(values) - set(Settings.model_fields) == set()
+    Settings(**values)
+
+
+@pytest.mark.parametrize("fence", fences("sh"), ids=str)
+def test_every_shell_snippet_is_understood_and_sets_what_exists(fence: Fence) -> None:
+    done = subprocess.run(["sh", "-n"], input=fence.text, capture_output=True, text=True, timeout=10)
+    assert done.returncode == 0, done.stderr
+    named = set(re.findall(r"\bTELECINE_([A-Z0-9_]+)=", fence.text))
+    assert named - {name.upper() for name in Settings.model_fields} == set()
+
+
+@pytest.mark.parametrize("fence", fences("console"), ids=str)
+def test_every_option_in_a_session_exists(fence: Fence) -> None:
+    for line in re.findall(r"^\$ (?:.* )?telecine ([^|>&#\n]+)", fence.text, re.MULTILINE):
+        command = _app_command()
+        for word in shlex.split(line):
+            if word in getattr(command, "commands", {}):
+                command = command.commands[word]
+            elif word.startswith("--"):
+                known = {option for item in command.params for option in (*item.opts, *item.secondary_opts)}
+                assert word.partition("=")[0] in known | {"--help", "--version"}, line
+
+
+def test_every_block_is_of_a_kind_that_is_checked() -> None:
+    # Drawings are looked at: the one of the states is generated, the other names no code.
+    checked = {"json", "python", "js", "java", "sh", "console", "toml", "mermaid"}
+    assert [str(fence) for fence in FENCES if fence.words[:1] and fence.words[0] not in checked] == []
+
+
+@pytest.mark.parametrize("fence", fences("java"), ids=str)
+def test_every_java_program_compiles(fence: Fence, tmp_path: Path) -> None:
+    command = guide.program("java", fence.text, tmp_path)
+    done = subprocess.run(
+        ["javac", "-Xlint:all", "-Werror", *command[1:3], "-d", str(tmp_path), command[-1]],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
@@ -182,45 +211,54 @@ def _text(page: Path) -> str:
 
 
 def test_the_python_receiver_takes_a_signed_callback_once_and_refuses_every_other(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     secret = generate_secret()
-    monkeypatch.setenv("WEBHOOK_SECRET", secret)
+    monkeypatch.setenv("WEBHOOK_SECRETS", f"{generate_secret()} {secret}")
+    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "receiver"}
-    exec(compile(_one("python", "receiver"), "receiver.py", "exec"), names)
+    exec(compile(one_fence("python", "receiver"), "receiver.py", "exec"), names)
     answers = [names["receive"](body, headers) for body, headers in _deliveries(secret)]
-    assert answers == [204, 204, 204, 401, 401, 401, 401]
-    assert capsys.readouterr().out == "job.completed j-1 ✓ completed\n"
+    assert answers == ANSWERS
+    for _ in range(2):
+        names["work"]()
+    assert capsys.readouterr().out == TOLD
 
 
 def test_the_node_receiver_takes_a_signed_callback_once_and_refuses_every_other(tmp_path: Path) -> None:
     secret = generate_secret()
-    (tmp_path / "receiver.mjs").write_text(_one("js", "receiver"), encoding="utf-8")
-    (tmp_path / "deliveries.json").write_text(
-        json.dumps([[body.decode(), headers] for body, headers in _deliveries(secret)]), encoding="utf-8"
+    main = (
+        'import { receive, work } from "./send.mjs";\n'
+        "for (const [body, headers] of deliveries) answers.push(receive(Buffer.from(body), headers));\n"
+        "work();\n"
     )
-    (tmp_path / "main.mjs").write_text(
-        'import { readFileSync } from "node:fs";\n'
-        'import { receive } from "./receiver.mjs";\n'
-        'const deliveries = JSON.parse(readFileSync(new URL("deliveries.json", import.meta.url)));\n'
-        "for (const [body, headers] of deliveries) console.log(receive(Buffer.from(body), headers));\n",
-        encoding="utf-8",
+    told, answers = _in_node(tmp_path, one_fence("js", "receiver"), main, secret)
+    assert answers == ANSWERS
+    assert told == TOLD
+
+
+def test_the_verification_without_a_package_comes_to_the_same_answers(tmp_path: Path) -> None:
+    secret = generate_secret()
+    main = (
+        'import { verified } from "./send.mjs";\n'
+        "const secret = process.env.WEBHOOK_SECRETS.split(' ')[1];\n"
+        "for (const [body, headers] of deliveries)\n"
+        "  answers.push(verified(secret, Buffer.from(body), headers) ? 204 : 401);\n"
     )
-    environment = {**os.environ, "WEBHOOK_SECRET": secret}
-    done = subprocess.run(
-        ["node", str(tmp_path / "main.mjs")], env=environment, capture_output=True, text=True, timeout=30
-    )
-    assert done.stderr == ""
-    assert done.stdout.splitlines() == [
-        "job.completed j-1 ✓ completed",
-        "204",
-        "204",
-        "204",
-        "401",
-        "401",
-        "401",
-        "401",
-    ]
+    assert _in_node(tmp_path, one_fence("js", "verify"), main, secret) == ("", ANSWERS)
+
+
+def _in_node(folder: Path, text: str, main: str, secret: str) -> tuple[str, list[int]]:
+    """What a program says that imports the block, and the answers that it collects for the deliveries."""
+    guide.program("js", text, folder)
+    deliveries = [[body.decode(), headers] for body, headers in _deliveries(secret)]
+    first = f"const deliveries = {json.dumps(deliveries)};\nconst answers = [];\n"
+    last = "console.error(JSON.stringify(answers));\n"
+    (folder / "main.mjs").write_text(first + main + last, encoding="utf-8")
+    environment = {**os.environ, "WEBHOOK_SECRETS": f"{generate_secret()} {secret}"}
+    done = subprocess.run(["node", "main.mjs"], cwd=folder, env=environment, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads(done.stderr)
 
 
 def _deliveries(secret: str) -> list[tuple[bytes, dict[str, str]]]:
@@ -240,9 +278,9 @@ def _deliveries(secret: str) -> list[tuple[bytes, dict[str, str]]]:
 
 
 def test_the_example_of_a_job_type_runs_as_an_extension(tmp_path: Path) -> None:
-    (tmp_path / "file_card.py").write_text(_one("python", "extension"), encoding="utf-8")
+    (tmp_path / "file_card.py").write_text(one_fence("python", "extension"), encoding="utf-8")
     request = tmp_path / "request.json"
-    request.write_text(_one("json", "request", "file-card"), encoding="utf-8")
+    request.write_text(one_fence("json", "request", "file-card"), encoding="utf-8")
     picture = tmp_path / "telecine-data" / "storage" / "inbox" / "cover.jpg"
     picture.parent.mkdir(parents=True)
     picture.write_bytes((ROOT / "ops" / "demo" / "cover.jpg").read_bytes())

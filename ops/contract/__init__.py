@@ -1,0 +1,1 @@
+"""The published contract: JSON Schema of every message and one AsyncAPI document, made from the models."""

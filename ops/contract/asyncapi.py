@@ -1,0 +1,39 @@
+"""The AsyncAPI 3.0 document: the queues that Telecine reads and the callbacks that it sends, from the same models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops.contract import prose
+from ops.contract.channels import channels, operations
+from ops.contract.messages import messages, schemas, traits
+from ops.contract.servers import security_schemes, servers
+
+VERSION = "3.0.0"
+#: Of the contract, not of the program: the first number changes when a message that was accepted no longer is.
+CONTRACT_VERSION = "1.0.0"
+
+
+def document() -> dict[str, Any]:
+    """The whole document as plain data; the same models give the same document."""
+    return {
+        "asyncapi": VERSION,
+        "id": "urn:telecine:contract",
+        "info": {
+            "title": "Telecine",
+            "version": CONTRACT_VERSION,
+            "description": prose.INFO,
+            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+            "tags": [{"name": "requests"}, {"name": "events"}, {"name": "callbacks"}],
+        },
+        "defaultContentType": "application/json",
+        "servers": servers(),
+        "channels": channels(),
+        "operations": operations(),
+        "components": {
+            "messages": messages(),
+            "messageTraits": traits(),
+            "schemas": schemas(),
+            "securitySchemes": security_schemes(),
+        },
+    }

@@ -1,0 +1,130 @@
+"""JSON Schema (2020-12) of every request type, of control messages, callbacks and manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, create_model
+from pydantic.config import JsonDict
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
+
+from ops.contract.events import EVENTS, any_event, event_model
+from ops.contract.game import GAME, SCHEMA
+from schemas.envelope import Cancel, Request
+from schemas.job_types import JOB_TYPES
+from schemas.manifest import Manifest
+from schemas.parse import CANCEL
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class _Plain(GenerateJsonSchema):
+    """Without a title on each field that only repeats its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> dict[str, Any]:
+        made = super().dict_schema(schema)
+        # Names that no pattern allows are refused.
+        return made | {"additionalProperties": False} if "patternProperties" in made else made
+
+    def sort(self, value: Any, parent_key: str | None = None) -> Any:
+        return value  # in the order in which the model says it
+
+
+def schema_names() -> list[str]:
+    """Every name that ``schema_of`` knows: the job types first."""
+    return [*sorted(JOB_TYPES), *_OTHERS]
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """The JSON Schema of a whole message, or of the manifest.
+
+    Raises:
+        KeyError: there is no such name.
+    """
+    if name in JOB_TYPES:
+        return _schema(f"request:{name}", f"Telecine request: {name}", request_model(name))
+    return _OTHERS[name]()
+
+
+def request_model(name: str) -> type[Request]:
+    """The envelope with ``type`` and ``data`` bound to one job type."""
+    fields: dict[str, Any] = {"type": (Literal[name], ...), "data": (JOB_TYPES[name], ...)}
+    text = f"One request of type {name}, as it is put on the queue."
+    return create_model("Request", __base__=_Published, __doc__=text, **fields)
+
+
+def _pair(schema: JsonDict) -> None:
+    """A CloudEvent has both attributes, a plain request neither; null is none."""
+    schema["dependentRequired"] = {"specversion": ["source"], "source": ["specversion"]}
+    properties = schema["properties"]
+    assert isinstance(properties, dict)
+    properties["specversion"] = {"const": "1.0", "type": "string"}
+    properties["source"] = {"maxLength": 1024, "type": "string"}
+
+
+class _Published(Request):
+    model_config = ConfigDict(json_schema_extra=_pair)
+
+
+def control_model() -> type[BaseModel]:
+    """The control message ``job.cancel``."""
+    fields: dict[str, Any] = {"type": (Literal[CANCEL], ...), "data": (Cancel, ...)}
+    return create_model("Control", __doc__="A control message: cancels the job with this id.", **fields)
+
+
+def open_to_new_fields(value: Any) -> Any:
+    """The schema without ``additionalProperties: false``: what Telecine sends may grow, and receivers ignore it."""
+    if isinstance(value, dict):
+        return {
+            name: open_to_new_fields(item)
+            for name, item in value.items()
+            if (name, item) != ("additionalProperties", False)
+        }
+    return [open_to_new_fields(item) for item in value] if isinstance(value, list) else value
+
+
+def draft(model: type[BaseModel]) -> dict[str, Any]:
+    """The model's schema, its parts under ``$defs``."""
+    return model.model_json_schema(schema_generator=_Plain)
+
+
+def _schema(identity: str, title: str, model: type[BaseModel]) -> dict[str, Any]:
+    return _headed(identity, title, draft(model))
+
+
+def _headed(identity: str, title: str, made: dict[str, Any]) -> dict[str, Any]:
+    return {"$schema": _DIALECT, "$id": f"urn:telecine:contract:{identity}", "title": title} | {
+        name: item for name, item in made.items() if name != "title"
+    }
+
+
+def _event(name: str) -> dict[str, Any]:
+    made = open_to_new_fields(draft(event_model(name)))
+    return _headed(f"callback:{name}", f"Telecine callback: {name}", made)
+
+
+def _events() -> dict[str, Any]:
+    made = open_to_new_fields(any_event().json_schema(schema_generator=_Plain))
+    return _headed("callback", "Telecine callback, format standard", made)
+
+
+def _manifest() -> dict[str, Any]:
+    return _headed("manifest", "Telecine manifest.json", open_to_new_fields(draft(Manifest)))
+
+
+def _of_event(name: str) -> Callable[[], dict[str, Any]]:
+    return lambda: _event(name)
+
+
+_OTHERS: dict[str, Callable[[], dict[str, Any]]] = {
+    CANCEL: lambda: _schema(CANCEL, "Telecine control message: job.cancel", control_model()),
+    "callback": _events,
+    **{name: _of_event(name) for name in EVENTS},
+    GAME: lambda: _headed(GAME, "Telecine callback, format game", SCHEMA),
+    "manifest": _manifest,
+}

@@ -1,0 +1,195 @@
+"""Messages, their traits and their schemas in the AsyncAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops.contract import prose
+from ops.contract.draft_07 import hoisted
+from ops.contract.events import EVENTS, event_model
+from ops.contract.examples import CALLBACKS, S3_EVENT
+from ops.contract.forms import control_model, draft, open_to_new_fields, request_model
+from ops.contract.game import EXAMPLES, GAME, SCHEMA
+from schemas.job_types import JOB_TYPES
+from schemas.parse import CANCEL
+
+_S3_EVENT = "s3-event"
+_ATTRIBUTES = ("id", "source", "specversion", "type")
+_EXTENSIONS = {
+    "time": "An RFC 3339 time with its zone; kept in the timeline.",
+    "subject": "Kept in the timeline.",
+    "callback": "A URL, or the object of a request as JSON.",
+    "deadline": "Seconds from receipt, or an RFC 3339 time with its zone.",
+    "metadata": "An object as JSON, at most 4 KiB.",
+    "output": "s3://bucket/prefix/",
+    "planonly": "true or false.",
+    "priority": "high, normal or low.",
+    "tenant": "Who asks.",
+    "traceparent": "W3C trace context.",
+}
+
+
+def request_messages() -> list[str]:
+    """The names of all messages that a request queue may carry."""
+    return [f"{name}{mode}" for name in sorted(JOB_TYPES) for mode in ("", ".structured", ".binary")] + [
+        CANCEL,
+        _S3_EVENT,
+    ]
+
+
+def messages() -> dict[str, Any]:
+    """Every message: requests in their three forms, the control message, S3 events, callbacks."""
+    made: dict[str, Any] = {}
+    for name in sorted(JOB_TYPES):
+        made |= _requests(name)
+    made[CANCEL] = {
+        "title": "Cancel a job",
+        "contentType": "application/json",
+        "tags": [{"name": "requests"}],
+        "payload": _ref(CANCEL),
+        "examples": [{"name": "cancel", "payload": {"type": CANCEL, "data": {"id": "order-1042"}}}],
+    }
+    made[_S3_EVENT] = {
+        "title": "An object was uploaded",
+        "description": prose.S3_EVENT,
+        "contentType": "application/json",
+        "tags": [{"name": "events"}],
+        "payload": _ref("s3-event"),
+        "examples": [{"name": "s3ToSqs", "payload": S3_EVENT}],
+    }
+    made |= {name: _callback(name) for name in EVENTS}
+    made[GAME] = {
+        "title": "A callback in the form of the G.A.M.E. API",
+        "contentType": "application/json",
+        "tags": [{"name": "callbacks"}],
+        "payload": _ref(GAME),
+        "examples": [{"name": name, "payload": payload} for name, payload in EXAMPLES.items()],
+    }
+    return made
+
+
+def traits() -> dict[str, Any]:
+    """What messages of several types have in common."""
+    attributes = {f"cloudEvents:{name}": {"type": "string", "minLength": 1} for name in _ATTRIBUTES}
+    attributes["cloudEvents:specversion"] = {"type": "string", "const": "1.0"}
+    extensions = {
+        f"cloudEvents:{name}": {"type": ["string", "number", "boolean"], "description": text}
+        for name, text in _EXTENSIONS.items()
+    }
+    return {
+        "cloudEventStructured": {
+            "contentType": "application/cloudevents+json",
+            "description": prose.STRUCTURED,
+            "externalDocs": {"url": "https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md"},
+        },
+        "cloudEventBinary": {
+            "contentType": "application/json",
+            "description": prose.BINARY,
+            "externalDocs": {"url": "https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md"},
+            "headers": {
+                "type": "object",
+                "required": [f"cloudEvents:{name}" for name in _ATTRIBUTES],
+                "properties": attributes | extensions,
+            },
+        },
+        "standardWebhook": {
+            "contentType": "application/json",
+            "description": prose.SIGNATURE,
+            "externalDocs": {
+                "url": "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md"
+            },
+            "headers": {
+                "type": "object",
+                "required": ["webhook-id", "webhook-timestamp", "webhook-signature"],
+                "properties": {
+                    "webhook-id": {"type": "string", "description": "The same for every attempt."},
+                    "webhook-timestamp": {
+                        "type": "string",
+                        "pattern": "^[0-9]+$",
+                        "description": "Unix seconds of this attempt.",
+                    },
+                    "webhook-signature": {"type": "string", "pattern": "^v1,[A-Za-z0-9+/=]+( v1,[A-Za-z0-9+/=]+)*$"},
+                },
+            },
+        },
+    }
+
+
+def schemas() -> dict[str, Any]:
+    """The payloads and their parts, each under a name of its own.
+
+    Raises:
+        ValueError: two parts that differ have the same name.
+    """
+    made: dict[str, Any] = {}
+    for name in sorted(JOB_TYPES):
+        _join(made, hoisted(name, draft(request_model(name))))
+        made[f"{name}.structured"] = {"allOf": [_ref(name), {"required": ["specversion", "source"]}]}
+    _join(made, hoisted(CANCEL, draft(control_model())))
+    made["s3-event"] = {
+        "type": "object",
+        "anyOf": [
+            {"required": ["Records"], "description": "S3, MinIO or Ceph; raw SNS delivery."},
+            {"required": ["Type", "Message"], "description": "Wrapped by SNS: `Message` holds the event as text."},
+            {"required": ["detail-type", "detail"], "description": "EventBridge."},
+            {"required": ["Event"], "description": "`s3:TestEvent`."},
+        ],
+    }
+    made[GAME] = SCHEMA
+    for name in EVENTS:
+        _join(made, hoisted(name, open_to_new_fields(draft(event_model(name)))))
+    return dict(sorted(made.items()))
+
+
+def _join(made: dict[str, Any], more: dict[str, Any]) -> None:
+    for name, schema in more.items():
+        if made.setdefault(name, schema) != schema:
+            raise ValueError(f"two schemas that differ are called {name}")
+
+
+def _requests(name: str) -> dict[str, Any]:
+    shared: dict[str, Any] = {"tags": [{"name": "requests"}]}
+    plain: dict[str, Any] = {"title": f"Request: {name}", "contentType": "application/json", "payload": _ref(name)}
+    structured: dict[str, Any] = {
+        "title": f"Request: {name}, as a structured CloudEvent",
+        "payload": _ref(f"{name}.structured"),
+        "traits": [{"$ref": "#/components/messageTraits/cloudEventStructured"}],
+    }
+    binary: dict[str, Any] = {
+        "title": f"Request: {name}, as a binary CloudEvent",
+        "payload": _ref(JOB_TYPES[name].__name__),
+        "traits": [{"$ref": "#/components/messageTraits/cloudEventBinary"}],
+    }
+    if (data := _example(name)) is not None:
+        body = {"id": "order-1042", "type": name, "data": data}
+        event = {"specversion": "1.0", "source": "/shop"}
+        headers = {f"cloudEvents:{key}": text for key, text in {**event, "id": body["id"], "type": name}.items()}
+        plain["examples"] = [{"name": "plain", "payload": body}]
+        structured["examples"] = [{"name": "structured", "payload": event | body}]
+        binary["examples"] = [{"name": "binary", "headers": headers, "payload": data}]
+    return {
+        name: plain | shared,
+        f"{name}.structured": structured | shared,
+        f"{name}.binary": binary | shared,
+    }
+
+
+def _example(name: str) -> dict[str, Any] | None:
+    """The first example that the type's model carries."""
+    examples = draft(JOB_TYPES[name]).get("examples")
+    return dict(examples[0]) if examples else None
+
+
+def _callback(name: str) -> dict[str, Any]:
+    return {
+        "title": name,
+        "summary": event_model(name).__doc__,
+        "tags": [{"name": "callbacks"}],
+        "payload": _ref(name),
+        "traits": [{"$ref": "#/components/messageTraits/standardWebhook"}],
+        "examples": [{"name": "standard", "payload": CALLBACKS[name]}],
+    }
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}

@@ -1,0 +1,88 @@
+"""The receivers of the guide, run as they are printed: a callback from a real job, and its copies."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from consumer.callbacks.signing import generate_secret
+from consumer.ledger.queries import deliveries_of
+from consumer.ledger.states import DeliveryState
+from tests.acceptance import guide
+from tests.pages import one_fence
+from tests.servers.ports import answers, free_port
+from tests.telecine_process import TelecineProcess, wait_until
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+def test_a_receiver_takes_each_callback_once_while_the_secret_is_replaced(language: str, tmp_path: Path) -> None:
+    old, new, port = generate_secret(), generate_secret(), free_port()
+    folder = tmp_path / "receiver"
+    command = guide.program(language, one_fence(language, "receiver"), folder)
+    # Telecine signs with both; the receiver has not heard of the new one yet.
+    secrets = json.dumps({"default": [new, old]})
+    with TelecineProcess(tmp_path / "home", notes=True, callback_secrets=secrets) as telecine:
+        telecine.start()
+        receiver = _started(command, folder, port, old)
+        try:
+            _send(telecine, "order-1", port)
+            assert _refused(port) == 401
+        finally:
+            receiver.terminate()
+            receiver.wait(10)
+        # Both secrets are known now, and what was kept is still known.
+        receiver = _started(command, folder, port, f"{new} {old}")
+        try:
+            telecine.run("callbacks", "replay", "--job", "order-1")
+            _wait_until_delivered(telecine, "order-1")
+            _send(telecine, "order-2", port)
+            said = folder / "said"
+            wait_until(lambda: "order-2" in said.read_text(), what=said.read_text)
+            assert sorted(said.read_text().splitlines()) == [
+                "job.completed order-1 completed",
+                "job.completed order-2 completed",
+            ]
+        finally:
+            receiver.terminate()
+            receiver.wait(10)
+
+
+def _started(command: list[str], folder: Path, port: int, secrets: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PORT": str(port), "WEBHOOK_SECRETS": secrets}
+    with (folder / "said").open("ab") as said, (folder / "complaints").open("ab") as complaints:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=complaints)
+    wait_until(lambda: answers(port), what=(folder / "complaints").read_text)
+    return process
+
+
+def _send(telecine: TelecineProcess, job_id: str, port: int) -> None:
+    callback = {"url": f"http://127.0.0.1:{port}/hooks"}
+    telecine.submit({"id": job_id, "type": "note", "data": {"text": "x"}, "callback": callback})
+    telecine.wait_for_job(job_id)
+    _wait_until_delivered(telecine, job_id)
+
+
+def _wait_until_delivered(telecine: TelecineProcess, job_id: str) -> None:
+    database = telecine.database()
+    try:
+        wait_until(
+            lambda: [d.state for d in deliveries_of(database, job_id)] == [DeliveryState.DELIVERED],
+            what=lambda: str(deliveries_of(database, job_id)),
+        )
+    finally:
+        database.close()
+
+
+def _refused(port: int) -> int:
+    """The status for a POST that nobody signed."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/hooks", data=b"{}", method="POST")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=10)
+    caught.value.close()
+    return caught.value.code

@@ -1,0 +1,155 @@
+"""The AsyncAPI document is current, satisfies the official parser, and says what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from ops.contract.yaml import as_yaml
+from schemas.errors import RequestError
+from schemas.parse import parse_request
+from tests.acceptance.line import NODE
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTRACT = ROOT / "docs" / "contract"
+PACKAGES = ("consumer", "ops", "pipelines", "providers", "schemas")
+
+
+def _parsed(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["node", "asyncapi.mjs", str(path)], cwd=NODE, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The committed document as the official parser resolves it."""
+    done = _parsed(CONTRACT / "asyncapi.yaml")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_every_channel_and_operation_is_there(document: dict[str, Any]) -> None:
+    assert document["asyncapi"] == "3.0.0"
+    channels = document["channels"]
+    assert channels["amqpRequests"]["address"] == "telecine.requests"
+    assert channels["amqpRequests"]["x-queue-arguments"]["x-queue-type"] == "quorum"
+    assert channels["sqsRequests"]["bindings"]["sqs"]["deadLetterQueue"]["name"] == "telecine-requests-dead"
+    actions = {name: operation["action"] for name, operation in document["operations"].items()}
+    assert actions == {
+        "receiveAmqpRequest": "receive",
+        "receiveSqsRequest": "receive",
+        "sendCallback": "send",
+        "sendGameCallback": "send",
+    }
+    assert set(channels["callbacks"]["messages"]) == {"job.started", "job.progress", "job.completed", "job.failed"}
+    headers = channels["callbacks"]["messages"]["job.failed"]["traits"][0]["headers"]
+    assert headers["required"] == ["webhook-id", "webhook-timestamp", "webhook-signature"]
+
+
+def test_every_example_of_a_request_is_accepted_at_the_door(document: dict[str, Any]) -> None:
+    seen = set()
+    for name, message in document["channels"]["amqpRequests"]["messages"].items():
+        for example in message.get("examples", []):
+            if name == "s3-event":
+                with pytest.raises(RequestError):
+                    parse_request(json.dumps(example["payload"]).encode())
+                continue
+            parse_request(json.dumps(example["payload"]).encode(), example.get("headers"))
+            seen.add(name)
+    assert {"reel", "reel.structured", "reel.binary", "job.cancel"} <= seen
+
+
+def test_every_example_is_valid_by_the_schemas_beside_it(document: dict[str, Any]) -> None:
+    for name, message in document["components"]["messages"].items():
+        assert message["examples"], name
+        for example in message["examples"]:
+            jsonschema.Draft7Validator(message["payload"]).validate(example["payload"])
+            for trait in message.get("traits", []):
+                if "headers" in trait and "headers" in example:
+                    jsonschema.Draft7Validator(trait["headers"]).validate(example["headers"])
+
+
+def test_every_schema_is_valid_draft_07(document: dict[str, Any]) -> None:
+    for schema in document["components"]["schemas"].values():
+        jsonschema.Draft7Validator.check_schema(schema)
+
+
+def test_the_parser_refuses_a_document_that_is_wrong(tmp_path: Path) -> None:
+    text = (CONTRACT / "asyncapi.yaml").read_text()
+    for number, (right, wrong) in enumerate(
+        [
+            ("action: receive", "action: take"),
+            ('"#/components/messages/job.cancel"', '"#/components/messages/job.stop"'),
+            ("deliveryMode: 2", "deliveryMode: 3"),
+        ]
+    ):
+        assert right in text
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(text.replace(right, wrong, 1))
+        done = _parsed(path)
+        assert done.returncode == 1, wrong
+        assert "error" in done.stderr or "warning" in done.stderr
+
+
+def test_yaml_reads_back_as_what_was_written(tmp_path: Path) -> None:
+    odd: list[Any] = [
+        "", " ", "a ", " a", "yes", "No", "null", "~", "1", "1e3", "0x1", ".5", "-", "- a", "a: b", "a #b", "#", "'",
+        '"', "%", "@a", "`a", "!a", "&a", "*a", "a\n", "a\n\n", "\n", "a\nb", "a\n\nb\n", "a\n b", "a \nb", "a\tb",
+        "\u2028", "é", "🎬\nb", "[a]", "{a}", "2026-01-01", "12:30", "a:b", "a:", "<<", "=", "?", "? a", "|", ">", "on",
+        "y", "\u0085", "\ufeff", None, True, 1, 1.5, -0.1, [], {}, [[]], [{"a": [1]}], {"": {"a b": "c"}},
+    ]  # fmt: skip
+    value = {
+        "x-odd": odd,
+        "x-names": {str(item): item for item in odd if item != "<<"},
+    }  # merged by js-yaml, even quoted
+    path = tmp_path / "odd.yaml"
+    frame = {"asyncapi": "3.0.0", "info": {"title": "odd", "version": "1"}, "channels": {}}
+    path.write_text(as_yaml(frame | value))
+    done = _parsed(path)
+    assert done.stdout, done.stderr
+    assert {name: json.loads(done.stdout)[name] for name in value} == value
+
+
+def test_a_model_that_changes_without_its_published_form_fails_the_check(tmp_path: Path) -> None:
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "celeryconfig.py", tmp_path)
+    _contract(tmp_path)
+    assert _contract(tmp_path, "--check").returncode == 0
+
+    model = tmp_path / "schemas" / "envelope.py"
+    text = model.read_text()
+    assert "max_length=128" in text
+    model.write_text(text.replace("max_length=128", "max_length=127"))
+    done = _contract(tmp_path, "--check")
+    assert done.returncode == 1
+    assert {"asyncapi.yaml", "job.cancel.schema.json", "reel.schema.json"} <= set(re.findall(r"[\w.-]+", done.stderr))
+
+    model.write_text(text)
+    (tmp_path / "docs" / "contract" / "manifest.schema.json").unlink()
+    (tmp_path / "docs" / "contract" / "hologram.schema.json").write_text("{}")
+    assert "not current: hologram.schema.json, manifest.schema.json" in _contract(tmp_path, "--check").stderr
+
+
+def test_lint_runs_the_check_and_the_parser() -> None:
+    lint = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    assert "-m ops.contract --check docs/contract" in lint
+    assert "asyncapi.mjs docs/contract/asyncapi.yaml" in lint
+    assert "install.sh node" in lint
+
+
+def _contract(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    # The folder comes before the installed packages: it is the working directory of `-m`.
+    return subprocess.run(
+        [sys.executable, "-m", "ops.contract", *options, "docs/contract"],
+        cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
