@@ -7,9 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from consumer.callbacks.game import EVENT_PREFIX, game_body, game_url
+from consumer.credits import Credits
 from consumer.ledger.outbox import NewDelivery, webhook_id
 from consumer.ledger.records import Job
-from schemas.callback import Callback, CallbackData, Cost, EventType, Failure, Output, Status
+from schemas.callback import Callback, CallbackData, EventType, Failure, Output, Status
 from schemas.envelope import CallbackSpec
 from schemas.errors import TelecineError
 from schemas.parse import salvage
@@ -32,12 +34,17 @@ def job_delivery(
     plan: Mapping[str, Any] | None = None,
     error: TelecineError | None = None,
     progress: int | None = None,
+    credit: Credits | None = None,
 ) -> NewDelivery | None:
-    """The callback about ``event`` of a job, or ``None`` when nobody asked for it."""
+    """The callback about ``event`` of a job, or ``None`` when nobody asked for it.
+
+    ``credit`` is who made the result; a ``title`` among its details is the title in format ``game``.
+    """
     _, spec, metadata = salvage(json.loads(job.request))
     if spec is None or event not in spec.events:
         return None
     done = status == "completed"
+    credit = credit or Credits()
     data = CallbackData(
         id=job.id,
         type=job.type,
@@ -46,9 +53,9 @@ def job_delivery(
         outputs=None if outputs is None else list(outputs),
         plan=None if plan is None else dict(plan),
         error=None if error is None else Failure.model_validate(error.as_record()),
-        provider="local" if done else None,
-        model=job.type if done else None,
-        cost=Cost() if done else None,
+        provider=credit.provider if done else None,
+        model=(credit.model or job.type) if done else None,
+        cost=credit.cost if done else None,
         created_at=_time(job.received_at),
         started_at=None if job.started_at is None else _time(job.started_at),
         processing_time_seconds=round(now - job.started_at, 3) if done and job.started_at is not None else None,
@@ -56,7 +63,17 @@ def job_delivery(
     )
     body = Callback(type=_EVENTS[event], timestamp=_time(now), data=data)
     occurrence: tuple[object, ...] = (progress,) if event == "progress" else ()
-    return _delivery(webhook_id(job.id, job.fingerprint, event, *occurrence), job.id, spec, body)
+    identity = webhook_id(job.id, job.fingerprint, event, *occurrence)
+    if spec.format == "game":
+        return _game_delivery(
+            identity,
+            job.id,
+            job.id,
+            spec,
+            event,
+            game_body(completed=done, outputs=outputs or (), details=credit.details),
+        )
+    return _delivery(identity, job.id, spec, body)
 
 
 def rejection_delivery(
@@ -69,8 +86,14 @@ def rejection_delivery(
     callback: CallbackSpec,
     metadata: Mapping[str, Any] | None,
     at: dt.datetime,
-) -> NewDelivery:
-    """The callback about a request that was refused at the door. It belongs to no job."""
+) -> NewDelivery | None:
+    """The callback about a request that was refused at the door. It belongs to no job.
+
+    ``None`` in format ``game`` when the request has no id that could be told.
+    """
+    identity = webhook_id("rejected", seq, request_id)
+    if callback.format == "game":
+        return _game_delivery(identity, None, request_id, callback, "failed", game_body(completed=False))
     data = CallbackData(
         id=request_id,
         type=type,
@@ -79,9 +102,7 @@ def rejection_delivery(
         created_at=at,
         metadata=None if metadata is None else dict(metadata),
     )
-    return _delivery(
-        webhook_id("rejected", seq, request_id), None, callback, Callback(type="job.failed", timestamp=at, data=data)
-    )
+    return _delivery(identity, None, callback, Callback(type="job.failed", timestamp=at, data=data))
 
 
 def _delivery(identity: str, job_id: str | None, spec: CallbackSpec, body: Callback) -> NewDelivery:
@@ -92,6 +113,17 @@ def _delivery(identity: str, job_id: str | None, spec: CallbackSpec, body: Callb
         url=spec.url,
         secret_name=spec.secret_name,
         body=body.model_dump_json(exclude_none=True).encode(),
+    )
+
+
+def _game_delivery(
+    identity: str, job_id: str | None, told_id: str | None, spec: CallbackSpec, event: str, body: bytes
+) -> NewDelivery | None:
+    url = game_url(spec.url, told_id)
+    if url is None:
+        return None
+    return NewDelivery(
+        id=identity, job_id=job_id, event=EVENT_PREFIX + event, url=url, secret_name=spec.secret_name, body=body
     )
 
 

@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 
+from consumer.callbacks.game import DELIVERED, EVENT_PREFIX
 from consumer.callbacks.lanes import Lanes
 from consumer.callbacks.schedule import Delivered, Disabled, Retry, next_attempt
 from consumer.callbacks.signing import check_secret, sign
@@ -120,6 +121,7 @@ class OutboxLoop:
             jitter=self._jitter,
             error=error,
             delays_seconds=() if delivery.event in _ONCE else runtime.settings.callback_schedule_seconds,
+            delivered=DELIVERED if delivery.event.startswith(EVENT_PREFIX) else (),
         )
         state = _state(verdict)
         wait = verdict.after_seconds if isinstance(verdict, Retry) else None
@@ -135,7 +137,8 @@ class OutboxLoop:
         # A secret that was removed since the request came is replaced by the default one.
         chosen = secrets.get(name) or next(iter(secrets.values()))
         timestamp = int(self._runtime.database.now())
-        return {"content-type": "application/json", **sign(delivery.id, timestamp, delivery.body, chosen)}
+        headers = {"content-type": "application/json", **sign(delivery.id, timestamp, delivery.body, chosen)}
+        return headers | self._runtime.game.headers() if delivery.event.startswith(EVENT_PREFIX) else headers
 
 
 def _state(verdict: object) -> DeliveryState:

@@ -6,7 +6,7 @@ reads a clock or a database, except for the time that an HTTP date in ``Retry-Af
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -64,6 +64,7 @@ def next_attempt(
     jitter: Callable[[], float],
     error: Exception | None = None,
     delays_seconds: Sequence[float] = DELAYS_SECONDS,
+    delivered: Collection[int] = (),
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Verdict:
     """The verdict on attempt number ``attempt``, counted from 1.
@@ -75,11 +76,12 @@ def next_attempt(
         error: what the client raised instead of a reply.
         delays_seconds: the waits between attempts. The first attempt is made at once, so there is one more
             attempt than waits: ten by default, over a little more than three days.
+        delivered: statuses besides 2xx that mean that the receiver has it.
         now: the current time, aware.
     """
     if isinstance(error, AddressForbidden):
         return Disabled(error.code)
-    if status is not None and 200 <= status < 300:
+    if status is not None and (200 <= status < 300 or status in delivered):
         return Delivered()
     if status == 410:
         return Disabled("gone")

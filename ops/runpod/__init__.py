@@ -1,0 +1,1 @@
+"""Telecine's reel renderer on a RunPod endpoint."""

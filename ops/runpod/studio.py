@@ -1,0 +1,179 @@
+"""One job of the endpoint: inputs by URL, Telecine's own renderer, the film into the endpoint's own bucket.
+
+The result is stored as every result of Telecine is: whole or not at all, with its checksum, under a name made of
+the call's key. A job that RunPod runs twice therefore leaves one object. Whoever asked gets a presigned URL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from consumer.inputs import bounds_of
+from consumer.runtime import storage_of
+from consumer.storage.base import ObjectFacts, Storage
+from pipelines.context import Progress
+from pipelines.media.sandbox import Bounds
+from pipelines.media.sniff import HEAD_BYTES, sniff
+from pipelines.reel import render_reel
+from pipelines.reel_remote import TEXTS, read_film
+from providers.http.downloads import GuardedClient
+from providers.http.policy import Policy
+from schemas.errors import ConfigurationError, InvalidAudio, InvalidField, InvalidImage
+from schemas.media import Artifact, InputFile
+from schemas.settings import Settings
+
+#: How long the film can be fetched: an engine that was away for a day still finds it.
+URL_SECONDS = 86_400
+_INPUT_LIMIT_BYTES = 100 * 1024 * 1024
+#: CUDA claims more address space than any machine has memory; the container's own limit holds instead.
+_CUDA_BYTES = 1 << 40
+
+_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://")]
+    bytes: int = Field(ge=1, le=_INPUT_LIMIT_BYTES)
+    sha256: _Sha256
+
+
+class _Inputs(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    image: _Input
+    audio: _Input
+
+
+class _Parameters(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    film: str
+
+
+class _Job(BaseModel):
+    """``input`` of a RunPod job, as ``providers.runpod_api`` writes it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    model: Literal["runpod-reel"]
+    parameters: _Parameters
+    inputs: _Inputs
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What one worker of the endpoint works with."""
+
+    storage: Storage
+    #: ``s3://bucket/prefix/``.
+    output: str
+    http: GuardedClient
+    bounds: Bounds
+    #: For ``render_reel``.
+    encoder: str
+
+    def make(self, given: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+        """What the job answers: ``url`` of the film, ``value`` with the texts, ``details`` of how it was made.
+
+        ``progress`` takes shares from 0 to 1, from this thread; what it raises ends the work.
+
+        Raises:
+            TelecineError: the job is none of ours, an input cannot be used, or the work failed.
+        """
+        try:
+            job = _Job.model_validate(given)
+            data, timing = read_film(job.parameters.film)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise InvalidField(f"input.{place}: {first['msg']}: is worker and endpoint the same version?") from None
+        with tempfile.TemporaryDirectory(prefix="telecine-runpod-") as name:
+            folder = Path(name)
+            image, audio = self._fetch(job, "image", folder), self._fetch(job, "audio", folder)
+            work = folder / "work"
+            work.mkdir()
+            video, *texts = render_reel(
+                data, image, audio, work, progress, timing=timing, bounds=self.bounds, encoder=self.encoder
+            )
+            return {
+                "url": self._store(job, video),
+                "value": {text.name: _read(text) for text in texts if text.name in TEXTS},
+                "details": {"version": version("telecine"), "frames": video.facts.frames},
+            }
+
+    def _fetch(self, job: _Job, name: Literal["image", "audio"], folder: Path) -> InputFile:
+        source: _Input = getattr(job.inputs, name)
+        path = folder / f"{name}.input"
+        fetched = self.http.download(source.url, path, source.bytes)
+        if fetched.sha256 != source.sha256:
+            raise InvalidField(f"data.{name} has changed since the job was accepted", field=f"data.{name}")
+        with path.open("rb") as file:
+            kind = sniff(file.read(HEAD_BYTES))
+        if name == "image" and kind not in ("jpeg", "png"):
+            raise InvalidImage(field="data.image")
+        if name == "audio" and kind not in ("mp3", "wav", "flac"):
+            raise InvalidAudio(field="data.audio")
+        assert kind is not None
+        return InputFile(
+            name=name, uri=f"s3://input/{name}", path=path, kind=kind, bytes=fetched.bytes, sha256=fetched.sha256
+        )
+
+    def _store(self, job: _Job, video: Artifact) -> str:
+        assert video.path is not None
+        with video.path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+        facts = ObjectFacts(
+            job_id=job.key,
+            fingerprint=hashlib.sha256(job.parameters.film.encode()).hexdigest(),
+            content_type=video.content_type,
+            sha256=sha256,
+            bytes=size,
+            facts=video.facts.model_dump(exclude_none=True),
+        )
+        stored = self.storage.put(video.path, f"{self.output}{job.key}/{video.name}", facts)
+        return self.storage.url(stored.uri, URL_SECONDS)
+
+
+def open_studio(settings: Settings) -> Studio:
+    """The studio of this machine: with NVIDIA's encoder where there is a GPU.
+
+    Raises:
+        ConfigurationError: there is no object store that others can read.
+    """
+    if settings.storage_kind != "s3":
+        raise ConfigurationError("The handler stores its films in S3. Set TELECINE_STORAGE=s3 and TELECINE_OUTPUT.")
+    bounds, gpu = bounds_of(settings), _has_gpu()
+    if gpu:
+        bounds = Bounds(wall_seconds=bounds.wall_seconds, memory_bytes=max(bounds.memory_bytes, _CUDA_BYTES))
+    return Studio(
+        storage=storage_of(settings),
+        output=settings.output,
+        http=GuardedClient(
+            Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)),
+            total_timeout_seconds=settings.fetch_timeout_seconds,
+        ),
+        bounds=bounds,
+        encoder="nvenc" if gpu else "skip",
+    )
+
+
+def _has_gpu() -> bool:
+    """Whether the driver shows a GPU. Some have no video encoder; the renderer finds that out by itself."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def _read(text: Artifact) -> str:
+    assert text.path is not None
+    return text.path.read_text(encoding="utf-8")

@@ -1,0 +1,229 @@
+"""Callbacks in format ``game``: the body byte for byte, where it goes, and who gets the key."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from consumer.callbacks.game import DEFAULT_URL, DELIVERED, GameApi, game_body, game_url
+from consumer.callbacks.schedule import Delivered, Disabled, Retry, next_attempt
+from consumer.intake.arrivals import Arrival
+from consumer.intake.checks import Checks
+from consumer.intake.intake import Intake
+from consumer.ledger.database import Database
+from consumer.ledger.queries import find_job
+from consumer.ledger.schema import migrate
+from consumer.ledger.tables import deliveries, jobs
+from providers.http.policy import Policy
+from schemas.callback import Output
+from schemas.envelope import CallbackSpec, Request
+from schemas.errors import InvalidField, RequestError
+from schemas.parse import parse_request
+
+#: As the I2V service's documentation prints them.
+COMPLETED = b"""{
+    "data": {
+        "addToInventory": true,
+        "status": "COMPLETED",
+        "output": {
+            "title": "Generated Video Title",
+            "type": "MEDIA",
+            "category": "MARKETING_VIDEO",
+            "url": "video_url"
+        }
+    }
+}"""
+FAILED = b"""{
+    "data": {
+        "addToInventory": false,
+        "status": "FAILED",
+        "output": null
+    }
+}"""
+
+KEY = SecretStr("game-key-5f2a")
+OURS = "https://game.example/requests"
+
+
+def output(name: str, content_type: str, url: str | None) -> Output:
+    return Output(name=name, uri=f"s3://results/{name}", url=url, sha256="0" * 64, bytes=1, content_type=content_type)
+
+
+VIDEO = output("video.mp4", "video/mp4", "video_url")
+MANIFEST = output("manifest.json", "application/json", "manifest_url")
+
+
+def request(**callback: Any) -> dict[str, Any]:
+    data = {"image": "s3://inbox/a.png", "audio": "s3://inbox/a.mp3", "lyrics": "la", "alignment_mode": "even"}
+    return {"id": "order-1", "type": "reel", "data": data, "callback": {"format": "game", **callback}}
+
+
+def parsed(**callback: Any) -> Request:
+    found = parse_request(json.dumps(request(**callback)).encode())
+    assert isinstance(found, Request)
+    return found
+
+
+def checks(**changes: Any) -> Checks:
+    found = Checks(
+        roles={"reel": "render"}, secret_names=frozenset({"default"}), policy=Policy(), max_message_bytes=10_000,
+        game=GameApi(OURS, KEY),
+    )  # fmt: skip
+    return dataclasses.replace(found, **changes)
+
+
+def test_a_finished_video_is_told_byte_for_byte_as_the_source_system_documents() -> None:
+    title = {"title": "Generated Video Title", "seed": 4}
+    assert game_body(completed=True, outputs=[MANIFEST, VIDEO], details=title) == COMPLETED
+
+
+def test_a_failure_is_told_byte_for_byte_as_the_source_system_documents() -> None:
+    assert game_body(completed=False, outputs=[VIDEO], details={"title": "x"}) == FAILED
+
+
+@pytest.mark.parametrize("details", [None, {}, {"title": None}, {"title": "  "}, {"title": 7}])
+def test_a_result_without_a_title_has_the_source_systems_own(details: Mapping[str, object] | None) -> None:
+    body = json.loads(game_body(completed=True, outputs=[VIDEO], details=details))
+    assert body["data"]["output"]["title"] == "Generated Video"
+
+
+def test_the_film_is_told_before_its_captions_and_a_text_where_there_is_no_film() -> None:
+    captions = output("captions.srt", "application/x-subrip", "captions_url")
+    told = [json.loads(game_body(completed=True, outputs=o)) for o in ([captions, VIDEO], [MANIFEST, captions])]
+    assert [body["data"]["output"]["url"] for body in told] == ["video_url", "captions_url"]
+
+
+def test_a_plan_adds_nothing_to_the_inventory() -> None:
+    assert json.loads(game_body(completed=True)) == {
+        "data": {"addToInventory": False, "status": "COMPLETED", "output": None}
+    }
+
+
+def test_a_title_in_any_script_is_sent_as_it_is() -> None:
+    assert "Drachen über Dünen 凧".encode() in game_body(
+        completed=True, outputs=[VIDEO], details={"title": "Drachen über Dünen 凧"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        (DEFAULT_URL, "https://game-api.virtuals.io/requests/order-1/callback"),
+        (OURS + "/", OURS + "/order-1/callback"),
+        ("https://game.example", "https://game.example/order-1/callback"),
+        ("https://game.example/r?tenant=4#top", "https://game.example/r/order-1/callback?tenant=4"),
+    ],
+)
+def test_the_callback_goes_to_the_jobs_own_address(base: str, url: str) -> None:
+    assert game_url(base, "order-1") == url
+
+
+@given(st.text(max_size=140) | st.sampled_from([".", "..", "a/b", "a?b", "a b", "a\n", "%2e%2e"]))
+def test_an_id_never_leaves_its_place_in_the_address(job_id: str) -> None:
+    url = game_url(OURS, job_id)
+    if url is not None:
+        assert url == f"{OURS}/{job_id}/callback"
+        assert not set(job_id) & set("/?#% \n\\")
+        assert job_id not in ("", ".", "..")
+
+
+def test_without_an_address_the_operators_is_used_and_the_request_stays_the_same() -> None:
+    placed = checks()(parsed())
+    assert placed.callback is not None
+    assert placed.callback.url == OURS
+    assert placed.request.identity()["callback"] == {"format": "game"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://evil.example/requests", "https://game.example.evil.example/", "https://game.example:8443/requests"],
+)
+def test_the_operators_key_goes_to_no_other_host(url: str) -> None:
+    with pytest.raises(InvalidField, match=r"callback\.url: format game carries the operator's key") as refused:
+        checks()(parsed(url=url))
+    assert refused.value.field == "callback.url"
+
+
+def test_another_path_on_the_operators_host_is_fine() -> None:
+    placed = checks()(parsed(url="https://game.example:443/sandbox/requests"))
+    assert placed.callback is not None
+    assert placed.callback.url == "https://game.example:443/sandbox/requests"
+
+
+def test_without_a_key_the_format_is_refused_and_the_variable_named() -> None:
+    with pytest.raises(RequestError, match="GAME_API_KEY") as refused:
+        checks(game=GameApi(OURS, None))(parsed())
+    assert (refused.value.code, refused.value.field) == ("unsupported_option", "callback.format")
+
+
+@pytest.mark.parametrize("event", ["started", "progress"])
+def test_events_that_the_format_has_no_body_for_are_refused(event: str) -> None:
+    with pytest.raises(InvalidField, match="format game tells completed and failed") as refused:
+        parsed(events=["completed", event])
+    assert refused.value.field == "callback.events"
+
+
+def test_the_standard_format_still_needs_an_address() -> None:
+    with pytest.raises(RequestError, match=r"callback\.url is missing"):
+        parsed(format="standard")
+
+
+def test_a_second_copy_that_the_api_has_already_counts_as_delivered() -> None:
+    def verdict(status: int) -> object:
+        return next_attempt(1, status, jitter=lambda: 0.0, delivered=DELIVERED)
+
+    assert verdict(409) == Delivered()
+    assert verdict(410) == Disabled("gone")
+    assert verdict(400) == Retry(5.0)
+    assert next_attempt(1, 409, jitter=lambda: 0.0) == Retry(5.0)
+
+
+def test_the_key_is_a_header_and_never_printed() -> None:
+    api = GameApi(OURS, KEY)
+    assert api.headers() == {"x-api-key": "game-key-5f2a"}
+    assert "5f2a" not in repr(api)
+    assert GameApi().headers() == {}
+
+
+@pytest.fixture
+def database(tmp_path: Any) -> Any:
+    found = Database(f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
+    migrate(found)
+    yield found
+    found.close()
+
+
+def test_a_job_keeps_the_address_that_it_was_given_at_the_door(database: Database) -> None:
+    Intake(database, checks())([Arrival(json.dumps(request()).encode(), "test", "q")])
+    job = find_job(database, "order-1")
+    assert job is not None
+    assert json.loads(job.request)["callback"]["url"] == OURS
+    again = Intake(database, checks())([Arrival(json.dumps(request()).encode(), "test", "q")])
+    assert again[0].refused is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [({}, [f"{OURS}/order-1/callback"]), ({"id": "../a"}, []), ({"id": ".."}, []), ({"id": 7}, [])],
+)
+def test_a_refused_request_is_told_where_its_id_can_be(
+    database: Database, fields: dict[str, Any], told: list[str]
+) -> None:
+    refused = {**request(), **fields, "data": {"wrong": 1}}
+    Intake(database, checks())([Arrival(json.dumps(refused).encode(), "test", "q")])
+    with database.read() as connection:
+        rows = connection.execute(deliveries.select()).mappings().all()
+        assert connection.execute(jobs.select()).first() is None
+    assert [row["url"] for row in rows] == told
+    assert all((bytes(row["body"]), row["event"]) == (FAILED, "game.failed") for row in rows)
+
+
+def test_a_spec_without_an_address_is_one_of_the_format_game() -> None:
+    assert CallbackSpec(format="game").url == ""
