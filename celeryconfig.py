@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from kombu import Exchange, Queue
 
+from consumer.broker import broker_address, transport_options
 from consumer.queues import EXCHANGE, PRIORITIES, ROLES, wake_queue
 from schemas.settings import Settings
 
 _settings = Settings()
+_quorum = _settings.amqp_url is not None
 
-# Without a broker, worker and doors share one process and kombu's in-memory transport.
-broker_url = _settings.broker_url.get_secret_value() if _settings.broker_url else "memory://localhost/"
+# RabbitMQ, or SQS. Without either, worker and doors share one process and kombu's in-memory transport.
+broker_url = broker_address(_settings)
 broker_connection_retry_on_startup = True
 # A broker may be away for a night; the worker waits for it.
 broker_connection_max_retries = None
-broker_transport_options = {"polling_interval": 0.02} if _settings.embedded else {}
+broker_transport_options = transport_options(_settings)
 
 # Plain JSON only: a message must never be able to run code.
 task_serializer = "json"
@@ -38,17 +40,19 @@ worker_prefetch_multiplier = 1
 
 # Quorum queues survive a broker's crash. They have no global prefetch, so Celery must know.
 task_default_queue = wake_queue("io", "normal")
-task_default_queue_type = "quorum"
+task_default_queue_type = "quorum" if _quorum else "classic"
 task_default_exchange = EXCHANGE
-task_default_exchange_type = "topic"
+# SQS knows no other than direct ones.
+_exchange_type = "direct" if _settings.celery_on_sqs else "topic"
+task_default_exchange_type = _exchange_type
 task_create_missing_queues = False
 task_queues = [
     Queue(
         wake_queue(role, priority),
-        Exchange(EXCHANGE, type="topic"),
+        Exchange(EXCHANGE, type=_exchange_type),
         routing_key=wake_queue(role, priority),
         # A wake-up that could not be handled in so many deliveries is dropped: the sweep makes a new one.
-        queue_arguments={} if _settings.embedded else {"x-queue-type": "quorum", "x-delivery-limit": 10},
+        queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 10} if _quorum else {},
     )
     for priority in PRIORITIES
     for role in ROLES
@@ -59,8 +63,8 @@ worker_consumer = "consumer.worker:LeanConsumer"
 # When the broker goes away a running job goes on: its lease is in the ledger.
 worker_cancel_long_running_tasks_on_connection_loss = False
 
-# Remote control stays on, so that `celery inspect` and flower work.
-worker_enable_remote_control = not _settings.embedded
+# Remote control stays on, so that `celery inspect` and flower work. SQS has no fanout for it.
+worker_enable_remote_control = _quorum
 worker_send_task_events = False
 
 # The process sets up logging itself; Celery would replace it.

@@ -12,7 +12,9 @@ from pathlib import Path
 import structlog
 
 from consumer.callbacks.bodies import job_delivery
+from consumer.calls.orders import Parked
 from consumer.context import JobContext
+from consumer.credits import Credits, credits_of
 from consumer.failpoints import failpoint
 from consumer.heartbeat import Heartbeat
 from consumer.ledger import endings, leases, outbox
@@ -79,6 +81,9 @@ def _work(runtime: Runtime, claim: Claim) -> State:
             return _run(runtime, claim, request, heartbeat, folder)
     except LeaseLost:
         raise
+    except Parked:
+        log.info("parked")
+        return State.WAITING
     except TelecineError as error:
         return _settle(runtime, job, lease, error)
     except Exception as error:
@@ -120,15 +125,16 @@ def _run(runtime: Runtime, claim: Claim, request: Request, heartbeat: Heartbeat,
     heartbeat.check()
     endings.start_storing(runtime.database, lease)
     failpoint("advance.before_manifest")
-    manifest = write_manifest(runtime, claim, context, artifacts, folder)
+    credit = credits_of(runtime.database, job)
+    manifest = write_manifest(runtime, claim, context, artifacts, folder, credit)
     failpoint("advance.after_manifest")
     heartbeat.check()
-    return _finish(runtime, claim, [*artifacts, manifest])
+    return _finish(runtime, claim, [*artifacts, manifest], credit)
 
 
-def _finish(runtime: Runtime, claim: Claim, artifacts: Sequence[Artifact]) -> State:
+def _finish(runtime: Runtime, claim: Claim, artifacts: Sequence[Artifact], credit: Credits) -> State:
     outputs = [_output(runtime, artifact) for artifact in artifacts]
-    delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), outputs=outputs)
+    delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), outputs=outputs, credit=credit)
     # A presigned URL is a secret: the ledger keeps it in the callback's body only.
     outcome = {"outputs": [output.model_dump(exclude_none=True, exclude={"url"}) for output in outputs]}
     failpoint("advance.before_finish")

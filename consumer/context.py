@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+from consumer.calls.orders import Parked, ended, made_from, order_for
 from consumer.failpoints import failpoint
 from consumer.heartbeat import Heartbeat
 from consumer.inputs import bounds_of, fetch_input
-from consumer.ledger import steps
+from consumer.ledger import calls, steps
 from consumer.ledger.records import Job, Lease
+from consumer.ledger.states import CallState
 from consumer.ledger.timeline import note
+from consumer.queues import PRIORITIES
 from consumer.runtime import Runtime
 from consumer.storage.base import ObjectFacts
-from pipelines.context import Renderer
+from pipelines.context import Made, Renderer, Wanted
 from pipelines.media.sandbox import Bounds
+from providers.catalogue import Catalogue
 from schemas.errors import TelecineError
 from schemas.media import Artifact, InputFile, MediaFacts
 
@@ -36,16 +42,35 @@ class JobContext:
         self._heartbeat = heartbeat
         self._output = output
         self._folder = folder
+        #: What the pipeline told of itself, for the manifest.
+        self.told: dict[str, Any] = {}
 
     @property
     def bounds(self) -> Bounds:
         """What a child process of this job may use: the operator's settings."""
         return bounds_of(self._runtime.settings)
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """The models that there are: built in, and the operator's."""
+        return self._runtime.catalogue
+
+    def tell(self, **details: Any) -> None:
+        """Facts for the manifest."""
+        self.told |= details
+
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
         """The file at ``uri``. Fetched again by every run: reading costs nothing but time."""
         self._heartbeat.check()
-        file = fetch_input(self._runtime, name, uri, self._folder / "inputs", kinds=kinds, limit_bytes=limit_bytes)
+        file = fetch_input(
+            self._runtime,
+            name,
+            uri,
+            self._folder / "inputs",
+            kinds=kinds,
+            limit_bytes=limit_bytes,
+            tenant=self._job.tenant,
+        )
         with self._runtime.database.write() as connection:
             note(
                 connection,
@@ -89,9 +114,61 @@ class JobContext:
         failpoint("advance.step_recorded")
         return stored
 
+    def ask(
+        self,
+        step: str,
+        models: Sequence[str],
+        parameters: Mapping[str, Any],
+        *,
+        inputs: Mapping[str, InputFile] = MappingProxyType({}),
+        wanted: Wanted | None = None,
+        as_type: str | None = None,
+        seconds: float | None = None,
+    ) -> Made:
+        """What a remote model made. The first time it writes the call down, parks the job and does not return."""
+        self._heartbeat.check()
+        database = self._runtime.database
+        call = calls.latest(database, self._job.id, step)
+        if call is None:
+            self._runtime.tenants.check_write(self._job.tenant, self._output)  # before anything is paid for
+            steps.begin(database, self._lease, step)
+            order = order_for(
+                self._runtime.catalogue,
+                self._job,
+                models,
+                parameters,
+                inputs=inputs,
+                wanted=wanted,
+                output=self._output,
+                as_type=as_type,
+                seconds=seconds,
+            )
+            failpoint("call.wanted")
+            calls.want(database, self._lease, step, order, tenant=self._job.tenant,
+                       urgency=PRIORITIES.index(self._job.priority))  # fmt: skip
+            failpoint("call.parked")
+            raise Parked
+        if not call.settled:
+            call = calls.park_for(database, self._lease, step)
+            if call is None:
+                raise Parked
+        if call.state is not CallState.DONE:
+            raise ended(call)
+        found = steps.begin(database, self._lease, step)
+        if found.state != "done":
+            assert call.result is not None
+            artifact = call.result["artifact"]
+            stored = [] if artifact is None else [artifact["name"]]
+            steps.record(database, self._lease, step, call.result, artifacts=stored)
+            failpoint("advance.step_recorded")
+        return made_from(call)
+
     def store(self, artifact: Artifact) -> Artifact:
         """The artifact in storage under its lasting name; what an earlier attempt stored there is taken over."""
         assert artifact.path is not None
+        uri = self._output + artifact.name
+        # Checked at the door, and again here: rules may have changed since, and a pipeline may name anything.
+        self._runtime.tenants.check_write(self._job.tenant, uri)
         with artifact.path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
@@ -103,7 +180,7 @@ class JobContext:
             bytes=size,
             facts=artifact.facts.model_dump(exclude_none=True),
         )
-        stored = self._runtime.storage.put(artifact.path, self._output + artifact.name, facts)
+        stored = self._runtime.storage.put(artifact.path, uri, facts)
         return artifact.model_copy(
             update={
                 "path": None,

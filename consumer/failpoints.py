@@ -33,6 +33,25 @@ FAILPOINTS = (
     "outbox.recorded",  # the delivery is recorded
 )
 
+#: Those of a call of a remote provider, from the worker's wish to the settled receipt.
+CALL_FAILPOINTS = (
+    "call.wanted",  # the worker has decided to ask a provider, nothing is written
+    "call.parked",  # the call is in the ledger and its job parked, nothing is sent
+    "call.intended",  # the intent is written, nothing is sent
+    "call.accepted",  # the provider has accepted, its task is not recorded
+    "call.recorded",  # the task is recorded
+    "call.ready",  # the provider is done, that is not recorded
+    "call.fetched",  # the result is in storage, the call is not settled
+    "call.settled",  # the call is settled, its job not woken
+    "call.looked_up",  # an unknown outcome was looked up, that is not recorded
+)
+
+#: Those that only an S3 event meets, between the door and the worker.
+UPLOAD_FAILPOINTS = (
+    "upload.decided",  # the object was looked at, nothing is written
+    "upload.settled",  # its job is in the ledger, no wake-up was sent
+)
+
 
 class FailpointReached(RuntimeError):
     """An armed failpoint with the action ``raise`` was met."""

@@ -7,8 +7,10 @@ import functools
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from consumer.context import JobContext
+from consumer.credits import Credits
 from consumer.ledger import steps
 from consumer.ledger.leases import Claim
 from consumer.runtime import Runtime
@@ -20,7 +22,12 @@ NAME = "manifest.json"
 
 
 def write_manifest(
-    runtime: Runtime, claim: Claim, context: JobContext, artifacts: Sequence[Artifact], folder: Path
+    runtime: Runtime,
+    claim: Claim,
+    context: JobContext,
+    artifacts: Sequence[Artifact],
+    folder: Path,
+    credit: Credits,
 ) -> Artifact:
     """The stored manifest. Written again after a crash, it is taken over, not replaced.
 
@@ -38,8 +45,13 @@ def write_manifest(
         type=job.type,
         fingerprint=job.fingerprint,
         artifacts=[_record(artifact) for artifact in artifacts],
-        model=job.type,
-        model_version=_own_version(),
+        provider=credit.provider,
+        model=credit.model or job.type,
+        model_version=credit.version or _own_version(),
+        seed=_whole(credit.details.get("seed")),
+        prompt=_text(context.told.get("prompt", credit.details.get("prompt"))),
+        cost=credit.cost,
+        details=_told(context) | ({"calls": list(credit.calls)} if credit.calls else {}),
         steps=[
             ManifestStep(name=step.name, seconds=round(step.finished_at - step.started_at, 3))
             for step in steps.of_job(runtime.database, job.id)
@@ -50,6 +62,18 @@ def write_manifest(
     path = folder / NAME
     path.write_text(manifest.model_dump_json(indent=2, exclude_none=True) + "\n")
     return context.store(Artifact(name=NAME, content_type="application/json", path=path))
+
+
+def _told(context: JobContext) -> dict[str, Any]:
+    return {name: value for name, value in context.told.items() if name != "prompt"}
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 @functools.cache

@@ -9,18 +9,26 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from consumer.callbacks.game import GameApi
 from consumer.callbacks.signing import generate_secret
 from consumer.extensions import load_extensions
 from consumer.intake.checks import Checks
+from consumer.intake.expansion import Expansion
 from consumer.ledger.database import Database
 from consumer.ledger.schema import migrate
 from consumer.storage.base import Storage
 from consumer.storage.open import open_storage
 from pipelines.registry import PIPELINES, Pipeline
+from providers.catalogue import Catalogue
 from providers.http.client import GuardedClient
 from providers.http.policy import Policy
+from providers.registry import catalogue_of
+from schemas.envelope import Request
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
+from schemas.tenants import TenantRules
+from schemas.trigger_requests import check_rules
+from schemas.triggers import NO_TRIGGERS, TriggerRules
 
 Secrets = Mapping[str, Sequence[SecretStr]]
 
@@ -35,6 +43,8 @@ class Runtime:
     policy: Policy
     secrets: Secrets
     pipelines: Mapping[str, Pipeline]
+    catalogue: Catalogue
+    triggers: TriggerRules = NO_TRIGGERS
 
     @property
     def checks(self) -> Checks:
@@ -44,7 +54,36 @@ class Runtime:
             secret_names=frozenset(self.secrets),
             policy=self.policy,
             max_message_bytes=self.settings.max_message_bytes,
+            tenants=self.tenants,
+            queue_priorities=self.settings.queue_priorities,
+            output=self.settings.output,
+            triggers=self.triggers,
+            game=self.game,
+            fits=self._fits,
         )
+
+    def _fits(self, request: Request) -> None:
+        self.pipelines[request.type].check(request.data, request.type, self.catalogue)
+
+    @property
+    def expansion(self) -> Expansion:
+        """How uploads become requests."""
+        return Expansion(
+            storage=self.storage,
+            scratch=self.settings.scratch_folder,
+            limit_bytes=self.settings.max_message_bytes,
+            rules=self.triggers,
+        )
+
+    @property
+    def tenants(self) -> TenantRules:
+        """Who may read and write where."""
+        return TenantRules(self.settings.tenants)
+
+    @property
+    def game(self) -> GameApi:
+        """Where callbacks in format ``game`` go, and their key."""
+        return GameApi(self.settings.callback_api_url, self.settings.game_api_key)
 
     @property
     def input_folders(self) -> Sequence[Path]:
@@ -69,6 +108,7 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
         ConfigurationError: a setting is wrong; the message names it.
     """
     load_extensions(settings.extensions)
+    triggers = trigger_rules(settings)
     database = open_ledger(settings)
     return Runtime(
         settings=settings,
@@ -77,7 +117,19 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
         policy=Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)),
         secrets=_secrets(settings),
         pipelines=pipelines,
+        catalogue=catalogue_of(settings),
+        triggers=triggers,
     )
+
+
+def trigger_rules(settings: Settings) -> TriggerRules:
+    """The rules for uploads. Extensions are loaded before, because a rule may name their types.
+
+    Raises:
+        ConfigurationError: a rule cannot make a valid request, or would be triggered by its own results.
+    """
+    outputs = [settings.output, *(tenant.output for tenant in settings.tenants.values() if tenant.output is not None)]
+    return check_rules(settings.triggers, outputs)
 
 
 def open_ledger(settings: Settings) -> Database:

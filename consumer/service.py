@@ -11,10 +11,14 @@ from typing import Protocol
 from celery import Celery
 
 from consumer.callbacks.outbox_loop import OutboxLoop
+from consumer.calls.engine import CallEngine
 from consumer.intake.amqp import AmqpDoor
 from consumer.intake.arrivals import Door
 from consumer.intake.inbox import InboxDoor
 from consumer.intake.intake import Intake
+from consumer.intake.sqs import SqsDoor
+from consumer.intake.sqs_calls import SqsCalls, sqs_options
+from consumer.intake.upload_loop import UploadLoop
 from consumer.logs import logger
 from consumer.runtime import Runtime
 from consumer.sweep import Sweep
@@ -22,7 +26,7 @@ from consumer.wakeups import WakeUps
 
 log = logger(__name__)
 
-PARTS = ("doors", "sweep", "outbox", "worker")
+PARTS = ("doors", "sweep", "calls", "outbox", "worker")
 
 
 class Loop(Protocol):
@@ -80,13 +84,15 @@ class Service:
 
 
 def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
-    """The doors that the settings ask for: AMQP where there is a broker, the inbox where there is none or by name."""
+    """The doors that the settings ask for: AMQP where there is RabbitMQ, SQS by its queues' names, the inbox where
+    there is no broker or by its name.
+    """
     settings = runtime.settings
     intake = Intake(runtime.database, runtime.checks)
     doors: list[Named] = []
-    if settings.broker_url is not None:
+    if settings.amqp_url is not None:
         amqp: Door = AmqpDoor(
-            settings.broker_url.get_secret_value(),
+            settings.amqp_url,
             settings.amqp_queues,
             intake,
             wake,
@@ -95,6 +101,16 @@ def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
             delivery_limit=settings.amqp_delivery_limit,
         )
         doors.append(Named("door-amqp", amqp))
+    if settings.sqs_queues:
+        sqs: Door = SqsDoor(
+            SqsCalls(sqs_options(settings)),
+            settings.sqs_queues,
+            intake,
+            wake,
+            batch=settings.door_batch_messages,
+            batch_seconds=settings.door_batch_seconds,
+        )
+        doors.append(Named("door-sqs", sqs))
     if settings.embedded or settings.inbox is not None:
         inbox: Door = InboxDoor(
             settings.inbox_folder,
@@ -105,6 +121,10 @@ def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
             limit_bytes=settings.max_message_bytes,
         )
         doors.append(Named("door-inbox", inbox))
+    uploads = UploadLoop(
+        runtime.database, intake, runtime.expansion, wake, poll_seconds=min(1.0, settings.sweep_seconds)
+    )
+    doors.append(Named("uploads", uploads))
     return doors
 
 
@@ -116,6 +136,8 @@ def build_loops(runtime: Runtime, app: Celery, parts: Sequence[str]) -> list[Nam
         loops += build_doors(runtime, wake)
     if "sweep" in parts:
         loops.append(Named("sweep", Sweep(runtime, wake)))
+    if "calls" in parts:
+        loops.append(Named("calls", CallEngine(runtime, wake)))
     if "outbox" in parts:
         loops.append(Named("outbox", OutboxLoop(runtime)))
     return loops

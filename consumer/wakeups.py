@@ -19,6 +19,8 @@ class WakeUps:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        # Over SQS each process would have to declare the queues first, to know what the exchange leads to.
+        self._exchange = "" if str(app.conf.broker_url).startswith("sqs:") else EXCHANGE
         self._lock = threading.Lock()
 
     def __call__(self, wakes: Sequence[Wake]) -> bool:
@@ -32,7 +34,7 @@ class WakeUps:
                         ADVANCE,
                         args=(wake.job_id,),
                         producer=producer,
-                        exchange=EXCHANGE,
+                        exchange=self._exchange,
                         routing_key=wake_queue(wake.role, wake.priority),
                         ignore_result=True,
                         retry=False,

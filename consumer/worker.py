@@ -41,4 +41,7 @@ def run_worker(roles: Sequence[str], *, concurrency: int, name: str | None = Non
     """Runs the worker until it is told to stop. Does not return before."""
     from consumer.app import app
 
-    app.worker_main(worker_arguments(roles, concurrency=concurrency, name=name))
+    arguments = worker_arguments(roles, concurrency=concurrency, name=name)
+    if str(app.conf.broker_url).startswith("sqs:"):
+        arguments.append("--without-heartbeat")  # of events: they need fanout, which SQS has not
+    app.worker_main(arguments)

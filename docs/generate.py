@@ -8,6 +8,7 @@ A table inside a page stands between ``<!-- generated: NAME -->`` and ``<!-- end
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
@@ -26,7 +27,7 @@ from ops.cli.main import app
 from ops.wording import duration
 from schemas import errors
 from schemas.errors import RequestError, TelecineError
-from schemas.reel import Reel
+from schemas.job_types import JOB_TYPES
 from schemas.settings import Settings
 
 DOCS = Path(__file__).resolve().parent
@@ -150,11 +151,11 @@ def errors_table() -> str:
     return _table(("`code`", "What it means and what to do", "The request is"), rows)
 
 
-def reel_table() -> str:
-    """The parameters of a reel."""
+def data_table(type_: str) -> str:
+    """The parameters of a job type."""
     rows = [
         (f"`{name}`", _default(field), _limits(field), field.description or "")
-        for name, field in Reel.model_fields.items()
+        for name, field in JOB_TYPES[type_].model_fields.items()
     ]
     return _table(("Field", "Default", "Limits", "Meaning"), rows)
 
@@ -168,7 +169,12 @@ def schedule_table() -> str:
     return _table(("Attempt", "Wait before it", "Since the first"), rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"errors": errors_table, "reel": reel_table, "schedule": schedule_table}
+TABLES: dict[str, Callable[[], str]] = {"errors": errors_table, "schedule": schedule_table} | {
+    # Extensions may have registered types of their own.
+    name: functools.partial(data_table, name)
+    for name, data in JOB_TYPES.items()
+    if data.__module__.startswith("schemas.")
+}
 
 
 def pages() -> Iterator[tuple[Path, str]]:

@@ -37,6 +37,8 @@ class Forgetting:
 
     def delete(self, job: Job) -> Deleted:
         """Deletes the files of a terminal job, then the job."""
+        if removal.unsettled(self._database, job.id):
+            return Deleted(job.id, 0, "a paid call of it is not settled yet; `telecine explain` shows how it stands")
         folders = self.folders(job)
         for folder in folders:
             if (inner := self._inside(folder)) is not None:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from consumer.ledger.states import DeliveryState, State
+from consumer.ledger.states import CallState, DeliveryState, State
 from ops.snapshot import Snapshot
 
 BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -66,6 +66,7 @@ class _Collected(Collector):
             "Age of the oldest job that has not ended.",
             self._snapshot.oldest_open_seconds,
         )
+        yield from _providers(self._snapshot)
         waits = [(kind, state, wait) for kind, state, wait, _ in self._snapshot.recent]
         runs = [(kind, state, run) for kind, state, _, run in self._snapshot.recent]
         yield _histogram(
@@ -74,6 +75,30 @@ class _Collected(Collector):
         yield _histogram(
             "telecine_recent_run_seconds", "From start to end, of jobs received and ended in the last hour.", runs
         )
+
+
+def _providers(snapshot: Snapshot) -> Iterator[Metric]:
+    calls = GaugeMetricFamily(
+        "telecine_provider_calls", "Calls of remote providers by state.", labels=["provider", "state"]
+    )
+    for provider in sorted({provider for provider, _ in snapshot.calls}):
+        for state in CallState:
+            calls.add_metric([provider, state.value], snapshot.calls.get((provider, state.value), 0))
+    yield calls
+    yield _by(
+        "telecine_provider_breaker_open",
+        "1 while the circuit breaker is not closed.",
+        "provider",
+        snapshot.breakers_open,
+    )
+    spend = GaugeMetricFamily(
+        "telecine_provider_spend_usd",
+        "US dollars spent or set aside this month (UTC).",
+        labels=["provider", "tenant"],
+    )
+    for (provider, tenant), micros in sorted(snapshot.spend.items()):
+        spend.add_metric([provider, tenant], micros / 1_000_000)
+    yield spend
 
 
 def _jobs(counts: Mapping[tuple[str, str], int]) -> GaugeMetricFamily:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from consumer.inputs import bounds_of, fetch_input
 from consumer.ledger.database import Database
 from consumer.runtime import Runtime, storage_of
-from pipelines.context import Renderer
+from pipelines.context import Made, Renderer, Wanted
 from pipelines.media.sandbox import Bounds
 from pipelines.registry import PIPELINES
+from providers.catalogue import Catalogue
 from providers.http.policy import Policy
+from providers.registry import catalogue_of
 from schemas.envelope import Request
 from schemas.errors import InternalError, UnknownType
 from schemas.media import Artifact, InputFile, Plan
@@ -31,7 +35,9 @@ def plan_request(settings: Settings, request: Request) -> Plan:
             f"type {request.type!r} does not exist here; there is: {', '.join(sorted(PIPELINES))}", field="type"
         )
     with tempfile.TemporaryDirectory(prefix="telecine-plan-") as folder:
-        context = PlanContext(_runtime(settings, Path(folder)), Path(folder, "inputs"))
+        runtime = _runtime(settings, Path(folder))
+        tenant = runtime.tenants.resolve(request.tenant, settings.own_queue)
+        context = PlanContext(runtime, Path(folder, "inputs"), tenant=tenant)
         plan: Plan = pipeline.plan(request.data, context)
     return plan
 
@@ -39,18 +45,29 @@ def plan_request(settings: Settings, request: Request) -> Plan:
 class PlanContext:
     """Implements ``pipelines.context.Context`` for a plan: inputs, and nothing that makes anything."""
 
-    def __init__(self, runtime: Runtime, folder: Path) -> None:
+    def __init__(self, runtime: Runtime, folder: Path, *, tenant: str | None) -> None:
         self._runtime = runtime
         self._folder = folder
+        self._tenant = tenant
 
     @property
     def bounds(self) -> Bounds:
         """What the child that reads the inputs may use."""
         return bounds_of(self._runtime.settings)
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """The models that there are."""
+        return self._runtime.catalogue
+
+    def tell(self, **details: Any) -> None:
+        """Nothing: a plan has no manifest."""
+
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
         """The file at ``uri``, fetched as a worker would fetch it."""
-        return fetch_input(self._runtime, name, uri, self._folder, kinds=kinds, limit_bytes=limit_bytes)
+        return fetch_input(
+            self._runtime, name, uri, self._folder, kinds=kinds, limit_bytes=limit_bytes, tenant=self._tenant
+        )
 
     def call(self, step: str, renderer: Renderer) -> Sequence[Artifact]:
         """Never.
@@ -59,6 +76,24 @@ class PlanContext:
             InternalError: a plan makes nothing.
         """
         raise InternalError(f"the plan of this type wants to run the step {step!r}; a plan makes nothing", step=step)
+
+    def ask(
+        self,
+        step: str,
+        models: Sequence[str],
+        parameters: Mapping[str, Any],
+        *,
+        inputs: Mapping[str, InputFile] = MappingProxyType({}),
+        wanted: Wanted | None = None,
+        as_type: str | None = None,
+        seconds: float | None = None,
+    ) -> Made:
+        """Never.
+
+        Raises:
+            InternalError: a plan pays for nothing.
+        """
+        raise InternalError(f"the plan of this type wants to ask for the step {step!r}; a plan pays nothing", step=step)
 
 
 def _runtime(settings: Settings, folder: Path) -> Runtime:
@@ -70,4 +105,5 @@ def _runtime(settings: Settings, folder: Path) -> Runtime:
         policy=Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)),
         secrets={},
         pipelines=PIPELINES,
+        catalogue=catalogue_of(settings),
     )

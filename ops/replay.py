@@ -6,16 +6,19 @@ from dataclasses import dataclass
 
 from consumer.intake.arrivals import Arrival
 from consumer.intake.checks import Checks
-from consumer.intake.intake import Intake
+from consumer.intake.expansion import Expansion
+from consumer.intake.intake import Intake, Refusal
+from consumer.intake.uploads import decided, is_event
 from consumer.ledger import rejections
-from consumer.ledger.admission import submission
+from consumer.ledger.admission import Submission, submission
 from consumer.ledger.database import Database
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Rejection
 from consumer.sweep import Waker
-from schemas.envelope import Cancel
+from schemas.envelope import Cancellation
 from schemas.errors import IdConflict, JobNotFound, TelecineError
 from schemas.parse import parse_request
+from schemas.s3_events import Dropped
 
 #: The door that a replayed job shows.
 DOOR = "replay"
@@ -26,7 +29,7 @@ class Replayed:
     """What became of one dead letter. ``refused`` is set when it is still one."""
 
     number: int
-    #: ``admitted``, ``duplicate``, ``cancelled`` or ``refused``.
+    #: ``admitted``, ``duplicate``, ``cancelled``, ``dropped`` or ``refused``.
     result: str
     job_id: str | None = None
     refused: TelecineError | None = None
@@ -38,15 +41,21 @@ class Replay:
     A crash after the admission leaves the letter unmarked: replayed again, it is a duplicate.
     """
 
-    def __init__(self, database: Database, checks: Checks, wake: Waker | None = None) -> None:
+    def __init__(
+        self, database: Database, checks: Checks, wake: Waker | None = None, *, expansion: Expansion | None = None
+    ) -> None:
+        """``expansion`` makes requests of uploads; without one, S3 events stay dead letters."""
         self._database = database
         self._checks = checks
         self._intake = Intake(database, checks)
+        self._expansion = expansion
         self._wake = wake
 
     def __call__(self, letter: Rejection) -> Replayed:
         """Admits the message, or says why not. What would be refused again makes no second dead letter."""
         try:
+            if self._expansion is not None and is_event(letter.body, letter.headers):
+                return self._uploaded(letter, self._expansion)
             job_id, result = self._expected(letter)
         except TelecineError as error:
             return Replayed(letter.seq, "refused", letter.request_id, error)
@@ -67,11 +76,41 @@ class Replay:
         """
         request = parse_request(letter.body, letter.headers, limit_bytes=self._checks.max_message_bytes)
         known = find_job(self._database, request.id)
-        if isinstance(request, Cancel):
-            if known is None:
+        if isinstance(request, Cancellation):
+            tenant = self._checks.cancellation(request, letter.source).tenant
+            if known is None or tenant not in (None, known.tenant):
                 raise JobNotFound(f"no job has the id {request.id!r}")
             return request.id, "cancelled"
-        role = self._checks(request)
-        if known is not None and known.fingerprint != submission(request, role=role, door=DOOR).fingerprint:
-            raise IdConflict(f"id {request.id!r} belongs to another request by now", field="id")
+        placed = self._checks(request, letter.source)
+        self._check_free(submission(placed.request, role=placed.role, door=DOOR))
         return request.id, "duplicate"
+
+    def _uploaded(self, letter: Rejection, expansion: Expansion) -> Replayed:
+        """Looks at the uploaded object now, not later: whoever replays wants to know what comes of it.
+
+        Raises:
+            TelecineError: it would be a dead letter again, or cannot be looked at just now.
+        """
+        arrival = Arrival(letter.body, DOOR, letter.source, letter.headers)
+        item = decided(self._intake, expansion, arrival)
+        if isinstance(item, Refusal):
+            raise item.error
+        if isinstance(item, Dropped):
+            with self._database.write(durable=True) as connection:
+                rejections.mark_replayed(connection, letter.seq)
+            return Replayed(letter.seq, "dropped", None)
+        self._check_free(item)
+        answer = self._intake.settle(arrival, item, lambda connection: rejections.mark_replayed(connection, letter.seq))
+        if answer.wake is not None and self._wake is not None:
+            self._wake([answer.wake])
+        return Replayed(letter.seq, "admitted" if answer.wake is not None else "duplicate", item.request.id)
+
+    def _check_free(self, item: Submission) -> None:
+        """Returns if the id belongs to no other request.
+
+        Raises:
+            IdConflict: it does.
+        """
+        known = find_job(self._database, item.request.id)
+        if known is not None and known.fingerprint != item.fingerprint:
+            raise IdConflict(f"id {item.request.id!r} belongs to another request by now", field="id")

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from consumer.logs import scrub
 from schemas.settings import Settings
@@ -50,6 +50,8 @@ def _origin(name: str, settings: Settings) -> str:
 def _shown(name: str, value: Any) -> Any:
     if isinstance(value, SecretStr):
         return scrub(value.get_secret_value()) if name in _ADDRESSES else _MASK
+    if isinstance(value, BaseModel):
+        value = value.model_dump(exclude_defaults=True)
     if isinstance(value, dict):
         return {key: _shown(name, item) for key, item in value.items()}
     if isinstance(value, list):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from consumer.ledger import queries
+from consumer.ledger import accounts, queries
+from consumer.ledger.call_queries import count_calls, spent_since
 from consumer.ledger.database import Database
+from schemas.provider_limits import Budget
 
 #: The histograms tell of jobs that were received and ended within this time.
 RECENT_SECONDS = 3600.0
@@ -24,6 +26,12 @@ class Snapshot:
     oldest_open_seconds: float
     #: Type, state, seconds until the start, seconds from there to the end.
     recent: Sequence[tuple[str, str, float, float]]
+    #: Calls of remote providers, by provider and state.
+    calls: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    #: Providers whose circuit breaker is not closed.
+    breakers_open: Mapping[str, bool] = field(default_factory=dict)
+    #: Spent or set aside this month (UTC), by provider and tenant, in millionths of a US dollar.
+    spend: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 def take_snapshot(database: Database) -> Snapshot:
@@ -34,4 +42,7 @@ def take_snapshot(database: Database) -> Snapshot:
         dead_letters=queries.count_rejections(database),
         oldest_open_seconds=queries.oldest_open_seconds(database),
         recent=queries.recent_times(database, seconds=RECENT_SECONDS),
+        calls=count_calls(database),
+        breakers_open={account.provider: account.breaker != "closed" for account in accounts.listed(database)},
+        spend=spent_since(database, Budget(usd=0, period="month").began(database.now())),
     )

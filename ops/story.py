@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from consumer.ledger.records import TimelineEntry
 from ops.story_callbacks import callback_sentence
+from ops.story_calls import EVENTS as CALL_EVENTS
+from ops.story_calls import call_sentence
 from ops.story_words import door_name, ended, listing, plain_size, seconds_text
 
 #: How a sentence is meant: for colours, and for whoever skims.
@@ -49,6 +51,10 @@ def tell(entries: Sequence[TimelineEntry], received_at: float) -> list[Line]:
 def _sentence(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone]:
     if entry.event.startswith("callback_"):
         told = callback_sentence(entry.event, entry.detail, sofar.callbacks)
+    elif entry.event.startswith("call_") or entry.event in CALL_EVENTS:
+        if entry.event == "parked":
+            sofar.step = None
+        told = call_sentence(entry.event, entry.detail)
     elif entry.event.startswith("step_"):
         told = _step(entry, sofar)
     elif entry.event in ("claimed", "worker_lost", "worker_stopped", "retry_later"):
@@ -96,6 +102,8 @@ def _own(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
 
 def _received(detail: dict[str, Any]) -> str:
     sentence = f"Received through {door_name(detail.get('door'))}"
+    if str(detail.get("source")).startswith("s3://"):
+        return f"{sentence}, for the upload of {detail['source']}/{detail.get('subject', '')}"
     if detail.get("source"):
         sentence += f", as a CloudEvent from {detail['source']}"
     return sentence + (f" about {detail['subject']}" if detail.get("subject") else "")

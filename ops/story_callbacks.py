@@ -17,7 +17,7 @@ def callback_sentence(
     """
     webhook_id = str(detail.get("webhook_id", ""))
     if event == "callback_queued":
-        about[webhook_id] = str(detail.get("about", "")).removeprefix("job.")
+        about[webhook_id] = str(detail.get("about", "")).removeprefix("job.").removeprefix("game.")
         return f"The callback `{about[webhook_id]}` is ready to be sent", "plain"
     name = f"callback `{about[webhook_id]}`" if about.get(webhook_id) else "callback"
     attempt, answer = detail.get("attempt", "?"), str(detail.get("answer") or "no answer").rstrip(".")

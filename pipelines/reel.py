@@ -12,8 +12,11 @@ import imageio_ffmpeg
 import structlog
 from PIL import ImageColor
 
+from pipelines.alignment import Timing, align, wording_of
 from pipelines.context import Context, Progress
+from pipelines.estimates import alignment_estimate
 from pipelines.media.sandbox import DEFAULT_BOUNDS, Bounds, run_child
+from pipelines.reel_remote import rendered
 from schemas.media import Artifact, InputFile, MediaFacts, Plan
 from schemas.reel import Reel
 
@@ -24,29 +27,44 @@ _FPS = 30.0
 
 
 def reel(data: Reel, ctx: Context) -> Sequence[Artifact]:
-    """``video.mp4``, ``captions.srt`` and ``captions.vtt``.
+    """``video.mp4``, ``captions.srt`` and ``captions.vtt``; ``words.json`` where words were heard.
 
     A crash before the render is stored repeats it: nothing outside the job's folder was touched.
     """
     image, audio = _inputs(data, ctx)
-    return ctx.call(
-        "render",
-        lambda folder, progress: render_reel(data, image, audio, folder, progress, bounds=ctx.bounds),
-    )
+    timing = align(data.alignment_mode, data.lyrics, data.language, audio, ctx)
+
+    def here() -> Sequence[Artifact]:
+        return ctx.call(
+            "render",
+            lambda folder, progress: render_reel(
+                data, image, audio, folder, progress, timing=timing, bounds=ctx.bounds
+            ),
+        )
+
+    return rendered(data, image, audio, timing, ctx, here)
 
 
 def plan(data: Reel, ctx: Context) -> Plan:
-    """What ``reel`` would make of ``data``. Both inputs are fetched and read whole; nothing is rendered."""
+    """What ``reel`` would make of ``data``. Both inputs are fetched and read whole; nothing is rendered.
+
+    Captions are counted as if the lyrics were spread evenly: nobody is asked when words are heard.
+    """
     image, audio = _inputs(data, ctx)
+    timing = Timing(data.lyrics)
     with tempfile.TemporaryDirectory() as folder:
-        facts = run_child({"do": "plan", "film": _film(data, image, audio, Path(folder))}, Path(folder), ctx.bounds)
+        facts = run_child(
+            {"do": "plan", "film": _film(data, image, audio, Path(folder), timing)}, Path(folder), ctx.bounds
+        )
+    asked = alignment_estimate(data.alignment_mode, data.lyrics, facts["duration_seconds"], ctx.catalogue)
     return Plan(
         frames=facts["frames"],
         duration_seconds=facts["duration_seconds"],
         fps=_FPS,
         width=data.width,
         height=data.height,
-        estimated_seconds=_estimate(data, facts),
+        estimated_seconds=_estimate(data, facts) + asked.seconds,
+        cost=asked.cost,
         details={"captions": facts["captions"], "pictures": facts["pictures"]},
     )
 
@@ -58,24 +76,29 @@ def render_reel(
     folder: Path,
     progress: Progress = lambda _: None,
     *,
+    timing: Timing | None = None,
     bounds: Bounds = DEFAULT_BOUNDS,
     encoder: str = "skip",
 ) -> list[Artifact]:
     """Render into ``folder``, in a child process within ``bounds``, and return the files made.
 
-    ``encoder`` is ``skip``, which writes frames that repeat a picture as skip slices, or ``plain``,
-    which encodes every frame. ``skip`` turns to ``plain`` by itself where the encoder's stream does
-    not allow it, and says so in the log.
+    ``timing`` says what the captions show and when; absent, the lyrics in even shares.
+
+    ``encoder`` is ``skip``, which writes frames that repeat a picture as skip slices, ``nvenc``, which
+    does so with NVIDIA's encoder, or ``plain``, which encodes every frame. ``nvenc`` turns to ``skip`` and
+    that to ``plain`` by itself where the machine or the encoder's stream does not allow it, and says so in
+    the log.
 
     Raises:
         InputError: an input cannot be used.
         LyricsTooLong: a caption would be seen for less than one frame.
         RenderError: the child failed, took too long or needed too much memory.
     """
-    film = _film(data, image, audio, folder, encoder)
+    timing = timing or Timing(data.lyrics)
+    film = _film(data, image, audio, folder, timing, encoder)
     facts = run_child({"do": "render", "film": film}, folder, bounds, progress)
     if facts["encoder"] != encoder:
-        _log.warning("skip_slices_refused", encoder=facts["encoder"])
+        _log.warning("encoder_refused", wanted=encoder, encoder=facts["encoder"])
     if facts["missing_characters"]:
         _log.warning("characters_without_font", count=len(facts["missing_characters"]))
     seconds = facts["duration_seconds"]
@@ -89,13 +112,16 @@ def render_reel(
         audio_codec="aac",
     )
     captions = MediaFacts(duration_seconds=seconds)
-    return [
+    artifacts = [
         Artifact(name="video.mp4", content_type="video/mp4", facts=video, path=folder / "video.mp4"),
         Artifact(
             name="captions.srt", content_type="application/x-subrip", facts=captions, path=folder / "captions.srt"
         ),
         Artifact(name="captions.vtt", content_type="text/vtt", facts=captions, path=folder / "captions.vtt"),
     ]
+    if timing.source != "even":
+        artifacts.append(Artifact(name="words.json", content_type="application/json", path=folder / "words.json"))
+    return artifacts
 
 
 def _inputs(data: Reel, ctx: Context) -> tuple[InputFile, InputFile]:
@@ -104,7 +130,9 @@ def _inputs(data: Reel, ctx: Context) -> tuple[InputFile, InputFile]:
     return image, audio
 
 
-def _film(data: Reel, image: InputFile, audio: InputFile, folder: Path, encoder: str = "skip") -> dict[str, Any]:
+def _film(
+    data: Reel, image: InputFile, audio: InputFile, folder: Path, timing: Timing, encoder: str = "skip"
+) -> dict[str, Any]:
     """The task of the child: plain values and our own paths, nothing else of the request."""
     return {
         "image": str(image.path.resolve()),
@@ -112,14 +140,9 @@ def _film(data: Reel, image: InputFile, audio: InputFile, folder: Path, encoder:
         "audio": str(audio.path.resolve()),
         "audio_kind": audio.kind,
         "folder": str(folder.resolve()),
-        "lyrics": data.lyrics,
-        "language": data.language,
+        "wording": wording_of(data, timing, debug=data.debug_mode).as_json(),
         "font_size": data.font_size,
         "color": ImageColor.getrgb(data.font_color)[:3],
-        "words_per_group": data.words_per_group,
-        "timing_offset": data.timing_offset,
-        "min_duration": data.min_duration,
-        "debug": data.debug_mode,
         "width": data.width,
         "height": data.height,
         "encoder": encoder,

@@ -54,7 +54,7 @@ class CallbackData(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str | None
+    id: str | None = Field(None, description="Absent where a request was refused that had none.")
     type: str | None = None
     status: Status
     progress_percentage: int = Field(0, ge=0, le=100)

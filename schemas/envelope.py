@@ -5,9 +5,22 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from schemas.reference import PUBLISHED_BUCKET, check_bucket
 
 MAX_METADATA_BYTES = 4096
 MAX_DEADLINE_SECONDS = 31_536_000
@@ -24,8 +37,17 @@ def _no_dot_segment(value: str) -> str:
 Event = Literal["started", "progress", "completed", "failed"]
 Priority = Literal["high", "normal", "low"]
 JobId = Annotated[
-    str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$"), AfterValidator(_no_dot_segment)
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[A-Za-z0-9._:-]+$",
+        json_schema_extra={"pattern": r"^(?!\.{1,2}$)[A-Za-z0-9._:-]+$"},
+    ),
+    AfterValidator(_no_dot_segment),
 ]
+
+TenantName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
 def normal_output(value: str) -> str:
@@ -38,15 +60,19 @@ def normal_output(value: str) -> str:
     bucket = rest.partition("/")[0]
     if scheme != "s3" or not separator or not bucket:
         raise ValueError("must be s3://bucket/prefix/")
-    if not 3 <= len(bucket) <= 63 or not all(c.isascii() and (c.isalnum() or c in ".-_") for c in bucket):
-        raise ValueError("the bucket's name must be 3-63 letters, digits, dots or hyphens")
+    check_bucket(bucket)
     prefix = rest.partition("/")[2].strip("/")
     if any(segment in (".", "..") for segment in prefix.split("/")) or "//" in prefix:
         raise ValueError("the prefix must not have empty, . or .. segments")
     return f"s3://{bucket}/{prefix}/" if prefix else f"s3://{bucket}/"
 
 
-def _small(value: dict[str, Any] | None) -> dict[str, Any] | None:
+def small_metadata(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The metadata, if they are small enough to be carried along.
+
+    Raises:
+        ValueError: they take more than 4 KiB as JSON.
+    """
     if value is not None and len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
         raise ValueError("metadata is larger than 4 KiB")
     return value
@@ -76,23 +102,68 @@ def _deadline(value: Any) -> Any:
     return float(value)
 
 
-Deadline = Annotated[float, Field(gt=0, le=MAX_DEADLINE_SECONDS, strict=True, allow_inf_nan=False)] | AwareDatetime
+#: A time with its zone, as JSON Schema can say it; days that a month does not have are refused besides.
+_PUBLISHED_TIME = (
+    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+Time = Annotated[AwareDatetime, Field(json_schema_extra={"pattern": _PUBLISHED_TIME})]
+Deadline = Annotated[float, Field(gt=0, le=MAX_DEADLINE_SECONDS, strict=True, allow_inf_nan=False)] | Time
+
+_SEGMENT = r"(?!\.{1,2}(/|$))[^/]+"
+_PUBLISHED_OUTPUT = rf"^{PUBLISHED_BUCKET}(/*|/+{_SEGMENT}(/{_SEGMENT})*/*)$"
+Output = Annotated[
+    str, Field(max_length=1024, json_schema_extra={"pattern": _PUBLISHED_OUTPUT}), AfterValidator(normal_output)
+]
 
 
 _CARRIED = {"traceparent", "specversion", "source", "subject", "time", "datacontenttype", "dataschema"}
 
 
+_GAME_EVENTS = ("completed", "failed")
+
+
+def _say_what_formats_need(schema: dict[str, Any]) -> None:
+    """What depends on ``format``, in JSON Schema's words."""
+    schema["properties"]["url"].pop("default")
+    schema["if"] = {"properties": {"format": {"const": "game"}}, "required": ["format"]}
+    schema["then"] = {"properties": {"events": {"items": {"enum": [*_GAME_EVENTS]}}}}
+    schema["else"] = {"required": ["url"]}
+
+
 class CallbackSpec(BaseModel):
     """Where and when to report."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_say_what_formats_need)
 
-    url: str = Field(min_length=8, max_length=2048, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s]+$")
+    #: Empty for the format ``game`` alone: the installation then knows where to.
+    url: str = Field(
+        "",
+        min_length=8,
+        max_length=2048,
+        pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s]+$",
+        description="Where to send. Format game: without it, the G.A.M.E. API that the operator has set.",
+    )
     events: list[Event] = Field(default=["completed", "failed"], max_length=4)
-    format: Literal["standard"] = "standard"
+    format: Literal["standard", "game"] = Field(
+        "standard", description="standard: signed after Standard Webhooks. game: the body of the G.A.M.E. API."
+    )
     secret_name: str | None = Field(
         None, min_length=1, max_length=64, description="One of the configured signing secrets."
     )
+
+    @model_validator(mode="after")
+    def _fits_its_format(self) -> Self:
+        if self.format == "standard" and not self.url:
+            raise ValidationError.from_exception_data(
+                "CallbackSpec", [{"type": "missing", "loc": ("url",), "input": None}]
+            )
+        if self.format == "game" and (untold := [event for event in self.events if event not in _GAME_EVENTS]):
+            problem = PydanticCustomError("game_event", f"format game tells completed and failed, never {untold[0]}")
+            raise ValidationError.from_exception_data(
+                "CallbackSpec", [{"type": problem, "loc": ("events",), "input": untold[0]}]
+            )
+        return self
 
 
 class Request(BaseModel):
@@ -103,22 +174,22 @@ class Request(BaseModel):
     id: JobId
     type: str = Field(min_length=1, max_length=64)
     data: SerializeAsAny[BaseModel]
-    output: Annotated[str, Field(max_length=1024), AfterValidator(normal_output)] | None = None
+    output: Output | None = None
     callback: CallbackSpec | None = None
     priority: Priority = "normal"
     deadline: Annotated[Deadline | None, BeforeValidator(_deadline)] = Field(
         None, description="Seconds from receipt, or an RFC 3339 time with its zone."
     )
-    tenant: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
+    tenant: TenantName | None = None
     plan_only: bool = False
-    metadata: Annotated[dict[str, Any] | None, AfterValidator(_small)] = None
+    metadata: Annotated[dict[str, Any] | None, AfterValidator(small_metadata)] = None
     traceparent: str | None = Field(None, pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 
     # CloudEvents 1.0 context attributes, kept for the timeline; not part of the job's identity.
     specversion: Literal["1.0"] | None = None
     source: str | None = Field(None, max_length=1024)
     subject: str | None = Field(None, max_length=1024)
-    time: Annotated[AwareDatetime, BeforeValidator(_time)] | None = None
+    time: Annotated[Time, BeforeValidator(_time)] | None = None
     datacontenttype: str | None = Field(None, max_length=128)
     dataschema: str | None = Field(None, max_length=1024)
 
@@ -141,8 +212,14 @@ class Request(BaseModel):
 
 
 class Cancel(BaseModel):
-    """The control message ``job.cancel``."""
+    """``data`` of the control message ``job.cancel``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: JobId
+
+
+class Cancellation(Cancel):
+    """``job.cancel`` as it arrived: the job to cancel, and the tenant that the message names."""
+
+    tenant: TenantName | None = None

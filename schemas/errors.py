@@ -9,14 +9,23 @@
     │   ├── MissingField             missing_field
     │   ├── InvalidField             invalid_field
     │   ├── UnknownType              unknown_type
+    │   ├── UnknownModel             unknown_model
     │   ├── UnsupportedOption        unsupported_option
+    │   ├── InvalidEvent             invalid_event
+    │   ├── NoTrigger                no_trigger
+    │   ├── OutputTriggers           output_triggers
     │   ├── IdConflict               id_conflict
     │   ├── JobNotFound              job_not_found
+    │   ├── StepSettled              step_settled
+    │   ├── TenantRequired           tenant_required
+    │   ├── TenantUnknown            tenant_unknown
+    │   ├── TenantForbidden          tenant_forbidden
     │   ├── LyricsRequired           lyrics_required
     │   ├── LyricsTooLong            lyrics_too_long
     │   └── AddressForbidden         address_forbidden
     ├── InputError                   the media named in the request cannot be used
     │   ├── InputNotFound            input_not_found
+    │   ├── InputReplaced            input_replaced
     │   ├── InputForbidden           input_forbidden
     │   ├── InputTooLarge            file_too_large
     │   ├── InvalidImage             invalid_image
@@ -31,6 +40,20 @@
     │   ├── RenderFailed             render_failed
     │   ├── RenderTimeout            render_timeout
     │   └── OutOfMemory              out_of_memory             (another worker may fit it)
+    ├── ProviderError                a remote provider did not deliver
+    │   ├── ProviderNotConfigured    provider_not_configured   (the operator has to act)
+    │   ├── ProviderRefused          provider_refused
+    │   ├── ProviderUnauthorized     provider_unauthorized     (the operator has to act)
+    │   ├── QuotaExhausted           quota_exhausted           (the operator has to act)
+    │   ├── BudgetExceeded           budget_exceeded
+    │   ├── RateLimited              rate_limited              (tried again later)
+    │   ├── ProviderUnavailable      provider_unavailable      (tried again later)
+    │   ├── ProviderAnswerInvalid    provider_answer_invalid   (tried again later)
+    │   ├── ProviderTaskFailed       provider_task_failed
+    │   ├── ProviderTaskLost         provider_task_lost
+    │   ├── ProviderTimeout          provider_timeout
+    │   ├── ProviderResultInvalid    provider_result_invalid
+    │   └── ProviderOutcomeUnknown   outcome_unknown           (never repeated without a look)
     ├── JobError                     the job ended for a reason of its own
     │   ├── JobCancelled             cancelled
     │   ├── DeadlineExceeded         deadline_exceeded
@@ -137,10 +160,34 @@ class UnknownType(RequestError):
     code = "unknown_type"
 
 
+class UnknownModel(RequestError):
+    """The model does not exist or is not for this job type. `telecine models` prints the catalogue."""
+
+    code = "unknown_model"
+
+
 class UnsupportedOption(RequestError):
     """The option exists in the contract, but this worker cannot do it yet. Choose another value."""
 
     code = "unsupported_option"
+
+
+class InvalidEvent(RequestError):
+    """The message looks like an S3 event, but cannot be read as one. The message says which field is wrong."""
+
+    code = "invalid_event"
+
+
+class NoTrigger(RequestError):
+    """The S3 event is about a bucket that no trigger rule names. Add a rule, or end the bucket's notification."""
+
+    code = "no_trigger"
+
+
+class OutputTriggers(RequestError):
+    """Results written to this `output` would trigger new jobs. Choose a place that no trigger rule covers."""
+
+    code = "output_triggers"
 
 
 class IdConflict(RequestError):
@@ -153,6 +200,31 @@ class JobNotFound(RequestError):
     """No job has this id. `telecine list` prints the jobs there are."""
 
     code = "job_not_found"
+
+
+class StepSettled(RequestError):
+    """No outcome is unknown here, so there is nothing to resolve. `telecine explain` shows how the job stands."""
+
+    code = "step_settled"
+
+
+class TenantRequired(RequestError):
+    """The request belongs to no tenant, and this installation has tenants. Name yours in `tenant`, or send it
+    through your own queue."""
+
+    code = "tenant_required"
+
+
+class TenantUnknown(RequestError):
+    """The tenant does not exist here. Correct `tenant`, or ask the operator to set it up."""
+
+    code = "tenant_unknown"
+
+
+class TenantForbidden(RequestError):
+    """The request reaches for something outside of its tenant's share. The message says what the tenant may use."""
+
+    code = "tenant_forbidden"
 
 
 class LyricsRequired(RequestError):
@@ -182,6 +254,12 @@ class InputNotFound(InputError):
     """The input does not exist. Upload it before sending the request."""
 
     code = "input_not_found"
+
+
+class InputReplaced(InputError):
+    """The object was replaced after this event was sent. The newer object has an event of its own; nothing is lost."""
+
+    code = "input_replaced"
 
 
 class InputForbidden(InputError):
@@ -266,6 +344,106 @@ class OutOfMemory(RenderError):
 
     code = "out_of_memory"
     verdict = Verdict.ELSEWHERE
+
+
+class ProviderError(TelecineError):
+    """A remote provider did not deliver.
+
+    ``retry_after_seconds`` is what the provider asked for, where it did.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        field: str | None = None,
+        step: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, field=field, step=step)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ProviderNotConfigured(ProviderError):
+    """The provider has no key on this worker. Set the variable that the message names."""
+
+    code = "provider_not_configured"
+
+
+class ProviderRefused(ProviderError):
+    """The provider refused the call. The message tells its reason; change the request."""
+
+    code = "provider_refused"
+
+
+class ProviderUnauthorized(ProviderError):
+    """The provider does not accept the key. Replace the one that the message names."""
+
+    code = "provider_unauthorized"
+
+
+class QuotaExhausted(ProviderError):
+    """The provider's account has no credit left. Top it up, then send the request again under a new id."""
+
+    code = "quota_exhausted"
+
+
+class BudgetExceeded(ProviderError):
+    """The call would exceed the budget. Raise it, or wait for the next period."""
+
+    code = "budget_exceeded"
+
+
+class RateLimited(ProviderError):
+    """The provider asked to slow down. It is tried again."""
+
+    code = "rate_limited"
+    verdict = Verdict.LATER
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider could not be reached, and certainly did not get the call. It is tried again."""
+
+    code = "provider_unavailable"
+    verdict = Verdict.LATER
+
+
+class ProviderAnswerInvalid(ProviderError):
+    """The provider answered something that cannot be read. It is asked again."""
+
+    code = "provider_answer_invalid"
+    verdict = Verdict.LATER
+
+
+class ProviderTaskFailed(ProviderError):
+    """The provider could not make the result. The message tells its reason."""
+
+    code = "provider_task_failed"
+
+
+class ProviderTaskLost(ProviderError):
+    """The provider does not know the task any more. What it has cost is in the provider's bill."""
+
+    code = "provider_task_lost"
+
+
+class ProviderTimeout(ProviderError):
+    """The provider took longer than the model may. Raise the model's `timeout_seconds` or send it again."""
+
+    code = "provider_timeout"
+
+
+class ProviderResultInvalid(ProviderError):
+    """The provider's result is not what was asked for. Look at `telecine explain`."""
+
+    code = "provider_result_invalid"
+
+
+class ProviderOutcomeUnknown(ProviderError):
+    """Nobody knows whether the provider accepted the call. `telecine resolve` settles it."""
+
+    code = "outcome_unknown"
+    verdict = Verdict.UNKNOWN
 
 
 class JobError(TelecineError):

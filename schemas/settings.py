@@ -19,7 +19,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from schemas.envelope import normal_output
+from schemas.envelope import Priority, normal_output
+from schemas.provider_limits import Budget, ProviderLimits
+from schemas.tenants import Tenant, check_tenants
+from schemas.triggers import Trigger
 
 Names = Annotated[list[str], NoDecode]
 
@@ -46,11 +49,20 @@ class Settings(BaseSettings):
 
     # Messages
     broker_url: SecretStr | None = Field(
-        None, description="RabbitMQ, amqp://…. Absent: embedded mode, no server at all."
+        None, description="RabbitMQ, amqp://…, or Celery on SQS, sqs://. Absent: embedded mode, no server at all."
     )
     amqp_queues: Names = Field(["telecine.requests"], description="Queues that the AMQP door reads; comma-separated.")
     amqp_delivery_limit: int = Field(
         20, ge=1, description="Deliveries of one message before the broker dead-letters it."
+    )
+    sqs_queues: Names = Field(
+        [], description="SQS queues that the SQS door reads, names or URLs, the most urgent first; comma-separated."
+    )
+    sqs_endpoint_url: str | None = Field(None, description="SQS-compatible server. Absent: AWS.")
+    sqs_region: str | None = Field(None, description="Region of queues given by name; absent: the AWS chain's.")
+    sqs_wait_seconds: int = Field(20, ge=1, le=20, description="How long a long poll of the SQS door waits.")
+    sqs_visibility_seconds: int = Field(
+        30, ge=3, le=43_200, description="How long SQS hides a message that a door holds; renewed while it is held."
     )
     door_batch_messages: int = Field(200, ge=1, le=2000, description="Messages admitted in one commit at most.")
     door_batch_seconds: float = Field(0.01, ge=0, le=5, description="How long a door waits to fill a batch.")
@@ -59,6 +71,19 @@ class Settings(BaseSettings):
     )
     inbox_poll_seconds: float = Field(0.1, gt=0, description="How often the inbox folder is looked at.")
     max_message_bytes: int = Field(256 * 1024, ge=1024, description="Size limit of a request, checked before parsing.")
+    queue_priorities: dict[str, Priority] = Field(
+        {}, description='Priority of requests that name none, by queue: {"telecine.urgent": "high"}.'
+    )
+
+    # Tenants
+    tenants: dict[str, Tenant] = Field(
+        {}, description="Who may read and write where: [tenants.NAME] tables; see tenants.md. None: no limits."
+    )
+
+    # Triggers
+    triggers: list[Trigger] = Field(
+        [], description="Which uploaded object becomes which request: [[triggers]] tables; see triggers.md."
+    )
 
     # Ledger
     ledger_url: SecretStr | None = Field(None, description="SQLAlchemy URL. Absent: SQLite under home.")
@@ -94,6 +119,20 @@ class Settings(BaseSettings):
     )
     fetch_timeout_seconds: float = Field(300.0, gt=0, description="Longest download of one input.")
 
+    # RunPod
+    runpod_api_key: SecretStr | None = Field(
+        None, validation_alias="RUNPOD_API_KEY", description="RunPod's key; absent: the renderer runpod is off."
+    )
+    runpod_endpoint_id: str | None = Field(
+        None,
+        validation_alias="RUNPOD_ENDPOINT_ID",
+        pattern=r"^[A-Za-z0-9_-]{0,64}$",
+        description="The endpoint that runs Telecine's handler.",
+    )
+    runpod_base_url: str = Field(
+        "https://api.runpod.ai/v2", validation_alias="RUNPOD_ENDPOINT_BASE_URL", description="RunPod's job API."
+    )
+
     # Callbacks
     callback_secrets: dict[str, list[SecretStr]] = Field(
         {}, description='Signing secrets by name, newest first: {"default": ["whsec_…"]}. Embedded mode makes one.'
@@ -103,6 +142,100 @@ class Settings(BaseSettings):
     outbox_poll_seconds: float = Field(0.1, gt=0, description="How often due deliveries are looked for.")
     callback_schedule_seconds: Annotated[list[float], NoDecode] = Field(
         [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400], description="Waits between attempts; comma-separated."
+    )
+
+    # Remote providers
+    models: list[dict[str, Any]] = Field([], description="Entries of the catalogue: [[models]] in the settings file.")
+    provider_limits: dict[str, ProviderLimits] = Field(
+        {}, description="Pace and breaker by provider: [provider_limits.pika] in the settings file."
+    )
+    budgets: dict[str, Budget] = Field(
+        {}, description="What a tenant may spend: [budgets.NAME], [budgets.'*'] for each without its own."
+    )
+    call_poll_seconds: float = Field(0.25, gt=0, description="How often due provider calls are looked for.")
+    call_concurrency: int = Field(64, ge=1, description="Exchanges with providers at once, in one process.")
+    exchange_timeout_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Longest exchange with Pika, Replicate, Cococlip, Imagine.art or RunPod.",
+    )
+
+    # Pika
+    pika_token: SecretStr | None = Field(
+        None, validation_alias="PIKAPI_BEARER_TOKEN", description="Pika's key; absent: the model pika is off."
+    )
+    pika_base_url: str = Field(
+        "https://api.pikapikapika.io/web", validation_alias="PIKAPI_BASE_URL", description="Pika's API."
+    )
+    pika_first_wait_seconds: float = Field(
+        300.0, ge=0, validation_alias="INITIAL_WAIT_TIME", description="Wait before Pika is first asked for a result."
+    )
+    pika_check_seconds: float = Field(
+        420.0, gt=0, validation_alias="MAX_CHECK_TIME", description="How long it is asked after that."
+    )
+
+    # Cococlip
+    cococlip_base_url: str | None = Field(
+        None, description="Cococlip's backend, from your own agreement with it; absent: its five models are off."
+    )
+    cococlip_auth_header: SecretStr | None = Field(
+        None, description='The header that carries the key, whole: "Authorization: Bearer …".'
+    )
+    cococlip_submit_path: str = Field(
+        "/v3/{kind}/{model}", description="Where calls are sent; kind is text2video, image2video or audio2video."
+    )
+    cococlip_status_path: str = Field("/v3/{kind}/{model}/get?id={id}", description="Where a task is asked for.")
+
+    # Imagine.art
+    imagine_api_key: SecretStr | None = Field(
+        None, validation_alias="IMAGINE_API_KEY", description="Imagine.art's key; absent: its model is off."
+    )
+    imagine_base_url: str = Field(
+        "https://api.vyro.ai/v2", validation_alias="IMAGINE_BASE_URL", description="Imagine.art's API."
+    )
+    imagine_styles: dict[str, str] = Field(
+        {"default": "kling-1.0-pro"},
+        description='Style by style_id, and without one: {"default": "kling-1.0-pro", "60503": "…"}.',
+    )
+
+    # Replicate
+    replicate_token: SecretStr | None = Field(
+        None,
+        validation_alias="REPLICATE_API_TOKEN",
+        description="Replicate's key; absent: clip-interrogator and other models of its are off.",
+    )
+    replicate_base_url: str = Field(
+        "https://api.replicate.com", validation_alias="REPLICATE_BASE_URL", description="Replicate's API, without /v1."
+    )
+    replicate_model_id: str = Field(
+        "8151e1c9f47e696fa316146a2e35812ccf79cfc9eba05b11c7f450155102af70",
+        validation_alias="REPLICATE_MODEL_ID",
+        description="What clip-interrogator is there: a version, owner/name:version or owner/name.",
+    )
+    replicate_settle_seconds: float = Field(
+        30.0, ge=0, description="How old a lost submission must be before its absence from Replicate's list counts."
+    )
+
+    # ElevenLabs
+    elevenlabs_key: SecretStr | None = Field(
+        None, validation_alias="ELEVENLABS_API_KEY", description="ElevenLabs' key; absent: its models are off."
+    )
+    elevenlabs_base_url: str = Field(
+        "https://api.elevenlabs.io", validation_alias="ELEVENLABS_BASE_URL", description="ElevenLabs' API."
+    )
+    elevenlabs_timeout_seconds: float = Field(
+        240.0, gt=0, le=800, description="Longest transcription: upload, work and answer are one exchange."
+    )
+
+    callback_api_url: str = Field(
+        "https://game-api.virtuals.io/requests",
+        validation_alias="CALLBACK_API_URL",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        max_length=1024,
+        description="Where callbacks in format game go, and the one host that GAME_API_KEY is sent to.",
+    )
+    game_api_key: SecretStr | None = Field(
+        None, validation_alias="GAME_API_KEY", description="Key of the G.A.M.E. API; absent: no format game."
     )
 
     # Rendering
@@ -128,6 +261,7 @@ class Settings(BaseSettings):
     @field_validator(
         "extensions",
         "amqp_queues",
+        "sqs_queues",
         "allowed_private_hosts",
         "allowed_input_folders",
         "callback_schedule_seconds",
@@ -137,6 +271,12 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("tenants")
+    @classmethod
+    def _sound_tenants(cls, value: dict[str, Tenant]) -> dict[str, Tenant]:
+        check_tenants(value)
         return value
 
     @field_validator("output")
@@ -161,11 +301,34 @@ class Settings(BaseSettings):
         return self.broker_url is None
 
     @property
+    def amqp_url(self) -> str | None:
+        """RabbitMQ's URL, with its password; ``None`` without a broker, or where Celery's is SQS."""
+        return None if self.broker_url is None or self.celery_on_sqs else self.broker_url.get_secret_value()
+
+    @property
+    def celery_on_sqs(self) -> bool:
+        """Celery's own messages travel over SQS."""
+        return self.broker_url is not None and self.broker_url.get_secret_value().startswith("sqs:")
+
+    @property
+    def own_queue(self) -> str:
+        """Where ``telecine submit`` puts a request: the first request queue, or the inbox folder's name."""
+        if self.amqp_url is not None and self.amqp_queues:
+            return self.amqp_queues[0]
+        if self.celery_on_sqs and self.sqs_queues:
+            return self.sqs_queues[0].rstrip("/").rpartition("/")[2]
+        return self.inbox_folder.name
+
+    @property
     def ledger(self) -> str:
         """The ledger's URL, with its password."""
         if self.ledger_url is not None:
             return self.ledger_url.get_secret_value()
         return f"sqlite:///{self.home.absolute() / 'ledger.sqlite3'}"
+
+    def limits_of(self, provider: str) -> ProviderLimits:
+        """The limits of a provider's account."""
+        return self.provider_limits.get(provider, ProviderLimits())
 
     @property
     def storage_kind(self) -> Literal["folder", "s3"]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.servers.aws_cli import AwsCli
 from tests.servers.ministack import Ministack
 from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ
@@ -86,6 +88,12 @@ def use_s3(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
 def s3(request: pytest.FixtureRequest, use_s3: Callable[[str], S3]) -> S3:
     """An S3 endpoint, ministack if nothing else is said: ``parametrize("s3", ["radosgw"], indirect=True)``."""
     return use_s3(getattr(request, "param", "ministack"))
+
+
+@pytest.fixture
+def aws_cli(use_s3: Callable[[str], S3], tmp_path: Path) -> AwsCli:
+    """The AWS CLI against ministack: ``aws_cli("sqs", "list-queues")``; its ``environment`` is for shells."""
+    return AwsCli(use_s3("ministack"), tmp_path / "bin")
 
 
 @pytest.fixture

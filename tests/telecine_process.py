@@ -125,6 +125,12 @@ class TelecineProcess:
             os.environ.clear()
             os.environ.update(saved)
 
+    @property
+    def pid(self) -> int:
+        """The process that was started."""
+        assert self._process is not None
+        return self._process.pid
+
     def database(self) -> Database:
         """Its ledger."""
         return open_ledger(self.settings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import decimal
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -87,7 +88,7 @@ class Turns:
             return await self.fetch(ready)
         model = assembled.model
         await self._written(
-            receipts.accepted, turn, {"id": answer.id, "extra": dict(answer.extra)},
+            receipts.accepted, turn, _as_task(answer),
             wait_seconds=model.first_wait_seconds, give_up=model.timeout_seconds,
         )  # fmt: skip
         failpoint("call.recorded")
@@ -143,7 +144,7 @@ class Turns:
             return None
         model = assembled.model
         await self._written(
-            receipts.accepted, turn, {"id": found.id, "extra": dict(found.extra)},
+            receipts.accepted, turn, _as_task(found),
             wait_seconds=0.0, give_up=model.timeout_seconds,
         )  # fmt: skip
         return None
@@ -265,7 +266,18 @@ def _price(turn: Turn) -> int:
 
 
 def _as_record(answer: Ready) -> dict[str, Any]:
-    return {"url": answer.url, "value": answer.value, "price": answer.price, "details": dict(answer.details)}
+    return _plain({"url": answer.url, "value": answer.value, "price": answer.price, "details": dict(answer.details)})
+
+
+def _as_task(found: TaskRef) -> dict[str, Any]:
+    return _plain({"id": found.id, "extra": dict(found.extra)})
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """What a vendor said, as any ledger and any file can hold it."""
+    text = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    plain: dict[str, Any] = json.loads(text)
+    return plain
 
 
 def _task(turn: Turn) -> TaskRef:

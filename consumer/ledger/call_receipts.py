@@ -91,7 +91,7 @@ def ready(database: Database, turn: Turn, result: Mapping[str, Any], *, lease_se
     """The provider is done; what is fetched next is written down first, so that a crash does not lose it."""
     with database.write(durable=True) as connection:
         _write(
-            connection, turn, state=CallState.FETCHING, result=json.dumps(result, default=str), failures=0,
+            connection, turn, state=CallState.FETCHING, result=json.dumps(result), failures=0,
             due_at=db_now(), lease_owner=turn.owner, lease_until=db_now() + lease_seconds,
         )  # fmt: skip
         note(connection, turn.call.job_id, "call_ready", step=turn.call.step, provider=turn.call.provider)

@@ -82,7 +82,9 @@ def wake_all(database: Database) -> None:
     """Makes every open job without a live lease due for the sweep: a transport that forgets was started anew."""
     with database.write() as connection:
         idle = sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
-        statement = sa.update(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), idle)
+        # Parked jobs are due for nobody: their calls wake them.
+        waiting = jobs.c.wake_at.is_not(None)
+        statement = sa.update(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), idle, waiting)
         connection.execute(
             statement.values(
                 wakes=0, wake_at=sa.case((jobs.c.not_before > db_now(), jobs.c.not_before), else_=db_now())

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from consumer.ledger.calls import stop_calls
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.leases import move
 from consumer.ledger.outbox import NewDelivery, enqueue
@@ -49,6 +50,8 @@ def finish(
         else:
             move(connection, lease, state, timed="finished_at", **_closed(outcome, error))
         _note_end(connection, lease.job_id, state, error, lease.epoch)
+        if state is not State.COMPLETED:
+            stop_calls(connection, lease.job_id)
         if delivery is not None:
             enqueue(database, connection, delivery)
 
@@ -65,20 +68,21 @@ def end_idle(database: Database, job_id: str, state: State, error: TelecineError
         if connection.execute(statement).rowcount != 1:
             return False
         _note_end(connection, job_id, state, error, None)
+        stop_calls(connection, job_id)
         if delivery is not None:
             enqueue(database, connection, delivery)
     return True
 
 
-def request_cancel(database: Database, job_id: str, *, by: str) -> Job:
+def request_cancel(database: Database, job_id: str, *, by: str, tenant: str | None = None) -> Job:
     """Notes the wish to cancel; the holder of the lease sees it with its next heartbeat.
 
     Raises:
-        JobNotFound: no job has this id.
+        JobNotFound: no job has this id, or it is another tenant's than ``tenant``, where one is given.
     """
     with database.write(durable=True) as connection:
         row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id).with_for_update()).mappings().first()
-        if row is None:
+        if row is None or tenant not in (None, row["tenant"]):
             raise JobNotFound(
                 f"no job has the id {job_id!r}; `telecine list` prints the jobs there are", field="data.id"
             )

@@ -20,11 +20,15 @@ def find_job(database: Database, job_id: str) -> Job | None:
     return None if row is None else job_from(row)
 
 
-def list_jobs(database: Database, *, states: Sequence[str] = (), limit: int = 20) -> Sequence[Job]:
-    """The newest jobs first; of all states, unless some are named."""
+def list_jobs(
+    database: Database, *, states: Sequence[str] = (), tenant: str | None = None, limit: int = 20
+) -> Sequence[Job]:
+    """The newest jobs first; of all states and all tenants, unless some are named."""
     query = sa.select(jobs).order_by(jobs.c.received_at.desc(), jobs.c.id).limit(limit)
     if states:
         query = query.where(jobs.c.state.in_(states))
+    if tenant is not None:
+        query = query.where(jobs.c.tenant == tenant)
     with database.read() as connection:
         return [job_from(row) for row in connection.execute(query).mappings()]
 

@@ -30,13 +30,13 @@ def reject(
 ) -> int:
     """Keeps the message with its reason, in the caller's transaction; answers its number."""
     statement = rejections.insert().values(
-        at=db_now(), door=door, source=_text(source)[:1024], request_id=request_id, code=error.code,
+        at=db_now(), door=door, source=storable(source)[:1024], request_id=request_id, code=error.code,
         message=error.message, body=body[:KEPT_BYTES], headers=json.dumps(dict(headers), default=repr),
     ).returning(rejections.c.seq)  # fmt: skip
     return int(connection.execute(statement).scalar_one())
 
 
-def _text(value: str) -> str:
+def storable(value: str) -> str:
     """``value`` as every database can hold it: a routing key is any bytes that a producer likes."""
     return value.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
 

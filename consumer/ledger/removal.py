@@ -1,19 +1,24 @@
-"""Forgetting jobs: their rows, after their files."""
+"""Forgetting jobs: their rows, after their files. What their calls have cost is remembered, without their names."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, job_from
-from consumer.ledger.states import TERMINAL
-from consumer.ledger.tables import deliveries, jobs, steps, timeline
+from consumer.ledger.states import SETTLED, TERMINAL
+from consumer.ledger.tables import calls, deliveries, jobs, steps, timeline
 
 
 def ended_before(database: Database, *, age_seconds: float, limit: int, offset: int = 0) -> Sequence[Job]:
-    """Terminal jobs that ended at least ``age_seconds`` ago and owe no callback any more; oldest first."""
+    """Terminal jobs that ended at least ``age_seconds`` ago, owe no callback and have no call that goes on.
+
+    The oldest first.
+    """
     owed = (
         sa.select(deliveries.c.job_id)
         .where(deliveries.c.due_at.is_not(None), deliveries.c.job_id == jobs.c.id)
@@ -21,13 +26,20 @@ def ended_before(database: Database, *, age_seconds: float, limit: int, offset: 
     )
     query = (
         sa.select(jobs)
-        .where(jobs.c.state.in_([s.value for s in TERMINAL]), jobs.c.finished_at <= db_now() - age_seconds, ~owed)
+        .where(jobs.c.state.in_([s.value for s in TERMINAL]), jobs.c.finished_at <= db_now() - age_seconds)
+        .where(~owed, ~_goes_on(jobs.c.id).exists())
         .order_by(jobs.c.finished_at, jobs.c.id)
         .limit(limit)
         .offset(offset)
     )
     with database.read() as connection:
         return [job_from(row) for row in connection.execute(query).mappings()]
+
+
+def unsettled(database: Database, job_id: str) -> bool:
+    """Whether a paid call of the job still goes on, or its outcome is unknown."""
+    with database.read() as connection:
+        return connection.execute(_goes_on(job_id).limit(1)).first() is not None
 
 
 def outputs(database: Database) -> list[str]:
@@ -41,11 +53,29 @@ def outputs(database: Database) -> list[str]:
 
 
 def forget(database: Database, job_id: str) -> bool:
-    """Removes a terminal job with its steps, timeline and callbacks; ``False`` when it is open or unknown."""
+    """Removes a terminal job with its steps, timeline and callbacks; ``False`` when it is open or unknown.
+
+    Its settled calls that cost something stay for the budgets, bare of everything but the money.
+    """
     with database.write(durable=True) as connection:
+        if connection.execute(_goes_on(job_id).limit(1)).first() is not None:
+            return False
         gone = sa.delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_([s.value for s in TERMINAL]))
         if connection.execute(gone).rowcount != 1:
             return False
-        for table in (steps, timeline, deliveries):
+        _keep_the_money(connection, job_id)
+        for table in (steps, calls, timeline, deliveries):
             connection.execute(sa.delete(table).where(table.c.job_id == job_id))
     return True
+
+
+def _goes_on(job_id: str | sa.ColumnElement[str]) -> sa.Select[tuple[str]]:
+    return sa.select(calls.c.id).where(calls.c.job_id == job_id, calls.c.state.not_in([s.value for s in SETTLED]))
+
+
+def _keep_the_money(connection: Connection, job_id: str) -> None:
+    spent = sa.select(calls.c.id).where(calls.c.job_id == job_id, calls.c.spent > 0)
+    for key in list(connection.execute(spent).scalars()):
+        # Another key: the same request may come again, and is another call then.
+        bare = {"id": uuid.uuid4().hex, "job_id": "", "step": "", "request": "{}"}
+        connection.execute(sa.update(calls).where(calls.c.id == key).values(**bare, task=None, result=None, error=None))

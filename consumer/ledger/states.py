@@ -56,3 +56,25 @@ class DeliveryState(enum.StrEnum):
     DISABLED = "disabled"
     #: Every attempt of the schedule failed.
     EXHAUSTED = "exhausted"
+
+
+class CallState(enum.StrEnum):
+    """Where a call of a remote provider stands."""
+
+    #: Wanted; nothing was sent.
+    QUEUED = "queued"
+    #: The intent is written; it is being sent, or was when its worker died.
+    SUBMITTING = "submitting"
+    #: The provider has it, and its task is known.
+    WORKING = "working"
+    #: The provider is done; the result is being fetched into storage.
+    FETCHING = "fetching"
+    #: Nobody knows whether the provider has it. Looked up where that is possible, else a person decides.
+    UNKNOWN = "unknown"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+#: Calls that nothing more happens to.
+SETTLED = frozenset({CallState.DONE, CallState.FAILED, CallState.CANCELLED})

@@ -105,6 +105,25 @@ deliveries = sa.Table(
     sa.Index(None, "job_id"),
 )
 
+# Uploaded objects that a trigger rule covers, until they are jobs or dead letters.
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("seq", _Counter, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("door", sa.String(32), nullable=False),
+    sa.Column("source", sa.String(1024), nullable=False),
+    # A notification with this one record.
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("headers", sa.Text, nullable=False),
+    sa.Column("due_at", sa.Double, nullable=False),
+    # How often somebody has taken it; every later write names it.
+    sa.Column("tries", sa.Integer, nullable=False, default=0),
+    # Why it is still here: the last fault, as a person reads it.
+    sa.Column("reason", sa.Text),
+    sa.Index(None, "due_at"),
+)
+
 rejections = sa.Table(
     "rejections",
     metadata,
@@ -119,4 +138,65 @@ rejections = sa.Table(
     sa.Column("headers", sa.Text, nullable=False),
     sa.Column("replayed_at", sa.Double),
     sa.Index(None, "request_id"),
+)
+
+# Calls of remote providers: one row for each attempt of a step at one model. The row is the intent, written
+# before anything is sent, and later the receipt.
+calls = sa.Table(
+    "calls",
+    metadata,
+    # The call's key, minted from job, step and attempt.
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("job_id", sa.String(128), nullable=False),
+    sa.Column("step", sa.String(64), nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("provider", sa.String(32), nullable=False),
+    sa.Column("model", sa.String(128), nullable=False),
+    # Empty for requests without a tenant, so that it can be compared.
+    sa.Column("tenant", sa.String(64), nullable=False, default=""),
+    sa.Column("urgency", sa.Integer, nullable=False, default=1),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    # The provider's task: id and what else polling needs.
+    sa.Column("task", sa.Text),
+    # When the engine looks at it next; null when it has ended or waits for a person.
+    sa.Column("due_at", sa.Double),
+    sa.Column("lease_until", sa.Double),
+    sa.Column("lease_owner", sa.String(255)),
+    # The fencing number, as for jobs.
+    sa.Column("epoch", sa.Integer, nullable=False, default=0),
+    sa.Column("queued_at", sa.Double, nullable=False),
+    sa.Column("submitted_at", sa.Double),
+    sa.Column("finished_at", sa.Double),
+    # Submitted and not ready by then, it is given up.
+    sa.Column("give_up_at", sa.Double),
+    sa.Column("polls", sa.Integer, nullable=False, default=0),
+    sa.Column("failures", sa.Integer, nullable=False, default=0),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
+    # Money in millionths of a US dollar: set aside while it is out, and what it was in the end.
+    sa.Column("reserved", sa.BigInteger, nullable=False, default=0),
+    sa.Column("spent", sa.BigInteger, nullable=False, default=0),
+    sa.Column("result", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Index(None, "due_at"),
+    sa.Index(None, "job_id", "step", "attempt"),
+    sa.Index(None, "provider", "state", "queued_at"),
+    sa.Index(None, "tenant", "submitted_at"),
+)
+
+# What all workers together know of a provider's account: its pace and whether it answers.
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("provider", sa.String(32), primary_key=True),
+    # A token bucket: so many submissions may go out at once, refilled over time.
+    sa.Column("tokens", sa.Double, nullable=False, default=0.0),
+    sa.Column("tokens_at", sa.Double, nullable=False, default=0.0),
+    # ``closed``, ``open`` or ``half``: open lets nothing through until ``open_until``, half lets one through.
+    sa.Column("breaker", sa.String(8), nullable=False, default="closed"),
+    sa.Column("failures", sa.Integer, nullable=False, default=0),
+    sa.Column("open_until", sa.Double, nullable=False, default=0.0),
+    # The provider asked for silence until then.
+    sa.Column("paused_until", sa.Double, nullable=False, default=0.0),
+    sa.Column("last_error", sa.String(255)),
 )

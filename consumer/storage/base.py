@@ -1,4 +1,4 @@
-"""What storage is: five verbs on ``s3://bucket/key`` names, and the records they take and give.
+"""What storage is: six verbs on ``s3://bucket/key`` names, and the records they take and give.
 
 The first writer of a key wins and nothing is ever overwritten. So a worker that lost its lease but
 does not know it yet can do no harm: it either adopts what is there or is refused.
@@ -17,6 +17,8 @@ from schemas.reference import split_s3
 
 #: S3 allows 2 KB of user metadata in all; what is left after ids and digests is for the facts.
 FACTS_BYTES = 1_400
+#: How many neighbours of an object are looked at.
+SIBLINGS = 1_000
 
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 #: Printable ASCII without spaces at the ends, because it travels in an HTTP header.
@@ -67,6 +69,12 @@ class StoredObject(BaseModel):
     facts: dict[str, Any] = {}
     #: True if an earlier attempt of the same job had written it already.
     adopted: bool = False
+    #: True if Telecine wrote it, this job or any other, here or elsewhere.
+    own: bool = False
+    #: Changes with the content; the storage's own choice of digest. ``None`` where there is none.
+    etag: str | None = None
+    #: The version, in a bucket that keeps versions.
+    version: str | None = None
 
 
 class Storage(Protocol):
@@ -103,6 +111,14 @@ class Storage(Protocol):
 
     def head(self, uri: str) -> StoredObject | None:
         """What is known about the object, or ``None`` if there is none."""
+        ...
+
+    def siblings(self, uri: str) -> list[str]:
+        """The objects in the folder of ``uri`` whose names begin like it, sorted; at most a thousand.
+
+        Raises:
+            InputError: the folder may not be listed, or the storage does not answer just now.
+        """
         ...
 
 

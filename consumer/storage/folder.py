@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import time
 import uuid
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
-from consumer.storage.base import Fetched, ObjectFacts, StoredObject, locate, locate_folder
+from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder
 from consumer.storage.beneath import NotRegular, open_beneath
 from consumer.storage.copying import chunks_of, copy_whole, refuse_changed, refuse_large
 from consumer.storage.folder_errors import writing
@@ -26,6 +27,7 @@ HIDDEN = ".telecine"
 #: A copy that nobody finished within a day was left by a crash.
 LEFTOVER_SECONDS = 86_400
 _LOOKS = 20
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class FolderStorage:
@@ -63,7 +65,9 @@ class FolderStorage:
                     # (ENOENT) between the look and the link: then it is looked at again.
                     with contextlib.suppress(FileExistsError, FileNotFoundError):
                         self._link(part, bucket, key, facts)
-                        return described(uri, marks_for(facts), facts.bytes, facts.content_type, facts.sha256)
+                        return described(
+                            uri, marks_for(facts), facts.bytes, facts.content_type, facts.sha256, etag=facts.sha256
+                        )
         raise StorageUnavailable(f"{uri} comes and goes. It is tried again.")
 
     def url(self, uri: str, lifetime_seconds: int) -> str:
@@ -100,6 +104,25 @@ class FolderStorage:
             raise InputForbidden(f"{uri} may not be read. Grant the worker read access.") from None
         return None if found is None else found[0]
 
+    def siblings(self, uri: str) -> list[str]:
+        """The files in the folder of ``uri`` whose names begin like it."""
+        bucket, key = locate(uri)
+        above, slash, _ = key.rpartition("/")
+        home = self._root / bucket_folder(bucket)
+        folder = home / path_of(above) if slash else home
+        if folder.resolve() != folder:
+            raise InputForbidden(f"{uri} leads through a symbolic link. Remove the link.")
+        try:
+            files = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except PermissionError:
+            raise InputForbidden(f"The folder of {uri} may not be listed. Grant the worker read access.") from None
+        names = (key_of(PurePosixPath(path.relative_to(home))) for path in files)
+        # A name that people gave to a file and that is not UTF-8 is no key.
+        found = sorted(name for name in names if name.startswith(key) and _SURROGATE.search(name) is None)
+        return [f"s3://{bucket}/{name}" for name in found][:SIBLINGS]
+
     def _link(self, part: Path, bucket: str, key: str, facts: ObjectFacts) -> None:
         """The one indivisible step; what is known about the object is on the disk before it."""
         self._sidecars.write(bucket, key, facts.sha256, facts.content_type, marks_for(facts))
@@ -116,7 +139,7 @@ class FolderStorage:
         except FileNotFoundError:
             return None
         content_type, marks = self._sidecars.read(bucket, key, sha256) or ("application/octet-stream", {})
-        return described(f"s3://{bucket}/{key}", marks, size, content_type, sha256), marks
+        return described(f"s3://{bucket}/{key}", marks, size, content_type, sha256, etag=sha256), marks
 
     def _path(self, bucket: str, key: str) -> Path:
         return self._root / bucket_folder(bucket) / path_of(key)

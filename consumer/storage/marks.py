@@ -25,7 +25,16 @@ def marks_for(facts: ObjectFacts) -> dict[str, str]:
     return {JOB: facts.job_id, FINGERPRINT: facts.fingerprint, SHA256: facts.sha256, FACTS: text}
 
 
-def described(uri: str, marks: Mapping[str, str], size: int, content_type: str, sha256: str | None) -> StoredObject:
+def described(
+    uri: str,
+    marks: Mapping[str, str],
+    size: int,
+    content_type: str,
+    sha256: str | None,
+    *,
+    etag: str | None,
+    version: str | None = None,
+) -> StoredObject:
     """The object at ``uri``; marks of somebody else, or none, are no facts."""
     return StoredObject(
         uri=uri,
@@ -33,6 +42,9 @@ def described(uri: str, marks: Mapping[str, str], size: int, content_type: str, 
         bytes=size,
         content_type=content_type,
         facts=_facts_in(marks),
+        own=JOB in marks,
+        etag=etag,
+        version=version,
     )
 
 

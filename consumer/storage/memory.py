@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from urllib.parse import quote
 
-from consumer.storage.base import Fetched, ObjectFacts, StoredObject, locate, locate_folder
+from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder
 from consumer.storage.copying import copy_whole, refuse_changed, refuse_large
 from consumer.storage.marks import adopt, described, marks_for
 from schemas.errors import InputNotFound
@@ -71,7 +71,14 @@ class MemoryStorage:
         entry = self._entries.get(locate(uri))
         return None if entry is None else _described(uri, entry)
 
+    def siblings(self, uri: str) -> list[str]:
+        """The objects whose names begin like ``uri``, in its folder only."""
+        bucket, key = locate(uri)
+        with self._lock:
+            names = [name for place, name in self._entries if place == bucket and name.startswith(key)]
+        return [f"s3://{bucket}/{name}" for name in sorted(names) if "/" not in name[len(key) :]][:SIBLINGS]
+
 
 def _described(uri: str, entry: _Entry) -> StoredObject:
     sha256 = hashlib.sha256(entry.content).hexdigest()
-    return described(uri, entry.marks, len(entry.content), entry.content_type, sha256)
+    return described(uri, entry.marks, len(entry.content), entry.content_type, sha256, etag=sha256)

@@ -56,12 +56,12 @@ def code_of(error: ClientError) -> tuple[str, int]:
 
 
 @contextlib.contextmanager
-def reading(uri: str) -> Iterator[None]:
-    """Turns S3's errors about reading ``uri`` into InputErrors."""
+def reading(uri: str, owner: str | None = None) -> Iterator[None]:
+    """Turns S3's errors about reading ``uri`` into InputErrors. ``owner``: the account that the bucket must have."""
     try:
         yield
     except ClientError as error:
-        raise _read_refusal(uri, error) from None
+        raise _read_refusal(uri, error, owner) from None
     except FlexibleChecksumError:
         raise ChecksumMismatch(f"{uri} arrived with another checksum than it was stored with.") from None
     except ParamValidationError:
@@ -73,12 +73,12 @@ def reading(uri: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing(uri: str) -> Iterator[None]:
-    """Turns S3's errors about writing or deleting ``uri`` into StorageErrors."""
+def writing(uri: str, owner: str | None = None) -> Iterator[None]:
+    """Turns S3's errors about writing or deleting ``uri`` into StorageErrors; ``owner`` as in ``reading``."""
     try:
         yield
     except ClientError as error:
-        raise _write_refusal(uri, error) from None
+        raise _write_refusal(uri, error, owner) from None
     except ParamValidationError:
         raise OutputForbidden(f"{uri} is no name that S3 allows. Change `output`.", field="output") from None
     except NoCredentialsError:
@@ -87,7 +87,7 @@ def writing(uri: str) -> Iterator[None]:
         raise StorageUnavailable(f"{uri} could not be written just now: {type(error).__name__}") from None
 
 
-def _read_refusal(uri: str, error: ClientError) -> TelecineError:
+def _read_refusal(uri: str, error: ClientError, owner: str | None) -> TelecineError:
     code, status = code_of(error)
     said = _said(error)
     bucket = uri.split("/")[2]
@@ -101,11 +101,11 @@ def _read_refusal(uri: str, error: ClientError) -> TelecineError:
         return InputForbidden(f"{uri} is archived. Restore it before sending the request {said}")
     return InputForbidden(
         f"{uri} may not be read. Grant the worker s3:GetObject, and s3:ListBucket so that it can tell"
-        f" a missing object from a forbidden one {said}"
+        f" a missing object from a forbidden one{_or_foreign(bucket, owner)} {said}"
     )
 
 
-def _write_refusal(uri: str, error: ClientError) -> TelecineError:
+def _write_refusal(uri: str, error: ClientError, owner: str | None) -> TelecineError:
     code, status = code_of(error)
     said = _said(error)
     bucket = uri.split("/")[2]
@@ -117,7 +117,17 @@ def _write_refusal(uri: str, error: ClientError) -> TelecineError:
         return ConfigurationError(f"The S3 endpoint cannot do what Telecine needs; see `telecine doctor` {said}")
     if _passes(code, status):
         return StorageUnavailable(f"{uri} could not be written just now {said}")
-    return OutputForbidden(f"{uri} may not be written. Grant write access or change `output` {said}", field="output")
+    return OutputForbidden(
+        f"{uri} may not be written. Grant write access or change `output`{_or_foreign(bucket, owner)} {said}",
+        field="output",
+    )
+
+
+def _or_foreign(bucket: str, owner: str | None) -> str:
+    """S3 says no more than "forbidden" when a bucket has another owner than the one that was expected."""
+    if owner is None:
+        return ""
+    return f"; or the bucket {bucket} does not belong to account {owner} (TELECINE_S3_BUCKET_OWNERS)"
 
 
 def _passes(code: str, status: int) -> bool:

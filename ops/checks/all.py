@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from consumer.logs import scrub
-from ops.checks import broker, keys, ledger, machine, media, storage
+from ops.checks import broker, keys, ledger, machine, media, sqs, storage
 from ops.checks.finding import Check, Finding, failed
 from schemas.settings import Settings
 
@@ -31,6 +31,7 @@ def checks(settings: Settings) -> Sequence[Check]:
         Check("fonts", media.fonts),
         Check("broker", of(broker.broker)),
         Check("queues", of(broker.queues)),
+        Check("SQS", of(sqs.queues)),
         Check("ledger", of(ledger.ledger)),
         Check("clock", of(ledger.clock)),
         Check("dead letters", of(ledger.dead_letters)),

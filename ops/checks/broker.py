@@ -9,6 +9,7 @@ from typing import Any
 
 from consumer.logs import scrub
 from consumer.queues import dead_queue
+from ops.checks import sqs
 from ops.checks.finding import Finding, failed, ok, warn
 from ops.wording import count
 from schemas.settings import Settings
@@ -19,9 +20,11 @@ _EXPIRES_MILLISECONDS = 60_000
 
 def broker(settings: Settings) -> Finding:
     """Whether it answers and can make a quorum queue; one is made and deleted."""
-    if settings.broker_url is None:
+    if settings.celery_on_sqs:
+        return sqs.celery(settings)
+    if settings.amqp_url is None:
         return ok("none: embedded mode")
-    url = settings.broker_url.get_secret_value()
+    url = settings.amqp_url
     try:
         with _connected(url) as connection:
             facts = connection.connection.server_properties
@@ -43,10 +46,12 @@ def broker(settings: Settings) -> Finding:
 
 def queues(settings: Settings) -> Finding:
     """The request queues, how much waits in them, and in their dead-letter queues."""
-    if settings.broker_url is None:
+    if settings.celery_on_sqs:
+        return ok("none on RabbitMQ")
+    if settings.amqp_url is None:
         return ok(f"the inbox folder {settings.inbox_folder}")
     told, dead = [], 0
-    with _connected(settings.broker_url.get_secret_value()) as connection:
+    with _connected(settings.amqp_url) as connection:
         for name in settings.amqp_queues:
             waiting = _depth(connection, name)
             if waiting is None:

@@ -35,7 +35,10 @@ def _places(settings: Settings, health_url: str) -> dict[str, str]:
         places["inbox"] = str(settings.inbox_folder)
     else:
         places["broker"] = scrub(settings.broker_url.get_secret_value())
+    if settings.amqp_url is not None:
         places["queues"] = ", ".join(settings.amqp_queues)
+    if settings.sqs_queues:
+        places["SQS"] = ", ".join(settings.sqs_queues)
     if settings.storage_kind == "folder":
         places["storage"] = str(settings.storage_folder)
     else:

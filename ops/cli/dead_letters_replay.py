@@ -16,7 +16,7 @@ from ops.cli.dead_letters import known_letter
 from ops.cli.opening import missing_ledger, opened_ledger, read_settings
 from ops.replay import Replay, Replayed
 
-_STYLES = {"refused": "bold red", "admitted": "green", "duplicate": "yellow", "cancelled": "magenta"}
+_STYLES = {"refused": "bold red", "admitted": "green", "duplicate": "yellow", "cancelled": "magenta", "dropped": "dim"}
 
 
 def replay(
@@ -50,7 +50,9 @@ def _replayed(numbers: Sequence[int]) -> list[Replayed]:
     runtime = build_runtime(settings)
     try:
         letters = [known_letter(runtime.database, number) for number in numbers or rejections.pending(runtime.database)]
-        act = Replay(runtime.database, runtime.checks, None if settings.embedded else _wake_ups())
+        act = Replay(
+            runtime.database, runtime.checks, None if settings.embedded else _wake_ups(), expansion=runtime.expansion
+        )
         return [act(letter) for letter in letters]
     finally:
         runtime.close()
@@ -74,6 +76,7 @@ def _line(item: Replayed) -> Text:
         "admitted": f"became job {item.job_id}",
         "duplicate": f"job {item.job_id} has the same content: it was absorbed",
         "cancelled": f"cancels job {item.job_id}",
+        "dropped": "asks for nothing by now: no trigger rule covers it, its pair waits for a part, or it is a result",
     }.get(item.result, "")
     if item.refused is not None:
         told = f"{item.refused.code}: {item.refused.message}"

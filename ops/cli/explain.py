@@ -61,8 +61,14 @@ def _header(job: Job) -> list[str]:
     counted += [
         count(number, noun) for number, noun in ((job.crashes, "crash"), (job.duplicates, "duplicate")) if number
     ]
+    asked = [] if job.tenant is None else [f"tenant {job.tenant}"]
+    if job.priority != "normal":
+        asked.append(f"priority {job.priority}")
+    if job.deadline_at is not None:
+        asked.append(f"deadline {local_time(job.deadline_at)}")
     return [
         f"received {local_time(job.received_at)} through {door_name(job.door)}; {', '.join(counted)}",
+        *([", ".join(asked)] if asked else []),
         f"fingerprint {job.fingerprint}",
     ]
 

@@ -30,13 +30,14 @@ def list_(
     status: Annotated[
         str | None, typer.Option(help="Only this state; pending and processing are understood too.")
     ] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's jobs.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
     states = states_of(status)
     with opened_ledger(read_settings()) as database:
-        jobs = list_jobs(database, states=states, limit=limit + 1)
+        jobs = list_jobs(database, states=states, tenant=tenant, limit=limit + 1)
         more, jobs = len(jobs) > limit, jobs[:limit]
         callbacks = deliveries_by_job(database, [job.id for job in jobs]) if jobs else {}
         now = database.now()
@@ -44,7 +45,7 @@ def list_(
         print_json([job_view(job, callbacks.get(job.id, ())) for job in jobs])
         return
     if not jobs:
-        remark(f"No job is {status}." if status else "No jobs yet. `telecine submit request.json` sends one.")
+        remark(_nothing(status, tenant))
         return
     show(_table(jobs, callbacks, now))
     if more:
@@ -61,9 +62,17 @@ def states_of(word: str | None) -> Sequence[str]:
     return known[word.lower()]
 
 
+def _nothing(status: str | None, tenant: str | None) -> str:
+    if tenant is not None:
+        return f"No job of {tenant} is {status}." if status else f"{tenant} has no jobs."
+    return f"No job is {status}." if status else "No jobs yet. `telecine submit request.json` sends one."
+
+
 def _table(jobs: Sequence[Job], callbacks: dict[str, list[Delivery]], now: float) -> Table:
+    shared = any(job.tenant is not None for job in jobs)
     made = table(
         "JOB",
+        *(["TENANT"] if shared else []),
         "TYPE",
         "STATE",
         "DONE",
@@ -77,18 +86,22 @@ def _table(jobs: Sequence[Job], callbacks: dict[str, list[Delivery]], now: float
         ran = None if job.started_at is None else (job.finished_at or now) - job.started_at
         made.add_row(
             job.id,
+            *([job.tenant or ""] if shared else []),
             job.type,
             state(job.state.value),
             f"{job.progress} %",
             ago(now - job.received_at),
             "" if ran is None else duration(ran),
-            _note(job, callbacks.get(job.id, [])),
+            _note(job, callbacks.get(job.id, []), now),
         )
     return made
 
 
-def _note(job: Job, callbacks: Sequence[Delivery]) -> Text:
-    notes = []
+def _note(job: Job, callbacks: Sequence[Delivery], now: float) -> Text:
+    notes = [] if job.priority == "normal" else [f"{job.priority} priority"]
+    if job.deadline_at is not None and not job.terminal:
+        late = job.deadline_at <= now
+        notes.append("past its deadline" if late else f"due in {duration(job.deadline_at - now)}")
     if job.error is not None and job.error["code"] not in ("cancelled",):
         notes.append(str(job.error["code"]))
     if job.cancel_requested and not job.terminal:

@@ -15,7 +15,10 @@ from ops.cli import (
     doctor,
     explain,
     listing,
+    models,
     plan,
+    providers,
+    resolve,
     schema,
     secret,
     status,
@@ -37,7 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (
-    up, worker, submit, plan, status, listing, explain, cancel, delete, dead_letters, callbacks, doctor, schema, secret,
+    up, worker, submit, plan, status, listing, models, explain, cancel, delete, resolve, dead_letters, callbacks,
+    providers, doctor, schema, secret,
 ):  # fmt: skip
     module.register(app)
 

@@ -32,7 +32,7 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        named = "; ".join(f"{_variable(p['loc'])}: {p['msg'].removeprefix('Value error, ')}" for p in problems)
+        named = "; ".join(f"{_place(p['loc'])}: {p['msg'].removeprefix('Value error, ')}" for p in problems)
         raise ConfigurationError(f"the settings are wrong: {named}") from None
     except SettingsError as error:
         raise ConfigurationError(f"the settings are wrong: {error}; such a variable holds JSON") from None
@@ -78,6 +78,13 @@ def known_job(database: Database, job_id: str) -> Job:
     if job is None:
         raise JobNotFound(f"no job has the id {job_id!r}; `telecine list` prints the jobs there are")
     return job
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """The setting; of the trigger rules, the rule and its field."""
+    if location[:1] == ("triggers",) and len(location) > 1:
+        return f"{_variable(location)}, trigger rule {int(location[1]) + 1}, {'.'.join(map(str, location[2:]))}"
+    return _variable(location)
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

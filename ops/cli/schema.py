@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 
 from ops.cli.console import JsonOption, print_json, say, stop
-from ops.contract import schema_names, schema_of, write_schemas
+from ops.contract.asyncapi import document
+from ops.contract.files import asyncapi_text, write
+from ops.contract.forms import schema_names, schema_of
+
+_ASYNCAPI = "asyncapi"
 
 
 def register(app: typer.Typer) -> None:
@@ -18,23 +22,38 @@ def register(app: typer.Typer) -> None:
 
 def schema(
     name: Annotated[
-        str | None, typer.Argument(metavar="[TYPE]", help="A job type, callback, manifest or job.cancel.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="A job type, job.cancel, callback, one of its events, manifest, asyncapi."
+        ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Print the names only.")] = False,
     folder: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Write every schema into this folder.")
+        Path | None,
+        typer.Option(
+            "--write", "--out", metavar="FOLDER", help="Write every schema and asyncapi.yaml into this folder."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the JSON Schema of a request type, of callbacks or of the manifest."""
+    """Print the JSON Schema of a message or of the manifest, or the AsyncAPI document."""
     if folder is not None:
-        _report([str(path) for path in write_schemas(folder)], as_json)
+        _report([str(path) for path in write(folder)], as_json)
     elif name is None or list_:
-        _report(schema_names(), as_json)
+        _report([*schema_names(), _ASYNCAPI], as_json)
+    elif name == _ASYNCAPI:
+        _print_asyncapi(as_json)
     elif name not in schema_names():
-        stop(f"There is no type {name!r}. There is: {', '.join(schema_names())}.", code="unknown_type")
+        stop(f"There is no {name!r}. There is: {', '.join([*schema_names(), _ASYNCAPI])}.", code="unknown_type")
     else:
         print_json(schema_of(name))
+
+
+def _print_asyncapi(as_json: bool) -> None:
+    if as_json:
+        print_json(document())
+        return
+    typer.echo(asyncapi_text(), nl=False)  # never folded: it is read by programs
 
 
 def _report(lines: list[str], as_json: bool) -> None:

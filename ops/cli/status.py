@@ -67,8 +67,13 @@ def _facts(job: Job, deliveries: Sequence[Delivery], now: float) -> Table:
         )
         ran = (job.finished_at or now) - job.started_at
         grid.add_row("took" if job.terminal else "so far", duration(ran))
-    if not job.terminal and job.deadline_at is not None:
-        grid.add_row("deadline", local_time(job.deadline_at))
+    if job.deadline_at is not None:
+        left = f"  (in {duration(job.deadline_at - now)})" if not job.terminal and job.deadline_at > now else ""
+        grid.add_row("deadline", local_time(job.deadline_at) + left)
+    if job.priority != "normal":
+        grid.add_row("priority", job.priority)
+    if job.tenant is not None:
+        grid.add_row("tenant", job.tenant)
     if job.state.value == "waiting":
         grid.add_row("next attempt", f"in {duration(job.not_before - now)}")
     if job.crashes or job.epoch > 1:

@@ -53,22 +53,27 @@ def submit(
 
 
 def send(settings: Settings, body: bytes) -> None:
-    """Puts the request into the inbox, or on the first request queue of the broker, confirmed.
+    """Puts the request on the first request queue of RabbitMQ or SQS, confirmed; in embedded mode into the inbox.
 
     Raises:
         ConfigurationError: it could not be put there, or nobody can tell; sending it again does no harm.
     """
-    if settings.broker_url is None:
+    if settings.embedded:
         try:
             drop(settings.inbox_folder, body)
         except OSError as error:
             raise ConfigurationError(f"the inbox {settings.inbox_folder} cannot be written: {error.strerror}") from None
         return
-    from consumer.intake.publish import publish
+    from consumer.intake.publish import publish, publish_to_sqs
+    from consumer.intake.sqs_calls import sqs_options
 
-    url = settings.broker_url.get_secret_value()
+    if settings.amqp_url is None and not settings.sqs_queues:
+        raise ConfigurationError("there is no queue to send to: name one in TELECINE_SQS_QUEUES")
     try:
-        publish(url, settings.amqp_queues[0], [body], delivery_limit=settings.amqp_delivery_limit)
+        if settings.amqp_url is not None:
+            publish(settings.amqp_url, settings.amqp_queues[0], [body], delivery_limit=settings.amqp_delivery_limit)
+        else:
+            publish_to_sqs(sqs_options(settings), settings.sqs_queues[0], [body])
     except Exception as error:
         reason = scrub(f"{type(error).__name__}: {error}")
         raise ConfigurationError(

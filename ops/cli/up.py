@@ -17,7 +17,7 @@ from ops.cli.banner import greet
 from ops.cli.names import some_of
 from ops.cli.opening import read_settings
 
-PARTS = ("doors", "sweep", "outbox", "worker")
+PARTS = ("doors", "sweep", "calls", "outbox", "worker")
 
 
 def register(app: typer.Typer) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from pipelines.media.rlimits import bound_self, die_with_parent
@@ -66,10 +67,22 @@ def main() -> int:
 
 def _do(task: dict[str, Any], reports: _Reports) -> dict[str, Any]:
     # Imported behind the bounds, and only here: numpy, PyAV and HarfBuzz.
-    # The encoder's threads work mostly outside the interpreter; whoever comes back should not wait 5 ms for it.
-    sys.setswitchinterval(0.001)
+    if task["do"] == "probe":
+        from pipelines.media.film_facts import facts_of
+
+        return facts_of(Path(task["path"]), task["kind"])
+    if task["do"] == "measure":
+        from pipelines.media.sound import measure
+
+        return {"duration_seconds": measure(Path(task["path"]), task["kind"]).seconds}
+    if task["do"] == "captions":
+        from pipelines.media.caption_files import write_captions
+
+        return write_captions(task)
     from pipelines.media.reel_film import Film, plan_film, render_film
 
+    # The encoder's threads work mostly outside the interpreter; whoever comes back should not wait 5 ms for it.
+    sys.setswitchinterval(0.001)
     film = Film.from_json(task["film"])
     return plan_film(film) if task["do"] == "plan" else render_film(film, reports.progress)
 

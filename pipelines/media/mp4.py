@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from pipelines.media.aac import AacFormat
 from pipelines.media.h264 import UnexpectedStream
-from pipelines.media.x264 import AccessUnit, set_up
+from pipelines.media.x264 import X264, AccessUnit, set_up
 
 _OPTIONS = {"movflags": "+faststart", "use_editlist": "0", "brand": "mp42", "fflags": "+bitexact"}
 
@@ -29,10 +29,11 @@ def write_mp4(
     audio: Iterator[bytes],
     audio_format: AacFormat,
     written: Callable[[int], None],
+    codec: str = X264,
 ) -> int:
     """Write ``path`` and return the number of frames; ``written`` is told the count as it grows.
 
-    ``size`` is width, height and frames per second; ``extradata`` the encoder's. ``audio`` gives raw
+    ``size`` is width, height and frames per second; ``extradata`` is that of the encoder ``codec``. ``audio`` gives raw
     AAC frames, the first of which sounds at 0. Packets are interleaved and streamed: memory does
     not grow with the length, but for the muxer's index.
 
@@ -43,7 +44,7 @@ def write_mp4(
     frames = 0
     with av.open(str(path), "w", format="mp4", options=_OPTIONS) as container:
         # A stream of packets needs its extradata, which only an open codec context can give it here.
-        video_stream = container.add_stream("libx264", rate=fps)
+        video_stream = container.add_stream(codec, rate=fps)
         assert isinstance(video_stream, VideoStream)
         set_up(video_stream.codec_context, *size)
         if bytes(video_stream.codec_context.extradata or b"") != extradata:

@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
+from av.codec.codec import UnknownCodecError
+
 from pipelines.media.aac import frames_for, read_format, read_frames, start_aac
 from pipelines.media.canvas import Canvas
-from pipelines.media.captions import Caption, place, spread_evenly
+from pipelines.media.caption_files import Wording, captions_for, write_subtitles, write_words
+from pipelines.media.captions import Caption
 from pipelines.media.fonts import Fonts
 from pipelines.media.h264 import UnexpectedStream
 from pipelines.media.holds import GOP_SECONDS, chunks, every_frame, plan_holds
@@ -20,13 +24,19 @@ from pipelines.media.mp4 import write_mp4
 from pipelines.media.picture import fit_picture, open_picture
 from pipelines.media.sound import Sound, measure
 from pipelines.media.spool import ChunkSpool
-from pipelines.media.subtitles import write_srt, write_vtt
-from pipelines.media.words import group_words
-from pipelines.media.x264 import ChunkEncoder
-from schemas.errors import LyricsRequired, RenderFailed
+from pipelines.media.timing import Placed
+from pipelines.media.x264 import NVENC, X264, ChunkEncoder
+from schemas.errors import RenderFailed
 
 Progress = Callable[[float], None]
 FPS = 30
+#: What to encode with where an encoder is not there or does not fit, and how that shows.
+_NEXT = {"nvenc": "skip", "skip": "plain"}
+_UNFIT: dict[str, tuple[type[Exception], ...]] = {
+    "nvenc": (UnexpectedStream, av.FFmpegError, UnknownCodecError),
+    "skip": (UnexpectedStream,),
+    "plain": (),
+}
 #: Share of the work that is encoding; and how often progress is told, in seconds, while the sound is encoded.
 _ENCODING = 0.9
 _REPORT_SECONDS = 0.2
@@ -41,24 +51,21 @@ class Film:
     audio: Path
     audio_kind: str
     folder: Path
-    lyrics: str
-    language: str | None
+    wording: Wording
     font_size: float
     color: tuple[int, int, int]
-    words_per_group: int
-    timing_offset: float
-    min_duration: float
-    debug: bool
     width: int
     height: int
-    #: ``skip`` or ``plain``: whether held pictures are written as skip slices or encoded frame by frame.
+    #: ``skip`` or ``plain``: whether held pictures are written as skip slices or encoded frame by frame;
+    #: ``nvenc`` is ``skip`` with the pictures encoded by NVIDIA's encoder.
     encoder: str
     ffmpeg: str
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Film:
         paths = {name: Path(record[name]) for name in ("image", "audio", "folder")}
-        return cls(**{**record, **paths, "color": tuple(record["color"])})
+        wording = Wording.from_json(record["wording"])
+        return cls(**{**record, **paths, "color": tuple(record["color"]), "wording": wording})
 
 
 def plan_film(film: Film) -> dict[str, Any]:
@@ -70,7 +77,7 @@ def plan_film(film: Film) -> dict[str, Any]:
     """
     fit_picture(open_picture(film.image, film.image_kind), film.width, film.height)
     sound = measure(film.audio, film.audio_kind)
-    captions, frames = _captions(film, sound)
+    captions, _, frames = _captions(film, sound)
     pictures = len(plan_holds(captions, frames, GOP_SECONDS * FPS))
     return {"frames": frames, "duration_seconds": sound.seconds, "captions": len(captions), "pictures": pictures}
 
@@ -89,31 +96,30 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     speaker = start_aac(film.ffmpeg, film.audio, film.audio_kind, adts)
     try:
         sound = measure(film.audio, film.audio_kind)
-        captions, frames = _captions(film, sound)
+        captions, words, frames = _captions(film, sound)
         photo = fit_picture(image, film.width, film.height)
         letterer = Letterer(
             film.width,
             film.height,
             Style(film.font_size * min(film.width, film.height) / 1080, film.color),
-            Fonts(film.language, film.lyrics),
-            film.language,
+            Fonts(film.wording.language, film.wording.lyrics),
+            film.wording.language,
         )
         canvas = Canvas(photo, letterer)
-        encoder = film.encoder
-        try:
-            written = _write(film, canvas, captions, frames, sound, speaker, encoder, progress)
-        except UnexpectedStream:
-            if encoder == "plain":
-                raise
-            encoder = "plain"
-            written = _write(film, canvas, captions, frames, sound, speaker, encoder, progress)
+        encoder, written = film.encoder, None
+        while written is None:
+            try:
+                written = _write(film, canvas, captions, frames, sound, speaker, encoder, progress)
+            except _UNFIT[encoder]:
+                encoder = _NEXT[encoder]
     finally:
         speaker.kill()
         speaker.wait()
     if written != frames:
         raise RenderFailed(f"{written:,} frames were written where {frames:,} were planned")
-    (film.folder / "captions.srt").write_text(write_srt(captions, FPS), encoding="utf-8", newline="\n")
-    (film.folder / "captions.vtt").write_text(write_vtt(captions, FPS), encoding="utf-8", newline="\n")
+    write_subtitles(film.folder, captions, FPS)
+    if film.wording.source != "even":
+        write_words(film.folder, film.wording, words, sound.seconds)
     adts.unlink(missing_ok=True)
     return {
         "frames": frames,
@@ -124,21 +130,9 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _captions(film: Film, sound: Sound) -> tuple[list[Caption], int]:
+def _captions(film: Film, sound: Sound) -> tuple[list[Caption], list[Placed], int]:
     frames = max(1, round(sound.seconds * FPS))
-    groups = group_words(film.lyrics, film.words_per_group)
-    if not groups:
-        raise LyricsRequired("the lyrics hold no words", field="data.lyrics")
-    captions = place(
-        spread_evenly(groups, sound.seconds),
-        duration=sound.seconds,
-        fps=FPS,
-        frames=frames,
-        offset=film.timing_offset,
-        min_duration=film.min_duration,
-        debug=film.debug,
-    )
-    return captions, frames
+    return *captions_for(film.wording, sound.seconds, FPS, frames), frames
 
 
 def _write(
@@ -156,8 +150,9 @@ def _write(
     if encoder == "plain":
         holds = every_frame(holds)
     size = (film.width, film.height, FPS)
-    x264 = ChunkEncoder(*size, skip=encoder != "plain")
-    spool = ChunkSpool(x264, chunks(holds), canvas.draw, film.folder)
+    codec = NVENC if encoder == "nvenc" else X264
+    pictures = ChunkEncoder(*size, skip=encoder != "plain", codec=codec)
+    spool = ChunkSpool(pictures, chunks(holds), canvas.draw, film.folder)
     try:
         # Encoding is nearly all of the work, so that its frames are what progress counts; writing is the rest.
         while speaker.poll() is None:
@@ -172,7 +167,8 @@ def _write(
             film.folder / "video.mp4",
             spool.units(),
             size=size,
-            extradata=x264.extradata,
+            extradata=pictures.extradata,
+            codec=codec,
             audio=read_frames(film.folder / "audio.aac", sounded),
             audio_format=form,
             written=lambda done: progress((_ENCODING * spool.encoded + (1 - _ENCODING) * done) / frames),

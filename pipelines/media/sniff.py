@@ -25,6 +25,7 @@ CONTENT_TYPES: dict[str, str] = {
     "mp4": "video/mp4",
     "mov": "video/quicktime",
     "webm": "video/webm",
+    "mkv": "video/x-matroska",
     "avi": "video/x-msvideo",
 }
 
@@ -37,7 +38,6 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"MM\0*", "tiff"),
     (b"fLaC", "flac"),
     (b"OggS", "ogg"),
-    (b"\x1aE\xdf\xa3", "webm"),
 )
 _RIFF = {b"WAVE": "wav", b"WEBP": "webp", b"AVI ": "avi"}
 _BRANDS = {b"qt  ": "mov", b"M4A ": "m4a", b"M4B ": "m4a", b"avif": "avif", b"avis": "avif"}
@@ -67,6 +67,9 @@ def sniff(head: bytes) -> str | None:
             return kind
     if head[:4] in (b"RIFF", b"RF64", b"BW64"):
         return _RIFF.get(head[8:12])
+    if head[:4] == b"\x1aE\xdf\xa3":
+        # The document type stands in the EBML header, RFC 8794 section 11.2.
+        return "mkv" if b"matroska" in head[:64] else "webm"
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return "aiff"
     if head[4:8] == b"ftyp":

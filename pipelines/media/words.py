@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 #: Characters of Thai, Lao, Khmer and Myanmar that a word of unknown bounds may hold.
@@ -39,14 +40,22 @@ def group_words(lyrics: str, words_per_group: int) -> list[Group]:
     """
     groups = []
     first = 0
-    for line in lyrics.split("\n"):
-        line = clean(line)
-        spans = [span for word in re.finditer(r"\S+", line) for span in _pieces(word[0], word.start())]
+    for line, spans in _lines(lyrics):
         for index in range(0, len(spans), words_per_group):
             members = spans[index : index + words_per_group]
             groups.append(Group(line[members[0][0] : members[-1][1]], first, len(members)))
             first += len(members)
     return groups
+
+
+def words_of(lyrics: str) -> list[str]:
+    """Every word of ``lyrics`` in order: what ``Group.first`` and ``Group.count`` count."""
+    return [line[start:end] for line, spans in _lines(lyrics) for start, end in spans]
+
+
+def _lines(lyrics: str) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+    for line in map(clean, lyrics.split("\n")):
+        yield line, [span for word in re.finditer(r"\S+", line) for span in _pieces(word[0], word.start())]
 
 
 def clean(text: str) -> str:

@@ -33,16 +33,24 @@ _STRUCTURE = (
     "bframes=0:ref=1:weightp=0:scenecut=0:keyint=infinite:min-keyint=1:force-cfr=1:sliced-threads=0:slices=1:threads=1"
 )
 
+X264, NVENC = "libx264", "h264_nvenc"
+#: The same structure from NVIDIA's encoder, and a constant quality in the class of the one above.
+_NVENC_OPTIONS = {
+    "preset": "p4", "rc": "constqp", "qp": "19", "bf": "0", "refs": "1", "weighted_pred": "0", "g": "-1",
+    "no-scenecut": "1", "forced-idr": "1", "zerolatency": "1", "delay": "0", "surfaces": "2", "aud": "0",
+}  # fmt: skip
+
 #: One frame as an Annex B byte stream, and whether it is a key frame.
 AccessUnit = tuple[bytes, bool]
 
 
 def set_up(context: VideoCodecContext, width: int, height: int, fps: int) -> None:
-    """Configure and open libx264 on ``context``: 4:2:0, BT.709 in limited range, constant quality."""
+    """Configure and open the encoder of ``context``: 4:2:0, BT.709 in limited range, constant quality."""
     context.width, context.height, context.pix_fmt = width, height, "yuv420p"
     context.time_base, context.framerate = Fraction(1, fps), Fraction(fps, 1)
     context.colorspace = context.color_primaries = context.color_trc = context.color_range = _BT709
-    context.options = {"preset": _PRESET, "crf": _QUALITY, "forced-idr": "1", "x264-params": f"{_TOOLS}:{_STRUCTURE}"}
+    x264 = {"preset": _PRESET, "crf": _QUALITY, "forced-idr": "1", "x264-params": f"{_TOOLS}:{_STRUCTURE}"}
+    context.options = dict(_NVENC_OPTIONS) if context.name == NVENC else x264
     context.flags |= Flags.global_header | Flags.bitexact
     context.open()
 
@@ -64,12 +72,14 @@ def parameter_sets(extradata: bytes | None) -> tuple[bytes, bytes]:
 class ChunkEncoder:
     """Encodes chunks of holds. Safe to use from several threads: each call has its own context."""
 
-    def __init__(self, width: int, height: int, fps: int, *, skip: bool) -> None:
+    def __init__(self, width: int, height: int, fps: int, *, skip: bool, codec: str = X264) -> None:
         """``skip``: fill holds with skip slices; otherwise every hold must be one frame long.
 
         Raises:
             UnexpectedStream: ``skip``, and the encoder's stream is not fit for it.
+            av.FFmpegError: there is no such ``codec`` on this machine.
         """
+        self._codec = codec
         self._size = (width, height, fps)
         context = self._context()
         self.extradata = bytes(context.extradata or b"")
@@ -84,7 +94,7 @@ class ChunkEncoder:
             ]
 
     def _context(self) -> VideoCodecContext:
-        context = av.CodecContext.create("libx264", "w")
+        context = av.CodecContext.create(self._codec, "w")
         assert isinstance(context, VideoCodecContext)
         set_up(context, *self._size)
         return context

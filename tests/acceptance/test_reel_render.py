@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,11 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.context import Progress, Renderer
-from pipelines.media.sandbox import DEFAULT_BOUNDS
+from pipelines.memory_context import MemoryContext
 from pipelines.reel import plan, reel, render_reel
 from schemas.errors import LyricsTooLong
-from schemas.media import Artifact, InputFile
+from schemas.media import Artifact
 from tests.media_probe import (
     boxes,
     ffmpeg,
@@ -39,23 +38,9 @@ SECONDS = 12.35
 LYRICS = "one two three\nfour five six\n[Chorus]\nseven eight"
 
 
-class FolderContext:
-    """A context whose inputs are files at hand and whose steps run at once."""
-
-    bounds = DEFAULT_BOUNDS
-
-    def __init__(self, folder: Path, image: Path, audio: Path) -> None:
-        self.folder, self.files = folder, {"image": image, "audio": audio}
-        self.reported: list[float] = []
-
-    def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
-        file = input_file(self.files[name], name)
-        assert file.kind in kinds
-        return file
-
-    def call(self, step: str, renderer: Renderer) -> Sequence[Artifact]:
-        report: Progress = self.reported.append
-        return renderer(self.folder, report)
+def at_hand(folder: Path, image: Path, audio: Path) -> MemoryContext:
+    """A context with the two files that ``reel_data`` names."""
+    return MemoryContext(folder, "reel", {"s3://bucket/a.jpg": image, "s3://bucket/a.wav": audio})
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +54,7 @@ def rendered(
     tmp_path_factory: pytest.TempPathFactory, material: tuple[Path, Path]
 ) -> tuple[Path, Sequence[Artifact], list[float]]:
     folder = tmp_path_factory.mktemp("rendered")
-    context = FolderContext(folder, *material)
+    context = at_hand(folder, *material)
     return folder, reel(reel_data(LYRICS), context), context.reported
 
 
@@ -168,7 +153,7 @@ def test_a_seek_to_any_time_shows_the_frame_of_that_time(rendered: Rendered) -> 
 
 
 def test_the_same_inputs_make_identical_bytes(rendered: Rendered, material: tuple[Path, Path], tmp_path: Path) -> None:
-    again = reel(reel_data(LYRICS), FolderContext(tmp_path, *material))
+    again = reel(reel_data(LYRICS), at_hand(tmp_path, *material))
     for artifact in again:
         assert artifact.path is not None
         assert artifact.path.read_bytes() == (rendered[0] / artifact.name).read_bytes()
@@ -178,7 +163,7 @@ def test_a_caption_is_visible_between_its_times_and_not_outside(material: tuple[
     data = reel_data("word", timing_offset=4.0, min_duration=0)
     folder = tmp_path / "shifted"
     folder.mkdir()
-    reel(data, FolderContext(folder, *material))
+    reel(data, at_hand(folder, *material))
     yellow = []
     for _, _, pixels in frames_of(folder / "video.mp4"):
         # Bright in red and green, dark in blue: nothing in the photograph is.
@@ -193,8 +178,8 @@ def test_lyrics_draw_nothing_but_letters(material: tuple[Path, Path], tmp_path: 
     )
     (tmp_path / "plain").mkdir()
     (tmp_path / "hostile").mkdir()
-    reel(reel_data("x", timing_offset=3600), FolderContext(tmp_path / "plain", *material))
-    reel(reel_data(hostile, words_per_group=50), FolderContext(tmp_path / "hostile", *material))
+    reel(reel_data("x", timing_offset=3600), at_hand(tmp_path / "plain", *material))
+    reel(reel_data(hostile, words_per_group=50), at_hand(tmp_path / "hostile", *material))
     blank = next(frames_of(tmp_path / "plain" / "video.mp4"))[2].astype(int)
     drawn = next(frames_of(tmp_path / "hostile" / "video.mp4"))[2].astype(int)
     changed = np.abs(drawn - blank).max(axis=2) > 40
@@ -214,7 +199,7 @@ def test_sound_stays_in_time_with_the_picture(tmp_path: Path, suffix: str) -> No
         ffmpeg("-i", str(source), *(["-b:a", "192k"] if suffix == "mp3" else []), str(audio))
     out = tmp_path / "out"
     out.mkdir()
-    artifacts = reel(reel_data("one two"), FolderContext(out, write_photo(tmp_path / "p.jpg"), audio))
+    artifacts = reel(reel_data("one two"), at_hand(out, write_photo(tmp_path / "p.jpg"), audio))
     assert artifacts[0].facts.frames == 600
     sound, rate = sound_of(out / "video.mp4")
     for second in (1, 7, 19):
@@ -244,7 +229,7 @@ def test_the_plain_encoder_shows_the_same_film(tmp_path: Path, size: tuple[int, 
 
 
 def test_a_plan_tells_the_frames_that_the_render_makes(material: tuple[Path, Path], tmp_path: Path) -> None:
-    planned = plan(reel_data(LYRICS), FolderContext(tmp_path, *material))
+    planned = plan(reel_data(LYRICS), at_hand(tmp_path, *material))
     assert planned.frames == round(SECONDS * 30)
     assert planned.details["captions"] == 4
     assert planned.estimated_seconds > 0
@@ -253,7 +238,7 @@ def test_a_plan_tells_the_frames_that_the_render_makes(material: tuple[Path, Pat
 def test_more_captions_than_frames_are_refused_with_the_numbers(material: tuple[Path, Path], tmp_path: Path) -> None:
     data = reel_data("\n".join(["word"] * 2000), words_per_group=1)
     with pytest.raises(LyricsTooLong, match=r"2,000 captions in 12\.3 s"):
-        plan(data, FolderContext(tmp_path, *material))
+        plan(data, at_hand(tmp_path, *material))
 
 
 def test_a_landscape_photograph_is_whole_over_a_blurred_fill(tmp_path: Path) -> None:
@@ -262,9 +247,7 @@ def test_a_landscape_photograph_is_whole_over_a_blurred_fill(tmp_path: Path) -> 
     image.save(tmp_path / "wide.png")
     out = tmp_path / "out"
     out.mkdir()
-    reel(
-        reel_data("x", timing_offset=3600), FolderContext(out, tmp_path / "wide.png", write_wav(tmp_path / "a.wav", 1))
-    )
+    reel(reel_data("x", timing_offset=3600), at_hand(out, tmp_path / "wide.png", write_wav(tmp_path / "a.wav", 1)))
     frame = next(frames_of(out / "video.mp4"))[2].astype(int)
     middle = frame[240]
     assert np.abs(middle[4] - (200, 40, 40)).max() < 12
@@ -315,3 +298,11 @@ def test_a_parser_that_shares_no_code_with_ffmpeg_finds_nothing_to_complain_abou
     assert picture["ordered"]
     assert sound["ordered"]
     assert abs(sound["seconds"] - picture["seconds"]) <= 1 / 30
+
+
+def test_without_nvidias_encoder_the_same_bytes_come_from_the_other_one(
+    rendered: Rendered, material: tuple[Path, Path], tmp_path: Path
+) -> None:
+    image, audio = material
+    render_reel(reel_data(LYRICS), input_file(image, "image"), input_file(audio, "audio"), tmp_path, encoder="nvenc")
+    assert (tmp_path / "video.mp4").read_bytes() == (rendered[0] / "video.mp4").read_bytes()

@@ -288,6 +288,38 @@ def test_deleting_a_folder_leaves_its_siblings(place: Place, tmp_path: Path, sla
     assert not _put(place.storage, tmp_path, place.uri(gone[0]), b"again", "job-3").adopted
 
 
+def test_what_telecine_wrote_is_known_as_its_own_and_what_others_put_there_is_not(place: Place, tmp_path: Path) -> None:
+    assert _put(place.storage, tmp_path, place.uri("own"), b"mine").own
+    place.add("foreign", b"theirs")
+    own, foreign = place.storage.head(place.uri("own")), place.storage.head(place.uri("foreign"))
+    assert own is not None
+    assert foreign is not None
+    assert (own.own, foreign.own) == (True, False)
+
+
+def test_an_etag_is_plain_and_changes_with_the_content(place: Place) -> None:
+    found = []
+    for content in (b"one", b"two", b"one"):
+        place.add("song.txt", content)
+        head = place.storage.head(place.uri("song.txt"))
+        assert head is not None
+        assert head.etag is not None
+        assert head.version is None
+        found.append(head.etag)
+    assert '"' not in "".join(found)
+    assert found[0] == found[2] != found[1]
+
+
+def test_siblings_lie_in_the_same_folder_and_begin_alike(place: Place) -> None:
+    beside = ["pairs/song.mp3", "pairs/song.é +%2B.txt", "pairs/song.jpg"]
+    for key in [*beside, "pairs/songs.mp3", "pairs/song.d/x.mp3", "pairs/a/song.mp3", "song.mp3", "pair"]:
+        place.add(key, b"x")
+    assert place.storage.siblings(place.uri("pairs/song.")) == sorted(map(place.uri, beside))
+    assert place.storage.siblings(place.uri("song.")) == [place.uri("song.mp3")]
+    assert place.storage.siblings(place.uri("nowhere/song.")) == []
+    assert len(place.storage.siblings(place.uri("pairs/song"))) == 4
+
+
 def test_a_file_that_changed_after_it_was_made_is_not_stored(place: Place, tmp_path: Path) -> None:
     (tmp_path / "video").write_bytes(b"other")
     with pytest.raises(ChecksumMismatch):
@@ -385,6 +417,32 @@ def test_a_result_too_large_for_one_piece_is_refused_unread(s3_server: S3, tmp_p
     facts = _facts(b"x").model_copy(update={"bytes": LARGEST_BYTES + 1})
     with pytest.raises(OutputForbidden, match="larger than"):
         _shared(s3_server).put(tmp_path / "unread", "s3://results/video.mp4", facts)
+
+
+def test_a_copy_that_lost_its_metadata_is_known_by_its_tag(s3_server: S3) -> None:
+    place, client = _s3_place(s3_server), s3_server.client()
+    for tag in ("telecine=1", "telecine=0"):
+        client.put_object(Bucket=place.bucket, Key=tag, Body=b"made", Tagging=tag)
+    own, other = place.storage.head(place.uri("telecine=1")), place.storage.head(place.uri("telecine=0"))
+    assert own is not None
+    assert other is not None
+    # A server that counts no tags in its answer to HEAD says nothing about them.
+    assert own.own == bool(client.head_object(Bucket=place.bucket, Key="telecine=1").get("TagCount"))
+    assert own.own or s3_server.name != "radosgw"
+    assert not other.own
+
+
+def test_a_bucket_with_versions_tells_the_version(s3_server: S3, tmp_path: Path) -> None:
+    place = _s3_place(s3_server)
+    s3_server.client().put_bucket_versioning(Bucket=place.bucket, VersioningConfiguration={"Status": "Enabled"})
+    found = []
+    for content in (b"one", b"two"):
+        place.add("song.mp3", content)
+        head = place.storage.head(place.uri("song.mp3"))
+        assert head is not None
+        found.append(head.version)
+    assert None not in found
+    assert found[0] != found[1]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs the servers and programs that the tests need: `make test` runs it before the tests.
+# With the word `node` it installs Node and the packages of tests/node only, which is what `make lint` needs.
 #
 # It may be run any number of times and does nothing where nothing is missing. System packages are
 # installed only as root on Debian or Ubuntu, and no system service is started; elsewhere it says what
@@ -22,16 +23,20 @@ need() {
     missing="$missing $package"
 }
 
-need rabbitmq-server rabbitmq-server
-need postgresql postgres
-need ceph-mon ceph-mon
-need ceph-osd ceph-osd
-need ceph-common ceph
-need ceph-base monmaptool
-need radosgw radosgw
 need nodejs node
 need npm npm
-need chromium chromium chromium-browser google-chrome
+if [ "${1:-}" != node ]; then
+    need rabbitmq-server rabbitmq-server
+    need postgresql postgres
+    need ceph-mon ceph-mon
+    need ceph-osd ceph-osd
+    need ceph-common ceph
+    need ceph-base monmaptool
+    need radosgw radosgw
+    need chromium chromium chromium-browser google-chrome
+    need default-jdk-headless javac
+    if [ ! -e /usr/share/java/amqp-client.jar ]; then missing="$missing librabbitmq-client-java"; fi
+fi
 
 install_packages() {
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
@@ -57,24 +62,31 @@ install_packages() {
     fi
 }
 
-# ministack pins a botocore of its own, so it gets an environment of its own.
-install_ministack() {
-    wanted=$(cat ministack.txt)
-    if [ "$(cat .ministack/installed 2>/dev/null)" = "$wanted" ]; then return; fi
-    echo "installing $wanted"
-    "${PYTHON:-python3}" -m venv --clear .ministack
-    echo '*' >.ministack/.gitignore
-    .ministack/bin/pip install --quiet --disable-pip-version-check --no-input -r ministack.txt
-    echo "$wanted" >.ministack/installed
+# own_environment NAME [OPTION]: an environment .NAME of its own with the packages of NAME.txt.
+own_environment() {
+    name=$1
+    shift
+    wanted=$(cat "$name.txt")
+    if [ "$(cat ".$name/installed" 2>/dev/null)" = "$wanted" ]; then return; fi
+    echo "installing the packages of tests/servers/$name.txt"
+    "${PYTHON:-python3}" -m venv --clear ".$name"
+    echo '*' >".$name/.gitignore"
+    ".$name/bin/pip" install --quiet --disable-pip-version-check --no-input "$@" -r "$name.txt"
+    echo "$wanted" >".$name/installed"
 }
 
 install_node_packages() {
     if [ ../node/node_modules/.package-lock.json -nt ../node/package-lock.json ]; then return; fi
     echo "installing the Node packages of tests/node"
-    (cd ../node && npm ci --silent --no-audit --no-fund)
+    (cd ../node && npm ci --silent --no-audit --no-fund --ignore-scripts)
     touch ../node/node_modules/.package-lock.json
 }
 
 if [ -n "$missing" ]; then install_packages; fi
-install_ministack
+if [ "${1:-}" != node ]; then
+    # ministack and the AWS CLI pin a botocore of their own.
+    own_environment ministack
+    # RunPod's worker loop, without the hundred packages that its command line takes.
+    own_environment runpod --no-deps
+fi
 install_node_packages

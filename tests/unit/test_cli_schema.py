@@ -10,7 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from consumer.callbacks.signing import check_secret
-from ops.contract import schema_names, schema_of
+from ops.contract.files import published
+from ops.contract.forms import schema_names, schema_of
 from tests.cli_operator import REEL, Operator, an_operator, request
 
 _operator = pytest.fixture(an_operator, name="operator")
@@ -39,14 +40,17 @@ def test_the_request_schema_takes_a_whole_request_and_refuses_others() -> None:
 
 def test_schema_prints_lists_and_writes(operator: Operator, tmp_path: Path) -> None:
     assert operator.run("schema", "reel").json["$id"] == "urn:telecine:contract:request:reel"
-    assert operator.run("schema", "--list").out.split() == schema_names()
+    assert operator.run("schema", "--list").out.split() == [*schema_names(), "asyncapi"]
+    operator.run("schema", "--write", str(tmp_path / "contract"))
+    written = {path.name: path.read_text() for path in (tmp_path / "contract").iterdir()}
+    assert written == published()
     operator.run("schema", "--out", str(tmp_path / "contract"))
-    written = (tmp_path / "contract" / "reel.schema.json").read_bytes()
-    operator.run("schema", "--out", str(tmp_path / "contract"))
-    assert (tmp_path / "contract" / "reel.schema.json").read_bytes() == written
-    assert {path.name for path in (tmp_path / "contract").iterdir()} == {
-        f"{name}.schema.json" for name in schema_names()
-    }
+    assert {path.name: path.read_text() for path in (tmp_path / "contract").iterdir()} == written
+
+
+def test_schema_prints_the_asyncapi_document_as_yaml_and_as_json(operator: Operator) -> None:
+    assert operator.run("schema", "asyncapi").out == published()["asyncapi.yaml"]
+    assert operator.run("schema", "asyncapi", "--json").json["asyncapi"] == "3.0.0"
 
 
 def test_a_schema_that_does_not_exist_is_a_plain_sentence(operator: Operator) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.failpoints import FAILPOINTS, FailpointReached, failpoint
+from consumer.failpoints import CALL_FAILPOINTS, FAILPOINTS, UPLOAD_FAILPOINTS, FailpointReached, failpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("consumer", "ops", "pipelines", "providers", "schemas")
@@ -30,8 +30,9 @@ def calls() -> set[str]:
 
 
 def test_every_named_failpoint_stands_in_the_code_and_every_one_in_the_code_is_named() -> None:
-    assert calls() == set(FAILPOINTS)
-    assert len(FAILPOINTS) == len(set(FAILPOINTS))
+    names = [*FAILPOINTS, *CALL_FAILPOINTS, *UPLOAD_FAILPOINTS]
+    assert calls() == set(names)
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("name", FAILPOINTS)

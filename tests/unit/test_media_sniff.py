@@ -28,6 +28,8 @@ MP3_FRAME = b"\xff\xfb\x90\x64" + bytes(413)  # 128 kbit/s, 44.1 kHz: 417 bytes
         (b"\0\0\0\x20ftypheic", "heic"),
         (b"OggS\0\x02", "ogg"),
         (b"\x1aE\xdf\xa3", "webm"),
+        (b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\x82\x84webm", "webm"),
+        (b"\x1aE\xdf\xa3\xa3B\x86\x81\x01B\x82\x88matroska", "mkv"),
     ],
 )
 def test_a_kind_is_known_by_its_first_bytes(head: bytes, kind: str) -> None:

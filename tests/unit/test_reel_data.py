@@ -9,8 +9,9 @@ import pytest
 
 from schemas.envelope import Request
 from schemas.errors import RequestError
+from schemas.lyrics import MAX_LINE_CHARACTERS, MAX_LYRICS_LINES, MAX_LYRICS_WORDS
 from schemas.parse import parse_request
-from schemas.reel import MAX_LINE_CHARACTERS, MAX_LYRICS_LINES, MAX_LYRICS_WORDS, Reel
+from schemas.reel import Reel
 
 DATA = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "First\nSecond", "alignment_mode": "even"}
 
@@ -154,13 +155,15 @@ def test_lyrics_that_no_reel_can_show_are_refused(most: str, too_much: str, says
     assert (error.code, error.field, error.message) == ("lyrics_too_long", "data.lyrics", says)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("alignment_mode", "elevenlabs"), ("alignment_mode", "local"), ("renderer", "runpod")]
-)
-def test_an_option_of_the_contract_that_this_worker_lacks_is_said_to_be_missing_here(field: str, value: str) -> None:
-    error = refusal(**{field: value})
-    assert (error.code, error.field) == ("unsupported_option", f"data.{field}")
-    assert value in error.message
+def test_an_option_of_the_contract_that_this_worker_lacks_is_said_to_be_missing_here() -> None:
+    error = refusal(alignment_mode="local")
+    assert (error.code, error.field) == ("unsupported_option", "data.alignment_mode")
+    assert "local" in error.message
+
+
+def test_only_a_transcription_needs_no_lyrics() -> None:
+    assert read(alignment_mode="elevenlabs", lyrics=...).lyrics == ""
+    assert {refusal(alignment_mode=mode, lyrics=...).code for mode in ("auto", "even")} == {"lyrics_required"}
 
 
 @pytest.mark.parametrize(("field", "value"), [("alignment_mode", "best"), ("renderer", "cloud"), ("debug_mode", "x")])

@@ -1,0 +1,109 @@
+"""``telecine models``: what can be asked for, who makes it, what it takes and what it costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from ops.cli.console import JsonOption, out, print_json, remark, show, stop, table
+from ops.cli.opening import read_settings
+from providers.catalogue import Model, Parameter
+from providers.registry import catalogue_of
+
+#: What the Cococlip service's list says of each of its models.
+_CREATED = 1_704_067_200
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("models")(models)
+
+
+def models(
+    type_: Annotated[str | None, typer.Option("--type", help="Only models for this job type.")] = None,
+    provider: Annotated[list[str] | None, typer.Option(help="Only this provider's; may be given again.")] = None,
+    v1: Annotated[bool, typer.Option("--v1", help="As JSON in the form of GET /v1/models.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the models of the catalogue, those of the settings file included."""
+    catalogue = list(catalogue_of(read_settings()))
+    found = [
+        model
+        for model in catalogue
+        if (type_ is None or type_ in model.types) and (not provider or model.provider in provider)
+    ]
+    if v1:
+        out.print(v1_list(found), end="", soft_wrap=True, markup=False)
+    elif as_json:
+        print_json([model_view(model) for model in found])
+    elif found:
+        show(_table(found))
+        remark("A price of 0.00 is unknown: write yours into [[models]] in the settings file.")
+    else:
+        types = sorted({name for model in catalogue for name in model.types})
+        stop(f"There is no such model. The types are {', '.join(types)}.", code="unknown_model")
+
+
+def model_view(model: Model) -> dict[str, Any]:
+    """One model as JSON; without what only concerns Telecine itself."""
+    record = model.model_dump(mode="json", include={"id", "provider", "types", "price", "price_per", "owned_by"})
+    parameters = {
+        name: parameter.model_dump(mode="json", exclude_defaults=True) | {"kind": parameter.kind}
+        for name, parameter in model.parameters.items()
+    }
+    return {**record, "description": model.description, "parameters": parameters}
+
+
+def v1_list(models: Sequence[Model]) -> str:
+    """The body of the Cococlip service's ``GET /v1/models``, laid out as its documentation prints it."""
+    entries = ",\n".join(
+        "    "
+        + json.dumps(
+            {"id": model.id, "object": "model", "created": _CREATED, "owned_by": model.owned_by or model.provider}
+        )
+        for model in models
+    )
+    data = f"[\n{entries}\n  ]" if entries else "[]"
+    return f'{{\n  "object": "list",\n  "data": {data}\n}}\n'
+
+
+def _table(models: Sequence[Model]) -> Table:
+    made = table("MODEL", "PROVIDER", "FOR", "TAKES", "PRICE", right=("PRICE",), whole=("MODEL", "PROVIDER", "PRICE"))
+    for model in models:
+        made.add_row(
+            Text(model.id, style="bold"),
+            model.provider,
+            "\n".join(model.types),
+            "\n".join(f"{name} {_takes(parameter)}".rstrip() for name, parameter in model.parameters.items()),
+            _price(model),
+        )
+    return made
+
+
+def _takes(parameter: Parameter) -> str:
+    """A parameter's values, its default in front of what else there is."""
+    default = "" if parameter.default is None else f" ({_word(parameter.default)})"
+    if parameter.kind == "choice":
+        return "·".join(map(_word, parameter.choices)) + (default if len(parameter.choices) > 1 else "")
+    if parameter.kind == "switch":
+        return f"true·false{default}"
+    if parameter.kind == "text":
+        limit = "" if parameter.longest is None else f"up to {parameter.longest:,} characters"
+        return ", ".join(filter(None, (limit, "required" if parameter.required else ""))) + default
+    low, high = parameter.minimum, parameter.maximum
+    if low is None or high is None:
+        return f"{'' if low is None else f'from {low:g}'}{default}"
+    return f"{int(low) if low == int(low) else low}–{int(high) if high == int(high) else high}{default}"
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _price(model: Model) -> str:
+    return f"{model.price} USD" + ("/s" if model.price_per == "second" else "")

@@ -1,0 +1,57 @@
+"""Captions of a song or a talk, and when each word is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.alignment import Timing, align, wording_of
+from pipelines.context import Context, Progress
+from pipelines.estimates import alignment_estimate
+from pipelines.media.probing import seconds_of
+from pipelines.media.sandbox import run_child
+from schemas.audio_to_captions import AudioToCaptions
+from schemas.media import Artifact, InputFile, MediaFacts, Plan
+
+_LIMIT_BYTES = 100 * 1024 * 1024
+
+
+def audio_to_captions(data: AudioToCaptions, ctx: Context) -> Sequence[Artifact]:
+    """``captions.srt``, ``captions.vtt`` and ``words.json``."""
+    audio = _audio(data, ctx)
+    timing = align(data.alignment_mode, data.lyrics, data.language, audio, ctx)
+
+    def write(folder: Path, progress: Progress) -> Sequence[Artifact]:
+        return _write(data, audio, timing, folder, progress, ctx)
+
+    return ctx.call("write", write)
+
+
+def plan(data: AudioToCaptions, ctx: Context) -> Plan:
+    """What ``audio_to_captions`` would cost. The audio is fetched and measured."""
+    seconds = seconds_of(_audio(data, ctx), ctx.bounds)
+    asked = alignment_estimate(data.alignment_mode, data.lyrics, seconds, ctx.catalogue)
+    return Plan(duration_seconds=seconds, estimated_seconds=1.0 + asked.seconds, cost=asked.cost)
+
+
+def _audio(data: AudioToCaptions, ctx: Context) -> InputFile:
+    return ctx.input("audio", data.audio, kinds=("mp3", "wav", "flac"), limit_bytes=_LIMIT_BYTES)
+
+
+def _write(
+    data: AudioToCaptions, audio: InputFile, timing: Timing, folder: Path, progress: Progress, ctx: Context
+) -> Sequence[Artifact]:
+    task = {
+        "do": "captions",
+        "audio": str(audio.path.resolve()),
+        "audio_kind": audio.kind,
+        "folder": str(folder.resolve()),
+        "wording": wording_of(data, timing).as_json(),
+    }
+    made = run_child(task, folder, ctx.bounds, progress)
+    facts = MediaFacts(duration_seconds=made["duration_seconds"])
+    return [
+        Artifact(name="captions.srt", content_type="application/x-subrip", facts=facts, path=folder / "captions.srt"),
+        Artifact(name="captions.vtt", content_type="text/vtt", facts=facts, path=folder / "captions.vtt"),
+        Artifact(name="words.json", content_type="application/json", path=folder / "words.json"),
+    ]

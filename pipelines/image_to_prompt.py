@@ -1,0 +1,58 @@
+"""A picture is described in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.context import Context, Made, Progress
+from pipelines.estimates import estimate
+from pipelines.models import fitting
+from schemas.errors import ProviderResultInvalid
+from schemas.image_to_prompt import ImageToPrompt
+from schemas.media import Artifact, InputFile, Plan
+
+TYPE = "image-to-prompt"
+#: The pictures that vendors take, and the largest in bytes.
+PICTURES = ("jpeg", "png", "webp")
+LIMIT_BYTES = 50 * 1024 * 1024
+
+
+def image_to_prompt(data: ImageToPrompt, ctx: Context) -> Sequence[Artifact]:
+    """``prompt.txt``; the prompt stands in the manifest too."""
+    image = picture(data.image, ctx)
+    prompt = prompt_in(ctx.ask("describe", data.models, data.given(), inputs={"image": image}))
+    ctx.tell(prompt=prompt)
+
+    def write(folder: Path, progress: Progress) -> Sequence[Artifact]:
+        path = folder / "prompt.txt"
+        path.write_text(prompt + "\n", encoding="utf-8", newline="\n")
+        return [Artifact(name="prompt.txt", content_type="text/plain; charset=utf-8", path=path)]
+
+    return ctx.call("write", write)
+
+
+def plan(data: ImageToPrompt, ctx: Context) -> Plan:
+    """What ``image_to_prompt`` would cost. The image is fetched and looked at."""
+    picture(data.image, ctx)
+    model, values = fitting(data.models, data.given(), TYPE, ctx.catalogue)[0]
+    asked = estimate(model, values)
+    details = {"model": model.id, "provider": model.provider, "parameters": values}
+    return Plan(estimated_seconds=asked.seconds, cost=asked.cost, details=details)
+
+
+def picture(uri: str, ctx: Context) -> InputFile:
+    """The input ``image``."""
+    return ctx.input("image", uri, kinds=PICTURES, limit_bytes=LIMIT_BYTES)
+
+
+def prompt_in(made: Made) -> str:
+    """The description in a model's answer, on one line.
+
+    Raises:
+        ProviderResultInvalid: it is no text, or an empty one.
+    """
+    prompt = " ".join(made.value.split()) if isinstance(made.value, str) else ""
+    if not prompt:
+        raise ProviderResultInvalid(f"{made.model} answered without a description")
+    return prompt

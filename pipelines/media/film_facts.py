@@ -1,0 +1,96 @@
+"""The facts of a finished video or picture, by decoding it whole. Runs inside the child process."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import av
+from PIL import Image
+
+from schemas.errors import ProviderResultInvalid
+
+#: The one demuxer that is tried for each kind.
+_DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska"}
+_PICTURES = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
+_MAX_PIXELS = 100_000_000
+_MAX_FRAMES = 4 * 3600 * 60
+#: Frames that an index may promise too many: those before an edit list's start.
+_MISSING_FRAMES, _MISSING_SHARE = 2, 0.02
+
+
+def facts_of(path: Path, kind: str) -> dict[str, Any]:
+    """The fields of ``MediaFacts`` that apply.
+
+    Raises:
+        ProviderResultInvalid: it cannot be decoded to its end, holds no picture, or is larger than is taken.
+    """
+    try:
+        if kind in _PICTURES:
+            return _picture(path, _PICTURES[kind])
+        if kind in _DEMUXERS:
+            return _video(path, _DEMUXERS[kind])
+    except av.FFmpegError as error:
+        if isinstance(error, av.error.MemoryError):
+            raise MemoryError(str(error)) from None
+        raise ProviderResultInvalid(f"the video cannot be decoded: {error.strerror or 'damaged data'}") from None
+    raise ProviderResultInvalid(f"the result is neither a video nor a picture: {kind}")
+
+
+def _picture(path: Path, form: str) -> dict[str, Any]:
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=(form,)) as image:
+                width, height = image.size
+                if width * height > _MAX_PIXELS:
+                    raise ProviderResultInvalid(f"the picture has {width:,} x {height:,} pixels, too many")
+                image.load()
+    except (MemoryError, ProviderResultInvalid):
+        raise
+    except Exception as error:
+        raise ProviderResultInvalid(f"the picture cannot be decoded: {type(error).__name__}") from None
+    return {"width": width, "height": height}
+
+
+def _video(path: Path, demuxer: str) -> dict[str, Any]:
+    options = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm", "protocol_whitelist": "file"}
+    with av.open(str(path), format=demuxer, options=options) as container:
+        if not container.streams.video:
+            raise ProviderResultInvalid("the result holds no video")
+        video = container.streams.video[0]
+        video.thread_type = "AUTO"
+        audio = container.streams.audio[0] if container.streams.audio else None
+        frames, width, height, first, last = 0, 0, 0, 0.0, 0.0
+        for frame in container.decode(video):
+            if frame.width * frame.height > _MAX_PIXELS or frames >= _MAX_FRAMES:
+                raise ProviderResultInvalid("the video is larger or longer than any that is taken")
+            width, height = width or frame.width, height or frame.height
+            at = frame.time or 0.0
+            first, last = (at, at) if frames == 0 else (min(first, at), max(last, at))
+            frames += 1
+        if frames == 0:
+            raise ProviderResultInvalid("the video holds no frame")
+        if frames + max(_MISSING_FRAMES, video.frames * _MISSING_SHARE) < video.frames:
+            raise ProviderResultInvalid(f"the video ends early: {frames:,} of {video.frames:,} frames are there")
+        # The last frame is seen as long as the others are on average.
+        rate = (frames - 1) / (last - first) if last > first else float(video.average_rate or 0)
+        seconds = max(last - first + (1 / rate if rate else 0.0), _length(audio))
+        return {
+            "width": width,
+            "height": height,
+            "duration_seconds": round(seconds, 3),
+            "fps": round(rate, 3) or None,
+            "frames": frames,
+            "video_codec": video.codec_context.name,
+            "audio_codec": None if audio is None else audio.codec_context.name,
+        }
+
+
+def _length(stream: Any) -> float:
+    """The length of a stream in seconds as its container tells it."""
+    if stream is None or stream.duration is None:
+        return 0.0
+    return float(stream.duration * stream.time_base)

@@ -1,0 +1,62 @@
+"""A description becomes a video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.context import Context, Wanted
+from pipelines.estimates import Estimate, estimate
+from pipelines.models import fitting
+from schemas.errors import ProviderResultInvalid
+from schemas.generation import Generation
+from schemas.media import Artifact, InputFile, Plan
+from schemas.text_to_video import TextToVideo
+
+TYPE = "text-to-video"
+#: What a model of ours may answer: players and browsers know it.
+VIDEO = Wanted("video.mp4", ("mp4",))
+
+
+def text_to_video(data: TextToVideo, ctx: Context) -> Sequence[Artifact]:
+    """``video.mp4``."""
+    ctx.tell(prompt=data.prompt)
+    return [film(ctx, "generate", data, data.given())]
+
+
+def plan(data: TextToVideo, ctx: Context) -> Plan:
+    """What ``text_to_video`` would make and cost, of the first model that takes the parameters."""
+    return planned(TYPE, data, data.given(), ctx)
+
+
+def film(
+    ctx: Context,
+    step: str,
+    data: Generation,
+    parameters: Mapping[str, Any],
+    inputs: Mapping[str, InputFile] | None = None,
+) -> Artifact:
+    """The film that the first model of ``data`` makes which can be had.
+
+    Raises:
+        ProviderError: none delivered.
+    """
+    made = ctx.ask(step, data.models, parameters, inputs=inputs or {}, wanted=VIDEO)
+    if made.artifact is None:
+        raise ProviderResultInvalid(f"{made.model} answered without a video", step=step)
+    return made.artifact
+
+
+def planned(
+    job_type: str, data: Generation, parameters: Mapping[str, Any], ctx: Context, before: Estimate | None = None
+) -> Plan:
+    """The plan of one film; ``before`` is what is paid for on the way to it."""
+    model, values = fitting(data.models, parameters, job_type, ctx.catalogue)[0]
+    asked = estimate(model, values) + (before or Estimate())
+    length = values.get("duration", values.get("audio_duration"))
+    return Plan(
+        duration_seconds=float(length) if isinstance(length, int | float) else None,
+        estimated_seconds=asked.seconds,
+        cost=asked.cost,
+        details={"model": model.id, "provider": model.provider, "parameters": values},
+    )

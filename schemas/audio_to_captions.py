@@ -1,0 +1,58 @@
+"""The parameters of an ``audio-to-captions``: a reel's captions without the reel."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schemas.lyrics import (
+    ALIGNMENT_HELP,
+    AlignmentMode,
+    Language,
+    MinDuration,
+    TimingOffset,
+    WordsPerGroup,
+    check_lyrics,
+    normal_lyrics,
+    refuse_local_alignment,
+)
+from schemas.reference import MediaReference
+
+
+class AudioToCaptions(BaseModel):
+    """``data`` of a request of type ``audio-to-captions``. Names and defaults are those of a reel."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=False,
+        json_schema_extra={
+            "examples": [
+                {"audio": "s3://inbox/talk.mp3", "alignment_mode": "elevenlabs"},
+                {"audio": "s3://inbox/song.mp3", "lyrics": "First line\nSecond line"},
+            ]
+        },
+    )
+
+    audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB.")
+    lyrics: str = Field(
+        "",
+        description="What is said or sung, line by line. May be absent with auto and elevenlabs.",
+    )
+    language: Language | None = Field(None, description="BCP 47 tag such as en, hi, ja. Absent: found out.")
+    alignment_mode: AlignmentMode = Field("auto", description=ALIGNMENT_HELP)
+    words_per_group: WordsPerGroup = 3
+    timing_offset: TimingOffset = 0.0
+    min_duration: MinDuration = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _line_breaks(cls, data: Any) -> Any:
+        return normal_lyrics(data)
+
+    @model_validator(mode="after")
+    def _available(self) -> Self:
+        refuse_local_alignment(self.alignment_mode)
+        check_lyrics(self.lyrics, required=self.alignment_mode == "even")
+        return self

@@ -1,0 +1,95 @@
+"""What requests that name a model have in common: one model or several, in order, and their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from schemas.errors import InvalidField, UnsupportedOption
+
+Scalar = str | int | float | bool
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+#: Parameters of the models that run on a worker's own GPU.
+LOCAL_PARAMETERS = frozenset(
+    ("fps", "num_frames", "width", "height", "prefer_backend", "low_vram", "lawful_use_consent")
+)  # fmt: skip
+
+
+def _different(value: str | list[str]) -> str | list[str]:
+    if isinstance(value, str):
+        return value
+    if len({name.lower() for name in value}) < len(value):
+        raise ValueError("names a model twice")
+    # The same wish, so the same request.
+    return value[0] if len(value) == 1 else value
+
+
+def _whole(value: float) -> float:
+    return int(value) if value == int(value) else value
+
+
+#: A model, or several: the first that can be had is asked.
+ModelNames = Annotated[
+    ModelName | Annotated[list[ModelName], Field(min_length=1, max_length=8, json_schema_extra={"uniqueItems": True})],
+    AfterValidator(_different),
+]
+Seconds = Annotated[
+    int | float,
+    # A union's limits are not published by themselves.
+    Field(gt=0, le=3600, allow_inf_nan=False, json_schema_extra={"exclusiveMinimum": 0, "maximum": 3600}),
+    AfterValidator(_whole),
+]
+Resolution = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z:x]{1,16}$")]
+AspectRatio = Annotated[str, StringConstraints(pattern=r"^\d{1,2}:\d{1,2}$")]
+Seed = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Parameters = Annotated[
+    dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], Scalar], Field(max_length=32)
+]
+PARAMETERS_HELP = "Further parameters of the model, by the names that `telecine models` prints."
+
+
+class Generation(BaseModel):
+    """``data`` of a request that a model of the catalogue carries out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+    #: Fields that are no parameters of a model.
+    OWN: ClassVar[frozenset[str]] = frozenset(("model", "parameters", "image", "audio"))
+
+    @property
+    def models(self) -> list[str]:
+        """The models in the order of preference."""
+        named: str | list[str] = getattr(self, "model")  # noqa: B009 - each type has its own default
+        return [named] if isinstance(named, str) else list(named)
+
+    def given(self) -> dict[str, Any]:
+        """The model's parameters that the request names.
+
+        Raises:
+            InvalidField: one is named twice.
+        """
+        own = {name: getattr(self, name) for name in type(self).model_fields if name not in self.OWN}
+        named = {name: value for name, value in own.items() if value is not None}
+        further: Mapping[str, Scalar] = getattr(self, "parameters", {})
+        for name in further:
+            if name in named or name in self.OWN:
+                raise InvalidField(f"data.parameters.{name}: data.{name} is its place", field=f"data.parameters.{name}")
+        return {**named, **further}
+
+
+def refuse_local(data: Any) -> Any:
+    """``data`` as it is, if it names no parameter of a local model.
+
+    Raises:
+        UnsupportedOption: it does; this version has no local models.
+    """
+    if isinstance(data, dict):
+        for name in sorted(LOCAL_PARAMETERS & data.keys()):
+            raise UnsupportedOption(
+                f"data.{name}: belongs to the local models, which this worker does not have yet; leave it out",
+                field=f"data.{name}",
+            )
+    return data

@@ -1,0 +1,77 @@
+"""Lyrics and how their words get times: what a reel and its captions alone have in common."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from schemas.errors import LyricsRequired, LyricsTooLong, UnsupportedOption
+
+MAX_LYRICS_LINES = 5_000
+MAX_LYRICS_WORDS = 20_000
+MAX_LINE_CHARACTERS = 2_000
+
+ALIGNMENT_HELP = (
+    "How words get their times. auto: the lyrics are aligned with the audio by ElevenLabs; where that fails, its "
+    "transcription is shown; without its key, as even. elevenlabs: the transcription, whatever the lyrics. "
+    "even: each word gets the same share."
+)
+AlignmentMode = Literal["auto", "elevenlabs", "even", "local"]
+Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
+WordsPerGroup = Annotated[int, Field(ge=1, le=50, description="Words shown together.")]
+TimingOffset = Annotated[
+    float, Field(ge=-3600, le=3600, allow_inf_nan=False, description="Seconds added to every caption.")
+]
+MinDuration = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+        description="Shortest time in seconds that a caption stays, where the next one allows.",
+    ),
+]
+
+
+def normal_lyrics(data: Any) -> Any:
+    """``data`` with line breaks in its lyrics: form posts and shells send the two characters backslash and n."""
+    if isinstance(data, dict) and data.get("lyrics", "") is None:
+        return {**data, "lyrics": ""}
+    if isinstance(data, dict) and isinstance(data.get("lyrics"), str):
+        return {**data, "lyrics": re.sub(r"\r\n?", "\n", data["lyrics"].replace("\\n", "\n"))}
+    return data
+
+
+def check_lyrics(lyrics: str, *, required: bool) -> None:
+    """Nothing, if captions can be made of the lyrics.
+
+    Raises:
+        LyricsRequired: they are required and there are none.
+        LyricsTooLong: they have too many lines, too many words, or too long a line.
+    """
+    if required and not lyrics.strip():
+        raise LyricsRequired(field="data.lyrics")
+    lines = lyrics.split("\n")
+    if len(lines) > MAX_LYRICS_LINES:
+        raise LyricsTooLong(f"lyrics have {len(lines):,} lines, the limit is {MAX_LYRICS_LINES:,}", field="data.lyrics")
+    if max(map(len, lines)) > MAX_LINE_CHARACTERS:
+        raise LyricsTooLong(
+            f"a line of the lyrics has more than {MAX_LINE_CHARACTERS:,} characters", field="data.lyrics"
+        )
+    if len(lyrics.split()) > MAX_LYRICS_WORDS:
+        raise LyricsTooLong(f"lyrics have more than {MAX_LYRICS_WORDS:,} words", field="data.lyrics")
+
+
+def refuse_local_alignment(mode: AlignmentMode) -> None:
+    """Nothing, unless ``mode`` is ``local``.
+
+    Raises:
+        UnsupportedOption: it is; this version has no local aligner.
+    """
+    if mode == "local":
+        raise UnsupportedOption(
+            "alignment_mode 'local' is not available on this worker yet; use auto, elevenlabs or even",
+            field="data.alignment_mode",
+        )

@@ -1,0 +1,53 @@
+"""The parameters of a ``text-to-video``: a description becomes a video."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from schemas.generation import (
+    PARAMETERS_HELP,
+    AspectRatio,
+    Generation,
+    ModelNames,
+    Parameters,
+    Resolution,
+    Seconds,
+    Seed,
+    refuse_local,
+)
+
+#: The longest that any model takes; the catalogue knows the limit of each.
+MAX_PROMPT_CHARACTERS = 2_000
+
+Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT_CHARACTERS, pattern=r"\S")]
+
+
+class TextToVideo(Generation):
+    """``data`` of a request of type ``text-to-video``. Names are those of the Cococlip and Imagine.art services."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"model": "seedancev1lite", "prompt": "A cat plays the piano in a jazz club", "duration": 5},
+                {"model": ["imagine-text-to-video", "hailuo02standard"], "prompt": "Rain on a tin roof"},
+            ]
+        }
+    )
+
+    prompt: Prompt = Field(description="What is to be seen; most models take 1,000 characters.")
+    model: ModelNames = Field(description="A model for text-to-video, or several in the order of preference.")
+    duration: Seconds | None = Field(None, description="Seconds; a choice of the model. Default: the model's.")
+    resolution: Resolution | None = Field(None, description="Such as 720p. Default: the model's.")
+    aspect_ratio: AspectRatio | None = Field(None, description="Such as 16:9. Default: the model's.")
+    style_id: int | None = Field(None, ge=0, le=2**31 - 1, description="Style of imagine-text-to-video.")
+    is_enhance: bool | None = Field(None, description="Whether imagine-text-to-video improves the prompt.")
+    negative_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARACTERS, description="What is not to be seen.")
+    seed: Seed | None = Field(None, description="For models that take one.")
+    parameters: Parameters = Field({}, description=PARAMETERS_HELP)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_local_parameters(cls, data: Any) -> Any:
+        return refuse_local(data)

@@ -1,0 +1,71 @@
+"""A reel whose words were heard: each caption is on the picture exactly while its file says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from pipelines.memory_context import MemoryContext
+from pipelines.reel import reel
+from providers.registry import catalogue_of
+from schemas.settings import Settings
+from schemas.words import WordTimes
+from tests.media_probe import frames_of, reel_data, write_photo, write_wav
+
+SECONDS = 5.0
+LYRICS = "First light\nof day\nNever again"
+#: Word, start, end; the fourth was not heard, the last line starts late.
+HEARD = [("First", 0.5, 0.8), ("light", 0.9, 1.2), ("of", 2.0, 2.2), ("Never", 4.0, 4.2), ("again", 4.3, 4.6)]
+
+
+def rendered(folder: Path, **options: object) -> MemoryContext:
+    words = [{"text": text, "start": start, "end": end} for text, start, end in HEARD]
+    context = MemoryContext(
+        folder,
+        "reel",
+        {"s3://bucket/a.jpg": write_photo(folder / "p.jpg"), "s3://bucket/a.wav": write_wav(folder / "a.wav", SECONDS)},
+        catalogue_of(Settings()),
+        {"forced-alignment": lambda asked: {"words": words}},
+    )
+    made = reel(reel_data(LYRICS, alignment_mode="auto", min_duration=0.2, words_per_group=2, **options), context)
+    assert [artifact.name for artifact in made] == ["video.mp4", "captions.srt", "captions.vtt", "words.json"]
+    return context
+
+
+def seen(folder: Path) -> list[tuple[float, float]]:
+    """When something is written on the picture, in seconds: found by its pixels."""
+    spans: list[tuple[float, float]] = []
+    frames = [pixels.astype(int) for _, _, pixels in frames_of(folder / "video.mp4")]
+    blank = frames[0]
+    shown = [bool((np.abs(frame - blank).max(axis=2) > 90).sum() > 40) for frame in frames]
+    for index, on in enumerate([*shown, False]):
+        if on and (index == 0 or not shown[index - 1]):
+            spans.append((index / 30, 0.0))
+        elif not on and index and shown[index - 1]:
+            spans[-1] = (spans[-1][0], index / 30)
+    return spans
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.3])
+def test_captions_are_on_the_picture_while_their_words_are_heard(tmp_path: Path, offset: float) -> None:
+    context = rendered(tmp_path, timing_offset=offset)
+    # "day" was not heard: it has its share of the gap before the next word.
+    expected = [(0.5, 1.2), (2.0, 4.0), (4.0, 4.6)]
+    joined = [(start + offset, end + offset) for start, end in (expected[0], (expected[1][0], expected[2][1]))]
+    assert seen(tmp_path) == [pytest.approx(span, abs=1 / 30) for span in joined]
+    times = [line for line in (tmp_path / "captions.srt").read_text().splitlines() if "-->" in line]
+    assert times[0] == ("00:00:00,500 --> 00:00:01,200" if not offset else "00:00:00,800 --> 00:00:01,500")
+    assert context.told == {"alignment": {"mode": "auto", "used": "forced_alignment"}}
+
+
+def test_the_words_stand_in_a_file_with_the_times_of_the_audio(tmp_path: Path) -> None:
+    rendered(tmp_path, timing_offset=1.0, language="en")
+    words = TypeAdapter(WordTimes).validate_json((tmp_path / "words.json").read_bytes())
+    assert (words.version, words.source, words.language, words.duration_seconds) == (1, "forced_alignment", "en", 5.0)
+    assert [(word.text, word.start, word.heard) for word in words.words] == [
+        ("First", 0.5, True), ("light", 0.9, True), ("of", 2.0, True), ("day", 2.2, False), ("Never", 4.0, True),
+        ("again", 4.3, True),
+    ]  # fmt: skip

@@ -1,0 +1,171 @@
+"""The line a job travels from SQS, with Celery on RabbitMQ, on SQS, and without a broker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from consumer.ledger.queries import count_jobs, list_jobs, story
+from consumer.ledger.states import State
+from tests.acceptance.line import SECRET, objects_below, upload_media
+from tests.chaos.evidence import check_finished_once, check_told_once
+from tests.fault_proxy import Fault, FaultProxy
+from tests.receiver import Receiver
+from tests.servers.aws_cli import AwsCli
+from tests.servers.ministack import Ministack
+from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.s3 import S3
+from tests.servers.sqs import Sqs, make_queue
+from tests.telecine_process import TelecineProcess, wait_until
+
+SMALL = {"width": 270, "height": 480}
+
+
+def telecine_on_sqs(home: Path, s3: S3, queue: Sqs, bucket: str | None = None, **settings: object) -> TelecineProcess:
+    """A Telecine that reads ``queue``, without a broker unless the settings name one. Not started."""
+    stored: dict[str, object] = {"storage": "folder"}
+    if bucket is not None:
+        stored = {
+            "storage": "s3", "s3_endpoint_url": s3.url, "s3_region": s3.region, "output": f"s3://{bucket}/results/",
+        }  # fmt: skip
+    chosen: dict[str, object] = {
+        "sqs_queues": queue.name,
+        "sqs_endpoint_url": s3.url,
+        "sqs_region": s3.region,
+        "sqs_wait_seconds": 1,
+        "callback_secrets": json.dumps({"default": [SECRET]}),
+    }
+    return TelecineProcess(home, notes=True, **(chosen | stored | settings))
+
+
+@pytest.fixture
+def queue(s3: S3, queue_prefix: str) -> Sqs:
+    """A request queue with its dead-letter queue."""
+    return make_queue(s3, f"{queue_prefix}requests")
+
+
+@pytest.mark.parametrize("way", ["no broker", "celery on RabbitMQ", "celery on SQS"])
+def test_a_request_sent_with_the_aws_cli_becomes_a_reel_and_a_callback(
+    way: str, aws_cli: AwsCli, s3: S3, bucket: str, queue: Sqs, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    settings: dict[str, object] = {}
+    if way == "celery on RabbitMQ":
+        rabbitmq: RabbitMQ = request.getfixturevalue("rabbitmq")
+        settings = {"broker_url": rabbitmq.url, "amqp_queues": f"{queue.name}-amqp"}
+    elif way == "celery on SQS":
+        settings = {"broker_url": "sqs://"}
+    data = upload_media(s3, bucket, tmp_path, seconds=1.0) | {"lyrics": "One two", "alignment_mode": "even"}
+    with Receiver() as receiver, telecine_on_sqs(tmp_path / "home", s3, queue, bucket, **settings) as telecine:
+        telecine.start()
+        body = {"id": "order-1", "type": "reel", "data": data | SMALL, "callback": {"url": receiver.url}}
+        aws_cli("sqs", "send-message", "--queue-url", queue.url, "--message-body", json.dumps(body))
+        job = telecine.wait_for_job("order-1")
+        check_finished_once(telecine.database(), job, objects_below(s3, bucket, "results/order-1/"))
+        check_told_once(receiver, "order-1", SECRET)
+        assert story(telecine.database(), "order-1")[0].detail["door"] == "sqs"
+        assert queue.counts() == (0, 0)
+        assert telecine.stop() == 0
+
+
+def test_a_cloud_event_in_message_attributes_is_a_request(s3: S3, queue: Sqs, tmp_path: Path) -> None:
+    with telecine_on_sqs(tmp_path / "home", s3, queue) as telecine:
+        telecine.start()
+        event = {"ce-specversion": "1.0", "ce-source": "/shop", "ce-id": "e-1", "ce-type": "note", "ce-deadline": "60"}
+        queue.send({"text": "from attributes"}, attributes=event)
+        job = telecine.wait_for_job("e-1")
+        assert job.state is State.COMPLETED
+        assert job.deadline_at is not None
+
+
+def test_celery_on_sqs_survives_the_kill_of_its_worker_and_of_everything(s3: S3, queue: Sqs, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    with telecine_on_sqs(tmp_path / "home", s3, queue, broker_url="sqs://") as telecine:
+        telecine.start()
+        for number in range(4):
+            data = {"seconds": 2, "ledger_of_runs": str(runs)}
+            queue.send({"id": f"k-{number}", "type": "note", "data": data})
+        database = telecine.database()
+        wait_until(lambda: any(job.state is State.RUNNING for job in list_jobs(database)), timeout=60)
+        (worker,) = _children(telecine.pid)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: _children(telecine.pid) not in ([], [worker]), timeout=20)
+        wait_until(lambda: "completed" in count_jobs(database), timeout=60)
+        telecine.kill()
+        telecine.start()
+        wait_until(lambda: count_jobs(database) == {"completed": 4}, timeout=60, what=lambda: str(count_jobs(database)))
+        assert len(runs.read_text().splitlines()) == 4
+        assert telecine.stop() == 0
+
+
+def test_the_sweep_heals_what_celery_on_sqs_misses_while_its_sqs_is_away(
+    s3: S3, queue: Sqs, ministack: Ministack, tmp_path: Path
+) -> None:
+    with FaultProxy(ministack.port) as proxy:
+        # The way to Celery's queues breaks, the door's does not.
+        address = f"sqs://{s3.access_key}:{s3.secret_key}@127.0.0.1:{proxy.port}"
+        with telecine_on_sqs(tmp_path / "home", s3, queue, broker_url=address) as telecine:
+            telecine.start()
+            queue.send({"id": "before", "type": "note", "data": {}})
+            assert telecine.wait_for_job("before").state is State.COMPLETED
+            proxy.fault = Fault(refuse=True, reset_after_bytes=0)
+            queue.send({"id": "during", "type": "note", "data": {}})
+            wait_until(lambda: len(list_jobs(telecine.database())) == 2, timeout=30)
+            wait_until(lambda: "wake_ups_not_read" in telecine.log.read_text(), timeout=30)
+            assert list_jobs(telecine.database())[0].state is State.RECEIVED
+            proxy.fault = Fault()
+            assert telecine.wait_for_job("during").state is State.COMPLETED
+            queue.send({"id": "after", "type": "note", "data": {}})
+            assert telecine.wait_for_job("after").state is State.COMPLETED
+            assert telecine.stop() == 0
+
+
+def test_two_machines_without_a_broker_share_a_queue_and_a_ledger(
+    s3: S3, bucket: str, queue: Sqs, postgres_url: str, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    settings = {"ledger_url": postgres_url, "sqs_visibility_seconds": 3}
+    one = telecine_on_sqs(tmp_path / "one", s3, queue, bucket, **settings)
+    other = telecine_on_sqs(tmp_path / "other", s3, queue, bucket, **settings)
+    with one, other:
+        one.start()
+        other.start()
+        for number in range(12):
+            data = {"seconds": 0.5, "ledger_of_runs": str(runs)}
+            queue.send({"id": f"m-{number}", "type": "note", "data": data})
+        database = other.database()
+        wait_until(lambda: "completed" in count_jobs(database), timeout=60)
+        one.kill()
+        wait_until(
+            lambda: count_jobs(database) == {"completed": 12}, timeout=60, what=lambda: str(count_jobs(database))
+        )
+        assert other.stop() == 0
+    events = Counter(entry.event for number in range(12) for entry in story(database, f"m-{number}"))
+    database.close()
+    assert events["completed"] == 12
+
+
+def test_a_job_that_takes_longer_than_the_visibility_runs_once(s3: S3, queue: Sqs, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    with telecine_on_sqs(tmp_path / "home", s3, queue, sqs_visibility_seconds=3) as telecine:
+        telecine.start()
+        queue.send({"id": "long", "type": "note", "data": {"seconds": 8, "ledger_of_runs": str(runs)}})
+        assert telecine.wait_for_job("long").state is State.COMPLETED
+        assert len(runs.read_text().splitlines()) == 1
+        assert list_jobs(telecine.database())[0].duplicates == 0
+
+
+def test_submit_puts_the_request_on_sqs_where_celery_is_there_too(s3: S3, queue: Sqs, tmp_path: Path) -> None:
+    telecine = telecine_on_sqs(tmp_path / "home", s3, queue, broker_url="sqs://")
+    telecine.submit({"id": "s-1", "type": "note", "data": {}})
+    assert queue.counts() == (1, 0)
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that any thread of a process started."""
+    found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for children in found for child in children]

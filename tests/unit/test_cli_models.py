@@ -1,0 +1,72 @@
+"""``telecine models``: the catalogue for people, for programs, and in the form of the source system."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli_operator import Operator, an_operator
+
+_operator = pytest.fixture(an_operator, name="operator")
+
+#: As the Cococlip service's documentation prints it.
+V1 = """{
+  "object": "list",
+  "data": [
+    {"id": "hailuo02standard", "object": "model", "created": 1704067200, "owned_by": "cococlip"},
+    {"id": "seedancev1lite", "object": "model", "created": 1704067200, "owned_by": "cococlip"},
+    {"id": "hailuo23fast", "object": "model", "created": 1704067200, "owned_by": "cococlip"},
+    {"id": "wan25fast", "object": "model", "created": 1704067200, "owned_by": "cococlip"},
+    {"id": "Infinitetalk", "object": "model", "created": 1704067200, "owned_by": "cococlip"},
+    {"id": "imagine-text-to-video", "object": "model", "created": 1704067200, "owned_by": "imagine.art"}
+  ]
+}
+"""
+
+
+def test_the_list_of_the_source_system_is_printed_byte_for_byte(operator: Operator) -> None:
+    assert operator.run("models", "--v1", "--provider", "cococlip", "--provider", "imagine").out == V1
+
+
+def test_the_whole_catalogue_has_the_same_form_and_begins_with_the_same_models(operator: Operator) -> None:
+    listed = operator.run("models", "--v1").json
+    assert listed["data"][:6] == json.loads(V1)["data"]
+    assert {"pika", "clip-interrogator"} <= {entry["id"] for entry in listed["data"]}
+    assert {tuple(entry) for entry in listed["data"]} == {("id", "object", "created", "owned_by")}
+    assert (
+        json.loads(operator.run("models", "--v1", "--type", "image-to-prompt").out)["data"][0]["created"] == 1704067200
+    )
+
+
+def test_a_person_sees_what_each_model_takes(operator: Operator) -> None:
+    said = operator.run("models")
+    assert said.status == 0
+    row = next(line for line in said.out.splitlines() if line.startswith("wan25fast"))
+    assert row.split()[:3] == ["wan25fast", "cococlip", "image-to-video"]
+    for part in ("resolution 720p·1080p (720p)", "duration 5·10 (5)", "motion 1–4 (2)", "required"):
+        assert part in said.out
+
+
+def test_a_program_gets_types_parameters_and_prices(operator: Operator) -> None:
+    models = {model["id"]: model for model in operator.run("models", "--json", "--type", "image-to-video").json}
+    assert set(models) == {"hailuo23fast", "wan25fast", "pika"}
+    assert models["wan25fast"]["parameters"]["duration"]["choices"] == [5, 10]
+    assert models["wan25fast"]["price"] == "0.00"
+
+
+def test_a_model_of_the_settings_file_is_listed(
+    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = [{"id": "blip", "provider": "replicate", "types": ["image-to-prompt"], "price": "0.01"}]
+    monkeypatch.setenv("TELECINE_MODELS", json.dumps(entry))
+    assert [model["id"] for model in operator.run("models", "--json", "--type", "image-to-prompt").json] == [
+        "clip-interrogator", "blip",
+    ]  # fmt: skip
+
+
+def test_a_type_without_models_names_those_there_are(operator: Operator) -> None:
+    said = operator.run("models", "--type", "hologram")
+    assert said.status == 1
+    assert "image-to-video" in said.err

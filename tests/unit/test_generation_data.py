@@ -1,0 +1,220 @@
+"""The parameters of the types that models of the catalogue carry out: names, defaults, ranges, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from providers.registry import catalogue_of
+from schemas.envelope import Request
+from schemas.errors import RequestError
+from schemas.parse import parse_request
+from schemas.settings import Settings
+
+CATALOGUE = catalogue_of(Settings())
+IMAGE, AUDIO = "s3://inbox/c.jpg", "s3://inbox/s.mp3"
+LEAST: dict[str, dict[str, Any]] = {
+    "text-to-video": {"model": "seedancev1lite", "prompt": "a kite"},
+    "image-to-video": {"image": IMAGE},
+    "audio-to-video": {"image": IMAGE, "audio": AUDIO},
+    "image-to-prompt": {"image": IMAGE},
+    "audio-to-captions": {"audio": AUDIO},
+}
+
+
+def read(kind: str, **changes: Any) -> Any:
+    """The data of a request with these fields, checked as the door checks it; ``...`` leaves one out."""
+    from pipelines.registry import PIPELINES
+
+    data = {name: value for name, value in {**LEAST[kind], **changes}.items() if value is not ...}
+    request = parse_request(json.dumps({"id": "a", "type": kind, "data": data}).encode())
+    assert isinstance(request, Request)
+    PIPELINES[kind].check(request.data, kind, CATALOGUE)
+    return request.data
+
+
+def refusal(kind: str, **changes: Any) -> RequestError:
+    """Why a request with these fields is refused."""
+    with pytest.raises(RequestError) as caught:
+        read(kind, **changes)
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", sorted(LEAST))
+def test_the_least_request_of_each_type_is_taken(kind: str) -> None:
+    read(kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("image-to-video", "model", "pika"),
+        ("image-to-video", "prompt", None),
+        ("audio-to-video", "model", "Infinitetalk"),
+        ("audio-to-video", "prompt", ""),
+        ("audio-to-video", "audio_duration", None),
+        ("image-to-prompt", "model", "clip-interrogator"),
+        ("audio-to-captions", "alignment_mode", "auto"),
+        ("audio-to-captions", "words_per_group", 3),
+        ("audio-to-captions", "min_duration", 1.0),
+        ("audio-to-captions", "timing_offset", 0.0),
+    ],
+)
+def test_the_defaults_are_those_of_the_contract(kind: str, field: str, value: object) -> None:
+    assert getattr(read(kind), field) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "field", "good", "bad", "says"),
+    [
+        ("text-to-video", "hailuo02standard", "duration", [6], 5, "must be one of 6 for hailuo02standard"),
+        ("text-to-video", "seedancev1lite", "duration", [5, 10, "5", 5.0], 6, "must be one of 5, 10"),
+        ("text-to-video", "seedancev1lite", "resolution", ["720p", "1080p"], "768p", "must be one of 720p, 1080p"),
+        ("text-to-video", "seedancev1lite", "aspect_ratio", ["9:16", "16:9", "1:1"], "4:3", "one of 9:16, 16:9, 1:1"),
+        ("text-to-video", "imagine-text-to-video", "duration", [5, 6, 12], 10, "must be one of 5, 6, 12"),
+        ("text-to-video", "imagine-text-to-video", "aspect_ratio", ["4:3"], "5:4", "must be one of 16:9, 9:16, 4:3"),
+        ("text-to-video", "imagine-text-to-video", "style_id", [60503], -1, "greater than or equal to 0"),
+        ("text-to-video", "imagine-text-to-video", "is_enhance", [True, False], "perhaps", "valid boolean"),
+        ("image-to-video", "hailuo23fast", "resolution", ["768p"], "720p", "must be one of 768p"),
+        ("image-to-video", "hailuo23fast", "duration", [6, 10], 5, "must be one of 6, 10"),
+        ("image-to-video", "wan25fast", "resolution", ["720p", "1080p"], "768p", "must be one of 720p, 1080p"),
+        ("image-to-video", "wan25fast", "duration", [5, 10], 6, "must be one of 5, 10"),
+        ("audio-to-video", "Infinitetalk", "resolution", ["720p", "1080p"], "480p", "must be one of 720p, 1080p"),
+        ("audio-to-video", "Infinitetalk", "audio_duration", [5.06], 0, "greater than 0"),
+        ("image-to-prompt", "clip-interrogator", "mode", ["best", "fast", "classic", "negative"], "slow", "Input"),
+    ],
+)
+def test_each_parameter_of_each_model_is_taken_in_its_range_and_refused_with_what_there_is(
+    kind: str, model: str, field: str, good: list[Any], bad: Any, says: str
+) -> None:
+    with_prompt = {"prompt": "a kite"} if kind == "image-to-video" else {}
+    for value in good:
+        assert field in read(kind, model=model, **{field: value}, **with_prompt).given()
+    error = refusal(kind, model=model, **{field: bad}, **with_prompt)
+    assert (error.code, error.field) == ("invalid_field", f"data.{field}")
+    assert says in error.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "most"),
+    [
+        ("text-to-video", "seedancev1lite", 1000),
+        ("text-to-video", "hailuo02standard", 1000),
+        ("text-to-video", "imagine-text-to-video", 2000),
+        ("image-to-video", "hailuo23fast", 500),
+        ("image-to-video", "wan25fast", 500),
+    ],
+)
+def test_a_prompt_may_be_as_long_as_the_model_takes_it(kind: str, model: str, most: int) -> None:
+    read(kind, model=model, prompt="a" * most)
+    error = refusal(kind, model=model, prompt="a" * (most + 1))
+    assert (error.code, error.field) == ("invalid_field", "data.prompt")
+    assert f"{most:,}" in error.message.replace(str(most), f"{most:,}")
+
+
+@pytest.mark.parametrize("prompt", [..., None, "", "  \n"])
+def test_a_text_to_video_needs_a_prompt(prompt: Any) -> None:
+    assert refusal("text-to-video", prompt=prompt).field == "data.prompt"
+
+
+def test_a_prompt_is_written_for_pika_and_asked_for_by_the_others() -> None:
+    read("image-to-video", model="Pika")
+    read("image-to-video", model=["hailuo23fast", "pika"])
+    error = refusal("image-to-video", model="hailuo23fast")
+    assert (error.code, error.message) == ("invalid_field", "data.prompt: hailuo23fast needs it")
+
+
+def test_a_model_for_another_type_is_refused_with_those_there_are() -> None:
+    error = refusal("text-to-video", model="wan25fast")
+    assert (error.code, error.field) == ("unknown_model", "data.model")
+    assert "'wan25fast' is not for text-to-video" in error.message
+    for name in ("hailuo02standard", "seedancev1lite", "imagine-text-to-video"):
+        assert name in error.message
+    assert "does not exist" in refusal("image-to-video", model="sora").message
+
+
+@pytest.mark.parametrize("kind", ["text-to-video", "image-to-video"])
+@pytest.mark.parametrize("model", ["mochi", "opensora", "auto"])
+def test_a_local_model_is_said_to_be_missing_here(kind: str, model: str) -> None:
+    error = refusal(kind, model=model)
+    assert (error.code, error.field) == ("unsupported_option", "data.model")
+
+
+@pytest.mark.parametrize("kind", ["text-to-video", "image-to-video"])
+@pytest.mark.parametrize("field", ["fps", "num_frames", "width", "height", "low_vram", "lawful_use_consent"])
+def test_a_parameter_of_the_local_models_is_said_to_be_missing_here(kind: str, field: str) -> None:
+    error = refusal(kind, **{field: 24})
+    assert (error.code, error.field) == ("unsupported_option", f"data.{field}")
+
+
+def test_one_of_several_models_has_to_take_the_parameters() -> None:
+    taken = read("image-to-video", model=["hailuo23fast", "wan25fast"], prompt="x", resolution="1080p")
+    assert taken.models == ["hailuo23fast", "wan25fast"]
+    error = refusal("image-to-video", model=["hailuo23fast", "wan25fast"], prompt="x", resolution="480p")
+    assert (error.code, error.field) == ("invalid_field", "data.model")
+    for part in ("768p for hailuo23fast", "720p, 1080p for wan25fast"):
+        assert part in error.message
+
+
+@pytest.mark.parametrize("model", [[], ["pika"] * 2, ["pika", "Pika"], ["a"] * 9, "", None, 7, {}, ["pika", None]])
+def test_a_list_of_models_is_short_and_names_each_once(model: Any) -> None:
+    error = refusal("image-to-video", model=model)
+    assert (error.code, error.field.split(".")[1] if error.field else "") == ("invalid_field", "model")
+
+
+def test_a_list_of_one_model_is_the_same_request_as_its_name() -> None:
+    assert read("image-to-video", model=["pika"]) == read("image-to-video", model="pika") == read("image-to-video")
+
+
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [
+        ("https://cdn.example/a.jpg", "https://cdn.example/a.jpg"),
+        ("https:&#x2F;&#x2F;cdn.example&#x2F;a.jpg?w&#x3D;1&amp;h&#x3D;2", "https://cdn.example/a.jpg?w=1&h=2"),
+        ("https:&#47;&#47;cdn.example/a.jpg", "https://cdn.example/a.jpg"),
+        ("https://cdn.example/a.jpg?x=1&copy=2&lt=3", "https://cdn.example/a.jpg?x=1&copy=2&lt=3"),
+        ("https://cdn.example/a.jpg?q=&amp;amp;", "https://cdn.example/a.jpg?q=&amp;"),
+    ],
+)
+def test_the_older_name_of_an_image_is_read_escaped_or_not(written: str, means: str) -> None:
+    data = read("image-to-video", image=..., image_id=written)
+    assert data == read("image-to-video", image=means)
+
+
+def test_an_image_under_two_names_must_be_one() -> None:
+    assert read("image-to-video", image_id=IMAGE).image == IMAGE
+    assert refusal("image-to-video", image_id="s3://inbox/other.jpg").field == "data.image_id"
+    assert refusal("image-to-video", image=..., image_id=7).field == "data.image_id"
+    assert refusal("image-to-video", image=..., image_id="cover.jpg").field == "data.image"
+    assert refusal("image-to-video", image=...).code == "missing_field"
+
+
+def test_an_escape_in_an_image_is_part_of_its_key() -> None:
+    assert read("image-to-video", image="s3://inbox/a&amp;b.jpg").image == "s3://inbox/a&amp;b.jpg"
+
+
+def test_further_parameters_of_a_model_are_given_by_its_own_names() -> None:
+    assert read("image-to-video", parameters={"motion": 4, "guidanceScale": 7.5}).given()["motion"] == 4
+    error = refusal("image-to-video", parameters={"motion": 5})
+    assert (error.field, error.message) == ("data.motion", "data.motion: must be from 1 to 4 for pika")
+    assert "it takes prompt, frameRate, motion" in refusal("image-to-video", parameters={"zoom": 1}).message
+    again = refusal("image-to-video", prompt="x", parameters={"prompt": "y"})
+    assert (again.code, again.field) == ("invalid_field", "data.parameters.prompt")
+    for bad in ({"a b": 1}, {"a": None}, {"a": [1]}, {str(n): 1 for n in range(3)}, {f"a{n}": 1 for n in range(33)}):
+        assert refusal("image-to-video", parameters=bad).code == "invalid_field"
+
+
+def test_captions_need_lyrics_only_where_they_are_spread_evenly() -> None:
+    for mode in ("auto", "elevenlabs"):
+        read("audio-to-captions", alignment_mode=mode)
+    assert refusal("audio-to-captions", alignment_mode="even").code == "lyrics_required"
+    assert refusal("audio-to-captions", alignment_mode="local").code == "unsupported_option"
+    assert read("audio-to-captions", lyrics="a\\nb\r\nc").lyrics == "a\nb\nc"
+
+
+@pytest.mark.parametrize("kind", sorted(LEAST))
+def test_unknown_parameters_are_named(kind: str) -> None:
+    error = refusal(kind, zoom=2)
+    assert (error.code, error.field) == ("unknown_field", "data.zoom")

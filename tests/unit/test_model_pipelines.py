@@ -1,0 +1,282 @@
+"""The pipelines that models of the catalogue carry out, on a context in memory: what is asked, made and told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipelines.memory_context import Answer, Asked, MemoryContext
+from pipelines.registry import PIPELINES
+from providers.catalogue import Catalogue
+from providers.registry import catalogue_of
+from schemas.envelope import Request
+from schemas.errors import (
+    InputTooLarge,
+    InvalidAudio,
+    InvalidField,
+    InvalidImage,
+    ProviderNotConfigured,
+    ProviderResultInvalid,
+    ProviderTaskFailed,
+)
+from schemas.media import Artifact
+from schemas.parse import parse_request
+from schemas.settings import Settings
+from tests.doubles.films import small_film
+from tests.media_probe import ffmpeg, write_wav
+
+CATALOGUE = catalogue_of(Settings())
+IMAGE, AUDIO = "s3://inbox/c.jpg", "s3://inbox/s.mp3"
+CAPTION = "a red kite over dunes, golden hour"
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("material")
+    for kind in ("jpeg", "png", "webp", "gif"):
+        Image.new("RGB", (64, 48), "teal").save(folder / f"picture.{kind}", kind)
+    song = write_wav(folder / "song.wav", 2.5)
+    for suffix in ("mp3", "flac"):
+        ffmpeg("-i", str(song), str(folder / f"song.{suffix}"))
+    (folder / "film.mp4").write_bytes(small_film())
+    return folder
+
+
+def data_of(kind: str, **data: Any) -> Any:
+    request = parse_request(json.dumps({"id": "a", "type": kind, "data": data}).encode())
+    assert isinstance(request, Request)
+    PIPELINES[kind].check(request.data, kind, CATALOGUE)
+    return request.data
+
+
+class Stage:
+    """One job on a context in memory, its files and the answers of its models."""
+
+    def __init__(
+        self, kind: str, folder: Path, material: Path, *, image: str = "picture.jpeg", audio: str = "song.mp3",
+        catalogue: Catalogue = CATALOGUE, **answers: Answer,
+    ) -> None:  # fmt: skip
+        named = {name.replace("_", "-"): answer for name, answer in answers.items()}
+        files = {IMAGE: material / image, AUDIO: material / audio}
+        self.kind = kind
+        self.context = MemoryContext(folder, kind, files, catalogue, named)
+
+    def run(self, **data: Any) -> list[Artifact]:
+        return list(PIPELINES[self.kind].run(data_of(self.kind, **data), self.context))
+
+    @property
+    def asked(self) -> list[Asked]:
+        return self.context.asked
+
+
+def film(material: Path) -> Answer:
+    return lambda asked: material / "film.mp4"
+
+
+def caption(asked: Asked) -> object:
+    return CAPTION
+
+
+def test_a_text_becomes_a_film(tmp_path: Path, material: Path) -> None:
+    stage = Stage("text-to-video", tmp_path, material, seedancev1lite=film(material))
+    made = stage.run(model="seedancev1lite", prompt="a kite", duration=10, aspect_ratio="9:16")
+    assert [(artifact.name, artifact.content_type) for artifact in made] == [("video.mp4", "video/mp4")]
+    assert stage.asked[0].parameters == {
+        "prompt": "a kite", "duration": 10, "aspect_ratio": "9:16", "resolution": "720p",
+    }  # fmt: skip
+    assert stage.asked[0].wanted is not None
+    assert stage.asked[0].wanted.kinds == ("mp4",)
+    assert stage.context.told == {"prompt": "a kite"}
+
+
+def test_a_style_of_imagine_reaches_the_model(tmp_path: Path, material: Path) -> None:
+    stage = Stage("text-to-video", tmp_path, material, imagine_text_to_video=film(material))
+    stage.run(
+        model="imagine-text-to-video", prompt="A cat eating hotdogs in a park", aspect_ratio="16:9", duration=12,
+        resolution="1080p", style_id=60503, is_enhance=True,
+    )  # fmt: skip
+    assert stage.asked[0].parameters["style_id"] == 60503
+    assert stage.asked[0].parameters["is_enhance"] is True
+
+
+def test_an_image_alone_is_described_and_then_animated_by_pika(tmp_path: Path, material: Path) -> None:
+    stage = Stage("image-to-video", tmp_path, material, clip_interrogator=caption, pika=film(material))
+    made = stage.run(image_id="s3:&#x2F;&#x2F;inbox&#x2F;c.jpg")
+    assert [(asked.step, asked.model.id) for asked in stage.asked] == [
+        ("caption", "clip-interrogator"), ("animate", "pika"),
+    ]  # fmt: skip
+    assert stage.asked[0].parameters == {"mode": "best", "clip_model_name": "ViT-L-14/openai"}
+    assert stage.asked[1].parameters["prompt"] == CAPTION
+    assert {name: file.uri for name, file in stage.asked[1].inputs.items()} == {"image": IMAGE}
+    assert (made[0].name, stage.context.told) == ("video.mp4", {"prompt": CAPTION})
+
+
+def test_a_prompt_that_is_given_is_not_written_again(tmp_path: Path, material: Path) -> None:
+    stage = Stage("image-to-video", tmp_path, material, clip_interrogator=caption, wan25fast=film(material))
+    stage.run(image=IMAGE, model="wan25fast", prompt="she waves", negative_prompt="blur")
+    assert [asked.step for asked in stage.asked] == ["animate"]
+    assert stage.asked[0].parameters["negative_prompt"] == "blur"
+
+
+def test_a_written_prompt_is_cut_to_what_every_model_takes(tmp_path: Path, material: Path) -> None:
+    parts = ", ".join(["a very long description"] * 40)
+    stage = Stage("image-to-video", tmp_path, material, clip_interrogator=lambda asked: parts, wan25fast=film(material))
+    stage.run(image=IMAGE, model=["wan25fast", "pika"])
+    prompt = stage.asked[1].parameters["prompt"]
+    assert 450 < len(prompt) <= 500
+    assert parts.startswith(prompt + ", a")
+
+
+def test_the_first_model_that_can_be_had_is_asked(tmp_path: Path, material: Path) -> None:
+    stage = Stage("image-to-video", tmp_path, material, wan25fast=film(material))
+    stage.run(image=IMAGE, model=["hailuo23fast", "wan25fast"], prompt="x")
+    assert [asked.model.id for asked in stage.asked] == ["wan25fast"]
+
+
+@pytest.mark.parametrize("value", [None, "", "  \n", 7, ["a"]])
+def test_an_empty_description_ends_the_job_before_the_film_is_paid_for(
+    tmp_path: Path, material: Path, value: object
+) -> None:
+    stage = Stage("image-to-video", tmp_path, material, clip_interrogator=lambda asked: value, pika=film(material))
+    with pytest.raises(ProviderResultInvalid, match="without a description"):
+        stage.run(image=IMAGE)
+    assert [asked.step for asked in stage.asked] == ["caption"]
+
+
+def test_nothing_is_paid_for_when_the_catalogue_has_changed_since_the_door(tmp_path: Path, material: Path) -> None:
+    stage = Stage("image-to-video", tmp_path, material, clip_interrogator=caption)
+    stage.context.catalogue = CATALOGUE.with_entries([{"id": "pika", "parameters": {"style": {"required": True}}}])
+    with pytest.raises(InvalidField, match="pika has no such parameter; it takes style"):
+        stage.run(image=IMAGE)
+    assert stage.asked == []
+
+
+def test_a_provider_without_a_film_and_one_that_fails_end_the_job(tmp_path: Path, material: Path) -> None:
+    with pytest.raises(ProviderResultInvalid, match="hailuo02standard answered without a video"):
+        Stage("text-to-video", tmp_path, material, hailuo02standard=lambda asked: "no file").run(
+            model="hailuo02standard", prompt="x"
+        )
+
+    def fail(asked: Asked) -> object:
+        raise ProviderTaskFailed("the model ran out of ideas")
+
+    with pytest.raises(ProviderTaskFailed):
+        Stage("text-to-video", tmp_path, material, hailuo02standard=fail).run(model="hailuo02standard", prompt="x")
+    with pytest.raises(ProviderNotConfigured):
+        Stage("text-to-video", tmp_path, material).run(model="hailuo02standard", prompt="x")
+
+
+@pytest.mark.parametrize("audio", ["song.mp3", "song.wav"])
+def test_a_portrait_speaks_as_long_as_the_audio(tmp_path: Path, material: Path, audio: str) -> None:
+    stage = Stage("audio-to-video", tmp_path, material, image="picture.webp", audio=audio, Infinitetalk=film(material))
+    stage.run(image=IMAGE, audio=AUDIO, prompt="make video in motion", resolution="720p")
+    sent = stage.asked[0].parameters
+    assert (sent["resolution"], sent["prompt"]) == ("720p", "make video in motion")
+    assert sent["audio_duration"] == pytest.approx(2.5, abs=0.1)
+    assert set(stage.asked[0].inputs) == {"image", "audio"}
+
+
+def test_a_length_that_is_given_is_sent(tmp_path: Path, material: Path) -> None:
+    stage = Stage("audio-to-video", tmp_path, material, Infinitetalk=film(material))
+    stage.run(image=IMAGE, audio=AUDIO, audio_duration=5.06)
+    assert stage.asked[0].parameters == {"prompt": "", "audio_duration": 5.06, "resolution": "1080p"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("image-to-video", {"image": IMAGE}),
+        ("audio-to-video", {"image": IMAGE, "audio": AUDIO}),
+        ("image-to-prompt", {"image": IMAGE}),
+    ],
+)
+@pytest.mark.parametrize(("image", "got"), [("film.mp4", "video/mp4"), ("picture.gif", "image/gif")])
+def test_a_file_of_another_kind_is_refused_in_the_source_systems_words(
+    tmp_path: Path, material: Path, kind: str, data: dict[str, Any], image: str, got: str
+) -> None:
+    with pytest.raises(InvalidImage) as caught:
+        Stage(kind, tmp_path, material, image=image).run(**data)
+    assert caught.value.message == f"Invalid image file type. Allowed: JPEG, PNG, WebP. Got: {got}"
+    assert caught.value.field == "data.image"
+
+
+def test_a_portrait_takes_no_flac_and_a_caption_does(tmp_path: Path, material: Path) -> None:
+    with pytest.raises(InvalidAudio, match=r"Invalid audio file type\. Allowed: MP3, WAV\. Got: audio/flac"):
+        Stage("audio-to-video", tmp_path, material, audio="song.flac").run(image=IMAGE, audio=AUDIO)
+    stage = Stage("audio-to-captions", tmp_path, material, audio="song.flac")
+    stage.run(audio=AUDIO, lyrics="one two", alignment_mode="even")
+
+
+def test_a_picture_of_more_than_fifty_megabytes_is_too_large(tmp_path: Path, material: Path) -> None:
+    with (tmp_path / "large.jpg").open("wb") as large:
+        large.truncate(50 * 1024 * 1024 + 1)
+    stage = Stage("image-to-video", tmp_path, material, image=str(tmp_path / "large.jpg"))
+    with pytest.raises(InputTooLarge, match="File too large"):
+        stage.run(image=IMAGE)
+
+
+@pytest.mark.parametrize("mode", ["best", "fast", "classic", "negative"])
+def test_a_picture_is_described_in_a_file_and_in_the_manifest(tmp_path: Path, material: Path, mode: str) -> None:
+    stage = Stage("image-to-prompt", tmp_path, material, clip_interrogator=lambda asked: f" {CAPTION}\n")
+    made = stage.run(image=IMAGE, mode=mode)
+    assert [(artifact.name, artifact.content_type) for artifact in made] == [
+        ("prompt.txt", "text/plain; charset=utf-8")
+    ]
+    assert (tmp_path / "prompt.txt").read_text() == CAPTION + "\n"
+    assert stage.asked[0].parameters["mode"] == mode
+    assert stage.context.told == {"prompt": CAPTION}
+
+
+def test_captions_come_with_the_times_of_their_words(tmp_path: Path, material: Path) -> None:
+    heard = [{"text": "Hello", "start": 0.25, "end": 0.75}, {"text": "there", "start": 1.5, "end": None}]
+    heard.append({"text": "world", "start": 2.0, "end": 2.25})
+    stage = Stage("audio-to-captions", tmp_path, material, audio="song.wav", scribe=lambda asked: {"words": heard})
+    made = stage.run(audio=AUDIO, language="en", alignment_mode="elevenlabs", words_per_group=1, min_duration=0)
+    assert [artifact.name for artifact in made] == ["captions.srt", "captions.vtt", "words.json"]
+    assert (tmp_path / "captions.srt").read_text() == (
+        "1\n00:00:00,250 --> 00:00:00,750\nHello\n\n2\n00:00:00,750 --> 00:00:02,000\nthere\n\n"
+        "3\n00:00:02,000 --> 00:00:02,250\nworld\n"
+    )
+    words = json.loads((tmp_path / "words.json").read_text())
+    assert (words["version"], words["source"], words["language"], words["duration_seconds"]) == (
+        1, "transcription", "en", 2.5,
+    )  # fmt: skip
+    assert words["words"] == [
+        {"text": "Hello", "start": 0.25, "end": 0.75, "heard": True},
+        {"text": "there", "start": 0.75, "end": 2.0, "heard": False},
+        {"text": "world", "start": 2.0, "end": 2.25, "heard": True},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "cost", "seconds"),
+    [
+        ("text-to-video", {"model": "seedancev1lite", "prompt": "x", "duration": 10}, "5.00", 10.0),
+        ("image-to-video", {"image": IMAGE}, "0.2535", None),
+        ("image-to-video", {"image": IMAGE, "prompt": "x"}, "0.25", None),
+        ("audio-to-video", {"image": IMAGE, "audio": AUDIO, "audio_duration": 4}, "0.40", 4.0),
+        ("image-to-prompt", {"image": IMAGE}, "0.0035", None),
+        ("audio-to-captions", {"audio": AUDIO, "alignment_mode": "elevenlabs"}, "0.025", 2.5),
+        ("audio-to-captions", {"audio": AUDIO, "lyrics": "a", "alignment_mode": "even"}, "0.00", 2.5),
+    ],
+)
+def test_a_plan_tells_the_catalogues_price_and_asks_nobody(
+    tmp_path: Path, material: Path, kind: str, data: dict[str, Any], cost: str, seconds: float | None
+) -> None:
+    prices: list[dict[str, Any]] = [
+        {"id": "seedancev1lite", "price": "0.5", "price_per": "second"},
+        {"id": "pika", "price": "0.25"},
+        {"id": "Infinitetalk", "price": "0.1", "price_per": "second"},
+        {"id": "clip-interrogator", "price": "0.0035"},
+        {"id": "scribe", "price": "0.01", "price_per": "second"},
+    ]
+    stage = Stage(kind, tmp_path, material, audio="song.wav", catalogue=CATALOGUE.with_entries(prices))
+    planned = PIPELINES[kind].plan(data_of(kind, **data), stage.context)
+    assert planned.cost == {"amount": cost, "currency": "USD"}
+    assert planned.duration_seconds == seconds
+    assert planned.estimated_seconds > 0
+    assert stage.asked == []

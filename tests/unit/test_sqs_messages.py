@@ -1,0 +1,110 @@
+"""Names, regions and copies of SQS messages, and what the settings make of brokers."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumer.broker import broker_address, transport_options
+from consumer.intake.sqs_held import Held
+from consumer.intake.sqs_messages import (
+    MAX_ATTRIBUTES,
+    SqsMessage,
+    SqsQueue,
+    arrival_of,
+    message_of,
+    name_of,
+    refused_attributes,
+    region_of,
+)
+from schemas.errors import InvalidJson
+from schemas.settings import Settings
+
+QUEUE = SqsQueue("requests", "http://127.0.0.1/0/requests")
+
+
+def _message(number: int = 1, *, receipt: str = "r", count: int = 0) -> SqsMessage:
+    attributes = {f"a{n}": {"DataType": "String", "StringValue": "x"} for n in range(count)}
+    return SqsMessage(QUEUE, f"m-{number}", receipt, "{}", attributes)
+
+
+@pytest.mark.parametrize(
+    ("named", "name", "region"),
+    [
+        ("requests", "requests", None),
+        ("https://sqs.eu-west-1.amazonaws.com/123456789012/requests", "requests", "eu-west-1"),
+        ("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/requests.fifo", "requests.fifo", "cn-north-1"),
+        ("https://vpce-1.sqs.us-east-2.vpce.amazonaws.com/123456789012/requests/", "requests", None),
+        ("https://eu-west-1.queue.amazonaws.com/123456789012/requests", "requests", "eu-west-1"),
+        ("http://127.0.0.1:4566/000000000000/requests", "requests", None),
+    ],
+)
+def test_a_queue_is_known_by_its_name_or_url(named: str, name: str, region: str | None) -> None:
+    assert (name_of(named), region_of(named)) == (name, region)
+
+
+def test_attributes_of_every_type_become_headers() -> None:
+    raw = {
+        "MessageId": "m",
+        "ReceiptHandle": "r",
+        "Body": "\ud800",
+        "Attributes": {"ApproximateReceiveCount": "3", "MessageGroupId": "g"},
+        "MessageAttributes": {
+            "ce-id": {"DataType": "String", "StringValue": "ä"},
+            "n": {"DataType": "Number.int", "StringValue": "7"},
+            "b": {"DataType": "Binary", "BinaryValue": b"\xffx"},
+        },
+    }
+    message = message_of(QUEUE, raw)
+    arrival = arrival_of(message)
+    assert (message.receive_count, message.group) == (3, "g")
+    assert dict(arrival.headers) == {"ce-id": "ä", "n": "7", "b": "\\xffx"}
+    assert arrival.body == b"\xed\xa0\x80"  # refused as no UTF-8, like the same bytes from another door
+
+
+@pytest.mark.parametrize("count", range(MAX_ATTRIBUTES + 1))
+def test_a_refused_copy_never_has_more_attributes_than_sqs_takes(count: int) -> None:
+    made = refused_attributes(_message(count=count), InvalidJson("what \x00\ufffe was wrong" + "x" * 9_999))
+    assert len(made) <= MAX_ATTRIBUTES
+    assert {f"a{n}" for n in range(count)} <= set(made)
+    if count < MAX_ATTRIBUTES:
+        reason = made["telecine-reason"]["StringValue"]
+        assert "what \ufffd\ufffd was wrong" in reason
+        assert len(reason) < 600
+
+
+def test_what_came_twice_is_held_once_with_the_newer_receipt() -> None:
+    held = Held(["requests"], room=20)
+    held.put([_message(1, receipt="old"), _message(2)])
+    taken = held.take(10, wait_seconds=0, gather_seconds=0)
+    held.put([_message(1, receipt="new")])
+    assert held.take(10, wait_seconds=0, gather_seconds=0) == []
+    assert [message.receipt for message in held.let_go(taken)] == ["new", "r"]
+    assert held.close() == []
+
+
+def test_a_message_that_could_not_be_deleted_is_settled_when_it_comes_again() -> None:
+    held = Held(["requests"], room=20)
+    held.remember([_message(1)])
+    assert [message.id for message in held.put([_message(1), _message(2)])] == ["m-1"]
+    assert [message.id for message in held.take(10, wait_seconds=0, gather_seconds=0)] == ["m-2"]
+
+
+def test_only_what_was_hidden_long_ago_is_hidden_anew() -> None:
+    held = Held(["requests"], room=20)
+    held.put([_message(1)])
+    assert held.hidden_for(60) == []
+    assert [message.id for message in held.hidden_for(0)] == ["m-1"]
+
+
+def test_celery_runs_on_rabbitmq_on_sqs_or_in_memory() -> None:
+    embedded = Settings()
+    assert (embedded.amqp_url, embedded.celery_on_sqs, broker_address(embedded)) == (None, False, "memory://localhost/")
+    amqp = Settings.model_validate({"broker_url": "amqp://u:p@h/v"})
+    assert (amqp.amqp_url, broker_address(amqp), transport_options(amqp)) == ("amqp://u:p@h/v", "amqp://u:p@h/v", {})
+    aws = Settings.model_validate({"broker_url": "sqs://", "sqs_region": "eu-west-1", "sqs_queues": "https://h/1/mine"})
+    assert (aws.amqp_url, aws.embedded, aws.own_queue) == (None, False, "mine")
+    assert broker_address(aws) == "sqs://"
+    assert (transport_options(aws)["region"], transport_options(aws)["is_secure"]) == ("eu-west-1", True)
+    own = Settings.model_validate({"broker_url": "sqs://", "sqs_endpoint_url": "http://127.0.0.1:4566"})
+    assert broker_address(own) == "sqs://127.0.0.1:4566/"
+    assert transport_options(own)["is_secure"] is False
