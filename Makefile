@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests wait more than they compute: three share two cores well, each with servers of its own.
+TESTERS ?= 3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: demo test lint bench chaos clean
@@ -12,7 +14,7 @@ demo: $(VENV)/.installed  ## one real reel, from a request to a verified callbac
 
 test: $(VENV)/.tested  ## everything; installs and starts the servers it needs
 	@bash tests/servers/install.sh
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile
 
 lint: $(VENV)/.tested  ## style, types, layers, the published contract
 	@$(BIN)/ruff format --check .

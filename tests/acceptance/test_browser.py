@@ -26,7 +26,9 @@ const canvas = Object.assign(document.createElement("canvas"), {width: 270, heig
 const c = canvas.getContext("2d", {willReadFrequently: true});
 const once = name => new Promise(done => v.addEventListener(name, done, {once: true}));
 const picture = async t => {
-  const seen = once("seeked"); v.currentTime = t; await seen; c.drawImage(v, 0, 0, 270, 480);
+  // The frame that was sought is painted a moment after the seek has ended, a longer one on a busy machine.
+  const painted = new Promise(done => { v.requestVideoFrameCallback(done); setTimeout(done, 5000); });
+  const seen = once("seeked"); v.currentTime = t; await seen; await painted; c.drawImage(v, 0, 0, 270, 480);
   return c.getImageData(0, 0, 270, 480).data.reduce((h, x) => (h * 31 + x) | 0, 7);
 };
 (async () => {

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from consumer.ledger.queries import find_job
+from consumer.ledger.states import State
 from tests.telecine_process import TelecineProcess, wait_until
 
 
@@ -25,6 +27,13 @@ def logged(telecine: TelecineProcess, text: str) -> bool:
     return telecine.log.exists() and text in telecine.log.read_text()
 
 
+def wait_for_state(telecine: TelecineProcess, state: State) -> None:
+    """Read from the ledger: a command of its own would take as long as the job."""
+    database = telecine.database()
+    wait_until(lambda: (job := find_job(database, "n-1")) is not None and job.state is state)
+    database.close()
+
+
 def test_sigterm_ends_it_with_status_0_and_a_pipe_gets_no_banner(telecine: TelecineProcess) -> None:
     telecine.start()
     wait_until(lambda: logged(telecine, '"up"'), what=lambda: telecine.log.read_text())
@@ -34,8 +43,8 @@ def test_sigterm_ends_it_with_status_0_and_a_pipe_gets_no_banner(telecine: Telec
 
 def test_a_job_that_runs_at_sigterm_is_finished_first(telecine: TelecineProcess) -> None:
     telecine.start()
-    telecine.submit({"id": "n-1", "type": "note", "data": {"seconds": 2}})
-    wait_until(lambda: b"running" in telecine.run("status", "n-1", "--json", check=False).stdout)
+    telecine.submit({"id": "n-1", "type": "note", "data": {"seconds": 4}})
+    wait_for_state(telecine, State.RUNNING)
     assert telecine.stop() == 0
     assert b'"status": "completed"' in telecine.run("status", "n-1", "--json").stdout
 
@@ -43,7 +52,7 @@ def test_a_job_that_runs_at_sigterm_is_finished_first(telecine: TelecineProcess)
 def test_a_second_signal_does_not_wait(telecine: TelecineProcess) -> None:
     telecine.start()
     telecine.submit({"id": "n-1", "type": "note", "data": {"seconds": 60}})
-    wait_until(lambda: b"running" in telecine.run("status", "n-1", "--json", check=False).stdout)
+    wait_for_state(telecine, State.RUNNING)
     assert telecine._process is not None
     telecine._process.send_signal(signal.SIGINT)
     time.sleep(1)
