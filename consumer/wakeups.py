@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 from celery import Celery
 
@@ -19,8 +20,9 @@ class WakeUps:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        # Over SQS each process would have to declare the queues first, to know what the exchange leads to.
-        self._exchange = "" if str(app.conf.broker_url).startswith("sqs:") else EXCHANGE
+        # Over SQS each process would have to declare the queues first, to know what the exchange leads to. And with
+        # an empty exchange Celery takes its default queue, whatever the routing key: so the queue is named.
+        self._by_queue = str(app.conf.broker_url).startswith("sqs:")
         self._lock = threading.Lock()
 
     def __call__(self, wakes: Sequence[Wake]) -> bool:
@@ -30,12 +32,14 @@ class WakeUps:
         try:
             with self._lock, self._app.producer_pool.acquire(block=True) as producer:
                 for wake in wakes:
+                    name = wake_queue(wake.role, wake.priority)
+                    by_exchange = {"exchange": EXCHANGE, "routing_key": name}
+                    where: dict[str, Any] = {"queue": name} if self._by_queue else by_exchange
                     self._app.send_task(
                         ADVANCE,
                         args=(wake.job_id,),
                         producer=producer,
-                        exchange=self._exchange,
-                        routing_key=wake_queue(wake.role, wake.priority),
+                        **where,
                         ignore_result=True,
                         retry=False,
                     )

@@ -74,7 +74,7 @@ receiver answered 410, or its address is forbidden) or `exhausted` (every attemp
 _MEANINGS = {
     State.RECEIVED: "It is in the ledger; no worker has had it yet.",
     State.RUNNING: "A worker holds its lease.",
-    State.WAITING: "Parked until a fault has passed; tried again by itself.",
+    State.WAITING: "Parked, without a worker: until a fault has passed, or until a provider has answered.",
     State.STORING: "Its files are stored; the manifest is being written.",
     State.COMPLETED: "Every file and the manifest are in storage.",
     State.FAILED: "It cannot be done; `error` says why.",
@@ -211,7 +211,7 @@ def _filled(text: str) -> str:
 def _sections() -> list[tuple[str, list[str]]]:
     found: list[tuple[str, list[str]]] = [("Start", [])]
     for line in inspect.getsource(Settings).splitlines():
-        if title := re.fullmatch(r"    # ([A-Z]\w+)", line):
+        if title := re.fullmatch(r"    # ([A-Z][\w. ]*)", line):
             found.append((title[1], []))
         elif (field := re.match(r"    (\w+): ", line)) and field[1] in Settings.model_fields:
             found[-1][1].append(field[1])

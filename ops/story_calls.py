@@ -22,7 +22,7 @@ def call_sentence(event: str, detail: Mapping[str, Any]) -> tuple[str, Literal["
         case "call_accepted":
             return f"{provider} accepted the call of step `{step}` as task {detail.get('task', '?')}", "plain"
         case "call_put_off":
-            return f"{provider}: {reason}; tried again in {seconds_text(detail.get('seconds'))}", "odd"
+            return f"Step `{step}` is tried again in {seconds_text(detail.get('seconds'))}: {reason}", "odd"
         case "call_ready":
             return f"{provider} is done with step `{step}`; the result is being fetched", "plain"
         case "call_done":
@@ -36,7 +36,8 @@ def call_sentence(event: str, detail: Mapping[str, Any]) -> tuple[str, Literal["
         case "outcome_unknown":
             return (
                 f"Nobody knows whether {provider} accepted the call of step `{step}` "
-                f"({str(detail.get('message', '')).rstrip('.')}); it is not sent again unasked",
+                f"({str(detail.get('message', '')).rstrip('.')}); it is not sent again unasked: "
+                + ("the provider is asked for it" if detail.get("look_up") else "`telecine resolve` settles it"),
                 "bad",
             )
         case "resolved":

@@ -75,7 +75,7 @@ class Generation(BaseModel):
         named = {name: value for name, value in own.items() if value is not None}
         further: Mapping[str, Scalar] = getattr(self, "parameters", {})
         for name in further:
-            if name in named or name in self.OWN:
+            if name in type(self).model_fields:
                 raise InvalidField(f"data.parameters.{name}: data.{name} is its place", field=f"data.parameters.{name}")
         return {**named, **further}
 

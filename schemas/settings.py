@@ -226,7 +226,7 @@ class Settings(BaseSettings):
     elevenlabs_timeout_seconds: float = Field(
         240.0, gt=0, le=800, description="Longest transcription: upload, work and answer are one exchange."
     )
-
+    # Format game
     callback_api_url: str = Field(
         "https://game-api.virtuals.io/requests",
         validation_alias="CALLBACK_API_URL",

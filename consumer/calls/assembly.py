@@ -30,7 +30,12 @@ def model_of(runtime: Runtime, row: CallRow) -> Model:
 def price_of(runtime: Runtime, row: CallRow) -> int:
     """The expected price in millionths of a US dollar; nothing for a model that is gone, since it is not called."""
     model = next((model for model in runtime.catalogue if model.id == row.model), None)
-    return 0 if model is None else model.cost(row.order.seconds)
+    if model is None:
+        return 0
+    given = row.candidate.parameters  # with the model's defaults, which the request need not name
+    length = given.get("duration", given.get("audio_duration", row.order.seconds))
+    cost: int = model.cost(float(length) if isinstance(length, int | float) else row.order.seconds)
+    return cost
 
 
 def assemble(runtime: Runtime, row: CallRow, folder: Path | None = None) -> Call:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
 from consumer.ledger.database import Database
+from consumer.ledger.states import CallState
 from consumer.ledger.tables import calls
 
 
@@ -24,6 +25,17 @@ def spent_since(database: Database, since: float) -> dict[tuple[str, str], int]:
     with database.read() as connection:
         rows = connection.execute(query.group_by(calls.c.provider, calls.c.tenant))
         return {(provider, tenant): int(micros or 0) for provider, tenant, micros in rows}
+
+
+def with_unknown_outcome(database: Database, job_ids: Sequence[str]) -> frozenset[str]:
+    """Those of the jobs that wait for a person, or for a look at the provider's list."""
+    if not job_ids:
+        return frozenset()
+    query = sa.select(calls.c.job_id).where(
+        calls.c.job_id.in_(job_ids), calls.c.state == CallState.UNKNOWN.value, calls.c.cancel_requested.is_(False)
+    )
+    with database.read() as connection:
+        return frozenset(connection.execute(query).scalars())
 
 
 def by_provider(money: Mapping[tuple[str, str], int]) -> dict[str, int]:

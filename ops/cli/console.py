@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 
 from schemas.errors import TelecineError
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+#: What could command a terminal, or show a text in another order than it has: keys and prompts hold whatever
+#: their producers like. A line break and a tab are harmless.
+_COMMANDS = {
+    code: f"\\u{code:04x}"  # which JSON reads, too
+    for code in (
+        *range(0x09),
+        *range(0x0B, 0x20),
+        *range(0x7F, 0xA0),
+        0x200E,
+        0x200F,
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+    )
+}
+
+
+class SafeConsole(Console):
+    """Shows control characters as escapes instead of sending them to the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(segment.text.translate(_COMMANDS), segment.style)
+
+
+out = SafeConsole(highlight=False)
+err = SafeConsole(stderr=True, highlight=False)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from consumer.ledger.call_queries import with_unknown_outcome
 from consumer.ledger.queries import deliveries_by_job, list_jobs
 from consumer.ledger.records import Delivery, Job
 from consumer.ledger.states import State
@@ -40,6 +41,7 @@ def list_(
         jobs = list_jobs(database, states=states, tenant=tenant, limit=limit + 1)
         more, jobs = len(jobs) > limit, jobs[:limit]
         callbacks = deliveries_by_job(database, [job.id for job in jobs]) if jobs else {}
+        unknown = with_unknown_outcome(database, [job.id for job in jobs if job.state is State.WAITING])
         now = database.now()
     if as_json:
         print_json([job_view(job, callbacks.get(job.id, ())) for job in jobs])
@@ -47,7 +49,7 @@ def list_(
     if not jobs:
         remark(_nothing(status, tenant))
         return
-    show(_table(jobs, callbacks, now))
+    show(_table(jobs, callbacks, unknown, now))
     if more:
         remark(f"There are more than {limit}; --limit shows them.")
 
@@ -68,7 +70,7 @@ def _nothing(status: str | None, tenant: str | None) -> str:
     return f"No job is {status}." if status else "No jobs yet. `telecine submit request.json` sends one."
 
 
-def _table(jobs: Sequence[Job], callbacks: dict[str, list[Delivery]], now: float) -> Table:
+def _table(jobs: Sequence[Job], callbacks: dict[str, list[Delivery]], unknown: Collection[str], now: float) -> Table:
     shared = any(job.tenant is not None for job in jobs)
     made = table(
         "JOB",
@@ -92,18 +94,20 @@ def _table(jobs: Sequence[Job], callbacks: dict[str, list[Delivery]], now: float
             f"{job.progress} %",
             ago(now - job.received_at),
             "" if ran is None else duration(ran),
-            _note(job, callbacks.get(job.id, []), now),
+            _note(job, callbacks.get(job.id, []), now, unknown=job.id in unknown),
         )
     return made
 
 
-def _note(job: Job, callbacks: Sequence[Delivery], now: float) -> Text:
+def _note(job: Job, callbacks: Sequence[Delivery], now: float, *, unknown: bool = False) -> Text:
     notes = [] if job.priority == "normal" else [f"{job.priority} priority"]
     if job.deadline_at is not None and not job.terminal:
         late = job.deadline_at <= now
         notes.append("past its deadline" if late else f"due in {duration(job.deadline_at - now)}")
     if job.error is not None and job.error["code"] not in ("cancelled",):
         notes.append(str(job.error["code"]))
+    if unknown:
+        notes.append("outcome_unknown")
     if job.cancel_requested and not job.terminal:
         notes.append("cancelling")
     if job.crashes:

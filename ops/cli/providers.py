@@ -61,11 +61,11 @@ def providers(as_json: JsonOption = False) -> None:
         print_json([asdict(view) for view in views])
         return
     numbers = ("queued", "out", "unknown", "rate", "today", "this month")
-    made = table("provider", "ready", "breaker", *numbers, "last trouble", right=numbers)
+    made = table("provider", "ready", "breaker", *numbers, "what is missing, or the last trouble", right=numbers)
     for view in views:
         made.add_row(
             view.provider,
-            Text("yes", style="green") if view.missing is None else Text(view.missing, style="yellow"),
+            Text("yes", style="green") if view.missing is None else Text("no", style="yellow"),
             _breaker(view),
             str(view.queued),
             f"{view.out}/{view.concurrency}",
@@ -73,7 +73,7 @@ def providers(as_json: JsonOption = False) -> None:
             f"{view.rate_per_minute:g}/min",
             f"${view.today}",
             f"${view.this_month}",
-            view.last_error or "",
+            view.missing or view.last_error or "",
         )
     show(made)
 
@@ -112,7 +112,7 @@ def views_of(settings: Settings, database: Database) -> Sequence[View]:
 
 def _missing(name: str, settings: Settings) -> str | None:
     try:
-        open_provider(name, settings, Policy())
+        open_provider(name, settings, Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)))
     except TelecineError as error:
         return error.message
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -15,6 +16,9 @@ from ops.cli.opening import known_job, opened_ledger, read_settings
 from providers.registry import catalogue_of
 from schemas.errors import StepSettled
 from schemas.settings import Settings
+
+#: An unset shell variable must not settle a paid call, nor a slash lead to another address of the provider's.
+_TASK = re.compile(r"[A-Za-z0-9._:~-]{1,200}")
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +36,8 @@ def resolve(
     """Settle a paid call whose outcome is unknown, after a look at the provider's own list of tasks."""
     if resubmit + fail + (adopt is not None) != 1:
         stop("Choose one: --resubmit, --fail or --adopt TASK.", code="invalid_field", status=2)
+    if adopt is not None and not _TASK.fullmatch(adopt):
+        stop("--adopt takes the task's id as the provider shows it, such as 7f3a-12.", code="invalid_field", status=2)
     settings = read_settings()
     with opened_ledger(settings) as database:
         known_job(database, job_id)
