@@ -154,8 +154,7 @@ class JobContext:
                 raise Parked
         if call.state is not CallState.DONE:
             raise ended(call)
-        found = steps.begin(database, self._lease, step)
-        if found.state != "done":
+        if not any(item.name == step and item.state == "done" for item in steps.of_job(database, self._job.id)):
             assert call.result is not None
             artifact = call.result["artifact"]
             stored = [] if artifact is None else [artifact["name"]]

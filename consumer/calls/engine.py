@@ -42,7 +42,7 @@ FETCHES = 4
 #: Threads for the ledger, and for the files that are fetched or sent meanwhile.
 THREADS = 24
 #: How long a stop waits for answers: less than a service waits for its loops.
-STOP_SECONDS = 25.0
+STOP_SECONDS = 15.0
 
 
 class CallEngine:

@@ -260,7 +260,7 @@ def _set_unknown(database: Database, call: CallRow, epoch: int, owner: str | Non
         )  # fmt: skip
         if connection.execute(statement).rowcount:
             note(connection, call.job_id, "outcome_unknown", step=call.step, provider=call.provider,
-                 model=call.model, key=call.id, message=why)  # fmt: skip
+                 model=call.model, key=call.id, message=why, look_up=look_up)  # fmt: skip
 
 
 def _write(connection: Connection, turn: Turn, *, state: CallState, **values: Any) -> None:

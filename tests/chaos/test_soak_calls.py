@@ -1,0 +1,112 @@
+"""Random SIGKILLs while films and prompts are bought: nothing is lost, and nothing is paid for twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from consumer.ledger import call_receipts, calls
+from consumer.ledger.calls import CallRow
+from consumer.ledger.database import Database
+from consumer.ledger.queries import count_jobs, find_job, list_jobs
+from consumer.ledger.states import CallState, State
+from tests.doubles.misbehaviour import Fault
+from tests.telecine_process import wait_until
+from tests.vendor_line import VendorLine, check_settled
+
+KILLS = int(os.environ.get("TELECINE_SOAK_KILLS", "500"))
+
+
+@pytest.mark.timeout(600)
+def test_a_few_random_kills_lose_nothing_and_pay_nothing_twice(tmp_path: Path) -> None:
+    soak(tmp_path, kills=15, seed=4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_hundreds_of_random_kills_lose_nothing_and_pay_nothing_twice(tmp_path: Path) -> None:
+    soak(tmp_path, kills=KILLS, seed=20261121)
+
+
+def soak(folder: Path, *, kills: int, seed: int) -> None:
+    """Kills Telecine so often while jobs come in, settles by hand what only a person can, and counts."""
+    chance = random.Random(seed)
+    generous = {"burst": 1000, "rate_per_minute": 60000, "concurrency": 1000, "breaker_failures": 1000}
+    limits = json.dumps({"cococlip": generous, "replicate": generous})
+    settings: dict[str, object] = {"max_crashes": 1000, "lease_seconds": 2, "concurrency": 2, "provider_limits": limits}
+    with VendorLine(folder / "home", None, **settings) as line:
+        sent: list[str] = []
+        for vendor in (line.cococlip, line.replicate):
+            # Kills shall meet calls that are being sent, and tasks that are under way.
+            vendor.fault(Fault(act="slow", seconds=0.7, times=-1))
+            vendor.work_seconds = 0.5
+        for _ in range(kills):
+            line.telecine.start()
+            until = time.monotonic() + chance.uniform(0.5, 3.0)
+            while time.monotonic() < until:
+                # Telecine needs a second to start; what comes meanwhile waits in the inbox.
+                if len(sent) < 2 * kills and chance.random() < 0.1:
+                    sent.append(f"{chance.choice(['film', 'prompt'])}-{len(sent)}")
+                    line.film(sent[-1]) if sent[-1].startswith("film") else line.prompt(sent[-1])
+                time.sleep(0.05)
+            line.telecine.kill()
+        line.telecine.start()
+        database = line.telecine.database()
+        decided = 0
+
+        def all_ended() -> bool:
+            nonlocal decided
+            decided += decide(line, database)
+            return count_jobs(database).get("completed") == len(sent)
+
+        wait_until(all_ended, timeout=600, what=lambda: str(count_jobs(database)))
+
+        jobs = list_jobs(database, limit=len(sent) + 1)
+        assert {job.id for job in jobs} == set(sent)
+        assert {job.state for job in jobs} == {State.COMPLETED}
+        for job_id in sent:
+            check_settled(database, job_id)
+            (call,) = calls.of_job(database, job_id)
+            paid = line.cococlip.charges(job_id) if call.provider == "cococlip" else line.replicate.charges(call.id)
+            assert paid == 1, job_id
+            made = "video.mp4" if call.provider == "cococlip" else "prompt.txt"
+            assert {made, "manifest.json"} == set(line.objects(job_id))
+        assert line.cococlip.charges() + line.replicate.charges() == len(sent)
+        wait_until(lambda: {job_id for job_id, _ in told(line)} == set(sent), timeout=120)
+        assert len(told(line)) == len(sent)
+        met = sum(job.crashes for job in jobs)
+        print(
+            f"\n{len(sent)} jobs, {kills} kills, {met} crashes met by jobs, {decided} outcomes settled by hand: "
+            "lost 0, paid twice 0"
+        )
+        database.close()
+
+
+def told(line: VendorLine) -> set[tuple[str, str]]:
+    """Job and ``webhook-id`` of every callback; one that a kill has cut off is none."""
+    whole = [a for a in line.receiver.attempts if len(a.body) == int(a.headers.get("content-length", "-1"))]
+    return {(a.json()["data"]["id"], a.headers["webhook-id"]) for a in whole if a.body}
+
+
+def decide(line: VendorLine, database: Database) -> int:
+    """What a person does about unknown outcomes, with Cococlip's own list of tasks before them; answers how many."""
+    unknown = [call for call in unknown_calls(database) if call.provider == "cococlip"]
+    for call in unknown:
+        task = next((task.id for task in list(line.cococlip.tasks.values()) if task.ref == call.job_id), None)
+        if task is None:
+            call_receipts.send_again(database, call, by="person")
+        else:
+            call_receipts.adopt(database, call, task, by="person", give_up_seconds=60)
+    return len(unknown)
+
+
+def unknown_calls(database: Database) -> list[CallRow]:
+    """Calls whose outcome nobody knows."""
+    waiting = [job.id for job in list_jobs(database, limit=10_000) if not job.terminal]
+    assert all(find_job(database, job_id) for job_id in waiting)
+    return [call for job_id in waiting for call in calls.of_job(database, job_id) if call.state is CallState.UNKNOWN]

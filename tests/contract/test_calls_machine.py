@@ -1,0 +1,283 @@
+"""Any interleaving of engines, vendors, crashes and people keeps the promises about paid calls.
+
+The vendors live in the machine: what one has got it has charged for, whatever anybody learns of it. A request can
+arrive for as long as its turn lasts, which is longer than an exchange; its answer may be read at any time later.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from consumer.ledger import accounts, call_receipts, call_turns, calls, endings, leases, queries
+from consumer.ledger.admission import admit, submission
+from consumer.ledger.call_turns import Policies, Turn
+from consumer.ledger.calls import CallRow, Candidate, Order
+from consumer.ledger.schema import migrate
+from consumer.ledger.states import OPEN, CallState, State
+from consumer.ledger.tables import calls as table
+from schemas.errors import JobCancelled, LeaseLost, ProviderError, ProviderUnavailable, RenderFailed, StepSettled
+from schemas.provider_limits import Budget, ProviderLimits
+from tests.contract.test_ledger_machine import Clock, clock, opened, reel
+
+assert clock  # the fixture
+
+IDS = st.sampled_from(["a", "b", "c"])
+VIEWS = st.integers(0, 1)
+PICKS = st.integers(0, 99)
+LEASE_SECONDS = 10.0
+PRICE = 100_000
+BUDGET = Budget(usd=0.25, period="ever")
+LIMITS = ProviderLimits(rate_per_minute=60_000, burst=1000, concurrency=2, breaker_failures=3, breaker_seconds=20)
+#: Alpha can be searched, beta cannot.
+SEARCHED = "alpha"
+POLICIES = Policies(limits=lambda name: LIMITS, budgets={"*": BUDGET}, price=lambda row: PRICE)
+
+
+class CallMachine(RuleBasedStateMachine):
+    """Two engines, two vendors, a worker and a person."""
+
+    template: Path
+
+    @initialize()
+    def open(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        shutil.copy(self.template, self.folder / "ledger.sqlite3")
+        self.views = [opened(self.folder / "ledger.sqlite3") for _ in range(2)]
+        #: Turns that somebody holds, or thinks so.
+        self.sending: list[Turn] = []
+        self.looking: list[Turn] = []
+        self.arrived: set[tuple[str, int]] = set()
+        self.charges: Counter[str] = Counter()
+        self.last: dict[str, CallRow] = {}
+
+    def teardown(self) -> None:
+        for view in getattr(self, "views", []):
+            view.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @rule(job_id=IDS, vendors=st.sampled_from([("alpha",), ("beta",), ("alpha", "beta"), ("beta", "alpha")]))
+    def a_job_asks(self, job_id: str, vendors: tuple[str, ...]) -> None:
+        database = self.views[0]
+        if queries.find_job(database, job_id) is not None:
+            return
+        with database.write() as connection:
+            admit(database, connection, [submission(reel(job_id), role="io", door="test")])
+        claim = leases.claim(database, job_id, owner="worker", seconds=LEASE_SECONDS)
+        assert claim is not None
+        order = Order(
+            candidates=[Candidate(f"model-{name}", name, {}) for name in vendors], inputs={}, output="s3://out/",
+            fingerprint=claim.job.fingerprint, type="reel",
+        )  # fmt: skip
+        calls.want(database, claim.lease, "step", order, tenant=None, urgency=1)
+
+    @rule(seconds=st.sampled_from([0.5, 4.0, LEASE_SECONDS + 0.1, 40.0]))
+    def time_passes(self, seconds: float) -> None:
+        Clock.now += seconds
+
+    @rule(view=VIEWS, owner=st.sampled_from(["e1", "e2"]))
+    def an_engine_takes_submissions(self, view: int, owner: str) -> None:
+        database = self.views[view]
+        go, no = call_turns.take_submissions(database, POLICIES, owner=owner, lease_seconds=LEASE_SECONDS, most=9)
+        self.sending += go
+        for turn, _ in no:
+            call_receipts.failed(database, turn, ProviderError("refused"), spent=0)
+
+    @precondition(lambda self: self.sending)
+    @rule(pick=PICKS)
+    def a_request_arrives(self, pick: int) -> None:
+        turn = self.sending[pick % len(self.sending)]
+        once = (self.sent(turn), turn.epoch)
+        if turn.now + LEASE_SECONDS > Clock.now and once not in self.arrived:
+            self.arrived.add(once)
+            self.charges[self.sent(turn)] += 1
+
+    @precondition(lambda self: self.sending)
+    @rule(pick=PICKS, view=VIEWS, answer=st.sampled_from(["known", "ready", "lost", "crash"]))
+    def an_answer_is_read(self, pick: int, view: int, answer: str) -> None:
+        database, turn = self.views[view], self.sending.pop(pick % len(self.sending))
+        charged = (self.sent(turn), turn.epoch) in self.arrived
+        if answer == "crash":
+            return
+        if answer == "lost":
+            error = ProviderError("reset")
+            call_receipts.unknown(database, turn, error, look_up=turn.call.provider == SEARCHED)
+            return
+        try:
+            if not charged:
+                with database.write() as connection:
+                    accounts.failed(connection, turn.call.provider, LIMITS, "down")
+                call_receipts.put_off(database, turn, 1.0, ProviderUnavailable("down"))
+            elif answer == "known":
+                call_receipts.accepted(database, turn, {"id": self.sent(turn)}, wait_seconds=1.0, give_up=60.0)
+            else:
+                ready = call_receipts.ready(database, turn, {"value": 1}, lease_seconds=LEASE_SECONDS)
+                call_receipts.done(database, ready, {"artifact": None}, spent=PRICE)
+        except LeaseLost:
+            assert self.row(turn).epoch > turn.epoch or self.row(turn).settled
+
+    @rule(view=VIEWS)
+    def an_engine_finds_what_was_lost(self, view: int) -> None:
+        for row in call_turns.lost_submissions(self.views[view]):
+            assert (row.lease_until or 0) <= Clock.now
+            call_receipts.lost(self.views[view], row, look_up=row.provider == SEARCHED)
+
+    @rule(view=VIEWS, owner=st.sampled_from(["e1", "e2"]))
+    def an_engine_takes_what_is_due(self, view: int, owner: str) -> None:
+        self.looking += call_turns.take_due(self.views[view], owner=owner, lease_seconds=LEASE_SECONDS, most=9)
+
+    @precondition(lambda self: self.looking)
+    @rule(pick=PICKS, view=VIEWS, answer=st.sampled_from(["pending", "ready", "fails", "later", "crash"]))
+    def an_engine_acts(self, pick: int, view: int, answer: str) -> None:
+        database, turn = self.views[view], self.looking.pop(pick % len(self.looking))
+        if answer == "crash":
+            return
+        try:
+            self.act(database, turn, answer)
+        except LeaseLost:
+            row = self.row(turn)
+            assert (row.epoch, row.lease_owner) != (turn.epoch, turn.owner)
+
+    def act(self, database: Any, turn: Turn, answer: str) -> None:
+        """What the engine does with such a turn."""
+        state = turn.call.state
+        if answer == "later":
+            call_receipts.put_off(database, turn, 2.0, ProviderUnavailable("away"))
+        elif state is CallState.UNKNOWN:
+            self.look_up(database, turn)
+        elif turn.call.cancel_requested:
+            call_receipts.cancelled(database, turn, spent=PRICE)
+        elif answer == "pending" and state is CallState.WORKING:
+            call_receipts.still_pending(database, [(turn, 3.0)])
+        elif answer == "fails":
+            call_receipts.failed(database, turn, ProviderError("no"), spent=PRICE)
+        else:
+            kept = call_receipts.ready(database, turn, {"url": "secret"}, lease_seconds=LEASE_SECONDS)
+            call_receipts.done(database, kept, {"artifact": None}, spent=PRICE)
+
+    def look_up(self, database: Any, turn: Turn) -> None:
+        """The vendor tells the truth; one that cannot be searched is left alone."""
+        if turn.call.provider != SEARCHED:
+            call_receipts.leave(database, turn)
+        elif self.charges[self.sent(turn)]:
+            call_receipts.accepted(database, turn, {"id": self.sent(turn)}, wait_seconds=0.0, give_up=60.0)
+        else:
+            call_receipts.not_there(database, turn)
+
+    @rule(job_id=IDS, adopt=st.booleans())
+    def a_person_decides(self, job_id: str, adopt: bool) -> None:
+        database = self.views[0]
+        row = calls.latest(database, job_id, "step")
+        if row is None or row.state is not CallState.UNKNOWN:
+            return
+        try:
+            if not adopt:
+                call_receipts.write_off(database, row, by="person")
+            elif self.charges[row.id]:
+                call_receipts.adopt(database, row, row.id, by="person", give_up_seconds=60)
+            elif all(self.sent(turn) != row.id or turn.now + LEASE_SECONDS <= Clock.now for turn in self.sending):
+                call_receipts.send_again(database, row, by="person")
+        except StepSettled:
+            job = queries.find_job(database, job_id)
+            assert job is not None
+            assert job.terminal
+
+    @rule(job_id=IDS)
+    def somebody_cancels(self, job_id: str) -> None:
+        database = self.views[0]
+        job = queries.find_job(database, job_id)
+        if job is not None and not job.terminal:
+            endings.request_cancel(database, job_id, by="person")
+            endings.end_idle(database, job_id, State.CANCELLED, JobCancelled(), None)
+
+    @rule(job_id=IDS, view=VIEWS)
+    def a_worker_goes_on(self, job_id: str, view: int) -> None:
+        database = self.views[view]
+        claim = leases.claim(database, job_id, owner="worker", seconds=LEASE_SECONDS)
+        if claim is None:
+            return
+        row = calls.latest(database, job_id, "step")
+        assert row is not None
+        assert row.settled, "a job is claimed only when its call has ended"
+        assert calls.park_for(database, claim.lease, "step") is not None
+        if row.state is CallState.DONE:
+            endings.start_storing(database, claim.lease)
+            endings.finish(database, claim.lease, State.COMPLETED, outcome={})
+        else:
+            endings.finish(database, claim.lease, State.FAILED, error=RenderFailed())
+
+    def sent(self, turn: Turn) -> str:
+        """The key that the vendor gets."""
+        return turn.call.id
+
+    def row(self, turn: Turn) -> CallRow:
+        """The turn's call as it stands."""
+        return next(row for row in calls.of_job(self.views[0], turn.call.job_id) if row.id == turn.call.id)
+
+    @invariant()
+    def promises_are_kept(self) -> None:
+        if not hasattr(self, "views"):
+            return
+        database = self.views[1]
+        assert max(self.charges.values(), default=0) <= 1, "paid twice"
+        with database.read() as connection:
+            rows = [calls.call_from(row) for row in connection.execute(sa.select(table)).mappings()]
+        assert sum(row.reserved + row.spent for row in rows) <= BUDGET.micros
+        assert len({row.job_id for row in rows if not row.settled}) == sum(not row.settled for row in rows)
+        for row in rows:
+            self.check(row)
+            self.last[row.id] = row
+        for job in queries.list_jobs(database, limit=9):
+            mine = max((row for row in rows if row.job_id == job.id), key=lambda row: row.attempt)
+            if job.state is State.WAITING:
+                assert (job.not_before <= Clock.now) == mine.settled, "woken exactly when the call has ended"
+            if job.state not in OPEN:
+                assert mine.state is not CallState.QUEUED, "nobody would ever send it"
+                assert mine.settled or mine.cancel_requested
+
+    def check(self, row: CallRow) -> None:
+        """Compares a call with what it was one rule ago."""
+        out = row.state in (CallState.SUBMITTING, CallState.WORKING, CallState.FETCHING, CallState.UNKNOWN)
+        assert row.reserved == (PRICE if out else 0)
+        assert (row.submitted_at is not None) or not out
+        assert not (self.charges[row.id] and row.state is CallState.QUEUED), "it would be paid for again"
+        assert (row.finished_at is not None) == row.settled
+        assert row.due_at is None if row.settled else (row.due_at is not None or row.state is CallState.UNKNOWN)
+        if row.settled:
+            assert "secret" not in str(row.result)
+            assert row.lease_owner is None
+        before = self.last.get(row.id)
+        if before is not None:
+            assert row.epoch >= before.epoch
+            if before.settled:
+                assert (row.state, row.spent, row.epoch) == (before.state, before.spent, before.epoch)
+
+
+@pytest.mark.usefixtures("clock")
+def test_any_interleaving_keeps_the_promises_about_money(tmp_path: Path) -> None:
+    CallMachine.template = tmp_path / "template.sqlite3"
+    database = opened(CallMachine.template)
+    migrate(database)
+    database.close()
+    run_state_machine_as_test(
+        CallMachine,
+        settings=settings(
+            max_examples=80, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

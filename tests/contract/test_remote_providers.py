@@ -1,0 +1,121 @@
+"""What every remote provider keeps to, the one in memory as well as the vendors' adapters against their doubles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from providers import cococlip, imagine, pika, replicate_api
+from providers.base import Call, Pending, Ready, RemoteProvider, TaskRef
+from providers.catalogue import Model
+from providers.http.policy import Policy
+from providers.memory import MemoryProvider
+from providers.models_replicate import CLIP_INTERROGATOR
+from providers.models_video import MODELS
+from schemas.settings import Settings
+from tests.doubles.calls import call_of, media
+from tests.doubles.cococlip import Cococlip
+from tests.doubles.double import Double
+from tests.doubles.imagine import Imagine
+from tests.doubles.pika import Pika
+from tests.doubles.replicate import Replicate
+
+PICTURE = {"image": media("in.png", "image/png")}
+
+
+@dataclass
+class Account:
+    """An account at a provider that works for a moment, and how often it has charged."""
+
+    open: Callable[[], RemoteProvider]
+    call: Call
+    charges: Callable[[], int]
+
+    def run(self, work: Callable[[RemoteProvider], Awaitable[Any]]) -> Any:
+        """Does something with a new adapter, which is closed after it."""
+
+        async def closing() -> Any:
+            adapter = self.open()
+            try:
+                return await work(adapter)
+            finally:
+                await adapter.aclose()
+
+        return asyncio.run(closing())
+
+
+@pytest.fixture(params=["memory", "pika", "cococlip", "imagine", "replicate"])
+def account(request: pytest.FixtureRequest) -> Iterator[Account]:
+    with ExitStack() as stack:
+        yield _account(request.param, stack)
+
+
+def _account(name: str, stack: ExitStack) -> Account:
+    if name == "memory":
+        memory = MemoryProvider(polls=2)
+        model = Model(id="first", provider="memory", types=("ask",))
+        return Account(lambda: memory, call_of(model, {}), memory.charges.total)
+    kinds: dict[str, type[Double]] = {"pika": Pika, "cococlip": Cococlip, "imagine": Imagine, "replicate": Replicate}
+    double = stack.enter_context(kinds[name](work_seconds=0.3))
+    key = SecretStr(double.key)
+    settings = Settings(
+        pika_base_url=double.url, pika_token=key, imagine_base_url=double.url, imagine_api_key=key,
+        replicate_base_url=double.url, replicate_token=key, replicate_settle_seconds=0,
+        cococlip_base_url=double.url, cococlip_auth_header=SecretStr(f"x-cococlip-key: {double.key}"),
+    )  # fmt: skip
+    policy = Policy(allowed_hosts=frozenset({double.host}))
+    models = {model.id: model for model in MODELS}
+    openers: dict[str, tuple[Callable[[Settings, Policy], RemoteProvider], Call]] = {
+        "pika": (pika.from_settings, call_of(models["pika"], {"prompt": "a kite"}, PICTURE)),
+        "cococlip": (cococlip.from_settings, call_of(models["hailuo02standard"], {"prompt": "a kite"})),
+        "imagine": (imagine.from_settings, call_of(models["imagine-text-to-video"], {"prompt": "a kite"})),
+        "replicate": (replicate_api.from_settings, call_of(CLIP_INTERROGATOR, {}, PICTURE)),
+    }
+    opener, call = openers[name]
+    return Account(lambda: opener(settings, policy), call, double.charges)
+
+
+def test_a_submission_charges_once_and_names_a_task_that_is_pending_and_then_ready(account: Account) -> None:
+    async def work(adapter: RemoteProvider) -> tuple[Any, Any]:
+        task = await adapter.submit(account.call)
+        assert isinstance(task, TaskRef)
+        first = found = await adapter.poll(account.call, task)
+        while isinstance(found, Pending):
+            await asyncio.sleep(0.05)
+            found = await adapter.poll(account.call, task)
+        return first, found
+
+    first, last = account.run(work)
+    assert isinstance(first, Pending)
+    assert first.progress is None or 0.0 <= first.progress <= 1.0
+    assert isinstance(last, Ready)
+    assert last.url or last.value
+    assert account.charges() == 1
+
+
+def test_asking_finding_and_cancelling_cost_nothing(account: Account) -> None:
+    async def work(adapter: RemoteProvider) -> None:
+        before = await adapter.find(account.call)
+        assert before is None
+        task = await adapter.submit(account.call)
+        assert isinstance(task, TaskRef)
+        await adapter.poll(account.call, task)
+        found = await adapter.find(account.call)
+        assert found == (TaskRef(task.id) if adapter.can_find else None)
+        assert isinstance(await adapter.cancel(account.call, task), bool)
+
+    account.run(work)
+    assert account.charges() == 1
+
+
+def test_another_adapter_goes_on_with_the_task(account: Account) -> None:
+    task = account.run(lambda adapter: adapter.submit(account.call))
+    answer = account.run(lambda adapter: adapter.poll(account.call, task))
+    assert isinstance(answer, Pending | Ready)
+    assert account.charges() == 1
