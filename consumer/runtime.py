@@ -26,7 +26,7 @@ from providers.registry import catalogue_of
 from schemas.envelope import Request
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
-from schemas.tenants import TenantRules
+from schemas.tenants import Tenant, TenantRules
 from schemas.trigger_requests import check_rules
 from schemas.triggers import NO_TRIGGERS, TriggerRules
 
@@ -109,13 +109,15 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
     """
     load_extensions(settings.extensions)
     triggers = trigger_rules(settings)
+    secrets = _secrets(settings)
+    _check_secret_names(settings.tenants, secrets)
     database = open_ledger(settings)
     return Runtime(
         settings=settings,
         database=database,
         storage=storage_of(settings),
         policy=Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)),
-        secrets=_secrets(settings),
+        secrets=secrets,
         pipelines=pipelines,
         catalogue=catalogue_of(settings),
         triggers=triggers,
@@ -126,10 +128,40 @@ def trigger_rules(settings: Settings) -> TriggerRules:
     """The rules for uploads. Extensions are loaded before, because a rule may name their types.
 
     Raises:
-        ConfigurationError: a rule cannot make a valid request, or would be triggered by its own results.
+        ConfigurationError: a rule cannot make a valid request, would be triggered by its own results, or has
+            no tenant that exists.
     """
     outputs = [settings.output, *(tenant.output for tenant in settings.tenants.values() if tenant.output is not None)]
-    return check_rules(settings.triggers, outputs)
+    rules = check_rules(settings.triggers, outputs)
+    if settings.tenants:
+        _check_trigger_tenants(rules, settings.tenants)
+    return rules
+
+
+def _check_trigger_tenants(triggers: TriggerRules, tenants: Mapping[str, Tenant]) -> None:
+    """An upload is the tenant's whom its rule, its queue or the uploaded request names: one has to be possible."""
+    by_queue = any(tenant.queues for tenant in tenants.values())
+    for number, rule in enumerate(triggers.rules, 1):
+        if rule.tenant is None and not by_queue and not rule.manifest:
+            raise ConfigurationError(
+                f"trigger rule {number} ({rule}): tenant is missing, and no tenant has queues; "
+                f"name one of {', '.join(sorted(tenants))}"
+            )
+        if rule.tenant is not None and rule.tenant not in tenants:
+            raise ConfigurationError(
+                f"trigger rule {number} ({rule}): tenant {rule.tenant!r} does not exist; "
+                f"there are {', '.join(sorted(tenants))}"
+            )
+
+
+def _check_secret_names(tenants: Mapping[str, Tenant], secrets: Secrets) -> None:
+    for name, tenant in tenants.items():
+        for secret in tenant.callback_secrets:
+            if secret not in secrets:
+                raise ConfigurationError(
+                    f"TELECINE_TENANTS, {name}.callback_secrets: {secret!r} is no signing secret here; "
+                    f"TELECINE_CALLBACK_SECRETS has {', '.join(sorted(secrets)) or 'none'}"
+                )
 
 
 def open_ledger(settings: Settings) -> Database:

@@ -15,6 +15,7 @@ import errno
 import json
 import os
 import threading
+from collections.abc import Collection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -34,14 +35,17 @@ LEDGER_SECONDS = 1.5
 class HealthServer:
     """Answers in threads of its own, within two seconds even when the ledger hangs."""
 
-    def __init__(self, host: str, port: int, probe: LedgerProbe, service: Service | None = None) -> None:
-        """``service``: the loops to report on; a worker has none.
+    def __init__(
+        self, host: str, port: int, probe: LedgerProbe, service: Service | None = None, tenants: Collection[str] = ()
+    ) -> None:
+        """``service``: the loops to report on; a worker has none. ``tenants``: those that metrics may name.
 
         Raises:
             ConfigurationError: the port is taken, or the address is not of this machine.
         """
         self._probe = probe
         self._service = service
+        self._tenants = tenants
         handler = type("Handler", (_Handler,), {"answer": staticmethod(self.answer)})
         try:
             self._server = ThreadingHTTPServer((host, port), handler)
@@ -71,7 +75,7 @@ class HealthServer:
     def answer(self, path: str) -> tuple[int, str, bytes]:
         """Status, content type and body for a path."""
         if path == "/metrics":
-            return 200, CONTENT_TYPE_PLAIN_0_0_4, render_metrics(self._snapshot(), self._parts_up())
+            return 200, CONTENT_TYPE_PLAIN_0_0_4, render_metrics(self._snapshot(), self._parts_up(), self._tenants)
         if path == "/live":
             return _json({"status": "unhealthy" if self._ended() else "healthy"}, good=not self._ended())
         if path in ("/health", "/ready"):

@@ -6,7 +6,7 @@ without ``rate``: ``histogram_quantile(0.95, telecine_recent_run_seconds_bucket)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
@@ -19,15 +19,16 @@ from ops.snapshot import Snapshot
 BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
 
-def render_metrics(snapshot: Snapshot | None, parts: Mapping[str, bool]) -> bytes:
+def render_metrics(snapshot: Snapshot | None, parts: Mapping[str, bool], tenants: Collection[str] = ()) -> bytes:
     """The text exposition format.
 
     Args:
         snapshot: of the ledger; ``None`` when it did not answer: then ``telecine_ledger_up`` is 0.
         parts: the loops of this process, and whether each is well.
+        tenants: those of the settings. Any other name is a producer's text, and no label.
     """
     registry = CollectorRegistry()
-    registry.register(_Collected(snapshot, parts))
+    registry.register(_Collected(snapshot, parts, tenants))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
@@ -37,9 +38,10 @@ def render_metrics(snapshot: Snapshot | None, parts: Mapping[str, bool]) -> byte
 class _Collected(Collector):
     """The metrics of one moment."""
 
-    def __init__(self, snapshot: Snapshot | None, parts: Mapping[str, bool]) -> None:
+    def __init__(self, snapshot: Snapshot | None, parts: Mapping[str, bool], tenants: Collection[str]) -> None:
         self._snapshot = snapshot
         self._parts = parts
+        self._tenants = tenants
 
     def collect(self) -> Iterator[Metric]:
         """Each family once."""
@@ -66,7 +68,7 @@ class _Collected(Collector):
             "Age of the oldest job that has not ended.",
             self._snapshot.oldest_open_seconds,
         )
-        yield from _providers(self._snapshot)
+        yield from _providers(self._snapshot, self._tenants)
         waits = [(kind, state, wait) for kind, state, wait, _ in self._snapshot.recent]
         runs = [(kind, state, run) for kind, state, _, run in self._snapshot.recent]
         yield _histogram(
@@ -77,7 +79,7 @@ class _Collected(Collector):
         )
 
 
-def _providers(snapshot: Snapshot) -> Iterator[Metric]:
+def _providers(snapshot: Snapshot, tenants: Collection[str]) -> Iterator[Metric]:
     calls = GaugeMetricFamily(
         "telecine_provider_calls", "Calls of remote providers by state.", labels=["provider", "state"]
     )
@@ -96,8 +98,12 @@ def _providers(snapshot: Snapshot) -> Iterator[Metric]:
         "US dollars spent or set aside this month (UTC).",
         labels=["provider", "tenant"],
     )
-    for (provider, tenant), micros in sorted(snapshot.spend.items()):
-        spend.add_metric([provider, tenant], micros / 1_000_000)
+    sums: dict[tuple[str, str], int] = {}
+    for (provider, tenant), micros in snapshot.spend.items():
+        labels = (provider, tenant if tenant in tenants else "")
+        sums[labels] = sums.get(labels, 0) + micros
+    for labels, micros in sorted(sums.items()):
+        spend.add_metric(list(labels), micros / 1_000_000)
     yield spend
 
 

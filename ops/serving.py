@@ -38,7 +38,8 @@ def serve(
         (settings.storage_folder / "inbox").mkdir(parents=True, exist_ok=True)
     try:
         service = Service(_loops(runtime, parts, roles))
-        health = HealthServer(settings.health_host, settings.health_port, LedgerProbe(runtime.database), service)
+        probe = LedgerProbe(runtime.database)
+        health = HealthServer(settings.health_host, settings.health_port, probe, service, settings.tenants)
         health.start()
         service.start()
         started(settings, health.url)

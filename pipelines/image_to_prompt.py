@@ -35,7 +35,7 @@ def image_to_prompt(data: ImageToPrompt, ctx: Context) -> Sequence[Artifact]:
 def plan(data: ImageToPrompt, ctx: Context) -> Plan:
     """What ``image_to_prompt`` would cost. The image is fetched and looked at."""
     picture(data.image, ctx)
-    model, values = fitting(data.models, data.given(), TYPE, ctx.catalogue)[0]
+    model, values = fitting(data.models, data.given(), TYPE, ctx.catalogue, data.place)[0]
     asked = estimate(model, values)
     details = {"model": model.id, "provider": model.provider, "parameters": values}
     return Plan(estimated_seconds=asked.seconds, cost=asked.cost, details=details)

@@ -42,7 +42,7 @@ def check(data: ImageToVideo, job_type: str, catalogue: Catalogue) -> None:
     Raises:
         RequestError: none does, or the prompt is missing and nobody writes it.
     """
-    fitting(data.models, _with_prompt(data), job_type, catalogue)
+    fitting(data.models, _with_prompt(data), job_type, catalogue, data.place)
 
 
 def plan(data: ImageToVideo, ctx: Context) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from providers.catalogue import Catalogue, Model
@@ -20,13 +20,20 @@ def check_models(data: Any, job_type: str, catalogue: Catalogue) -> None:
         RequestError: none does. One model's reason is told as it is; of several each is named with its own.
     """
     assert isinstance(data, Generation)
-    fitting(data.models, data.given(), job_type, catalogue)
+    fitting(data.models, data.given(), job_type, catalogue, data.place)
 
 
 def fitting(
-    names: list[str], parameters: Mapping[str, Any], job_type: str, catalogue: Catalogue
+    names: list[str],
+    parameters: Mapping[str, Any],
+    job_type: str,
+    catalogue: Catalogue,
+    place: Callable[[str], str] = "data.{}".format,
 ) -> list[tuple[Model, dict[str, Any]]]:
     """The models that take the parameters, in the order given, each with what it would be sent.
+
+    Args:
+        place: where the request names a parameter.
 
     Raises:
         RequestError: there is none.
@@ -36,7 +43,7 @@ def fitting(
     for name in names:
         try:
             model = _find(name, job_type, catalogue)
-            found.append((model, model.checked(parameters)))
+            found.append((model, model.checked(parameters, place)))
         except RequestError as error:
             problems.append((name, error))
     if found:

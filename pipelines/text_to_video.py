@@ -51,7 +51,7 @@ def planned(
     job_type: str, data: Generation, parameters: Mapping[str, Any], ctx: Context, before: Estimate | None = None
 ) -> Plan:
     """The plan of one film; ``before`` is what is paid for on the way to it."""
-    model, values = fitting(data.models, parameters, job_type, ctx.catalogue)[0]
+    model, values = fitting(data.models, parameters, job_type, ctx.catalogue, data.place)[0]
     asked = estimate(model, values) + (before or Estimate())
     length = values.get("duration", values.get("audio_duration"))
     return Plan(

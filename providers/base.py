@@ -22,7 +22,8 @@ from schemas.errors import ProviderError
 class MediaInput:
     """One input file, as a provider can reach it."""
 
-    #: Presigned, readable by anyone for a limited time: a secret. Providers that take a URL are given this.
+    #: Presigned, readable by anyone for a limited time: a secret. Providers that take a URL are given this, after
+    #: ``check_reach``: with folder storage it is a ``file://`` URL, which no vendor may see.
     url: str
     #: ``image/png``, ``audio/mpeg``, …; decided by content.
     content_type: str

@@ -5,7 +5,7 @@ Operators add entries, or change one of these, with ``[[models]]`` in the settin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -53,10 +53,17 @@ class Parameter(BaseModel):
     def _out_of_range(self, value: float) -> str | None:
         low, high = self.minimum, self.maximum
         if (low is not None and value < low) or (high is not None and value > high):
-            return f"must be {'at least' if high is None else 'from'} {low:g}{'' if high is None else f' to {high:g}'}"
+            least, most = _shown(low), _shown(high)
+            return f"must be {'at least' if high is None else 'from'} {least}{'' if high is None else f' to {most}'}"
         if self.multiple_of is not None and value % self.multiple_of:
             return f"must be a multiple of {self.multiple_of}"
         return None
+
+
+def _shown(limit: float | None) -> str:
+    if limit is None:
+        return ""
+    return f"{limit:,.0f}" if float(limit).is_integer() else f"{limit:g}"
 
 
 class Model(BaseModel):
@@ -87,8 +94,11 @@ class Model(BaseModel):
     owned_by: str = ""
     description: str = ""
 
-    def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def checked(self, given: Mapping[str, Any], place: Callable[[str], str] = "data.{}".format) -> dict[str, Any]:
         """The parameters to send: what was given, checked, and the defaults.
+
+        Args:
+            place: where a request names the parameter.
 
         Raises:
             InvalidField: one does not fit; the message lists what the model takes.
@@ -97,17 +107,17 @@ class Model(BaseModel):
             spec = self.parameters.get(name)
             if spec is None:
                 raise InvalidField(
-                    f"data.{name}: {self.id} has no such parameter; it takes {', '.join(self.parameters) or 'none'}",
-                    field=f"data.{name}",
+                    f"{place(name)}: {self.id} has no such parameter; it takes {', '.join(self.parameters) or 'none'}",
+                    field=place(name),
                 )
             if (problem := spec.problem(value)) is not None:
-                raise InvalidField(f"data.{name}: {problem} for {self.id}", field=f"data.{name}")
+                raise InvalidField(f"{place(name)}: {problem} for {self.id}", field=place(name))
         values = {name: spec.default for name, spec in self.parameters.items() if spec.default is not None} | dict(
             given
         )
         for name, spec in self.parameters.items():
             if spec.required and name not in values:
-                raise InvalidField(f"data.{name}: {self.id} needs it", field=f"data.{name}")
+                raise InvalidField(f"{place(name)}: {self.id} needs it", field=place(name))
         return values
 
     def cost(self, seconds: float | None = None) -> int:

@@ -17,6 +17,7 @@ from providers.http.policy import Policy
 from providers.http.scrub import scrubbed
 from providers.http.verdicts import error_for_status
 from providers.lost import lost
+from providers.reach import check_reach
 from schemas.errors import (
     ProviderError,
     ProviderNotConfigured,
@@ -166,6 +167,7 @@ def from_settings(settings: Settings, policy: Policy) -> Cococlip:
 
 
 def _body(call: Call) -> dict[str, Any]:
+    check_reach(call)
     body: dict[str, Any] = {}
     for name, file in call.inputs.items():
         allowed, kinds = _FILES.get(name, ("none", frozenset()))

@@ -16,6 +16,7 @@ from providers.http.exchange import Exchange
 from providers.http.policy import Policy
 from providers.http.scrub import said, scrubbed
 from providers.lost import lost
+from providers.reach import check_reach
 from schemas.errors import ProviderNotConfigured, ProviderRefused, ProviderTaskFailed, ProviderTaskLost
 from schemas.settings import Settings
 
@@ -105,6 +106,7 @@ def _body(call: Call) -> dict[str, Any]:
     if image is None or image.content_type not in _IMAGES:
         got = "none" if image is None else image.content_type
         raise ProviderRefused(f"Invalid image file type. Allowed: JPEG, PNG, WebP, GIF. Got: {got}", field="data.image")
+    check_reach(call)
     parameters = {name: given[name] for name in ("motion", "guidanceScale", "negativePrompt", "seed") if name in given}
     options = {name: given[name] for name in ("frameRate", "aspectRatio") if name in given}
     body = {

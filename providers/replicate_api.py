@@ -23,6 +23,7 @@ from providers.http.scrub import scrubbed
 from providers.http.sdk import SdkTransport, ask
 from providers.http.verdicts import retry_after
 from providers.lost import lost
+from providers.reach import check_reach
 from providers.replicate_marks import Kin, kin, wish_for
 from providers.replicate_results import standing
 from schemas.errors import (
@@ -62,6 +63,7 @@ class Replicate:
 
     async def submit(self, call: Call) -> TaskRef:
         """Creates the prediction. Accepted without a readable id, its outcome is unknown."""
+        check_reach(call)
         wish = wish_for(call)
         creation = self._sdk.predictions.async_create(version=wish.version, input=dict(wish.input))
         answer = await ask(creation, paid=True, refine=self._refused)

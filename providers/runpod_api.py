@@ -23,6 +23,7 @@ from providers.http.exchange import MIB, Exchange
 from providers.http.policy import Policy
 from providers.http.scrub import scrubbed
 from providers.lost import lost
+from providers.reach import check_reach
 from schemas.errors import (
     ProviderNotConfigured,
     ProviderRefused,
@@ -150,12 +151,7 @@ def from_settings(settings: Settings, policy: Policy) -> RunPod:
 
 
 def _body(call: Call) -> dict[str, Any]:
-    for name, file in call.inputs.items():
-        if not file.url.startswith(("https://", "http://")):
-            raise ProviderRefused(
-                f"data.{name}: RunPod reads inputs over the network; use s3:// on an S3 storage, or https://",
-                field=f"data.{name}",
-            )
+    check_reach(call)
     runs = min(max(call.model.timeout_seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)
     lives = min(runs + _GRACE_SECONDS, _LONGEST_SECONDS)
     body = {

@@ -79,6 +79,11 @@ class Generation(BaseModel):
                 raise InvalidField(f"data.parameters.{name}: data.{name} is its place", field=f"data.parameters.{name}")
         return {**named, **further}
 
+    def place(self, name: str) -> str:
+        """Where a request of this type names the model's parameter: ``data.duration``, ``data.parameters.style``."""
+        fields = type(self).model_fields
+        return f"data.parameters.{name}" if name not in fields and "parameters" in fields else f"data.{name}"
+
 
 def refuse_local(data: Any) -> Any:
     """``data`` as it is, if it names no parameter of a local model.

@@ -15,6 +15,10 @@ from schemas.strict_json import MAX_MESSAGE_BYTES, parse_object
 
 CANCEL = "job.cancel"
 Model = TypeVar("Model", bound=BaseModel)
+#: What unions of plain values call their members.
+_MEMBERS = frozenset(
+    ("str", "int", "float", "bool", "datetime", "constrained-str", "constrained-int", "constrained-float")
+)
 
 
 def parse_request(
@@ -103,7 +107,7 @@ def _validate(model: type[Model], value: Any, prefix: str) -> Model:
 
 def _request_error(error: ValidationError, prefix: str, model: type[BaseModel]) -> RequestError:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    unknown = [_path(prefix, p["loc"]) for p in problems if p["type"] == "extra_forbidden"]
+    unknown = [_path(prefix, p["loc"], named=True) for p in problems if p["type"] == "extra_forbidden"]
     if unknown:
         names = ", ".join(unknown[:10])
         inside = CallbackSpec if unknown[0].startswith("callback.") else model
@@ -115,16 +119,18 @@ def _request_error(error: ValidationError, prefix: str, model: type[BaseModel]) 
     missing = [_path(prefix, p["loc"]) for p in problems if p["type"] == "missing"]
     if missing:
         return MissingField(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing", field=missing[0])
-    first = problems[0]
+    path = _path(prefix, problems[0]["loc"])
+    # Of a union's members the one that the value was meant for says more than that the others are of another kind.
+    about = [p for p in problems if f"{_path(prefix, p['loc'])}.".startswith(f"{path}.")]
+    first = max(about, key=lambda p: (not p["type"].endswith("_type"), len(p["loc"])))
     path = _path(prefix, first["loc"])
     return InvalidField(f"{path}: {first['msg'].removeprefix('Value error, ')}", field=path)
 
 
-def _path(prefix: str, location: tuple[int | str, ...]) -> str:
+def _path(prefix: str, location: tuple[int | str, ...], *, named: bool = False) -> str:
+    """The field's name. ``named``: its last part is what the request says, whatever it looks like."""
     # A union reports each of its members; the member's name is not part of the field's.
-    parts = [
-        str(part)
-        for part in location
-        if not (isinstance(part, str) and ("[" in part or part in ("constrained-float", "float", "datetime")))
-    ]
+    if not named and len(location) > 1 and location[-1] in _MEMBERS:
+        location = location[:-1]
+    parts = [str(part) for part in location if not (isinstance(part, str) and "[" in part)]
     return (prefix + ".".join(parts))[:200]

@@ -66,7 +66,10 @@ class CallEngine:
         self._chores_at = self._renew_at = 0.0
         settings = runtime.settings
         self._policies = Policies(
-            limits=settings.limits_of, budgets=settings.budgets, price=lambda row: price_of(runtime, row)
+            limits=settings.limits_of,
+            budgets=settings.budgets,
+            price=lambda row: price_of(runtime, row),
+            tenants=bool(settings.tenants),
         )
 
     def run(self) -> None:
@@ -144,9 +147,10 @@ class CallEngine:
 
     def _refuse(self, turn: Turn, reason: str) -> None:
         call = turn.call
+        named = call.tenant and not self._policies.is_shared(call.tenant)
         error = (
             BudgetExceeded(
-                f"{call.model} would exceed the budget of {f'tenant {call.tenant}' if call.tenant else 'this worker'}; "
+                f"{call.model} would exceed the budget of {f'tenant {call.tenant}' if named else 'this worker'}; "
                 "raise it or wait for the next period"
             )
             if reason == "budget"

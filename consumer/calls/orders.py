@@ -19,6 +19,7 @@ from schemas.errors import (
     Verdict,
     error_for,
 )
+from schemas.generation import Generation
 from schemas.media import Artifact, InputFile
 
 
@@ -47,10 +48,12 @@ def order_for(
     losers: list[dict[str, str]] = []
     problem: RequestError | None = None
     job_type = as_type or job.type
+    data = job.parsed().data
+    place = data.place if as_type is None and isinstance(data, Generation) else "data.{}".format
     for name in models:
         try:
             model = catalogue.find(name, job_type)
-            values = {**model.checked(parameters), **model.fixed}
+            values = {**model.checked(parameters, place), **model.fixed}
         except RequestError as error:
             problem = problem or error
             losers.append({"model": name, "why": f"{error.code}: {error.message}"})

@@ -180,10 +180,12 @@ class Intake:
 
     def _keep(self, connection: Connection, arrival: Arrival, notice: Notice) -> Answer:
         """Keeps the uploads; refuses the bad records one by one. The message is refused if nothing else is in it."""
+        # A hundred records would be a hundred copies of the headers, and a record by itself needs none.
+        headers = arrival.headers if notice.records == 1 else {}
         for body in notice.kept:
-            uploads.keep(connection, door=arrival.door, source=arrival.source, body=body, headers=arrival.headers)
+            uploads.keep(connection, door=arrival.door, source=arrival.source, body=body, headers=headers)
         refused = [
-            self._refuse(connection, dataclasses.replace(arrival, body=body), Refusal(error))
+            self._refuse(connection, dataclasses.replace(arrival, body=body, headers=headers), Refusal(error))
             for body, error in notice.refused
         ]
         return refused[0] if refused and len(refused) == notice.records else Answer()

@@ -41,10 +41,16 @@ class Policies:
     limits: Callable[[str], ProviderLimits]
     budgets: Mapping[str, Budget]
     price: Callable[[CallRow], int]
+    #: Whether there are tenants. If not, ``tenant`` is the producer's text and earns nobody a budget of its own.
+    tenants: bool = False
 
     def budget(self, tenant: str) -> Budget | None:
         """The tenant's budget: its own, or that of every tenant (``*``)."""
         return self.budgets.get(tenant, self.budgets.get("*"))
+
+    def is_shared(self, tenant: str) -> bool:
+        """Whether all that have no budget of their own spend this one together."""
+        return not self.tenants and tenant not in self.budgets
 
 
 def take_submissions(
@@ -192,8 +198,11 @@ def _fits(connection: Connection, policies: Policies, call: CallRow, price: int,
     budget = policies.budget(call.tenant)
     if budget is None or price == 0:
         return True
+    whose = calls.c.tenant == call.tenant
+    if policies.is_shared(call.tenant):
+        whose = calls.c.tenant.not_in(sorted(policies.budgets))
     spent = sa.select(sa.func.coalesce(sa.func.sum(calls.c.reserved + calls.c.spent), 0)).where(
-        calls.c.tenant == call.tenant, calls.c.submitted_at >= budget.began(now)
+        whose, calls.c.submitted_at >= budget.began(now)
     )
     return int(connection.execute(spent).scalar_one()) + price <= budget.micros
 

@@ -137,4 +137,5 @@ def _passes(code: str, status: int) -> bool:
 def _said(error: ClientError) -> str:
     code, status = code_of(error)
     request = error.response.get("ResponseMetadata", {}).get("RequestId", "")
-    return f"({code}, HTTP {status}{', request ' + request if request else ''})"
+    named = f"{code}, " if code and not code.isdecimal() else ""  # an answer to HEAD has no code but its status
+    return f"({named}HTTP {status}{', request ' + request if request else ''})"

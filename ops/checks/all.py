@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from consumer.logs import scrub
-from ops.checks import broker, keys, ledger, machine, media, sqs, storage
+from ops.checks import broker, keys, ledger, machine, media, providers, sqs, storage
 from ops.checks.finding import Check, Finding, failed
 from schemas.settings import Settings
 
@@ -37,6 +37,8 @@ def checks(settings: Settings) -> Sequence[Check]:
         Check("dead letters", of(ledger.dead_letters)),
         Check("storage", of(storage.storage)),
         Check("keys", of(keys.keys)),
+        Check("models", of(providers.models)),
+        Check("providers", of(providers.providers)),
         Check("disk", of(machine.scratch)),
         Check("health port", of(machine.health_port)),
     )

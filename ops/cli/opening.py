@@ -81,10 +81,13 @@ def known_job(database: Database, job_id: str) -> Job:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """The setting; of the trigger rules, the rule and its field."""
-    if location[:1] == ("triggers",) and len(location) > 1:
-        return f"{_variable(location)}, trigger rule {int(location[1]) + 1}, {'.'.join(map(str, location[2:]))}"
-    return _variable(location)
+    """The setting, and the entry of it: the rule and its field, the name and its field, the number in a list."""
+    entry = list(location[1:])
+    if entry and isinstance(entry[0], int):
+        kind = "trigger rule" if location[0] == "triggers" else "entry"
+        entry[0] = f"{kind} {entry[0] + 1}"
+        return ", ".join(filter(None, (_variable(location), str(entry[0]), ".".join(map(str, entry[1:])))))
+    return ", ".join(filter(None, (_variable(location), ".".join(map(str, entry)))))
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

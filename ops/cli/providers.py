@@ -13,12 +13,11 @@ from consumer.ledger import accounts
 from consumer.ledger.call_queries import by_provider, count_calls, spent_since
 from consumer.ledger.database import Database
 from consumer.ledger.states import CallState
+from ops.checks.providers import missing
 from ops.cli.console import JsonOption, print_json, show, table
 from ops.cli.opening import opened_ledger, read_settings
 from ops.wording import duration
-from providers.http.policy import Policy
-from providers.registry import MODULES, open_provider
-from schemas.errors import TelecineError
+from providers.registry import MODULES
 from schemas.provider_limits import Budget
 from schemas.settings import Settings
 
@@ -94,7 +93,7 @@ def views_of(settings: Settings, database: Database) -> Sequence[View]:
         found.append(
             View(
                 provider=name,
-                missing=_missing(name, settings),
+                missing=missing(name, settings),
                 breaker="paused" if paused else word,
                 again_in_seconds=max(0.0, until - now),
                 queued=numbers.get((name, CallState.QUEUED.value), 0),
@@ -108,16 +107,6 @@ def views_of(settings: Settings, database: Database) -> Sequence[View]:
             )
         )
     return found
-
-
-def _missing(name: str, settings: Settings) -> str | None:
-    try:
-        open_provider(name, settings, Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)))
-    except TelecineError as error:
-        return error.message
-    except ImportError as error:
-        return f"needs the package {error.name}"
-    return None
 
 
 def _breaker(view: View) -> Text:

@@ -43,5 +43,8 @@ def _serve_health(settings: Settings) -> None:
     from ops.probe import LedgerProbe
 
     HealthServer(
-        settings.health_host, settings.health_port, LedgerProbe(Database(settings.ledger), close_after=True)
+        settings.health_host,
+        settings.health_port,
+        LedgerProbe(Database(settings.ledger), close_after=True),
+        tenants=settings.tenants,
     ).start()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from tests.servers.ministack import Ministack
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import S3
 from tests.servers.sqs import Sqs, make_queue
-from tests.telecine_process import TelecineProcess, wait_until
+from tests.telecine_process import ROOT, TelecineProcess, wait_until
 
 SMALL = {"width": 270, "height": 480}
 
@@ -80,6 +82,20 @@ def test_a_cloud_event_in_message_attributes_is_a_request(s3: S3, queue: Sqs, tm
         job = telecine.wait_for_job("e-1")
         assert job.state is State.COMPLETED
         assert job.deadline_at is not None
+
+
+def test_a_worker_of_one_role_does_its_jobs_with_celery_on_sqs(s3: S3, queue: Sqs, tmp_path: Path) -> None:
+    with telecine_on_sqs(tmp_path / "home", s3, queue, broker_url="sqs://", wake_again_seconds=600) as telecine:
+        telecine.start(arguments=("up", "--only", "doors,sweep,outbox"))
+        command = [sys.executable, "-m", "ops.cli.main", "worker", "--role", "render", "--concurrency", "1"]
+        worker = subprocess.Popen(command, cwd=ROOT, env=telecine.inherited(), stderr=subprocess.DEVNULL)
+        try:
+            queue.send({"id": "urgent", "type": "note", "priority": "high", "data": {}})
+            job = telecine.wait_for_job("urgent")
+            assert (job.state, job.role, job.priority) == (State.COMPLETED, "render", "high")
+        finally:
+            worker.terminate()
+            worker.wait(30)
 
 
 def test_celery_on_sqs_survives_the_kill_of_its_worker_and_of_everything(s3: S3, queue: Sqs, tmp_path: Path) -> None:

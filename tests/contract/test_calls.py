@@ -263,6 +263,34 @@ def test_a_budget_stops_the_call_that_would_exceed_it_before_it_is_made(ledger: 
         line.runtime.close()
 
 
+@pytest.mark.parametrize(
+    ("tenants", "names", "charges"),
+    [((), ["", "a", "b", "c"], 2), ((), ["", "own", "a", "own"], 4), (("a", "b"), ["a", "a", "a", "b"], 3)],
+)
+def test_a_new_name_brings_no_new_money_unless_it_is_a_tenants(
+    ledger: Ledger, tmp_path: Path, tenants: tuple[str, ...], names: list[str], charges: int
+) -> None:
+    ever = {"period": "ever"}
+    line = Line(
+        ledger, tmp_path, budgets={"*": {"usd": 0.25, **ever}, "own": {"usd": 0.2, **ever}},
+        tenants={name: {"write": ["s3://results/"], "output": f"s3://results/{name}/"} for name in tenants},
+    )  # fmt: skip
+    try:
+        for number, name in enumerate(names):
+            line.submit(f"j{number}", **({"tenant": name} if name else {}))
+            line.advance(f"j{number}")
+        line.start()
+        line.until(lambda: all(line.call(f"j{n}").settled for n in range(4)))
+        assert line.alpha.charges.total() == charges
+        errors = [line.call(f"j{n}").error or {} for n in range(4)]
+        refused = [error["message"] for error in errors if error]
+        assert len(refused) == 4 - charges
+        assert all(("tenant a;" if tenants else "this worker;") in message for message in refused)
+    finally:
+        line.stop()
+        line.runtime.close()
+
+
 def test_only_so_many_tasks_are_at_a_provider_at_once(ledger: Ledger, tmp_path: Path) -> None:
     line = Line(ledger, tmp_path, provider_limits={"alpha": {"concurrency": 2, "burst": 100, "rate_per_minute": 6000}})
     line.alpha.polls = 10_000

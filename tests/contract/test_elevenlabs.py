@@ -95,6 +95,12 @@ def test_scribe_hears_words_with_their_times_and_the_language(double: ElevenLabs
     assert (double.count("submit"), double.charges(song.sha256), double.charges()) == (1, 1, 1)
 
 
+def test_a_file_of_this_machine_is_sent_and_its_path_is_not(double: ElevenLabs, song: MediaInput) -> None:
+    local = dataclasses.replace(song, url="file:///home/somebody/song.wav")
+    assert heard(double, scribe(local)).value["words"]
+    assert "somebody" not in repr(double.requests)
+
+
 def test_the_form_holds_the_whole_file_and_no_field_is_lost(double: ElevenLabs, song: MediaInput) -> None:
     heard(double, scribe(song, language_code="de", tag_audio_events=True))
     ((_, seen),) = double.requests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from providers.http.policy import Policy
 from providers.memory import MemoryProvider
 from providers.models_replicate import CLIP_INTERROGATOR
 from providers.models_video import MODELS
+from schemas.errors import ProviderRefused
 from schemas.settings import Settings
 from tests.doubles.calls import call_of, media
 from tests.doubles.cococlip import Cococlip
@@ -119,3 +121,19 @@ def test_another_adapter_goes_on_with_the_task(account: Account) -> None:
     answer = account.run(lambda adapter: adapter.poll(account.call, task))
     assert isinstance(answer, Pending | Ready)
     assert account.charges() == 1
+
+
+@pytest.mark.parametrize(("name", "kind"), [("pika", "image"), ("replicate", "image"), ("cococlip", "audio")])
+def test_a_file_of_this_machine_is_refused_before_anything_is_sent(name: str, kind: str) -> None:
+    file = media("in", {"image": "image/png", "audio": "audio/mpeg"}[kind])
+    local = {kind: dataclasses.replace(file, url="file:///home/somebody/in")}
+    with ExitStack() as stack:
+        account = _account(name, stack)
+        call = dataclasses.replace(account.call, inputs=local)
+        with pytest.raises(ProviderRefused) as refused:
+            account.run(lambda adapter: adapter.submit(call))
+        assert refused.value.message == (
+            f"data.{kind}: {name} cannot read a file of this machine; use S3 storage or an https:// input"
+        )
+        assert refused.value.field == f"data.{kind}"
+        assert account.charges() == 0

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from consumer.intake.arrivals import Arrival
 from consumer.intake.upload_loop import GIVE_UP_SECONDS, TakenElsewhere
 from consumer.ledger import queries, uploads
 from consumer.ledger.database import db_now
@@ -60,6 +61,22 @@ def test_every_form_of_event_is_the_same_job(site: Site) -> None:
     assert [wake.job_id for wake in site.woken] == [job.id]
     assert site.waiting() == 0
     assert site.letters() == []
+
+
+def test_the_headers_of_a_message_are_kept_once_and_not_with_each_of_its_records(site: Site) -> None:
+    def arrive(*keys: str) -> None:
+        event = {"Records": [record for key in keys for record in notified(key)["Records"]]}
+        site.intake([Arrival(json.dumps(event).encode(), "amqp", "uploads", {"trace": "t" * 1_000})])
+
+    bad = "songs/" + "k" * 2_000
+    arrive("songs/a.mp3", "songs/b.mp3", bad)
+    (letter,) = site.letters()
+    assert letter.headers == {}
+    assert [waiting.headers for waiting in uploads.take(site.database, limit=10, seconds=15)] == [{}, {}]
+    arrive(bad)
+    arrive("songs/c.mp3")
+    assert site.letters()[-1].headers == {"trace": "t" * 1_000}
+    assert [w.headers for w in uploads.take(site.database, limit=10, seconds=15)] == [{"trace": "t" * 1_000}]
 
 
 def test_the_story_of_a_job_tells_of_its_upload(site: Site) -> None:

@@ -29,6 +29,7 @@ TENANTS: dict[str, dict[str, list[str]]] = {
 }
 PICTURE = Path(__file__).parents[2].joinpath("ops/demo/cover.jpg").read_bytes()
 
+SECRETS = {name: ["whsec_" + "A" * 32] for name in ("a", "ab", "default")}
 #: What tenant-a must not read, however it spells it.
 FOREIGN = {
     "foreign bucket": "s3://secrets/tenant-a/cover.jpg",
@@ -106,7 +107,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
             "home": tmp_path / "data",
             "extensions": ["tests.note_pipeline"],
             "tenants": TENANTS,
-            "callback_secrets": {name: ["whsec_" + "A" * 32] for name in ("a", "ab", "default")},
+            "callback_secrets": SECRETS,
         }
     )
     runtime = build_runtime(settings)
@@ -179,7 +180,9 @@ def test_rules_that_became_narrower_hold_for_jobs_that_were_accepted_before(runt
     assert ask(runtime, note("reads")) is None
     assert ask(runtime, note("writes", image=None)) is None
     narrow = dict(TENANTS["tenant-a"], read=["s3://inbox/tenant-a/new/"], write=["s3://results/tenant-a/new/"])
-    settings = Settings.model_validate({"home": runtime.settings.home, "tenants": {"tenant-a": narrow}})
+    settings = Settings.model_validate(
+        {"home": runtime.settings.home, "tenants": {"tenant-a": narrow}, "callback_secrets": SECRETS}
+    )
     later = build_runtime(settings)
     try:
         for job_id, field in (("reads", "data.image"), ("writes", "output")):
@@ -258,6 +261,7 @@ def test_a_forged_event_does_not_have_another_tenants_upload_read_for_the_forger
             "home": tmp_path / "data",
             "extensions": ["tests.note_pipeline"],
             "tenants": tenants,
+            "callback_secrets": SECRETS,
             "triggers": [{"bucket": "inbox", "suffix": ".request.json", "manifest": True}],
         }
     )

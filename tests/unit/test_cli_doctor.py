@@ -72,6 +72,34 @@ def test_a_broker_that_is_away_fails_with_advice_and_no_password(
     assert "hidden" not in said.out
 
 
+def test_a_model_that_is_wrong_fails_by_name(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry: dict[str, object] = {"id": "mine", "provider": "pika", "types": ["image-to-video"]}
+    for wrong, place in [(entry | {"price": "0,35"}, "price"), ({"id": "mine", "types": ["reel"]}, "provider")]:
+        monkeypatch.setenv("TELECINE_MODELS", json.dumps([wrong]))
+        verdict, text = findings(operator)["models"]
+        assert verdict == "fail"
+        assert f"entry 1 (mine): {place}: " in text
+
+
+def test_providers_and_types_that_do_not_exist_are_a_warning(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = {"id": "mine", "provider": "pica", "types": ["image-to-film"]}
+    own = {"id": "own", "provider": "local", "types": ["image-to-prompt"]}
+    monkeypatch.setenv("TELECINE_MODELS", json.dumps([mine, own]))
+    monkeypatch.setenv("TELECINE_PROVIDER_LIMITS", '{"pikka": {"concurrency": 2}, "pika": {"concurrency": 2}}')
+    verdict, text = findings(operator)["models"]
+    assert verdict == "warn"
+    told = "[[models]] mine: provider pica; [[models]] mine: type image-to-film; [provider_limits.pikka]"
+    assert text.startswith(f"unknown: {told}providers are cococlip, ")
+
+
+def test_the_providers_that_are_set_up_are_named(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIKAPI_BEARER_TOKEN", "hidden")
+    verdict, text = findings(operator)["providers"]
+    assert (verdict, "pika set up" in text, "hidden" in text) == ("ok", True, False)
+
+
 def test_a_port_that_is_taken_fails(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -195,11 +195,39 @@ def test_an_escape_in_an_image_is_part_of_its_key() -> None:
     assert read("image-to-video", image="s3://inbox/a&amp;b.jpg").image == "s3://inbox/a&amp;b.jpg"
 
 
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ([f"m{number}" for number in range(10_000)], "data.model: List should have at most 8 items"),
+        ([], "data.model: List should have at least 1 item"),
+        (["pika", 5], "data.model.1: Input should be a valid string"),
+        (["x" * 200], "data.model.0: String should have at most 128 characters"),
+        ("x" * 200, "data.model: String should have at most 128 characters"),
+        (5, "data.model: Input should be a valid string"),
+    ],
+)
+def test_a_model_that_is_no_name_is_told_what_is_wrong_with_what_it_is(model: Any, said: str) -> None:
+    error = refusal("image-to-video", model=model)
+    assert error.message.startswith(said)
+    assert error.field == said.partition(":")[0]
+
+
+def test_a_field_that_is_called_like_a_kind_of_value_keeps_its_name() -> None:
+    for name in ("str", "float"):
+        assert refusal("image-to-video", parameters={name: [1]}).field == f"data.parameters.{name}"
+        assert refusal("image-to-video", **{name: 1}).field == f"data.{name}"
+
+
 def test_further_parameters_of_a_model_are_given_by_its_own_names() -> None:
     assert read("image-to-video", parameters={"motion": 4, "guidanceScale": 7.5}).given()["motion"] == 4
     error = refusal("image-to-video", parameters={"motion": 5})
-    assert (error.field, error.message) == ("data.motion", "data.motion: must be from 1 to 4 for pika")
+    assert (error.field, error.message) == (
+        "data.parameters.motion",
+        "data.parameters.motion: must be from 1 to 4 for pika",
+    )
     assert "it takes prompt, frameRate, motion" in refusal("image-to-video", parameters={"zoom": 1}).message
+    assert refusal("image-to-video", parameters={"style": "x"}).field == "data.parameters.style"
+    assert refusal("image-to-video", duration=5).field == "data.duration"
     again = refusal("image-to-video", prompt="x", parameters={"prompt": "y"})
     assert (again.code, again.field) == ("invalid_field", "data.parameters.prompt")
     for bad in ({"a b": 1}, {"a": None}, {"a": [1]}, {str(n): 1 for n in range(3)}, {f"a{n}": 1 for n in range(33)}):

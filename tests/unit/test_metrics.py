@@ -82,6 +82,20 @@ def test_run_times_are_a_histogram_of_ended_jobs() -> None:
     assert found[named("telecine_recent_run_seconds_gsum", type="reel", state="completed")] == 9703
 
 
+def test_spend_is_told_of_the_tenants_of_the_settings_and_of_all_other_names_together() -> None:
+    spend = {("pika", "acme"): 500_000, ("pika", "x1"): 200_000, ("pika", "x2"): 100_000, ("pika", ""): 1_000_000}
+    snapshot = Snapshot(jobs={}, callbacks={}, dead_letters={}, oldest_open_seconds=0, recent=[], spend=spend)
+
+    def told(*tenants: str) -> dict[str, float]:
+        families = text_string_to_metric_families(render_metrics(snapshot, {}, tenants).decode())
+        found = [sample for family in families for sample in family.samples]
+        name = "telecine_provider_spend_usd"
+        return {sample.labels["tenant"]: sample.value for sample in found if sample.name == name}
+
+    assert told() == {"": 1.8}
+    assert told("acme", "shop") == {"": 1.3, "acme": 0.5}
+
+
 def test_a_silent_ledger_leaves_the_facts_of_the_process() -> None:
     found = samples(None, {"door-amqp": False, "sweep": True})
     assert found[named("telecine_ledger_up")] == 0

@@ -79,6 +79,15 @@ def test_every_refusal_has_its_error(
         assert CANARY not in str(told.value)
 
 
+def test_an_answer_without_a_body_has_its_status_named_once() -> None:
+    with pytest.raises(InputNotFound) as told, reading(URI):
+        raise _refusal("404", 404)
+    assert "(HTTP 404, request R-1)" in str(told.value)
+    with pytest.raises(InputNotFound) as told, reading(URI):
+        raise _refusal("NoSuchKey", 404)
+    assert "(NoSuchKey, HTTP 404, request R-1)" in str(told.value)
+
+
 def test_a_missing_bucket_and_a_missing_key_are_told_apart() -> None:
     with pytest.raises(InputNotFound, match="bucket inbox"), reading(URI):
         raise _refusal("NoSuchBucket", 404)

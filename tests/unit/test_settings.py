@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from ops.cli.opening import read_settings
+from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,6 +149,26 @@ def test_no_secret_is_printed_with_a_complaint_about_it(value: str, monkeypatch:
         Settings()
     assert SECRET not in str(caught.value)
     assert "callback_secrets" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("BUDGETS", '{"a": {"usd": "x"}}', "TELECINE_BUDGETS, a.usd: Input should be a valid number"),
+        ("PROVIDER_LIMITS", '{"pika": {"burst": 0}}', "TELECINE_PROVIDER_LIMITS, pika.burst: "),
+        ("TENANTS", '{"a": {"read": ["x"]}}', "TELECINE_TENANTS, a.read.0: must be s3://"),
+        ("QUEUE_PRIORITIES", '{"q": "urgent"}', "TELECINE_QUEUE_PRIORITIES, q: "),
+        ("MODELS", "[{}, 1]", "TELECINE_MODELS, entry 2: "),
+        ("TRIGGERS", '[{"bucket": "inbox", "priority": "x"}]', "TELECINE_TRIGGERS, trigger rule 1, priority: "),
+        ("LEASE_SECONDS", "x", "TELECINE_LEASE_SECONDS: "),
+    ],
+)
+def test_a_complaint_names_the_setting_and_the_entry_of_it(
+    variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"TELECINE_{variable}", value)
+    with pytest.raises(ConfigurationError, match=f"^the settings are wrong: {re.escape(said)}"):
+        read_settings()
 
 
 def test_settings_cannot_be_changed_after_they_were_read() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from consumer.runtime import build_runtime
 from consumer.storage.paths import bucket_folder, key_of, path_of
 from ops.cli.opening import read_settings
 from schemas.errors import ConfigurationError, RequestError, TenantForbidden, TenantRequired, TenantUnknown
@@ -73,6 +74,30 @@ def test_rules_that_cannot_be_kept_stop_the_start_and_name_the_setting(
     with pytest.raises(ConfigurationError, match=said) as caught:
         read_settings()
     assert "TELECINE_TENANTS" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("tenants", "trigger", "said"),
+    [
+        ({"a": {"callback_secrets": ["nosuch"]}}, {"tenant": "a"}, "a.callback_secrets: 'nosuch' is no signing secret"),
+        ({"a": {}}, {"tenant": "b"}, r"trigger rule 1 \(.*\): tenant 'b' does not exist; there are a"),
+        ({"a": {}, "b": {}}, {}, r"trigger rule 1 \(.*\): tenant is missing.* one of a, b"),
+        ({"a": {}}, {"tenant": "a"}, None),
+        ({"a": {"queues": ["q"], "callback_secrets": ["default"]}}, {}, None),
+        ({"a": {}}, {"manifest": True, "pair": False}, None),
+        ({}, {"tenant": "label"}, None),
+    ],
+)
+def test_a_secret_or_a_tenant_that_does_not_exist_stops_the_start(
+    tmp_path: Path, tenants: dict[str, Any], trigger: dict[str, Any], said: str | None
+) -> None:
+    rules = [{"bucket": "inbox", "pair": True, **trigger}]
+    found = Settings.model_validate({"home": tmp_path, "tenants": tenants, "triggers": rules})
+    if said is None:
+        build_runtime(found).close()
+        return
+    with pytest.raises(ConfigurationError, match=said):
+        build_runtime(found)
 
 
 def test_rules_are_read_from_tables_of_the_settings_file(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

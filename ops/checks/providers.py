@@ -1,0 +1,53 @@
+"""The providers and their models: what the settings say of them, and which can be called."""
+
+from __future__ import annotations
+
+from ops.checks.finding import Finding, failed, ok, warn
+from providers.http.policy import Policy
+from providers.registry import MODULES, catalogue_of, open_provider
+from schemas.errors import ConfigurationError, TelecineError
+from schemas.job_types import JOB_TYPES
+from schemas.settings import Settings
+
+#: Made here, by no vendor.
+_LOCAL = "local"
+
+
+def models(settings: Settings) -> Finding:
+    """Every entry of ``[[models]]`` is one, and names providers and types that there are."""
+    try:
+        catalogue = catalogue_of(settings)
+    except ConfigurationError as error:
+        return failed(error.message, "correct it in the settings file")
+    known = MODULES.keys() | {_LOCAL}
+    unknown = [
+        f"[[models]] {model.id}: provider {model.provider}" for model in catalogue if model.provider not in known
+    ]
+    unknown += [
+        f"[[models]] {model.id}: type {kind}" for model in catalogue for kind in model.types if kind not in JOB_TYPES
+    ]
+    unknown += [f"[provider_limits.{name}]" for name in settings.provider_limits if name not in known]
+    if unknown:
+        return warn(
+            f"unknown: {'; '.join(unknown)}",
+            f"providers are {', '.join(sorted(known))}; types are {', '.join(sorted(JOB_TYPES))}",
+        )
+    return ok(f"{len(list(catalogue))} models")
+
+
+def providers(settings: Settings) -> Finding:
+    """Which providers can be called. None has to be."""
+    ready = [name for name in sorted(MODULES) if missing(name, settings) is None]
+    rest = "" if len(ready) == len(MODULES) else "; `telecine providers` says what the others need"
+    return ok(f"{', '.join(ready) or 'none'} set up{rest}")
+
+
+def missing(name: str, settings: Settings) -> str | None:
+    """What a provider lacks to be called; ``None`` if nothing."""
+    try:
+        open_provider(name, settings, Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)))
+    except TelecineError as error:
+        return error.message
+    except ImportError as error:
+        return f"needs the package {error.name}"
+    return None
