@@ -137,7 +137,7 @@ _IMAGINE = Model(
         "duration": _choice(5, 6, 12, default=5, description="Seconds."),
         "resolution": _choice("720p", "1080p", default="720p"),
         "aspect_ratio": _choice("16:9", "9:16", "4:3", "1:1", default="16:9"),
-        "style_id": _whole(1, 2**31 - 1, description="One of TELECINE_IMAGINE_STYLES. Absent: its default."),
+        "style_id": _whole(0, 2**31 - 1, description="One of TELECINE_IMAGINE_STYLES. Absent: its default."),
         "is_enhance": Parameter(kind="switch", default=False, description="Let the vendor improve the prompt."),
     },
     first_wait_seconds=5,

@@ -24,7 +24,7 @@ def main() -> None:
     folder: Path = options.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     ran, failed = [], []
-    for name in ("reel", "messages"):
+    for name in ("reel", "messages", "flights"):
         if importlib.util.find_spec(f"ops.bench.{name}") is None:
             continue
         print(f"== {name}", flush=True)
@@ -56,6 +56,9 @@ def _markdown(folder: Path, summary: dict[str, Any]) -> str:
         parts += ["## A reel", "\n".join(line for line in lines if line.startswith("|"))]
     if "messages" in summary:
         parts += ["## Messages", tables.markdown(summary["messages"])]
+    if "flights" in summary:
+        told = (folder / "flights.txt").read_text().splitlines()
+        parts += ["## Provider jobs in flight", "\n".join(f"- {line}" for line in told if ": {" in line)]
     return "\n\n".join(parts).rstrip() + "\n"
 
 
