@@ -7,10 +7,13 @@ BIN := $(VENV)/bin
 TESTERS ?= 3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint bench chaos clean
+.PHONY: demo demo-story test lint bench chaos clean
 
 demo: $(VENV)/.installed  ## one real reel, from a request to a verified callback
 	@$(BIN)/python -m ops.demo
+
+demo-story: $(VENV)/.local  ## a little story from text, made here by the demonstration models
+	@$(BIN)/python -m ops.demo.story
 
 test: $(VENV)/.tested  ## everything; installs and starts the servers it needs
 	@bash tests/servers/install.sh
@@ -42,7 +45,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) install --constraint constraints.txt --editable .
 	@touch $@
 
-$(VENV)/.tested: $(VENV)/.installed
+$(VENV)/.local: $(VENV)/.installed
+	@echo "Installing torch and what local models need …"
+	@$(PIP) install --constraint constraints.txt torch
+	@$(PIP) install --constraint constraints.txt --editable ".[local]"
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.local
 	@echo "Installing what the tests and linters need …"
 	@$(PIP) install --constraint constraints.txt --editable ".[test,lint,postgres]"
 	@touch $@

@@ -6,6 +6,7 @@ the next caller goes on after the last finished step.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,8 @@ from schemas.media import Artifact, Plan
 log = logger(__name__)
 
 MAX_RETRY_SECONDS = 900.0
+#: The largest file that a callback carries.
+MAX_INLINE_BYTES = 1024 * 1024
 
 
 def advance(runtime: Runtime, job_id: str) -> State | None:
@@ -125,18 +128,18 @@ def _run(runtime: Runtime, claim: Claim, request: Request, heartbeat: Heartbeat,
     heartbeat.check()
     endings.start_storing(runtime.database, lease)
     failpoint("advance.before_manifest")
-    credit = credits_of(runtime.database, job)
+    credit = credits_of(runtime.database, job, context.told)
     manifest = write_manifest(runtime, claim, context, artifacts, folder, credit)
     failpoint("advance.after_manifest")
     heartbeat.check()
-    return _finish(runtime, claim, [*artifacts, manifest], credit)
+    return _finish(runtime, claim, [*artifacts, manifest], credit, folder)
 
 
-def _finish(runtime: Runtime, claim: Claim, artifacts: Sequence[Artifact], credit: Credits) -> State:
-    outputs = [_output(runtime, artifact) for artifact in artifacts]
+def _finish(runtime: Runtime, claim: Claim, artifacts: Sequence[Artifact], credit: Credits, folder: Path) -> State:
+    outputs = [_output(runtime, artifact, folder) for artifact in artifacts]
     delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), outputs=outputs, credit=credit)
-    # A presigned URL is a secret: the ledger keeps it in the callback's body only.
-    outcome = {"outputs": [output.model_dump(exclude_none=True, exclude={"url"}) for output in outputs]}
+    # A presigned URL is a secret, and a picture is large: the ledger keeps both in the callback's body only.
+    outcome = {"outputs": [output.model_dump(exclude_none=True, exclude={"url", "base64"}) for output in outputs]}
     failpoint("advance.before_finish")
     endings.finish(runtime.database, claim.lease, State.COMPLETED, outcome=outcome, delivery=delivery)
     failpoint("advance.finished")
@@ -195,7 +198,7 @@ def _tell(runtime: Runtime, claim: Claim, event: str, *, progress: int | None = 
             outbox.enqueue(runtime.database, connection, delivery)
 
 
-def _output(runtime: Runtime, artifact: Artifact) -> Output:
+def _output(runtime: Runtime, artifact: Artifact, folder: Path) -> Output:
     assert artifact.uri is not None
     assert artifact.sha256 is not None
     assert artifact.bytes is not None
@@ -207,5 +210,16 @@ def _output(runtime: Runtime, artifact: Artifact) -> Output:
         sha256=artifact.sha256,
         bytes=artifact.bytes,
         content_type=artifact.content_type,
+        base64=_content(runtime, artifact, folder),
         **facts,
     )
+
+
+def _content(runtime: Runtime, artifact: Artifact, folder: Path) -> str | None:
+    """The file itself, where the request asked for it and it is small."""
+    if not artifact.inline or artifact.bytes is None or artifact.bytes > MAX_INLINE_BYTES:
+        return None
+    assert artifact.uri is not None
+    copy = folder / "inline"
+    runtime.storage.fetch(artifact.uri, copy, MAX_INLINE_BYTES)
+    return base64.b64encode(copy.read_bytes()).decode()

@@ -23,6 +23,7 @@ from consumer.storage.base import ObjectFacts
 from pipelines.context import Made, Renderer, Wanted
 from pipelines.media.sandbox import Bounds
 from providers.catalogue import Catalogue
+from providers.local.host import ModelHost
 from schemas.errors import TelecineError
 from schemas.media import Artifact, InputFile, MediaFacts
 
@@ -54,6 +55,17 @@ class JobContext:
     def catalogue(self) -> Catalogue:
         """The models that there are: built in, and the operator's."""
         return self._runtime.catalogue
+
+    @property
+    def host(self) -> ModelHost:
+        """This process's local models."""
+        return self._runtime.host
+
+    @property
+    def seed(self) -> int:
+        """Drawn from the job's id and content."""
+        own = hashlib.sha256(f"{self._job.id} {self._job.fingerprint}".encode()).digest()
+        return int.from_bytes(own[:4], "big")
 
     def tell(self, **details: Any) -> None:
         """Facts for the manifest."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from consumer.ledger import calls
@@ -27,11 +27,16 @@ class Credits:
     calls: tuple[Mapping[str, Any], ...] = ()
 
 
-def credits_of(database: Database, job: Job) -> Credits:
-    """The credits. A job that asked no provider has the local ones."""
+#: What a pipeline tells of a model that ran on this worker.
+_LOCAL = ("model", "model_version", "seed")
+
+
+def credits_of(database: Database, job: Job, told: Mapping[str, Any] | None = None) -> Credits:
+    """The credits. A job that no provider delivered to has the local ones, with what the pipeline told of its model."""
+    told = told or {}
     rows = calls.of_job(database, job.id)
     if not rows:
-        return Credits()
+        return _local(told, Credits())
     delivered = [row for row in rows if row.state is CallState.DONE]
     # A call as another type made something on the way: a prompt, the times of words.
     own = [row for row in delivered if row.order.type == job.type]
@@ -39,7 +44,7 @@ def credits_of(database: Database, job: Job) -> Credits:
     for row in own:
         details |= (row.result or {}).get("details") or {}
     last = own[-1] if own else None
-    return Credits(
+    credit = Credits(
         provider="local" if last is None else last.provider,
         model=None if last is None else last.model,
         version=None if details.get("version") is None else str(details["version"]),
@@ -57,6 +62,19 @@ def credits_of(database: Database, job: Job) -> Credits:
             }
             for row in delivered
         ),
+    )
+    return credit if last is not None else _local(told, credit)
+
+
+def _local(told: Mapping[str, Any], credit: Credits) -> Credits:
+    if "model" not in told:
+        return credit
+    version = told.get("model_version")
+    return replace(
+        credit,
+        model=str(told["model"]),
+        version=None if version is None else str(version),
+        details={**credit.details, **{name: told[name] for name in _LOCAL if name in told}},
     )
 
 

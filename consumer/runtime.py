@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from consumer.ledger.database import Database
 from consumer.ledger.schema import migrate
 from consumer.storage.base import Storage
 from consumer.storage.open import open_storage
+from pipelines.local import names_local
 from pipelines.registry import PIPELINES, Pipeline
 from providers.catalogue import Catalogue
 from providers.http.client import GuardedClient
 from providers.http.policy import Policy
+from providers.local.host import ModelHost, host_for
 from providers.registry import catalogue_of
 from schemas.envelope import Request
 from schemas.errors import ConfigurationError
@@ -60,7 +63,17 @@ class Runtime:
             triggers=self.triggers,
             game=self.game,
             fits=self._fits,
+            role_of=self._role,
         )
+
+    @functools.cached_property
+    def host(self) -> ModelHost:
+        """This process's local models; nothing is loaded before the first is wanted."""
+        return host_for(self.settings)
+
+    def _role(self, request: Request) -> str:
+        """The role of the workers that can do it: whoever names a local model needs one that has them."""
+        return "gpu" if names_local(request.data, self.catalogue) else self.pipelines[request.type].role
 
     def _fits(self, request: Request) -> None:
         self.pipelines[request.type].check(request.data, request.type, self.catalogue)

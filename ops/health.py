@@ -4,6 +4,7 @@
 path         200                                               503
 ============ ================================================= =======================================
 ``/health``  ``healthy``, or ``degraded``: a broker is away    ``unhealthy``: no ledger, or a part ended
+             or a GPU worker has no accelerator                or a GPU worker has no models
 ``/ready``   ``healthy``                                       everything else: send no work here
 ``/live``    every part of this process runs                   a part ended: a restart helps
 ============ ================================================= =======================================
@@ -23,6 +24,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from consumer.ledger.queries import oldest_open_seconds
 from consumer.service import Service
+from ops.local_watch import LocalWatch
 from ops.metrics import render_metrics
 from ops.probe import LedgerProbe, LedgerSilent
 from ops.snapshot import Snapshot, take_snapshot
@@ -36,9 +38,16 @@ class HealthServer:
     """Answers in threads of its own, within two seconds even when the ledger hangs."""
 
     def __init__(
-        self, host: str, port: int, probe: LedgerProbe, service: Service | None = None, tenants: Collection[str] = ()
+        self,
+        host: str,
+        port: int,
+        probe: LedgerProbe,
+        service: Service | None = None,
+        tenants: Collection[str] = (),
+        local: LocalWatch | None = None,
     ) -> None:
         """``service``: the loops to report on; a worker has none. ``tenants``: those that metrics may name.
+        ``local``: the local models of this process.
 
         Raises:
             ConfigurationError: the port is taken, or the address is not of this machine.
@@ -46,6 +55,7 @@ class HealthServer:
         self._probe = probe
         self._service = service
         self._tenants = tenants
+        self._local = local
         handler = type("Handler", (_Handler,), {"answer": staticmethod(self.answer)})
         try:
             self._server = ThreadingHTTPServer((host, port), handler)
@@ -92,7 +102,8 @@ class HealthServer:
             parts["loops"] = "one ended"
         well = set(parts.values()) <= {"ok"}
         status = "unhealthy" if ledger != "ok" or self._ended() else "healthy" if well else "degraded"
-        return {"status": status, "checks": {"ledger": ledger, **parts}}
+        report = {"status": status, "checks": {"ledger": ledger, **parts}}
+        return report if self._local is None else self._local.added_to(report)
 
     def _ledger(self) -> str:
         try:

@@ -16,6 +16,7 @@ from pipelines.media.sandbox import Bounds
 from pipelines.registry import PIPELINES
 from providers.catalogue import Catalogue
 from providers.http.policy import Policy
+from providers.local.host import ModelHost
 from providers.registry import catalogue_of
 from schemas.envelope import Request
 from schemas.errors import InternalError, UnknownType
@@ -59,6 +60,20 @@ class PlanContext:
     def catalogue(self) -> Catalogue:
         """The models that there are."""
         return self._runtime.catalogue
+
+    @property
+    def host(self) -> ModelHost:
+        """Never.
+
+        Raises:
+            InternalError: a plan makes nothing.
+        """
+        raise InternalError("the plan of this type wants to run a local model; a plan makes nothing")
+
+    @property
+    def seed(self) -> int:
+        """Any: a plan makes nothing."""
+        return 0
 
     def tell(self, **details: Any) -> None:
         """Nothing: a plan has no manifest."""

@@ -11,6 +11,7 @@ from consumer.logs import logger
 from consumer.runtime import Runtime, build_runtime
 from consumer.service import Named, Service, build_loops
 from ops.health import HealthServer
+from ops.local_watch import LocalWatch
 from ops.probe import LedgerProbe
 from ops.worker_process import WorkerProcess
 from schemas.settings import Settings
@@ -38,8 +39,8 @@ def serve(
         (settings.storage_folder / "inbox").mkdir(parents=True, exist_ok=True)
     try:
         service = Service(_loops(runtime, parts, roles))
-        probe = LedgerProbe(runtime.database)
-        health = HealthServer(settings.health_host, settings.health_port, probe, service, settings.tenants)
+        probe, local = LedgerProbe(runtime.database), _local(runtime, parts)
+        health = HealthServer(settings.health_host, settings.health_port, probe, service, settings.tenants, local)
         health.start()
         service.start()
         started(settings, health.url)
@@ -78,6 +79,13 @@ def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list
     from consumer.embedded_worker import EmbeddedWorker
 
     return [*loops, Named("worker", EmbeddedWorker(app, concurrency=runtime.settings.concurrency))]
+
+
+def _local(runtime: Runtime, parts: Sequence[str]) -> LocalWatch | None:
+    """The local models of this process: the embedded worker's. With a broker a worker is a process of its own."""
+    if not runtime.settings.embedded or "worker" not in parts:
+        return None
+    return LocalWatch(lambda: runtime.host, list(runtime.catalogue), needed=False)
 
 
 def _watch(service: Service, stop: threading.Event) -> None:

@@ -20,7 +20,7 @@ def audio_to_video(data: AudioToVideo, ctx: Context) -> Sequence[Artifact]:
     """``video.mp4``."""
     inputs, parameters = _material(data, ctx)
     ctx.tell(prompt=data.prompt)
-    return [film(ctx, "animate", data, parameters, inputs)]
+    return [film(ctx, "animate", data, parameters, TYPE, inputs)]
 
 
 def plan(data: AudioToVideo, ctx: Context) -> Plan:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from pipelines.media.sandbox import Bounds
 from providers.catalogue import Catalogue
+from providers.local.host import ModelHost
 from schemas.media import Artifact, InputFile
 
 #: Takes the part that is done, 0.0 to 1.0. Called as often as the work likes.
@@ -58,6 +59,16 @@ class Context(Protocol):
     @property
     def catalogue(self) -> Catalogue:
         """The models that there are."""
+        ...
+
+    @property
+    def host(self) -> ModelHost:
+        """What runs local models. Used inside ``call`` only."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """A number of the job's own, below 2**32: the same in every attempt, another for every job."""
         ...
 
     def tell(self, **details: Any) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipelines.context import Context, Made, Progress
 from pipelines.estimates import estimate
+from pipelines.local import made_somewhere
+from pipelines.local_words import described
 from pipelines.models import fitting
+from providers.catalogue import Model
 from schemas.errors import ProviderResultInvalid
 from schemas.image_to_prompt import ImageToPrompt
 from schemas.media import Artifact, InputFile, Plan
@@ -21,15 +25,34 @@ LIMIT_BYTES = 50 * 1024 * 1024
 def image_to_prompt(data: ImageToPrompt, ctx: Context) -> Sequence[Artifact]:
     """``prompt.txt``; the prompt stands in the manifest too."""
     image = picture(data.image, ctx)
-    prompt = prompt_in(ctx.ask("describe", data.models, data.given(), inputs={"image": image}))
-    ctx.tell(prompt=prompt)
+    parameters, inputs = data.given(), {"image": image}
 
+    def remote(step: str, names: Sequence[str]) -> Artifact:
+        prompt = prompt_in(ctx.ask(step, names, parameters, inputs=inputs))
+        ctx.tell(prompt=prompt)
+        return _written(prompt, ctx)
+
+    def here(step: str, model: Model, values: Mapping[str, Any]) -> Artifact:
+        made = described(ctx, step, model, values, image)
+        ctx.tell(**told(made))
+        return made
+
+    return [made_somewhere(ctx, "describe", data, parameters, TYPE, remote=remote, here=here)]
+
+
+def told(made: Artifact) -> dict[str, Any]:
+    """What a description made here tells of itself, the text as ``prompt``."""
+    facts = dict(made.details)
+    return {"prompt": facts.pop("text"), **facts}
+
+
+def _written(prompt: str, ctx: Context) -> Artifact:
     def write(folder: Path, progress: Progress) -> Sequence[Artifact]:
         path = folder / "prompt.txt"
         path.write_text(prompt + "\n", encoding="utf-8", newline="\n")
         return [Artifact(name="prompt.txt", content_type="text/plain; charset=utf-8", path=path)]
 
-    return ctx.call("write", write)
+    return ctx.call("write", write)[0]
 
 
 def plan(data: ImageToPrompt, ctx: Context) -> Plan:

@@ -9,16 +9,21 @@ from pipelines.context import Context
 from pipelines.estimates import Estimate, helper_estimate
 from pipelines.image_to_prompt import TYPE as DESCRIPTION
 from pipelines.image_to_prompt import picture, prompt_in
+from pipelines.local import names_local, names_local_model
+from pipelines.local_words import described
 from pipelines.models import fitting
 from pipelines.text_to_video import film, planned
 from providers.catalogue import Catalogue
+from schemas.errors import ModelNotInstalled, ProviderNotConfigured, UnknownModel
 from schemas.image_to_video import ImageToVideo
-from schemas.media import Artifact, Plan
+from schemas.media import Artifact, InputFile, Plan
 
 TYPE = "image-to-video"
 #: With this model among those named, an absent prompt is written from the image.
 _WRITES_PROMPTS = "pika"
 INTERROGATOR = "clip-interrogator"
+LOCAL_INTERROGATOR = "clip-interrogator/local"
+_STAND_IN = "a picture"
 #: As the I2V service asked it.
 _THOROUGH = {"mode": "best"}
 
@@ -29,11 +34,35 @@ def image_to_video(data: ImageToVideo, ctx: Context) -> Sequence[Artifact]:
     check(data, TYPE, ctx.catalogue)
     image = picture(data.image, ctx)
     prompt = data.prompt
+    written: list[Artifact] = []
     if prompt is None:
-        made = ctx.ask("caption", [INTERROGATOR], _THOROUGH, inputs={"image": image}, as_type=DESCRIPTION)
-        prompt = _cut(prompt_in(made), _longest(data, ctx.catalogue))
+        words, written = _described(data, image, ctx)
+        prompt = _cut(words, _longest(data, ctx.catalogue))
     ctx.tell(prompt=prompt)
-    return [film(ctx, "animate", data, {**data.given(), "prompt": prompt}, {"image": image})]
+    made = film(ctx, "animate", data, {**data.given(), "prompt": prompt}, TYPE, {"image": image})
+    return [made, *written]
+
+
+def _described(data: ImageToVideo, image: InputFile, ctx: Context) -> tuple[str, list[Artifact]]:
+    """What is to be seen, and the file that says so where it was written here.
+
+    Local models have it written here; for others Replicate is asked, and this worker only where that has no key.
+    """
+    problem: ProviderNotConfigured | None = None
+    if not all(names_local_model(name, ctx.catalogue) for name in data.models):
+        try:
+            made = ctx.ask("caption", [INTERROGATOR], _THOROUGH, inputs={"image": image}, as_type=DESCRIPTION)
+            return prompt_in(made), []
+        except ProviderNotConfigured as error:
+            problem = error
+    try:
+        model = ctx.catalogue.find(LOCAL_INTERROGATOR, DESCRIPTION)
+        here = described(ctx, "describe", model, model.checked(_THOROUGH), image)
+    except (ModelNotInstalled, UnknownModel):
+        if problem is not None:
+            raise problem from None
+        raise
+    return str(here.details["text"]), [here]
 
 
 def check(data: ImageToVideo, job_type: str, catalogue: Catalogue) -> None:
@@ -42,7 +71,7 @@ def check(data: ImageToVideo, job_type: str, catalogue: Catalogue) -> None:
     Raises:
         RequestError: none does, or the prompt is missing and nobody writes it.
     """
-    fitting(data.models, _with_prompt(data), job_type, catalogue, data.place)
+    fitting(data.models, _with_prompt(data, catalogue), job_type, catalogue, data.place)
 
 
 def plan(data: ImageToVideo, ctx: Context) -> Plan:
@@ -50,18 +79,19 @@ def plan(data: ImageToVideo, ctx: Context) -> Plan:
     picture(data.image, ctx)
     written = data.prompt is None
     before = helper_estimate([INTERROGATOR], DESCRIPTION, None, ctx.catalogue) if written else Estimate()
-    return planned(TYPE, data, _with_prompt(data), ctx, before)
+    return planned(TYPE, data, _with_prompt(data, ctx.catalogue), ctx, before)
 
 
-def _with_prompt(data: ImageToVideo) -> dict[str, Any]:
+def _with_prompt(data: ImageToVideo, catalogue: Catalogue) -> dict[str, Any]:
     """The parameters, with a stand-in for a prompt that is still to be written."""
-    stand_in = {"prompt": "x"} if data.prompt is None and _WRITES_PROMPTS in map(str.lower, data.models) else {}
+    written = _WRITES_PROMPTS in map(str.lower, data.models) or names_local(data, catalogue)
+    stand_in = {"prompt": _STAND_IN} if data.prompt is None and written else {}
     return {**stand_in, **data.given()}
 
 
 def _longest(data: ImageToVideo, catalogue: Catalogue) -> int | None:
     """The longest prompt that every model which may be asked takes."""
-    models = [model for model, _ in fitting(data.models, _with_prompt(data), TYPE, catalogue)]
+    models = [model for model, _ in fitting(data.models, _with_prompt(data, catalogue), TYPE, catalogue)]
     limits = [model.parameters["prompt"].longest for model in models if "prompt" in model.parameters]
     return min((limit for limit in limits if limit is not None), default=None)
 

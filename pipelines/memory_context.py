@@ -18,8 +18,10 @@ from pipelines.media.sandbox import DEFAULT_BOUNDS, Bounds
 from pipelines.media.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
 from pipelines.models import fitting
 from providers.catalogue import Catalogue, Model
+from providers.local.host import ModelHost, host_for
 from schemas.errors import InputNotFound, InputTooLarge, ProviderNotConfigured
 from schemas.media import Artifact, InputFile
+from schemas.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class MemoryContext:
     asked: list[Asked] = field(default_factory=list)
     told: dict[str, Any] = field(default_factory=dict)
     reported: list[float] = field(default_factory=list)
+    host: ModelHost = field(default_factory=lambda: host_for(Settings()))
+    seed: int = 0
     _calls: dict[str, Sequence[Artifact]] = field(default_factory=dict)
     _made: dict[str, Made | Exception] = field(default_factory=dict)
 

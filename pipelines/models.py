@@ -6,11 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from providers.catalogue import Catalogue, Model
-from schemas.errors import InvalidField, RequestError, UnknownModel, UnsupportedOption
+from schemas.errors import ConsentRequired, InvalidField, RequestError, UnknownModel, UnsupportedOption
 from schemas.generation import Generation
-
-#: Models that will run on a worker's own GPU.
-LOCAL_MODELS = frozenset(("mochi", "opensora", "auto"))
 
 
 def check_models(data: Any, job_type: str, catalogue: Catalogue) -> None:
@@ -42,8 +39,10 @@ def fitting(
     problems: list[tuple[str, RequestError]] = []
     for name in names:
         try:
-            model = _find(name, job_type, catalogue)
-            found.append((model, model.checked(parameters, place)))
+            model = catalogue.find(name, job_type)
+            values = model.checked(parameters, place)
+            _check_local(model, values, job_type)
+            found.append((model, values))
         except RequestError as error:
             problems.append((name, error))
     if found:
@@ -57,14 +56,15 @@ def fitting(
     raise InvalidField(f"data.model: none of {', '.join(names)} can do it: {reasons}"[:1000], field="data.model")
 
 
-def _find(name: str, job_type: str, catalogue: Catalogue) -> Model:
-    try:
-        return catalogue.find(name, job_type)
-    except UnknownModel:
-        if name.lower() in LOCAL_MODELS:
-            raise UnsupportedOption(
-                f"data.model: {name!r} is a local model, which this worker does not have yet; "
-                "`telecine models` prints those it has",
-                field="data.model",
-            ) from None
-        raise
+def _check_local(model: Model, values: Mapping[str, Any], job_type: str) -> None:
+    """What only local models have: consent, and whether they can begin with a picture."""
+    if "lawful_use_consent" in model.parameters and values.get("lawful_use_consent") is not True:
+        raise ConsentRequired(field="data.lawful_use_consent")
+    if job_type == "text-to-video" and model.weights is not None and not model.weights.takes_text:
+        raise UnsupportedOption(
+            f"data.model: {model.id} begins with a picture; send an image-to-video", field="data.model"
+        )
+    if job_type == "image-to-video" and model.weights is not None and not model.weights.takes_image:
+        raise UnsupportedOption(
+            f"data.model: {model.id} does not take a reference image; take wan or auto", field="data.model"
+        )

@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipelines import audio_to_captions, audio_to_video, image_to_prompt, image_to_video, text_to_video
+from pipelines import (
+    audio_to_captions,
+    audio_to_video,
+    image_to_prompt,
+    image_to_video,
+    story_to_video,
+    text_to_image,
+    text_to_video,
+)
 from pipelines.context import Context
 from pipelines.models import check_models
 from pipelines.reel import plan as plan_reel
@@ -37,6 +45,10 @@ class Pipeline:
 
 PIPELINES: dict[str, Pipeline] = {
     "reel": Pipeline(run=reel, plan=plan_reel, role="render"),
+    "text-to-image": Pipeline(run=text_to_image.text_to_image, plan=text_to_image.plan, role="gpu", check=check_models),
+    "story-to-video": Pipeline(
+        run=story_to_video.story_to_video, plan=story_to_video.plan, role="gpu", check=check_models
+    ),
     "text-to-video": Pipeline(run=text_to_video.text_to_video, plan=text_to_video.plan, role="io", check=check_models),
     "image-to-video": Pipeline(
         run=image_to_video.image_to_video, plan=image_to_video.plan, role="io", check=image_to_video.check

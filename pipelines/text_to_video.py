@@ -7,6 +7,8 @@ from typing import Any
 
 from pipelines.context import Context, Wanted
 from pipelines.estimates import Estimate, estimate
+from pipelines.local import LOCAL, made_somewhere
+from pipelines.local_film import filmed, planned_here
 from pipelines.models import fitting
 from schemas.errors import ProviderResultInvalid
 from schemas.generation import Generation
@@ -21,7 +23,7 @@ VIDEO = Wanted("video.mp4", ("mp4",))
 def text_to_video(data: TextToVideo, ctx: Context) -> Sequence[Artifact]:
     """``video.mp4``."""
     ctx.tell(prompt=data.prompt)
-    return [film(ctx, "generate", data, data.given())]
+    return [film(ctx, "generate", data, data.given(), TYPE)]
 
 
 def plan(data: TextToVideo, ctx: Context) -> Plan:
@@ -34,17 +36,32 @@ def film(
     step: str,
     data: Generation,
     parameters: Mapping[str, Any],
+    job_type: str,
     inputs: Mapping[str, InputFile] | None = None,
 ) -> Artifact:
-    """The film that the first model of ``data`` makes which can be had.
+    """The film that the first model of ``data`` makes which can be had, here or at a provider.
 
     Raises:
-        ProviderError: none delivered.
+        ProviderError, RenderError: none delivered.
     """
-    made = ctx.ask(step, data.models, parameters, inputs=inputs or {}, wanted=VIDEO)
-    if made.artifact is None:
-        raise ProviderResultInvalid(f"{made.model} answered without a video", step=step)
-    return made.artifact
+
+    def remote(name: str, models: Sequence[str]) -> Artifact:
+        made = ctx.ask(name, models, parameters, inputs=inputs or {}, wanted=VIDEO)
+        if made.artifact is None:
+            raise ProviderResultInvalid(f"{made.model} answered without a video", step=name)
+        return made.artifact
+
+    made = made_somewhere(
+        ctx,
+        step,
+        data,
+        parameters,
+        job_type,
+        remote=remote,
+        here=lambda name, model, values: filmed(ctx, name, model, values, job_type, (inputs or {}).get("image")),
+    )
+    ctx.tell(**made.details)
+    return made
 
 
 def planned(
@@ -53,6 +70,8 @@ def planned(
     """The plan of one film; ``before`` is what is paid for on the way to it."""
     model, values = fitting(data.models, parameters, job_type, ctx.catalogue, data.place)[0]
     asked = estimate(model, values) + (before or Estimate())
+    if model.provider == LOCAL:
+        return planned_here(model, values, before or Estimate())
     length = values.get("duration", values.get("audio_duration"))
     return Plan(
         duration_seconds=float(length) if isinstance(length, int | float) else None,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from providers.weights import Weights
 from schemas.errors import ConfigurationError, InvalidField, UnknownModel
 
 Scalar = str | int | float | bool
@@ -25,7 +26,8 @@ class Parameter(BaseModel):
     minimum: float | None = None
     maximum: float | None = None
     multiple_of: int | None = None
-    #: Longest text in characters.
+    #: Shortest and longest text in characters.
+    shortest: int | None = None
     longest: int | None = None
     required: bool = False
     default: Scalar | None = None
@@ -43,6 +45,8 @@ class Parameter(BaseModel):
         if self.kind == "text":
             if not isinstance(value, str):
                 return "must be a text"
+            if self.shortest is not None and len(value.strip()) < self.shortest:
+                return f"must have at least {self.shortest:,} characters"
             too_long = self.longest is not None and len(value) > self.longest
             return f"must have at most {self.longest:,} characters" if too_long else None
         whole = isinstance(value, int) and not isinstance(value, bool)
@@ -93,6 +97,8 @@ class Model(BaseModel):
     timeout_seconds: float = Field(1800.0, gt=0)
     owned_by: str = ""
     description: str = ""
+    #: Of a local model: where its weights are and how it runs.
+    weights: Weights | None = None
 
     def checked(self, given: Mapping[str, Any], place: Callable[[str], str] = "data.{}".format) -> dict[str, Any]:
         """The parameters to send: what was given, checked, and the defaults.
@@ -162,7 +168,7 @@ class Catalogue:
             name = str(entry.get("id", ""))
             known = models.get(name.lower())
             try:
-                models[name.lower()] = Model.model_validate({**(known.model_dump() if known else {}), **entry})
+                models[name.lower()] = Model.model_validate(_changed(known.model_dump() if known else {}, entry))
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]
                 place = ".".join(str(part) for part in first["loc"])
@@ -170,3 +176,11 @@ class Catalogue:
                     f"[[models]] entry {number} ({name or 'no id'}): {place}: {first['msg']}"
                 ) from None
         return Catalogue(models.values())
+
+
+def _changed(known: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """``known`` with what ``entry`` names; of weights, too, an entry names only what it changes."""
+    merged = {**known, **entry}
+    if isinstance(known.get("weights"), Mapping) and isinstance(entry.get("weights"), Mapping):
+        merged["weights"] = {**known["weights"], **entry["weights"]}
+    return merged

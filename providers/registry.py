@@ -30,6 +30,7 @@ _CATALOGUES = (
     "providers.models_replicate",
     "providers.models_speech",
     "providers.models_runpod",
+    "providers.models_local",
 )
 
 

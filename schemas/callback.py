@@ -21,6 +21,7 @@ class Output(BaseModel):
     sha256: str
     bytes: int
     content_type: str
+    base64: str | None = Field(None, description="The file itself, where the request asked for it and it is small.")
     width: int | None = None
     height: int | None = None
     duration_seconds: float | None = None

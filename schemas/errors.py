@@ -22,6 +22,7 @@
     │   ├── TenantForbidden          tenant_forbidden
     │   ├── LyricsRequired           lyrics_required
     │   ├── LyricsTooLong            lyrics_too_long
+    │   ├── ConsentRequired          consent_required
     │   └── AddressForbidden         address_forbidden
     ├── InputError                   the media named in the request cannot be used
     │   ├── InputNotFound            input_not_found
@@ -39,7 +40,10 @@
     ├── RenderError                  the renderer could not finish
     │   ├── RenderFailed             render_failed
     │   ├── RenderTimeout            render_timeout
-    │   └── OutOfMemory              out_of_memory             (another worker may fit it)
+    │   ├── OutOfMemory              out_of_memory             (another worker may fit it)
+    │   ├── InsufficientVram         insufficient_vram
+    │   ├── ModelNotInstalled        model_not_installed
+    │   └── InvalidWeights           invalid_weights
     ├── ProviderError                a remote provider did not deliver
     │   ├── ProviderNotConfigured    provider_not_configured   (the operator has to act)
     │   ├── ProviderRefused          provider_refused
@@ -239,6 +243,12 @@ class LyricsTooLong(RequestError):
     code = "lyrics_too_long"
 
 
+class ConsentRequired(RequestError):
+    """The model wants `lawful_use_consent` to be true: whoever asks says that the use is lawful."""
+
+    code = "consent_required"
+
+
 class AddressForbidden(RequestError):
     """The URL leads to an address that Telecine may not call. Use a public HTTPS address, or let the
     operator allow the host with TELECINE_ALLOWED_PRIVATE_HOSTS."""
@@ -344,6 +354,24 @@ class OutOfMemory(RenderError):
 
     code = "out_of_memory"
     verdict = Verdict.ELSEWHERE
+
+
+class InsufficientVram(RenderError):
+    """The model does not fit into the memory of this worker. Ask for `low_vram`, or for a smaller model."""
+
+    code = "insufficient_vram"
+
+
+class ModelNotInstalled(RenderError):
+    """The model cannot run on this worker. The message says which command brings what is missing."""
+
+    code = "model_not_installed"
+
+
+class InvalidWeights(RenderError):
+    """The model's files cannot be loaded: damaged, or not safetensors. Bring them again."""
+
+    code = "invalid_weights"
 
 
 class ProviderError(TelecineError):

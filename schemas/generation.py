@@ -7,15 +7,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from schemas.errors import InvalidField, UnsupportedOption
+from schemas.errors import InvalidField
 
 Scalar = str | int | float | bool
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-
-#: Parameters of the models that run on a worker's own GPU.
-LOCAL_PARAMETERS = frozenset(
-    ("fps", "num_frames", "width", "height", "prefer_backend", "low_vram", "lawful_use_consent")
-)  # fmt: skip
 
 
 def _different(value: str | list[str]) -> str | list[str]:
@@ -48,6 +43,20 @@ Seed = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Parameters = Annotated[
     dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], Scalar], Field(max_length=32)
 ]
+#: What films made on a worker's own device take besides. Names are those of the Local Video Generation Service.
+Fps = Annotated[int | None, Field(ge=1, le=60, description="Frames a second, of local models. Default: 24.")]
+NumFrames = Annotated[int | None, Field(ge=8, le=240, description="Frames, of local models. Default: 64.")]
+FilmWidth = Annotated[
+    int | None, Field(ge=256, le=1920, multiple_of=8, description="Pixels, of local models. Default: 720.")
+]
+FilmHeight = Annotated[
+    int | None, Field(ge=256, le=1080, multiple_of=8, description="Pixels, of local models. Default: 720.")
+]
+Backend = Annotated[
+    str | None, Field(max_length=128, description="The backend that the model auto tries first; empty: the best.")
+]
+LowVram = Annotated[bool | None, Field(description="Whether a local model's weights stay in main memory; slower.")]
+Consent = Annotated[bool | None, Field(description="Must be true for local models: the use is lawful.")]
 PARAMETERS_HELP = "Further parameters of the model, by the names that `telecine models` prints."
 
 
@@ -83,18 +92,3 @@ class Generation(BaseModel):
         """Where a request of this type names the model's parameter: ``data.duration``, ``data.parameters.style``."""
         fields = type(self).model_fields
         return f"data.parameters.{name}" if name not in fields and "parameters" in fields else f"data.{name}"
-
-
-def refuse_local(data: Any) -> Any:
-    """``data`` as it is, if it names no parameter of a local model.
-
-    Raises:
-        UnsupportedOption: it does; this version has no local models.
-    """
-    if isinstance(data, dict):
-        for name in sorted(LOCAL_PARAMETERS & data.keys()):
-            raise UnsupportedOption(
-                f"data.{name}: belongs to the local models, which this worker does not have yet; leave it out",
-                field=f"data.{name}",
-            )
-    return data

@@ -12,13 +12,19 @@ from schemas.errors import InvalidField
 from schemas.generation import (
     PARAMETERS_HELP,
     AspectRatio,
+    Backend,
+    Consent,
+    FilmHeight,
+    FilmWidth,
+    Fps,
     Generation,
+    LowVram,
     ModelNames,
+    NumFrames,
     Parameters,
     Resolution,
     Seconds,
     Seed,
-    refuse_local,
 )
 from schemas.reference import MediaReference
 from schemas.text_to_video import MAX_PROMPT_CHARACTERS
@@ -63,12 +69,18 @@ class ImageToVideo(Generation):
     aspect_ratio: AspectRatio | None = Field(None, description="Such as 16:9. Default: the model's.")
     negative_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARACTERS, description="What is not to be seen.")
     seed: Seed | None = Field(None, description="For models that take one.")
+    fps: Fps = None
+    num_frames: NumFrames = None
+    width: FilmWidth = None
+    height: FilmHeight = None
+    prefer_backend: Backend = None
+    low_vram: LowVram = None
+    lawful_use_consent: Consent = None
     parameters: Parameters = Field({}, description=PARAMETERS_HELP)
 
     @model_validator(mode="before")
     @classmethod
     def _names_of_the_sources(cls, data: Any) -> Any:
-        refuse_local(data)
         if not isinstance(data, dict) or "image_id" not in data:
             return data
         named = data["image_id"]

@@ -9,10 +9,14 @@ from schemas.audio_to_video import AudioToVideo
 from schemas.image_to_prompt import ImageToPrompt
 from schemas.image_to_video import ImageToVideo
 from schemas.reel import Reel
+from schemas.story_to_video import StoryToVideo
+from schemas.text_to_image import TextToImage
 from schemas.text_to_video import TextToVideo
 
 JOB_TYPES: dict[str, type[BaseModel]] = {
     "reel": Reel,
+    "text-to-image": TextToImage,
+    "story-to-video": StoryToVideo,
     "text-to-video": TextToVideo,
     "image-to-video": ImageToVideo,
     "audio-to-video": AudioToVideo,

@@ -57,6 +57,10 @@ class Artifact(BaseModel):
     uri: str | None = None
     sha256: str | None = None
     bytes: int | None = None
+    #: How it was made, for the manifest: model, seed, …; remembered with the step.
+    details: dict[str, Any] = {}
+    #: Whether the callback is to carry the file itself, if it is small.
+    inline: bool = False
 
 
 class Plan(BaseModel):

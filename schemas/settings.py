@@ -246,6 +246,18 @@ class Settings(BaseSettings):
     render_timeout_seconds: float = Field(1800.0, gt=0, description="Wall-clock limit of one render.")
     render_memory_bytes: int = Field(4 * 1024**3, ge=256 * 1024**2, description="Memory limit of one render.")
 
+    # Local models
+    local_device: Literal["auto", "cuda", "mps", "cpu"] = Field(
+        "auto", description="Where local models run. auto: CUDA, else MPS, else the CPU."
+    )
+    local_memory_bytes: int | None = Field(
+        None, ge=1, description="What local models may take on their device. Absent: what is free there."
+    )
+    local_models: Path | None = Field(
+        None, description="Folder of local models' weights, one folder a model. Absent: <home>/models."
+    )
+    local_threads: int | None = Field(None, ge=1, description="Threads of local models on the CPU. Absent: torch's.")
+
     # Watching
     health_host: str = Field("127.0.0.1", description="Address of /health, /ready and /metrics.")
     health_port: int = Field(8077, ge=0, le=65535, description="Port of the same; 0: any free one.")
@@ -339,6 +351,11 @@ class Settings(BaseSettings):
     def scratch_folder(self) -> Path:
         """Where jobs work; safe to delete while nothing runs."""
         return (self.scratch or self.home / "scratch").absolute()
+
+    @property
+    def local_models_folder(self) -> Path:
+        """Where the weights of local models lie."""
+        return (self.local_models or self.home / "models").absolute()
 
     @property
     def inbox_folder(self) -> Path:

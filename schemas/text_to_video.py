@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints
 
 from schemas.generation import (
     PARAMETERS_HELP,
     AspectRatio,
+    Backend,
+    Consent,
+    FilmHeight,
+    FilmWidth,
+    Fps,
     Generation,
+    LowVram,
     ModelNames,
+    NumFrames,
     Parameters,
     Resolution,
     Seconds,
     Seed,
-    refuse_local,
 )
 
 #: The longest that any model takes; the catalogue knows the limit of each.
@@ -45,9 +51,11 @@ class TextToVideo(Generation):
     is_enhance: bool | None = Field(None, description="Whether imagine-text-to-video improves the prompt.")
     negative_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARACTERS, description="What is not to be seen.")
     seed: Seed | None = Field(None, description="For models that take one.")
+    fps: Fps = None
+    num_frames: NumFrames = None
+    width: FilmWidth = None
+    height: FilmHeight = None
+    prefer_backend: Backend = None
+    low_vram: LowVram = None
+    lawful_use_consent: Consent = None
     parameters: Parameters = Field({}, description=PARAMETERS_HELP)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_local_parameters(cls, data: Any) -> Any:
-        return refuse_local(data)

@@ -50,6 +50,8 @@ class Checks:
     game: GameApi = field(default_factory=GameApi)
     #: Refuses a request that no model of the catalogue can carry out.
     fits: Callable[[Request], None] = lambda request: None
+    #: The role that a request needs, where that depends on more than its type.
+    role_of: Callable[[Request], str] | None = None
 
     def __call__(
         self, request: Request, source: str = "", *, rule_tenant: str | None = None, uploaded: str | None = None
@@ -69,6 +71,8 @@ class Checks:
                 field="type",
             )
         self.fits(request)
+        if self.role_of is not None:
+            role = self.role_of(request)
         tenant = self.tenants.resolve(request.tenant, source, rule=rule_tenant)
         output = self.tenants.output_of(tenant)
         for name, uri in references(request.data) if self.tenants.tenants else ():

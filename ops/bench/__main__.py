@@ -24,7 +24,7 @@ def main() -> None:
     folder: Path = options.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     ran, failed = [], []
-    for name in ("reel", "messages", "flights"):
+    for name in ("reel", "messages", "flights", "local"):
         if importlib.util.find_spec(f"ops.bench.{name}") is None:
             continue
         print(f"== {name}", flush=True)
@@ -59,6 +59,8 @@ def _markdown(folder: Path, summary: dict[str, Any]) -> str:
     if "flights" in summary:
         told = (folder / "flights.txt").read_text().splitlines()
         parts += ["## Provider jobs in flight", "\n".join(f"- {line}" for line in told if ": {" in line)]
+    if "local" in summary:
+        parts += ["## Local models", (folder / "local.txt").read_text().strip()]
     return "\n\n".join(parts).rstrip() + "\n"
 
 

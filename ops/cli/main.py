@@ -23,6 +23,7 @@ from ops.cli import (
     secret,
     status,
     submit,
+    system,
     up,
     worker,
 )
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 for module in (
     up, worker, submit, plan, status, listing, models, explain, cancel, delete, resolve, dead_letters, callbacks,
-    providers, doctor, schema, secret,
+    providers, system, doctor, schema, secret,
 ):  # fmt: skip
     module.register(app)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from ops.cli.names import some_of
 from ops.cli.opening import read_settings
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
+
+if TYPE_CHECKING:
+    from ops.local_watch import LocalWatch
 
 
 def register(app: typer.Typer) -> None:
@@ -32,12 +35,12 @@ def worker(
     from consumer.worker import run_worker
 
     if health and "health_port" in settings.model_fields_set:
-        _serve_health(settings)
+        _serve_health(settings, gpu="gpu" in roles)
     run_worker(roles, concurrency=concurrency or settings.concurrency, name=name)
 
 
-def _serve_health(settings: Settings) -> None:
-    """Health of the ledger, as this machine sees it, until the process ends."""
+def _serve_health(settings: Settings, *, gpu: bool) -> None:
+    """Health of the ledger, as this machine sees it, and of the local models, until the process ends."""
     from consumer.ledger.database import Database
     from ops.health import HealthServer
     from ops.probe import LedgerProbe
@@ -47,4 +50,13 @@ def _serve_health(settings: Settings) -> None:
         settings.health_port,
         LedgerProbe(Database(settings.ledger), close_after=True),
         tenants=settings.tenants,
+        local=_local_watch(settings) if gpu else None,
     ).start()
+
+
+def _local_watch(settings: Settings) -> LocalWatch:
+    from consumer.app import runtime
+    from ops.local_watch import LocalWatch
+    from providers.registry import catalogue_of
+
+    return LocalWatch(lambda: runtime().host, list(catalogue_of(settings)), needed=True)

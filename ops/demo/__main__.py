@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ HOME = Path("telecine-demo")
 out = Console(highlight=False)
 
 
-def main() -> int:
-    """Runs the demonstration; 0 when the reel is there and its callback was verified."""
+def main(make_request: Callable[[str], dict[str, Any]] | None = None) -> int:
+    """Runs the demonstration; 0 when the film is there and its callback was verified."""
     out.print(
         "\n[bold]Telecine[/] embedded mode: a SQLite ledger, a folder as object store, a folder as queue. No server.\n"
     )
@@ -47,7 +48,7 @@ def main() -> int:
         }
         settings = Settings()
         _upload(settings)
-        request = _request(receiver.url)
+        request = (make_request or _request)(receiver.url)
         out.print("[dim]request[/]", json.dumps(request, ensure_ascii=False, indent=2), "\n", markup=True)
         with (_folder(HOME) / "up.log").open("wb") as log:
             up = subprocess.Popen([sys.executable, "-m", "ops.cli.main", "up"], stdout=log, stderr=log)
@@ -58,7 +59,7 @@ def main() -> int:
             assert isinstance(parsed, Request)
             waiting = Waiting(database, parsed, after=rejections.newest(database))
             send(settings, body)
-            job = waiting.until_ended(120, quiet=False, embedded=True, keep=True)
+            job = waiting.until_ended(180, quiet=False, embedded=True, keep=True)
             return _report(settings, job, receiver)
         finally:
             up.send_signal(signal.SIGTERM)

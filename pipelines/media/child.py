@@ -75,6 +75,10 @@ def _do(task: dict[str, Any], reports: _Reports) -> dict[str, Any]:
         from pipelines.media.sound import measure
 
         return {"duration_seconds": measure(Path(task["path"]), task["kind"]).seconds}
+    if task["do"] == "decode":
+        from pipelines.media.decoded import decode
+
+        return decode(task)
     if task["do"] == "captions":
         from pipelines.media.caption_files import write_captions
 

@@ -26,16 +26,16 @@ def write_mp4(
     *,
     size: tuple[int, int, int],
     extradata: bytes,
-    audio: Iterator[bytes],
-    audio_format: AacFormat,
+    audio: Iterator[bytes] | None = None,
+    audio_format: AacFormat | None = None,
     written: Callable[[int], None],
     codec: str = X264,
 ) -> int:
     """Write ``path`` and return the number of frames; ``written`` is told the count as it grows.
 
     ``size`` is width, height and frames per second; ``extradata`` is that of the encoder ``codec``. ``audio`` gives raw
-    AAC frames, the first of which sounds at 0. Packets are interleaved and streamed: memory does
-    not grow with the length, but for the muxer's index.
+    AAC frames, the first of which sounds at 0; without it the film is silent. Packets are
+    interleaved and streamed: memory does not grow with the length, but for the muxer's index.
 
     Raises:
         UnexpectedStream: the muxer's encoder has other parameter sets than ``extradata``.
@@ -50,17 +50,20 @@ def write_mp4(
         if bytes(video_stream.codec_context.extradata or b"") != extradata:
             raise UnexpectedStream("the muxer's parameter sets differ")
         video_stream.time_base = Fraction(1, fps)
-        audio_stream = _audio_stream(container, audio_format)
-        rate, step = audio_format.rate, audio_format.samples
+        audio_stream = None if audio_format is None else _audio_stream(container, audio_format)
+        rate, step = (1, 1) if audio_format is None else (audio_format.rate, audio_format.samples)
+        heard: Iterator[bytes] = iter(()) if audio is None else audio
         sounded = 0
         for data, key in video:
-            while sounded * step * fps <= frames * rate and (packet := next(audio, None)) is not None:
+            while sounded * step * fps <= frames * rate and (packet := next(heard, None)) is not None:
+                assert audio_stream is not None
                 container.mux(_packet(audio_stream, packet, sounded * step, step, Fraction(1, rate), key=True))
                 sounded += 1
             container.mux(_packet(video_stream, data, frames, 1, Fraction(1, fps), key=key))
             frames += 1
             written(frames)
-        for packet in audio:
+        for packet in heard:
+            assert audio_stream is not None
             container.mux(_packet(audio_stream, packet, sounded * step, step, Fraction(1, rate), key=True))
             sounded += 1
     return frames

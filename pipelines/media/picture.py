@@ -15,7 +15,7 @@ from schemas.errors import InvalidImage
 MAX_PIXELS = 100_000_000
 #: Relative difference of shape up to which a picture is stretched to fill the frame instead of getting thin bars.
 _SHAPE_TOLERANCE = 0.01
-_FORMATS = {"jpeg": "JPEG", "png": "PNG"}
+_FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
 # The fill behind a picture of another shape: blurred at an eighth of the size, and darkened.
 _BACKDROP_SCALE = 8
 _BACKDROP_BLUR = 0.025

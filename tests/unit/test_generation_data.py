@@ -136,17 +136,21 @@ def test_a_model_for_another_type_is_refused_with_those_there_are() -> None:
 
 
 @pytest.mark.parametrize("kind", ["text-to-video", "image-to-video"])
-@pytest.mark.parametrize("model", ["mochi", "opensora", "auto"])
-def test_a_local_model_is_said_to_be_missing_here(kind: str, model: str) -> None:
-    error = refusal(kind, model=model)
-    assert (error.code, error.field) == ("unsupported_option", "data.model")
+@pytest.mark.parametrize("model", ["mochi", "opensora", "auto", "wan"])
+def test_a_local_model_wants_to_hear_that_the_use_is_lawful(kind: str, model: str) -> None:
+    error = refusal(kind, model=model, prompt="a kite")
+    assert (error.code, error.field) == ("consent_required", "data.lawful_use_consent")
 
 
 @pytest.mark.parametrize("kind", ["text-to-video", "image-to-video"])
-@pytest.mark.parametrize("field", ["fps", "num_frames", "width", "height", "low_vram", "lawful_use_consent"])
-def test_a_parameter_of_the_local_models_is_said_to_be_missing_here(kind: str, field: str) -> None:
-    error = refusal(kind, **{field: 24})
-    assert (error.code, error.field) == ("unsupported_option", f"data.{field}")
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("fps", 24), ("num_frames", 24), ("width", 256), ("height", 256), ("low_vram", True), ("prefer_backend", "")],
+)
+def test_a_parameter_of_the_local_models_is_refused_by_the_others(kind: str, field: str, value: object) -> None:
+    error = refusal(kind, **{field: value})
+    assert (error.code, error.field) == ("invalid_field", f"data.{field}")
+    assert "has no such parameter" in error.message
 
 
 def test_one_of_several_models_has_to_take_the_parameters() -> None:

@@ -1,0 +1,71 @@
+"""``telecine system``: what this machine has for local models."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from ops.cli.console import JsonOption, print_json, remark, show, table
+from ops.cli.opening import read_settings
+from schemas.settings import Settings
+
+_SECONDS = 2.0
+_ROWS = (
+    ("device", "device"),
+    ("device_name", "device name"),
+    ("total_vram_gb", "VRAM, GB"),
+    ("free_vram_gb", "free VRAM, GB"),
+    ("used_vram_gb", "used VRAM, GB"),
+    ("cpu_percent", "CPU, percent"),
+    ("ram_total_gb", "RAM, GB"),
+    ("ram_available_gb", "available RAM, GB"),
+    ("backend", "backend for films"),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("system")(system)
+
+
+def system(as_json: JsonOption = False) -> None:
+    """Show device, memory, installed and warm local models of this machine."""
+    from providers.local.host import host_for
+    from providers.local.system import state_of, system_report
+    from providers.registry import catalogue_of
+
+    settings = read_settings()
+    report = system_report(host_for(settings), list(catalogue_of(settings)))
+    loaded = _loaded(settings)
+    report["loaded"] = [] if loaded is None else loaded
+    report["status"], report["message"] = state_of(report)
+    if as_json:
+        print_json(report)
+        return
+    made = table("", "")
+    for name, words in _ROWS:
+        if report.get(name) is not None:
+            made.add_row(words, str(report[name]))
+    made.add_row("installed models", "\n".join(report["installed"]) or "none")
+    made.add_row("warm models", "\n".join(f"{one['model']}  {one['gb']} GB" for one in report["loaded"]) or "none")
+    show(Text.assemble((report["status"], "bold"), f"  {report['message']}"))
+    show(made)
+    if loaded is None:
+        remark("Which models are warm is told by a running Telecine with TELECINE_HEALTH_PORT; none answers.")
+
+
+def _loaded(settings: Settings) -> list[dict[str, Any]] | None:
+    """The warm models of the Telecine that runs here; ``None``: none answers."""
+    if not settings.health_port:
+        return None
+    try:
+        connection = http.client.HTTPConnection(settings.health_host, settings.health_port, timeout=_SECONDS)
+        connection.request("GET", "/health")
+        told = json.loads(connection.getresponse().read())
+        return list(told["local"]["loaded"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,86 @@
+"""Pictures become a silent MP4. Each is drawn when the encoder wants it, so memory does not grow with the length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
+
+from pipelines.media.captions import Caption
+from pipelines.media.h264 import UnexpectedStream
+from pipelines.media.holds import GOP_SECONDS, Hold, chunks, every_frame, plan_holds
+from pipelines.media.mp4 import write_mp4
+from pipelines.media.x264 import AccessUnit, ChunkEncoder
+from schemas.errors import RenderFailed
+
+Pixels = NDArray[Any]
+#: Draws the picture of a name, in RGB.
+Draw = Callable[[str], Pixels]
+
+
+def write_film(
+    path: Path, shots: Sequence[tuple[str, int]], draw: Draw, *, fps: int, progress: Callable[[float], None]
+) -> int:
+    """Writes the film of ``shots``, each a picture's name and for how many frames it stands; the number of frames.
+
+    A picture that stands is encoded once.
+    """
+    captions, first = [], 0
+    for name, length in shots:
+        captions.append(Caption(name, first, first + length))
+        first += length
+    height, width = draw(shots[0][0]).shape[:2]
+    for skip in (True, False):
+        try:
+            written = _write(
+                path, plan_holds(captions, first, GOP_SECONDS * fps), draw, (width, height, fps), skip, progress
+            )
+        except UnexpectedStream:
+            continue
+        if written == first:
+            return written
+        raise RenderFailed(f"{written:,} frames were written where {first:,} were planned")
+    raise RenderFailed("the encoder of this machine writes a stream that cannot be used")
+
+
+def crossfade(before: Pixels, after: Pixels, step: int, steps: int) -> Pixels:
+    """Frame ``step`` of ``steps`` between two pictures, counted from 1, rounded to the nearest."""
+    whole = steps + 1
+    mixed = before.astype(np.uint32) * (whole - step) + after.astype(np.uint32) * step
+    return ((mixed + whole // 2) // whole).astype(np.uint8)
+
+
+def _write(
+    path: Path, holds: list[Hold], draw: Draw, size: tuple[int, int, int], skip: bool, progress: Callable[[float], None]
+) -> int:
+    frames = sum(hold.length for hold in holds)
+    encoder = ChunkEncoder(*size, skip=skip)
+    held = holds if skip else every_frame(holds)
+
+    def units() -> Iterator[AccessUnit]:
+        for chunk in chunks(held):
+            yield from encoder.encode(chunk, lambda name: _frame(draw(name)))
+
+    return write_mp4(
+        path,
+        units(),
+        size=size,
+        extradata=encoder.extradata,
+        written=lambda done: progress(done / frames),
+    )
+
+
+def _frame(pixels: Pixels) -> VideoFrame:
+    """The picture in the encoder's colours: planar YUV 4:2:0, BT.709, limited range."""
+    return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24").reformat(
+        format="yuv420p",
+        src_colorspace=Colorspace.ITU709,
+        dst_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG,
+    )

@@ -1,0 +1,1 @@
+"""Models that run on this worker's own device. Only here are torch, diffusers and transformers known."""

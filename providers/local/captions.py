@@ -1,0 +1,136 @@
+"""A picture becomes words: a captioner, and a CLIP model that ranks words beside it, both through transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from providers.catalogue import Model
+from providers.local.base import Device, LocalCall, LocalResult, Progress
+from providers.local.device import require_packages
+from providers.local.files import check_files, find_weights
+from providers.local.style_words import WORDS
+from providers.weights import GB, Weights
+from schemas.errors import InvalidWeights
+
+#: How many words of each list are added, by mode.
+_ADDED = {"best": 2, "fast": 1, "classic": 1, "negative": 0}
+_BEAMS = {"best": 3, "fast": 1, "classic": 3, "negative": 1}
+_MOST_TOKENS = 48
+#: What the CLIP text encoders of image models read.
+_MOST_WORDS = 60
+#: What a call takes beside the weights.
+_CALL_BYTES = 50_000_000
+
+
+class Captioner:
+    """Describes pictures: what is seen, then words of style that fit best."""
+
+    def __init__(self, entry: Model, folder: Path) -> None:
+        assert entry.weights is not None
+        self.entry = entry
+        self.weights: Weights = entry.weights
+        self.folder = folder
+        self.loaded_bytes = 0
+        self._device: Device | None = None
+        self._parts: dict[str, Any] = {}
+
+    def need(self, call: LocalCall) -> int:
+        """The weights, and a little."""
+        places = self._places()
+        if self.weights.need_gb is not None:
+            return int(self.weights.need_gb * GB)
+        return sum(check_files(self.entry.id, place) for place in places.values()) + _CALL_BYTES
+
+    def load(self, device: Device, *, low_memory: bool) -> None:
+        """Loads captioner and ranker; both are small, so ``low_memory`` changes nothing."""
+        require_packages()
+        import torch
+        import transformers
+
+        library: Any = transformers
+        library.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+        kinds = {"captioner": library.AutoModelForImageTextToText, "ranker": library.AutoModel}
+        dtype = torch.float32 if device.kind == "cpu" else torch.float16
+        for name, place in self._places().items():
+            check_files(self.entry.id, place)
+            options: dict[str, Any] = {"local_files_only": True}
+            try:
+                model = kinds[name].from_pretrained(str(place), dtype=dtype, use_safetensors=True, **options)
+                processor = library.AutoProcessor.from_pretrained(str(place), **options)
+            except Exception as error:
+                if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+                    raise
+                raise InvalidWeights(f"{self.entry.id}: {place} cannot be loaded: {type(error).__name__}") from None
+            self._parts[name] = (model.eval().to(device.kind), processor)
+            self.loaded_bytes += sum(item.numel() * item.element_size() for item in model.parameters())
+        self._device = device
+
+    def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
+        """The description; in mode ``negative``, what fits worst."""
+        import torch
+
+        assert call.image is not None
+        mode = str(call.parameters.get("mode", "best"))
+        with Image.open(call.image) as opened:
+            picture = opened.convert("RGB")
+        progress(0.0)
+        with torch.inference_mode():
+            caption = "" if mode == "negative" else self._caption(picture, _BEAMS[mode])
+            progress(0.5)
+            ranked = self._ranked(picture, worst=mode == "negative", most=_ADDED[mode] or 3)
+        progress(1.0)
+        text = ", ".join([part for part in (caption, *ranked) if part])
+        return LocalResult(text=" ".join(text.split()[:_MOST_WORDS]), details=self._facts())
+
+    def unload(self) -> None:
+        """Forgets both models."""
+        self._parts.clear()
+        self.loaded_bytes = 0
+
+    def _places(self) -> dict[str, Path]:
+        places = {"captioner": find_weights(self.entry, self.folder)}
+        if self.weights.ranker is not None:
+            places["ranker"] = find_weights(self.entry, self.folder, source=self.weights.ranker)
+        return places
+
+    def _caption(self, picture: Image.Image, beams: int) -> str:
+        model, processor = self._parts["captioner"]
+        asked = processor(images=picture, return_tensors="pt").to(model.device, model.dtype)
+        made = model.generate(**asked, max_new_tokens=_MOST_TOKENS, num_beams=beams, do_sample=False)
+        words = str(processor.batch_decode(made, skip_special_tokens=True)[0])
+        return words.replace(" ,", ",").strip()
+
+    def _ranked(self, picture: Image.Image, *, worst: bool, most: int) -> list[str]:
+        """The words of each list that fit the picture best, or worst."""
+        if "ranker" not in self._parts:
+            return []
+        model, processor = self._parts["ranker"]
+        asked = processor(images=[picture], return_tensors="pt").to(model.device, model.dtype)
+        seen = _direction(model.get_image_features(**asked))
+        found: list[str] = []
+        for words in WORDS.values():
+            texts = processor(text=list(words), return_tensors="pt", padding=True).to(model.device)
+            likeness = (_direction(model.get_text_features(**texts)) @ seen.T).squeeze(-1)
+            best = likeness.argsort(descending=not worst)[:most]
+            found += [words[int(index)] for index in best]
+        return found
+
+    def _facts(self) -> dict[str, Any]:
+        import transformers
+
+        assert self._device is not None
+        return {
+            "model_version": self.weights.revision or self.weights.source.rstrip("/").rpartition("/")[2],
+            "device": self._device.kind,
+            "versions": {"transformers": transformers.__version__},
+        }
+
+
+def _direction(features: Any) -> Any:
+    """Features with length one; newer releases wrap them."""
+    values = getattr(features, "pooler_output", features)
+    return values / values.norm(dim=-1, keepdim=True)

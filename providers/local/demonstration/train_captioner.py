@@ -1,0 +1,80 @@
+"""Trains ``demo-captioner``: ``python -m providers.local.demonstration.train_captioner FOLDER [SECONDS]``."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from providers.local.demonstration.drawings import SIDE, drawing
+
+DRAWINGS = 8_000
+_TOKENS = 14
+
+
+def main(folder: Path, seconds: float) -> None:
+    """Trains for ``seconds`` and saves model and processor."""
+    import torch
+    import transformers
+
+    parts: Any = transformers
+    chance = random.Random(7)  # noqa: S311 - drawings, not secrets
+    drawn = [drawing(chance) for _ in range(DRAWINGS)]
+    captions = [caption for _, caption in drawn]
+    words = sorted({word for caption in captions for word in caption.replace(",", " ,").split()})
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    tokenizer = parts.BertTokenizer(vocab={token: number for number, token in enumerate(tokens)})
+    tokenizer.add_special_tokens({"bos_token": "[DEC]"})
+    model = model_for(tokenizer)
+    images = parts.BlipImageProcessorPil(size={"height": SIDE, "width": SIDE})
+    mean, spread = (torch.tensor(values).view(1, 3, 1, 1) for values in (images.image_mean, images.image_std))
+    pixels = torch.from_numpy(np.stack([np.asarray(image) for image, _ in drawn])).permute(0, 3, 1, 2)
+    seen = (pixels.float() / 255 - mean) / spread
+    read = tokenizer(captions, padding="max_length", max_length=_TOKENS, return_tensors="pt")
+    ids = read.input_ids.clone()
+    ids[:, 0] = tokenizer.bos_token_id
+    labels = ids.masked_fill(read.attention_mask == 0, -100)
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.01)
+    started = time.monotonic()
+    while (part := (time.monotonic() - started) / seconds) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * max(0.03, 1 - part)
+        some = torch.randint(0, len(captions), (32,))
+        told = model(
+            pixel_values=seen[some], input_ids=ids[some], attention_mask=read.attention_mask[some], labels=labels[some]
+        )
+        optimizer.zero_grad()
+        told.loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    model.eval().save_pretrained(folder)
+    parts.BlipProcessor(images, tokenizer).save_pretrained(folder)
+
+
+def model_for(tokenizer: Any) -> Any:
+    """BLIP, 64 wide: three layers that see and two that write."""
+    import torch
+    import transformers
+
+    parts: Any = transformers
+    torch.manual_seed(0)
+    writes = {
+        "vocab_size": len(tokenizer), "hidden_size": 64, "encoder_hidden_size": 64, "intermediate_size": 128,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 24,
+        "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id, "sep_token_id": tokenizer.sep_token_id, "projection_dim": 64,
+        "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "label_smoothing": 0.0,
+    }  # fmt: skip
+    sees = {
+        "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "image_size": SIDE, "patch_size": 4, "projection_dim": 64,
+    }  # fmt: skip
+    return parts.BlipForConditionalGeneration(parts.BlipConfig(text_config=writes, vision_config=sees))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 360.0)

@@ -1,0 +1,166 @@
+"""What models made of a diffusers pipeline have in common: loading, low memory, steps, and leaving it clean."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from providers.catalogue import Model
+from providers.local.base import Device, Progress
+from providers.local.device import require_packages
+from providers.local.files import check_files, find_weights
+from providers.weights import GB, Weights
+from schemas.errors import InvalidWeights
+
+#: Bytes of a number, by the name of its type.
+_WIDTHS = {"float32": 4, "float16": 2, "bfloat16": 2}
+#: What a call takes beside the weights, in bytes a pixel of one picture: latents, attention, decoding.
+CALL_BYTES_PER_PIXEL = 3_000
+
+
+class DiffusersModel:
+    """The part of a local model that is the same for pictures and films."""
+
+    def __init__(self, entry: Model, folder: Path) -> None:
+        assert entry.weights is not None
+        self.entry = entry
+        self.weights: Weights = entry.weights
+        self.folder = folder
+        self.device: Device | None = None
+        self.pipe: Any = None
+        #: What the weights take on the device between two calls.
+        self.loaded_bytes = 0
+
+    def need_bytes(self, *, low_memory: bool, pixels: int) -> int:
+        """What one call of so many pixels needs: what the entry says, else the files and a share for the pixels.
+
+        Raises:
+            ModelNotInstalled: the files are not there.
+        """
+        place = find_weights(self.entry, self.folder)
+        stated = self.weights.low_need_gb if low_memory else self.weights.need_gb
+        if stated is not None:
+            return int(stated * GB)
+        files = check_files(self.entry.id, place)
+        return files + pixels * CALL_BYTES_PER_PIXEL
+
+    def load_pipeline(self, device: Device, *, low_memory: bool, pipeline: str | None = None) -> None:
+        """Loads ``pipeline``, or the one that the files name.
+
+        Raises:
+            ModelNotInstalled, InvalidWeights: the files are not there, or cannot be used.
+        """
+        require_packages()
+        place = find_weights(self.entry, self.folder)
+        check_files(self.entry.id, place)
+        import diffusers
+        import torch
+
+        _be_quiet()
+        dtype = getattr(torch, self.dtype_on(device.kind))
+        kind: Any = getattr(diffusers, pipeline or "DiffusionPipeline")
+        try:
+            pipe = kind.from_pretrained(str(place), dtype=dtype, local_files_only=True, use_safetensors=True)
+        except Exception as error:
+            if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+                raise
+            raise InvalidWeights(f"{self.entry.id}: {place} cannot be loaded: {_first_line(error)}") from None
+        pipe.set_progress_bar_config(disable=True)
+        parts = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+        size = sum(item.numel() * item.element_size() for part in parts for item in part.parameters())
+        self.pipe, self.device = pipe, device
+        self.loaded_bytes = self._place(low_memory=low_memory, size=size)
+
+    def dtype_on(self, kind: str) -> str:
+        """The type of the weights on a device."""
+        if self.weights.dtype != "auto":
+            return self.weights.dtype
+        if kind == "cpu":
+            return "float32"
+        return "bfloat16" if self.weights.family == "film" and kind == "cuda" else "float16"
+
+    def unload(self) -> None:
+        """Forgets the pipeline."""
+        if self.pipe is not None:
+            with contextlib.suppress(Exception):
+                self.pipe.remove_all_hooks()
+        self.pipe = None
+        self.loaded_bytes = 0
+
+    @contextlib.contextmanager
+    def stepping(self, steps: int, progress: Progress) -> Iterator[Callable[..., dict[str, Any]]]:
+        """The callback for a pipeline's steps; whatever happens, the pipeline is fit for the next call after it."""
+
+        def told(pipe: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
+            progress(min(1.0, (step + 1) / max(1, steps)))
+            return values
+
+        try:
+            yield told
+        finally:
+            # Without it a call that ended early changes, or breaks, the next one.
+            self.pipe.maybe_free_model_hooks()
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest: what made it."""
+        import diffusers
+        import torch
+
+        assert self.device is not None
+        return {
+            "model_version": self.weights.revision or self.weights.source.rstrip("/").rpartition("/")[2],
+            "pipeline": type(self.pipe).__name__,
+            "scheduler": type(self.pipe.scheduler).__name__,
+            "device": self.device.kind,
+            "dtype": self.dtype_on(self.device.kind),
+            "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
+        }
+
+    def _place(self, *, low_memory: bool, size: int) -> int:
+        """Puts the parts where they run; the bytes that stay on the device."""
+        assert self.device is not None
+        vae = getattr(self.pipe, "vae", None)
+        if low_memory and vae is not None:
+            for saving in ("enable_tiling", "enable_slicing"):
+                with contextlib.suppress(AttributeError, NotImplementedError):
+                    getattr(vae, saving)()
+        if self.device.kind == "cpu":
+            return size  # there is nothing to offload from
+        import torch
+
+        target = torch.device(self.device.kind)
+        if low_memory:
+            try:
+                self.pipe.enable_group_offload(
+                    onload_device=target,
+                    offload_device=torch.device("cpu"),
+                    offload_type="leaf_level",
+                    use_stream=self.device.kind == "cuda",
+                )
+            except (AttributeError, ValueError, NotImplementedError):
+                self.pipe.enable_sequential_cpu_offload(device=target)
+            return 0
+        if self.weights.offload:
+            self.pipe.enable_model_cpu_offload(device=target)
+            return 0
+        self.pipe.to(target)
+        return size
+
+
+def _be_quiet() -> None:
+    import diffusers
+    import transformers
+
+    libraries: tuple[Any, ...] = (diffusers, transformers)
+    for library in libraries:
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__

@@ -1,0 +1,99 @@
+"""The files of a local model: found without a network, and looked at before anything loads them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from providers.catalogue import Model
+from providers.weights import Weights
+from schemas.errors import InvalidWeights, ModelNotInstalled
+
+_INDEXES = ("model_index.json", "config.json")
+_LENGTH_BYTES = 8
+#: The largest header that the format allows.
+_MOST_HEADER_BYTES = 100_000_000
+
+
+def find_weights(model: Model, folder: Path, *, source: str | None = None) -> Path:
+    """The folder with the model's files: as the entry names it, below ``folder``, or in the hub's cache.
+
+    Raises:
+        ModelNotInstalled: they are nowhere; the message says which command brings them.
+    """
+    weights = model.weights
+    assert weights is not None
+    wanted = source or weights.source
+    for place in (Path(wanted), folder / model.id, folder / wanted):
+        if place.is_absolute() and _has_index(place):
+            return place
+    cached = _in_the_hubs_cache(wanted, weights)
+    if cached is not None and _has_index(cached):
+        return cached
+    revision = f" --revision {weights.revision}" if weights.revision else ""
+    raise ModelNotInstalled(
+        f"{model.id} has no weights on this worker; bring them with: "
+        f"hf download {wanted}{revision} --local-dir {folder / model.id}"
+        if not Path(wanted).is_absolute()
+        else f"{model.id} has no weights at {wanted}; correct weights.source of its entry"
+    )
+
+
+def has_weights(model: Model, folder: Path) -> bool:
+    """Whether the model's files are on this machine."""
+    try:
+        find_weights(model, folder)
+    except ModelNotInstalled:
+        return False
+    return True
+
+
+def check_files(name: str, folder: Path) -> int:
+    """The bytes of all tensors below ``folder``, each file's header read and its length found right.
+
+    Raises:
+        InvalidWeights: a file is damaged or incomplete, or there are no safetensors.
+    """
+    files = sorted(folder.rglob("*.safetensors"))
+    if not files:
+        others = any(folder.rglob("*.bin")) or any(folder.rglob("*.ckpt")) or any(folder.rglob("*.pt"))
+        kind = "has weights, but not as safetensors, and nothing else is loaded" if others else "has no weights"
+        raise InvalidWeights(f"{name} {kind}: {folder}")
+    return sum(_tensor_bytes(name, file) for file in files)
+
+
+def _tensor_bytes(name: str, file: Path) -> int:
+    size = file.stat().st_size
+    try:
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(_LENGTH_BYTES), "little")
+            if not 2 <= length <= min(_MOST_HEADER_BYTES, size - _LENGTH_BYTES):
+                raise ValueError("its header is longer than the file")
+            header = json.loads(opened.read(length))
+        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        tensors = max(ends, default=0)
+        if _LENGTH_BYTES + length + tensors != size:
+            raise ValueError(f"it has {size:,} bytes where its header tells {_LENGTH_BYTES + length + tensors:,}")
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise InvalidWeights(f"{name}: {file.name} in {file.parent} is damaged: {error}; bring it again") from None
+    return int(tensors)
+
+
+def _has_index(folder: Path) -> bool:
+    return any((folder / index).is_file() for index in _INDEXES)
+
+
+def _in_the_hubs_cache(source: str, weights: Weights) -> Path | None:
+    """Where the Hugging Face hub's own tools keep a copy; looked up here, because they take a second to import."""
+    if source.count("/") != 1:
+        return None
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    copies = cache / f"models--{source.replace('/', '--')}"
+    revision = weights.revision or "main"
+    try:
+        commit = (copies / "refs" / revision).read_text().strip()
+    except OSError:
+        commit = revision
+    return copies / "snapshots" / commit

@@ -1,0 +1,74 @@
+"""Text, or a picture and text, becomes a film: the video pipelines of diffusers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image
+
+from providers.local.base import Device, LocalCall, LocalResult, Progress
+from providers.local.diffusion import DiffusersModel
+from providers.local.fitting import as_pixels, covering, in_size
+
+
+class FilmModel(DiffusersModel):
+    """Makes all frames of one film in one call."""
+
+    _from_image = False
+
+    def need(self, call: LocalCall) -> int:
+        """Weights, and the frames."""
+        width, height = self.weights.size_for(call.width, call.height)
+        pixels = width * height * max(1, self.weights.frames_for(call.frames) // self.weights.frame_step)
+        return self.need_bytes(low_memory=call.low_memory, pixels=pixels)
+
+    def load(self, device: Device, *, low_memory: bool) -> None:
+        """Loads the pipeline that the files name."""
+        self.load_pipeline(device, low_memory=low_memory)
+        self._text_pipe = self.pipe
+
+    def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
+        """The frames: as many as asked for, in the size asked for."""
+        import torch
+
+        self.pipe = self._pipe_for(call)
+        width, height = self.weights.size_for(call.width, call.height)
+        steps = int(call.parameters.get("num_inference_steps", self.weights.steps))
+        asked: dict[str, Any] = {
+            "prompt": call.prompts[0],
+            "num_inference_steps": steps,
+            "num_frames": self.weights.frames_for(call.frames),
+            "width": width,
+            "height": height,
+            "generator": torch.Generator("cpu").manual_seed(call.seeds[0]),
+            "output_type": "np",
+        }
+        guidance = call.parameters.get("guidance_scale", self.weights.guidance)
+        if guidance is not None:
+            asked["guidance_scale"] = float(guidance)
+        if negative := call.parameters.get("negative_prompt"):
+            asked["negative_prompt"] = negative
+        if call.image is not None:
+            with Image.open(call.image) as picture:
+                asked["image"] = covering(picture, width, height)
+        with self.stepping(steps, progress) as told, torch.inference_mode():
+            frames = self.pipe(**asked, callback_on_step_end=told).frames[0]
+        scale = self.weights.native is not None
+        kept = [in_size(as_pixels(frame), call.width, call.height, scale=scale) for frame in frames[: call.frames]]
+        return LocalResult(kept, details=self.facts())
+
+    def unload(self) -> None:
+        """Forgets both pipelines."""
+        super().unload()
+        self._text_pipe = None
+
+    def _pipe_for(self, call: LocalCall) -> Any:
+        """The pipeline as loaded, or another one on the same weights where the film begins with a picture."""
+        name = self.weights.image_pipeline
+        if call.image is None or name is None or type(self._text_pipe).__name__ == name:
+            return self._text_pipe
+        import diffusers
+
+        pipe = getattr(diffusers, name).from_pipe(self._text_pipe)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe

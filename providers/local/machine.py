@@ -1,0 +1,43 @@
+"""Main memory and processor of this machine, from what Linux tells; zeros elsewhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+
+def memory_bytes() -> tuple[int, int]:
+    """Main memory in all, and what a program could take now."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        total, free = (int(lines[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    except (OSError, KeyError, ValueError):
+        page = os.sysconf("SC_PAGE_SIZE")
+        total = free = page * os.sysconf("SC_PHYS_PAGES")
+    limit = _control_group_limit()
+    return (total, free) if limit is None else (min(total, limit), min(free, limit))
+
+
+def cpu_percent(seconds: float = 0.1) -> float:
+    """How busy the processor is, measured for ``seconds``."""
+    before = _times()
+    time.sleep(seconds)
+    busy, whole = (after - earlier for after, earlier in zip(_times(), before, strict=True))
+    return round(100 * busy / whole, 1) if whole > 0 else 0.0
+
+
+def _times() -> tuple[int, int]:
+    try:
+        values = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    except (OSError, ValueError):
+        return 0, 0
+    idle = values[3] + values[4]
+    return sum(values) - idle, sum(values)
+
+
+def _control_group_limit() -> int | None:
+    try:
+        return int(Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):
+        return None

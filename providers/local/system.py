@@ -1,0 +1,73 @@
+"""What this machine has for local models: device, memory, processor, installed backends, warm models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from providers.catalogue import Model
+from providers.local.base import Device
+from providers.local.device import missing_packages
+from providers.local.files import has_weights
+from providers.local.host import ModelHost
+from providers.local.machine import cpu_percent, memory_bytes
+from providers.weights import GB
+
+
+def system_report(host: ModelHost, models: Iterable[Model], *, look: bool = True) -> dict[str, Any]:
+    """The facts that the local video service told, by its names, and what is warm.
+
+    Without ``look`` nothing is imported: the device stays unknown until a model was wanted.
+    """
+    total, available = memory_bytes()
+    device = _device(host, look=look)
+    report: dict[str, Any] = {
+        "cuda_available": device is not None and device.kind == "cuda",
+        "device": None if device is None else device.kind,
+        "device_name": getattr(device, "name", None),
+        "cpu_percent": cpu_percent(),
+        "ram_available_gb": _gb(available),
+        "ram_total_gb": _gb(total),
+        "backend": backend_of(host, models),
+        "installed": [model.id for model in models if model.weights is not None and has_weights(model, host.folder)],
+        "loaded": [
+            {"model": loaded.id, "gb": round(loaded.bytes / GB, 3), "low_vram": loaded.low_memory}
+            for loaded in host.loaded
+        ],
+        "missing": missing_packages(),
+    }
+    if device is not None and device.kind != "cpu":
+        free, whole = device.free_bytes(), device.total_bytes()
+        report |= {"total_vram_gb": _gb(whole), "free_vram_gb": _gb(free), "used_vram_gb": _gb(whole - free)}
+    return report
+
+
+def backend_of(host: ModelHost, models: Iterable[Model]) -> str | None:
+    """The backend for films that ``auto`` would try first: the first of the catalogue that has weights here."""
+    for model in models:
+        if model.weights is not None and model.weights.family == "film" and has_weights(model, host.folder):
+            return model.id
+    return None
+
+
+def state_of(report: dict[str, Any]) -> tuple[str, str]:
+    """``healthy``, ``degraded`` or ``unhealthy``, and why: how a worker that is there for local models stands."""
+    if report["missing"]:
+        return "unhealthy", f"local models need {', '.join(report['missing'])}: pip install 'telecine[local]'"
+    if not report["installed"]:
+        return "unhealthy", "no local model has weights here"
+    if report["device"] == "cpu":
+        return "degraded", "no accelerator: local models run on the CPU"
+    if report["backend"] is None:
+        return "degraded", "no backend for films has weights here"
+    return "healthy", f"Service operational with {report['backend']} backend"
+
+
+def _device(host: ModelHost, *, look: bool) -> Device | None:
+    if host.device_found is None and (not look or missing_packages()):
+        return None
+    return host.device
+
+
+def _gb(count: int) -> float:
+    return round(count / GB, 1)

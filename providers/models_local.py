@@ -1,0 +1,203 @@
+"""The catalogue's entries of models that run here. They cost nothing; their weights are brought by the operator.
+
+The two ``demo-`` models ship with Telecine: they draw and read coloured shapes before eight backgrounds, no more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from providers.catalogue import Model, Parameter
+from providers.weights import Weights
+
+_DEMONSTRATION = Path(__file__).resolve().parent / "local" / "demonstration"
+_PICTURES = ("text-to-image", "story-to-video")
+_TEXT, _IMAGE = "text-to-video", "image-to-video"
+#: The names that the local video service gave its backends; ``""`` and ``auto``: the best that fits.
+BACKENDS = ("", "auto", "mochi", "opensora", "wan", "wan-1.3b", "ltx")
+
+
+def _whole(low: int, high: int, default: int | None = None, step: int | None = None, words: str = "") -> Parameter:
+    return Parameter(kind="integer", minimum=low, maximum=high, default=default, multiple_of=step, description=words)
+
+
+_SEED = _whole(0, 2**32 - 1, words="The same seed gives the same result. Default: one of the job's own.")
+_STEPS = _whole(10, 50, 25, words="Denoising steps.")
+_GUIDANCE = Parameter(kind="number", minimum=0, maximum=30, description="How closely the prompt is followed.")
+_NEGATIVE = Parameter(longest=2000, description="What is not to be seen.")
+
+
+def _pictures(id: str, source: str, words: str, size: int = 512, **weights: Any) -> Model:  # noqa: A002
+    return Model(
+        id=id,
+        provider="local",
+        types=_PICTURES,
+        description=words,
+        parameters={
+            "prompt": Parameter(shortest=1, longest=2000, required=True, description="What is to be seen."),
+            "num_inference_steps": _STEPS,
+            "width": _whole(32, 2048, size, 8, "Pixels."),
+            "height": _whole(32, 2048, size, 8, "Pixels."),
+            "seed": _SEED,
+            "negative_prompt": _NEGATIVE,
+            "guidance_scale": _GUIDANCE,
+        },
+        weights=Weights(family="pictures", source=source, **weights),
+        first_wait_seconds=0,
+    )
+
+
+def _film(id: str, source: str, words: str, types: tuple[str, ...] = (_TEXT, _IMAGE), **weights: Any) -> Model:  # noqa: A002
+    return Model(
+        id=id,
+        provider="local",
+        types=types,
+        description=words,
+        parameters={
+            "prompt": Parameter(shortest=3, longest=1000, required=True, description="What is to be seen."),
+            "fps": _whole(1, 60, 24, words="Frames a second."),
+            "num_frames": _whole(8, 240, 64, words="Frames."),
+            "width": _whole(256, 1920, 720, 8, "Pixels."),
+            "height": _whole(256, 1080, 720, 8, "Pixels."),
+            "seed": _SEED,
+            "prefer_backend": Parameter(kind="choice", choices=BACKENDS, default="", description="For auto."),
+            "low_vram": Parameter(kind="switch", default=False, description="Weights stay in main memory; slower."),
+            "lawful_use_consent": Parameter(kind="switch", description="Must be true."),
+            "negative_prompt": _NEGATIVE,
+            "num_inference_steps": _whole(2, 100, words="Denoising steps. Default: the model's."),
+            "guidance_scale": _GUIDANCE,
+        },
+        weights=Weights(family="film", source=source, **weights),
+        first_wait_seconds=0,
+    )
+
+
+def _captioner(id: str, source: str, words: str, **weights: Any) -> Model:  # noqa: A002
+    return Model(
+        id=id,
+        provider="local",
+        types=("image-to-prompt",),
+        description=words,
+        parameters={
+            "mode": Parameter(
+                kind="choice",
+                choices=("best", "fast", "classic", "negative"),
+                default="best",
+                description="How thorough.",
+            )
+        },
+        weights=Weights(family="caption", source=source, takes_image=True, takes_text=False, **weights),
+        first_wait_seconds=0,
+    )
+
+
+MODELS: tuple[Model, ...] = (
+    _pictures("segmind/tiny-sd", "segmind/tiny-sd", "Small and quick.", need_gb=2.1, low_need_gb=1.0),
+    _pictures(
+        "stable-diffusion-v1-5",
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        "Stable Diffusion 1.5.",
+        need_gb=3.6,
+        low_need_gb=1.2,
+    ),
+    _pictures(
+        "stable-diffusion-xl",
+        "stabilityai/stable-diffusion-xl-base-1.0",
+        "Stable Diffusion XL.",
+        1024,
+        need_gb=10.0,
+        low_need_gb=2.5,
+        most_batch=4,
+    ),
+    _pictures(
+        "demo-shapes",
+        str(_DEMONSTRATION / "shapes"),
+        "Demonstration: 'a big red circle, at night'. Ships with Telecine; eight colors, four shapes, eight places.",
+        native=(32, 32),
+        guidance=4.0,
+        most_batch=16,
+    ),
+    _film(
+        "wan",
+        "Wan-AI/Wan2.2-TI2V-5B-Diffusers",
+        "Wan 2.2 TI2V 5B: from text or from a picture.",
+        need_gb=14.0,
+        low_need_gb=8.0,
+        offload=True,
+        multiple_of=32,
+        frame_step=4,
+        takes_image=True,
+        image_pipeline="WanImageToVideoPipeline",
+        steps=50,
+        guidance=5.0,
+    ),
+    _film(
+        "wan-1.3b",
+        "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
+        "Wan 2.1 1.3B: for small cards, from text.",
+        (_TEXT,),
+        need_gb=12.0,
+        low_need_gb=4.0,
+        offload=True,
+        multiple_of=16,
+        frame_step=4,
+        steps=50,
+        guidance=5.0,
+    ),
+    _film(
+        "mochi",
+        "genmo/mochi-1-preview",
+        "Mochi 1: from text alone.",
+        need_gb=22.0,
+        low_need_gb=6.0,
+        offload=True,
+        multiple_of=16,
+        frame_step=6,
+        steps=50,
+        guidance=4.5,
+    ),
+    _film(
+        "ltx",
+        "Lightricks/LTX-Video",
+        "LTX-Video: from text or from a picture. Its own licence: read it first.",
+        need_gb=14.0,
+        low_need_gb=6.0,
+        offload=True,
+        multiple_of=32,
+        frame_step=8,
+        takes_image=True,
+        image_pipeline="LTXImageToVideoPipeline",
+        steps=50,
+        guidance=3.0,
+    ),
+    _film(
+        "opensora",
+        "hpcai-tech/Open-Sora-v2",
+        "Open-Sora: a name of the local video service. No release of diffusers has a pipeline for it; point "
+        "weights.source of this entry to a pipeline that there is.",
+        need_gb=52.5,
+        low_need_gb=52.5,
+        multiple_of=16,
+        frame_step=4,
+        takes_image=True,
+    ),
+    _film(
+        "auto",
+        "",
+        "The best backend that is installed, fits, and can begin with a picture where there is one.",
+        takes_image=True,
+    ),
+    _captioner(
+        "clip-interrogator/local",
+        "Salesforce/blip-image-captioning-base",
+        "BLIP describes, CLIP ranks words of style.",
+        need_gb=2.5,
+        ranker="openai/clip-vit-large-patch14",
+    ),
+    _captioner(
+        "demo-captioner",
+        str(_DEMONSTRATION / "captioner"),
+        "Demonstration: reads the pictures of demo-shapes. Ships with Telecine.",
+    ),
+)

@@ -1,0 +1,92 @@
+"""The parameters of a ``story-to-video``: scenes in words become one film with crossfades."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from schemas.errors import InvalidField, UnsupportedOption
+from schemas.generation import Generation, ModelNames, Seed
+from schemas.text_to_image import DEFAULT_MODEL, Side, Steps
+from schemas.text_to_video import MAX_PROMPT_CHARACTERS
+
+Scene = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"\S")]
+#: The longest film: ten minutes at 60 frames a second.
+MAX_FRAMES = 36_000
+
+
+class StoryToVideo(Generation):
+    """``data`` of a request of type ``story-to-video``. Names are those of the Image and Video Generation API."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "hero_description": "a brave knight in silver armor with a red cloak",
+                    "scenes": ["standing in front of a castle gate", "fighting a dragon in a cave"],
+                }
+            ]
+        }
+    )
+
+    scenes: list[Scene] = Field(min_length=2, max_length=100, description="What happens, scene by scene; at least 2.")
+    hero_description: str = Field(
+        "", max_length=1000, description="Who is in every scene; put before each, with a comma."
+    )
+    num_inference_steps: Steps = Field(25, description="Denoising steps of each picture, 10 to 50.")
+    duration_per_scene: float = Field(3.0, gt=0, le=60, description="Seconds that each scene stands.")
+    fps: int = Field(24, ge=1, le=60, description="Frames a second.")
+    width: Side = Field(512, description="Pixels, a multiple of 8.")
+    height: Side = Field(512, description="Pixels, a multiple of 8.")
+    transition_frames: int = Field(12, ge=0, le=240, description="Frames of each crossfade; they come on top.")
+    model: ModelNames = Field(DEFAULT_MODEL, description="A model for story-to-video.")
+    seed: Seed | None = Field(None, description="Of the first scene; each further one has the next.")
+    negative_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARACTERS, description="What is not to be seen.")
+    consistency: Literal["prompt", "shared-attention", "reference"] = Field(
+        "prompt",
+        description="How the hero stays the same. prompt: the same words before each scene. shared-attention: scenes "
+        "made together look at each other, too. reference does not exist yet.",
+    )
+
+    @property
+    def frames_per_scene(self) -> int:
+        """Frames that each scene stands."""
+        return max(1, round(self.duration_per_scene * self.fps))
+
+    @property
+    def frames(self) -> int:
+        """Frames of the whole film: every scene, and a crossfade between each two."""
+        return len(self.scenes) * self.frames_per_scene + (len(self.scenes) - 1) * self.transition_frames
+
+    @property
+    def prompts(self) -> list[str]:
+        """What each picture is made from: the hero, then the scene."""
+        hero = self.hero_description.strip()
+        return [f"{hero}, {scene}" if hero else scene for scene in self.scenes]
+
+    def given(self) -> dict[str, Any]:
+        """What each picture's model is asked."""
+        named: dict[str, Any] = {
+            "num_inference_steps": self.num_inference_steps,
+            "width": self.width,
+            "height": self.height,
+            "seed": self.seed,
+            "negative_prompt": self.negative_prompt,
+        }
+        longest = max(self.prompts, key=len)
+        return {"prompt": longest} | {name: value for name, value in named.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Self:
+        if self.frames > MAX_FRAMES:
+            raise InvalidField(
+                f"data.scenes: the film would have {self.frames:,} frames, the limit is {MAX_FRAMES:,}",
+                field="data.scenes",
+            )
+        if self.consistency == "reference":
+            raise UnsupportedOption(
+                "data.consistency: 'reference' does not exist yet; take prompt or shared-attention",
+                field="data.consistency",
+            )
+        return self

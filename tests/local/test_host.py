@@ -1,0 +1,322 @@
+"""The model host: loading, keeping warm, putting away, refusing, cancelling, and running out of memory."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from providers.catalogue import Catalogue, Model
+from providers.local.base import Device, LocalCall, LocalResult, Progress
+from providers.local.device import Cpu
+from providers.local.files import find_weights
+from providers.local.host import ModelHost, make_model
+from providers.local.pictures import PictureModel
+from schemas.errors import InsufficientVram, InvalidWeights, JobCancelled, ModelNotInstalled, OutOfMemory
+from tests.local.entries import catalogue
+
+CALL = LocalCall(prompts=("a fox",), seeds=(7,), width=64, height=64, parameters={"num_inference_steps": 2})
+
+
+@pytest.fixture(name="models")
+def _models(weights: Path) -> Catalogue:
+    return catalogue(weights)
+
+
+def quiet(part: float) -> None:
+    """Takes progress and says nothing."""
+
+
+def picture_model(models: Catalogue, name: str = "segmind/tiny-sd") -> Model:
+    return models.find(name, "text-to-image")
+
+
+def other_model(models: Catalogue, name: str, **weights: Any) -> Model:
+    model = picture_model(models)
+    assert model.weights is not None
+    return model.model_copy(update={"id": name, "weights": model.weights.model_copy(update=weights)})
+
+
+class Card(Cpu):
+    """A processor that passes for a card of a given size: what is loaded runs as before."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+
+    def free_bytes(self) -> int:
+        return self.free
+
+
+def host_on(device: Device, weights: Path, **options: Any) -> ModelHost:
+    return ModelHost(weights, device=lambda: device, **options)
+
+
+def test_the_same_seed_gives_the_same_picture_and_another_seed_another(host: ModelHost, models: Catalogue) -> None:
+    first, again = (host.run(picture_model(models), CALL, quiet).pictures[0] for _ in range(2))
+    assert np.array_equal(first, again)
+    other = host.run(picture_model(models), LocalCall(**{**_fields(CALL), "seeds": (8,)}), quiet).pictures[0]
+    assert not np.array_equal(first, other)
+    assert first.shape == (64, 64, 3)
+
+
+def test_a_batch_makes_what_single_calls_make(host: ModelHost, models: Catalogue) -> None:
+    prompts, seeds = ("a fox", "a hill", "the sea"), (1, 2, 3)
+    batch = host.run(
+        picture_model(models), LocalCall(**{**_fields(CALL), "prompts": prompts, "seeds": seeds}), quiet
+    ).pictures
+    for number in range(3):
+        one = LocalCall(**{**_fields(CALL), "prompts": (prompts[number],), "seeds": (seeds[number],)})
+        alone = host.run(picture_model(models), one, quiet).pictures[0].astype(int)
+        assert np.abs(alone - batch[number].astype(int)).max() <= 1
+
+
+def test_shared_attention_changes_the_pictures_and_leaves_the_model_as_it_was(
+    host: ModelHost, models: Catalogue
+) -> None:
+    plain = LocalCall(**{**_fields(CALL), "prompts": ("a fox", "a hill"), "seeds": (1, 2)})
+    sharing = LocalCall(**{**_fields(plain), "parameters": {**CALL.parameters, "consistency": "shared-attention"}})
+    before, shared, again, after = (
+        host.run(picture_model(models), call, quiet).pictures for call in (plain, sharing, sharing, plain)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(shared, again, strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(before, shared, strict=True))
+
+
+def test_progress_is_told_after_each_step_and_grows(host: ModelHost, models: Catalogue) -> None:
+    told: list[float] = []
+    four = LocalCall(
+        prompts=("a", "b", "c"), seeds=(1, 2, 3), width=64, height=64, parameters={"num_inference_steps": 4}
+    )
+    host.run(other_model(models, "by-two", most_batch=2), four, told.append)
+    assert told == sorted(told)
+    assert len(told) == 8
+    assert told[-1] == 1.0
+
+
+def test_a_model_is_loaded_once_and_kept(weights: Path, models: Catalogue) -> None:
+    host = host_on(Cpu(), weights)
+    for _ in range(3):
+        host.run(picture_model(models), CALL, quiet)
+    assert host.loads == 1
+    assert [loaded.id for loaded in host.loaded] == ["segmind/tiny-sd"]
+    assert host.loaded[0].bytes > 100_000
+
+
+def test_two_models_that_do_not_fit_together_are_swapped_by_least_recent_use(weights: Path, models: Catalogue) -> None:
+    first, second = (other_model(models, name, need_gb=0.0006) for name in ("first", "second"))
+    host = host_on(Cpu(), weights, budget_bytes=700_000)
+    for model in (first, second, first):
+        host.run(model, CALL, quiet)
+    assert host.loads == 3
+    assert [loaded.id for loaded in host.loaded] == ["first"]
+
+
+def test_a_warm_model_is_refused_a_call_that_does_not_fit(weights: Path, models: Catalogue) -> None:
+    host = host_on(Cpu(), weights, budget_bytes=100_000_000)
+    host.run(picture_model(models), CALL, quiet)
+    with pytest.raises(InsufficientVram):
+        host.run(picture_model(models), LocalCall(**{**_fields(CALL), "width": 1024, "height": 1024}), quiet)
+    assert len(host.run(picture_model(models), CALL, quiet).pictures) == 1
+    assert host.loads == 1
+
+
+def test_a_model_is_not_kept_in_both_of_its_modes(weights: Path, models: Catalogue) -> None:
+    host = host_on(Cpu(), weights)
+    for low_memory in (False, True, True):
+        host.run(picture_model(models), LocalCall(**{**_fields(CALL), "low_memory": low_memory}), quiet)
+    assert host.loads == 2
+    assert [loaded.low_memory for loaded in host.loaded] == [True]
+
+
+def test_memory_does_not_grow_from_job_to_job(weights: Path, models: Catalogue) -> None:
+    host = host_on(Cpu(), weights)
+    small = LocalCall(**{**_fields(CALL), "width": 32, "height": 32, "parameters": {"num_inference_steps": 1}})
+    sizes = []
+    for number in range(60):
+        host.run(picture_model(models), small, quiet)
+        if number in (9, 59):
+            sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
+    assert sizes[1] - sizes[0] < 8_000_000
+
+
+def test_a_model_that_cannot_fit_is_refused_with_the_numbers_before_it_is_loaded(
+    weights: Path, models: Catalogue
+) -> None:
+    host = host_on(Card(4_200_000_000), weights)
+    host.device.kind = "cuda"  # type: ignore[misc]
+    with pytest.raises(InsufficientVram) as caught:
+        host.run(other_model(models, "mochi", need_gb=6.0), CALL, quiet)
+    assert caught.value.message == "Insufficient VRAM: mochi needs ~6.0GB, but only 4.2GB available."
+    assert host.loads == 0
+
+
+def test_a_refusal_leaves_the_warm_models_warm(weights: Path, models: Catalogue) -> None:
+    host = host_on(Card(1_000_000_000), weights)
+    host.run(picture_model(models), CALL, quiet)
+    with pytest.raises(InsufficientVram, match=r"Insufficient RAM: large needs ~90\.0GB"):
+        host.run(other_model(models, "large", need_gb=90.0), CALL, quiet)
+    assert [loaded.id for loaded in host.loaded] == ["segmind/tiny-sd"]
+
+
+def test_a_cancelled_call_ends_between_two_steps_and_the_next_one_is_as_if_nothing_had_been(
+    host: ModelHost, models: Catalogue
+) -> None:
+    wanted = host.run(picture_model(models), CALL, quiet).pictures[0]
+
+    def cancel(part: float) -> None:
+        raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        host.run(picture_model(models), LocalCall(**{**_fields(CALL), "width": 128}), cancel)
+    assert np.array_equal(host.run(picture_model(models), CALL, quiet).pictures[0], wanted)
+
+
+class Forgetful(PictureModel):
+    """A model that runs out of memory the first ``failures`` times."""
+
+    failures = 1
+
+    def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
+        if Forgetful.failures:
+            Forgetful.failures -= 1
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().generate(call, progress)
+
+
+@pytest.mark.parametrize(("failures", "loads"), [(1, 2), (2, 2)])
+def test_running_out_of_memory_frees_everything_and_tries_once_more_with_low_memory(
+    weights: Path, models: Catalogue, failures: int, loads: int
+) -> None:
+    Forgetful.failures = failures
+    host = host_on(Cpu(), weights, maker=Forgetful)
+    if failures == 1:
+        assert len(host.run(picture_model(models), CALL, quiet).pictures) == 1
+        assert [loaded.low_memory for loaded in host.loaded] == [True]
+    else:
+        with pytest.raises(OutOfMemory, match="segmind/tiny-sd ran out of memory, also in its low-memory mode"):
+            host.run(picture_model(models), CALL, quiet)
+        assert host.loaded == []
+    assert host.loads == loads
+    assert len(host.run(picture_model(models), CALL, quiet).pictures) == 1
+
+
+def test_calls_of_several_threads_wait_for_each_other(host: ModelHost, models: Catalogue) -> None:
+    wanted = host.run(picture_model(models), CALL, quiet).pictures[0]
+    made: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: made.append(host.run(picture_model(models), CALL, quiet).pictures[0]))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 4
+    assert all(np.array_equal(picture, wanted) for picture in made)
+
+
+def test_missing_weights_are_refused_with_the_command_that_brings_them(tmp_path: Path, models: Catalogue) -> None:
+    host = host_on(Cpu(), tmp_path)
+    with pytest.raises(ModelNotInstalled) as caught:
+        host.run(other_model(models, "sdxl", source="stabilityai/sdxl", revision="abc"), CALL, quiet)
+    assert f"hf download stabilityai/sdxl --revision abc --local-dir {tmp_path / 'sdxl'}" in caught.value.message
+    with pytest.raises(ModelNotInstalled, match="correct weights"):
+        host.run(other_model(models, "moved", source=str(tmp_path / "nowhere")), CALL, quiet)
+
+
+def test_weights_below_the_folder_of_models_are_found_by_the_models_name(weights: Path, models: Catalogue) -> None:
+    host = host_on(Cpu(), weights)
+    assert host.run(other_model(models, "pictures", source="somebody/pictures"), CALL, quiet).pictures
+
+
+@pytest.mark.parametrize(("revision", "named"), [(None, "main"), ("v2", "v2"), ("0123abcd", None)])
+def test_weights_in_the_hubs_cache_are_found_without_the_hub(
+    tmp_path: Path, weights: Path, models: Catalogue, monkeypatch: pytest.MonkeyPatch, revision: str | None,
+    named: str | None,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    copies = tmp_path / "hub" / "models--somebody--fox"
+    shutil.copytree(weights / "pictures", copies / "snapshots" / "0123abcd")
+    if named is not None:
+        (copies / "refs").mkdir()
+        (copies / "refs" / named).write_text("0123abcd")
+    model = other_model(models, "fox", source="somebody/fox", revision=revision)
+    assert find_weights(model, tmp_path / "none") == copies / "snapshots" / "0123abcd"
+    with pytest.raises(ModelNotInstalled, match="hf download somebody/fox --revision v9"):
+        find_weights(other_model(models, "fox", source="somebody/fox", revision="v9"), tmp_path / "none")
+
+
+def _cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def _no_header(file: Path) -> None:
+    file.write_bytes(b"\xff" * 64)
+
+
+def _pickled(file: Path) -> None:
+    file.rename(file.with_suffix(".bin"))
+
+
+@pytest.mark.parametrize(("harm", "says"), [(_cut_short, "is damaged"), (_no_header, "is damaged")])
+def test_damaged_weights_are_refused_before_anything_loads_them(
+    tmp_path: Path, weights: Path, models: Catalogue, harm: Any, says: str
+) -> None:
+    folder = Path(shutil.copytree(weights / "pictures", tmp_path / "copy"))
+    harm(folder / "unet" / "diffusion_pytorch_model.safetensors")
+    host = host_on(Cpu(), tmp_path)
+    with pytest.raises(InvalidWeights, match=says):
+        host.run(other_model(models, "copy", source=str(folder)), CALL, quiet)
+    assert (host.loads, host.loaded) == (0, [])
+
+
+def test_weights_that_are_not_safetensors_are_refused(tmp_path: Path, weights: Path, models: Catalogue) -> None:
+    folder = Path(shutil.copytree(weights / "pictures", tmp_path / "copy"))
+    for file in list(folder.rglob("*.safetensors")):
+        _pickled(file)
+    with pytest.raises(InvalidWeights, match="not as safetensors, and nothing else is loaded"):
+        host_on(Cpu(), tmp_path).run(other_model(models, "copy", source=str(folder)), CALL, quiet)
+    part = Path(shutil.copytree(weights / "pictures", tmp_path / "part"))
+    _pickled(part / "unet" / "diffusion_pytorch_model.safetensors")
+    with pytest.raises(InvalidWeights, match="cannot be loaded"):
+        host_on(Cpu(), tmp_path).run(other_model(models, "part", source=str(part)), CALL, quiet)
+
+
+def test_code_beside_the_weights_is_not_run(tmp_path: Path, weights: Path, models: Catalogue) -> None:
+    folder = Path(shutil.copytree(weights / "pictures", tmp_path / "copy"))
+    (folder / "pipeline.py").write_text(f"open({str(tmp_path / 'harm')!r}, 'w')\n")
+    index = folder / "model_index.json"
+    index.write_text(index.read_text().replace('"StableDiffusionPipeline"', '"StableDiffusionPipeline"'))
+    unet = folder / "unet" / "my_unet.py"
+    unet.write_text(f"open({str(tmp_path / 'harm')!r}, 'w')\nclass MyUnet: pass\n")
+    index.write_text(index.read_text().replace('"diffusers",\n    "UNet2DConditionModel"', '"my_unet",\n    "MyUnet"'))
+    with pytest.raises(InvalidWeights):
+        host_on(Cpu(), tmp_path).run(other_model(models, "copy", source=str(folder)), CALL, quiet)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_film_has_the_frames_and_the_size_that_were_asked_for(host: ModelHost, models: Catalogue) -> None:
+    for name in ("mochi", "wan-1.3b"):
+        call = LocalCall(
+            prompts=("a fox",), seeds=(3,), width=40, height=24, frames=8, parameters={"num_inference_steps": 2}
+        )
+        made, again = (host.run(models.find(name, "text-to-video"), call, quiet) for _ in range(2))
+        assert [frame.shape for frame in made.pictures] == [(24, 40, 3)] * 8
+        assert all(np.array_equal(a, b) for a, b in zip(made.pictures, again.pictures, strict=True))
+
+
+def test_every_entry_of_the_catalogue_that_runs_here_has_a_family_that_is_known(models: Catalogue) -> None:
+    local = [model for model in models if model.provider == "local" and model.weights is not None]
+    assert len(local) >= 10
+    for model in local:
+        make_model(model, Path("/nowhere"))
+
+
+def _fields(call: LocalCall) -> dict[str, Any]:
+    return {name: getattr(call, name) for name in call.__dataclass_fields__}

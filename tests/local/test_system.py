@@ -1,0 +1,76 @@
+"""``telecine system`` and the local models in ``/health``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.local_watch import LocalWatch
+from providers.local.base import LocalCall
+from providers.local.host import ModelHost, host_for
+from providers.local.system import state_of, system_report
+from providers.registry import catalogue_of
+from schemas.settings import Settings
+from tests.cli_operator import Operator, an_operator
+from tests.local.entries import catalogue
+
+_operator = pytest.fixture(an_operator, name="operator")
+
+
+@pytest.fixture(name="own")
+def _own(weights: Path) -> Iterator[ModelHost]:
+    host = host_for(Settings(local_models=weights, local_device="cpu", local_threads=1))
+    yield host
+    host.clear()
+
+
+def test_the_command_tells_device_memory_and_installed_models(operator: Operator) -> None:
+    told = operator.run("system", "--json").json
+    assert told["device"] in ("cpu", "cuda", "mps")
+    assert told["ram_total_gb"] >= told["ram_available_gb"] > 0
+    assert 0 <= told["cpu_percent"] <= 100
+    assert {"demo-shapes", "demo-captioner"} <= set(told["installed"])
+    assert told["status"] in ("healthy", "degraded")
+    said = operator.run("system").out
+    for part in ("available RAM", "demo-shapes", "warm models"):
+        assert part in said
+
+
+def test_health_tells_what_is_warm_and_asks_for_no_device_before_a_job_did(weights: Path, own: ModelHost) -> None:
+    models = list(catalogue(weights))
+    watch = LocalWatch(lambda: own, models, needed=False)
+    before = watch.added_to({"status": "healthy", "checks": {}})
+    assert (before["status"], before["local"]["device"], before["local"]["loaded"]) == ("healthy", None, [])
+    call = LocalCall(prompts=("a",), seeds=(1,), width=64, height=64, parameters={"num_inference_steps": 2})
+    own.run(catalogue(weights).find("segmind/tiny-sd", "text-to-image"), call, lambda part: None)
+    after = watch.added_to({"status": "healthy", "checks": {}})["local"]
+    assert [loaded["model"] for loaded in after["loaded"]] == ["segmind/tiny-sd"]
+    assert after["device"] == "cpu"
+
+
+def test_a_worker_for_local_models_without_an_accelerator_is_degraded(weights: Path, own: ModelHost) -> None:
+    watch = LocalWatch(lambda: own, list(catalogue(weights)), needed=True)
+    assert watch.added_to({"status": "healthy", "checks": {}})["status"] == "degraded"
+    assert watch.added_to({"status": "unhealthy", "checks": {}})["status"] == "unhealthy"
+
+
+def test_each_state_says_why(weights: Path, own: ModelHost) -> None:
+    report = system_report(own, list(catalogue(weights)))
+    assert state_of(report) == ("degraded", "no accelerator: local models run on the CPU")
+    assert state_of({**report, "device": "cuda"}) == (
+        "healthy",
+        f"Service operational with {report['backend']} backend",
+    )
+    assert state_of({**report, "device": "cuda", "backend": None})[0] == "degraded"
+    assert state_of({**report, "missing": ["torch"]}) == (
+        "unhealthy", "local models need torch: pip install 'telecine[local]'",
+    )  # fmt: skip
+    assert state_of({**report, "installed": []})[0] == "unhealthy"
+
+
+def test_without_weights_no_backend_is_named(tmp_path: Path) -> None:
+    host = host_for(Settings(local_models=tmp_path, local_device="cpu"))
+    report = system_report(host, list(catalogue_of(Settings())))
+    assert (report["backend"], report["installed"]) == (None, ["demo-shapes", "demo-captioner"])

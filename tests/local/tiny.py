@@ -1,0 +1,168 @@
+"""Real pipelines of diffusers and transformers with random weights: a few hundred kilobytes, no download."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+
+D: Any = diffusers
+T: Any = transformers
+
+
+def save_all(folder: Path) -> None:
+    """Saves every tiny model into a folder of its own."""
+    pictures().save_pretrained(folder / "pictures")
+    mochi().save_pretrained(folder / "mochi")
+    wan().save_pretrained(folder / "wan")
+    wan(from_picture=True).save_pretrained(folder / "wan-i2v")
+    save_blip(folder / "blip")
+    save_clip(folder / "clip")
+
+
+def characters() -> list[str]:
+    """The byte alphabet of GPT-2 and CLIP."""
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [number for number in range(256) if number not in shown]
+    return [chr(number) for number in shown] + [chr(256 + place) for place in range(len(hidden))]
+
+
+def clip_tokenizer() -> Any:
+    """Reads any text, byte by byte."""
+    alphabet = characters()
+    tokens = [*alphabet, *(character + "</w>" for character in alphabet), "<|startoftext|>", "<|endoftext|>"]
+    return T.CLIPTokenizer(vocab={token: number for number, token in enumerate(tokens)}, merges=[], model_max_length=77)
+
+
+def clip_text(tokenizer: Any) -> dict[str, Any]:
+    """The configuration of a text encoder for it."""
+    return {
+        "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "max_position_embeddings": 77, "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "projection_dim": 32,
+    }  # fmt: skip
+
+
+def pictures() -> Any:
+    """Stable Diffusion: a text encoder, a UNet and an autoencoder."""
+    tokenizer = clip_tokenizer()
+    torch.manual_seed(0)
+    text = T.CLIPTextModel(T.CLIPTextConfig(**clip_text(tokenizer))).eval()
+    unet = D.UNet2DConditionModel(
+        sample_size=16, in_channels=4, out_channels=4, block_out_channels=(4, 8), layers_per_block=1,
+        norm_num_groups=2, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=32, attention_head_dim=4,
+    )  # fmt: skip
+    vae = D.AutoencoderKL(
+        block_out_channels=(4, 8, 8, 8), in_channels=3, out_channels=3, latent_channels=4, norm_num_groups=2,
+        layers_per_block=1, sample_size=128, down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    )  # fmt: skip
+    scheduler = D.DPMSolverMultistepScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+    )
+    return D.StableDiffusionPipeline(
+        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler, safety_checker=None,
+        feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+
+
+def t5() -> tuple[Any, Any]:
+    """A tokenizer by characters and its encoder."""
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    pieces += [(character, -3.0) for character in string.ascii_letters + string.digits + string.punctuation]
+    tokenizer = T.T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=256)
+    torch.manual_seed(0)
+    encoder = T.T5EncoderModel(
+        T.T5Config(
+            vocab_size=len(tokenizer),
+            d_model=32,
+            d_kv=8,
+            d_ff=37,
+            num_layers=2,
+            num_heads=4,
+            relative_attention_num_buckets=8,
+            dropout_rate=0.0,
+        )
+    ).eval()
+    return tokenizer, encoder
+
+
+def mochi() -> Any:
+    """Mochi: text to film."""
+    tokenizer, encoder = t5()
+    torch.manual_seed(0)
+    transformer = D.MochiTransformer3DModel(
+        patch_size=2, num_attention_heads=2, attention_head_dim=8, num_layers=2, pooled_projection_dim=16,
+        in_channels=12, out_channels=None, qk_norm="rms_norm", text_embed_dim=32, time_embed_dim=4,
+        activation_fn="swiglu", max_sequence_length=256,
+    )  # fmt: skip
+    vae = D.AutoencoderKLMochi(
+        latent_channels=12, out_channels=3, encoder_block_out_channels=(32,) * 4,
+        decoder_block_out_channels=(32,) * 4, layers_per_block=(1,) * 5,
+    )  # fmt: skip
+    scheduler = D.FlowMatchEulerDiscreteScheduler()
+    return D.MochiPipeline(
+        transformer=transformer, vae=vae, scheduler=scheduler, text_encoder=encoder, tokenizer=tokenizer
+    )
+
+
+def wan(*, from_picture: bool = False) -> Any:
+    """Wan: text to film, or picture and text to film."""
+    tokenizer, encoder = t5()
+    torch.manual_seed(0)
+    vae = D.AutoencoderKLWan(
+        base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
+    )
+    transformer = D.WanTransformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=36 if from_picture else 16,
+        out_channels=16, text_dim=32, freq_dim=256, ffn_dim=32, num_layers=2, cross_attn_norm=True,
+        qk_norm="rms_norm_across_heads", rope_max_seq_len=64,
+    )  # fmt: skip
+    parts = {
+        "tokenizer": tokenizer, "text_encoder": encoder, "vae": vae, "transformer": transformer,
+        "scheduler": D.FlowMatchEulerDiscreteScheduler(shift=5.0),
+    }  # fmt: skip
+    if from_picture:
+        return D.WanImageToVideoPipeline(**parts, image_encoder=None, image_processor=None)
+    return D.WanPipeline(**parts)
+
+
+def save_blip(folder: Path) -> None:
+    """A captioner. What it says is nonsense, and always the same."""
+    words = ["a", "the", "photo", "of", "on", "red", "green", "blue", "fox", "hill", "sea", "sun", "house", "night"]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *string.ascii_lowercase]
+    tokenizer = T.BertTokenizer(vocab={token: number for number, token in enumerate(dict.fromkeys(tokens))})
+    tokenizer.add_special_tokens({"bos_token": "[DEC]"})
+    torch.manual_seed(0)
+    text = {
+        "vocab_size": len(tokenizer), "hidden_size": 32, "encoder_hidden_size": 32, "intermediate_size": 64,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64,
+        "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id, "sep_token_id": tokenizer.sep_token_id, "projection_dim": 32,
+    }  # fmt: skip
+    seen = {
+        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "image_size": 64, "patch_size": 16, "projection_dim": 32,
+    }  # fmt: skip
+    model = T.BlipForConditionalGeneration(T.BlipConfig(text_config=text, vision_config=seen, projection_dim=32))
+    model.save_pretrained(folder)
+    T.BlipProcessor(T.BlipImageProcessorPil(size={"height": 64, "width": 64}), tokenizer).save_pretrained(folder)
+
+
+def save_clip(folder: Path) -> None:
+    """A ranker."""
+    tokenizer = clip_tokenizer()
+    torch.manual_seed(0)
+    seen = {
+        "hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "image_size": 64, "patch_size": 16, "projection_dim": 32,
+    }  # fmt: skip
+    model = T.CLIPModel(T.CLIPConfig(text_config=clip_text(tokenizer), vision_config=seen, projection_dim=32))
+    model.save_pretrained(folder)
+    images = T.CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
+    T.CLIPProcessor(images, tokenizer).save_pretrained(folder)
