@@ -71,7 +71,8 @@ def _set_up_logging(**_: Any) -> None:
 
 
 @worker_process_init.connect
-def _start_process(**_: Any) -> None:
+def start_process(**_: Any) -> None:
+    """What every process that works on jobs does first."""
     settings = Settings()
     watch.start_sentry(settings)
     # A pool replaces a child that was killed: what that one left on the disk goes now.

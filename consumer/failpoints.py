@@ -1,8 +1,9 @@
 """Named places where a crash matters. Inert, unless an environment variable arms one of them.
 
 ``TELECINE_FAILPOINT=door.committed:kill`` kills the process with SIGKILL when it gets there;
-``…:raise`` raises, ``…:sleep=2`` waits. With ``TELECINE_FAILPOINT_ONCE=/path`` it happens once: the file is
-made first, and where it exists the point is inert. The chaos tests go through every name below.
+``…:raise`` raises, ``…:sleep=2`` waits, ``…:memory`` raises ``MemoryError``. With
+``TELECINE_FAILPOINT_ONCE=/path`` it happens once: the file is made first, and where it exists the point is inert.
+The chaos tests go through every name below.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 #: Every failpoint on the line a job travels, in the order in which a job meets them.
 FAILPOINTS = (
@@ -52,6 +54,13 @@ UPLOAD_FAILPOINTS = (
     "upload.settled",  # its job is in the ledger, no wake-up was sent
 )
 
+#: Those of a call of a local model, under the host's lock.
+LOCAL_FAILPOINTS = (
+    "local.loaded",  # the model is loaded or was warm, nothing is generated
+    "local.step",  # a step of the model is done
+    "local.made",  # the model is done, no file is made of it
+)
+
 
 class FailpointReached(RuntimeError):
     """An armed failpoint with the action ``raise`` was met."""
@@ -59,22 +68,44 @@ class FailpointReached(RuntimeError):
 
 def failpoint(name: str) -> None:
     """Does what the environment arms ``name`` with; otherwise nothing."""
-    armed = os.environ.get("TELECINE_FAILPOINT")
+    armed, once = _armed()
     if armed is None:
         return
     wanted, _, action = armed.partition(":")
-    if wanted != name or not _first_time():
+    if wanted != name or not _first_time(once):
         return
     if action in ("", "kill"):
         os.kill(os.getpid(), signal.SIGKILL)
     elif action.startswith("sleep="):
         time.sleep(float(action.removeprefix("sleep=")))
+    elif action == "memory":
+        raise MemoryError(name)
     else:
         raise FailpointReached(name)
 
 
-def _first_time() -> bool:
-    marker = os.environ.get("TELECINE_FAILPOINT_ONCE")
+def local_failpoint(moment: str) -> None:
+    """The failpoint of a moment that the model host tells of."""
+    if moment == "loaded":
+        failpoint("local.loaded")
+    elif moment == "step":
+        failpoint("local.step")
+    elif moment == "made":
+        failpoint("local.made")
+
+
+def _armed() -> tuple[str | None, str | None]:
+    armed, path = os.environ.get("TELECINE_FAILPOINT"), os.environ.get("TELECINE_FAILPOINT_FILE")
+    if path is None:
+        return armed, os.environ.get("TELECINE_FAILPOINT_ONCE")
+    try:
+        armed, _, once = Path(path).read_text().partition("\n")
+    except OSError:
+        return None, None
+    return armed.strip(), once.strip() or None
+
+
+def _first_time(marker: str | None) -> bool:
     if marker is None:
         return True
     try:

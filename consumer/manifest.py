@@ -19,6 +19,8 @@ from schemas.manifest import Manifest, ManifestArtifact, ManifestStep
 from schemas.media import Artifact
 
 NAME = "manifest.json"
+#: Facts that are fields of the manifest, not details.
+_FIELDS = frozenset(("model", "version", "model_version", "seed", "prompt"))
 
 
 def write_manifest(
@@ -51,7 +53,7 @@ def write_manifest(
         seed=_whole(credit.details.get("seed")),
         prompt=_text(context.told.get("prompt", credit.details.get("prompt"))),
         cost=credit.cost,
-        details=_told(context) | ({"calls": list(credit.calls)} if credit.calls else {}),
+        details=_by_vendors(credit) | _told(context) | ({"calls": list(credit.calls)} if credit.calls else {}),
         steps=[
             ManifestStep(name=step.name, seconds=round(step.finished_at - step.started_at, 3))
             for step in steps.of_job(runtime.database, job.id)
@@ -62,6 +64,11 @@ def write_manifest(
     path = folder / NAME
     path.write_text(manifest.model_dump_json(indent=2, exclude_none=True) + "\n")
     return context.store(Artifact(name=NAME, content_type="application/json", path=path))
+
+
+def _by_vendors(credit: Credits) -> dict[str, Any]:
+    """What the providers told besides what has a field of its own: a title, a batch, how long it took."""
+    return {name: value for name, value in credit.details.items() if name not in _FIELDS}
 
 
 def _told(context: JobContext) -> dict[str, Any]:

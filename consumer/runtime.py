@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from consumer.callbacks.game import GameApi
 from consumer.callbacks.signing import generate_secret
 from consumer.extensions import load_extensions
+from consumer.failpoints import local_failpoint
 from consumer.intake.checks import Checks
 from consumer.intake.expansion import Expansion
 from consumer.ledger.database import Database
@@ -69,7 +70,7 @@ class Runtime:
     @functools.cached_property
     def host(self) -> ModelHost:
         """This process's local models; nothing is loaded before the first is wanted."""
-        return host_for(self.settings)
+        return host_for(self.settings, met=local_failpoint)
 
     def _role(self, request: Request) -> str:
         """The role of the workers that can do it: whoever names a local model needs one that has them."""

@@ -24,12 +24,15 @@ class LeanConsumer(Consumer):
 def worker_arguments(roles: Sequence[str], *, concurrency: int, name: str | None = None) -> list[str]:
     """The arguments for ``celery worker`` that serve these roles.
 
-    A GPU worker takes one job at a time in the process that holds the models: CUDA does not survive a fork.
+    A GPU worker takes one job at a time in the process that holds the models: CUDA does not survive a fork. It does so
+    in a thread beside the loop that talks to the broker. In Celery's solo pool a job blocks that loop: the wake-up
+    is not acknowledged before the job ends, and RabbitMQ hangs up after three minutes without a heartbeat.
     """
-    pool = ["--pool=solo"] if "gpu" in roles else ["--pool=prefork", f"--concurrency={concurrency}"]
+    pool, jobs = ("threads", 1) if "gpu" in roles else ("prefork", concurrency)
     arguments = [
         "worker",
-        *pool,
+        f"--pool={pool}",
+        f"--concurrency={jobs}",
         f"--queues={','.join(wake_queues(tuple(roles)))}",
         "--without-gossip",
         "--without-mingle",
@@ -39,8 +42,10 @@ def worker_arguments(roles: Sequence[str], *, concurrency: int, name: str | None
 
 def run_worker(roles: Sequence[str], *, concurrency: int, name: str | None = None) -> None:
     """Runs the worker until it is told to stop. Does not return before."""
-    from consumer.app import app
+    from consumer.app import app, start_process
 
+    if "gpu" in roles:
+        start_process()  # Celery says it of new processes only
     arguments = worker_arguments(roles, concurrency=concurrency, name=name)
     if str(app.conf.broker_url).startswith("sqs:"):
         arguments.append("--without-heartbeat")  # of events: they need fanout, which SQS has not

@@ -75,10 +75,19 @@ def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list
     if "worker" not in parts:
         return loops
     if not runtime.settings.embedded:
-        return [*loops, Named("worker", WorkerProcess(roles))]
+        return [*loops, *_worker_processes(roles)]
     from consumer.embedded_worker import EmbeddedWorker
 
     return [*loops, Named("worker", EmbeddedWorker(app, concurrency=runtime.settings.concurrency))]
+
+
+def _worker_processes(roles: Sequence[str]) -> list[Named]:
+    """One worker, and one more for local models: it does one job at a time, behind which no other kind should wait."""
+    others = [role for role in roles if role != "gpu"]
+    workers = [Named("worker", WorkerProcess(others))] if others else []
+    if len(others) < len(roles):
+        workers.append(Named("worker-gpu", WorkerProcess(["gpu"], name="gpu")))
+    return workers
 
 
 def _local(runtime: Runtime, parts: Sequence[str]) -> LocalWatch | None:

@@ -37,6 +37,7 @@ def job_view(job: Job, deliveries: Sequence[Delivery] = ()) -> dict[str, Any]:
         "plan": outcome.get("plan"),
         "fingerprint": job.fingerprint,
         "door": job.door,
+        "role": job.role,
         "priority": job.priority,
         "tenant": job.tenant,
         "attempts": job.epoch,

@@ -24,8 +24,11 @@ _GRACE_SECONDS = 15.0
 class WorkerProcess:
     """A loop that keeps one worker running, started again when it dies. It serves no health: its parent does."""
 
-    def __init__(self, roles: Sequence[str]) -> None:
+    def __init__(self, roles: Sequence[str], *, name: str | None = None) -> None:
+        """``name``: of the Celery node, where there is more than one on the machine."""
         self._command = [sys.executable, "-m", "ops.cli.main", "worker", "--role", ",".join(roles), "--no-health"]
+        if name is not None:
+            self._command += ["--name", name]
         self._stopped = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipelines.context import Context
+from pipelines.context import Context, Progress
 from pipelines.models import fitting
 from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall
@@ -71,8 +71,12 @@ def names_local_model(name: str, catalogue: Catalogue) -> bool:
     return any(model.provider == LOCAL and model.id.lower() == name.lower() for model in catalogue)
 
 
-def backend_for(model: Model, call: LocalCall, job_type: str, catalogue: Catalogue, host: ModelHost) -> Model:
+def backend_for(
+    model: Model, call: LocalCall, job_type: str, catalogue: Catalogue, host: ModelHost, progress: Progress
+) -> Model:
     """``model``, or what it stands for: the first backend that is installed, does the job and fits.
+
+    ``progress`` is asked while another call runs, and ends the waiting.
 
     Raises:
         ModelNotInstalled: none is; the message says which command brings one.
@@ -97,7 +101,7 @@ def backend_for(model: Model, call: LocalCall, job_type: str, catalogue: Catalog
         if not has_weights(entry, host.folder):
             continue
         try:
-            host.check(entry, call)
+            host.check(entry, call, progress)
         except RenderError as error:
             problem = problem or error
         else:

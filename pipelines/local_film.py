@@ -41,7 +41,7 @@ def filmed(
             image=picture,
             low_memory=bool(values.get("low_vram")),
         )
-        backend = backend_for(model, call, job_type, ctx.catalogue, ctx.host)
+        backend = backend_for(model, call, job_type, ctx.catalogue, ctx.host, progress)
         made = ctx.host.run(backend, call, lambda part: progress(part * _FILMING))
         path = folder / "video.mp4"
         fps = int(values["fps"])

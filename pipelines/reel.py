@@ -48,7 +48,8 @@ def reel(data: Reel, ctx: Context) -> Sequence[Artifact]:
 def plan(data: Reel, ctx: Context) -> Plan:
     """What ``reel`` would make of ``data``. Both inputs are fetched and read whole; nothing is rendered.
 
-    Captions are counted as if the lyrics were spread evenly: nobody is asked when words are heard.
+    Captions are counted as if the lyrics were spread evenly: nobody is asked when words are heard. Without
+    lyrics they are not counted.
     """
     image, audio = _inputs(data, ctx)
     timing = Timing(data.lyrics)
@@ -65,7 +66,7 @@ def plan(data: Reel, ctx: Context) -> Plan:
         height=data.height,
         estimated_seconds=_estimate(data, facts) + asked.seconds,
         cost=asked.cost,
-        details={"captions": facts["captions"], "pictures": facts["pictures"]},
+        details={"captions": facts["captions"], "pictures": facts["pictures"]} if data.lyrics.strip() else {},
     )
 
 

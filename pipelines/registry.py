@@ -43,11 +43,12 @@ class Pipeline:
     check: Callable[[Any, str, Catalogue], None] = check_nothing
 
 
+#: The role is that of requests without a local model; those that name one need ``gpu``.
 PIPELINES: dict[str, Pipeline] = {
     "reel": Pipeline(run=reel, plan=plan_reel, role="render"),
-    "text-to-image": Pipeline(run=text_to_image.text_to_image, plan=text_to_image.plan, role="gpu", check=check_models),
+    "text-to-image": Pipeline(run=text_to_image.text_to_image, plan=text_to_image.plan, role="io", check=check_models),
     "story-to-video": Pipeline(
-        run=story_to_video.story_to_video, plan=story_to_video.plan, role="gpu", check=check_models
+        run=story_to_video.story_to_video, plan=story_to_video.plan, role="gpu", check=story_to_video.check
     ),
     "text-to-video": Pipeline(run=text_to_video.text_to_video, plan=text_to_video.plan, role="io", check=check_models),
     "image-to-video": Pipeline(

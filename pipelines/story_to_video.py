@@ -9,14 +9,15 @@ from typing import Any
 
 from pipelines.context import Context, Progress
 from pipelines.estimates import estimate
+from pipelines.hero import Hero, hero, hero_image, makes_hero, models_for
 from pipelines.local import LOCAL, made_somewhere, seed_of
 from pipelines.media.moving import Pixels, crossfade, write_film
 from pipelines.models import fitting
 from pipelines.text_to_image import picture_seconds
-from providers.catalogue import Model
+from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall
 from schemas.errors import UnsupportedOption
-from schemas.media import Artifact, MediaFacts, Plan
+from schemas.media import Artifact, InputFile, MediaFacts, Plan
 from schemas.story_to_video import StoryToVideo
 
 TYPE = "story-to-video"
@@ -26,25 +27,41 @@ _MOST_SEED = 2**32
 
 
 def story_to_video(data: StoryToVideo, ctx: Context) -> Sequence[Artifact]:
-    """``video.mp4``. Every scene is made in one call of the model, as far as its batches allow."""
+    """``video.mp4``, and ``hero.png`` where the hero's picture was made.
+
+    Every scene is made in one call of the model, as far as its batches allow.
+    """
+    able = data.model_copy(update={"model": models_for(data, TYPE, ctx.catalogue)})
+    given = hero_image(data, ctx)
     ctx.tell(prompt=data.hero_description or data.prompts[0], prompts=data.prompts)
     made = made_somewhere(
         ctx,
         "generate",
-        data,
-        data.given(),
+        able,
+        able.given(),
         TYPE,
         remote=_nobody,
-        here=lambda step, model, values: _made_here(data, ctx, step, model, values),
+        here=lambda step, model, values: _made_here(data, ctx, step, model, values, given),
     )
-    ctx.tell(**made.details)
-    return [made]
+    ctx.tell(**made[0].details)
+    return made
+
+
+def check(data: StoryToVideo, job_type: str, catalogue: Catalogue) -> None:
+    """Nothing, if a model takes the parameters, and has an adapter where the story needs one.
+
+    Raises:
+        RequestError: none does.
+    """
+    models_for(data, job_type, catalogue)
 
 
 def plan(data: StoryToVideo, ctx: Context) -> Plan:
     """What ``story_to_video`` would make; the details are what the Image and Video API told beforehand."""
-    model, values = fitting(data.models, data.given(), TYPE, ctx.catalogue, data.place)[0]
-    seconds = picture_seconds(values, len(data.scenes))
+    hero_image(data, ctx)
+    able = models_for(data, TYPE, ctx.catalogue)
+    model, values = fitting(able, data.given(), TYPE, ctx.catalogue, data.place)[0]
+    seconds = picture_seconds(values, len(data.scenes) + makes_hero(data))
     return Plan(
         frames=data.frames,
         duration_seconds=data.frames / data.fps,
@@ -77,48 +94,70 @@ def shots(scenes: int, frames_per_scene: int, transition_frames: int) -> Iterato
                 yield f"{scene}/{step}", 1
 
 
-def _made_here(data: StoryToVideo, ctx: Context, step: str, model: Model, values: Mapping[str, Any]) -> Artifact:
+def _made_here(
+    data: StoryToVideo,
+    ctx: Context,
+    step: str,
+    model: Model,
+    values: Mapping[str, Any],
+    given: InputFile | None,
+) -> Sequence[Artifact]:
     base = seed_of(values, ctx)
     seeds = [(base + number) % _MOST_SEED for number in range(len(data.scenes))]
 
     def render(folder: Path, progress: Progress) -> Sequence[Artifact]:
         started = time.monotonic()
+        whose: Hero | None = None
+        before = makes_hero(data) / (len(data.scenes) + makes_hero(data))
+        if data.consistency == "reference":
+            whose = hero(
+                data, ctx, model, values, base, given, folder, lambda part: progress(part * before * _PICTURING)
+            )
         call = LocalCall(
             prompts=data.prompts,
             seeds=seeds,
             width=data.width,
             height=data.height,
             parameters={**values, "consistency": data.consistency},
+            image=None if whose is None else whose.picture,
         )
-        made = ctx.host.run(model, call, lambda part: progress(part * _PICTURING))
-
-        def draw(name: str) -> Pixels:
-            scene, fade = map(int, name.split("/"))
-            if not fade:
-                return made.pictures[scene]
-            return crossfade(made.pictures[scene], made.pictures[scene + 1], fade, data.transition_frames)
-
-        path = folder / "video.mp4"
-        frames = write_film(
-            path,
-            list(shots(len(data.scenes), data.frames_per_scene, data.transition_frames)),
-            draw,
-            fps=data.fps,
-            progress=lambda part: progress(_PICTURING + part * (1 - _PICTURING)),
-        )
+        made = ctx.host.run(model, call, lambda part: progress((before + part * (1 - before)) * _PICTURING))
         details = {
             "model": model.id,
             "backend": model.id,
             "seed": base,
             "scene_seeds": seeds,
             "consistency": data.consistency,
+            **({} if whose is None else {"reference": dict(whose.details)}),
             "num_inference_steps": values["num_inference_steps"],
             **made.details,
-            "elapsed_seconds": round(time.monotonic() - started, 3),
         }
-        return [film_artifact(path, data.width, data.height, frames, data.fps, details)]
+        film = _film(data, made.pictures, folder, lambda part: progress(_PICTURING + part * (1 - _PICTURING)))
+        details["elapsed_seconds"] = round(time.monotonic() - started, 3)
+        film = film.model_copy(update={"details": details})
+        return [film] if whose is None or whose.artifact is None else [film, whose.artifact]
 
-    return ctx.call(step, render)[0]
+    return ctx.call(step, render)
+
+
+def _film(data: StoryToVideo, pictures: Sequence[Pixels], folder: Path, progress: Progress) -> Artifact:
+    """The pictures as they stand one after another, and the crossfades between them."""
+
+    def draw(name: str) -> Pixels:
+        scene, fade = map(int, name.split("/"))
+        if not fade:
+            return pictures[scene]
+        return crossfade(pictures[scene], pictures[scene + 1], fade, data.transition_frames)
+
+    path = folder / "video.mp4"
+    frames = write_film(
+        path,
+        list(shots(len(data.scenes), data.frames_per_scene, data.transition_frames)),
+        draw,
+        fps=data.fps,
+        progress=progress,
+    )
+    return film_artifact(path, data.width, data.height, frames, data.fps, {})
 
 
 def film_artifact(path: Path, width: int, height: int, frames: int, fps: int, details: Mapping[str, Any]) -> Artifact:
@@ -134,7 +173,7 @@ def film_artifact(path: Path, width: int, height: int, frames: int, fps: int, de
     return Artifact(name="video.mp4", content_type="video/mp4", facts=facts, path=path, details=dict(details))
 
 
-def _nobody(step: str, names: Sequence[str]) -> Artifact:
+def _nobody(step: str, names: Sequence[str]) -> Sequence[Artifact]:
     raise UnsupportedOption(
         f"data.model: {names[0]} is not a local model; a story is made by those only", field="data.model", step=step
     )

@@ -76,6 +76,9 @@ class Ready:
 
     #: Where the file is; untrusted, so it is fetched through the guarded client and judged by its content.
     url: str | None = None
+    #: The file itself, where the answer carries it: a picture of a few megabytes. The ledger keeps it until it is
+    #: stored, so a film does not belong here.
+    content: bytes | None = None
     #: A text or JSON result: a prompt, words with times.
     value: Any = None
     #: What it cost in US dollars, as the provider says; ``None``: the catalogue's price.

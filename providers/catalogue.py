@@ -39,7 +39,7 @@ class Parameter(BaseModel):
             fits = any(
                 value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices
             )
-            return None if fits else f"must be one of {', '.join(str(choice) for choice in self.choices)}"
+            return None if fits else f"must be one of {', '.join(str(choice) or 'empty' for choice in self.choices)}"
         if self.kind == "switch":
             return None if isinstance(value, bool) else "must be true or false"
         if self.kind == "text":

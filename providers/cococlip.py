@@ -46,7 +46,7 @@ _ENDS = {
 _FLAGS = {"1": "done", "2": "failed", "3": "failed"}
 #: What a 429 without Retry-After asks for.
 _SLOW_DOWN_SECONDS = 20.0
-_LARGEST_FILE_BYTES = 50_000_000
+_LARGEST_FILE_BYTES = 50 * 1024 * 1024
 _FILES = {
     "image": ("JPEG, PNG, WebP", frozenset({"image/jpeg", "image/png", "image/webp"})),
     "audio": ("MP3, WAV", frozenset({"audio/mpeg", "audio/mp3", "audio/wav", "audio/x-wav", "audio/wave"})),

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from providers.catalogue import Model, Parameter
-from providers.weights import Weights
+from providers.weights import Adapter, Weights
 
 _DEMONSTRATION = Path(__file__).resolve().parent / "local" / "demonstration"
 _PICTURES = ("text-to-image", "story-to-video")
 _TEXT, _IMAGE = "text-to-video", "image-to-video"
+#: Adapters for references, and the ViT-H encoder that these two share.
+_ADAPTERS = "h94/IP-Adapter"
 #: The names that the local video service gave its backends; ``""`` and ``auto``: the best that fits.
 BACKENDS = ("", "auto", "mochi", "opensora", "wan", "wan-1.3b", "ltx")
 
@@ -100,6 +102,7 @@ MODELS: tuple[Model, ...] = (
         "Stable Diffusion 1.5.",
         need_gb=3.6,
         low_need_gb=1.2,
+        adapter=Adapter(source=_ADAPTERS, subfolder="models", weight_name="ip-adapter_sd15.safetensors"),
     ),
     _pictures(
         "stable-diffusion-xl",
@@ -108,7 +111,7 @@ MODELS: tuple[Model, ...] = (
         1024,
         need_gb=10.0,
         low_need_gb=2.5,
-        most_batch=4,
+        adapter=Adapter(source=_ADAPTERS, subfolder="sdxl_models", weight_name="ip-adapter_sdxl_vit-h.safetensors"),
     ),
     _pictures(
         "demo-shapes",
@@ -116,7 +119,6 @@ MODELS: tuple[Model, ...] = (
         "Demonstration: 'a big red circle, at night'. Ships with Telecine; eight colors, four shapes, eight places.",
         native=(32, 32),
         guidance=4.0,
-        most_batch=16,
     ),
     _film(
         "wan",

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 GB = 10**9
+
+
+class Adapter(BaseModel):
+    """An IP-Adapter: further weights with which a model of pictures looks at a picture of the hero, too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: A folder, or a name on the Hugging Face hub. Nothing is downloaded by a worker.
+    source: str
+    revision: str | None = None
+    #: The folder of ``weight_name`` below ``source``.
+    subfolder: str = ""
+    weight_name: str = Field(pattern=r"^[^/\\]+\.safetensors$")
+    #: The folder of the CLIP vision model that looks at the picture, below ``source``.
+    image_encoder_folder: str = "models/image_encoder"
+    #: How much the picture counts beside the words.
+    scale: float = Field(0.6, ge=0, le=1)
+
+    @property
+    def weight_path(self) -> str:
+        """The file of the weights below ``source``."""
+        return str(PurePosixPath(self.subfolder, self.weight_name))
 
 
 class Weights(BaseModel):
@@ -21,10 +44,13 @@ class Weights(BaseModel):
     revision: str | None = None
     #: ``auto``: float32 on the CPU; elsewhere bfloat16 for films and float16 for the rest.
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    #: What it needs on the device in GB, with what one usual call takes; absent: reckoned from the files.
+    #: What it needs on the device in GB, with what one usual call takes (of pictures: of one picture, alone); absent:
+    #: reckoned from the files.
     need_gb: float | None = Field(None, ge=0)
     #: The same with ``low_vram``: the weights stay in main memory and are streamed.
     low_need_gb: float | None = Field(None, ge=0)
+    #: What each further picture of the same call takes, in GB; absent: reckoned from its pixels.
+    picture_gb: float | None = Field(None, ge=0)
     #: Whether the parts take turns on the device even without ``low_vram``.
     offload: bool = False
     #: The one size it was trained for, where it makes no other: it is made so and scaled to what was asked.
@@ -38,10 +64,12 @@ class Weights(BaseModel):
     takes_text: bool = True
     #: Pipeline of diffusers for films that begin with a picture, where the weights name another.
     image_pipeline: str | None = None
-    #: Pictures in one call at most.
-    most_batch: int = Field(8, ge=1)
+    #: Pictures in one call at most. Memory may allow fewer.
+    most_batch: int = Field(32, ge=1)
     steps: int = Field(25, ge=1)
     guidance: float | None = None
+    #: For stories whose hero is shown by a picture.
+    adapter: Adapter | None = None
     #: Of a captioner: a CLIP model that ranks words, and the words.
     ranker: str | None = None
 

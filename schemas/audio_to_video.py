@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from typing import Any
+
+from pydantic import ConfigDict, Field, model_validator
 
 from schemas.generation import PARAMETERS_HELP, Generation, ModelNames, Parameters, Resolution
 from schemas.reference import MediaReference
@@ -29,3 +31,13 @@ class AudioToVideo(Generation):
         None, gt=0, le=4 * 3600, allow_inf_nan=False, description="Seconds. Absent: measured from the file."
     )
     parameters: Parameters = Field({}, description=PARAMETERS_HELP)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_empty(cls, data: Any) -> Any:
+        """Forms of the Cococlip service send a length that is left empty; programs send null for no prompt."""
+        if isinstance(data, dict) and data.get("audio_duration") == "":
+            data = {**data, "audio_duration": None}
+        if isinstance(data, dict) and data.get("prompt", "") is None:
+            data = {**data, "prompt": ""}
+        return data

@@ -41,6 +41,7 @@
     │   ├── RenderFailed             render_failed
     │   ├── RenderTimeout            render_timeout
     │   ├── OutOfMemory              out_of_memory             (another worker may fit it)
+    │   │   └── ModelOutOfMemory     out_of_memory
     │   ├── InsufficientVram         insufficient_vram
     │   ├── ModelNotInstalled        model_not_installed
     │   └── InvalidWeights           invalid_weights
@@ -354,6 +355,12 @@ class OutOfMemory(RenderError):
 
     code = "out_of_memory"
     verdict = Verdict.ELSEWHERE
+
+
+class ModelOutOfMemory(OutOfMemory):
+    """The model ran out of memory, also in its low-memory mode. Ask for a smaller size, or for a smaller model."""
+
+    verdict = Verdict.NEVER
 
 
 class InsufficientVram(RenderError):

@@ -56,7 +56,11 @@ class Reel(BaseModel):
 
     image: MediaReference = Field(description="JPEG or PNG, at most 100 MB.")
     audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB; its length is the reel's.")
-    lyrics: str = Field("", description="One caption line per line; a literal backslash-n counts as a line break.")
+    lyrics: str = Field(
+        "",
+        description="One caption line per line; a literal backslash-n counts as a line break. May be absent with auto "
+        "and elevenlabs, which then show what is heard.",
+    )
     language: Language | None = Field(
         None, description="BCP 47 tag such as en, hi, ja; chooses the font where scripts share code points."
     )
@@ -88,6 +92,6 @@ class Reel(BaseModel):
     @model_validator(mode="after")
     def _available(self) -> Self:
         refuse_local_alignment(self.alignment_mode)
-        # A transcription needs none, and ignores those that are given.
-        check_lyrics(self.lyrics, required=self.alignment_mode != "elevenlabs")
+        # Without any, what is heard is written down.
+        check_lyrics(self.lyrics, required=self.alignment_mode == "even")
         return self

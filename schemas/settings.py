@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from schemas.envelope import Priority, normal_output
+from schemas.provider_account import ProviderAccount
 from schemas.provider_limits import Budget, ProviderLimits
 from schemas.tenants import Tenant, check_tenants
 from schemas.triggers import Trigger
@@ -44,7 +45,7 @@ class Settings(BaseSettings):
     )
 
     extensions: Names = Field(
-        [], description="Python modules imported at start that register job types; comma-separated."
+        [], description="Python modules imported at start that register job types or providers; comma-separated."
     )
 
     # Messages
@@ -146,6 +147,9 @@ class Settings(BaseSettings):
 
     # Remote providers
     models: list[dict[str, Any]] = Field([], description="Entries of the catalogue: [[models]] in the settings file.")
+    providers: dict[str, ProviderAccount] = Field(
+        {}, description='Accounts at providers of extensions: {"aurora": {"key": "…"}}, [providers.aurora] in the file.'
+    )
     provider_limits: dict[str, ProviderLimits] = Field(
         {}, description="Pace and breaker by provider: [provider_limits.pika] in the settings file."
     )

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from schemas.errors import InvalidField, UnsupportedOption
+from schemas.errors import InvalidField, MissingField
 from schemas.generation import Generation, ModelNames, Seed
+from schemas.reference import MediaReference
 from schemas.text_to_image import DEFAULT_MODEL, Side, Steps
 from schemas.text_to_video import MAX_PROMPT_CHARACTERS
 
@@ -46,7 +47,13 @@ class StoryToVideo(Generation):
     consistency: Literal["prompt", "shared-attention", "reference"] = Field(
         "prompt",
         description="How the hero stays the same. prompt: the same words before each scene. shared-attention: scenes "
-        "made together look at each other, too. reference does not exist yet.",
+        "made together look at each other, too. reference: every scene is made with a look at a picture of the hero; "
+        "only models with an adapter can.",
+    )
+    hero_image: MediaReference | None = Field(
+        None,
+        description="For the consistency reference: the hero, JPEG or PNG, at most 50 MB. Default: a picture is made "
+        "from hero_description first.",
     )
 
     @property
@@ -77,6 +84,14 @@ class StoryToVideo(Generation):
         longest = max(self.prompts, key=len)
         return {"prompt": longest} | {name: value for name, value in named.items() if value is not None}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_a_hero(cls, data: Any) -> Any:
+        """Programs that have no hero send null."""
+        if isinstance(data, dict) and data.get("hero_description", "") is None:
+            return {**data, "hero_description": ""}
+        return data
+
     @model_validator(mode="after")
     def _can_be_made(self) -> Self:
         if self.frames > MAX_FRAMES:
@@ -84,9 +99,15 @@ class StoryToVideo(Generation):
                 f"data.scenes: the film would have {self.frames:,} frames, the limit is {MAX_FRAMES:,}",
                 field="data.scenes",
             )
-        if self.consistency == "reference":
-            raise UnsupportedOption(
-                "data.consistency: 'reference' does not exist yet; take prompt or shared-attention",
-                field="data.consistency",
+        if self.consistency == "reference" and self.hero_image is None and not self.hero_description.strip():
+            raise MissingField(
+                "data.hero_image: the consistency reference needs a picture of the hero, or a data.hero_description "
+                "to make one from",
+                field="data.hero_image",
+            )
+        if self.consistency != "reference" and self.hero_image is not None:
+            raise InvalidField(
+                "data.hero_image: is looked at with the consistency reference only; set data.consistency to reference",
+                field="data.hero_image",
             )
         return self

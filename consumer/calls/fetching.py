@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,16 @@ def fetch_result(runtime: Runtime, row: CallRow) -> Artifact | None:
     wanted, result = row.order.wanted, row.result or {}
     if wanted is None:
         return None
-    url = result.get("url")
-    if not url:
+    url, content = result.get("url"), result.get("content")
+    if not url and not content:
         raise ProviderResultInvalid(f"{row.provider} says that it is done, but gives no file")
     with job_folder(runtime.settings.scratch_folder) as folder:
         path = folder / "result"
-        kind = _download(runtime, row, str(url), path)
+        if content:
+            path.write_bytes(base64.b64decode(content))
+        else:
+            _download(runtime, row, str(url), path)
+        kind = _kind(row, path)
         try:
             facts = probe(path, kind, folder, bounds_of(runtime.settings))
         except RenderError as error:
@@ -53,9 +58,7 @@ def fetch_result(runtime: Runtime, row: CallRow) -> Artifact | None:
         return _store(runtime, row, path, kind, facts)
 
 
-def _download(runtime: Runtime, row: CallRow, url: str, path: Path) -> str:
-    assert row.order.wanted is not None
-    kinds: list[str] = row.order.wanted["kinds"]
+def _download(runtime: Runtime, row: CallRow, url: str, path: Path) -> None:
     try:
         runtime.http().download(url, path, LIMIT_BYTES)
     except AddressForbidden:
@@ -66,6 +69,12 @@ def _download(runtime: Runtime, row: CallRow, url: str, path: Path) -> str:
         raise ProviderResultInvalid(f"{row.provider}'s result is gone: {error.message}") from None
     except InputTooLarge:
         raise ProviderResultInvalid(f"{row.provider}'s result is larger than {LIMIT_BYTES:,} bytes") from None
+
+
+def _kind(row: CallRow, path: Path) -> str:
+    """What the file is, by its content; one of those that are wanted."""
+    assert row.order.wanted is not None
+    kinds: list[str] = row.order.wanted["kinds"]
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     kind = sniff(head)

@@ -8,6 +8,7 @@ queued ──submit──→ working ──poll──→ fetching ──fetch─
 from __future__ import annotations
 
 import asyncio
+import base64
 import decimal
 import json
 from collections.abc import Callable
@@ -266,7 +267,10 @@ def _price(turn: Turn) -> int:
 
 
 def _as_record(answer: Ready) -> dict[str, Any]:
-    return _plain({"url": answer.url, "value": answer.value, "price": answer.price, "details": dict(answer.details)})
+    told = {"url": answer.url, "value": answer.value, "price": answer.price, "details": dict(answer.details)}
+    if answer.content is not None:
+        told["content"] = base64.b64encode(answer.content).decode()
+    return _plain(told)
 
 
 def _as_task(found: TaskRef) -> dict[str, Any]:

@@ -84,6 +84,16 @@ def count_jobs_by_type(database: Database) -> dict[tuple[str, str], int]:
         return {(row[0], row[1]): row[2] for row in connection.execute(query)}
 
 
+def count_jobs_by_role(database: Database) -> dict[str, tuple[int, int]]:
+    """Of each role: due jobs that nobody works on, and jobs that a worker holds."""
+    held = sa.func.coalesce(jobs.c.lease_until > db_now(), sa.false())
+    due = sa.and_(jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), sa.not_(held))
+    counted = (sa.func.sum(sa.case((what, 1), else_=0)) for what in (due, held))
+    query = sa.select(jobs.c.role, *counted).where(jobs.c.state.in_([s.value for s in OPEN])).group_by(jobs.c.role)
+    with database.read() as connection:
+        return {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(query)}
+
+
 def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, str, float, float]]:
     """Type, state, seconds until the start and seconds from there to the end, of jobs received and ended lately."""
     query = sa.select(

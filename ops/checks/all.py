@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from consumer.logs import scrub
-from ops.checks import broker, keys, ledger, machine, media, providers, sqs, storage
+from ops.checks import broker, keys, ledger, machine, media, providers, sqs, storage, workers
 from ops.checks.finding import Check, Finding, failed
 from schemas.settings import Settings
 
@@ -34,6 +34,7 @@ def checks(settings: Settings) -> Sequence[Check]:
         Check("SQS", of(sqs.queues)),
         Check("ledger", of(ledger.ledger)),
         Check("clock", of(ledger.clock)),
+        Check("workers", of(workers.workers)),
         Check("dead letters", of(ledger.dead_letters)),
         Check("storage", of(storage.storage)),
         Check("keys", of(keys.keys)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from consumer.logs import scrub
@@ -72,6 +72,12 @@ def queues(settings: Settings) -> Finding:
     return ok(", ".join(told))
 
 
+def consumers(url: str, queues: Mapping[str, str]) -> dict[str, int]:
+    """How many consumers each queue has; none where there is no such queue. The names are the caller's."""
+    with _connected(url) as connection:
+        return {name: _declared(connection, queue, "consumer_count") or 0 for name, queue in queues.items()}
+
+
 @contextlib.contextmanager
 def _connected(url: str) -> Iterator[Any]:
     from consumer.app import app
@@ -94,9 +100,14 @@ def _quorum_trouble(connection: Any) -> str | None:
 
 
 def _depth(connection: Any, name: str) -> int | None:
-    """Messages in the queue, or ``None`` when there is none. An error closes the channel, so each has its own."""
+    """Messages in the queue, or ``None`` when there is none."""
+    return _declared(connection, name, "message_count")
+
+
+def _declared(connection: Any, name: str, what: str) -> int | None:
+    """A count of the queue, or ``None`` when there is none. An error closes the channel, so each has its own."""
     try:
-        return int(connection.channel().queue_declare(name, passive=True).message_count)
+        return int(getattr(connection.channel().queue_declare(name, passive=True), what))
     except Exception as error:
         if getattr(error, "reply_code", None) == _NOT_FOUND:
             return None

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from ops.checks.finding import Finding, failed, ok, warn
 from providers.http.policy import Policy
-from providers.registry import MODULES, catalogue_of, open_provider
+from providers.registry import ADDED, LOCAL, catalogue_of, open_provider, provider_names
 from schemas.errors import ConfigurationError, TelecineError
 from schemas.job_types import JOB_TYPES
 from schemas.settings import Settings
-
-#: Made here, by no vendor.
-_LOCAL = "local"
 
 
 def models(settings: Settings) -> Finding:
@@ -19,7 +16,7 @@ def models(settings: Settings) -> Finding:
         catalogue = catalogue_of(settings)
     except ConfigurationError as error:
         return failed(error.message, "correct it in the settings file")
-    known = MODULES.keys() | {_LOCAL}
+    known = {*provider_names(), LOCAL}
     unknown = [
         f"[[models]] {model.id}: provider {model.provider}" for model in catalogue if model.provider not in known
     ]
@@ -27,6 +24,7 @@ def models(settings: Settings) -> Finding:
         f"[[models]] {model.id}: type {kind}" for model in catalogue for kind in model.types if kind not in JOB_TYPES
     ]
     unknown += [f"[provider_limits.{name}]" for name in settings.provider_limits if name not in known]
+    unknown += [f"[providers.{name}], which no extension brings" for name in settings.providers if name not in ADDED]
     if unknown:
         return warn(
             f"unknown: {'; '.join(unknown)}",
@@ -37,8 +35,9 @@ def models(settings: Settings) -> Finding:
 
 def providers(settings: Settings) -> Finding:
     """Which providers can be called. None has to be."""
-    ready = [name for name in sorted(MODULES) if missing(name, settings) is None]
-    rest = "" if len(ready) == len(MODULES) else "; `telecine providers` says what the others need"
+    names = provider_names()
+    ready = [name for name in names if missing(name, settings) is None]
+    rest = "" if len(ready) == len(names) else "; `telecine providers` says what the others need"
     return ok(f"{', '.join(ready) or 'none'} set up{rest}")
 
 

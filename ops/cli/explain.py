@@ -21,6 +21,7 @@ from ops.cli.status import callback_text, headline
 from ops.story import Line, tell
 from ops.story_words import door_name
 from ops.views import iso, job_view
+from ops.waits import waits_for
 from ops.wording import count, duration, local_time, size
 
 _STYLES = {"good": "green", "bad": "red", "odd": "yellow", "plain": ""}
@@ -41,14 +42,18 @@ def explain(
         job = known_job(database, job_id)
         lines = tell(story(database, job_id), job.received_at)
         deliveries = deliveries_of(database, job_id)
+        waiting = waits_for(database, job, embedded=settings.embedded)
     if as_json:
-        print_json(job_view(job, deliveries) | {"timeline": [_line_view(line) for line in lines]})
+        told = {"waits_for": waiting, "timeline": [_line_view(line) for line in lines]}
+        print_json(job_view(job, deliveries) | told)
         return
     show(headline(job))
     for fact in _header(job):
         show(Text(fact, style="dim"))
     out.print()
     show(_timeline(lines))
+    if waiting is not None:
+        show(Text(f"\nIt waits for {waiting}."))
     if outputs := (job.outcome or {}).get("outputs"):
         _section("Results", _outputs(outputs))
         say_where(settings)

@@ -17,7 +17,7 @@ from ops.checks.providers import missing
 from ops.cli.console import JsonOption, print_json, show, table
 from ops.cli.opening import opened_ledger, read_settings
 from ops.wording import duration
-from providers.registry import MODULES
+from providers.registry import provider_names
 from schemas.provider_limits import Budget
 from schemas.settings import Settings
 
@@ -85,7 +85,7 @@ def views_of(settings: Settings, database: Database) -> Sequence[View]:
     today = by_provider(spent_since(database, Budget(usd=0, period="day").began(now)))
     month = by_provider(spent_since(database, Budget(usd=0, period="month").began(now)))
     found = []
-    for name in sorted(MODULES.keys() | known.keys()):
+    for name in sorted({*provider_names(), *known}):
         account, limits = known.get(name), settings.limits_of(name)
         until = 0.0 if account is None else max(account.open_until, account.paused_until)
         word = "closed" if account is None else account.breaker

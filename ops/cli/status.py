@@ -9,15 +9,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from consumer.ledger import calls
-from consumer.ledger.calls import CallRow
 from consumer.ledger.queries import deliveries_of
 from consumer.ledger.records import Delivery, Job
-from consumer.ledger.states import CallState
 from ops.cli.console import JsonOption, out, print_json, show
 from ops.cli.opening import known_job, opened_ledger, read_settings
 from ops.cli.outputs import show_outcome
 from ops.views import job_view
+from ops.waits import waits_for
 from ops.wording import ago, count, duration, local_time, state
 
 
@@ -36,12 +34,12 @@ def status(
         job = known_job(database, job_id)
         deliveries = deliveries_of(database, job_id)
         now = database.now()
-        waits_for = _waits_for([] if job.state.value != "waiting" else calls.of_job(database, job_id))
+        waiting = waits_for(database, job, embedded=settings.embedded)
     if as_json:
-        print_json(job_view(job, deliveries))
+        print_json(job_view(job, deliveries) | {"waits_for": waiting})
         return
     show(headline(job))
-    show(_facts(job, deliveries, now, waits_for))
+    show(_facts(job, deliveries, now, waiting))
     if job.outcome:
         out.print()
         show_outcome(job, settings)
@@ -60,20 +58,7 @@ def callback_text(delivery: Delivery) -> Text:
     return Text.assemble(f"{delivery.event}  ", state(delivery.state.value), f"{tries}{answer}")
 
 
-def _waits_for(ordered: Sequence[CallRow]) -> str | None:
-    """What a job without a worker waits for, in words; ``None``: only for its next attempt."""
-    call = next((call for call in reversed(ordered) if not call.settled), None)
-    if call is None:
-        return None
-    if call.state is CallState.UNKNOWN:
-        return (
-            f"a decision: nobody knows whether {call.provider} accepted the call of step {call.step}; "
-            f"see `telecine resolve {call.job_id} --help`"
-        )
-    return f"{call.provider} ({call.model}, step {call.step}, {call.state.value})"
-
-
-def _facts(job: Job, deliveries: Sequence[Delivery], now: float, waits_for: str | None) -> Table:
+def _facts(job: Job, deliveries: Sequence[Delivery], now: float, waiting: str | None) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -91,8 +76,8 @@ def _facts(job: Job, deliveries: Sequence[Delivery], now: float, waits_for: str 
         grid.add_row("priority", job.priority)
     if job.tenant is not None:
         grid.add_row("tenant", job.tenant)
-    if job.state.value == "waiting" and waits_for is not None:
-        grid.add_row("waits for", Text(waits_for, style="bold red" if "resolve" in waits_for else ""))
+    if waiting is not None:
+        grid.add_row("waits for", Text(waiting, style="bold red" if "resolve" in waiting else ""))
     elif job.state.value == "waiting":
         grid.add_row("next attempt", f"in {duration(job.not_before - now)}")
     if job.crashes or job.epoch > 1:

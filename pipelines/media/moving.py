@@ -16,6 +16,7 @@ from pipelines.media.h264 import UnexpectedStream
 from pipelines.media.holds import GOP_SECONDS, Hold, chunks, every_frame, plan_holds
 from pipelines.media.mp4 import write_mp4
 from pipelines.media.x264 import AccessUnit, ChunkEncoder
+from providers.local.opencv import opencv
 from schemas.errors import RenderFailed
 
 Pixels = NDArray[Any]
@@ -50,9 +51,9 @@ def write_film(
 
 def crossfade(before: Pixels, after: Pixels, step: int, steps: int) -> Pixels:
     """Frame ``step`` of ``steps`` between two pictures, counted from 1, rounded to the nearest."""
-    whole = steps + 1
-    mixed = before.astype(np.uint32) * (whole - step) + after.astype(np.uint32) * step
-    return ((mixed + whole // 2) // whole).astype(np.uint8)
+    part = step / (steps + 1)
+    mixed: Pixels = opencv().addWeighted(before, 1 - part, after, part, 0)
+    return mixed
 
 
 def _write(

@@ -71,13 +71,18 @@ class Film:
 def plan_film(film: Film) -> dict[str, Any]:
     """What rendering ``film`` would make: sizes and counts, found by reading both inputs whole.
 
+    Without lyrics the captions are not known yet, and none are counted.
+
     Raises:
         InputError: an input cannot be used.
         LyricsTooLong: a caption would be seen for less than one frame.
     """
     fit_picture(open_picture(film.image, film.image_kind), film.width, film.height)
     sound = measure(film.audio, film.audio_kind)
-    captions, _, frames = _captions(film, sound)
+    captions: list[Caption] = []
+    frames = _frames(sound)
+    if film.wording.lyrics.strip():
+        captions, _, frames = _captions(film, sound)
     pictures = len(plan_holds(captions, frames, GOP_SECONDS * FPS))
     return {"frames": frames, "duration_seconds": sound.seconds, "captions": len(captions), "pictures": pictures}
 
@@ -131,8 +136,12 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
 
 
 def _captions(film: Film, sound: Sound) -> tuple[list[Caption], list[Placed], int]:
-    frames = max(1, round(sound.seconds * FPS))
+    frames = _frames(sound)
     return *captions_for(film.wording, sound.seconds, FPS, frames), frames
+
+
+def _frames(sound: Sound) -> int:
+    return max(1, round(sound.seconds * FPS))
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""What a local model is: four verbs. The host calls them one at a time and never from two threads at once."""
+"""What a local model is: few verbs. The host calls them one at a time and never from two threads at once."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class LocalCall:
     image: Path | None = None
     #: Weights stay in main memory; slower.
     low_memory: bool = False
+    #: What the device had free when the model was loaded and the call began; absent: nobody looked.
+    room_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,15 @@ class Device(Protocol):
 class LocalModel(Protocol):
     """One model of the catalogue, loaded or not."""
 
-    def need(self, call: LocalCall) -> int:
-        """Bytes that it takes on the device while it carries out ``call``, its weights included."""
+    def need(self, call: LocalCall, *, batch: int = 1) -> int:
+        """Bytes that it takes on the device while it carries out ``call``, its weights included.
+
+        Of several pictures ``batch`` are made at once.
+        """
+        ...
+
+    def main_need(self, call: LocalCall, kind: str) -> int:
+        """Bytes that its weights keep in main memory beside a device of this kind, while it is loaded."""
         ...
 
     def load(self, device: Device, *, low_memory: bool) -> None:

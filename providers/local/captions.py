@@ -11,6 +11,7 @@ from providers.catalogue import Model
 from providers.local.base import Device, LocalCall, LocalResult, Progress
 from providers.local.device import require_packages
 from providers.local.files import check_files, find_weights
+from providers.local.memory import is_out_of_memory
 from providers.local.style_words import WORDS
 from providers.weights import GB, Weights
 from schemas.errors import InvalidWeights
@@ -36,13 +37,19 @@ class Captioner:
         self.loaded_bytes = 0
         self._device: Device | None = None
         self._parts: dict[str, Any] = {}
+        #: The ranker's direction of every word, by list: worked out once, at the first picture.
+        self._words: dict[str, Any] = {}
 
-    def need(self, call: LocalCall) -> int:
+    def need(self, call: LocalCall, *, batch: int = 1) -> int:
         """The weights, and a little."""
         places = self._places()
         if self.weights.need_gb is not None:
             return int(self.weights.need_gb * GB)
         return sum(check_files(self.entry.id, place) for place in places.values()) + _CALL_BYTES
+
+    def main_need(self, call: LocalCall, kind: str) -> int:
+        """Nothing: it is all on the device."""
+        return 0
 
     def load(self, device: Device, *, low_memory: bool) -> None:
         """Loads captioner and ranker; both are small, so ``low_memory`` changes nothing."""
@@ -62,7 +69,7 @@ class Captioner:
                 model = kinds[name].from_pretrained(str(place), dtype=dtype, use_safetensors=True, **options)
                 processor = library.AutoProcessor.from_pretrained(str(place), **options)
             except Exception as error:
-                if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+                if is_out_of_memory(error):
                     raise
                 raise InvalidWeights(f"{self.entry.id}: {place} cannot be loaded: {type(error).__name__}") from None
             self._parts[name] = (model.eval().to(device.kind), processor)
@@ -89,6 +96,7 @@ class Captioner:
     def unload(self) -> None:
         """Forgets both models."""
         self._parts.clear()
+        self._words.clear()
         self.loaded_bytes = 0
 
     def _places(self) -> dict[str, Path]:
@@ -112,9 +120,11 @@ class Captioner:
         asked = processor(images=[picture], return_tensors="pt").to(model.device, model.dtype)
         seen = _direction(model.get_image_features(**asked))
         found: list[str] = []
-        for words in WORDS.values():
-            texts = processor(text=list(words), return_tensors="pt", padding=True).to(model.device)
-            likeness = (_direction(model.get_text_features(**texts)) @ seen.T).squeeze(-1)
+        for name, words in WORDS.items():
+            if name not in self._words:
+                texts = processor(text=list(words), return_tensors="pt", padding=True).to(model.device)
+                self._words[name] = _direction(model.get_text_features(**texts))
+            likeness = (self._words[name] @ seen.T).squeeze(-1)
             best = likeness.argsort(descending=not worst)[:most]
             found += [words[int(index)] for index in best]
         return found

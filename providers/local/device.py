@@ -14,7 +14,7 @@ from schemas.errors import ConfigurationError, ModelNotInstalled
 if TYPE_CHECKING:
     from schemas.settings import Settings
 
-_PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
+_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "cv2")
 
 
 def missing_packages() -> list[str]:

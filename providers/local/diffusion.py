@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from providers.catalogue import Model
-from providers.local.base import Device, Progress
+from providers.local.base import Device, LocalCall, Progress
 from providers.local.device import require_packages
 from providers.local.files import check_files, find_weights
+from providers.local.memory import is_out_of_memory
 from providers.weights import GB, Weights
 from schemas.errors import InvalidWeights
 
 #: Bytes of a number, by the name of its type.
 _WIDTHS = {"float32": 4, "float16": 2, "bfloat16": 2}
-#: What a call takes beside the weights, in bytes a pixel of one picture: latents, attention, decoding.
+#: What a call takes beside the weights, in bytes a pixel of each picture: latents, attention, decoding.
 CALL_BYTES_PER_PIXEL = 3_000
 
 
@@ -34,8 +35,8 @@ class DiffusersModel:
         #: What the weights take on the device between two calls.
         self.loaded_bytes = 0
 
-    def need_bytes(self, *, low_memory: bool, pixels: int) -> int:
-        """What one call of so many pixels needs: what the entry says, else the files and a share for the pixels.
+    def need_bytes(self, *, low_memory: bool, call_bytes: int) -> int:
+        """What one call needs: what the entry says, else the weights and what the call takes beside them.
 
         Raises:
             ModelNotInstalled: the files are not there.
@@ -44,8 +45,18 @@ class DiffusersModel:
         stated = self.weights.low_need_gb if low_memory else self.weights.need_gb
         if stated is not None:
             return int(stated * GB)
-        files = check_files(self.entry.id, place)
-        return files + pixels * CALL_BYTES_PER_PIXEL
+        # On the processor numbers can be wider than they are in the files.
+        return max(check_files(self.entry.id, place), self.loaded_bytes) + call_bytes
+
+    def main_need(self, call: LocalCall, kind: str) -> int:
+        """What of the weights stays in main memory beside a device of this kind.
+
+        Raises:
+            ModelNotInstalled: the files are not there.
+        """
+        if kind == "cpu" or not (call.low_memory or self.weights.offload):
+            return 0
+        return check_files(self.entry.id, find_weights(self.entry, self.folder))
 
     def load_pipeline(self, device: Device, *, low_memory: bool, pipeline: str | None = None) -> None:
         """Loads ``pipeline``, or the one that the files name.
@@ -65,7 +76,7 @@ class DiffusersModel:
         try:
             pipe = kind.from_pretrained(str(place), dtype=dtype, local_files_only=True, use_safetensors=True)
         except Exception as error:
-            if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+            if is_out_of_memory(error):
                 raise
             raise InvalidWeights(f"{self.entry.id}: {place} cannot be loaded: {_first_line(error)}") from None
         pipe.set_progress_bar_config(disable=True)
@@ -101,8 +112,11 @@ class DiffusersModel:
         try:
             yield told
         finally:
-            # Without it a call that ended early changes, or breaks, the next one.
-            self.pipe.maybe_free_model_hooks()
+            self.leave_clean()
+
+    def leave_clean(self) -> None:
+        """Ends a call for the pipeline. Without it one that ended early changes, or breaks, the next one."""
+        self.pipe.maybe_free_model_hooks()
 
     def facts(self) -> dict[str, Any]:
         """For the manifest: what made it."""

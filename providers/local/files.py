@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 from providers.catalogue import Model
-from providers.weights import Weights
 from schemas.errors import InvalidWeights, ModelNotInstalled
 
 _INDEXES = ("model_index.json", "config.json")
@@ -19,24 +18,51 @@ _MOST_HEADER_BYTES = 100_000_000
 def find_weights(model: Model, folder: Path, *, source: str | None = None) -> Path:
     """The folder with the model's files: as the entry names it, below ``folder``, or in the hub's cache.
 
+    ``source`` is another model that the entry names, such as a captioner's ranker.
+
     Raises:
         ModelNotInstalled: they are nowhere; the message says which command brings them.
     """
     weights = model.weights
     assert weights is not None
     wanted = source or weights.source
-    for place in (Path(wanted), folder / model.id, folder / wanted):
+    own = folder / (source or model.id)
+    for place in (Path(wanted), own, folder / wanted):
         if place.is_absolute() and _has_index(place):
             return place
-    cached = _in_the_hubs_cache(wanted, weights)
+    revision = None if source else weights.revision
+    cached = _in_the_hubs_cache(wanted, revision)
     if cached is not None and _has_index(cached):
         return cached
-    revision = f" --revision {weights.revision}" if weights.revision else ""
     raise ModelNotInstalled(
         f"{model.id} has no weights on this worker; bring them with: "
-        f"hf download {wanted}{revision} --local-dir {folder / model.id}"
+        f"hf download {wanted}{_named(revision)} --local-dir {own}"
         if not Path(wanted).is_absolute()
         else f"{model.id} has no weights at {wanted}; correct weights.source of its entry"
+    )
+
+
+def find_adapter(model: Model, folder: Path) -> Path:
+    """The folder that the paths in the model's adapter start from: as the entry names it, below ``folder``, or cached.
+
+    Raises:
+        ModelNotInstalled: the adapter or its image encoder is nowhere; the message says which command brings them.
+    """
+    assert model.weights is not None
+    adapter = model.weights.adapter
+    assert adapter is not None
+    encoder = adapter.image_encoder_folder
+    needed = [adapter.weight_path, f"{encoder}/config.json"]
+    source = adapter.source
+    for place in (Path(source), folder / source, _in_the_hubs_cache(source, adapter.revision)):
+        if place is not None and place.is_absolute() and all((place / name).is_file() for name in needed):
+            return place
+    names = " ".join([*needed, f"{encoder}/model.safetensors"])
+    raise ModelNotInstalled(
+        f"{model.id} has no adapter for references on this worker; bring it with: "
+        f"hf download {source} {names}{_named(adapter.revision)} --local-dir {folder / source}"
+        if not Path(source).is_absolute()
+        else f"{model.id} has no adapter for references at {source}; correct weights.adapter of its entry"
     )
 
 
@@ -60,10 +86,15 @@ def check_files(name: str, folder: Path) -> int:
         others = any(folder.rglob("*.bin")) or any(folder.rglob("*.ckpt")) or any(folder.rglob("*.pt"))
         kind = "has weights, but not as safetensors, and nothing else is loaded" if others else "has no weights"
         raise InvalidWeights(f"{name} {kind}: {folder}")
-    return sum(_tensor_bytes(name, file) for file in files)
+    return sum(check_file(name, file) for file in files)
 
 
-def _tensor_bytes(name: str, file: Path) -> int:
+def check_file(name: str, file: Path) -> int:
+    """The bytes of the tensors in ``file``, its header read and its length found right.
+
+    Raises:
+        InvalidWeights: it is damaged or incomplete.
+    """
     size = file.stat().st_size
     try:
         with file.open("rb") as opened:
@@ -84,16 +115,20 @@ def _has_index(folder: Path) -> bool:
     return any((folder / index).is_file() for index in _INDEXES)
 
 
-def _in_the_hubs_cache(source: str, weights: Weights) -> Path | None:
+def _named(revision: str | None) -> str:
+    return f" --revision {revision}" if revision else ""
+
+
+def _in_the_hubs_cache(source: str, revision: str | None) -> Path | None:
     """Where the Hugging Face hub's own tools keep a copy; looked up here, because they take a second to import."""
     if source.count("/") != 1:
         return None
     home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     copies = cache / f"models--{source.replace('/', '--')}"
-    revision = weights.revision or "main"
+    wanted = revision or "main"
     try:
-        commit = (copies / "refs" / revision).read_text().strip()
+        commit = (copies / "refs" / wanted).read_text().strip()
     except OSError:
-        commit = revision
+        commit = wanted
     return copies / "snapshots" / commit

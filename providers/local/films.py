@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from providers.catalogue import Model
 from providers.local.base import Device, LocalCall, LocalResult, Progress
-from providers.local.diffusion import DiffusersModel
-from providers.local.fitting import as_pixels, covering, in_size
+from providers.local.diffusion import CALL_BYTES_PER_PIXEL, DiffusersModel
+from providers.local.fitting import as_pixels, covering, frames_as_pixels, in_size
 
 
 class FilmModel(DiffusersModel):
     """Makes all frames of one film in one call."""
 
-    _from_image = False
+    def __init__(self, entry: Model, folder: Path) -> None:
+        super().__init__(entry, folder)
+        self._text_pipe: Any = None
 
-    def need(self, call: LocalCall) -> int:
+    def need(self, call: LocalCall, *, batch: int = 1) -> int:
         """Weights, and the frames."""
         width, height = self.weights.size_for(call.width, call.height)
         pixels = width * height * max(1, self.weights.frames_for(call.frames) // self.weights.frame_step)
-        return self.need_bytes(low_memory=call.low_memory, pixels=pixels)
+        return self.need_bytes(low_memory=call.low_memory, call_bytes=pixels * CALL_BYTES_PER_PIXEL)
 
     def load(self, device: Device, *, low_memory: bool) -> None:
         """Loads the pipeline that the files name."""
@@ -51,24 +56,38 @@ class FilmModel(DiffusersModel):
         if call.image is not None:
             with Image.open(call.image) as picture:
                 asked["image"] = covering(picture, width, height)
-        with self.stepping(steps, progress) as told, torch.inference_mode():
-            frames = self.pipe(**asked, callback_on_step_end=told).frames[0]
+        with (
+            self.stepping(steps, progress) as told,
+            torch.inference_mode(),
+            frames_as_pixels(self.pipe, call.frames),
+        ):
+            frames = list(self.pipe(**asked, callback_on_step_end=told).frames[0][: call.frames])
         scale = self.weights.native is not None
-        kept = [in_size(as_pixels(frame), call.width, call.height, scale=scale) for frame in frames[: call.frames]]
-        return LocalResult(kept, details=self.facts())
+        for number, frame in enumerate(frames):
+            frames[number] = in_size(as_pixels(frame), call.width, call.height, scale=scale)
+        return LocalResult(frames, details=self.facts())
 
     def unload(self) -> None:
         """Forgets both pipelines."""
         super().unload()
         self._text_pipe = None
 
+    def leave_clean(self) -> None:
+        """Both pipelines: the one that was loaded knows which parts take turns on the device."""
+        super().leave_clean()
+        if self.pipe is not self._text_pipe:
+            self._text_pipe.maybe_free_model_hooks()
+
     def _pipe_for(self, call: LocalCall) -> Any:
-        """The pipeline as loaded, or another one on the same weights where the film begins with a picture."""
+        """The pipeline as loaded, or another one of the same parts where the film begins with a picture."""
         name = self.weights.image_pipeline
         if call.image is None or name is None or type(self._text_pipe).__name__ == name:
             return self._text_pipe
         import diffusers
 
-        pipe = getattr(diffusers, name).from_pipe(self._text_pipe)
+        kind = getattr(diffusers, name)
+        # Not from_pipe: it would turn the parts, which both share, into numbers of another width.
+        known = {**self._text_pipe.config, **self._text_pipe.components}
+        pipe = kind(**{part: known[part] for part in inspect.signature(kind.__init__).parameters if part in known})
         pipe.set_progress_bar_config(disable=True)
         return pipe

@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from providers.local.base import Pixels
+from providers.local.opencv import opencv
 
 
 def as_pixels(made: Any) -> Pixels:
-    """A picture of numbers from 0 to 1 as bytes."""
-    values = np.nan_to_num(np.asarray(made, dtype=np.float32))
-    return (values.clip(0.0, 1.0) * 255.0).round().astype(np.uint8)
+    """A picture of numbers from 0 to 1 as bytes: a tensor with its colours first, turned where it lies, or an array."""
+    if isinstance(made, np.ndarray):
+        if made.dtype == np.uint8:
+            return made
+        values = np.nan_to_num(made.astype(np.float32))
+        return (values.clip(0.0, 1.0) * 255.0).round().astype(np.uint8)
+    import torch
+
+    whole = torch.nan_to_num(made.float()).clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8)
+    return np.ascontiguousarray(whole.permute(1, 2, 0).cpu().numpy())
+
+
+@contextlib.contextmanager
+def frames_as_pixels(pipe: Any, most: int) -> Iterator[None]:
+    """While it lasts, a film pipeline of diffusers gives the first ``most`` frames as bytes.
+
+    Left alone it makes numbers of four bytes of them, and holds those twice.
+    """
+    processor = getattr(pipe, "video_processor", None)
+    if processor is None:
+        yield
+        return
+
+    def frames(video: Any, output_type: str = "np", **options: Any) -> list[list[Pixels]]:
+        return [
+            [as_pixels(processor.postprocess(film[:, [number]].permute(1, 0, 2, 3), "pt", **options)[0]) for number in
+             range(min(most, film.shape[1]))] for film in video
+        ]  # fmt: skip
+
+    processor.postprocess_video = frames
+    try:
+        yield
+    finally:
+        del processor.postprocess_video
 
 
 def in_size(pixels: Pixels, width: int, height: int, *, scale: bool) -> Pixels:
@@ -24,7 +58,9 @@ def in_size(pixels: Pixels, width: int, height: int, *, scale: bool) -> Pixels:
     if scale or wide < width or high < height:
         factor = max(width / wide, height / high)
         size = (max(width, round(wide * factor)), max(height, round(high * factor)))
-        pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+        cv2 = opencv()
+        way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LANCZOS4
+        pixels = cv2.resize(pixels, size, interpolation=way)
         high, wide = pixels.shape[:2]
     left, top = (wide - width) // 2, (high - height) // 2
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])

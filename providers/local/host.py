@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import warnings
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from providers.catalogue import Model
 from providers.local.base import Device, LocalCall, LocalModel, LocalResult, Progress
 from providers.local.device import find_device
-from providers.weights import GB
-from schemas.errors import InsufficientVram, ModelNotInstalled, OutOfMemory
+from providers.local.memory import insufficient, is_out_of_memory, let_go
+from providers.local.warm import Key, Loaded, Warm, WarmModels
+from schemas.errors import ModelNotInstalled, ModelOutOfMemory, TelecineError
 from schemas.settings import Settings
 
 #: Makes a model that is not loaded yet, of its entry; the path is the folder of all weights.
 Maker = Callable[[Model, Path], LocalModel]
+#: Is told of the moments of a call: ``loaded``, ``step`` and ``made``.
+Met = Callable[[str], None]
 
-
-#: The model's id, its weights as the entry describes them, and whether they stay in main memory.
-_Key = tuple[str, str, bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """One warm model."""
-
-    id: str
-    #: What it keeps on the device between calls.
-    bytes: int
-    low_memory: bool
-
-
-@dataclass(slots=True)
-class _Warm:
-    model: LocalModel
-    bytes: int
+#: How often a call that waits for another one looks whether it is still wanted.
+LOOK_SECONDS = 0.2
 
 
 class ModelHost:
@@ -51,13 +36,17 @@ class ModelHost:
         device: Callable[[], Device],
         budget_bytes: int | None = None,
         maker: Maker | None = None,
+        met: Met = lambda _: None,
     ) -> None:
-        """``device`` is asked when the first model is wanted: until then nothing heavy is imported."""
+        """``device`` is asked when the first model is wanted: until then nothing heavy is imported.
+
+        What ``met`` raises is treated as if the model had raised it.
+        """
         self.folder = folder
         self._find_device = device
-        self._budget = budget_bytes
         self._maker = maker or make_model
-        self._warm: OrderedDict[_Key, _Warm] = OrderedDict()
+        self._met = met
+        self._warm = WarmModels(lambda: self.device, budget_bytes)
         self._device: Device | None = None
         self._lock = threading.RLock()
         #: How many models were loaded from their files so far.
@@ -80,109 +69,122 @@ class ModelHost:
     @property
     def loaded(self) -> list[Loaded]:
         """The warm models, the most recently used last. Does not wait for a running call."""
-        return [Loaded(key[0], warm.bytes, key[2]) for key, warm in list(self._warm.items())]
+        return self._warm.loaded
 
     def run(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult:
         """What the model makes of ``call``. Short of memory, it is tried once more with ``low_memory``.
 
+        ``progress`` is asked, too, while another thread's call runs: what it raises ends the waiting.
+
         Raises:
             InsufficientVram: it cannot fit; nothing was loaded.
             ModelNotInstalled, InvalidWeights: its files are not there, or cannot be used.
-            OutOfMemory: it did not fit although it should have; everything was freed.
+            ModelOutOfMemory: it did not fit although it should have; everything was freed.
         """
-        with self._lock, warnings.catch_warnings():
+        with self._turn(progress), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the libraries tell each other of their next releases
-            try:
-                return self._run(entry, call, progress)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                # What the failed call held hangs on the error's frames, and goes with them.
-                error.__traceback__ = None
+            made = self._tried(entry, call, progress)
+            if made is not None:
+                return made
             self.clear()
-            again = LocalCall(**{**_fields(call), "low_memory": True})
-            try:
-                return self._run(entry, again, progress)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                error.__traceback__ = None
+            made = self._tried(entry, replace(call, low_memory=True), progress)
+            if made is not None:
+                return replace(made, details={**made.details, "low_vram": True})
             self.clear()
-            raise OutOfMemory(
+            raise ModelOutOfMemory(
                 f"{entry.id} ran out of memory, also in its low-memory mode; ask for a smaller size or fewer frames"
             )
 
-    def check(self, entry: Model, call: LocalCall) -> None:
+    def check(self, entry: Model, call: LocalCall, progress: Progress = lambda _: None) -> None:
         """Returns if ``call`` fits once every other model is put away.
 
         Raises:
             InsufficientVram: it does not.
             ModelNotInstalled: there are no weights.
         """
-        with self._lock:
+        with self._turn(progress):
             need = self._maker(entry, self.folder).need(call)
-            if need > (free := self._free() + sum(warm.bytes for warm in self._warm.values())):
-                raise insufficient(entry.id, need, free, self.device.kind)
+            if need > (most := self._warm.most_bytes()):
+                raise insufficient(entry.id, need, most, self.device.kind)
 
     def clear(self) -> None:
         """Puts every model away."""
         with self._lock:
-            while self._warm:
-                self._evict()
+            self._warm.clear()
+
+    @contextlib.contextmanager
+    def _turn(self, progress: Progress) -> Iterator[None]:
+        while not self._lock.acquire(timeout=LOOK_SECONDS):
+            progress(0.0)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _tried(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult | None:
+        """What the model makes of it, or nothing: memory ran out."""
+        try:
+            return self._run(entry, call, progress)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            let_go(error)
+        return None
 
     def _run(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult:
-        weights = entry.weights
-        assert weights is not None
-        key = (entry.id, weights.model_dump_json(), call.low_memory)
-        warm = self._warm.get(key)
-        if warm is not None:
-            self._warm.move_to_end(key)
-            self._make_room(entry.id, warm.model.need(call) - warm.bytes, kept=1)
-        else:
-            for other in [known for known in self._warm if known[0] == entry.id]:
-                self._evict(other)  # the same model in its other mode, or as its entry was before
-            model = self._maker(entry, self.folder)
-            self._make_room(entry.id, model.need(call))
-            before = self.device.free_bytes()
+        assert entry.weights is not None
+        key = (entry.id, entry.weights.model_dump_json(), call.low_memory)
+        pictures = max(1, len(call.prompts))
+        found = self._warm.use(key)
+        if found is not None:
+            need, wanted = found.model.need(call), found.model.need(call, batch=pictures)
+            self._warm.make_room(key, need - found.bytes, wanted - found.bytes)
+        warm = found or self._load(key, entry, call)
+
+        def told(part: float) -> None:
+            if part > 0:
+                self._met("step")
+            progress(part)
+
+        try:
+            if found is None:
+                progress(0.0)  # loading took a while; perhaps nobody wants it any more
+            self._met("loaded")
+            made = warm.model.generate(replace(call, room_bytes=self._warm.free_bytes()), told)
+            self._met("made")
+        except TelecineError:
+            raise  # it was ended, or refused, and is fit for the next call
+        except Exception:
+            self._warm.put_away(key)  # nobody knows what state it is in
+            raise
+        return made
+
+    def _load(self, key: Key, entry: Model, call: LocalCall) -> Warm:
+        model = self._maker(entry, self.folder)
+        self._warm.make_room(key, model.need(call), model.need(call, batch=max(1, len(call.prompts))))
+        main_bytes = model.main_need(call, self.device.kind)
+        if main_bytes:
+            self._warm.make_main_room(main_bytes)
+        before = self.device.free_bytes()
+        try:
             model.load(self.device, low_memory=call.low_memory)
-            self.loads += 1
-            warm = _Warm(model, kept_bytes(model, before - self.device.free_bytes()))
-            self._warm[key] = warm
-        return warm.model.generate(call, progress)
-
-    def _make_room(self, name: str, need: int, *, kept: int = 0) -> None:
-        """Puts the least recently used models away until ``need`` fits; none, if all together would not help.
-
-        The last ``kept`` of them stay.
-        """
-        others = list(self._warm.values())[: len(self._warm) - kept]
-        most = self._free() + sum(warm.bytes for warm in others)
-        if need > most:
-            raise insufficient(name, need, most, self.device.kind)
-        while len(self._warm) > kept and need > self._free():
-            self._evict()
-        if need > (free := self._free()):
-            raise insufficient(name, need, free, self.device.kind)
-
-    def _free(self) -> int:
-        free = self.device.free_bytes()
-        if self._budget is None:
-            return free
-        return min(free, self._budget - sum(warm.bytes for warm in self._warm.values()))
-
-    def _evict(self, key: _Key | None = None) -> None:
-        warm = self._warm.pop(next(iter(self._warm)) if key is None else key)
-        warm.model.unload()
-        del warm
-        self.device.release()
+        except Exception:
+            model.unload()
+            self.device.release()
+            raise
+        self.loads += 1
+        warm = Warm(model, kept_bytes(model, before - self.device.free_bytes()), main_bytes)
+        self._warm.keep(key, warm)
+        return warm
 
 
-def host_for(settings: Settings) -> ModelHost:
+def host_for(settings: Settings, *, met: Met = lambda _: None) -> ModelHost:
     """The host that the settings describe."""
     return ModelHost(
         settings.local_models_folder,
         device=lambda: find_device(settings),
         budget_bytes=settings.local_memory_bytes,
+        met=met,
     )
 
 
@@ -206,27 +208,7 @@ def make_model(entry: Model, folder: Path) -> LocalModel:
     return families[entry.weights.family](entry, folder)
 
 
-def insufficient(name: str, need: int, free: int, kind: str = "cuda") -> InsufficientVram:
-    """The refusal with its numbers."""
-    what = "RAM" if kind == "cpu" else "VRAM"
-    return InsufficientVram(
-        f"Insufficient {what}: {name} needs ~{need / GB:.1f}GB, but only {max(0, free) / GB:.1f}GB available."
-    )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or this machine, ran out of memory."""
-    if isinstance(error, MemoryError):
-        return True
-    names = {base.__name__ for base in type(error).__mro__}
-    return "OutOfMemoryError" in names or (isinstance(error, RuntimeError) and "out of memory" in str(error).lower())
-
-
 def kept_bytes(model: LocalModel, taken: int) -> int:
     """What a loaded model keeps: what it counts itself, else what the device lost."""
     counted = getattr(model, "loaded_bytes", None)
     return int(counted) if counted is not None else max(0, taken)
-
-
-def _fields(call: LocalCall) -> dict[str, Any]:
-    return {name: getattr(call, name) for name in call.__dataclass_fields__}

@@ -6,6 +6,9 @@ import os
 import time
 from pathlib import Path
 
+#: Where a container sees its own limits.
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
+
 
 def memory_bytes() -> tuple[int, int]:
     """Main memory in all, and what a program could take now."""
@@ -15,8 +18,8 @@ def memory_bytes() -> tuple[int, int]:
     except (OSError, KeyError, ValueError):
         page = os.sysconf("SC_PAGE_SIZE")
         total = free = page * os.sysconf("SC_PHYS_PAGES")
-    limit = _control_group_limit()
-    return (total, free) if limit is None else (min(total, limit), min(free, limit))
+    limit, left = _control_group()
+    return min(total, limit or total), free if left is None else max(0, min(free, left))
 
 
 def cpu_percent(seconds: float = 0.1) -> float:
@@ -36,8 +39,12 @@ def _times() -> tuple[int, int]:
     return sum(values) - idle, sum(values)
 
 
-def _control_group_limit() -> int | None:
+def _control_group() -> tuple[int | None, int | None]:
+    """What a container may take, and what of that is left: copies of files that nobody reads now make way."""
     try:
-        return int(Path("/sys/fs/cgroup/memory.max").read_text())
+        limit = int((_CONTROL_GROUP / "memory.max").read_text())
+        used = int((_CONTROL_GROUP / "memory.current").read_text())
+        facts = dict(line.split() for line in (_CONTROL_GROUP / "memory.stat").read_text().splitlines())
+        return limit, limit - used + int(facts.get("inactive_file", 0))
     except (OSError, ValueError):
-        return None
+        return None, None

@@ -7,67 +7,104 @@ import functools
 from typing import Any
 
 from providers.local.base import Device, LocalCall, LocalResult, Pixels, Progress
-from providers.local.diffusion import DiffusersModel
+from providers.local.diffusion import CALL_BYTES_PER_PIXEL, DiffusersModel
 from providers.local.fitting import as_pixels, in_size
+from providers.local.memory import is_out_of_memory, let_go
+from providers.local.prompts import told_of, whole_prompts
+from providers.local.reference import adapter_bytes, looking_at_hero
 from providers.local.sharing import shared_attention
+from providers.weights import GB
 
 
 class PictureModel(DiffusersModel):
-    """Makes one picture for each prompt, as many at once as the entry allows."""
+    """Makes one picture for each prompt, as many at once as memory and the entry allow."""
 
-    def need(self, call: LocalCall) -> int:
+    def need(self, call: LocalCall, *, batch: int = 1) -> int:
         """Weights, and one batch."""
-        width, height = self.weights.size_for(call.width, call.height)
-        batch = min(len(call.prompts), self.weights.most_batch)
-        return self.need_bytes(low_memory=call.low_memory, pixels=width * height * batch)
+        further = min(batch, len(call.prompts), self.weights.most_batch) - 1
+        share = self._share(call)
+        own = self.need_bytes(low_memory=call.low_memory, call_bytes=share)
+        return own + further * share + adapter_bytes(self.entry, self.folder, call)
 
     def load(self, device: Device, *, low_memory: bool) -> None:
         """Loads the pipeline that the files name."""
         self.load_pipeline(device, low_memory=low_memory)
 
     def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
-        """The pictures, in the order of the prompts; a batch makes what single calls would."""
-        pictures: list[Pixels] = []
-        size, most = len(call.prompts), self.weights.most_batch
-        for first in range(0, size, most):
-            numbers = range(first, min(first + most, size))
-            pictures += self._batch(call, numbers, functools.partial(_tell, progress, numbers, size))
-        cut = [number for number, prompt in enumerate(call.prompts) if self._is_cut(prompt)]
-        return LocalResult(pictures, details=self.facts() | ({"cut_prompts": cut} if cut else {}))
+        """The pictures, in the order of the prompts; a batch makes what single calls would.
 
-    def _batch(self, call: LocalCall, numbers: range, progress: Progress) -> list[Pixels]:
+        Where a batch runs out of memory, the pictures that are still missing are made in smaller ones.
+        """
+        pictures: list[Pixels] = []
+        size, most, batches = len(call.prompts), self._most_at_once(call), 0
+        with looking_at_hero(self.pipe, self.entry, self.folder, call) as hero:
+            while len(pictures) < size:
+                numbers = range(len(pictures), min(len(pictures) + most, size))
+                made = self._tried(call, numbers, hero, functools.partial(_tell, progress, numbers, size))
+                if made is None:
+                    most = len(numbers) // 2
+                    continue
+                pictures += made
+                batches += 1
+        return LocalResult(pictures, details=self.facts() | {"batches": batches} | told_of(self.pipe, call.prompts))
+
+    def _share(self, call: LocalCall) -> int:
+        """What each picture of a batch takes."""
+        if self.weights.picture_gb is not None:
+            return int(self.weights.picture_gb * GB)
+        width, height = self.weights.size_for(call.width, call.height)
+        return width * height * CALL_BYTES_PER_PIXEL
+
+    def _most_at_once(self, call: LocalCall) -> int:
+        """The size of batches that are as few as fit beside what is loaded, and then as small as so many can be."""
+        size = len(call.prompts)
+        most = min(size, self.weights.most_batch)
+        if call.room_bytes is not None:
+            spare = call.room_bytes - (self.need(call) - self.loaded_bytes)
+            most = max(1, min(most, 1 + spare // max(1, self._share(call))))
+        return -(-size // -(-size // most))
+
+    def _tried(self, call: LocalCall, numbers: range, hero: dict[str, Any], progress: Progress) -> list[Pixels] | None:
+        """The batch, or nothing where memory ran out and a smaller one may fit; what it held is free again."""
+        try:
+            return self._batch(call, numbers, hero, progress)
+        except Exception as error:
+            if len(numbers) == 1 or not is_out_of_memory(error):
+                raise
+            let_go(error)
+        assert self.device is not None
+        self.device.release()
+        return None
+
+    def _batch(self, call: LocalCall, numbers: range, hero: dict[str, Any], progress: Progress) -> list[Pixels]:
         import torch
 
         width, height = self.weights.size_for(call.width, call.height)
         steps = int(call.parameters.get("num_inference_steps", self.weights.steps))
         asked: dict[str, Any] = {
-            "prompt": [call.prompts[number] for number in numbers],
             "num_inference_steps": steps,
             "width": width,
             "height": height,
             # On the CPU, so that a seed means the same on every device.
             "generator": [torch.Generator("cpu").manual_seed(call.seeds[number]) for number in numbers],
-            "output_type": "np",
+            "output_type": "pt",
         }
         guidance = call.parameters.get("guidance_scale", self.weights.guidance)
         if guidance is not None:
             asked["guidance_scale"] = float(guidance)
-        if negative := call.parameters.get("negative_prompt"):
-            asked["negative_prompt"] = [negative] * len(numbers)
+        prompts, negative = [call.prompts[number] for number in numbers], call.parameters.get("negative_prompt")
         sharing: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if call.parameters.get("consistency") == "shared-attention":
             sharing = shared_attention(self.pipe, len(numbers), call.seeds[numbers.start])
-        with sharing, self.stepping(steps, progress) as told, torch.inference_mode():
-            made = self.pipe(**asked, callback_on_step_end=told).images
+        with (
+            sharing,
+            self.stepping(steps, progress) as told,
+            torch.inference_mode(),
+            whole_prompts(self.pipe, prompts, negative) as texts,
+        ):
+            made = self.pipe(**asked, **texts, **hero, callback_on_step_end=told).images
         scale = self.weights.native is not None
         return [in_size(as_pixels(picture), call.width, call.height, scale=scale) for picture in made]
-
-    def _is_cut(self, prompt: str) -> bool:
-        """Whether the text encoder reads only the beginning of ``prompt``."""
-        tokenizer = getattr(self.pipe, "tokenizer", None)
-        if tokenizer is None:
-            return False
-        return len(tokenizer(prompt).input_ids) > int(tokenizer.model_max_length)
 
 
 def _tell(progress: Progress, numbers: range, size: int, part: float) -> None:

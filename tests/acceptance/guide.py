@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.acceptance.line import NODE
@@ -45,3 +47,33 @@ def run(
         timeout=timeout,
         check=False,
     )
+
+
+def telecine_session(
+    text: str, folder: Path, environment: Mapping[str, str], *, timeout: float = 120
+) -> Iterator[tuple[str, str, subprocess.CompletedProcess[str]]]:
+    """Each ``$ telecine …`` of a session but ``up``, run in ``folder``: the line, what the page shows, what it did."""
+    for line, shown in re.findall(r"^\$ ([^\n]*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        if words[:1] != ["telecine"] or words[1] == "up":
+            continue
+        done = subprocess.run(
+            [sys.executable, "-m", "ops.cli.main", *words[1:]],
+            cwd=folder,
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        yield line, shown, done
+
+
+def shows(page: str, output: str) -> bool:
+    """Whether a page shows this output: columns and sizes of files may differ, and ``…`` stands for anything."""
+    wanted = ["(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*") + "\n" for line in _plain(page)]
+    return re.fullmatch("".join(wanted), "".join(line + "\n" for line in _plain(output))) is not None
+
+
+def _plain(text: str) -> list[str]:
+    return [re.sub(r"\d[\d.,]* (bytes|KB|MB)\b", "SIZE", " ".join(line.split())) for line in text.splitlines()]

@@ -68,6 +68,7 @@ def test_an_image_id_alone_becomes_a_film_and_the_game_api_is_told_byte_for_byte
     manifest = json.loads(objects["manifest.json"])
     assert (manifest["provider"], manifest["model"], manifest["cost"]["amount"]) == ("pika", "pika", "0.20")
     assert [call["provider"] for call in manifest["details"]["calls"]] == ["replicate", "pika"]
+    assert manifest["details"]["title"] == "a red kite over dunes"
 
     assert (attempt.method, attempt.path) == ("POST", "/requests/order-1/callback")
     assert attempt.headers["x-api-key"] == GAME_KEY
@@ -104,6 +105,7 @@ def test_a_fallback_is_taken_and_explained(tmp_path: Path) -> None:
     assert "Step `generate` is for the model hailuo02standard of cococlip, because others were passed over" in words
     assert "prompt is not allowed" in words
     assert (manifest["model"], manifest["cost"]["amount"]) == ("hailuo02standard", "0.10")
+    assert manifest["details"]["inference_time"] == 128036
     (call,) = manifest["details"]["calls"]
     assert [item["model"] for item in call["passed_over"]] == ["seedancev1lite"]
 

@@ -235,6 +235,14 @@ def test_a_plan_tells_the_frames_that_the_render_makes(material: tuple[Path, Pat
     assert planned.estimated_seconds > 0
 
 
+def test_a_plan_without_lyrics_tells_the_frames_and_counts_no_captions(
+    material: tuple[Path, Path], tmp_path: Path
+) -> None:
+    planned = plan(reel_data("", alignment_mode="auto"), at_hand(tmp_path, *material))
+    assert planned.frames == round(SECONDS * 30)
+    assert "captions" not in planned.details
+
+
 def test_more_captions_than_frames_are_refused_with_the_numbers(material: tuple[Path, Path], tmp_path: Path) -> None:
     data = reel_data("\n".join(["word"] * 2000), words_per_group=1)
     with pytest.raises(LyricsTooLong, match=r"2,000 captions in 12\.3 s"):

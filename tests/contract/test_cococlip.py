@@ -162,7 +162,7 @@ def test_a_file_of_another_kind_is_refused_before_anything_is_sent(
 
 
 def test_a_file_of_more_than_50_megabytes_is_refused_before_anything_is_sent(double: Cococlip) -> None:
-    large = {"image": media("x", "image/png", bytes=50_000_001)}
+    large = {"image": media("x", "image/png", bytes=50 * 1024 * 1024 + 1)}
     with pytest.raises(ProviderError, match="File too large"):
         ask(double, lambda vendor: vendor.submit(call_of(BY_ID["wan25fast"], {"prompt": "x"}, large)))
     assert double.requests == []

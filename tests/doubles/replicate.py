@@ -23,7 +23,7 @@ from tests.doubles.server import Reply, Seen
 
 CLIP = "8151e1c9f47e696fa316146a2e35812ccf79cfc9eba05b11c7f450155102af70"
 _MODELS = {CLIP: "pharmapsychotic/clip-interrogator"}
-_OFFICIAL = frozenset({"black-forest-labs/flux-schnell", "minimax/video-01"})
+_OFFICIAL = frozenset({"black-forest-labs/flux-schnell", "bytedance/seedance-1-lite", "minimax/video-01"})
 _VERSION = re.compile(r"(?:([\w.-]+/[\w.-]+):)?([0-9a-f]{64})\Z")
 _MARK = re.compile(r"#telecine-([0-9a-f]{32})\Z")
 _ONE_RUN = {"starting": "starting", "processing": "processing", "success": "succeeded", "fail": "failed"}

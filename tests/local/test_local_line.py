@@ -1,8 +1,9 @@
-"""Local models from a request to stored results and a verified callback, and through a SIGKILL."""
+"""Local models in the embedded mode: from a request to stored results and a verified callback, and through a SIGKILL."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ import pytest
 from consumer.intake.inbox import drop
 from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
-from tests.acceptance.line import SECRET, objects_below
+from tests.acceptance.line import SECRET, objects_below, upload_media
+from tests.chaos.evidence import check_finished_once, check_told_once
 from tests.local.entries import entries
 from tests.receiver import Receiver
 from tests.servers.ministack import Ministack
@@ -37,17 +39,29 @@ class Studio:
     receiver: Receiver
     s3: S3
     bucket: str
+    #: What it says, the process does at the failpoint it names, for as long as it is there.
+    armed: Path
 
     def ask(self, job_id: str, kind: str, **data: Any) -> None:
         request = {"id": job_id, "type": kind, "data": data, "callback": {"url": self.receiver.url}}
         drop(self.telecine.settings.inbox_folder, json.dumps(request).encode())
 
     def result(self, job_id: str) -> tuple[dict[str, bytes], dict[str, Any]]:
-        """The completed job's files and its manifest."""
+        """Files and manifest of the completed job: finished once, told once, the callback's signature right."""
         job = self.telecine.wait_for_job(job_id, timeout=120)
-        assert job.state is State.COMPLETED, job.error
         files = objects_below(self.s3, self.bucket, f"results/{job_id}/")
+        with contextlib.closing(self.telecine.database()) as database:
+            check_finished_once(database, job, files)
+        wait_until(lambda: self.told(job_id), what=lambda: f"no callback about {job_id}")
+        check_told_once(self.receiver, job_id, SECRET)
         return files, json.loads(files["manifest.json"])
+
+    def start_slowly(self, job_id: str, kind: str, **data: Any) -> None:
+        """The model works on the job, and waits a little after each step until ``armed`` is taken away."""
+        self.armed.write_text("local.step:sleep=0.25")
+        self.ask(job_id, kind, **data)
+        with contextlib.closing(self.telecine.database()) as database:
+            wait_until(lambda: (job := find_job(database, job_id)) is not None and job.progress > 5, timeout=60)
 
     def told(self, job_id: str) -> list[dict[str, Any]]:
         """The callbacks about the job so far."""
@@ -55,19 +69,30 @@ class Studio:
         return [body for body in bodies if body["data"]["id"] == job_id]
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory, weights: Path, ministack: Ministack) -> Iterator[Studio]:
+@pytest.fixture(scope="module", name="rooms")
+def _rooms(tmp_path_factory: pytest.TempPathFactory, weights: Path, ministack: Ministack) -> Iterator[Studio]:
     s3_server = endpoint("ministack", ministack)
     bucket = f"local-{uuid.uuid4().hex[:12]}"
     s3_server.client().create_bucket(Bucket=bucket)
+    home = tmp_path_factory.mktemp("local")
     telecine = TelecineProcess(
-        tmp_path_factory.mktemp("local") / "home", storage="s3", s3_endpoint_url=s3_server.url,
+        home / "home", storage="s3", s3_endpoint_url=s3_server.url,
         s3_region=s3_server.region, output=f"s3://{bucket}/results/", models=json.dumps(entries(weights)),
         callback_secrets=json.dumps({"default": [SECRET]}), local_threads=1, local_device="cpu", lease_seconds=3,
+        failpoint_file=home / "armed",
     )  # fmt: skip
-    telecine.environment |= {**s3_server.environment, "HF_HUB_OFFLINE": "1"}
+    telecine.environment |= {**s3_server.environment, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     with Receiver() as receiver, telecine:
-        yield Studio(telecine.start(), receiver, s3_server, bucket)
+        yield Studio(telecine, receiver, s3_server, bucket, home / "armed")
+
+
+@pytest.fixture
+def studio(rooms: Studio) -> Iterator[Studio]:
+    """It runs, and nothing is armed."""
+    if not rooms.telecine.running:
+        rooms.telecine.start()
+    yield rooms
+    rooms.armed.unlink(missing_ok=True)
 
 
 def test_a_picture_is_stored_and_told_with_its_bytes(studio: Studio) -> None:
@@ -88,22 +113,30 @@ def test_a_picture_is_stored_and_told_with_its_bytes(studio: Studio) -> None:
     assert output["base64"].encode() not in again
 
 
+def test_a_reel_is_made_while_a_story_is(studio: Studio, tmp_path: Path) -> None:
+    media = upload_media(studio.s3, studio.bucket, tmp_path, seconds=1.0)
+    studio.start_slowly("story-1", "story-to-video", **STORY)
+    studio.ask("reel-1", "reel", **media, lyrics="One two", alignment_mode="even", width=270, height=480)
+    files, _ = studio.result("reel-1")
+    assert "video.mp4" in files
+    with contextlib.closing(studio.telecine.database()) as database:
+        story = find_job(database, "story-1")
+    assert story is not None
+    assert story.state is State.RUNNING
+    studio.armed.unlink()
+    _, manifest = studio.result("story-1")
+    assert manifest["artifacts"][0]["facts"]["frames"] == 3 * 6 + 2 * 3
+
+
 def test_a_story_is_killed_in_the_middle_and_finished_once_by_the_next_worker(studio: Studio) -> None:
-    database = studio.telecine.database()
-    scenes = [f"{place}, {number}" for number in range(12) for place in ("at night", "on a beach", "in a city")]
-    studio.ask("story-1", "story-to-video", **{**STORY, "scenes": scenes, "num_inference_steps": 50})
-    wait_until(lambda: (job := find_job(database, "story-1")) is not None and 10 < job.progress < 90, timeout=120)
+    studio.start_slowly("story-2", "story-to-video", **STORY)
     studio.telecine.kill()
+    studio.armed.unlink()
     studio.telecine.start()
-    files, manifest = studio.result("story-1")
-    database.close()
-    frames = 36 * 6 + 35 * 3
+    files, manifest = studio.result("story-2")
     assert set(files) == {"video.mp4", "manifest.json"}
-    assert manifest["artifacts"][0]["facts"]["frames"] == frames
-    wait_until(lambda: studio.told("story-1"))
-    assert [body["type"] for body in studio.told("story-1")] == ["job.completed"]
-    job = studio.telecine.wait_for_job("story-1")
-    assert job.crashes == 1
+    assert manifest["artifacts"][0]["facts"]["frames"] == 3 * 6 + 2 * 3
+    assert studio.telecine.wait_for_job("story-2").crashes == 1
 
 
 def test_a_film_a_description_and_a_refusal(studio: Studio) -> None:
@@ -124,3 +157,14 @@ def test_a_film_a_description_and_a_refusal(studio: Studio) -> None:
     assert job.error is not None
     assert job.error["code"] == "model_not_installed"
     assert "hf download" in job.error["message"]
+
+
+def test_a_story_that_outlasts_the_grace_of_a_stop_is_given_back_and_no_crash_is_counted(studio: Studio) -> None:
+    studio.armed.write_text("local.step:sleep=2")
+    studio.ask("story-3", "story-to-video", **STORY)
+    with contextlib.closing(studio.telecine.database()) as database:
+        wait_until(lambda: (job := find_job(database, "story-3")) is not None and job.progress > 5, timeout=60)
+        assert studio.telecine.stop(timeout=60) == 0
+        job = find_job(database, "story-3")
+    assert job is not None
+    assert (job.state, job.crashes, job.lease_owner) == (State.WAITING, 0, None)

@@ -152,7 +152,7 @@ def test_the_middle_of_a_crossfade_is_the_mean_of_both_pictures() -> None:
         ({"fps": 0}, "data.fps", "invalid_field"),
         ({"transition_frames": -1}, "data.transition_frames", "invalid_field"),
         ({"scenes": ["x"] * 100, "duration_per_scene": 60}, "data.scenes", "invalid_field"),
-        ({"consistency": "reference"}, "data.consistency", "unsupported_option"),
+        ({"consistency": "reference"}, "data.hero_image", "missing_field"),
     ],
 )
 def test_what_a_story_cannot_be_is_refused_at_the_door(

@@ -9,6 +9,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from safetensors.torch import save_file
 
 D: Any = diffusers
 T: Any = transformers
@@ -22,6 +23,10 @@ def save_all(folder: Path) -> None:
     wan(from_picture=True).save_pretrained(folder / "wan-i2v")
     save_blip(folder / "blip")
     save_clip(folder / "clip")
+    save_adapter(folder / "adapter", pictures().unet)
+    large = pictures_xl()
+    large.save_pretrained(folder / "pictures-xl")
+    save_adapter(folder / "adapter-xl", large.unet)
 
 
 def characters() -> list[str]:
@@ -166,3 +171,53 @@ def save_clip(folder: Path) -> None:
     model.save_pretrained(folder)
     images = T.CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
     T.CLIPProcessor(images, tokenizer).save_pretrained(folder)
+
+
+def pictures_xl() -> Any:
+    """Stable Diffusion XL: two text encoders; its picture is told its own size."""
+    tokenizer = clip_tokenizer()
+    torch.manual_seed(0)
+    text = T.CLIPTextModel(T.CLIPTextConfig(**clip_text(tokenizer))).eval()
+    second = T.CLIPTextModelWithProjection(T.CLIPTextConfig(**clip_text(tokenizer))).eval()
+    unet = D.UNet2DConditionModel(
+        sample_size=16, in_channels=4, out_channels=4, block_out_channels=(4, 8), layers_per_block=1,
+        norm_num_groups=2, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=64, attention_head_dim=4,
+        addition_embed_type="text_time", addition_time_embed_dim=8, projection_class_embeddings_input_dim=80,
+    )  # fmt: skip
+    small = pictures()
+    return D.StableDiffusionXLPipeline(
+        vae=small.vae, text_encoder=text, text_encoder_2=second, tokenizer=tokenizer, tokenizer_2=clip_tokenizer(),
+        unet=unet, scheduler=small.scheduler, add_watermarker=False,
+    )  # fmt: skip
+
+
+def save_adapter(folder: Path, unet: Any) -> None:
+    """An IP-Adapter for the UNet, and its image encoder, laid out as such adapters are published."""
+    width, tokens = unet.config.cross_attention_dim, 4
+    torch.manual_seed(0)
+    tensors = {
+        "image_proj.proj.weight": torch.randn(tokens * width, 32),
+        "image_proj.proj.bias": torch.zeros(tokens * width),
+        "image_proj.norm.weight": torch.ones(width),
+        "image_proj.norm.bias": torch.zeros(width),
+    }
+    for number, name in enumerate(unet.attn_processors):
+        if name.endswith("attn2.processor"):
+            hidden = unet.get_submodule(name.removesuffix(".processor")).to_k.out_features
+            for part in ("to_k_ip", "to_v_ip"):
+                tensors[f"ip_adapter.{number}.{part}.weight"] = torch.randn(hidden, width)
+    (folder / "models").mkdir(parents=True)
+    save_file(tensors, folder / "models" / "ip-adapter.safetensors")
+    image_encoder().save_pretrained(folder / "models" / "image_encoder")
+
+
+def image_encoder(projection_dim: int = 32) -> Any:
+    """What looks at the picture for an adapter."""
+    torch.manual_seed(0)
+    return T.CLIPVisionModelWithProjection(
+        T.CLIPVisionConfig(
+            hidden_size=32, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4, image_size=64,
+            patch_size=16, projection_dim=projection_dim,
+        )
+    )  # fmt: skip

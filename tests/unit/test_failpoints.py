@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from consumer.failpoints import CALL_FAILPOINTS, FAILPOINTS, UPLOAD_FAILPOINTS, FailpointReached, failpoint
+from consumer.failpoints import (
+    CALL_FAILPOINTS,
+    FAILPOINTS,
+    LOCAL_FAILPOINTS,
+    UPLOAD_FAILPOINTS,
+    FailpointReached,
+    failpoint,
+    local_failpoint,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("consumer", "ops", "pipelines", "providers", "schemas")
@@ -30,7 +38,7 @@ def calls() -> set[str]:
 
 
 def test_every_named_failpoint_stands_in_the_code_and_every_one_in_the_code_is_named() -> None:
-    names = [*FAILPOINTS, *CALL_FAILPOINTS, *UPLOAD_FAILPOINTS]
+    names = [*FAILPOINTS, *CALL_FAILPOINTS, *UPLOAD_FAILPOINTS, *LOCAL_FAILPOINTS]
     assert calls() == set(names)
     assert len(names) == len(set(names))
 
@@ -57,6 +65,13 @@ def test_an_armed_failpoint_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - started >= 0.05
 
 
+@pytest.mark.parametrize("name", LOCAL_FAILPOINTS)
+def test_an_armed_failpoint_can_run_out_of_memory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELECINE_FAILPOINT", f"{name}:memory")
+    with pytest.raises(MemoryError, match=name):
+        local_failpoint(name.removeprefix("local."))
+
+
 def test_a_failpoint_armed_for_once_is_inert_afterwards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TELECINE_FAILPOINT", "outbox.sent:raise")
     monkeypatch.setenv("TELECINE_FAILPOINT_ONCE", str(tmp_path / "met"))
@@ -64,6 +79,21 @@ def test_a_failpoint_armed_for_once_is_inert_afterwards(monkeypatch: pytest.Monk
     assert not (tmp_path / "met").exists()
     with pytest.raises(FailpointReached):
         failpoint("outbox.sent")
+    failpoint("outbox.sent")
+
+
+def test_a_running_process_is_armed_and_disarmed_by_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TELECINE_FAILPOINT", raising=False)
+    monkeypatch.setenv("TELECINE_FAILPOINT_FILE", str(tmp_path / "armed"))
+    failpoint("outbox.sent")
+    for lines in ("outbox.sent:raise", f"outbox.sent:raise\n{tmp_path / 'met'}\n"):
+        (tmp_path / "armed").write_text(lines)
+        with pytest.raises(FailpointReached):
+            failpoint("outbox.sent")
+        failpoint("outbox.recorded")
+    failpoint("outbox.sent")
+    (tmp_path / "met").unlink()
+    (tmp_path / "armed").unlink()
     failpoint("outbox.sent")
 
 

@@ -1,0 +1,38 @@
+"""What a job that no worker holds waits for, in words."""
+
+from __future__ import annotations
+
+from consumer.ledger import calls
+from consumer.ledger.calls import CallRow
+from consumer.ledger.database import Database
+from consumer.ledger.records import Job
+from consumer.ledger.states import CallState, State
+
+
+def waits_for(database: Database, job: Job, *, embedded: bool) -> str | None:
+    """A provider, a person or a worker; ``None`` for a job that is worked on, has ended or is not due yet."""
+    if job.terminal:
+        return None
+    ordered = calls.of_job(database, job.id) if job.state is State.WAITING else []
+    call = next((call for call in reversed(ordered) if not call.settled), None)
+    if call is not None:
+        return _call(call)
+    now = database.now()
+    held = job.lease_until is not None and job.lease_until > now
+    if held or job.not_before > now or job.wake_at is None:
+        return None
+    if embedded:
+        return "a free worker; `telecine up` runs them"
+    return (
+        f"a free worker with role {job.role}; `telecine worker --role {job.role}` starts one, "
+        "`telecine doctor` tells which listen"
+    )
+
+
+def _call(call: CallRow) -> str:
+    if call.state is CallState.UNKNOWN:
+        return (
+            f"a decision: nobody knows whether {call.provider} accepted the call of step {call.step}; "
+            f"see `telecine resolve {call.job_id} --help`"
+        )
+    return f"{call.provider} ({call.model}, step {call.step}, {call.state.value})"

@@ -1,0 +1,133 @@
+"""Texts of any length for pipelines whose text encoder reads few words: Stable Diffusion's CLIP reads 77 tokens.
+
+A longer text is read in parts, each as long as the encoder takes, and the picture is made from all of them. Other
+kinds of pipelines read the beginning; whose texts were cut is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+#: The first and the last token of what an encoder reads are its own.
+_OWN_TOKENS = 2
+#: A part ends with one of these where one comes late enough.
+_PAUSES = (",", ".", ";", ":", "!", "?")
+
+
+@contextlib.contextmanager
+def whole_prompts(pipe: Any, prompts: Sequence[str], negative: str | None) -> Iterator[dict[str, Any]]:
+    """What ``pipe`` is asked so that it reads every word of the texts; the pipeline is as before afterwards.
+
+    Texts that the encoder reads at once are handed over as they are.
+    """
+    if not _reads_parts(pipe) or max(map(len, parts_of(pipe, [*prompts, negative or ""]))) == 1:
+        yield {"prompt": list(prompts)} | ({"negative_prompt": [negative] * len(prompts)} if negative else {})
+        return
+    import torch
+
+    with torch.inference_mode():
+        read, known = _read(pipe, [*prompts, negative or ""])
+        count = len(prompts)
+        asked = {"prompt_embeds": read[:count], "negative_prompt_embeds": read[count:].expand(count, -1, -1)}
+        # In the order in which the pipeline puts both halves together.
+        mask = torch.cat([known[count:].expand(count, -1), known[:count]])
+    if bool(mask.all()):
+        yield asked
+        return
+
+    def masked(unet: Any, given: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        rows = named["encoder_hidden_states"].shape[0]
+        return given, {**named, "encoder_attention_mask": mask[-rows:]}
+
+    hook = pipe.unet.register_forward_pre_hook(masked, with_kwargs=True)
+    try:
+        yield asked
+    finally:
+        hook.remove()
+
+
+def told_of(pipe: Any, prompts: Sequence[str]) -> dict[str, Any]:
+    """For the manifest: in how many parts each text was read, or which were cut; nothing, if all were short."""
+    if _reads_parts(pipe):
+        counts = [len(parts) for parts in parts_of(pipe, prompts)]
+        return {"prompt_parts": counts} if max(counts) > 1 else {}
+    tokenizer = getattr(pipe, "tokenizer", None)
+    if tokenizer is None:
+        return {}
+    most = int(tokenizer.model_max_length)
+    cut = [number for number, prompt in enumerate(prompts) if len(tokenizer(prompt).input_ids) > most]
+    return {"cut_prompts": cut} if cut else {}
+
+
+def parts_of(pipe: Any, texts: Sequence[str]) -> list[list[str]]:
+    """Each text in as many parts as the encoder has to read it in."""
+    return [_parts(pipe.tokenizer, text) for text in texts]
+
+
+def _reads_parts(pipe: Any) -> bool:
+    """Whether it is of Stable Diffusion's first kind: one CLIP tokenizer, one text encoder, a UNet."""
+    import diffusers
+
+    kind: Any = diffusers.StableDiffusionPipeline
+    return isinstance(pipe, kind) and pipe.tokenizer is not None and pipe.text_encoder is not None
+
+
+def _parts(tokenizer: Any, text: str) -> list[str]:
+    most = int(tokenizer.model_max_length) - _OWN_TOKENS
+    if _length(tokenizer, text) <= most:
+        return [text]
+    parts: list[str] = []
+    part: list[str] = []
+    room = most
+    for word in _words(tokenizer, text, most):
+        length = _length(tokenizer, word)
+        while length > room:
+            kept = _until_pause(part)
+            parts.append(" ".join(part[:kept]))
+            part = part[kept:]
+            room = most - sum(_length(tokenizer, other) for other in part)
+        part.append(word)
+        room -= length
+    return [*parts, " ".join(part)]
+
+
+def _until_pause(part: list[str]) -> int:
+    """How many words of a part that is full stay in it: until the last pause of its second half, else all."""
+    for kept in range(len(part), len(part) // 2, -1):
+        if part[kept - 1].endswith(_PAUSES):
+            return kept
+    return len(part)
+
+
+def _words(tokenizer: Any, text: str, most: int) -> Iterator[str]:
+    """The words; one that is too long for a part by itself comes in pieces."""
+    for word in text.split():
+        rest = word
+        while _length(tokenizer, rest) > most:
+            # A letter is one token or more, as a rule.
+            size = min(len(rest) - 1, most)
+            while size > 1 and _length(tokenizer, rest[:size]) > most:
+                size -= 1
+            yield rest[:size]
+            rest = rest[size:]
+        yield rest
+
+
+def _length(tokenizer: Any, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def _read(pipe: Any, texts: Sequence[str]) -> tuple[Any, Any]:
+    """What the encoder makes of the texts, padded to one length, and which positions are text."""
+    import torch
+
+    parts = parts_of(pipe, texts)
+    different = list(dict.fromkeys(part for text in parts for part in text))
+    read, _ = pipe.encode_prompt(different, pipe._execution_device, 1, False)
+    by_part = dict(zip(different, read, strict=True))
+    rows = [torch.cat([by_part[part] for part in text]) for text in parts]
+    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows], device=padded.device)
+    return padded, torch.arange(padded.shape[1], device=padded.device)[None] < lengths[:, None]

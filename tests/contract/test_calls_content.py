@@ -1,0 +1,63 @@
+"""A result that comes inside the vendor's answer is kept in the ledger until it is stored."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumer.calls import fetching
+from consumer.ledger.states import CallState, State
+from providers.base import Call, Ready, TaskRef
+from schemas.errors import StorageUnavailable
+from tests.contract.test_calls import Line
+from tests.doubles.films import small_film
+from tests.ledger_views import Ledger
+
+
+@pytest.fixture
+def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
+    made = Line(ledger, tmp_path)
+    yield made
+    made.stop()
+    made.runtime.close()
+
+
+def answers_at_once(line: Line, content: bytes) -> None:
+    accept = line.alpha.submit
+
+    async def submit(call: Call) -> TaskRef | Ready:
+        await accept(call)
+        return Ready(content=content)
+
+    line.alpha.submit = submit  # type: ignore[method-assign]
+
+
+def test_a_film_inside_the_answer_is_stored_although_the_storage_was_away_at_first(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = small_film()
+    answers_at_once(line, film)
+    faults, store = [StorageUnavailable(), StorageUnavailable()], fetching._store
+
+    def away(*parts: object) -> object:
+        if faults:
+            raise faults.pop()
+        return store(*parts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fetching, "_store", away)
+    job = line.finished(data={"film": True})
+    assert (job.state, line.alpha.charges.total(), line.call().state) == (State.COMPLETED, 1, CallState.DONE)
+    folder = line.runtime.settings.storage_folder / "results" / "j"
+    assert (folder / "film.mp4").read_bytes() == film
+    assert base64.b64encode(film[:300]).decode()[:300] not in json.dumps(line.call().result)
+
+
+@pytest.mark.parametrize("content", [b"", b"<!doctype html><title>Sign in</title>"])
+def test_an_answer_that_holds_no_film_fails_by_name(content: bytes, line: Line) -> None:
+    answers_at_once(line, content)
+    job = line.finished(data={"film": True, "models": ["first"]})
+    assert (job.state, (job.error or {})["code"]) == (State.FAILED, "provider_result_invalid")

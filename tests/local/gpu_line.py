@@ -1,0 +1,137 @@
+"""Local models as in production: RabbitMQ, PostgreSQL, S3, `telecine up` for the doors, and one `telecine worker`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pika
+
+from consumer.ledger.database import Database
+from consumer.ledger.queries import find_job, story
+from consumer.ledger.records import Job
+from consumer.ledger.states import State
+from tests.acceptance.line import SECRET, objects_below
+from tests.chaos.evidence import check_finished_once, check_told_once
+from tests.receiver import Receiver
+from tests.servers.ports import free_port
+from tests.servers.postgres import Postgres
+from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.s3 import S3
+from tests.telecine_process import TelecineProcess, wait_until
+
+#: A picture in a tenth of a second of work.
+PICTURE = {"model": "segmind/tiny-sd", "prompt": "a fox", "width": 64, "height": 64, "num_inference_steps": 10}
+FILM = {"num_frames": 8, "width": 256, "height": 256, "fps": 12, "lawful_use_consent": True}
+
+
+class GpuLine:
+    """One installation. ``worker`` is a process of its own, which a test may kill."""
+
+    def __init__(self, home: Path, rabbitmq: RabbitMQ, postgres: Postgres, s3: S3, receiver: Receiver,
+                 entries: Sequence[Mapping[str, Any]], **settings: object) -> None:  # fmt: skip
+        self.rabbitmq, self.s3, self.receiver = rabbitmq, s3, receiver
+        self.bucket = f"gpu-{uuid.uuid4().hex[:12]}"
+        s3.client().create_bucket(Bucket=self.bucket)
+        self.queue = f"gpu-{uuid.uuid4().hex[:12]}-requests"
+        #: What it says, the worker does at the failpoint it names, for as long as it is there.
+        self.armed = home / "armed"
+        chosen = {
+            "broker_url": rabbitmq.url, "amqp_queues": self.queue, "ledger_url": postgres.create_database(),
+            "storage": "s3", "s3_endpoint_url": s3.url, "s3_region": s3.region,
+            "output": f"s3://{self.bucket}/results/", "callback_secrets": json.dumps({"default": [SECRET]}),
+            "models": json.dumps(entries), "local_device": "cpu", "local_threads": 1, "failpoint_file": self.armed,
+            "lease_seconds": 3, **settings,
+        }  # fmt: skip
+        self.port = free_port()
+        self.up = TelecineProcess(home, notes=True, **chosen)
+        self.worker = TelecineProcess(home, notes=True, **{**chosen, "health_port": self.port})
+        for process in (self.up, self.worker):
+            process.environment |= {**s3.environment, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        self.worker.log = home / "worker.log"
+
+    @contextlib.contextmanager
+    def running(self, *options: str) -> Iterator[GpuLine]:
+        """`telecine up` runs with the options; without any, all but a worker."""
+        with self.up, self.worker:
+            self.up.start(arguments=("up", *(options or ("--only", "doors,sweep,calls,outbox"))))
+            self.database: Database = self.up.database()
+            try:
+                yield self
+            finally:
+                self.database.close()
+
+    def start_worker(self) -> None:
+        """A worker for local models."""
+        self.worker.start(arguments=("worker", "--role", "gpu"))
+
+    def publish(self, *requests: Mapping[str, Any]) -> None:
+        """Puts requests on the queue as plain JSON, and waits for the confirms."""
+        connection = pika.BlockingConnection(pika.URLParameters(self.rabbitmq.url))
+        try:
+            wait_until(lambda: self._declared(connection), what=lambda: self.up.log.read_text()[-2000:])
+            channel = connection.channel()
+            channel.confirm_delivery()
+            properties = pika.BasicProperties(content_type="application/json", delivery_mode=2)
+            for request in requests:
+                channel.basic_publish("", self.queue, json.dumps(request).encode(), properties, mandatory=True)
+        finally:
+            connection.close()
+
+    def ask(self, job_id: str, kind: str, data: Mapping[str, Any], **fields: Any) -> None:
+        """One request, whose callback goes to the receiver."""
+        callback = {"url": self.receiver.url}
+        self.publish({"id": job_id, "type": kind, "data": data, "callback": callback, **fields})
+
+    def ended(self, job_id: str) -> Job:
+        """The job once it has ended."""
+        return self.worker.wait_for_job(job_id, timeout=90)
+
+    def result(self, job_id: str) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """Files and manifest of the completed job: finished once, told once, the callback's signature right."""
+        job = self.ended(job_id)
+        files = objects_below(self.s3, self.bucket, f"results/{job_id}/")
+        check_finished_once(self.database, job, files)
+        wait_until(lambda: self.told(job_id), what=lambda: f"no callback about {job_id}")
+        check_told_once(self.receiver, job_id, SECRET)
+        return files, json.loads(files["manifest.json"])
+
+    def made(self, job_id: str, kind: str, data: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """Asks, waits, and answers with what ``result`` does."""
+        self.ask(job_id, kind, data)
+        return self.result(job_id)
+
+    def told(self, job_id: str) -> list[dict[str, Any]]:
+        """The callbacks about the job so far."""
+        bodies = [attempt.json() for attempt in self.receiver.attempts]
+        return [body for body in bodies if body["data"]["id"] == job_id]
+
+    def generating(self, job_id: str) -> None:
+        """Returns once the model works on the job."""
+        wait_until(
+            lambda: (job := find_job(self.database, job_id)) is not None and job.state is State.RUNNING
+            and job.progress > 5,
+            timeout=60, what=lambda: f"{find_job(self.database, job_id)} {self.worker.log.read_text()[-2000:]}",
+        )  # fmt: skip
+
+    def workers(self, job_id: str) -> list[int]:
+        """The process id of each worker that took the job."""
+        claimed = [entry for entry in story(self.database, job_id) if entry.event == "claimed"]
+        return [int(entry.detail["worker"].rpartition(":")[2]) for entry in claimed]
+
+    def loaded(self) -> list[dict[str, Any]]:
+        """The worker's warm models, as its health tells them."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=10) as answer:
+            return list(json.load(answer)["local"]["loaded"])
+
+    def _declared(self, connection: pika.BlockingConnection) -> bool:
+        try:
+            connection.channel().queue_declare(self.queue, passive=True)
+        except pika.exceptions.ChannelClosedByBroker:
+            return False
+        return True

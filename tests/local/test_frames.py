@@ -1,0 +1,120 @@
+"""Frames and pictures on their way out of a model: as bytes, in the size that was asked for, the weights untouched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from providers.catalogue import Catalogue, Model
+from providers.local.base import LocalCall, Pixels
+from providers.local.device import Cpu
+from providers.local.films import FilmModel
+from providers.local.fitting import as_pixels, in_size
+from providers.local.host import ModelHost
+from tests.local import tiny
+from tests.local.entries import catalogue
+
+
+@pytest.fixture(name="models")
+def _models(weights: Path) -> Catalogue:
+    return catalogue(weights)
+
+
+def quiet(part: float) -> None:
+    """Takes progress and says nothing."""
+
+
+def same(some: Any, others: Any) -> bool:
+    return all(np.array_equal(one, another) for one, another in zip(some, others, strict=True))
+
+
+@pytest.mark.parametrize("name", ["mochi", "wan-1.3b"])
+def test_frames_are_the_bytes_that_the_pipeline_alone_would_make(
+    host: ModelHost, weights: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = catalogue(weights).find(name, "text-to-video")
+    call = LocalCall(prompts=("a fox",), seeds=(3,), width=40, height=24, frames=8, parameters={})
+    made = host.run(model, call, quiet).pictures
+    assert {frame.dtype for frame in made} == {np.dtype(np.uint8)}
+
+    def plain(pipe: Any, most: int) -> Any:
+        return torch.no_grad()
+
+    monkeypatch.setattr("providers.local.films.frames_as_pixels", plain)
+    again = host.run(model, call, quiet).pictures
+    assert len(made) == len(again) == 8
+    assert same(made, again)
+
+
+def test_a_tensor_becomes_the_same_bytes_as_an_array() -> None:
+    numbers = torch.rand(3, 40, 50, generator=torch.Generator().manual_seed(1)) * 1.2 - 0.1
+    numbers[0, 0, 0] = torch.nan
+    array = numbers.permute(1, 2, 0).numpy()
+    assert np.array_equal(as_pixels(numbers), as_pixels(array))
+    assert as_pixels(numbers).flags["C_CONTIGUOUS"]
+    for half in (torch.float16, torch.bfloat16):
+        narrow = numbers.to(half)
+        assert np.array_equal(as_pixels(narrow), as_pixels(narrow.float().permute(1, 2, 0).numpy()))
+
+
+def test_a_film_that_begins_with_a_picture_leaves_the_weights_in_their_type(tmp_path: Path, models: Catalogue) -> None:
+    parts: dict[str, Any] = tiny.wan().components
+    library: Any = diffusers
+    library.WanPipeline(**parts, expand_timesteps=True).save_pretrained(tmp_path / "wan")
+    model = models.find("wan", "text-to-video")
+    assert model.weights is not None
+    own = model.weights.model_copy(
+        update={"source": str(tmp_path / "wan"), "dtype": "bfloat16", "takes_text": True, "multiple_of": 16}
+    )
+    made: list[FilmModel] = []
+
+    def make(entry: Model, folder: Path) -> FilmModel:
+        made.append(FilmModel(entry, folder))
+        return made[-1]
+
+    host = ModelHost(tmp_path, device=Cpu, maker=make)
+    entry = model.model_copy(update={"weights": own})
+    text = LocalCall(prompts=("a fox",), seeds=(3,), width=32, height=32, frames=5, parameters={})
+    Image.new("RGB", (50, 40), "teal").save(tmp_path / "teal.png")
+    before = host.run(entry, text, quiet)
+    begun = host.run(entry, replace(text, image=tmp_path / "teal.png"), quiet)
+    after = host.run(entry, text, quiet)
+    assert (begun.details["pipeline"], after.details["pipeline"]) == ("WanImageToVideoPipeline", "WanPipeline")
+    assert {part.dtype for part in (made[0].pipe.transformer, made[0].pipe.text_encoder)} == {torch.bfloat16}
+    assert same(after.pictures, before.pictures)
+    assert not same(begun.pictures, before.pictures)
+    assert host.loads == 1
+
+
+def striped(width: int, height: int) -> Pixels:
+    """Left red, right blue, with a white line around."""
+    pixels = np.full((height, width, 3), (255, 0, 0), dtype=np.uint8)
+    pixels[:, width // 2 :] = (0, 0, 255)
+    pixels[[0, -1], :] = pixels[:, [0, -1]] = 255
+    return pixels
+
+
+@pytest.mark.parametrize("size", [(512, 512), (100, 60), (60, 100), (17, 23)])
+def test_a_picture_in_another_size_shows_the_same(size: tuple[int, int]) -> None:
+    width, height = size
+    made = in_size(striped(128, 128), width, height, scale=True)
+    assert made.shape == (height, width, 3)
+    left, right = made[height // 2, width // 4].astype(int), made[height // 2, 3 * width // 4].astype(int)
+    assert np.abs(left - (255, 0, 0)).max() < 12
+    assert np.abs(right - (0, 0, 255)).max() < 12
+    tall, wide = (max(width, height),) * 2
+    with_pillow = Image.fromarray(striped(128, 128)).resize((wide, tall), Image.Resampling.LANCZOS)
+    cut = np.asarray(with_pillow)[(tall - height) // 2 :, (wide - width) // 2 :][:height, :width]
+    assert np.abs(made.astype(int) - cut).mean() < 6
+
+
+def test_a_picture_that_is_large_enough_is_cut_and_not_scaled() -> None:
+    pixels = striped(40, 40)
+    assert np.array_equal(in_size(pixels, 32, 24, scale=False), pixels[8:32, 4:36])
