@@ -6,11 +6,11 @@ Operators add entries, or change one of these, with ``[[models]]`` in the settin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from providers.weights import Weights
+from providers.weights import SETTLED, Weights
 from schemas.errors import ConfigurationError, InvalidField, UnknownModel
 
 Scalar = str | int | float | bool
@@ -100,6 +100,13 @@ class Model(BaseModel):
     #: Of a local model: where its weights are and how it runs.
     weights: Weights | None = None
 
+    @model_validator(mode="after")
+    def _settled(self) -> Self:
+        for name in SETTLED[self.weights.family] if self.weights is not None else ():
+            if name not in self.parameters or self.parameters[name].default is None:
+                raise ValueError(f"parameters.{name} with a default is missing; each model of this family needs it")
+        return self
+
     def checked(self, given: Mapping[str, Any], place: Callable[[str], str] = "data.{}".format) -> dict[str, Any]:
         """The parameters to send: what was given, checked, and the defaults.
 
@@ -172,8 +179,9 @@ class Catalogue:
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]
                 place = ".".join(str(part) for part in first["loc"])
+                told = first["msg"].removeprefix("Value error, ")
                 raise ConfigurationError(
-                    f"[[models]] entry {number} ({name or 'no id'}): {place}: {first['msg']}"
+                    f"[[models]] entry {number} ({name or 'no id'}): {f'{place}: ' if place else ''}{told}"
                 ) from None
         return Catalogue(models.values())
 

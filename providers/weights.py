@@ -9,6 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 GB = 10**9
 
+#: By family, the parameters that an entry of the catalogue lists, each with a default: a call needs them.
+SETTLED = {
+    "pictures": ("num_inference_steps", "width", "height"),
+    "film": ("fps", "num_frames", "width", "height"),
+    "caption": (),
+}
+
 
 class Adapter(BaseModel):
     """An IP-Adapter: further weights with which a model of pictures looks at a picture of the hero, too."""

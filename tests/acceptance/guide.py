@@ -76,4 +76,4 @@ def shows(page: str, output: str) -> bool:
 
 
 def _plain(text: str) -> list[str]:
-    return [re.sub(r"\d[\d.,]* (bytes|KB|MB)\b", "SIZE", " ".join(line.split())) for line in text.splitlines()]
+    return [re.sub(r"\d[\d.,]* (bytes|kB|MB)\b", "SIZE", " ".join(line.split())) for line in text.splitlines()]

@@ -66,6 +66,17 @@ def test_a_model_of_the_settings_file_is_listed(
     ]  # fmt: skip
 
 
+def test_weights_whose_entry_leaves_the_size_open_are_refused_by_name(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = {name: {"kind": "integer", "default": 256} for name in ("width", "height")}
+    entry = {"id": "mine", "provider": "local", "types": ["text-to-image"], "parameters": size}
+    monkeypatch.setenv("TELECINE_MODELS", json.dumps([entry | {"weights": {"family": "pictures", "source": "mine"}}]))
+    said = operator.run("models")
+    assert said.status == 1
+    assert "[[models]] entry 1 (mine): parameters.num_inference_steps with a default is missing" in said.err
+
+
 def test_a_type_without_models_names_those_there_are(operator: Operator) -> None:
     said = operator.run("models", "--type", "hologram")
     assert said.status == 1

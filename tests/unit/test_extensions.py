@@ -87,7 +87,7 @@ def test_a_provider_and_its_models_are_there_after_the_start(extension: Write) -
         ('add_provider("gamma", opener, [model(id="PIKA")])', "there is a model 'PIKA' already"),
         ('add_provider("gamma", opener, [model(), model()])', "there is a model 'gamma-1' already"),
         (
-            'add_provider("gamma", opener, [model(weights=Weights(family="film", source="a"))])',
+            'add_provider("gamma", opener, [model(weights=Weights(family="caption", source="a"))])',
             "and no weights",
         ),
         ('add_provider("gamma", opener, [model(types=("text-to-song",))])', "'text-to-song', which is no job type"),

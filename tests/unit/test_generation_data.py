@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from consumer.runtime import build_runtime
 from providers.registry import catalogue_of
 from schemas.envelope import Request
 from schemas.errors import RequestError
@@ -244,6 +246,20 @@ def test_captions_need_lyrics_only_where_they_are_spread_evenly() -> None:
     assert refusal("audio-to-captions", alignment_mode="even").code == "lyrics_required"
     assert refusal("audio-to-captions", alignment_mode="local").code == "unsupported_option"
     assert read("audio-to-captions", lyrics="a\\nb\r\nc").lyrics == "a\nb\nc"
+
+
+def test_a_picture_waits_for_a_gpu_worker_only_where_a_local_model_may_make_it(tmp_path: Path) -> None:
+    entry = {"id": "flux", "provider": "replicate", "types": ["text-to-image"], "parameters": {"prompt": {}}}
+    runtime = build_runtime(Settings(home=tmp_path, models=[entry]))
+    roles = {}
+    for names in ("flux", "demo-shapes", ["flux", "demo-shapes"]):
+        data = {"prompt": "a kite", "model": names}
+        request = parse_request(json.dumps({"id": "a", "type": "text-to-image", "data": data}).encode())
+        assert isinstance(request, Request)
+        assert runtime.checks.role_of is not None
+        roles[str(names)] = runtime.checks.role_of(request)
+    runtime.close()
+    assert list(roles.values()) == ["io", "gpu", "gpu"]
 
 
 @pytest.mark.parametrize("kind", sorted(LEAST))
