@@ -24,6 +24,8 @@ from schemas.settings import Settings
 # Another worker may take the chosen job first; then the next one is chosen.
 _TRIES = 5
 
+log = logs.logger(__name__)
+
 app = Celery("telecine")
 app.config_from_object("celeryconfig")
 
@@ -56,12 +58,28 @@ def advance(job_id: str) -> None:
     """
     parts = runtime()
     for _ in range(_TRIES):
+        if parts.device_failed:
+            return  # it ends, and leaves its jobs to others
         chosen = choose(parts.database, job_id)
         if chosen is None:
             return
         with watch.job_scope(chosen):
-            if advance_job(parts, chosen) is not None:
-                return
+            moved = advance_job(parts, chosen)
+        if parts.device_failed:
+            end_worker()
+        if moved is not None:
+            return
+
+
+def end_worker() -> None:
+    """Ends this process's worker, which takes no more jobs: whoever watches over it starts it anew.
+
+    It would fail every job that it takes, and take those that other workers could do.
+    """
+    from celery.worker import state
+
+    log.error("worker_ends", reason="the device of its local models no longer answers")
+    state.should_stop = 1  # type: ignore[assignment]
 
 
 @setup_logging.connect

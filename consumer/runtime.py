@@ -72,6 +72,11 @@ class Runtime:
         """This process's local models; nothing is loaded before the first is wanted."""
         return host_for(self.settings, met=local_failpoint)
 
+    @property
+    def device_failed(self) -> bool:
+        """Whether this process has lost the device of its local models. Does not look for one."""
+        return "host" in self.__dict__ and self.host.failed
+
     def _role(self, request: Request) -> str:
         """The role of the workers that can do it: whoever names a local model needs one that has them."""
         return "gpu" if names_local(request.data, self.catalogue) else self.pipelines[request.type].role

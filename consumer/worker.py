@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -29,15 +30,17 @@ def worker_arguments(roles: Sequence[str], *, concurrency: int, name: str | None
     is not acknowledged before the job ends, and RabbitMQ hangs up after three minutes without a heartbeat.
     """
     pool, jobs = ("threads", 1) if "gpu" in roles else ("prefork", concurrency)
-    arguments = [
+    # Two nodes of one name cannot run: the second finds the queue of the first locked.
+    node = name or f"{'-'.join(roles)}-{os.getpid()}"
+    return [
         "worker",
         f"--pool={pool}",
         f"--concurrency={jobs}",
         f"--queues={','.join(wake_queues(tuple(roles)))}",
         "--without-gossip",
         "--without-mingle",
+        f"--hostname={node}@%h",
     ]
-    return [*arguments, f"--hostname={name}@%h"] if name else arguments
 
 
 def run_worker(roles: Sequence[str], *, concurrency: int, name: str | None = None) -> None:

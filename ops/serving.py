@@ -13,7 +13,7 @@ from consumer.service import Named, Service, build_loops
 from ops.health import HealthServer
 from ops.local_watch import LocalWatch
 from ops.probe import LedgerProbe
-from ops.worker_process import WorkerProcess
+from ops.worker_process import worker_processes
 from schemas.settings import Settings
 
 log = logger(__name__)
@@ -75,19 +75,10 @@ def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list
     if "worker" not in parts:
         return loops
     if not runtime.settings.embedded:
-        return [*loops, *_worker_processes(roles)]
+        return [*loops, *worker_processes(roles)]
     from consumer.embedded_worker import EmbeddedWorker
 
     return [*loops, Named("worker", EmbeddedWorker(app, concurrency=runtime.settings.concurrency))]
-
-
-def _worker_processes(roles: Sequence[str]) -> list[Named]:
-    """One worker, and one more for local models: it does one job at a time, behind which no other kind should wait."""
-    others = [role for role in roles if role != "gpu"]
-    workers = [Named("worker", WorkerProcess(others))] if others else []
-    if len(others) < len(roles):
-        workers.append(Named("worker-gpu", WorkerProcess(["gpu"], name="gpu")))
-    return workers
 
 
 def _local(runtime: Runtime, parts: Sequence[str]) -> LocalWatch | None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from consumer.logs import logger
+from consumer.service import Named
 from pipelines.media.rlimits import die_with_parent
 
 log = logger(__name__)
@@ -24,11 +25,9 @@ _GRACE_SECONDS = 15.0
 class WorkerProcess:
     """A loop that keeps one worker running, started again when it dies. It serves no health: its parent does."""
 
-    def __init__(self, roles: Sequence[str], *, name: str | None = None) -> None:
-        """``name``: of the Celery node, where there is more than one on the machine."""
+    def __init__(self, roles: Sequence[str]) -> None:
+        self.roles = tuple(roles)
         self._command = [sys.executable, "-m", "ops.cli.main", "worker", "--role", ",".join(roles), "--no-health"]
-        if name is not None:
-            self._command += ["--name", name]
         self._stopped = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -67,6 +66,13 @@ class WorkerProcess:
     def stop(self) -> None:
         """Warm shutdown: running jobs are finished."""
         self._stopped.set()
+
+
+def worker_processes(roles: Sequence[str]) -> list[Named]:
+    """One worker, and one more for local models: it does one job at a time, behind which no other kind should wait."""
+    others = [role for role in roles if role != "gpu"]
+    workers = [Named("worker", WorkerProcess(others))] if others else []
+    return [*workers, Named("worker-gpu", WorkerProcess(["gpu"]))] if "gpu" in roles else workers
 
 
 def _children(pid: int) -> list[str]:

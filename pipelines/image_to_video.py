@@ -49,7 +49,7 @@ def _described(data: ImageToVideo, image: InputFile, ctx: Context) -> tuple[str,
     Local models have it written here; for others Replicate is asked, and this worker only where that has no key.
     """
     problem: ProviderNotConfigured | None = None
-    if not all(names_local_model(name, ctx.catalogue) for name in data.models):
+    if not _writes_here(data, ctx.catalogue):
         try:
             made = ctx.ask("caption", [INTERROGATOR], _THOROUGH, inputs={"image": image}, as_type=DESCRIPTION)
             return prompt_in(made), []
@@ -65,6 +65,11 @@ def _described(data: ImageToVideo, image: InputFile, ctx: Context) -> tuple[str,
     return str(here.details["text"]), [here]
 
 
+def _writes_here(data: ImageToVideo, catalogue: Catalogue) -> bool:
+    """Whether an absent prompt is written on this worker: all models are local."""
+    return all(names_local_model(name, catalogue) for name in data.models)
+
+
 def check(data: ImageToVideo, job_type: str, catalogue: Catalogue) -> None:
     """Nothing, if a model takes the parameters, or will once the prompt is written.
 
@@ -77,8 +82,8 @@ def check(data: ImageToVideo, job_type: str, catalogue: Catalogue) -> None:
 def plan(data: ImageToVideo, ctx: Context) -> Plan:
     """What ``image_to_video`` would make and cost. The image is fetched and looked at."""
     picture(data.image, ctx)
-    written = data.prompt is None
-    before = helper_estimate([INTERROGATOR], DESCRIPTION, None, ctx.catalogue) if written else Estimate()
+    asked = data.prompt is None and not _writes_here(data, ctx.catalogue)
+    before = helper_estimate([INTERROGATOR], DESCRIPTION, None, ctx.catalogue) if asked else Estimate()
     return planned(TYPE, data, _with_prompt(data, ctx.catalogue), ctx, before)
 
 

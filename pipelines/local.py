@@ -12,7 +12,7 @@ from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall
 from providers.local.files import has_weights
 from providers.local.host import ModelHost
-from schemas.errors import ModelNotInstalled, ProviderError, RenderError, RetriesExhausted, TelecineError
+from schemas.errors import DeviceFailed, ModelNotInstalled, ProviderError, RenderError, RetriesExhausted, TelecineError
 from schemas.generation import Generation
 
 LOCAL = "local"
@@ -53,6 +53,8 @@ def made_somewhere(
             if model.provider == LOCAL:
                 return here(name, model, values)
             return remote(name, [item.id for item, _ in group])
+        except DeviceFailed:
+            raise  # a new worker can make it; no other model is asked for that, and perhaps paid
         except (ProviderError, RenderError, RetriesExhausted) as error:
             last = error
     assert last is not None
@@ -102,6 +104,8 @@ def backend_for(
             continue
         try:
             host.check(entry, call, progress)
+        except DeviceFailed:
+            raise
         except RenderError as error:
             problem = problem or error
         else:

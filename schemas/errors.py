@@ -42,6 +42,7 @@
     │   ├── RenderTimeout            render_timeout
     │   ├── OutOfMemory              out_of_memory             (another worker may fit it)
     │   │   └── ModelOutOfMemory     out_of_memory
+    │   ├── DeviceFailed             device_failed             (tried again by a new worker)
     │   ├── InsufficientVram         insufficient_vram
     │   ├── ModelNotInstalled        model_not_installed
     │   └── InvalidWeights           invalid_weights
@@ -361,6 +362,13 @@ class ModelOutOfMemory(OutOfMemory):
     """The model ran out of memory, also in its low-memory mode. Ask for a smaller size, or for a smaller model."""
 
     verdict = Verdict.NEVER
+
+
+class DeviceFailed(RenderError):
+    """The device that models run on no longer answers. Its worker starts anew, and the job is tried again."""
+
+    code = "device_failed"
+    verdict = Verdict.ELSEWHERE
 
 
 class InsufficientVram(RenderError):

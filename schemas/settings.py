@@ -261,6 +261,9 @@ class Settings(BaseSettings):
         None, description="Folder of local models' weights, one folder a model. Absent: <home>/models."
     )
     local_threads: int | None = Field(None, ge=1, description="Threads of local models on the CPU. Absent: torch's.")
+    local_timeout_seconds: float = Field(
+        14_400.0, gt=0, description="Wall-clock limit of one call of a local model; looked at after each step."
+    )
 
     # Watching
     health_host: str = Field("127.0.0.1", description="Address of /health, /ready and /metrics.")

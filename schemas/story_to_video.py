@@ -84,6 +84,10 @@ class StoryToVideo(Generation):
         longest = max(self.prompts, key=len)
         return {"prompt": longest} | {name: value for name, value in named.items() if value is not None}
 
+    def place(self, name: str) -> str:
+        """Where a request names the model's parameter: a picture's prompt is the hero and a scene."""
+        return "data.scenes" if name == "prompt" else super().place(name)
+
     @model_validator(mode="before")
     @classmethod
     def _without_a_hero(cls, data: Any) -> Any:

@@ -24,7 +24,9 @@ def register(app: typer.Typer) -> None:
 def worker(
     role: Annotated[str, typer.Option(help=f"Roles to serve, comma-separated: {', '.join(ROLES)}.")] = "io,render",
     concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs at once; default TELECINE_CONCURRENCY.")] = None,
-    name: Annotated[str | None, typer.Option(help="Node name; needed for two workers on one host.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Node name for Celery's tools; default: roles and process id.")
+    ] = None,
     health: Annotated[bool, typer.Option(help="Serve health and metrics where TELECINE_HEALTH_PORT is set.")] = True,
 ) -> None:
     """Run a Celery worker that advances jobs. Needs a broker."""

@@ -64,7 +64,7 @@ class Captioner:
         dtype = torch.float32 if device.kind == "cpu" else torch.float16
         for name, place in self._places().items():
             check_files(self.entry.id, place)
-            options: dict[str, Any] = {"local_files_only": True}
+            options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
             try:
                 model = kinds[name].from_pretrained(str(place), dtype=dtype, use_safetensors=True, **options)
                 processor = library.AutoProcessor.from_pretrained(str(place), **options)

@@ -54,6 +54,8 @@ def find_device(settings: Settings) -> Device:
 def _torch(threads: int | None = None) -> Any:
     # Threads that wait by spinning make everything else on busy cores crawl; read when torch starts its first.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Whatever a file beside the weights asks for: nothing is fetched. Read when the hub's library is imported.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
 
     if threads is not None:
@@ -101,9 +103,11 @@ class Cuda:
         return int(_torch().cuda.mem_get_info()[1])
 
     def release(self) -> None:
-        """Empties the allocator's reserve."""
+        """Empties the allocator's reserves, also that of main memory, in which streamed weights lie."""
         gc.collect()
-        _torch().cuda.empty_cache()
+        torch = _torch()
+        torch.cuda.empty_cache()
+        torch.accelerator.empty_host_cache()
 
 
 class Mps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +80,10 @@ class DiffusersModel:
                 raise
             raise InvalidWeights(f"{self.entry.id}: {place} cannot be loaded: {_first_line(error)}") from None
         pipe.set_progress_bar_config(disable=True)
-        parts = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
-        size = sum(item.numel() * item.element_size() for part in parts for item in part.parameters())
+        parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+        sizes = {name: _bytes_of(part) for name, part in parts.items()}
         self.pipe, self.device = pipe, device
-        self.loaded_bytes = self._place(low_memory=low_memory, size=size)
+        self.loaded_bytes = self._place(low_memory=low_memory, sizes=sizes)
 
     def dtype_on(self, kind: str) -> str:
         """The type of the weights on a device."""
@@ -133,9 +133,10 @@ class DiffusersModel:
             "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
         }
 
-    def _place(self, *, low_memory: bool, size: int) -> int:
-        """Puts the parts where they run; the bytes that stay on the device."""
+    def _place(self, *, low_memory: bool, sizes: Mapping[str, int]) -> int:
+        """Puts the parts where they run; the bytes that stay on the device. ``sizes`` are those of the parts."""
         assert self.device is not None
+        size = sum(sizes.values())
         vae = getattr(self.pipe, "vae", None)
         if low_memory and vae is not None:
             for saving in ("enable_tiling", "enable_slicing"):
@@ -147,21 +148,32 @@ class DiffusersModel:
 
         target = torch.device(self.device.kind)
         if low_memory:
-            try:
-                self.pipe.enable_group_offload(
-                    onload_device=target,
-                    offload_device=torch.device("cpu"),
-                    offload_type="leaf_level",
-                    use_stream=self.device.kind == "cuda",
-                )
-            except (AttributeError, ValueError, NotImplementedError):
-                self.pipe.enable_sequential_cpu_offload(device=target)
-            return 0
+            stay = [name for name in sizes if name == "vae" or not _can_be_streamed(getattr(self.pipe, name))]
+            self.pipe.enable_group_offload(
+                onload_device=target,
+                offload_type="leaf_level",
+                use_stream=self.device.kind == "cuda",
+                exclude_modules=stay,
+            )
+            return sum(sizes[name] for name in stay)
         if self.weights.offload:
             self.pipe.enable_model_cpu_offload(device=target)
             return 0
         self.pipe.to(target)
         return size
+
+
+def _bytes_of(part: Any) -> int:
+    return sum(item.numel() * item.element_size() for item in part.parameters())
+
+
+def _can_be_streamed(part: Any) -> bool:
+    """Whether diffusers can leave the part's weights in main memory. Those of a VAE stay on the device all the same.
+
+    Streamed weights have the type that they were loaded in, and some pipelines widen a VAE before it decodes. It is
+    small, and each tile of a picture would fetch it anew.
+    """
+    return bool(getattr(part, "_supports_group_offloading", True))
 
 
 def _be_quiet() -> None:

@@ -11,6 +11,10 @@ from schemas.errors import InvalidWeights, ModelNotInstalled
 
 _INDEXES = ("model_index.json", "config.json")
 _LENGTH_BYTES = 8
+#: How the list of the files ends that a large part of a model is split into.
+_SHARDS = ".safetensors.index.json"
+#: What a file that is not as it should be shows as.
+_DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 #: The largest header that the format allows.
 _MOST_HEADER_BYTES = 100_000_000
 
@@ -86,6 +90,8 @@ def check_files(name: str, folder: Path) -> int:
         others = any(folder.rglob("*.bin")) or any(folder.rglob("*.ckpt")) or any(folder.rglob("*.pt"))
         kind = "has weights, but not as safetensors, and nothing else is loaded" if others else "has no weights"
         raise InvalidWeights(f"{name} {kind}: {folder}")
+    for index in folder.rglob(f"*{_SHARDS}"):
+        _check_shards(name, index)
     return sum(check_file(name, file) for file in files)
 
 
@@ -106,9 +112,21 @@ def check_file(name: str, file: Path) -> int:
         tensors = max(ends, default=0)
         if _LENGTH_BYTES + length + tensors != size:
             raise ValueError(f"it has {size:,} bytes where its header tells {_LENGTH_BYTES + length + tensors:,}")
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except _DAMAGE as error:
         raise InvalidWeights(f"{name}: {file.name} in {file.parent} is damaged: {error}; bring it again") from None
     return int(tensors)
+
+
+def _check_shards(name: str, index: Path) -> None:
+    """Returns if the files that ``index`` names lie beside it and are safetensors."""
+    try:
+        shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+        strange = sorted(shard for shard in shards if "/" in shard or not shard.endswith(".safetensors"))
+        missing = sorted(shard for shard in shards if not (index.parent / shard).is_file())
+        if strange or missing:
+            raise ValueError(f"it names {strange[0]}, which is no file of weights" if strange else f"no {missing[0]}")
+    except _DAMAGE as error:
+        raise InvalidWeights(f"{name}: {index.name} in {index.parent} is damaged: {error}; bring it again") from None
 
 
 def _has_index(folder: Path) -> bool:

@@ -12,6 +12,7 @@ from providers.catalogue import Model
 from providers.local.base import Device, LocalCall, LocalResult, Progress
 from providers.local.diffusion import CALL_BYTES_PER_PIXEL, DiffusersModel
 from providers.local.fitting import as_pixels, covering, frames_as_pixels, in_size
+from schemas.errors import InvalidWeights
 
 
 class FilmModel(DiffusersModel):
@@ -85,7 +86,11 @@ class FilmModel(DiffusersModel):
             return self._text_pipe
         import diffusers
 
-        kind = getattr(diffusers, name)
+        kind = getattr(diffusers, name, None)
+        if kind is None:
+            raise InvalidWeights(
+                f"{self.entry.id}: diffusers has no {name}; correct weights.image_pipeline of its entry"
+            )
         # Not from_pipe: it would turn the parts, which both share, into numbers of another width.
         known = {**self._text_pipe.config, **self._text_pipe.components}
         pipe = kind(**{part: known[part] for part in inspect.signature(kind.__init__).parameters if part in known})

@@ -11,19 +11,33 @@ from PIL import Image
 
 from providers.local.base import Pixels
 from providers.local.opencv import opencv
+from schemas.errors import RenderFailed
 
 
 def as_pixels(made: Any) -> Pixels:
-    """A picture of numbers from 0 to 1 as bytes: a tensor with its colours first, turned where it lies, or an array."""
+    """A picture of numbers from 0 to 1 as bytes: a tensor with its colours first, turned where it lies, or an array.
+
+    Raises:
+        RenderFailed: something in it is no number. Left alone it would be black.
+    """
     if isinstance(made, np.ndarray):
         if made.dtype == np.uint8:
             return made
-        values = np.nan_to_num(made.astype(np.float32))
-        return (values.clip(0.0, 1.0) * 255.0).round().astype(np.uint8)
+        _check_numbers(broken=bool(np.isnan(made).any()))
+        return (made.astype(np.float32).clip(0.0, 1.0) * 255.0).round().astype(np.uint8)
     import torch
 
-    whole = torch.nan_to_num(made.float()).clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8)
+    _check_numbers(broken=bool(torch.isnan(made).any()))
+    whole = made.float().clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8)
     return np.ascontiguousarray(whole.permute(1, 2, 0).cpu().numpy())
+
+
+def _check_numbers(*, broken: bool) -> None:
+    if broken:
+        raise RenderFailed(
+            "the model's picture is not made of numbers (NaN), as when they outgrow their type; the operator sets "
+            "weights.dtype of its entry to float32, or to bfloat16"
+        )
 
 
 @contextlib.contextmanager

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import structlog
+
 from providers.catalogue import Model
 from providers.local.base import Device, LocalCall, LocalModel, LocalResult, Progress
+from providers.local.bounds import answers, within
 from providers.local.device import find_device
 from providers.local.memory import insufficient, is_out_of_memory, let_go
 from providers.local.warm import Key, Loaded, Warm, WarmModels
-from schemas.errors import ModelNotInstalled, ModelOutOfMemory, TelecineError
+from providers.weights import GB
+from schemas.errors import DeviceFailed, ModelNotInstalled, ModelOutOfMemory, TelecineError
 from schemas.settings import Settings
+
+_log = structlog.get_logger()
 
 #: Makes a model that is not loaded yet, of its entry; the path is the folder of all weights.
 Maker = Callable[[Model, Path], LocalModel]
@@ -35,28 +42,35 @@ class ModelHost:
         *,
         device: Callable[[], Device],
         budget_bytes: int | None = None,
+        timeout_seconds: float | None = None,
         maker: Maker | None = None,
         met: Met = lambda _: None,
     ) -> None:
         """``device`` is asked when the first model is wanted: until then nothing heavy is imported.
 
-        What ``met`` raises is treated as if the model had raised it.
+        A call that takes longer than ``timeout_seconds`` ends after the step it is at. What ``met`` raises is treated
+        as if the model had raised it.
         """
         self.folder = folder
         self._find_device = device
         self._maker = maker or make_model
         self._met = met
+        self._timeout = timeout_seconds
         self._warm = WarmModels(lambda: self.device, budget_bytes)
         self._device: Device | None = None
         self._lock = threading.RLock()
+        #: Of its own, so that whoever asks for the health does not wait for the first call.
+        self._finding = threading.Lock()
         #: How many models were loaded from their files so far.
         self.loads = 0
+        #: Whether the device no longer answers. A process does not get it back: another one has to take over.
+        self.failed = False
 
     @property
     def device(self) -> Device:
         """Where models run."""
         if self._device is None:
-            with self._lock:
+            with self._finding:
                 if self._device is None:
                     self._device = self._find_device()
         return self._device
@@ -81,13 +95,14 @@ class ModelHost:
             ModelNotInstalled, InvalidWeights: its files are not there, or cannot be used.
             ModelOutOfMemory: it did not fit although it should have; everything was freed.
         """
-        with self._turn(progress), warnings.catch_warnings():
+        with self._turn(progress), self._answering(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the libraries tell each other of their next releases
-            made = self._tried(entry, call, progress)
+            timed = progress if self._timeout is None else within(self._timeout, entry.id, progress)
+            made = self._tried(entry, call, timed)
             if made is not None:
                 return made
             self.clear()
-            made = self._tried(entry, replace(call, low_memory=True), progress)
+            made = self._tried(entry, replace(call, low_memory=True), timed)
             if made is not None:
                 return replace(made, details={**made.details, "low_vram": True})
             self.clear()
@@ -102,7 +117,7 @@ class ModelHost:
             InsufficientVram: it does not.
             ModelNotInstalled: there are no weights.
         """
-        with self._turn(progress):
+        with self._turn(progress), self._answering():
             need = self._maker(entry, self.folder).need(call)
             if need > (most := self._warm.most_bytes()):
                 raise insufficient(entry.id, need, most, self.device.kind)
@@ -121,6 +136,26 @@ class ModelHost:
         finally:
             self._lock.release()
 
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Tells the failure of a call from that of the device, after which no call can succeed.
+
+        Raises:
+            DeviceFailed: the device does not even tell any more what it has free.
+        """
+        if self.failed:
+            raise DeviceFailed
+        try:
+            yield
+        except TelecineError:
+            raise
+        except Exception as error:
+            if self._device is None or answers(self._device):
+                raise
+            self.failed = True
+            _log.error("device_failed", device=self._device.kind, reason=str(error)[:500])
+            raise DeviceFailed from error
+
     def _tried(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult | None:
         """What the model makes of it, or nothing: memory ran out."""
         try:
@@ -128,6 +163,7 @@ class ModelHost:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
+            _log.warning("out_of_memory", model=entry.id, low_vram=call.low_memory, reason=str(error)[:500])
             let_go(error)
         return None
 
@@ -165,7 +201,7 @@ class ModelHost:
         main_bytes = model.main_need(call, self.device.kind)
         if main_bytes:
             self._warm.make_main_room(main_bytes)
-        before = self.device.free_bytes()
+        before, started = self.device.free_bytes(), time.monotonic()
         try:
             model.load(self.device, low_memory=call.low_memory)
         except Exception:
@@ -175,6 +211,8 @@ class ModelHost:
         self.loads += 1
         warm = Warm(model, kept_bytes(model, before - self.device.free_bytes()), main_bytes)
         self._warm.keep(key, warm)
+        seconds, size = round(time.monotonic() - started, 1), round(warm.bytes / GB, 2)
+        _log.info("model_loaded", model=entry.id, seconds=seconds, gb=size, low_vram=call.low_memory)
         return warm
 
 
@@ -184,6 +222,7 @@ def host_for(settings: Settings, *, met: Met = lambda _: None) -> ModelHost:
         settings.local_models_folder,
         device=lambda: find_device(settings),
         budget_bytes=settings.local_memory_bytes,
+        timeout_seconds=settings.local_timeout_seconds,
         met=met,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from providers.local.base import Device, LocalCall, LocalResult, Pixels, Progress
@@ -14,6 +15,7 @@ from providers.local.prompts import told_of, whole_prompts
 from providers.local.reference import adapter_bytes, looking_at_hero
 from providers.local.sharing import shared_attention
 from providers.weights import GB
+from schemas.errors import RenderFailed
 
 
 class PictureModel(DiffusersModel):
@@ -102,9 +104,19 @@ class PictureModel(DiffusersModel):
             torch.inference_mode(),
             whole_prompts(self.pipe, prompts, negative) as texts,
         ):
-            made = self.pipe(**asked, **texts, **hero, callback_on_step_end=told).images
+            made = self.pipe(**asked, **texts, **hero, callback_on_step_end=told)
+        self._refuse_black(numbers, getattr(made, "nsfw_content_detected", None))
         scale = self.weights.native is not None
-        return [in_size(as_pixels(picture), call.width, call.height, scale=scale) for picture in made]
+        return [in_size(as_pixels(picture), call.width, call.height, scale=scale) for picture in made.images]
+
+    def _refuse_black(self, numbers: range, refused: Sequence[bool] | None) -> None:
+        """Some models bring a safety checker along. What it refuses is black, and looks like a result."""
+        for number, black in zip(numbers, refused or (), strict=False):
+            if black:
+                raise RenderFailed(
+                    f"{self.entry.id}: the safety checker among its weights refused picture {number + 1}; "
+                    "change the prompt or the seed"
+                )
 
 
 def _tell(progress: Progress, numbers: range, size: int, part: float) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 #: The first and the last token of what an encoder reads are its own.
 _OWN_TOKENS = 2
+#: So many parts are read together: a text of two thousand rare signs has hundreds.
+_AT_ONCE = 32
 #: A part ends with one of these where one comes late enough.
 _PAUSES = (",", ".", ";", ":", "!", "?")
 
@@ -22,13 +24,14 @@ def whole_prompts(pipe: Any, prompts: Sequence[str], negative: str | None) -> It
 
     Texts that the encoder reads at once are handed over as they are.
     """
-    if not _reads_parts(pipe) or max(map(len, parts_of(pipe, [*prompts, negative or ""]))) == 1:
+    parts = parts_of(pipe, [*prompts, negative or ""]) if _reads_parts(pipe) else []
+    if max(map(len, parts), default=1) == 1:
         yield {"prompt": list(prompts)} | ({"negative_prompt": [negative] * len(prompts)} if negative else {})
         return
     import torch
 
     with torch.inference_mode():
-        read, known = _read(pipe, [*prompts, negative or ""])
+        read, known = _read(pipe, parts)
         count = len(prompts)
         asked = {"prompt_embeds": read[:count], "negative_prompt_embeds": read[count:].expand(count, -1, -1)}
         # In the order in which the pipeline puts both halves together.
@@ -83,7 +86,7 @@ def _parts(tokenizer: Any, text: str) -> list[str]:
     room = most
     for word in _words(tokenizer, text, most):
         length = _length(tokenizer, word)
-        while length > room:
+        while part and length > room:
             kept = _until_pause(part)
             parts.append(" ".join(part[:kept]))
             part = part[kept:]
@@ -107,7 +110,7 @@ def _words(tokenizer: Any, text: str, most: int) -> Iterator[str]:
         rest = word
         while _length(tokenizer, rest) > most:
             # A letter is one token or more, as a rule.
-            size = min(len(rest) - 1, most)
+            size = max(1, min(len(rest) - 1, most))
             while size > 1 and _length(tokenizer, rest[:size]) > most:
                 size -= 1
             yield rest[:size]
@@ -119,15 +122,16 @@ def _length(tokenizer: Any, text: str) -> int:
     return len(tokenizer(text, add_special_tokens=False).input_ids)
 
 
-def _read(pipe: Any, texts: Sequence[str]) -> tuple[Any, Any]:
-    """What the encoder makes of the texts, padded to one length, and which positions are text."""
+def _read(pipe: Any, texts: Sequence[Sequence[str]]) -> tuple[Any, Any]:
+    """What the encoder makes of the texts, each in its parts, padded to one length, and which positions are text."""
     import torch
 
-    parts = parts_of(pipe, texts)
-    different = list(dict.fromkeys(part for text in parts for part in text))
-    read, _ = pipe.encode_prompt(different, pipe._execution_device, 1, False)
-    by_part = dict(zip(different, read, strict=True))
-    rows = [torch.cat([by_part[part] for part in text]) for text in parts]
+    different = list(dict.fromkeys(part for text in texts for part in text))
+    by_part: dict[str, Any] = {}
+    for first in range(0, len(different), _AT_ONCE):
+        some = different[first : first + _AT_ONCE]
+        by_part |= zip(some, pipe.encode_prompt(some, pipe._execution_device, 1, False)[0], strict=True)
+    rows = [torch.cat([by_part[part] for part in text]) for text in texts]
     padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     lengths = torch.tensor([len(row) for row in rows], device=padded.device)
     return padded, torch.arange(padded.shape[1], device=padded.device)[None] < lengths[:, None]

@@ -6,9 +6,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
 from providers.local.base import Device, LocalModel
 from providers.local.machine import memory_bytes
 from providers.local.memory import insufficient
+from providers.weights import GB
+
+_log = structlog.get_logger()
 
 #: A model's id, its weights as the entry describes them, and whether they stay in main memory.
 Key = tuple[str, str, bool]
@@ -98,6 +103,7 @@ class WarmModels:
         warm = self._models.pop(key, None)
         if warm is None:
             return
+        _log.info("model_put_away", model=key[0], gb=round(warm.bytes / GB, 2), low_vram=key[2])
         warm.model.unload()
         del warm
         self._device().release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall, Pixels
@@ -18,6 +20,7 @@ from providers.local.device import Cpu
 from providers.local.films import FilmModel
 from providers.local.fitting import as_pixels, in_size
 from providers.local.host import ModelHost
+from schemas.errors import InvalidWeights, RenderFailed
 from tests.local import tiny
 from tests.local.entries import catalogue
 
@@ -55,13 +58,55 @@ def test_frames_are_the_bytes_that_the_pipeline_alone_would_make(
 
 def test_a_tensor_becomes_the_same_bytes_as_an_array() -> None:
     numbers = torch.rand(3, 40, 50, generator=torch.Generator().manual_seed(1)) * 1.2 - 0.1
-    numbers[0, 0, 0] = torch.nan
+    numbers[0, 0, 0] = torch.inf
     array = numbers.permute(1, 2, 0).numpy()
     assert np.array_equal(as_pixels(numbers), as_pixels(array))
     assert as_pixels(numbers).flags["C_CONTIGUOUS"]
     for half in (torch.float16, torch.bfloat16):
         narrow = numbers.to(half)
         assert np.array_equal(as_pixels(narrow), as_pixels(narrow.float().permute(1, 2, 0).numpy()))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "part"),
+    [("segmind/tiny-sd", "text-to-image", "pictures"), ("wan-1.3b", "text-to-video", "wan")],
+)
+def test_a_picture_that_is_not_made_of_numbers_is_no_result(
+    tmp_path: Path, weights: Path, name: str, kind: str, part: str
+) -> None:
+    folder = Path(shutil.copytree(weights / part, tmp_path / "copy"))
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    tensors["decoder.conv_in.weight"][0] = torch.nan
+    save_file(tensors, file, {"format": "pt"})
+    model = catalogue(weights).find(name, kind)
+    assert model.weights is not None
+    broken = model.model_copy(update={"weights": model.weights.model_copy(update={"source": str(folder)})})
+    call = LocalCall(prompts=("a fox",), seeds=(3,), width=64, height=64, frames=5, parameters={})
+    with pytest.raises(RenderFailed, match="not made of numbers"):
+        ModelHost(tmp_path, device=Cpu).run(broken, call, quiet)
+
+
+def test_a_picture_that_a_safety_checker_made_black_is_no_result(tmp_path: Path, weights: Path) -> None:
+    tiny.pictures_with_checker().save_pretrained(tmp_path / "checked")
+    model = catalogue(weights).find("segmind/tiny-sd", "text-to-image")
+    assert model.weights is not None
+    checked = model.model_copy(
+        update={"weights": model.weights.model_copy(update={"source": str(tmp_path / "checked")})}
+    )
+    call = LocalCall(prompts=("a fox", "a hill"), seeds=(3, 4), width=64, height=64, parameters={})
+    with pytest.raises(RenderFailed, match="segmind/tiny-sd: the safety checker among its weights refused picture 1"):
+        ModelHost(tmp_path, device=Cpu).run(checked, call, quiet)
+
+
+def test_a_pipeline_that_there_is_not_is_named(weights: Path, models: Catalogue, tmp_path: Path) -> None:
+    model = models.find("wan", "image-to-video")
+    assert model.weights is not None
+    wrong = model.model_copy(update={"weights": model.weights.model_copy(update={"image_pipeline": "NoPipeline"})})
+    Image.new("RGB", (50, 40), "teal").save(tmp_path / "teal.png")
+    call = LocalCall(prompts=("a",), seeds=(3,), width=32, height=32, frames=5, image=tmp_path / "teal.png")
+    with pytest.raises(InvalidWeights, match=r"diffusers has no NoPipeline; correct weights\.image_pipeline"):
+        ModelHost(weights, device=Cpu).run(wrong, call, quiet)
 
 
 def test_a_film_that_begins_with_a_picture_leaves_the_weights_in_their_type(tmp_path: Path, models: Catalogue) -> None:

@@ -54,7 +54,7 @@ def _line(
 
 def frames_of(film: bytes) -> list[Any]:
     """Every frame of an MP4 file, decoded."""
-    with av.open(io.BytesIO(film)) as container:
+    with av.open(io.BytesIO(film), "r") as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 

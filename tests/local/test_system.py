@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from ops.local_watch import LocalWatch
 from providers.local.base import LocalCall
+from providers.local.device import Cpu
 from providers.local.host import ModelHost, host_for
+from providers.local.pictures import PictureModel
 from providers.local.system import state_of, system_report
 from providers.registry import catalogue_of
 from schemas.settings import Settings
@@ -48,6 +51,27 @@ def test_health_tells_what_is_warm_and_asks_for_no_device_before_a_job_did(weigh
     after = watch.added_to({"status": "healthy", "checks": {}})["local"]
     assert [loaded["model"] for loaded in after["loaded"]] == ["segmind/tiny-sd"]
     assert after["device"] == "cpu"
+
+
+def test_health_does_not_wait_for_the_first_call(weights: Path) -> None:
+    begun, asked = threading.Event(), threading.Event()
+
+    class Slow(PictureModel):
+        def need(self, call: LocalCall, *, batch: int = 1) -> int:
+            begun.set()
+            assert asked.wait(30)
+            return super().need(call, batch=batch)
+
+    host = ModelHost(weights, device=Cpu, maker=Slow)
+    call = LocalCall(prompts=("a",), seeds=(1,), width=64, height=64, parameters={"num_inference_steps": 2})
+    model = catalogue(weights).find("segmind/tiny-sd", "text-to-image")
+    thread = threading.Thread(target=lambda: host.run(model, call, lambda part: None))
+    thread.start()
+    assert begun.wait(30)
+    report = LocalWatch(lambda: host, [model], needed=True).added_to({"status": "healthy", "checks": {}})
+    asked.set()
+    thread.join()
+    assert report["local"]["device"] == "cpu"
 
 
 def test_a_worker_for_local_models_without_an_accelerator_is_degraded(weights: Path, own: ModelHost) -> None:

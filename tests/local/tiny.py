@@ -76,6 +76,20 @@ def pictures() -> Any:
     )  # fmt: skip
 
 
+def pictures_with_checker() -> Any:
+    """The same, and a safety checker that refuses everything."""
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+
+    checker: Any = StableDiffusionSafetyChecker
+    size = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1, "num_attention_heads": 4}
+    seen = {**size, "image_size": 64, "patch_size": 16}
+    parts = {name: part for name, part in pictures().components.items() if part is not None}
+    checks = checker(T.CLIPConfig(text_config={}, vision_config=seen, projection_dim=32))
+    checks.concept_embeds_weights.data.fill_(-9.0)
+    images = T.CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
+    return D.StableDiffusionPipeline(**parts, safety_checker=checks, feature_extractor=images, image_encoder=None)
+
+
 def t5() -> tuple[Any, Any]:
     """A tokenizer by characters and its encoder."""
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]

@@ -169,3 +169,15 @@ def test_an_event_of_a_later_version_is_still_told(operator: Operator) -> None:
     assert sentences(operator, "order-1")[-3:] == [
         "Moved to mars (ship Ares).", "Callback sung.", "Step danced (step waltz).",
     ]  # fmt: skip
+
+
+def test_a_job_that_nobody_works_on_says_what_it_waits_for(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    operator.receive("order-1")
+    assert "It waits for a free worker; `telecine up` runs them." in operator.run("explain", "order-1").out
+    monkeypatch.setenv("TELECINE_BROKER_URL", "amqp://nowhere.example//")
+    waiting = "a free worker with role render; `telecine worker --role render` starts one"
+    assert waiting in " ".join(operator.run("status", "order-1").out.split())
+    assert operator.run("status", "order-1", "--json").json["waits_for"].startswith(waiting)
+    operator.start("order-1")
+    for command in ("explain", "status"):
+        assert operator.run(command, "order-1", "--json").json["waits_for"] is None

@@ -18,8 +18,8 @@ def test_status_shows_tenant_priority_and_deadline_where_there_are_any(operator:
     operator.receive("order-1", tenant="acme", priority="high", deadline=3600)
     operator.receive("order-2")
     said = operator.run("status", "order-1").out
-    for line in ("tenant    acme", "priority  high", "deadline  "):
-        assert line in said
+    for line in ("tenant acme", "priority high", "deadline "):
+        assert line in " ".join(said.split())
     assert "(in 59 min" in said or "(in 1 h" in said
     plain = operator.run("status", "order-2").out
     assert not any(word in plain for word in ("tenant", "priority", "deadline"))

@@ -1,0 +1,153 @@
+"""A card that stops answering, and a call that takes too long: the one ends the worker, the other only the call."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery.worker import state
+
+from consumer.app import advance, use_runtime
+from consumer.intake.arrivals import Arrival
+from consumer.intake.intake import Intake
+from consumer.ledger import queries
+from consumer.ledger.records import Job
+from consumer.ledger.states import State
+from consumer.runtime import Runtime, build_runtime
+from providers.catalogue import Model
+from providers.local.base import LocalCall, LocalResult, Progress
+from providers.local.bounds import within
+from providers.local.device import Cpu
+from providers.local.host import ModelHost
+from providers.local.pictures import PictureModel
+from schemas.errors import DeviceFailed, RenderTimeout
+from schemas.settings import Settings
+from tests.local.entries import catalogue, entries
+from tests.telecine_process import wait_until
+
+CALL = LocalCall(prompts=("a fox",), seeds=(1,), width=64, height=64, parameters={"num_inference_steps": 2})
+
+
+def quiet(part: float) -> None:
+    """Takes progress and says nothing."""
+
+
+class Card(Cpu):
+    """A card that can fall off the bus."""
+
+    def __init__(self) -> None:
+        self.lost = False
+
+    def free_bytes(self) -> int:
+        if self.lost:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return super().free_bytes()
+
+    def release(self) -> None:
+        self.free_bytes()
+
+
+class Fatal(PictureModel):
+    """A model in whose call the card is lost."""
+
+    def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
+        assert isinstance(self.device, Card)
+        self.device.lost = True
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.fixture(name="model")
+def _model(weights: Path) -> Model:
+    return catalogue(weights).find("segmind/tiny-sd", "text-to-image")
+
+
+def test_a_card_that_no_longer_answers_is_told_from_a_model_that_fails(weights: Path, model: Model) -> None:
+    card = Card()
+    host = ModelHost(weights, device=lambda: card, maker=Fatal)
+    with pytest.raises(DeviceFailed):
+        host.run(model, CALL, quiet)
+    assert host.failed
+    with pytest.raises(DeviceFailed):
+        host.check(model, CALL)
+
+
+def test_a_card_that_is_lost_while_nothing_runs_is_noticed_by_the_next_call(weights: Path, model: Model) -> None:
+    card = Card()
+    host = ModelHost(weights, device=lambda: card)
+    host.run(model, CALL, quiet)
+    card.lost = True
+    with pytest.raises(DeviceFailed):
+        host.run(model, CALL, quiet)
+    assert host.failed
+
+
+def test_a_model_that_fails_on_a_sound_card_is_no_reason_to_end(weights: Path, model: Model) -> None:
+    class Clumsy(PictureModel):
+        def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
+            raise RuntimeError("CUDA error: invalid argument")
+
+    host = ModelHost(weights, device=Card, maker=Clumsy)
+    with pytest.raises(RuntimeError, match="invalid argument"):
+        host.run(model, CALL, quiet)
+    assert not host.failed
+
+
+@pytest.fixture(name="runtime")
+def _runtime(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
+    monkeypatch.setattr(state, "should_stop", None)
+    made = build_runtime(Settings(home=tmp_path, models=entries(weights), retry_seconds=0.1, local_device="cpu"))
+    yield made
+    made.close()
+
+
+def moved(runtime: Runtime, host: ModelHost) -> Job:
+    """The job once a worker with this host was told of it."""
+    runtime.__dict__["host"] = host
+    use_runtime(runtime)
+    advance("fox-1")
+    job = queries.find_job(runtime.database, "fox-1")
+    assert job is not None
+    return job
+
+
+def test_the_job_waits_for_the_worker_that_comes_after_the_one_that_lost_its_card(
+    runtime: Runtime, weights: Path
+) -> None:
+    data = {"prompt": "a fox", "width": 64, "height": 64, "num_inference_steps": 10}
+    body = json.dumps({"id": "fox-1", "type": "text-to-image", "data": data}).encode()
+    Intake(runtime.database, runtime.checks)([Arrival(body, "test", "q")])
+    job = moved(runtime, ModelHost(weights, device=Card, maker=Fatal))
+    assert (job.state, job.failures, job.crashes) == (State.WAITING, 1, 0)
+    # What Celery's loop looks at before it takes the next message.
+    assert state.should_stop == 1
+    (told,) = [entry for entry in queries.story(runtime.database, "fox-1") if entry.event == "retry_later"]
+    assert told.detail["code"] == "device_failed"
+    # Until the process has ended it leaves the job to others.
+    time.sleep(0.2)
+    advance("fox-1")
+    again = queries.find_job(runtime.database, "fox-1")
+    assert again is not None
+    assert (again.failures, again.epoch) == (job.failures, job.epoch)
+    state.should_stop = None
+    wait_until(lambda: moved(runtime, ModelHost(weights, device=Card)).state is State.COMPLETED, timeout=30)
+    assert state.should_stop is None
+
+
+def test_a_call_that_takes_too_long_ends_after_a_step_and_the_model_stays(weights: Path, model: Model) -> None:
+    host = ModelHost(weights, device=Cpu, timeout_seconds=0.001)
+    with pytest.raises(RenderTimeout, match=r"segmind/tiny-sd was given 0 s .* raise TELECINE_LOCAL_TIMEOUT_SECONDS"):
+        host.run(model, CALL, quiet)
+    assert [loaded.id for loaded in host.loaded] == ["segmind/tiny-sd"]
+
+
+def test_what_was_done_in_the_last_moment_is_kept() -> None:
+    told: list[float] = []
+    timed = within(0.001, "a model", told.append)
+    time.sleep(0.01)
+    timed(1.0)
+    with pytest.raises(RenderTimeout):
+        timed(0.5)
+    assert told == [1.0, 0.5]

@@ -1,0 +1,119 @@
+"""Weights that stay in main memory and are fetched layer by layer, as on a card, on the processor."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers.hooks import group_offloading
+
+from providers.catalogue import Model
+from providers.local.base import LocalCall, Pixels
+from providers.local.device import Cpu
+from providers.local.host import ModelHost
+from tests.local import tiny
+from tests.local.test_reference import able
+
+CALL = LocalCall(prompts=("a fox", "a hill"), seeds=(1, 2), width=64, height=64, parameters={"num_inference_steps": 2})
+offloading: Any = group_offloading
+
+
+class Card(Cpu):
+    """A processor that passes for a card."""
+
+    kind = "cuda"
+
+
+class Stream:
+    """A stream of a card, on which everything is done at once."""
+
+    def synchronize(self) -> None:
+        """It is done."""
+
+
+class Backend:
+    """What diffusers asks of a card."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def stream(self, stream: Stream) -> Any:
+        return contextlib.nullcontext()
+
+    def current_stream(self) -> Stream:
+        return Stream()
+
+
+class Offloaded:
+    """Notes what is asked of diffusers, and streams the weights from main memory into main memory."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.stay: list[str] = []
+        self.streamed: dict[str, Any] = {}
+        monkeypatch.setattr(offloading, "TorchDeviceBackend", Backend)
+        monkeypatch.setattr(offloading.ModuleGroup, "_to_cpu", staticmethod(lambda tensor, lean: tensor.data.clone()))
+        monkeypatch.setattr(torch.Tensor, "is_pinned", lambda tensor: True)
+        offload = self.offload
+        monkeypatch.setattr(
+            tiny.D.DiffusionPipeline, "enable_group_offload", lambda pipe, **asked: offload(pipe, asked)
+        )
+
+    def offload(self, pipe: Any, asked: dict[str, Any]) -> None:
+        assert asked["onload_device"] == torch.device("cuda")
+        assert asked["use_stream"]
+        self.stay = list(asked["exclude_modules"])
+        here = torch.device("cpu")
+        for name, part in pipe.components.items():
+            if isinstance(part, torch.nn.Module) and name not in self.stay:
+                self.streamed[name] = part
+                config = offloading.GroupOffloadingConfig(
+                    onload_device=here, offload_device=here, offload_type=offloading.GroupOffloadingType.LEAF_LEVEL,
+                    non_blocking=False, record_stream=False, low_cpu_mem_usage=False, stream=Stream(),
+                )  # fmt: skip
+                offloading._apply_group_offloading(part, config)
+
+
+@pytest.fixture(name="offloaded")
+def _offloaded(monkeypatch: pytest.MonkeyPatch) -> Offloaded:
+    return Offloaded(monkeypatch)
+
+
+def quiet(part: float) -> None:
+    """Takes progress and says nothing."""
+
+
+def low(model: Model, **weights: Any) -> Model:
+    assert model.weights is not None
+    return model.model_copy(update={"weights": model.weights.model_copy(update=weights)})
+
+
+def pictures(host: ModelHost, model: Model, *, low_memory: bool) -> list[Pixels]:
+    call = LocalCall(**{**{name: getattr(CALL, name) for name in CALL.__dataclass_fields__}, "low_memory": low_memory})
+    return list(host.run(model, call, quiet).pictures)
+
+
+@pytest.mark.parametrize("name", ["stable-diffusion-v1-5", "stable-diffusion-xl"])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_streamed_weights_make_the_same_pictures_call_after_call(
+    weights: Path, host: ModelHost, offloaded: Offloaded, name: str, dtype: str
+) -> None:
+    model = low(able(weights).find(name, "story-to-video"), dtype=dtype)
+    wanted = pictures(host, model, low_memory=False)
+    own = ModelHost(weights, device=Card)
+    for _ in range(2):
+        made = pictures(own, model, low_memory=True)
+        # Pictures are decoded one by one in this mode: a value here and there is rounded to its neighbour.
+        assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(made, wanted, strict=True))
+
+
+def test_what_stays_on_the_card_is_counted_and_nothing_else(weights: Path, offloaded: Offloaded) -> None:
+    own = ModelHost(weights, device=Card)
+    pictures(own, low(able(weights).find("stable-diffusion-xl", "story-to-video"), dtype="float16"), low_memory=True)
+    assert offloaded.stay == ["vae"]
+    assert set(offloaded.streamed) == {"text_encoder", "text_encoder_2", "unet"}
+    vae = sum(item.numel() for item in tiny.pictures_xl().vae.parameters())
+    assert [loaded.bytes for loaded in own.loaded] == [2 * vae]

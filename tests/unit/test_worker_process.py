@@ -1,0 +1,33 @@
+"""Which workers ``telecine up`` runs beside a broker, and under which names."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumer.worker import worker_arguments
+from ops.worker_process import WorkerProcess, worker_processes
+
+
+@pytest.mark.parametrize(
+    ("roles", "workers"),
+    [
+        (["io", "render"], {"worker": ("io", "render")}),
+        (["gpu"], {"worker-gpu": ("gpu",)}),
+        (["io", "render", "gpu"], {"worker": ("io", "render"), "worker-gpu": ("gpu",)}),
+    ],
+)
+def test_local_models_have_a_worker_of_their_own(roles: list[str], workers: dict[str, tuple[str, ...]]) -> None:
+    made = worker_processes(roles)
+    assert {item.name: item.loop.roles for item in made if isinstance(item.loop, WorkerProcess)} == workers
+
+
+def test_a_gpu_worker_does_one_job_at_a_time_in_its_own_process() -> None:
+    arguments = worker_arguments(["gpu"], concurrency=4)
+    assert {"--pool=threads", "--concurrency=1"} <= set(arguments)
+    assert {"--pool=prefork", "--concurrency=4"} <= set(worker_arguments(["render"], concurrency=4))
+
+
+def test_workers_of_one_machine_have_names_of_their_own() -> None:
+    (first,) = (item for item in worker_arguments(["io", "gpu"], concurrency=1) if item.startswith("--hostname="))
+    assert first.removeprefix("--hostname=").startswith("io-gpu-")
+    assert "--hostname=mine@%h" in worker_arguments(["gpu"], concurrency=1, name="mine")
