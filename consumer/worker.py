@@ -44,7 +44,13 @@ def worker_arguments(roles: Sequence[str], *, concurrency: int, name: str | None
 
 
 def run_worker(roles: Sequence[str], *, concurrency: int, name: str | None = None) -> None:
-    """Runs the worker until it is told to stop. Does not return before."""
+    """Runs the worker until it is told to stop. Does not return before.
+
+    Raises:
+        SystemExit: it ended itself, because its device no longer answers; whoever watches over it starts it anew.
+    """
+    from celery.worker import state
+
     from consumer.app import app, start_process
 
     if "gpu" in roles:
@@ -53,3 +59,5 @@ def run_worker(roles: Sequence[str], *, concurrency: int, name: str | None = Non
     if str(app.conf.broker_url).startswith("sqs:"):
         arguments.append("--without-heartbeat")  # of events: they need fanout, which SQS has not
     app.worker_main(arguments)
+    if state.should_stop:  # Celery's own command drops the status
+        raise SystemExit(1)

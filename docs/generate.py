@@ -145,8 +145,9 @@ def errors_table() -> str:
     """Every error that a producer can meet, in the order of the tree."""
     rows = [
         (f"`{kind.code}`", _sentence(kind), _fate(kind))
-        for kind in errors.every_error()
-        if kind is not errors.LeaseLost  # of the engine's own affairs; no producer ever sees it
+        for coded in errors.every_error()
+        if coded is not errors.LeaseLost  # of the engine's own affairs; no producer ever sees it
+        for kind in (coded, *_of_another_fate(coded))
     ]
     return _table(("`code`", "What it means and what to do", "The request is"), rows)
 
@@ -282,6 +283,12 @@ def _number(value: Any) -> str:
 
 def _sentence(kind: type[TelecineError]) -> str:
     return kind().message.rstrip(".") + "."
+
+
+def _of_another_fate(coded: type[TelecineError]) -> list[type[TelecineError]]:
+    """Errors that share its code, and are tried again where it is not, or the other way round."""
+    heirs = (child for child in coded.__subclasses__() if "code" not in child.__dict__)
+    return [child for child in heirs if child().retryable != coded().retryable]
 
 
 def _fate(kind: type[TelecineError]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from providers.catalogue import Model
 from providers.local.base import Device
+from providers.local.bounds import answers
 from providers.local.device import missing_packages
 from providers.local.files import has_weights
 from providers.local.host import ModelHost
@@ -38,8 +39,9 @@ def system_report(host: ModelHost, models: Iterable[Model], *, look: bool = True
             for loaded in host.loaded
         ],
         "missing": missing_packages(),
+        "device_answers": None if device is None else not host.failed and answers(device),
     }
-    if device is not None and device.kind != "cpu":
+    if device is not None and device.kind != "cpu" and report["device_answers"]:
         free, whole = device.free_bytes(), device.total_bytes()
         report |= {"total_vram_gb": _gb(whole), "free_vram_gb": _gb(free), "used_vram_gb": _gb(whole - free)}
     return report
@@ -57,6 +59,8 @@ def state_of(report: dict[str, Any]) -> tuple[str, str]:
     """``healthy``, ``degraded`` or ``unhealthy``, and why: how a worker that is there for local models stands."""
     if report["missing"]:
         return "unhealthy", f"local models need {', '.join(report['missing'])}: pip install 'telecine[local]'"
+    if report["device_answers"] is False:
+        return "unhealthy", "the device of the local models no longer answers; start the worker anew"
     if not report["installed"]:
         return "unhealthy", "no local model has weights here"
     if report["device"] == "cpu":

@@ -114,7 +114,9 @@ def test_celery_on_sqs_survives_the_kill_of_its_worker_and_of_everything(s3: S3,
         telecine.kill()
         telecine.start()
         wait_until(lambda: count_jobs(database) == {"completed": 4}, timeout=60, what=lambda: str(count_jobs(database)))
-        assert len(runs.read_text().splitlines()) == 4
+        # What was killed after its work and before its record is worked on again: one run for each job and each crash.
+        crashes = sum(job.crashes for job in list_jobs(database))
+        assert 4 <= len(runs.read_text().splitlines()) <= 4 + crashes
         assert telecine.stop() == 0
 
 

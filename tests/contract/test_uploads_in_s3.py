@@ -133,7 +133,7 @@ def test_an_object_store_that_does_not_answer_holds_up_no_door_and_loses_nothing
         answers = site.door(*events, REQUEST)
         for number in range(50):
             site.door(REQUEST | {"id": f"plain-{number}"})
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 20  # a door that looked itself would wait 4 s for each of the 20
         assert answers[-1].wake is not None
         assert (len(site.jobs()), site.waiting()) == (51, 20)
         proxy.fault = Fault()

@@ -17,6 +17,7 @@ from consumer.ledger import queries
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from consumer.runtime import Runtime, build_runtime
+from ops.local_watch import LocalWatch
 from providers.catalogue import Model
 from providers.local.base import LocalCall, LocalResult, Progress
 from providers.local.bounds import within
@@ -40,6 +41,9 @@ class Card(Cpu):
 
     def __init__(self) -> None:
         self.lost = False
+
+    def total_bytes(self) -> int:
+        return self.free_bytes()
 
     def free_bytes(self) -> int:
         if self.lost:
@@ -82,6 +86,18 @@ def test_a_card_that_is_lost_while_nothing_runs_is_noticed_by_the_next_call(weig
     with pytest.raises(DeviceFailed):
         host.run(model, CALL, quiet)
     assert host.failed
+
+
+def test_health_tells_of_a_card_that_is_lost_before_a_job_meets_it(weights: Path, model: Model) -> None:
+    card = Card()
+    card.kind = "cuda"
+    host = ModelHost(weights, device=lambda: card)
+    watch = LocalWatch(lambda: host, [model], needed=True)
+    assert watch.added_to({"status": "healthy"})["local"]["free_vram_gb"] > 0
+    card.lost = True
+    report = watch.added_to({"status": "healthy"})
+    assert (report["status"], report["local"]["free_vram_gb"]) == ("unhealthy", None)
+    assert report["local"]["message"] == "the device of the local models no longer answers; start the worker anew"
 
 
 def test_a_model_that_fails_on_a_sound_card_is_no_reason_to_end(weights: Path, model: Model) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from celery.worker import state
 
-from consumer.worker import worker_arguments
+from consumer.app import app
+from consumer.worker import run_worker, worker_arguments
 from ops.worker_process import WorkerProcess, worker_processes
 
 
@@ -31,3 +33,17 @@ def test_workers_of_one_machine_have_names_of_their_own() -> None:
     (first,) = (item for item in worker_arguments(["io", "gpu"], concurrency=1) if item.startswith("--hostname="))
     assert first.removeprefix("--hostname=").startswith("io-gpu-")
     assert "--hostname=mine@%h" in worker_arguments(["gpu"], concurrency=1, name="mine")
+
+
+@pytest.mark.parametrize(("asked", "status"), [(None, None), (0, None), (1, 1)])
+def test_a_worker_that_ended_itself_ends_with_status_one_and_one_that_was_told_to_with_none(
+    monkeypatch: pytest.MonkeyPatch, asked: int | None, status: int | None
+) -> None:
+    monkeypatch.setattr(app, "worker_main", lambda arguments: None)
+    monkeypatch.setattr(state, "should_stop", asked)
+    code = None
+    try:
+        run_worker(["render"], concurrency=1)
+    except SystemExit as ended:
+        code = ended.code
+    assert code == status
