@@ -117,8 +117,8 @@ MODELS: tuple[Model, ...] = (
         "demo-shapes",
         str(_DEMONSTRATION / "shapes"),
         "Demonstration: 'a big red circle, at night'. Ships with Telecine; eight colors, four shapes, eight places.",
-        native=(32, 32),
-        guidance=4.0,
+        native=(64, 64),
+        guidance=3.0,
     ),
     _film(
         "wan",

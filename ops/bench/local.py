@@ -29,7 +29,7 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m ops.bench.local", description=__doc__)
     options.add_argument("--json", type=Path, help="a file for the figures")
     options.add_argument("--model", default="demo-shapes")
-    options.add_argument("--size", type=int, default=32)
+    options.add_argument("--size", type=int, default=64)
     options.add_argument("--steps", type=int, default=25)
     options.add_argument("--runs", type=int, default=5)
     options.add_argument("--jobs", type=int, default=100)
@@ -66,6 +66,10 @@ def measure(host: ModelHost, model: Model, size: int, steps: int, *, runs: int, 
         pictures(0, 1)
 
     pictures(0, 1)
+    peaks = {
+        "single": _peak_bytes(each, host.device.kind),
+        "batched": _peak_bytes(lambda: pictures(0, _SCENES), host.device.kind),
+    }
     batched = _median(lambda: pictures(0, _SCENES), runs)
     single = _median(each, runs)
     warm = _median(lambda: pictures(0, 1), runs)
@@ -82,6 +86,8 @@ def measure(host: ModelHost, model: Model, size: int, steps: int, *, runs: int, 
         "steps": steps,
         "story_batched_seconds": batched,
         "story_single_seconds": single,
+        "story_batched_peak_bytes": peaks["batched"],
+        "story_single_peak_bytes": peaks["single"],
         "batching_gain": round(single / batched, 2),
         "pictures_per_second": round(_SCENES / batched, 2),
         "job_warm_seconds": warm,
@@ -98,6 +104,8 @@ def markdown(figures: dict[str, Any]) -> str:
     rows = (
         ("story of 5 scenes, one call", f"{figures['story_batched_seconds']:.3f} s"),
         ("story of 5 scenes, a call each", f"{figures['story_single_seconds']:.3f} s"),
+        ("most memory, one call", f"{figures['story_batched_peak_bytes'] / 1e6:.0f} MB"),
+        ("most memory, a call each", f"{figures['story_single_peak_bytes'] / 1e6:.0f} MB"),
         ("pictures a second, batched", f"{figures['pictures_per_second']:.1f}"),
         ("one picture, model warm", f"{figures['job_warm_seconds']:.3f} s"),
         ("one picture, model loaded for it", f"{figures['job_loading_seconds']:.3f} s"),
@@ -114,6 +122,23 @@ def _median(work: Callable[[], object], runs: int) -> float:
         work()
         took.append(time.monotonic() - started)
     return round(statistics.median(took), 4)
+
+
+def _peak_bytes(work: Callable[[], object], kind: str) -> int:
+    """The most memory while ``work`` runs: of the card, else of this process (Linux tells; elsewhere 0)."""
+    if kind == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        work()
+        return int(torch.cuda.max_memory_allocated())
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # forgets the highest so far
+        work()
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def _resident_bytes() -> int:

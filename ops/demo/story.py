@@ -9,7 +9,7 @@ from typing import Any
 
 from ops.demo.__main__ import main
 
-HERO = "a big red circle"
+HERO = "a red circle"
 SCENES = ("at sunset", "at night", "on a beach", "in a forest", "in a city", "under the sea")
 
 

@@ -12,111 +12,116 @@ Color = tuple[int, int, int]
 Painter = Callable[["Ground"], None]
 
 COLORS: dict[str, Color] = {
-    "red": (220, 40, 40), "green": (40, 170, 60), "blue": (50, 80, 220), "yellow": (240, 210, 50),
-    "purple": (150, 60, 190), "orange": (245, 140, 30), "white": (245, 245, 245), "pink": (245, 130, 180),
+    "red": (225, 45, 45), "green": (45, 175, 70), "blue": (50, 85, 225), "yellow": (250, 215, 50),
+    "purple": (150, 65, 195), "orange": (250, 140, 30), "white": (248, 248, 248), "pink": (250, 130, 185),
 }  # fmt: skip
 SHAPES = ("circle", "square", "triangle", "star")
-SIZES = {"small": 0.11, "big": 0.27, "": 0.19}
+SIZES = {"small": 0.14, "big": 0.28, "": 0.2}
 #: Pictures are drawn large and reduced, which smooths their edges.
-DRAWN, SIDE = 128, 32
+SIDE = 64
+_FINE = 4
+DRAWN = SIDE * _FINE
+#: How wide a shape's edge is, as drawn.
+_EDGE = 6
 
 
 class Ground:
-    """A background that is being drawn."""
+    """A background that is being drawn. All its measures are pixels of the finished picture."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
         self.image = Image.new("RGB", (DRAWN, DRAWN))
         self.pen = ImageDraw.Draw(self.image)
 
-    def sky(self, above: Color, below: Color, end: float = 1.0) -> None:
-        """A gradient from the top to ``end``."""
-        last = int(DRAWN * end)
-        for y in range(last):
-            part = y / max(1, last)
-            color = tuple(int(a + (b - a) * part) for a, b in zip(above, below, strict=True))
+    def sky(self, above: Color, below: Color, top: float = 0, end: float = SIDE) -> None:
+        """A gradient from ``top`` to ``end``."""
+        first, last = round(top * _FINE), round(end * _FINE)
+        for y in range(first, last):
+            part = (y - first) / (last - first)
+            color = tuple(round(a + (b - a) * part) for a, b in zip(above, below, strict=True))
             self.pen.line([(0, y), (DRAWN, y)], fill=color)
 
-    def floor(self, top: float, color: Color, end: float = 1.0) -> None:
-        """A band from ``top`` to ``end``."""
-        self.pen.rectangle([0, int(DRAWN * top), DRAWN, int(DRAWN * end)], fill=color)
+    def box(self, left: float, top: float, right: float, end: float, color: Color) -> None:
+        """A rectangle."""
+        self.pen.rectangle([left * _FINE, top * _FINE, right * _FINE - 1, end * _FINE - 1], fill=color)
 
-    def disc(self, x: float, y: float, radius: float, color: Color | None, outline: Color | None = None) -> None:
-        """A circle."""
-        self.pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=color, outline=outline)
+    def disc(self, x: float, y: float, wide: float, color: Color, high: float | None = None) -> None:
+        """A circle or an ellipse."""
+        across, down = wide * _FINE, (wide if high is None else high) * _FINE
+        x, y = x * _FINE, y * _FINE
+        self.pen.ellipse([x - across, y - down, x + across, y + down], fill=color)
 
-    def anywhere(self, most: float = 1.0) -> tuple[int, int]:
-        """A point, at most so far down."""
-        return self.chance.randint(0, DRAWN), self.chance.randint(0, int(DRAWN * most))
+    def corners(self, points: list[tuple[float, float]], color: Color) -> None:
+        """A polygon."""
+        self.pen.polygon(_scaled(points), fill=color)
 
 
 def sunset(ground: Ground) -> None:
-    ground.sky((90, 50, 110), (250, 150, 70))
-    ground.disc(ground.chance.randint(DRAWN // 5, 4 * DRAWN // 5), DRAWN * 0.62, DRAWN // 8, (255, 225, 120))
-    ground.floor(0.7, (70, 40, 60))
+    ground.sky((92, 52, 125), (255, 150, 75), 0, 44)
+    ground.disc(ground.chance.uniform(10, 54), 43, 9, (255, 226, 125))
+    ground.sky((96, 50, 78), (52, 30, 55), 44)
 
 
 def night(ground: Ground) -> None:
-    ground.sky((8, 10, 35), (25, 30, 80))
-    for _ in range(22):
-        x, y = ground.anywhere(0.7)
-        ground.pen.rectangle([x, y, x + 1, y + 1], fill=(240, 240, 220))
-    ground.disc(ground.chance.randint(DRAWN // 6, 5 * DRAWN // 6), 19, 9, (230, 230, 210))
-    ground.floor(0.78, (15, 25, 30))
+    ground.sky((8, 10, 38), (38, 46, 105), 0, 50)
+    for x, y in ((5, 9), (13, 24), (19, 5), (28, 15), (37, 7), (44, 22), (52, 12), (60, 27), (59, 5), (4, 36)):
+        ground.disc(x, y, 0.8, (240, 240, 215))
+    moon = ground.chance.uniform(10, 54)
+    ground.disc(moon, 11, 5.5, (240, 238, 215))
+    ground.sky((24, 42, 46), (12, 22, 28), 50)
 
 
 def beach(ground: Ground) -> None:
-    ground.sky((120, 190, 245), (190, 225, 250), 0.5)
-    ground.floor(0.5, (40, 120, 190), 0.68)
-    ground.floor(0.68, (235, 210, 150))
+    ground.sky((95, 175, 245), (200, 232, 252), 0, 32)
+    ground.disc(ground.chance.uniform(8, 56), 9, 5, (255, 240, 150))
+    ground.sky((25, 105, 185), (65, 165, 210), 32, 44)
+    ground.sky((246, 226, 172), (228, 196, 130), 44)
 
 
 def forest(ground: Ground) -> None:
-    ground.sky((170, 215, 170), (120, 180, 120))
-    ground.floor(0.75, (60, 110, 50))
-    foot = int(DRAWN * 0.8)
-    for _ in range(6):
-        x, height = ground.chance.randint(0, DRAWN), ground.chance.randint(DRAWN // 3, DRAWN // 2)
-        ground.pen.rectangle([x - 2, foot - 8, x + 2, foot], fill=(90, 60, 30))
-        leaves = (25, ground.chance.randint(80, 110), 40)
-        ground.pen.polygon([(x - 12, foot - 8), (x + 12, foot - 8), (x, foot - height)], fill=leaves)
+    ground.sky((190, 228, 188), (140, 195, 140), 0, 48)
+    ground.sky((80, 135, 60), (52, 100, 45), 48)
+    for place in range(5):
+        x, top = 6.5 + 13 * place + ground.chance.uniform(-2, 2), ground.chance.uniform(12, 26)
+        ground.box(x - 1.2, 46, x + 1.2, 51, (95, 62, 35))
+        ground.corners([(x - 7, 47), (x + 7, 47), (x, top)], (28, 98, 48))
 
 
 def snow(ground: Ground) -> None:
-    ground.sky((175, 195, 215), (215, 225, 235))
-    ground.floor(0.72, (250, 250, 255))
-    for _ in range(26):
-        x, y = ground.anywhere()
-        ground.disc(x + 0.5, y + 0.5, 1.5, (255, 255, 255))
+    ground.sky((150, 178, 208), (208, 222, 236), 0, 47)
+    for x, y in ((6, 8), (15, 20), (22, 6), (30, 26), (38, 11), (47, 21), (54, 7), (60, 30), (9, 35), (52, 37)):
+        ground.disc(x, y, 1.2, (255, 255, 255))
+    hill = ground.chance.uniform(8, 56)
+    ground.disc(hill, 50, 24, (232, 238, 247), 9)
+    ground.box(0, 47, 64, 64, (248, 250, 255))
 
 
 def desert(ground: Ground) -> None:
-    ground.sky((245, 200, 130), (250, 225, 170))
-    side = DRAWN
-    ground.pen.ellipse([-side // 3, int(side * 0.6), int(side * 0.8), int(side * 1.5)], fill=(215, 160, 90))
-    ground.pen.ellipse([side // 4, int(side * 0.68), int(side * 1.4), int(side * 1.5)], fill=(195, 140, 75))
+    ground.sky((250, 196, 120), (255, 232, 180), 0, 48)
+    ground.disc(ground.chance.uniform(8, 56), 11, 5, (255, 246, 205))
+    dune = ground.chance.uniform(-4, 4)
+    ground.disc(14 + dune, 66, 44, (222, 166, 95), 26)
+    ground.disc(52 - dune, 70, 44, (200, 144, 78), 25)
 
 
 def city(ground: Ground) -> None:
-    ground.sky((150, 165, 190), (200, 205, 215))
-    left = 0
-    while left < DRAWN:
-        width = ground.chance.randint(12, 24)
-        top = DRAWN - ground.chance.randint(DRAWN // 3, int(DRAWN * 0.75))
-        grey = ground.chance.randint(70, 100)
-        ground.pen.rectangle([left, top, left + width, DRAWN], fill=(grey, grey, grey))
-        for y in range(top + 5, DRAWN - 4, 9):
-            for x in range(left + 3, left + width - 3, 7):
-                ground.pen.rectangle([x, y, x + 2, y + 3], fill=(250, 230, 140))
-        left += width + 2
+    ground.sky((130, 160, 205), (220, 224, 232))
+    for place in range(8):
+        top = ground.chance.choice((16, 20, 24, 28, 32, 36))
+        shade = 84 if place % 2 else 100
+        ground.box(8 * place, top, 8 * place + 8, SIDE, (shade, shade + 4, shade + 14))
+        for y in range(top + 4, 54, 6):
+            for x in (8 * place + 1.5, 8 * place + 4.5):
+                ground.box(x, y, x + 2, y + 3, (252, 226, 140))
+    ground.box(0, 56, 64, 64, (66, 68, 76))
 
 
 def sea(ground: Ground) -> None:
-    ground.sky((20, 110, 170), (5, 40, 95))
-    ground.floor(0.86, (120, 110, 80))
-    for _ in range(12):
-        x, y = ground.anywhere()
-        ground.disc(x, y, 3, None, (180, 230, 250))
+    ground.sky((35, 150, 205), (6, 45, 105), 0, 57)
+    for x, y, wide in ((7, 30, 1.8), (9, 20, 1.3), (6, 12, 1), (57, 34, 1.8), (55, 24, 1.3), (58, 15, 1)):
+        ground.disc(x, y, wide, (165, 222, 245))
+    ground.disc(ground.chance.uniform(8, 56), 60, 16, (150, 136, 98), 8)
+    ground.box(0, 57, 64, 64, (136, 122, 86))
 
 
 PLACES: dict[str, Painter] = {
@@ -133,27 +138,33 @@ def background(place: str, chance: random.Random) -> Image.Image:
 
 
 def drawing(chance: random.Random) -> tuple[Image.Image, str]:
-    """A picture and its caption."""
+    """A picture and its caption: the shape stands in the lower half, its edge dark."""
     color, shape, place, size = (chance.choice(list(names)) for names in (COLORS, SHAPES, PLACES, SIZES))
     ground = Ground(chance)
     PLACES[place](ground)
-    radius = DRAWN * SIZES[size] * chance.uniform(0.92, 1.08)
-    x, y = (chance.uniform(low, DRAWN - radius - 4) for low in (radius + 4, DRAWN * 0.45))
-    edge = tuple(int(value * 0.45) for value in COLORS[color])
+    radius = SIDE * SIZES[size] * chance.uniform(0.95, 1.05)
+    x, y = SIDE * chance.uniform(0.36, 0.64), SIDE * chance.uniform(0.86, 0.92) - radius
+    edge = tuple(int(value * 0.4) for value in COLORS[color])
     if shape == "circle":
-        ground.pen.ellipse([x - radius, y - radius, x + radius, y + radius], COLORS[color], edge, 3)
-    elif shape == "square":
-        half = radius * 0.9
-        ground.pen.rectangle([x - half, y - half, x + half, y + half], COLORS[color], edge, 3)
+        ground.pen.ellipse(_scaled([(x - radius, y - radius), (x + radius, y + radius)]), COLORS[color], edge, _EDGE)
     else:
-        ground.pen.polygon(_corners(shape, x, y, radius), COLORS[color], edge, 3)
+        ground.pen.polygon(_scaled(corners(shape, x, y, radius)), COLORS[color], edge, _EDGE)
     caption = f"a {size} {color} {shape}, {place}".replace("  ", " ")
     return ground.image.resize((SIDE, SIDE), Image.Resampling.LANCZOS), caption
 
 
-def _corners(shape: str, x: float, y: float, radius: float) -> list[tuple[float, float]]:
+def _scaled(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    return [(x * _FINE, y * _FINE) for x, y in points]
+
+
+def corners(shape: str, x: float, y: float, radius: float) -> list[tuple[float, float]]:
+    """The corners of a square, a triangle or a star."""
+    if shape == "square":
+        half = radius * 0.92
+        y += radius - half
+        return [(x - half, y - half), (x + half, y - half), (x + half, y + half), (x - half, y + half)]
     if shape == "triangle":
-        return [(x - radius, y + radius * 0.85), (x + radius, y + radius * 0.85), (x, y - radius)]
-    reach = [radius * 1.15 * (1.0 if number % 2 == 0 else 0.42) for number in range(10)]
+        return [(x - radius, y + radius), (x + radius, y + radius), (x, y - radius * 0.9)]
+    reach = [radius * (1.15 if number % 2 == 0 else 0.52) for number in range(10)]
     turns = [number * math.pi / 5 for number in range(10)]
     return [(x + far * math.sin(turn), y - far * math.cos(turn)) for far, turn in zip(reach, turns, strict=True)]

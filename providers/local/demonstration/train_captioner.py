@@ -1,4 +1,7 @@
-"""Trains ``demo-captioner``: ``python -m providers.local.demonstration.train_captioner FOLDER [SECONDS]``."""
+"""Trains ``demo-captioner``: ``python -m providers.local.demonstration.train_captioner FOLDER [SECONDS]``.
+
+A folder that has a captioner already has it trained further, as after a change of the drawings.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from providers.local.demonstration.drawings import SIDE, drawing
+from providers.local.demonstration.drawings import drawing
 
 DRAWINGS = 8_000
+#: It looks at pictures of this size.
+_SIDE = 32
 _TOKENS = 14
 
 
@@ -29,11 +32,10 @@ def main(folder: Path, seconds: float) -> None:
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
     tokenizer = parts.BertTokenizer(vocab={token: number for number, token in enumerate(tokens)})
     tokenizer.add_special_tokens({"bos_token": "[DEC]"})
-    model = model_for(tokenizer)
-    images = parts.BlipImageProcessorPil(size={"height": SIDE, "width": SIDE})
-    mean, spread = (torch.tensor(values).view(1, 3, 1, 1) for values in (images.image_mean, images.image_std))
-    pixels = torch.from_numpy(np.stack([np.asarray(image) for image, _ in drawn])).permute(0, 3, 1, 2)
-    seen = (pixels.float() / 255 - mean) / spread
+    known = (folder / "model.safetensors").exists()
+    model = parts.BlipForConditionalGeneration.from_pretrained(folder).train() if known else model_for(tokenizer)
+    images = parts.BlipImageProcessorPil(size={"height": _SIDE, "width": _SIDE})
+    seen = images([image for image, _ in drawn], return_tensors="pt").pixel_values
     read = tokenizer(captions, padding="max_length", max_length=_TOKENS, return_tensors="pt")
     ids = read.input_ids.clone()
     ids[:, 0] = tokenizer.bos_token_id
@@ -71,7 +73,7 @@ def model_for(tokenizer: Any) -> Any:
     }  # fmt: skip
     sees = {
         "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4,
-        "image_size": SIDE, "patch_size": 4, "projection_dim": 64,
+        "image_size": _SIDE, "patch_size": 4, "projection_dim": 64,
     }  # fmt: skip
     return parts.BlipForConditionalGeneration(parts.BlipConfig(text_config=writes, vision_config=sees))
 

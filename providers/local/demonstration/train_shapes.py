@@ -1,7 +1,7 @@
 """Trains ``demo-shapes``: ``python -m providers.local.demonstration.train_shapes FOLDER [SECONDS]``.
 
-An autoencoder first, then a UNet and a text encoder together, on drawings made on the way. An hour on one core gives
-a model that keeps to place and colour; shapes come last.
+An autoencoder first, then a UNet and a text encoder together, on drawings made beforehand. A folder that has an
+autoencoder already keeps it, and the UNet gets all the time. The pipeline is saved every five minutes.
 """
 
 from __future__ import annotations
@@ -9,18 +9,23 @@ from __future__ import annotations
 import random
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from providers.local.demonstration.drawings import SIDE, drawing
+from providers.local.demonstration.learning import Average, Learner
 from providers.local.demonstration.words import tokenizer_for
 
 DRAWINGS = 12_000
 #: How much of the time the autoencoder gets.
-_CODING = 0.27
+_CODING = 0.36
 _TOKENS = 32
+_CHANNELS = 6
+_RATE = 2e-3
+_SAVED_EVERY = 300.0
 _NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 
 
@@ -34,15 +39,16 @@ def main(folder: Path, seconds: float) -> None:
     chance = random.Random(1)  # noqa: S311 - drawings, not secrets
     drawn = [drawing(chance) for _ in range(DRAWINGS)]
     captions = [caption for _, caption in drawn]
-    pixels = torch.from_numpy(np.stack([np.asarray(image) for image, _ in drawn])).permute(0, 3, 1, 2)
-    tokenizer = tokenizer_for(captions, _TOKENS)
+    pixels = torch.from_numpy(np.stack([np.asarray(image) for image, _ in drawn])).permute(0, 3, 1, 2).contiguous()
     torch.manual_seed(0)
-    vae = parts.AutoencoderKL(
-        block_out_channels=(16, 32, 64), latent_channels=4, norm_num_groups=8, layers_per_block=1, sample_size=SIDE,
-        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-        mid_block_add_attention=False,
-    )  # fmt: skip
-    train_autoencoder(vae, pixels, seconds * _CODING)
+    if (folder / "vae").exists():
+        vae = parts.AutoencoderKL.from_pretrained(folder / "vae").eval()
+    else:
+        vae = autoencoder()
+        train_autoencoder(vae, pixels, seconds * _CODING)
+        vae.save_pretrained(folder / "vae")
+        seconds *= 1 - _CODING
+    tokenizer = tokenizer_for(captions, _TOKENS)
     text = transformers.CLIPTextModel(
         transformers.CLIPTextConfig(
             vocab_size=len(tokenizer), hidden_size=64, intermediate_size=192, num_hidden_layers=2,
@@ -51,17 +57,29 @@ def main(folder: Path, seconds: float) -> None:
         )
     )  # fmt: skip
     unet = parts.UNet2DConditionModel(
-        sample_size=SIDE // 4, in_channels=4, out_channels=4, block_out_channels=(64, 96), layers_per_block=1,
-        norm_num_groups=16, down_block_types=("CrossAttnDownBlock2D",) * 2,
+        sample_size=SIDE // 8, in_channels=_CHANNELS, out_channels=_CHANNELS, block_out_channels=(64, 96),
+        layers_per_block=1, norm_num_groups=16, down_block_types=("CrossAttnDownBlock2D",) * 2,
         up_block_types=("CrossAttnUpBlock2D",) * 2, cross_attention_dim=64, attention_head_dim=4,
     )  # fmt: skip
-    train_denoiser(unet, text, vae, tokenizer, pixels, captions, seconds * (1 - _CODING))
     scheduler = parts.DPMSolverMultistepScheduler(**_NOISE, prediction_type="v_prediction", steps_offset=1)
     pipe = parts.StableDiffusionPipeline(
         vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler, safety_checker=None,
         feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
+    train_denoiser(pipe, pixels, captions, seconds, lambda: pipe.save_pretrained(folder))
     pipe.to(torch.float16).save_pretrained(folder)
+
+
+def autoencoder() -> Any:
+    """From 64 × 64 pixels to 8 × 8 latents and back."""
+    import diffusers
+
+    parts: Any = diffusers
+    return parts.AutoencoderKL(
+        block_out_channels=(16, 32, 48, 64), latent_channels=_CHANNELS, norm_num_groups=8, layers_per_block=1,
+        sample_size=SIDE, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+        mid_block_add_attention=False,
+    )  # fmt: skip
 
 
 def train_autoencoder(vae: Any, pixels: Any, seconds: float) -> None:
@@ -69,55 +87,55 @@ def train_autoencoder(vae: Any, pixels: Any, seconds: float) -> None:
     import torch
     from torch.nn import functional
 
-    optimizer = torch.optim.AdamW(vae.parameters(), 1e-3, weight_decay=0.0)
-    started = time.monotonic()
+    learner = Learner(list(vae.parameters()), 0.0)
+    step, started = 0, time.monotonic()
     while (part := (time.monotonic() - started) / seconds) < 1:
-        _set_rate(optimizer, 1e-3 * max(0.05, 1 - part))
         batch = _numbers(pixels[torch.randint(0, len(pixels), (16,))])
         found = vae.encode(batch).latent_dist
         made = vae.decode(found.sample()).sample
         across, down = (functional.l1_loss(made.diff(dim=axis), batch.diff(dim=axis)) for axis in (3, 2))
         loss = functional.l1_loss(made, batch) + functional.mse_loss(made, batch) + 0.5 * (across + down)
-        _learn(loss + 1e-5 * found.kl().mean(), optimizer, list(vae.parameters()))
+        learner.learn(loss + 2e-6 * found.kl().mean(), _RATE * min(1.0, (step + 1) / 50) * max(0.02, 1 - part))
+        step += 1
     vae.eval()
     with torch.no_grad():
         sample = vae.encode(_numbers(pixels[:1000])).latent_dist.mean
     vae.register_to_config(scaling_factor=float(1 / sample.std()))
 
 
-def train_denoiser(
-    unet: Any, text: Any, vae: Any, tokenizer: Any, pixels: Any, captions: list[str], seconds: float
-) -> None:
+def train_denoiser(pipe: Any, pixels: Any, captions: list[str], seconds: float, save: Callable[[], object]) -> None:
     """Noise to latents, told by the caption; one caption in ten is empty. Ends with the averaged weights."""
     import diffusers
     import torch
     from torch.nn import functional
 
     parts: Any = diffusers
+    unet, text, vae = pipe.unet.train(), pipe.text_encoder.train(), pipe.vae
     with torch.no_grad():
         latents = torch.cat([vae.encode(_numbers(piece)).latent_dist.mean for piece in pixels.split(100)])
     latents = latents * vae.config.scaling_factor
     options = {"padding": "max_length", "max_length": _TOKENS, "truncation": True, "return_tensors": "pt"}
-    told, empty = tokenizer(captions, **options).input_ids, tokenizer([""], **options).input_ids
+    told, empty = (pipe.tokenizer(words, **options).input_ids for words in (captions, [""]))
     noise = parts.DDPMScheduler(**_NOISE, prediction_type="v_prediction")
     weights = [*unet.parameters(), *text.parameters()]
-    optimizer = torch.optim.AdamW(weights, 1e-3, weight_decay=1e-2)
-    average, step, started = [weight.detach().clone() for weight in weights], 0, time.monotonic()
-    while (part := (time.monotonic() - started) / seconds) < 1:
-        _set_rate(optimizer, 1e-3 * min(1.0, (step + 1) / 60) * max(0.03, 1 - part))
+    learner, average = Learner(weights, 0.01), Average(weights)
+    step, saved, started = 0, 0.0, time.monotonic()
+    while (past := time.monotonic() - started) < seconds:
         chosen = torch.randint(0, len(latents), (48,))
         clean, words = latents[chosen], told[chosen].clone()
         words[torch.rand(48) < 0.1] = empty
         grain, times = torch.randn_like(clean), torch.randint(0, 1000, (48,))
         guess = unet(noise.add_noise(clean, grain, times), times, encoder_hidden_states=text(words)[0]).sample
-        _learn(functional.mse_loss(guess, noise.get_velocity(clean, grain, times)), optimizer, weights)
-        with torch.no_grad():
-            for kept, weight in zip(average, weights, strict=True):
-                kept.lerp_(weight, 1 - min(0.997, (1 + step) / (10 + step)))
+        loss = functional.mse_loss(guess, noise.get_velocity(clean, grain, times))
+        learner.learn(loss, _RATE * min(1.0, (step + 1) / 100) * max(0.02, 1 - past / seconds))
+        average.follow(step)
         step += 1
-    with torch.no_grad():
-        for kept, weight in zip(average, weights, strict=True):
-            weight.copy_(kept)
+        if past - saved > _SAVED_EVERY:
+            saved = past
+            average.exchange()
+            save()
+            average.exchange()
+    average.exchange()
     unet.eval()
     text.eval()
 
@@ -126,19 +144,5 @@ def _numbers(pixels: Any) -> Any:
     return pixels.float() / 127.5 - 1
 
 
-def _set_rate(optimizer: Any, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def _learn(loss: Any, optimizer: Any, weights: list[Any]) -> None:
-    import torch
-
-    optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(weights, 1.0)
-    optimizer.step()
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 3300.0)
+    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 3000.0)

@@ -1,0 +1,75 @@
+"""How the demonstration models learn: Muon for matrices and convolutions, AdamW for the rest."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+#: A table of words has more rows than any matrix here, and is left to AdamW.
+_ROWS = 500
+
+
+class Learner:
+    """One optimizer for both kinds of weights.
+
+    Muon moves a matrix by its momentum made orthogonal: fewer steps for the same picture, which counts on a processor.
+    """
+
+    def __init__(self, weights: list[Any], decay: float) -> None:
+        import torch
+
+        self.weights = weights
+        self.decay = decay
+        self.wide = [weight for weight in weights if weight.ndim >= 2 and weight.shape[0] < _ROWS]
+        chosen = {id(weight) for weight in self.wide}
+        self.speed = [torch.zeros_like(weight) for weight in self.wide]
+        self.rest = torch.optim.AdamW([weight for weight in weights if id(weight) not in chosen], weight_decay=0.0)
+
+    def learn(self, loss: Any, rate: float) -> None:
+        """One step down the loss."""
+        import torch
+
+        for weight in self.weights:
+            weight.grad = None
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
+        for group in self.rest.param_groups:
+            group["lr"] = rate
+        self.rest.step()
+        with torch.no_grad():
+            for weight, speed in zip(self.wide, self.speed, strict=True):
+                speed.lerp_(weight.grad, 0.05)
+                turn = orthogonal(weight.grad.lerp(speed, 0.95).flatten(1))
+                weight.mul_(1 - rate * self.decay)
+                weight.add_(turn.view_as(weight), alpha=-rate * 0.2 * math.sqrt(max(turn.shape)))
+
+
+def orthogonal(matrix: Any) -> Any:
+    """The matrix with all its singular values near one, by five Newton-Schulz steps."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    found = matrix.T if tall else matrix
+    found = found / (found.norm() + 1e-7)
+    for _ in range(5):
+        square = found @ found.T
+        found = 3.4445 * found + (-4.775 * square + 2.0315 * square @ square) @ found
+    return found.T if tall else found
+
+
+class Average:
+    """The weights' running average, which draws better than the weights themselves."""
+
+    def __init__(self, weights: list[Any]) -> None:
+        self.weights = weights
+        self.kept = [weight.detach().clone() for weight in weights]
+
+    def follow(self, step: int) -> None:
+        """The weights after one more step."""
+        for kept, weight in zip(self.kept, self.weights, strict=True):
+            kept.lerp_(weight.detach(), 1 - min(0.997, (1 + step) / (10 + step)))
+
+    def exchange(self) -> None:
+        """Average and weights change places."""
+        for kept, weight in zip(self.kept, self.weights, strict=True):
+            last = weight.detach().clone()
+            weight.detach().copy_(kept)
+            kept.copy_(last)
