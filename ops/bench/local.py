@@ -16,6 +16,7 @@ from typing import Any
 from providers.catalogue import Model
 from providers.local.base import LocalCall
 from providers.local.host import ModelHost, host_for
+from providers.local.machine import peak_bytes
 from providers.registry import catalogue_of
 from schemas.settings import Settings
 
@@ -67,8 +68,8 @@ def measure(host: ModelHost, model: Model, size: int, steps: int, *, runs: int, 
 
     pictures(0, 1)
     peaks = {
-        "single": _peak_bytes(each, host.device.kind),
-        "batched": _peak_bytes(lambda: pictures(0, _SCENES), host.device.kind),
+        "single": peak_bytes(each, host.device.kind),
+        "batched": peak_bytes(lambda: pictures(0, _SCENES), host.device.kind),
     }
     batched = _median(lambda: pictures(0, _SCENES), runs)
     single = _median(each, runs)
@@ -122,23 +123,6 @@ def _median(work: Callable[[], object], runs: int) -> float:
         work()
         took.append(time.monotonic() - started)
     return round(statistics.median(took), 4)
-
-
-def _peak_bytes(work: Callable[[], object], kind: str) -> int:
-    """The most memory while ``work`` runs: of the card, else of this process (Linux tells; elsewhere 0)."""
-    if kind == "cuda":
-        import torch
-
-        torch.cuda.reset_peak_memory_stats()
-        work()
-        return int(torch.cuda.max_memory_allocated())
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # forgets the highest so far
-        work()
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return 0
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def _resident_bytes() -> int:

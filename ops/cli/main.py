@@ -10,6 +10,7 @@ import typer
 from ops.cli import (
     callbacks,
     cancel,
+    convert,
     dead_letters,
     delete,
     doctor,
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 for module in (
     up, worker, submit, plan, status, listing, models, explain, cancel, delete, resolve, dead_letters, callbacks,
-    providers, system, doctor, schema, secret,
+    providers, system, convert, doctor, schema, secret,
 ):  # fmt: skip
     module.register(app)
 

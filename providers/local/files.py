@@ -86,6 +86,11 @@ def check_files(name: str, folder: Path) -> int:
         InvalidWeights: a file is damaged or incomplete, or there are no safetensors.
     """
     files = sorted(folder.rglob("*.safetensors"))
+    if any(not any(pickled.parent.glob("*.safetensors")) for pickled in folder.rglob("*pytorch_model*.bin")):
+        raise InvalidWeights(
+            f"{name} has weights that are pickled, and only safetensors are loaded; write them anew with: "
+            f"telecine convert {name}"
+        )
     if not files:
         others = any(folder.rglob("*.bin")) or any(folder.rglob("*.ckpt")) or any(folder.rglob("*.pt"))
         kind = "has weights, but not as safetensors, and nothing else is loaded" if others else "has no weights"

@@ -1,0 +1,78 @@
+"""Pickled weights are written anew as safetensors: once, by an operator. Workers load nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from providers.local.device import require_packages
+from schemas.errors import InvalidWeights
+
+_SUFFIX = ".bin"
+_INDEX = ".bin.index.json"
+
+
+def convert(name: str, folder: Path) -> list[Path]:
+    """Writes every pickled file of weights below ``folder`` anew, beside it, as safetensors; the files written.
+
+    Only tensors are read from a pickle: one that holds anything else is refused, and nothing in it is run.
+
+    Raises:
+        InvalidWeights: a file holds more than tensors, or is damaged.
+        ModelNotInstalled: torch is not here.
+    """
+    require_packages()
+    written = []
+    for pickled in pickled_files(folder):
+        target = pickled.with_name(_renamed(pickled.name))
+        if not target.exists():
+            _save(_tensors(name, pickled), target)
+            written.append(target)
+    for index in sorted(folder.rglob(f"*pytorch_model*{_INDEX}")):
+        target = index.with_name(_renamed(index.name))
+        if not target.exists():
+            listed = json.loads(index.read_text("utf-8"))
+            listed["weight_map"] = {key: _renamed(file) for key, file in listed["weight_map"].items()}
+            target.write_text(json.dumps(listed, indent=2) + "\n")
+    return written
+
+
+def pickled_files(folder: Path) -> list[Path]:
+    """The pickled weights below ``folder``, by the names that transformers and diffusers give them."""
+    return sorted(folder.rglob(f"*pytorch_model*{_SUFFIX}"))
+
+
+def _renamed(name: str) -> str:
+    """The file's name among safetensors: transformers calls it ``model`` there, diffusers keeps its own name."""
+    if not name.startswith("diffusion_"):
+        name = name.replace("pytorch_model", "model", 1)
+    return name.replace(_SUFFIX, ".safetensors", 1)
+
+
+def _tensors(name: str, file: Path) -> dict[str, Any]:
+    import torch
+
+    try:
+        held = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise InvalidWeights(
+            f"{name}: {file} is damaged, or holds more than tensors; nothing in it was run ({type(error).__name__})"
+        ) from None
+    if not isinstance(held, dict) or not all(isinstance(value, torch.Tensor) for value in held.values()):
+        raise InvalidWeights(f"{name}: {file} holds no plain list of tensors")
+    return held
+
+
+def _save(tensors: dict[str, Any], target: Path) -> None:
+    from safetensors.torch import save_file
+
+    half = target.with_name(f"{target.name}.part")
+    try:
+        # Tensors that share memory would be refused; each gets its own.
+        save_file({key: value.contiguous().clone() for key, value in tensors.items()}, half, metadata={"format": "pt"})
+        half.replace(target)
+    finally:
+        half.unlink(missing_ok=True)
