@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from consumer import logs
 from providers.catalogue import Model
 from providers.local.base import LocalCall
 from providers.local.host import ModelHost, host_for
@@ -35,6 +36,7 @@ def main() -> None:
     options.add_argument("--runs", type=int, default=5)
     options.add_argument("--jobs", type=int, default=100)
     given = options.parse_args()
+    logs.configure("WARNING", "auto")
     settings = Settings()
     figures = measure(
         host_for(settings), catalogue_of(settings).find(given.model, "story-to-video"), given.size, given.steps,

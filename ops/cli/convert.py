@@ -24,7 +24,7 @@ def convert(
 ) -> None:
     """Write the pickled weights of a local model anew as safetensors, which is all that workers load."""
     from providers.local.convert import convert as converted
-    from providers.local.files import find_weights
+    from providers.local.files import find_adapter, find_weights, has_adapter
 
     settings = read_settings()
     entry = _entry(model, list(catalogue_of(settings)))
@@ -33,6 +33,8 @@ def convert(
     places = [find_weights(entry, folder)]
     if weights.ranker is not None:
         places.append(find_weights(entry, folder, source=weights.ranker))
+    if weights.adapter is not None and has_adapter(entry, folder):
+        places.append(find_adapter(entry, folder) / weights.adapter.image_encoder_folder)
     written = [file for place in places for file in converted(entry.id, place)]
     if as_json:
         print_json({"model": entry.id, "written": [str(file) for file in written]})

@@ -79,6 +79,15 @@ def has_weights(model: Model, folder: Path) -> bool:
     return True
 
 
+def has_adapter(model: Model, folder: Path) -> bool:
+    """Whether the model's adapter is on this machine."""
+    try:
+        find_adapter(model, folder)
+    except ModelNotInstalled:
+        return False
+    return True
+
+
 def check_files(name: str, folder: Path) -> int:
     """The bytes of all tensors below ``folder``, each file's header read and its length found right.
 

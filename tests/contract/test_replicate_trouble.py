@@ -40,7 +40,7 @@ def double() -> Iterator[Replicate]:
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(act="drop"), Fault(act="reset"), Fault(act="cut", accept=True), Fault(act="slow", seconds=1.0),
+        Fault(act="drop"), Fault(act="reset"), Fault(act="cut", accept=True), Fault(act="slow", seconds=4.0),
         Fault(status=500), Fault(status=502, body="<html>bad gateway"), Fault(status=503), Fault(status=504),
         Fault(status=408), Fault(status=201, body=""), Fault(status=201, body="{}"), Fault(status=201, body='["x"]'),
         Fault(status=202, body='{"id": "../x"}'), Fault(status=303, headers={"location": "/elsewhere"}),
@@ -51,7 +51,7 @@ def test_a_submission_that_may_have_arrived_is_unknown_and_never_sent_twice(
     double: Replicate, fault: Fault, accept: bool
 ) -> None:
     double.fault(dataclasses.replace(fault, accept=accept or fault.accept))
-    error = trouble(double, submitting(clip()), exchange_timeout_seconds=0.5)
+    error = trouble(double, submitting(clip()), exchange_timeout_seconds=2)
     assert (error.code, error.verdict) == ("outcome_unknown", Verdict.UNKNOWN)
     assert double.count("submit") == 1
     assert double.charges() <= 1

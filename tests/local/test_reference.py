@@ -295,7 +295,7 @@ def _pickled_encoder(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("harm", "says"),
-    [(_cut_adapter, "damaged"), (_cut_encoder, "damaged"), (_pickled_encoder, "not as safetensors")],
+    [(_cut_adapter, "damaged"), (_cut_encoder, "damaged"), (_pickled_encoder, "telecine convert")],
 )
 def test_a_damaged_adapter_is_refused_before_anything_loads_it(
     tmp_path: Path, weights: Path, hero: Path, harm: Any, says: str
