@@ -87,7 +87,7 @@ def test_a_deadline_that_passes_in_mid_generation_ends_the_job(line: GpuLine) ->
 def test_a_broker_that_hangs_up_in_mid_generation_costs_nothing(line: GpuLine) -> None:
     start_slowly(line, "lonely-1")
     # Acknowledged long ago: RabbitMQ hangs up by itself on who holds a message for half an hour.
-    wait_until(lambda: "telecine.gpu.normal\t0\n" in line.rabbitmq.ctl("list_queues", "name", "messages"), timeout=5)
+    wait_until(lambda: "telecine.gpu.normal\t0\n" in line.rabbitmq.ctl("list_queues", "name", "messages"))
     line.rabbitmq.ctl("close_all_connections", "a test")
     line.armed.unlink()
     line.result("lonely-1")

@@ -131,14 +131,14 @@ def test_a_receiver_that_drips_is_left_at_the_total_timeout(start: bytes) -> Non
 def test_a_status_that_arrived_counts_although_the_body_stalls_or_breaks_off() -> None:
     def stall(connection: socket.socket, head: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
-        time.sleep(1.0)
+        time.sleep(3.0)
 
     stalled = post_to(stall, 0.3)
     broken = post_to(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
 
     assert (stalled.status, stalled.body_excerpt) == (200, b"abc")
     assert (broken.status, broken.body_excerpt) == (200, b"abc")
-    assert stalled.elapsed_seconds < 1.0
+    assert stalled.elapsed_seconds < 2.5
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_a_picture_of_forty_thousand_pixels_a_side_is_refused_by_its_header(tmp_
     started = time.monotonic()
     with pytest.raises(InvalidImage, match=r"40,000 x 40,000 pixels \(1,600 megapixels\), the limit is 100 megapixels"):
         open_picture(tmp_path / "bomb.png", "png")
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 2  # decoding it takes many times that
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
