@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from providers.local.device import require_packages
+from providers.local.files import pickled_files
+from providers.local.memory import is_out_of_memory
 from schemas.errors import InvalidWeights
 
 _SUFFIX = ".bin"
@@ -38,11 +40,6 @@ def convert(name: str, folder: Path) -> list[Path]:
     return written
 
 
-def pickled_files(folder: Path) -> list[Path]:
-    """The pickled weights below ``folder``, by the names that transformers and diffusers give them."""
-    return sorted(folder.rglob(f"*pytorch_model*{_SUFFIX}"))
-
-
 def _renamed(name: str) -> str:
     """The file's name among safetensors: transformers calls it ``model`` there, diffusers keeps its own name."""
     if not name.startswith("diffusion_"):
@@ -56,7 +53,7 @@ def _tensors(name: str, file: Path) -> dict[str, Any]:
     try:
         held = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        if isinstance(error, MemoryError):
+        if is_out_of_memory(error):
             raise
         raise InvalidWeights(
             f"{name}: {file} is damaged, or holds more than tensors; nothing in it was run ({type(error).__name__})"

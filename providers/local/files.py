@@ -95,7 +95,7 @@ def check_files(name: str, folder: Path) -> int:
         InvalidWeights: a file is damaged or incomplete, or there are no safetensors.
     """
     files = sorted(folder.rglob("*.safetensors"))
-    if any(not any(pickled.parent.glob("*.safetensors")) for pickled in folder.rglob("*pytorch_model*.bin")):
+    if any(not any(pickled.parent.glob("*.safetensors")) for pickled in pickled_files(folder)):
         raise InvalidWeights(
             f"{name} has weights that are pickled, and only safetensors are loaded; write them anew with: "
             f"telecine convert {name}"
@@ -107,6 +107,11 @@ def check_files(name: str, folder: Path) -> int:
     for index in folder.rglob(f"*{_SHARDS}"):
         _check_shards(name, index)
     return sum(check_file(name, file) for file in files)
+
+
+def pickled_files(folder: Path) -> list[Path]:
+    """The pickled weights below ``folder``, by the names that transformers and diffusers give them."""
+    return sorted(folder.rglob("*pytorch_model*.bin"))
 
 
 def check_file(name: str, file: Path) -> int:
