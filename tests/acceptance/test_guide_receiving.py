@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,8 @@ def test_a_receiver_takes_each_callback_once_while_the_secret_is_replaced(langua
         try:
             _send(telecine, "order-1", port)
             assert _refused(port) == 401
+            # Stopped between the work and its mark, it would rightly do the work again.
+            wait_until(lambda: _done(folder, language) == 1, what=(folder / "said").read_text)
         finally:
             receiver.terminate()
             receiver.wait(10)
@@ -77,6 +81,14 @@ def _wait_until_delivered(telecine: TelecineProcess, job_id: str) -> None:
         )
     finally:
         database.close()
+
+
+def _done(folder: Path, language: str) -> int:
+    """How many callbacks the receiver has marked as worked through."""
+    if language == "js":
+        return len(list((folder / "callbacks").glob("*.done")))
+    with closing(sqlite3.connect(folder / "callbacks.sqlite3", timeout=10)) as connection:
+        return int(connection.execute("SELECT count(*) FROM callbacks WHERE done = 1").fetchone()[0])
 
 
 def _refused(port: int) -> int:
