@@ -5,25 +5,19 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import random
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from consumer.intake.arrivals import Arrival
-from consumer.intake.upload_loop import GIVE_UP_SECONDS, TakenElsewhere
+from consumer.intake.checks import Checks
 from consumer.ledger import queries, uploads
-from consumer.ledger.database import db_now
-from consumer.storage.base import ObjectFacts
+from consumer.storage.base import ObjectFacts, StoredObject
 from consumer.storage.memory import MemoryStorage
-from schemas.errors import InputUnavailable
-from schemas.s3_events import MAX_RECORDS
 from schemas.tenants import Tenant, TenantRules
 from tests.ledger_views import Ledger
 from tests.s3_messages import bridged, notified, wrapped
-from tests.telecine_process import wait_until
 from tests.upload_site import LIMIT, RULES, Make, Site
 
 DATA = {"image": "c.png", "audio": "a.mp3", "lyrics": "La", "alignment_mode": "even"}
@@ -60,6 +54,30 @@ def test_every_form_of_event_is_the_same_job(site: Site) -> None:
     assert json.loads(job.request)["data"]["audio"] == f"s3://inbox/{key}"
     assert [wake.job_id for wake in site.woken] == [job.id]
     assert site.waiting() == 0
+    assert site.letters() == []
+
+
+class Versioned(MemoryStorage):
+    """Storage that keeps versions: of each object there is the one."""
+
+    def head(self, uri: str) -> StoredObject | None:
+        found = super().head(uri)
+        return None if found is None else found.model_copy(update={"version": "v7"})
+
+
+def test_every_form_of_event_is_the_same_job_where_the_bucket_keeps_versions(make: Make) -> None:
+    site = make(storage=Versioned())
+    etag = site.add("songs/a.mp3")
+    forms = [
+        notified("songs/a.mp3", etag=etag),
+        notified("songs/a.mp3", etag=etag, version="v7"),
+        notified("songs/a.mp3", etag=etag, version="null"),
+        bridged("songs/a.mp3", etag=etag, version="v7"),
+        notified("songs/a.mp3"),
+    ]
+    assert all(answer.refused is None for answer in site.door(*forms, *map(wrapped, forms)))
+    site.settle()
+    assert site.job().duplicates == 2 * len(forms) - 1
     assert site.letters() == []
 
 
@@ -248,6 +266,16 @@ def test_an_object_that_was_replaced_meanwhile_is_left_to_its_newer_event(site: 
     assert second in site.letter().message
 
 
+def test_whatever_marks_an_uploader_writes_on_an_object_it_is_settled_at_once(site: Site) -> None:
+    etag = site.add("songs/a.mp3")
+    assert isinstance(site.storage, MemoryStorage)
+    entry = site.storage._entries["inbox", "songs/a.mp3"]
+    entry.marks["telecine-facts"] = "[" * 1_900
+    site.door(notified("songs/a.mp3", etag=etag))
+    site.settle()
+    assert (len(site.jobs()), site.waiting()) == (1, 0)
+
+
 def test_what_telecine_wrote_never_triggers(site: Site, tmp_path: Path) -> None:
     (tmp_path / "made").write_bytes(b"made")
     sha256 = hashlib.sha256(b"made").hexdigest()
@@ -322,6 +350,60 @@ def test_a_bucket_that_no_rule_names_is_a_dead_letter_and_replayed_once_there_is
     assert with_rule.replay(site.letter()) == "admitted"
 
 
+@pytest.mark.parametrize("bound", [{"tenant": "shop"}, {}], ids=["rule of a tenant", "rule of all"])
+def test_the_refusal_of_an_uploaded_request_is_never_signed_with_another_tenants_secret(
+    make: Make, bound: dict[str, str]
+) -> None:
+    shop = Tenant(read=["s3://inbox/orders/shop/"], write=["s3://results/shop/"], callback_secrets=["shop"])
+    acme = Tenant(read=["s3://inbox/orders/acme/"], write=["s3://results/acme/"], callback_secrets=["acme"])
+    site = make(tenants=TenantRules({"shop": shop, "acme": acme}), rules=[RULES[2] | bound], secrets=("shop", "acme"))
+    for number, named in enumerate([{"tenant": "acme"}, {"tenant": "acme", "type": "hologram"}, {}]):
+        callback = {"url": "https://thief.example/hook", "secret_name": "acme"}
+        request = MANIFEST | {"callback": callback, "metadata": {"order": "of somebody else's"}} | named
+        site.upload(f"orders/shop/{number}.request.json", json.dumps(request).encode())
+    assert len(site.letters()) == 3
+    assert queries.list_deliveries(site.database, limit=10) == []
+    own = MANIFEST | {
+        "type": "hologram",
+        "tenant": "shop",
+        "callback": {"url": "https://shop.example/hook", "secret_name": "shop"},
+    }
+    site.upload("orders/shop/own.request.json", json.dumps(own).encode())
+    (delivery,) = queries.list_deliveries(site.database, limit=10)
+    assert delivery.secret_name == "shop"
+
+
+def test_a_refusal_is_not_signed_with_a_tenants_secret_for_want_of_a_default_one(make: Make) -> None:
+    acme = Tenant(read=["s3://inbox/"], write=["s3://results/"], callback_secrets=["acme"])
+    tenants = TenantRules({"acme": acme, "free": Tenant(write=["s3://results/"])})
+    site = make(tenants=tenants, secrets=("acme", "other"), default_signer="acme")
+    bad = {"id": "j", "type": "hologram", "data": {}, "callback": {"url": "https://thief.example/hook"}}
+    site.door(bad, bad | {"tenant": "nobody"})
+    assert len(site.letters()) == 2
+    assert queries.list_deliveries(site.database, limit=10) == []
+    site.door(bad | {"tenant": "acme"})
+    assert len(queries.list_deliveries(site.database, limit=10)) == 1
+
+
+def test_an_address_that_no_parser_can_read_is_refused_once(site: Site) -> None:
+    bad = {"type": "hologram", "data": {}, "callback": {"url": "https://[fe80::1]\u00e9]/hook"}}
+    site.upload("orders/x.request.json", json.dumps(bad).encode())
+    (answer,) = site.door({"id": "x"} | bad)
+    assert answer.refused is not None
+    assert [letter.code for letter in site.letters()] == ["unknown_type", "unknown_type"]
+    assert (site.waiting(), queries.list_deliveries(site.database, limit=10)) == (0, [])
+
+
+def test_an_upload_that_no_intake_can_stand_is_a_dead_letter(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def falls_over(*arguments: object, **more: object) -> bool:
+        raise UnicodeEncodeError("ascii", "\u00e9", 0, 1, "ordinal not in range(128)")
+
+    monkeypatch.setattr(Checks, "may_call", falls_over)
+    bad = {"type": "hologram", "data": {}, "callback": {"url": "https://shop.example/hook"}}
+    site.upload("orders/x.request.json", json.dumps(bad).encode())
+    assert (site.letter().code, site.waiting()) == ("internal_error", 0)
+
+
 def test_a_rule_that_is_gone_by_the_time_makes_no_job(make: Make) -> None:
     site = make()
     site.add("songs/a.mp3")
@@ -338,119 +420,3 @@ def test_the_tenant_of_a_rule_is_that_of_its_requests(make: Make) -> None:
         site.upload(name, json.dumps(MANIFEST | tenant_named).encode())
     assert [job.tenant for job in site.jobs()] == ["shop", "shop"]
     assert site.letter().code == "tenant_forbidden"
-
-
-class Away(MemoryStorage):
-    """Storage in memory that does not answer for a while."""
-
-    away = True
-
-    def head(self, uri: str) -> Any:
-        if self.away:
-            raise InputUnavailable(f"{uri} could not be fetched just now")
-        return super().head(uri)
-
-
-def test_while_the_object_store_is_away_uploads_wait_longer_and_longer_and_none_is_lost(make: Make) -> None:
-    storage = Away()
-    site = make(storage=storage)
-    storage.add("s3://inbox/songs/a.mp3", b"x")
-    site.door(notified("songs/a.mp3"))
-    waits = []
-    for _ in range(13):
-        site.change(due_at=0.0)
-        site.settle()
-        waits.append(site.due_in())
-    assert waits == pytest.approx([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600, 600], abs=0.9)
-    assert uploads.reasons(site.database) == ["input_unavailable: s3://inbox/songs/a.mp3 could not be fetched just now"]
-    assert (site.jobs(), site.letters()) == ([], [])
-    storage.away = False
-    site.change(due_at=0.0)
-    site.settle()
-    assert (len(site.jobs()), site.letters(), site.waiting()) == (1, [], 0)
-
-
-def test_after_a_day_a_person_has_to_look_and_may_replay(make: Make) -> None:
-    storage = Away()
-    site = make(storage=storage)
-    storage.add("s3://inbox/songs/a.mp3", b"x")
-    site.door(notified("songs/a.mp3"))
-    site.change(at=db_now() - GIVE_UP_SECONDS - 1)
-    site.settle()
-    assert site.letter().code == "input_unavailable"
-    assert site.waiting() == 0
-    assert site.replay(site.letter()) == "input_unavailable"
-    storage.away = False
-    assert site.replay(site.letter()) == "admitted"
-
-
-def test_two_processes_that_hold_one_upload_settle_it_once(site: Site) -> None:
-    site.add("songs/a.mp3")
-    site.door(notified("songs/a.mp3"), notified("songs/gone.mp3"))
-    slow = uploads.take(site.database, limit=10, seconds=-1)  # its hold has run out
-    for waiting in uploads.take(site.database, limit=10, seconds=15):
-        site.loop.settle(waiting)
-    for waiting in slow:
-        with pytest.raises(TakenElsewhere):
-            site.loop.settle(waiting)
-    assert (len(site.jobs()), site.job().duplicates, len(site.letters())) == (1, 0, 1)
-
-
-def test_what_is_held_is_not_taken_until_the_hold_has_run_out(site: Site) -> None:
-    site.door(notified("songs/a.mp3"), notified("songs/b.mp3"))
-    (one,) = uploads.take(site.database, limit=1, seconds=15)
-    (other,) = uploads.take(site.database, limit=10, seconds=15)
-    assert {one.seq, other.seq} == {item.seq for item in (one, other)}
-    assert uploads.take(site.database, limit=10, seconds=15) == []
-    site.change(due_at=0.0)
-    assert [item.seq for item in uploads.take(site.database, limit=10, seconds=15, but=[one.seq])] == [other.seq]
-    uploads.hold(site.database, [one.seq], seconds=60)
-    assert uploads.take(site.database, limit=10, seconds=15) == []
-
-
-def test_a_storm_of_shuffled_duplicates_makes_each_job_once(site: Site) -> None:
-    loops = (site.loop, site.another_loop())
-    threads = [threading.Thread(target=loop.run, daemon=True) for loop in loops]
-    messages: list[dict[str, Any]] = []
-    shuffle = random.Random(7)
-    for number in range(60):
-        etag = site.add(f"songs/{number}.mp3", b"%d" % number)
-        event = notified(f"songs/{number}.mp3", etag=etag)
-        messages += [shuffle.choice([event, wrapped(event), bridged(f"songs/{number}.mp3", etag=etag)])] * (
-            1 + number % 5
-        )
-    shuffle.shuffle(messages)
-    for thread in threads:
-        thread.start()
-    for start in range(0, len(messages), 20):
-        site.door(*messages[start : start + 20])
-    wait_until(lambda: site.waiting() == 0, timeout=60, what=lambda: f"{site.waiting()} uploads wait")
-    for loop in loops:
-        loop.stop()
-    for thread in threads:
-        thread.join(10)
-    jobs = queries.list_jobs(site.database, limit=1_000)
-    assert len(jobs) == 60
-    assert sum(job.duplicates for job in jobs) == len(messages) - 60
-    assert sorted(wake.job_id for wake in site.woken) == sorted(job.id for job in jobs)
-
-
-def test_a_poison_event_a_thousand_times_is_a_thousand_dead_letters_and_its_neighbours_are_served(site: Site) -> None:
-    etag = site.add("songs/good.mp3")
-    poison = notified("%ff")
-    poison["Records"][0]["s3"]["object"]["key"] = "songs/%ff.mp3"
-    for _ in range(10):
-        answers = site.door(*[poison] * 100, notified("songs/good.mp3", etag=etag))
-        assert [answer.refused is None for answer in answers] == [False] * 100 + [True]
-    site.settle()
-    assert site.job().duplicates == 9
-    assert [letter.code for letter in site.letters()] == ["invalid_event"] * 1_000
-    assert {letter.body for letter in site.letters()} == {json.dumps(poison).encode()}
-
-
-def test_a_message_with_as_many_records_as_are_taken_is_taken(site: Site) -> None:
-    for number in range(MAX_RECORDS):
-        site.add(f"songs/{number}.mp3")
-    site.door({"Records": [notified(f"songs/{number}.mp3")["Records"][0] for number in range(MAX_RECORDS)]})
-    site.settle()
-    assert len(queries.list_jobs(site.database, limit=1_000)) == MAX_RECORDS

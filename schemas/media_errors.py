@@ -1,0 +1,136 @@
+"""Errors of inputs, results and the renderer. The tree is drawn in `schemas.errors`."""
+
+from __future__ import annotations
+
+from schemas.error_base import TelecineError, Verdict
+
+
+class InputError(TelecineError):
+    """A media input cannot be used. Replace it and send a new request."""
+
+
+class InputNotFound(InputError):
+    """The input does not exist. Upload it before sending the request."""
+
+    code = "input_not_found"
+
+
+class InputReplaced(InputError):
+    """The object was replaced after this event was sent. The newer object has an event of its own; nothing is lost."""
+
+    code = "input_replaced"
+
+
+class InputForbidden(InputError):
+    """Telecine may not read the input. Grant the worker read access or use another location."""
+
+    code = "input_forbidden"
+
+
+class InputTooLarge(InputError):
+    """File too large"""
+
+    code = "file_too_large"
+
+
+class InvalidImage(InputError):
+    """Image must be JPG or PNG"""
+
+    code = "invalid_image"
+
+
+class InvalidAudio(InputError):
+    """Audio must be MP3, WAV, or FLAC"""
+
+    code = "invalid_audio"
+
+
+class InputUnavailable(InputError):
+    """The input could not be fetched just now. It is tried again."""
+
+    code = "input_unavailable"
+    verdict = Verdict.LATER
+
+
+class StorageError(TelecineError):
+    """The results could not be written."""
+
+
+class OutputExists(StorageError):
+    """Another file already lies where the result belongs. Choose another `output` or remove it."""
+
+    code = "output_exists"
+
+
+class OutputForbidden(StorageError):
+    """Telecine may not write to the output location. Grant write access or change `output`."""
+
+    code = "output_forbidden"
+
+
+class StorageUnavailable(StorageError):
+    """Object storage did not answer. It is tried again."""
+
+    code = "storage_unavailable"
+    verdict = Verdict.LATER
+
+
+class ChecksumMismatch(StorageError):
+    """Object storage holds other bytes than were sent. It is tried again."""
+
+    code = "checksum_mismatch"
+    verdict = Verdict.LATER
+
+
+class RenderError(TelecineError):
+    """The renderer could not finish."""
+
+
+class RenderFailed(RenderError):
+    """The renderer failed on this input. Check the media in another player and send a new request."""
+
+    code = "render_failed"
+
+
+class RenderTimeout(RenderError):
+    """The renderer took longer than it may. Shorten the media or raise TELECINE_RENDER_TIMEOUT_SECONDS."""
+
+    code = "render_timeout"
+
+
+class OutOfMemory(RenderError):
+    """The renderer needed more memory than it may use. Raise TELECINE_RENDER_MEMORY_BYTES."""
+
+    code = "out_of_memory"
+    verdict = Verdict.ELSEWHERE
+
+
+class ModelOutOfMemory(OutOfMemory):
+    """The model ran out of memory, also in its low-memory mode. Ask for a smaller size, or for a smaller model."""
+
+    verdict = Verdict.NEVER
+
+
+class DeviceFailed(RenderError):
+    """The device that models run on no longer answers. Its worker starts anew, and the job is tried again."""
+
+    code = "device_failed"
+    verdict = Verdict.ELSEWHERE
+
+
+class InsufficientVram(RenderError):
+    """The model does not fit into the memory of this worker. Ask for `low_vram`, or for a smaller model."""
+
+    code = "insufficient_vram"
+
+
+class ModelNotInstalled(RenderError):
+    """The model cannot run on this worker. The message says which command brings what is missing."""
+
+    code = "model_not_installed"
+
+
+class InvalidWeights(RenderError):
+    """The model's files cannot be loaded: damaged, or not safetensors. Bring them again."""
+
+    code = "invalid_weights"

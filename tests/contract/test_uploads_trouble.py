@@ -1,0 +1,152 @@
+"""Uploads in trouble: the object store is away, processes compete, events storm."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.intake.upload_loop import GIVE_UP_SECONDS, TakenElsewhere
+from consumer.ledger import queries, uploads
+from consumer.ledger.database import db_now
+from consumer.storage.memory import MemoryStorage
+from schemas.errors import InputUnavailable
+from schemas.s3_events import MAX_RECORDS
+from tests.ledger_views import Ledger
+from tests.s3_messages import bridged, notified, wrapped
+from tests.telecine_process import wait_until
+from tests.upload_site import Make, Site
+
+DATA = {"image": "c.png", "audio": "a.mp3", "lyrics": "La", "alignment_mode": "even"}
+MANIFEST: dict[str, Any] = {"type": "reel", "data": DATA}
+
+
+@pytest.fixture
+def site(make: Make) -> Site:
+    """A site with a rule of each kind."""
+    return make()
+
+
+@pytest.fixture
+def make(ledger: Ledger, tmp_path: Path) -> Make:
+    """Makes sites over one ledger."""
+    return lambda **more: Site(ledger.a, tmp_path / "scratch", **more)
+
+
+class Away(MemoryStorage):
+    """Storage in memory that does not answer for a while."""
+
+    away = True
+
+    def head(self, uri: str) -> Any:
+        if self.away:
+            raise InputUnavailable(f"{uri} could not be fetched just now")
+        return super().head(uri)
+
+
+def test_while_the_object_store_is_away_uploads_wait_longer_and_longer_and_none_is_lost(make: Make) -> None:
+    storage = Away()
+    site = make(storage=storage)
+    storage.add("s3://inbox/songs/a.mp3", b"x")
+    site.door(notified("songs/a.mp3"))
+    for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600, 600]:
+        site.change(due_at=0.0)
+        before = site.database.now()
+        site.settle()
+        assert before + wait - 0.01 <= site.due_at() <= site.database.now() + wait + 0.01
+    assert uploads.reasons(site.database) == ["input_unavailable: s3://inbox/songs/a.mp3 could not be fetched just now"]
+    assert (site.jobs(), site.letters()) == ([], [])
+    storage.away = False
+    site.change(due_at=0.0)
+    site.settle()
+    assert (len(site.jobs()), site.letters(), site.waiting()) == (1, [], 0)
+
+
+def test_after_a_day_a_person_has_to_look_and_may_replay(make: Make) -> None:
+    storage = Away()
+    site = make(storage=storage)
+    storage.add("s3://inbox/songs/a.mp3", b"x")
+    site.door(notified("songs/a.mp3"))
+    site.change(at=db_now() - GIVE_UP_SECONDS - 1)
+    site.settle()
+    assert site.letter().code == "input_unavailable"
+    assert site.waiting() == 0
+    assert site.replay(site.letter()) == "input_unavailable"
+    storage.away = False
+    assert site.replay(site.letter()) == "admitted"
+
+
+def test_two_processes_that_hold_one_upload_settle_it_once(site: Site) -> None:
+    site.add("songs/a.mp3")
+    site.door(notified("songs/a.mp3"), notified("songs/gone.mp3"))
+    slow = uploads.take(site.database, limit=10, seconds=-1)  # its hold has run out
+    for waiting in uploads.take(site.database, limit=10, seconds=15):
+        site.loop.settle(waiting)
+    for waiting in slow:
+        with pytest.raises(TakenElsewhere):
+            site.loop.settle(waiting)
+    assert (len(site.jobs()), site.job().duplicates, len(site.letters())) == (1, 0, 1)
+
+
+def test_what_is_held_is_not_taken_until_the_hold_has_run_out(site: Site) -> None:
+    site.door(notified("songs/a.mp3"), notified("songs/b.mp3"))
+    (one,) = uploads.take(site.database, limit=1, seconds=15)
+    (other,) = uploads.take(site.database, limit=10, seconds=15)
+    assert {one.seq, other.seq} == {item.seq for item in (one, other)}
+    assert uploads.take(site.database, limit=10, seconds=15) == []
+    site.change(due_at=0.0)
+    assert [item.seq for item in uploads.take(site.database, limit=10, seconds=15, but=[one.seq])] == [other.seq]
+    uploads.hold(site.database, [one.seq], seconds=60)
+    assert uploads.take(site.database, limit=10, seconds=15) == []
+
+
+def test_a_storm_of_shuffled_duplicates_makes_each_job_once(site: Site) -> None:
+    loops = (site.loop, site.another_loop())
+    threads = [threading.Thread(target=loop.run, daemon=True) for loop in loops]
+    messages: list[dict[str, Any]] = []
+    shuffle = random.Random(7)
+    for number in range(60):
+        etag = site.add(f"songs/{number}.mp3", b"%d" % number)
+        event = notified(f"songs/{number}.mp3", etag=etag)
+        messages += [shuffle.choice([event, wrapped(event), bridged(f"songs/{number}.mp3", etag=etag)])] * (
+            1 + number % 5
+        )
+    shuffle.shuffle(messages)
+    for thread in threads:
+        thread.start()
+    for start in range(0, len(messages), 20):
+        site.door(*messages[start : start + 20])
+    wait_until(lambda: site.waiting() == 0, timeout=60, what=lambda: f"{site.waiting()} uploads wait")
+    for loop in loops:
+        loop.stop()
+    for thread in threads:
+        thread.join(10)
+    jobs = queries.list_jobs(site.database, limit=1_000)
+    assert len(jobs) == 60
+    assert sum(job.duplicates for job in jobs) == len(messages) - 60
+    assert sorted(wake.job_id for wake in site.woken) == sorted(job.id for job in jobs)
+
+
+def test_a_poison_event_a_thousand_times_is_a_thousand_dead_letters_and_its_neighbours_are_served(site: Site) -> None:
+    etag = site.add("songs/good.mp3")
+    poison = notified("%ff")
+    poison["Records"][0]["s3"]["object"]["key"] = "songs/%ff.mp3"
+    for _ in range(10):
+        answers = site.door(*[poison] * 100, notified("songs/good.mp3", etag=etag))
+        assert [answer.refused is None for answer in answers] == [False] * 100 + [True]
+    site.settle()
+    assert site.job().duplicates == 9
+    assert [letter.code for letter in site.letters()] == ["invalid_event"] * 1_000
+    assert {letter.body for letter in site.letters()} == {json.dumps(poison).encode()}
+
+
+def test_a_message_with_as_many_records_as_are_taken_is_taken(site: Site) -> None:
+    for number in range(MAX_RECORDS):
+        site.add(f"songs/{number}.mp3")
+    site.door({"Records": [notified(f"songs/{number}.mp3")["Records"][0] for number in range(MAX_RECORDS)]})
+    site.settle()
+    assert len(queries.list_jobs(site.database, limit=1_000)) == MAX_RECORDS
