@@ -7,6 +7,7 @@ the next caller goes on after the last finished step.
 from __future__ import annotations
 
 import base64
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,14 +16,14 @@ import structlog
 from consumer.callbacks.bodies import job_delivery
 from consumer.calls.orders import Parked
 from consumer.context import JobContext
-from consumer.credits import Credits, credits_of
+from consumer.credits import Credits, credits_of, spent_on
 from consumer.failpoints import failpoint
 from consumer.heartbeat import Heartbeat
-from consumer.ledger import endings, leases, outbox
+from consumer.ledger import calls, endings, leases, outbox
 from consumer.ledger.leases import Claim
 from consumer.ledger.owner import this_process
 from consumer.ledger.records import Job, Lease
-from consumer.ledger.states import State
+from consumer.ledger.states import CallState, State
 from consumer.logs import logger
 from consumer.manifest import write_manifest
 from consumer.runtime import Runtime
@@ -31,11 +32,13 @@ from schemas.callback import Output, Status
 from schemas.envelope import Request
 from schemas.errors import (
     DeadlineExceeded,
+    InputUnavailable,
     InternalError,
     JobCancelled,
     LeaseLost,
     RequestError,
     RetriesExhausted,
+    StorageError,
     TelecineError,
     Verdict,
     WorkerLost,
@@ -45,6 +48,8 @@ from schemas.media import Artifact, Plan
 log = logger(__name__)
 
 MAX_RETRY_SECONDS = 900.0
+#: How long a job that a provider has delivered to waits for faults on this side: what it has paid for is there.
+DELIVERED_SECONDS = 86_400.0
 #: The largest file that a callback carries.
 MAX_INLINE_BYTES = 1024 * 1024
 
@@ -91,7 +96,13 @@ def _work(runtime: Runtime, claim: Claim) -> State:
         return _settle(runtime, job, lease, error)
     except Exception as error:
         log.exception("defect")
-        return _settle(runtime, job, lease, InternalError(f"{type(error).__name__} while working on the job"))
+        return _settle(runtime, job, lease, _defect(error))
+
+
+def _defect(error: Exception) -> InternalError:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InternalError("the worker has no disk space left for this job")
+    return InternalError(f"{type(error).__name__} while working on the job")
 
 
 def _readable(runtime: Runtime, job: Job) -> Request:
@@ -159,8 +170,8 @@ def _settle(runtime: Runtime, job: Job, lease: Lease, error: TelecineError) -> S
     """Writes what an error means for the job: another try later, or its end."""
     if error.verdict in (Verdict.LATER, Verdict.ELSEWHERE):
         failures = job.failures + 1
-        if failures < runtime.settings.max_failures:
-            wait = min(MAX_RETRY_SECONDS, runtime.settings.retry_seconds * 2**job.failures)
+        if failures < runtime.settings.max_failures or _is_worth_waiting(runtime, job, error):
+            wait = min(MAX_RETRY_SECONDS, runtime.settings.retry_seconds * 2 ** min(job.failures, 30))
             leases.park(
                 runtime.database, lease, seconds=wait, event="retry_later", failures=failures,
                 code=error.code, message=error.message, step=error.step,
@@ -177,6 +188,15 @@ def _settle(runtime: Runtime, job: Job, lease: Lease, error: TelecineError) -> S
     return state
 
 
+def _is_worth_waiting(runtime: Runtime, job: Job, error: TelecineError) -> bool:
+    """Whether a fault on this side keeps a job from its end that a provider has delivered to within a day."""
+    if not isinstance(error, StorageError | InputUnavailable | InternalError):
+        return False
+    since = runtime.database.now() - DELIVERED_SECONDS
+    rows = calls.of_job(runtime.database, job.id)
+    return any(row.state is CallState.DONE and (row.finished_at or 0.0) > since for row in rows)
+
+
 def end_state(error: TelecineError) -> State:
     """The terminal state that an error leads to."""
     if isinstance(error, JobCancelled):
@@ -187,7 +207,8 @@ def end_state(error: TelecineError) -> State:
 def failure_delivery(runtime: Runtime, job: Job, state: State, error: TelecineError) -> outbox.NewDelivery | None:
     """The callback about a job that ended without its result."""
     status: Status = "cancelled" if state is State.CANCELLED else "expired" if state is State.EXPIRED else "failed"
-    return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error)
+    cost = spent_on(runtime.database, job.id)
+    return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error, cost=cost)
 
 
 def _tell(runtime: Runtime, claim: Claim, event: str, *, progress: int | None = None) -> None:
@@ -195,6 +216,7 @@ def _tell(runtime: Runtime, claim: Claim, event: str, *, progress: int | None = 
     delivery = job_delivery(claim.job, event, status="running", now=claim.now(), progress=progress)
     if delivery is not None:
         with runtime.database.write() as connection:
+            leases.hold(connection, claim.lease)
             outbox.enqueue(runtime.database, connection, delivery)
 
 

@@ -18,14 +18,14 @@ from consumer.ledger.records import Job, Lease
 from consumer.ledger.states import CallState
 from consumer.ledger.timeline import note
 from consumer.queues import PRIORITIES
+from consumer.results import MANIFEST, check_free, stored
 from consumer.runtime import Runtime
-from consumer.storage.base import ObjectFacts
 from pipelines.context import Made, Renderer, Wanted
 from pipelines.media.sandbox import Bounds
 from providers.catalogue import Catalogue
 from providers.local.host import ModelHost
 from schemas.errors import TelecineError
-from schemas.media import Artifact, InputFile, MediaFacts
+from schemas.media import Artifact, InputFile
 
 
 class JobContext:
@@ -114,17 +114,17 @@ class JobContext:
             error.step = error.step or step
             raise
         failpoint("advance.rendered")
-        stored: list[Artifact] = []
+        kept: list[Artifact] = []
         for artifact in made:
             self._heartbeat.check()
-            stored.append(self.store(artifact))
-            if len(stored) == 1:
+            kept.append(self.store(artifact))
+            if len(kept) == 1:
                 failpoint("advance.stored_one")
         failpoint("advance.stored_all")
-        records = [artifact.model_dump(mode="json", exclude_none=True) for artifact in stored]
-        steps.record(database, self._lease, step, records, artifacts=[artifact.name for artifact in stored])
+        records = [artifact.model_dump(mode="json", exclude_none=True) for artifact in kept]
+        steps.record(database, self._lease, step, records, artifacts=[artifact.name for artifact in kept])
         failpoint("advance.step_recorded")
-        return stored
+        return kept
 
     def ask(
         self,
@@ -142,7 +142,7 @@ class JobContext:
         database = self._runtime.database
         call = calls.latest(database, self._job.id, step)
         if call is None:
-            self._runtime.tenants.check_write(self._job.tenant, self._output)  # before anything is paid for
+            self._check_output(wanted)  # before anything is paid for
             steps.begin(database, self._lease, step)
             order = order_for(
                 self._runtime.catalogue,
@@ -169,38 +169,25 @@ class JobContext:
         if not any(item.name == step and item.state == "done" for item in steps.of_job(database, self._job.id)):
             assert call.result is not None
             artifact = call.result["artifact"]
-            stored = [] if artifact is None else [artifact["name"]]
-            steps.record(database, self._lease, step, call.result, artifacts=stored)
+            names = [] if artifact is None else [artifact["name"]]
+            steps.record(database, self._lease, step, call.result, artifacts=names)
             failpoint("advance.step_recorded")
         return made_from(call)
 
     def store(self, artifact: Artifact) -> Artifact:
         """The artifact in storage under its lasting name; what an earlier attempt stored there is taken over."""
-        assert artifact.path is not None
         uri = self._output + artifact.name
         # Checked at the door, and again here: rules may have changed since, and a pipeline may name anything.
         self._runtime.tenants.check_write(self._job.tenant, uri)
-        with artifact.path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
-        facts = ObjectFacts(
-            job_id=self._job.id,
-            fingerprint=self._job.fingerprint,
-            content_type=artifact.content_type,
-            sha256=sha256,
-            bytes=size,
-            facts=artifact.facts.model_dump(exclude_none=True),
-        )
-        stored = self._runtime.storage.put(artifact.path, uri, facts)
-        return artifact.model_copy(
-            update={
-                "path": None,
-                "uri": stored.uri,
-                "sha256": stored.sha256,
-                "bytes": stored.bytes,
-                "facts": MediaFacts.model_validate(stored.facts),
-            }
-        )
+        job = self._job
+        return stored(self._runtime.storage, artifact, uri, job_id=job.id, fingerprint=job.fingerprint)
+
+    def _check_output(self, wanted: Wanted | None) -> None:
+        runtime, job = self._runtime, self._job
+        runtime.tenants.check_write(job.tenant, self._output)
+        names = [MANIFEST] if wanted is None else [wanted.name, MANIFEST]
+        uris = [self._output + name for name in names]
+        check_free(runtime.storage, uris, job_id=job.id, fingerprint=job.fingerprint)
 
     def _rendering(self, part: float) -> None:
         self._heartbeat.check()

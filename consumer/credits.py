@@ -66,6 +66,12 @@ def credits_of(database: Database, job: Job, told: Mapping[str, Any] | None = No
     return credit if last is not None else _local(told, credit)
 
 
+def spent_on(database: Database, job_id: str) -> Cost | None:
+    """What the job's calls have cost so far, for a job that ends without its result; ``None`` where nothing."""
+    micros = sum(row.spent for row in calls.of_job(database, job_id))
+    return Cost(amount=dollars(micros)) if micros else None
+
+
 def _local(told: Mapping[str, Any], credit: Credits) -> Credits:
     if "model" not in told:
         return credit

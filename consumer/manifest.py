@@ -13,12 +13,12 @@ from consumer.context import JobContext
 from consumer.credits import Credits
 from consumer.ledger import steps
 from consumer.ledger.leases import Claim
+from consumer.results import MANIFEST
 from consumer.runtime import Runtime
 from schemas.errors import StorageUnavailable
 from schemas.manifest import Manifest, ManifestArtifact, ManifestStep
 from schemas.media import Artifact
 
-NAME = "manifest.json"
 #: Facts that are fields of the manifest, not details.
 _FIELDS = frozenset(("model", "version", "model_version", "seed", "prompt"))
 
@@ -61,9 +61,9 @@ def write_manifest(
         ],
         completed_at=dt.datetime.fromtimestamp(round(claim.now(), 3), dt.UTC),
     )
-    path = folder / NAME
+    path = folder / MANIFEST
     path.write_text(manifest.model_dump_json(indent=2, exclude_none=True) + "\n")
-    return context.store(Artifact(name=NAME, content_type="application/json", path=path))
+    return context.store(Artifact(name=MANIFEST, content_type="application/json", path=path))
 
 
 def _by_vendors(credit: Credits) -> dict[str, Any]:

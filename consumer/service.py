@@ -1,4 +1,4 @@
-"""The loops of one machine — doors, sweep, outbox — as threads that start and stop together."""
+"""The loops of one machine — doors, sweep, calls, outbox — as threads that start and stop together."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ from consumer.sweep import Sweep
 from consumer.wakeups import WakeUps
 
 log = logger(__name__)
-
-PARTS = ("doors", "sweep", "calls", "outbox", "worker")
 
 
 class Loop(Protocol):
@@ -73,6 +71,12 @@ class Service:
         deadline = time.monotonic() + grace_seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def wait(self, name: str, seconds: float) -> None:
+        """Waits longer for one loop, after ``stop``; not at all where it has ended or never was."""
+        for thread in self._threads:
+            if thread.name == name:
+                thread.join(max(0.0, seconds))
 
     def _run(self, item: Named) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from consumer.ledger.leases import hand_back
@@ -20,6 +21,8 @@ log = logger(__name__)
 
 #: How long running jobs may take to end after SIGTERM. Kubernetes kills after 30 s; the next start goes on with them.
 GRACE_SECONDS = 20.0
+#: What the engine needs after its last answer: to write it down and to close its connections.
+CLOSING_SECONDS = 2.0
 
 
 def serve(
@@ -47,8 +50,11 @@ def serve(
         log.info("up", mode="embedded" if settings.embedded else "broker", parts=list(parts), health=health.url)
         _watch(service, stop)
         log.info("stopping")
+        began = time.monotonic()
         service.stop(grace_seconds=GRACE_SECONDS)
         _hand_back(runtime)
+        # A paid call that is being sent has longer: cut off, its outcome would be unknown.
+        service.wait("calls", settings.call_stop_seconds + CLOSING_SECONDS - (time.monotonic() - began))
         health.stop()
         return not service.failed.is_set()
     finally:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.context import Context, Progress
 from pipelines.models import fitting
 from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall
-from providers.local.files import has_weights
+from providers.local.files import bringing, can_be_brought, has_weights
 from providers.local.host import ModelHost
-from schemas.errors import DeviceFailed, ModelNotInstalled, ProviderError, RenderError, RetriesExhausted, TelecineError
+from schemas.errors import (
+    DeviceFailed,
+    InputError,
+    ModelNotInstalled,
+    ProviderError,
+    ProviderOutcomeUnknown,
+    RenderError,
+    RetriesExhausted,
+    TelecineError,
+)
 from schemas.generation import Generation
 
 LOCAL = "local"
@@ -55,7 +63,13 @@ def made_somewhere(
             return remote(name, [item.id for item, _ in group])
         except DeviceFailed:
             raise  # a new worker can make it; no other model is asked for that, and perhaps paid
-        except (ProviderError, RenderError, RetriesExhausted) as error:
+        except ProviderOutcomeUnknown:
+            raise  # a person gave it up, and the job with it
+        except RetriesExhausted as error:
+            if not isinstance(error.__cause__, ProviderError | InputError):
+                raise  # a fault on our side: the model may have delivered, and another would be paid for nothing
+            last = error
+        except (ProviderError, RenderError) as error:
             last = error
     assert last is not None
     raise last
@@ -112,11 +126,10 @@ def backend_for(
             return entry
     if problem is not None:
         raise problem
-    first = able[0] if able else model
-    source = "" if first.weights is None else first.weights.source
+    brought = [bringing(entry, host.folder) for entry in able if can_be_brought(entry)]
     raise ModelNotInstalled(
-        f"no backend for {job_type} has weights on this worker; bring them with: "
-        f"hf download {source} --local-dir {Path(host.folder) / first.id}"
+        f"no backend for {job_type} has weights on this worker; "
+        + (f"bring them with: {brought[0]}" if brought else "give an entry of the catalogue some")
     )
 
 

@@ -48,6 +48,8 @@ class Call:
     inputs: Mapping[str, MediaInput] = field(default_factory=dict)
     #: Epoch seconds of the first submission; where ``find`` begins to look.
     submitted_at: float | None = None
+    #: Now, by the same clock: this machine's may be another. ``None`` where it is not known.
+    now: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,13 @@ class RemoteProvider(Protocol):
         ...
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
-        """Asks the provider to stop. ``False`` where it cannot."""
+        """Asks the provider to stop. ``True``: the task has stopped and costs nothing.
+
+        ``False`` where a task cannot be stopped, has ended by itself, or has run and is paid for by its time.
+
+        Raises:
+            ProviderError: it could not be asked; asked again later, a few times.
+        """
         ...
 
     async def find(self, call: Call) -> TaskRef | None:

@@ -76,18 +76,15 @@ def _film(id: str, source: str, words: str, types: tuple[str, ...] = (_TEXT, _IM
 
 
 def _captioner(id: str, source: str, words: str, **weights: Any) -> Model:  # noqa: A002
+    # What fits a picture worst is found by a ranker.
+    modes = ("best", "fast", "classic", *(("negative",) if "ranker" in weights else ()))
     return Model(
         id=id,
         provider="local",
         types=("image-to-prompt",),
         description=words,
         parameters={
-            "mode": Parameter(
-                kind="choice",
-                choices=("best", "fast", "classic", "negative"),
-                default="best",
-                description="How thorough.",
-            )
+            "mode": Parameter(kind="choice", choices=modes, default="best", description="How thorough."),
         },
         weights=Weights(family="caption", source=source, takes_image=True, takes_text=False, **weights),
         first_wait_seconds=0,

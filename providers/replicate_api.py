@@ -25,7 +25,7 @@ from providers.http.verdicts import retry_after
 from providers.lost import lost
 from providers.reach import check_reach
 from providers.replicate_marks import Kin, kin, wish_for
-from providers.replicate_results import standing
+from providers.replicate_results import began, standing
 from schemas.errors import (
     ProviderError,
     ProviderNotConfigured,
@@ -39,8 +39,9 @@ from schemas.settings import Settings
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 _RESETS = re.compile(r"resets in ~?\s*(\d+(?:\.\d+)?)\s*s")
 _NO_CREDIT = re.compile(r"(?i)insufficient (?:credit|funds)|spend(?:ing)? limit")
-#: How long before and after the submission its prediction may have been created, by the other clock.
-_BEFORE_SECONDS, _AFTER_SECONDS = 300.0, 900.0
+#: How long before and after the submission its prediction may have been created, by the other clock: clocks that are
+#: a quarter of an hour apart must not make a prediction look absent.
+_BEFORE_SECONDS, _AFTER_SECONDS = 900.0, 1800.0
 #: Pages of 100 predictions that are looked through.
 _MOST_PAGES = 100
 
@@ -50,7 +51,7 @@ class Replicate:
 
     can_find = True
 
-    def __init__(self, exchange: Exchange, *, settle_seconds: float = 30.0) -> None:
+    def __init__(self, exchange: Exchange, *, settle_seconds: float = 300.0) -> None:
         self._exchange = exchange
         self._settle_seconds = settle_seconds
         # The key is the exchange's to send. Without any token here the SDK would take one from the environment.
@@ -85,12 +86,13 @@ class Replicate:
         return standing(answer, self._exchange.secrets)
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
-        """Asks for the end of the prediction; what has ended stays as it is."""
+        """Asks for the end of the prediction; ``False`` where it has run or ended by itself, and is paid for."""
         try:
-            await ask(self._sdk.predictions.async_cancel(_known(task)), paid=False, refine=lost)
+            answer = await ask(self._sdk.predictions.async_cancel(_known(task)), paid=False, refine=lost)
         except ProviderTaskLost:
             return False
-        return True
+        document = answer.json_or_none()
+        return text(document, ("status",)).lower() not in ("succeeded", "failed") and not began(document)
 
     async def find(self, call: Call) -> TaskRef | None:
         """The prediction that an earlier submission of this call made. ``None``: there certainly is none.
@@ -100,7 +102,8 @@ class Replicate:
             ProviderError: the list cannot be read.
         """
         wish = wish_for(call)
-        submitted_at = time.time() if call.submitted_at is None else call.submitted_at
+        now = time.time() if call.now is None else call.now
+        submitted_at = now if call.submitted_at is None else call.submitted_at
         maybe: list[str] = []
         page: str | None = _first_page(submitted_at)
         for _ in range(_MOST_PAGES):
@@ -113,7 +116,7 @@ class Replicate:
                 if relation is not Kin.OTHER:
                     maybe.append(scrubbed(found, longest=64))
             if page is None:
-                self._check_absent(submitted_at, maybe)
+                self._check_absent(now - submitted_at, maybe)
                 return None
         raise ProviderOutcomeUnknown(
             f"Replicate lists more than {_MOST_PAGES} pages of predictions; look there by hand."
@@ -133,14 +136,14 @@ class Replicate:
         # Of the link only the cursor is used: where to ask is not the answer's to say.
         return results, f"/v1/predictions?{urlsplit(following).query}" if following else None
 
-    def _check_absent(self, submitted_at: float, maybe: list[str]) -> None:
+    def _check_absent(self, age_seconds: float, maybe: list[str]) -> None:
         if maybe:
             named = ", ".join(maybe[:5]) + (", …" if len(maybe) > 5 else "")
             raise ProviderOutcomeUnknown(
                 f"Replicate has {len(maybe)} predictions that may be this call's, and nothing tells whose they are: "
                 f"{named}. Look there, then settle it with `telecine resolve`."
             )
-        left = submitted_at + self._settle_seconds - time.time()
+        left = self._settle_seconds - age_seconds
         if left > 0:
             raise ProviderOutcomeUnknown(
                 "Replicate does not list the call, but it may be on its way; asked again in a while.",

@@ -4,7 +4,7 @@ status                    becomes
 starting, processing      Pending, with the progress that its logs tell
 succeeded                 Ready; Failed where the output is empty, or was removed after its hour
 failed                    Failed, with the vendor's reason
-canceled                  Failed; paid for if it ran
+canceled                  Failed; paid for if it ran at all
 aborted                   Failed: its time was up before it began; not paid for
 anything else             Pending
 """
@@ -43,7 +43,7 @@ def standing(answer: Answer, secrets: Iterable[str]) -> Pending | Ready | Failed
             reason = scrubbed(text(document, ("error",)), secrets) or "no reason given"
             return Failed(ProviderTaskFailed(f"Replicate could not run the model: {reason}"), charged=_ran(document))
         case "canceled":
-            return Failed(ProviderTaskFailed("The prediction was cancelled at Replicate."), charged=_ran(document))
+            return Failed(ProviderTaskFailed("The prediction was cancelled at Replicate."), charged=began(document))
         case "aborted":
             return Failed(ProviderTaskFailed("Replicate aborted the prediction: its time was up before it began."))
     return Pending(_progress(document), status=scrubbed(status, longest=40))
@@ -91,7 +91,13 @@ def _details(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ran(document: Mapping[str, Any]) -> bool:
+def began(document: Any) -> bool:
+    """Whether the model has run, or runs: what is stopped then is billed by its seconds."""
+    at_work = text(document, ("status",)).lower() == "processing"
+    return at_work or bool(text(document, ("started_at",))) or _ran(document)
+
+
+def _ran(document: Any) -> bool:
     """Whether the model ran, for which Replicate bills: it tells the time."""
     seconds = found(document, ("metrics.predict_time",))
     return isinstance(seconds, int | float) and seconds > 0

@@ -18,13 +18,14 @@ from typing import Any
 from urllib.parse import quote
 
 from providers.base import Call, Failed, Pending, Ready, TaskRef
-from providers.fields import text
+from providers.fields import found, text
 from providers.http.exchange import MIB, Exchange
 from providers.http.policy import Policy
 from providers.http.scrub import scrubbed
 from providers.lost import lost
 from providers.reach import check_reach
 from schemas.errors import (
+    ProviderError,
     ProviderNotConfigured,
     ProviderRefused,
     ProviderResultInvalid,
@@ -72,20 +73,21 @@ class RunPod:
         if (known := self._ends.get(task.id)) is not None:
             return known
         try:
-            answer = await self._exchange.send("GET", self._path("status", task), paid=False, refine=lost)
+            answer = await self._exchange.send("GET", self._path("status", call, task), paid=False, refine=lost)
         except ProviderTaskLost as error:
             return Failed(error, charged=True)
-        found = self._standing(answer.json())
-        if not isinstance(found, Pending):
-            self._ends[task.id] = found
+        standing = self._standing(answer.json())
+        if not isinstance(standing, Pending):
+            self._ends[task.id] = standing
             if len(self._ends) > _MOST_ENDS:
                 self._ends.popitem(last=False)
-        return found
+        return standing
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
-        """Takes the job out of the queue or stops its worker; ``False`` when it has ended by itself."""
-        answer = await self._exchange.send("POST", self._path("cancel", task), paid=False)
-        return text(answer.json(), ("status",)).upper() == "CANCELLED"
+        """Takes the job out of the queue or stops its worker; ``False`` when that has run: its seconds are billed."""
+        waited = await self._waits(call, task)  # afterwards RunPod does not tell it any more
+        answer = await self._exchange.send("POST", self._path("cancel", call, task), paid=False)
+        return waited and text(answer.json(), ("status",)).upper() == "CANCELLED"
 
     async def find(self, call: Call) -> TaskRef | None:
         """``None``, which is no answer: there is no list to look in."""
@@ -95,8 +97,17 @@ class RunPod:
         """Closes its connections."""
         await self._exchange.aclose()
 
-    def _path(self, verb: str, task: TaskRef) -> str:
-        endpoint = task.extra.get("endpoint") or self._endpoint
+    async def _waits(self, call: Call, task: TaskRef) -> bool:
+        """Whether no worker has taken the job yet. Where that cannot be asked, one may have."""
+        try:
+            answer = await self._exchange.send("GET", self._path("status", call, task), paid=False)
+        except ProviderError:
+            return False
+        return text(answer.json_or_none(), ("status",)).upper() == "IN_QUEUE"
+
+    def _path(self, verb: str, call: Call, task: TaskRef) -> str:
+        # A task that a person has adopted does not say where it is.
+        endpoint = task.extra.get("endpoint") or call.model.remote or self._endpoint
         return f"/{quote(endpoint, safe='')}/{verb}/{quote(task.id, safe='')}"
 
     def _standing(self, document: Any) -> Pending | Ready | Failed:
@@ -110,7 +121,9 @@ class RunPod:
             case "TIMED_OUT":
                 return Failed(ProviderTimeout("RunPod stopped the job: it ran for longer than it may."), charged=True)
             case "CANCELLED":
-                return Failed(ProviderTaskFailed("The job was cancelled at RunPod."))
+                ran = found(document, ("executionTime",))
+                billed = isinstance(ran, int | float) and ran > 0
+                return Failed(ProviderTaskFailed("The job was cancelled at RunPod."), charged=billed)
         return Pending(_part(output), status=scrubbed(status, longest=40))
 
     def _failure(self, document: Any) -> ProviderTaskFailed:

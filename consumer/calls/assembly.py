@@ -12,7 +12,7 @@ from consumer.ledger.calls import CallRow
 from consumer.runtime import Runtime
 from providers.base import Call, MediaInput
 from providers.catalogue import Model
-from schemas.errors import InternalError
+from schemas.errors import InputUnavailable, InternalError
 
 #: How long a provider can read an input: longer than any model's time limit.
 INPUT_URL_SECONDS = 24 * 3600
@@ -38,10 +38,10 @@ def price_of(runtime: Runtime, row: CallRow) -> int:
     return cost
 
 
-def assemble(runtime: Runtime, row: CallRow, folder: Path | None = None) -> Call:
+def assemble(runtime: Runtime, row: CallRow, folder: Path | None = None, *, now: float | None = None) -> Call:
     """The call as an adapter takes it. ``folder`` is where inputs are put that a provider wants as bytes.
 
-    Without one no input can be loaded: only a submission needs them.
+    Without one no input can be loaded: only a submission needs them. ``now`` is the ledger's time, for a look-up.
     """
     return Call(
         key=row.id,
@@ -51,6 +51,7 @@ def assemble(runtime: Runtime, row: CallRow, folder: Path | None = None) -> Call
         parameters=row.candidate.parameters,
         inputs={name: _input(runtime, name, facts, folder) for name, facts in row.order.inputs.items()},
         submitted_at=row.submitted_at,
+        now=now,
     )
 
 
@@ -69,9 +70,12 @@ def _input(runtime: Runtime, name: str, facts: Mapping[str, Any], folder: Path |
 def _load(runtime: Runtime, uri: str, into: Path | None, size: int) -> Path:
     if into is None:
         raise InternalError("an adapter wants a file outside of a submission")
-    if not into.exists():
-        if uri.startswith("s3://"):
-            runtime.storage.fetch(uri, into, size)
-        else:
-            runtime.http().download(uri, into, size)
+    try:
+        if not into.exists():
+            if uri.startswith("s3://"):
+                runtime.storage.fetch(uri, into, size)
+            else:
+                runtime.http().download(uri, into, size)
+    except OSError as error:  # a disk that is full: nothing was sent yet, so nothing is unknown
+        raise InputUnavailable(f"an input could not be put on this machine's disk: {error.strerror}") from None
     return into

@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from consumer.calls.assembly import price_of
+from consumer.calls.stopwatch import CLOCKS, Clock, Stopwatch
 from consumer.calls.turns import LEASE_SECONDS, Turns
 from consumer.calls.vendors import Vendors
-from consumer.ledger import call_receipts as receipts
-from consumer.ledger import call_turns
+from consumer.ledger import call_receipts as receipts, call_turns
 from consumer.ledger.call_turns import Policies, Turn
 from consumer.ledger.due import Wake
 from consumer.ledger.owner import this_process
@@ -33,6 +33,9 @@ log = logger(__name__)
 
 #: Longer than the slowest submission, so that whoever lost a turn cannot send any more once it is looked up.
 SUBMIT_LEASE_SECONDS = 900.0
+#: A submission begins within so many seconds of its intent or not at all: what is left of the lease is longer than an
+#: exchange with a vendor that can be searched. So a process that slept and lost its turn sends nothing after another.
+BEGIN_SECONDS = 600.0
 #: How often the turns that are acted for are renewed.
 RENEW_SECONDS = LEASE_SECONDS / 4
 #: How often what was lost is looked for.
@@ -41,7 +44,7 @@ CHORES_SECONDS = 1.0
 FETCHES = 4
 #: Threads for the ledger, and for the files that are fetched or sent meanwhile.
 THREADS = 24
-#: How long a stop waits for answers: less than a service waits for its loops.
+#: How long a stop waits for answers that can be asked for again: less than a service waits for its loops.
 STOP_SECONDS = 15.0
 
 
@@ -54,8 +57,10 @@ class CallEngine:
         wake: Callable[[Sequence[Wake]], object],
         *,
         opener: Callable[[str], RemoteProvider] | None = None,
+        clocks: Sequence[Clock] = CLOCKS,
     ) -> None:
         self._runtime = runtime
+        self._clocks = clocks
         self._wake = wake
         self._opener = opener or (lambda name: open_provider(name, runtime.settings, runtime.policy))
         self._stopped = threading.Event()
@@ -64,6 +69,9 @@ class CallEngine:
         self._acting: dict[asyncio.Task[None], Turn] = {}
         self._woken: list[Wake] = []
         self._chores_at = self._renew_at = 0.0
+        #: The owners of takings whose end nobody heard.
+        self._unheard: list[str] = []
+        self._takings = 0
         settings = runtime.settings
         self._policies = Policies(
             limits=settings.limits_of,
@@ -87,19 +95,29 @@ class CallEngine:
         turns = Turns(self._runtime, vendors, asyncio.Semaphore(FETCHES))
         try:
             while not self._stopped.is_set():
+                since = Stopwatch(self._clocks)
                 taken = await self._look(vendors, settings.call_concurrency - len(self._acting))
-                self._acting |= {asyncio.create_task(self._act(turns, turn)): turn for turn in taken}
+                self._acting |= {asyncio.create_task(self._act(turns, turn, since)): turn for turn in taken}
                 if self._acting:
                     done, _ = await asyncio.wait(self._acting, timeout=0.05)
                     for task in done:
                         del self._acting[task]
                 if not taken:
                     await asyncio.sleep(0.0 if self._pending else settings.call_poll_seconds)
-            if self._acting:
-                await asyncio.wait(self._acting, timeout=STOP_SECONDS)
+            await self._answers()
             await asyncio.to_thread(self._flush)
         finally:
             await vendors.aclose()
+
+    async def _answers(self) -> None:
+        """Waits for the exchanges that go on; longer for submissions, since nobody knows what is cut off."""
+        sending = [task for task, turn in self._acting.items() if turn.call.state is CallState.QUEUED]
+        if self._acting:
+            await asyncio.wait(self._acting, timeout=STOP_SECONDS)
+        if left := [task for task in sending if not task.done()]:
+            longest = self._runtime.settings.call_stop_seconds - STOP_SECONDS
+            log.info("submissions_go_on", calls=len(left), seconds=longest)
+            await asyncio.wait(left, timeout=max(0.0, longest))
 
     async def _look(self, vendors: Vendors, free: int) -> list[Turn]:
         try:
@@ -114,8 +132,11 @@ class CallEngine:
         database, owner = self._runtime.database, this_process()
         self._renew()
         if time.monotonic() >= self._chores_at:
+            # After a sleep of the machine our own leases have run out: what is being sent is not lost for that.
+            ours = {turn.call.id for turn in self._acting.values()}
             for row in call_turns.lost_submissions(database):
-                receipts.lost(database, row, look_up=vendors.can_find(row.provider))
+                if row.id not in ours:
+                    receipts.lost(database, row, look_up=vendors.can_find(row.provider))
             call_turns.free_dead(database)
             self._chores_at = time.monotonic() + CHORES_SECONDS
         if free <= 0:
@@ -127,14 +148,27 @@ class CallEngine:
         """The calls that go out now. Never raises: what was taken before must not be dropped."""
         database, go = self._runtime.database, list[Turn]()
         try:
+            self._hand_back_unheard()
+            # Each time another owner: so that what was taken without our hearing of it is known later.
+            self._takings += 1
+            owner = f"{this_process()}.{self._takings}"
+            self._unheard.append(owner)
             go, no = call_turns.take_submissions(
-                database, self._policies, owner=this_process(), lease_seconds=SUBMIT_LEASE_SECONDS, most=most
+                database, self._policies, owner=owner, lease_seconds=SUBMIT_LEASE_SECONDS, most=most
             )
+            self._unheard.remove(owner)
             for turn, reason in no:
                 self._refuse(turn, reason)
         except Exception:
             log.warning("engine_cannot_submit", exc_info=True)
         return go
+
+    def _hand_back_unheard(self) -> None:
+        """The connection broke when calls were taken: the ledger may have them as being sent, but none of them was."""
+        for owner in list(self._unheard):
+            for turn in call_turns.unsent(self._runtime.database, owner):
+                receipts.put_off(self._runtime.database, turn, 0.0)
+            self._unheard.remove(owner)
 
     def _renew(self) -> None:
         if time.monotonic() < self._renew_at:
@@ -161,10 +195,10 @@ class CallEngine:
         except LeaseLost:
             log.warning("turn_lost", key=call.id)
 
-    async def _act(self, turns: Turns, turn: Turn) -> None:
+    async def _act(self, turns: Turns, turn: Turn, since: Stopwatch) -> None:
         try:
             try:
-                outcome = await _chosen(turns, turn)
+                outcome = await _chosen(turns, turn, since)
             except LeaseLost:
                 raise
             except Exception as error:
@@ -200,10 +234,10 @@ class CallEngine:
                 self._wake(woken)
 
 
-def _chosen(turns: Turns, turn: Turn) -> Any:
+def _chosen(turns: Turns, turn: Turn, since: Stopwatch) -> Any:
     call = turn.call
     if call.state is CallState.QUEUED:
-        return turns.submit(turn)
+        return turns.submit(turn, may_send=lambda: since.seconds() < BEGIN_SECONDS)
     if call.cancel_requested:
         return turns.stop(turn)
     if call.state is CallState.FETCHING:

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from consumer.inputs import bounds_of
 from consumer.ledger.calls import CallRow
+from consumer.results import stored
 from consumer.runtime import Runtime
 from consumer.scratch import job_folder
-from consumer.storage.base import ObjectFacts
 from pipelines.media.probing import probe
 from pipelines.media.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
 from providers.http.redact import redact_url
 from schemas.errors import (
     AddressForbidden,
+    InputError,
     InputForbidden,
     InputNotFound,
     InputTooLarge,
+    ProviderError,
     ProviderResultInvalid,
     RenderError,
+    StorageError,
+    TelecineError,
+    Verdict,
 )
 from schemas.media import Artifact, MediaFacts
 
+#: A paid result is there, and what is in the way may be repaired: it is fetched for an hour, ever more rarely.
+FETCH_TRIES = 20
+#: For a day where it is the storage that does not answer: nobody has to repair that by hand.
+AWAY_TRIES = 300
+#: What is not what was wanted is fetched again, lest it was not there yet.
+INVALID_TRIES = 3
 #: No result is larger.
 LIMIT_BYTES = 4 * 1024**3
 
@@ -58,6 +68,19 @@ def fetch_result(runtime: Runtime, row: CallRow) -> Artifact | None:
         return _store(runtime, row, path, kind, facts)
 
 
+def is_ours(error: TelecineError) -> bool:
+    """Whether a result could not be had by a fault on this side: of the storage, or a defect."""
+    return not isinstance(error, ProviderError | InputError)
+
+
+def tries_for(error: TelecineError) -> int:
+    """How often a paid result is fetched that could not be had for this reason."""
+    passes = error.verdict is Verdict.LATER
+    if passes and isinstance(error, StorageError):
+        return AWAY_TRIES
+    return FETCH_TRIES if passes or is_ours(error) else INVALID_TRIES
+
+
 def _download(runtime: Runtime, row: CallRow, url: str, path: Path) -> None:
     try:
         runtime.http().download(url, path, LIMIT_BYTES)
@@ -86,27 +109,10 @@ def _kind(row: CallRow, path: Path) -> str:
 
 def _store(runtime: Runtime, row: CallRow, path: Path, kind: str, facts: MediaFacts) -> Artifact:
     assert row.order.wanted is not None
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        size = file.tell()
-    record = ObjectFacts(
-        job_id=row.job_id,
-        fingerprint=row.order.fingerprint,
-        content_type=CONTENT_TYPES[kind],
-        sha256=sha256,
-        bytes=size,
-        facts=facts.model_dump(exclude_none=True),
-    )
     name = str(row.order.wanted["name"])
-    stored = runtime.storage.put(path, row.order.output + name, record)
-    return Artifact(
-        name=name,
-        content_type=stored.content_type,
-        facts=MediaFacts.model_validate(stored.facts),
-        uri=stored.uri,
-        sha256=stored.sha256,
-        bytes=stored.bytes,
-    )
+    made = Artifact(name=name, content_type=CONTENT_TYPES[kind], facts=facts, path=path)
+    uri = row.order.output + name
+    return stored(runtime.storage, made, uri, job_id=row.job_id, fingerprint=row.order.fingerprint)
 
 
 def as_result(row: CallRow, artifact: Artifact | None) -> dict[str, Any]:

@@ -81,7 +81,9 @@ def ended(call: CallRow) -> TelecineError:
     error = error_for(call.error["code"], call.error["message"], step=call.step)
     if error.verdict in (Verdict.LATER, Verdict.ELSEWHERE):
         # The engine has tried as often as makes sense: the worker does not begin anew.
-        return RetriesExhausted(f"{error.message} ({error.code})", step=call.step)
+        exhausted = RetriesExhausted(f"{error.message} ({error.code})", step=call.step)
+        exhausted.__cause__ = error  # whose fault it was
+        return exhausted
     return error
 
 

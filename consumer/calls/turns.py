@@ -8,27 +8,27 @@ queued ──submit──→ working ──poll──→ fetching ──fetch─
 from __future__ import annotations
 
 import asyncio
-import base64
-import decimal
-import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
+from consumer.calls.answers import as_record, as_task, price_told, task_of
 from consumer.calls.assembly import assemble
-from consumer.calls.fetching import as_result, fetch_result
+from consumer.calls.fetching import as_result, fetch_result, is_ours, tries_for
 from consumer.calls.vendors import Vendors
 from consumer.failpoints import failpoint
-from consumer.ledger import accounts
-from consumer.ledger import call_receipts as receipts
+from consumer.ledger import accounts, call_receipts as receipts
 from consumer.ledger.call_turns import Turn
 from consumer.ledger.due import Wake
 from consumer.ledger.states import CallState
 from consumer.logs import logger
 from consumer.runtime import Runtime
 from consumer.scratch import job_folder
-from providers.base import Failed, Pending, Ready, TaskRef
+from providers.base import Failed, Pending, Ready
+from providers.http.sending import check_may_send, sending_while
 from schemas.errors import (
     InternalError,
+    ProviderError,
     ProviderOutcomeUnknown,
     ProviderRefused,
     ProviderTaskLost,
@@ -43,11 +43,10 @@ log = logger(__name__)
 
 #: How long a turn is kept without a sign of life: longer than any pause of a process between two of them.
 LEASE_SECONDS = 60.0
-#: A paid result is fetched for an hour: it is there, and what is in the way may be repaired.
-FETCH_TRIES = 20
-# What is not what was wanted is fetched again, lest it was not there yet.
-_INVALID_TRIES = 3
-
+#: How long a call is put off because its vendor asks to slow down.
+QUEUE_SECONDS = 86_400.0
+#: A task that nobody needs is stopped within minutes, or runs on: that it can be heard is no reason to wait longer.
+CANCEL_TRIES = 8
 _MOST_WAIT_SECONDS = 300.0
 #: What a provider says of a task that it will say again. Of all else the operator may repair something.
 _FINAL = (ProviderRefused, ProviderTaskLost)
@@ -63,22 +62,29 @@ class Turns:
         self._vendors = vendors
         self._fetches = fetches
 
-    async def submit(self, turn: Turn) -> Wake | None:
-        """Sends the call, in its state ``submitting``: once, and never again unless it certainly did not arrive."""
+    async def submit(self, turn: Turn, *, may_send: Callable[[], bool]) -> Wake | None:
+        """Sends the call, in its state ``submitting``: once, and never again unless it certainly did not arrive.
+
+        ``may_send`` says whether the turn is still young enough for the request to begin.
+        """
         call = turn.call
         failpoint("call.intended")
-        with job_folder(self._runtime.settings.scratch_folder) as folder:
+        with ExitStack() as stack:
             try:
+                folder = stack.enter_context(job_folder(self._runtime.settings.scratch_folder))
                 adapter = self._vendors.get(call.provider)
                 assembled = assemble(self._runtime, call, folder)
             except Exception as error:  # nothing was sent
                 return await self._not_sent(turn, _named(error))
             try:
-                answer = await adapter.submit(assembled)
+                with sending_while(may_send):
+                    check_may_send()  # an adapter that has its own way of sending asks no more
+                    answer = await adapter.submit(assembled)
             except ProviderOutcomeUnknown as error:
                 return await self._unknown(turn, error)
             except TelecineError as error:
-                return await self._not_sent(turn, error, by_provider=True)
+                theirs = isinstance(error, ProviderError) and may_send()
+                return await self._not_sent(turn, error, by_provider=theirs)
             except Exception as error:
                 log.exception("submit_broke", key=call.id, provider=call.provider)
                 return await self._unknown(turn, ProviderOutcomeUnknown(f"the adapter broke: {type(error).__name__}"))
@@ -89,7 +95,7 @@ class Turns:
             return await self.fetch(ready)
         model = assembled.model
         await self._written(
-            receipts.accepted, turn, _as_task(answer),
+            receipts.accepted, turn, as_task(answer),
             wait_seconds=model.first_wait_seconds, give_up=model.timeout_seconds,
         )  # fmt: skip
         failpoint("call.recorded")
@@ -102,14 +108,17 @@ class Turns:
         try:
             assembled = assemble(self._runtime, call)
             model = assembled.model
-            answer = await self._vendors.get(call.provider).poll(assembled, _task(turn))
+            answer = await self._vendors.get(call.provider).poll(assembled, task_of(turn))
         except Exception as error:
             return await self._poll_failed(turn, _named(error))
         if isinstance(answer, Ready):
             failpoint("call.ready")
             return await self.fetch(await self._ready(turn, answer))
         if isinstance(answer, Failed):
-            spent = _price(turn) if answer.charged else 0
+            if isinstance(answer.error, ProviderTaskLost) and (call.task or {}).get("adopted"):
+                await self._written(receipts.not_adopted, turn, answer.error)
+                return None
+            spent = price_told(turn) if answer.charged else 0
             return await self._written(receipts.failed, turn, answer.error, spent=spent)
         if call.give_up_at is not None and turn.now >= call.give_up_at:
             return await self._give_up(turn, answer)
@@ -123,11 +132,12 @@ class Turns:
                 artifact = await asyncio.to_thread(fetch_result, self._runtime, call)
         except Exception as problem:
             error = _named(problem)
-            if call.failures + 1 < (FETCH_TRIES if error.verdict is Verdict.LATER else _INVALID_TRIES):
+            if call.failures + 1 < tries_for(error):
                 return await self._put_off(turn, _wait(call.failures), error)
-            return await self._written(receipts.failed, turn, error, spent=_price(turn))
+            # Storage that is full or closed is no fault of the model's: another one would be paid for nothing.
+            return await self._written(receipts.failed, turn, error, spent=price_told(turn), last=is_ours(error))
         failpoint("call.fetched")
-        settled = await self._written(receipts.done, turn, as_result(call, artifact), spent=_price(turn))
+        settled = await self._written(receipts.done, turn, as_result(call, artifact), spent=price_told(turn))
         failpoint("call.settled")
         return settled
 
@@ -135,7 +145,7 @@ class Turns:
         """Asks the provider for a call that it may have got."""
         call = turn.call
         try:
-            assembled = assemble(self._runtime, call)
+            assembled = assemble(self._runtime, call, now=turn.now)
             found = await self._vendors.get(call.provider).find(assembled)
         except Exception as error:
             return await self._put_off(turn, _wait(call.failures), _named(error))
@@ -145,23 +155,24 @@ class Turns:
             return None
         model = assembled.model
         await self._written(
-            receipts.accepted, turn, _as_task(found),
+            receipts.accepted, turn, as_task(found),
             wait_seconds=0.0, give_up=model.timeout_seconds,
         )  # fmt: skip
         return None
 
     async def stop(self, turn: Turn) -> Wake | None:
         """The job has ended: the provider is asked to stop, and the call is settled either way."""
-        call, stopped = turn.call, False
+        call = turn.call
+        spent: int | None = price_told(turn)
         if call.state is CallState.WORKING:
-            stopped = await self._cancel(turn)
+            spent = await self._cancel(turn)
         elif call.state is CallState.UNKNOWN:
             if self._vendors.can_find(call.provider):  # what is found there is stopped next
                 return await self.look_up(turn)
             # Nobody waits for it any more; that it may have been paid for stays visible.
             await self._written(receipts.leave, turn)
             return None
-        return await self._written(receipts.cancelled, turn, spent=0 if stopped else _price(turn))
+        return None if spent is None else await self._written(receipts.cancelled, turn, spent=spent)
 
     async def broke(self, turn: Turn, error: Exception) -> Wake | None:
         """What nobody has foreseen went wrong: the call is asked for again, and is never sent again unasked."""
@@ -170,41 +181,51 @@ class Turns:
         return await self._put_off(turn, _wait(turn.call.failures), _named(error))
 
     async def _ready(self, turn: Turn, answer: Ready) -> Turn:
-        return await self._written(receipts.ready, turn, _as_record(answer), lease_seconds=LEASE_SECONDS)
+        return await self._written(receipts.ready, turn, as_record(answer), lease_seconds=LEASE_SECONDS)
 
     async def _give_up(self, turn: Turn, seen: Pending) -> Wake | None:
-        stopped = await self._cancel(turn)
-        minutes = (turn.call.give_up_at or 0.0) - (turn.call.submitted_at or 0.0)
+        if (spent := await self._cancel(turn)) is None:
+            return None
+        seconds = (turn.call.give_up_at or 0.0) - (turn.call.submitted_at or 0.0)
         error = ProviderTimeout(
-            f"{turn.call.provider} did not finish {turn.call.model} within {minutes:.0f} s"
+            f"{turn.call.provider} did not finish {turn.call.model} within {seconds:.0f} s"
             f"{f' (last status: {seen.status})' if seen.status else ''}"
         )
-        return await self._written(receipts.failed, turn, error, spent=0 if stopped else _price(turn))
+        return await self._written(receipts.failed, turn, error, spent=spent)
 
-    async def _cancel(self, turn: Turn) -> bool:
+    async def _cancel(self, turn: Turn) -> int | None:
+        """What the task costs that the provider was asked to stop. ``None``: it did not hear it, and is asked again."""
+        call = turn.call
         try:
-            return await self._vendors.get(turn.call.provider).cancel(assemble(self._runtime, turn.call), _task(turn))
+            vendor = self._vendors.get(call.provider)
+            return 0 if await vendor.cancel(assemble(self._runtime, call), task_of(turn)) else price_told(turn)
         except Exception as error:
-            log.warning("cancel_failed", key=turn.call.id, provider=turn.call.provider, reason=type(error).__name__)
-            return False
+            log.warning("cancel_failed", key=call.id, provider=call.provider, reason=type(error).__name__)
+            if isinstance(error, ProviderError) and error.verdict is Verdict.LATER and call.failures + 1 < CANCEL_TRIES:
+                await self._put_off(turn, _waiting(call.failures, error), error)
+                return None
+            return price_told(turn)
 
     async def _poll_failed(self, turn: Turn, error: TelecineError) -> Wake | None:
         call = turn.call
-        over = call.give_up_at is not None and turn.now >= call.give_up_at
+        # After a night without an engine the task is long done: one question that fails must not give it up.
+        over = call.failures + 1 >= self._runtime.settings.max_failures
+        over = over and call.give_up_at is not None and turn.now >= call.give_up_at
         if over or isinstance(error, _FINAL):
-            return await self._written(receipts.failed, turn, error, spent=_price(turn))
-        wait = max(_wait(call.failures), getattr(error, "retry_after_seconds", None) or 0.0)
-        return await self._put_off(turn, wait, error)
+            return await self._written(receipts.failed, turn, error, spent=price_told(turn))
+        return await self._put_off(turn, _waiting(call.failures, error), error)
 
     async def _not_sent(self, turn: Turn, error: TelecineError, *, by_provider: bool = False) -> Wake | None:
         """The provider certainly did not accept the call: put off, or the next candidate's turn."""
         call = turn.call
         if by_provider:
             await self._kept(self._blame, call.provider, error)
-        wait = max(_wait(call.failures), getattr(error, "retry_after_seconds", None) or 0.0)
         passes = error.verdict in (Verdict.LATER, Verdict.ELSEWHERE)
-        if passes and call.failures + 1 < self._runtime.settings.max_failures:
-            return await self._put_off(turn, wait, error)
+        tries = self._runtime.settings.max_failures
+        # Of many calls that a vendor takes one by one each is told to wait, again and again: that is no fault.
+        waits = isinstance(error, RateLimited) and turn.now - call.queued_at < QUEUE_SECONDS
+        if passes and (waits or call.failures + 1 < tries):
+            return await self._put_off(turn, _waiting(call.failures, error), error)
         return await self._written(receipts.failed, turn, error, spent=0)
 
     async def _unknown(self, turn: Turn, error: ProviderOutcomeUnknown) -> Wake | None:
@@ -256,41 +277,13 @@ class Turns:
                 wait = min(wait * 2, 5.0)
 
 
-def _price(turn: Turn) -> int:
-    """What the provider says that the call cost, in millionths of a US dollar; else what was set aside for it."""
-    told = (turn.call.result or {}).get("price")
-    try:
-        micros = int(decimal.Decimal(str(told)) * 1_000_000)
-    except (decimal.InvalidOperation, ValueError, OverflowError):  # nothing was told, or no number
-        return turn.call.reserved
-    return micros if 0 <= micros < 2**63 else turn.call.reserved
-
-
-def _as_record(answer: Ready) -> dict[str, Any]:
-    told = {"url": answer.url, "value": answer.value, "price": answer.price, "details": dict(answer.details)}
-    if answer.content is not None:
-        told["content"] = base64.b64encode(answer.content).decode()
-    return _plain(told)
-
-
-def _as_task(found: TaskRef) -> dict[str, Any]:
-    return _plain({"id": found.id, "extra": dict(found.extra)})
-
-
-def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    """What a vendor said, as any ledger and any file can hold it."""
-    text = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "replace")
-    plain: dict[str, Any] = json.loads(text)
-    return plain
-
-
-def _task(turn: Turn) -> TaskRef:
-    assert turn.call.task is not None
-    return TaskRef(turn.call.task["id"], turn.call.task.get("extra") or {})
-
-
 def _wait(failures: int) -> float:
     return min(_MOST_WAIT_SECONDS, 2.0 ** min(failures, 10))
+
+
+def _waiting(failures: int, error: Exception) -> float:
+    """As long as ever, or as the provider asks for."""
+    return max(_wait(failures), getattr(error, "retry_after_seconds", None) or 0.0)
 
 
 def _named(error: Exception) -> TelecineError:

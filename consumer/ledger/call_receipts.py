@@ -20,7 +20,7 @@ from consumer.ledger.due import Wake
 from consumer.ledger.states import OPEN, CallState, State
 from consumer.ledger.tables import calls, jobs
 from consumer.ledger.timeline import note
-from schemas.errors import LeaseLost, ProviderOutcomeUnknown, StepSettled, TelecineError
+from schemas.errors import InvalidField, LeaseLost, ProviderOutcomeUnknown, StepSettled, TelecineError
 
 #: An unknown outcome is looked up so soon, and then ever more rarely; what was just sent may not be listed yet.
 LOOK_UP_SECONDS = 10.0
@@ -61,7 +61,8 @@ def put_off(database: Database, turn: Turn, seconds: float, error: TelecineError
         if call.state is CallState.QUEUED:
             _queue(connection, turn, seconds, failures)
         else:
-            _write(connection, turn, state=call.state, due_at=_in(seconds), failures=failures)
+            due = db_now() + seconds if call.cancel_requested else _in(seconds)  # this turn was the one to stop it
+            _write(connection, turn, state=call.state, due_at=due, failures=failures)
         if error is not None:
             note(connection, call.job_id, "call_put_off", step=call.step, provider=call.provider, code=error.code,
                  message=error.message, seconds=round(seconds, 3))  # fmt: skip
@@ -110,11 +111,11 @@ def cancelled(database: Database, turn: Turn, *, spent: int) -> Wake | None:
     return _end(database, turn, CallState.CANCELLED, spent=spent, result=None)
 
 
-def failed(database: Database, turn: Turn, error: TelecineError, *, spent: int) -> Wake | None:
-    """The model did not deliver: the next candidate's turn, or, with none left, the job's."""
+def failed(database: Database, turn: Turn, error: TelecineError, *, spent: int, last: bool = False) -> Wake | None:
+    """The model did not deliver: the next candidate's turn, or, with none left or ``last``, the job's."""
     call = turn.call
     with database.write(durable=True) as connection:
-        rest = call.order.candidates[1:] if _is_open(connection, call.job_id) else ()
+        rest = call.order.candidates[1:] if not last and _is_open(connection, call.job_id) else ()
         wake = None if rest else _wake(connection, call.job_id)
         values: dict[str, Any] = {
             "spent": spent,
@@ -154,11 +155,26 @@ def adopt(database: Database, call: CallRow, task: str, *, by: str, give_up_seco
 
     Raises:
         StepSettled: it is not unknown any more.
+        InvalidField: the task is another call's, whose result would go to two jobs.
     """
-    found = json.dumps({"id": task, "extra": {}})
+    found = json.dumps({"id": task, "extra": {}, "adopted": True})
+    beginning = json.dumps({"id": task}).removesuffix("}") + ","
+    same = (calls.c.provider == call.provider, calls.c.task.startswith(beginning, autoescape=True))
     with database.write(durable=True) as connection:
+        other = connection.execute(sa.select(calls.c.job_id).where(*same, calls.c.id != call.id)).scalar()
+        if other is not None:
+            raise InvalidField(f"task {task} is that of job {other!r}; look for another one", field="adopt")
         _decide(connection, call, f"task {task} was adopted", by, state=CallState.WORKING.value, due_at=db_now(),
                 task=found, give_up_at=db_now() + give_up_seconds, failures=0)  # fmt: skip
+
+
+def not_adopted(database: Database, turn: Turn, error: TelecineError) -> None:
+    """The provider knows no task of the id that a person gave: the outcome is as unknown as before."""
+    call = turn.call
+    with database.write(durable=True) as connection:
+        _write(connection, turn, state=CallState.UNKNOWN, due_at=None, task=None, give_up_at=None, failures=0)
+        note(connection, call.job_id, "outcome_unknown", step=call.step, provider=call.provider, model=call.model,
+             key=call.id, message=error.message, look_up=False)  # fmt: skip
 
 
 def write_off(database: Database, call: CallRow, *, by: str) -> Wake | None:
@@ -231,14 +247,17 @@ def _in(seconds: Any) -> sa.ColumnElement[float]:
 
 def _wake(connection: Connection, job_id: str) -> Wake | None:
     """Makes the parked job due. First in its transaction: jobs are locked before calls, everywhere."""
+    parked = jobs.c.state == State.WAITING.value
+    # The sweep wakes it a moment later, should nobody else.
+    values = {"not_before": db_now(), "wake_at": db_now() + 1.0, "wakes": sa.literal(0)}
     row = connection.execute(
         sa.update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.state == State.WAITING.value)
-        # The sweep wakes it a moment later, should nobody else.
-        .values(not_before=db_now(), wake_at=db_now() + 1.0, wakes=0)
-        .returning(jobs.c.role, jobs.c.priority)
+        # A job that is not parked stays as it is, but is locked too: it must not be parked before the call has ended.
+        .where(jobs.c.id == job_id)
+        .values({name: sa.case((parked, value), else_=jobs.c[name]) for name, value in values.items()})
+        .returning(jobs.c.state, jobs.c.role, jobs.c.priority)
     ).first()
-    return None if row is None else Wake(job_id, row.role, row.priority)
+    return Wake(job_id, row.role, row.priority) if row is not None and row.state == State.WAITING.value else None
 
 
 def _is_open(connection: Connection, job_id: str) -> bool:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from consumer.ledger import accounts
-from consumer.ledger import owner as owners
+from consumer.ledger import accounts, owner as owners
 from consumer.ledger.calls import CallRow, call_from
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import OPEN, CallState
@@ -97,6 +96,18 @@ def take_submissions(
             if sent:
                 accounts.use(connection, provider, limits, now, sent)
     return go, no
+
+
+def unsent(database: Database, owner: str) -> list[Turn]:
+    """The calls that ``take_submissions`` took for ``owner`` without its caller hearing of it: none was sent."""
+    with database.write() as connection:
+        accounts.hold_gate(database, connection)  # a commit that is still being made is waited for
+        query = sa.select(calls, db_now().label("now")).where(
+            _LIVE, calls.c.lease_owner == owner, calls.c.state == CallState.SUBMITTING.value
+        )
+        rows = connection.execute(query).mappings().all()
+    queued = [dataclasses.replace(call_from(row), state=CallState.QUEUED) for row in rows]
+    return [Turn(call, call.epoch, owner, row["now"]) for call, row in zip(queued, rows, strict=True)]
 
 
 def take_due(database: Database, *, owner: str, lease_seconds: float, most: int) -> list[Turn]:

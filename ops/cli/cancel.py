@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from consumer.callbacks.bodies import job_delivery
+from consumer.credits import spent_on
 from consumer.heartbeat import BEAT_SECONDS
 from consumer.ledger.database import Database
 from consumer.ledger.endings import end_idle, request_cancel
@@ -48,7 +49,8 @@ def cancel_now(database: Database, job_id: str) -> Job:
     job = request_cancel(database, job_id, by="cli")
     if not job.terminal:
         error = JobCancelled()
-        delivery = job_delivery(job, "failed", status="cancelled", now=database.now(), error=error)
+        cost = spent_on(database, job_id)
+        delivery = job_delivery(job, "failed", status="cancelled", now=database.now(), error=error, cost=cost)
         end_idle(database, job_id, State.CANCELLED, error, delivery)
     return find_job(database, job_id) or job
 

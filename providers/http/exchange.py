@@ -20,6 +20,7 @@ import httpx2
 from providers.http.guard import check_url
 from providers.http.policy import Policy
 from providers.http.scrub import vendor_message
+from providers.http.sending import check_may_send
 from providers.http.transport import AsyncGuardedTransport
 from providers.http.verdicts import error_for_status, retry_after
 from schemas.errors import (
@@ -95,14 +96,18 @@ Refine = Callable[[Answer], ProviderError | None]
 class _Progress:
     """How far an exchange came; it outlives a fault."""
 
+    paid: bool
     sent: bool = False
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
 
     async def trace(self, name: str, info: Mapping[str, Any]) -> None:
-        """Hears of every stage of the connection."""
-        self.sent = self.sent or name.endswith(_FIRST_BYTE)
+        """Hears of every stage of the connection; what it raises just before the first byte keeps that back."""
+        if name.endswith(_FIRST_BYTE):
+            if self.paid:
+                check_may_send()
+            self.sent = True
 
 
 class Exchange:
@@ -194,7 +199,7 @@ class Exchange:
         """
         whole = path_or_url.startswith(("https://", "http://"))
         url = path_or_url if whole else f"{self._base}/{path_or_url.lstrip('/')}"
-        progress = _Progress()
+        progress = _Progress(paid)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await self._exchange(method, url, json, parts, body, paid, progress)

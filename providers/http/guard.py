@@ -41,9 +41,9 @@ def check_url(url: str | httpx2.URL, policy: Policy) -> httpx2.URL:
     text = str(url)
     try:
         parsed = httpx2.URL(url)
+        host = parsed.raw_host.decode("ascii")  # where what follows an IPv6 address is looked at at last
     except (httpx2.InvalidURL, ValueError):
         raise _refusal(redact_url(text), "it is not a valid URL") from None
-    host = parsed.raw_host.decode("ascii")
     if parsed.scheme not in _PORTS or not host:
         raise _refusal(redact_url(text), "it is not an https:// URL")
     authority = re.split(r"[/?#]", text.partition("//")[2], maxsplit=1)[0]

@@ -73,7 +73,7 @@ class Line:
     def stop(self) -> None:
         if self.engine is not None:
             self.engine.stop()
-            self._thread.join(10)
+            self._thread.join(30)
             self.engine = None
 
     def advance(self, job_id: str = "j") -> State | None:
@@ -87,7 +87,7 @@ class Line:
     def call(self, job_id: str = "j") -> calls.CallRow:
         return calls.of_job(self.runtime.database, job_id)[-1]
 
-    def until(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, calls.of_job(self.runtime.database, "j")
@@ -240,8 +240,9 @@ def test_a_cancelled_job_whose_call_was_not_sent_is_never_charged(line: Line) ->
     request_cancel(line.runtime.database, "j", by="test")
     end_idle(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
     line.start()
-    time.sleep(0.3)
+    line.until(lambda: line.call().settled)
     assert line.call().state is CallState.CANCELLED
+    time.sleep(0.3)
     assert line.alpha.charges.total() == 0
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from consumer.calls import fetching
+from consumer.calls import fetching, turns
 from consumer.ledger.states import CallState, State
 from providers.base import Call, Ready, TaskRef
-from schemas.errors import StorageUnavailable
+from schemas.errors import InternalError, OutputExists, OutputForbidden, StorageUnavailable, TelecineError
 from tests.contract.test_calls import Line
 from tests.doubles.films import small_film
 from tests.ledger_views import Ledger
@@ -54,6 +54,55 @@ def test_a_film_inside_the_answer_is_stored_although_the_storage_was_away_at_fir
     folder = line.runtime.settings.storage_folder / "results" / "j"
     assert (folder / "film.mp4").read_bytes() == film
     assert base64.b64encode(film[:300]).decode()[:300] not in json.dumps(line.call().result)
+
+
+@pytest.mark.parametrize("problem", [OutputForbidden, OutputExists, InternalError])
+def test_a_film_that_cannot_be_stored_waits_for_the_operator_and_no_other_model_is_paid(
+    problem: type[TelecineError], line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers_at_once(line, small_film())
+    monkeypatch.setattr(turns, "_wait", lambda failures: 0.01)
+    faults, store = [problem("closed") for _ in range(8)], fetching._store
+
+    def closed(*parts: object) -> object:
+        if faults:
+            raise faults.pop()
+        return store(*parts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fetching, "_store", closed)
+    job = line.finished(data={"film": True, "models": ["first", "second"]})
+    assert (job.state, line.alpha.charges.total(), line.beta.charges.total()) == (State.COMPLETED, 1, 0)
+
+
+def test_a_film_waits_for_a_storage_that_stays_away_for_long(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers_at_once(line, small_film())
+    monkeypatch.setattr(turns, "_wait", lambda failures: 0.01)
+    faults, store = [StorageUnavailable() for _ in range(30)], fetching._store
+
+    def away(*parts: object) -> object:
+        if faults:
+            raise faults.pop()
+        return store(*parts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fetching, "_store", away)
+    job = line.finished(data={"film": True, "models": ["first", "second"]})
+    assert (job.state, line.alpha.charges.total(), line.beta.charges.total()) == (State.COMPLETED, 1, 0)
+
+
+def test_a_film_that_can_never_be_stored_ends_the_job_and_is_not_bought_from_another_model(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers_at_once(line, small_film())
+    monkeypatch.setattr(turns, "_wait", lambda failures: 0.01)
+    monkeypatch.setattr(fetching, "AWAY_TRIES", 20)
+
+    def closed(*parts: object) -> object:
+        raise StorageUnavailable
+
+    monkeypatch.setattr(fetching, "_store", closed)
+    job = line.finished(data={"film": True, "models": ["first", "second"]})
+    assert (job.state, line.alpha.charges.total(), line.beta.charges.total()) == (State.FAILED, 1, 0)
+    assert (line.call().spent, line.call().reserved) == (100_000, 0)
 
 
 @pytest.mark.parametrize("content", [b"", b"<!doctype html><title>Sign in</title>"])

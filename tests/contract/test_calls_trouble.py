@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,22 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from consumer.calls import fetching
-from consumer.calls import turns as turns_module
-from consumer.ledger import accounts, call_queries, call_receipts, call_turns, calls, leases, removal
-from consumer.ledger import tables as ledger_tables
+from consumer.calls import engine as engine_module, fetching, turns as turns_module
+from consumer.ledger import (
+    accounts,
+    call_queries,
+    call_receipts,
+    call_turns,
+    calls,
+    leases,
+    removal,
+    tables as ledger_tables,
+)
 from consumer.ledger.call_turns import Policies
 from consumer.ledger.calls import CallRow
 from consumer.ledger.endings import end_idle, request_cancel
 from consumer.ledger.states import CallState, State
+from consumer.scratch import job_folder
 from providers.base import Call, Pending, Ready, TaskRef
 from schemas.errors import (
     JobCancelled,
@@ -25,6 +35,7 @@ from schemas.errors import (
     ProviderOutcomeUnknown,
     ProviderUnauthorized,
     ProviderUnavailable,
+    RateLimited,
     StepSettled,
 )
 from tests.contract.test_calls import Line, raiser
@@ -198,6 +209,100 @@ def test_a_defect_while_a_result_is_fetched_is_tried_again(line: Line, monkeypat
     monkeypatch.setattr(turns_module, "fetch_result", fetched)
     assert line.finished().state is State.COMPLETED
     assert line.events().count("call_put_off") == 1
+
+
+def test_a_task_that_was_done_in_a_night_without_an_engine_is_not_lost_to_one_failed_question(line: Line) -> None:
+    line.alpha.polls = 10_000
+    sent(line, data={"models": ["first", "second"]})
+    line.start()
+    line.until(lambda: line.call().task is not None)
+    line.stop()
+    with line.runtime.database.write() as connection:
+        connection.execute(sa.update(ledger_tables.calls).values(give_up_at=1.0))
+    errors = [ProviderUnavailable("the network is not up yet")]
+
+    async def asked(call: Call, task: TaskRef) -> Ready:
+        if errors:
+            raise errors.pop()
+        return Ready(value="done")
+
+    line.alpha.poll = asked  # type: ignore[method-assign]
+    line.start()
+    line.until(lambda: line.call().settled)
+    assert (line.call().state, line.alpha.charges.total(), line.beta.charges.total()) == (CallState.DONE, 1, 0)
+
+
+def test_a_vendor_that_takes_calls_one_by_one_fails_none_of_those_that_wait(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns_module, "_wait", lambda failures: 0.01)
+    asked = 0
+
+    def before(call: Call) -> None:
+        nonlocal asked
+        asked += 1
+        if asked % 6:
+            raise RateLimited("one at a time", retry_after_seconds=0.01)
+
+    line.alpha.before = before
+    for number in range(4):
+        sent(line, f"j{number}", data={"models": ["first", "second"]})
+    line.start()
+    line.until(lambda: all(line.call(f"j{number}").settled for number in range(4)))
+    assert (line.alpha.charges.total(), line.beta.charges.total()) == (4, 0)
+
+
+def test_a_call_that_is_being_sent_is_not_lost_because_the_machine_slept(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "SUBMIT_LEASE_SECONDS", -1.0)  # over as soon as it is taken
+    monkeypatch.setattr(call_receipts, "LOOK_UP_SECONDS", 0.0)
+    submit = line.alpha.submit
+
+    async def slow(call: Call) -> Any:
+        await asyncio.sleep(2.5)
+        return await submit(call)
+
+    line.alpha.submit = slow  # type: ignore[method-assign]
+    assert line.finished().state is State.COMPLETED
+    assert (line.alpha.charges.total(), "outcome_unknown" in line.events()) == (1, False)
+
+
+def test_a_full_disk_makes_no_unknown_outcome_of_a_call_that_was_not_sent(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, folder = [OSError(errno.ENOSPC, "No space left on device")], job_folder
+
+    def full(root: Path) -> Any:
+        if errors:
+            raise errors.pop()
+        return folder(root)
+
+    monkeypatch.setattr(turns_module, "job_folder", full)
+    assert line.finished().state is State.COMPLETED
+    assert (line.alpha.charges.total(), "outcome_unknown" in line.events()) == (1, False)
+
+
+def test_an_input_that_does_not_fit_on_the_disk_makes_no_unknown_outcome(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = line.runtime.settings.storage_folder / "inbox"
+    inbox.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(inbox / "dot.png")
+    errors, fetch = [OSError(errno.ENOSPC, "No space left on device")], line.runtime.storage.fetch
+
+    def full(*arguments: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return fetch(*arguments)
+
+    def before(call: Call) -> None:
+        monkeypatch.setattr(line.runtime.storage, "fetch", full)
+        assert call.inputs["image"].load().exists()
+
+    line.alpha.before = before
+    assert line.finished(data={"image": "s3://inbox/dot.png"}).state is State.COMPLETED
+    assert (line.alpha.charges.total(), "outcome_unknown" in line.events()) == (1, False)
 
 
 def test_a_defect_in_a_turn_gives_it_back_at_once(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:

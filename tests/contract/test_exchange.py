@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import struct
+import threading
 import time
 import tracemalloc
 from collections.abc import Mapping
@@ -66,7 +67,7 @@ def stall(connection: socket.socket, head: bytes) -> None:
 
 
 def drip(connection: socket.socket, head: bytes) -> None:
-    for _ in range(30):
+    for _ in range(300):
         connection.sendall(b"H")
         time.sleep(0.1)
 
@@ -93,7 +94,9 @@ BROKEN: dict[str, Script | bytes] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_line_that_breaks_after_sending_leaves_a_paid_call_unknown(name: str) -> None:
-    error, server = fault(BROKEN[name], paid=True, timeout_seconds=1.0, limit_bytes=1000, json={"a": 1})
+    # Only those that never end are left at the time limit.
+    seconds = 1.0 if name in ("stalled", "dripping") else 20.0
+    error, server = fault(BROKEN[name], paid=True, timeout_seconds=seconds, limit_bytes=1000, json={"a": 1})
     assert error.code == "outcome_unknown"
     assert len(server.requests) == 1
     assert server.connections == 1
@@ -104,7 +107,7 @@ def test_a_vendor_that_drips_is_given_up_when_the_time_for_the_whole_exchange_is
     with pytest.raises(ProviderError), Listener(drip) as server:
         send(f"http://{server.host}", paid=True, timeout_seconds=0.5)
     given_up = time.monotonic() - started
-    assert given_up < 2.5  # it would drip for three seconds, and closing the listener waits for its next drop
+    assert given_up < 15  # it would drip for half a minute; closing the listener waits for its next drop
 
 
 def test_a_bomb_is_not_unpacked_past_the_limit() -> None:
@@ -311,14 +314,16 @@ def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_call_that_is_given_up_closes_its_connection() -> None:
     closed: list[bytes] = []
+    arrived = threading.Event()
 
     def listen(connection: socket.socket, head: bytes) -> None:
+        arrived.set()
         closed.append(connection.recv(10))
 
     async def work(base: str) -> None:
         door = exchange(base)
         task = asyncio.create_task(door.send("POST", "/go", paid=True))
-        await asyncio.sleep(0.2)
+        assert await asyncio.to_thread(arrived.wait, 4)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

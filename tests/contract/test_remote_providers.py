@@ -25,6 +25,7 @@ from tests.doubles.calls import call_of, media
 from tests.doubles.cococlip import Cococlip
 from tests.doubles.double import Double
 from tests.doubles.imagine import Imagine
+from tests.doubles.misbehaviour import Plan
 from tests.doubles.pika import Pika
 from tests.doubles.replicate import Replicate
 
@@ -64,7 +65,8 @@ def _account(name: str, stack: ExitStack) -> Account:
         model = Model(id="first", provider="memory", types=("ask",))
         return Account(lambda: memory, call_of(model, {}), memory.charges.total)
     kinds: dict[str, type[Double]] = {"pika": Pika, "cococlip": Cococlip, "imagine": Imagine, "replicate": Replicate}
-    double = stack.enter_context(kinds[name](work_seconds=0.3))
+    double = stack.enter_context(kinds[name]())
+    double.plan(Plan(polls=1, times=-1))
     key = SecretStr(double.key)
     settings = Settings(
         pika_base_url=double.url, pika_token=key, imagine_base_url=double.url, imagine_api_key=key,

@@ -232,8 +232,11 @@ def test_a_poll_is_sent_once_whatever_it_is_answered(double: Replicate) -> None:
         assert double.count("poll") == before + 1
 
 
-def test_a_cancelled_prediction_stops_and_one_that_is_unknown_cannot(double: Replicate) -> None:
-    double.plan(Plan("never"))
+@pytest.mark.parametrize(("plan", "free"), [(Plan(seconds=60.0), True), (Plan("never"), False)])
+def test_a_cancelled_prediction_stops_and_costs_nothing_if_it_had_not_begun(
+    double: Replicate, plan: Plan, free: bool
+) -> None:
+    double.plan(plan)
     call = clip()
 
     async def work(vendor: replicate_api.Replicate) -> tuple[bool, bool, Pending | Ready | Failed]:
@@ -243,9 +246,22 @@ def test_a_cancelled_prediction_stops_and_one_that_is_unknown_cannot(double: Rep
         return stopped, nowhere, await vendor.poll(call, task)
 
     stopped, nowhere, standing = ask(double, work)
-    assert (stopped, nowhere) == (True, False)
+    assert (stopped, nowhere) == (free, False)
     assert isinstance(standing, Failed)
     assert "cancelled" in standing.error.message
+    assert standing.charged is not free
+
+
+def test_a_prediction_that_has_ended_by_itself_was_not_cancelled_and_is_paid(double: Replicate) -> None:
+    call = clip()
+
+    async def work(vendor: replicate_api.Replicate) -> bool:
+        task = await vendor.submit(call)
+        while not isinstance(await vendor.poll(call, task), Ready):
+            pass
+        return await vendor.cancel(call, task)
+
+    assert not ask(double, work)
 
 
 @pytest.mark.parametrize("id_", ["../models", "a/b", "a?b", "", "x" * 200])

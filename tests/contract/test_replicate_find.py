@@ -11,6 +11,7 @@ import pytest
 
 from providers.base import Ready, TaskRef
 from schemas.errors import ProviderOutcomeUnknown
+from schemas.settings import Settings
 from tests.contract.replicate_calls import (
     SEEDED,
     WORDS,
@@ -65,13 +66,32 @@ def test_a_call_that_never_arrived_is_certainly_not_there(double: Replicate) -> 
 
 def test_absence_counts_only_when_the_submission_is_old_enough(double: Replicate) -> None:
     call = dataclasses.replace(clip(), submitted_at=time.time() - 5)
-    error = trouble(double, lambda vendor: vendor.find(call), replicate_settle_seconds=30.0)
+    error = trouble(double, lambda vendor: vendor.find(call), replicate_settle_seconds=300.0)
     assert error.code == "outcome_unknown"
-    assert error.retry_after_seconds == pytest.approx(25, abs=2)
+    assert error.retry_after_seconds == pytest.approx(295, abs=20)
     assert seek(double, dataclasses.replace(call, submitted_at=time.time() - 31), replicate_settle_seconds=0.0) is None
     lost_one = clip()
     task = lose(double, lost_one)
     assert seek(double, lost_one, replicate_settle_seconds=30.0) == TaskRef(task)
+
+
+@pytest.mark.parametrize("apart", [-600, 600])
+def test_clocks_that_are_apart_make_no_call_look_absent(double: Replicate, apart: float) -> None:
+    call = clip()
+    task = lose(double, call)
+    # Both are told by the ledger's clock.
+    sent = time.time() + apart
+    theirs = dataclasses.replace(call, submitted_at=sent, now=sent + 10)
+    assert ask(double, lambda vendor: vendor.find(theirs), replicate_settle_seconds=30.0) == TaskRef(task)
+    absent = dataclasses.replace(clip(), submitted_at=sent, now=sent + 10)
+    error = trouble(double, lambda vendor: vendor.find(absent), replicate_settle_seconds=30.0)
+    assert error.code == "outcome_unknown"
+    assert error.retry_after_seconds == pytest.approx(20, abs=1)
+
+
+def test_a_request_that_was_given_up_may_still_arrive_before_its_absence_counts() -> None:
+    settings = Settings()
+    assert settings.replicate_settle_seconds >= settings.exchange_timeout_seconds + 120
 
 
 def test_a_seed_made_from_the_key_tells_calls_of_the_same_words_apart(double: Replicate) -> None:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from providers import replicate_api
 from providers.http.policy import Policy
+from providers.http.sending import sending_while
 from providers.registry import open_provider
 from schemas.errors import ProviderError, ProviderNotConfigured, Verdict
 from schemas.settings import Settings
@@ -40,7 +41,7 @@ def double() -> Iterator[Replicate]:
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(act="drop"), Fault(act="reset"), Fault(act="cut", accept=True), Fault(act="slow", seconds=4.0),
+        Fault(act="drop"), Fault(act="reset"), Fault(act="cut", accept=True), Fault(act="slow", seconds=9.0),
         Fault(status=500), Fault(status=502, body="<html>bad gateway"), Fault(status=503), Fault(status=504),
         Fault(status=408), Fault(status=201, body=""), Fault(status=201, body="{}"), Fault(status=201, body='["x"]'),
         Fault(status=202, body='{"id": "../x"}'), Fault(status=303, headers={"location": "/elsewhere"}),
@@ -51,10 +52,19 @@ def test_a_submission_that_may_have_arrived_is_unknown_and_never_sent_twice(
     double: Replicate, fault: Fault, accept: bool
 ) -> None:
     double.fault(dataclasses.replace(fault, accept=accept or fault.accept))
-    error = trouble(double, submitting(clip()), exchange_timeout_seconds=2)
+    error = trouble(double, submitting(clip()), exchange_timeout_seconds=2 if fault.seconds else 10)
     assert (error.code, error.verdict) == ("outcome_unknown", Verdict.UNKNOWN)
     assert double.count("submit") == 1
     assert double.charges() <= 1
+
+
+def test_a_submission_whose_time_is_over_is_not_sent_by_way_of_the_sdk_either(double: Replicate) -> None:
+    async def late(vendor: replicate_api.Replicate) -> object:
+        with sending_while(lambda: False):
+            return await vendor.submit(clip())
+
+    error = trouble(double, late)
+    assert (error.code, error.retryable, double.requests) == ("provider_unavailable", True, [])
 
 
 def test_a_submission_that_reached_nobody_may_be_sent_again(double: Replicate) -> None:

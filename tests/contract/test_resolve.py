@@ -9,8 +9,8 @@ import pytest
 
 from consumer.ledger import call_receipts
 from consumer.ledger.states import CallState, State
-from providers.base import Call
-from schemas.errors import ProviderOutcomeUnknown, StepSettled
+from providers.base import Call, Failed, Pending, Ready, TaskRef
+from schemas.errors import InvalidField, ProviderOutcomeUnknown, ProviderTaskLost, StepSettled
 from tests.contract.test_calls import Line, raiser
 from tests.ledger_views import Ledger
 
@@ -48,6 +48,31 @@ def test_adopting_asks_for_the_task_that_the_person_found(line: Line) -> None:
     line.until(lambda: line.call().settled)
     assert line.advance() is State.COMPLETED
     assert line.alpha.charges.total() == 1
+
+
+def test_an_id_that_the_provider_does_not_know_leaves_the_outcome_unknown(line: Line) -> None:
+    poll = line.alpha.poll
+
+    async def asked(call: Call, task: TaskRef) -> Pending | Ready | Failed:
+        return Failed(ProviderTaskLost("no such task"), charged=True) if task.id == "tsak-1" else await poll(call, task)
+
+    line.alpha.poll = asked  # type: ignore[method-assign]
+    call_receipts.adopt(line.runtime.database, line.call(), "tsak-1", by="test", give_up_seconds=60)
+    line.until(lambda: line.events().count("outcome_unknown") == 2)
+    assert (line.call().state, line.call().reserved, line.call().task) == (CallState.UNKNOWN, 100_000, None)
+    call_receipts.adopt(line.runtime.database, line.call(), "task-1", by="test", give_up_seconds=60)
+    line.until(lambda: line.call().settled)
+    assert line.advance() is State.COMPLETED
+    assert line.alpha.charges.total() == 1
+
+
+def test_the_task_of_another_job_is_not_adopted(line: Line) -> None:
+    line.submit("k")
+    assert line.advance("k") is State.WAITING
+    line.until(lambda: line.call("k").settled)
+    with pytest.raises(InvalidField, match="'k'"):
+        call_receipts.adopt(line.runtime.database, line.call(), "task-2", by="test", give_up_seconds=60)
+    assert line.call().state is CallState.UNKNOWN
 
 
 def test_giving_up_fails_the_job_and_counts_the_money_as_spent(line: Line) -> None:

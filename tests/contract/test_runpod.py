@@ -186,6 +186,7 @@ def test_the_field_of_an_input_that_cannot_be_used_is_told(double: RunPod) -> No
     [
         ({"status": "TIMED_OUT"}, "provider_timeout", True),
         ({"status": "CANCELLED"}, "provider_task_failed", False),
+        ({"status": "CANCELLED", "executionTime": 2100}, "provider_task_failed", True),
         ({"status": "COMPLETED"}, "provider_result_invalid", True),
         ({"status": "COMPLETED", "output": {"video": "AAAA"}}, "provider_result_invalid", True),
         ({"status": "COMPLETED", "output": {"url": 7}}, "provider_result_invalid", True),
@@ -253,26 +254,19 @@ def test_a_question_that_fails_is_asked_again_later(double: RunPod, fault: Fault
     assert raised.value.retryable
 
 
-def test_a_job_is_cancelled_unless_it_has_ended(double: RunPod) -> None:
-    call = reel()
-
-    async def work(vendor: runpod_api.RunPod) -> tuple[bool, Pending | Ready | Failed]:
-        task = await vendor.submit(call)
-        await vendor.poll(call, task)
-        return await vendor.cancel(call, task), await vendor.poll(call, task)
-
-    double.plan(Plan("never"))
-    stopped, found = ask(double, work)
-    assert stopped
-    assert isinstance(found, Failed)
-    stopped, found = ask(double, work)
-    assert not stopped
-    assert isinstance(found, Ready)
-
-
 def test_a_model_may_name_an_endpoint_of_its_own(double: RunPod) -> None:
     task = ask(double, lambda vendor: vendor.submit(reel(remote=double.endpoint)), runpod_endpoint_id=None)
     assert task.extra == {"endpoint": double.endpoint}
+
+
+def test_a_job_that_a_person_has_adopted_is_asked_for_at_its_models_endpoint(double: RunPod) -> None:
+    call = reel(remote=double.endpoint)
+
+    async def work(vendor: runpod_api.RunPod) -> Pending | Ready | Failed:
+        task = await vendor.submit(call)
+        return await vendor.poll(call, TaskRef(task.id))
+
+    assert not isinstance(ask(double, work, runpod_endpoint_id="another"), Failed)
 
 
 def test_what_is_missing_is_named(double: RunPod) -> None:

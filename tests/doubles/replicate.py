@@ -54,6 +54,8 @@ class Replicate(Double):
     def _forget(self) -> None:
         super()._forget()
         self.answers: deque[tuple[str, Seen, Reply]] = deque(maxlen=5000)
+        #: Predictions that were cancelled before their model ran.
+        self.unstarted: set[str] = set()
 
     def classify(self, seen: Seen) -> tuple[Verb, str]:
         match seen.method, seen.path.strip("/").split("/"):
@@ -96,8 +98,9 @@ class Replicate(Double):
 
     def other(self, verb: Verb, task: Task | None, seen: Seen) -> Reply:
         if verb == "cancel" and task is not None:
-            if self.status(task) in _ACTIVE:
+            if (status := self.status(task)) in _ACTIVE:
                 task.cancelled = True
+                self.unstarted |= {task.id} if status == "starting" else set()
             return Reply.of(self.prediction(task))
         return self._list(seen) if verb == "find" else self.unknown(seen)
 
@@ -133,10 +136,11 @@ class Replicate(Double):
             "created_at": _when(task.accepted_at),
             "urls": {"web": f"https://replicate.com/p/{task.id}", "get": here, "cancel": f"{here}/cancel"},
         }
-        if status not in ("starting", "aborted"):
+        unstarted = status == "aborted" or task.id in self.unstarted
+        if status != "starting" and not unstarted:
             shown["started_at"] = _when(task.accepted_at)
         if ended:
-            ran = {} if status == "aborted" else {"predict_time": max(seconds, 0.1)}
+            ran = {} if unstarted else {"predict_time": max(seconds, 0.1)}
             shown |= {"completed_at": _when(task.accepted_at + seconds), "metrics": ran | {"total_time": seconds}}
         return shown
 

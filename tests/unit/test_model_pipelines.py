@@ -20,6 +20,7 @@ from schemas.errors import (
     InvalidField,
     InvalidImage,
     ProviderNotConfigured,
+    ProviderOutcomeUnknown,
     ProviderResultInvalid,
     ProviderTaskFailed,
 )
@@ -135,6 +136,15 @@ def test_the_first_model_that_can_be_had_is_asked(tmp_path: Path, material: Path
     stage = Stage("image-to-video", tmp_path, material, wan25fast=film(material))
     stage.run(image=IMAGE, model=["hailuo23fast", "wan25fast"], prompt="x")
     assert [asked.model.id for asked in stage.asked] == ["wan25fast"]
+
+
+def test_a_call_that_a_person_has_given_up_is_not_made_by_another_model_instead(tmp_path: Path, material: Path) -> None:
+    def unknown(asked: Asked) -> object:
+        raise ProviderOutcomeUnknown
+
+    stage = Stage("image-to-prompt", tmp_path, material, clip_interrogator=unknown)
+    with pytest.raises(ProviderOutcomeUnknown):
+        stage.run(image=IMAGE, model=["clip-interrogator", "clip-interrogator/local"], mode="fast")
 
 
 @pytest.mark.parametrize("value", [None, "", "  \n", 7, ["a"]])

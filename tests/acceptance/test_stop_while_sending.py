@@ -1,0 +1,48 @@
+"""SIGTERM while a paid call is being sent: the process waits for the answer, and nothing is left to a person."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from consumer.ledger.queries import story
+from consumer.ledger.states import CallState, State
+from tests.doubles.misbehaviour import Fault
+from tests.telecine_process import wait_until
+from tests.vendor_line import VendorLine
+
+#: Longer than a stop waits for anything else.
+SLOW_SECONDS = 18.0
+
+
+def test_a_stop_waits_for_the_answer_to_a_call_that_is_being_sent(tmp_path: Path) -> None:
+    with VendorLine(tmp_path / "home", exchange_timeout_seconds=40) as line:
+        line.cococlip.fault(Fault("submit", "slow", seconds=SLOW_SECONDS))
+        line.film("slow")
+        line.telecine.start()
+        wait_until(lambda: line.cococlip.count("submit") == 1)
+        began = time.monotonic()
+        assert line.telecine.stop() == 0
+        assert time.monotonic() - began < 28  # Kubernetes kills after 30
+        database = line.telecine.database()
+        try:
+            call = line.call(database, "slow")
+            assert call is not None
+            assert call.state is CallState.WORKING
+            assert "outcome_unknown" not in [entry.event for entry in story(database, "slow")]
+        finally:
+            database.close()
+        line.telecine.start()
+        job = line.telecine.wait_for_job("slow")
+        assert job.state is State.COMPLETED
+        assert line.cococlip.count("submit") == 1
+
+
+def test_a_stop_takes_no_longer_than_ever_when_nothing_is_being_sent(tmp_path: Path) -> None:
+    with VendorLine(tmp_path / "home", call_stop_seconds=300) as line:
+        line.film("done")
+        line.telecine.start()
+        line.telecine.wait_for_job("done")
+        began = time.monotonic()
+        assert line.telecine.stop() == 0
+        assert time.monotonic() - began < 15

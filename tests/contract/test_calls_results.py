@@ -1,0 +1,143 @@
+"""What is paid for is not lost to trouble on our side: with storage, with files that are in the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from consumer import advance as advance_module
+from consumer.ledger import calls, removal, tables
+from consumer.ledger.states import State
+from schemas.errors import (
+    InputForbidden,
+    InputUnavailable,
+    InternalError,
+    OutOfMemory,
+    StorageUnavailable,
+    TelecineError,
+)
+from tests.contract.test_calls import Line
+from tests.ledger_views import Ledger
+
+AWAY: tuple[type[TelecineError], ...] = (StorageUnavailable, InternalError)
+
+
+@pytest.fixture
+def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
+    made = Line(ledger, tmp_path, retry_seconds=0.01)
+    yield made
+    made.stop()
+    made.runtime.close()
+
+
+def breaks(line: Line, monkeypatch: pytest.MonkeyPatch, error: type[TelecineError], times: int) -> None:
+    """The storage takes nothing so many times."""
+    put, left = line.runtime.storage.put, [error("away") for _ in range(times)]
+
+    def away(*arguments: Any) -> Any:
+        if left:
+            raise left.pop()
+        return put(*arguments)
+
+    monkeypatch.setattr(line.runtime.storage, "put", away)
+    monkeypatch.setattr(advance_module, "MAX_RETRY_SECONDS", 0.0)
+
+
+def advanced(line: Line, times: int) -> State | None:
+    state = None
+    for _ in range(times):
+        state = line.advance()
+    return state
+
+
+@pytest.mark.parametrize("error", AWAY)
+def test_a_job_that_a_provider_has_delivered_to_outlasts_a_long_fault_of_the_storage(
+    line: Line, monkeypatch: pytest.MonkeyPatch, error: type[TelecineError]
+) -> None:
+    breaks(line, monkeypatch, error, 12)
+    assert line.finished().state is State.WAITING
+    assert advanced(line, 11) is State.WAITING  # max_failures is 3
+    assert line.advance() is State.COMPLETED
+    assert line.alpha.charges.total() == 1
+
+
+def test_it_waits_for_a_day_and_not_for_ever(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    breaks(line, monkeypatch, StorageUnavailable, 99)
+    assert line.finished().state is State.WAITING
+    assert advanced(line, 5) is State.WAITING
+    with line.runtime.database.write() as connection:
+        ago = tables.calls.c.finished_at - advance_module.DELIVERED_SECONDS
+        connection.execute(sa.update(tables.calls).values(finished_at=ago))
+    assert line.advance() is State.FAILED
+    assert (line.job().error or {})["code"] == "retries_exhausted"
+
+
+def test_a_fault_of_the_rendering_is_tried_no_longer_than_ever(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    breaks(line, monkeypatch, OutOfMemory, 99)
+    assert line.finished().state is State.WAITING
+    assert advanced(line, 2) is State.FAILED
+
+
+def test_an_id_whose_old_files_are_in_the_way_is_refused_before_it_is_paid_for(line: Line) -> None:
+    assert line.finished().state is State.COMPLETED
+    assert removal.forget(line.runtime.database, "j")
+    line.submit(data={"length": 7})
+    assert line.advance() is State.FAILED
+    error = line.job().error or {}
+    assert (error["code"], error["field"]) == ("output_exists", "output")
+    assert "s3://results/j/manifest.json" in error["message"]
+    assert line.alpha.charges.total() == 1
+
+
+def test_the_same_request_once_more_takes_its_own_old_files_over(line: Line) -> None:
+    assert line.finished().state is State.COMPLETED
+    assert removal.forget(line.runtime.database, "j")
+    line.submit()
+    assert line.advance() is State.WAITING
+    line.until(lambda: line.call().settled)
+    assert line.advance() is State.COMPLETED
+
+
+def test_a_film_of_somebody_else_is_in_the_way_too(line: Line) -> None:
+    folder = line.runtime.settings.storage_folder / "results" / "j"
+    folder.mkdir(parents=True)
+    (folder / "film.mp4").write_bytes(b"mine")
+    line.submit(data={"film": True})
+    assert line.advance() is State.FAILED
+    assert (line.job().error or {})["code"] == "output_exists"
+    assert calls.of_job(line.runtime.database, "j") == []
+
+
+def test_nothing_is_paid_for_while_the_storage_is_away(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    head, faults = line.runtime.storage.head, [InputUnavailable("HTTP 503")]
+
+    def away(uri: str) -> Any:
+        if faults:
+            raise faults.pop()
+        return head(uri)
+
+    monkeypatch.setattr(line.runtime.storage, "head", away)
+    line.submit()
+    assert line.advance() is State.WAITING
+    assert calls.of_job(line.runtime.database, "j") == []
+    assert "retry_later" in line.events()
+    time.sleep(0.05)
+    assert line.advance() is State.WAITING
+    assert line.call().provider == "alpha"
+
+
+def test_a_place_that_may_be_written_and_not_looked_at_stops_no_call(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(uri: str) -> Any:
+        raise InputForbidden("HTTP 403")
+
+    monkeypatch.setattr(line.runtime.storage, "head", closed)
+    line.submit()
+    assert line.advance() is State.WAITING
+    assert line.call().provider == "alpha"
