@@ -7,10 +7,13 @@ from urllib.parse import urlsplit
 
 from kombu.transport import TRANSPORT_ALIASES
 
+from consumer import lenient_amqp
 from schemas.settings import Settings
 
 # sqs:// means kombu's transport with a repair.
 TRANSPORT_ALIASES["sqs"] = "consumer.sqs_transport:Transport"
+# Whoever may send requests may also publish to the queues of the wake-ups.
+lenient_amqp.install()
 
 #: A wake-up that a busy worker holds longer is handed to another one. Both may run: the lease is in the ledger.
 _VISIBILITY_SECONDS = 60

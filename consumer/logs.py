@@ -10,8 +10,11 @@ from typing import Any
 
 import structlog
 
-_QUERY = re.compile(r"(\w+://[^\s?#]+)\?[^\s\"']*")
-_CREDENTIALS = re.compile(r"(\w+://)[^/\s@]+@")
+# Each begins at one letter and looks at a bounded length: a log line may repeat what a producer wrote on purpose.
+_QUERY = re.compile(r"(\w://[^\s?#]{1,4096})\?[^\s\"']*")
+_CREDENTIALS = re.compile(r"(\w://)[^/\s@]+@")
+#: What a terminal obeys instead of showing it, line breaks and tabs aside. An id that is refused may hold any of it.
+_COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def scrub(text: str) -> str:
@@ -45,15 +48,13 @@ def configure(level: str, style: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _show_commands, renderer],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Celery's two lines for every wake-up say nothing that the job's own lines do not say.
-    for chatty in ("celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     for noisy in (
         "botocore",
         "boto3",
@@ -82,4 +83,11 @@ def _scrub_event(log: Any, method: str, event: MutableMapping[str, Any]) -> Muta
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = scrub(value)
+    return event
+
+
+def _show_commands(log: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = _COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
     return event

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from consumer.callbacks.game import GameApi
-from consumer.callbacks.signing import generate_secret
+from consumer.callbacks.signing import default_secret, generate_secret
 from consumer.extensions import load_extensions
 from consumer.failpoints import local_failpoint
 from consumer.intake.checks import Checks
@@ -62,6 +62,7 @@ class Runtime:
             queue_priorities=self.settings.queue_priorities,
             output=self.settings.output,
             triggers=self.triggers,
+            default_signer=default_secret(self.secrets),
             game=self.game,
             fits=self._fits,
             role_of=self._role,

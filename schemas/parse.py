@@ -14,6 +14,8 @@ from schemas.job_types import JOB_TYPES
 from schemas.strict_json import MAX_MESSAGE_BYTES, parse_object
 
 CANCEL = "job.cancel"
+#: The header of a message whose own ones could not be read; its value names the fault.
+UNREADABLE = "telecine-unreadable-properties"
 Model = TypeVar("Model", bound=BaseModel)
 #: What unions of plain values call their members.
 _MEMBERS = frozenset(
@@ -37,6 +39,11 @@ def read_mapping(
 ) -> dict[str, Any]:
     """The message as one mapping, the attributes of CloudEvents' binary mode put beside ``data``."""
     headers = headers or {}
+    if (fault := headers.get(UNREADABLE)) is not None:
+        raise InvalidEnvelope(
+            f"the message's AMQP properties cannot be read ({str(fault)[:40]!r}): a time after the year 9999, such as "
+            "one in milliseconds, or a text that is not UTF-8; correct or remove them and send it again"
+        )
     attributes = binary_attributes(headers)
     value = parse_object(body, limit_bytes=limit_bytes)
     if attributes:

@@ -16,7 +16,7 @@ from consumer.intake.expansion import Expansion
 from consumer.intake.intake import Intake
 from consumer.intake.upload_loop import UploadLoop
 from consumer.ledger import queries, rejections, uploads
-from consumer.ledger.database import Database, db_now
+from consumer.ledger.database import Database
 from consumer.ledger.due import Wake
 from consumer.ledger.records import Job, Rejection
 from consumer.ledger.tables import uploads as table
@@ -48,13 +48,15 @@ class Site:
     storage: Storage = field(default_factory=MemoryStorage)
     rules: Sequence[dict[str, Any]] = tuple(RULES)
     tenants: TenantRules = field(default_factory=TenantRules)
+    secrets: Sequence[str] = ()
+    default_signer: str = "default"
     woken: list[Wake] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         triggers = check_rules([Trigger(**rule) for rule in self.rules], ["s3://results/"])
         self.checks = Checks(
-            roles={"reel": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=LIMIT,
-            tenants=self.tenants, triggers=triggers,
+            roles={"reel": "render"}, secret_names=frozenset(self.secrets), policy=Policy(), max_message_bytes=LIMIT,
+            tenants=self.tenants, triggers=triggers, default_signer=self.default_signer,
         )  # fmt: skip
         self.expansion = Expansion(self.storage, self.scratch, LIMIT, triggers)
         self.intake = Intake(self.database, self.checks)
@@ -119,10 +121,10 @@ class Site:
         done = Replay(self.database, self.checks, self.woken.extend, expansion=self.expansion)(letter)
         return done.result if done.refused is None else done.refused.code
 
-    def due_in(self) -> float:
-        """Seconds until the only upload that waits is looked at again."""
+    def due_at(self) -> float:
+        """When the only upload that waits is looked at again, by the database's clock."""
         with self.database.read() as connection:
-            return float(connection.execute(sa.select(table.c.due_at - db_now())).scalar_one())
+            return float(connection.execute(sa.select(table.c.due_at)).scalar_one())
 
     def another_loop(self) -> UploadLoop:
         """A second process that settles uploads of the same ledger."""

@@ -12,6 +12,7 @@ from typing import Any
 from kombu import Connection, Consumer, Exchange, Queue
 from kombu.message import Message
 
+from consumer import lenient_amqp
 from consumer.failpoints import failpoint
 from consumer.intake.arrivals import Admit, Answer, Arrival
 from consumer.ledger.database import is_ledger_fault
@@ -106,6 +107,7 @@ class AmqpDoor:
         self._stopped.set()
 
     def _session(self) -> None:
+        lenient_amqp.install()
         with Connection(self._url, heartbeat=HEARTBEAT_SECONDS, connect_timeout=5) as connection:
             connection.connect()
             channel = connection.channel()

@@ -15,7 +15,7 @@ class Arrival:
     """One message, as it came."""
 
     body: bytes
-    #: ``amqp``, ``inbox``, ….
+    #: ``amqp``, ``sqs``, ``inbox``, or ``replay``.
     door: str
     #: The name of the queue or folder that it was taken from: tenants and priorities go by it.
     source: str
@@ -24,7 +24,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one arrival. Exactly one of the two is set, or none for a duplicate or a control message."""
+    """What became of one arrival. At most one of the two is set: none for a duplicate, an event, a control message."""
 
     wake: Wake | None = None
     refused: TelecineError | None = None

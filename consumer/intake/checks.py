@@ -46,6 +46,8 @@ class Checks:
     #: Where results go when neither the request nor its tenant says.
     output: str = "s3://results/"
     triggers: TriggerRules = NO_TRIGGERS
+    #: The signing secret of callbacks that name none.
+    default_signer: str = "default"
     #: Where callbacks in format ``game`` go.
     game: GameApi = field(default_factory=GameApi)
     #: Refuses a request that no model of the catalogue can carry out.
@@ -98,11 +100,25 @@ class Checks:
         """
         return control.model_copy(update={"tenant": self.tenants.resolve(control.tenant, source)})
 
-    def may_call(self, callback: CallbackSpec, tenant: object = None, source: str = "") -> bool:
-        """Whether the refusal of a request that names ``tenant`` may be told to this address."""
+    def may_call(
+        self,
+        callback: CallbackSpec,
+        tenant: object = None,
+        source: str = "",
+        *,
+        rule_tenant: str | None = None,
+        uploaded: str | None = None,
+    ) -> bool:
+        """Whether the refusal of a request that names ``tenant`` may be told to this address.
+
+        Whoever uploads a request where one tenant may must not get a refusal signed with another's secret.
+        """
         known: str | None = None
         with contextlib.suppress(RequestError):
-            known = self.tenants.resolve(tenant if isinstance(tenant, str) else None, source)
+            found = self.tenants.resolve(tenant if isinstance(tenant, str) else None, source, rule=rule_tenant)
+            if uploaded is not None:
+                self.tenants.check_read(found, uploaded, field="uploaded object")
+            known = found
         try:
             self._check_callback(self.game.addressed(callback), known)
         except RequestError:
@@ -126,4 +142,4 @@ class Checks:
                 f"{', '.join(sorted(self.secret_names)) or 'none'}",
                 field="callback.secret_name",
             )
-        self.tenants.check_secret(tenant, callback.secret_name)
+        self.tenants.check_secret(tenant, callback.secret_name or self.default_signer)

@@ -56,7 +56,7 @@ class Expansion:
         if rule.pair:
             return self._pair(rule, upload)
         _check_same(upload, stored)
-        version = upload.version or upload.etag or _version(stored)
+        version = upload.version or stored.version or upload.etag or _version(stored)
         if rule.manifest:
             return Made(self._manifest(rule, upload, version, stored), rule.tenant)
         return Made(object_request(rule, upload, version), rule.tenant)

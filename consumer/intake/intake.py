@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.callbacks.bodies import rejection_delivery
@@ -24,9 +23,8 @@ from consumer.ledger.endings import request_cancel
 from consumer.ledger.outbox import NewDelivery, enqueue
 from consumer.ledger.rejections import reject
 from consumer.logs import logger
-from schemas.callback import Status
 from schemas.envelope import CallbackSpec, Cancellation
-from schemas.errors import IdConflict, InternalError, JobNotFound, TelecineError
+from schemas.errors import InternalError, JobNotFound, TelecineError
 from schemas.parse import parse_mapping, read_mapping, salvage
 from schemas.s3_events import read_event
 
@@ -44,6 +42,9 @@ class Refusal:
     type: str | None = None
     #: As the message names it: whatever it is.
     tenant: object = None
+    #: Of a request that was made of an upload: the tenant of its rule, and the object.
+    rule_tenant: str | None = None
+    uploaded: str | None = None
 
 
 #: What becomes of a message.
@@ -126,10 +127,17 @@ class Intake:
 
     def settle(self, arrival: Arrival, item: Item, first: Callable[[Connection], None]) -> Answer:
         """Writes one item by itself. ``first`` is called in the same transaction; what it raises undoes it."""
+        agreed = False
+
+        def begin(connection: Connection) -> None:
+            nonlocal agreed
+            first(connection)
+            agreed = True
+
         try:
-            return self._write([arrival], [item], first)[0]
-        except sa.exc.SQLAlchemyError as error:
-            if is_ledger_fault(error):
+            return self._write([arrival], [item], begin)[0]
+        except Exception as error:
+            if not agreed or is_ledger_fault(error):
                 raise
             log.exception("admission_failed", door=arrival.door)
             refused = Refusal(InternalError(f"the request could not be admitted: {type(error).__name__}"))
@@ -197,7 +205,13 @@ class Intake:
         )  # fmt: skip
         if (
             refused.callback is not None
-            and self._checks.may_call(refused.callback, refused.tenant, arrival.source)
+            and self._checks.may_call(
+                refused.callback,
+                refused.tenant,
+                arrival.source,
+                rule_tenant=refused.rule_tenant,
+                uploaded=refused.uploaded,
+            )
             and "failed" in refused.callback.events
         ):
             told = self._told(seq, refused)
@@ -210,9 +224,8 @@ class Intake:
 
     def _told(self, seq: int, refused: Refusal) -> NewDelivery | None:
         assert refused.callback is not None
-        status: Status = "failed"
         return rejection_delivery(
-            seq=seq, request_id=refused.request_id, type=refused.type, status=status, error=refused.error,
+            seq=seq, request_id=refused.request_id, type=refused.type, status="failed", error=refused.error,
             callback=self._checks.game.addressed(refused.callback), metadata=refused.metadata, at=self._checks.clock(),
         )  # fmt: skip
 
@@ -229,7 +242,5 @@ def refusal(mapping: Mapping[str, Any], error: TelecineError) -> Refusal:
     """The refusal of the request in the mapping, with whatever is sound in it."""
     request_id, callback, metadata = salvage(mapping)
     kind = mapping.get("type")
-    if isinstance(error, IdConflict):
-        callback = None
     named = kind if isinstance(kind, str) else None
     return Refusal(error, request_id, callback, metadata, named, mapping.get("tenant"))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from consumer.failpoints import failpoint
 from consumer.intake.arrivals import Admit, Answer
 from consumer.intake.sqs_calls import SqsCalls, code_of
 from consumer.intake.sqs_held import Held, by_tens
 from consumer.intake.sqs_messages import SqsMessage, arrival_of, name_of, refused_attributes
-from consumer.intake.sqs_receiver import PARALLEL, SqsReceiver, give_back
+from consumer.intake.sqs_receiver import PARALLEL, SqsReceiver, delete, give_back
 from consumer.ledger.database import is_ledger_fault
 from consumer.logs import logger
 from consumer.sweep import Waker
@@ -85,7 +86,7 @@ class SqsDoor:
         refused = [(m, answer.refused) for m, answer in zip(messages, answers, strict=True) if answer.refused]
         list(self._pool.map(self._copy, refused))
         # With the newest receipts, should one have come twice meanwhile.
-        list(self._pool.map(self._delete, by_tens(self._held.let_go(messages))))
+        list(self._pool.map(partial(delete, self._calls, self._held), by_tens(self._held.let_go(messages))))
         failpoint("door.acknowledged")
         self._wake([answer.wake for answer in answers if answer.wake is not None])
 
@@ -117,14 +118,6 @@ class SqsDoor:
                 self._calls.copy(message, queue, refused_attributes(message, error))
         except Exception as fault:
             log.warning("dead_letter_not_copied", queue=message.queue.name, reason=code_of(fault))
-
-    def _delete(self, messages: Sequence[SqsMessage]) -> None:
-        try:
-            failed = self._calls.delete(messages[0].queue, messages)
-        except Exception as error:
-            log.warning("sqs_not_deleted", queue=messages[0].queue.name, reason=code_of(error))
-            failed = list(messages)
-        self._held.remember(failed)
 
     def _keep_hidden(self) -> None:
         """Hides what is held anew before it becomes visible."""

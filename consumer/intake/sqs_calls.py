@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from consumer.intake.sqs_messages import SqsMessage, SqsQueue, message_of, name_of, region_of
 from schemas.settings import Settings
@@ -149,11 +149,6 @@ def code_of(error: Exception) -> str:
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "")).rpartition("#")[2].rpartition(".")[2]
     return type(error).__name__
-
-
-def is_sqs_fault(error: Exception) -> bool:
-    """Whether boto3 raised it."""
-    return isinstance(error, ClientError | BotoCoreError)
 
 
 def _make_client(options: SqsOptions, region: str | None) -> SQSClient:

@@ -76,8 +76,18 @@ class SqsReceiver:
             return 0
         settled = self._held.put(messages)
         for tens in by_tens(settled):
-            self._held.remember(self._calls.delete(queue, tens))
+            delete(self._calls, self._held, tens)
         return len(messages)
+
+
+def delete(calls: SqsCalls, held: Held, messages: list[SqsMessage]) -> None:
+    """Deletes up to ten settled messages of one queue. Those that cannot be are remembered as settled."""
+    try:
+        failed = calls.delete(messages[0].queue, messages)
+    except Exception as error:
+        log.warning("sqs_not_deleted", queue=messages[0].queue.name, reason=code_of(error))
+        failed = messages
+    held.remember(failed)
 
 
 def give_back(calls: SqsCalls, messages: Any, *, seconds: int = 0) -> None:

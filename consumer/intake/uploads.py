@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from consumer.intake.arrivals import Arrival
@@ -53,7 +54,8 @@ def decided(intake: Intake, expansion: Expansion, arrival: Arrival) -> Submissio
     Raises:
         TelecineError: that cannot be known just now. Its verdict is ``LATER``.
     """
-    mapping = {}
+    mapping: dict[str, Any] = {}
+    rule_tenant = uploaded = None
     try:
         upload = upload_in(arrival.body)
         if isinstance(upload, Dropped):
@@ -63,8 +65,8 @@ def decided(intake: Intake, expansion: Expansion, arrival: Arrival) -> Submissio
         if isinstance(made, Dropped):
             log.info("upload_dropped", uri=upload.uri, why=made.why)
             return made
-        mapping = dict(made.request)
-        item = intake.judge(mapping, arrival, rule_tenant=made.tenant, uploaded=upload.uri)
+        mapping, rule_tenant, uploaded = dict(made.request), made.tenant, upload.uri
+        item = intake.judge(mapping, arrival, rule_tenant=rule_tenant, uploaded=uploaded)
         if not isinstance(item, Submission):
             raise InvalidField("type: a control message is sent to a queue, not uploaded", field="type")
         log.info("uploaded", uri=upload.uri, job_id=item.request.id, version=upload.version, sequencer=upload.sequencer)
@@ -72,7 +74,7 @@ def decided(intake: Intake, expansion: Expansion, arrival: Arrival) -> Submissio
     except TelecineError as error:
         if error.verdict is Verdict.LATER:
             raise
-        return refusal(mapping, error)
+        return replace(refusal(mapping, error), rule_tenant=rule_tenant, uploaded=uploaded)
     except Exception as error:  # whatever an upload does, the others are served
         log.exception("upload_failed", door=arrival.door)
         raise InternalError(f"the upload could not be read: {type(error).__name__}") from None

@@ -66,7 +66,8 @@ def queues(settings: Settings) -> Finding:
             dead += _depth(connection, dead_queue(name)) or 0
     if dead:
         advice = (
-            "the ledger has them too: `telecine dead-letters list`; purge the broker's copies when they are dealt with"
+            "`telecine dead-letters recover` sends back those that the broker gave up on; the rest are copies of what "
+            "`telecine dead-letters list` has"
         )
         return warn(f"{', '.join(told)}; {count(dead, 'message')} in dead-letter queues", advice)
     return ok(", ".join(told))

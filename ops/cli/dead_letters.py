@@ -25,12 +25,14 @@ Number = Annotated[int, typer.Argument(metavar="N", help="The dead letter's numb
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
+    from ops.cli.dead_letters_recover import recover
     from ops.cli.dead_letters_replay import replay
 
-    group = typer.Typer(no_args_is_help=True, help="Messages that never became a job: list, show, replay.")
+    group = typer.Typer(no_args_is_help=True, help="Messages that never became a job: list, show, replay, recover.")
     group.command("list")(list_)
     group.command("show")(show_)
     group.command("replay")(replay)
+    group.command("recover")(recover)
     app.add_typer(group, name="dead-letters")
 
 

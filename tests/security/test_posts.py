@@ -25,17 +25,18 @@ from providers.http.guard import Policy
 from providers.http.posts import EXCERPT_BYTES
 from tests.receiver import Answer, Receiver, redirect
 from tests.security.servers import Listener, Script, closed_port, reply
+from tests.servers.ports import free_port
 
 ANYWHERE = Policy(allowed_hosts=frozenset({"127.0.0.1"}))
 
 
 def post(
-    url: str, body: bytes = b"{}", headers: Mapping[str, str] = MappingProxyType({}), timeout_seconds: float = 5.0
+    url: str, body: bytes = b"{}", headers: Mapping[str, str] = MappingProxyType({}), timeout_seconds: float = 20.0
 ) -> Reply:
     return asyncio.run(AsyncGuardedClient(ANYWHERE).post(url, body, headers, timeout_seconds))
 
 
-def post_to(script: Script | bytes, timeout_seconds: float = 5.0) -> Reply:
+def post_to(script: Script | bytes, timeout_seconds: float = 20.0) -> Reply:
     with Listener(script) as server:
         return post(server.url, timeout_seconds=timeout_seconds)
 
@@ -52,7 +53,7 @@ def test_a_signed_callback_arrives_byte_for_byte_and_verifies() -> None:
 
     assert (answer.status, answer.body_excerpt, answer.headers["x-note"]) == (202, b"thanks", "seen")
     assert answer.failure is None
-    assert 0 < answer.elapsed_seconds < 5
+    assert 0 < answer.elapsed_seconds < 20
     assert (attempt.method, attempt.path, attempt.body) == ("POST", "/hook", body)
     assert attempt.headers["content-type"] == "application/json"
 
@@ -125,20 +126,21 @@ def test_a_receiver_that_drips_is_left_at_the_total_timeout(start: bytes) -> Non
 
     assert answer.status is None
     assert answer.failure == "no complete reply within 0.4 seconds" or "Protocol" in str(answer.failure)
-    assert answer.elapsed_seconds < 2.0
+    assert answer.elapsed_seconds < 15  # it would drip for ever
 
 
 def test_a_status_that_arrived_counts_although_the_body_stalls_or_breaks_off() -> None:
     def stall(connection: socket.socket, head: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
-        time.sleep(3.0)
+        connection.settimeout(60)
+        connection.recv(1)
 
-    stalled = post_to(stall, 0.3)
+    stalled = post_to(stall, 2.0)
     broken = post_to(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
 
     assert (stalled.status, stalled.body_excerpt) == (200, b"abc")
     assert (broken.status, broken.body_excerpt) == (200, b"abc")
-    assert stalled.elapsed_seconds < 2.5
+    assert stalled.elapsed_seconds < 20
 
 
 @pytest.mark.parametrize(
@@ -165,12 +167,12 @@ def test_many_posts_run_at_once() -> None:
         client = AsyncGuardedClient(ANYWHERE)
         return await asyncio.gather(*(client.post(url, b"{}", {}) for _ in range(20)))
 
-    with Receiver(answers=[Answer(delay_seconds=0.2)]) as receiver:
+    with Receiver(answers=[Answer(delay_seconds=1.5)]) as receiver:
         started = time.monotonic()
         replies = asyncio.run(all_at_once(receiver.url))
 
     assert {answer.status for answer in replies} == {200}
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 15  # one after the other they take thirty seconds
 
 
 def test_the_receiver_answers_raw_bytes() -> None:
@@ -181,8 +183,7 @@ def test_the_receiver_answers_raw_bytes() -> None:
 
 
 def test_the_receiver_runs_as_a_process_and_writes_its_log(tmp_path: Path) -> None:
-    with closed_port() as port:
-        pass
+    port = free_port()
     command = [sys.executable, "-m", "tests.receiver", "--port", str(port), "--log", str(tmp_path / "log")]
     process = subprocess.Popen(
         [*command, "--answers", "500,200"],
@@ -198,7 +199,7 @@ def test_the_receiver_runs_as_a_process_and_writes_its_log(tmp_path: Path) -> No
         assert [post(url).status, post(url).status] == [500, 200]
         assert urllib.request.urlopen(f"{url}?ping", timeout=5).status == 200
         process.send_signal(signal.SIGINT)
-        assert "3 attempts" in process.communicate(timeout=5)[0]
+        assert "3 attempts" in process.communicate(timeout=30)[0]
     finally:
         process.kill()
         process.communicate()

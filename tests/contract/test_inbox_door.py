@@ -1,0 +1,123 @@
+"""The inbox folder, with files in it that cannot be read or cannot be removed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from consumer.intake.checks import Checks
+from consumer.intake.inbox import InboxDoor
+from consumer.intake.intake import Intake
+from consumer.ledger import queries, rejections
+from providers.http.policy import Policy
+from tests.ledger_views import Ledger
+from tests.telecine_process import wait_until
+
+BATCH = 4
+
+
+class Inbox:
+    """A folder and the door that reads it."""
+
+    def __init__(self, ledger: Ledger, folder: Path) -> None:
+        self.folder = folder
+        self.ledger = ledger
+        self.woken: list[str] = []
+        checks = Checks(
+            roles={"image-to-prompt": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=262_144
+        )
+        self.door = InboxDoor(
+            folder, Intake(ledger.a, checks), lambda wakes: self.woken.extend(wake.job_id for wake in wakes),
+            batch=BATCH, poll_seconds=0.02, limit_bytes=262_144,
+        )  # fmt: skip
+        self._thread = threading.Thread(target=self.door.run)
+
+    def request(self, name: str) -> Path:
+        """A good request, under the name of its job."""
+        data = {"image": "s3://inbox/c.png"}
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps({"id": name, "type": "image-to-prompt", "data": data}))
+        return path
+
+    def unreadable(self, name: str) -> Path:
+        """A file that nobody can read, not even root: the first page of this process's memory."""
+        path = self.folder / f"{name}.json"
+        path.symlink_to("/proc/self/mem")
+        return path
+
+    def start(self) -> None:
+        """Reads the folder until the test is over."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends what ``start`` began."""
+        self.door.stop()
+        if self._thread.ident is not None:
+            self._thread.join(10)
+
+
+@pytest.fixture
+def inbox(ledger: Ledger, tmp_path: Path) -> Iterator[Inbox]:
+    """An empty inbox."""
+    (tmp_path / "inbox").mkdir()
+    found = Inbox(ledger, tmp_path / "inbox")
+    yield found
+    found.stop()
+
+
+def test_a_full_batch_of_files_that_cannot_be_read_holds_up_no_other_and_is_told_once(inbox: Inbox) -> None:
+    blocked = [inbox.unreadable(f"a-{number}") for number in range(2 * BATCH)]
+    good = [inbox.request(f"job-{number}") for number in range(2 * BATCH + 1)]
+    with capture_logs() as logs:
+        inbox.start()
+        wait_until(lambda: not any(path.exists() for path in good), timeout=20)
+        threading.Event().wait(0.5)
+        inbox.stop()
+    assert len(inbox.woken) == len(good)
+    told = [log["file"] for log in logs if log["event"] == "inbox_file_unreadable"]
+    assert sorted(told) == sorted(path.name for path in blocked)
+
+
+def test_a_file_that_can_be_read_at_last_is_admitted(inbox: Inbox) -> None:
+    path = inbox.unreadable("late")
+    inbox.start()
+    threading.Event().wait(0.2)
+    path.unlink()
+    path = inbox.request("late")
+    wait_until(lambda: not path.exists(), timeout=20)
+    assert inbox.woken == ["late"]
+
+
+def test_files_that_cannot_be_removed_are_admitted_once_and_hold_up_no_other(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a folder with the sticky bit, where another user's file can be read and not removed."""
+    unlink = Path.unlink
+
+    def kept(path: Path, missing_ok: bool = False) -> None:
+        if path.name.startswith("kept"):
+            raise PermissionError(13, "Operation not permitted")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", kept)
+    for number in range(BATCH):
+        inbox.request(f"kept-{number}")
+    (inbox.folder / "kept-bad.json").write_text("{}")
+    good = [inbox.request(f"job-{number}") for number in range(3)]
+    with capture_logs() as logs:
+        inbox.start()
+        wait_until(lambda: not any(path.exists() for path in good), timeout=20)
+        threading.Event().wait(0.5)
+        changed = inbox.folder / "kept-bad.json"
+        changed.write_text("{ }")
+        wait_until(lambda: len(rejections.listed(inbox.ledger.a, limit=10)) == 2, timeout=20)
+        inbox.stop()
+    assert len(inbox.woken) == BATCH + 3
+    assert {job.duplicates for job in queries.list_jobs(inbox.ledger.a, limit=100)} == {0}
+    assert len(rejections.listed(inbox.ledger.a, limit=10)) == 2
+    assert sum(log["event"] == "inbox_file_not_removed" for log in logs) == BATCH + 2

@@ -1,0 +1,53 @@
+"""What stands in the log, whatever a message holds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from consumer.logs import scrub
+
+PROGRAM = r"""
+import logging
+from consumer import logs
+logs.configure("INFO", "{style}")
+logs.logger("x").warning("rejected", request_id="\x1b[2J\x9b\u202eevil", uri="s3://inbox/\x1b]0;title\x07")
+logging.getLogger("library").warning("\x1b[2J")
+try:
+    raise ValueError("\x1b[2J")
+except ValueError:
+    logs.logger("x").exception("failed")
+"""
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_nothing_in_a_message_commands_the_terminal_that_shows_the_log(style: str) -> None:
+    command = [sys.executable, "-c", PROGRAM.replace("{style}", style)]
+    shown = subprocess.run(command, capture_output=True, check=True, timeout=60).stderr.decode()
+    assert shown.count("[2J") == 3
+    assert "evil" in shown
+    for command_sequence in ("\x1b[2J", "\x1b]", "\x9b", "\u202e", "\x07"):
+        assert command_sequence not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET https://a.example/x?X-Amz-Signature=abc failed", "GET https://a.example/x?… failed"),
+        ("postgresql+psycopg://user:pass@db/x and amqp://u:p@q//", "postgresql+psycopg://db/x and amqp://q//"),
+        ('{"a":"https://u:p@a/?b","c":"s3://b/k?d"}', '{"a":"https://a/?…","c":"s3://b/k?…"}'),
+        ("what?", "what?"),
+    ],
+)
+def test_no_query_and_no_credentials_of_a_url_are_logged(text: str, shown: str) -> None:
+    assert scrub(text) == shown
+
+
+@pytest.mark.parametrize("text", ["token" * 13_000, "a://" * 16_000, "https://" + "a" * 64_000])
+def test_a_long_text_is_scrubbed_at_once(text: str) -> None:
+    started = time.process_time()
+    scrub(text)
+    assert time.process_time() - started < 3
