@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from consumer.ledger.owner import is_gone, this_process
+from consumer.ledger.owner import is_gone, is_near, this_process
 
 _OWNER = ".owner"
-# A folder without its owner's name was cut off while it was made, or is being made right now.
-_UNNAMED_SECONDS = 3600.0
+#: The owner's boot or container is another one, or it left no name: nobody works in a folder that has not changed
+#: for so long.
+FOREIGN_SECONDS = 86_400.0
 
 
 @contextlib.contextmanager
@@ -29,7 +30,7 @@ def job_folder(root: Path) -> Iterator[Path]:
 
 
 def clear_abandoned(root: Path) -> int:
-    """Removes the folders of processes of this machine that no longer run; answers how many."""
+    """Removes the folders of processes of this machine that no longer run, and very old ones; answers how many."""
     if not root.is_dir():
         return 0
     abandoned = [folder for folder in root.glob("job-*") if _is_abandoned(folder)]
@@ -40,10 +41,14 @@ def clear_abandoned(root: Path) -> int:
 
 def _is_abandoned(folder: Path) -> bool:
     try:
-        return is_gone((folder / _OWNER).read_text())
+        owner = (folder / _OWNER).read_text(errors="replace")
     except OSError:
-        pass
+        owner = ""
+    if is_near(owner):
+        return is_gone(owner)
     try:
-        return time.time() - folder.stat().st_mtime > _UNNAMED_SECONDS
+        # Also what lies deeper: a folder does not change with the files in it.
+        changed = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
     except OSError:
-        return False  # gone already
+        return False  # gone already, or somebody is at work in it
+    return time.time() - changed > FOREIGN_SECONDS

@@ -11,7 +11,7 @@ from consumer.callbacks.game import EVENT_PREFIX, game_body, game_url
 from consumer.credits import Credits
 from consumer.ledger.outbox import NewDelivery, webhook_id
 from consumer.ledger.records import Job
-from schemas.callback import Callback, CallbackData, EventType, Failure, Output, Status
+from schemas.callback import Callback, CallbackData, Cost, EventType, Failure, Output, Status
 from schemas.envelope import CallbackSpec
 from schemas.errors import TelecineError
 from schemas.parse import salvage
@@ -35,10 +35,12 @@ def job_delivery(
     error: TelecineError | None = None,
     progress: int | None = None,
     credit: Credits | None = None,
+    cost: Cost | None = None,
 ) -> NewDelivery | None:
     """The callback about ``event`` of a job, or ``None`` when nobody asked for it.
 
-    ``credit`` is who made the result; a ``title`` among its details is the title in format ``game``.
+    ``credit`` is who made the result; a ``title`` among its details is the title in format ``game``. ``cost`` is what
+    was spent on a job that has no result.
     """
     _, spec, metadata = salvage(json.loads(job.request))
     if spec is None or event not in spec.events:
@@ -55,7 +57,7 @@ def job_delivery(
         error=None if error is None else Failure.model_validate(error.as_record()),
         provider=credit.provider if done else None,
         model=(credit.model or job.type) if done else None,
-        cost=credit.cost if done else None,
+        cost=credit.cost if done else cost,
         created_at=_time(job.received_at),
         started_at=None if job.started_at is None else _time(job.started_at),
         processing_time_seconds=round(now - job.started_at, 3) if done and job.started_at is not None else None,
@@ -63,7 +65,8 @@ def job_delivery(
     )
     body = Callback(type=_EVENTS[event], timestamp=_time(now), data=data)
     occurrence: tuple[object, ...] = (progress,) if event == "progress" else ()
-    identity = webhook_id(job.id, job.fingerprint, event, *occurrence)
+    # With the time, because the same request is another job once the first was deleted.
+    identity = webhook_id(job.id, job.fingerprint, job.received_at, event, *occurrence)
     if spec.format == "game":
         return _game_delivery(
             identity,
@@ -91,7 +94,8 @@ def rejection_delivery(
 
     ``None`` in format ``game`` when the request has no id that could be told.
     """
-    identity = webhook_id("rejected", seq, request_id)
+    # With the time, because a ledger that was restored from a backup counts from there again.
+    identity = webhook_id("rejected", seq, request_id, at.isoformat())
     if callback.format == "game":
         return _game_delivery(identity, None, request_id, callback, "failed", game_body(completed=False))
     data = CallbackData(

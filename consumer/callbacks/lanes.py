@@ -19,8 +19,8 @@ class Lanes:
 
     def __init__(self, places: int) -> None:
         self._slow: dict[str, None] = {}
-        #: Places for all slow receivers together.
-        self.slow_places = max(1, places // 4)
+        #: Places for all slow receivers together. A single place cannot be divided: it is everybody's.
+        self.slow_places = 0 if places == 1 else max(1, places // 4)
 
     @property
     def slow(self) -> tuple[str, ...]:
@@ -29,6 +29,8 @@ class Lanes:
 
     def seen(self, url: str, seconds: float) -> None:
         """Notes how long an exchange took."""
+        if not self.slow_places:
+            return
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         self._slow.pop(origin, None)

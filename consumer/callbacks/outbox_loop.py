@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from consumer.callbacks.game import DELIVERED, EVENT_PREFIX
 from consumer.callbacks.lanes import Lanes
 from consumer.callbacks.schedule import Delivered, Disabled, Retry, next_attempt
-from consumer.callbacks.signing import check_secret, sign
+from consumer.callbacks.signing import check_secret, default_secret, sign
 from consumer.failpoints import failpoint
 from consumer.ledger.outbox import claim_due, record_attempt
 from consumer.ledger.records import Delivery
@@ -38,7 +38,9 @@ class OutboxLoop:
                 'no signing secret is configured; set TELECINE_CALLBACK_SECRETS=\'{"default": ["whsec_…"]}\' '
                 "(`telecine secret` makes one)"
             )
-        for secrets in runtime.secrets.values():
+        for name, secrets in runtime.secrets.items():
+            if not secrets:
+                raise ConfigurationError(f"TELECINE_CALLBACK_SECRETS has no secret under {name!r}; give one or drop it")
             for secret in secrets:
                 check_secret(secret)
         self._runtime = runtime
@@ -133,9 +135,9 @@ class OutboxLoop:
 
     def _headers(self, delivery: Delivery) -> dict[str, str]:
         secrets = self._runtime.secrets
-        name = delivery.secret_name or ("default" if "default" in secrets else next(iter(secrets)))
+        default = default_secret(secrets)
         # A secret that was removed since the request came is replaced by the default one.
-        chosen = secrets.get(name) or next(iter(secrets.values()))
+        chosen = secrets.get(delivery.secret_name or default) or secrets[default]
         timestamp = int(self._runtime.database.now())
         headers = {"content-type": "application/json", **sign(delivery.id, timestamp, delivery.body, chosen)}
         return headers | self._runtime.game.headers() if delivery.event.startswith(EVENT_PREFIX) else headers

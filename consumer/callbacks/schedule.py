@@ -32,13 +32,9 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again, not before ``after_seconds`` from now.
-
-    ``throttled``: the receiver is overloaded, so other callbacks to the same host should wait as well.
-    """
+    """Try again, not before ``after_seconds`` from now."""
 
     after_seconds: float
-    throttled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +83,11 @@ def next_attempt(
         return Disabled("gone")
     if attempt > len(delays_seconds):
         return Exhausted()
-    throttled = status in _OVERLOADED
     delay = float(delays_seconds[max(attempt, 1) - 1])
-    if throttled:
+    if status in _OVERLOADED:
         delay = max(delay, min(THROTTLE_SECONDS, delays_seconds[min(max(attempt, 1), len(delays_seconds) - 1)]))
     delay = max(delay, retry_after_seconds(retry_after, now()))
-    return Retry(delay * (1 + JITTER * min(max(jitter(), 0.0), 1.0)), throttled)
+    return Retry(delay * (1 + JITTER * min(max(jitter(), 0.0), 1.0)))
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float:

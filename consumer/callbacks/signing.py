@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import hmac
 import secrets as random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pydantic import SecretStr
 
@@ -20,6 +20,12 @@ from schemas.errors import ConfigurationError
 _PREFIX = "whsec_"
 #: The specification asks for 24 bytes; endpoints with shorter keys exist, below 16 they are guessable.
 _SHORTEST_BYTES = 16
+
+
+def default_secret(names: Iterable[str]) -> str:
+    """The name of the secret for callbacks that name none: ``default``, or else the first there is."""
+    known = list(names)
+    return known[0] if known and "default" not in known else "default"
 
 
 def sign(message_id: str, timestamp: int, body: bytes, secrets: Sequence[SecretStr]) -> dict[str, str]:

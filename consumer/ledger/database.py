@@ -34,6 +34,10 @@ _LIBPQ = {
 }
 
 
+#: A transaction in which nothing is said for so long is ended by PostgreSQL, with its locks. A worker that was stopped
+#: in it, or sleeps with its machine, would keep all others waiting for its rows.
+IDLE_SECONDS = 60
+
 #: Who writes, by SQLite file. A child that was forked meanwhile begins with none.
 _TURNS: dict[str, threading.Lock] = {}
 os.register_at_fork(after_in_child=_TURNS.clear)
@@ -70,14 +74,19 @@ class Database:
     def _engine(self, synchronous: str) -> Engine:
         if self.dialect != "sqlite":
             patience = {name: value for name, value in _LIBPQ.items() if name not in self.url.query}
-            return sa.create_engine(
+            engine = sa.create_engine(
                 self.url,
                 connect_args=patience,
+                # What the statements are written for. Under a stricter default of the server's most would be refused.
+                isolation_level="READ COMMITTED",
                 pool_pre_ping=True,
                 pool_size=5,
                 max_overflow=20,
                 hide_parameters=True,  # an error would repeat requests and signed URLs into the log
             )
+            # By a statement: a pooler between us and the server refuses it in the URL.
+            sa.event.listen(engine, "connect", _bound_idling)
+            return engine
         engine = sa.create_engine(
             self.url,
             connect_args={"timeout": BUSY_SECONDS},
@@ -139,6 +148,12 @@ class Database:
         else:
             from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
         return insert(table)
+
+
+def _bound_idling(connection: Any, record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+    connection.commit()
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

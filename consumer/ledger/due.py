@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
+from consumer.ledger.leases import idle
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import OPEN
 from consumer.ledger.tables import jobs
@@ -57,8 +58,7 @@ def choose(database: Database, job_id: str) -> str | None:
     to do, not which. ``None`` when every job of the role has a worker or is not due.
     """
     role = sa.select(jobs.c.role).where(jobs.c.id == job_id).scalar_subquery()
-    idle = sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
-    due = (jobs.c.role == role, jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), idle)
+    due = (jobs.c.role == role, jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), idle())
     with database.read() as connection:
         for priority in PRIORITIES:
             query = sa.select(jobs.c.id).where(*due, jobs.c.priority == priority).order_by(jobs.c.received_at).limit(1)
@@ -81,10 +81,9 @@ def not_woken(database: Database, wakes: Sequence[Wake], *, again_seconds: float
 def wake_all(database: Database) -> None:
     """Makes every open job without a live lease due for the sweep: a transport that forgets was started anew."""
     with database.write() as connection:
-        idle = sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
         # Parked jobs are due for nobody: their calls wake them.
         waiting = jobs.c.wake_at.is_not(None)
-        statement = sa.update(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), idle, waiting)
+        statement = sa.update(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), idle(), waiting)
         connection.execute(
             statement.values(
                 wakes=0, wake_at=sa.case((jobs.c.not_before > db_now(), jobs.c.not_before), else_=db_now())
@@ -94,9 +93,8 @@ def wake_all(database: Database) -> None:
 
 def to_end(database: Database, *, limit: int) -> Sequence[Job]:
     """Open jobs without a live lease that are to be cancelled or whose deadline has passed."""
-    idle = sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
     over = sa.or_(jobs.c.cancel_requested.is_(True), jobs.c.deadline_at <= db_now())
-    query = sa.select(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), idle, over).limit(limit)
+    query = sa.select(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), idle(), over).limit(limit)
     with database.read() as connection:
         return [job_from(row) for row in connection.execute(query).mappings()]
 

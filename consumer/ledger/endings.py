@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from consumer.ledger.calls import stop_calls
 from consumer.ledger.database import Database, db_now
-from consumer.ledger.leases import move
+from consumer.ledger.leases import idle, move
 from consumer.ledger.outbox import NewDelivery, enqueue
 from consumer.ledger.records import Job, Lease, job_from
 from consumer.ledger.states import OPEN, State
@@ -59,10 +59,9 @@ def finish(
 def end_idle(database: Database, job_id: str, state: State, error: TelecineError, delivery: NewDelivery | None) -> bool:
     """Ends a job that no worker holds: cancelled or past its deadline. ``False`` if one holds it or it has ended."""
     with database.write(durable=True) as connection:
-        idle = sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
         statement = (
             sa.update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.state.in_([s.value for s in OPEN]), idle)
+            .where(jobs.c.id == job_id, jobs.c.state.in_([s.value for s in OPEN]), idle())
             .values(state=state.value, epoch=jobs.c.epoch + 1, finished_at=db_now(), **_closed(None, error))
         )
         if connection.execute(statement).rowcount != 1:

@@ -165,6 +165,11 @@ def park(database: Database, lease: Lease, *, seconds: float, event: str, failur
         note(connection, lease.job_id, event, epoch=lease.epoch, seconds=round(seconds, 3), failures=failures, **detail)
 
 
+def idle() -> sa.ColumnElement[bool]:
+    """No worker holds the job's lease now."""
+    return sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
+
+
 def release_dead(database: Database) -> list[str]:
     """Ends the leases of processes of this machine that no longer run; answers the jobs' ids."""
     with database.read() as connection:

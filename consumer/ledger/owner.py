@@ -27,13 +27,16 @@ def _name_of(pid: int) -> str:
 
 def is_gone(owner: str) -> bool:
     """Whether the owner certainly no longer runs. Of another machine or container nothing is certain."""
-    parts = owner.split("/")
-    if len(parts) != 6 or "-" in parts[:2]:
+    if not is_near(owner):
         return False
-    boot, namespace, _, pid, started, _ = parts
-    if boot != _boot() or namespace != _namespace():
-        return False
+    _, _, _, pid, started, _ = owner.split("/")
     return _started(int(pid)) != started
+
+
+def is_near(owner: str) -> bool:
+    """Whether the owner was started since this machine's boot and in this container: whether it runs can be seen."""
+    parts = owner.split("/")
+    return len(parts) == 6 and "-" not in parts[:2] and parts[:2] == [_boot(), _namespace()]
 
 
 def label(owner: str | None) -> str:

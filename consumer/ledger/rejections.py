@@ -79,6 +79,14 @@ def refusal_of(database: Database, request_id: str, *, after: int) -> Rejection 
     return None if row is None else rejection_from(row)
 
 
+def last_refusal_of(database: Database, request_id: str) -> int | None:
+    """The number of the newest dead letter with this id."""
+    query = sa.select(sa.func.max(rejections.c.seq)).where(rejections.c.request_id == request_id)
+    with database.read() as connection:
+        seq: int | None = connection.execute(query).scalar()
+    return seq
+
+
 def mark_replayed(connection: Connection, seq: int) -> None:
     """Notes that the dead letter was put before the door again."""
     connection.execute(sa.update(rejections).where(rejections.c.seq == seq).values(replayed_at=db_now()))

@@ -12,7 +12,7 @@ class State(enum.StrEnum):
     RECEIVED = "received"
     #: A worker holds its lease.
     RUNNING = "running"
-    #: Parked: for a provider, or for a passing fault to pass.
+    #: Parked: until a provider has answered, or a fault has passed.
     WAITING = "waiting"
     #: Its media are made; the manifest is being written.
     STORING = "storing"

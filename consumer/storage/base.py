@@ -71,6 +71,8 @@ class StoredObject(BaseModel):
     adopted: bool = False
     #: True if Telecine wrote it, this job or any other, here or elsewhere.
     own: bool = False
+    #: The job and the request's fingerprint that wrote it, by its marks: the only ones that take it over.
+    writer: tuple[str, str] | None = None
     #: Changes with the content; the storage's own choice of digest. ``None`` where there is none.
     etag: str | None = None
     #: The version, in a bucket that keeps versions.

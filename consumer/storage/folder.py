@@ -162,7 +162,7 @@ class FolderStorage:
             part.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # gone already, or the disk is read-only: no reason not to start
             for part in self._parts.iterdir():
                 with contextlib.suppress(FileNotFoundError):
                     if time.time() - part.stat().st_mtime > LEFTOVER_SECONDS:

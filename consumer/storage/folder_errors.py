@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 
 from consumer.storage.beneath import NotRegular
 from schemas.errors import ConfigurationError, OutputExists, OutputForbidden, StorageUnavailable
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_FORBIDDEN = (errno.EACCES, errno.EROFS)
+_FORBIDDEN = (errno.EACCES,)
+#: A disk that has failed is mounted read-only; a network share goes away and comes back.
+_PASSING = (errno.EROFS, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP)
 
 
@@ -27,6 +30,10 @@ def writing(uri: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise StorageUnavailable("The disk with the storage folder is full. It is tried again.") from None
+        if error.errno in _PASSING:
+            raise StorageUnavailable(
+                f"The storage folder cannot be written just now: {os.strerror(error.errno)}. It is tried again."
+            ) from None
         if error.errno in _FORBIDDEN:
             raise OutputForbidden(f"{uri} may not be written. Grant write access or change `output`.") from None
         if error.errno in _NO_LINKS:

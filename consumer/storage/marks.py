@@ -43,6 +43,7 @@ def described(
         content_type=content_type,
         facts=_facts_in(marks),
         own=JOB in marks,
+        writer=_writer_in(marks),
         etag=etag,
         version=version,
     )
@@ -54,16 +55,20 @@ def adopt(existing: StoredObject, marks: Mapping[str, str], facts: ObjectFacts) 
     Raises:
         OutputExists: another job, or another request, or somebody else wrote it.
     """
-    if (marks.get(JOB), marks.get(FINGERPRINT)) != (facts.job_id, facts.fingerprint) or SHA256 not in marks:
+    if _writer_in(marks) != (facts.job_id, facts.fingerprint):
         raise OutputExists(
             f"Another file already lies at {existing.uri}. Choose another `output` or remove it.", field="output"
         )
     return existing.model_copy(update={"adopted": True})
 
 
+def _writer_in(marks: Mapping[str, str]) -> tuple[str, str] | None:
+    return (marks[JOB], marks[FINGERPRINT]) if {JOB, FINGERPRINT, SHA256} <= marks.keys() else None
+
+
 def _facts_in(marks: Mapping[str, str]) -> dict[str, Any]:
     try:
         found = json.loads(marks.get(FACTS, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

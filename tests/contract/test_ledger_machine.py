@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -28,8 +27,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy.ext.compiler import compiles
 
-from consumer.ledger import database as databases
-from consumer.ledger import due, endings, leases, outbox, queries, steps
+from consumer.ledger import database as databases, due, endings, leases, outbox, queries, steps
 from consumer.ledger.admission import Verdict, admit, submission
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, Lease

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from consumer.callbacks.schedule import (
     DELAYS_SECONDS,
@@ -70,14 +69,14 @@ def test_another_error_is_a_failed_attempt() -> None:
 
 @pytest.mark.parametrize("status", [429, 502, 504])
 def test_an_overloaded_receiver_is_given_a_minute_and_marked(status: int) -> None:
-    assert next_attempt(1, status, jitter=none) == Retry(60.0, throttled=True)
-    assert next_attempt(2, status, jitter=none) == Retry(300.0, throttled=True)
+    assert next_attempt(1, status, jitter=none) == Retry(60.0)
+    assert next_attempt(2, status, jitter=none) == Retry(300.0)
 
 
 def test_another_schedule_is_followed_to_its_end() -> None:
     waits = [next_attempt(attempt, 502, jitter=none, delays_seconds=[0.1, 0.2]) for attempt in (1, 2, 3)]
 
-    assert waits == [Retry(0.2, throttled=True), Retry(0.2, throttled=True), Exhausted()]
+    assert waits == [Retry(0.2), Retry(0.2), Exhausted()]
     assert next_attempt(1, 500, jitter=none, delays_seconds=[]) == Exhausted()
 
 

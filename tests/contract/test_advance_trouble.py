@@ -1,0 +1,142 @@
+"""A worker whose ledger or disk fails it: the job ends once and is told once, whatever was heard of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import json
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from consumer import advance as advance_module
+from consumer.advance import advance
+from consumer.intake.arrivals import Arrival
+from consumer.intake.intake import Intake
+from consumer.ledger import endings, queries
+from consumer.ledger.database import Database
+from consumer.ledger.records import Job
+from consumer.ledger.states import State
+from consumer.ledger.tables import jobs
+from consumer.runtime import Runtime, build_runtime
+from pipelines.registry import PIPELINES
+from schemas.errors import JobCancelled
+from schemas.settings import Settings
+from tests import note_pipeline
+from tests.ledger_views import Ledger
+
+assert note_pipeline  # which adds its job types
+
+
+@pytest.fixture
+def runtime(ledger: Ledger, tmp_path: Path) -> Iterator[Runtime]:
+    url = ledger.a.url.render_as_string(hide_password=False)
+    settings = Settings(
+        home=tmp_path, ledger_url=url, lease_seconds=1.0, retry_seconds=0.01, allowed_private_hosts=["127.0.0.1"]
+    )
+    made = build_runtime(settings, pipelines=PIPELINES)
+    body = {
+        "id": "j",
+        "type": "note",
+        "data": {"text": "x"},
+        "callback": {"url": "http://127.0.0.1:1/", "events": ["started", "completed", "failed"]},
+    }
+    Intake(made.database, made.checks)([Arrival(json.dumps(body).encode(), "test", "q")])
+    yield made
+    made.close()
+
+
+def break_a_commit(database: Database, monkeypatch: pytest.MonkeyPatch, function: str, *, made: bool) -> list[str]:
+    """The first commit of ``function`` is ``made`` or not, and its caller hears that the connection broke."""
+    broken: list[str] = []
+    for engine in {database._normal, database._full}:
+        commit = engine.dialect.do_commit
+
+        def break_down(connection: Any, commit: Any = commit) -> None:
+            now = not broken and function in [frame.name for frame in traceback.extract_stack()]
+            if made or not now:
+                commit(connection)
+            else:
+                connection.rollback()
+            if now:
+                broken.append(function)
+                raise sa.exc.OperationalError("COMMIT", {}, OSError("the connection broke"))
+
+        monkeypatch.setattr(engine.dialect, "do_commit", break_down)
+    return broken
+
+
+def ended(runtime: Runtime, seconds: float = 20.0) -> Job:
+    """The job, moved as wake-ups move it until it has ended."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(sa.exc.OperationalError):  # as Celery sees it
+            advance(runtime, "j")
+        job = queries.find_job(runtime.database, "j")
+        assert job is not None
+        if job.terminal:
+            return job
+        time.sleep(0.02)
+    raise AssertionError(job)
+
+
+@pytest.mark.parametrize("made", [True, False], ids=["made", "not made"])
+@pytest.mark.parametrize("function", ["claim", "_tell", "begin", "record", "start_storing", "finish"])
+def test_a_commit_that_nobody_heard_of_neither_loses_a_job_nor_ends_it_twice(
+    function: str, made: bool, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = break_a_commit(runtime.database, monkeypatch, function, made=made)
+    assert ended(runtime).state is State.COMPLETED
+    assert broken == [function]
+    assert [entry.event for entry in queries.story(runtime.database, "j")].count("completed") == 1
+    told = sorted(delivery.event for delivery in queries.deliveries_of(runtime.database, "j"))
+    assert told == ["job.completed", "job.started"]
+
+
+def test_a_full_disk_is_named_to_whoever_waited_for_it_in_vain(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(root: Path) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(advance_module, "job_folder", full)
+    job = ended(runtime)
+    assert job.error is not None
+    assert (job.state, job.failures, job.error["code"]) == (State.FAILED, 7, "retries_exhausted")
+    assert "no disk space" in job.error["message"]
+
+
+def test_a_worker_that_was_stopped_tells_nothing_of_a_job_that_has_ended_meanwhile(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = advance_module._check_start
+
+    def stopped(*arguments: Any) -> None:
+        check(*arguments)
+        with runtime.database.write() as connection:  # its lease runs out meanwhile
+            connection.execute(sa.update(jobs).values(lease_until=0.0))
+        assert endings.end_idle(runtime.database, "j", State.CANCELLED, JobCancelled(), None)
+
+    monkeypatch.setattr(advance_module, "_check_start", stopped)
+    assert advance(runtime, "j") is State.RUNNING
+    assert queries.deliveries_of(runtime.database, "j") == []
+
+
+def test_a_job_that_has_waited_for_weeks_still_waits(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(root: Path) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(advance_module, "job_folder", full)
+    patient = runtime.settings.model_copy(update={"max_failures": 5000})
+    with runtime.database.write() as connection:
+        connection.execute(sa.update(jobs).values(failures=2000))
+    assert advance(dataclasses.replace(runtime, settings=patient), "j") is State.WAITING
+    job = queries.find_job(runtime.database, "j")
+    assert job is not None
+    assert 890 < job.not_before - runtime.database.now() <= 900

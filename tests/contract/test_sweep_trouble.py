@@ -1,0 +1,78 @@
+"""What the sweep does when something is in its way."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from consumer.ledger import calls, leases
+from consumer.ledger.calls import Candidate, Order
+from consumer.ledger.due import Wake, wake_all
+from consumer.ledger.states import State
+from consumer.ledger.tables import calls as calls_table, jobs
+from consumer.runtime import Runtime, build_runtime
+from consumer.sweep import Sweep
+from schemas.settings import Settings
+from tests.ledger_views import Ledger
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Iterator[Runtime]:
+    made = build_runtime(Settings(home=tmp_path, sweep_seconds=0.02))
+    yield made
+    made.close()
+
+
+def test_a_job_that_this_version_cannot_end_keeps_no_other_from_its_end(runtime: Runtime) -> None:
+    ledger = Ledger(runtime.database, runtime.database)
+    ledger.admit(*({"id": name, "deadline": 0.001} for name in ("a", "newer", "z")))
+    order = Order(
+        candidates=[Candidate("m", "p", {})], inputs={}, output="s3://results/x/", fingerprint="f", type="reel"
+    )
+    newer = json.dumps({**json.loads(order.as_json()), "from_a_newer_version": True})
+    lease = ledger.claimed("newer")
+    calls.want(runtime.database, lease, "step", order, tenant=None, urgency=1)
+    with runtime.database.write() as connection:
+        connection.execute(sa.update(calls_table).values(request=newer))
+    for name in ("a", "z"):
+        leases.park(runtime.database, ledger.claimed(name), seconds=60, event="retry_later", failures=1)
+    time.sleep(0.01)
+    Sweep(runtime, lambda wakes: True).sweep()
+    assert [ledger.job(name).state for name in ("a", "z")] == [State.EXPIRED, State.EXPIRED]
+    assert ledger.job("newer").state is State.WAITING  # for a sweep that can tell what it has cost
+
+
+def test_what_a_dead_transport_forgot_is_woken_though_the_first_try_failed(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(runtime.database, runtime.database)
+    ledger.admit({"id": "j"})
+    with runtime.database.write() as connection:  # woken so often that it is due in an hour
+        connection.execute(sa.update(jobs).values(wakes=12, wake_at=runtime.database.now() + 3600))
+    troubles = [OSError("the disk is busy")]
+
+    def busy(*arguments: object) -> None:
+        if troubles:
+            raise troubles.pop()
+        wake_all(runtime.database)
+
+    monkeypatch.setattr("consumer.sweep.wake_all", busy)
+    woken: list[Wake] = []
+
+    def wake(wakes: object) -> bool:
+        woken.extend(wakes)  # type: ignore[arg-type]
+        loop.stop()
+        return True
+
+    loop = Sweep(runtime, wake)
+    timer = threading.Timer(10, loop.stop)
+    timer.start()
+    loop.run()
+    timer.cancel()
+    assert [found.job_id for found in woken] == ["j"]

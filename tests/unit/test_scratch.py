@@ -1,0 +1,67 @@
+"""What crashes leave on the disk goes away, and what somebody works in stays."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from consumer.ledger import owner
+from consumer.ledger.owner import this_process
+from consumer.scratch import FOREIGN_SECONDS, clear_abandoned, job_folder
+
+DEAD = this_process().split("/")
+DEAD[3:5] = "999999999", "1"
+
+
+def left(root: Path, name: str | None, *, age: float = 0.0) -> Path:
+    """A folder as a worker left it ``age`` seconds ago, with a file in a folder of its own."""
+    folder = root / f"job-{len(list(root.glob('*')))}"
+    (folder / "steps").mkdir(parents=True)
+    (folder / "steps" / "video.mp4").write_bytes(b"x" * 100)
+    if name is not None:
+        (folder / ".owner").write_text(name)
+    then = time.time() - age
+    for path in [*folder.rglob("*"), folder]:
+        os.utime(path, (then, then))
+    return folder
+
+
+def test_the_folder_of_a_process_that_died_here_goes_at_once_and_that_of_a_live_one_stays(tmp_path: Path) -> None:
+    dead = left(tmp_path, "/".join(DEAD))
+    with job_folder(tmp_path) as live:
+        os.utime(live, (0, 0))
+        assert clear_abandoned(tmp_path) == 1
+        assert (dead.exists(), live.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_what_another_boot_or_container_left_goes_when_nothing_has_changed_in_it_for_long(
+    part: int, tmp_path: Path
+) -> None:
+    name = this_process().split("/")
+    name[part] = "another"
+    old = left(tmp_path, "/".join(name), age=FOREIGN_SECONDS + 60)
+    young = left(tmp_path, "/".join(name), age=FOREIGN_SECONDS - 600)
+    busy = left(tmp_path, "/".join(name), age=FOREIGN_SECONDS + 60)
+    (busy / "steps" / "video.mp4").write_bytes(b"still written")
+    os.utime(busy / "steps", (0, 0))
+    assert clear_abandoned(tmp_path) == 1
+    assert (old.exists(), young.exists(), busy.exists()) == (False, True, True)
+
+
+@pytest.mark.parametrize("name", [None, ""])  # cut off by a crash; written when the power went
+def test_a_folder_that_names_nobody_goes_after_a_while(name: str | None, tmp_path: Path) -> None:
+    old = left(tmp_path, name, age=FOREIGN_SECONDS + 60)
+    young = left(tmp_path, name)
+    assert clear_abandoned(tmp_path) == 1
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_an_owner_is_of_this_boot_and_container_or_nothing_is_known_of_it() -> None:
+    assert owner.is_near(this_process())
+    assert owner.is_near("/".join(DEAD))
+    assert not owner.is_near("")
+    assert not owner.is_near("another/" + this_process().partition("/")[2])
