@@ -35,12 +35,14 @@ def reel(data: Reel, ctx: Context) -> Sequence[Artifact]:
     timing = align(data.alignment_mode, data.lyrics, data.language, audio, ctx)
 
     def here() -> Sequence[Artifact]:
-        return ctx.call(
+        made = ctx.call(
             "render",
             lambda folder, progress: render_reel(
                 data, image, audio, folder, progress, timing=timing, bounds=ctx.bounds
             ),
         )
+        ctx.tell(**made[0].details)
+        return made
 
     return rendered(data, image, audio, timing, ctx, here)
 
@@ -100,8 +102,9 @@ def render_reel(
     facts = run_child({"do": "render", "film": film}, folder, bounds, progress)
     if facts["encoder"] != encoder:
         _log.warning("encoder_refused", wanted=encoder, encoder=facts["encoder"])
-    if facts["missing_characters"]:
-        _log.warning("characters_without_font", count=len(facts["missing_characters"]))
+    missing = facts["missing_characters"]
+    if missing:
+        _log.warning("characters_without_font", count=len(missing))
     seconds = facts["duration_seconds"]
     video = MediaFacts(
         width=data.width,
@@ -114,7 +117,13 @@ def render_reel(
     )
     captions = MediaFacts(duration_seconds=seconds)
     artifacts = [
-        Artifact(name="video.mp4", content_type="video/mp4", facts=video, path=folder / "video.mp4"),
+        Artifact(
+            name="video.mp4",
+            content_type="video/mp4",
+            facts=video,
+            path=folder / "video.mp4",
+            details={"missing_characters": missing} if missing else {},
+        ),
         Artifact(
             name="captions.srt", content_type="application/x-subrip", facts=captions, path=folder / "captions.srt"
         ),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from schemas.errors import LyricsRequired, LyricsTooLong, UnsupportedOption
 
@@ -19,7 +21,18 @@ ALIGNMENT_HELP = (
     "even: each word gets the same share."
 )
 AlignmentMode = Literal["auto", "elevenlabs", "even", "local"]
-Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
+
+
+def _language(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(value)
+    except ValidationError:
+        raise PydanticCustomError("language", "use a language tag such as en or pt-BR") from None
+
+
+Language = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$"), WrapValidator(_language)
+]
 WordsPerGroup = Annotated[int, Field(ge=1, le=50, description="Words shown together.")]
 TimingOffset = Annotated[
     float, Field(ge=-3600, le=3600, allow_inf_nan=False, description="Seconds added to every caption.")
@@ -51,7 +64,7 @@ def check_lyrics(lyrics: str, *, required: bool) -> None:
         LyricsRequired: they are required and there are none.
         LyricsTooLong: they have too many lines, too many words, or too long a line.
     """
-    if required and not lyrics.strip():
+    if required and not any(map(_seen, lyrics)):
         raise LyricsRequired(field="data.lyrics")
     lines = lyrics.split("\n")
     if len(lines) > MAX_LYRICS_LINES:
@@ -62,6 +75,11 @@ def check_lyrics(lyrics: str, *, required: bool) -> None:
         )
     if len(lyrics.split()) > MAX_LYRICS_WORDS:
         raise LyricsTooLong(f"lyrics have more than {MAX_LYRICS_WORDS:,} words", field="data.lyrics")
+
+
+def _seen(character: str) -> bool:
+    """Whether the character leaves a mark: no space, no control, no joiner."""
+    return not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf")
 
 
 def refuse_local_alignment(mode: AlignmentMode) -> None:

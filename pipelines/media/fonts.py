@@ -24,6 +24,9 @@ _NAMES = (
     "NotoSansGeorgian", "NotoSansArmenian", "NotoSansEthiopic",
 )  # fmt: skip
 
+# Drawn in the text's colour: their coloured pictures are black, and so is the outline.
+_BLACK_EMOJI = frozenset(map(ord, "\u25fc\u265f\u2712\u2714\u2716\u2734"))
+
 # Characters of the BMP that are emoji without a variation selector (Emoji_Presentation, emoji-data.txt 15.1).
 _BMP_EMOJI = (
     "\u231a\u231b\u23e9-\u23ec\u23f0\u23f3\u25fd\u25fe\u2614\u2615\u2648-\u2653\u267f\u2693\u26a1\u26aa\u26ab\u26bd\u26be"
@@ -77,12 +80,11 @@ class Fonts:
         for path, index in (
             (Path(_folder("manimgx_fonts_cjk")) / _CJK_FILE, self._cjk),
             (texts / "NotoSansSymbols[wght].ttf", 0),
-            (texts / "NotoEmoji[wght].ttf", 0),
         ):
             face = _load(path, index)
             if face.covers(code):
                 return face
-        return None
+        return _load(texts / "NotoEmoji[wght].ttf", 0, only=_BLACK_EMOJI) if code in _BLACK_EMOJI else None
 
 
 def _cjk_language(language: str | None, sample: str) -> str:
@@ -110,11 +112,11 @@ def _folder(package: str) -> str:
 
 
 @functools.cache
-def _load(path: Path, index: int, colored: bool = False) -> Face:
+def _load(path: Path, index: int, colored: bool = False, only: frozenset[int] | None = None) -> Face:
     blob = hb.Blob.from_file_path(str(path))
     face = hb.Face(blob, index)
     font = hb.Font(face)
     if not colored:
         font.set_variations({"wght": _BOLD})
-    unicodes = face.unicodes
-    return Face(font, face.upem, unicodes.__contains__, colored)
+    covered = only or face.unicodes
+    return Face(font, face.upem, covered.__contains__, colored)

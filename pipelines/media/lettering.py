@@ -88,12 +88,19 @@ class Letterer:
         size, lines = self._style.size, [text]
         for scale in _SIZES:
             size = self._style.size * scale
-            parts = atoms(text, anywhere=scale < _BREAK_WORDS_BELOW)
-            wrapped = wrap(parts, lambda part: self.shaper.shape(part).width, limit / size)
+            wrapped = self._wrap(text, limit / size, break_words=scale < _BREAK_WORDS_BELOW)
             lines = wrapped or lines
             if wrapped and len(lines) * size * _LEADING <= tallest and (len(lines) <= _FULL_SIZE_LINES or scale < 1):
                 break
         return size, [self.shaper.shape(line) for line in lines]
+
+    def _wrap(self, text: str, limit: float, *, break_words: bool) -> list[str] | None:
+        """The lines within ``limit`` ems; of the words, only those that are wider are broken."""
+
+        def width(part: str) -> float:
+            return self.shaper.shape(part).width
+
+        return wrap(atoms(text, breaks=lambda word: break_words and width(word) > limit), width, limit)
 
 
 def _paint(placed: list[tuple[Glyph, float, float]], width: int, height: int, size: float, style: Style) -> Image.Image:

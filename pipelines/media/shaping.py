@@ -59,12 +59,19 @@ class Shaper:
         return line
 
     def _shape(self, text: str) -> ShapedLine:
-        runs = self._runs(text)
+        runs = self._runs("".join(map(self._plain, text)))
         glyphs: list[Glyph] = []
         x = 0.0
         for position in visual_order([run.level for run in runs]):
             x = self._shape_run(runs[position], x, glyphs)
         return ShapedLine(tuple(glyphs), x)
+
+    def _plain(self, character: str) -> str:
+        """``character``, or the plain letters for it where only those have a font: 𝓐 is drawn as A."""
+        if unicodedata.decomposition(character)[:1] != "<" or self._fonts.covering(character):
+            return character
+        plain = unicodedata.normalize("NFKC", character)
+        return plain if all(map(self._fonts.covering, plain)) else character
 
     def _runs(self, text: str) -> list[_Run]:
         """Stretches of one font and one direction, in logical order; each emoji is a run of its own."""

@@ -73,7 +73,10 @@ def _decode(path: Path, kind: str) -> tuple[Sound, int]:
         if not container.streams.audio:
             raise InvalidAudio(field=_FIELD)
         stream = container.streams.audio[0]
-        rate, codec = stream.rate, stream.codec_context.name
+        try:
+            rate, codec = stream.rate, stream.codec_context.name
+        except AttributeError:  # there is no decoder for what its header names
+            raise InvalidAudio(field=_FIELD) from None
         promised = stream.duration if kind == "flac" and stream.duration else 0
         samples = packets = damaged = 0
         for packet in container.demux(stream):

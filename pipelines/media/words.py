@@ -61,7 +61,8 @@ def _lines(lyrics: str) -> Iterator[tuple[str, list[tuple[int, int]]]]:
 def clean(text: str) -> str:
     """``text`` in NFC on one line, without control characters and explicit direction overrides.
 
-    Joiners (U+200C, U+200D), variation selectors and the emoji tags stay: letters and emoji need them.
+    Joiners (U+200C, U+200D), variation selectors and the emoji tags stay: letters and emoji need them. So do
+    characters that Python does not know: its tables are older than some emoji.
     """
     kept = []
     for character in unicodedata.normalize("NFC", text):
@@ -72,9 +73,14 @@ def clean(text: str) -> str:
             character in "\u200c\u200d\u200e\u200f" or "\U000e0020" <= character <= "\U000e007f"
         ):
             continue
-        elif category not in ("Cc", "Cs", "Co", "Cn"):
+        elif category not in ("Cc", "Cs", "Co") and not _is_noncharacter(ord(character)):
             kept.append(character)
     return re.sub(r" +", " ", "".join(kept)).strip()
+
+
+def _is_noncharacter(code: int) -> bool:
+    """Whether Unicode has given the code point away for good: no text holds it (section 23.7)."""
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def _pieces(word: str, offset: int) -> list[tuple[int, int]]:

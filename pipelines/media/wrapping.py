@@ -22,11 +22,14 @@ class Atom:
     spaced: bool
 
 
-def atoms(text: str, *, anywhere: bool = False) -> list[Atom]:
-    """``text`` cut where a line may break: at spaces, between CJK characters, or ``anywhere`` between letters."""
+def atoms(text: str, *, breaks: Callable[[str], bool] = lambda word: False) -> list[Atom]:
+    """``text`` cut where a line may break: at spaces, between CJK characters, between the letters of words to break.
+
+    ``breaks`` says of a word whether it is one of those.
+    """
     found: list[Atom] = []
     for word in text.split(" "):
-        for index, part in enumerate(_parts(word, anywhere)):
+        for index, part in enumerate(_parts(word, breaks(word))):
             found.append(Atom(part, index == 0 and bool(found)))
     return found
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +32,7 @@ from tests.media_probe import (
     write_photo,
     write_wav,
 )  # fmt: skip
+from tests.telecine_process import wait_until
 
 SECONDS = 12.35
 LYRICS = "one two three\nfour five six\n[Chorus]\nseven eight"
@@ -190,6 +190,18 @@ def test_lyrics_draw_nothing_but_letters(material: tuple[Path, Path], tmp_path: 
     assert not changed[:, width - round(width * 50 / 1080) :].any()
 
 
+def test_characters_that_no_font_has_are_told_and_the_rest_is_drawn(
+    material: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "known").mkdir()
+    context = at_hand(tmp_path, *material)
+    reel(reel_data("one \U00013000 two \U00013001"), context)
+    assert context.told == {"missing_characters": "\U00013000\U00013001"}
+    context = at_hand(tmp_path / "known", *material)
+    reel(reel_data("one two"), context)
+    assert context.told == {}
+
+
 @pytest.mark.parametrize("suffix", ["mp3", "flac", "wav"])
 def test_sound_stays_in_time_with_the_picture(tmp_path: Path, suffix: str) -> None:
     source = write_wav(tmp_path / "clicks.wav", 20, clicks=True)
@@ -278,10 +290,7 @@ def test_the_child_dies_with_the_worker_that_started_it(material: tuple[Path, Pa
     )
     worker = subprocess.run([sys.executable, "-c", script, *map(str, material), str(tmp_path)], check=False)
     assert worker.returncode == -9
-    ended_by = time.monotonic() + 5
-    while processes_naming(str(tmp_path)) and time.monotonic() < ended_by:
-        time.sleep(0.05)
-    assert processes_naming(str(tmp_path)) == []
+    wait_until(lambda: processes_naming(str(tmp_path)) == [], timeout=30)
 
 
 def test_ffmpeg_is_the_one_that_the_package_brings() -> None:

@@ -73,7 +73,7 @@ _REEL = Call(
     {"image": IMAGE, "audio": AUDIO},
     (
         Parameter("lyrics", "", (LYRICS, "Hello world\nThis is a test"), empty=(None,)),
-        Parameter("language", None, ("en", "hi", "es"), (("english", "should match pattern"),)),
+        Parameter("language", None, ("en", "hi", "es"), (("english", "a language tag such as en"),)),
         whole("font_size", 45, 8, 400, 50),
         Parameter("font_color", "yellow", ("white", "#FFFF00"), (("nocolour", "use a CSS colour name"),)),
         whole("words_per_group", 3, 1, 50),

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pipelines.media.captions import Caption, Span, place, spread_evenly
 from pipelines.media.subtitles import write_srt, write_vtt
@@ -46,6 +45,10 @@ def test_thai_is_cut_without_splitting_a_letter_from_its_marks() -> None:
 
 def test_control_characters_and_direction_overrides_are_removed() -> None:
     assert clean("a\x00b\x1b[31m\u202ec\u2066d\ue000 \t x\u200d") == "ab[31mcd x\u200d"
+
+
+def test_characters_newer_than_python_s_tables_stay() -> None:
+    assert clean("pink \U0001fa77 shaking \U0001fae8\ufdd0\ufffe\U0001ffff") == "pink \U0001fa77 shaking \U0001fae8"
 
 
 def test_each_word_has_the_same_share() -> None:

@@ -11,6 +11,7 @@ from pipelines.media.bidi import levels, visual_order
 from pipelines.media.fonts import EMOJI, Fonts
 from pipelines.media.lettering import Letterer, Style
 from pipelines.media.shaping import Shaper
+from pipelines.media.words import clean
 from pipelines.media.wrapping import atoms, clusters, wrap
 
 SCRIPTS = {
@@ -89,6 +90,28 @@ def test_emoji_are_in_colour() -> None:
     assert ((opaque[:, 0] > 180) & (opaque[:, 1] < 80)).sum() > 200
 
 
+@pytest.mark.parametrize("text", ["\u2764", "\U0001fa77"])
+def test_hearts_are_in_colour_without_a_selector_and_however_new_they_are(text: str) -> None:
+    _, _, pixels = drawn(clean(text))
+    opaque = pixels[pixels[:, :, 3] == 255].astype(int)
+    yellow = (opaque[:, 0] > 240) & (opaque[:, 1] > 240) & (opaque[:, 2] < 20)
+    assert ((opaque[:, 0] > 180) & ~yellow).sum() > 200
+    assert not yellow.any()
+
+
+def test_a_symbol_is_followed_by_an_ordinary_space() -> None:
+    shaper = Shaper(Fonts(None))
+    space = shaper.shape("a b").width - shaper.shape("ab").width
+    for symbol in "\u2764\u2714\u2716":
+        assert shaper.shape(symbol + " ").width - shaper.shape(symbol).width == pytest.approx(space, abs=0.01)
+
+
+def test_ornamental_letters_are_drawn_as_plain_ones() -> None:
+    shaper = Shaper(Fonts(None))
+    assert shaper.shape("\U0001d4d7\U0001d4ee\U0001d4f5") == shaper.shape("Hel")
+    assert not shaper.missing
+
+
 def test_chinese_japanese_and_korean_have_their_own_shapes() -> None:
     def shape_of(language: str | None, sample: str = "") -> bytes:
         caption = Letterer(1080, 1920, Style(100, (255, 255, 0)), Fonts(language, sample), "und").draw("直骨")
@@ -158,6 +181,21 @@ def test_lines_are_few_and_even() -> None:
     assert lines is not None
     assert len(lines) == 2
     assert abs(len(lines[0]) - len(lines[1])) <= 5
+
+
+def test_only_a_word_that_is_too_wide_is_broken() -> None:
+    text = "abcdefghijklmno of words with others"
+    lines = wrap(atoms(text, breaks=lambda word: len(word) > 9), lambda part: float(len(part)), 9)
+    assert lines is not None
+    assert len(lines) > 2
+    assert " ".join(lines).split()[-4:] == ["of", "words", "with", "others"]
+
+
+@pytest.mark.parametrize("follows", ["one of the words that stay whole", "क्षत्रिय श्री ज्ञान"])
+def test_a_long_word_does_not_break_its_neighbours(follows: str) -> None:
+    lines = letterer()._wrap("Supercalifragilisticexpialidocious" * 2 + " " + follows, 20.0, break_words=True)
+    assert lines is not None
+    assert set(follows.split()) <= set(" ".join(lines).split())
 
 
 def test_no_line_begins_with_closing_punctuation() -> None:

@@ -8,8 +8,7 @@ import pytest
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from pipelines.media import x264
 from pipelines.media.bits import BitReader, BitWriter, escape, split_nals, unescape

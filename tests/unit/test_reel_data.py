@@ -128,7 +128,7 @@ def test_a_missing_input_is_named(field: str) -> None:
     assert error.message == f"data.{field} is missing"
 
 
-@pytest.mark.parametrize("lyrics", [..., None, "", " ", "\n\n", "\\n", " \t\r\n "])
+@pytest.mark.parametrize("lyrics", [..., None, "", " ", "\n\n", "\\n", " \t\r\n ", "\u200b\ufeff\u200d"])
 def test_without_lyrics_the_source_systems_words_are_used(lyrics: Any) -> None:
     error = refusal(lyrics=lyrics)
     assert (error.code, error.field, error.message) == ("lyrics_required", "data.lyrics", "Lyrics text is required")
@@ -159,6 +159,13 @@ def test_an_option_of_the_contract_that_this_worker_lacks_is_said_to_be_missing_
     error = refusal(alignment_mode="local")
     assert (error.code, error.field) == ("unsupported_option", "data.alignment_mode")
     assert "local" in error.message
+
+
+@pytest.mark.parametrize("language", ["english!", "e", "pt-", "", 7])
+def test_a_wrong_language_is_told_what_one_looks_like(language: Any) -> None:
+    error = refusal(language=language)
+    assert (error.code, error.field) == ("invalid_field", "data.language")
+    assert error.message == "data.language: use a language tag such as en or pt-BR"
 
 
 def test_lyrics_are_needed_only_where_they_are_spread_evenly() -> None:
