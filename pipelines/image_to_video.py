@@ -7,8 +7,7 @@ from typing import Any
 
 from pipelines.context import Context
 from pipelines.estimates import Estimate, helper_estimate
-from pipelines.image_to_prompt import TYPE as DESCRIPTION
-from pipelines.image_to_prompt import picture, prompt_in
+from pipelines.image_to_prompt import TYPE as DESCRIPTION, picture, prompt_in
 from pipelines.local import names_local, names_local_model
 from pipelines.local_words import described
 from pipelines.models import fitting

@@ -17,8 +17,7 @@ from pipelines import (
 )
 from pipelines.context import Context
 from pipelines.models import check_models
-from pipelines.reel import plan as plan_reel
-from pipelines.reel import reel
+from pipelines.reel import plan as plan_reel, reel
 from providers.catalogue import Catalogue
 from schemas.media import Artifact, Plan
 

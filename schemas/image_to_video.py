@@ -61,7 +61,7 @@ class ImageToVideo(Generation):
         min_length=1,
         max_length=MAX_PROMPT_CHARACTERS,
         pattern=r"\S",
-        description="How it moves. Absent: written from the image, if pika is among the models.",
+        description="How it moves. Absent: written from the image, if pika or a local model is among the models.",
     )
     model: ModelNames = Field("pika", description="A model for image-to-video, or several in the order of preference.")
     duration: Seconds | None = Field(None, description="Seconds; a choice of the model. Default: the model's.")

@@ -10,11 +10,11 @@ from PIL import Image
 from providers.catalogue import Model
 from providers.local.base import Device, LocalCall, LocalResult, Progress
 from providers.local.device import require_packages
-from providers.local.files import check_files, find_weights
+from providers.local.files import cannot_be_loaded, check_files, find_weights
 from providers.local.memory import is_out_of_memory
 from providers.local.style_words import WORDS
 from providers.weights import GB, Weights
-from schemas.errors import InvalidWeights
+from schemas.errors import UnsupportedOption
 
 #: How many words of each list are added, by mode.
 _ADDED = {"best": 2, "fast": 1, "classic": 1, "negative": 0}
@@ -71,7 +71,7 @@ class Captioner:
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
-                raise InvalidWeights(f"{self.entry.id}: {place} cannot be loaded: {type(error).__name__}") from None
+                raise cannot_be_loaded(self.entry.id, place, error) from None
             self._parts[name] = (model.eval().to(device.kind), processor)
             self.loaded_bytes += sum(item.numel() * item.element_size() for item in model.parameters())
         self._device = device
@@ -82,6 +82,11 @@ class Captioner:
 
         assert call.image is not None
         mode = str(call.parameters.get("mode", "best"))
+        if mode == "negative" and "ranker" not in self._parts:
+            raise UnsupportedOption(
+                f"data.mode: {self.entry.id} has no ranker to find what fits worst; take best, fast or classic",
+                field="data.mode",
+            )
         with Image.open(call.image) as opened:
             picture = opened.convert("RGB")
         progress(0.0)

@@ -11,13 +11,10 @@ from typing import Any
 from providers.catalogue import Model
 from providers.local.base import Device, LocalCall, Progress
 from providers.local.device import require_packages
-from providers.local.files import check_files, find_weights
+from providers.local.files import cannot_be_loaded, check_files, find_weights
 from providers.local.memory import is_out_of_memory
 from providers.weights import GB, Weights
-from schemas.errors import InvalidWeights
 
-#: Bytes of a number, by the name of its type.
-_WIDTHS = {"float32": 4, "float16": 2, "bfloat16": 2}
 #: What a call takes beside the weights, in bytes a pixel of each picture: latents, attention, decoding.
 CALL_BYTES_PER_PIXEL = 3_000
 
@@ -78,7 +75,7 @@ class DiffusersModel:
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            raise InvalidWeights(f"{self.entry.id}: {place} cannot be loaded: {_first_line(error)}") from None
+            raise cannot_be_loaded(self.entry.id, place, error) from None
         pipe.set_progress_bar_config(disable=True)
         parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
         sizes = {name: _bytes_of(part) for name, part in parts.items()}
@@ -185,8 +182,3 @@ def _be_quiet() -> None:
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
     logging.getLogger("diffusers").setLevel(logging.ERROR)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__

@@ -17,6 +17,8 @@ _SHARDS = ".safetensors.index.json"
 _DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 #: The largest header that the format allows.
 _MOST_HEADER_BYTES = 100_000_000
+#: Names on the hub whose files no release of diffusers can load: bringing them would help nobody.
+_WITHOUT_PIPELINE = frozenset(("hpcai-tech/Open-Sora-v2",))
 
 
 def find_weights(model: Model, folder: Path, *, source: str | None = None) -> Path:
@@ -30,20 +32,36 @@ def find_weights(model: Model, folder: Path, *, source: str | None = None) -> Pa
     weights = model.weights
     assert weights is not None
     wanted = source or weights.source
-    own = folder / (source or model.id)
-    for place in (Path(wanted), own, folder / wanted):
+    for place in (Path(wanted), folder / (source or model.id), folder / wanted):
         if place.is_absolute() and _has_index(place):
             return place
-    revision = None if source else weights.revision
-    cached = _in_the_hubs_cache(wanted, revision)
+    cached = _in_the_hubs_cache(wanted, None if source else weights.revision)
     if cached is not None and _has_index(cached):
         return cached
+    if Path(wanted).is_absolute():
+        raise ModelNotInstalled(f"{model.id} has no weights at {wanted}; correct weights.source of its entry")
+    if wanted in _WITHOUT_PIPELINE:
+        raise ModelNotInstalled(
+            f"{model.id} has no weights on this worker, and no release of diffusers has a pipeline for {wanted}; "
+            "point weights.source of its entry to weights that there is one for, or take another model"
+        )
     raise ModelNotInstalled(
-        f"{model.id} has no weights on this worker; bring them with: "
-        f"hf download {wanted}{_named(revision)} --local-dir {own}"
-        if not Path(wanted).is_absolute()
-        else f"{model.id} has no weights at {wanted}; correct weights.source of its entry"
+        f"{model.id} has no weights on this worker; bring them with: {bringing(model, folder, source=source)}"
     )
+
+
+def bringing(model: Model, folder: Path, *, source: str | None = None) -> str:
+    """The command that brings the model's files, or those of another model that its entry names."""
+    assert model.weights is not None
+    revision = None if source else model.weights.revision
+    wanted = source or model.weights.source
+    return f"hf download {wanted}{_named(revision)} --local-dir {folder / (source or model.id)}"
+
+
+def can_be_brought(model: Model) -> bool:
+    """Whether there is a name on the hub whose files this worker could load."""
+    source = "" if model.weights is None else model.weights.source
+    return bool(source) and not Path(source).is_absolute() and source not in _WITHOUT_PIPELINE
 
 
 def find_adapter(model: Model, folder: Path) -> Path:
@@ -109,6 +127,17 @@ def check_files(name: str, folder: Path) -> int:
     return sum(check_file(name, file) for file in files)
 
 
+def cannot_be_loaded(name: str, folder: Path, error: Exception) -> InvalidWeights:
+    """What is told where the files passed for weights and the libraries do not take them."""
+    if missing := _missing_parts(folder):
+        return InvalidWeights(
+            f"{name}: {folder} lacks {', '.join(missing)}, which its model_index.json names; bring it again"
+        )
+    text = str(error).strip().splitlines()
+    first = f": {text[0][:300]}" if text else ""
+    return InvalidWeights(f"{name}: {folder} cannot be loaded: {type(error).__name__}{first}")
+
+
 def pickled_files(folder: Path) -> list[Path]:
     """The pickled weights below ``folder``, by the names that transformers and diffusers give them."""
     return sorted(folder.rglob("*pytorch_model*.bin"))
@@ -146,6 +175,16 @@ def _check_shards(name: str, index: Path) -> None:
             raise ValueError(f"it names {strange[0]}, which is no file of weights" if strange else f"no {missing[0]}")
     except _DAMAGE as error:
         raise InvalidWeights(f"{name}: {index.name} in {index.parent} is damaged: {error}; bring it again") from None
+
+
+def _missing_parts(folder: Path) -> list[str]:
+    """The parts of a pipeline that its list names and that have no folder, as after a download that was cut short."""
+    try:
+        listed = json.loads((folder / _INDEXES[0]).read_text("utf-8"))
+        parts = [name for name, kind in listed.items() if isinstance(kind, list) and kind[0] is not None]
+    except (OSError, *_DAMAGE):
+        return []
+    return sorted(part for part in parts if not (folder / part).is_dir())
 
 
 def _has_index(folder: Path) -> bool:

@@ -66,7 +66,8 @@ class FilmModel(DiffusersModel):
         scale = self.weights.native is not None
         for number, frame in enumerate(frames):
             frames[number] = in_size(as_pixels(frame), call.width, call.height, scale=scale)
-        return LocalResult(frames, details=self.facts())
+        used = {name: asked[name] for name in ("num_inference_steps", "guidance_scale") if name in asked}
+        return LocalResult(frames, details=self.facts() | used)
 
     def unload(self) -> None:
         """Forgets both pipelines."""

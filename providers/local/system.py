@@ -67,7 +67,8 @@ def state_of(report: dict[str, Any]) -> tuple[str, str]:
         return "degraded", "no accelerator: local models run on the CPU"
     if report["backend"] is None:
         return "degraded", "no backend for films has weights here"
-    return "healthy", f"Service operational with {report['backend']} backend"
+    unseen = "" if report["device"] else "; the device is looked for when a job wants it"
+    return "healthy", f"Service operational with {report['backend']} backend{unseen}"
 
 
 def _device(host: ModelHost, *, look: bool) -> Device | None:

@@ -46,7 +46,7 @@ class GpuLine:
             "storage": "s3", "s3_endpoint_url": s3.url, "s3_region": s3.region,
             "output": f"s3://{self.bucket}/results/", "callback_secrets": json.dumps({"default": [SECRET]}),
             "models": json.dumps(entries), "local_device": "cpu", "local_threads": 1, "failpoint_file": self.armed,
-            "lease_seconds": 3, **settings,
+            **settings,
         }  # fmt: skip
         self.port = free_port()
         self.up = TelecineProcess(home, notes=True, **chosen)
@@ -90,7 +90,7 @@ class GpuLine:
 
     def ended(self, job_id: str) -> Job:
         """The job once it has ended."""
-        return self.worker.wait_for_job(job_id, timeout=90)
+        return self.worker.wait_for_job(job_id)
 
     def result(self, job_id: str) -> tuple[dict[str, bytes], dict[str, Any]]:
         """Files and manifest of the completed job: finished once, told once, the callback's signature right."""
@@ -116,7 +116,7 @@ class GpuLine:
         wait_until(
             lambda: (job := find_job(self.database, job_id)) is not None and job.state is State.RUNNING
             and job.progress > 5,
-            timeout=60, what=lambda: f"{find_job(self.database, job_id)} {self.worker.log.read_text()[-2000:]}",
+            what=lambda: f"{find_job(self.database, job_id)} {self.worker.log.read_text()[-2000:]}",
         )  # fmt: skip
 
     def workers(self, job_id: str) -> list[int]:

@@ -24,7 +24,7 @@ from tests.servers.s3 import endpoint
 from tests.telecine_process import wait_until
 
 #: The worker waits so long after each step of the model.
-SLOW = "local.step:sleep=0.3"
+SLOW = "local.step:sleep=0.5"
 
 
 @pytest.fixture(scope="module", name="idle")
@@ -65,7 +65,7 @@ def test_a_job_is_cancelled_between_two_steps_and_the_worker_takes_the_next(line
     job = line.ended("cancel-1")
     assert (job.state, job.progress < 90) == (State.CANCELLED, True)
     at = {entry.event: entry.at for entry in story(line.database, "cancel-1")}
-    assert at["cancelled"] - at["cancel_requested"] < 4
+    assert at["cancelled"] - at["cancel_requested"] < 10  # it would have gone on for more than twenty seconds
     line.armed.unlink()
     line.result("after-cancel")
     assert line.workers("cancel-1") == line.workers("after-cancel") == [line.worker.pid]
@@ -74,7 +74,7 @@ def test_a_job_is_cancelled_between_two_steps_and_the_worker_takes_the_next(line
 
 
 def test_a_deadline_that_passes_in_mid_generation_ends_the_job(line: GpuLine) -> None:
-    start_slowly(line, "late-1", steps=50, deadline=5)
+    start_slowly(line, "late-1", steps=50, deadline=12)
     job = line.ended("late-1")
     assert job.error is not None
     assert (job.state, job.error["code"]) == (State.EXPIRED, "deadline_exceeded")

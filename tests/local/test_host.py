@@ -117,6 +117,15 @@ def test_two_models_that_do_not_fit_together_are_swapped_by_least_recent_use(wei
     assert [loaded.id for loaded in host.loaded] == ["first"]
 
 
+def test_the_model_that_was_used_longest_ago_makes_way(weights: Path, models: Catalogue) -> None:
+    first, second, third = (other_model(models, name, need_gb=0.0003) for name in ("first", "second", "third"))
+    host = host_on(Cpu(), weights, budget_bytes=800_000)
+    for model in (first, second, first, third):
+        host.run(model, CALL, quiet)
+    assert [loaded.id for loaded in host.loaded] == ["first", "third"]
+    assert host.loads == 3
+
+
 def test_a_warm_model_is_refused_a_call_that_does_not_fit(weights: Path, models: Catalogue) -> None:
     host = host_on(Cpu(), weights, budget_bytes=100_000_000)
     host.run(picture_model(models), CALL, quiet)

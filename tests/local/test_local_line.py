@@ -57,11 +57,11 @@ class Studio:
         return files, json.loads(files["manifest.json"])
 
     def start_slowly(self, job_id: str, kind: str, **data: Any) -> None:
-        """The model works on the job, and waits a little after each step until ``armed`` is taken away."""
-        self.armed.write_text("local.step:sleep=0.25")
+        """The model works on the job, and waits after each step until ``armed`` is taken away."""
+        self.armed.write_text("local.step:sleep=2")
         self.ask(job_id, kind, **data)
         with contextlib.closing(self.telecine.database()) as database:
-            wait_until(lambda: (job := find_job(database, job_id)) is not None and job.progress > 5, timeout=60)
+            wait_until(lambda: (job := find_job(database, job_id)) is not None and job.progress > 5)
 
     def told(self, job_id: str) -> list[dict[str, Any]]:
         """The callbacks about the job so far."""
@@ -78,7 +78,7 @@ def _rooms(tmp_path_factory: pytest.TempPathFactory, weights: Path, ministack: M
     telecine = TelecineProcess(
         home / "home", storage="s3", s3_endpoint_url=s3_server.url,
         s3_region=s3_server.region, output=f"s3://{bucket}/results/", models=json.dumps(entries(weights)),
-        callback_secrets=json.dumps({"default": [SECRET]}), local_threads=1, local_device="cpu", lease_seconds=3,
+        callback_secrets=json.dumps({"default": [SECRET]}), local_threads=1, local_device="cpu",
         failpoint_file=home / "armed",
     )  # fmt: skip
     telecine.environment |= {**s3_server.environment, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -111,6 +111,15 @@ def test_a_picture_is_stored_and_told_with_its_bytes(studio: Studio) -> None:
     assert (output["width"], output["height"], body["data"]["model"]) == (64, 64, "demo-shapes")
     again = studio.telecine.run("explain", "picture-1", "--json").stdout
     assert output["base64"].encode() not in again
+
+
+def test_a_picture_of_more_than_a_mebibyte_is_stored_and_not_in_the_callback(studio: Studio) -> None:
+    studio.ask("large-1", "text-to-image", prompt="a fox", width=1024, height=768, num_inference_steps=10,
+               return_base64=True)  # fmt: skip
+    files, _ = studio.result("large-1")
+    assert len(files["image.png"]) > 1024 * 1024
+    output = studio.told("large-1")[0]["data"]["outputs"][0]
+    assert (output["bytes"], "base64" in output) == (len(files["image.png"]), False)
 
 
 def test_a_reel_is_made_while_a_story_is(studio: Studio, tmp_path: Path) -> None:
@@ -149,7 +158,7 @@ def test_a_description_and_a_refusal(studio: Studio) -> None:
     assert "red" in files["prompt.txt"].decode()
     assert "at night" in manifest["prompt"]
     film = {"num_frames": 8, "width": 256, "height": 256, "lawful_use_consent": True}
-    studio.ask("film-1", "text-to-video", model="opensora", prompt="a fox", **film)
+    studio.ask("film-1", "text-to-video", model="ltx", prompt="a fox", **film)
     job = studio.telecine.wait_for_job("film-1")
     assert job.state is State.FAILED
     assert job.error is not None
@@ -158,11 +167,9 @@ def test_a_description_and_a_refusal(studio: Studio) -> None:
 
 
 def test_a_story_that_outlasts_the_grace_of_a_stop_is_given_back_and_no_crash_is_counted(studio: Studio) -> None:
-    studio.armed.write_text("local.step:sleep=2")
-    studio.ask("story-3", "story-to-video", **STORY)
+    studio.start_slowly("story-3", "story-to-video", **STORY)
     with contextlib.closing(studio.telecine.database()) as database:
-        wait_until(lambda: (job := find_job(database, "story-3")) is not None and job.progress > 5, timeout=60)
-        assert studio.telecine.stop(timeout=60) == 0
+        assert studio.telecine.stop() == 0
         job = find_job(database, "story-3")
     assert job is not None
     assert (job.state, job.crashes, job.lease_owner) == (State.WAITING, 0, None)

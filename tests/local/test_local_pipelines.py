@@ -170,6 +170,7 @@ def test_a_text_becomes_a_film_on_mochi(tmp_path: Path, weights: Path, host: Mod
     assert (made.facts.frames, made.facts.fps, made.facts.width) == (8, 12.0, 256)
     told = stage.context.told
     assert (told["backend"], told["seed"], told["pipeline"]) == ("mochi", 42, "MochiPipeline")
+    assert (told["num_inference_steps"], told["guidance_scale"]) == (2, 4.5)
     assert told["elapsed_seconds"] > 0
 
 
@@ -239,8 +240,8 @@ def test_a_backend_without_weights_names_the_command_that_brings_them(
     tmp_path: Path, weights: Path, host: ModelHost
 ) -> None:
     stage = Stage(tmp_path, weights, host, "text-to-video")
-    with pytest.raises(ModelNotInstalled, match="hf download hpcai-tech/Open-Sora-v2 --local-dir"):
-        stage.run(model="opensora", prompt="a fox", **FILM)
+    with pytest.raises(ModelNotInstalled, match="hf download Lightricks/LTX-Video --local-dir"):
+        stage.run(model="ltx", prompt="a fox", **FILM)
 
 
 def test_a_provider_without_a_key_is_passed_over_for_a_local_model(

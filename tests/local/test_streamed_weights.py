@@ -15,6 +15,7 @@ from providers.catalogue import Model
 from providers.local.base import LocalCall, Pixels
 from providers.local.device import Cpu
 from providers.local.host import ModelHost
+from providers.local.pictures import PictureModel
 from tests.local import tiny
 from tests.local.test_reference import able
 
@@ -108,6 +109,26 @@ def test_streamed_weights_make_the_same_pictures_call_after_call(
         made = pictures(own, model, low_memory=True)
         # Pictures are decoded one by one in this mode: a value here and there is rounded to its neighbour.
         assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(made, wanted, strict=True))
+
+
+def test_short_of_memory_pictures_are_decoded_in_tiles_and_one_by_one(weights: Path, offloaded: Offloaded) -> None:
+    model = low(able(weights).find("stable-diffusion-v1-5", "story-to-video"), dtype="float32")
+    for low_memory in (False, True):
+        own = PictureModel(model, weights)
+        own.load(Card() if low_memory else Cpu(), low_memory=low_memory)
+        assert (own.pipe.vae.use_tiling, own.pipe.vae.use_slicing) == (low_memory, low_memory)
+
+
+def test_parts_take_turns_on_the_card_where_the_entry_says_so(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        tiny.D.DiffusionPipeline, "enable_model_cpu_offload", lambda pipe, *, device: asked.append(device)
+    )
+    model = low(able(weights).find("stable-diffusion-v1-5", "story-to-video"), dtype="float32", offload=True)
+    own = ModelHost(weights, device=Card)
+    pictures(own, model, low_memory=False)
+    assert asked == [torch.device("cuda")]
+    assert [loaded.bytes for loaded in own.loaded] == [0]
 
 
 def test_what_stays_on_the_card_is_counted_and_nothing_else(weights: Path, offloaded: Offloaded) -> None:

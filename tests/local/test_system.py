@@ -46,6 +46,7 @@ def test_health_tells_what_is_warm_and_asks_for_no_device_before_a_job_did(weigh
     watch = LocalWatch(lambda: own, models, needed=False)
     before = watch.added_to({"status": "healthy", "checks": {}})
     assert (before["status"], before["local"]["device"], before["local"]["loaded"]) == ("healthy", None, [])
+    assert before["local"]["message"].endswith("; the device is looked for when a job wants it")
     call = LocalCall(prompts=("a",), seeds=(1,), width=64, height=64, parameters={"num_inference_steps": 2})
     own.run(catalogue(weights).find("segmind/tiny-sd", "text-to-image"), call, lambda part: None)
     after = watch.added_to({"status": "healthy", "checks": {}})["local"]
