@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers.aws_cli import AwsCli
 from tests.servers.ministack import Ministack
@@ -17,6 +18,10 @@ from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.radosgw import Radosgw
 from tests.servers.s3 import S3, endpoint
+
+# What takes long on a machine that is busy is no defect of what is tested.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

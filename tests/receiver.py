@@ -74,7 +74,7 @@ class Attempt:
 
 
 class Receiver:
-    """Records every request and answers from a script: one answer each, the last one for ever, else 200."""
+    """Records every whole request and answers from a script: one answer each, the last one for ever, else 200."""
 
     def __init__(self, answers: Sequence[int | Answer] = (), *, port: int = 0, log: Path | None = None) -> None:
         self._script = [Answer(answer) if isinstance(answer, int) else answer for answer in answers]
@@ -100,7 +100,7 @@ class Receiver:
         with self._changed:
             return list(self._attempts)
 
-    def wait_for(self, count: int, timeout: float = 10.0) -> list[Attempt]:
+    def wait_for(self, count: int, timeout: float = 30.0) -> list[Attempt]:
         """The attempts, once there are at least ``count``.
 
         Raises:
@@ -167,7 +167,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         assert isinstance(self.server, _Server)
         receiver = self.server.receiver
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        length = int(self.headers.get("content-length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True  # the sender died in the middle: that was no attempt
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer = receiver.record(Attempt(self.command, self.path, headers, body, time.time()))
         self.close_connection = True

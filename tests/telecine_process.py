@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 class TelecineProcess:
     """``telecine`` with settings of its own and a data folder of its own.
 
-    ``start`` runs ``telecine up``; ``kill`` ends it and all its children with SIGKILL.
+    ``start`` runs ``telecine up``; ``kill`` ends it and all its children with SIGKILL. Its waits are short, but
+    longer than a busy machine stalls: no lease and no exchange of these tests is to run out by itself.
     """
 
     def __init__(self, home: Path, *, notes: bool = False, **settings: object) -> None:
@@ -36,11 +37,11 @@ class TelecineProcess:
             "home": home,
             "health_port": 0,
             "allowed_private_hosts": "127.0.0.1",
-            "lease_seconds": 6,
+            "lease_seconds": 12,
             "sweep_seconds": 0.3,
             "retry_seconds": 0.5,
             "outbox_poll_seconds": 0.1,
-            "callback_timeout_seconds": 2,
+            "callback_timeout_seconds": 5,
             "callback_schedule_seconds": "0.3,0.5,1,2",
             "wake_again_seconds": 2,
             "concurrency": 2,
@@ -68,7 +69,7 @@ class TelecineProcess:
         return self
 
     def run(
-        self, *arguments: str, stdin: bytes = b"", check: bool = True, timeout: float = 60
+        self, *arguments: str, stdin: bytes = b"", check: bool = True, timeout: float = 120
     ) -> subprocess.CompletedProcess[bytes]:
         """Runs one ``telecine`` command to its end."""
         return subprocess.run(
@@ -90,16 +91,16 @@ class TelecineProcess:
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(30)
 
-    def wait_for_death(self, timeout: float = 60) -> int:
+    def wait_for_death(self, timeout: float = 90) -> int:
         """Waits until the process ends by itself; what is left of its group is killed. Answers its status."""
         assert self._process is not None
         status = self._process.wait(timeout)
         self.kill()
         return status
 
-    def stop(self, timeout: float = 30) -> int:
+    def stop(self, timeout: float = 60) -> int:
         """SIGTERM, and the exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
@@ -135,7 +136,7 @@ class TelecineProcess:
         """Its ledger."""
         return open_ledger(self.settings)
 
-    def wait_for_job(self, job_id: str, *, timeout: float = 60) -> Job:
+    def wait_for_job(self, job_id: str, *, timeout: float = 90) -> Job:
         """The job once it has ended."""
         database = self.database()
         try:
@@ -171,19 +172,21 @@ class TelecineProcess:
             self.kill()
 
 
-def wait_until(probe: Callable[[], Any], *, timeout: float = 30, what: Callable[[], str] = lambda: "") -> Any:
+def wait_until(probe: Callable[[], Any], *, timeout: float = 60, what: Callable[[], str] = lambda: "") -> Any:
     """The first true value that ``probe`` gives.
 
     Raises:
         AssertionError: none came in time; ``what`` says how things stood.
     """
     deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
+    while True:
+        late = time.monotonic() >= deadline  # looked at before the probe: a stall between the two costs nothing
         found = probe()
         if found:
             return found
+        if late:
+            raise AssertionError(f"did not happen within {timeout:g} s: {what()}")
         time.sleep(0.05)
-    raise AssertionError(f"did not happen within {timeout:g} s: {what()}")
 
 
 def _ended(database: Database, job_id: str) -> Job | None:

@@ -53,7 +53,7 @@ class VendorLine:
             "cococlip_base_url": self.cococlip.url,
             "cococlip_auth_header": f"x-cococlip-key: {self.cococlip.key}",
             "replicate_settle_seconds": 0,
-            "exchange_timeout_seconds": 3,
+            "exchange_timeout_seconds": 8,
             "call_poll_seconds": 0.1,
             **self._settings,
         }

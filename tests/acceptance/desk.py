@@ -38,7 +38,7 @@ class Desk:
             if fence.page == PAGE:
                 (folder / f"{fence.words[1]}.py").write_text(fence.text, encoding="utf-8")
         self.telecine = TelecineProcess(
-            folder / "telecine-data", call_poll_seconds=0.1, exchange_timeout_seconds=3, local_device="cpu"
+            folder / "telecine-data", call_poll_seconds=0.1, exchange_timeout_seconds=8, local_device="cpu"
         )
         #: What only processes of their own are given: this one does not read the settings file.
         self.environment = {

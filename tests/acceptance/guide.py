@@ -35,7 +35,7 @@ def program(language: str, text: str, folder: Path) -> list[str]:
 
 
 def run(
-    language: str, text: str, folder: Path, environment: Mapping[str, str], *, timeout: float = 60
+    language: str, text: str, folder: Path, environment: Mapping[str, str], *, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """Runs the block to its end, in ``folder``."""
     return subprocess.run(

@@ -38,9 +38,9 @@ def telecine_with(
 def publish_with_node(rabbitmq: RabbitMQ, queue: str, requests: Sequence[Mapping[str, Any]]) -> None:
     """Node's amqplib puts each request on the queue as plain JSON, and waits for the confirms."""
     lines = "".join(json.dumps(request) + "\n" for request in requests)
-    wait_until(lambda: queue in rabbitmq.ctl("list_queues", "name").split(), timeout=30)
+    wait_until(lambda: queue in rabbitmq.ctl("list_queues", "name").split())
     done = subprocess.run(
-        ["node", "publish.mjs", rabbitmq.url, queue], cwd=NODE, input=lines.encode(), capture_output=True, timeout=60
+        ["node", "publish.mjs", rabbitmq.url, queue], cwd=NODE, input=lines.encode(), capture_output=True, timeout=90
     )
     assert done.returncode == 0, done.stderr.decode()
     assert int(done.stdout) == len(requests)

@@ -39,7 +39,9 @@ const picture = async t => {
     for (const k of [3, 9, 0, 11, 5, 6]) r.pairs.push([await picture(k + 0.2), await picture(k + 0.8)]);
     await picture(2); const times = [];
     const frame = (now, m) => { times.push(m.mediaTime); v.requestVideoFrameCallback(frame); };
-    v.requestVideoFrameCallback(frame); await v.play(); await new Promise(ok => setTimeout(ok, 2500)); v.pause();
+    v.requestVideoFrameCallback(frame); await v.play();
+    for (let n = 0; n < 80 && times.length < 40; n++) await new Promise(ok => setTimeout(ok, 100));
+    v.pause();
     r.steps = times.slice(1).map((t, i) => Math.round((t - times[i]) * 30));
     const sound = await (await fetch("video.mp4")).arrayBuffer();
     r.sound = (await new OfflineAudioContext(2, 44100, 44100).decodeAudioData(sound)).duration;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from consumer.intake.inbox import drop
 from consumer.ledger.queries import find_job, list_jobs, story
+from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from tests.receiver import Receiver
 from tests.servers.rabbitmq import RabbitMQ
@@ -32,6 +34,15 @@ def put(telecine: TelecineProcess, job_id: str, **fields: Any) -> None:
 def running(telecine: TelecineProcess, job_id: str) -> None:
     database = telecine.database()
     wait_until(lambda: (job := find_job(database, job_id)) is not None and job.state is State.RUNNING)
+    database.close()
+
+
+def jobs(telecine: TelecineProcess) -> dict[str, Job]:
+    """Every job as it stands, by its id."""
+    database = telecine.database()
+    found = {job.id: job for job in list_jobs(database, limit=20)}
+    database.close()
+    return found
 
 
 def test_a_running_job_is_cancelled_within_seconds_and_its_callback_says_so(telecine: TelecineProcess) -> None:
@@ -40,7 +51,7 @@ def test_a_running_job_is_cancelled_within_seconds_and_its_callback_says_so(tele
         telecine.start()
         running(telecine, "long")
         telecine.run("cancel", "long")
-        assert telecine.wait_for_job("long", timeout=15).state is State.CANCELLED
+        assert telecine.wait_for_job("long", timeout=30).state is State.CANCELLED
         told = receiver.wait_for(1)[0].json()
         assert (told["type"], told["data"]["status"], told["data"]["error"]["code"]) == (
             "job.failed",
@@ -50,21 +61,23 @@ def test_a_running_job_is_cancelled_within_seconds_and_its_callback_says_so(tele
 
 
 def test_a_job_that_waits_behind_others_is_cancelled_by_a_message(telecine: TelecineProcess) -> None:
-    put(telecine, "first", data={"seconds": 4})
+    put(telecine, "first", data={"seconds": 10})
     telecine.start()
     running(telecine, "first")
     put(telecine, "second")
     drop(telecine.settings.inbox_folder, json.dumps({"type": "job.cancel", "data": {"id": "second"}}).encode())
-    assert telecine.wait_for_job("second", timeout=3).state is State.CANCELLED
+    assert telecine.wait_for_job("second").state is State.CANCELLED
+    assert jobs(telecine)["first"].state is State.RUNNING  # which the second one did not wait for
     assert telecine.wait_for_job("first").state is State.COMPLETED
 
 
 def test_a_deadline_ends_a_running_job_and_a_waiting_one(telecine: TelecineProcess) -> None:
-    put(telecine, "running", data={"seconds": 60}, deadline=3)
-    put(telecine, "waiting", deadline=1.0)
+    put(telecine, "running", data={"seconds": 60}, deadline=8)
     telecine.start()
+    running(telecine, "running")
+    put(telecine, "waiting", deadline=1.0)
     for job_id in ("running", "waiting"):
-        job = telecine.wait_for_job(job_id, timeout=15)
+        job = telecine.wait_for_job(job_id, timeout=45)
         assert job.state is State.EXPIRED
         assert job.error is not None
         assert job.error["code"] == "deadline_exceeded"
@@ -72,15 +85,19 @@ def test_a_deadline_ends_a_running_job_and_a_waiting_one(telecine: TelecineProce
 
 def test_a_high_priority_job_overtakes_a_queue_of_low_ones(telecine: TelecineProcess) -> None:
     for number in range(12):
-        put(telecine, f"low-{number}", data={"seconds": 0.4}, priority="low")
+        put(telecine, f"low-{number}", data={"seconds": 0.4 if number else 4}, priority="low")
     telecine.start()
     running(telecine, "low-0")
     put(telecine, "urgent", priority="high")
     put(telecine, "urgent-too", priority="high")
     for job_id in ("urgent", "urgent-too"):
-        telecine.wait_for_job(job_id)
-    states = {job.id: job.state for job in list_jobs(telecine.database(), limit=20)}
-    assert sum(state is State.COMPLETED for state in states.values()) <= 4
+        started = telecine.wait_for_job(job_id).started_at
+        assert started is not None
+        found = jobs(telecine)
+        low = [job.started_at or math.inf for job in found.values() if job.priority == "low"]
+        # One may have been chosen a moment before.
+        assert sum(found[job_id].received_at < other < started for other in low) <= 1
+        assert sum(other > started for other in low) >= 5
 
 
 def test_started_and_progress_are_told_when_asked_for_and_never_go_back(telecine: TelecineProcess) -> None:
@@ -90,7 +107,10 @@ def test_started_and_progress_are_told_when_asked_for_and_never_go_back(telecine
         telecine.start()
         telecine.wait_for_job("watched")
         wait_until(lambda: any(a.json()["type"] == "job.completed" for a in receiver.attempts))
-        told = [attempt.json() for attempt in receiver.attempts]
+        wait_until(lambda: sum(a.json()["type"] == "job.progress" for a in receiver.attempts) >= 2)
+        # A callback may come twice, and overtake another on its way: each tells when it was written.
+        copies = {attempt.headers["webhook-id"]: attempt.json() for attempt in receiver.attempts}
+        told = sorted(copies.values(), key=lambda item: item["timestamp"])
         assert [item["type"] for item in told].count("job.started") == 1
         percentages = [item["data"]["progress_percentage"] for item in told if item["type"] == "job.progress"]
         assert len(percentages) >= 2
@@ -100,7 +120,7 @@ def test_started_and_progress_are_told_when_asked_for_and_never_go_back(telecine
 
 def test_sigterm_ends_the_process_cleanly_and_the_job_goes_on_at_the_next_start(telecine: TelecineProcess) -> None:
     runs = telecine.home / "runs"
-    put(telecine, "long", data={"seconds": 3, "ledger_of_runs": str(runs)})
+    put(telecine, "long", data={"seconds": 6, "ledger_of_runs": str(runs)})
     telecine.start()
     running(telecine, "long")
     assert telecine.stop() == 0
@@ -110,10 +130,10 @@ def test_sigterm_ends_the_process_cleanly_and_the_job_goes_on_at_the_next_start(
 
 
 def test_a_job_that_outlasts_the_grace_is_handed_back_and_no_crash_is_counted(telecine: TelecineProcess) -> None:
-    put(telecine, "longer", data={"seconds": 24})
+    put(telecine, "longer", data={"seconds": 60})
     telecine.start()
     running(telecine, "longer")
-    assert telecine.stop(timeout=40) == 0
+    assert telecine.stop() == 0
     database = telecine.database()
     job = find_job(database, "longer")
     assert job is not None
@@ -156,16 +176,19 @@ def test_the_ordinary_celery_worker_and_its_tools_work(rabbitmq: RabbitMQ, queue
         telecine.start(arguments=("up", "--only", "doors,sweep,outbox"))
         command = [sys.executable, "-m", "celery", "-A", "consumer.app"]
         environment = {**telecine.inherited(), "C_FORCE_ROOT": "1"}
-        worker = subprocess.Popen([*command, "worker", "-c", "1"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+        named = [*command, "worker", "-c", "1", "-n", "plain@localhost"]
+        worker = subprocess.Popen(named, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
         try:
             put(telecine, "plain")
             assert telecine.wait_for_job("plain").state is State.COMPLETED
+            # Asked by its name, because then the answer is not waited for longer than it takes.
             ping = subprocess.run(
-                [*command, "inspect", "ping", "--json"], cwd=ROOT, env=environment, capture_output=True, check=True
-            )
+                [*command, "inspect", "ping", "--json", "--destination", "plain@localhost", "--timeout", "30"],
+                cwd=ROOT, env=environment, capture_output=True, check=True,
+            )  # fmt: skip
             assert b"pong" in ping.stdout
             events = [entry.event for entry in story(telecine.database(), "plain")]
             assert events[0] == "received"
         finally:
             worker.terminate()
-            worker.wait(30)
+            worker.wait(60)

@@ -122,7 +122,7 @@ def test_the_tables_name_every_field_of_an_entry() -> None:
 def test_pictures_films_and_descriptions_of_weights_in_a_folder(tmp_path: Path) -> None:
     environment = {**os.environ, **ONE_THREAD}
     models = tmp_path / "telecine-data" / "models"
-    subprocess.run([sys.executable, "-c", TINY, str(models)], cwd=ROOT, env=environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", TINY, str(models)], cwd=ROOT, env=environment, check=True, timeout=200)
     desk = Desk(tmp_path, "local", TELECINE_LOCAL_THREADS="1", **ONE_THREAD)
     with desk.start():
         desk.session("local")
@@ -179,7 +179,7 @@ def test_the_tests_that_the_page_prints_pass(aurora: tuple[Desk, Double]) -> Non
         env={**os.environ, "PYTHONPATH": desk.environment["PYTHONPATH"]},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, done.stdout

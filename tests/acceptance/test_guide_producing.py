@@ -64,9 +64,7 @@ def site(rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         )
         with telecine:
             telecine.start(env=s3.environment)
-            wait_until(
-                lambda: "telecine.requests" in rabbitmq.ctl("list_queues", "-p", urls[0].rpartition("/")[2], "name")
-            )
+            wait_until(lambda: rabbitmq.read("telecine.requests", urls[0].rpartition("/")[2]))
             yield Site(
                 telecine,
                 rabbitmq,

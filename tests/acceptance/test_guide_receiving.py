@@ -39,7 +39,7 @@ def test_a_receiver_takes_each_callback_once_while_the_secret_is_replaced(langua
             wait_until(lambda: _done(folder, language) == 1, what=(folder / "said").read_text)
         finally:
             receiver.terminate()
-            receiver.wait(10)
+            receiver.wait(30)
         # Both secrets are known now, and what was kept is still known.
         receiver = _started(command, folder, port, f"{new} {old}")
         try:
@@ -54,7 +54,7 @@ def test_a_receiver_takes_each_callback_once_while_the_secret_is_replaced(langua
             ]
         finally:
             receiver.terminate()
-            receiver.wait(10)
+            receiver.wait(30)
 
 
 def _started(command: list[str], folder: Path, port: int, secrets: str) -> subprocess.Popen[bytes]:

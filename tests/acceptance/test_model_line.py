@@ -49,7 +49,7 @@ class Studio:
 
     def result(self, job_id: str) -> tuple[Job, dict[str, bytes], dict[str, Any]]:
         """The job that has completed, its files and its manifest."""
-        job = self.telecine.wait_for_job(job_id, timeout=60)
+        job = self.telecine.wait_for_job(job_id)
         assert job.state is State.COMPLETED, job.error
         files = objects_below(self.s3, self.bucket, f"results/{job_id}/")
         return job, files, json.loads(files["manifest.json"])
@@ -137,6 +137,6 @@ def test_what_no_model_can_do_is_refused_at_the_door(studio: Studio) -> None:
 
 def test_a_provider_without_a_key_is_named(studio: Studio) -> None:
     studio.ask("unconfigured-1", "text-to-video", model="imagine-text-to-video", prompt="x")
-    job = studio.telecine.wait_for_job("unconfigured-1", timeout=30)
+    job = studio.telecine.wait_for_job("unconfigured-1")
     assert job.error is not None
     assert job.error["code"] == "provider_not_configured"

@@ -76,7 +76,8 @@ def test_each_tenant_has_its_own_queue_folders_and_priority_and_reaches_for_no_o
         )
         assert {letter.source for letter in letters.values()} == {acme}
         assert len(list_jobs(database)) == 2
-        told = {attempt.json()["data"]["id"]: attempt.json()["data"] for attempt in receiver.wait_for(5)}
+        wait_until(lambda: len({attempt.json()["data"]["id"] for attempt in receiver.attempts}) == 5)
+        told = {attempt.json()["data"]["id"]: attempt.json()["data"] for attempt in receiver.attempts}
         assert {job_id: data["status"] for job_id, data in told.items()} == {
             "own": "completed", "own-2": "completed", "sibling": "failed", "claims": "failed", "writes": "failed"
         }  # fmt: skip

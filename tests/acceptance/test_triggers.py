@@ -115,8 +115,9 @@ def test_a_picture_a_song_and_lyrics_put_with_the_aws_cli_become_a_reel_and_a_ca
         aws_cli("s3", "cp", f"s3://{bucket}/results/{job.id}/video.mp4", f"s3://{bucket}/notes/copy.mp4")
         aws_cli("s3", "cp", photo, f"s3://{bucket}/notes/last.png")
         database = telecine.database()
-        wait_until(lambda: len(list_jobs(database)) == 2 and uploads.count(database) == 0)
+        wait_until(lambda: len(list_jobs(database)) == 2)
         wait_until(lambda: queue.counts() == (0, 0))
+        wait_until(lambda: uploads.count(database) == 0)
         assert sorted(found.type for found in list_jobs(database)) == ["note", "reel"]
         assert rejections.listed(database, limit=10) == []
         assert telecine.stop() == 0
@@ -151,7 +152,7 @@ def test_an_upload_to_minio_becomes_a_job_through_rabbitmq(
         tmp_path / "home", notes=True, broker_url=rabbitmq.url, amqp_queues=queue, **Inbox(bucket).settings(s3)
     ) as telecine:
         telecine.start()
-        wait_until(lambda: queue in rabbitmq.ctl("list_queues", "name").split())
+        wait_until(lambda: rabbitmq.read(queue))
         with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
@@ -177,7 +178,7 @@ def test_an_upload_to_ceph_is_told_by_ceph_itself_and_becomes_a_job(
         tmp_path / "home", notes=True, broker_url=rabbitmq.url, amqp_queues=queue, **Inbox(bucket).settings(s3)
     ) as telecine:
         telecine.start()
-        wait_until(lambda: queue in rabbitmq.ctl("list_queues", "name").split())
+        wait_until(lambda: rabbitmq.read(queue))
         names = {"ENDPOINT": s3.url, "QUEUE": queue, "BUCKET": bucket, "AMQP_URL": f"amqp://127.0.0.1:{rabbitmq.port}"}
         exec(compile(one_fence("python", "ceph"), "ceph.py", "exec"), names)
         s3.client().put_object(Bucket=bucket, Key="notes/a b+é%2B.txt", Body=b"x")

@@ -63,7 +63,7 @@ def _kill_and_start(server: RabbitMQ) -> None:
     server.start()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("trouble", [_stop_and_start, _kill_and_start])
 def test_every_confirmed_request_ends_exactly_once_though_the_broker_goes_away(
     trouble: Callable[[RabbitMQ], None], rabbitmq: RabbitMQ, queue_prefix: str, tmp_path: Path
@@ -72,12 +72,12 @@ def test_every_confirmed_request_ends_exactly_once_though_the_broker_goes_away(
     settings = {"broker_url": rabbitmq.url, "amqp_queues": queue, "callback_secrets": SECRETS, "storage": "folder"}
     with TelecineProcess(tmp_path / "home", notes=True, **settings) as telecine:
         telecine.start()
-        wait_until(lambda: queue in rabbitmq.ctl("list_queues", "name"), timeout=30)
-        # RabbitMQ 3.10 does not recover a quorum queue that was declared less than a second before a SIGKILL.
-        time.sleep(3)
+        wait_until(lambda: rabbitmq.read(queue))
+        # RabbitMQ 3.10 does not recover a quorum queue that was declared just before a SIGKILL.
+        time.sleep(5)
         producer = Producer(rabbitmq.url, queue)
         producer.start()
-        wait_until(lambda: producer.confirmed >= MESSAGES // 4, timeout=60)
+        wait_until(lambda: producer.confirmed >= MESSAGES // 4)
         trouble(rabbitmq)
         producer.join(120)
         assert producer.confirmed == MESSAGES

@@ -38,7 +38,7 @@ def test_a_process_killed_at_any_point_finishes_the_job_once_after_its_restart(p
         secret = (telecine.home / "callback-secret").read_text().strip()
         check_told_once(receiver, "j-1", secret)
         wait_until(lambda: deliveries_of(database, "j-1")[0].state is DeliveryState.DELIVERED)
-        assert not list(telecine.settings.inbox_folder.glob("*.json"))
+        wait_until(lambda: not list(telecine.settings.inbox_folder.glob("*.json")))
         wait_until(lambda: not list(telecine.settings.scratch_folder.glob("job-*")))
         if point.startswith("advance.") and point != "advance.finished":
             assert job.crashes == 1

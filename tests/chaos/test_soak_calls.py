@@ -22,7 +22,7 @@ from tests.vendor_line import VendorLine, check_settled
 KILLS = int(os.environ.get("TELECINE_SOAK_KILLS", "500"))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_few_random_kills_lose_nothing_and_pay_nothing_twice(tmp_path: Path) -> None:
     soak(tmp_path, kills=15, seed=4)
 
@@ -88,9 +88,8 @@ def soak(folder: Path, *, kills: int, seed: int) -> None:
 
 
 def told(line: VendorLine) -> set[tuple[str, str]]:
-    """Job and ``webhook-id`` of every callback; one that a kill has cut off is none."""
-    whole = [a for a in line.receiver.attempts if len(a.body) == int(a.headers.get("content-length", "-1"))]
-    return {(a.json()["data"]["id"], a.headers["webhook-id"]) for a in whole if a.body}
+    """Job and ``webhook-id`` of every callback."""
+    return {(a.json()["data"]["id"], a.headers["webhook-id"]) for a in line.receiver.attempts}
 
 
 def decide(line: VendorLine, database: Database) -> int:

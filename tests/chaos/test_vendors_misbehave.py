@@ -30,7 +30,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VendorLine]:
         ("reset", Fault(act="reset", accept=True)),
         ("cut", Fault(act="cut", accept=True)),
         ("error", Fault(status=503, accept=True)),
-        ("stalled", Fault(act="slow", seconds=5.0)),
+        ("stalled", Fault(act="slow", seconds=15.0)),
         ("nameless", Fault(status=200, body="{}", accept=True)),
     ],
 )

@@ -24,6 +24,7 @@ from tests.servers.postgres import Postgres
 from tests.servers.process import ServerMissing, program
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import S3
+from tests.telecine_process import wait_until
 
 NODE = Path(__file__).parents[1] / "node"
 
@@ -48,7 +49,7 @@ def _drain(url: str, queue: str) -> list[bytes]:
 def test_rabbitmq_keeps_confirmed_messages_over_a_kill_and_a_stop(rabbitmq: RabbitMQ, queue_prefix: str) -> None:
     queue = queue_prefix + "kept"
     _publish(rabbitmq.url, queue, [b"one"])
-    time.sleep(2)  # see RabbitMQ.kill
+    time.sleep(5)  # see RabbitMQ.kill
     rabbitmq.kill()
     assert not answers(rabbitmq.port)
     rabbitmq.start()
@@ -84,7 +85,7 @@ def test_the_node_producer_fails_when_no_queue_takes_the_message(rabbitmq: Rabbi
 
 def _node(url: str, queue: str, lines: str) -> subprocess.CompletedProcess[str]:
     command = [program("node"), str(NODE / "publish.mjs"), url, queue]
-    return subprocess.run(command, input=lines, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, input=lines, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_every_database_of_postgres_is_empty_and_its_own(postgres: Postgres) -> None:
@@ -149,7 +150,7 @@ def test_a_free_port_is_never_given_twice() -> None:
 def test_the_fault_proxy_does_what_it_says(ministack: Ministack) -> None:
     with FaultProxy(ministack.port) as proxy:
 
-        def answer(timeout_seconds: float = 5) -> bytes:
+        def answer(timeout_seconds: float = 20) -> bytes:
             with urllib.request.urlopen(f"http://127.0.0.1:{proxy.port}/", timeout=timeout_seconds) as got:
                 return bytes(got.read())
 
@@ -166,11 +167,11 @@ def test_the_fault_proxy_does_what_it_says(ministack: Ministack) -> None:
         proxy.fault = Fault(black_hole=True)
         with pytest.raises(TimeoutError):
             answer(0.3)
-        assert proxy.connections == 6
+        wait_until(lambda: proxy.connections == 6)
 
 
 def test_the_fault_proxy_leaves_no_thread(use_s3: Callable[[str], S3]) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with FaultProxy(int(use_s3("ministack").url.rpartition(":")[2])) as proxy:
         assert proxy.port
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before  # of those, some may have ended meanwhile

@@ -44,7 +44,7 @@ class Vendor:
         return call_of(BY_ID[self.model], {"prompt": PROMPT}, inputs)
 
     def open(self, **changes: Any) -> RemoteProvider:
-        settings = Settings(**({"exchange_timeout_seconds": 3.0} | self.values | changes))
+        settings = Settings(**({"exchange_timeout_seconds": 10.0} | self.values | changes))
         return open_provider(self.name, settings, Policy(allowed_hosts=frozenset({self.double.host})))
 
 
@@ -134,7 +134,7 @@ def test_a_submission_that_goes_wrong_is_sent_once_and_judged_by_what_may_have_b
     vendor: Vendor, name: str
 ) -> None:
     fault, charges, code = SUBMISSIONS[name]
-    limit = {"exchange_timeout_seconds": 0.5} if fault.seconds else {}
+    limit = {"exchange_timeout_seconds": 2.0} if fault.seconds else {}
     error = trouble(vendor, fault, **limit)
     assert error.code == code
     assert vendor.double.charges() == charges

@@ -65,19 +65,22 @@ def end(process: subprocess.Popen[bytes], how: signal.Signals, patience_seconds:
             process.wait(patience_seconds)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
+    process.wait(30)
 
 
-def wait_until(ready: Callable[[], bool], what: str, log: Path, *, seconds: float = 60.0) -> None:
+def wait_until(ready: Callable[[], bool], what: str, log: Path, *, seconds: float = 120.0) -> None:
     """Waits until ``ready()``.
 
     Raises:
         ServerFailed: it took too long.
     """
     last = time.monotonic() + seconds
-    while time.monotonic() < last:
+    while True:
+        late = time.monotonic() >= last
         if ready():
             return
+        if late:
+            break
         time.sleep(0.05)
     said = log.read_text(errors="replace")[-2_000:] if log.exists() else ""
     raise ServerFailed(f"{what} was not ready after {seconds:.0f} s. It said:\n{said}")

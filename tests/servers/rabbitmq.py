@@ -55,8 +55,8 @@ class RabbitMQ:
     def kill(self) -> None:
         """Kills the node as a power cut would.
 
-        Quorum queues need to be older than a second or two: RabbitMQ 3.10 writes down only every half
-        second which ones it has, and one that it forgot refuses every message for ever.
+        Quorum queues need to be some seconds old: RabbitMQ 3.10 writes down only every half second which
+        ones it has, and one that it forgot refuses every message for ever.
         """
         self._end(signal.SIGKILL)
 
@@ -67,6 +67,10 @@ class RabbitMQ:
         if done.returncode:
             raise RuntimeError(f"rabbitmqctl {' '.join(arguments)}: {done.stderr or done.stdout}")
         return done.stdout
+
+    def read(self, queue: str, vhost: str = "/") -> bool:
+        """Whether somebody reads the queue. Whoever does has declared it, and bound it."""
+        return queue in self.ctl("list_consumers", "-p", vhost, "queue_name").split()
 
     def close(self) -> None:
         """Ends everything and removes the data."""

@@ -37,7 +37,12 @@ class RunpodWorker:
         self._process = spawn(
             [str(python), "-m", "ops.runpod.handler"],
             self.log,
-            environment={"PATH": os.environ.get("PATH", ""), "HOME": str(self._folder), **self._environment},
+            environment={
+                "PATH": os.environ.get("PATH", ""),
+                "HOME": str(self._folder),
+                "TMPDIR": str(self._folder),
+                **self._environment,
+            },
             folder=_ROOT,
         )
         return self

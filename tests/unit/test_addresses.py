@@ -6,8 +6,7 @@ import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from providers.http.addresses import forbidden, literal
 from providers.http.redact import redact_url

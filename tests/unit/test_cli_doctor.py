@@ -111,7 +111,7 @@ def test_a_port_that_is_taken_fails(operator: Operator, monkeypatch: pytest.Monk
 
 def test_a_check_that_hangs_or_breaks_is_a_failure_and_holds_up_no_other() -> None:
     def hang() -> Finding:
-        time.sleep(5)
+        time.sleep(60)
         return ok("late")
 
     def fall_over() -> Finding:
@@ -119,8 +119,8 @@ def test_a_check_that_hangs_or_breaks_is_a_failure_and_holds_up_no_other() -> No
 
     started = time.monotonic()
     checks = [Check("hangs", hang), Check("breaks", fall_over), Check("well", lambda: ok("yes"))]
-    found = {check.name: finding for check, finding in examine(checks, limit_seconds=0.3)}
-    assert time.monotonic() - started < 3
+    found = {check.name: finding for check, finding in examine(checks, limit_seconds=1)}
+    assert time.monotonic() - started < 20
     assert (found["hangs"].verdict, found["breaks"].verdict, found["well"].verdict) == ("fail", "fail", "ok")
     assert "hidden" not in found["breaks"].found
 

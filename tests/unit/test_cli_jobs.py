@@ -7,7 +7,7 @@ import json
 import pytest
 
 from schemas.errors import InvalidImage
-from tests.cli_operator import DEAD_WORKER, Operator, an_operator
+from tests.cli_operator import DEAD_WORKER, Operator, an_operator, request
 
 _operator = pytest.fixture(an_operator, name="operator")
 
@@ -30,6 +30,15 @@ def test_an_unknown_job_is_a_named_error(operator: Operator, command: str) -> No
     assert said.out == ""
     assert "job_not_found" in said.err
     assert "telecine list" in said.err
+
+
+@pytest.mark.parametrize("command", ["status", "explain", "cancel", "delete"])
+def test_a_refused_request_is_found_by_its_id(operator: Operator, command: str) -> None:
+    operator.arrive(request("order-1", data={}), request("order-2", data={}), request("order-1", priority="urgent"))
+    said = operator.run(command, "order-1")
+    assert said.status == 1
+    assert "job_not_found" in said.err
+    assert "`telecine dead-letters show 3` says why" in said.err
 
 
 def test_an_error_is_json_too_when_json_is_asked_for(operator: Operator) -> None:

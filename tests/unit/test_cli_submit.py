@@ -84,6 +84,17 @@ def test_a_wait_that_takes_too_long_ends_with_status_2_and_says_how_to_look(oper
     assert "invalid_request" not in said.err
 
 
+def test_a_wait_for_what_nobody_takes_says_so_once_without_a_terminal(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.cli.waiting._PATIENCE_SECONDS", 0.1)
+    said = operator.run("submit", "-", "--wait", "--timeout", "1", stdin=request("order-1"))
+    assert said.err.count("order-1 not received yet; is `telecine up` running?") == 1
+    with Door(operator, lambda: operator.complete(operator.start("order-1"))):
+        said = operator.run("submit", "-", "--wait", "--json", "--timeout", "20", stdin=request("order-1"))
+    assert "not received" not in said.err
+
+
 def test_a_wait_ends_with_the_job(operator: Operator) -> None:
     with Door(operator, lambda: operator.complete(operator.start("order-1"))):
         said = operator.run("submit", "-", "--wait", "--json", "--timeout", "20", stdin=request("order-1"))

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def test_sigterm_ends_it_with_status_0_and_a_pipe_gets_no_banner(telecine: Telec
 
 def test_a_job_that_runs_at_sigterm_is_finished_first(telecine: TelecineProcess) -> None:
     telecine.start()
-    telecine.submit({"id": "n-1", "type": "note", "data": {"seconds": 4}})
+    telecine.submit({"id": "n-1", "type": "note", "data": {"seconds": 8}})
     wait_for_state(telecine, State.RUNNING)
     assert telecine.stop() == 0
     assert b'"status": "completed"' in telecine.run("status", "n-1", "--json").stdout
@@ -55,9 +54,9 @@ def test_a_second_signal_does_not_wait(telecine: TelecineProcess) -> None:
     wait_for_state(telecine, State.RUNNING)
     assert telecine._process is not None
     telecine._process.send_signal(signal.SIGINT)
-    time.sleep(1)
+    wait_until(lambda: logged(telecine, '"stopping"'))  # two signals at once are one
     telecine._process.send_signal(signal.SIGINT)
-    assert telecine._process.wait(5) == 130
+    assert telecine._process.wait(15) == 130
 
 
 def test_a_health_port_that_is_taken_is_one_line_and_status_1(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_every_python_snippet_compiles(fence: Fence) -> None:
 def test_every_javascript_snippet_is_understood_by_node(fence: Fence, tmp_path: Path) -> None:
     path = tmp_path / "snippet.mjs"
     path.write_text(fence.text, encoding="utf-8")
-    done = subprocess.run(["node", "--check", str(path)], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["node", "--check", str(path)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 
@@ -90,7 +90,7 @@ def test_every_settings_file_is_one(fence: Fence) -> None:
 
 @pytest.mark.parametrize("fence", fences("sh"), ids=str)
 def test_every_shell_snippet_is_understood_and_sets_what_exists(fence: Fence) -> None:
-    done = subprocess.run(["sh", "-n"], input=fence.text, capture_output=True, text=True, timeout=10)
+    done = subprocess.run(["sh", "-n"], input=fence.text, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     named = set(re.findall(r"\bTELECINE_([A-Z0-9_]+)=", fence.text))
     assert named - {name.upper() for name in Settings.model_fields} == set()
@@ -256,7 +256,7 @@ def _in_node(folder: Path, text: str, main: str, secret: str) -> tuple[str, list
     last = "console.error(JSON.stringify(answers));\n"
     (folder / "main.mjs").write_text(first + main + last, encoding="utf-8")
     environment = {**os.environ, "WEBHOOK_SECRETS": f"{generate_secret()} {secret}"}
-    done = subprocess.run(["node", "main.mjs"], cwd=folder, env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["node", "main.mjs"], cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout, json.loads(done.stderr)
 
@@ -305,7 +305,7 @@ def test_the_example_of_a_job_type_runs_as_an_extension(tmp_path: Path) -> None:
         )
     finally:
         up.terminate()
-        up.wait(30)
+        up.wait(60)
     assert done.returncode == 0, done.stderr + (tmp_path / "up.log").read_text()
     card = tmp_path / "telecine-data" / "storage" / "results" / "card-1" / "card.json"
     assert json.loads(card.read_text())["kind"] == "jpeg"

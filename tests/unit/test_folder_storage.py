@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -9,8 +10,7 @@ import urllib.request
 from pathlib import Path, PurePosixPath
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from consumer.storage.base import ObjectFacts
 from consumer.storage.folder import HIDDEN, LEFTOVER_SECONDS, FolderStorage
@@ -213,3 +213,36 @@ def test_deleting_takes_empty_folders_and_hidden_files_along(root: Path, video: 
     assert storage.delete("s3://results/orders/1") == 1
     assert not (root / "results/orders/1").exists()
     assert not list((root / HIDDEN).rglob("*.json"))
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_read_only_or_away_is_waited_for(
+    number: int, root: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = FolderStorage(root)
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch, pytest.raises(StorageUnavailable, match="It is tried again"):
+        patch.setattr(os, "link", fail)
+        storage.put(video, URI, _facts(video))
+    assert storage.put(video, URI, _facts(video)).bytes == len(video.read_bytes())
+
+
+def test_a_leftover_on_a_read_only_disk_keeps_no_process_from_its_start(
+    root: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = root / HIDDEN / "parts" / "left"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    os.utime(left, (0, 0))
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", fail)
+        assert FolderStorage(root).head(URI) is None
+    FolderStorage(root)
+    assert not left.exists()

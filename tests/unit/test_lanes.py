@@ -7,7 +7,7 @@ from consumer.callbacks.lanes import MOST_SLOW, SLOW_SECONDS, Lanes
 
 def test_a_receiver_is_slow_until_it_is_quick_and_others_are_not_touched() -> None:
     lanes = Lanes(32)
-    assert (lanes.slow, lanes.slow_places, Lanes(1).slow_places) == ((), 8, 1)
+    assert (lanes.slow, lanes.slow_places, Lanes(1).slow_places) == ((), 8, 0)
     lanes.seen("https://a.example:8443/x?y", SLOW_SECONDS + 1)
     lanes.seen("https://b.example/x", SLOW_SECONDS)
     assert lanes.slow == ("https://a.example:8443",)

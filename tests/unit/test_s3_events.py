@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from schemas.errors import InvalidEvent, InvalidJson, MessageTooLarge, TelecineError
 from schemas.s3_events import MAX_RECORDS, Dropped, Upload, read_event

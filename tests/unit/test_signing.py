@@ -7,8 +7,7 @@ import os
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 

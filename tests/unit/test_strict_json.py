@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from schemas.errors import InvalidJson, MessageTooLarge, RequestError
 from schemas.strict_json import MAX_DEPTH, MAX_MESSAGE_BYTES, canonical, fingerprint, parse_object
@@ -120,6 +120,15 @@ def test_the_size_limit_counts_bytes_and_comes_before_any_parsing() -> None:
         )
     with pytest.raises(MessageTooLarge):
         parse_object(b"{}" * 9, limit_bytes=17)
+
+
+def test_a_name_given_twice_among_tens_of_thousands_is_found_at_once() -> None:
+    names = [f"{number:x}" for number in range(29_000)]
+    body = ("{" + ",".join(f'"{name}":0' for name in [*names, names[-1]]) + "}").encode()
+    assert len(body) <= MAX_MESSAGE_BYTES
+    started = time.process_time()
+    assert outcome(body) == "invalid_json"
+    assert time.process_time() - started < 1  # one that held up its door for seconds would cost the broker's heartbeats
 
 
 @settings(deadline=None)
