@@ -7,7 +7,10 @@ BIN := $(VENV)/bin
 TESTERS ?= 3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo demo-story test lint bench chaos clean
+.PHONY: help demo demo-story test lint bench chaos clean
+
+help:  ## these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed  ## one real reel, from a request to a verified callback
 	@$(BIN)/python -m ops.demo
@@ -60,5 +63,5 @@ $(VENV)/.benched: $(VENV)/.tested
 	@$(PIP) install --constraint constraints.txt --editable ".[bench]"
 	@touch $@
 
-clean:
-	@rm -rf $(VENV) telecine-data
+clean:  ## what make itself has made; the jobs in telecine-data stay
+	@rm -rf $(VENV) telecine-demo bench-results

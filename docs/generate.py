@@ -104,6 +104,8 @@ _FATES: dict[type[TelecineError], str] = {
     errors.AddressForbidden: "refused or failed",
     errors.JobCancelled: "cancelled",
     errors.DeadlineExceeded: "expired",
+    errors.ProviderOutcomeUnknown: "kept waiting, or failed",
+    errors.RetriesExhausted: "failed",
 }
 
 
@@ -292,9 +294,11 @@ def _of_another_fate(coded: type[TelecineError]) -> list[type[TelecineError]]:
 
 
 def _fate(kind: type[TelecineError]) -> str:
+    if kind in _FATES:
+        return _FATES[kind]
     if kind().retryable:
         return "tried again"
-    return _FATES.get(kind, "refused" if issubclass(kind, RequestError) else "failed")
+    return "refused" if issubclass(kind, RequestError) else "failed"
 
 
 def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:

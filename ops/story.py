@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from consumer.ledger.records import TimelineEntry
 from ops.story_callbacks import callback_sentence
-from ops.story_calls import EVENTS as CALL_EVENTS
-from ops.story_calls import call_sentence
+from ops.story_calls import EVENTS as CALL_EVENTS, call_sentence
 from ops.story_words import door_name, ended, listing, plain_size, seconds_text
 
 #: How a sentence is meant: for colours, and for whoever skims.

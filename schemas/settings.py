@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
@@ -158,6 +159,12 @@ class Settings(BaseSettings):
     )
     call_poll_seconds: float = Field(0.25, gt=0, description="How often due provider calls are looked for.")
     call_concurrency: int = Field(64, ge=1, description="Exchanges with providers at once, in one process.")
+    call_stop_seconds: float = Field(
+        25.0,
+        ge=15,
+        le=800,
+        description="How long a stop waits for paid calls that are being sent; keep it below the supervisor's grace.",
+    )
     exchange_timeout_seconds: float = Field(
         60.0,
         gt=0,
@@ -217,7 +224,7 @@ class Settings(BaseSettings):
         description="What clip-interrogator is there: a version, owner/name:version or owner/name.",
     )
     replicate_settle_seconds: float = Field(
-        30.0, ge=0, description="How old a lost submission must be before its absence from Replicate's list counts."
+        300.0, ge=0, description="How old a lost submission must be before its absence from Replicate's list counts."
     )
 
     # ElevenLabs
@@ -296,6 +303,17 @@ class Settings(BaseSettings):
     @classmethod
     def _sound_tenants(cls, value: dict[str, Tenant]) -> dict[str, Tenant]:
         check_tenants(value)
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _readable_broker(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            readable = value is None or urlsplit(value.get_secret_value()).port != 0
+        except ValueError:  # its words repeat a part of the password, and so would the log whenever a door connects
+            readable = False
+        if not readable:
+            raise ValueError("is no URL; write / ? # and @ in its user name and password as %2F %3F %23 and %40")
         return value
 
     @field_validator("output")

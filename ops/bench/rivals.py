@@ -87,11 +87,16 @@ def _fill_celery(broker: Broker, messages: int) -> None:
 
 
 def _fill_dramatiq(broker: Broker, messages: int) -> None:
+    from dramatiq.brokers.rabbitmq import RabbitmqBroker
+
     from ops.bench.noop.dramatiq_actor import QUEUE, noop
 
+    # Another one each round: it declares a queue once in its life, and the queues are deleted between the rounds.
+    sender = RabbitmqBroker(url=broker.url)
+    sender.declare_queue(QUEUE)
     for number in range(messages):
-        noop.send(request(number))
-    noop.broker.close()
+        sender.enqueue(noop.message(request(number)))
+    sender.close()
     broker.wait_for(QUEUE, messages)
 
 

@@ -34,7 +34,7 @@ from ops.cli.group import Commands
 app = typer.Typer(
     name="telecine",
     cls=Commands,
-    help="Telecine: JSON requests in, finished media and signed callbacks out, each exactly once.",
+    help="Telecine: JSON requests in, finished media and signed callbacks out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -60,7 +60,7 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Telecine: JSON requests in, finished media and signed callbacks out, each exactly once."""
+    """Telecine: JSON requests in, finished media and signed callbacks out."""
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 from consumer.ledger.database import Database
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
+from consumer.ledger.rejections import last_refusal_of
 from consumer.ledger.schema import migrate
 from consumer.runtime import open_ledger
 from ops.cli.console import remark
@@ -72,10 +73,15 @@ def known_job(database: Database, job_id: str) -> Job:
     """The job.
 
     Raises:
-        JobNotFound: no job has this id.
+        JobNotFound: no job has this id. The message says where a request with it was refused, if one was.
     """
     job = find_job(database, job_id)
     if job is None:
+        letter = last_refusal_of(database, job_id)
+        if letter is not None:
+            raise JobNotFound(
+                f"no job has the id {job_id!r}: its request was refused; `telecine dead-letters show {letter}` says why"
+            )
         raise JobNotFound(f"no job has the id {job_id!r}; `telecine list` prints the jobs there are")
     return job
 

@@ -29,9 +29,10 @@ def up(
     only: Annotated[str, typer.Option(help=f"Parts to run, comma-separated: {', '.join(PARTS)}.")] = ",".join(PARTS),
     roles: Annotated[str, typer.Option(help=f"Worker roles, comma-separated: {', '.join(ROLES)}.")] = "io,render",
 ) -> None:
-    """Run doors, worker, sweep and outbox on this machine, until Ctrl-C or SIGTERM.
+    """Run doors, sweep, calls, outbox and worker on this machine, until Ctrl-C or SIGTERM.
 
-    Running jobs have 20 seconds to end then; what is not done goes on at the next start. A second Ctrl-C does not wait.
+    Running jobs have 20 seconds to end then, 15 with a broker; what is not done goes on at the next start. A second
+    Ctrl-C does not wait.
     """
     settings = read_settings()
     parts, chosen = some_of(only, PARTS, "part"), some_of(roles, ROLES, "role")

@@ -10,7 +10,7 @@ from consumer.ledger import rejections
 from consumer.ledger.database import Database
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
-from ops.cli.console import err, stop
+from ops.cli.console import err, remark, stop
 from schemas.envelope import Request
 from schemas.errors import error_for
 from schemas.strict_json import fingerprint
@@ -32,12 +32,14 @@ class Waiting:
     def until_ended(self, timeout_seconds: float, *, quiet: bool, embedded: bool, keep: bool = False) -> Job:
         """The job once it has ended. When the time is over, the command ends with status 2.
 
-        The bar goes away at the end, and where there is no terminal there is none; with ``keep`` it stays.
+        The bar goes away at the end; with ``keep`` it stays. Where there is no terminal there is none, and a
+        request that nobody takes is a line on stderr, unless ``quiet``.
 
         Raises:
             TelecineError: the door refused the request.
         """
         started = time.monotonic()
+        told = quiet
         with _bar(quiet=quiet, keep=keep) as progress:
             bar = progress.add_task(self._request.id, total=100, state="sent")
             while (waited := time.monotonic() - started) < timeout_seconds:
@@ -47,8 +49,11 @@ class Waiting:
                     if job.terminal:
                         return job
                 elif waited > _PATIENCE_SECONDS:
-                    question = "is `telecine up` running" if embedded else "do the doors run"
-                    progress.update(bar, state=f"not received yet; {question}?")
+                    doubt = f"not received yet; {'is `telecine up` running' if embedded else 'do the doors run'}?"
+                    progress.update(bar, state=doubt)
+                    if progress.disable and not told:
+                        remark(f"{self._request.id} {doubt}")
+                        told = True
                 time.sleep(_POLL_SECONDS)
         job_id = self._request.id
         over = f"Job {job_id} has not ended after {timeout_seconds:g} s."

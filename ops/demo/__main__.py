@@ -35,7 +35,8 @@ out = Console(highlight=False)
 def main(make_request: Callable[[str], dict[str, Any]] | None = None) -> int:
     """Runs the demonstration; 0 when the film is there and its callback was verified."""
     out.print(
-        "\n[bold]Telecine[/] embedded mode: a SQLite ledger, a folder as object store, a folder as queue. No server.\n"
+        "\n[bold]Telecine[/] embedded mode: a SQLite ledger, a folder as object store, a folder as queue. No server.\n",
+        soft_wrap=True,
     )
     with CallbackReceiver() as receiver:
         for name in [name for name in os.environ if name.startswith("TELECINE_")]:
@@ -49,7 +50,7 @@ def main(make_request: Callable[[str], dict[str, Any]] | None = None) -> int:
         settings = Settings()
         _upload(settings)
         request = (make_request or _request)(receiver.url)
-        out.print("[dim]request[/]", json.dumps(request, ensure_ascii=False, indent=2), "\n", markup=True)
+        out.print("[dim]request[/]", json.dumps(request, ensure_ascii=False, indent=2), end="\n\n", soft_wrap=True)
         with (_folder(HOME) / "up.log").open("wb") as log:
             up = subprocess.Popen([sys.executable, "-m", "ops.cli.main", "up"], stdout=log, stderr=log)
         try:
@@ -92,7 +93,7 @@ def _report(settings: Settings, job: Job, receiver: CallbackReceiver) -> int:
         out.print(f"[bold red]{job.state.value}[/]: {job.error}; the log is {HOME / 'up.log'}")
         return 1
     secret = (settings.home / "callback-secret").read_text().strip()
-    folder = settings.storage_folder / "results" / job.id
+    folder = (settings.storage_folder / "results" / job.id).relative_to(Path.cwd())
     video = next(o for o in (job.outcome or {})["outputs"] if o["name"] == "video.mp4")
     took = (job.finished_at or 0) - job.received_at
     out.print(f"\n  video     {folder / 'video.mp4'}", soft_wrap=True)
