@@ -21,9 +21,6 @@ from tests.s3_messages import bridged, notified, wrapped
 from tests.telecine_process import wait_until
 from tests.upload_site import Make, Site
 
-DATA = {"image": "c.png", "audio": "a.mp3", "lyrics": "La", "alignment_mode": "even"}
-MANIFEST: dict[str, Any] = {"type": "reel", "data": DATA}
-
 
 @pytest.fixture
 def site(make: Make) -> Site:
