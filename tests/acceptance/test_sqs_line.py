@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from consumer.ledger.states import State
 from tests.acceptance.line import SECRET, objects_below, upload_media
 from tests.chaos.evidence import check_finished_once, check_told_once
 from tests.fault_proxy import Fault, FaultProxy
+from tests.odd_wake_ups import ODD
 from tests.receiver import Receiver
 from tests.servers.aws_cli import AwsCli
 from tests.servers.ministack import Ministack
@@ -191,15 +194,29 @@ def _children(pid: int) -> list[int]:
 
 def test_junk_on_a_queue_of_wake_ups_does_not_stop_its_worker(s3: S3, queue: Sqs, tmp_path: Path) -> None:
     junk = ["hello", '{"properties": 5}', '{"properties": {"delivery_info": []}}', '{"properties": {}}', "//79"]
+    address = {"exchange": "", "routing_key": "x"}
+    kombu: dict[str, Any] = {
+        "body": "W1tdLCB7fSwge31d", "headers": {"task": "telecine.advance", "id": "x"},
+        "content-type": "application/json", "content-encoding": "utf-8",
+        "properties": {"body_encoding": "base64", "delivery_info": address},
+    }  # fmt: skip
+    changes: list[dict[str, Any]] = [
+        {"body": None},
+        {"properties": {"body_encoding": "rot13", "delivery_info": address}},
+        {"properties": {"delivery_info": address | {"routing_key": 5}}},
+    ]
+    changes += [{"headers": headers, "body": b64encode(body.encode()).decode()} for headers, body in ODD]
+    junk += [json.dumps(kombu | change) for change in changes]
     with telecine_on_sqs(tmp_path / "home", s3, queue, broker_url="sqs://", wake_again_seconds=600) as telecine:
         telecine.start()
         queue.send({"id": "first", "type": "note", "data": {}})
         assert telecine.wait_for_job("first").state is State.COMPLETED
         names = [url for url in queue.client.list_queues().get("QueueUrls", []) if "telecine-" in url]
         assert names
+        entries: list[Any] = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(junk)]
         for url in names:
-            for body in junk:
-                queue.client.send_message(QueueUrl=url, MessageBody=body)
+            for first in range(0, len(entries), 10):
+                queue.client.send_message_batch(QueueUrl=url, Entries=entries[first : first + 10])
         for number in range(5):
             queue.send({"id": f"later-{number}", "type": "note", "data": {}})
             assert telecine.wait_for_job(f"later-{number}").state is State.COMPLETED

@@ -1,0 +1,34 @@
+"""Messages for the queues of the wake-ups that no Telecine sends, and that Celery or its libraries stumble over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_WAKE_UP = {"lang": "py", "task": "telecine.advance", "id": "x"}
+_BODY = '[["nobody"], {}, {}]'
+
+#: Headers and body of messages in Celery's protocol.
+ODD: list[tuple[dict[str, Any], str]] = [
+    ({"lang": "py", "task": "telecine.advance"}, _BODY),
+    ({"task": 5, "id": "x"}, _BODY),
+    ({"task": [1], "id": "x"}, _BODY),
+    ({"task": "celery.chord", "id": "x"}, "[[], {}, {}]"),
+    (_WAKE_UP | {"id": [1]}, _BODY),
+    (_WAKE_UP | {"eta": "9999-01-01T00:00:00+00:00"}, _BODY),
+    (_WAKE_UP | {"eta": 5}, _BODY),
+    (_WAKE_UP | {"expires": {"a": 1}}, _BODY),
+    (_WAKE_UP | {"timelimit": "x"}, _BODY),
+    (_WAKE_UP | {"timelimit": ["a", "b"]}, _BODY),
+    (_WAKE_UP | {"retries": "x"}, _BODY),
+    (_WAKE_UP | {"group": 5, "stamps": 7, "stamped_headers": 5, "meth": 7, "shadow": []}, _BODY),
+    (_WAKE_UP | {"compression": "nope"}, _BODY),
+    (_WAKE_UP, "[["),
+    (_WAKE_UP, "5"),
+    (_WAKE_UP, "[1, 2, 3]"),
+    (_WAKE_UP, "[[1], {}, {}]"),
+    (_WAKE_UP, '[["a\\u0000b"], {}, {}]'),
+    (_WAKE_UP, '[["a"], {}, {"callbacks": 5, "chain": 7, "chord": "x", "errbacks": 3}]'),
+    ({}, '{"task": "telecine.advance", "id": "x", "args": 5}'),
+    ({}, '{"task": 5}'),
+    ({}, "x"),
+]
