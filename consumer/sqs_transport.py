@@ -70,7 +70,7 @@ class Channel(_Channel):  # type: ignore[misc]
             log.warning("wake_up_not_deleted", queue=qname, reason=type(fault).__name__)
 
     def _envelope_payload(self, payload: dict[str, Any], raw_text: str, message: object, q_url: str) -> Any:
-        """What kombu did not write is, for Celery, the unknown message that it tells of and deletes."""
+        """What kombu did not write comes without headers: no wake-up, so the worker drops it."""
         return super()._envelope_payload(payload if _enveloped(payload) else {}, raw_text, message, q_url)
 
 

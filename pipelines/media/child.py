@@ -30,10 +30,10 @@ class _Reports:
         self._said, self._due = 0.0, 0.0
 
     def progress(self, done: float) -> None:
-        now = time.monotonic()
-        if done > self._said and (now >= self._due or done >= 1):
+        now, done = time.monotonic(), round(min(done, 1.0), 4)
+        if done > self._said and (now >= self._due or done == 1):
             self._said, self._due = done, now + _REPORT_SECONDS
-            self.say(progress=round(min(done, 1.0), 4))
+            self.say(progress=done)
 
     def say(self, **record: Any) -> None:
         self._stream.write(json.dumps(record) + "\n")

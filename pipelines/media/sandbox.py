@@ -129,6 +129,7 @@ def _listen(
                 *lines, text = (text + chunk).split(b"\n")
                 for message in map(json.loads, lines):
                     if "progress" not in message:
+                        report(done)  # the last of it may have come together with the answer
                         answer: dict[str, Any] = message
                         return answer
                     done = message["progress"]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -75,6 +76,19 @@ def test_a_reel_is_a_video_and_two_caption_files_with_their_facts(rendered: Rend
 
 def test_progress_grows_to_the_end(rendered: Rendered) -> None:
     reported = rendered[2]
+    assert reported == sorted(reported)
+    assert reported[-1] == 1.0
+
+
+def test_a_caller_that_is_slow_to_listen_hears_of_the_end_too(tmp_path: Path, material: tuple[Path, Path]) -> None:
+    reported: list[float] = []
+
+    def listen(done: float) -> None:
+        reported.append(done)
+        time.sleep(3)  # the child goes on, and ends
+
+    sound = input_file(write_wav(tmp_path / "short.wav", 1.0), "audio")
+    render_reel(reel_data(LYRICS), input_file(material[0], "image"), sound, tmp_path, listen)
     assert reported == sorted(reported)
     assert reported[-1] == 1.0
 
