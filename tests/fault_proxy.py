@@ -77,6 +77,9 @@ class FaultProxy:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._done.wait()
+        # A connection that was accepted just now must be a transport before the server closes: it would be lost, open.
+        self._loop.remove_reader(server.sockets[0])
+        await asyncio.sleep(0.01)
         server.close()
         for task in tasks:
             task.cancel()

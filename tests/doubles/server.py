@@ -12,6 +12,7 @@ import json
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
@@ -118,9 +119,11 @@ class Server:
         self._loop.close()
 
     async def _serve(self) -> None:
-        tasks: set[asyncio.Task[None]] = set()
+        tasks: set[asyncio.Task[None]] = set()  # a loop holds no strong reference to its tasks
+        transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            transports.add(writer.transport)
             task = self._loop.create_task(self._connection(reader, writer))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
@@ -128,10 +131,20 @@ class Server:
         server = await asyncio.start_server(accept, sock=self._socket, limit=256 * 1024)
         self._ready.set()
         await self._done.wait()
+        # A connection that was accepted just now must be a transport before the server closes: it would be lost, open.
+        self._loop.remove_reader(self._socket)
+        await asyncio.sleep(0.01)
         server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Those too whose client does not read: none is left open.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for transport in transports:
+                transport.abort()
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others, timeout=1)
+        for transport in transports:
+            transport.abort()
+        await asyncio.sleep(0.01)  # a transport closes its socket at the loop's next turn
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
