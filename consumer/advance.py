@@ -32,10 +32,12 @@ from schemas.callback import Output, Status
 from schemas.envelope import Request
 from schemas.errors import (
     DeadlineExceeded,
+    InputError,
     InputUnavailable,
     InternalError,
     JobCancelled,
     LeaseLost,
+    RenderError,
     RequestError,
     RetriesExhausted,
     StorageError,
@@ -135,7 +137,13 @@ def _run(runtime: Runtime, claim: Claim, request: Request, heartbeat: Heartbeat,
     pipeline = runtime.pipelines[request.type]
     if request.plan_only:
         return _finish_plan(runtime, claim, pipeline.plan(request.data, context))
-    artifacts = pipeline.run(request.data, context)
+    try:
+        artifacts = pipeline.run(request.data, context)
+    except (InputError, RenderError, FileNotFoundError):
+        # What needs a file that is gone fails in its own way; the reason is that it is gone.
+        for gone in context.gone.values():
+            raise gone from None
+        raise
     heartbeat.check()
     endings.start_storing(runtime.database, lease)
     failpoint("advance.before_manifest")

@@ -12,7 +12,7 @@ from typing import Any
 from consumer.calls.orders import Parked, ended, made_from, order_for
 from consumer.failpoints import failpoint
 from consumer.heartbeat import Heartbeat
-from consumer.inputs import bounds_of, fetch_input
+from consumer.inputs import bounds_of, fetch_input, ordered_input
 from consumer.ledger import calls, steps
 from consumer.ledger.records import Job, Lease
 from consumer.ledger.states import CallState
@@ -24,7 +24,7 @@ from pipelines.context import Made, Renderer, Wanted
 from pipelines.media.sandbox import Bounds
 from providers.catalogue import Catalogue
 from providers.local.host import ModelHost
-from schemas.errors import TelecineError
+from schemas.errors import InputError, InputNotFound, InputReplaced, TelecineError
 from schemas.media import Artifact, InputFile
 
 
@@ -45,6 +45,8 @@ class JobContext:
         self._folder = folder
         #: What the pipeline told of itself, for the manifest.
         self.told: dict[str, Any] = {}
+        #: By URI: why an input cannot be had any more that a call was ordered with.
+        self.gone: dict[str, InputError] = {}
 
     @property
     def bounds(self) -> Bounds:
@@ -72,17 +74,29 @@ class JobContext:
         self.told |= details
 
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
-        """The file at ``uri``. Fetched again by every run: reading costs nothing but time."""
+        """The file at ``uri``. Fetched again by every run: reading costs nothing but time.
+
+        When it is gone by the second run, what a call was ordered with is still known: its result is not lost.
+        """
         self._heartbeat.check()
-        file = fetch_input(
-            self._runtime,
-            name,
-            uri,
-            self._folder / "inputs",
-            kinds=kinds,
-            limit_bytes=limit_bytes,
-            tenant=self._job.tenant,
-        )
+        folder = self._folder / "inputs"
+        try:
+            file = fetch_input(
+                self._runtime,
+                name,
+                uri,
+                folder,
+                kinds=kinds,
+                limit_bytes=limit_bytes,
+                tenant=self._job.tenant,
+                pin=self._job.pins.get(uri),
+            )
+        except (InputNotFound, InputReplaced) as error:
+            ordered = ordered_input(calls.of_job(self._runtime.database, self._job.id), name, uri, folder)
+            if ordered is None:
+                raise
+            self.gone[uri] = error
+            return ordered
         with self._runtime.database.write() as connection:
             note(
                 connection,
@@ -142,6 +156,9 @@ class JobContext:
         database = self._runtime.database
         call = calls.latest(database, self._job.id, step)
         if call is None:
+            for file in inputs.values():
+                if file.uri in self.gone:
+                    raise self.gone[file.uri]
             self._check_output(wanted)  # before anything is paid for
             steps.begin(database, self._lease, step)
             order = order_for(

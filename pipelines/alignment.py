@@ -58,7 +58,7 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
     """
     if mode == "even":
         return Timing(lyrics)
-    seconds = seconds_of(audio, ctx.bounds)
+    seconds = audio.seconds or seconds_of(audio, ctx.bounds)
     why: list[str] = []
     timing = None
     try:

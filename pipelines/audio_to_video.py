@@ -32,5 +32,5 @@ def _material(data: AudioToVideo, ctx: Context) -> tuple[dict[str, InputFile], d
     """The inputs, and the parameters with the length of the audio."""
     image = picture(data.image, ctx)
     audio = ctx.input("audio", data.audio, kinds=_SOUNDS, limit_bytes=LIMIT_BYTES)
-    seconds = data.audio_duration or max(0.01, round(seconds_of(audio, ctx.bounds), 2))
+    seconds = data.audio_duration or audio.seconds or max(0.01, round(seconds_of(audio, ctx.bounds), 2))
     return {"image": image, "audio": audio}, {**data.given(), "audio_duration": seconds}

@@ -78,6 +78,8 @@ class Context(Protocol):
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
         """The file at ``uri``, fetched into the job's folder, its kind decided by its content.
 
+        Fetched again by every run. After a call was ordered with it, it may be gone: then its path leads nowhere.
+
         Raises:
             InputError: it is missing, forbidden, too large or not one of ``kinds``.
         """

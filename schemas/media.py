@@ -34,11 +34,14 @@ class InputFile(BaseModel):
     #: The field of ``data`` that named it.
     name: str
     uri: str
+    #: There is no file when a job runs on after a call and the input is gone by then.
     path: Path
     #: One of ``jpeg``, ``png``, ``mp3``, ``wav``, ``flac``, ….
     kind: str
     bytes: int
     sha256: str
+    #: Its length, where that is known from a call: the file may be gone.
+    seconds: float | None = None
 
 
 class Artifact(BaseModel):

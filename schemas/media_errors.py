@@ -16,7 +16,7 @@ class InputNotFound(InputError):
 
 
 class InputReplaced(InputError):
-    """The object was replaced after this event was sent. The newer object has an event of its own; nothing is lost."""
+    """The object was replaced meanwhile. A newer upload has an event of its own; otherwise send a new request."""
 
     code = "input_replaced"
 

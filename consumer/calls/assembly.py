@@ -12,7 +12,9 @@ from consumer.ledger.calls import CallRow
 from consumer.runtime import Runtime
 from providers.base import Call, MediaInput
 from providers.catalogue import Model
-from schemas.errors import InputUnavailable, InternalError
+from providers.http.redact import redact_url
+from schemas.errors import InputReplaced, InputTooLarge, InputUnavailable, InternalError
+from schemas.pin import Pin
 
 #: How long a provider can read an input: longer than any model's time limit.
 INPUT_URL_SECONDS = 24 * 3600
@@ -56,26 +58,39 @@ def assemble(runtime: Runtime, row: CallRow, folder: Path | None = None, *, now:
 
 
 def _input(runtime: Runtime, name: str, facts: Mapping[str, Any], folder: Path | None) -> MediaInput:
-    uri, content_type, size = facts["uri"], facts["content_type"], facts["bytes"]
+    uri, content_type = facts["uri"], facts["content_type"]
+    pin = Pin(**facts["pin"]) if "pin" in facts else None
     file = f"{name}{mimetypes.guess_extension(content_type) or ''}"
     return MediaInput(
-        url=runtime.storage.url(uri, INPUT_URL_SECONDS) if uri.startswith("s3://") else uri,
+        url=runtime.storage.url(uri, INPUT_URL_SECONDS, pin) if uri.startswith("s3://") else uri,
         content_type=content_type,
-        bytes=size,
+        bytes=facts["bytes"],
         sha256=facts["sha256"],
-        load=functools.partial(_load, runtime, uri, None if folder is None else folder / file, size),
+        load=functools.partial(_load, runtime, facts, pin, None if folder is None else folder / file),
     )
 
 
-def _load(runtime: Runtime, uri: str, into: Path | None, size: int) -> Path:
+def _load(runtime: Runtime, facts: Mapping[str, Any], pin: Pin | None, into: Path | None) -> Path:
+    """The file that the worker has looked at. Nothing was sent yet, so whatever is raised here costs nothing."""
     if into is None:
         raise InternalError("an adapter wants a file outside of a submission")
+    uri, size = facts["uri"], facts["bytes"]
     try:
         if not into.exists():
             if uri.startswith("s3://"):
-                runtime.storage.fetch(uri, into, size)
+                sha256 = runtime.storage.fetch(uri, into, size, pin).sha256
             else:
-                runtime.http().download(uri, into, size)
+                sha256 = runtime.http().download(uri, into, size).sha256
+            if sha256 != facts["sha256"]:
+                into.unlink()
+                raise _changed(uri)
+    except InputTooLarge:
+        raise _changed(uri) from None
     except OSError as error:  # a disk that is full: nothing was sent yet, so nothing is unknown
         raise InputUnavailable(f"an input could not be put on this machine's disk: {error.strerror}") from None
     return into
+
+
+def _changed(uri: str) -> InputReplaced:
+    where = uri if uri.startswith("s3://") else redact_url(uri)
+    return InputReplaced(f"{where} was replaced while its job went on; nothing was sent. Send a new request.")

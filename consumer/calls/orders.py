@@ -21,6 +21,7 @@ from schemas.errors import (
 )
 from schemas.generation import Generation
 from schemas.media import Artifact, InputFile
+from schemas.pin import Pin
 
 
 class Parked(BaseException):
@@ -65,7 +66,7 @@ def order_for(
     return Order(
         candidates=fitting,
         losers=losers,
-        inputs={name: _facts(file) for name, file in inputs.items()},
+        inputs={name: _facts(file, job.pins.get(file.uri)) for name, file in inputs.items()},
         wanted=None if wanted is None else {"name": wanted.name, "kinds": list(wanted.kinds)},
         output=output,
         fingerprint=job.fingerprint,
@@ -101,10 +102,11 @@ def made_from(call: CallRow) -> Made:
     )
 
 
-def _facts(file: InputFile) -> dict[str, Any]:
-    return {
+def _facts(file: InputFile, pin: Pin | None) -> dict[str, Any]:
+    facts = {
         "uri": file.uri,
         "content_type": CONTENT_TYPES[file.kind],
         "bytes": file.bytes,
         "sha256": file.sha256,
     }
+    return facts if pin is None else {**facts, "pin": pin.as_record()}

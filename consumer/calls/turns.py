@@ -27,6 +27,7 @@ from consumer.scratch import job_folder
 from providers.base import Failed, Pending, Ready
 from providers.http.sending import check_may_send, sending_while
 from schemas.errors import (
+    InputReplaced,
     InternalError,
     ProviderError,
     ProviderOutcomeUnknown,
@@ -226,7 +227,8 @@ class Turns:
         waits = isinstance(error, RateLimited) and turn.now - call.queued_at < QUEUE_SECONDS
         if passes and (waits or call.failures + 1 < tries):
             return await self._put_off(turn, _waiting(call.failures, error), error)
-        return await self._written(receipts.failed, turn, error, spent=0)
+        # Another model would be given what nobody has asked for.
+        return await self._written(receipts.failed, turn, error, spent=0, last=isinstance(error, InputReplaced))
 
     async def _unknown(self, turn: Turn, error: ProviderOutcomeUnknown) -> Wake | None:
         await self._kept(self._blame, turn.call.provider, error)

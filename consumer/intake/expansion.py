@@ -14,6 +14,7 @@ from schemas.errors import InputNotFound, InputReplaced, InputUnavailable, Inval
 from schemas.job_types import JOB_TYPES
 from schemas.lyrics_file import lyrics_text
 from schemas.parse import read_mapping
+from schemas.pin import Pin
 from schemas.relative import resolved
 from schemas.s3_events import Dropped, Upload
 from schemas.trigger_requests import manifest_request, object_request, pair_request
@@ -26,6 +27,8 @@ class Made:
 
     request: Mapping[str, Any]
     tenant: str | None = None
+    #: By URI: the objects that the request was made of, as they were. Its job reads these and no newer ones.
+    pins: Mapping[str, Pin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,7 @@ class Expansion:
             if not self.rules.names_bucket(upload.bucket):
                 raise no_trigger(upload)
             return Dropped("no rule covers it")
-        stored = self.storage.head(upload.uri)
-        if stored is None:
-            raise InputNotFound(f"{upload.uri} is gone: it was deleted after its event was sent. Upload it again.")
+        stored = self._look(rule, upload)
         if stored.own:
             return Dropped("Telecine wrote it")
         if rule.pair:
@@ -59,7 +60,7 @@ class Expansion:
         version = upload.version or stored.version or upload.etag or _version(stored)
         if rule.manifest:
             return Made(self._manifest(rule, upload, version, stored), rule.tenant)
-        return Made(object_request(rule, upload, version), rule.tenant)
+        return Made(object_request(rule, upload, version), rule.tenant, {upload.uri: stored.pin})
 
     def outline(self, upload: Upload) -> Mapping[str, Any]:
         """What is known of the request even when it could not be made: whom to tell, and of what."""
@@ -68,6 +69,22 @@ class Expansion:
         if rule is None or rule.manifest or rule.pair or version is None:
             return {} if rule is None else {"type": rule.type, **rule.envelope}
         return object_request(rule, upload, version)
+
+    def _look(self, rule: Trigger, upload: Upload) -> StoredObject:
+        """The object that the event names: the newest, or an older version while the bucket keeps it.
+
+        Raises:
+            InputNotFound: it was deleted.
+        """
+        newest = self.storage.head(upload.uri)
+        gone = upload.uri
+        # Of a pair the newest parts count, whichever of them the event is about.
+        if not rule.pair and upload.version is not None and (newest is None or newest.version != upload.version):
+            newest = self.storage.head(upload.uri, upload.version)
+            gone = f"version {upload.version} of {upload.uri}"
+        if newest is None:
+            raise InputNotFound(f"{gone} is gone: it was deleted after its event was sent. Upload it again.")
+        return newest
 
     def _manifest(self, rule: Trigger, upload: Upload, version: str, stored: StoredObject) -> Mapping[str, Any]:
         uploaded = read_mapping(self._read(stored), limit_bytes=self.limit_bytes)
@@ -87,7 +104,8 @@ class Expansion:
         if "lyrics" in wanted:
             lyrics = lyrics_text(self._read(found["lyrics"]), found["lyrics"].uri)
         parts = {name: (stored.uri, _version(stored)) for name, stored in found.items()}
-        return Made(pair_request(rule, upload.bucket, part.stem, parts, lyrics), rule.tenant)
+        pins = {stored.uri: stored.pin for stored in found.values()}
+        return Made(pair_request(rule, upload.bucket, part.stem, parts, lyrics), rule.tenant, pins)
 
     def _parts(self, bucket: str, stem: str, wanted: frozenset[str]) -> dict[str, StoredObject]:
         """The objects of the pair that are there. Telecine's own are none."""
@@ -109,12 +127,11 @@ class Expansion:
         """The small object's bytes, which are those that ``stored`` is about."""
         with job_folder(self.scratch) as folder:
             path = folder / "uploaded"
-            self.storage.fetch(stored.uri, path, self.limit_bytes)
-            content = path.read_bytes()
-        again = self.storage.head(stored.uri)
-        if again is None or (again.etag, again.version) != (stored.etag, stored.version):
-            raise InputUnavailable(f"{stored.uri} changed while it was read. It is tried again.")
-        return content
+            try:
+                self.storage.fetch(stored.uri, path, self.limit_bytes, stored.pin)
+            except InputReplaced:
+                raise InputUnavailable(f"{stored.uri} changed while it was read. It is tried again.") from None
+            return path.read_bytes()
 
 
 def _wanted(rule: Trigger) -> frozenset[str]:

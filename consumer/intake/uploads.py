@@ -69,6 +69,7 @@ def decided(intake: Intake, expansion: Expansion, arrival: Arrival) -> Submissio
         item = intake.judge(mapping, arrival, rule_tenant=rule_tenant, uploaded=uploaded)
         if not isinstance(item, Submission):
             raise InvalidField("type: a control message is sent to a queue, not uploaded", field="type")
+        item = replace(item, pins=made.pins)
         log.info("uploaded", uri=upload.uri, job_id=item.request.id, version=upload.version, sequencer=upload.sequencer)
         return item
     except TelecineError as error:

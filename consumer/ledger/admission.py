@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,6 +16,7 @@ from consumer.ledger.tables import jobs
 from consumer.ledger.timeline import note_many
 from schemas.envelope import CallbackSpec, Request
 from schemas.errors import IdConflict
+from schemas.pin import Pin
 from schemas.strict_json import canonical, fingerprint
 
 # A door publishes the wake-up right after the commit. If it dies in between, the sweep does it after this long.
@@ -43,6 +45,8 @@ class Submission:
     #: The request in its canonical spelling, every default written out.
     whole: bytes
     fingerprint: str
+    #: By URI: which content of its inputs is meant. Belongs to the job, not to the request.
+    pins: Mapping[str, Pin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,7 @@ def _row(item: Submission, now: float) -> dict[str, object]:
         "duplicates": 0,
         "progress": 0,
         "cancel_requested": False,
+        "pins": json.dumps({uri: pin.as_record() for uri, pin in item.pins.items()}) if item.pins else None,
     }
 
 

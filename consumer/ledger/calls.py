@@ -45,7 +45,7 @@ class Order:
     candidates: Sequence[Candidate]
     #: ``{"model", "why"}`` of those that were passed over.
     losers: Sequence[Mapping[str, str]] = ()
-    #: ``{"uri", "content_type", "bytes", "sha256"}`` by name.
+    #: ``{"uri", "content_type", "bytes", "sha256"}`` by name; with ``pin`` where it is known which content is meant.
     inputs: Mapping[str, Mapping[str, Any]]
     #: ``{"name", "kinds"}`` of the file that is wanted, if one is.
     wanted: Mapping[str, Any] | None = None

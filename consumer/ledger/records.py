@@ -13,6 +13,7 @@ from consumer.ledger.states import TERMINAL, DeliveryState, State
 from schemas.envelope import Request
 from schemas.errors import InternalError
 from schemas.parse import parse_mapping
+from schemas.pin import Pin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class Job:
     cancel_requested: bool
     outcome: dict[str, Any] | None
     error: dict[str, Any] | None
+    #: By URI, for a job that was made of an upload: which content of the object is meant. Empty for all others.
+    pins: Mapping[str, Pin]
 
     @property
     def terminal(self) -> bool:
@@ -132,6 +135,7 @@ def job_from(row: RowMapping | Mapping[str, Any]) -> Job:
     values["cancel_requested"] = bool(row["cancel_requested"])
     for name in ("outcome", "error"):
         values[name] = None if row[name] is None else json.loads(row[name])
+    values["pins"] = {uri: Pin(**pin) for uri, pin in json.loads(row["pins"] or "{}").items()}
     return Job(**values)
 
 

@@ -11,7 +11,7 @@ from consumer.ledger.database import Database
 from schemas.errors import ConfigurationError
 
 #: The newest migration. A test compares it with the folder.
-HEAD = "0003"
+HEAD = "0004"
 
 # Any number, the same everywhere: held on PostgreSQL while one process migrates.
 _LOCK = 7_265_438_111

@@ -47,6 +47,8 @@ jobs = sa.Table(
     sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
     sa.Column("outcome", sa.Text),
     sa.Column("error", sa.Text),
+    # Of a job that was made of an upload: which content of its inputs is meant. Not part of the request.
+    sa.Column("pins", sa.Text),
     sa.Index(None, "wake_at"),
     sa.Index(None, "state", "received_at"),
 )

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from schemas.errors import InvalidField
+from schemas.errors import InputReplaced, InvalidField
+from schemas.pin import Pin
 from schemas.reference import split_s3
 
 #: S3 allows 2 KB of user metadata in all; what is left after ids and digests is for the facts.
@@ -78,15 +79,23 @@ class StoredObject(BaseModel):
     #: The version, in a bucket that keeps versions.
     version: str | None = None
 
+    @property
+    def pin(self) -> Pin:
+        """What to give to ``fetch`` to read this content and no other."""
+        return Pin(self.version, self.etag)
+
 
 class Storage(Protocol):
     """Whole objects under names that do not change. Safe to use from several threads."""
 
-    def fetch(self, uri: str, into: Path, limit_bytes: int) -> Fetched:
-        """The object, copied to the file ``into``. A crash here leaves no file of that name.
+    def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
+        """The object, copied to the file ``into``: with ``pin``, that content of it and no other.
+
+        A crash here leaves no file of that name.
 
         Raises:
             InputNotFound, InputForbidden, InputTooLarge: the request has to change.
+            InputReplaced: the pinned content was replaced, in a place that keeps no versions.
             InputUnavailable, ChecksumMismatch: tried again later.
         """
         ...
@@ -103,16 +112,22 @@ class Storage(Protocol):
         """
         ...
 
-    def url(self, uri: str, lifetime_seconds: int) -> str:
-        """A URL that anyone may read the object with, for a limited time. It is a secret."""
+    def url(self, uri: str, lifetime_seconds: int, pin: Pin | None = None) -> str:
+        """A URL that anyone may read the object with, for a limited time. It is a secret.
+
+        With a pin that has a version it is that version's. An ETag cannot be part of a URL.
+        """
         ...
 
     def delete(self, prefix_uri: str) -> int:
         """How many objects below the folder ``prefix_uri`` were deleted. A crash here leaves some of them."""
         ...
 
-    def head(self, uri: str) -> StoredObject | None:
-        """What is known about the object, or ``None`` if there is none."""
+    def head(self, uri: str, version: str | None = None) -> StoredObject | None:
+        """What is known about the object, or ``None`` if there is none.
+
+        With ``version``, about that version of it; a place that keeps no versions answers as without.
+        """
         ...
 
     def siblings(self, uri: str) -> list[str]:
@@ -134,6 +149,14 @@ def locate(uri: str) -> tuple[str, str]:
         return split_s3(uri)
     except ValueError as error:
         raise InvalidField(f"the storage location {error}") from None
+
+
+def replaced(uri: str, pin: Pin) -> InputReplaced:
+    """The refusal of content that is no longer there."""
+    return InputReplaced(
+        f"{uri} was replaced while its job waited: the job is about {pin.named}, and the bucket keeps no versions. "
+        "The newer object has an event of its own."
+    )
 
 
 def locate_folder(prefix_uri: str) -> tuple[str, str]:

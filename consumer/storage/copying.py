@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from consumer.storage.base import Fetched, ObjectFacts
+from consumer.storage.base import Fetched, ObjectFacts, replaced
 from schemas.errors import ChecksumMismatch, InputTooLarge, InputUnavailable
+from schemas.pin import Pin
 
 CHUNK_BYTES = 1 << 20
 
@@ -37,6 +38,19 @@ def refuse_changed(path: Path, facts: ObjectFacts) -> bytes:
     return md5.digest()
 
 
+def pinned(uri: str, pin: Pin | None) -> Callable[[Fetched], None]:
+    """A check for ``copy_whole``, for places whose ETag is the SHA-256.
+
+    It raises InputReplaced if what was copied is not what ``pin`` is about.
+    """
+
+    def check(fetched: Fetched) -> None:
+        if pin is not None and pin.etag not in (None, fetched.sha256):
+            raise replaced(uri, pin)
+
+    return check
+
+
 def refuse_large(size: int, limit_bytes: int) -> None:
     """Raises InputTooLarge if ``size`` is over the limit."""
     if size > limit_bytes:
@@ -44,11 +58,18 @@ def refuse_large(size: int, limit_bytes: int) -> None:
 
 
 def copy_whole(
-    pieces: Iterable[bytes], into: Path, *, limit_bytes: int, expected_bytes: int, sha256: str | None = None
+    pieces: Iterable[bytes],
+    into: Path,
+    *,
+    limit_bytes: int,
+    expected_bytes: int,
+    sha256: str | None = None,
+    check: Callable[[Fetched], None] = lambda fetched: None,
 ) -> Fetched:
     """The file ``into``, written under another name first and renamed when it is whole.
 
-    A crash here leaves a hidden ``.part`` file and nothing of the name ``into``.
+    A crash here leaves a hidden ``.part`` file and nothing of the name ``into``. ``check`` may refuse the file
+    before it has that name.
 
     Raises:
         InputTooLarge: there is more than ``limit_bytes``; never more than that is written.
@@ -63,6 +84,7 @@ def copy_whole(
             raise InputUnavailable(f"The input broke off: {fetched.bytes:,} of {expected_bytes:,} bytes arrived")
         if sha256 not in (None, fetched.sha256):
             raise ChecksumMismatch("The stored object holds other bytes than Telecine wrote.")
+        check(fetched)
         part.replace(into)
     finally:
         part.unlink(missing_ok=True)

@@ -15,12 +15,13 @@ from pathlib import Path, PurePosixPath
 
 from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder
 from consumer.storage.beneath import NotRegular, open_beneath
-from consumer.storage.copying import chunks_of, copy_whole, refuse_changed, refuse_large
+from consumer.storage.copying import chunks_of, copy_whole, pinned, refuse_changed, refuse_large
 from consumer.storage.folder_errors import writing
 from consumer.storage.marks import adopt, described, marks_for
 from consumer.storage.paths import bucket_folder, key_of, path_of
 from consumer.storage.sidecar import Sidecars, make_folders, sync_folder
 from schemas.errors import InputForbidden, InputNotFound, OutputForbidden, StorageUnavailable
+from schemas.pin import Pin
 
 #: Everything of Telecine's own lies here; no bucket can have this name.
 HIDDEN = ".telecine"
@@ -39,7 +40,7 @@ class FolderStorage:
         self._sidecars = Sidecars(self._root / HIDDEN)
         self._sweep()
 
-    def fetch(self, uri: str, into: Path, limit_bytes: int) -> Fetched:
+    def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
         """The object, copied to ``into``. Files that people put into the folder are objects too."""
         bucket, key = locate(uri)
         try:
@@ -51,7 +52,9 @@ class FolderStorage:
         with source:
             size = os.fstat(source.fileno()).st_size
             refuse_large(size, limit_bytes)
-            return copy_whole(chunks_of(source), into, limit_bytes=limit_bytes, expected_bytes=size)
+            return copy_whole(
+                chunks_of(source), into, limit_bytes=limit_bytes, expected_bytes=size, check=pinned(uri, pin)
+            )
 
     def put(self, path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
         """The object at ``uri``. A crash here leaves nothing but hidden files, or the whole object."""
@@ -70,7 +73,7 @@ class FolderStorage:
                         )
         raise StorageUnavailable(f"{uri} comes and goes. It is tried again.")
 
-    def url(self, uri: str, lifetime_seconds: int) -> str:
+    def url(self, uri: str, lifetime_seconds: int, pin: Pin | None = None) -> str:
         """A ``file://`` URL. It does not expire."""
         return self._path(*locate(uri)).as_uri()
 
@@ -94,7 +97,7 @@ class FolderStorage:
                 Path(parent).rmdir()
         return count
 
-    def head(self, uri: str) -> StoredObject | None:
+    def head(self, uri: str, version: str | None = None) -> StoredObject | None:
         """What is known about the object. Its bytes are read, because people may have changed the file."""
         try:
             found = self._look(*locate(uri))

@@ -9,9 +9,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder
-from consumer.storage.copying import copy_whole, refuse_changed, refuse_large
+from consumer.storage.copying import copy_whole, pinned, refuse_changed, refuse_large
 from consumer.storage.marks import adopt, described, marks_for
 from schemas.errors import InputNotFound
+from schemas.pin import Pin
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,14 +34,14 @@ class MemoryStorage:
         with self._lock:
             self._entries[locate(uri)] = _Entry(content, content_type, {})
 
-    def fetch(self, uri: str, into: Path, limit_bytes: int) -> Fetched:
+    def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
         """The object, copied to ``into``."""
         entry = self._entries.get(locate(uri))
         if entry is None:
             raise InputNotFound(f"{uri} does not exist. Upload it before sending the request.")
         size = len(entry.content)
         refuse_large(size, limit_bytes)
-        return copy_whole([entry.content], into, limit_bytes=limit_bytes, expected_bytes=size)
+        return copy_whole([entry.content], into, limit_bytes=limit_bytes, expected_bytes=size, check=pinned(uri, pin))
 
     def put(self, path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
         """The object at ``uri``; the first writer's."""
@@ -52,7 +53,7 @@ class MemoryStorage:
         stored = _described(uri, found)
         return stored if found is entry else adopt(stored, found.marks, facts)
 
-    def url(self, uri: str, lifetime_seconds: int) -> str:
+    def url(self, uri: str, lifetime_seconds: int, pin: Pin | None = None) -> str:
         """A ``memory://`` URL, for show: nobody else can open it."""
         bucket, key = locate(uri)
         return f"memory://{bucket}/{quote(key)}"
@@ -66,7 +67,7 @@ class MemoryStorage:
                 del self._entries[name]
         return len(names)
 
-    def head(self, uri: str) -> StoredObject | None:
+    def head(self, uri: str, version: str | None = None) -> StoredObject | None:
         """What is known about the object."""
         entry = self._entries.get(locate(uri))
         return None if entry is None else _described(uri, entry)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder
+from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder, replaced
 from consumer.storage.copying import CHUNK_BYTES, copy_whole, refuse_changed, refuse_large
 from consumer.storage.marks import SHA256, TAG, adopt, described, marks_for
 from consumer.storage.s3_client import S3Connection, S3Options
 from consumer.storage.s3_errors import code_of, reading, writing
 from schemas.errors import ChecksumMismatch, OutputForbidden, StorageUnavailable
+from schemas.pin import Pin
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
@@ -35,12 +36,14 @@ class S3Storage:
         self._options = options
         self._connection = S3Connection(options)
 
-    def fetch(self, uri: str, into: Path, limit_bytes: int) -> Fetched:
+    def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
         """The object, copied to ``into`` while it streams; its length and known checksum are checked."""
         bucket, key = locate(uri)
-        with reading(uri, self._options.bucket_owners.get(bucket)):
-            answer = self._connection.client().get_object(Bucket=bucket, Key=key, **self._owner(bucket))
+        with reading(uri, self._options.bucket_owners.get(bucket), pin):
+            answer = self._connection.client().get_object(Bucket=bucket, Key=key, **self._owner(bucket), **_only(pin))
             with contextlib.closing(answer["Body"]) as body:
+                if pin is not None and "IfMatch" in _only(pin) and _etag(answer) != pin.etag:
+                    raise replaced(uri, pin)  # the server knows no conditions
                 size = answer["ContentLength"]
                 refuse_large(size, limit_bytes)
                 return copy_whole(
@@ -69,12 +72,13 @@ class S3Storage:
                     return adopt(_stored(uri, found), found["Metadata"], facts)
         raise StorageUnavailable(f"{uri} comes and goes. It is tried again.")
 
-    def url(self, uri: str, lifetime_seconds: int) -> str:
+    def url(self, uri: str, lifetime_seconds: int, pin: Pin | None = None) -> str:
         """A signed URL for reading. S3 lets it live for seven days at most."""
         bucket, key = locate(uri)
+        which = {"Bucket": bucket, "Key": key, **_of_version(None if pin is None else pin.version)}
         with reading(uri, self._options.bucket_owners.get(bucket)):
             return self._connection.client().generate_presigned_url(
-                "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=min(lifetime_seconds, LONGEST_SECONDS)
+                "get_object", Params=which, ExpiresIn=min(lifetime_seconds, LONGEST_SECONDS)
             )
 
     def delete(self, prefix_uri: str) -> int:
@@ -89,16 +93,16 @@ class S3Storage:
                     count += 1
         return count
 
-    def head(self, uri: str) -> StoredObject | None:
+    def head(self, uri: str, version: str | None = None) -> StoredObject | None:
         """What is known about the object, without reading it."""
         bucket, key = locate(uri)
-        with reading(uri, self._options.bucket_owners.get(bucket)):
-            found = self._look(bucket, key)
+        with reading(uri, self._options.bucket_owners.get(bucket), Pin(version)):
+            found = self._look(bucket, key, version)
             if found is None:
                 return None
             stored = _stored(uri, found)
             # A copy may have lost its metadata and kept its tags. The count is there for who may read them.
-            if not stored.own and found.get("TagCount", 0) and self._is_tagged(bucket, key):
+            if not stored.own and found.get("TagCount", 0) and self._is_tagged(bucket, key, version):
                 stored = stored.model_copy(update={"own": True})
         return stored
 
@@ -156,8 +160,8 @@ class S3Storage:
             raise ChecksumMismatch(f"{uri} did not arrive as it was sent. It was removed and is tried again.")
         return _stored(uri, found)
 
-    def _look(self, bucket: str, key: str) -> HeadObjectOutputTypeDef | None:
-        extra: dict[str, Any] = self._owner(bucket)
+    def _look(self, bucket: str, key: str, version: str | None = None) -> HeadObjectOutputTypeDef | None:
+        extra: dict[str, Any] = {**self._owner(bucket), **_of_version(version)}
         if self._options.checksums:
             extra["ChecksumMode"] = "ENABLED"
         try:
@@ -167,8 +171,10 @@ class S3Storage:
                 return None
             raise
 
-    def _is_tagged(self, bucket: str, key: str) -> bool:
-        tags = self._connection.client().get_object_tagging(Bucket=bucket, Key=key, **self._owner(bucket))
+    def _is_tagged(self, bucket: str, key: str, version: str | None) -> bool:
+        tags = self._connection.client().get_object_tagging(
+            Bucket=bucket, Key=key, **self._owner(bucket), **_of_version(version)
+        )
         return any(f"{tag['Key']}={tag['Value']}" == TAG for tag in tags.get("TagSet", []))
 
     def _delete(self, bucket: str, key: str) -> None:
@@ -178,6 +184,21 @@ class S3Storage:
     def _owner(self, bucket: str) -> dict[str, Any]:
         owner = self._options.bucket_owners.get(bucket)
         return {} if owner is None else {"ExpectedBucketOwner": owner}
+
+
+def _of_version(version: str | None) -> dict[str, Any]:
+    return {} if version is None else {"VersionId": version}
+
+
+def _only(pin: Pin | None) -> dict[str, Any]:
+    """What makes a GET answer with the pinned content only."""
+    if pin is None or pin.version is not None or pin.etag is None:
+        return _of_version(None if pin is None else pin.version)
+    return {"IfMatch": f'"{pin.etag}"'}
+
+
+def _etag(found: Mapping[str, Any]) -> str | None:
+    return found.get("ETag", "").strip('"') or None
 
 
 def _digests_agree(found: HeadObjectOutputTypeDef, facts: ObjectFacts, md5: bytes) -> bool:
@@ -198,6 +219,6 @@ def _stored(uri: str, found: HeadObjectOutputTypeDef) -> StoredObject:
         found["ContentLength"],
         found.get("ContentType", "application/octet-stream"),
         None,
-        etag=found.get("ETag", "").strip('"') or None,
+        etag=_etag(found),
         version=None if version == "null" else version,
     )

@@ -18,6 +18,7 @@ from botocore.exceptions import (
 )
 from urllib3.exceptions import HTTPError
 
+from consumer.storage.base import replaced
 from schemas.errors import (
     ChecksumMismatch,
     ConfigurationError,
@@ -28,6 +29,7 @@ from schemas.errors import (
     StorageUnavailable,
     TelecineError,
 )
+from schemas.pin import Pin
 
 #: Codes that pass by themselves, besides every 5xx and 429.
 _PASSING = frozenset(
@@ -56,12 +58,15 @@ def code_of(error: ClientError) -> tuple[str, int]:
 
 
 @contextlib.contextmanager
-def reading(uri: str, owner: str | None = None) -> Iterator[None]:
-    """Turns S3's errors about reading ``uri`` into InputErrors. ``owner``: the account that the bucket must have."""
+def reading(uri: str, owner: str | None = None, pin: Pin | None = None) -> Iterator[None]:
+    """Turns S3's errors about reading ``uri`` into InputErrors.
+
+    ``owner`` is the account that the bucket must have, ``pin`` the content that was asked for.
+    """
     try:
         yield
     except ClientError as error:
-        raise _read_refusal(uri, error, owner) from None
+        raise _read_refusal(uri, error, owner, pin or Pin()) from None
     except FlexibleChecksumError:
         raise ChecksumMismatch(f"{uri} arrived with another checksum than it was stored with.") from None
     except ParamValidationError:
@@ -87,20 +92,25 @@ def writing(uri: str, owner: str | None = None) -> Iterator[None]:
         raise StorageUnavailable(f"{uri} could not be written just now: {type(error).__name__}") from None
 
 
-def _read_refusal(uri: str, error: ClientError, owner: str | None) -> TelecineError:
+def _read_refusal(uri: str, error: ClientError, owner: str | None, pin: Pin) -> TelecineError:
     code, status = code_of(error)
     said = _said(error)
     bucket = uri.split("/")[2]
     if code == "NoSuchBucket":
         return InputNotFound(f"The bucket {bucket} of {uri} does not exist {said}")
+    if status == 404 and pin.version is not None:
+        return InputNotFound(f"Version {pin.version} of {uri} does not exist any more. Upload it again {said}")
+    if status == 412:
+        return replaced(uri, pin)
     if code == "NoSuchKey" or status == 404:
         return InputNotFound(f"The object {uri} does not exist. Upload it before sending the request {said}")
     if _passes(code, status):
         return InputUnavailable(f"{uri} could not be fetched just now {said}")
     if code == "InvalidObjectState":
         return InputForbidden(f"{uri} is archived. Restore it before sending the request {said}")
+    action = "s3:GetObject" if pin.version is None else "s3:GetObjectVersion"
     return InputForbidden(
-        f"{uri} may not be read. Grant the worker s3:GetObject, and s3:ListBucket so that it can tell"
+        f"{uri} may not be read. Grant the worker {action}, and s3:ListBucket so that it can tell"
         f" a missing object from a forbidden one{_or_foreign(bucket, owner)} {said}"
     )
 

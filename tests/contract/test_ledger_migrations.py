@@ -49,6 +49,26 @@ def test_the_migrated_tables_are_the_tables_of_the_code(url: str) -> None:
     database.close()
 
 
+def test_a_job_that_was_admitted_before_there_were_pins_is_read_as_one_without(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(url)
+    with monkeypatch.context() as older:
+        older.setattr(schema, "HEAD", "0003")
+        schema.migrate(database)
+    with database.write() as connection:
+        row = {"id": "'j'", "type": "'noop'", "state": "'received'", "role": "'io'", "priority": "'normal'",
+               "fingerprint": "'f'", "request": "'{}'", "door": "'amqp'", "received_at": "1", "not_before": "1",
+               "wakes": "0", "epoch": "0", "crashes": "0", "failures": "0", "duplicates": "0", "progress": "0",
+               "cancel_requested": "false"}  # fmt: skip
+        connection.execute(sa.text(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({', '.join(row.values())})"))
+    schema.migrate(database)
+    job = queries.find_job(database, "j")
+    assert job is not None
+    assert job.pins == {}
+    database.close()
+
+
 def test_the_newest_migration_file_is_the_head_and_the_files_are_one_chain() -> None:
     revisions = {}
     for path in sorted(VERSIONS.glob("[0-9]*.py")):

@@ -15,6 +15,7 @@ from consumer.intake.checks import Checks
 from consumer.ledger import queries, uploads
 from consumer.storage.base import ObjectFacts, StoredObject
 from consumer.storage.memory import MemoryStorage
+from schemas.pin import Pin
 from schemas.tenants import Tenant, TenantRules
 from tests.ledger_views import Ledger
 from tests.s3_messages import bridged, notified, wrapped
@@ -60,8 +61,8 @@ def test_every_form_of_event_is_the_same_job(site: Site) -> None:
 class Versioned(MemoryStorage):
     """Storage that keeps versions: of each object there is the one."""
 
-    def head(self, uri: str) -> StoredObject | None:
-        found = super().head(uri)
+    def head(self, uri: str, version: str | None = None) -> StoredObject | None:
+        found = super().head(uri, version)
         return None if found is None else found.model_copy(update={"version": "v7"})
 
 
@@ -130,6 +131,25 @@ def test_a_pair_is_one_job_in_whatever_order_its_parts_arrive(site: Site, order:
     site.settle()
     assert site.job().duplicates == 6
     assert site.letters() == []
+
+
+def test_a_job_knows_which_content_of_its_upload_is_meant_and_its_request_says_nothing_of_it(site: Site) -> None:
+    etag = site.add("songs/a.mp3", b"one")
+    site.door(notified("songs/a.mp3"))
+    site.settle()
+    job = site.job()
+    assert job.pins == {"s3://inbox/songs/a.mp3": Pin(etag=etag)}
+    site.door(json.loads(job.request))  # the same request as a message
+    assert (site.job().duplicates, site.job().pins) == (1, job.pins)
+    site.door(json.loads(job.request) | {"id": "sent"})
+    assert {job.id: job.pins for job in site.jobs()}["sent"] == {}
+
+
+def test_a_job_knows_which_content_of_each_part_of_a_pair_is_meant(site: Site) -> None:
+    etags = {name: site.add(f"pairs/song.{name}", name.encode()) for name in ("png", "mp3", "txt")}
+    site.door(notified("pairs/song.png"))
+    site.settle()
+    assert site.job().pins == {f"s3://inbox/pairs/song.{name}": Pin(etag=etags[name]) for name in etags}
 
 
 def test_a_pair_whose_parts_arrive_at_once_is_one_job(site: Site) -> None:

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,11 @@ def inbox(server: S3) -> str:
     return name
 
 
-def site_in(tmp_path: Path, storage: Storage, bucket: str) -> Site:
+def site_in(tmp_path: Path, storage: Storage, bucket: str, rules: Sequence[dict[str, Any]] = tuple(RULES)) -> Site:
     """A site whose rules are about ``bucket``."""
     database = Database(f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
     migrate(database)
-    return Site(database, tmp_path / "scratch", storage, [rule | {"bucket": bucket} for rule in RULES])
+    return Site(database, tmp_path / "scratch", storage, [rule | {"bucket": bucket} for rule in rules])
 
 
 def opened(server: S3, port: int | None = None) -> Storage:
@@ -87,7 +87,88 @@ def test_a_pair_a_song_and_a_request_in_a_bucket_become_jobs(
     put(server, inbox, "songs/x.mp3", b"other sound")
     site.door(old)
     site.settle()
-    assert site.letter().code == "input_replaced"
+    # A bucket that keeps versions still has the song that the event is about: it is the same job once more.
+    assert [letter.code for letter in site.letters()] == ([] if versions else ["input_replaced"])
+    assert sum(job.duplicates for job in site.jobs()) == 7 + versions
+
+
+@pytest.fixture
+def versioned(server: S3, inbox: str) -> str:
+    """An empty bucket that keeps versions."""
+    server.client().put_bucket_versioning(Bucket=inbox, VersioningConfiguration={"Status": "Enabled"})
+    return inbox
+
+
+def version_in(event: dict[str, Any]) -> str:
+    """The version that the event is about."""
+    return str(event["Records"][0]["s3"]["object"]["versionId"])
+
+
+def test_each_version_is_a_job_about_itself_in_whatever_order_their_events_come(
+    server: S3, versioned: str, tmp_path: Path
+) -> None:
+    site = site_in(tmp_path, opened(server), versioned)
+    events = [put(server, versioned, "songs/x.mp3", content) for content in (b"one", b"two", b"three")]
+    server.client().delete_object(Bucket=versioned, Key="songs/x.mp3")
+    for event in (events[2], events[0], events[1], events[0]):
+        site.door(event)
+        site.settle()
+    pins = [job.pins[f"s3://{versioned}/songs/x.mp3"] for job in site.jobs()]
+    assert [pin.version for pin in pins] == [version_in(events[number]) for number in (2, 0, 1)]
+    assert [job.duplicates for job in site.jobs()] == [0, 1, 0]
+    assert site.letters() == []
+
+
+def test_a_version_that_was_deleted_is_a_dead_letter_that_names_it(server: S3, versioned: str, tmp_path: Path) -> None:
+    site = site_in(tmp_path, opened(server), versioned)
+    event, _ = (put(server, versioned, "songs/x.mp3", content) for content in (b"one", b"two"))
+    server.client().delete_object(Bucket=versioned, Key="songs/x.mp3", VersionId=version_in(event))
+    site.door(event)
+    site.settle()
+    assert site.jobs() == []
+    assert (site.letter().code, version_in(event) in site.letter().message) == ("input_not_found", True)
+    assert site.replay(site.letter()) == "input_not_found"
+
+
+def test_a_request_in_a_file_is_read_as_it_was_when_its_event_was_sent(
+    server: S3, versioned: str, tmp_path: Path
+) -> None:
+    site = site_in(tmp_path, opened(server), versioned)
+    events = [
+        put(server, versioned, "orders/x.request.json", json.dumps(REQUEST | {"id": name}).encode())
+        for name in ("one", "two")
+    ]
+    site.door(*events)
+    site.settle()
+    assert {job.id for job in site.jobs()} == {"one", "two"}
+    assert [job.pins for job in site.jobs()] == [{}, {}]
+
+
+def test_an_older_version_that_telecine_wrote_triggers_no_more_than_the_newest(
+    server: S3, versioned: str, tmp_path: Path
+) -> None:
+    site = site_in(tmp_path, opened(server), versioned)
+    key = "songs/made.mp3"
+    made = server.client().put_object(Bucket=versioned, Key=key, Body=b"x", Metadata={"telecine-job": "j"})
+    put(server, versioned, key, b"somebody else's")
+    site.door(notified(key, bucket=versioned, etag=made["ETag"].strip('"'), version=made["VersionId"]))
+    site.settle()
+    assert (site.jobs(), site.letters(), site.waiting()) == ([], [], 0)
+
+
+def test_the_job_of_a_replayed_event_is_about_the_version_that_the_event_names(
+    server: S3, versioned: str, tmp_path: Path
+) -> None:
+    broken = [{"bucket": versioned, "prefix": "songs/", "suffix": ".mp3", "manifest": True}]
+    before = site_in(tmp_path, opened(server), versioned, broken)
+    event = put(server, versioned, "songs/x.mp3", b"one")
+    before.door(event)
+    before.settle()
+    assert before.letter().code == "invalid_json"
+    put(server, versioned, "songs/x.mp3", b"two")
+    mended = site_in(tmp_path, opened(server), versioned)
+    assert mended.replay(mended.letter()) == "admitted"
+    assert mended.job().pins[f"s3://{versioned}/songs/x.mp3"].version == version_in(event)
 
 
 def test_a_bucket_that_does_not_exist_is_a_dead_letter(server: S3, tmp_path: Path) -> None:

@@ -39,10 +39,10 @@ class Away(MemoryStorage):
 
     away = True
 
-    def head(self, uri: str) -> Any:
+    def head(self, uri: str, version: str | None = None) -> Any:
         if self.away:
             raise InputUnavailable(f"{uri} could not be fetched just now")
-        return super().head(uri)
+        return super().head(uri, version)
 
 
 def test_while_the_object_store_is_away_uploads_wait_longer_and_longer_and_none_is_lost(make: Make) -> None:

@@ -1,0 +1,243 @@
+"""What a vendor is given is what the worker has looked at, or the call is not sent."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from consumer.intake.arrivals import Arrival
+from consumer.intake.intake import Intake
+from consumer.ledger.admission import Submission
+from consumer.ledger.records import Job
+from consumer.ledger.states import CallState, State
+from consumer.runtime import Runtime
+from pipelines.context import Context
+from providers.base import Call, Ready
+from providers.catalogue import Catalogue, Model, Parameter
+from schemas.media import Artifact
+from tests.contract.test_calls import Line
+from tests.doubles.films import small_film
+from tests.ledger_views import Ledger
+from tests.media_probe import write_wav
+from tests.servers.s3 import S3
+
+
+def png(shade: int, side: int = 8) -> bytes:
+    """A grey picture."""
+    into = io.BytesIO()
+    Image.new("L", (side, side), shade).save(into, "PNG")
+    return into.getvalue()
+
+
+@pytest.fixture
+def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
+    made = Line(ledger, tmp_path)
+    yield made
+    made.stop()
+    made.runtime.close()
+
+
+@pytest.fixture
+def in_s3(ledger: Ledger, tmp_path: Path, s3: S3, bucket: str) -> Iterator[tuple[Line, S3]]:
+    output = f"s3://{bucket}/results/"
+    made = Line(ledger, tmp_path, storage="s3", s3_endpoint_url=s3.url, s3_region=s3.region, output=output)
+    yield made, s3
+    made.stop()
+    made.runtime.close()
+
+
+def with_pipeline(runtime: Runtime, run: Callable[[Any, Context], Sequence[Artifact]]) -> Runtime:
+    """Jobs of the type ``ask`` are done in another way."""
+    ask = dataclasses.replace(runtime.pipelines["ask"], run=run)
+    return dataclasses.replace(runtime, pipelines={**runtime.pipelines, "ask": ask})
+
+
+def parked(line: Line, uri: str, *, uploaded: bool) -> None:
+    """A job that has looked at its picture and waits for its model; with the pin of an upload, or without."""
+    data = {"models": ["first", "second"], "image": uri}
+    admit(line, {"id": "j", "type": "ask", "data": data}, uri if uploaded else None)
+    assert line.advance() is State.WAITING
+
+
+def admit(line: Line, request: dict[str, Any], uploaded: str | None) -> None:
+    """Admits the request, with the pin of the object that was uploaded."""
+    intake = Intake(line.runtime.database, line.runtime.checks)
+    arrival = Arrival(json.dumps(request).encode(), "test", "q")
+    item = intake.judge(request, arrival)
+    assert isinstance(item, Submission)
+    if uploaded is not None:
+        stored = line.runtime.storage.head(uploaded)
+        assert stored is not None
+        item = dataclasses.replace(item, pins={uploaded: stored.pin})
+    intake.settle(arrival, item, lambda connection: None)
+
+
+def ended(line: Line) -> Job:
+    """The job at its end."""
+    line.start()
+    line.until(lambda: line.call().settled)
+    line.advance()
+    return line.job()
+
+
+def takes_bytes(line: Line) -> list[bytes]:
+    """Both vendors take the file itself; what they got."""
+    got: list[bytes] = []
+    for vendor in (line.alpha, line.beta):
+        vendor.before = lambda call: got.append(call.inputs["image"].load().read_bytes())
+    return got
+
+
+def check_refused(line: Line, job: Job, uri: str) -> None:
+    error = job.error or {}
+    assert (job.state, error["code"]) == (State.FAILED, "input_replaced")
+    assert f"{uri} was replaced" in error["message"]
+    assert (line.call().state, line.call().attempt) == (CallState.FAILED, 1)
+    assert (line.alpha.charges.total(), line.beta.charges.total(), line.call().spent) == (0, 0, 0)
+    assert "outcome_unknown" not in line.events()
+
+
+@pytest.mark.parametrize("newer", [png(9), png(200, 99)], ids=["as large", "larger"])
+def test_a_picture_that_was_replaced_meanwhile_is_sent_to_no_vendor_and_nothing_is_paid(
+    line: Line, newer: bytes
+) -> None:
+    place = line.runtime.settings.storage_folder / "inbox" / "a.png"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(png(1))
+    got = takes_bytes(line)
+    parked(line, "s3://inbox/a.png", uploaded=False)
+    place.write_bytes(newer)
+    check_refused(line, ended(line), "s3://inbox/a.png")
+    assert got == []
+
+
+def test_a_picture_that_is_still_the_same_is_sent(line: Line) -> None:
+    place = line.runtime.settings.storage_folder / "inbox" / "a.png"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(png(1))
+    got = takes_bytes(line)
+    parked(line, "s3://inbox/a.png", uploaded=True)
+    assert ended(line).state is State.COMPLETED
+    assert got == [png(1)]
+
+
+def test_a_vendor_is_given_the_version_that_was_uploaded_as_bytes_and_as_a_url(
+    in_s3: tuple[Line, S3], bucket: str
+) -> None:
+    line, server = in_s3
+    server.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    server.client().put_object(Bucket=bucket, Key="a.png", Body=png(1))
+    got = takes_bytes(line)
+
+    def reads_the_url_too(call: Call) -> None:
+        with urllib.request.urlopen(call.inputs["image"].url) as answer:
+            got.append(answer.read())
+
+    line.alpha.after = reads_the_url_too
+    parked(line, f"s3://{bucket}/a.png", uploaded=True)
+    server.client().put_object(Bucket=bucket, Key="a.png", Body=png(2))
+    server.client().delete_object(Bucket=bucket, Key="a.png")
+    job = ended(line)
+    assert job.state is State.COMPLETED, job.error
+    assert got == [png(1), png(1)]
+
+
+def test_in_a_bucket_without_versions_an_upload_that_was_replaced_is_sent_to_no_vendor(
+    in_s3: tuple[Line, S3], bucket: str
+) -> None:
+    line, server = in_s3
+    server.client().put_object(Bucket=bucket, Key="a.png", Body=png(1))
+    got = takes_bytes(line)
+    parked(line, f"s3://{bucket}/a.png", uploaded=True)
+    server.client().put_object(Bucket=bucket, Key="a.png", Body=png(2))
+    check_refused(line, ended(line), f"s3://{bucket}/a.png")
+    assert got == []
+
+
+def gone_while_the_vendor_works(line: Line, server: S3, bucket: str, *, deleted: bool) -> None:
+    """An upload whose job has its answer by now, and which is no longer there."""
+    server.client().put_object(Bucket=bucket, Key="a.png", Body=png(1))
+    parked(line, f"s3://{bucket}/a.png", uploaded=True)
+    line.start()
+    line.until(lambda: line.call().settled)
+    if deleted:
+        server.client().delete_object(Bucket=bucket, Key="a.png")
+    else:
+        server.client().put_object(Bucket=bucket, Key="a.png", Body=png(2))
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["replaced", "deleted"])
+def test_what_was_paid_for_is_not_lost_when_its_upload_goes_while_the_vendor_works(
+    in_s3: tuple[Line, S3], bucket: str, deleted: bool
+) -> None:
+    line, server = in_s3
+    gone_while_the_vendor_works(line, server, bucket, deleted=deleted)
+    line.advance()
+    assert line.job().state is State.COMPLETED, line.job().error
+    assert line.alpha.charges.total() == 1
+
+
+def test_a_second_call_is_not_ordered_with_an_upload_that_is_gone(in_s3: tuple[Line, S3], bucket: str) -> None:
+    def asks_twice(data: Any, ctx: Context) -> Sequence[Artifact]:
+        picture = ctx.input("image", data.image, kinds=("png",), limit_bytes=1_000_000)
+        for step in ("think", "think again"):
+            ctx.ask(step, data.models, {}, inputs={"image": picture})
+        return []
+
+    line, server = in_s3
+    line.runtime = with_pipeline(line.runtime, asks_twice)
+    gone_while_the_vendor_works(line, server, bucket, deleted=False)
+    line.advance()
+    assert (line.job().state, (line.job().error or {})["code"]) == (State.FAILED, "input_replaced")
+    assert line.alpha.charges.total() == 1
+
+
+def test_work_that_needs_the_upload_itself_fails_by_name_when_it_is_gone(in_s3: tuple[Line, S3], bucket: str) -> None:
+    def looks_afterwards(data: Any, ctx: Context) -> Sequence[Artifact]:
+        picture = ctx.input("image", data.image, kinds=("png",), limit_bytes=1_000_000)
+        ctx.ask("think", data.models, {}, inputs={"image": picture})
+        picture.path.read_bytes()
+        return []
+
+    line, server = in_s3
+    line.runtime = with_pipeline(line.runtime, looks_afterwards)
+    gone_while_the_vendor_works(line, server, bucket, deleted=False)
+    line.advance()
+    assert (line.job().state, (line.job().error or {})["code"]) == (State.FAILED, "input_replaced")
+
+
+def test_a_paid_film_is_not_lost_when_its_song_was_replaced_while_the_vendor_worked(
+    in_s3: tuple[Line, S3], bucket: str, tmp_path: Path
+) -> None:
+    line, server = in_s3
+    length, words = Parameter(kind="number", minimum=0.5, maximum=60), Parameter(kind="text", shortest=0)
+    model = Model(
+        id="talk",
+        provider="alpha",
+        types=("audio-to-video",),
+        parameters={"audio_duration": length, "prompt": words},
+        price="0.10",
+        first_wait_seconds=0.0,
+        poll_seconds=0.05,
+    )
+    line.runtime = dataclasses.replace(line.runtime, catalogue=Catalogue([model]))
+    line.alpha.result = lambda call: Ready(content=small_film())
+    song, picture = f"s3://{bucket}/a.wav", f"s3://{bucket}/a.png"
+    server.client().put_object(Bucket=bucket, Key="a.png", Body=png(1, 64))
+    server.client().upload_file(str(write_wav(tmp_path / "a.wav", 2.0)), bucket, "a.wav")
+    admit(line, {"id": "j", "type": "audio-to-video", "data": {"image": picture, "audio": song, "model": "talk"}}, song)
+    assert line.advance() is State.WAITING
+    line.start()
+    line.until(lambda: line.call().settled)
+    server.client().put_object(Bucket=bucket, Key="a.wav", Body=b"another song")
+    line.advance()
+    assert line.job().state is State.COMPLETED, line.job().error
+    assert line.alpha.charges.total() == 1

@@ -1,0 +1,193 @@
+"""Reading the object that somebody named once, and no other: by its version, or by its ETag where there are none."""
+
+from __future__ import annotations
+
+import hashlib
+import urllib.request
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.storage.base import Storage, StoredObject
+from consumer.storage.folder import FolderStorage
+from consumer.storage.memory import MemoryStorage
+from consumer.storage.open import open_storage
+from consumer.storage.s3 import S3Storage
+from schemas.errors import InputForbidden, InputNotFound, InputReplaced
+from schemas.pin import Pin
+from tests.servers.s3 import S3
+
+#: The smallest first part that S3 takes of an upload in parts.
+PART = 5 << 20
+
+
+@pytest.fixture(params=["ministack", "radosgw"])
+def server(request: pytest.FixtureRequest, use_s3: Callable[[str], S3]) -> S3:
+    """An S3 server."""
+    return use_s3(request.param)
+
+
+@pytest.fixture
+def bucket(server: S3) -> str:
+    """An empty bucket."""
+    name = f"test-{uuid.uuid4().hex[:16]}"
+    server.client().create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def storage(server: S3) -> Storage:
+    """The server as storage."""
+    return open_storage("s3", endpoint_url=server.url, path_style=True, attempts=2, read_timeout_seconds=10)
+
+
+def _versioned(server: S3, bucket: str) -> None:
+    server.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def _pin(stored: StoredObject | None) -> Pin:
+    assert stored is not None
+    return Pin(version=stored.version, etag=stored.etag)
+
+
+def _put(server: S3, storage: Storage, bucket: str, content: bytes) -> Pin:
+    server.client().put_object(Bucket=bucket, Key="a b+é.mp3", Body=content)
+    return _pin(storage.head(f"s3://{bucket}/a b+é.mp3"))
+
+
+def test_a_version_is_read_although_a_newer_one_lies_over_it(
+    server: S3, storage: Storage, bucket: str, tmp_path: Path
+) -> None:
+    _versioned(server, bucket)
+    uri = f"s3://{bucket}/a b+é.mp3"
+    first, second = (_put(server, storage, bucket, content) for content in (b"one", b"two!"))
+    for pin, content in ((first, b"one"), (second, b"two!")):
+        fetched = storage.fetch(uri, tmp_path / "back", 10, pin)
+        assert (tmp_path / "back").read_bytes() == content
+        assert fetched.sha256 == hashlib.sha256(content).hexdigest()
+        found = storage.head(uri, pin.version)
+        assert found is not None
+        assert (found.bytes, found.version, found.etag) == (len(content), pin.version, pin.etag)
+        with urllib.request.urlopen(storage.url(uri, 60, pin)) as answer:
+            assert answer.read() == content
+
+
+def test_a_version_is_read_although_the_object_was_deleted_over_it(
+    server: S3, storage: Storage, bucket: str, tmp_path: Path
+) -> None:
+    _versioned(server, bucket)
+    pin = _put(server, storage, bucket, b"one")
+    server.client().delete_object(Bucket=bucket, Key="a b+é.mp3")
+    uri = f"s3://{bucket}/a b+é.mp3"
+    assert storage.head(uri) is None
+    assert _pin(storage.head(uri, pin.version)) == pin
+    storage.fetch(uri, tmp_path / "back", 10, pin)
+    assert (tmp_path / "back").read_bytes() == b"one"
+
+
+def test_a_version_that_is_gone_is_named(server: S3, storage: Storage, bucket: str, tmp_path: Path) -> None:
+    _versioned(server, bucket)
+    pin = _put(server, storage, bucket, b"one")
+    _put(server, storage, bucket, b"two")
+    assert pin.version is not None
+    server.client().delete_object(Bucket=bucket, Key="a b+é.mp3", VersionId=pin.version)
+    uri = f"s3://{bucket}/a b+é.mp3"
+    assert storage.head(uri, pin.version) is None
+    with pytest.raises(InputNotFound) as refused:
+        storage.fetch(uri, tmp_path / "back", 10, pin)
+    assert pin.version in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_versions_an_object_that_was_replaced_is_not_read(
+    server: S3, storage: Storage, bucket: str, tmp_path: Path
+) -> None:
+    uri = f"s3://{bucket}/a b+é.mp3"
+    first = _put(server, storage, bucket, b"one")
+    assert first.version is None
+    storage.fetch(uri, tmp_path / "back", 10, first)
+    (tmp_path / "back").unlink()
+    second = _put(server, storage, bucket, b"two")
+    with pytest.raises(InputReplaced) as refused:
+        storage.fetch(uri, tmp_path / "back", 10, first)
+    assert uri in str(refused.value)
+    assert first.etag is not None
+    assert first.etag in str(refused.value)
+    assert not list(tmp_path.iterdir())
+    storage.fetch(uri, tmp_path / "back", 10, second)
+    assert (tmp_path / "back").read_bytes() == b"two"
+
+
+def test_an_object_that_came_in_parts_is_known_by_its_etag(
+    server: S3, storage: Storage, bucket: str, tmp_path: Path
+) -> None:
+    client, key = server.client(), "large.mp3"
+    upload = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    parts = [
+        {"PartNumber": number, "ETag": client.upload_part(
+            Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=body)["ETag"]}
+        for number, body in ((1, bytes(PART)), (2, b"end"))
+    ]  # fmt: skip
+    client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})  # type: ignore[typeddict-item]
+    pin = _pin(storage.head(f"s3://{bucket}/{key}"))
+    assert pin.etag is not None
+    assert pin.etag.endswith("-2")
+    assert storage.fetch(f"s3://{bucket}/{key}", tmp_path / "back", 2 * PART, pin).bytes == PART + 3
+
+
+def test_a_server_that_ignores_the_condition_gives_no_other_object(use_s3: Callable[[str], S3], tmp_path: Path) -> None:
+    server = use_s3("ministack")
+    name = f"test-{uuid.uuid4().hex[:16]}"
+    server.client().create_bucket(Bucket=name)
+    storage = open_storage("s3", endpoint_url=server.url, path_style=True)
+    pin = _put(server, storage, name, b"one")
+    _put(server, storage, name, b"two")
+    assert isinstance(storage, S3Storage)
+
+    def forget(params: dict[str, Any], **named: object) -> None:
+        del params["headers"]["If-Match"]
+
+    storage._connection.client().meta.events.register("before-call.s3.GetObject", forget)
+    with pytest.raises(InputReplaced):
+        storage.fetch(f"s3://{name}/a b+é.mp3", tmp_path / "back", 10, pin)
+    assert not list(tmp_path.iterdir())
+
+
+def test_whoever_may_not_read_versions_is_told_which_permission_that_takes(
+    use_s3: Callable[[str], S3], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = use_s3("radosgw")  # ministack looks at no signature
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong" * 8)
+    storage = open_storage("s3", endpoint_url=server.url, path_style=True, attempts=1)
+    with pytest.raises(InputForbidden, match="s3:GetObjectVersion"):
+        storage.fetch("s3://inbox/a", tmp_path / "back", 10, Pin(version="v1"))
+
+
+def _in_memory(folder: Path) -> tuple[Storage, Callable[[bytes], None]]:
+    memory = MemoryStorage()
+    return memory, lambda content: memory.add("s3://inbox/a.mp3", content)
+
+
+def _in_a_folder(folder: Path) -> tuple[Storage, Callable[[bytes], None]]:
+    place = folder / "root" / "inbox" / "a.mp3"
+    place.parent.mkdir(parents=True)
+    return FolderStorage(folder / "root"), lambda content: (place.write_bytes(content), None)[1]
+
+
+@pytest.mark.parametrize("made", [_in_memory, _in_a_folder])
+def test_a_file_that_was_replaced_is_not_read_either(
+    made: Callable[[Path], tuple[Storage, Callable[[bytes], None]]], tmp_path: Path
+) -> None:
+    storage, add = made(tmp_path)
+    add(b"one")
+    pin = _pin(storage.head("s3://inbox/a.mp3"))
+    storage.fetch("s3://inbox/a.mp3", tmp_path / "into" / "back", 10, pin)
+    add(b"two")
+    (tmp_path / "into" / "back").unlink()
+    with pytest.raises(InputReplaced, match="was replaced"):
+        storage.fetch("s3://inbox/a.mp3", tmp_path / "into" / "back", 10, pin)
+    assert not list((tmp_path / "into").iterdir())
+    storage.fetch("s3://inbox/a.mp3", tmp_path / "into" / "back", 10)
