@@ -1,8 +1,10 @@
-"""The ledgers that the conformance suite runs over."""
+"""The ledgers that the conformance suite runs over, and the line of calls on each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -10,6 +12,7 @@ import sqlalchemy as sa
 from consumer.ledger.database import Database
 from consumer.ledger.schema import migrate
 from consumer.ledger.tables import metadata
+from tests.call_line import Line
 from tests.ledger_views import Ledger
 
 
@@ -35,3 +38,17 @@ def ledger(opened_ledger: Ledger) -> Ledger:
         for table in metadata.sorted_tables:
             connection.execute(sa.delete(table))
     return opened_ledger
+
+
+@pytest.fixture
+def line_settings() -> dict[str, Any]:
+    """The settings of ``line``. A module has its own."""
+    return {}
+
+
+@pytest.fixture
+def line(ledger: Ledger, tmp_path: Path, line_settings: dict[str, Any]) -> Iterator[Line]:
+    """Jobs, their calls and the engine, on an empty ledger."""
+    made = Line(ledger, tmp_path, **line_settings)
+    yield made
+    made.close()

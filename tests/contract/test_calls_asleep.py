@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +20,7 @@ from providers.http.policy import Policy
 from providers.http.sending import sending_while
 from schemas.errors import ProviderError
 from schemas.settings import Settings
-from tests.contract.test_calls import Line
-from tests.ledger_views import Ledger
+from tests.call_line import Line
 from tests.security.servers import Listener, reply
 
 ANYWHERE = Policy(allowed_hosts=frozenset({"127.0.0.1"}))
@@ -32,14 +29,6 @@ ANYWHERE = Policy(allowed_hosts=frozenset({"127.0.0.1"}))
 def door(server: Listener) -> Exchange:
     headers = {"authorization": "Bearer sEcr3t-0123456789"}
     return Exchange(f"http://{server.host}", ANYWHERE, headers, vendor="Vendor", key_setting="VENDOR_KEY")
-
-
-@pytest.fixture
-def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
-    made = Line(ledger, tmp_path)
-    yield made
-    made.stop()
-    made.runtime.close()
 
 
 def test_a_paid_request_that_may_not_begin_any_more_is_kept_back_to_the_last_byte() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -23,18 +21,14 @@ from schemas.errors import (
     RateLimited,
 )
 from tests.ask_pipeline import models
-from tests.contract.test_calls import Line, raiser
-from tests.ledger_views import Ledger
+from tests.call_line import Line, raiser
 
 
 @pytest.fixture
-def line(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+def line(monkeypatch: pytest.MonkeyPatch, line: Line) -> Line:
     monkeypatch.setattr(turns_module, "_wait", lambda failures: 0.2)
-    made = Line(ledger, tmp_path)
-    made.alpha.polls = 1_000_000  # a task without an end
-    yield made
-    made.stop()
-    made.runtime.close()
+    line.alpha.polls = 1_000_000  # a task without an end
+    return line
 
 
 def unheard(line: Line, *errors: ProviderError) -> list[float]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,17 +11,8 @@ from consumer.calls import fetching, turns
 from consumer.ledger.states import CallState, State
 from providers.base import Call, Ready, TaskRef
 from schemas.errors import InternalError, OutputExists, OutputForbidden, StorageUnavailable, TelecineError
-from tests.contract.test_calls import Line
+from tests.call_line import Line
 from tests.doubles.films import small_film
-from tests.ledger_views import Ledger
-
-
-@pytest.fixture
-def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
-    made = Line(ledger, tmp_path)
-    yield made
-    made.stop()
-    made.runtime.close()
 
 
 def answers_at_once(line: Line, content: bytes) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,16 +15,7 @@ from consumer.sweep import Sweep
 from ops.cli.cancel import cancel_now
 from providers.base import Failed
 from schemas.errors import ProviderTaskFailed
-from tests.contract.test_calls import Line
-from tests.ledger_views import Ledger
-
-
-@pytest.fixture
-def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
-    made = Line(ledger, tmp_path)
-    yield made
-    made.stop()
-    made.runtime.close()
+from tests.call_line import Line
 
 
 def told(line: Line) -> dict[str, Any]:

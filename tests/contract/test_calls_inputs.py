@@ -23,7 +23,7 @@ from pipelines.context import Context
 from providers.base import Call, Ready
 from providers.catalogue import Catalogue, Model, Parameter
 from schemas.media import Artifact
-from tests.contract.test_calls import Line
+from tests.call_line import Line
 from tests.doubles.films import small_film
 from tests.ledger_views import Ledger
 from tests.media_probe import write_wav
@@ -38,20 +38,11 @@ def png(shade: int, side: int = 8) -> bytes:
 
 
 @pytest.fixture
-def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
-    made = Line(ledger, tmp_path)
-    yield made
-    made.stop()
-    made.runtime.close()
-
-
-@pytest.fixture
 def in_s3(ledger: Ledger, tmp_path: Path, s3: S3, bucket: str) -> Iterator[tuple[Line, S3]]:
     output = f"s3://{bucket}/results/"
     made = Line(ledger, tmp_path, storage="s3", s3_endpoint_url=s3.url, s3_region=s3.region, output=output)
     yield made, s3
-    made.stop()
-    made.runtime.close()
+    made.close()
 
 
 def with_pipeline(runtime: Runtime, run: Callable[[Any, Context], Sequence[Artifact]]) -> Runtime:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,18 +19,14 @@ from schemas.errors import (
     StorageUnavailable,
     TelecineError,
 )
-from tests.contract.test_calls import Line
-from tests.ledger_views import Ledger
+from tests.call_line import Line
 
 AWAY: tuple[type[TelecineError], ...] = (StorageUnavailable, InternalError)
 
 
 @pytest.fixture
-def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
-    made = Line(ledger, tmp_path, retry_seconds=0.01)
-    yield made
-    made.stop()
-    made.runtime.close()
+def line_settings() -> dict[str, Any]:
+    return {"retry_seconds": 0.01}
 
 
 def breaks(line: Line, monkeypatch: pytest.MonkeyPatch, error: type[TelecineError], times: int) -> None:

@@ -5,25 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from consumer.calls import engine as engine_module
 from consumer.ledger.states import CallState, State
-from tests.contract.test_calls import Line
-from tests.ledger_views import Ledger
+from tests.call_line import Line
 
 
 @pytest.fixture
-def line(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+def line(monkeypatch: pytest.MonkeyPatch, line: Line) -> Line:
     monkeypatch.setattr(engine_module, "STOP_SECONDS", 0.2)
-    made = Line(ledger, tmp_path)
-    yield made
-    made.stop()
-    made.runtime.close()
+    return line
 
 
 def slowly(line: Line, verb: str, seconds: float) -> threading.Event:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +37,10 @@ from schemas.errors import (
     RateLimited,
     StepSettled,
 )
-from tests.contract.test_calls import Line, raiser
+from tests.call_line import Line, raiser
 from tests.ledger_views import Ledger
 
 URL = "http://127.0.0.1:9/film.mp4?Signature=Ffd3x9SignatureOfTheResult"
-
-
-@pytest.fixture
-def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
-    made = Line(ledger, tmp_path)
-    yield made
-    made.stop()
-    made.runtime.close()
 
 
 def end_job(line: Line, job_id: str = "j") -> None:

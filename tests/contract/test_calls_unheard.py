@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,16 +12,7 @@ from consumer.ledger import endings
 from consumer.ledger.database import Database
 from consumer.ledger.states import CallState, State
 from schemas.errors import JobCancelled
-from tests.contract.test_calls import Line
-from tests.ledger_views import Ledger
-
-
-@pytest.fixture
-def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
-    made = Line(ledger, tmp_path)
-    yield made
-    made.stop()
-    made.runtime.close()
+from tests.call_line import Line
 
 
 def unheard(database: Database, monkeypatch: pytest.MonkeyPatch, function: str) -> list[str]:

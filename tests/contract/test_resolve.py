@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from consumer.ledger import call_receipts
 from consumer.ledger.states import CallState, State
 from providers.base import Call, Failed, Pending, Ready, TaskRef
 from schemas.errors import InvalidField, ProviderOutcomeUnknown, ProviderTaskLost, StepSettled
-from tests.contract.test_calls import Line, raiser
-from tests.ledger_views import Ledger
+from tests.call_line import Line, raiser
 
 
 @pytest.fixture
-def line(ledger: Ledger, tmp_path: Path) -> Iterator[Line]:
+def line(line: Line) -> Line:
     """A line whose only call has an unknown outcome."""
-    made = Line(ledger, tmp_path)
-    made.alpha.can_find = False
+    line.alpha.can_find = False
     errors = [ProviderOutcomeUnknown("connection reset")]
 
     def once(call: Call) -> None:
         if errors:
             raiser(errors.pop())(call)
 
-    made.alpha.after = once
-    made.submit()
-    made.advance()
-    made.start()
-    made.until(lambda: made.call().state is CallState.UNKNOWN)
-    yield made
-    made.stop()
-    made.runtime.close()
+    line.alpha.after = once
+    line.submit()
+    line.advance()
+    line.start()
+    line.until(lambda: line.call().state is CallState.UNKNOWN)
+    return line
 
 
 def test_resubmitting_sends_it_once_more(line: Line) -> None:

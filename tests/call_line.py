@@ -1,0 +1,113 @@
+"""The line from a request to a settled call, without a vendor: the parts that contract tests of calls look at."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from consumer.advance import advance
+from consumer.calls.engine import CallEngine
+from consumer.intake.arrivals import Arrival
+from consumer.intake.intake import Intake
+from consumer.ledger import calls, queries
+from consumer.ledger.due import Wake
+from consumer.ledger.records import Job
+from consumer.ledger.states import State
+from consumer.runtime import Runtime, build_runtime
+from pipelines.registry import PIPELINES
+from providers.base import Call, RemoteProvider
+from providers.memory import MemoryProvider
+from schemas.errors import ProviderNotConfigured
+from schemas.settings import Settings
+from tests.ask_pipeline import models
+from tests.ledger_views import Ledger
+
+
+class Line:
+    """A runtime with an engine and two providers in memory, on a ledger that is there."""
+
+    def __init__(self, ledger: Ledger, home: Path, **settings: Any) -> None:
+        url = ledger.a.url.render_as_string(hide_password=False)
+        quick = {"call_poll_seconds": 0.01, "max_failures": 3}
+        runtime = build_runtime(Settings(home=home, ledger_url=url, **{**quick, **settings}), pipelines=PIPELINES)
+        self.runtime: Runtime = dataclasses.replace(runtime, catalogue=models())
+        self.alpha, self.beta = MemoryProvider(), MemoryProvider()
+        self.engine: CallEngine | None = None
+
+    def close(self) -> None:
+        """Stops what runs, and closes the ledger."""
+        self.stop()
+        self.runtime.close()
+
+    def submit(self, job_id: str = "j", **envelope: Any) -> None:
+        body = {"id": job_id, "type": "ask", "data": {}} | envelope
+        (answer,) = Intake(self.runtime.database, self.runtime.checks)(
+            [Arrival(json.dumps(body).encode(), "test", "q")]
+        )
+        assert answer.refused is None, answer.refused
+
+    def start(self, *, missing: str = "") -> None:
+        """Starts the engine. The provider ``missing`` has no key there."""
+
+        def opener(name: str) -> RemoteProvider:
+            if name == missing:
+                raise ProviderNotConfigured("no key")
+            return {"alpha": self.alpha, "beta": self.beta}[name]
+
+        engine = CallEngine(self.runtime, self._woken, opener=opener)
+        self.engine = engine
+        self._thread = threading.Thread(target=engine.run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops the engine."""
+        if self.engine is not None:
+            self.engine.stop()
+            self._thread.join(30)
+            self.engine = None
+
+    def advance(self, job_id: str = "j") -> State | None:
+        return advance(self.runtime, job_id)
+
+    def job(self, job_id: str = "j") -> Job:
+        found = queries.find_job(self.runtime.database, job_id)
+        assert found is not None
+        return found
+
+    def call(self, job_id: str = "j") -> calls.CallRow:
+        return calls.of_job(self.runtime.database, job_id)[-1]
+
+    def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, calls.of_job(self.runtime.database, "j")
+            time.sleep(0.01)
+
+    def finished(self, job_id: str = "j", **envelope: Any) -> Job:
+        """Submits, parks, lets the engine work, and brings the job to its end."""
+        self.submit(job_id, **envelope)
+        assert self.advance(job_id) is State.WAITING
+        self.start()
+        self.until(lambda: self.call(job_id).settled)
+        self.advance(job_id)
+        return self.job(job_id)
+
+    def events(self, job_id: str = "j") -> list[str]:
+        return [entry.event for entry in queries.story(self.runtime.database, job_id)]
+
+    def _woken(self, wakes: Any) -> None:
+        assert all(isinstance(wake, Wake) for wake in wakes)
+
+
+def raiser(error: Exception) -> Callable[[Call], None]:
+    """What a provider does with a call instead."""
+
+    def act(call: Call) -> None:
+        raise error
+
+    return act
