@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -199,6 +200,8 @@ def main() -> None:
     options.add_argument("--log", type=Path, default=None)
     options.add_argument("--answers", default="", help="statuses, such as 500,500,200; the last one is repeated")
     chosen = options.parse_args()
+    # A shell that starts something in the background has it ignore interrupts, and so does whatever that starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     script = [int(status) for status in chosen.answers.split(",") if status]
     with Receiver(script, port=chosen.port, log=chosen.log) as receiver:
         print(f"receiving at {receiver.url}", flush=True)
