@@ -69,22 +69,6 @@ class Channel(_Channel):  # type: ignore[misc]
             # It comes again when it is visible again.
             log.warning("wake_up_not_deleted", queue=qname, reason=type(fault).__name__)
 
-    def _envelope_payload(self, payload: dict[str, Any], raw_text: str, message: object, q_url: str) -> Any:
-        """What kombu did not write comes without headers: no wake-up, so the worker drops it."""
-        return super()._envelope_payload(payload if _enveloped(payload) else {}, raw_text, message, q_url)
-
-
-def _enveloped(payload: Mapping[str, Any]) -> bool:
-    """Whether it has the shape that kombu gives to what it sends."""
-    properties = payload.get("properties")
-    route = properties.get("delivery_info") if isinstance(properties, dict) else None
-    return (
-        isinstance(route, dict)
-        and all(isinstance(route.get(name), str) for name in ("exchange", "routing_key"))
-        and isinstance(payload.get("headers"), dict)
-        and all(isinstance(payload.get(name), str) for name in ("body", "content-type", "content-encoding"))
-    )
-
 
 class Transport(SQS.Transport):
     """With the channel above."""

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kombu import Connection
 
 from consumer.ledger.queries import count_jobs, list_jobs, story
 from consumer.ledger.states import State
+from consumer.sqs_transport import Transport
 from tests.acceptance.line import SECRET, objects_below, upload_media
 from tests.chaos.evidence import check_finished_once, check_told_once
 from tests.fault_proxy import Fault, FaultProxy
@@ -220,4 +222,28 @@ def test_junk_on_a_queue_of_wake_ups_does_not_stop_its_worker(s3: S3, queue: Sqs
         for number in range(5):
             queue.send({"id": f"later-{number}", "type": "note", "data": {}})
             assert telecine.wait_for_job(f"later-{number}").state is State.COMPLETED
+        assert "worker_died" not in telecine.log.read_text()
         assert telecine.stop() == 0
+
+
+def test_what_was_received_with_a_message_that_cannot_be_read_is_delivered_and_that_one_deleted(
+    s3: S3, queue: Sqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good: dict[str, Any] = {"body": "e30=", "properties": {"body_encoding": "base64", "delivery_info": {}}}
+    unreadable: list[dict[str, Any]] = [{"properties": 5}, {"properties": {"delivery_info": []}}, good | {"body": 5}]
+    for key, value in (("AWS_ACCESS_KEY_ID", s3.access_key), ("AWS_SECRET_ACCESS_KEY", s3.secret_key)):
+        monkeypatch.setenv(key, value)
+    options = {"region": s3.region, "is_secure": False, "wait_time_seconds": 1}
+    address = f"sqs://{s3.access_key}:{s3.secret_key}@{s3.url.removeprefix('http://')}//"
+    read: list[bytes] = []
+    with Connection(address, transport=Transport, transport_options=options) as connection:
+        channel: Any = connection.channel()
+        channel.basic_consume(queue.name, False, lambda message: read.append(message.body), "tag")
+        for body in (*unreadable, good):
+            queue.send(body)
+        found: list[Any] = []
+        while len(found) < 4:
+            answer = queue.client.receive_message(QueueUrl=queue.url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            found += answer.get("Messages", [])
+        channel._on_messages_ready(queue.url, queue.name, {"Messages": found})
+        assert (read, queue.counts()) == ([b"{}"], (0, 1))  # the good one is the worker's, until it is acknowledged

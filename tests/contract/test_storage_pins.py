@@ -50,7 +50,7 @@ def _versioned(server: S3, bucket: str) -> None:
 
 def _pin(stored: StoredObject | None) -> Pin:
     assert stored is not None
-    return Pin(version=stored.version, etag=stored.etag)
+    return stored.pin
 
 
 def _put(server: S3, storage: Storage, bucket: str, content: bytes) -> Pin:
@@ -126,12 +126,12 @@ def test_an_object_that_came_in_parts_is_known_by_its_etag(
 ) -> None:
     client, key = server.client(), "large.mp3"
     upload = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
-    parts = [
+    parts: list[Any] = [
         {"PartNumber": number, "ETag": client.upload_part(
             Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=body)["ETag"]}
         for number, body in ((1, bytes(PART)), (2, b"end"))
     ]  # fmt: skip
-    client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})  # type: ignore[typeddict-item]
+    client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
     pin = _pin(storage.head(f"s3://{bucket}/{key}"))
     assert pin.etag is not None
     assert pin.etag.endswith("-2")
