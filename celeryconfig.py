@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from kombu import Exchange, Queue
 
-from consumer.broker import broker_address, transport_options
-from consumer.queues import EXCHANGE, PRIORITIES, ROLES, wake_queue
+from consumer.wakeups.broker import broker_address, transport_options
+from consumer.wakeups.queues import EXCHANGE, PRIORITIES, ROLES, wake_queue
 from schemas.settings import Settings
 
 _settings = Settings()

@@ -13,12 +13,12 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging, worker_process_init
 
-from consumer import logs, watch
-from consumer.advance import advance as advance_job
+from consumer import logs, sentry
+from consumer.execution.advance import advance as advance_job
 from consumer.ledger.due import choose
-from consumer.queues import ADVANCE
 from consumer.runtime import Runtime, build_runtime
-from consumer.scratch import clear_abandoned
+from consumer.storage.scratch import clear_abandoned
+from consumer.wakeups.queues import ADVANCE
 from schemas.settings import Settings
 
 # Another worker may take the chosen job first; then the next one is chosen.
@@ -63,7 +63,7 @@ def advance(job_id: str) -> None:
         chosen = choose(parts.database, job_id)
         if chosen is None:
             return
-        with watch.job_scope(chosen):
+        with sentry.job_scope(chosen):
             moved = advance_job(parts, chosen)
         if parts.device_failed:
             end_worker()
@@ -92,6 +92,6 @@ def _set_up_logging(**_: Any) -> None:
 def start_process(**_: Any) -> None:
     """What every process that works on jobs does first."""
     settings = Settings()
-    watch.start_sentry(settings)
+    sentry.start_sentry(settings)
     # A pool replaces a child that was killed: what that one left on the disk goes now.
     clear_abandoned(settings.scratch_folder)

@@ -6,7 +6,7 @@ import threading
 
 from celery import Celery
 
-from consumer.queues import wake_queues
+from consumer.wakeups.queues import wake_queues
 
 
 class EmbeddedWorker:

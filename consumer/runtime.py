@@ -10,17 +10,17 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from consumer.admission.policy import Checks
 from consumer.callbacks.game import GameApi
 from consumer.callbacks.signing import default_secret, generate_secret
 from consumer.extensions import load_extensions
 from consumer.failpoints import local_failpoint
-from consumer.intake.checks import Checks
-from consumer.intake.expansion import Expansion
 from consumer.ledger.database import Database
 from consumer.ledger.schema import migrate
 from consumer.storage.base import Storage
-from consumer.storage.open import open_storage
-from pipelines.local import names_local
+from consumer.storage.factory import open_storage
+from consumer.uploads.expansion import Expansion
+from pipelines.models.routing import names_local
 from pipelines.registry import PIPELINES, Pipeline
 from providers.catalogue import Catalogue
 from providers.http.client import GuardedClient

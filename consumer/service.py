@@ -10,19 +10,19 @@ from typing import Protocol
 
 from celery import Celery
 
+from consumer.admission.batch import Intake
 from consumer.callbacks.outbox_loop import OutboxLoop
 from consumer.calls.engine import CallEngine
-from consumer.intake.amqp import AmqpDoor
-from consumer.intake.arrivals import Door
-from consumer.intake.inbox import InboxDoor
-from consumer.intake.intake import Intake
-from consumer.intake.sqs import SqsDoor
-from consumer.intake.sqs_calls import SqsCalls, sqs_options
-from consumer.intake.upload_loop import UploadLoop
+from consumer.doors.amqp import AmqpDoor
+from consumer.doors.door import Door
+from consumer.doors.inbox import InboxDoor
+from consumer.doors.sqs.client import SqsCalls, sqs_options
+from consumer.doors.sqs.door import SqsDoor
+from consumer.execution.sweep import Sweep
 from consumer.logs import logger
 from consumer.runtime import Runtime
-from consumer.sweep import Sweep
-from consumer.wakeups import WakeUps
+from consumer.uploads.loop import UploadLoop
+from consumer.wakeups.send import WakeUps
 
 log = logger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from celery.worker.consumer import Consumer
 
 from consumer.logs import logger
-from consumer.queues import ADVANCE, wake_queues
+from consumer.wakeups.queues import ADVANCE, wake_queues
 
 log = logger(__name__)
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from consumer.ledger import removal
+from consumer.ledger import deletion
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job
 from consumer.storage.base import Storage
@@ -33,11 +33,11 @@ class Forgetting:
         self._settings = settings
         self._database = database
         self._storage = storage
-        self._outputs = sorted({*removal.outputs(database), settings.output})
+        self._outputs = sorted({*deletion.outputs(database), settings.output})
 
     def delete(self, job: Job) -> Deleted:
         """Deletes the files of a terminal job, then the job."""
-        if removal.unsettled(self._database, job.id):
+        if deletion.unsettled(self._database, job.id):
             return Deleted(job.id, 0, "a paid call of it is not settled yet; `telecine explain` shows how it stands")
         folders = self.folders(job)
         for folder in folders:
@@ -49,13 +49,13 @@ class Forgetting:
             files = sum(self._storage.delete(folder) for folder in folders)
         except TelecineError as error:
             return Deleted(job.id, 0, f"its files could not be deleted: {error.message} ({error.code})")
-        gone = removal.forget(self._database, job.id)
+        gone = deletion.forget(self._database, job.id)
         return Deleted(job.id, files, None if gone else "it has not ended, or somebody else deleted it")
 
     def delete_older(self, seconds: float) -> Iterator[Deleted]:
         """Deletes the jobs that ended so long ago, oldest first."""
         kept = 0
-        while batch := removal.ended_before(self._database, age_seconds=seconds, limit=_BATCH, offset=kept):
+        while batch := deletion.ended_before(self._database, age_seconds=seconds, limit=_BATCH, offset=kept):
             for job in batch:
                 deleted = self.delete(job)
                 kept += deleted.kept is not None
@@ -64,7 +64,7 @@ class Forgetting:
     def older(self, seconds: float) -> Iterator[Job]:
         """The jobs that ``delete_older`` would delete."""
         offset = 0
-        while batch := removal.ended_before(self._database, age_seconds=seconds, limit=_BATCH, offset=offset):
+        while batch := deletion.ended_before(self._database, age_seconds=seconds, limit=_BATCH, offset=offset):
             yield from batch
             offset += len(batch)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from consumer.inputs import bounds_of, fetch_input
+from consumer.execution.inputs import bounds_of, fetch_input
 from consumer.ledger.database import Database
 from consumer.runtime import Runtime, storage_of
 from pipelines.context import Made, Renderer, Wanted
-from pipelines.media.sandbox import Bounds
+from pipelines.media.sandbox.process import Bounds
 from pipelines.registry import PIPELINES
 from providers.catalogue import Catalogue
 from providers.http.policy import Policy

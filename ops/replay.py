@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consumer.intake.arrivals import Arrival
-from consumer.intake.checks import Checks
-from consumer.intake.expansion import Expansion
-from consumer.intake.intake import Intake, Refusal
-from consumer.intake.uploads import decided, is_event
-from consumer.ledger import rejections
+from consumer.admission.batch import Intake, Refusal
+from consumer.admission.policy import Checks
+from consumer.doors.door import Arrival
+from consumer.execution.sweep import Waker
+from consumer.ledger import dead_letters
 from consumer.ledger.admission import Submission, submission
 from consumer.ledger.database import Database
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Rejection
-from consumer.sweep import Waker
+from consumer.uploads.decide import decided, is_event
+from consumer.uploads.expansion import Expansion
 from schemas.envelope import Cancellation
 from schemas.errors import IdConflict, JobNotFound, TelecineError
 from schemas.parse import parse_request
@@ -63,7 +63,7 @@ class Replay:
         if answer.refused is not None:
             return Replayed(letter.seq, "refused", job_id, answer.refused)
         with self._database.write(durable=True) as connection:
-            rejections.mark_replayed(connection, letter.seq)
+            dead_letters.mark_replayed(connection, letter.seq)
         if answer.wake is not None and self._wake is not None:
             self._wake([answer.wake])
         return Replayed(letter.seq, "admitted" if answer.wake is not None else result, job_id)
@@ -97,10 +97,10 @@ class Replay:
             raise item.error
         if isinstance(item, Dropped):
             with self._database.write(durable=True) as connection:
-                rejections.mark_replayed(connection, letter.seq)
+                dead_letters.mark_replayed(connection, letter.seq)
             return Replayed(letter.seq, "dropped", None)
         self._check_free(item)
-        answer = self._intake.settle(arrival, item, lambda connection: rejections.mark_replayed(connection, letter.seq))
+        answer = self._intake.settle(arrival, item, lambda connection: dead_letters.mark_replayed(connection, letter.seq))
         if answer.wake is not None and self._wake is not None:
             self._wake([answer.wake])
         return Replayed(letter.seq, "admitted" if answer.wake is not None else "duplicate", item.request.id)

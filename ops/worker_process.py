@@ -13,7 +13,7 @@ from pathlib import Path
 
 from consumer.logs import logger
 from consumer.service import Named
-from pipelines.media.rlimits import die_with_parent
+from pipelines.media.sandbox.rlimits import die_with_parent
 
 log = logger(__name__)
 

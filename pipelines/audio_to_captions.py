@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.alignment import Timing, align, wording_of
 from pipelines.context import Context, Progress
-from pipelines.estimates import alignment_estimate
-from pipelines.media.probing import seconds_of
-from pipelines.media.sandbox import run_child
+from pipelines.media.inspect.probing import seconds_of
+from pipelines.media.sandbox.process import run_child
+from pipelines.models.alignment import Timing, align, wording_of
+from pipelines.models.estimates import alignment_estimate
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.media import Artifact, InputFile, MediaFacts, Plan
 

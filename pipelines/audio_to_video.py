@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.context import Context
 from pipelines.image_to_prompt import LIMIT_BYTES, picture
-from pipelines.media.probing import seconds_of
+from pipelines.media.inspect.probing import seconds_of
 from pipelines.text_to_video import film, planned
 from schemas.audio_to_video import AudioToVideo
 from schemas.media import Artifact, InputFile, Plan

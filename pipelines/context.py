@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from pipelines.media.sandbox import Bounds
+from pipelines.media.sandbox.process import Bounds
 from providers.catalogue import Catalogue
 from providers.local.host import ModelHost
 from schemas.media import Artifact, InputFile

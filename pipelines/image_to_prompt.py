@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.context import Context, Made, Progress
-from pipelines.estimates import estimate
-from pipelines.local import made_somewhere
-from pipelines.local_words import described
-from pipelines.models import fitting
+from pipelines.models.estimates import estimate
+from pipelines.models.local_caption import described
+from pipelines.models.matching import fitting
+from pipelines.models.routing import made_somewhere
 from providers.catalogue import Model
 from schemas.errors import ProviderResultInvalid
 from schemas.image_to_prompt import ImageToPrompt

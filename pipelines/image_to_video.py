@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.context import Context
-from pipelines.estimates import Estimate, helper_estimate
 from pipelines.image_to_prompt import TYPE as DESCRIPTION, picture, prompt_in
-from pipelines.local import names_local, names_local_model
-from pipelines.local_words import described
-from pipelines.models import fitting
+from pipelines.models.estimates import Estimate, helper_estimate
+from pipelines.models.local_caption import described
+from pipelines.models.matching import fitting
+from pipelines.models.routing import names_local, names_local_model
 from pipelines.text_to_video import film, planned
 from providers.catalogue import Catalogue
 from schemas.errors import ModelNotInstalled, ProviderNotConfigured, UnknownModel

@@ -13,10 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 from pipelines.context import Made, Renderer, Wanted
-from pipelines.media.kinds import wrong_kind
-from pipelines.media.sandbox import DEFAULT_BOUNDS, Bounds
-from pipelines.media.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
-from pipelines.models import fitting
+from pipelines.media.inspect.kinds import wrong_kind
+from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
+from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds
+from pipelines.models.matching import fitting
 from providers.catalogue import Catalogue, Model
 from providers.local.host import ModelHost, host_for
 from schemas.errors import InputNotFound, InputTooLarge, ProviderNotConfigured

@@ -12,11 +12,11 @@ import imageio_ffmpeg
 import structlog
 from PIL import ImageColor
 
-from pipelines.alignment import Timing, align, wording_of
 from pipelines.context import Context, Progress
-from pipelines.estimates import alignment_estimate
-from pipelines.media.sandbox import DEFAULT_BOUNDS, Bounds, run_child
-from pipelines.reel_remote import rendered
+from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds, run_child
+from pipelines.models.alignment import Timing, align, wording_of
+from pipelines.models.estimates import alignment_estimate
+from pipelines.models.remote_reel import rendered
 from schemas.media import Artifact, InputFile, MediaFacts, Plan
 from schemas.reel import Reel
 

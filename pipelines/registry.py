@@ -16,7 +16,7 @@ from pipelines import (
     text_to_video,
 )
 from pipelines.context import Context
-from pipelines.models import check_models
+from pipelines.models.matching import check_models
 from pipelines.reel import plan as plan_reel, reel
 from providers.catalogue import Catalogue
 from schemas.media import Artifact, Plan

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.context import Context, Progress
-from pipelines.estimates import estimate
-from pipelines.hero import Hero, hero, hero_image, makes_hero, models_for
-from pipelines.local import LOCAL, made_somewhere, seed_of
 from pipelines.media.moving import Pixels, crossfade, write_film
-from pipelines.models import fitting
+from pipelines.models.estimates import estimate
+from pipelines.models.hero import Hero, hero, hero_image, makes_hero, models_for
+from pipelines.models.matching import fitting
+from pipelines.models.routing import LOCAL, made_somewhere, seed_of
 from pipelines.text_to_image import picture_seconds
 from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall

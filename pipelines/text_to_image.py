@@ -10,9 +10,9 @@ from typing import Any
 from PIL import Image
 
 from pipelines.context import Context, Progress, Wanted
-from pipelines.estimates import estimate
-from pipelines.local import LOCAL, made_somewhere, seed_of
-from pipelines.models import fitting
+from pipelines.models.estimates import estimate
+from pipelines.models.matching import fitting
+from pipelines.models.routing import LOCAL, made_somewhere, seed_of
 from providers.catalogue import Model
 from providers.local.base import LocalCall
 from schemas.errors import ProviderResultInvalid

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.context import Context, Wanted
-from pipelines.estimates import Estimate, estimate
-from pipelines.local import LOCAL, made_somewhere
-from pipelines.local_film import filmed, planned_here
-from pipelines.models import fitting
+from pipelines.models.estimates import Estimate, estimate
+from pipelines.models.local_film import filmed, planned_here
+from pipelines.models.matching import fitting
+from pipelines.models.routing import LOCAL, made_somewhere
 from schemas.errors import ProviderResultInvalid
 from schemas.generation import Generation
 from schemas.media import Artifact, InputFile, Plan

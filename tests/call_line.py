@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from consumer.advance import advance
+from consumer.admission.batch import Intake
 from consumer.calls.engine import CallEngine
-from consumer.intake.arrivals import Arrival
-from consumer.intake.intake import Intake
+from consumer.doors.door import Arrival
+from consumer.execution.advance import advance
 from consumer.ledger import calls, queries
 from consumer.ledger.due import Wake
 from consumer.ledger.records import Job

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from consumer.admission.batch import Intake
 from consumer.callbacks.bodies import job_delivery
-from consumer.intake.arrivals import Arrival
-from consumer.intake.intake import Intake
-from consumer.ledger import endings, leases, steps
+from consumer.doors.door import Arrival
+from consumer.ledger import completion, leases, steps
 from consumer.ledger.database import Database
 from consumer.ledger.owner import this_process
 from consumer.ledger.queries import find_job
@@ -118,12 +118,12 @@ class Operator:
         runtime = self.runtime()
         try:
             output = _store(runtime, claim.job)
-            endings.start_storing(runtime.database, claim.lease)
+            completion.start_storing(runtime.database, claim.lease)
             delivery = job_delivery(
                 claim.job, "completed", status="completed", now=runtime.database.now(), outputs=[output]
             )
             outcome = {"outputs": [output.model_dump(exclude_none=True)]}
-            endings.finish(runtime.database, claim.lease, State.COMPLETED, outcome=outcome, delivery=delivery)
+            completion.finish(runtime.database, claim.lease, State.COMPLETED, outcome=outcome, delivery=delivery)
         finally:
             runtime.close()
 
@@ -132,7 +132,7 @@ class Operator:
         database = self.database()
         try:
             delivery = job_delivery(claim.job, "failed", status="failed", now=database.now(), error=error)
-            endings.finish(database, claim.lease, State.FAILED, error=error, delivery=delivery)
+            completion.finish(database, claim.lease, State.FAILED, error=error, delivery=delivery)
         finally:
             database.close()
 

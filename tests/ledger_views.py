@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consumer.ledger import endings, leases, outbox, queries, steps
+from consumer.ledger import completion, leases, outbox, queries, steps
 from consumer.ledger.admission import Admission, admit, submission
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job, Lease
@@ -54,8 +54,8 @@ class Ledger:
         """A new job, brought to its end; the lease that it had."""
         self.admit({"id": job_id})
         lease = self.claimed(job_id)
-        endings.start_storing(self.a, lease)
-        endings.finish(self.a, lease, state, **how)
+        completion.start_storing(self.a, lease)
+        completion.finish(self.a, lease, state, **how)
         return lease
 
     def events(self, job_id: str = "j") -> list[str]:
@@ -89,9 +89,9 @@ Write = Callable[[Database, Lease], object]
 WRITES: dict[str, Write] = {
     "renew": lambda db, lease: leases.renew(db, lease, seconds=60, progress=99),
     "park": lambda db, lease: leases.park(db, lease, seconds=0, event="retry_later", failures=1),
-    "store": endings.start_storing,
-    "complete": lambda db, lease: endings.finish(db, lease, State.COMPLETED, outcome={}, delivery=delivery()),
-    "fail": lambda db, lease: endings.finish(db, lease, State.FAILED, error=RenderFailed(), delivery=delivery()),
+    "store": completion.start_storing,
+    "complete": lambda db, lease: completion.finish(db, lease, State.COMPLETED, outcome={}, delivery=delivery()),
+    "fail": lambda db, lease: completion.finish(db, lease, State.FAILED, error=RenderFailed(), delivery=delivery()),
     "begin a step": lambda db, lease: steps.begin(db, lease, "render"),
     "record a step": lambda db, lease: steps.record(db, lease, "render", []),
 }

@@ -10,18 +10,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consumer.intake.arrivals import Answer, Arrival
-from consumer.intake.checks import Checks
-from consumer.intake.expansion import Expansion
-from consumer.intake.intake import Intake
-from consumer.intake.upload_loop import UploadLoop
-from consumer.ledger import queries, rejections, uploads
+from consumer.admission.batch import Intake
+from consumer.admission.policy import Checks
+from consumer.doors.door import Answer, Arrival
+from consumer.ledger import dead_letters, queries, uploads
 from consumer.ledger.database import Database
 from consumer.ledger.due import Wake
 from consumer.ledger.records import Job, Rejection
 from consumer.ledger.tables import uploads as table
 from consumer.storage.base import Storage
 from consumer.storage.memory import MemoryStorage
+from consumer.uploads.expansion import Expansion
+from consumer.uploads.loop import UploadLoop
 from ops.replay import Replay
 from providers.http.policy import Policy
 from schemas.tenants import TenantRules
@@ -105,7 +105,7 @@ class Site:
 
     def letters(self) -> list[Rejection]:
         """Every dead letter, oldest first."""
-        return list(rejections.listed(self.database, limit=5_000))[::-1]
+        return list(dead_letters.listed(self.database, limit=5_000))[::-1]
 
     def letter(self) -> Rejection:
         """The only dead letter."""

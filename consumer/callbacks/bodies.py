@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from consumer.callbacks.game import EVENT_PREFIX, game_body, game_url
-from consumer.credits import Credits
 from consumer.ledger.outbox import NewDelivery, webhook_id
+from consumer.ledger.provenance import Credits
 from consumer.ledger.records import Job
 from schemas.callback import Callback, CallbackData, Cost, EventType, Failure, Output, Status
 from schemas.envelope import CallbackSpec

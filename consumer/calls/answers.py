@@ -7,7 +7,7 @@ import decimal
 import json
 from typing import Any
 
-from consumer.ledger.call_turns import Turn
+from consumer.ledger.call_claims import Turn
 from providers.base import Ready, TaskRef
 
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from consumer.calls.actions import LEASE_SECONDS, Turns
 from consumer.calls.assembly import price_of
-from consumer.calls.stopwatch import CLOCKS, Clock, Stopwatch
-from consumer.calls.turns import LEASE_SECONDS, Turns
-from consumer.calls.vendors import Vendors
-from consumer.ledger import call_receipts as receipts, call_turns
-from consumer.ledger.call_turns import Policies, Turn
+from consumer.calls.provider_pool import Vendors
+from consumer.calls.suspend_aware_timer import CLOCKS, Clock, Stopwatch
+from consumer.ledger import call_claims, call_outcomes as receipts
+from consumer.ledger.call_claims import Policies, Turn
 from consumer.ledger.due import Wake
 from consumer.ledger.owner import this_process
 from consumer.ledger.states import CallState
@@ -134,14 +134,14 @@ class CallEngine:
         if time.monotonic() >= self._chores_at:
             # After a sleep of the machine our own leases have run out: what is being sent is not lost for that.
             ours = {turn.call.id for turn in self._acting.values()}
-            for row in call_turns.lost_submissions(database):
+            for row in call_claims.lost_submissions(database):
                 if row.id not in ours:
                     receipts.lost(database, row, look_up=vendors.can_find(row.provider))
-            call_turns.free_dead(database)
+            call_claims.free_dead(database)
             self._chores_at = time.monotonic() + CHORES_SECONDS
         if free <= 0:
             return []
-        due = call_turns.take_due(database, owner=owner, lease_seconds=LEASE_SECONDS, most=free)
+        due = call_claims.take_due(database, owner=owner, lease_seconds=LEASE_SECONDS, most=free)
         return due + self._take_submissions(free - len(due))
 
     def _take_submissions(self, most: int) -> list[Turn]:
@@ -153,7 +153,7 @@ class CallEngine:
             self._takings += 1
             owner = f"{this_process()}.{self._takings}"
             self._unheard.append(owner)
-            go, no = call_turns.take_submissions(
+            go, no = call_claims.take_submissions(
                 database, self._policies, owner=owner, lease_seconds=SUBMIT_LEASE_SECONDS, most=most
             )
             self._unheard.remove(owner)
@@ -166,7 +166,7 @@ class CallEngine:
     def _hand_back_unheard(self) -> None:
         """The connection broke when calls were taken: the ledger may have them as being sent, but none of them was."""
         for owner in list(self._unheard):
-            for turn in call_turns.unsent(self._runtime.database, owner):
+            for turn in call_claims.unsent(self._runtime.database, owner):
                 receipts.put_off(self._runtime.database, turn, 0.0)
             self._unheard.remove(owner)
 
@@ -176,7 +176,7 @@ class CallEngine:
         turns = list(self._acting.values())
         for seconds, sending in ((SUBMIT_LEASE_SECONDS, True), (LEASE_SECONDS, False)):
             ours = [turn for turn in turns if (turn.call.state is CallState.QUEUED) is sending]
-            call_turns.renew(self._runtime.database, ours, lease_seconds=seconds)
+            call_claims.renew(self._runtime.database, ours, lease_seconds=seconds)
         self._renew_at = time.monotonic() + RENEW_SECONDS
 
     def _refuse(self, turn: Turn, reason: str) -> None:

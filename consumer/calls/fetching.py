@@ -6,13 +6,13 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from consumer.inputs import bounds_of
+from consumer.execution.inputs import bounds_of
 from consumer.ledger.calls import CallRow
-from consumer.results import stored
 from consumer.runtime import Runtime
-from consumer.scratch import job_folder
-from pipelines.media.probing import probe
-from pipelines.media.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
+from consumer.storage.artifacts import stored
+from consumer.storage.scratch import job_folder
+from pipelines.media.inspect.probing import probe
+from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
 from providers.http.redact import redact_url
 from schemas.errors import (
     AddressForbidden,

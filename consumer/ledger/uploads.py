@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import Database, db_now
-from consumer.ledger.rejections import storable
+from consumer.ledger.dead_letters import storable
 from consumer.ledger.tables import uploads
 
 _ANY_DUE = sa.select(uploads.c.seq).where(uploads.c.due_at <= db_now()).limit(1)

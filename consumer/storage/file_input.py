@@ -8,9 +8,9 @@ from io import BufferedReader
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from consumer.storage.atomic_copy import chunks_of, copy_whole, refuse_large
 from consumer.storage.base import Fetched
-from consumer.storage.beneath import NotRegular, open_beneath
-from consumer.storage.copying import chunks_of, copy_whole, refuse_large
+from consumer.storage.safe_open import NotRegular, open_beneath
 from schemas.errors import InputForbidden, InputNotFound
 
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
+from consumer.storage.atomic_copy import chunks_of, copy_whole, pinned, refuse_changed, refuse_large
 from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder
-from consumer.storage.beneath import NotRegular, open_beneath
-from consumer.storage.copying import chunks_of, copy_whole, pinned, refuse_changed, refuse_large
 from consumer.storage.folder_errors import writing
-from consumer.storage.marks import adopt, described, marks_for
+from consumer.storage.object_metadata import adopt, described, marks_for
 from consumer.storage.paths import bucket_folder, key_of, path_of
+from consumer.storage.safe_open import NotRegular, open_beneath
 from consumer.storage.sidecar import Sidecars, make_folders, sync_folder
 from schemas.errors import InputForbidden, InputNotFound, OutputForbidden, StorageUnavailable
 from schemas.pin import Pin

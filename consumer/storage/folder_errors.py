@@ -7,7 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 
-from consumer.storage.beneath import NotRegular
+from consumer.storage.safe_open import NotRegular
 from schemas.errors import ConfigurationError, OutputExists, OutputForbidden, StorageUnavailable
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

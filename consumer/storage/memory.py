@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 from urllib.parse import quote
 
+from consumer.storage.atomic_copy import copy_whole, pinned, refuse_changed, refuse_large
 from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder
-from consumer.storage.copying import copy_whole, pinned, refuse_changed, refuse_large
-from consumer.storage.marks import adopt, described, marks_for
+from consumer.storage.object_metadata import adopt, described, marks_for
 from schemas.errors import InputNotFound
 from schemas.pin import Pin
 

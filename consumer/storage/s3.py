@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from consumer.storage.atomic_copy import CHUNK_BYTES, copy_whole, refuse_changed, refuse_large
 from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder, replaced
-from consumer.storage.copying import CHUNK_BYTES, copy_whole, refuse_changed, refuse_large
-from consumer.storage.marks import SHA256, TAG, adopt, described, marks_for
+from consumer.storage.object_metadata import SHA256, TAG, adopt, described, marks_for
 from consumer.storage.s3_client import S3Connection, S3Options
 from consumer.storage.s3_errors import code_of, reading, writing
 from schemas.errors import ChecksumMismatch, OutputForbidden, StorageUnavailable

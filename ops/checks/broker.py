@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from consumer.logs import scrub
-from consumer.queues import dead_queue
+from consumer.wakeups.queues import dead_queue
 from ops.checks import sqs
 from ops.checks.finding import Finding, failed, ok, warn
 from ops.wording import count
@@ -117,7 +117,7 @@ def _declared(connection: Any, name: str, what: str) -> int | None:
 
 def _other_arguments(connection: Any, name: str, delivery_limit: int) -> str | None:
     """What the broker says when the queue is declared as Telecine does; ``None`` when it is the same."""
-    from consumer.intake.amqp import declare
+    from consumer.doors.amqp import declare
 
     try:
         declare(connection.channel(), [name], delivery_limit=delivery_limit)

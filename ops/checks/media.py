@@ -45,7 +45,7 @@ def pyav() -> Finding:
 
 def fonts() -> Finding:
     """A font for each script that captions are expected in, and coloured emoji."""
-    from pipelines.media.fonts import Fonts
+    from pipelines.media.text.fonts import Fonts
 
     found = Fonts(None)
     scripts = {

@@ -6,8 +6,8 @@ import importlib.util
 import json
 from collections.abc import Mapping
 
-from consumer.intake.sqs_calls import SqsCalls, code_of, sqs_options
-from consumer.intake.sqs_messages import SqsQueue, name_of
+from consumer.doors.sqs.client import SqsCalls, code_of, sqs_options
+from consumer.doors.sqs.messages import SqsQueue, name_of
 from ops.checks.finding import Finding, failed, ok, warn
 from ops.wording import count
 from schemas.settings import Settings

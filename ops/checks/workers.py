@@ -5,7 +5,7 @@ from __future__ import annotations
 from consumer.ledger.database import Database
 from consumer.ledger.queries import count_jobs_by_role, ledger_version
 from consumer.ledger.schema import HEAD
-from consumer.queues import ROLES, wake_queue
+from consumer.wakeups.queues import ROLES, wake_queue
 from ops.checks.broker import consumers
 from ops.checks.finding import Finding, ok, warn
 from ops.cli.opening import missing_ledger

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from consumer.callbacks.bodies import job_delivery
-from consumer.credits import spent_on
-from consumer.heartbeat import BEAT_SECONDS
+from consumer.execution.heartbeat import BEAT_SECONDS
+from consumer.ledger.completion import end_idle, request_cancel
 from consumer.ledger.database import Database
-from consumer.ledger.endings import end_idle, request_cancel
+from consumer.ledger.provenance import spent_on
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
 from consumer.ledger.states import State

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from consumer.ledger import rejections
+from consumer.ledger import dead_letters
 from consumer.ledger.database import Database
 from consumer.ledger.records import Rejection
 from ops.cli.console import JsonOption, out, print_json, remark, show, stop, table
@@ -43,7 +43,7 @@ def list_(
 ) -> None:
     """List refused messages, newest first."""
     with opened_ledger(read_settings()) as database:
-        letters = rejections.listed(database, limit=limit, pending_only=not all_)
+        letters = dead_letters.listed(database, limit=limit, pending_only=not all_)
         now = database.now()
     if as_json:
         print_json([dead_letter_view(letter) for letter in letters])
@@ -76,7 +76,7 @@ def show_(
 
 def known_letter(database: Database, number: int) -> Rejection:
     """The dead letter with this number; the command ends when there is none."""
-    letter = rejections.find(database, number)
+    letter = dead_letters.find(database, number)
     if letter is None:
         stop(
             f"There is no dead letter {number}. `telecine dead-letters list` prints those there are.",

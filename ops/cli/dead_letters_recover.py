@@ -12,7 +12,7 @@ from ops.wording import count
 
 def recover(as_json: JsonOption = False) -> None:
     """Send back what RabbitMQ took out after too many deliveries. Refused messages stay where they are."""
-    from consumer.intake.given_up import recover as recovered
+    from consumer.doors.dead_letters import recover as recovered
 
     settings = read_settings()
     if settings.amqp_url is None or not settings.amqp_queues:

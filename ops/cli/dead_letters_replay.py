@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from consumer.ledger import rejections
+from consumer.execution.sweep import Waker
+from consumer.ledger import dead_letters
 from consumer.runtime import build_runtime
-from consumer.sweep import Waker
 from ops.cli.console import JsonOption, print_json, remark, show, stop
 from ops.cli.dead_letters import known_letter
 from ops.cli.opening import missing_ledger, opened_ledger, read_settings
@@ -49,7 +49,7 @@ def _replayed(numbers: Sequence[int]) -> list[Replayed]:
         return []
     runtime = build_runtime(settings)
     try:
-        letters = [known_letter(runtime.database, number) for number in numbers or rejections.pending(runtime.database)]
+        letters = [known_letter(runtime.database, number) for number in numbers or dead_letters.pending(runtime.database)]
         act = Replay(
             runtime.database, runtime.checks, None if settings.embedded else _wake_ups(), expansion=runtime.expansion
         )
@@ -61,7 +61,7 @@ def _replayed(numbers: Sequence[int]) -> list[Replayed]:
 def _wake_ups() -> Waker:
     """Wake-ups through the broker. In embedded mode the sweep of the running ``telecine up`` finds the jobs."""
     from consumer.app import app
-    from consumer.wakeups import WakeUps
+    from consumer.wakeups.send import WakeUps
 
     return WakeUps(app)
 

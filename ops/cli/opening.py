@@ -13,9 +13,9 @@ from pydantic_settings import SettingsError
 from sqlalchemy.engine import make_url
 
 from consumer.ledger.database import Database
+from consumer.ledger.dead_letters import last_refusal_of
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
-from consumer.ledger.rejections import last_refusal_of
 from consumer.ledger.schema import migrate
 from consumer.runtime import open_ledger
 from ops.cli.console import remark

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 import typer
 from rich.text import Text
 
-from consumer.credits import dollars
 from consumer.ledger import accounts
 from consumer.ledger.call_queries import by_provider, count_calls, spent_since
 from consumer.ledger.database import Database
+from consumer.ledger.provenance import dollars
 from consumer.ledger.states import CallState
 from ops.checks.providers import missing
 from ops.cli.console import JsonOption, print_json, show, table

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from consumer.ledger import call_receipts, calls
+from consumer.ledger import call_outcomes, calls
 from consumer.ledger.calls import CallRow
 from consumer.ledger.database import Database
 from consumer.ledger.states import CallState
@@ -62,10 +62,10 @@ def _decide(settings: Settings, database: Database, call: CallRow, *, resubmit: 
     what = f"step {call.step} of {call.job_id} ({call.model} of {call.provider})"
     if adopt is not None:
         model = catalogue_of(settings).find(call.model, call.order.type)
-        call_receipts.adopt(database, call, adopt, by="cli", give_up_seconds=model.timeout_seconds)
+        call_outcomes.adopt(database, call, adopt, by="cli", give_up_seconds=model.timeout_seconds)
         return f"{what}: task {adopt} is asked for from now on."
     if resubmit:
-        call_receipts.send_again(database, call, by="cli")
+        call_outcomes.send_again(database, call, by="cli")
         return f"{what}: it is sent again now. If the provider had accepted the first one, both are paid for."
-    call_receipts.write_off(database, call, by="cli")
+    call_outcomes.write_off(database, call, by="cli")
     return f"{what}: given up; the job fails as outcome_unknown."

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from consumer.intake.inbox import drop
-from consumer.ledger import rejections
+from consumer.doors.inbox import drop
+from consumer.ledger import dead_letters
 from consumer.ledger.queries import deliveries_of
 from consumer.logs import scrub
 from consumer.runtime import open_ledger
@@ -64,8 +64,8 @@ def send(settings: Settings, body: bytes) -> None:
         except OSError as error:
             raise ConfigurationError(f"the inbox {settings.inbox_folder} cannot be written: {error.strerror}") from None
         return
-    from consumer.intake.publish import publish, publish_to_sqs
-    from consumer.intake.sqs_calls import sqs_options
+    from consumer.doors.publish import publish, publish_to_sqs
+    from consumer.doors.sqs.client import sqs_options
 
     if settings.amqp_url is None and not settings.sqs_queues:
         raise ConfigurationError("there is no queue to send to: name one in TELECINE_SQS_QUEUES")
@@ -84,7 +84,7 @@ def send(settings: Settings, body: bytes) -> None:
 def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_seconds: float, as_json: bool) -> None:
     database = open_ledger(settings)
     try:
-        waiting = Waiting(database, request, after=rejections.newest(database))
+        waiting = Waiting(database, request, after=dead_letters.newest(database))
         send(settings, body)
         job = waiting.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
         deliveries = deliveries_of(database, job.id)

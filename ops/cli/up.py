@@ -11,8 +11,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from consumer import logs, watch
-from consumer.queues import ROLES
+from consumer import logs, sentry
+from consumer.wakeups.queues import ROLES
 from ops.cli.banner import greet
 from ops.cli.names import some_of
 from ops.cli.opening import read_settings
@@ -42,7 +42,7 @@ def up(
     from ops.serving import serve
 
     logs.configure(settings.log_level, settings.log_format)
-    watch.start_sentry(settings)
+    sentry.start_sentry(settings)
     _leave(0 if serve(settings, parts, chosen, stop, greet) else 1)
 
 

@@ -6,7 +6,7 @@ import time
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from consumer.ledger import rejections
+from consumer.ledger import dead_letters
 from consumer.ledger.database import Database
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
@@ -64,7 +64,7 @@ class Waiting:
         job = find_job(self._database, self._request.id)
         if job is not None and job.fingerprint == self._fingerprint:
             return job
-        refused = rejections.refusal_of(self._database, self._request.id, after=self._after)
+        refused = dead_letters.refusal_of(self._database, self._request.id, after=self._after)
         if refused is not None:
             raise error_for(refused.code, refused.message)
         return None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consumer.queues import ROLES
+from consumer.wakeups.queues import ROLES
 from ops.cli.names import some_of
 from ops.cli.opening import read_settings
 from schemas.errors import ConfigurationError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from consumer.intake.amqp import request_queue
-from consumer.queues import dead_queue
+from consumer.doors.amqp import request_queue
+from consumer.wakeups.queues import dead_queue
 from ops.contract import prose
 from ops.contract.events import EVENTS
 from ops.contract.game import GAME

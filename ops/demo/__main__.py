@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from consumer.ledger import rejections
+from consumer.ledger import dead_letters
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from consumer.runtime import open_ledger
@@ -58,7 +58,7 @@ def main(make_request: Callable[[str], dict[str, Any]] | None = None) -> int:
             database = open_ledger(settings)
             parsed = parse_request(body)
             assert isinstance(parsed, Request)
-            waiting = Waiting(database, parsed, after=rejections.newest(database))
+            waiting = Waiting(database, parsed, after=dead_letters.newest(database))
             send(settings, body)
             job = waiting.until_ended(180, quiet=False, embedded=True, keep=True)
             return _report(settings, job, receiver)

@@ -16,14 +16,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from consumer.inputs import bounds_of
+from consumer.execution.inputs import bounds_of
 from consumer.runtime import storage_of
 from consumer.storage.base import ObjectFacts, Storage
 from pipelines.context import Progress
-from pipelines.media.sandbox import Bounds
-from pipelines.media.sniff import HEAD_BYTES, sniff
+from pipelines.media.inspect.sniff import HEAD_BYTES, sniff
+from pipelines.media.sandbox.process import Bounds
+from pipelines.models.remote_reel import TEXTS, read_film
 from pipelines.reel import render_reel
-from pipelines.reel_remote import TEXTS, read_film
 from providers.http.downloads import GuardedClient
 from providers.http.policy import Policy
 from schemas.errors import ConfigurationError, InvalidAudio, InvalidField, InvalidImage

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipelines.media.rlimits import bound_self, die_with_parent
+from pipelines.media.sandbox.rlimits import bound_self, die_with_parent
 from schemas.errors import InternalError, OutOfMemory, RenderFailed, TelecineError
 
 _REPORT_SECONDS = 0.1
@@ -68,19 +68,19 @@ def main() -> int:
 def _do(task: dict[str, Any], reports: _Reports) -> dict[str, Any]:
     # Imported behind the bounds, and only here: numpy, PyAV and HarfBuzz.
     if task["do"] == "probe":
-        from pipelines.media.film_facts import facts_of
+        from pipelines.media.inspect.film_facts import facts_of
 
         return facts_of(Path(task["path"]), task["kind"])
     if task["do"] == "measure":
-        from pipelines.media.sound import measure
+        from pipelines.media.inspect.sound import measure
 
         return {"duration_seconds": measure(Path(task["path"]), task["kind"]).seconds}
     if task["do"] == "decode":
-        from pipelines.media.decoded import decode
+        from pipelines.media.inspect.decoded import decode
 
         return decode(task)
     if task["do"] == "captions":
-        from pipelines.media.caption_files import write_captions
+        from pipelines.media.captions.files import write_captions
 
         return write_captions(task)
     from pipelines.media.reel_film import Film, plan_film, render_film

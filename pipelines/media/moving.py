@@ -11,11 +11,11 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from pipelines.media.captions import Caption
-from pipelines.media.h264 import UnexpectedStream
-from pipelines.media.holds import GOP_SECONDS, Hold, chunks, every_frame, plan_holds
-from pipelines.media.mp4 import write_mp4
-from pipelines.media.x264 import AccessUnit, ChunkEncoder
+from pipelines.media.captions.placement import Caption
+from pipelines.media.encode.frame_runs import GOP_SECONDS, Hold, chunks, every_frame, plan_holds
+from pipelines.media.encode.h264 import UnexpectedStream
+from pipelines.media.encode.mp4 import write_mp4
+from pipelines.media.encode.x264 import AccessUnit, ChunkEncoder
 from providers.local.opencv import opencv
 from schemas.errors import RenderFailed
 

@@ -12,20 +12,20 @@ from typing import Any
 import av
 from av.codec.codec import UnknownCodecError
 
-from pipelines.media.aac import frames_for, read_format, read_frames, start_aac
-from pipelines.media.canvas import Canvas
-from pipelines.media.caption_files import Wording, captions_for, write_subtitles, write_words
-from pipelines.media.captions import Caption
-from pipelines.media.fonts import Fonts
-from pipelines.media.h264 import UnexpectedStream
-from pipelines.media.holds import GOP_SECONDS, chunks, every_frame, plan_holds
-from pipelines.media.lettering import Letterer, Style
-from pipelines.media.mp4 import write_mp4
-from pipelines.media.picture import fit_picture, open_picture
-from pipelines.media.sound import Sound, measure
-from pipelines.media.spool import ChunkSpool
-from pipelines.media.timing import Placed
-from pipelines.media.x264 import NVENC, X264, ChunkEncoder
+from pipelines.media.captions.files import Wording, captions_for, write_subtitles, write_words
+from pipelines.media.captions.placement import Caption
+from pipelines.media.captions.timing import Placed
+from pipelines.media.encode.aac import frames_for, read_format, read_frames, start_aac
+from pipelines.media.encode.chunk_encoder import ChunkSpool
+from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, every_frame, plan_holds
+from pipelines.media.encode.h264 import UnexpectedStream
+from pipelines.media.encode.mp4 import write_mp4
+from pipelines.media.encode.x264 import NVENC, X264, ChunkEncoder
+from pipelines.media.inspect.picture import fit_picture, open_picture
+from pipelines.media.inspect.sound import Sound, measure
+from pipelines.media.text.canvas import Canvas
+from pipelines.media.text.caption_renderer import Letterer, Style
+from pipelines.media.text.fonts import Fonts
 from schemas.errors import RenderFailed
 
 Progress = Callable[[float], None]

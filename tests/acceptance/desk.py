@@ -12,10 +12,10 @@ from typing import Any
 
 import av
 
-from consumer.intake.inbox import drop
+from consumer.doors.inbox import drop
 from consumer.ledger import calls
+from consumer.ledger.dead_letters import listed
 from consumer.ledger.records import Job
-from consumer.ledger.rejections import listed
 from tests.acceptance import guide
 from tests.chaos.evidence import check_finished_once
 from tests.pages import ROOT, fences, one_fence

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from consumer.intake.publish import publish
+from consumer.doors.publish import publish
 from consumer.ledger.queries import count_jobs, list_jobs, story
 from tests.acceptance.test_sqs_line import telecine_on_sqs
 from tests.servers.rabbitmq import RabbitMQ

@@ -11,9 +11,9 @@ import av
 import numpy as np
 import pytest
 
-from consumer.intake.inbox import drop
+from consumer.doors.inbox import drop
+from consumer.ledger.dead_letters import listed
 from consumer.ledger.queries import deliveries_of, list_jobs, story
-from consumer.ledger.rejections import listed
 from consumer.ledger.states import DeliveryState, State
 from tests.acceptance.line import SECRET, objects_below, publish_with_node, telecine_with, upload_media
 from tests.chaos.evidence import check_finished_once, check_told_once

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from consumer.intake.inbox import drop
+from consumer.doors.inbox import drop
+from consumer.ledger.dead_letters import listed
 from consumer.ledger.records import Job
-from consumer.ledger.rejections import listed
 from consumer.ledger.states import State
 from tests.acceptance.line import objects_below, upload_media
 from tests.doubles.elevenlabs import ElevenLabs

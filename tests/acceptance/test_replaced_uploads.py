@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from consumer.ledger import rejections
+from consumer.ledger import dead_letters
 from consumer.ledger.queries import list_jobs
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
@@ -107,5 +107,5 @@ def test_in_a_bucket_without_versions_the_older_job_fails_by_name_and_the_newer_
     assert newer.state is State.COMPLETED, newer.error
     assert colour_of(objects_below(s3, bucket, f"results/{second.id}/")["video.mp4"], tmp_path) == BLUE
     database = telecine.database()
-    assert rejections.listed(database, limit=10) == []
+    assert dead_letters.listed(database, limit=10) == []
     database.close()

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import pytest
 
-from consumer.intake.inbox import drop
+from consumer.doors.inbox import drop
 from consumer.ledger.states import State
 from pipelines.reel import render_reel
 from schemas.reel import Reel

@@ -17,7 +17,7 @@ from kombu import Connection
 
 from consumer.ledger.queries import count_jobs, list_jobs, story
 from consumer.ledger.states import State
-from consumer.sqs_transport import Transport
+from consumer.wakeups.sqs_transport import Transport
 from tests.acceptance.line import SECRET, objects_below, upload_media
 from tests.chaos.evidence import check_finished_once, check_told_once
 from tests.fault_proxy import Fault, FaultProxy

@@ -9,8 +9,8 @@ from typing import Any
 import amqp
 from kombu import Connection
 
-from consumer.intake.amqp import declare
-from consumer.ledger import rejections
+from consumer.doors.amqp import declare
+from consumer.ledger import dead_letters
 from consumer.ledger.queries import find_job, list_jobs
 from consumer.ledger.states import State
 from tests.receiver import Receiver
@@ -69,8 +69,8 @@ def test_each_tenant_has_its_own_queue_folders_and_priority_and_reaches_for_no_o
             assert (job.state, job.tenant, job.priority) == (State.COMPLETED, name, priority)
             assert (storage / "results" / name / job_id / "note.txt").read_text() == job_id
         database = process.database()
-        wait_until(lambda: len(rejections.listed(database, limit=9)) == 3)
-        letters = {letter.request_id: letter for letter in rejections.listed(database, limit=9)}
+        wait_until(lambda: len(dead_letters.listed(database, limit=9)) == 3)
+        letters = {letter.request_id: letter for letter in dead_letters.listed(database, limit=9)}
         assert {job_id: letter.code for job_id, letter in letters.items()} == dict.fromkeys(
             ("sibling", "claims", "writes"), "tenant_forbidden"
         )
@@ -85,8 +85,8 @@ def test_each_tenant_has_its_own_queue_folders_and_priority_and_reaches_for_no_o
 
         # A running job is its tenant's to cancel, and nobody else's.
         channel.basic_publish(amqp.Message(b'{"type": "job.cancel", "data": {"id": "own"}}'), "", sibling)
-        wait_until(lambda: len(rejections.listed(database, limit=9)) == 4)
-        assert rejections.listed(database, limit=1)[0].code == "job_not_found"
+        wait_until(lambda: len(dead_letters.listed(database, limit=9)) == 4)
+        assert dead_letters.listed(database, limit=1)[0].code == "job_not_found"
         found = find_job(database, "own")
         assert found is not None
         assert not found.cancel_requested

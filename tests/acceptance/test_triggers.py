@@ -10,7 +10,7 @@ import pika
 import pytest
 from PIL import Image
 
-from consumer.ledger import rejections, uploads
+from consumer.ledger import dead_letters, uploads
 from consumer.ledger.queries import list_jobs
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
@@ -119,7 +119,7 @@ def test_a_picture_a_song_and_lyrics_put_with_the_aws_cli_become_a_reel_and_a_ca
         wait_until(lambda: queue.counts() == (0, 0))
         wait_until(lambda: uploads.count(database) == 0)
         assert sorted(found.type for found in list_jobs(database)) == ["note", "reel"]
-        assert rejections.listed(database, limit=10) == []
+        assert dead_letters.listed(database, limit=10) == []
         assert telecine.stop() == 0
 
 
@@ -165,7 +165,7 @@ def test_an_upload_to_minio_becomes_a_job_through_rabbitmq(
         database = telecine.database()
         wait_until(lambda: list_jobs(database)[0].duplicates == 3, what=lambda: str(list_jobs(database)))
         assert job.id == "order-1"
-        assert rejections.listed(database, limit=10) == []
+        assert dead_letters.listed(database, limit=10) == []
         assert telecine.stop() == 0
 
 
@@ -185,5 +185,5 @@ def test_an_upload_to_ceph_is_told_by_ceph_itself_and_becomes_a_job(
         job = the_job(telecine, door="amqp")
         assert objects_below(s3, bucket, f"results/{job.id}/")["note.txt"].decode() == "notes/a b+é%2B.txt"
         database = telecine.database()
-        assert (uploads.count(database), rejections.listed(database, limit=10)) == (0, [])
+        assert (uploads.count(database), dead_letters.listed(database, limit=10)) == (0, [])
         assert telecine.stop() == 0

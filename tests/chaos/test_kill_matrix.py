@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from consumer.doors.inbox import drop
 from consumer.failpoints import FAILPOINTS
-from consumer.intake.inbox import drop
 from consumer.ledger.queries import deliveries_of, story
 from consumer.ledger.states import DeliveryState
 from tests.chaos.evidence import check_finished_once, check_told_once

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from consumer.doors.inbox import drop
 from consumer.failpoints import UPLOAD_FAILPOINTS
-from consumer.intake.inbox import drop
-from consumer.ledger import rejections, uploads
+from consumer.ledger import dead_letters, uploads
 from consumer.ledger.queries import list_jobs
 from tests.chaos.evidence import check_finished_once
 from tests.s3_messages import notified
@@ -40,5 +40,5 @@ def test_an_upload_is_one_job_wherever_the_process_was_killed(point: str, tmp_pa
         check_finished_once(database, job, {path.name: path.read_bytes() for path in storage.iterdir()})
         assert len(runs.read_text().splitlines()) == 1
         assert len(list_jobs(database)) == 1
-        assert rejections.listed(database, limit=10) == []
+        assert dead_letters.listed(database, limit=10) == []
         database.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.intake.inbox import drop
+from consumer.doors.inbox import drop
 from consumer.ledger.queries import count_jobs, list_jobs, story
 from consumer.ledger.states import State
 from tests.receiver import Receiver

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer import advance as advance_module
-from consumer.advance import advance
-from consumer.intake.arrivals import Arrival
-from consumer.intake.intake import Intake
-from consumer.ledger import endings, queries
+from consumer.admission.batch import Intake
+from consumer.doors.door import Arrival
+from consumer.execution import advance as advance_module
+from consumer.execution.advance import advance
+from consumer.ledger import completion, queries
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
@@ -121,7 +121,7 @@ def test_a_worker_that_was_stopped_tells_nothing_of_a_job_that_has_ended_meanwhi
         check(*arguments)
         with runtime.database.write() as connection:  # its lease runs out meanwhile
             connection.execute(sa.update(jobs).values(lease_until=0.0))
-        assert endings.end_idle(runtime.database, "j", State.CANCELLED, JobCancelled(), None)
+        assert completion.end_idle(runtime.database, "j", State.CANCELLED, JobCancelled(), None)
 
     monkeypatch.setattr(advance_module, "_check_start", stopped)
     assert advance(runtime, "j") is State.RUNNING

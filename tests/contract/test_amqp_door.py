@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer.intake import amqp
-from consumer.intake.arrivals import Answer, Arrival
-from consumer.intake.publish import publish
+from consumer.doors import amqp
+from consumer.doors.door import Answer, Arrival
+from consumer.doors.publish import publish
 from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import wait_until
 

@@ -13,8 +13,8 @@ import amqp
 import pytest
 from kombu import Connection
 
-from consumer.intake.amqp import AmqpDoor, declare
-from consumer.intake.arrivals import Answer, Arrival
+from consumer.doors.amqp import AmqpDoor, declare
+from consumer.doors.door import Answer, Arrival
 from schemas.envelope import Request
 from schemas.parse import parse_request
 from tests.servers.rabbitmq import RabbitMQ

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from consumer.storage.atomic_copy import chunks_of, copy_whole
 from consumer.storage.base import ObjectFacts, Storage
-from consumer.storage.copying import chunks_of, copy_whole
-from consumer.storage.open import open_storage
+from consumer.storage.factory import open_storage
 from schemas.errors import InputForbidden, OutputForbidden, TelecineError
 from tests.servers.s3 import S3
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from consumer.ledger import accounts, queries
-from consumer.ledger.endings import end_idle, request_cancel
+from consumer.ledger.completion import end_idle, request_cancel
 from consumer.ledger.states import CallState, State
 from providers.base import Call, Failed, Ready
 from schemas.errors import (
@@ -58,7 +58,7 @@ def test_what_was_certainly_not_accepted_is_tried_again_and_paid_once(line: Line
 def test_an_unknown_outcome_is_looked_up_and_the_task_that_was_made_is_adopted(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumer.ledger.call_receipts.LOOK_UP_SECONDS", 0.1)
+    monkeypatch.setattr("consumer.ledger.call_outcomes.LOOK_UP_SECONDS", 0.1)
     line.alpha.after = raiser(ProviderOutcomeUnknown("connection reset"))
     assert line.finished().state is State.COMPLETED
     assert line.alpha.charges.total() == 1
@@ -68,7 +68,7 @@ def test_an_unknown_outcome_is_looked_up_and_the_task_that_was_made_is_adopted(
 def test_an_unknown_outcome_that_never_arrived_is_sent_for_the_first_time(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumer.ledger.call_receipts.LOOK_UP_SECONDS", 0.1)
+    monkeypatch.setattr("consumer.ledger.call_outcomes.LOOK_UP_SECONDS", 0.1)
     errors = [ProviderOutcomeUnknown("connection reset")]
     line.alpha.before = lambda call: raiser(errors.pop())(call) if errors else None
     assert line.finished().state is State.COMPLETED

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from consumer.calls.engine import BEGIN_SECONDS, SUBMIT_LEASE_SECONDS, CallEngine
-from consumer.calls.stopwatch import Stopwatch
-from consumer.ledger import call_receipts, tables
+from consumer.calls.suspend_aware_timer import Stopwatch
+from consumer.ledger import call_outcomes, tables
 from consumer.ledger.states import CallState, State
 from providers.base import Call, TaskRef
 from providers.http.exchange import Exchange
@@ -66,7 +66,7 @@ def test_what_is_left_of_the_lease_is_longer_than_any_exchange() -> None:
 def test_an_engine_that_was_stopped_past_its_lease_does_not_send_what_another_has_sent(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(call_receipts, "LOOK_UP_SECONDS", 0.0)
+    monkeypatch.setattr(call_outcomes, "LOOK_UP_SECONDS", 0.0)
     clock, awake, prepared = [0.0], threading.Event(), threading.Event()
     line.submit()
     assert line.advance() is State.WAITING

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from consumer.calls import turns as turns_module
-from consumer.ledger.endings import end_idle, request_cancel
+from consumer.calls import actions as turns_module
+from consumer.ledger.completion import end_idle, request_cancel
 from consumer.ledger.states import CallState, State
 from providers.base import Call, TaskRef
 from schemas.errors import (

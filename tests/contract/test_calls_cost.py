@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from consumer.execution.sweep import Sweep
 from consumer.ledger import tables
-from consumer.ledger.endings import request_cancel
+from consumer.ledger.completion import request_cancel
 from consumer.ledger.states import State
-from consumer.sweep import Sweep
 from ops.cli.cancel import cancel_now
 from providers.base import Failed
 from schemas.errors import ProviderTaskFailed

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from consumer.intake.arrivals import Arrival
-from consumer.intake.intake import Intake
+from consumer.admission.batch import Intake
+from consumer.doors.door import Arrival
 from consumer.ledger.admission import Submission
 from consumer.ledger.records import Job
 from consumer.ledger.states import CallState, State

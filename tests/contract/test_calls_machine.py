@@ -24,9 +24,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from consumer.ledger import accounts, call_receipts, call_turns, calls, endings, leases, queries
+from consumer.ledger import accounts, call_claims, call_outcomes, calls, completion, leases, queries
 from consumer.ledger.admission import admit, submission
-from consumer.ledger.call_turns import Policies, Turn
+from consumer.ledger.call_claims import Policies, Turn
 from consumer.ledger.calls import CallRow, Candidate, Order
 from consumer.ledger.schema import migrate
 from consumer.ledger.states import OPEN, CallState, State
@@ -93,10 +93,10 @@ class CallMachine(RuleBasedStateMachine):
     @rule(view=VIEWS, owner=st.sampled_from(["e1", "e2"]))
     def an_engine_takes_submissions(self, view: int, owner: str) -> None:
         database = self.views[view]
-        go, no = call_turns.take_submissions(database, POLICIES, owner=owner, lease_seconds=LEASE_SECONDS, most=9)
+        go, no = call_claims.take_submissions(database, POLICIES, owner=owner, lease_seconds=LEASE_SECONDS, most=9)
         self.sending += go
         for turn, _ in no:
-            call_receipts.failed(database, turn, ProviderError("refused"), spent=0)
+            call_outcomes.failed(database, turn, ProviderError("refused"), spent=0)
 
     @precondition(lambda self: self.sending)
     @rule(pick=PICKS)
@@ -116,30 +116,30 @@ class CallMachine(RuleBasedStateMachine):
             return
         if answer == "lost":
             error = ProviderError("reset")
-            call_receipts.unknown(database, turn, error, look_up=turn.call.provider == SEARCHED)
+            call_outcomes.unknown(database, turn, error, look_up=turn.call.provider == SEARCHED)
             return
         try:
             if not charged:
                 with database.write() as connection:
                     accounts.failed(connection, turn.call.provider, LIMITS, "down")
-                call_receipts.put_off(database, turn, 1.0, ProviderUnavailable("down"))
+                call_outcomes.put_off(database, turn, 1.0, ProviderUnavailable("down"))
             elif answer == "known":
-                call_receipts.accepted(database, turn, {"id": self.sent(turn)}, wait_seconds=1.0, give_up=60.0)
+                call_outcomes.accepted(database, turn, {"id": self.sent(turn)}, wait_seconds=1.0, give_up=60.0)
             else:
-                ready = call_receipts.ready(database, turn, {"value": 1}, lease_seconds=LEASE_SECONDS)
-                call_receipts.done(database, ready, {"artifact": None}, spent=PRICE)
+                ready = call_outcomes.ready(database, turn, {"value": 1}, lease_seconds=LEASE_SECONDS)
+                call_outcomes.done(database, ready, {"artifact": None}, spent=PRICE)
         except LeaseLost:
             assert self.row(turn).epoch > turn.epoch or self.row(turn).settled
 
     @rule(view=VIEWS)
     def an_engine_finds_what_was_lost(self, view: int) -> None:
-        for row in call_turns.lost_submissions(self.views[view]):
+        for row in call_claims.lost_submissions(self.views[view]):
             assert (row.lease_until or 0) <= Clock.now
-            call_receipts.lost(self.views[view], row, look_up=row.provider == SEARCHED)
+            call_outcomes.lost(self.views[view], row, look_up=row.provider == SEARCHED)
 
     @rule(view=VIEWS, owner=st.sampled_from(["e1", "e2"]))
     def an_engine_takes_what_is_due(self, view: int, owner: str) -> None:
-        self.looking += call_turns.take_due(self.views[view], owner=owner, lease_seconds=LEASE_SECONDS, most=9)
+        self.looking += call_claims.take_due(self.views[view], owner=owner, lease_seconds=LEASE_SECONDS, most=9)
 
     @precondition(lambda self: self.looking)
     @rule(pick=PICKS, view=VIEWS, answer=st.sampled_from(["pending", "ready", "fails", "later", "crash"]))
@@ -157,27 +157,27 @@ class CallMachine(RuleBasedStateMachine):
         """What the engine does with such a turn."""
         state = turn.call.state
         if answer == "later":
-            call_receipts.put_off(database, turn, 2.0, ProviderUnavailable("away"))
+            call_outcomes.put_off(database, turn, 2.0, ProviderUnavailable("away"))
         elif state is CallState.UNKNOWN:
             self.look_up(database, turn)
         elif turn.call.cancel_requested:
-            call_receipts.cancelled(database, turn, spent=PRICE)
+            call_outcomes.cancelled(database, turn, spent=PRICE)
         elif answer == "pending" and state is CallState.WORKING:
-            call_receipts.still_pending(database, [(turn, 3.0)])
+            call_outcomes.still_pending(database, [(turn, 3.0)])
         elif answer == "fails":
-            call_receipts.failed(database, turn, ProviderError("no"), spent=PRICE)
+            call_outcomes.failed(database, turn, ProviderError("no"), spent=PRICE)
         else:
-            kept = call_receipts.ready(database, turn, {"url": "secret"}, lease_seconds=LEASE_SECONDS)
-            call_receipts.done(database, kept, {"artifact": None}, spent=PRICE)
+            kept = call_outcomes.ready(database, turn, {"url": "secret"}, lease_seconds=LEASE_SECONDS)
+            call_outcomes.done(database, kept, {"artifact": None}, spent=PRICE)
 
     def look_up(self, database: Any, turn: Turn) -> None:
         """The vendor tells the truth; one that cannot be searched is left alone."""
         if turn.call.provider != SEARCHED:
-            call_receipts.leave(database, turn)
+            call_outcomes.leave(database, turn)
         elif self.charges[self.sent(turn)]:
-            call_receipts.accepted(database, turn, {"id": self.sent(turn)}, wait_seconds=0.0, give_up=60.0)
+            call_outcomes.accepted(database, turn, {"id": self.sent(turn)}, wait_seconds=0.0, give_up=60.0)
         else:
-            call_receipts.not_there(database, turn)
+            call_outcomes.not_there(database, turn)
 
     @rule(job_id=IDS, adopt=st.booleans())
     def a_person_decides(self, job_id: str, adopt: bool) -> None:
@@ -187,11 +187,11 @@ class CallMachine(RuleBasedStateMachine):
             return
         try:
             if not adopt:
-                call_receipts.write_off(database, row, by="person")
+                call_outcomes.write_off(database, row, by="person")
             elif self.charges[row.id]:
-                call_receipts.adopt(database, row, row.id, by="person", give_up_seconds=60)
+                call_outcomes.adopt(database, row, row.id, by="person", give_up_seconds=60)
             elif all(self.sent(turn) != row.id or turn.now + LEASE_SECONDS <= Clock.now for turn in self.sending):
-                call_receipts.send_again(database, row, by="person")
+                call_outcomes.send_again(database, row, by="person")
         except StepSettled:
             job = queries.find_job(database, job_id)
             assert job is not None
@@ -202,8 +202,8 @@ class CallMachine(RuleBasedStateMachine):
         database = self.views[0]
         job = queries.find_job(database, job_id)
         if job is not None and not job.terminal:
-            endings.request_cancel(database, job_id, by="person")
-            endings.end_idle(database, job_id, State.CANCELLED, JobCancelled(), None)
+            completion.request_cancel(database, job_id, by="person")
+            completion.end_idle(database, job_id, State.CANCELLED, JobCancelled(), None)
 
     @rule(job_id=IDS, view=VIEWS)
     def a_worker_goes_on(self, job_id: str, view: int) -> None:
@@ -216,10 +216,10 @@ class CallMachine(RuleBasedStateMachine):
         assert row.settled, "a job is claimed only when its call has ended"
         assert calls.park_for(database, claim.lease, "step") is not None
         if row.state is CallState.DONE:
-            endings.start_storing(database, claim.lease)
-            endings.finish(database, claim.lease, State.COMPLETED, outcome={})
+            completion.start_storing(database, claim.lease)
+            completion.finish(database, claim.lease, State.COMPLETED, outcome={})
         else:
-            endings.finish(database, claim.lease, State.FAILED, error=RenderFailed())
+            completion.finish(database, claim.lease, State.FAILED, error=RenderFailed())
 
     def sent(self, turn: Turn) -> str:
         """The key that the vendor gets."""

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer import advance as advance_module
-from consumer.ledger import calls, removal, tables
+from consumer.execution import advance as advance_module
+from consumer.ledger import calls, deletion, tables
 from consumer.ledger.states import State
 from schemas.errors import (
     InputForbidden,
@@ -79,7 +79,7 @@ def test_a_fault_of_the_rendering_is_tried_no_longer_than_ever(line: Line, monke
 
 def test_an_id_whose_old_files_are_in_the_way_is_refused_before_it_is_paid_for(line: Line) -> None:
     assert line.finished().state is State.COMPLETED
-    assert removal.forget(line.runtime.database, "j")
+    assert deletion.forget(line.runtime.database, "j")
     line.submit(data={"length": 7})
     assert line.advance() is State.FAILED
     error = line.job().error or {}
@@ -90,7 +90,7 @@ def test_an_id_whose_old_files_are_in_the_way_is_refused_before_it_is_paid_for(l
 
 def test_the_same_request_once_more_takes_its_own_old_files_over(line: Line) -> None:
     assert line.finished().state is State.COMPLETED
-    assert removal.forget(line.runtime.database, "j")
+    assert deletion.forget(line.runtime.database, "j")
     line.submit()
     assert line.advance() is State.WAITING
     line.until(lambda: line.call().settled)

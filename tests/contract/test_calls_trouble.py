@@ -11,22 +11,22 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from consumer.calls import engine as engine_module, fetching, turns as turns_module
+from consumer.calls import actions as turns_module, engine as engine_module, fetching
 from consumer.ledger import (
     accounts,
+    call_claims,
+    call_outcomes,
     call_queries,
-    call_receipts,
-    call_turns,
     calls,
+    deletion,
     leases,
-    removal,
     tables as ledger_tables,
 )
-from consumer.ledger.call_turns import Policies
+from consumer.ledger.call_claims import Policies
 from consumer.ledger.calls import CallRow
-from consumer.ledger.endings import end_idle, request_cancel
+from consumer.ledger.completion import end_idle, request_cancel
 from consumer.ledger.states import CallState, State
-from consumer.scratch import job_folder
+from consumer.storage.scratch import job_folder
 from providers.base import Call, Pending, Ready, TaskRef
 from schemas.errors import (
     JobCancelled,
@@ -97,8 +97,8 @@ def test_a_person_cannot_send_again_what_an_ended_job_does_not_need(line: Line) 
     end_job(line)
     line.until(lambda: line.call().due_at is None and line.call().lease_owner is None)
     with pytest.raises(StepSettled, match="--fail"):
-        call_receipts.send_again(line.runtime.database, line.call(), by="test")
-    call_receipts.write_off(line.runtime.database, line.call(), by="test")
+        call_outcomes.send_again(line.runtime.database, line.call(), by="test")
+    call_outcomes.write_off(line.runtime.database, line.call(), by="test")
     assert (line.call().spent, line.call().reserved) == (100_000, 0)
 
 
@@ -140,7 +140,7 @@ def test_a_task_id_that_no_database_can_hold_as_it_is_loses_no_call(line: Line) 
 
 def test_an_answer_that_comes_after_the_turn_was_lost_is_taken_while_nobody_else_has_acted(line: Line) -> None:
     def after(call: Call) -> None:
-        call_receipts.lost(line.runtime.database, line.call(), look_up=True)
+        call_outcomes.lost(line.runtime.database, line.call(), look_up=True)
 
     line.alpha.after = after
     assert line.finished().state is State.COMPLETED
@@ -150,8 +150,8 @@ def test_an_answer_that_comes_after_the_turn_was_lost_is_taken_while_nobody_else
 
 def test_an_answer_that_comes_after_a_persons_decision_changes_nothing(line: Line) -> None:
     def after(call: Call) -> None:
-        call_receipts.lost(line.runtime.database, line.call(), look_up=False)
-        call_receipts.write_off(line.runtime.database, line.call(), by="test")
+        call_outcomes.lost(line.runtime.database, line.call(), look_up=False)
+        call_outcomes.write_off(line.runtime.database, line.call(), by="test")
 
     line.alpha.after = after
     sent(line)
@@ -184,7 +184,7 @@ def test_turns_are_not_dropped_when_submissions_cannot_be_taken(line: Line, monk
     sent(line)
     line.start()
     line.until(lambda: line.call().state is CallState.WORKING)
-    monkeypatch.setattr(call_turns, "take_submissions", raiser_of(RuntimeError("locked")))
+    monkeypatch.setattr(call_claims, "take_submissions", raiser_of(RuntimeError("locked")))
     line.until(lambda: line.call().settled)
 
 
@@ -247,7 +247,7 @@ def test_a_call_that_is_being_sent_is_not_lost_because_the_machine_slept(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "SUBMIT_LEASE_SECONDS", -1.0)  # over as soon as it is taken
-    monkeypatch.setattr(call_receipts, "LOOK_UP_SECONDS", 0.0)
+    monkeypatch.setattr(call_outcomes, "LOOK_UP_SECONDS", 0.0)
     submit = line.alpha.submit
 
     async def slow(call: Call) -> Any:
@@ -298,14 +298,14 @@ def test_an_input_that_does_not_fit_on_the_disk_makes_no_unknown_outcome(
 
 def test_a_defect_in_a_turn_gives_it_back_at_once(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     errors: list[Exception] = [ZeroDivisionError()]
-    ready = call_receipts.ready
+    ready = call_outcomes.ready
 
     def broken(*arguments: Any, **named: Any) -> Any:
         if errors:
             raise errors.pop()
         return ready(*arguments, **named)
 
-    monkeypatch.setattr(call_receipts, "ready", broken)
+    monkeypatch.setattr(call_outcomes, "ready", broken)
     assert line.finished().state is State.COMPLETED
     assert line.alpha.charges.total() == 1
 
@@ -372,7 +372,7 @@ def test_the_money_of_deleted_jobs_still_counts_for_the_budget_and_the_same_requ
     line = Line(ledger, tmp_path, budgets={"*": {"usd": 0.15, "period": "ever"}})
     try:
         assert line.finished().state is State.COMPLETED
-        assert removal.forget(line.runtime.database, "j")
+        assert deletion.forget(line.runtime.database, "j")
         assert calls.of_job(line.runtime.database, "j") == []
         assert call_queries.spent_since(line.runtime.database, 0.0) == {("alpha", ""): 100_000}
         sent(line)
@@ -393,17 +393,17 @@ def test_a_job_whose_call_goes_on_is_not_deleted(line: Line) -> None:
     line.until(lambda: line.call().state is CallState.UNKNOWN)
     end_job(line)
     database = line.runtime.database
-    assert not removal.forget(database, "j")
-    assert removal.ended_before(database, age_seconds=0, limit=9) == []
+    assert not deletion.forget(database, "j")
+    assert deletion.ended_before(database, age_seconds=0, limit=9) == []
     line.until(lambda: line.call().due_at is None and line.call().lease_owner is None)
-    call_receipts.write_off(database, line.call(), by="test")
-    assert [job.id for job in removal.ended_before(database, age_seconds=0, limit=9)] == ["j"]
+    call_outcomes.write_off(database, line.call(), by="test")
+    assert [job.id for job in deletion.ended_before(database, age_seconds=0, limit=9)] == ["j"]
 
 
 def test_calls_that_only_a_silent_provider_can_serve_do_not_stand_before_those_that_another_takes(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(call_turns, "_DIVERTED", 2)
+    monkeypatch.setattr(call_claims, "_DIVERTED", 2)
     database, limits = line.runtime.database, line.runtime.settings.limits_of("alpha")
     for number in range(4):
         sent(line, f"j{number}")
@@ -421,13 +421,13 @@ def test_calls_that_only_a_silent_provider_can_serve_do_not_stand_before_those_t
 def test_a_turn_is_renewed_by_who_holds_it_and_by_nobody_else(line: Line) -> None:
     sent(line)
     (first,), _ = _take(line, seconds=5)
-    call_turns.renew(line.runtime.database, [first], lease_seconds=500)
+    call_claims.renew(line.runtime.database, [first], lease_seconds=500)
     renewed = line.call().lease_until
     assert renewed is not None
     assert renewed > line.runtime.database.now() + 400
-    call_receipts.accepted(line.runtime.database, first, {"id": "task-1"}, wait_seconds=0, give_up=60)
-    (second,) = call_turns.take_due(line.runtime.database, owner="somebody", lease_seconds=5, most=9)
-    call_turns.renew(line.runtime.database, [first], lease_seconds=500)
+    call_outcomes.accepted(line.runtime.database, first, {"id": "task-1"}, wait_seconds=0, give_up=60)
+    (second,) = call_claims.take_due(line.runtime.database, owner="somebody", lease_seconds=5, most=9)
+    call_claims.renew(line.runtime.database, [first], lease_seconds=500)
     held = line.call().lease_until
     assert held is not None
     assert held < line.runtime.database.now() + 10
@@ -442,7 +442,7 @@ def test_a_job_whose_call_has_ended_meanwhile_is_not_parked_again(line: Line) ->
         connection.execute(sa.update(ledger_tables.jobs).values(not_before=0.0))
     claim = leases.claim(database, "j", owner="w", seconds=60)
     assert claim is not None
-    assert call_receipts.done(database, turn, {"artifact": None}, spent=1) is None  # running: nobody to wake
+    assert call_outcomes.done(database, turn, {"artifact": None}, spent=1) is None  # running: nobody to wake
     found = calls.park_for(database, claim.lease, "think")
     assert isinstance(found, CallRow)
     assert found.settled
@@ -450,10 +450,10 @@ def test_a_job_whose_call_has_ended_meanwhile_is_not_parked_again(line: Line) ->
     assert line.job().lease_owner == "w"
 
 
-def _take(line: Line, *, seconds: float) -> tuple[list[call_turns.Turn], Any]:
+def _take(line: Line, *, seconds: float) -> tuple[list[call_claims.Turn], Any]:
     settings = line.runtime.settings
     policies = Policies(limits=settings.limits_of, budgets={}, price=lambda row: 7)
-    return call_turns.take_submissions(line.runtime.database, policies, owner="test", lease_seconds=seconds, most=9)
+    return call_claims.take_submissions(line.runtime.database, policies, owner="test", lease_seconds=seconds, most=9)
 
 
 def raiser_of(error: Exception) -> Any:

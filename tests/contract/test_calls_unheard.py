@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer.ledger import endings
+from consumer.ledger import completion
 from consumer.ledger.database import Database
 from consumer.ledger.states import CallState, State
 from schemas.errors import JobCancelled
@@ -44,15 +44,15 @@ def test_a_call_whose_intent_was_written_unheard_is_sent_and_waits_for_nobody(
 def test_a_call_whose_intent_was_written_unheard_is_not_sent_when_its_job_has_ended(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from consumer.ledger import call_turns
+    from consumer.ledger import call_claims
 
-    unsent = call_turns.unsent
+    unsent = call_claims.unsent
 
     def later(*arguments: Any) -> Any:
-        endings.end_idle(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
+        completion.end_idle(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
         return unsent(*arguments)
 
-    monkeypatch.setattr(call_turns, "unsent", later)
+    monkeypatch.setattr(call_claims, "unsent", later)
     unheard(line.runtime.database, monkeypatch, "take_submissions")
     line.submit()
     line.advance()

@@ -11,8 +11,8 @@ import amqp
 import pytest
 from kombu import Connection
 
-from consumer.intake.amqp import declare
-from consumer.queues import dead_queue
+from consumer.doors.amqp import declare
+from consumer.wakeups.queues import dead_queue
 from tests.cli_operator import Operator, an_operator
 from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import wait_until

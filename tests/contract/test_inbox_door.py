@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from consumer.intake.checks import Checks
-from consumer.intake.inbox import InboxDoor
-from consumer.intake.intake import Intake
-from consumer.ledger import queries, rejections
+from consumer.admission.batch import Intake
+from consumer.admission.policy import Checks
+from consumer.doors.inbox import InboxDoor
+from consumer.ledger import dead_letters, queries
 from providers.http.policy import Policy
 from tests.ledger_views import Ledger
 from tests.telecine_process import wait_until
@@ -115,9 +115,9 @@ def test_files_that_cannot_be_removed_are_admitted_once_and_hold_up_no_other(
         threading.Event().wait(0.5)
         changed = inbox.folder / "kept-bad.json"
         changed.write_text("{ }")
-        wait_until(lambda: len(rejections.listed(inbox.ledger.a, limit=10)) == 2, timeout=20)
+        wait_until(lambda: len(dead_letters.listed(inbox.ledger.a, limit=10)) == 2, timeout=20)
         inbox.stop()
     assert len(inbox.woken) == BATCH + 3
     assert {job.duplicates for job in queries.list_jobs(inbox.ledger.a, limit=100)} == {0}
-    assert len(rejections.listed(inbox.ledger.a, limit=10)) == 2
+    assert len(dead_letters.listed(inbox.ledger.a, limit=10)) == 2
     assert sum(log["event"] == "inbox_file_not_removed" for log in logs) == BATCH + 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from consumer.callbacks.bodies import job_delivery
-from consumer.ledger import endings, leases, outbox, queries, removal
+from consumer.ledger import completion, deletion, leases, outbox, queries
 from consumer.ledger.states import DeliveryState, State
 from schemas.errors import RenderFailed
 from tests.ledger_views import Ledger
@@ -21,7 +21,7 @@ def told(ledger: Ledger) -> outbox.NewDelivery:
     assert new is not None
     assert copy is not None
     assert new.id == copy.id  # however often it is written
-    endings.finish(ledger.a, claim.lease, State.FAILED, error=error, delivery=new)
+    completion.finish(ledger.a, claim.lease, State.FAILED, error=error, delivery=new)
     (sent,) = outbox.claim_due(ledger.a, limit=9, seconds=60)
     outbox.record_attempt(ledger.a, sent, DeliveryState.DELIVERED, answer="HTTP 200", retry_in=None)
     return new
@@ -29,7 +29,7 @@ def told(ledger: Ledger) -> outbox.NewDelivery:
 
 def test_the_callback_of_a_deleted_and_repeated_request_is_no_copy_that_a_receiver_drops(ledger: Ledger) -> None:
     first = told(ledger)
-    assert removal.forget(ledger.a, "j")
+    assert deletion.forget(ledger.a, "j")
     assert queries.deliveries_of(ledger.b, "j") == []
     second = told(ledger)
     assert first.body != second.body

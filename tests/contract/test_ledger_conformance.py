@@ -1,6 +1,6 @@
 """One suite for every ledger: SQLite, a SQLite file that two connections share, and PostgreSQL.
 
-Here: admission, leases, steps and endings. The sweep, the outbox and the dead letters are in
+Here: admission, leases, steps and completion. The sweep, the outbox and the dead letters are in
 ``test_ledger_sweep_and_outbox``.
 """
 
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from consumer.ledger import due, endings, leases, queries, steps
+from consumer.ledger import completion, due, leases, queries, steps
 from consumer.ledger.admission import Verdict, admit, submission
 from consumer.ledger.records import Lease
 from consumer.ledger.states import TERMINAL, TRANSITIONS, State
@@ -86,9 +86,9 @@ def test_a_job_passes_through_its_states_and_the_timeline_tells_it(ledger: Ledge
     assert (job.state, job.failures, job.lease_owner, job.lease_until) == (State.WAITING, 2, None, None)
     second = ledger.claimed(owner="two")
     assert (second.epoch, ledger.job().crashes) == (2, 0)
-    endings.start_storing(ledger.a, second)
+    completion.start_storing(ledger.a, second)
     assert ledger.job().state is State.STORING
-    endings.finish(ledger.a, second, State.COMPLETED, outcome={"outputs": []}, delivery=delivery())
+    completion.finish(ledger.a, second, State.COMPLETED, outcome={"outputs": []}, delivery=delivery())
     job = ledger.job()
     assert (job.state, job.progress, job.outcome, job.error) == (State.COMPLETED, 100, {"outputs": []}, None)
     assert (job.wake_at, job.lease_owner, job.lease_until) == (None, None, None)
@@ -149,8 +149,8 @@ def test_nothing_leads_out_of_a_terminal_state(ledger: Ledger, state: State) -> 
         with pytest.raises(LeaseLost):
             write(ledger.b, lease)
     assert leases.claim(ledger.b, "j", owner="two", seconds=60) is None
-    assert not endings.end_idle(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
-    assert endings.request_cancel(ledger.b, "j", by="test").state is state
+    assert not completion.end_idle(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
+    assert completion.request_cancel(ledger.b, "j", by="test").state is state
     assert leases.release_dead(ledger.b) == []
     due.wake_all(ledger.b)
     assert not due.take_due(ledger.b, limit=9, again_seconds=0)
@@ -162,8 +162,8 @@ def test_a_job_completes_only_from_storing(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     lease = ledger.claimed()
     with pytest.raises(LeaseLost):
-        endings.finish(ledger.a, lease, State.COMPLETED)
-    endings.finish(ledger.a, lease, State.FAILED, error=RenderFailed("no", step="render"))
+        completion.finish(ledger.a, lease, State.COMPLETED)
+    completion.finish(ledger.a, lease, State.FAILED, error=RenderFailed("no", step="render"))
     assert ledger.job().error == {"code": "render_failed", "message": "no", "retryable": False, "step": "render"}
 
 

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy.ext.compiler import compiles
 
-from consumer.ledger import database as databases, due, endings, leases, outbox, queries, steps
+from consumer.ledger import completion, database as databases, due, leases, outbox, queries, steps
 from consumer.ledger.admission import Verdict, admit, submission
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, Lease
@@ -179,11 +179,11 @@ class LedgerMachine(RuleBasedStateMachine):
         elif act == "park":
             leases.park(database, lease, seconds=3, event="parked", failures=1)
         elif act == "store":
-            endings.start_storing(database, lease)
+            completion.start_storing(database, lease)
         elif act == "complete":
-            endings.finish(database, lease, State.COMPLETED, outcome={}, delivery=told(lease, State.COMPLETED))
+            completion.finish(database, lease, State.COMPLETED, outcome={}, delivery=told(lease, State.COMPLETED))
         elif act == "fail":
-            endings.finish(database, lease, State.FAILED, error=RenderFailed(), delivery=told(lease, State.FAILED))
+            completion.finish(database, lease, State.FAILED, error=RenderFailed(), delivery=told(lease, State.FAILED))
         elif act == "begin":
             known = lease.job_id in self.steps_done
             found = steps.begin(database, lease, "render")
@@ -195,14 +195,14 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(job_id=IDS)
     def somebody_cancels(self, job_id: str) -> None:
         if job_id in self.last:
-            endings.request_cancel(self.views[0], job_id, by="test")
+            completion.request_cancel(self.views[0], job_id, by="test")
 
     @rule()
     def the_sweep_looks(self) -> None:
         for job in due.to_end(self.views[1], limit=9):
             state = State.CANCELLED if job.cancel_requested else State.EXPIRED
             error = JobCancelled() if job.cancel_requested else DeadlineExceeded()
-            assert endings.end_idle(self.views[1], job.id, state, error, told(job, state))
+            assert completion.end_idle(self.views[1], job.id, state, error, told(job, state))
         for wake in due.take_due(self.views[1], limit=9, again_seconds=2):
             assert self.last[wake.job_id].state in OPEN
 

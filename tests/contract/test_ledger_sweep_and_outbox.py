@@ -1,4 +1,4 @@
-"""The conformance suite's second half: what the sweep finds, cancelling, callbacks, dead letters, removal."""
+"""The conformance suite's second half: what the sweep finds, cancelling, callbacks, dead letters, deletion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from consumer.ledger import due, endings, leases, outbox, queries, rejections, removal
+from consumer.ledger import completion, dead_letters, deletion, due, leases, outbox, queries
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import DeliveryState, State
 from consumer.ledger.tables import jobs
@@ -32,7 +32,7 @@ def enqueue(ledger: Ledger, *news: outbox.NewDelivery) -> None:
 def reject(ledger: Ledger, body: bytes, **how: object) -> int:
     """Refuses a message."""
     with ledger.a.write() as connection:
-        return rejections.reject(
+        return dead_letters.reject(
             connection, door="inbox", source="x" * 2000, request_id=str(how.get("id", "j")),
             error=InvalidJson("no"), body=body, headers={"a": 1, "b": object},
         )  # fmt: skip
@@ -108,18 +108,18 @@ def test_a_cancelled_job_ends_once_and_its_holder_hears_of_it(ledger: Ledger) ->
     lease = ledger.claimed()
     assert not leases.renew(ledger.a, lease, seconds=60, progress=0).cancel_requested
     for _ in range(2):
-        endings.request_cancel(ledger.b, "j", by="inbox")
+        completion.request_cancel(ledger.b, "j", by="inbox")
     assert leases.renew(ledger.a, lease, seconds=60, progress=0).cancel_requested
     assert due.to_end(ledger.b, limit=9) == []
-    assert not endings.end_idle(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
+    assert not completion.end_idle(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
     leases.park(ledger.a, lease, seconds=60, event="retry_later", failures=1)
     assert [job.id for job in due.to_end(ledger.b, limit=9)] == ["j"]
-    assert endings.end_idle(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
-    assert not endings.end_idle(ledger.a, "j", State.CANCELLED, JobCancelled(), delivery())
+    assert completion.end_idle(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
+    assert not completion.end_idle(ledger.a, "j", State.CANCELLED, JobCancelled(), delivery())
     assert ledger.job().error == {"code": "cancelled", "message": "The job was cancelled.", "retryable": False}
     assert ledger.events() == ["received", "claimed", "cancel_requested", "retry_later", "cancelled", "callback_queued"]
     with pytest.raises(JobNotFound, match="no job has the id 'unknown'"):
-        endings.request_cancel(ledger.a, "unknown", by="inbox")
+        completion.request_cancel(ledger.a, "unknown", by="inbox")
 
 
 def test_a_deadline_is_seen_by_the_holder_and_by_the_sweep(ledger: Ledger) -> None:
@@ -129,9 +129,9 @@ def test_a_deadline_is_seen_by_the_holder_and_by_the_sweep(ledger: Ledger) -> No
         pass
     assert leases.renew(ledger.a, lease, seconds=-1, progress=0).deadline_passed
     assert sorted(job.id for job in due.to_end(ledger.b, limit=9)) == ["held", "late"]
-    assert endings.end_idle(ledger.b, "held", State.EXPIRED, DeadlineExceeded(), None)
+    assert completion.end_idle(ledger.b, "held", State.EXPIRED, DeadlineExceeded(), None)
     with pytest.raises(LeaseLost):
-        endings.finish(ledger.a, lease, State.FAILED)
+        completion.finish(ledger.a, lease, State.FAILED)
     assert ledger.job("held").state is State.EXPIRED
 
 
@@ -191,38 +191,38 @@ def test_a_replayed_callback_is_due_again_under_its_old_id_with_a_fresh_schedule
 def test_an_ending_that_fails_leaves_neither_outcome_nor_callback(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     lease = ledger.claimed()
-    endings.start_storing(ledger.a, lease)
+    completion.start_storing(ledger.a, lease)
     before = ledger.everything()
     with pytest.raises(TypeError):
-        endings.finish(ledger.a, lease, State.COMPLETED, outcome={"x": object()}, delivery=delivery())
+        completion.finish(ledger.a, lease, State.COMPLETED, outcome={"x": object()}, delivery=delivery())
     assert ledger.everything() == before
 
 
 def test_a_dead_letter_keeps_every_byte_up_to_the_limit(ledger: Ledger) -> None:
     every_byte = bytes(range(256)) * 4
     seq = reject(ledger, every_byte)
-    large = reject(ledger, b"\x00" * (rejections.KEPT_BYTES + 1), id="k")
-    found = rejections.find(ledger.b, seq)
+    large = reject(ledger, b"\x00" * (dead_letters.KEPT_BYTES + 1), id="k")
+    found = dead_letters.find(ledger.b, seq)
     assert found is not None
     assert (found.body, found.code, found.message, len(found.source)) == (every_byte, "invalid_json", "no", 1024)
     assert found.headers == {"a": 1, "b": repr(object)}
-    assert len((rejections.find(ledger.b, large) or found).body) == rejections.KEPT_BYTES == 16 * 1024 * 1024
+    assert len((dead_letters.find(ledger.b, large) or found).body) == dead_letters.KEPT_BYTES == 16 * 1024 * 1024
 
 
 def test_dead_letters_are_listed_newest_first_and_a_replayed_one_no_longer_waits(ledger: Ledger) -> None:
-    assert rejections.newest(ledger.b) == 0
+    assert dead_letters.newest(ledger.b) == 0
     numbers = [reject(ledger, b"", id=name) for name in ("j", "k", "j")]
     with ledger.a.write() as connection:
-        rejections.mark_replayed(connection, numbers[1])
-    assert [r.seq for r in rejections.listed(ledger.b, limit=9)] == numbers[::-1]
-    assert [r.seq for r in rejections.listed(ledger.b, limit=9, pending_only=True)] == [numbers[2], numbers[0]]
-    assert rejections.pending(ledger.b) == [numbers[0], numbers[2]]
-    assert rejections.newest(ledger.b) == numbers[2]
-    later = rejections.refusal_of(ledger.b, "j", after=numbers[0])
+        dead_letters.mark_replayed(connection, numbers[1])
+    assert [r.seq for r in dead_letters.listed(ledger.b, limit=9)] == numbers[::-1]
+    assert [r.seq for r in dead_letters.listed(ledger.b, limit=9, pending_only=True)] == [numbers[2], numbers[0]]
+    assert dead_letters.pending(ledger.b) == [numbers[0], numbers[2]]
+    assert dead_letters.newest(ledger.b) == numbers[2]
+    later = dead_letters.refusal_of(ledger.b, "j", after=numbers[0])
     assert later is not None
     assert later.seq == numbers[2]
-    assert rejections.refusal_of(ledger.b, "j", after=numbers[2]) is None
-    assert rejections.find(ledger.b, 10**9) is None
+    assert dead_letters.refusal_of(ledger.b, "j", after=numbers[2]) is None
+    assert dead_letters.find(ledger.b, 10**9) is None
     assert queries.count_rejections(ledger.b) == {"invalid_json": 2}
     assert MessageTooLarge.code not in queries.count_rejections(ledger.b)
 
@@ -231,18 +231,18 @@ def test_an_ended_job_is_forgotten_with_all_its_rows_and_an_open_one_is_not(ledg
     ledger.ended(State.COMPLETED, "old", delivery=delivery("old", 1))
     ledger.ended(State.FAILED, "other")
     ledger.admit({"id": "open", "output": "s3://abc/x"}, {"id": "open2", "output": "s3://abc/x/"}, {"id": "open3"})
-    assert [job.id for job in removal.ended_before(ledger.b, age_seconds=0, limit=9)] == ["other"]
+    assert [job.id for job in deletion.ended_before(ledger.b, age_seconds=0, limit=9)] == ["other"]
     (sent,) = outbox.claim_due(ledger.a, limit=9, seconds=60)
     outbox.record_attempt(ledger.a, sent, DeliveryState.DELIVERED, answer="HTTP 200", retry_in=None)
-    assert [job.id for job in removal.ended_before(ledger.b, age_seconds=0, limit=9)] == ["old", "other"]
-    assert removal.ended_before(ledger.b, age_seconds=60, limit=9) == []
-    assert [job.id for job in removal.ended_before(ledger.b, age_seconds=0, limit=1, offset=1)] == ["other"]
-    assert not removal.forget(ledger.a, "open")
-    assert not removal.forget(ledger.a, "unknown")
-    assert removal.forget(ledger.a, "old")
+    assert [job.id for job in deletion.ended_before(ledger.b, age_seconds=0, limit=9)] == ["old", "other"]
+    assert deletion.ended_before(ledger.b, age_seconds=60, limit=9) == []
+    assert [job.id for job in deletion.ended_before(ledger.b, age_seconds=0, limit=1, offset=1)] == ["other"]
+    assert not deletion.forget(ledger.a, "open")
+    assert not deletion.forget(ledger.a, "unknown")
+    assert deletion.forget(ledger.a, "old")
     assert queries.find_job(ledger.b, "old") is None
     assert ledger.events("old") == []
     assert queries.deliveries_of(ledger.b, "old") == []
     assert ledger.events("other")
-    assert removal.outputs(ledger.b) == ["s3://abc/x/"]
+    assert deletion.outputs(ledger.b) == ["s3://abc/x/"]
     assert queries.count_jobs(ledger.b) == {"failed": 1, "received": 3}

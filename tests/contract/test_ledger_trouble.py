@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from consumer.intake.arrivals import Arrival
-from consumer.intake.checks import Checks
-from consumer.intake.intake import Intake
-from consumer.ledger import due, endings, leases, outbox, queries, rejections
+from consumer.admission.batch import Intake
+from consumer.admission.policy import Checks
+from consumer.doors.door import Arrival
+from consumer.ledger import completion, dead_letters, due, leases, outbox, queries
 from consumer.ledger.database import Database, is_ledger_fault
 from consumer.ledger.schema import migrate
 from consumer.ledger.states import State
@@ -51,7 +51,7 @@ def test_doors_that_admit_the_same_ids_in_opposite_orders_do_not_wait_for_each_o
 def test_a_routing_key_that_no_database_can_hold_refuses_nobody_else(ledger: Ledger, source: str) -> None:
     answers = Intake(ledger.a, CHECKS)([Arrival(b"junk", "amqp", source), *reels("j")])
     assert [(answer.refused is None, answer.wake is None) for answer in answers] == [(False, True), (True, False)]
-    (letter,) = rejections.listed(ledger.b, limit=9)
+    (letter,) = dead_letters.listed(ledger.b, limit=9)
     assert letter.source in ("a\N{REPLACEMENT CHARACTER}b", "a?b")
 
 
@@ -63,7 +63,7 @@ def test_a_message_that_cannot_be_admitted_is_refused_though_it_comes_alone(
             raise UnicodeError
         return []
 
-    monkeypatch.setattr("consumer.intake.intake.admit", break_down)
+    monkeypatch.setattr("consumer.admission.batch.admit", break_down)
     (answer,) = Intake(ledger.a, CHECKS)(reels("j"))
     assert answer.refused is not None
     assert answer.refused.code == "internal_error"
@@ -96,8 +96,8 @@ def test_a_server_with_stricter_transactions_refuses_no_worker(level: str, postg
     def work(number: int) -> None:
         lease = ledger.claimed(f"j{number}")
         leases.renew(database, lease, seconds=60, progress=50)
-        endings.start_storing(database, lease)
-        endings.finish(database, lease, State.COMPLETED, outcome={})
+        completion.start_storing(database, lease)
+        completion.finish(database, lease, State.COMPLETED, outcome={})
 
     def sweep(_: int) -> None:
         due.wake_all(database)

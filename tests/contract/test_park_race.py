@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer.ledger import call_receipts, call_turns, calls
-from consumer.ledger.call_turns import Policies
+from consumer.ledger import call_claims, call_outcomes, calls
+from consumer.ledger.call_claims import Policies
 from consumer.ledger.calls import Candidate, Order
 from consumer.ledger.database import Database
 from consumer.ledger.states import State
@@ -27,21 +27,21 @@ def test_a_job_that_is_parked_while_its_call_ends_is_woken_or_goes_on(
     ledger.admit({"id": "j"})
     calls.want(ledger.a, ledger.claimed(), "step", ORDER, tenant=None, urgency=1)
     policies = Policies(limits=lambda name: ProviderLimits(), budgets={}, price=lambda row: 7)
-    (turn,), _ = call_turns.take_submissions(ledger.a, policies, owner="e", lease_seconds=60, most=9)
+    (turn,), _ = call_claims.take_submissions(ledger.a, policies, owner="e", lease_seconds=60, most=9)
     with ledger.a.write() as connection:
         connection.execute(sa.update(jobs).values(not_before=0.0))
     lease = ledger.claimed(owner="w")
     other = Database(ledger.b.url)
-    write, parking = call_receipts._write, []
+    write, parking = call_outcomes._write, []
 
     def slowly(*arguments: Any, **named: Any) -> None:
         parking.append(pool.submit(calls.park_for, other, lease, "step"))
         time.sleep(0.5)
         write(*arguments, **named)
 
-    monkeypatch.setattr(call_receipts, "_write", slowly)
+    monkeypatch.setattr(call_outcomes, "_write", slowly)
     with ThreadPoolExecutor(1) as pool:
-        call_receipts.done(ledger.a, turn, {"artifact": None}, spent=1)
+        call_outcomes.done(ledger.a, turn, {"artifact": None}, spent=1)
         found = parking[0].result(30)
     other.close()
     job = ledger.job()

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from consumer.storage.copying import refuse_large
+from consumer.storage.atomic_copy import refuse_large
 from pipelines.memory_context import MemoryContext
-from pipelines.models import fitting
+from pipelines.models.matching import fitting
 from pipelines.registry import PIPELINES
 from providers.local.memory import insufficient
 from providers.local.system import system_report

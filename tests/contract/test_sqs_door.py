@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer.intake.arrivals import Answer, Arrival
-from consumer.intake.sqs import SqsDoor
-from consumer.intake.sqs_calls import SqsCalls, SqsOptions
+from consumer.doors.door import Answer, Arrival
+from consumer.doors.sqs.client import SqsCalls, SqsOptions
+from consumer.doors.sqs.door import SqsDoor
 from consumer.ledger.due import Wake
 from schemas.errors import InvalidJson, UnknownType
 from tests.fault_proxy import Fault, FaultProxy

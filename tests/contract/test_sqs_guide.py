@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.intake.sqs_calls import SqsCalls, SqsOptions
+from consumer.doors.sqs.client import SqsCalls, SqsOptions
 from ops.checks import sqs
 from ops.checks.finding import Finding
 from schemas.settings import Settings

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from consumer.storage.base import ObjectFacts, Storage, StoredObject
+from consumer.storage.factory import open_storage
 from consumer.storage.folder import FolderStorage
 from consumer.storage.memory import MemoryStorage
-from consumer.storage.open import open_storage
 from consumer.storage.paths import path_of
 from consumer.storage.probe import probe
 from consumer.storage.s3 import LARGEST_BYTES

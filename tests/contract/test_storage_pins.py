@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from consumer.storage.base import Storage, StoredObject
+from consumer.storage.factory import open_storage
 from consumer.storage.folder import FolderStorage
 from consumer.storage.memory import MemoryStorage
-from consumer.storage.open import open_storage
 from consumer.storage.s3 import S3Storage
 from schemas.errors import InputForbidden, InputNotFound, InputReplaced
 from schemas.pin import Pin

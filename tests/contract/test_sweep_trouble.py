@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from consumer.execution.sweep import Sweep
 from consumer.ledger import calls, leases
 from consumer.ledger.calls import Candidate, Order
 from consumer.ledger.due import Wake, wake_all
 from consumer.ledger.states import State
 from consumer.ledger.tables import calls as calls_table, jobs
 from consumer.runtime import Runtime, build_runtime
-from consumer.sweep import Sweep
 from schemas.settings import Settings
 from tests.ledger_views import Ledger
 
@@ -62,7 +62,7 @@ def test_what_a_dead_transport_forgot_is_woken_though_the_first_try_failed(
             raise troubles.pop()
         wake_all(runtime.database)
 
-    monkeypatch.setattr("consumer.sweep.wake_all", busy)
+    monkeypatch.setattr("consumer.execution.sweep.wake_all", busy)
     woken: list[Wake] = []
 
     def wake(wakes: object) -> bool:

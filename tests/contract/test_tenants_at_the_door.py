@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from consumer.intake.arrivals import Answer, Arrival
-from consumer.intake.checks import Checks
-from consumer.intake.intake import Intake
-from consumer.ledger import rejections
+from consumer.admission.batch import Intake
+from consumer.admission.policy import Checks
+from consumer.doors.door import Answer, Arrival
+from consumer.ledger import dead_letters
 from consumer.ledger.queries import find_job, list_jobs
 from consumer.ledger.records import Job
 from ops.replay import Replay
@@ -121,7 +121,7 @@ def test_a_refusal_is_kept_and_can_be_replayed_once_the_rules_allow_it(
     assert answer.refused is not None
     assert answer.refused.code == code
     assert list_jobs(ledger.b) == []
-    (letter,) = rejections.listed(ledger.b, limit=9)
+    (letter,) = dead_letters.listed(ledger.b, limit=9)
     assert (letter.source, letter.code) == (source, code)
     still = Replay(ledger.a, TENANTS)(letter)
     assert still.refused is not None
@@ -132,7 +132,7 @@ def test_a_refusal_is_kept_and_can_be_replayed_once_the_rules_allow_it(
 
 def test_a_replayed_message_belongs_to_the_queue_that_it_came_from(ledger: Ledger) -> None:
     send(ledger, "acme.fast", checks({"shop": SHOP}))
-    (letter,) = rejections.listed(ledger.b, limit=9)
+    (letter,) = dead_letters.listed(ledger.b, limit=9)
     assert Replay(ledger.a, TENANTS)(letter).result == "admitted"
     assert (job(ledger).tenant, job(ledger).priority) == ("acme", "high")
 
@@ -151,14 +151,14 @@ def test_a_tenant_cancels_its_own_jobs_and_no_others(ledger: Ledger) -> None:
     assert cancel(ledger, "shared", "s", tenant="shop") is None
     assert job(ledger).cancel_requested
     assert job(ledger, "s").cancel_requested
-    assert len(rejections.listed(ledger.b, limit=9)) == 5
+    assert len(dead_letters.listed(ledger.b, limit=9)) == 5
 
 
 def test_the_refusal_of_a_foreign_job_reads_like_that_of_none(ledger: Ledger) -> None:
     send(ledger, "acme")
     for job_id in ("j", "k"):
         assert cancel(ledger, "shared", job_id, tenant="shop") == "job_not_found"
-    foreign, none = (letter.message for letter in rejections.listed(ledger.b, limit=9))
+    foreign, none = (letter.message for letter in dead_letters.listed(ledger.b, limit=9))
     assert foreign.replace("'k'", "'j'") == none.replace("'k'", "'j'")
 
 
@@ -172,7 +172,7 @@ def test_without_tenants_a_cancellation_that_names_one_ends_that_ones_jobs_only(
 
 def test_a_replayed_cancellation_is_judged_like_a_new_one(ledger: Ledger) -> None:
     cancel(ledger, "acme", "j")
-    (letter,) = rejections.listed(ledger.b, limit=9)
+    (letter,) = dead_letters.listed(ledger.b, limit=9)
     send(ledger, "shared", id="j", tenant="shop", output="s3://results/shop/")
     refused = Replay(ledger.a, TENANTS)(letter).refused
     assert refused is not None

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from consumer.intake.arrivals import Arrival
-from consumer.intake.checks import Checks
+from consumer.admission.policy import Checks
+from consumer.doors.door import Arrival
 from consumer.ledger import queries, uploads
 from consumer.storage.base import ObjectFacts, StoredObject
 from consumer.storage.memory import MemoryStorage

@@ -15,7 +15,7 @@ import pytest
 from consumer.ledger.database import Database
 from consumer.ledger.schema import migrate
 from consumer.storage.base import Storage
-from consumer.storage.open import open_storage
+from consumer.storage.factory import open_storage
 from tests.fault_proxy import Fault, FaultProxy
 from tests.s3_messages import notified
 from tests.servers.s3 import S3

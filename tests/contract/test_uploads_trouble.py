@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from consumer.intake.upload_loop import GIVE_UP_SECONDS, TakenElsewhere
 from consumer.ledger import queries, uploads
 from consumer.ledger.database import db_now
 from consumer.storage.memory import MemoryStorage
+from consumer.uploads.loop import GIVE_UP_SECONDS, TakenElsewhere
 from schemas.errors import InputUnavailable
 from schemas.s3_events import MAX_RECORDS
 from tests.ledger_views import Ledger

@@ -10,8 +10,8 @@ from celery import Celery
 from kombu import Connection, Queue
 
 from consumer.ledger.due import Wake
-from consumer.queues import PRIORITIES, ROLES, wake_queue
-from consumer.wakeups import WakeUps
+from consumer.wakeups.queues import PRIORITIES, ROLES, wake_queue
+from consumer.wakeups.send import WakeUps
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import S3
 from tests.telecine_process import ROOT

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from celery.worker import state
 
+from consumer.admission.batch import Intake
 from consumer.app import advance, use_runtime
-from consumer.intake.arrivals import Arrival
-from consumer.intake.intake import Intake
+from consumer.doors.door import Arrival
 from consumer.ledger import queries
 from consumer.ledger.records import Job
 from consumer.ledger.states import State

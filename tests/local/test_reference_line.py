@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from consumer.ledger.rejections import listed
+from consumer.ledger.dead_letters import listed
 from consumer.ledger.states import State
 from tests.local.entries import entries
 from tests.local.test_local_pipelines import frames_of

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from consumer.intake.inbox import drop
-from consumer.ledger import queries, rejections
+from consumer.doors.inbox import drop
+from consumer.ledger import dead_letters, queries
 from consumer.ledger.database import Database
+from consumer.ledger.dead_letters import KEPT_BYTES
 from consumer.ledger.records import Rejection
-from consumer.ledger.rejections import KEPT_BYTES
 from tests.receiver import Attempt, Receiver
 from tests.security.servers import Listener
 from tests.telecine_process import TelecineProcess, wait_until
@@ -50,11 +50,11 @@ class Place:
 
     def refusal(self, body: bytes) -> Rejection:
         """Drops the file and waits for its refusal."""
-        before = rejections.newest(self.database)
+        before = dead_letters.newest(self.database)
         drop(self.process.settings.inbox_folder, body)
-        wait_until(lambda: rejections.newest(self.database) > before, what=self.log)
-        assert rejections.newest(self.database) == before + 1
-        refused = rejections.find(self.database, before + 1)
+        wait_until(lambda: dead_letters.newest(self.database) > before, what=self.log)
+        assert dead_letters.newest(self.database) == before + 1
+        refused = dead_letters.find(self.database, before + 1)
         assert refused is not None
         return refused
 
@@ -229,36 +229,36 @@ def test_of_a_file_beyond_any_reason_the_beginning_is_kept(place: Place) -> None
 
 def test_a_file_that_is_still_being_copied_is_not_taken_for_a_bad_one(place: Place) -> None:
     body = b'{"id": "copied", "type": "note", "data": {}}'
-    before = rejections.newest(place.database)
+    before = dead_letters.newest(place.database)
     with (place.process.settings.inbox_folder / "copied.json").open("wb") as file:
         for piece in (b"", body[:20], body[20:]):
             file.write(piece)
             file.flush()
             place.is_well()
     assert place.process.wait_for_job("copied").state == "completed"
-    assert rejections.newest(place.database) == before
+    assert dead_letters.newest(place.database) == before
 
 
 def test_files_that_are_no_messages_are_left_alone(place: Place) -> None:
     inbox = place.process.settings.inbox_folder
-    before = rejections.newest(place.database)
+    before = dead_letters.newest(place.database)
     for name in (".hidden.json", "notes.txt", "x.json.part"):
         (inbox / name).write_bytes(b"not JSON")
     (inbox / "folder.json").mkdir()
     (inbox / "nowhere.json").symlink_to("/nonexistent")
     place.is_well()
-    assert rejections.newest(place.database) == before
+    assert dead_letters.newest(place.database) == before
     assert (inbox / "notes.txt").exists()
 
 
 def test_a_thousand_bad_files_do_not_stop_the_door(place: Place) -> None:
-    before = rejections.newest(place.database)
+    before = dead_letters.newest(place.database)
     inbox = Path(place.process.settings.inbox_folder)
     for number in range(1000):
         part = inbox / f".{number}"
         part.write_bytes(b'{"poison": %d' % number)
         part.rename(inbox / f"{number}.json")
     place.is_well()
-    wait_until(lambda: rejections.newest(place.database) >= before + 1000, what=place.log)
-    kept = rejections.listed(place.database, limit=1000)
+    wait_until(lambda: dead_letters.newest(place.database) >= before + 1000, what=place.log)
+    kept = dead_letters.listed(place.database, limit=1000)
     assert {r.body for r in kept} == {b'{"poison": %d' % number for number in range(1000)}

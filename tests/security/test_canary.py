@@ -21,8 +21,8 @@ from typing import Any, Self
 import pytest
 import sqlalchemy as sa
 
-from consumer.intake.publish import publish
-from consumer.ledger import rejections
+from consumer.doors.publish import publish
+from consumer.ledger import dead_letters
 from consumer.ledger.tables import metadata
 from tests.receiver import Receiver
 from tests.security.servers import Listener
@@ -170,7 +170,7 @@ def _collect(
     states = {name["id"]: process.wait_for_job(str(name["id"])).state.value for name in requests[:5]}
     assert states == {name: "completed" if name == "ok" else "failed" for name in states}
     database = process.database()
-    wait_until(lambda: rejections.newest(database) >= 3)
+    wait_until(lambda: dead_letters.newest(database) >= 3)
     receiver.wait_for(7, timeout=30)
     wait_until(sentry.events, what=lambda: process.log.read_text()[-2000:])
     found = {
@@ -204,8 +204,8 @@ def _collect(
 
 #: Where a canary belongs: the request as it came, the callback's metadata, and whom Sentry's key is for.
 ALLOWED = {
-    "authorization in metadata": {"jobs.request", "rejections.body", "callbacks", "deliveries.body"},
-    "presigned query": {"jobs.request", "rejections.body"},
+    "authorization in metadata": {"jobs.request", "dead_letters.body", "callbacks", "deliveries.body"},
+    "presigned query": {"jobs.request", "dead_letters.body"},
     "sentry key": {"sentry"},
 }
 
@@ -226,7 +226,7 @@ def test_the_places_were_really_looked_into(evidence: dict[str, str]) -> None:
         "health",
         "timeline.detail",
         "jobs.error",
-        "rejections.message",
+        "dead_letters.message",
     ):
         assert evidence[place], place
     assert CANARIES["authorization in metadata"] in evidence["callbacks"]

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from consumer.advance import advance
-from consumer.inputs import fetch_input
-from consumer.intake.arrivals import Arrival
-from consumer.intake.intake import Intake, Refusal
-from consumer.intake.uploads import decided
-from consumer.ledger import outbox, rejections
+from consumer.admission.batch import Intake, Refusal
+from consumer.doors.door import Arrival
+from consumer.execution.advance import advance
+from consumer.execution.inputs import fetch_input
+from consumer.ledger import dead_letters, outbox
 from consumer.ledger.admission import Submission
 from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
 from consumer.runtime import Runtime, build_runtime
+from consumer.uploads.decide import decided
 from schemas.errors import InputNotFound, RequestError, TelecineError, TenantForbidden
 from schemas.media import InputFile
 from schemas.settings import Settings
@@ -138,7 +138,7 @@ def test_what_is_not_the_tenants_is_refused_at_the_door_and_at_the_fetch(
     assert isinstance(refused, RequestError)
     assert refused.code in ("tenant_forbidden", "invalid_field", "invalid_json")
     assert find_job(runtime.database, "n") is None
-    assert len(rejections.listed(runtime.database, limit=9)) == 1
+    assert len(dead_letters.listed(runtime.database, limit=9)) == 1
     with pytest.raises(TenantForbidden) as caught:
         fetch_input(runtime, "image", uri, tmp_path / "in", kinds=["jpeg"], limit_bytes=10**7, tenant="tenant-a")
     assert caught.value.field == "data.image"

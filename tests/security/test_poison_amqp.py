@@ -14,7 +14,7 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from consumer.ledger import rejections
+from consumer.ledger import dead_letters
 from consumer.ledger.database import Database
 from tests.receiver import Receiver
 from tests.servers.rabbitmq import RabbitMQ
@@ -113,12 +113,12 @@ POISONS: list[tuple[str, bytes, dict[str, Any]]] = [
 
 def test_every_poison_is_refused_and_dead_lettered_byte_for_byte_and_a_neighbour_is_served(queue: Queue) -> None:
     queue.serves()
-    known = rejections.newest(queue.database)
+    known = dead_letters.newest(queue.database)
     for _, body, properties in POISONS:
         queue.send(body, **properties)
     assert queue.serves() < 20
-    wait_until(lambda: rejections.newest(queue.database) >= known + len(POISONS), what=queue.log)
-    kept = list(rejections.listed(queue.database, limit=len(POISONS)))[::-1]
+    wait_until(lambda: dead_letters.newest(queue.database) >= known + len(POISONS), what=queue.log)
+    kept = list(dead_letters.listed(queue.database, limit=len(POISONS)))[::-1]
     assert sorted((r.code, r.body) for r in kept) == sorted((code, body) for code, body, _ in POISONS)
     assert {(r.door, r.source) for r in kept} == {("amqp", queue.name)}
     assert sorted(queue.dead(len(POISONS))) == sorted(body for _, body, _ in POISONS)
@@ -145,15 +145,15 @@ def test_a_message_that_only_calls_itself_odd_is_read_by_its_bytes(queue: Queue)
 
 def test_a_thousand_poisons_do_not_stop_the_door(queue: Queue) -> None:
     alone = min(queue.serves() for _ in range(3))
-    known = rejections.newest(queue.database)
+    known = dead_letters.newest(queue.database)
     bodies = [b'{"poison": %d' % number for number in range(1000)]
     for number, body in enumerate(bodies):
         queue.send(body)
         if number == 500:
             beside = queue.serves()
     assert beside < max(2 * alone, alone + 15)
-    wait_until(lambda: rejections.newest(queue.database) >= known + 1000, timeout=90, what=queue.log)
-    assert sorted(r.body for r in rejections.listed(queue.database, limit=1000)) == sorted(bodies)
+    wait_until(lambda: dead_letters.newest(queue.database) >= known + 1000, timeout=90, what=queue.log)
+    assert sorted(r.body for r in dead_letters.listed(queue.database, limit=1000)) == sorted(bodies)
     assert sorted(queue.dead(1000)) == sorted(bodies)
     queue.serves()
     assert "amqp_lost" not in queue.process.log.read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.ledger import rejections
+from consumer.ledger import dead_letters
 from consumer.ledger.queries import count_jobs
 from tests.acceptance.test_sqs_line import telecine_on_sqs
 from tests.servers.s3 import S3
@@ -33,7 +33,7 @@ def test_a_thousand_poisons_among_good_requests_do_not_stop_the_door(s3: S3, que
             lambda: count_jobs(database) == {"completed": GOOD}, timeout=90, what=lambda: str(count_jobs(database))
         )
         wait_until(lambda: queue.counts() == (0, 0), timeout=90)
-        kept = rejections.listed(database, limit=POISONS + 1)
+        kept = dead_letters.listed(database, limit=POISONS + 1)
         dead = queue.dead(POISONS, timeout=90)
         assert telecine.running
         assert "sqs_lost" not in telecine.log.read_text()

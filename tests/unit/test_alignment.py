@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from pipelines.alignment import Timing, align
-from pipelines.media.captions import place
-from pipelines.media.matching import Times, coverage, match
-from pipelines.media.timing import fill, spans_of, text_of
-from pipelines.media.words import group_words, words_of
+from pipelines.media.captions.matching import Times, coverage, match
+from pipelines.media.captions.placement import place
+from pipelines.media.captions.timing import fill, spans_of, text_of
+from pipelines.media.captions.words import group_words, words_of
 from pipelines.memory_context import Answer, Asked, MemoryContext
+from pipelines.models.alignment import Timing, align
 from providers.registry import catalogue_of
 from schemas.errors import (
     BudgetExceeded,

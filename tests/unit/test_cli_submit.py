@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from consumer.intake.arrivals import Arrival
-from consumer.intake.intake import Intake
+from consumer.admission.batch import Intake
+from consumer.doors.door import Arrival
 from pipelines.context import Context
 from pipelines.registry import PIPELINES, Pipeline
 from schemas.media import Plan

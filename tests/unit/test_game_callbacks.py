@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, strategies as st
 from pydantic import SecretStr
 
+from consumer.admission.batch import Intake
+from consumer.admission.policy import Checks
 from consumer.callbacks.game import DEFAULT_URL, DELIVERED, GameApi, game_body, game_url
 from consumer.callbacks.schedule import Delivered, Disabled, Retry, next_attempt
-from consumer.intake.arrivals import Arrival
-from consumer.intake.checks import Checks
-from consumer.intake.intake import Intake
+from consumer.doors.door import Arrival
 from consumer.ledger.database import Database
 from consumer.ledger.queries import find_job
 from consumer.ledger.schema import migrate

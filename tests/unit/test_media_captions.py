@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from pipelines.media.captions import Caption, Span, place, spread_evenly
-from pipelines.media.subtitles import write_srt, write_vtt
-from pipelines.media.words import clean, group_words
+from pipelines.media.captions.placement import Caption, Span, place, spread_evenly
+from pipelines.media.captions.subtitles import write_srt, write_vtt
+from pipelines.media.captions.words import clean, group_words
 from schemas.errors import LyricsTooLong
 
 

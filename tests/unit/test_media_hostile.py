@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.media import sandbox
-from pipelines.media.aac import start_aac
-from pipelines.media.picture import fit_picture, open_picture
-from pipelines.media.sandbox import Bounds, run_child
-from pipelines.media.sound import measure
+from pipelines.media.encode.aac import start_aac
+from pipelines.media.inspect.picture import fit_picture, open_picture
+from pipelines.media.inspect.sound import measure
+from pipelines.media.sandbox import process
+from pipelines.media.sandbox.process import Bounds, run_child
 from pipelines.reel import _ffmpeg, render_reel
 from schemas.errors import InvalidAudio, InvalidImage, OutOfMemory, RenderFailed, RenderTimeout
 from schemas.media import InputFile
@@ -261,8 +261,8 @@ def test_a_child_that_dies_is_reported_by_its_death(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, error: type[Exception]
 ) -> None:
     (tmp_path / "doomed.py").write_text(code)
-    monkeypatch.setattr(sandbox, "_ROOT", str(tmp_path))
-    monkeypatch.setattr(sandbox, "_MODULE", "doomed")
+    monkeypatch.setattr(process, "_ROOT", str(tmp_path))
+    monkeypatch.setattr(process, "_MODULE", "doomed")
     with pytest.raises(error):
         run_child({}, tmp_path)
 
@@ -270,8 +270,8 @@ def test_a_child_that_dies_is_reported_by_its_death(
 def test_the_child_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-secret")
     (tmp_path / "nosy.py").write_text("import json, os; print(json.dumps({'result': dict(os.environ)}))")
-    monkeypatch.setattr(sandbox, "_ROOT", str(tmp_path))
-    monkeypatch.setattr(sandbox, "_MODULE", "nosy")
+    monkeypatch.setattr(process, "_ROOT", str(tmp_path))
+    monkeypatch.setattr(process, "_MODULE", "nosy")
     assert "canary-secret" not in run_child({}, tmp_path).values()
 
 

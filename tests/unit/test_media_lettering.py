@@ -7,12 +7,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.media.bidi import levels, visual_order
-from pipelines.media.fonts import EMOJI, Fonts
-from pipelines.media.lettering import Letterer, Style
-from pipelines.media.shaping import Shaper
-from pipelines.media.words import clean
-from pipelines.media.wrapping import atoms, clusters, wrap
+from pipelines.media.captions.words import clean
+from pipelines.media.text.bidi import levels, visual_order
+from pipelines.media.text.caption_renderer import Letterer, Style
+from pipelines.media.text.fonts import EMOJI, Fonts
+from pipelines.media.text.shaping import Shaper
+from pipelines.media.text.wrapping import atoms, clusters, wrap
 
 SCRIPTS = {
     "Latin": "Füße ångström", "Greek": "Καλημέρα", "Cyrillic": "Привет мир", "Devanagari": "नमस्ते क्षत्रिय श्री",

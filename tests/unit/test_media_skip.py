@@ -10,12 +10,12 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from hypothesis import given, settings, strategies as st
 
-from pipelines.media import x264
-from pipelines.media.bits import BitReader, BitWriter, escape, split_nals, unescape
-from pipelines.media.captions import Caption
-from pipelines.media.h264 import UnexpectedStream, read_shape
-from pipelines.media.holds import Hold, chunks, every_frame, plan_holds
-from pipelines.media.x264 import ChunkEncoder, parameter_sets
+from pipelines.media.captions.placement import Caption
+from pipelines.media.encode import x264
+from pipelines.media.encode.bits import BitReader, BitWriter, escape, split_nals, unescape
+from pipelines.media.encode.frame_runs import Hold, chunks, every_frame, plan_holds
+from pipelines.media.encode.h264 import UnexpectedStream, read_shape
+from pipelines.media.encode.x264 import ChunkEncoder, parameter_sets
 
 
 def noise(width: int, height: int, seed: int) -> VideoFrame:

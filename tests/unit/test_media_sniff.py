@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.media.sniff import CONTENT_TYPES, sniff
+from pipelines.media.inspect.sniff import CONTENT_TYPES, sniff
 
 MP3_FRAME = b"\xff\xfb\x90\x64" + bytes(413)  # 128 kbit/s, 44.1 kHz: 417 bytes
 

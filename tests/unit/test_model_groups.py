@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from consumer.calls.orders import ended
-from pipelines.local import made_somewhere
+from consumer.calls.call_spec import ended
 from pipelines.memory_context import MemoryContext
+from pipelines.models.routing import made_somewhere
 from providers.catalogue import Model
 from providers.registry import catalogue_of
 from schemas.envelope import Request

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.media.probing import probe, seconds_of
-from pipelines.media.sandbox import Bounds
+from pipelines.media.inspect.probing import probe, seconds_of
+from pipelines.media.sandbox.process import Bounds
 from schemas.errors import InvalidAudio, ProviderResultInvalid, RenderTimeout
 from tests.doubles.films import small_film
 from tests.media_probe import ffmpeg, input_file, write_wav

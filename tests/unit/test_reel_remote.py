@@ -12,11 +12,11 @@ import pytest
 
 from consumer.storage.memory import MemoryStorage
 from ops.runpod.studio import Studio, open_studio
-from pipelines.alignment import Timing
-from pipelines.media.matching import Times
-from pipelines.media.sandbox import DEFAULT_BOUNDS
+from pipelines.media.captions.matching import Times
+from pipelines.media.sandbox.process import DEFAULT_BOUNDS
 from pipelines.memory_context import Asked, MemoryContext
-from pipelines.reel_remote import read_film, rendered, write_film
+from pipelines.models.alignment import Timing
+from pipelines.models.remote_reel import read_film, rendered, write_film
 from providers.catalogue import Catalogue
 from providers.http.downloads import GuardedClient
 from providers.http.policy import Policy

@@ -10,7 +10,7 @@ import pytest
 
 from consumer.ledger import owner
 from consumer.ledger.owner import this_process
-from consumer.scratch import FOREIGN_SECONDS, clear_abandoned, job_folder
+from consumer.storage.scratch import FOREIGN_SECONDS, clear_abandoned, job_folder
 
 DEAD = this_process().split("/")
 DEAD[3:5] = "999999999", "1"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from consumer.broker import broker_address, transport_options
-from consumer.intake.sqs_held import Held
-from consumer.intake.sqs_messages import (
+from consumer.doors.sqs.in_flight import Held
+from consumer.doors.sqs.messages import (
     MAX_ATTRIBUTES,
     SqsMessage,
     SqsQueue,
@@ -16,6 +15,7 @@ from consumer.intake.sqs_messages import (
     refused_attributes,
     region_of,
 )
+from consumer.wakeups.broker import broker_address, transport_options
 from schemas.errors import InvalidJson
 from schemas.settings import Settings
 

@@ -1,0 +1,112 @@
+"""The worker's side of a remote call: what is ordered, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from consumer.ledger.calls import CallRow, Candidate, Order
+from consumer.ledger.records import Job
+from pipelines.context import Made, Wanted
+from pipelines.media.inspect.sniff import CONTENT_TYPES
+from providers.catalogue import Catalogue
+from schemas.errors import (
+    InvalidField,
+    JobCancelled,
+    RequestError,
+    RetriesExhausted,
+    TelecineError,
+    Verdict,
+    error_for,
+)
+from schemas.generation import Generation
+from schemas.media import Artifact, InputFile
+from schemas.pin import Pin
+
+
+class Parked(BaseException):
+    """The job waits for a provider; the pipeline is left. No ``Exception``: a pipeline must not catch it."""
+
+
+def order_for(
+    catalogue: Catalogue,
+    job: Job,
+    models: Sequence[str],
+    parameters: Mapping[str, Any],
+    *,
+    inputs: Mapping[str, InputFile],
+    wanted: Wanted | None,
+    output: str,
+    as_type: str | None = None,
+    seconds: float | None = None,
+) -> Order:
+    """The order: every model that can take the parameters, in the order given; the others with the reason.
+
+    Raises:
+        RequestError: none can; the reason of the first.
+    """
+    fitting: list[Candidate] = []
+    losers: list[dict[str, str]] = []
+    problem: RequestError | None = None
+    job_type = as_type or job.type
+    data = job.parsed().data
+    place = data.place if as_type is None and isinstance(data, Generation) else "data.{}".format
+    for name in models:
+        try:
+            model = catalogue.find(name, job_type)
+            values = {**model.checked(parameters, place), **model.fixed}
+        except RequestError as error:
+            problem = problem or error
+            losers.append({"model": name, "why": f"{error.code}: {error.message}"})
+        else:
+            fitting.append(Candidate(model.id, model.provider, values))
+    if not fitting:
+        raise problem or InvalidField("data.model: no model is named", field="data.model")
+    length = parameters.get("duration", parameters.get("audio_duration", seconds))
+    return Order(
+        candidates=fitting,
+        losers=losers,
+        inputs={name: _facts(file, job.pins.get(file.uri)) for name, file in inputs.items()},
+        wanted=None if wanted is None else {"name": wanted.name, "kinds": list(wanted.kinds)},
+        output=output,
+        fingerprint=job.fingerprint,
+        seconds=float(length) if isinstance(length, int | float) else None,
+        type=job_type,
+    )
+
+
+def ended(call: CallRow) -> TelecineError:
+    """Why a call that has ended without a result did."""
+    if call.error is None:
+        return JobCancelled(step=call.step)
+    error = error_for(call.error["code"], call.error["message"], step=call.step)
+    if error.verdict in (Verdict.LATER, Verdict.ELSEWHERE):
+        # The engine has tried as often as makes sense: the worker does not begin anew.
+        exhausted = RetriesExhausted(f"{error.message} ({error.code})", step=call.step)
+        exhausted.__cause__ = error  # whose fault it was
+        return exhausted
+    return error
+
+
+def made_from(call: CallRow) -> Made:
+    """What the pipeline gets."""
+    result = call.result
+    assert result is not None
+    artifact = result["artifact"]
+    return Made(
+        model=result["model"],
+        provider=result["provider"],
+        artifact=None if artifact is None else Artifact.model_validate(artifact),
+        value=result["value"],
+        details=result["details"],
+    )
+
+
+def _facts(file: InputFile, pin: Pin | None) -> dict[str, Any]:
+    facts = {
+        "uri": file.uri,
+        "content_type": CONTENT_TYPES[file.kind],
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+    }
+    return facts if pin is None else {**facts, "pin": pin.as_record()}

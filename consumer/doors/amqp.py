@@ -1,0 +1,227 @@
+"""The AMQP door: raw JSON from quorum queues, admitted in batches, acknowledged after the commit."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kombu import Connection, Consumer, Exchange, Queue
+from kombu.message import Message
+
+from consumer.doors.door import Admit, Answer, Arrival
+from consumer.execution.sweep import Waker
+from consumer.failpoints import failpoint
+from consumer.ledger.database import is_ledger_fault
+from consumer.logs import logger
+from consumer.wakeups import lenient_amqp
+from consumer.wakeups.queues import DEAD_EXCHANGE, dead_queue
+
+log = logger(__name__)
+
+HEARTBEAT_SECONDS = 30
+
+
+def request_queue(name: str, *, delivery_limit: int) -> Queue:
+    """The queue that producers publish to: quorum, bounded redelivery, refused messages to its dead-letter queue."""
+    return Queue(
+        name,
+        # Named, because kombu would take the default exchange for Celery's. Producers may publish to the
+        # default exchange of the broker all the same, with the queue's name as routing key.
+        Exchange("telecine.requests", type="topic", durable=True),
+        routing_key=name,
+        durable=True,
+        queue_arguments={
+            "x-queue-type": "quorum",
+            "x-delivery-limit": delivery_limit,
+            "x-dead-letter-exchange": DEAD_EXCHANGE,
+            "x-dead-letter-routing-key": dead_queue(name),
+            # At-least-once dead-lettering needs the refusal of publishes instead of dropping.
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        },
+    )
+
+
+def dead_letter_queue(name: str) -> Queue:
+    """Where the broker keeps what was refused. Declared and bound first: an unbound exchange drops silently."""
+    return Queue(
+        dead_queue(name),
+        Exchange(DEAD_EXCHANGE, type="topic", durable=True),
+        routing_key=dead_queue(name),
+        durable=True,
+        queue_arguments={"x-queue-type": "quorum"},
+    )
+
+
+class AmqpDoor:
+    """Reads request queues until it is stopped; reconnects for ever.
+
+    While the ledger cannot be reached it keeps the messages it has and takes no more. A crash anywhere
+    before the acknowledgement brings the messages back: they are duplicates in the ledger then.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        queues: Sequence[str],
+        admit: Admit,
+        wake: Waker,
+        *,
+        batch: int,
+        batch_seconds: float,
+        delivery_limit: int,
+    ) -> None:
+        self._url = url
+        self._queues = queues
+        self._admit = admit
+        self._wake = wake
+        self._batch = batch
+        self._batch_seconds = batch_seconds
+        self._delivery_limit = delivery_limit
+        self._stopped = threading.Event()
+        #: Each with the name of the queue that it came from.
+        self._pending: list[tuple[str, Message]] = []
+        self.connected = False
+
+    def run(self) -> None:
+        """Takes messages until ``stop``."""
+        wait = 0.5
+        while not self._stopped.is_set():
+            started = time.monotonic()
+            try:
+                self._session()
+            except Exception as error:
+                # The connection is gone or was refused: what was not acknowledged comes again.
+                log.warning("amqp_lost", reason=f"{type(error).__name__}: {error}"[:200])
+            finally:
+                self.connected = False
+            wait = 0.5 if time.monotonic() - started > 10 else min(wait * 2, 15.0)
+            self._stopped.wait(wait)
+
+    def stop(self) -> None:
+        """Makes ``run`` return soon; what is not acknowledged goes back to the broker."""
+        self._stopped.set()
+
+    def _session(self) -> None:
+        lenient_amqp.install()
+        with Connection(self._url, heartbeat=HEARTBEAT_SECONDS, connect_timeout=5) as connection:
+            connection.connect()
+            channel = connection.channel()
+            declare(channel, self._queues, delivery_limit=self._delivery_limit)
+            channel.auto_decode = False  # type: ignore[attr-defined]  # bytes as they came, whatever content_encoding claims
+            self._pending.clear()
+            with contextlib.ExitStack() as consumers:
+                for name in self._queues:
+                    consumers.enter_context(self._consumer(channel, name))
+                self.connected = True
+                log.info("amqp_connected", queues=list(self._queues))
+                beat = time.monotonic()
+                while not self._stopped.is_set():
+                    self._collect(connection)
+                    if self._pending:
+                        batch = self._pending[: self._batch]
+                        del self._pending[: self._batch]
+                        self._take(connection, batch)
+                    if time.monotonic() - beat > 10:
+                        connection.heartbeat_check()
+                        beat = time.monotonic()
+
+    def _consumer(self, channel: Any, name: str) -> Consumer:
+        """One for each queue: a message does not say which queue it waited in, only what it was published with."""
+
+        def received(message: Message) -> None:
+            self._pending.append((name, message))
+
+        queue = request_queue(name, delivery_limit=self._delivery_limit)
+        return Consumer(channel, [queue], on_message=received, prefetch_count=self._batch * 2, auto_declare=False)
+
+    def _collect(self, connection: Connection) -> None:
+        """Waits for a first message, then for what comes at once with it."""
+        deadline = time.monotonic() + (0.5 if not self._pending else self._batch_seconds)
+        while len(self._pending) < self._batch and not self._stopped.is_set():
+            had = len(self._pending)
+            try:
+                connection.drain_events(timeout=max(0.001, deadline - time.monotonic()))
+            except TimeoutError:
+                return
+            if not had and self._pending:
+                deadline = time.monotonic() + self._batch_seconds
+            if time.monotonic() >= deadline:
+                return
+
+    def _take(self, connection: Connection, batch: Sequence[tuple[str, Message]]) -> None:
+        arrivals = [_arrival(queue, message) for queue, message in batch]
+        answers = self._admit_patiently(connection, arrivals)
+        if answers is None:
+            return
+        self._acknowledge([message for _, message in batch], answers)
+        failpoint("door.acknowledged")
+        self._wake([answer.wake for answer in answers if answer.wake is not None])
+
+    def _admit_patiently(self, connection: Connection, arrivals: Sequence[Arrival]) -> Sequence[Answer] | None:
+        """The answers. Waits while the ledger cannot be reached: messages given back would use up their deliveries."""
+        wait = 0.2
+        while not self._stopped.is_set():
+            try:
+                return self._admit(arrivals)
+            except Exception as error:
+                if not is_ledger_fault(error):
+                    raise
+                log.warning("ledger_unreachable", messages=len(arrivals), reason=type(error).__name__)
+                self._idle(connection, wait)
+                wait = min(wait * 2, 5.0)
+        return None
+
+    def _idle(self, connection: Connection, seconds: float) -> None:
+        """Waits, and reads what the broker sends meanwhile: its heartbeats, and messages up to the prefetch limit.
+
+        Unread heartbeats count as missed; each connection lost that way would cost every message a delivery.
+        """
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not self._stopped.is_set():
+            with contextlib.suppress(TimeoutError):
+                connection.drain_events(timeout=min(left, 0.5))
+            connection.heartbeat_check()
+
+    def _acknowledge(self, batch: Sequence[Message], answers: Sequence[Answer]) -> None:
+        """Refused ones to the broker's dead letters, one by one; then all others with one frame."""
+        accepted: Message | None = None
+        for message, answer in zip(batch, answers, strict=True):
+            if answer.refused is not None:
+                message.reject(requeue=False)
+            else:
+                accepted = message
+        if accepted is not None:
+            accepted.ack(multiple=True)
+
+
+def declare(channel: Any, queues: Sequence[str], *, delivery_limit: int) -> None:
+    """Declares the request queues with their dead-letter queues; the same again changes nothing."""
+    for name in queues:
+        dead_letter_queue(name)(channel).declare()
+        request_queue(name, delivery_limit=delivery_limit)(channel).declare()
+
+
+def _arrival(queue: str, message: Message) -> Arrival:
+    body = message.body
+    raw = body.tobytes() if isinstance(body, memoryview) else body if isinstance(body, bytes) else str(body).encode()
+    info: Mapping[str, Any] = message.delivery_info or {}
+    headers = {str(name): _plain(value) for name, value in (message.headers or {}).items()}
+    if message.content_type:
+        headers["content-type"] = str(message.content_type)
+    routing_key = str(info.get("routing_key") or "")
+    if routing_key != queue:
+        headers["amqp-routing-key"] = routing_key  # for whoever looks for the producer of a dead letter
+    return Arrival(raw, "amqp", queue, headers)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, dt.datetime):  # AMQP's timestamps have no zone and are UTC
+        return value.replace(tzinfo=dt.UTC).isoformat()
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,0 +1,103 @@
+"""Writing ``manifest.json``, the last object of a job: where it lies, everything it names lies too."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from consumer.execution.context import JobContext
+from consumer.ledger import steps
+from consumer.ledger.leases import Claim
+from consumer.ledger.provenance import Credits
+from consumer.runtime import Runtime
+from consumer.storage.artifacts import MANIFEST
+from schemas.errors import StorageUnavailable
+from schemas.manifest import Manifest, ManifestArtifact, ManifestStep
+from schemas.media import Artifact
+
+#: Facts that are fields of the manifest, not details.
+_FIELDS = frozenset(("model", "version", "model_version", "seed", "prompt"))
+
+
+def write_manifest(
+    runtime: Runtime,
+    claim: Claim,
+    context: JobContext,
+    artifacts: Sequence[Artifact],
+    folder: Path,
+    credit: Credits,
+) -> Artifact:
+    """The stored manifest. Written again after a crash, it is taken over, not replaced.
+
+    Raises:
+        StorageUnavailable: an artifact that the ledger knows is not in storage.
+    """
+    job = claim.job
+    for artifact in artifacts:
+        assert artifact.uri is not None
+        found = runtime.storage.head(artifact.uri)
+        if found is None or found.bytes != artifact.bytes:
+            raise StorageUnavailable(f"{artifact.uri} is not in storage as it was stored; it is looked for again")
+    manifest = Manifest(
+        job_id=job.id,
+        type=job.type,
+        fingerprint=job.fingerprint,
+        artifacts=[_record(artifact) for artifact in artifacts],
+        provider=credit.provider,
+        model=credit.model or job.type,
+        model_version=credit.version or _own_version(),
+        seed=_whole(credit.details.get("seed")),
+        prompt=_text(context.told.get("prompt", credit.details.get("prompt"))),
+        cost=credit.cost,
+        details=_by_vendors(credit) | _told(context) | ({"calls": list(credit.calls)} if credit.calls else {}),
+        steps=[
+            ManifestStep(name=step.name, seconds=round(step.finished_at - step.started_at, 3))
+            for step in steps.of_job(runtime.database, job.id)
+            if step.finished_at is not None
+        ],
+        completed_at=dt.datetime.fromtimestamp(round(claim.now(), 3), dt.UTC),
+    )
+    path = folder / MANIFEST
+    path.write_text(manifest.model_dump_json(indent=2, exclude_none=True) + "\n")
+    return context.store(Artifact(name=MANIFEST, content_type="application/json", path=path))
+
+
+def _by_vendors(credit: Credits) -> dict[str, Any]:
+    """What the providers told besides what has a field of its own: a title, a batch, how long it took."""
+    return {name: value for name, value in credit.details.items() if name not in _FIELDS}
+
+
+def _told(context: JobContext) -> dict[str, Any]:
+    return {name: value for name, value in context.told.items() if name != "prompt"}
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+@functools.cache
+def _own_version() -> str:
+    # Asked once: it reads and parses the package's metadata, a millisecond each time.
+    return version("telecine")
+
+
+def _record(artifact: Artifact) -> ManifestArtifact:
+    assert artifact.uri is not None
+    assert artifact.sha256 is not None
+    assert artifact.bytes is not None
+    return ManifestArtifact(
+        name=artifact.name,
+        uri=artifact.uri,
+        bytes=artifact.bytes,
+        sha256=artifact.sha256,
+        content_type=artifact.content_type,
+        facts=artifact.facts,
+    )

@@ -1,0 +1,82 @@
+"""When each caption is seen: groups of words laid over the audio, rounded to frames once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pipelines.media.captions.words import Group
+from schemas.errors import LyricsTooLong
+
+#: Right-to-left mark: keeps a caption's direction when its first letters are the debug time.
+_RIGHT_TO_LEFT_MARK = "\u200f"
+_RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff]")
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A text and the seconds between which it is heard."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A text and the frames on which it is seen: ``first`` up to, not including, ``end``."""
+
+    text: str
+    first: int
+    end: int
+
+
+def spread_evenly(groups: Sequence[Group], duration: float) -> list[Span]:
+    """Alignment mode ``even``: every word gets the same share of ``duration`` seconds."""
+    total = sum(group.count for group in groups)
+    return [
+        Span(group.text, group.first * duration / total, (group.first + group.count) * duration / total)
+        for group in groups
+    ]
+
+
+def place(
+    spans: Sequence[Span], *, duration: float, fps: int, frames: int, offset: float, min_duration: float, debug: bool
+) -> list[Caption]:
+    """Captions for ``spans`` (ordered by start, in seconds) in a video of ``frames`` frames.
+
+    Each stays at least ``min_duration`` seconds where the next one allows, is shifted by ``offset``
+    seconds and cut off at both ends of the video. Those outside it are left out. ``debug`` prefixes
+    the start time, as in ``[2.5s]``.
+
+    Raises:
+        LyricsTooLong: a caption would be seen for less than one frame.
+    """
+    longest = []
+    for index, span in enumerate(spans):
+        following = spans[index + 1].start if index + 1 < len(spans) else duration
+        end = max(span.end, min(span.start + min_duration, max(following, span.start)))
+        longest.append(replace(span, end=min(end, max(following, span.start))))
+    captions = []
+    for span in longest:
+        first, end = round((span.start + offset) * fps), round((span.end + offset) * fps)
+        if end <= first:
+            raise LyricsTooLong(
+                f"the lyrics make {len(spans):,} captions in {duration:.1f} s of audio, and some would be seen for "
+                f"less than one of its {frames:,} frames; shorten the lyrics or raise words_per_group",
+                field="data.lyrics",
+            )
+        first, end = max(first, 0), min(end, frames)
+        if first < end:
+            captions.append(
+                Caption(_labelled(span.text, max(span.start + offset, 0.0)) if debug else span.text, first, end)
+            )
+    return captions
+
+
+def _labelled(text: str, start: float) -> str:
+    letter = _LETTER.search(text)
+    mark = _RIGHT_TO_LEFT_MARK if letter and _RIGHT_TO_LEFT.match(letter[0]) else ""
+    return f"{mark}[{start:.1f}s] {text}"

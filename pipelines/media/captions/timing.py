@@ -1,0 +1,123 @@
+"""Real times for captions: words that were heard keep theirs, the others are fitted in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pipelines.media.captions.matching import Times
+from pipelines.media.captions.placement import Span
+from pipelines.media.captions.words import Group
+from schemas.words import Heard
+
+#: Longest time in seconds that a word without a time takes before the first or after the last heard one.
+_WORD_SECONDS = 0.5
+#: Captions begin at least so far apart: more than a frame, so that each is seen.
+_APART_SECONDS = 0.05
+#: A pause in seconds that ends a line of a transcription, and the most words in one.
+_PAUSE_SECONDS = 1.0
+_LINE_WORDS = 200
+_ENDS = frozenset(".!?…。！？।؟")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A word and its seconds; ``heard`` unless they were fitted in."""
+
+    text: str
+    start: float
+    end: float
+    heard: bool
+
+
+def fill(words: Sequence[str], times: Sequence[Times | None], duration: float) -> list[Placed]:
+    """Every word with its seconds, in order and within ``duration``.
+
+    Between two heard words the others share the gap by their lengths; at both ends they stand close to the
+    nearest heard one. With nothing heard at all every word gets the same share.
+    """
+    known = [time if time is not None and time.start < duration else None for time in times]
+    marks = [index for index, time in enumerate(known) if time is not None]
+    if not marks:
+        share = duration / len(words) if words else 0.0
+        return [Placed(text, index * share, (index + 1) * share, False) for index, text in enumerate(words)]
+    placed: list[Placed] = []
+    for here, after in zip([-1, *marks], [*marks, len(words)], strict=True):
+        if here >= 0:
+            time = known[here]
+            assert time is not None
+            following = known[after] if after < len(words) else None
+            limit = duration if following is None else following.start
+            placed.append(Placed(words[here], time.start, max(time.start, min(time.end, limit)), True))
+        gap = words[here + 1 : after]
+        low = placed[-1].end if placed else 0.0
+        next_time = known[after] if after < len(words) else None
+        high = duration if next_time is None else max(low, next_time.start)
+        if here < 0:
+            low = max(low, high - _WORD_SECONDS * len(gap))
+        elif next_time is None:
+            high = min(high, low + _WORD_SECONDS * len(gap))
+        placed += _shared(gap, low, high)
+    return placed
+
+
+def spans_of(groups: Sequence[Group], placed: Sequence[Placed], duration: float) -> list[Span]:
+    """The captions' spans, their starts far enough apart for each to be seen, if ``duration`` allows."""
+    spans = [Span(group.text, placed[group.first].start, placed[group.first + group.count - 1].end) for group in groups]
+    apart = min(_APART_SECONDS, duration / len(spans)) if spans else 0.0
+    for index in range(1, len(spans)):
+        spans[index] = replace(spans[index], start=max(spans[index].start, spans[index - 1].start + apart))
+    latest = duration
+    for index in range(len(spans) - 1, -1, -1):
+        latest -= apart
+        start = min(spans[index].start, latest)
+        latest = start
+        spans[index] = replace(spans[index], start=start, end=max(spans[index].end, start + apart))
+    return spans
+
+
+def text_of(heard: Sequence[Heard]) -> str:
+    """A transcription as lyrics: a new line after a pause, after a sentence and after very many words."""
+    lines: list[list[str]] = [[]]
+    last: Heard | None = None
+    for word in heard:
+        pause = last is not None and last.end is not None and word.start is not None and word.start - last.end
+        ended = last is not None and last.text.strip()[-1:] in _ENDS
+        if lines[-1] and (ended or (pause or 0.0) >= _PAUSE_SECONDS or len(lines[-1]) >= _LINE_WORDS):
+            lines.append([])
+        lines[-1].append(" ".join(word.text.split()))
+        last = word
+    return "\n".join(_joined(line) for line in lines)
+
+
+def _joined(words: Sequence[str]) -> str:
+    """The words as a line; without spaces where the script writes none."""
+    line = ""
+    for word in words:
+        close = line and _unspaced(line[-1]) and _unspaced(word[0])
+        line += word if close or not line else f" {word}"
+    return line
+
+
+def _unspaced(character: str) -> bool:
+    """Whether the character is of a script without spaces between words: Chinese, Japanese, Thai, Lao, Khmer, …."""
+    ranges = (
+        ("\u0e00", "\u0eff"),
+        ("\u1000", "\u109f"),
+        ("\u1780", "\u17ff"),
+        ("\u2e80", "\u9fff"),
+        ("\uf900", "\ufaff"),
+    )
+    wide = (("\uff00", "\uffef"), ("\U00020000", "\U0003ffff"))
+    return any(low <= character <= high for low, high in (*ranges, *wide))
+
+
+def _shared(words: Sequence[str], low: float, high: float) -> list[Placed]:
+    """``words`` between two times, each with a share by its length."""
+    total = sum(len(word) + 1 for word in words)
+    placed, at = [], low
+    for word in words:
+        end = at + (high - low) * (len(word) + 1) / total
+        placed.append(Placed(word, at, end, False))
+        at = end
+    return placed

@@ -1,0 +1,96 @@
+"""Chunks of a video encoded side by side, and read back in order."""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from av.video.frame import VideoFrame
+
+from pipelines.media.encode.frame_runs import Hold
+from pipelines.media.encode.x264 import AccessUnit, ChunkEncoder
+
+#: Encoder threads. Each holds one x264 context (some 60 MB at 1080 x 1920).
+_THREADS = 2
+_HEADER = struct.Struct(">I?")
+
+
+class ChunkSpool:
+    """Encodes ``parts`` in threads, each into a nameless file in ``folder``: memory does not grow with the length.
+
+    The threads start at once. A part that fails stops the others; ``units`` raises its error.
+    """
+
+    def __init__(
+        self,
+        encoder: ChunkEncoder,
+        parts: Sequence[Sequence[Hold]],
+        draw: Callable[[str], VideoFrame],
+        folder: Path,
+    ) -> None:
+        self._encoder, self._parts, self._draw, self._folder = encoder, parts, draw, folder
+        self._files: list[IO[bytes] | None] = [None] * len(parts)
+        self._changed = threading.Condition()
+        self._next = 0
+        self._error: BaseException | None = None
+        self._stopped = False
+        #: Frames encoded so far, in all parts.
+        self.encoded = 0
+        count = min(_THREADS, len(os.sched_getaffinity(0)), len(parts))
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def units(self) -> Iterator[AccessUnit]:
+        """The access units of all parts in order, as soon as they are there."""
+        for index in range(len(self._parts)):
+            with self._changed:
+                while self._files[index] is None and self._error is None:
+                    self._changed.wait()
+                file, self._files[index] = self._files[index], None
+            if file is None:
+                assert self._error is not None
+                raise self._error
+            with file:
+                file.seek(0)
+                while header := file.read(_HEADER.size):
+                    length, key = _HEADER.unpack(header)
+                    yield file.read(length), key
+
+    def close(self) -> None:
+        """Stop the threads and wait for them."""
+        self._stopped = True
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while not self._stopped and self._error is None:
+            with self._changed:
+                index = self._next
+                self._next += 1
+            if index >= len(self._parts):
+                return
+            try:
+                file = self._encode(self._parts[index])
+                with self._changed:
+                    self._files[index] = file
+                    self._changed.notify_all()
+            except BaseException as error:
+                with self._changed:
+                    self._error = error
+                    self._changed.notify_all()
+
+    def _encode(self, part: Sequence[Hold]) -> IO[bytes]:
+        file: IO[bytes] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - units() closes it
+        for data, key in self._encoder.encode(part, self._draw):
+            if self._stopped:
+                break
+            file.write(_HEADER.pack(len(data), key))
+            file.write(data)
+            self.encoded += 1
+        return file

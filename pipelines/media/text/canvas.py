@@ -1,0 +1,100 @@
+"""Captions blended into a picture, as frames in the encoder's colour format."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import cast
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipelines.media.text.caption_renderer import Letterer
+
+_Pixels = NDArray[np.uint8]
+#: Finished captions that are kept: choruses come back.
+_CACHED = 64
+#: Side of a macroblock. Regions keep to them, so that nothing around a caption is encoded anew.
+_BLOCK = 16
+
+
+class Canvas:
+    """A still background in sRGB, on which captions are drawn.
+
+    Frames are planar YUV 4:2:0, BT.709, limited range. Safe to use from several threads.
+    """
+
+    def __init__(self, background: Image.Image, letterer: Letterer) -> None:
+        self._background = background
+        self._letterer = letterer
+        self._planes = _to_planes(background)
+        self._lock = threading.Lock()
+        self._regions: OrderedDict[str, tuple[int, int, list[_Pixels]] | None] = OrderedDict()
+
+    def draw(self, text: str) -> VideoFrame:
+        """A new frame with ``text`` on it; without text, the background."""
+        width, height = self._background.size
+        frame = VideoFrame(width, height, "yuv420p")
+        targets = [_pixels(plane) for plane in frame.planes]
+        for target, plane in zip(targets, self._planes, strict=True):
+            target[: plane.shape[0], : plane.shape[1]] = plane
+        region = self._region(text) if text else None
+        if region:
+            x, y, planes = region
+            for index, (target, plane) in enumerate(zip(targets, planes, strict=True)):
+                half = index > 0
+                left, top = x >> half, y >> half
+                target[top : top + plane.shape[0], left : left + plane.shape[1]] = plane
+        return frame
+
+    def _region(self, text: str) -> tuple[int, int, list[_Pixels]] | None:
+        with self._lock:
+            if text in self._regions:
+                self._regions.move_to_end(text)
+                return self._regions[text]
+        region = self._blend(text)
+        with self._lock:
+            self._regions[text] = region
+            while len(self._regions) > _CACHED:
+                self._regions.popitem(last=False)
+        return region
+
+    def _blend(self, text: str) -> tuple[int, int, list[_Pixels]] | None:
+        """The caption's surroundings with the caption on them: left, top and the three planes."""
+        drawn = self._letterer.draw(text)
+        if drawn is None:
+            return None
+        x, y, caption = drawn
+        width, height = self._background.size
+        left, top = x // _BLOCK * _BLOCK, y // _BLOCK * _BLOCK
+        right = min(-(-(x + caption.width) // _BLOCK) * _BLOCK, width)
+        bottom = min(-(-(y + caption.height) // _BLOCK) * _BLOCK, height)
+        blended = self._background.crop((left, top, right, bottom))
+        blended.paste(caption, (x - left, y - top), mask=caption)
+        return left, top, _to_planes(blended)
+
+
+def _to_planes(picture: Image.Image) -> list[_Pixels]:
+    """The Y, U and V planes of an sRGB picture of even size."""
+    width, height = picture.size
+    frame = VideoFrame.from_ndarray(np.asarray(picture), format="rgb24").reformat(
+        format="yuv420p",
+        src_colorspace=Colorspace.ITU709,
+        dst_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG,
+    )
+    planes = []
+    for index, plane in enumerate(frame.planes):
+        half = index > 0
+        planes.append(_pixels(plane)[: height >> half, : width >> half].copy())
+    return planes
+
+
+def _pixels(plane: VideoPlane) -> _Pixels:
+    """The memory of ``plane`` as rows, with the bytes that fill them up."""
+    return np.frombuffer(cast(memoryview, plane), np.uint8).reshape(-1, plane.line_size)

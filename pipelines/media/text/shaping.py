@@ -1,0 +1,128 @@
+"""Text as positioned glyphs: font fallback, bidirectional order, joining and conjuncts by HarfBuzz."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+import uharfbuzz as hb
+
+from pipelines.media.text.bidi import levels, visual_order
+from pipelines.media.text.fonts import EMOJI, Face, Fonts
+
+#: Marks of direction: they order the text and draw nothing.
+_INVISIBLE = "\u200e\u200f"
+
+
+@dataclass(frozen=True, slots=True)
+class Glyph:
+    """One glyph of a shaped line. Positions are in ems from the line's left end on the baseline, y upward."""
+
+    face: Face
+    index: int
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShapedLine:
+    """The glyphs of a line and its width in ems."""
+
+    glyphs: tuple[Glyph, ...]
+    width: float
+
+
+@dataclass(slots=True)
+class _Run:
+    text: str
+    face: Face
+    level: int
+
+
+class Shaper:
+    """Shapes lines with one set of fonts. Results are kept: words are measured again and again."""
+
+    def __init__(self, fonts: Fonts, language: str | None = None) -> None:
+        self._fonts = fonts
+        self._language = language
+        self._lines: dict[str, ShapedLine] = {}
+        #: Characters for which no font was found, and which are therefore not drawn.
+        self.missing: set[str] = set()
+
+    def shape(self, text: str) -> ShapedLine:
+        """``text`` as one line. Characters that no font has are left out, and noted in ``missing``."""
+        line = self._lines.get(text)
+        if line is None:
+            if len(self._lines) > 4096:
+                self._lines.clear()
+            line = self._lines[text] = self._shape(text)
+        return line
+
+    def _shape(self, text: str) -> ShapedLine:
+        runs = self._runs("".join(map(self._plain, text)))
+        glyphs: list[Glyph] = []
+        x = 0.0
+        for position in visual_order([run.level for run in runs]):
+            x = self._shape_run(runs[position], x, glyphs)
+        return ShapedLine(tuple(glyphs), x)
+
+    def _plain(self, character: str) -> str:
+        """``character``, or the plain letters for it where only those have a font: 𝓐 is drawn as A."""
+        if unicodedata.decomposition(character)[:1] != "<" or self._fonts.covering(character):
+            return character
+        plain = unicodedata.normalize("NFKC", character)
+        return plain if all(map(self._fonts.covering, plain)) else character
+
+    def _runs(self, text: str) -> list[_Run]:
+        """Stretches of one font and one direction, in logical order; each emoji is a run of its own."""
+        level = levels(text)
+        runs: list[_Run] = []
+        position = 0
+        while position < len(text):
+            emoji = EMOJI.match(text, position)
+            if emoji and self._fonts.emoji().covers(ord(emoji[0][0])):
+                runs.append(_Run(emoji[0], self._fonts.emoji(), level[position]))
+                position = emoji.end()
+                continue
+            character = text[position]
+            previous = runs[-1] if runs and not runs[-1].face.colored else None
+            face = self._face_for(character, previous.face if previous else None)
+            if face is not None:
+                if previous and previous.face is face and previous.level == level[position]:
+                    previous.text += character
+                else:
+                    runs.append(_Run(character, face, level[position]))
+            position += 1
+        return runs
+
+    def _face_for(self, character: str, previous: Face | None) -> Face | None:
+        if character in _INVISIBLE or "\ufe00" <= character <= "\ufe0f" or "\U000e0020" <= character <= "\U000e007f":
+            return None
+        # Spaces, punctuation and marks are drawn like the letters they stand with.
+        joins = unicodedata.category(character)[0] in "MZP" or character in "\u200c\u200d"
+        if joins and previous is not None and (previous.covers(ord(character)) or character in "\u200c\u200d"):
+            return previous
+        if character in "\u200c\u200d":
+            return None
+        face = self._fonts.covering(character)
+        if face is None and self._fonts.emoji().covers(ord(character)):
+            face = self._fonts.emoji()
+        if face is None:
+            self.missing.add(character)
+        return face
+
+    def _shape_run(self, run: _Run, x: float, glyphs: list[Glyph]) -> float:
+        buffer = hb.Buffer()
+        buffer.add_str(run.text)
+        buffer.guess_segment_properties()
+        # An emoji sequence is one picture: it has no direction.
+        buffer.direction = "rtl" if run.level % 2 and not run.face.colored else "ltr"
+        if self._language:
+            buffer.language = self._language.replace("_", "-")
+        hb.shape(run.face.font, buffer, {"kern": True, "liga": True})
+        upem = run.face.upem
+        for info, place in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
+            if info.codepoint:
+                glyphs.append(Glyph(run.face, info.codepoint, x + place.x_offset / upem, place.y_offset / upem))
+                x += place.x_advance / upem
+        return x

@@ -1,0 +1,114 @@
+"""Lines of even length for a caption that is wider than the picture."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pipelines.media.text.fonts import EMOJI
+
+#: Characters that no line begins with, and that none ends with, in Chinese and Japanese typesetting.
+_NOT_FIRST = frozenset("、。，．・：；？！」』）】》〉〕］｝”’ー々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮ…‥%)]},.!?;:")
+_NOT_LAST = frozenset("「『（【《〈〔［｛“‘([{")
+_WIDE_RANGES = ((0x2E80, 0x9FFF), (0xAC00, 0xD7AF), (0xF900, 0xFAFF), (0xFF00, 0xFFEF), (0x20000, 0x3FFFF))
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """A part of the text that is not broken, and whether a space stood before it."""
+
+    text: str
+    spaced: bool
+
+
+def atoms(text: str, *, breaks: Callable[[str], bool] = lambda word: False) -> list[Atom]:
+    """``text`` cut where a line may break: at spaces, between CJK characters, between the letters of words to break.
+
+    ``breaks`` says of a word whether it is one of those.
+    """
+    found: list[Atom] = []
+    for word in text.split(" "):
+        for index, part in enumerate(_parts(word, breaks(word))):
+            found.append(Atom(part, index == 0 and bool(found)))
+    return found
+
+
+def _parts(word: str, anywhere: bool) -> list[str]:
+    parts: list[str] = []
+    for cluster in clusters(word):
+        before = parts[-1][-1] if parts else ""
+        wide = _is_wide(cluster[0]) or (bool(before) and _is_wide(before))
+        joined = not parts or cluster[0] in _NOT_FIRST or before in _NOT_LAST
+        if not joined and (anywhere or wide):
+            parts.append(cluster)
+        elif parts:
+            parts[-1] += cluster
+        else:
+            parts.append(cluster)
+    return parts
+
+
+def clusters(text: str) -> list[str]:
+    """``text`` cut between what people see as characters: marks, joiners and emoji parts stay together."""
+    found: list[str] = []
+    position = 0
+    while position < len(text):
+        emoji = EMOJI.match(text, position)
+        end = emoji.end() if emoji else position + 1
+        piece = text[position:end]
+        linked = found and (
+            unicodedata.category(piece[0])[0] == "M" or piece[0] in "\u200c\u200d" or _is_linker(found[-1][-1])
+        )
+        if linked:
+            found[-1] += piece
+        else:
+            found.append(piece)
+        position = end
+    return found
+
+
+def _is_linker(character: str) -> bool:
+    """Whether the next letter belongs to this one: a joiner, or a virama (combining class 9) of a conjunct."""
+    return character == "\u200d" or unicodedata.combining(character) == 9
+
+
+def _is_wide(character: str) -> bool:
+    code = ord(character)
+    return any(first <= code <= last for first, last in _WIDE_RANGES)
+
+
+def wrap(parts: Sequence[Atom], width: Callable[[str], float], limit: float) -> list[str] | None:
+    """``parts`` as the fewest lines not wider than ``limit``, the lines as even as can be.
+
+    ``width`` measures a text, in the unit of ``limit``. ``None`` when a part alone is wider.
+    """
+    widths = [width(part.text) for part in parts]
+    if not parts or max(widths) > limit:
+        return None
+    space = width(" ")
+    lines = _fill(parts, widths, space, limit)
+    # The narrowest limit that still gives as few lines makes them even.
+    low, high = max(widths), limit
+    for _ in range(12):
+        middle = (low + high) / 2
+        candidate = _fill(parts, widths, space, middle)
+        if len(candidate) > len(lines):
+            low = middle
+        else:
+            high, lines = middle, candidate
+    return lines
+
+
+def _fill(parts: Sequence[Atom], widths: Sequence[float], space: float, limit: float) -> list[str]:
+    lines: list[str] = []
+    used = 0.0
+    for part, width in zip(parts, widths, strict=True):
+        gap = space if part.spaced else 0.0
+        if lines and used + gap + width <= limit:
+            lines[-1] += (" " if part.spaced else "") + part.text
+            used += gap + width
+        else:
+            lines.append(part.text)
+            used = width
+    return lines

@@ -1,0 +1,62 @@
+"""What remote models would take and cost, for plans. Nobody is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.models.alignment import ALIGNER, CAPTIONS, TRANSCRIBER
+from providers.catalogue import Catalogue, Model
+from schemas.errors import UnknownModel
+from schemas.lyrics import AlignmentMode
+
+#: What vendors report for a film where the catalogue says nothing: one to three minutes.
+_USUAL_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One or more paid calls."""
+
+    #: From the first submission to the last result.
+    seconds: float = 0.0
+    #: Millionths of a US dollar.
+    micros: int = 0
+
+    @property
+    def cost(self) -> dict[str, str]:
+        """As plans and callbacks tell it: at least two decimals, and no zeros behind them."""
+        whole, part = divmod(self.micros, 1_000_000)
+        digits = f"{part:06d}".rstrip("0").ljust(2, "0")
+        return {"amount": f"{whole}.{digits}", "currency": "USD"}
+
+    def __add__(self, other: Estimate) -> Estimate:
+        return Estimate(self.seconds + other.seconds, self.micros + other.micros)
+
+
+def estimate(model: Model, parameters: Mapping[str, Any], seconds: float | None = None) -> Estimate:
+    """One call. ``seconds`` is the length of the media where no parameter tells it."""
+    length = parameters.get("duration", parameters.get("audio_duration", seconds))
+    known = length if isinstance(length, int | float) else seconds
+    usual = max(model.first_wait_seconds + model.poll_seconds, _USUAL_SECONDS if model.first_wait_seconds else 0.0)
+    return Estimate(usual, model.cost(None if known is None else float(known)))
+
+
+def alignment_estimate(mode: AlignmentMode, lyrics: str, seconds: float, catalogue: Catalogue) -> Estimate:
+    """The call that finds out when words are heard, if ``mode`` makes one; nothing where its model is missing."""
+    if mode == "even":
+        return Estimate()
+    return helper_estimate(
+        [ALIGNER if mode == "auto" and lyrics.strip() else TRANSCRIBER], CAPTIONS, seconds, catalogue
+    )
+
+
+def helper_estimate(names: Sequence[str], job_type: str, seconds: float | None, catalogue: Catalogue) -> Estimate:
+    """A call that a pipeline makes by itself, of the first of ``names`` that there is."""
+    for name in names:
+        try:
+            return estimate(catalogue.find(name, job_type), {}, seconds)
+        except UnknownModel:
+            continue
+    return Estimate()
