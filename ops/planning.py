@@ -1,17 +1,16 @@
-"""Estimating a request on this machine: its inputs are fetched, nothing is made and no ledger is opened."""
+"""Estimates for a request on this machine: its inputs are fetched, no media is made and no ledger is opened."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from consumer.execution.inputs import bounds_of, fetch_input
 from consumer.ledger.database import Database
 from consumer.runtime import Runtime, storage_of
-from pipelines.context import Made, Renderer, Wanted
+from pipelines.context import ModelCall, ModelResult, StepFunction
 from pipelines.media.sandbox.process import Bounds
 from pipelines.registry import PIPELINES
 from providers.catalogue import Catalogue
@@ -25,16 +24,14 @@ from schemas.settings import Settings
 
 
 def plan_request(settings: Settings, request: Request) -> Plan:
-    """What the request would make, and what it would take.
+    """Return what the request would produce, how long it would take and what it would cost.
 
     Raises:
-        TelecineError: an input cannot be used, or no pipeline makes this type.
+        TelecineError: If an input cannot be used, or no pipeline handles this job type.
     """
     pipeline = PIPELINES.get(request.type)
     if pipeline is None:
-        raise UnknownType(
-            f"type {request.type!r} does not exist here; there is: {', '.join(sorted(PIPELINES))}", field="type"
-        )
+        raise UnknownType(f"unknown job type {request.type!r}; available: {', '.join(sorted(PIPELINES))}", field="type")
     with tempfile.TemporaryDirectory(prefix="telecine-plan-") as folder:
         runtime = _runtime(settings, Path(folder))
         tenant = runtime.tenants.resolve(request.tenant, settings.own_queue)
@@ -44,7 +41,7 @@ def plan_request(settings: Settings, request: Request) -> Plan:
 
 
 class PlanContext:
-    """Implements ``pipelines.context.Context`` for a plan: inputs, and nothing that makes anything."""
+    """``pipelines.context.Context`` for a plan: it fetches inputs and refuses to run steps, calls and models."""
 
     def __init__(self, runtime: Runtime, folder: Path, *, tenant: str | None) -> None:
         self._runtime = runtime
@@ -53,66 +50,56 @@ class PlanContext:
 
     @property
     def bounds(self) -> Bounds:
-        """What the child that reads the inputs may use."""
+        """Resource limits of the child process that reads the inputs."""
         return bounds_of(self._runtime.settings)
 
     @property
     def catalogue(self) -> Catalogue:
-        """The models that there are."""
+        """The models that are available."""
         return self._runtime.catalogue
 
     @property
     def host(self) -> ModelHost:
-        """Never.
+        """Not available in a plan.
 
         Raises:
-            InternalError: a plan makes nothing.
+            InternalError: Always.
         """
-        raise InternalError("the plan of this type wants to run a local model; a plan makes nothing")
+        raise InternalError("the plan of this job type tried to run a local model; a plan must not make media")
 
     @property
     def seed(self) -> int:
-        """Any: a plan makes nothing."""
+        """A fixed value, because a plan does not make media."""
         return 0
 
-    def tell(self, **details: Any) -> None:
-        """Nothing: a plan has no manifest."""
+    def annotate(self, **details: Any) -> None:
+        """Ignore the details: a plan has no manifest."""
 
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
-        """The file at ``uri``, fetched as a worker would fetch it."""
+        """Return the file at ``uri``, fetched in the same way as by a worker."""
         return fetch_input(
             self._runtime, name, uri, self._folder, kinds=kinds, limit_bytes=limit_bytes, tenant=self._tenant
         )
 
-    def call(self, step: str, renderer: Renderer) -> Sequence[Artifact]:
+    def step(self, name: str, make: StepFunction) -> Sequence[Artifact]:
         """Never.
 
         Raises:
             InternalError: a plan makes nothing.
         """
-        raise InternalError(f"the plan of this type wants to run the step {step!r}; a plan makes nothing", step=step)
+        raise InternalError(f"the plan of this type wants to run the step {name!r}; a plan makes nothing", step=name)
 
-    def ask(
-        self,
-        step: str,
-        models: Sequence[str],
-        parameters: Mapping[str, Any],
-        *,
-        inputs: Mapping[str, InputFile] = MappingProxyType({}),
-        wanted: Wanted | None = None,
-        as_type: str | None = None,
-        seconds: float | None = None,
-    ) -> Made:
+    def call(self, name: str, call: ModelCall) -> ModelResult:
         """Never.
 
         Raises:
             InternalError: a plan pays for nothing.
         """
-        raise InternalError(f"the plan of this type wants to ask for the step {step!r}; a plan pays nothing", step=step)
+        raise InternalError(f"the plan of this type wants to ask for the step {name!r}; a plan pays nothing", step=name)
 
 
 def _runtime(settings: Settings, folder: Path) -> Runtime:
-    """What fetching inputs needs. The ledger in it is never connected to."""
+    """Build the runtime that fetching inputs needs. Its ledger is never connected to."""
     return Runtime(
         settings=settings,
         database=Database(f"sqlite:///{folder / 'unused.sqlite3'}"),

@@ -24,7 +24,7 @@ def audio_to_captions(data: AudioToCaptions, ctx: Context) -> Sequence[Artifact]
     def write(folder: Path, progress: Progress) -> Sequence[Artifact]:
         return _write(data, audio, timing, folder, progress, ctx)
 
-    return ctx.call("write", write)
+    return ctx.step("write", write)
 
 
 def plan(data: AudioToCaptions, ctx: Context) -> Plan:

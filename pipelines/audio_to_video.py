@@ -19,7 +19,7 @@ _SOUNDS = ("mp3", "wav")
 def audio_to_video(data: AudioToVideo, ctx: Context) -> Sequence[Artifact]:
     """``video.mp4``."""
     inputs, parameters = _material(data, ctx)
-    ctx.tell(prompt=data.prompt)
+    ctx.annotate(prompt=data.prompt)
     return [film(ctx, "animate", data, parameters, TYPE, inputs)]
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from pipelines.media.sandbox.process import Bounds
@@ -16,39 +15,57 @@ from schemas.media import Artifact, InputFile
 #: Takes the part that is done, 0.0 to 1.0. Called as often as the work likes.
 Progress = Callable[[float], None]
 
-#: A local renderer: writes its files into the folder and returns them, in the order of importance.
-Renderer = Callable[[Path, Progress], Sequence[Artifact]]
+#: The work of one step: write files into the folder and return them, the most important first.
+StepFunction = Callable[[Path, Progress], Sequence[Artifact]]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """The file that a model is to make."""
+class OutputSpec:
+    """The file that a model call must return."""
 
     #: Its name in the results, ``video.mp4``.
     name: str
-    #: What its content may be; anything else is no result.
+    #: The accepted kinds of content; anything else is an invalid result.
     kinds: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What a model made, and which one it was."""
+class ModelCall:
+    """One call of a remote model: the candidates, and what they are sent."""
+
+    #: Candidates in order of preference.
+    models: Sequence[str]
+    #: The parameters that the request names. Each model fills in its own defaults.
+    parameters: Mapping[str, Any]
+    #: Input files by parameter name.
+    inputs: Mapping[str, InputFile] = field(default_factory=dict)
+    #: The file to store. ``None``: the result is a text or JSON value.
+    output: OutputSpec | None = None
+    #: The job type that the models are listed under, if it is not the job's own.
+    as_type: str | None = None
+    #: Length of the media, for prices by the second, if no parameter gives it.
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResult:
+    """The result of a model call, and the model that returned it."""
 
     model: str
     provider: str
-    #: The file, stored.
+    #: The stored file.
     artifact: Artifact | None
     #: A text or JSON result.
     value: Any
-    #: Version, seed, title, ….
+    #: Version, seed, title and so on.
     details: Mapping[str, Any]
 
 
 class Context(Protocol):
     """The pipeline's side of a job.
 
-    Whatever must not be repeated goes through ``call``: each named step is remembered in the ledger,
-    so that a job which died goes on after its last finished step.
+    Work that must not be repeated goes through ``step`` or ``call``. Both record their result in the ledger under a
+    name, so a job that runs again continues after its last finished step.
     """
 
     @property
@@ -63,7 +80,7 @@ class Context(Protocol):
 
     @property
     def host(self) -> ModelHost:
-        """What runs local models. Used inside ``call`` only."""
+        """The runner of local models. Use it only inside ``step``."""
         ...
 
     @property
@@ -71,8 +88,8 @@ class Context(Protocol):
         """A number of the job's own, below 2**32: the same in every attempt, another for every job."""
         ...
 
-    def tell(self, **details: Any) -> None:
-        """Puts facts into the manifest's ``details``. A job that runs again tells them again."""
+    def annotate(self, **details: Any) -> None:
+        """Add facts to the manifest's ``details``. A job that runs again adds them again."""
         ...
 
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
@@ -85,34 +102,21 @@ class Context(Protocol):
         """
         ...
 
-    def call(self, step: str, renderer: Renderer) -> Sequence[Artifact]:
-        """What ``renderer`` made, stored. On a second run of the job a finished step is not run again.
+    def step(self, name: str, make: StepFunction) -> Sequence[Artifact]:
+        """Run ``make``, store its files and return them. A finished step is not run again.
 
-        A crash inside ``renderer`` repeats it; a crash after its files were stored does not.
+        A crash inside ``make`` repeats it; a crash after its files were stored does not.
         """
         ...
 
-    def ask(
-        self,
-        step: str,
-        models: Sequence[str],
-        parameters: Mapping[str, Any],
-        *,
-        inputs: Mapping[str, InputFile] = MappingProxyType({}),
-        wanted: Wanted | None = None,
-        as_type: str | None = None,
-        seconds: float | None = None,
-    ) -> Made:
-        """What the first of ``models`` that can be had made of the inputs; paid for at most once.
+    def call(self, name: str, call: ModelCall) -> ModelResult:
+        """Call the first available model and return its result. The call is paid for at most once.
 
-        While a remote provider works, the job is parked: this call does not return then, and the pipeline
-        runs again from its start once the answer is there. Whatever stands before it must bear that.
-        ``parameters`` are those that the request names; each model fills in its own defaults. ``as_type`` is the
-        job type that the models are for, where that is not the job's own; ``seconds`` is the length of the media,
-        for prices by the second, where no parameter tells it.
+        While the provider works, the job is parked: this method does not return, and the pipeline runs again
+        from its start once the result is there. All code before it must therefore be repeatable.
 
         Raises:
-            ProviderError: no model delivered; the last one's reason.
-            RetriesExhausted: passing faults did not pass.
+            ProviderError: No model returned a result; the reason of the last one.
+            RetriesExhausted: Temporary errors did not pass.
         """
         ...

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.context import Context, Made, Progress
+from pipelines.context import Context, ModelCall, ModelResult, Progress
 from pipelines.models.estimates import estimate
 from pipelines.models.local_caption import described
 from pipelines.models.matching import fitting
@@ -28,13 +28,13 @@ def image_to_prompt(data: ImageToPrompt, ctx: Context) -> Sequence[Artifact]:
     parameters, inputs = data.given(), {"image": image}
 
     def remote(step: str, names: Sequence[str]) -> Artifact:
-        prompt = prompt_in(ctx.ask(step, names, parameters, inputs=inputs))
-        ctx.tell(prompt=prompt)
+        prompt = prompt_in(ctx.call(step, ModelCall(names, parameters, inputs)))
+        ctx.annotate(prompt=prompt)
         return _written(prompt, ctx)
 
     def here(step: str, model: Model, values: Mapping[str, Any]) -> Artifact:
         made = described(ctx, step, model, values, image)
-        ctx.tell(**told(made))
+        ctx.annotate(**told(made))
         return made
 
     return [made_somewhere(ctx, "describe", data, parameters, TYPE, remote=remote, here=here)]
@@ -52,7 +52,7 @@ def _written(prompt: str, ctx: Context) -> Artifact:
         path.write_text(prompt + "\n", encoding="utf-8", newline="\n")
         return [Artifact(name="prompt.txt", content_type="text/plain; charset=utf-8", path=path)]
 
-    return ctx.call("write", write)[0]
+    return ctx.step("write", write)[0]
 
 
 def plan(data: ImageToPrompt, ctx: Context) -> Plan:
@@ -69,7 +69,7 @@ def picture(uri: str, ctx: Context) -> InputFile:
     return ctx.input("image", uri, kinds=PICTURES, limit_bytes=LIMIT_BYTES)
 
 
-def prompt_in(made: Made) -> str:
+def prompt_in(made: ModelResult) -> str:
     """The description in a model's answer, on one line.
 
     Raises:

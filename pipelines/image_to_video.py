@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.context import Context
+from pipelines.context import Context, ModelCall
 from pipelines.image_to_prompt import TYPE as DESCRIPTION, picture, prompt_in
 from pipelines.models.estimates import Estimate, helper_estimate
 from pipelines.models.local_caption import described
@@ -37,7 +37,7 @@ def image_to_video(data: ImageToVideo, ctx: Context) -> Sequence[Artifact]:
     if prompt is None:
         words, written = _described(data, image, ctx)
         prompt = _cut(words, _longest(data, ctx.catalogue))
-    ctx.tell(prompt=prompt)
+    ctx.annotate(prompt=prompt)
     made = film(ctx, "animate", data, {**data.given(), "prompt": prompt}, TYPE, {"image": image})
     return [made, *written]
 
@@ -50,8 +50,8 @@ def _described(data: ImageToVideo, image: InputFile, ctx: Context) -> tuple[str,
     problem: ProviderNotConfigured | None = None
     if not _writes_here(data, ctx.catalogue):
         try:
-            made = ctx.ask("caption", [INTERROGATOR], _THOROUGH, inputs={"image": image}, as_type=DESCRIPTION)
-            return prompt_in(made), []
+            call = ModelCall([INTERROGATOR], _THOROUGH, {"image": image}, as_type=DESCRIPTION)
+            return prompt_in(ctx.call("caption", call)), []
         except ProviderNotConfigured as error:
             problem = error
     try:

@@ -9,10 +9,9 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from pipelines.context import Made, Renderer, Wanted
+from pipelines.context import ModelCall, ModelResult, OutputSpec, StepFunction
 from pipelines.media.inspect.kinds import wrong_kind
 from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds
@@ -25,19 +24,19 @@ from schemas.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RecordedCall:
     """One paid call: what the model was sent."""
 
     step: str
     model: Model
     parameters: Mapping[str, Any]
     inputs: Mapping[str, InputFile]
-    wanted: Wanted | None
+    output: OutputSpec | None
     seconds: float | None
 
 
 #: What a model answers: a value, or the path of the file that it made. It may raise.
-Answer = Callable[[Asked], Any]
+Answerer = Callable[[RecordedCall], Any]
 
 
 @dataclass
@@ -51,19 +50,19 @@ class MemoryContext:
     files: Mapping[str, Path] = field(default_factory=dict)
     catalogue: Catalogue = field(default_factory=lambda: Catalogue(()))
     #: By model id. A model without an answer has no key.
-    answers: Mapping[str, Answer] = field(default_factory=dict)
+    answers: Mapping[str, Answerer] = field(default_factory=dict)
     bounds: Bounds = DEFAULT_BOUNDS
-    asked: list[Asked] = field(default_factory=list)
-    told: dict[str, Any] = field(default_factory=dict)
+    calls: list[RecordedCall] = field(default_factory=list)
+    manifest_details: dict[str, Any] = field(default_factory=dict)
     reported: list[float] = field(default_factory=list)
     host: ModelHost = field(default_factory=lambda: host_for(Settings()))
     seed: int = 0
-    _calls: dict[str, Sequence[Artifact]] = field(default_factory=dict)
-    _made: dict[str, Made | Exception] = field(default_factory=dict)
+    _steps: dict[str, Sequence[Artifact]] = field(default_factory=dict)
+    _results: dict[str, ModelResult | Exception] = field(default_factory=dict)
 
-    def tell(self, **details: Any) -> None:
-        """Into ``told``."""
-        self.told |= details
+    def annotate(self, **details: Any) -> None:
+        """Add to ``manifest_details``."""
+        self.manifest_details |= details
 
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
         """The file, looked at as a worker looks at it."""
@@ -79,49 +78,43 @@ class MemoryContext:
         digest = hashlib.sha256(content).hexdigest()
         return InputFile(name=name, uri=uri, path=path, kind=kind, bytes=len(content), sha256=digest)
 
-    def call(self, step: str, renderer: Renderer) -> Sequence[Artifact]:
-        """What the renderer makes, in ``folder``; made once."""
-        if step not in self._calls:
-            self._calls[step] = renderer(self.folder, self.reported.append)
-        return self._calls[step]
+    def step(self, name: str, make: StepFunction) -> Sequence[Artifact]:
+        """Run ``make`` in ``folder``, once."""
+        if name not in self._steps:
+            self._steps[name] = make(self.folder, self.reported.append)
+        return self._steps[name]
 
-    def ask(
-        self,
-        step: str,
-        models: Sequence[str],
-        parameters: Mapping[str, Any],
-        *,
-        inputs: Mapping[str, InputFile] = MappingProxyType({}),
-        wanted: Wanted | None = None,
-        as_type: str | None = None,
-        seconds: float | None = None,
-    ) -> Made:
-        """The answer of the first model that takes the parameters and has one; asked once."""
-        if step not in self._made:
-            found = fitting(list(models), parameters, as_type or self.type, self.catalogue)
-            asked = [Asked(step, model, values, inputs, wanted, seconds) for model, values in found]
-            self._made[step] = self._first([item for item in asked if item.model.id in self.answers])
-        made = self._made[step]
-        if isinstance(made, Exception):
-            raise made
-        return made
+    def call(self, name: str, call: ModelCall) -> ModelResult:
+        """Return the answer of the first model that takes the parameters and has one. It is called once."""
+        if name not in self._results:
+            found = fitting(list(call.models), call.parameters, call.as_type or self.type, self.catalogue)
+            able = [
+                RecordedCall(name, model, values, call.inputs, call.output, call.seconds)
+                for model, values in found
+                if model.id in self.answers
+            ]
+            self._results[name] = self._first(able)
+        result = self._results[name]
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-    def _first(self, able: Sequence[Asked]) -> Made | Exception:
+    def _first(self, able: Sequence[RecordedCall]) -> ModelResult | Exception:
         if not able:
             return ProviderNotConfigured()
-        asked = able[0]
-        self.asked.append(asked)
+        call = able[0]
+        self.calls.append(call)
         try:
-            answer = self.answers[asked.model.id](asked)
+            answer = self.answers[call.model.id](call)
         except Exception as error:
             return error
         artifact = None
-        if asked.wanted is not None and isinstance(answer, Path):
+        if call.output is not None and isinstance(answer, Path):
             kind = sniff(answer.read_bytes()[:HEAD_BYTES])
-            artifact = Artifact(name=asked.wanted.name, content_type=CONTENT_TYPES[kind or "mp4"], path=answer)
-        return Made(
-            model=asked.model.id,
-            provider=asked.model.provider,
+            artifact = Artifact(name=call.output.name, content_type=CONTENT_TYPES[kind or "mp4"], path=answer)
+        return ModelResult(
+            model=call.model.id,
+            provider=call.model.provider,
             artifact=artifact,
             value=None if isinstance(answer, Path) else answer,
             details={},

@@ -35,13 +35,13 @@ def reel(data: Reel, ctx: Context) -> Sequence[Artifact]:
     timing = align(data.alignment_mode, data.lyrics, data.language, audio, ctx)
 
     def here() -> Sequence[Artifact]:
-        made = ctx.call(
+        made = ctx.step(
             "render",
             lambda folder, progress: render_reel(
                 data, image, audio, folder, progress, timing=timing, bounds=ctx.bounds
             ),
         )
-        ctx.tell(**made[0].details)
+        ctx.annotate(**made[0].details)
         return made
 
     return rendered(data, image, audio, timing, ctx, here)

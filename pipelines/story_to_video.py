@@ -33,7 +33,7 @@ def story_to_video(data: StoryToVideo, ctx: Context) -> Sequence[Artifact]:
     """
     able = data.model_copy(update={"model": models_for(data, TYPE, ctx.catalogue)})
     given = hero_image(data, ctx)
-    ctx.tell(prompt=data.hero_description or data.prompts[0], prompts=data.prompts)
+    ctx.annotate(prompt=data.hero_description or data.prompts[0], prompts=data.prompts)
     made = made_somewhere(
         ctx,
         "generate",
@@ -43,7 +43,7 @@ def story_to_video(data: StoryToVideo, ctx: Context) -> Sequence[Artifact]:
         remote=_nobody,
         here=lambda step, model, values: _made_here(data, ctx, step, model, values, given),
     )
-    ctx.tell(**made[0].details)
+    ctx.annotate(**made[0].details)
     return made
 
 
@@ -137,7 +137,7 @@ def _made_here(
         film = film.model_copy(update={"details": details})
         return [film] if whose is None or whose.artifact is None else [film, whose.artifact]
 
-    return ctx.call(step, render)
+    return ctx.step(step, render)
 
 
 def _film(data: StoryToVideo, pictures: Sequence[Pixels], folder: Path, progress: Progress) -> Artifact:

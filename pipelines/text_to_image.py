@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from pipelines.context import Context, Progress, Wanted
+from pipelines.context import Context, ModelCall, OutputSpec, Progress
 from pipelines.models.estimates import estimate
 from pipelines.models.matching import fitting
 from pipelines.models.routing import LOCAL, made_somewhere, seed_of
@@ -20,14 +20,14 @@ from schemas.media import Artifact, MediaFacts, Plan
 from schemas.text_to_image import TextToImage
 
 TYPE = "text-to-image"
-PICTURE = Wanted("image.png", ("png",))
+PICTURE = OutputSpec("image.png", ("png",))
 #: Seconds that one picture of 512 x 512 with 25 steps takes, as the Image and Video API reckons.
 SECONDS_A_PICTURE = 5.0
 
 
 def text_to_image(data: TextToImage, ctx: Context) -> Sequence[Artifact]:
     """``image.png``."""
-    ctx.tell(prompt=data.prompt)
+    ctx.annotate(prompt=data.prompt)
     made = made_somewhere(
         ctx,
         "generate",
@@ -37,7 +37,7 @@ def text_to_image(data: TextToImage, ctx: Context) -> Sequence[Artifact]:
         remote=lambda step, names: _asked(data, ctx, step, names),
         here=lambda step, model, values: _made_here(data, ctx, step, model, values),
     )
-    ctx.tell(**made.details)
+    ctx.annotate(**made.details)
     return [made]
 
 
@@ -62,7 +62,7 @@ def picture_seconds(values: Mapping[str, Any], pictures: int = 1) -> float:
 
 
 def _asked(data: TextToImage, ctx: Context, step: str, names: Sequence[str]) -> Artifact:
-    made = ctx.ask(step, names, data.given(), wanted=PICTURE)
+    made = ctx.call(step, ModelCall(names, data.given(), output=PICTURE))
     if made.artifact is None:
         raise ProviderResultInvalid(f"{made.model} answered without a picture", step=step)
     return made.artifact.model_copy(update={"inline": data.return_base64})
@@ -99,4 +99,4 @@ def _made_here(data: TextToImage, ctx: Context, step: str, model: Model, values:
             )
         ]
 
-    return ctx.call(step, render)[0]
+    return ctx.step(step, render)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.context import Context, Wanted
+from pipelines.context import Context, ModelCall, OutputSpec
 from pipelines.models.estimates import Estimate, estimate
 from pipelines.models.local_film import filmed, planned_here
 from pipelines.models.matching import fitting
@@ -17,12 +17,12 @@ from schemas.text_to_video import TextToVideo
 
 TYPE = "text-to-video"
 #: What a model of ours may answer: players and browsers know it.
-VIDEO = Wanted("video.mp4", ("mp4",))
+VIDEO = OutputSpec("video.mp4", ("mp4",))
 
 
 def text_to_video(data: TextToVideo, ctx: Context) -> Sequence[Artifact]:
     """``video.mp4``."""
-    ctx.tell(prompt=data.prompt)
+    ctx.annotate(prompt=data.prompt)
     return [film(ctx, "generate", data, data.given(), TYPE)]
 
 
@@ -46,7 +46,7 @@ def film(
     """
 
     def remote(name: str, models: Sequence[str]) -> Artifact:
-        made = ctx.ask(name, models, parameters, inputs=inputs or {}, wanted=VIDEO)
+        made = ctx.call(name, ModelCall(models, parameters, inputs or {}, VIDEO))
         if made.artifact is None:
             raise ProviderResultInvalid(f"{made.model} answered without a video", step=name)
         return made.artifact
@@ -60,7 +60,7 @@ def film(
         remote=remote,
         here=lambda name, model, values: filmed(ctx, name, model, values, job_type, (inputs or {}).get("image")),
     )
-    ctx.tell(**made.details)
+    ctx.annotate(**made.details)
     return made
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.context import Context, Progress, Wanted
+from pipelines.context import Context, ModelCall, OutputSpec, Progress
 from pipelines.registry import PIPELINES, Pipeline
 from providers.catalogue import Catalogue, Model, Parameter
 from schemas.job_types import JOB_TYPES
@@ -34,8 +34,8 @@ def ask(data: Ask, ctx: Context) -> Sequence[Artifact]:
     inputs = {}
     if data.image is not None:
         inputs["image"] = ctx.input("image", data.image, kinds=("png",), limit_bytes=1_000_000)
-    wanted = Wanted("film.mp4", ("mp4",)) if data.film else None
-    made = ctx.ask("think", data.models, parameters, inputs=inputs, wanted=wanted)
+    output = OutputSpec("film.mp4", ("mp4",)) if data.film else None
+    made = ctx.call("think", ModelCall(data.models, parameters, inputs, output))
     if made.artifact is not None:
         return [made.artifact]
 
@@ -44,7 +44,7 @@ def ask(data: Ask, ctx: Context) -> Sequence[Artifact]:
         path.write_text(str(made.value))
         return [Artifact(name="answer.txt", content_type="text/plain", path=path)]
 
-    return ctx.call("write", write)
+    return ctx.step("write", write)
 
 
 def plan(data: Ask, ctx: Context) -> Plan:

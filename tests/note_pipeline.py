@@ -50,7 +50,7 @@ def note(data: Note, ctx: Context) -> Sequence[Artifact]:
         path.write_text(data.text)
         return [Artifact(name="note.txt", content_type="text/plain", path=path)]
 
-    return ctx.call("write", work)
+    return ctx.step("write", work)
 
 
 def noop(data: Note, ctx: Context) -> Sequence[Artifact]:

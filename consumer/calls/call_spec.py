@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from consumer.ledger.calls import CallRow, Candidate, Order
 from consumer.ledger.records import Job
-from pipelines.context import Made, Wanted
+from pipelines.context import ModelCall, ModelResult
 from pipelines.media.inspect.sniff import CONTENT_TYPES
 from providers.catalogue import Catalogue
 from schemas.errors import (
@@ -31,14 +30,9 @@ class Parked(BaseException):
 def order_for(
     catalogue: Catalogue,
     job: Job,
-    models: Sequence[str],
-    parameters: Mapping[str, Any],
+    call: ModelCall,
     *,
-    inputs: Mapping[str, InputFile],
-    wanted: Wanted | None,
     output: str,
-    as_type: str | None = None,
-    seconds: float | None = None,
 ) -> Order:
     """The order: every model that can take the parameters, in the order given; the others with the reason.
 
@@ -48,13 +42,13 @@ def order_for(
     fitting: list[Candidate] = []
     losers: list[dict[str, str]] = []
     problem: RequestError | None = None
-    job_type = as_type or job.type
+    job_type = call.as_type or job.type
     data = job.parsed().data
-    place = data.place if as_type is None and isinstance(data, Generation) else "data.{}".format
-    for name in models:
+    place = data.place if call.as_type is None and isinstance(data, Generation) else "data.{}".format
+    for name in call.models:
         try:
             model = catalogue.find(name, job_type)
-            values = {**model.checked(parameters, place), **model.fixed}
+            values = {**model.checked(call.parameters, place), **model.fixed}
         except RequestError as error:
             problem = problem or error
             losers.append({"model": name, "why": f"{error.code}: {error.message}"})
@@ -62,12 +56,12 @@ def order_for(
             fitting.append(Candidate(model.id, model.provider, values))
     if not fitting:
         raise problem or InvalidField("data.model: no model is named", field="data.model")
-    length = parameters.get("duration", parameters.get("audio_duration", seconds))
+    length = call.parameters.get("duration", call.parameters.get("audio_duration", call.seconds))
     return Order(
         candidates=fitting,
         losers=losers,
-        inputs={name: _facts(file, job.pins.get(file.uri)) for name, file in inputs.items()},
-        wanted=None if wanted is None else {"name": wanted.name, "kinds": list(wanted.kinds)},
+        inputs={name: _facts(file, job.pins.get(file.uri)) for name, file in call.inputs.items()},
+        wanted=None if call.output is None else {"name": call.output.name, "kinds": list(call.output.kinds)},
         output=output,
         fingerprint=job.fingerprint,
         seconds=float(length) if isinstance(length, int | float) else None,
@@ -88,12 +82,12 @@ def ended(call: CallRow) -> TelecineError:
     return error
 
 
-def made_from(call: CallRow) -> Made:
+def made_from(call: CallRow) -> ModelResult:
     """What the pipeline gets."""
     result = call.result
     assert result is not None
     artifact = result["artifact"]
-    return Made(
+    return ModelResult(
         model=result["model"],
         provider=result["provider"],
         artifact=None if artifact is None else Artifact.model_validate(artifact),

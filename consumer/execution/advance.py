@@ -141,13 +141,13 @@ def _run(runtime: Runtime, claim: Claim, request: Request, heartbeat: Heartbeat,
         artifacts = pipeline.run(request.data, context)
     except (InputError, RenderError, FileNotFoundError):
         # What needs a file that is gone fails in its own way; the reason is that it is gone.
-        for gone in context.gone.values():
+        for gone in context.missing_inputs.values():
             raise gone from None
         raise
     heartbeat.check()
     completion.start_storing(runtime.database, lease)
     failpoint("advance.before_manifest")
-    credit = credits_of(runtime.database, job, context.told)
+    credit = credits_of(runtime.database, job, context.manifest_details)
     manifest = write_manifest(runtime, claim, context, artifacts, folder, credit)
     failpoint("advance.after_manifest")
     heartbeat.check()

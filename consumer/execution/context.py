@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from consumer.calls.call_spec import Parked, ended, made_from, order_for
@@ -20,7 +19,7 @@ from consumer.ledger.timeline import note
 from consumer.runtime import Runtime
 from consumer.storage.artifacts import MANIFEST, check_free, stored
 from consumer.wakeups.queues import PRIORITIES
-from pipelines.context import Made, Renderer, Wanted
+from pipelines.context import ModelCall, ModelResult, OutputSpec, StepFunction
 from pipelines.media.sandbox.process import Bounds
 from providers.catalogue import Catalogue
 from providers.local.host import ModelHost
@@ -44,9 +43,9 @@ class JobContext:
         self._output = output
         self._folder = folder
         #: What the pipeline told of itself, for the manifest.
-        self.told: dict[str, Any] = {}
+        self.manifest_details: dict[str, Any] = {}
         #: By URI: why an input cannot be had any more that a call was ordered with.
-        self.gone: dict[str, InputError] = {}
+        self.missing_inputs: dict[str, InputError] = {}
 
     @property
     def bounds(self) -> Bounds:
@@ -69,9 +68,9 @@ class JobContext:
         own = hashlib.sha256(f"{self._job.id} {self._job.fingerprint}".encode()).digest()
         return int.from_bytes(own[:4], "big")
 
-    def tell(self, **details: Any) -> None:
+    def annotate(self, **details: Any) -> None:
         """Facts for the manifest."""
-        self.told |= details
+        self.manifest_details |= details
 
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
         """The file at ``uri``. Fetched again by every run: reading costs nothing but time.
@@ -95,7 +94,7 @@ class JobContext:
             ordered = ordered_input(calls.of_job(self._runtime.database, self._job.id), name, uri, folder)
             if ordered is None:
                 raise
-            self.gone[uri] = error
+            self.missing_inputs[uri] = error
             return ordered
         with self._runtime.database.write() as connection:
             note(
@@ -111,21 +110,21 @@ class JobContext:
         failpoint("advance.input_fetched")
         return file
 
-    def call(self, step: str, renderer: Renderer) -> Sequence[Artifact]:
+    def step(self, name: str, make: StepFunction) -> Sequence[Artifact]:
         """The step's artifacts, stored: from the ledger when it is done, else made now."""
         self._heartbeat.check()
         database = self._runtime.database
-        found = steps.begin(database, self._lease, step)
+        found = steps.begin(database, self._lease, name)
         if found.state == "done":
             return [Artifact.model_validate(item) for item in found.result]
         failpoint("advance.step_started")
-        folder = self._folder / "steps" / step
+        folder = self._folder / "steps" / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
-            made = renderer(folder, self._rendering)
+            made = make(folder, self._rendering)
         except TelecineError as error:
-            error.step = error.step or step
+            error.step = error.step or name
             raise
         failpoint("advance.rendered")
         kept: list[Artifact] = []
@@ -136,60 +135,40 @@ class JobContext:
                 failpoint("advance.stored_one")
         failpoint("advance.stored_all")
         records = [artifact.model_dump(mode="json", exclude_none=True) for artifact in kept]
-        steps.record(database, self._lease, step, records, artifacts=[artifact.name for artifact in kept])
+        steps.record(database, self._lease, name, records, artifacts=[artifact.name for artifact in kept])
         failpoint("advance.step_recorded")
         return kept
 
-    def ask(
-        self,
-        step: str,
-        models: Sequence[str],
-        parameters: Mapping[str, Any],
-        *,
-        inputs: Mapping[str, InputFile] = MappingProxyType({}),
-        wanted: Wanted | None = None,
-        as_type: str | None = None,
-        seconds: float | None = None,
-    ) -> Made:
+    def call(self, name: str, call: ModelCall) -> ModelResult:
         """What a remote model made. The first time it writes the call down, parks the job and does not return."""
         self._heartbeat.check()
         database = self._runtime.database
-        call = calls.latest(database, self._job.id, step)
-        if call is None:
-            for file in inputs.values():
-                if file.uri in self.gone:
-                    raise self.gone[file.uri]
-            self._check_output(wanted)  # before anything is paid for
-            steps.begin(database, self._lease, step)
-            order = order_for(
-                self._runtime.catalogue,
-                self._job,
-                models,
-                parameters,
-                inputs=inputs,
-                wanted=wanted,
-                output=self._output,
-                as_type=as_type,
-                seconds=seconds,
-            )
+        row = calls.latest(database, self._job.id, name)
+        if row is None:
+            for file in call.inputs.values():
+                if file.uri in self.missing_inputs:
+                    raise self.missing_inputs[file.uri]
+            self._check_output(call.output)  # before anything is paid for
+            steps.begin(database, self._lease, name)
+            order = order_for(self._runtime.catalogue, self._job, call, output=self._output)
             failpoint("call.wanted")
-            calls.want(database, self._lease, step, order, tenant=self._job.tenant,
+            calls.want(database, self._lease, name, order, tenant=self._job.tenant,
                        urgency=PRIORITIES.index(self._job.priority))  # fmt: skip
             failpoint("call.parked")
             raise Parked
-        if not call.settled:
-            call = calls.park_for(database, self._lease, step)
-            if call is None:
+        if not row.settled:
+            row = calls.park_for(database, self._lease, name)
+            if row is None:
                 raise Parked
-        if call.state is not CallState.DONE:
-            raise ended(call)
-        if not any(item.name == step and item.state == "done" for item in steps.of_job(database, self._job.id)):
-            assert call.result is not None
-            artifact = call.result["artifact"]
+        if row.state is not CallState.DONE:
+            raise ended(row)
+        if not any(item.name == name and item.state == "done" for item in steps.of_job(database, self._job.id)):
+            assert row.result is not None
+            artifact = row.result["artifact"]
             names = [] if artifact is None else [artifact["name"]]
-            steps.record(database, self._lease, step, call.result, artifacts=names)
+            steps.record(database, self._lease, name, row.result, artifacts=names)
             failpoint("advance.step_recorded")
-        return made_from(call)
+        return made_from(row)
 
     def store(self, artifact: Artifact) -> Artifact:
         """The artifact in storage under its lasting name; what an earlier attempt stored there is taken over."""
@@ -199,10 +178,10 @@ class JobContext:
         job = self._job
         return stored(self._runtime.storage, artifact, uri, job_id=job.id, fingerprint=job.fingerprint)
 
-    def _check_output(self, wanted: Wanted | None) -> None:
+    def _check_output(self, output: OutputSpec | None) -> None:
         runtime, job = self._runtime, self._job
         runtime.tenants.check_write(job.tenant, self._output)
-        names = [MANIFEST] if wanted is None else [wanted.name, MANIFEST]
+        names = [MANIFEST] if output is None else [output.name, MANIFEST]
         uris = [self._output + name for name in names]
         check_free(runtime.storage, uris, job_id=job.id, fingerprint=job.fingerprint)
 

@@ -51,7 +51,7 @@ def write_manifest(
         model=credit.model or job.type,
         model_version=credit.version or _own_version(),
         seed=_whole(credit.details.get("seed")),
-        prompt=_text(context.told.get("prompt", credit.details.get("prompt"))),
+        prompt=_text(context.manifest_details.get("prompt", credit.details.get("prompt"))),
         cost=credit.cost,
         details=_by_vendors(credit) | _told(context) | ({"calls": list(credit.calls)} if credit.calls else {}),
         steps=[
@@ -72,7 +72,7 @@ def _by_vendors(credit: Credits) -> dict[str, Any]:
 
 
 def _told(context: JobContext) -> dict[str, Any]:
-    return {name: value for name, value in context.told.items() if name != "prompt"}
+    return {name: value for name, value in context.manifest_details.items() if name != "prompt"}
 
 
 def _whole(value: object) -> int | None:

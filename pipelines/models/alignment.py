@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pipelines.context import Context, Made
+from pipelines.context import Context, ModelCall
 from pipelines.media.captions.files import Wording
 from pipelines.media.captions.matching import Times, coverage, match
 from pipelines.media.captions.timing import text_of
@@ -76,16 +76,15 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
                 "no words were heard in the audio; give lyrics and use alignment_mode even", step="transcribe"
             )
         timing = Timing(lyrics)
-    ctx.tell(alignment={"mode": mode, "used": timing.source} | ({"why": "; ".join(why)} if why else {}))
+    ctx.annotate(alignment={"mode": mode, "used": timing.source} | ({"why": "; ".join(why)} if why else {}))
     return timing
 
 
 def _aligned(lyrics: str, audio: InputFile, seconds: float, ctx: Context, why: list[str]) -> Timing | None:
     """The lyrics with the times that an aligner found; ``None`` with the reason in ``why``."""
     try:
-        made = ctx.ask(
-            "align", [ALIGNER], {"text": _sung(lyrics)}, inputs={"audio": audio}, as_type=CAPTIONS, seconds=seconds
-        )
+        call = ModelCall([ALIGNER], {"text": _sung(lyrics)}, {"audio": audio}, as_type=CAPTIONS, seconds=seconds)
+        made = ctx.call("align", call)
     except (ProviderNotConfigured, *_FINAL):
         raise
     except (ProviderError, RetriesExhausted, InvalidField) as error:
@@ -104,9 +103,8 @@ def _transcribed(language: str | None, audio: InputFile, seconds: float, ctx: Co
     """What was heard, with its times; ``None`` with the reason in ``why`` where that is nothing."""
     # BCP 47 tags begin with the code of ISO 639.
     parameters = {} if language is None else {"language_code": re.split("[-_]", language)[0].lower()}
-    made: Made = ctx.ask(
-        "transcribe", [TRANSCRIBER], parameters, inputs={"audio": audio}, as_type=CAPTIONS, seconds=seconds
-    )
+    call = ModelCall([TRANSCRIBER], parameters, {"audio": audio}, as_type=CAPTIONS, seconds=seconds)
+    made = ctx.call("transcribe", call)
     heard = heard_words(made.value)
     lyrics = text_of(heard)
     words = words_of(lyrics)

@@ -30,4 +30,4 @@ def described(ctx: Context, step: str, model: Model, values: Mapping[str, Any], 
         details = {"text": text, "model": model.id, **made.details}
         return [Artifact(name=_NAME, content_type="text/plain; charset=utf-8", path=path, details=details)]
 
-    return ctx.call(step, render)[0]
+    return ctx.step(step, render)[0]

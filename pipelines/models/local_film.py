@@ -62,7 +62,7 @@ def filmed(
         }
         return [film_artifact(path, call.width, call.height, frames, fps, details)]
 
-    return ctx.call(step, render)[0]
+    return ctx.step(step, render)[0]
 
 
 def planned_here(model: Model, values: Mapping[str, Any], before: Estimate) -> Plan:

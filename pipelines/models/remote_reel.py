@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from pipelines.context import Context, Made, Wanted
+from pipelines.context import Context, ModelCall, ModelResult, OutputSpec
 from pipelines.models.alignment import Timing
 from schemas.errors import OutOfMemory, ProviderNotConfigured, ProviderResultInvalid
 from schemas.media import Artifact, InputFile, MediaFacts
@@ -68,16 +68,16 @@ def render_remotely(data: Reel, image: InputFile, audio: InputFile, timing: Timi
     Raises:
         ProviderError: the endpoint did not deliver.
     """
-    made = ctx.ask(
-        "render-remote",
+    call = ModelCall(
         [MODEL],
         {"film": write_film(data, timing)},
-        inputs={"image": image, "audio": audio},
-        wanted=Wanted("video.mp4", ("mp4",)),
+        {"image": image, "audio": audio},
+        OutputSpec("video.mp4", ("mp4",)),
     )
+    made = ctx.call("render-remote", call)
     texts = _texts(made, timing)
     seconds = None if made.artifact is None else made.artifact.facts.duration_seconds
-    captions = ctx.call("captions", lambda folder, _: _write(texts, seconds, folder))
+    captions = ctx.step("captions", lambda folder, _: _write(texts, seconds, folder))
     assert made.artifact is not None
     return [made.artifact, *captions]
 
@@ -96,7 +96,7 @@ def read_film(film: str) -> tuple[Reel, Timing]:
     return _FILM.validate_json(film)
 
 
-def _texts(made: Made, timing: Timing) -> dict[str, str]:
+def _texts(made: ModelResult, timing: Timing) -> dict[str, str]:
     names = [name for name in TEXTS if name != "words.json" or timing.source != "even"]
     value: Mapping[str, object] = made.value if isinstance(made.value, Mapping) else {}
     texts = {name: text for name in names if isinstance(text := value.get(name), str)}

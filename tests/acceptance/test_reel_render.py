@@ -210,10 +210,10 @@ def test_characters_that_no_font_has_are_told_and_the_rest_is_drawn(
     (tmp_path / "known").mkdir()
     context = at_hand(tmp_path, *material)
     reel(reel_data("one \U00013000 two \U00013001"), context)
-    assert context.told == {"missing_characters": "\U00013000\U00013001"}
+    assert context.manifest_details == {"missing_characters": "\U00013000\U00013001"}
     context = at_hand(tmp_path / "known", *material)
     reel(reel_data("one two"), context)
-    assert context.told == {}
+    assert context.manifest_details == {}
 
 
 @pytest.mark.parametrize("suffix", ["mp3", "flac", "wav"])

@@ -58,7 +58,7 @@ def test_captions_are_on_the_picture_while_their_words_are_heard(tmp_path: Path,
     assert seen(tmp_path) == [pytest.approx(span, abs=1 / 30) for span in joined]
     times = [line for line in (tmp_path / "captions.srt").read_text().splitlines() if "-->" in line]
     assert times[0] == ("00:00:00,500 --> 00:00:01,200" if not offset else "00:00:00,800 --> 00:00:01,500")
-    assert context.told == {"alignment": {"mode": "auto", "used": "forced_alignment"}}
+    assert context.manifest_details == {"alignment": {"mode": "auto", "used": "forced_alignment"}}
 
 
 def test_the_words_stand_in_a_file_with_the_times_of_the_audio(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from consumer.ledger.admission import Submission
 from consumer.ledger.records import Job
 from consumer.ledger.states import CallState, State
 from consumer.runtime import Runtime
-from pipelines.context import Context
+from pipelines.context import Context, ModelCall
 from providers.base import Call, Ready
 from providers.catalogue import Catalogue, Model, Parameter
 from schemas.media import Artifact
@@ -180,7 +180,7 @@ def test_a_second_call_is_not_ordered_with_an_upload_that_is_gone(in_s3: tuple[L
     def asks_twice(data: Any, ctx: Context) -> Sequence[Artifact]:
         picture = ctx.input("image", data.image, kinds=("png",), limit_bytes=1_000_000)
         for step in ("think", "think again"):
-            ctx.ask(step, data.models, {}, inputs={"image": picture})
+            ctx.call(step, ModelCall(data.models, {}, {"image": picture}))
         return []
 
     line, server = in_s3
@@ -194,7 +194,7 @@ def test_a_second_call_is_not_ordered_with_an_upload_that_is_gone(in_s3: tuple[L
 def test_work_that_needs_the_upload_itself_fails_by_name_when_it_is_gone(in_s3: tuple[Line, S3], bucket: str) -> None:
     def looks_afterwards(data: Any, ctx: Context) -> Sequence[Artifact]:
         picture = ctx.input("image", data.image, kinds=("png",), limit_bytes=1_000_000)
-        ctx.ask("think", data.models, {}, inputs={"image": picture})
+        ctx.call("think", ModelCall(data.models, {}, {"image": picture}))
         picture.path.read_bytes()
         return []
 

@@ -47,8 +47,8 @@ def test_a_line_of_pixels_costs_no_more_than_a_picture(
 def test_a_text_of_rare_signs_becomes_a_picture(tmp_path: Path, weights: Path, host: ModelHost, text: str) -> None:
     stage = Stage(tmp_path, weights, host, "text-to-image")
     stage.run(prompt=text, negative_prompt=text[::-1], width=64, height=64, num_inference_steps=10)
-    assert stage.context.told["prompt"] == text
-    assert stage.context.told["prompt_parts"][0] > 5
+    assert stage.context.manifest_details["prompt"] == text
+    assert stage.context.manifest_details["prompt_parts"][0] > 5
 
 
 def test_a_hero_and_a_scene_that_are_too_long_together_are_refused_by_their_field(

@@ -69,7 +69,7 @@ def test_a_text_becomes_a_picture_of_the_size_asked_for(tmp_path: Path, weights:
     with Image.open(tmp_path / "image.png") as picture:
         assert (picture.size, picture.format) == ((72, 48), "PNG")
     assert (made.facts.width, made.facts.height, made.inline) == (72, 48, True)
-    told = stage.context.told
+    told = stage.context.manifest_details
     assert (told["prompt"], told["model"], told["seed"], told["num_inference_steps"]) == (
         "a fox", "segmind/tiny-sd", 5, 10,
     )  # fmt: skip
@@ -80,7 +80,7 @@ def test_a_text_becomes_a_picture_of_the_size_asked_for(tmp_path: Path, weights:
 def test_a_job_without_a_seed_has_one_of_its_own(tmp_path: Path, weights: Path, host: ModelHost) -> None:
     stage = Stage(tmp_path, weights, host, "text-to-image")
     stage.run(prompt="a fox", num_inference_steps=10, width=64, height=64)
-    assert stage.context.told["seed"] == 4_000_000_001
+    assert stage.context.manifest_details["seed"] == 4_000_000_001
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_a_story_has_the_frames_that_its_plan_promised(tmp_path: Path, weights: 
     assert len(frames) == promised.frames == made.facts.frames == 3 * 6 + 2 * 3
     assert (made.facts.width, made.facts.height, made.facts.fps) == (64, 48, 12.0)
     assert made.facts.duration_seconds == promised.duration_seconds == 2.0
-    assert stage.context.told["prompts"] == ["a fox, a", "a fox, b", "a fox, c"]
-    assert stage.context.told["scene_seeds"] == [4_000_000_001, 4_000_000_002, 4_000_000_003]
+    assert stage.context.manifest_details["prompts"] == ["a fox, a", "a fox, b", "a fox, c"]
+    assert stage.context.manifest_details["scene_seeds"] == [4_000_000_001, 4_000_000_002, 4_000_000_003]
     middle = (frames[5].astype(int) + frames[9]) / 2
     assert np.abs(frames[7] - middle).mean() < 4
     assert np.array_equal(frames[0], frames[5])
@@ -168,7 +168,7 @@ def test_a_text_becomes_a_film_on_mochi(tmp_path: Path, weights: Path, host: Mod
     frames = frames_of(tmp_path / "video.mp4")
     assert (len(frames), frames[0].shape) == (8, (256, 256, 3))
     assert (made.facts.frames, made.facts.fps, made.facts.width) == (8, 12.0, 256)
-    told = stage.context.told
+    told = stage.context.manifest_details
     assert (told["backend"], told["seed"], told["pipeline"]) == ("mochi", 42, "MochiPipeline")
     assert (told["num_inference_steps"], told["guidance_scale"]) == (2, 4.5)
     assert told["elapsed_seconds"] > 0
@@ -181,8 +181,8 @@ def test_a_picture_becomes_a_film_and_is_described_here_where_no_prompt_is_given
     film, words = stage.run(image=IMAGE, model="wan", **FILM, **SHORT)
     assert film.facts.frames == len(frames_of(tmp_path / "video.mp4")) == 8
     assert words.name == "prompt.txt"
-    assert stage.context.told["prompt"] == (tmp_path / "prompt.txt").read_text().strip()
-    assert stage.context.told["pipeline"] == "WanImageToVideoPipeline"
+    assert stage.context.manifest_details["prompt"] == (tmp_path / "prompt.txt").read_text().strip()
+    assert stage.context.manifest_details["pipeline"] == "WanImageToVideoPipeline"
 
 
 def test_the_model_auto_takes_the_backend_that_is_preferred_and_can_do_it(
@@ -190,11 +190,11 @@ def test_the_model_auto_takes_the_backend_that_is_preferred_and_can_do_it(
 ) -> None:
     stage = Stage(tmp_path, weights, host, "text-to-video")
     stage.run(model="auto", prompt="a fox runs", prefer_backend="mochi", **FILM, **SHORT)
-    assert stage.context.told["backend"] == "mochi"
+    assert stage.context.manifest_details["backend"] == "mochi"
     (tmp_path / "two").mkdir()
     pictured = Stage(tmp_path / "two", weights, host, "image-to-video")
     pictured.run(model="auto", image=IMAGE, prompt="it runs", prefer_backend="mochi", **FILM, **SHORT)
-    assert pictured.context.told["backend"] == "wan"
+    assert pictured.context.manifest_details["backend"] == "wan"
 
 
 @pytest.mark.parametrize("consent", [None, False])
@@ -249,7 +249,7 @@ def test_a_provider_without_a_key_is_passed_over_for_a_local_model(
 ) -> None:
     stage = Stage(tmp_path, weights, host, "image-to-prompt")
     stage.run(image=IMAGE, model=["clip-interrogator", "clip-interrogator/local"], mode="fast")
-    assert stage.context.told["model"] == "clip-interrogator/local"
+    assert stage.context.manifest_details["model"] == "clip-interrogator/local"
     with pytest.raises(ProviderNotConfigured):
         Stage(tmp_path, weights, host, "image-to-prompt").run(image=IMAGE)
 
@@ -261,7 +261,7 @@ def test_a_picture_is_described_by_captioner_and_ranker(
     stage = Stage(tmp_path, weights, host, "image-to-prompt")
     (made,) = stage.run(image=IMAGE, model="clip-interrogator/local", mode=mode)
     text = (tmp_path / "prompt.txt").read_text().strip()
-    assert (made.name, stage.context.told["prompt"]) == ("prompt.txt", text)
+    assert (made.name, stage.context.manifest_details["prompt"]) == ("prompt.txt", text)
     assert "," in text
 
 

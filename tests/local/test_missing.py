@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.memory_context import Asked
+from pipelines.memory_context import RecordedCall
 from providers.local.host import ModelHost, host_for
 from providers.registry import catalogue_of
 from schemas.errors import InvalidWeights, ModelNotInstalled, ProviderNotConfigured
@@ -91,13 +91,13 @@ def test_without_a_key_for_replicate_the_prompt_for_pika_is_written_here(
     film = tmp_path / "pika.mp4"
     film.write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom")
 
-    def animated(asked: Asked) -> Path:
+    def animated(asked: RecordedCall) -> Path:
         return film
 
     made = Stage(tmp_path, weights, host, "image-to-video", answers={"pika": animated})
     assert [artifact.name for artifact in made.run(image=IMAGE)] == ["video.mp4", "prompt.txt"]
     words = (tmp_path / "prompt.txt").read_text().strip()
-    assert [(asked.model.id, asked.parameters["prompt"]) for asked in made.context.asked] == [("pika", words)]
+    assert [(asked.model.id, asked.parameters["prompt"]) for asked in made.context.calls] == [("pika", words)]
     nobody = bare(tmp_path, weights, "image-to-video")
     nobody.context.answers = {"pika": animated}
     with pytest.raises(ProviderNotConfigured):

@@ -103,7 +103,7 @@ def test_every_scene_follows_the_picture_that_is_given(
     assert len(one) == 3
     assert far(one, two)
     assert same(one, again)
-    told = stages[0].context.told["reference"]
+    told = stages[0].context.manifest_details["reference"]
     adapter = "adapter-xl" if name == LARGE else "adapter"
     assert (told["hero"], told["scale"]) == ("given", 0.6)
     assert told["adapter"] == f"{weights / adapter}/models/ip-adapter.safetensors"
@@ -123,9 +123,9 @@ def test_without_a_picture_the_hero_is_made_from_the_description_alone_and_store
     with Image.open(tmp_path / "hero.png") as made, Image.open(tmp_path / "image.png") as wanted:
         assert made.size == (72, 64)
         assert same([np.asarray(made)], [np.asarray(wanted)])
-    told = stage.context.told["reference"]
+    told = stage.context.manifest_details["reference"]
     assert (told["hero"], told["hero_seed"]) == ("made", 5)
-    assert stage.context.told["prompts"][0] == f"{HERO}, on a hill"
+    assert stage.context.manifest_details["prompts"][0] == f"{HERO}, on a hill"
 
 
 def test_a_made_hero_is_looked_at_as_a_given_one_would_be(tmp_path: Path, weights: Path, host: ModelHost) -> None:
@@ -211,7 +211,7 @@ def test_a_model_without_an_adapter_is_refused_at_the_door(
 def test_of_several_models_those_with_an_adapter_are_taken(tmp_path: Path, weights: Path, host: ModelHost) -> None:
     stage = on_stage(tmp_path, weights, host)
     stage.run(**{**STORY, "model": ["demo-shapes", ABLE], "hero_image": IMAGE})
-    assert stage.context.told["model"] == ABLE
+    assert stage.context.manifest_details["model"] == ABLE
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pipelines.media.captions.matching import Times, coverage, match
 from pipelines.media.captions.placement import place
 from pipelines.media.captions.timing import fill, spans_of, text_of
 from pipelines.media.captions.words import group_words, words_of
-from pipelines.memory_context import Answer, Asked, MemoryContext
+from pipelines.memory_context import Answerer, MemoryContext, RecordedCall
 from pipelines.models.alignment import Timing, align
 from providers.registry import catalogue_of
 from schemas.errors import (
@@ -185,19 +185,19 @@ LYRICS = "[Chorus]\none two three\nfour five six"
 SUNG = "one two three\nfour five six"
 
 
-def words_answer(words: list[Heard]) -> Answer:
+def words_answer(words: list[Heard]) -> Answerer:
     return lambda asked: {"words": [asdict(word) for word in words]}
 
 
-def failing(error: Exception) -> Answer:
-    def answer(asked: Asked) -> object:
+def failing(error: Exception) -> Answerer:
+    def answer(asked: RecordedCall) -> object:
         raise error
 
     return answer
 
 
 def aligned(
-    tmp_path: Path, mode: AlignmentMode, lyrics: str = LYRICS, language: str | None = None, **answers: Answer
+    tmp_path: Path, mode: AlignmentMode, lyrics: str = LYRICS, language: str | None = None, **answers: Answerer
 ) -> tuple[Timing, MemoryContext]:
     audio = input_file(write_wav(tmp_path / "song.wav", SECONDS, rate=8000), "audio")
     named = {name.replace("_", "-"): answer for name, answer in answers.items()}
@@ -210,9 +210,9 @@ def test_auto_aligns_the_lyrics_that_are_sung(tmp_path: Path) -> None:
     assert (timing.lyrics, timing.source) == (LYRICS, "forced_alignment")
     assert timing.times is not None
     assert [time and time.start for time in timing.times] == [None, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
-    assert [(asked.step, asked.parameters["text"]) for asked in context.asked] == [("align", SUNG)]
-    assert context.asked[0].seconds == pytest.approx(SECONDS)
-    assert context.told == {"alignment": {"mode": "auto", "used": "forced_alignment"}}
+    assert [(asked.step, asked.parameters["text"]) for asked in context.calls] == [("align", SUNG)]
+    assert context.calls[0].seconds == pytest.approx(SECONDS)
+    assert context.manifest_details == {"alignment": {"mode": "auto", "used": "forced_alignment"}}
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_auto_aligns_the_lyrics_that_are_sung(tmp_path: Path) -> None:
     ],
 )
 def test_auto_shows_the_transcription_where_the_alignment_fails_and_says_why(
-    tmp_path: Path, answer: Answer, why: str
+    tmp_path: Path, answer: Answerer, why: str
 ) -> None:
     timing, context = aligned(
         tmp_path, "auto", language="pt-BR", forced_alignment=answer, scribe=words_answer(beats("ooh yeah"))
@@ -234,9 +234,9 @@ def test_auto_shows_the_transcription_where_the_alignment_fails_and_says_why(
     assert (timing.lyrics, timing.source, timing.times) == (
         "ooh yeah", "transcription", (Times(0.0, 0.4), Times(0.5, 0.9)),
     )  # fmt: skip
-    assert [asked.step for asked in context.asked] == ["align", "transcribe"]
-    assert context.asked[1].parameters["language_code"] == "pt"
-    told = context.told["alignment"]
+    assert [asked.step for asked in context.calls] == ["align", "transcribe"]
+    assert context.calls[1].parameters["language_code"] == "pt"
+    told = context.manifest_details["alignment"]
     assert (told["mode"], told["used"]) == ("auto", "transcription")
     assert why in told["why"]
 
@@ -252,13 +252,15 @@ def test_auto_asks_nobody_else_after_a_failure_that_a_person_must_settle(tmp_pat
 def test_auto_spreads_the_lyrics_evenly_without_a_key_and_says_so(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto")
     assert timing == Timing(LYRICS)
-    assert context.told == {"alignment": {"mode": "auto", "used": "even", "why": "no ElevenLabs API key is configured"}}
+    assert context.manifest_details == {
+        "alignment": {"mode": "auto", "used": "even", "why": "no ElevenLabs API key is configured"}
+    }
 
 
 def test_auto_spreads_the_lyrics_evenly_where_nothing_is_heard(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto", forced_alignment=words_answer([]), scribe=words_answer([]))
     assert timing == Timing(LYRICS)
-    assert context.told["alignment"]["why"].endswith("the transcription holds no words")
+    assert context.manifest_details["alignment"]["why"].endswith("the transcription holds no words")
 
 
 def test_lyrics_longer_than_the_aligner_takes_are_transcribed(tmp_path: Path) -> None:
@@ -266,13 +268,13 @@ def test_lyrics_longer_than_the_aligner_takes_are_transcribed(tmp_path: Path) ->
     never = failing(AssertionError())
     timing, context = aligned(tmp_path, "auto", lyrics, forced_alignment=never, scribe=words_answer(beats("x")))
     assert timing.source == "transcription"
-    assert "at most 100,000 characters" in context.told["alignment"]["why"]
+    assert "at most 100,000 characters" in context.manifest_details["alignment"]["why"]
 
 
 def test_elevenlabs_shows_what_was_heard_whatever_the_lyrics(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "elevenlabs", scribe=words_answer(beats("sung otherwise")))
     assert (timing.lyrics, timing.source) == ("sung otherwise", "transcription")
-    assert [asked.model.id for asked in context.asked] == ["scribe"]
+    assert [asked.model.id for asked in context.calls] == ["scribe"]
 
 
 @pytest.mark.parametrize(("mode", "lyrics"), [("elevenlabs", LYRICS), ("elevenlabs", ""), ("auto", "")])
@@ -291,7 +293,7 @@ def test_a_transcription_of_silence_is_refused_with_what_to_do(tmp_path: Path) -
 
 def test_even_asks_nobody_and_measures_nothing(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "even")
-    assert (timing, context.asked, context.told) == (Timing(LYRICS), [], {})
+    assert (timing, context.calls, context.manifest_details) == (Timing(LYRICS), [], {})
 
 
 def test_an_alignment_is_paid_for_once_however_often_the_job_runs(tmp_path: Path) -> None:
@@ -302,4 +304,4 @@ def test_an_alignment_is_paid_for_once_however_often_the_job_runs(tmp_path: Path
         answers={"forced-alignment": failing(error), "scribe": words_answer(beats("one"))},
     )  # fmt: skip
     assert align("auto", LYRICS, None, audio, context) == align("auto", LYRICS, None, audio, context)
-    assert len(context.asked) == 2
+    assert len(context.calls) == 2

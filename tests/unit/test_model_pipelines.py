@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipelines.memory_context import Answer, Asked, MemoryContext
+from pipelines.memory_context import Answerer, MemoryContext, RecordedCall
 from pipelines.registry import PIPELINES
 from providers.catalogue import Catalogue
 from providers.registry import catalogue_of
@@ -59,7 +59,7 @@ class Stage:
 
     def __init__(
         self, kind: str, folder: Path, material: Path, *, image: str = "picture.jpeg", audio: str = "song.mp3",
-        catalogue: Catalogue = CATALOGUE, **answers: Answer,
+        catalogue: Catalogue = CATALOGUE, **answers: Answerer,
     ) -> None:  # fmt: skip
         named = {name.replace("_", "-"): answer for name, answer in answers.items()}
         files = {IMAGE: material / image, AUDIO: material / audio}
@@ -70,15 +70,15 @@ class Stage:
         return list(PIPELINES[self.kind].run(data_of(self.kind, **data), self.context))
 
     @property
-    def asked(self) -> list[Asked]:
-        return self.context.asked
+    def asked(self) -> list[RecordedCall]:
+        return self.context.calls
 
 
-def film(material: Path) -> Answer:
+def film(material: Path) -> Answerer:
     return lambda asked: material / "film.mp4"
 
 
-def caption(asked: Asked) -> object:
+def caption(asked: RecordedCall) -> object:
     return CAPTION
 
 
@@ -89,9 +89,9 @@ def test_a_text_becomes_a_film(tmp_path: Path, material: Path) -> None:
     assert stage.asked[0].parameters == {
         "prompt": "a kite", "duration": 10, "aspect_ratio": "9:16", "resolution": "720p",
     }  # fmt: skip
-    assert stage.asked[0].wanted is not None
-    assert stage.asked[0].wanted.kinds == ("mp4",)
-    assert stage.context.told == {"prompt": "a kite"}
+    assert stage.asked[0].output is not None
+    assert stage.asked[0].output.kinds == ("mp4",)
+    assert stage.context.manifest_details == {"prompt": "a kite"}
 
 
 def test_a_style_of_imagine_reaches_the_model(tmp_path: Path, material: Path) -> None:
@@ -113,7 +113,7 @@ def test_an_image_alone_is_described_and_then_animated_by_pika(tmp_path: Path, m
     assert stage.asked[0].parameters == {"mode": "best", "clip_model_name": "ViT-L-14/openai"}
     assert stage.asked[1].parameters["prompt"] == CAPTION
     assert {name: file.uri for name, file in stage.asked[1].inputs.items()} == {"image": IMAGE}
-    assert (made[0].name, stage.context.told) == ("video.mp4", {"prompt": CAPTION})
+    assert (made[0].name, stage.context.manifest_details) == ("video.mp4", {"prompt": CAPTION})
 
 
 def test_a_prompt_that_is_given_is_not_written_again(tmp_path: Path, material: Path) -> None:
@@ -139,7 +139,7 @@ def test_the_first_model_that_can_be_had_is_asked(tmp_path: Path, material: Path
 
 
 def test_a_call_that_a_person_has_given_up_is_not_made_by_another_model_instead(tmp_path: Path, material: Path) -> None:
-    def unknown(asked: Asked) -> object:
+    def unknown(asked: RecordedCall) -> object:
         raise ProviderOutcomeUnknown
 
     stage = Stage("image-to-prompt", tmp_path, material, clip_interrogator=unknown)
@@ -171,7 +171,7 @@ def test_a_provider_without_a_film_and_one_that_fails_end_the_job(tmp_path: Path
             model="hailuo02standard", prompt="x"
         )
 
-    def fail(asked: Asked) -> object:
+    def fail(asked: RecordedCall) -> object:
         raise ProviderTaskFailed("the model ran out of ideas")
 
     with pytest.raises(ProviderTaskFailed):
@@ -238,7 +238,7 @@ def test_a_picture_is_described_in_a_file_and_in_the_manifest(tmp_path: Path, ma
     ]
     assert (tmp_path / "prompt.txt").read_text() == CAPTION + "\n"
     assert stage.asked[0].parameters["mode"] == mode
-    assert stage.context.told == {"prompt": CAPTION}
+    assert stage.context.manifest_details == {"prompt": CAPTION}
 
 
 def test_captions_come_with_the_times_of_their_words(tmp_path: Path, material: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from pipelines.context import Context
+from pipelines.context import Context, ModelCall
 from pipelines.registry import PIPELINES, Pipeline
 from schemas.job_types import JOB_TYPES
 from schemas.media import Artifact, Plan
@@ -18,7 +18,7 @@ class Asking(BaseModel):
 
 def asking(data: Asking, ctx: Context) -> Sequence[Artifact]:
     """Asks, and makes nothing of it."""
-    ctx.ask("animate", ["bench-model"], {"prompt": "a kite"})
+    ctx.call("animate", ModelCall(["bench-model"], {"prompt": "a kite"}))
     return []
 
 
