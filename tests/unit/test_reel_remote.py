@@ -12,9 +12,10 @@ import pytest
 
 from consumer.storage.memory import MemoryStorage
 from ops.runpod.studio import Studio, open_studio
+from pipelines.context import ModelCall, ModelResult
 from pipelines.media.captions.matching import Times
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS
-from pipelines.memory_context import Asked, MemoryContext
+from pipelines.memory_context import MemoryContext, RecordedCall
 from pipelines.models.alignment import Timing
 from pipelines.models.remote_reel import read_film, rendered, write_film
 from providers.catalogue import Catalogue
@@ -45,7 +46,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 def context(tmp_path: Path, *, film: Path | None = None, texts: Any = CAPTIONS) -> MemoryContext:
     """A worker's context, with an endpoint if ``film`` is what it makes."""
 
-    def answer(asked: Asked) -> Any:
+    def answer(asked: RecordedCall) -> Any:
         assert film is not None
         return film
 
@@ -61,8 +62,8 @@ class Endpoint(MemoryContext):
 
     texts: Any = None
 
-    def ask(self, *arguments: Any, **named: Any) -> Any:
-        return dataclasses.replace(super().ask(*arguments, **named), value=self.texts)
+    def call(self, name: str, call: ModelCall) -> ModelResult:
+        return dataclasses.replace(super().call(name, call), value=self.texts)
 
 
 def ask(ctx: MemoryContext, files: tuple[Path, Path], here: Any, timing: Timing, **options: Any) -> Sequence[Artifact]:
@@ -85,7 +86,7 @@ def test_a_reel_is_rendered_here_even_where_there_is_an_endpoint(
 ) -> None:
     ctx = context(tmp_path, film=files[0])
     assert ask(ctx, files, local, Timing("la"), renderer=renderer) == local()
-    assert ctx.asked == []
+    assert ctx.calls == []
 
 
 @pytest.mark.parametrize(("renderer", "here"), [("runpod", local), ("auto", too_large)])
@@ -97,7 +98,7 @@ def test_the_endpoint_gets_what_is_meant_for_it_and_what_does_not_fit_here(
     assert [artifact.name for artifact in made] == ["video.mp4", "captions.srt", "captions.vtt"]
     assert made[1].path is not None
     assert made[1].path.read_text() == CAPTIONS["captions.srt"]
-    (asked,) = ctx.asked
+    (asked,) = ctx.calls
     assert set(asked.inputs) == {"image", "audio"}
     assert "s3://bucket" not in asked.parameters["film"]
 
@@ -114,7 +115,7 @@ def test_a_local_reel_never_leaves_this_worker(tmp_path: Path, files: tuple[Path
     ctx = context(tmp_path, film=files[0])
     with pytest.raises(OutOfMemory):
         ask(ctx, files, too_large, Timing("la"), renderer="local")
-    assert ctx.asked == []
+    assert ctx.calls == []
 
 
 def test_other_troubles_of_the_renderer_are_not_paid_for_elsewhere(tmp_path: Path, files: tuple[Path, Path]) -> None:
@@ -124,7 +125,7 @@ def test_other_troubles_of_the_renderer_are_not_paid_for_elsewhere(tmp_path: Pat
     ctx = context(tmp_path, film=files[0])
     with pytest.raises(RenderTimeout):
         ask(ctx, files, late, Timing("la"))
-    assert ctx.asked == []
+    assert ctx.calls == []
 
 
 def test_asking_for_an_endpoint_that_is_not_there_says_so(tmp_path: Path, files: tuple[Path, Path]) -> None:
