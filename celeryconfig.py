@@ -58,7 +58,7 @@ task_queues = [
     for role in ROLES
 ]
 # Telecine never uses countdown or eta: time belongs to the ledger. So no delayed-delivery queues.
-worker_consumer = "consumer.worker:LeanConsumer"
+worker_consumer = "consumer.wakeups.celery_consumer:WakeUpConsumer"
 
 # When the broker goes away a running job goes on: its lease is in the ledger.
 worker_cancel_long_running_tasks_on_connection_loss = False

@@ -10,19 +10,20 @@ from typing import Protocol
 
 from celery import Celery
 
-from consumer.admission.batch import Intake
+from consumer.admission.batch import BatchAdmitter
 from consumer.callbacks.outbox_loop import OutboxLoop
 from consumer.calls.engine import CallEngine
 from consumer.doors.amqp import AmqpDoor
 from consumer.doors.door import Door
 from consumer.doors.inbox import InboxDoor
-from consumer.doors.sqs.client import SqsCalls, sqs_options
+from consumer.doors.sqs.client import SqsClient, sqs_options
 from consumer.doors.sqs.door import SqsDoor
 from consumer.execution.sweep import Sweep
 from consumer.logs import logger
 from consumer.runtime import Runtime
 from consumer.uploads.loop import UploadLoop
 from consumer.wakeups.send import WakeUps
+from consumer.wiring import admission_policy, request_factory
 
 log = logger(__name__)
 
@@ -92,13 +93,13 @@ def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
     there is no broker or by its name.
     """
     settings = runtime.settings
-    intake = Intake(runtime.database, runtime.checks)
+    admitter = BatchAdmitter(runtime.database, admission_policy(runtime))
     doors: list[Named] = []
     if settings.amqp_url is not None:
         amqp: Door = AmqpDoor(
             settings.amqp_url,
             settings.amqp_queues,
-            intake,
+            admitter,
             wake,
             batch=settings.door_batch_messages,
             batch_seconds=settings.door_batch_seconds,
@@ -107,9 +108,9 @@ def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
         doors.append(Named("door-amqp", amqp))
     if settings.sqs_queues:
         sqs: Door = SqsDoor(
-            SqsCalls(sqs_options(settings)),
+            SqsClient(sqs_options(settings)),
             settings.sqs_queues,
-            intake,
+            admitter,
             wake,
             batch=settings.door_batch_messages,
             batch_seconds=settings.door_batch_seconds,
@@ -118,7 +119,7 @@ def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
     if settings.embedded or settings.inbox is not None:
         inbox: Door = InboxDoor(
             settings.inbox_folder,
-            intake,
+            admitter,
             wake,
             batch=settings.door_batch_messages,
             poll_seconds=settings.inbox_poll_seconds,
@@ -126,7 +127,7 @@ def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
         )
         doors.append(Named("door-inbox", inbox))
     uploads = UploadLoop(
-        runtime.database, intake, runtime.expansion, wake, poll_seconds=min(1.0, settings.sweep_seconds)
+        runtime.database, admitter, request_factory(runtime), wake, poll_seconds=min(1.0, settings.sweep_seconds)
     )
     doors.append(Named("uploads", uploads))
     return doors

@@ -1,77 +1,25 @@
-"""The Celery worker as a process of its own: ``telecine worker``."""
+"""The Celery worker: as a process of its own (``telecine worker``), or as a loop inside the embedded mode's process."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
 
-from celery.worker.consumer import Consumer
+from celery import Celery
 
-from consumer.logs import logger
-from consumer.wakeups.queues import ADVANCE, wake_queues
-
-log = logger(__name__)
-
-#: What Celery raises for a message that is not as it expects.
-_MESSAGE_FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-#: The headers of Celery's protocol that a wake-up needs. Odd times, limits and stamps end the worker, and a far time
-#: holds the place of another wake-up: time belongs to the ledger.
-_HEADERS = ("lang", "task", "id", "root_id", "parent_id", "origin", "argsrepr", "kwargsrepr")
-
-
-class LeanConsumer(Consumer):
-    """Celery's consumer, which no message ends, and without native delayed delivery.
-
-    Delayed delivery would declare 28 queues that nobody uses.
-    """
-
-    connection_errors: tuple[type[BaseException], ...]
-
-    class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]
-        """The same steps but one."""
-
-        default_steps: ClassVar[list[str]] = [
-            step for step in Consumer.Blueprint.default_steps if "DelayedDelivery" not in str(step)
-        ]
-
-    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
-        """Celery's own, for wake-ups only: what else may be in a message can end the worker, and then the next one."""
-        handle = super().create_task_handler(*args, **options)
-
-        def handle_wake_up(message: Any) -> None:
-            try:
-                message.headers = _plain(message.headers)
-                handle(message)
-            except _MESSAGE_FAULTS as error:
-                queue = (message.delivery_info or {}).get("routing_key")
-                log.warning("wake_up_unreadable", queue=queue, reason=repr(error))
-                if not message.acknowledged:
-                    message.reject_log_error(log, self.connection_errors)
-
-        return handle_wake_up
-
-
-def _plain(headers: Any) -> dict[str, str]:
-    """A wake-up's headers, without all that it does not need.
-
-    Raises:
-        ValueError: they are not those of a wake-up.
-    """
-    if not isinstance(headers, dict) or headers.get("task") != ADVANCE or not isinstance(headers.get("id"), str):
-        raise ValueError("not a wake-up")
-    return {name: headers[name] for name in _HEADERS if isinstance(headers.get(name), str)}
+from consumer.wakeups.queues import wake_queues
 
 
 def worker_arguments(roles: Sequence[str], *, concurrency: int, name: str | None = None) -> list[str]:
-    """The arguments for ``celery worker`` that serve these roles.
+    """Return the arguments of ``celery worker`` that serve these roles.
 
-    A GPU worker takes one job at a time in the process that holds the models: CUDA does not survive a fork. It does so
-    in a thread beside the loop that talks to the broker. In Celery's solo pool a job blocks that loop: the wake-up
-    is not acknowledged before the job ends, and RabbitMQ hangs up after three minutes without a heartbeat.
+    A GPU worker runs one job at a time, in the process that holds the models: CUDA does not survive a fork. The job
+    runs in a thread next to the loop that talks to the broker. In Celery's solo pool a job would block that loop: the
+    wake-up would not be acknowledged before the job ends, and RabbitMQ closes the connection after three minutes
+    without a heartbeat.
     """
     pool, jobs = ("threads", 1) if "gpu" in roles else ("prefork", concurrency)
-    # Two nodes of one name cannot run: the second finds the queue of the first locked.
+    # Node names must be unique: a second node of the same name finds its queue locked.
     node = name or f"{'-'.join(roles)}-{os.getpid()}"
     return [
         "worker",
@@ -85,20 +33,49 @@ def worker_arguments(roles: Sequence[str], *, concurrency: int, name: str | None
 
 
 def run_worker(roles: Sequence[str], *, concurrency: int, name: str | None = None) -> None:
-    """Runs the worker until it is told to stop. Does not return before.
+    """Run the worker until it is stopped.
 
     Raises:
-        SystemExit: it ended itself, because its device no longer answers; whoever watches over it starts it anew.
+        SystemExit: The worker stopped itself because its device no longer responds. The supervisor restarts it.
     """
     from celery.worker import state
 
     from consumer.app import app, start_process
 
     if "gpu" in roles:
-        start_process()  # Celery says it of new processes only
+        start_process()  # Celery sends worker_process_init for forked processes only
     arguments = worker_arguments(roles, concurrency=concurrency, name=name)
     if str(app.conf.broker_url).startswith("sqs:"):
-        arguments.append("--without-heartbeat")  # of events: they need fanout, which SQS has not
+        arguments.append("--without-heartbeat")  # event heartbeats need fanout, which SQS does not have
     app.worker_main(arguments)
-    if state.should_stop:  # Celery's own command drops the status
+    if state.should_stop:  # Celery's command drops the exit status
         raise SystemExit(1)
+
+
+class EmbeddedWorker:
+    """A Celery worker as a loop inside another process, on kombu's in-memory transport.
+
+    Its pool is threads: heavy work runs in child processes anyway.
+    """
+
+    def __init__(self, app: Celery, *, concurrency: int) -> None:
+        self._worker = app.WorkController(
+            pool="threads",
+            concurrency=concurrency,
+            queues=wake_queues(),
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            hostname="embedded@localhost",
+            loglevel="WARNING",
+        )
+
+    def run(self) -> None:
+        """Run jobs until ``stop``."""
+        self._worker.start()
+
+    def stop(self) -> None:
+        """Accept no more jobs. Running jobs continue until they are done or the process ends."""
+        from celery.worker import state
+
+        state.should_stop = 0  # type: ignore[assignment]

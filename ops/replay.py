@@ -1,32 +1,32 @@
-"""Putting dead letters before the door again, byte for byte."""
+"""Replay of dead letters: the original bytes go through admission again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consumer.admission.batch import Intake, Refusal
-from consumer.admission.policy import Checks
-from consumer.doors.door import Arrival
-from consumer.execution.sweep import Waker
+from consumer.admission.batch import BatchAdmitter, FailedMessage
+from consumer.admission.message import IncomingMessage
+from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import dead_letters
 from consumer.ledger.admission import Submission, submission
 from consumer.ledger.database import Database
+from consumer.ledger.due import Waker
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Rejection
-from consumer.uploads.decide import decided, is_event
-from consumer.uploads.expansion import Expansion
+from consumer.uploads.decide import decide, is_event
+from consumer.uploads.request_factory import RequestFactory
 from schemas.envelope import Cancellation
 from schemas.errors import IdConflict, JobNotFound, TelecineError
 from schemas.parse import parse_request
 from schemas.s3_events import Dropped
 
-#: The door that a replayed job shows.
+#: The ``door`` recorded for a replayed job.
 DOOR = "replay"
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of one dead letter. ``refused`` is set when it is still one."""
+    """The result for one dead letter. ``refused`` is the error if it stays a dead letter."""
 
     number: int
     #: ``admitted``, ``duplicate``, ``cancelled``, ``dropped`` or ``refused``.
@@ -38,30 +38,35 @@ class Replayed:
 class Replay:
     """Replays dead letters of one ledger.
 
-    A crash after the admission leaves the letter unmarked: replayed again, it is a duplicate.
+    A crash after the admission leaves the dead letter unmarked; a second replay then reports a duplicate.
     """
 
     def __init__(
-        self, database: Database, checks: Checks, wake: Waker | None = None, *, expansion: Expansion | None = None
+        self,
+        database: Database,
+        checks: AdmissionPolicy,
+        wake: Waker | None = None,
+        *,
+        request_factory: RequestFactory | None = None,
     ) -> None:
-        """``expansion`` makes requests of uploads; without one, S3 events stay dead letters."""
+        """Replay into ``database``. ``request_factory`` turns S3 events into requests; without it they stay dead letters."""
         self._database = database
         self._checks = checks
-        self._intake = Intake(database, checks)
-        self._expansion = expansion
+        self._admitter = BatchAdmitter(database, checks)
+        self._request_factory = request_factory
         self._wake = wake
 
     def __call__(self, letter: Rejection) -> Replayed:
-        """Admits the message, or says why not. What would be refused again makes no second dead letter."""
+        """Admit the message and return the result. A message that fails again does not create a second dead letter."""
         try:
-            if self._expansion is not None and is_event(letter.body, letter.headers):
-                return self._uploaded(letter, self._expansion)
+            if self._request_factory is not None and is_event(letter.body, letter.headers):
+                return self._uploaded(letter, self._request_factory)
             job_id, result = self._expected(letter)
         except TelecineError as error:
             return Replayed(letter.seq, "refused", letter.request_id, error)
-        answer = self._intake([Arrival(letter.body, DOOR, letter.source, letter.headers)])[0]
-        if answer.refused is not None:
-            return Replayed(letter.seq, "refused", job_id, answer.refused)
+        answer = self._admitter([IncomingMessage(letter.body, DOOR, letter.source, letter.headers)])[0]
+        if answer.error is not None:
+            return Replayed(letter.seq, "refused", job_id, answer.error)
         with self._database.write(durable=True) as connection:
             dead_letters.mark_replayed(connection, letter.seq)
         if answer.wake is not None and self._wake is not None:
@@ -69,10 +74,10 @@ class Replay:
         return Replayed(letter.seq, "admitted" if answer.wake is not None else result, job_id)
 
     def _expected(self, letter: Rejection) -> tuple[str, str]:
-        """The id and what is going to happen.
+        """Return the job's id and the expected result.
 
         Raises:
-            TelecineError: the door would refuse it.
+            TelecineError: If admission would refuse the message.
         """
         request = parse_request(letter.body, letter.headers, limit_bytes=self._checks.max_message_bytes)
         known = find_job(self._database, request.id)
@@ -85,32 +90,34 @@ class Replay:
         self._check_free(submission(placed.request, role=placed.role, door=DOOR))
         return request.id, "duplicate"
 
-    def _uploaded(self, letter: Rejection, expansion: Expansion) -> Replayed:
-        """Looks at the uploaded object now, not later: whoever replays wants to know what comes of it.
+    def _uploaded(self, letter: Rejection, request_factory: RequestFactory) -> Replayed:
+        """Check the uploaded object now instead of queueing it, so that the result of the replay is known at once.
 
         Raises:
-            TelecineError: it would be a dead letter again, or cannot be looked at just now.
+            TelecineError: If the event would be a dead letter again, or the object cannot be read at the moment.
         """
-        arrival = Arrival(letter.body, DOOR, letter.source, letter.headers)
-        item = decided(self._intake, expansion, arrival)
-        if isinstance(item, Refusal):
+        arrival = IncomingMessage(letter.body, DOOR, letter.source, letter.headers)
+        item = decide(self._admitter, request_factory, arrival)
+        if isinstance(item, FailedMessage):
             raise item.error
         if isinstance(item, Dropped):
             with self._database.write(durable=True) as connection:
                 dead_letters.mark_replayed(connection, letter.seq)
             return Replayed(letter.seq, "dropped", None)
         self._check_free(item)
-        answer = self._intake.settle(arrival, item, lambda connection: dead_letters.mark_replayed(connection, letter.seq))
+        answer = self._admitter.admit_one(
+            arrival, item, lambda connection: dead_letters.mark_replayed(connection, letter.seq)
+        )
         if answer.wake is not None and self._wake is not None:
             self._wake([answer.wake])
         return Replayed(letter.seq, "admitted" if answer.wake is not None else "duplicate", item.request.id)
 
     def _check_free(self, item: Submission) -> None:
-        """Returns if the id belongs to no other request.
+        """Check that the id does not belong to another request.
 
         Raises:
-            IdConflict: it does.
+            IdConflict: If it does.
         """
         known = find_job(self._database, item.request.id)
         if known is not None and known.fingerprint != item.fingerprint:
-            raise IdConflict(f"id {item.request.id!r} belongs to another request by now", field="id")
+            raise IdConflict(f"id {item.request.id!r} now belongs to another request", field="id")

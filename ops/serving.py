@@ -1,4 +1,4 @@
-"""Running the parts of ``telecine up`` together, with health beside them."""
+"""The parts of ``telecine up`` and the health server, run in one process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from consumer.ledger.leases import hand_back
 from consumer.ledger.owner import is_gone, this_process
 from consumer.logs import logger
-from consumer.runtime import Runtime, build_runtime
+from consumer.runtime import Runtime
 from consumer.service import Named, Service, build_loops
+from consumer.wiring import build_runtime
 from ops.health import HealthServer
 from ops.local_watch import LocalWatch
 from ops.probe import LedgerProbe
@@ -19,9 +20,9 @@ from schemas.settings import Settings
 
 log = logger(__name__)
 
-#: How long running jobs may take to end after SIGTERM. Kubernetes kills after 30 s; the next start goes on with them.
+#: How long running jobs may take to end after SIGTERM (Kubernetes kills after 30 s). The next start continues the rest.
 GRACE_SECONDS = 20.0
-#: What the engine needs after its last answer: to write it down and to close its connections.
+#: What the call engine needs after its last provider response: to record it and to close its connections.
 CLOSING_SECONDS = 2.0
 
 
@@ -32,13 +33,13 @@ def serve(
     stop: threading.Event,
     started: Callable[[Settings, str], None],
 ) -> bool:
-    """Runs the parts until ``stop`` is set; ``False`` if one of them ended by itself.
+    """Run the parts until ``stop`` is set, and return ``False`` if one of them exited by itself.
 
-    ``started`` is called with the address of health once everything runs.
+    ``started`` is called with the health server's URL once everything runs.
     """
     runtime = build_runtime(settings)
     if settings.embedded and settings.storage_kind == "folder":
-        # Where people put their media: s3://inbox/….
+        # The folder for input media: s3://inbox/….
         (settings.storage_folder / "inbox").mkdir(parents=True, exist_ok=True)
     try:
         service = Service(_loops(runtime, parts, roles))
@@ -53,7 +54,7 @@ def serve(
         began = time.monotonic()
         service.stop(grace_seconds=GRACE_SECONDS)
         _hand_back(runtime)
-        # A paid call that is being sent has longer: cut off, its outcome would be unknown.
+        # A paid call that is being sent gets more time, because cutting it off leaves its outcome unknown.
         service.wait("calls", settings.call_stop_seconds + CLOSING_SECONDS - (time.monotonic() - began))
         health.stop()
         return not service.failed.is_set()
@@ -62,7 +63,7 @@ def serve(
 
 
 def _hand_back(runtime: Runtime) -> None:
-    """Gives back the jobs that did not end within the grace: an orderly stop is no crash, whatever is cut off now."""
+    """Release the jobs that did not end within the grace period, so that an orderly stop does not count as a crash."""
     me = this_process()
     try:
         given = hand_back(runtime.database, lambda owner: owner == me or is_gone(owner))
@@ -82,13 +83,13 @@ def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list
         return loops
     if not runtime.settings.embedded:
         return [*loops, *worker_processes(roles)]
-    from consumer.embedded_worker import EmbeddedWorker
+    from consumer.worker import EmbeddedWorker
 
     return [*loops, Named("worker", EmbeddedWorker(app, concurrency=runtime.settings.concurrency))]
 
 
 def _local(runtime: Runtime, parts: Sequence[str]) -> LocalWatch | None:
-    """The local models of this process: the embedded worker's. With a broker a worker is a process of its own."""
+    """Return the local models of the embedded worker; ``None`` with a broker, where workers are separate processes."""
     if not runtime.settings.embedded or "worker" not in parts:
         return None
     return LocalWatch(lambda: runtime.host, list(runtime.catalogue), needed=False)

@@ -1,6 +1,6 @@
-"""S3 event notifications, recognised by their shape: from S3 itself, through SNS or EventBridge, from MinIO, from Ceph.
+"""Parse S3 event notifications, recognised by shape: from S3, through SNS or EventBridge, from MinIO and from Ceph.
 
-A plain request has ``type`` and ``data``; no event has either. So one is never taken for the other.
+A request has ``type`` and ``data``; a notification has neither, so the two cannot be confused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from schemas.errors import InvalidEvent, TelecineError
 from schemas.reference import check_bucket
 from schemas.strict_json import MAX_MESSAGE_BYTES, check_text, parse_object
 
-#: S3 sends one record in a message, MinIO a few; more are refused as a whole.
+#: S3 sends one record per message, MinIO a few. A message with more is refused as a whole.
 MAX_RECORDS = 100
 
 _SNS_TYPES = ("Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation")
@@ -23,19 +23,19 @@ _CREATED = "ObjectCreated:"
 _ESCAPES = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _MAX_TEXT = 1024
 MAX_KEY_BYTES = 1024
-#: Each byte of a key takes up to three characters when it is encoded. What is longer is not even decoded.
+#: Each byte of a key takes up to three characters when it is encoded. Longer keys are refused before decoding.
 _MAX_ENCODED_KEY = 4 * MAX_KEY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One object that was created. The key is literal; version and ETag are ``None`` where the event names none."""
+    """One created object. The key is decoded; version and ETag are ``None`` if the event does not name them."""
 
     bucket: str
     key: str
     version: str | None = None
     etag: str | None = None
-    #: Orders the events of one key; hexadecimal, of any length.
+    #: Orders the events of one key: a hexadecimal number of any length.
     sequencer: str | None = None
 
     @property
@@ -46,25 +46,25 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A record that asks for nothing; ``why`` is for the log."""
+    """A record that does not lead to a request; ``why`` is logged."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record of a notification: what it says, and a notification that holds it alone."""
+    """One record of a notification: its parsed content, and a notification that contains only this record."""
 
-    said: Upload | Dropped | TelecineError
-    alone: Mapping[str, Any]
+    content: Upload | Dropped | TelecineError
+    as_single_event: Mapping[str, Any]
 
 
 def read_event(value: Mapping[str, Any], *, limit_bytes: int = MAX_MESSAGE_BYTES) -> Sequence[Record] | None:
-    """The records of the notification, or ``None`` if the message is none.
+    """Return the records of the notification, or ``None`` if the message is not a notification.
 
     Raises:
-        InvalidEvent: it looks like a notification, but as a whole it cannot be read as one.
-        RequestError: the notification inside an SNS message is no strict JSON, or too large.
+        InvalidEvent: it looks like a notification but cannot be parsed as one.
+        RequestError: the notification inside an SNS message is not strict JSON, or too large.
     """
     if "type" in value or "data" in value:
         return None
@@ -76,14 +76,14 @@ def read_event(value: Mapping[str, Any], *, limit_bytes: int = MAX_MESSAGE_BYTES
 def _unwrapped(value: Mapping[str, Any], limit_bytes: int) -> Sequence[Record]:
     message = value["Message"]
     if value["Type"] != "Notification":
-        raise InvalidEvent(f"SNS sent a {value['Type']}; confirm the subscription, or delete it", field="Type")
+        raise InvalidEvent(f"SNS sent a {value['Type']}; confirm or delete the subscription", field="Type")
     if not isinstance(message, str):
-        raise InvalidEvent("Message: must be a string that holds the notification", field="Message")
+        raise InvalidEvent("Message: must be a string that contains the notification", field="Message")
     check_text(message)
     records = _unpacked(parse_object(message.encode(), limit_bytes=limit_bytes))
     if records is None:
         raise InvalidEvent(
-            "Message: holds no S3 event; turn on raw message delivery to send requests through SNS", field="Message"
+            "Message: is not an S3 event; enable raw message delivery to send requests through SNS", field="Message"
         )
     return records
 
@@ -101,7 +101,7 @@ def _unpacked(value: Mapping[str, Any]) -> Sequence[Record] | None:
     if not isinstance(records, list) or not records:
         raise InvalidEvent("Records: must be a list with at least one record", field="Records")
     if len(records) > MAX_RECORDS:
-        raise InvalidEvent(f"Records: {len(records):,} records, at most {MAX_RECORDS} are taken", field="Records")
+        raise InvalidEvent(f"Records: {len(records):,} records, the limit is {MAX_RECORDS}", field="Records")
     return [_record({"Records": [record]}, _notified) for record in records]
 
 
@@ -113,7 +113,7 @@ def _record(alone: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Upload
 
 
 def _notified(alone: Mapping[str, Any]) -> Upload | Dropped:
-    """One element of ``Records``, as S3, MinIO and Ceph write it."""
+    """Parse one element of ``Records``, as S3, MinIO and Ceph write it."""
     record = _mapping(alone["Records"][0], "Records[0]")
     name = _text(record, "eventName", "Records[0]")
     if not name.removeprefix("s3:").startswith(_CREATED):
@@ -124,7 +124,7 @@ def _notified(alone: Mapping[str, Any]) -> Upload | Dropped:
     key = _text(thing, "key", "s3.object", longest=_MAX_ENCODED_KEY)
     return Upload(
         bucket=_bucket(bucket, "s3.bucket"),
-        # Ceph sends the key as it is; unquoted, its plus signs would become spaces.
+        # Ceph does not encode the key: decoding would turn plus signs into spaces.
         key=_key(key if source.startswith("ceph") else _unquoted(key), "s3.object.key"),
         version=_version(_optional(thing, "versionId", "s3.object")),
         etag=plain_etag(_optional(thing, "eTag", "s3.object")),
@@ -133,7 +133,7 @@ def _notified(alone: Mapping[str, Any]) -> Upload | Dropped:
 
 
 def _bridged(value: Mapping[str, Any]) -> Upload | Dropped:
-    """An event of EventBridge. Its key is not encoded."""
+    """Parse an EventBridge event. Its key is not encoded."""
     source, kind = _text(value, "source", ""), _text(value, "detail-type", "")
     if source != "aws.s3":
         raise InvalidEvent("source: the event does not come from aws.s3", field="source")
@@ -170,24 +170,25 @@ def _key(key: str, field: str) -> str:
 
 
 def _version(value: str | None) -> str | None:
-    """The version. ``null`` is what S3 calls that of a bucket without versions: it says nothing about the content."""
+    """Return the version, or ``None`` for ``null``: S3 uses it in buckets without versions, for any content."""
     return None if value in ("", "null") else value
 
 
 def plain_etag(value: str | None) -> str | None:
-    """The ETag without its quotes; ``None`` for an empty one."""
+    """Return the ETag without its quotes, or ``None`` if it is empty."""
     return (value or "").strip('"') or None
 
 
 def _unquoted(key: str) -> str:
     if _ESCAPES.search(key):
         raise InvalidEvent(
-            "s3.object.key: a percent sign that begins no escape; the key is form-encoded", field="s3.object.key"
+            "s3.object.key: has a percent sign that is not an escape; the key must be form-encoded",
+            field="s3.object.key",
         )
     try:
         return unquote_plus(key, errors="strict")
     except UnicodeDecodeError:
-        raise InvalidEvent("s3.object.key: is not UTF-8 when it is decoded", field="s3.object.key") from None
+        raise InvalidEvent("s3.object.key: is not UTF-8 after decoding", field="s3.object.key") from None
 
 
 def _mapping(value: Any, name: str) -> Mapping[str, Any]:
@@ -200,7 +201,7 @@ def _text(value: Mapping[str, Any], name: str, place: str, *, longest: int = _MA
     field = f"{place}.{name}".lstrip(".")
     found = value.get(name)
     if not isinstance(found, str) or not found:
-        raise InvalidEvent(f"{field}: must be a string, and not empty", field=field)
+        raise InvalidEvent(f"{field}: must be a non-empty string", field=field)
     if len(found) > longest:
         raise InvalidEvent(f"{field}: is longer than {longest:,} characters", field=field)
     return found

@@ -10,15 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from consumer.admission.batch import Intake
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.message import IncomingMessage
 from consumer.calls.engine import CallEngine
-from consumer.doors.door import Arrival
 from consumer.execution.advance import advance
 from consumer.ledger import calls, queries
 from consumer.ledger.due import Wake
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
-from consumer.runtime import Runtime, build_runtime
+from consumer.runtime import Runtime
+from consumer.wiring import admission_policy, build_runtime
 from pipelines.registry import PIPELINES
 from providers.base import Call, RemoteProvider
 from providers.memory import MemoryProvider
@@ -46,10 +47,10 @@ class Line:
 
     def submit(self, job_id: str = "j", **envelope: Any) -> None:
         body = {"id": job_id, "type": "ask", "data": {}} | envelope
-        (answer,) = Intake(self.runtime.database, self.runtime.checks)(
-            [Arrival(json.dumps(body).encode(), "test", "q")]
+        (answer,) = BatchAdmitter(self.runtime.database, admission_policy(self.runtime))(
+            [IncomingMessage(json.dumps(body).encode(), "test", "q")]
         )
-        assert answer.refused is None, answer.refused
+        assert answer.error is None, answer.error
 
     def start(self, *, missing: str = "") -> None:
         """Starts the engine. The provider ``missing`` has no key there."""

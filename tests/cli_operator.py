@@ -14,17 +14,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from consumer.admission.batch import Intake
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.message import IncomingMessage
 from consumer.callbacks.bodies import job_delivery
-from consumer.doors.door import Arrival
 from consumer.ledger import completion, leases, steps
 from consumer.ledger.database import Database
 from consumer.ledger.owner import this_process
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
-from consumer.runtime import Runtime, build_runtime, open_ledger
+from consumer.runtime import Runtime
 from consumer.storage.base import ObjectFacts
+from consumer.wiring import admission_policy, build_runtime, open_ledger
 from ops.cli.main import app
 from schemas.callback import Output
 from schemas.errors import TelecineError
@@ -84,8 +85,8 @@ class Operator:
         """Messages come through the inbox."""
         runtime = self.runtime()
         try:
-            Intake(runtime.database, runtime.checks)(
-                [Arrival(body, "inbox", "inbox", headers or {}) for body in bodies]
+            BatchAdmitter(runtime.database, admission_policy(runtime))(
+                [IncomingMessage(body, "inbox", "inbox", headers or {}) for body in bodies]
             )
         finally:
             runtime.close()

@@ -10,9 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consumer.admission.batch import Intake
-from consumer.admission.policy import Checks
-from consumer.doors.door import Answer, Arrival
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.message import AdmitResult, IncomingMessage
+from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import dead_letters, queries, uploads
 from consumer.ledger.database import Database
 from consumer.ledger.due import Wake
@@ -20,8 +20,8 @@ from consumer.ledger.records import Job, Rejection
 from consumer.ledger.tables import uploads as table
 from consumer.storage.base import Storage
 from consumer.storage.memory import MemoryStorage
-from consumer.uploads.expansion import Expansion
 from consumer.uploads.loop import UploadLoop
+from consumer.uploads.request_factory import RequestFactory
 from ops.replay import Replay
 from providers.http.policy import Policy
 from schemas.tenants import TenantRules
@@ -54,13 +54,13 @@ class Site:
 
     def __post_init__(self) -> None:
         triggers = check_rules([Trigger(**rule) for rule in self.rules], ["s3://results/"])
-        self.checks = Checks(
+        self.checks = AdmissionPolicy(
             roles={"reel": "render"}, secret_names=frozenset(self.secrets), policy=Policy(), max_message_bytes=LIMIT,
             tenants=self.tenants, triggers=triggers, default_signer=self.default_signer,
         )  # fmt: skip
-        self.expansion = Expansion(self.storage, self.scratch, LIMIT, triggers)
-        self.intake = Intake(self.database, self.checks)
-        self.loop = UploadLoop(self.database, self.intake, self.expansion, self.woken.extend, poll_seconds=0.05)
+        self.request_factory = RequestFactory(self.storage, self.scratch, LIMIT, triggers)
+        self.admitter = BatchAdmitter(self.database, self.checks)
+        self.loop = UploadLoop(self.database, self.admitter, self.request_factory, self.woken.extend, poll_seconds=0.05)
 
     def add(self, key: str, content: bytes = b"x") -> str:
         """Uploads an object into ``inbox``; answers its ETag."""
@@ -76,22 +76,24 @@ class Site:
         assert isinstance(self.storage, MemoryStorage)
         del self.storage._entries["inbox", key]
 
-    def door(self, *messages: dict[str, Any] | bytes, door: str = "amqp", source: str = "uploads") -> Sequence[Answer]:
+    def door(
+        self, *messages: dict[str, Any] | bytes, door: str = "amqp", source: str = "uploads"
+    ) -> Sequence[AdmitResult]:
         """The messages come through a door, in one batch."""
         bodies = [item if isinstance(item, bytes) else json.dumps(item).encode() for item in messages]
-        return self.intake([Arrival(body, door, source) for body in bodies])
+        return self.admitter([IncomingMessage(body, door, source) for body in bodies])
 
-    def settle(self) -> None:
+    def process_uploads(self) -> None:
         """Goes through what is due, once, as the loop does."""
         for waiting in uploads.take(self.database, limit=1_000, seconds=15):
-            if (wake := self.loop.settle(waiting)) is not None:
+            if (wake := self.loop.process(waiting)) is not None:
                 self.woken.append(wake)
 
-    def upload(self, key: str, content: bytes = b"x", **event: Any) -> Sequence[Answer]:
+    def upload(self, key: str, content: bytes = b"x", **event: Any) -> Sequence[AdmitResult]:
         """Uploads an object, and its event is settled."""
         etag = self.add(key, content)
         answers = self.door(notified(key, etag=etag, **event))
-        self.settle()
+        self.process_uploads()
         return answers
 
     def jobs(self) -> list[Job]:
@@ -118,7 +120,7 @@ class Site:
 
     def replay(self, letter: Rejection) -> str:
         """What a replay comes to: its result, or the code of the refusal."""
-        done = Replay(self.database, self.checks, self.woken.extend, expansion=self.expansion)(letter)
+        done = Replay(self.database, self.checks, self.woken.extend, request_factory=self.request_factory)(letter)
         return done.result if done.refused is None else done.refused.code
 
     def due_at(self) -> float:
@@ -128,8 +130,8 @@ class Site:
 
     def another_loop(self) -> UploadLoop:
         """A second process that settles uploads of the same ledger."""
-        intake = Intake(self.database, self.checks)
-        return UploadLoop(self.database, intake, self.expansion, self.woken.extend, poll_seconds=0.05)
+        admitter = BatchAdmitter(self.database, self.checks)
+        return UploadLoop(self.database, admitter, self.request_factory, self.woken.extend, poll_seconds=0.05)
 
     def change(self, **values: Any) -> None:
         """Changes every waiting upload behind the loop's back."""

@@ -17,7 +17,7 @@ from schemas.triggers import NO_TRIGGERS, TriggerRules
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class AdmissibleRequest:
     """A request that may become a job here."""
 
     #: With its tenant in it, whoever named that.
@@ -32,7 +32,7 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Checks:
+class AdmissionPolicy:
     """Refuses what this installation cannot or may not do; answers what a request's job needs."""
 
     #: Job type to worker role.
@@ -51,13 +51,13 @@ class Checks:
     #: Where callbacks in format ``game`` go.
     game: GameApi = field(default_factory=GameApi)
     #: Refuses a request that no model of the catalogue can carry out.
-    fits: Callable[[Request], None] = lambda request: None
+    check_models: Callable[[Request], None] = lambda request: None
     #: The role that a request needs, where that depends on more than its type.
     role_of: Callable[[Request], str] | None = None
 
     def __call__(
         self, request: Request, source: str = "", *, rule_tenant: str | None = None, uploaded: str | None = None
-    ) -> Placed:
+    ) -> AdmissibleRequest:
         """The request as it is admitted from the queue or folder ``source``.
 
         ``rule_tenant`` is the tenant of the trigger rule that made the request, ``uploaded`` the object that it was
@@ -72,7 +72,7 @@ class Checks:
                 f"type {request.type!r} does not exist on this worker; it has: {', '.join(sorted(self.roles))}",
                 field="type",
             )
-        self.fits(request)
+        self.check_models(request)
         if self.role_of is not None:
             role = self.role_of(request)
         tenant = self.tenants.resolve(request.tenant, source, rule=rule_tenant)
@@ -90,7 +90,7 @@ class Checks:
             request = request.model_copy(update={"tenant": tenant})
         named = "priority" in request.model_fields_set
         priority = request.priority if named else self.queue_priorities.get(source, request.priority)
-        return Placed(request, role, priority, output, callback)
+        return AdmissibleRequest(request, role, priority, output, callback)
 
     def cancellation(self, control: Cancellation, source: str) -> Cancellation:
         """The cancellation with the tenant whose jobs it may end; without one it may end any.
@@ -100,7 +100,7 @@ class Checks:
         """
         return control.model_copy(update={"tenant": self.tenants.resolve(control.tenant, source)})
 
-    def may_call(
+    def may_notify(
         self,
         callback: CallbackSpec,
         tenant: object = None,

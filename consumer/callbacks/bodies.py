@@ -79,7 +79,7 @@ def job_delivery(
     return _delivery(identity, job.id, spec, body)
 
 
-def rejection_delivery(
+def dead_letter_delivery(
     *,
     seq: int,
     request_id: str | None,

@@ -7,10 +7,10 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 
-from consumer.callbacks.game import DELIVERED, EVENT_PREFIX
-from consumer.callbacks.lanes import Lanes
+from consumer.callbacks.game import DELIVERED, EVENT_PREFIX, GameApi
 from consumer.callbacks.schedule import Delivered, Disabled, Retry, next_attempt
 from consumer.callbacks.signing import check_secret, default_secret, sign
+from consumer.callbacks.slow_receivers import SlowReceivers
 from consumer.failpoints import failpoint
 from consumer.ledger.outbox import claim_due, record_attempt
 from consumer.ledger.records import Delivery
@@ -44,9 +44,10 @@ class OutboxLoop:
             for secret in secrets:
                 check_secret(secret)
         self._runtime = runtime
+        self._game = GameApi(runtime.settings.callback_api_url, runtime.settings.game_api_key)
         self._jitter = jitter
         self._client = AsyncGuardedClient(runtime.policy)
-        self._lanes = Lanes(runtime.settings.callback_concurrency)
+        self._lanes = SlowReceivers(runtime.settings.callback_concurrency)
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -140,7 +141,7 @@ class OutboxLoop:
         chosen = secrets.get(delivery.secret_name or default) or secrets[default]
         timestamp = int(self._runtime.database.now())
         headers = {"content-type": "application/json", **sign(delivery.id, timestamp, delivery.body, chosen)}
-        return headers | self._runtime.game.headers() if delivery.event.startswith(EVENT_PREFIX) else headers
+        return headers | self._game.headers() if delivery.event.startswith(EVENT_PREFIX) else headers
 
 
 def _state(verdict: object) -> DeliveryState:

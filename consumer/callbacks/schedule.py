@@ -49,7 +49,7 @@ class Exhausted:
     """The last attempt failed. It can still be replayed by hand."""
 
 
-Verdict = Delivered | Retry | Disabled | Exhausted
+AttemptOutcome = Delivered | Retry | Disabled | Exhausted
 
 
 def next_attempt(
@@ -62,7 +62,7 @@ def next_attempt(
     delays_seconds: Sequence[float] = DELAYS_SECONDS,
     delivered: Collection[int] = (),
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> Verdict:
+) -> AttemptOutcome:
     """The verdict on attempt number ``attempt``, counted from 1.
 
     Args:

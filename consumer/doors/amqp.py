@@ -12,10 +12,10 @@ from typing import Any
 from kombu import Connection, Consumer, Exchange, Queue
 from kombu.message import Message
 
-from consumer.doors.door import Admit, Answer, Arrival
-from consumer.execution.sweep import Waker
+from consumer.admission.message import Admit, AdmitResult, IncomingMessage
 from consumer.failpoints import failpoint
 from consumer.ledger.database import is_ledger_fault
+from consumer.ledger.due import Waker
 from consumer.logs import logger
 from consumer.wakeups import lenient_amqp
 from consumer.wakeups.queues import DEAD_EXCHANGE, dead_queue
@@ -162,7 +162,9 @@ class AmqpDoor:
         failpoint("door.acknowledged")
         self._wake([answer.wake for answer in answers if answer.wake is not None])
 
-    def _admit_patiently(self, connection: Connection, arrivals: Sequence[Arrival]) -> Sequence[Answer] | None:
+    def _admit_patiently(
+        self, connection: Connection, arrivals: Sequence[IncomingMessage]
+    ) -> Sequence[AdmitResult] | None:
         """The answers. Waits while the ledger cannot be reached: messages given back would use up their deliveries."""
         wait = 0.2
         while not self._stopped.is_set():
@@ -187,11 +189,11 @@ class AmqpDoor:
                 connection.drain_events(timeout=min(left, 0.5))
             connection.heartbeat_check()
 
-    def _acknowledge(self, batch: Sequence[Message], answers: Sequence[Answer]) -> None:
+    def _acknowledge(self, batch: Sequence[Message], answers: Sequence[AdmitResult]) -> None:
         """Refused ones to the broker's dead letters, one by one; then all others with one frame."""
         accepted: Message | None = None
         for message, answer in zip(batch, answers, strict=True):
-            if answer.refused is not None:
+            if answer.error is not None:
                 message.reject(requeue=False)
             else:
                 accepted = message
@@ -206,7 +208,7 @@ def declare(channel: Any, queues: Sequence[str], *, delivery_limit: int) -> None
         request_queue(name, delivery_limit=delivery_limit)(channel).declare()
 
 
-def _arrival(queue: str, message: Message) -> Arrival:
+def _arrival(queue: str, message: Message) -> IncomingMessage:
     body = message.body
     raw = body.tobytes() if isinstance(body, memoryview) else body if isinstance(body, bytes) else str(body).encode()
     info: Mapping[str, Any] = message.delivery_info or {}
@@ -216,7 +218,7 @@ def _arrival(queue: str, message: Message) -> Arrival:
     routing_key = str(info.get("routing_key") or "")
     if routing_key != queue:
         headers["amqp-routing-key"] = routing_key  # for whoever looks for the producer of a dead letter
-    return Arrival(raw, "amqp", queue, headers)
+    return IncomingMessage(raw, "amqp", queue, headers)
 
 
 def _plain(value: Any) -> Any:

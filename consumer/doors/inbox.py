@@ -9,11 +9,10 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from consumer.doors.door import Admit, Answer, Arrival
-from consumer.execution.sweep import Waker
+from consumer.admission.message import Admit, AdmitResult, IncomingMessage
 from consumer.failpoints import failpoint
 from consumer.ledger.dead_letters import KEPT_BYTES
-from consumer.ledger.due import Wake
+from consumer.ledger.due import Wake, Waker
 from consumer.logs import logger
 
 log = logger(__name__)
@@ -92,7 +91,7 @@ class InboxDoor:
                 break
         if not arrivals:
             return 0
-        answers = self._admit([Arrival(body, "inbox", self._inbox.name) for _, body, _ in arrivals])
+        answers = self._admit([IncomingMessage(body, "inbox", self._inbox.name) for _, body, _ in arrivals])
         for path, _, state in arrivals:
             self._remove(path, state)
         failpoint("door.acknowledged")
@@ -140,5 +139,5 @@ def _state(found: os.stat_result) -> _State:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _wakes(answers: Sequence[Answer]) -> list[Wake]:
+def _wakes(answers: Sequence[AdmitResult]) -> list[Wake]:
     return [answer.wake for answer in answers if answer.wake is not None]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from kombu import Connection
 
 from consumer.doors.amqp import declare
-from consumer.doors.sqs.client import SqsCalls, SqsOptions
+from consumer.doors.sqs.client import SqsClient, SqsOptions
 
 
 def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: int) -> None:
@@ -34,7 +34,7 @@ def publish_to_sqs(options: SqsOptions, queue: str, bodies: Sequence[bytes]) -> 
     Raises:
         Exception: what boto3 raises; any body may or may not be there.
     """
-    calls = SqsCalls(options)
+    calls = SqsClient(options)
     to = calls.locate(queue)
     for body in bodies:
         calls.send(to, body.decode(), key=hashlib.sha256(body).hexdigest())

@@ -23,7 +23,7 @@ from schemas.strict_json import canonical, fingerprint
 FIRST_WAKE_SECONDS = 5.0
 
 
-class Verdict(enum.Enum):
+class AdmissionOutcome(enum.Enum):
     """What became of one request."""
 
     ADMITTED = "admitted"
@@ -53,7 +53,7 @@ class Submission:
 class Admission:
     """What became of one submission. ``conflict`` is there for a ``CONFLICT`` only."""
 
-    verdict: Verdict
+    outcome: AdmissionOutcome
     job_id: str
     role: str
     priority: str
@@ -99,16 +99,16 @@ def admit(database: Database, connection: Connection, batch: Sequence[Submission
         job_id = item.request.id
         if job_id in fresh:
             fresh.discard(job_id)
-            verdict, conflict = Verdict.ADMITTED, None
+            outcome, conflict = AdmissionOutcome.ADMITTED, None
             entries.append((job_id, "received", _received(item)))
         elif known[job_id] == (item.fingerprint, item.request.tenant):
-            verdict, conflict = Verdict.DUPLICATE, None
+            outcome, conflict = AdmissionOutcome.DUPLICATE, None
             entries.append((job_id, "duplicate", {"door": item.door}))
         else:
-            verdict, conflict = Verdict.CONFLICT, _conflict(item, *known[job_id])
+            outcome, conflict = AdmissionOutcome.CONFLICT, _conflict(item, *known[job_id])
             entries.append((job_id, "conflict", {"door": item.door, "fingerprint": item.fingerprint}))
-        answers.append(Admission(verdict, job_id, item.role, item.priority, conflict))
-    _count_duplicates(connection, [a.job_id for a in answers if a.verdict is Verdict.DUPLICATE])
+        answers.append(Admission(outcome, job_id, item.role, item.priority, conflict))
+    _count_duplicates(connection, [a.job_id for a in answers if a.outcome is AdmissionOutcome.DUPLICATE])
     note_many(connection, now, entries)
     return answers
 

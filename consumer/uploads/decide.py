@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from consumer.admission.batch import Intake, Refusal, refusal
-from consumer.doors.door import Arrival
+from consumer.admission.batch import BatchAdmitter, FailedMessage, failed_message
+from consumer.admission.message import IncomingMessage
 from consumer.ledger.admission import Submission
 from consumer.ledger.dead_letters import KEPT_BYTES
 from consumer.logs import logger
-from consumer.uploads.expansion import Expansion
+from consumer.uploads.request_factory import RequestFactory
 from schemas.errors import InternalError, InvalidEvent, InvalidField, TelecineError, Verdict
 from schemas.parse import read_mapping
 from schemas.s3_events import Dropped, Upload, read_event
@@ -42,13 +42,15 @@ def upload_in(body: bytes) -> Upload | Dropped:
     records = read_event(parse_object(body, limit_bytes=KEPT_BYTES), limit_bytes=KEPT_BYTES) or ()
     if len(records) != 1:
         raise InvalidEvent("the message is not an S3 event with one record")
-    said = records[0].said
+    said = records[0].content
     if isinstance(said, TelecineError):
         raise said
     return said
 
 
-def decided(intake: Intake, expansion: Expansion, arrival: Arrival) -> Submission | Refusal | Dropped:
+def decide(
+    admitter: BatchAdmitter, request_factory: RequestFactory, arrival: IncomingMessage
+) -> Submission | FailedMessage | Dropped:
     """What becomes of a notification with one record.
 
     Raises:
@@ -60,13 +62,13 @@ def decided(intake: Intake, expansion: Expansion, arrival: Arrival) -> Submissio
         upload = upload_in(arrival.body)
         if isinstance(upload, Dropped):
             return upload
-        mapping = dict(expansion.outline(upload))
-        made = expansion(upload)
+        mapping = dict(request_factory.partial_request(upload))
+        made = request_factory(upload)
         if isinstance(made, Dropped):
             log.info("upload_dropped", uri=upload.uri, why=made.why)
             return made
         mapping, rule_tenant, uploaded = dict(made.request), made.tenant, upload.uri
-        item = intake.judge(mapping, arrival, rule_tenant=rule_tenant, uploaded=uploaded)
+        item = admitter.validate(mapping, arrival, rule_tenant=rule_tenant, uploaded=uploaded)
         if not isinstance(item, Submission):
             raise InvalidField("type: a control message is sent to a queue, not uploaded", field="type")
         item = replace(item, pins=made.pins)
@@ -75,14 +77,16 @@ def decided(intake: Intake, expansion: Expansion, arrival: Arrival) -> Submissio
     except TelecineError as error:
         if error.verdict is Verdict.LATER:
             raise
-        return replace(refusal(mapping, error), rule_tenant=rule_tenant, uploaded=uploaded)
+        return replace(failed_message(mapping, error), rule_tenant=rule_tenant, uploaded=uploaded)
     except Exception as error:  # whatever an upload does, the others are served
         log.exception("upload_failed", door=arrival.door)
         raise InternalError(f"the upload could not be read: {type(error).__name__}") from None
 
 
-def given_up(expansion: Expansion, arrival: Arrival, error: TelecineError) -> Refusal:
+def dead_letter_after_retries(
+    request_factory: RequestFactory, arrival: IncomingMessage, error: TelecineError
+) -> FailedMessage:
     """The refusal of an upload that was tried for too long."""
     upload = upload_in(arrival.body)
-    mapping = expansion.outline(upload) if isinstance(upload, Upload) else {}
-    return refusal(mapping, error)
+    mapping = request_factory.partial_request(upload) if isinstance(upload, Upload) else {}
+    return failed_message(mapping, error)

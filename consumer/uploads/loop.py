@@ -8,17 +8,16 @@ import time
 
 from sqlalchemy.engine import Connection
 
-from consumer.admission.batch import Intake
-from consumer.doors.door import Arrival
-from consumer.execution.sweep import Waker
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.message import IncomingMessage
+from consumer.admission.notification import S3Notification
 from consumer.failpoints import failpoint
 from consumer.ledger.database import Database, is_ledger_fault
-from consumer.ledger.due import Wake
+from consumer.ledger.due import Wake, Waker
 from consumer.ledger.uploads import Waiting, done, hold, put_back, take
 from consumer.logs import logger
-from consumer.uploads.decide import decided, given_up
-from consumer.uploads.expansion import Expansion
-from consumer.uploads.notification import Notice
+from consumer.uploads.decide import dead_letter_after_retries, decide
+from consumer.uploads.request_factory import RequestFactory
 from schemas.errors import TelecineError
 from schemas.s3_events import Dropped
 
@@ -33,7 +32,7 @@ FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 600.0
 GIVE_UP_SECONDS = 86_400.0
 
-_NOTHING = Notice(0, (), ())
+_NOTHING = S3Notification(0, (), ())
 
 
 class TakenElsewhere(Exception):
@@ -47,11 +46,17 @@ class UploadLoop:
     """
 
     def __init__(
-        self, database: Database, intake: Intake, expansion: Expansion, wake: Waker, *, poll_seconds: float
+        self,
+        database: Database,
+        admitter: BatchAdmitter,
+        request_factory: RequestFactory,
+        wake: Waker,
+        *,
+        poll_seconds: float,
     ) -> None:
         self._database = database
-        self._intake = intake
-        self._expansion = expansion
+        self._admitter = admitter
+        self._request_factory = request_factory
         self._wake = wake
         self._poll_seconds = poll_seconds
         self._stopped = threading.Event()
@@ -66,7 +71,7 @@ class UploadLoop:
             threading.Thread(target=self._work, name=f"upload-{number}", daemon=True).start()
         held = time.monotonic()
         while not self._stopped.is_set():
-            self._intake.uploads_kept.clear()
+            self._admitter.new_uploads.clear()
             try:
                 taken = self._fill()
                 if self._busy and time.monotonic() - held > HOLD_SECONDS / 3:
@@ -77,34 +82,34 @@ class UploadLoop:
                 self._stopped.wait(1)
                 continue
             if not taken:
-                self._intake.uploads_kept.wait(self._poll_seconds)
+                self._admitter.new_uploads.wait(self._poll_seconds)
         for _ in range(THREADS):
             self._waiting.put(None)
 
     def stop(self) -> None:
         """Makes ``run`` return soon. What is being asked for stays in the ledger."""
         self._stopped.set()
-        self._intake.uploads_kept.set()
+        self._admitter.new_uploads.set()
 
-    def settle(self, waiting: Waiting) -> Wake | None:
+    def process(self, waiting: Waiting) -> Wake | None:
         """Makes the upload a job or a dead letter, forgets it, or puts it back for later."""
-        arrival = Arrival(waiting.body, waiting.door, waiting.source, waiting.headers)
+        arrival = IncomingMessage(waiting.body, waiting.door, waiting.source, waiting.headers)
         try:
-            item = decided(self._intake, self._expansion, arrival)
+            item = decide(self._admitter, self._request_factory, arrival)
         except TelecineError as error:
             if waiting.age_seconds < GIVE_UP_SECONDS:
                 wait = min(FIRST_WAIT_SECONDS * 2 ** min(waiting.tries - 1, 20), LONGEST_WAIT_SECONDS)
                 log.warning("upload_later", code=error.code, reason=error.message, retry_in=wait)
                 put_back(self._database, waiting, seconds=wait, reason=f"{error.code}: {error.message}")
                 return None
-            item = given_up(self._expansion, arrival, error)
+            item = dead_letter_after_retries(self._request_factory, arrival, error)
 
         def first(connection: Connection) -> None:
             if not done(connection, waiting):
                 raise TakenElsewhere
 
         failpoint("upload.decided")
-        answer = self._intake.settle(arrival, _NOTHING if isinstance(item, Dropped) else item, first)
+        answer = self._admitter.admit_one(arrival, _NOTHING if isinstance(item, Dropped) else item, first)
         failpoint("upload.settled")
         return answer.wake
 
@@ -121,7 +126,7 @@ class UploadLoop:
     def _work(self) -> None:
         while (waiting := self._waiting.get()) is not None:
             try:
-                if (wake := self.settle(waiting)) is not None:
+                if (wake := self.process(waiting)) is not None:
                     self._wake([wake])
             except TakenElsewhere:
                 log.info("upload_taken_elsewhere", upload=waiting.seq)
@@ -131,4 +136,4 @@ class UploadLoop:
             finally:
                 with self._lock:
                     self._busy.pop(waiting.seq, None)
-                self._intake.uploads_kept.set()
+                self._admitter.new_uploads.set()

@@ -23,8 +23,9 @@ from typing import Any
 
 import psutil
 
-from consumer.intake.arrivals import Arrival
-from consumer.intake.intake import Intake
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.message import IncomingMessage
+from consumer.wiring import admission_policy
 from tests.servers.ports import free_port
 from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import ROOT, TelecineProcess
@@ -110,14 +111,14 @@ def telecine(vendor: str, count: int, poll_seconds: float, limit_seconds: float)
         with TelecineProcess(Path(folder) / "home", **settings) as process:
             database = process.database()
             os.environ.update({k: v for k, v in process.environment.items() if k.startswith("TELECINE_")})
-            from consumer.runtime import build_runtime
+            from consumer.wiring import build_runtime
             from schemas.settings import Settings
 
-            intake = Intake(database, build_runtime(Settings()).checks)
+            admitter = BatchAdmitter(database, admission_policy(build_runtime(Settings())))
             for first in range(0, count, 500):
                 numbers = range(first, min(count, first + 500))
                 bodies = [json.dumps({"id": f"f{n}", "type": "asking", "data": {}}).encode() for n in numbers]
-                intake([Arrival(body, "bench", "bench") for body in bodies])
+                admitter([IncomingMessage(body, "bench", "bench") for body in bodies])
             database.close()
             process.start()
             return measure(process.pid, vendor, count, limit_seconds)

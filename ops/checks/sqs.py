@@ -1,4 +1,4 @@
-"""SQS: the request queues and their dead letters, and Celery's queues where Celery is on SQS."""
+"""Checks of SQS: the request queues, their dead-letter queues, and Celery's queues if Celery runs on SQS."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.util
 import json
 from collections.abc import Mapping
 
-from consumer.doors.sqs.client import SqsCalls, code_of, sqs_options
+from consumer.doors.sqs.client import SqsClient, code_of, sqs_options
 from consumer.doors.sqs.messages import SqsQueue, name_of
 from ops.checks.finding import Finding, failed, ok, warn
 from ops.wording import count
@@ -20,10 +20,10 @@ _KEYS = ("NoCredentialsError", "ExpiredToken", "InvalidClientTokenId", "Unrecogn
 
 
 def queues(settings: Settings) -> Finding:
-    """Whether each queue can be read, where refused messages go, and what waits."""
+    """Check that each queue can be read and has a suitable dead-letter queue, and count the waiting messages."""
     if not settings.sqs_queues:
-        return ok("none: TELECINE_SQS_QUEUES names no queue")
-    calls, told, doubts = SqsCalls(sqs_options(settings)), [], []
+        return ok("none: TELECINE_SQS_QUEUES is not set")
+    calls, told, doubts = SqsClient(sqs_options(settings)), [], []
     for named in settings.sqs_queues:
         try:
             queue = calls.locate(named)
@@ -40,7 +40,7 @@ def queues(settings: Settings) -> Finding:
 
 
 def celery(settings: Settings) -> Finding:
-    """Whether Celery can run on SQS here: pycurl is there, and SQS answers."""
+    """Check that Celery can run on SQS: pycurl is installed and SQS answers."""
     if importlib.util.find_spec("pycurl") is None:
         return failed("Celery on SQS needs pycurl", "pip install 'telecine[sqs]'")
     from consumer.app import app
@@ -54,18 +54,18 @@ def celery(settings: Settings) -> Finding:
     return ok("SQS, for Celery's own messages")
 
 
-def _doubt(calls: SqsCalls, queue: SqsQueue, found: Mapping[str, str]) -> tuple[str, str] | None:
-    """What is not as it should be, and what to do."""
+def _doubt(calls: SqsClient, queue: SqsQueue, found: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return a problem of the queue or its dead-letter queue and what to do, or ``None``."""
     if _REDRIVE not in found:
         return (
             f"{queue.name} has no dead-letter queue",
-            "set a RedrivePolicy (docs/sqs.md): else a message that crashes every reader comes again for days",
+            "set a RedrivePolicy (docs/sqs.md): otherwise a message that crashes its reader is redelivered for days",
         )
     policy = json.loads(found[_REDRIVE])
     if int(policy["maxReceiveCount"]) < _FEW_RECEIPTS:
         return (
             f"{queue.name} gives up after {count(int(policy['maxReceiveCount']), 'receipt')}",
-            "raise maxReceiveCount to 5 or more: a restart at a bad moment uses one up",
+            "raise maxReceiveCount to 5 or more: a restart can use one up",
         )
     try:
         dead = calls.queue_of_arn(policy["deadLetterTargetArn"])
@@ -75,23 +75,23 @@ def _doubt(calls: SqsCalls, queue: SqsQueue, found: Mapping[str, str]) -> tuple[
     if int(there.get(_RETENTION, 0)) < int(found.get(_RETENTION, 0)):
         return (
             f"{dead.name} keeps messages for less time than {queue.name}",
-            "raise its MessageRetentionPeriod to 14 days: SQS counts from the first sending",
+            "raise its MessageRetentionPeriod to 14 days: SQS counts from when the message was first sent",
         )
     if waiting := int(there.get(_WAITING, 0)):
         return (
             f"{count(waiting, 'message')} in {dead.name}",
-            "the ledger has the refused ones too: `telecine dead-letters list`; purge or redrive the queue's copies",
+            "the ledger also has the refused ones: `telecine dead-letters list`; purge or redrive the queue's copies",
         )
     return None
 
 
 def _advice(code: str) -> str:
     if code in _MISSING:
-        return "make the queue, or correct TELECINE_SQS_QUEUES; it is read as soon as it is there"
+        return "create the queue, or correct TELECINE_SQS_QUEUES; it is read as soon as it exists"
     if code == "NoRegionError":
         return "set TELECINE_SQS_REGION or AWS_DEFAULT_REGION, or name the queues by URL"
     if code in _KEYS:
-        return "see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role of this machine"
+        return "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role of this machine"
     if code.startswith("AccessDenied"):
-        return "grant what docs/sqs.md lists: receive, delete, change visibility, get URL and attributes"
-    return "see TELECINE_SQS_ENDPOINT_URL and TELECINE_SQS_REGION; is SQS reachable from here?"
+        return "grant the rights listed in docs/sqs.md: receive, delete, change visibility, get URL and attributes"
+    return "check TELECINE_SQS_ENDPOINT_URL and TELECINE_SQS_REGION; is SQS reachable from here?"

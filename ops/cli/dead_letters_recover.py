@@ -1,4 +1,4 @@
-"""``telecine dead-letters recover``: messages that the broker gave up on go back to their queue."""
+"""``telecine dead-letters recover``: return messages to their queue that the broker gave up on."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from ops.wording import count
 
 
 def recover(as_json: JsonOption = False) -> None:
-    """Send back what RabbitMQ took out after too many deliveries. Refused messages stay where they are."""
-    from consumer.doors.dead_letters import recover as recovered
+    """Return messages to their queue that RabbitMQ dead-lettered after too many deliveries.
+
+    Messages that Telecine refused stay in the dead-letter queue.
+    """
+    from consumer.doors.amqp_dead_letters import recover as recovered
 
     settings = read_settings()
     if settings.amqp_url is None or not settings.amqp_queues:
         stop(
-            "These settings name no RabbitMQ queue: see TELECINE_BROKER_URL and TELECINE_AMQP_QUEUES.",
+            "No RabbitMQ queue is configured; set TELECINE_BROKER_URL and TELECINE_AMQP_QUEUES.",
             code="configuration",
         )
     try:
@@ -27,11 +30,14 @@ def recover(as_json: JsonOption = False) -> None:
         ]
     except Exception as error:
         reason = f"{type(error).__name__}: {scrub(str(error))}"[:200]
-        stop(f"RabbitMQ does not answer: {reason}. What was not sent back is where it was.", code="broker_unavailable")
+        stop(
+            f"RabbitMQ does not answer: {reason}. Messages that were not returned are still in the dead-letter queue.",
+            code="broker_unavailable",
+        )
     if as_json:
         print_json([dataclasses.asdict(item) for item in found])
         return
     for item in found:
-        show(f"{item.queue}  {count(item.returned, 'message')} sent back, {item.kept} refused ones kept")
+        show(f"{item.queue}  {count(item.returned, 'message')} returned, {item.kept} refused ones kept")
     if not any(item.returned for item in found):
-        remark("The broker has given up on nothing.")
+        remark("The broker has not given up on any message.")

@@ -1,4 +1,4 @@
-"""``telecine dead-letters replay``: the same bytes before the same door, after what was wrong has been put right."""
+"""``telecine dead-letters replay``: admit dead letters again, after the cause has been corrected."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from consumer.execution.sweep import Waker
 from consumer.ledger import dead_letters
-from consumer.runtime import build_runtime
+from consumer.ledger.due import Waker
+from consumer.wiring import admission_policy, build_runtime, request_factory
 from ops.cli.console import JsonOption, print_json, remark, show, stop
 from ops.cli.dead_letters import known_letter
 from ops.cli.opening import missing_ledger, opened_ledger, read_settings
@@ -21,12 +21,12 @@ _STYLES = {"refused": "bold red", "admitted": "green", "duplicate": "yellow", "c
 
 def replay(
     numbers: Annotated[list[int] | None, typer.Argument(metavar="N...", help="Numbers of dead letters.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every dead letter that was not replayed yet.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Every dead letter that was not replayed.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put refused messages before the door again. What is refused again stays a dead letter."""
+    """Try to admit dead letters again. A message that is refused again stays a dead letter."""
     if bool(numbers) == all_:
-        stop("Name the dead letters to replay, or say --all.", code="invalid_field", status=2)
+        stop("Give the numbers of the dead letters to replay, or --all.", code="invalid_field", status=2)
     results = _replayed(numbers or [])
     if as_json:
         print_json([_view(item) for item in results])
@@ -40,7 +40,7 @@ def replay(
 
 
 def _replayed(numbers: Sequence[int]) -> list[Replayed]:
-    """What became of the letters with these numbers; of all when there is none."""
+    """Replay the dead letters with these numbers, or all if there are no numbers."""
     settings = read_settings()
     if missing_ledger(settings) is not None:
         with opened_ledger(settings) as empty:
@@ -49,9 +49,13 @@ def _replayed(numbers: Sequence[int]) -> list[Replayed]:
         return []
     runtime = build_runtime(settings)
     try:
-        letters = [known_letter(runtime.database, number) for number in numbers or dead_letters.pending(runtime.database)]
+        pending = numbers or dead_letters.pending(runtime.database)
+        letters = [known_letter(runtime.database, number) for number in pending]
         act = Replay(
-            runtime.database, runtime.checks, None if settings.embedded else _wake_ups(), expansion=runtime.expansion
+            runtime.database,
+            admission_policy(runtime),
+            None if settings.embedded else _wake_ups(),
+            request_factory=request_factory(runtime),
         )
         return [act(letter) for letter in letters]
     finally:
@@ -59,7 +63,7 @@ def _replayed(numbers: Sequence[int]) -> list[Replayed]:
 
 
 def _wake_ups() -> Waker:
-    """Wake-ups through the broker. In embedded mode the sweep of the running ``telecine up`` finds the jobs."""
+    """Return wake-ups through the broker. In embedded mode the sweep of the running ``telecine up`` finds the jobs."""
     from consumer.app import app
     from consumer.wakeups.send import WakeUps
 
@@ -72,12 +76,12 @@ def _view(item: Replayed) -> dict[str, Any]:
 
 
 def _line(item: Replayed) -> Text:
-    told = {
+    explanation = {
         "admitted": f"became job {item.job_id}",
-        "duplicate": f"job {item.job_id} has the same content: it was absorbed",
+        "duplicate": f"job {item.job_id} has the same content: absorbed",
         "cancelled": f"cancels job {item.job_id}",
-        "dropped": "asks for nothing by now: no trigger rule covers it, its pair waits for a part, or it is a result",
+        "dropped": "no request results: no trigger rule matches, its pair is incomplete, or the object is a result",
     }.get(item.result, "")
     if item.refused is not None:
-        told = f"{item.refused.code}: {item.refused.message}"
-    return Text.assemble(f"{item.number}  ", (item.result, _STYLES[item.result]), f"  {told}")
+        explanation = f"{item.refused.code}: {item.refused.message}"
+    return Text.assemble(f"{item.number}  ", (item.result, _STYLES[item.result]), f"  {explanation}")

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer.admission.batch import Intake
-from consumer.doors.door import Arrival
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.message import IncomingMessage
 from consumer.execution import advance as advance_module
 from consumer.execution.advance import advance
 from consumer.ledger import completion, queries
@@ -24,7 +24,8 @@ from consumer.ledger.database import Database
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from consumer.ledger.tables import jobs
-from consumer.runtime import Runtime, build_runtime
+from consumer.runtime import Runtime
+from consumer.wiring import admission_policy, build_runtime
 from pipelines.registry import PIPELINES
 from schemas.errors import JobCancelled
 from schemas.settings import Settings
@@ -47,7 +48,7 @@ def runtime(ledger: Ledger, tmp_path: Path) -> Iterator[Runtime]:
         "data": {"text": "x"},
         "callback": {"url": "http://127.0.0.1:1/", "events": ["started", "completed", "failed"]},
     }
-    Intake(made.database, made.checks)([Arrival(json.dumps(body).encode(), "test", "q")])
+    BatchAdmitter(made.database, admission_policy(made))([IncomingMessage(json.dumps(body).encode(), "test", "q")])
     yield made
     made.close()
 

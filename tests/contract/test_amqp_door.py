@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from consumer.admission.message import AdmitResult, IncomingMessage
 from consumer.doors import amqp
-from consumer.doors.door import Answer, Arrival
 from consumer.doors.publish import publish
 from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import wait_until
@@ -32,11 +32,11 @@ def test_messages_stay_with_the_door_however_long_the_ledger_is_away(
     queue, back = f"{queue_prefix}requests", time.monotonic() + 14  # more than two heartbeats, twice
     admitted = threading.Event()
 
-    def admit(arrivals: Sequence[Arrival]) -> Sequence[Answer]:
+    def admit(arrivals: Sequence[IncomingMessage]) -> Sequence[AdmitResult]:
         if time.monotonic() < back:
             raise sa.exc.OperationalError("SELECT", {}, Exception("away"))
         admitted.set()
-        return [Answer() for _ in arrivals]
+        return [AdmitResult() for _ in arrivals]
 
     publish(rabbitmq.url, queue, [b"{}"], delivery_limit=1)
     door = amqp.AmqpDoor(rabbitmq.url, [queue], admit, lambda _: None, batch=10, batch_seconds=0.01, delivery_limit=1)

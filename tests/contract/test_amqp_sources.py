@@ -13,8 +13,8 @@ import amqp
 import pytest
 from kombu import Connection
 
+from consumer.admission.message import AdmitResult, IncomingMessage
 from consumer.doors.amqp import AmqpDoor, declare
-from consumer.doors.door import Answer, Arrival
 from schemas.envelope import Request
 from schemas.parse import parse_request
 from tests.servers.rabbitmq import RabbitMQ
@@ -29,12 +29,12 @@ class Place:
 
     channel: Any
     queues: Sequence[str]
-    arrivals: list[Arrival]
+    arrivals: list[IncomingMessage]
 
     def publish(self, body: bytes, routing_key: str, exchange: str = "", **properties: object) -> None:
         self.channel.basic_publish(amqp.Message(body, **properties), exchange, routing_key)
 
-    def take(self, count: int) -> list[Arrival]:
+    def take(self, count: int) -> list[IncomingMessage]:
         wait_until(lambda: len(self.arrivals) >= count)
         taken = list(self.arrivals)
         self.arrivals.clear()
@@ -44,11 +44,11 @@ class Place:
 @pytest.fixture
 def place(rabbitmq: RabbitMQ, queue_prefix: str) -> Iterator[Place]:
     queues = [f"{queue_prefix}urgent", f"{queue_prefix}acme"]
-    arrivals: list[Arrival] = []
+    arrivals: list[IncomingMessage] = []
 
-    def admit(batch: Sequence[Arrival]) -> Sequence[Answer]:
+    def admit(batch: Sequence[IncomingMessage]) -> Sequence[AdmitResult]:
         arrivals.extend(batch)
-        return [Answer() for _ in batch]
+        return [AdmitResult() for _ in batch]
 
     door = AmqpDoor(rabbitmq.url, queues, admit, lambda _: True, batch=50, batch_seconds=0.01, delivery_limit=3)
     thread = threading.Thread(target=door.run, daemon=True)

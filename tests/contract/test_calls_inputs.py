@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from consumer.admission.batch import Intake
-from consumer.doors.door import Arrival
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.message import IncomingMessage
 from consumer.ledger.admission import Submission
 from consumer.ledger.records import Job
 from consumer.ledger.states import CallState, State
 from consumer.runtime import Runtime
+from consumer.wiring import admission_policy
 from pipelines.context import Context, ModelCall
 from providers.base import Call, Ready
 from providers.catalogue import Catalogue, Model, Parameter
@@ -60,15 +61,15 @@ def parked(line: Line, uri: str, *, uploaded: bool) -> None:
 
 def admit(line: Line, request: dict[str, Any], uploaded: str | None) -> None:
     """Admits the request, with the pin of the object that was uploaded."""
-    intake = Intake(line.runtime.database, line.runtime.checks)
-    arrival = Arrival(json.dumps(request).encode(), "test", "q")
-    item = intake.judge(request, arrival)
+    admitter = BatchAdmitter(line.runtime.database, admission_policy(line.runtime))
+    arrival = IncomingMessage(json.dumps(request).encode(), "test", "q")
+    item = admitter.validate(request, arrival)
     assert isinstance(item, Submission)
     if uploaded is not None:
         stored = line.runtime.storage.head(uploaded)
         assert stored is not None
         item = dataclasses.replace(item, pins={uploaded: stored.pin})
-    intake.settle(arrival, item, lambda connection: None)
+    admitter.admit_one(arrival, item, lambda connection: None)
 
 
 def ended(line: Line) -> Job:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from consumer.admission.batch import Intake
-from consumer.admission.policy import Checks
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.policy import AdmissionPolicy
 from consumer.doors.inbox import InboxDoor
 from consumer.ledger import dead_letters, queries
 from providers.http.policy import Policy
@@ -28,11 +28,11 @@ class Inbox:
         self.folder = folder
         self.ledger = ledger
         self.woken: list[str] = []
-        checks = Checks(
+        checks = AdmissionPolicy(
             roles={"image-to-prompt": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=262_144
         )
         self.door = InboxDoor(
-            folder, Intake(ledger.a, checks), lambda wakes: self.woken.extend(wake.job_id for wake in wakes),
+            folder, BatchAdmitter(ledger.a, checks), lambda wakes: self.woken.extend(wake.job_id for wake in wakes),
             batch=BATCH, poll_seconds=0.02, limit_bytes=262_144,
         )  # fmt: skip
         self._thread = threading.Thread(target=self.door.run)

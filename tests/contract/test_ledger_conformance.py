@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from consumer.ledger import completion, due, leases, queries, steps
-from consumer.ledger.admission import Verdict, admit, submission
+from consumer.ledger.admission import AdmissionOutcome, admit, submission
 from consumer.ledger.records import Lease
 from consumer.ledger.states import TERMINAL, TRANSITIONS, State
 from schemas.envelope import Request
@@ -24,8 +24,8 @@ from tests.ledger_views import DATA, WRITES, Ledger, delivery
 
 def test_a_new_request_becomes_a_job_once_and_every_copy_is_counted(ledger: Ledger) -> None:
     answers = ledger.admit({"id": "j"}, {"id": "j"}, {"id": "k", "priority": "high"}, {"id": "j"})
-    assert [a.verdict.value for a in answers] == ["admitted", "duplicate", "admitted", "duplicate"]
-    assert [a.verdict for a in ledger.admit({"id": "j"})] == [Verdict.DUPLICATE]
+    assert [a.outcome.value for a in answers] == ["admitted", "duplicate", "admitted", "duplicate"]
+    assert [a.outcome for a in ledger.admit({"id": "j"})] == [AdmissionOutcome.DUPLICATE]
     job = ledger.job()
     assert (job.state, job.duplicates, job.epoch, job.progress) == (State.RECEIVED, 3, 0, 0)
     assert job.parsed().id == "j"
@@ -37,7 +37,7 @@ def test_a_new_request_becomes_a_job_once_and_every_copy_is_counted(ledger: Ledg
 def test_the_same_id_with_other_content_is_refused_naming_both_fingerprints(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     answers = ledger.admit({"id": "j", "priority": "low"}, {"id": "k"}, {"id": "k", "plan_only": True})
-    assert [a.verdict for a in answers] == [Verdict.CONFLICT, Verdict.ADMITTED, Verdict.CONFLICT]
+    assert [a.outcome for a in answers] == [AdmissionOutcome.CONFLICT, AdmissionOutcome.ADMITTED, AdmissionOutcome.CONFLICT]
     assert answers[0].conflict is not None
     entry = queries.story(ledger.b, "j")[-1]
     assert (entry.event, ledger.job().priority, ledger.job().duplicates) == ("conflict", "normal", 0)
@@ -48,7 +48,7 @@ def test_the_same_id_with_other_content_is_refused_naming_both_fingerprints(ledg
 
 def test_a_duplicate_of_an_ended_job_does_not_bring_it_back(ledger: Ledger) -> None:
     ledger.ended(State.COMPLETED)
-    assert [a.verdict for a in ledger.admit({"id": "j"})] == [Verdict.DUPLICATE]
+    assert [a.outcome for a in ledger.admit({"id": "j"})] == [AdmissionOutcome.DUPLICATE]
     assert ledger.job().state is State.COMPLETED
     assert leases.claim(ledger.b, "j", owner="one", seconds=60) is None
 

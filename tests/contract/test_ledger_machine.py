@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from sqlalchemy.ext.compiler import compiles
 
 from consumer.ledger import completion, database as databases, due, leases, outbox, queries, steps
-from consumer.ledger.admission import Verdict, admit, submission
+from consumer.ledger.admission import AdmissionOutcome, admit, submission
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, Lease
 from consumer.ledger.schema import migrate
@@ -131,13 +131,13 @@ class LedgerMachine(RuleBasedStateMachine):
         changes: dict[str, Any] = ({"priority": "low"} if other else {}) | ({"deadline": 25} if hurry else {})
         batch = [submission(reel(job_id, **changes), role="render", door="test")] * copies
         with self.views[0].write(durable=True) as connection:
-            answers = [answer.verdict for answer in admit(self.views[0], connection, batch)]
+            answers = [answer.outcome for answer in admit(self.views[0], connection, batch)]
         known = self.last.get(job_id)
         if known is None:
-            assert answers == [Verdict.ADMITTED] + [Verdict.DUPLICATE] * (copies - 1)
+            assert answers == [AdmissionOutcome.ADMITTED] + [AdmissionOutcome.DUPLICATE] * (copies - 1)
         else:
             same = known.fingerprint == batch[0].fingerprint
-            assert answers == [Verdict.DUPLICATE if same else Verdict.CONFLICT] * copies
+            assert answers == [AdmissionOutcome.DUPLICATE if same else AdmissionOutcome.CONFLICT] * copies
 
     @rule(seconds=st.sampled_from([0.5, 4.0, LEASE_SECONDS + 0.1, 40.0]))
     def time_passes(self, seconds: float) -> None:

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from consumer.admission.batch import Intake
-from consumer.admission.policy import Checks
-from consumer.doors.door import Arrival
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.message import IncomingMessage
+from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import completion, dead_letters, due, leases, outbox, queries
 from consumer.ledger.database import Database, is_ledger_fault
 from consumer.ledger.schema import migrate
@@ -20,12 +20,12 @@ from consumer.ledger.states import State
 from providers.http.policy import Policy
 from tests.ledger_views import DATA, Ledger, delivery
 
-CHECKS = Checks(roles={"reel": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=262_144)
+CHECKS = AdmissionPolicy(roles={"reel": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=262_144)
 
 
-def reels(*ids: str) -> list[Arrival]:
+def reels(*ids: str) -> list[IncomingMessage]:
     """Good requests."""
-    return [Arrival(json.dumps({"id": i, "type": "reel", "data": DATA}).encode(), "amqp", "q") for i in ids]
+    return [IncomingMessage(json.dumps({"id": i, "type": "reel", "data": DATA}).encode(), "amqp", "q") for i in ids]
 
 
 def test_doors_that_admit_the_same_ids_in_opposite_orders_do_not_wait_for_each_other(ledger: Ledger) -> None:
@@ -36,7 +36,7 @@ def test_doors_that_admit_the_same_ids_in_opposite_orders_do_not_wait_for_each_o
         admitted = 0
         for ids in rounds:
             together.wait(20)
-            answers = Intake(database, CHECKS)(reels(*(ids[::-1] if backwards else ids)))
+            answers = BatchAdmitter(database, CHECKS)(reels(*(ids[::-1] if backwards else ids)))
             admitted += sum(answer.wake is not None for answer in answers)
         return admitted
 
@@ -49,8 +49,8 @@ def test_doors_that_admit_the_same_ids_in_opposite_orders_do_not_wait_for_each_o
 
 @pytest.mark.parametrize("source", ["a\x00b", "a\ud800b"])
 def test_a_routing_key_that_no_database_can_hold_refuses_nobody_else(ledger: Ledger, source: str) -> None:
-    answers = Intake(ledger.a, CHECKS)([Arrival(b"junk", "amqp", source), *reels("j")])
-    assert [(answer.refused is None, answer.wake is None) for answer in answers] == [(False, True), (True, False)]
+    answers = BatchAdmitter(ledger.a, CHECKS)([IncomingMessage(b"junk", "amqp", source), *reels("j")])
+    assert [(answer.error is None, answer.wake is None) for answer in answers] == [(False, True), (True, False)]
     (letter,) = dead_letters.listed(ledger.b, limit=9)
     assert letter.source in ("a\N{REPLACEMENT CHARACTER}b", "a?b")
 
@@ -64,9 +64,9 @@ def test_a_message_that_cannot_be_admitted_is_refused_though_it_comes_alone(
         return []
 
     monkeypatch.setattr("consumer.admission.batch.admit", break_down)
-    (answer,) = Intake(ledger.a, CHECKS)(reels("j"))
-    assert answer.refused is not None
-    assert answer.refused.code == "internal_error"
+    (answer,) = BatchAdmitter(ledger.a, CHECKS)(reels("j"))
+    assert answer.error is not None
+    assert answer.error.code == "internal_error"
 
 
 def test_a_read_only_ledger_refuses_no_request(postgres_url: str) -> None:
@@ -76,7 +76,7 @@ def test_a_read_only_ledger_refuses_no_request(postgres_url: str) -> None:
         connection.execute(sa.text(f"ALTER DATABASE {database.url.database} SET default_transaction_read_only = on"))
     database.close()
     with pytest.raises(sa.exc.InternalError) as caught:
-        Intake(database, CHECKS)(reels("j", "k"))
+        BatchAdmitter(database, CHECKS)(reels("j", "k"))
     assert is_ledger_fault(caught.value)
     assert queries.count_rejections(database) == {}
     database.close()

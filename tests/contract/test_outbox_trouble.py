@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from consumer.callbacks import lanes
+from consumer.callbacks import slow_receivers
 from consumer.callbacks.outbox_loop import OutboxLoop
 from consumer.ledger import outbox
-from consumer.runtime import Runtime, build_runtime
+from consumer.runtime import Runtime
+from consumer.wiring import build_runtime
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 from tests.receiver import Answer, Receiver
@@ -48,7 +49,7 @@ def promise(runtime: Runtime, number: int, url: str) -> None:
 def test_a_slow_receiver_keeps_no_other_from_its_callbacks_however_few_places_there_are(
     places: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(slow_receivers, "SLOW_SECONDS", 0.2)
     with (
         Receiver([Answer(delay_seconds=0.5)]) as slow,
         Receiver() as quick,

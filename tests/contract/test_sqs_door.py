@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer.doors.door import Answer, Arrival
-from consumer.doors.sqs.client import SqsCalls, SqsOptions
+from consumer.admission.message import AdmitResult, IncomingMessage
+from consumer.doors.sqs.client import SqsClient, SqsOptions
 from consumer.doors.sqs.door import SqsDoor
 from consumer.ledger.due import Wake
 from schemas.errors import InvalidJson, UnknownType
@@ -26,33 +26,39 @@ from tests.telecine_process import wait_until
 Serve = Callable[..., "contextlib.AbstractContextManager[SqsDoor]"]
 
 
-class Intake:
-    """Stands where the ledger's intake stands: notes what arrives and answers as told."""
+class FakeAdmitter:
+    """Stands where the ledger's admitter stands: notes what arrives and answers as told."""
 
-    def __init__(self, answer: Callable[[Arrival], Answer] = lambda _: Answer()) -> None:
+    def __init__(self, answer: Callable[[IncomingMessage], AdmitResult] = lambda _: AdmitResult()) -> None:
         self.answer = answer
-        self.batches: list[list[Arrival]] = []
+        self.batches: list[list[IncomingMessage]] = []
         self.trouble: Callable[[], object] = lambda: None
 
-    def __call__(self, arrivals: Sequence[Arrival]) -> Sequence[Answer]:
+    def __call__(self, arrivals: Sequence[IncomingMessage]) -> Sequence[AdmitResult]:
         self.trouble()
         self.batches.append(list(arrivals))
         return [self.answer(arrival) for arrival in arrivals]
 
     @property
-    def arrived(self) -> list[Arrival]:
+    def arrived(self) -> list[IncomingMessage]:
         return [arrival for batch in self.batches for arrival in batch]
 
 
 @contextlib.contextmanager
 def serving(
-    s3: S3, queues: Sequence[str], intake: Intake, *, wait: int = 1, visibility: int = 30, url: str | None = None,
+    s3: S3,
+    queues: Sequence[str],
+    admitter: FakeAdmitter,
+    *,
+    wait: int = 1,
+    visibility: int = 30,
+    url: str | None = None,
     woken: list[Wake] | None = None,
-) -> Iterator[SqsDoor]:  # fmt: skip
+) -> Iterator[SqsDoor]:
     """A door that runs; it ends long before a long poll of twenty seconds does."""
     options = SqsOptions(url or s3.url, s3.region, wait_seconds=wait, visibility_seconds=visibility)
     wake = woken.extend if woken is not None else lambda _: None
-    door = SqsDoor(SqsCalls(options), queues, intake, wake, batch=200, batch_seconds=0.02)
+    door = SqsDoor(SqsClient(options), queues, admitter, wake, batch=200, batch_seconds=0.02)
     thread = threading.Thread(target=door.run, daemon=True)
     thread.start()
     try:
@@ -72,28 +78,28 @@ def queue(s3: S3, queue_prefix: str) -> Sqs:
 @pytest.mark.parametrize("by_url", [False, True])
 def test_messages_are_admitted_as_they_were_sent_and_deleted(by_url: bool, s3: S3, queue: Sqs) -> None:
     woken: list[Wake] = []
-    intake, wake = Intake(), Wake("j", "io", "normal")
-    intake.answer = lambda _: Answer(wake=wake)
+    admitter, wake = FakeAdmitter(), Wake("j", "io", "normal")
+    admitter.answer = lambda _: AdmitResult(wake=wake)
     queue.send('{"id": "ä", "properties": {}}', "bm90IGJhc2U2NA==", attributes={"ce-id": "7", "telecine-code": "old"})
-    with serving(s3, [queue.url if by_url else queue.name], intake, woken=woken) as door:
+    with serving(s3, [queue.url if by_url else queue.name], admitter, woken=woken) as door:
         wait_until(lambda: len(woken) == 2)
         assert door.connected
-    assert sorted(a.body for a in intake.arrived) == [b"bm90IGJhc2U2NA==", '{"id": "ä", "properties": {}}'.encode()]
-    assert {(a.door, a.source) for a in intake.arrived} == {("sqs", queue.name)}
-    assert dict(intake.arrived[0].headers) == {"ce-id": "7", "telecine-code": "old"}
+    assert sorted(a.body for a in admitter.arrived) == [b"bm90IGJhc2U2NA==", '{"id": "ä", "properties": {}}'.encode()]
+    assert {(a.door, a.source) for a in admitter.arrived} == {("sqs", queue.name)}
+    assert dict(admitter.arrived[0].headers) == {"ce-id": "7", "telecine-code": "old"}
     assert queue.counts() == (0, 0)
     assert queue.dead(0) == []
 
 
 def test_a_full_queue_is_admitted_in_large_batches(s3: S3, queue: Sqs) -> None:
     queue.send(*(f'{{"n": {n}}}' for n in range(500)))
-    intake = Intake()
-    intake.trouble = lambda: time.sleep(0.2)  # what a commit takes; meanwhile the next batch comes together
-    with serving(s3, [queue.name], intake):
-        wait_until(lambda: len(intake.arrived) == 500)
+    admitter = FakeAdmitter()
+    admitter.trouble = lambda: time.sleep(0.2)  # what a commit takes; meanwhile the next batch comes together
+    with serving(s3, [queue.name], admitter):
+        wait_until(lambda: len(admitter.arrived) == 500)
         wait_until(lambda: queue.counts() == (0, 0))
-    assert len({a.body for a in intake.arrived}) == 500
-    assert len(intake.batches) < 40
+    assert len({a.body for a in admitter.arrived}) == 500
+    assert len(admitter.batches) < 40
 
 
 def test_the_more_urgent_queue_is_read_first(s3: S3, queue_prefix: str) -> None:
@@ -101,26 +107,26 @@ def test_the_more_urgent_queue_is_read_first(s3: S3, queue_prefix: str) -> None:
     later = make_queue(s3, f"{queue_prefix}later", dead_letters=False)
     for queue in (later, urgent):
         queue.send(*(f'{{"n": {n}}}' for n in range(30)))
-    intake, ready = Intake(), threading.Event()
-    intake.trouble = lambda: ready.wait(60)
-    with serving(s3, [urgent.name, later.name], intake) as door:
+    admitter, ready = FakeAdmitter(), threading.Event()
+    admitter.trouble = lambda: ready.wait(60)
+    with serving(s3, [urgent.name, later.name], admitter) as door:
         wait_until(lambda: len(door._held._messages) == 60)
         ready.set()
-        wait_until(lambda: len(intake.arrived) == 60)
+        wait_until(lambda: len(admitter.arrived) == 60)
     # What both queues had when the second batch was made: all urgent ones come before all others.
-    sources = [a.source for a in intake.arrived[len(intake.batches[0]) :]]
+    sources = [a.source for a in admitter.arrived[len(admitter.batches[0]) :]]
     assert sources == sorted(sources, key=[urgent.name, later.name].index)
 
 
 def test_refused_messages_go_to_the_dead_letters_with_the_reason(s3: S3, queue: Sqs) -> None:
     error = UnknownType("type 'x' does not\x00 exist")
-    intake = Intake(lambda arrival: Answer(refused=error) if b"bad" in arrival.body else Answer())
+    admitter = FakeAdmitter(lambda arrival: AdmitResult(error=error) if b"bad" in arrival.body else AdmitResult())
     queue.send("bad 1", attributes={"ce-id": "7", "telecine-reason": "of an earlier refusal"})
     queue.send("bad 2", attributes={f"a{n}": "x" for n in range(9)})
     queue.send("bad 3", attributes={f"a{n}": "x" for n in range(10)})
     queue.send("good")
-    with serving(s3, [queue.name], intake):
-        wait_until(lambda: len(intake.arrived) == 4)
+    with serving(s3, [queue.name], admitter):
+        wait_until(lambda: len(admitter.arrived) == 4)
         dead = {message["Body"]: message.get("MessageAttributes", {}) for message in queue.dead(3)}
         wait_until(lambda: queue.counts() == (0, 0))
     said = {body: {name: value["StringValue"] for name, value in found.items()} for body, found in dead.items()}
@@ -133,36 +139,36 @@ def test_refused_messages_go_to_the_dead_letters_with_the_reason(s3: S3, queue: 
 
 def test_a_refused_message_of_a_queue_without_dead_letters_is_deleted(s3: S3, queue_prefix: str) -> None:
     queue = make_queue(s3, f"{queue_prefix}plain", dead_letters=False)
-    intake = Intake(lambda _: Answer(refused=InvalidJson()))
+    admitter = FakeAdmitter(lambda _: AdmitResult(error=InvalidJson()))
     queue.send("bad")
-    with serving(s3, [queue.name], intake):
-        wait_until(lambda: intake.arrived and queue.counts() == (0, 0))
-    assert len(intake.arrived) == 1
+    with serving(s3, [queue.name], admitter):
+        wait_until(lambda: admitter.arrived and queue.counts() == (0, 0))
+    assert len(admitter.arrived) == 1
 
 
 def test_a_redriven_message_is_admitted_anew(s3: S3, queue: Sqs) -> None:
-    intake = Intake(lambda _: Answer(refused=InvalidJson()))
+    admitter = FakeAdmitter(lambda _: AdmitResult(error=InvalidJson()))
     queue.send("again")
-    with serving(s3, [queue.name], intake):
+    with serving(s3, [queue.name], admitter):
         (letter,) = queue.dead(1)
-        intake.answer = lambda _: Answer()
+        admitter.answer = lambda _: AdmitResult()
         queue.client.send_message(
             QueueUrl=queue.url, MessageBody=letter["Body"], MessageAttributes=letter["MessageAttributes"]
         )
-        wait_until(lambda: len(intake.arrived) == 2 and queue.counts() == (0, 0))
+        wait_until(lambda: len(admitter.arrived) == 2 and queue.counts() == (0, 0))
     assert queue.dead(0) == []
 
 
 def test_messages_stay_hidden_and_use_up_no_receipt_while_the_ledger_is_away(s3: S3, queue: Sqs) -> None:
-    intake, back = Intake(), threading.Event()
+    admitter, back = FakeAdmitter(), threading.Event()
 
     def away() -> None:
         if not back.is_set():
             raise sa.exc.OperationalError("SELECT", {}, Exception("away"))
 
-    intake.trouble = away
+    admitter.trouble = away
     queue.send("first")
-    with serving(s3, [queue.name], intake, visibility=6):
+    with serving(s3, [queue.name], admitter, visibility=6):
         wait_until(lambda: queue.counts() == (0, 1))
         time.sleep(2)
         queue.send("second")  # nothing new is received
@@ -172,8 +178,8 @@ def test_messages_stay_hidden_and_use_up_no_receipt_while_the_ledger_is_away(s3:
             time.sleep(0.2)
         hidden = queue.counts()
         back.set()
-        wait_until(lambda: len(intake.arrived) == 2 and queue.counts() == (0, 0))
-    assert sorted(a.body for a in intake.arrived) == [b"first", b"second"]
+        wait_until(lambda: len(admitter.arrived) == 2 and queue.counts() == (0, 0))
+    assert sorted(a.body for a in admitter.arrived) == [b"first", b"second"]
     assert hidden[1] >= 1
     assert queue.dead(0) == []
 
@@ -182,38 +188,38 @@ def test_what_is_held_is_given_back_at_once_when_the_door_stops(s3: S3, queue: S
     def away() -> None:
         raise sa.exc.OperationalError("SELECT", {}, Exception("away"))
 
-    intake = Intake()
-    intake.trouble = away
+    admitter = FakeAdmitter()
+    admitter.trouble = away
     queue.send("kept")
-    with serving(s3, [queue.name], intake):
+    with serving(s3, [queue.name], admitter):
         wait_until(lambda: queue.counts() == (0, 1))
     wait_until(lambda: queue.counts() == (1, 0), timeout=15)  # by itself it would come back after 30 s
-    second = Intake()
+    second = FakeAdmitter()
     with serving(s3, [queue.name], second):
         wait_until(lambda: len(second.arrived) == 1)
 
 
 def test_a_door_stops_at_once_though_a_long_poll_is_open_and_loses_nothing(s3: S3, queue: Sqs) -> None:
-    with serving(s3, [queue.name], Intake(), wait=20) as door:
+    with serving(s3, [queue.name], FakeAdmitter(), wait=20) as door:
         wait_until(lambda: door.connected)
         time.sleep(0.3)
     queue.send("for the next")  # the poll that is still open gets it, and gives it back
-    second = Intake()
+    second = FakeAdmitter()
     with serving(s3, [queue.name], second):
         wait_until(lambda: len(second.arrived) == 1, timeout=15)
 
 
 def test_a_message_that_no_intake_can_stand_comes_again_until_sqs_moves_it(s3: S3, queue_prefix: str) -> None:
     queue = make_queue(s3, f"{queue_prefix}crash", max_receives=2)
-    intake, tries = Intake(), []
+    admitter, tries = FakeAdmitter(), []
 
     def fall_over() -> None:
         tries.append(time.monotonic())
         raise RuntimeError("no message does this")
 
-    intake.trouble = fall_over
+    admitter.trouble = fall_over
     queue.send("loops")
-    with serving(s3, [queue.name], intake):
+    with serving(s3, [queue.name], admitter):
         (letter,) = queue.dead(1)
     assert letter["Body"] == "loops"
     assert len(tries) == 2
@@ -222,33 +228,35 @@ def test_a_message_that_no_intake_can_stand_comes_again_until_sqs_moves_it(s3: S
 
 def test_a_fifo_queue_keeps_its_order_and_its_dead_letters_their_group(s3: S3, queue_prefix: str) -> None:
     queue = make_queue(s3, f"{queue_prefix}requests.fifo")
-    intake = Intake(lambda arrival: Answer(refused=InvalidJson()) if b"13" in arrival.body else Answer())
+    admitter = FakeAdmitter(
+        lambda arrival: AdmitResult(error=InvalidJson()) if b"13" in arrival.body else AdmitResult()
+    )
     queue.send(*(f'{{"n": {n}}}' for n in range(25)))
-    with serving(s3, [queue.name], intake):
-        wait_until(lambda: len(intake.arrived) == 25 and queue.counts() == (0, 0))
+    with serving(s3, [queue.name], admitter):
+        wait_until(lambda: len(admitter.arrived) == 25 and queue.counts() == (0, 0))
         (letter,) = queue.dead(1)
-    assert [json.loads(a.body)["n"] for a in intake.arrived] == list(range(25))
+    assert [json.loads(a.body)["n"] for a in admitter.arrived] == list(range(25))
     assert letter["Attributes"]["MessageGroupId"] == "g"
 
 
 def test_a_queue_that_is_made_later_is_read_then(s3: S3, queue_prefix: str) -> None:
-    intake, name = Intake(), f"{queue_prefix}later"
-    with serving(s3, [name], intake) as door:
+    admitter, name = FakeAdmitter(), f"{queue_prefix}later"
+    with serving(s3, [name], admitter) as door:
         time.sleep(1)
         assert not door.connected
         make_queue(s3, name).send("x")
-        wait_until(lambda: len(intake.arrived) == 1)
+        wait_until(lambda: len(admitter.arrived) == 1)
         assert door.connected
 
 
 def test_a_server_that_is_away_or_breaks_off_is_read_again(s3: S3, queue: Sqs, ministack: Ministack) -> None:
-    intake = Intake()
+    admitter = FakeAdmitter()
     with (
         FaultProxy(ministack.port) as proxy,
-        serving(s3, [queue.name], intake, url=f"http://127.0.0.1:{proxy.port}", visibility=3) as door,
+        serving(s3, [queue.name], admitter, url=f"http://127.0.0.1:{proxy.port}", visibility=3) as door,
     ):
         queue.send("before")
-        wait_until(lambda: len(intake.arrived) == 1)
+        wait_until(lambda: len(admitter.arrived) == 1)
         for fault in (Fault(refuse=True, reset_after_bytes=0), Fault(reset_after_bytes=60)):
             proxy.fault = fault
             wait_until(lambda: not door.connected)
@@ -256,7 +264,7 @@ def test_a_server_that_is_away_or_breaks_off_is_read_again(s3: S3, queue: Sqs, m
             proxy.fault = Fault()
             wait_until(lambda: door.connected)
         wait_until(lambda: queue.counts() == (0, 0))
-    assert {a.body for a in intake.arrived} == {b"before", b"during"}
+    assert {a.body for a in admitter.arrived} == {b"before", b"during"}
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -264,20 +272,20 @@ def test_a_message_that_could_not_be_deleted_is_not_admitted_again(
     times: int, s3: S3, queue: Sqs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse = [True] * times
-    delete = SqsCalls.delete
+    delete = SqsClient.delete
 
-    def unreliable(self: SqsCalls, of: Any, messages: Any) -> Any:
+    def unreliable(self: SqsClient, of: Any, messages: Any) -> Any:
         if refuse.pop() if refuse else False:
             raise ConnectionError("gone")
         return delete(self, of, messages)
 
-    monkeypatch.setattr(SqsCalls, "delete", unreliable)
-    intake = Intake(lambda _: Answer(refused=InvalidJson()))
+    monkeypatch.setattr(SqsClient, "delete", unreliable)
+    admitter = FakeAdmitter(lambda _: AdmitResult(error=InvalidJson()))
     queue.send("once")
-    with serving(s3, [queue.name], intake, visibility=3):
-        wait_until(lambda: len(intake.arrived) == 1)
+    with serving(s3, [queue.name], admitter, visibility=3):
+        wait_until(lambda: len(admitter.arrived) == 1)
         wait_until(lambda: queue.counts() == (0, 0))
-    assert len(intake.arrived) == 1
+    assert len(admitter.arrived) == 1
     assert len(queue.dead(1)) == 1
 
 
@@ -286,18 +294,18 @@ def test_a_server_that_was_stopped_and_started_is_read_again(tmp_path: Any) -> N
     try:
         server.start()
         s3 = endpoint("ministack", server)
-        intake = Intake()
+        admitter = FakeAdmitter()
         queue = make_queue(s3, "requests")
         with pytest.MonkeyPatch.context() as patch:
             for name, value in s3.environment.items():
                 patch.setenv(name, value)
-            with serving(s3, [queue.name], intake) as door:
+            with serving(s3, [queue.name], admitter) as door:
                 queue.send("one")
-                wait_until(lambda: len(intake.arrived) == 1)
+                wait_until(lambda: len(admitter.arrived) == 1)
                 server.stop()
                 wait_until(lambda: not door.connected)
                 server.start()
                 make_queue(s3, "requests").send("two")
-                wait_until(lambda: len(intake.arrived) == 2)
+                wait_until(lambda: len(admitter.arrived) == 2)
     finally:
         server.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.doors.sqs.client import SqsCalls, SqsOptions
+from consumer.doors.sqs.client import SqsClient, SqsOptions
 from ops.checks import sqs
 from ops.checks.finding import Finding
 from schemas.settings import Settings
@@ -34,7 +34,7 @@ def test_the_commands_of_the_guide_make_a_queue_with_dead_letters(aws_cli: AwsCl
     subprocess.run(["sh", "-eu"], input=one_fence("sh", "queues").encode(), env=environment, cwd=tmp_path, check=True)
     finding = _look(s3, "telecine-requests")
     assert (finding.verdict, finding.found) == ("ok", "telecine-requests (0 messages)")
-    calls = SqsCalls(SqsOptions(s3.url, s3.region))
+    calls = SqsClient(SqsOptions(s3.url, s3.region))
     dead = calls.dead_letter_queue(calls.locate("telecine-requests"))
     assert dead is not None
     assert dead.name == "telecine-requests-dead"

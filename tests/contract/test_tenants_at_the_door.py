@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from consumer.admission.batch import Intake
-from consumer.admission.policy import Checks
-from consumer.doors.door import Answer, Arrival
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.message import AdmitResult, IncomingMessage
+from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import dead_letters
 from consumer.ledger.queries import find_job, list_jobs
 from consumer.ledger.records import Job
@@ -26,8 +26,8 @@ SHOP = Tenant(read=["s3://inbox/"], write=["s3://results/shop/"])
 PRIORITIES: dict[str, Priority] = {"acme.fast": "high", "nightly": "low", "telecine.urgent": "high"}
 
 
-def checks(tenants: dict[str, Tenant] | None = None) -> Checks:
-    return Checks(
+def checks(tenants: dict[str, Tenant] | None = None) -> AdmissionPolicy:
+    return AdmissionPolicy(
         roles={"reel": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=262_144,
         tenants=TenantRules(tenants or {}), queue_priorities=PRIORITIES,
     )  # fmt: skip
@@ -36,16 +36,18 @@ def checks(tenants: dict[str, Tenant] | None = None) -> Checks:
 TENANTS = checks({"acme": ACME, "shop": SHOP})
 
 
-def send(ledger: Ledger, source: str, checks: Checks = TENANTS, door: str = "amqp", **fields: Any) -> Answer:
+def send(
+    ledger: Ledger, source: str, checks: AdmissionPolicy = TENANTS, door: str = "amqp", **fields: Any
+) -> AdmitResult:
     value = {"id": "j", "type": "reel", "data": DATA} | fields
-    return Intake(ledger.a, checks)([Arrival(json.dumps(value).encode(), door, source)])[0]
+    return BatchAdmitter(ledger.a, checks)([IncomingMessage(json.dumps(value).encode(), door, source)])[0]
 
 
-def cancel(ledger: Ledger, source: str, job_id: str, checks: Checks = TENANTS, **fields: Any) -> str | None:
+def cancel(ledger: Ledger, source: str, job_id: str, checks: AdmissionPolicy = TENANTS, **fields: Any) -> str | None:
     """The code of the refusal, if the cancellation is refused."""
     value = {"type": "job.cancel", "data": {"id": job_id}} | fields
-    answer = Intake(ledger.a, checks)([Arrival(json.dumps(value).encode(), "sqs", source)])[0]
-    return None if answer.refused is None else answer.refused.code
+    answer = BatchAdmitter(ledger.a, checks)([IncomingMessage(json.dumps(value).encode(), "sqs", source)])[0]
+    return None if answer.error is None else answer.error.code
 
 
 def job(ledger: Ledger, job_id: str = "j") -> Job:
@@ -71,7 +73,7 @@ def test_a_request_is_one_job_whether_its_queue_or_itself_names_the_tenant(ledge
     ]
     for source, fields in again:
         answer = send(ledger, source, door="sqs", **fields)
-        assert (answer.wake, answer.refused) == (None, None)
+        assert (answer.wake, answer.error) == (None, None)
     assert job(ledger).duplicates == 3
 
 
@@ -84,7 +86,7 @@ def test_a_priority_of_the_queue_is_the_jobs_and_not_the_requests(ledger: Ledger
     # The same request from elsewhere is the same job, and does not change it.
     for source, fields in (("telecine.requests", {}), ("nightly", {}), ("q", {"priority": "normal"})):
         again = send(ledger, source, free, **fields)
-        assert (again.wake, again.refused) == (None, None)
+        assert (again.wake, again.error) == (None, None)
     assert (job(ledger).priority, job(ledger).duplicates) == ("high", 3)
 
 
@@ -118,8 +120,8 @@ def test_a_refusal_is_kept_and_can_be_replayed_once_the_rules_allow_it(
     ledger: Ledger, source: str, fields: dict[str, Any], code: str
 ) -> None:
     answer = send(ledger, source, **fields)
-    assert answer.refused is not None
-    assert answer.refused.code == code
+    assert answer.error is not None
+    assert answer.error.code == code
     assert list_jobs(ledger.b) == []
     (letter,) = dead_letters.listed(ledger.b, limit=9)
     assert (letter.source, letter.code) == (source, code)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from consumer.admission.policy import Checks
-from consumer.doors.door import Arrival
+from consumer.admission.message import IncomingMessage
+from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import queries, uploads
 from consumer.storage.base import ObjectFacts, StoredObject
 from consumer.storage.memory import MemoryStorage
@@ -48,8 +48,8 @@ def test_every_form_of_event_is_the_same_job(site: Site) -> None:
         notified(key),
     ]
     messages = [*forms, *map(wrapped, forms)]
-    assert all(answer.refused is None for answer in site.door(*messages))
-    site.settle()
+    assert all(answer.error is None for answer in site.door(*messages))
+    site.process_uploads()
     job = site.job()
     assert job.duplicates == len(messages) - 1
     assert json.loads(job.request)["data"]["audio"] == f"s3://inbox/{key}"
@@ -76,8 +76,8 @@ def test_every_form_of_event_is_the_same_job_where_the_bucket_keeps_versions(mak
         bridged("songs/a.mp3", etag=etag, version="v7"),
         notified("songs/a.mp3"),
     ]
-    assert all(answer.refused is None for answer in site.door(*forms, *map(wrapped, forms)))
-    site.settle()
+    assert all(answer.error is None for answer in site.door(*forms, *map(wrapped, forms)))
+    site.process_uploads()
     assert site.job().duplicates == 2 * len(forms) - 1
     assert site.letters() == []
 
@@ -85,7 +85,7 @@ def test_every_form_of_event_is_the_same_job_where_the_bucket_keeps_versions(mak
 def test_the_headers_of_a_message_are_kept_once_and_not_with_each_of_its_records(site: Site) -> None:
     def arrive(*keys: str) -> None:
         event = {"Records": [record for key in keys for record in notified(key)["Records"]]}
-        site.intake([Arrival(json.dumps(event).encode(), "amqp", "uploads", {"trace": "t" * 1_000})])
+        site.admitter([IncomingMessage(json.dumps(event).encode(), "amqp", "uploads", {"trace": "t" * 1_000})])
 
     bad = "songs/" + "k" * 2_000
     arrive("songs/a.mp3", "songs/b.mp3", bad)
@@ -110,7 +110,7 @@ def test_another_version_and_another_content_are_other_jobs(site: Site) -> None:
     site.upload("songs/a.mp3", b"two")
     assert [job.duplicates for job in site.jobs()] == [0, 1]
     site.door(notified("songs/a.mp3", version="v1"), notified("songs/a.mp3", version="v2"))
-    site.settle()
+    site.process_uploads()
     assert len(site.jobs()) == 4
 
 
@@ -128,7 +128,7 @@ def test_a_pair_is_one_job_in_whatever_order_its_parts_arrive(site: Site, order:
     assert job.id == "s3-song-3d19169cf0a7c7b16870"  # in every order, and in every later version of Telecine
     events = [notified(f"pairs/{name}") for name in order]
     site.door(*events, *events)
-    site.settle()
+    site.process_uploads()
     assert site.job().duplicates == 6
     assert site.letters() == []
 
@@ -136,7 +136,7 @@ def test_a_pair_is_one_job_in_whatever_order_its_parts_arrive(site: Site, order:
 def test_a_job_knows_which_content_of_its_upload_is_meant_and_its_request_says_nothing_of_it(site: Site) -> None:
     etag = site.add("songs/a.mp3", b"one")
     site.door(notified("songs/a.mp3"))
-    site.settle()
+    site.process_uploads()
     job = site.job()
     assert job.pins == {"s3://inbox/songs/a.mp3": Pin(etag=etag)}
     site.door(json.loads(job.request))  # the same request as a message
@@ -148,7 +148,7 @@ def test_a_job_knows_which_content_of_its_upload_is_meant_and_its_request_says_n
 def test_a_job_knows_which_content_of_each_part_of_a_pair_is_meant(site: Site) -> None:
     etags = {name: site.add(f"pairs/song.{name}", name.encode()) for name in ("png", "mp3", "txt")}
     site.door(notified("pairs/song.png"))
-    site.settle()
+    site.process_uploads()
     assert site.job().pins == {f"s3://inbox/pairs/song.{name}": Pin(etag=etags[name]) for name in etags}
 
 
@@ -156,7 +156,7 @@ def test_a_pair_whose_parts_arrive_at_once_is_one_job(site: Site) -> None:
     for name in ("song.png", "song.wav", "song.txt"):
         site.add(f"pairs/{name}")
     site.door(*(notified(f"pairs/{name}") for name in ("song.png", "song.wav", "song.txt")))
-    site.settle()
+    site.process_uploads()
     assert site.job().duplicates == 2
 
 
@@ -185,7 +185,7 @@ def test_two_files_for_one_part_are_a_dead_letter_until_one_is_removed(site: Sit
     for name in ("song.png", "song.jpg", "song.txt", "song.mp3"):
         site.add(f"pairs/{name}")
     site.door(notified("pairs/song.mp3"))
-    site.settle()
+    site.process_uploads()
     assert site.letter().code == "invalid_event"
     assert "song.jpg" in site.letter().message
     assert "song.png" in site.letter().message
@@ -249,7 +249,7 @@ def test_whoever_uploaded_a_bad_request_is_told(site: Site) -> None:
 def test_the_address_in_a_rule_is_told_of_an_object_that_is_gone(make: Make) -> None:
     site = make(rules=[RULES[0] | {"callback": {"url": "https://shop.example/hook"}, "metadata": {"a": 1}}])
     site.door(notified("songs/a.mp3", etag="e"))
-    site.settle()
+    site.process_uploads()
     (delivery,) = queries.list_deliveries(site.database, limit=10)
     told = json.loads(delivery.body)["data"]
     assert (told["error"]["code"], told["metadata"]) == ("input_not_found", {"a": 1})
@@ -259,8 +259,8 @@ def test_the_address_in_a_rule_is_told_of_an_object_that_is_gone(make: Make) -> 
 
 def test_an_object_that_was_deleted_meanwhile_is_a_dead_letter_and_replayed_when_it_is_back(site: Site) -> None:
     for key in ("songs/../a.mp3", "pairs/%2e%2e.mp3", "orders/\u202ex.request.json", "songs/.mp3"):
-        assert site.door(notified(key))[0].refused is None
-    site.settle()
+        assert site.door(notified(key))[0].error is None
+    site.process_uploads()
     letters = site.letters()
     assert {letter.code for letter in letters} == {"input_not_found"}
     assert "s3://inbox/songs/../a.mp3" in letters[0].message
@@ -279,7 +279,7 @@ def test_an_object_that_was_replaced_meanwhile_is_left_to_its_newer_event(site: 
     first = site.add("songs/a.mp3", b"one")
     second = site.add("songs/a.mp3", b"two")
     site.door(notified("songs/a.mp3", etag=second), notified("songs/a.mp3", etag=first))
-    site.settle()
+    site.process_uploads()
     assert len(site.jobs()) == 1
     assert site.letter().code == "input_replaced"
     assert first in site.letter().message
@@ -292,7 +292,7 @@ def test_whatever_marks_an_uploader_writes_on_an_object_it_is_settled_at_once(si
     entry = site.storage._entries["inbox", "songs/a.mp3"]
     entry.marks["telecine-facts"] = "[" * 1_900
     site.door(notified("songs/a.mp3", etag=etag))
-    site.settle()
+    site.process_uploads()
     assert (len(site.jobs()), site.waiting()) == (1, 0)
 
 
@@ -306,14 +306,14 @@ def test_what_telecine_wrote_never_triggers(site: Site, tmp_path: Path) -> None:
     site.add("pairs/made.png")
     site.add("pairs/made.txt")
     site.door(notified("pairs/made.png"))
-    site.settle()
+    site.process_uploads()
     assert (site.jobs(), site.letters(), site.waiting()) == ([], [], 0)
 
 
 def test_a_request_whose_results_would_trigger_is_refused_at_the_door(site: Site) -> None:
     data = DATA | {"image": "s3://media/c", "audio": "s3://media/a"}
     request = {"id": "j", "type": "reel", "data": data, "output": "s3://inbox/"}
-    refused = site.door(request)[0].refused
+    refused = site.door(request)[0].error
     assert refused is not None
     assert refused.code == "output_triggers"
     assert site.door(request | {"output": "s3://inbox/elsewhere/"})[0].wake is not None
@@ -326,8 +326,8 @@ def test_each_record_of_a_message_is_judged_for_itself(site: Site) -> None:
     message = {"Records": [record["Records"][0] for record in records] + ["x"]}
     message["Records"][1]["s3"]["object"]["key"] = "%00"
     (answer,) = site.door(message)
-    assert answer.refused is None
-    site.settle()
+    assert answer.error is None
+    site.process_uploads()
     assert len(site.jobs()) == 1
     codes = [letter.code for letter in site.letters()]
     assert sorted(codes) == ["input_not_found", "invalid_event", "invalid_event", "invalid_event", "no_trigger"]
@@ -340,7 +340,7 @@ def test_each_record_of_a_message_is_judged_for_itself(site: Site) -> None:
 def test_a_message_with_nothing_sound_in_it_is_refused_byte_for_byte(site: Site) -> None:
     body = json.dumps(notified("k", bucket="arn:aws:s3:::x"), indent=3).encode()
     (answer,) = site.door(body)
-    assert answer.refused is not None
+    assert answer.error is not None
     assert site.letter().body == body
 
 
@@ -348,15 +348,15 @@ def test_a_message_with_nothing_sound_in_it_is_refused_byte_for_byte(site: Site)
 def test_a_recorded_message_that_asks_for_nothing_is_acknowledged_and_forgotten(site: Site, name: str) -> None:
     body = (Path(__file__).parent / "golden" / "s3-events" / f"{name}.json").read_bytes()
     (answer,) = site.door(body)
-    assert (answer.refused, answer.wake) == (None, None)
+    assert (answer.error, answer.wake) == (None, None)
     assert (site.jobs(), site.letters(), site.waiting()) == ([], [], 0)
 
 
 def test_without_any_rule_events_are_acknowledged_and_malformed_ones_still_refused(make: Make) -> None:
     site = make(rules=[])
     good, bad = site.door(notified("songs/a.mp3"), notified("songs/a.mp3", bucket="x"))
-    assert (good.refused, site.waiting()) == (None, 0)
-    assert bad.refused is not None
+    assert (good.error, site.waiting()) == (None, 0)
+    assert bad.error is not None
     assert site.letter().code == "invalid_event"
 
 
@@ -409,7 +409,7 @@ def test_an_address_that_no_parser_can_read_is_refused_once(site: Site) -> None:
     bad = {"type": "hologram", "data": {}, "callback": {"url": "https://[fe80::1]\u00e9]/hook"}}
     site.upload("orders/x.request.json", json.dumps(bad).encode())
     (answer,) = site.door({"id": "x"} | bad)
-    assert answer.refused is not None
+    assert answer.error is not None
     assert [letter.code for letter in site.letters()] == ["unknown_type", "unknown_type"]
     assert (site.waiting(), queries.list_deliveries(site.database, limit=10)) == (0, [])
 
@@ -418,7 +418,7 @@ def test_an_upload_that_no_intake_can_stand_is_a_dead_letter(site: Site, monkeyp
     def falls_over(*arguments: object, **more: object) -> bool:
         raise UnicodeEncodeError("ascii", "\u00e9", 0, 1, "ordinal not in range(128)")
 
-    monkeypatch.setattr(Checks, "may_call", falls_over)
+    monkeypatch.setattr(AdmissionPolicy, "may_notify", falls_over)
     bad = {"type": "hologram", "data": {}, "callback": {"url": "https://shop.example/hook"}}
     site.upload("orders/x.request.json", json.dumps(bad).encode())
     assert (site.letter().code, site.waiting()) == ("internal_error", 0)
@@ -428,7 +428,7 @@ def test_a_rule_that_is_gone_by_the_time_makes_no_job(make: Make) -> None:
     site = make()
     site.add("songs/a.mp3")
     site.door(notified("songs/a.mp3"))
-    make(rules=RULES[1:]).settle()
+    make(rules=RULES[1:]).process_uploads()
     assert (site.jobs(), site.letters(), site.waiting()) == ([], [], 0)
 
 

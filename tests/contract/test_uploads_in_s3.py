@@ -75,7 +75,7 @@ def test_a_pair_a_song_and_a_request_in_a_bucket_become_jobs(
         put(server, inbox, "orders/1/x.request.json", json.dumps(manifest).encode()),
     ]
     site.door(*events, *events)
-    site.settle()
+    site.process_uploads()
     assert site.letters() == []
     jobs = {job.id[: job.id.rfind("-")]: json.loads(job.request)["data"] for job in site.jobs()}
     assert set(jobs) == {"s3-a-b", "s3-x", "order"}
@@ -86,7 +86,7 @@ def test_a_pair_a_song_and_a_request_in_a_bucket_become_jobs(
     old = events[3]
     put(server, inbox, "songs/x.mp3", b"other sound")
     site.door(old)
-    site.settle()
+    site.process_uploads()
     # A bucket that keeps versions still has the song that the event is about: it is the same job once more.
     assert [letter.code for letter in site.letters()] == ([] if versions else ["input_replaced"])
     assert sum(job.duplicates for job in site.jobs()) == 7 + versions
@@ -112,7 +112,7 @@ def test_each_version_is_a_job_about_itself_in_whatever_order_their_events_come(
     server.client().delete_object(Bucket=versioned, Key="songs/x.mp3")
     for event in (events[2], events[0], events[1], events[0]):
         site.door(event)
-        site.settle()
+        site.process_uploads()
     pins = [job.pins[f"s3://{versioned}/songs/x.mp3"] for job in site.jobs()]
     assert [pin.version for pin in pins] == [version_in(events[number]) for number in (2, 0, 1)]
     assert [job.duplicates for job in site.jobs()] == [0, 1, 0]
@@ -124,7 +124,7 @@ def test_a_version_that_was_deleted_is_a_dead_letter_that_names_it(server: S3, v
     event, _ = (put(server, versioned, "songs/x.mp3", content) for content in (b"one", b"two"))
     server.client().delete_object(Bucket=versioned, Key="songs/x.mp3", VersionId=version_in(event))
     site.door(event)
-    site.settle()
+    site.process_uploads()
     assert site.jobs() == []
     assert (site.letter().code, version_in(event) in site.letter().message) == ("input_not_found", True)
     assert site.replay(site.letter()) == "input_not_found"
@@ -139,7 +139,7 @@ def test_a_request_in_a_file_is_read_as_it_was_when_its_event_was_sent(
         for name in ("one", "two")
     ]
     site.door(*events)
-    site.settle()
+    site.process_uploads()
     assert {job.id for job in site.jobs()} == {"one", "two"}
     assert [job.pins for job in site.jobs()] == [{}, {}]
 
@@ -152,7 +152,7 @@ def test_an_older_version_that_telecine_wrote_triggers_no_more_than_the_newest(
     made = server.client().put_object(Bucket=versioned, Key=key, Body=b"x", Metadata={"telecine-job": "j"})
     put(server, versioned, key, b"somebody else's")
     site.door(notified(key, bucket=versioned, etag=made["ETag"].strip('"'), version=made["VersionId"]))
-    site.settle()
+    site.process_uploads()
     assert (site.jobs(), site.letters(), site.waiting()) == ([], [], 0)
 
 
@@ -163,7 +163,7 @@ def test_the_job_of_a_replayed_event_is_about_the_version_that_the_event_names(
     before = site_in(tmp_path, opened(server), versioned, broken)
     event = put(server, versioned, "songs/x.mp3", b"one")
     before.door(event)
-    before.settle()
+    before.process_uploads()
     assert before.letter().code == "invalid_json"
     put(server, versioned, "songs/x.mp3", b"two")
     mended = site_in(tmp_path, opened(server), versioned)
@@ -177,7 +177,7 @@ def test_a_bucket_that_does_not_exist_is_a_dead_letter(server: S3, tmp_path: Pat
         notified("songs/a.mp3", bucket="no-such-bucket-anywhere"),
         notified("pairs/a.mp3", bucket="no-such-bucket-anywhere"),
     )
-    site.settle()
+    site.process_uploads()
     assert [letter.code for letter in site.letters()] == ["input_not_found"] * 2
 
 
@@ -190,7 +190,7 @@ def test_a_refused_key_is_a_dead_letter_for_a_person(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong" * 8)
     site = site_in(tmp_path, opened(server), inbox)
     site.door(event)
-    site.settle()
+    site.process_uploads()
     assert site.letter().code == "input_forbidden"
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
     assert site_in(tmp_path, opened(server), inbox).replay(site.letter()) == "admitted"

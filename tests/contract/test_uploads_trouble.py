@@ -53,13 +53,13 @@ def test_while_the_object_store_is_away_uploads_wait_longer_and_longer_and_none_
     for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600, 600]:
         site.change(due_at=0.0)
         before = site.database.now()
-        site.settle()
+        site.process_uploads()
         assert before + wait - 0.01 <= site.due_at() <= site.database.now() + wait + 0.01
     assert uploads.reasons(site.database) == ["input_unavailable: s3://inbox/songs/a.mp3 could not be fetched just now"]
     assert (site.jobs(), site.letters()) == ([], [])
     storage.away = False
     site.change(due_at=0.0)
-    site.settle()
+    site.process_uploads()
     assert (len(site.jobs()), site.letters(), site.waiting()) == (1, [], 0)
 
 
@@ -69,7 +69,7 @@ def test_after_a_day_a_person_has_to_look_and_may_replay(make: Make) -> None:
     storage.add("s3://inbox/songs/a.mp3", b"x")
     site.door(notified("songs/a.mp3"))
     site.change(at=db_now() - GIVE_UP_SECONDS - 1)
-    site.settle()
+    site.process_uploads()
     assert site.letter().code == "input_unavailable"
     assert site.waiting() == 0
     assert site.replay(site.letter()) == "input_unavailable"
@@ -82,10 +82,10 @@ def test_two_processes_that_hold_one_upload_settle_it_once(site: Site) -> None:
     site.door(notified("songs/a.mp3"), notified("songs/gone.mp3"))
     slow = uploads.take(site.database, limit=10, seconds=-1)  # its hold has run out
     for waiting in uploads.take(site.database, limit=10, seconds=15):
-        site.loop.settle(waiting)
+        site.loop.process(waiting)
     for waiting in slow:
         with pytest.raises(TakenElsewhere):
-            site.loop.settle(waiting)
+            site.loop.process(waiting)
     assert (len(site.jobs()), site.job().duplicates, len(site.letters())) == (1, 0, 1)
 
 
@@ -134,8 +134,8 @@ def test_a_poison_event_a_thousand_times_is_a_thousand_dead_letters_and_its_neig
     poison["Records"][0]["s3"]["object"]["key"] = "songs/%ff.mp3"
     for _ in range(10):
         answers = site.door(*[poison] * 100, notified("songs/good.mp3", etag=etag))
-        assert [answer.refused is None for answer in answers] == [False] * 100 + [True]
-    site.settle()
+        assert [answer.error is None for answer in answers] == [False] * 100 + [True]
+    site.process_uploads()
     assert site.job().duplicates == 9
     assert [letter.code for letter in site.letters()] == ["invalid_event"] * 1_000
     assert {letter.body for letter in site.letters()} == {json.dumps(poison).encode()}
@@ -145,5 +145,5 @@ def test_a_message_with_as_many_records_as_are_taken_is_taken(site: Site) -> Non
     for number in range(MAX_RECORDS):
         site.add(f"songs/{number}.mp3")
     site.door({"Records": [notified(f"songs/{number}.mp3")["Records"][0] for number in range(MAX_RECORDS)]})
-    site.settle()
+    site.process_uploads()
     assert len(queries.list_jobs(site.database, limit=1_000)) == MAX_RECORDS

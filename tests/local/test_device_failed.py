@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from celery.worker import state
 
-from consumer.admission.batch import Intake
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.message import IncomingMessage
 from consumer.app import advance, use_runtime
-from consumer.doors.door import Arrival
 from consumer.ledger import queries
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
-from consumer.runtime import Runtime, build_runtime
+from consumer.runtime import Runtime
+from consumer.wiring import admission_policy, build_runtime
 from ops.local_watch import LocalWatch
 from providers.catalogue import Model
 from providers.local.base import LocalCall, LocalResult, Progress
@@ -97,7 +98,7 @@ def test_health_tells_of_a_card_that_is_lost_before_a_job_meets_it(weights: Path
     card.lost = True
     report = watch.added_to({"status": "healthy"})
     assert (report["status"], report["local"]["free_vram_gb"]) == ("unhealthy", None)
-    assert report["local"]["message"] == "the device of the local models no longer answers; start the worker anew"
+    assert report["local"]["message"] == "the device of the local models no longer responds; restart the worker"
 
 
 def test_a_model_that_fails_on_a_sound_card_is_no_reason_to_end(weights: Path, model: Model) -> None:
@@ -134,7 +135,7 @@ def test_the_job_waits_for_the_worker_that_comes_after_the_one_that_lost_its_car
 ) -> None:
     data = {"prompt": "a fox", "width": 64, "height": 64, "num_inference_steps": 10}
     body = json.dumps({"id": "fox-1", "type": "text-to-image", "data": data}).encode()
-    Intake(runtime.database, runtime.checks)([Arrival(body, "test", "q")])
+    BatchAdmitter(runtime.database, admission_policy(runtime))([IncomingMessage(body, "test", "q")])
     job = moved(runtime, ModelHost(weights, device=Card, maker=Fatal))
     assert (job.state, job.failures, job.crashes) == (State.WAITING, 1, 0)
     # What Celery's loop looks at before it takes the next message.
@@ -154,7 +155,9 @@ def test_the_job_waits_for_the_worker_that_comes_after_the_one_that_lost_its_car
 
 def test_a_call_that_takes_too_long_ends_after_a_step_and_the_model_stays(weights: Path, model: Model) -> None:
     host = ModelHost(weights, device=Cpu, timeout_seconds=0.001)
-    with pytest.raises(RenderTimeout, match=r"segmind/tiny-sd was given 0 s .* raise TELECINE_LOCAL_TIMEOUT_SECONDS"):
+    with pytest.raises(
+        RenderTimeout, match=r"segmind/tiny-sd did not finish within 0 s; .* raise TELECINE_LOCAL_TIMEOUT_SECONDS"
+    ):
         host.run(model, CALL, quiet)
     assert [loaded.id for loaded in host.loaded] == ["segmind/tiny-sd"]
 

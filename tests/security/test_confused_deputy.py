@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from consumer.admission.batch import Intake, Refusal
-from consumer.doors.door import Arrival
+from consumer.admission.batch import BatchAdmitter, FailedMessage
+from consumer.admission.message import IncomingMessage
 from consumer.execution.advance import advance
 from consumer.execution.inputs import fetch_input
 from consumer.ledger import dead_letters, outbox
 from consumer.ledger.admission import Submission
 from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
-from consumer.runtime import Runtime, build_runtime
-from consumer.uploads.decide import decided
+from consumer.runtime import Runtime
+from consumer.uploads.decide import decide
+from consumer.wiring import admission_policy, build_runtime, request_factory
 from schemas.errors import InputNotFound, RequestError, TelecineError, TenantForbidden
 from schemas.media import InputFile
 from schemas.settings import Settings
@@ -126,8 +127,10 @@ def note(job_id: str, image: str | None = "s3://inbox/tenant-a/cover.jpg", **mor
 
 def ask(runtime: Runtime, value: dict[str, Any], source: str = "shared") -> TelecineError | None:
     """Why the door refuses the request, or ``None``."""
-    (answer,) = Intake(runtime.database, runtime.checks)([Arrival(json.dumps(value).encode(), "amqp", source)])
-    return answer.refused
+    (answer,) = BatchAdmitter(runtime.database, admission_policy(runtime))(
+        [IncomingMessage(json.dumps(value).encode(), "amqp", source)]
+    )
+    return answer.error
 
 
 @pytest.mark.parametrize("uri", FOREIGN.values(), ids=FOREIGN.keys())
@@ -266,7 +269,7 @@ def test_a_forged_event_does_not_have_another_tenants_upload_read_for_the_forger
         }
     )
     runtime = build_runtime(settings)
-    intake = Intake(runtime.database, runtime.checks)
+    admitter = BatchAdmitter(runtime.database, admission_policy(runtime))
     for name in ("tenant-a", "tenant-ab"):
         path = settings.storage_folder / "inbox" / name / "x.request.json"
         path.parent.mkdir(parents=True)
@@ -276,15 +279,15 @@ def test_a_forged_event_does_not_have_another_tenants_upload_read_for_the_forger
         s3 = {"bucket": {"name": "inbox"}, "object": {"key": f"{name}/x.request.json", "size": 1}}
         record = {"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": s3}
         body = json.dumps({"Records": [record]}).encode()
-        return decided(intake, runtime.expansion, Arrival(body, "sqs", source))
+        return decide(admitter, request_factory(runtime), IncomingMessage(body, "sqs", source))
 
     own = uploaded("tenant-a", "queue-a")
     assert isinstance(own, Submission)
     assert own.request.tenant == "tenant-a"
     forged = uploaded("tenant-ab", "queue-a")
-    assert isinstance(forged, Refusal)
+    assert isinstance(forged, FailedMessage)
     assert (forged.error.code, forged.error.field) == ("tenant_forbidden", "uploaded object")
     nobodys = uploaded("tenant-ab", "shared")
-    assert isinstance(nobodys, Refusal)
+    assert isinstance(nobodys, FailedMessage)
     assert nobodys.error.code == "tenant_required"
     runtime.close()

@@ -12,7 +12,7 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from consumer.doors.dead_letters import recover
+from consumer.doors.amqp_dead_letters import recover
 from consumer.ledger import dead_letters
 from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import TelecineProcess, wait_until

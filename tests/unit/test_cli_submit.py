@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from consumer.admission.batch import Intake
-from consumer.doors.door import Arrival
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.message import IncomingMessage
+from consumer.wiring import admission_policy
 from pipelines.context import Context
 from pipelines.registry import PIPELINES, Pipeline
 from schemas.media import Plan
@@ -36,8 +37,8 @@ class Door:
         while not inbox(self._operator) and time.monotonic() < deadline:
             time.sleep(0.02)
         runtime = self._operator.runtime()
-        Intake(runtime.database, runtime.checks)(
-            [Arrival(p.read_bytes(), "inbox", "inbox") for p in inbox(self._operator)]
+        BatchAdmitter(runtime.database, admission_policy(runtime))(
+            [IncomingMessage(p.read_bytes(), "inbox", "inbox") for p in inbox(self._operator)]
         )
         runtime.close()
         self._after()

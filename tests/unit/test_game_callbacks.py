@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, strategies as st
 from pydantic import SecretStr
 
-from consumer.admission.batch import Intake
-from consumer.admission.policy import Checks
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.message import IncomingMessage
+from consumer.admission.policy import AdmissionPolicy
 from consumer.callbacks.game import DEFAULT_URL, DELIVERED, GameApi, game_body, game_url
 from consumer.callbacks.schedule import Delivered, Disabled, Retry, next_attempt
-from consumer.doors.door import Arrival
 from consumer.ledger.database import Database
 from consumer.ledger.queries import find_job
 from consumer.ledger.schema import migrate
@@ -70,8 +70,8 @@ def parsed(**callback: Any) -> Request:
     return found
 
 
-def checks(**changes: Any) -> Checks:
-    found = Checks(
+def checks(**changes: Any) -> AdmissionPolicy:
+    found = AdmissionPolicy(
         roles={"reel": "render"}, secret_names=frozenset({"default"}), policy=Policy(), max_message_bytes=10_000,
         game=GameApi(OURS, KEY),
     )  # fmt: skip
@@ -164,7 +164,7 @@ def test_without_a_key_the_format_is_refused_and_the_variable_named() -> None:
 
 @pytest.mark.parametrize("event", ["started", "progress"])
 def test_events_that_the_format_has_no_body_for_are_refused(event: str) -> None:
-    with pytest.raises(InvalidField, match="format game tells completed and failed") as refused:
+    with pytest.raises(InvalidField, match="format game supports completed and failed") as refused:
         parsed(events=["completed", event])
     assert refused.value.field == "callback.events"
 
@@ -200,12 +200,12 @@ def database(tmp_path: Any) -> Any:
 
 
 def test_a_job_keeps_the_address_that_it_was_given_at_the_door(database: Database) -> None:
-    Intake(database, checks())([Arrival(json.dumps(request()).encode(), "test", "q")])
+    BatchAdmitter(database, checks())([IncomingMessage(json.dumps(request()).encode(), "test", "q")])
     job = find_job(database, "order-1")
     assert job is not None
     assert json.loads(job.request)["callback"]["url"] == OURS
-    again = Intake(database, checks())([Arrival(json.dumps(request()).encode(), "test", "q")])
-    assert again[0].refused is None
+    again = BatchAdmitter(database, checks())([IncomingMessage(json.dumps(request()).encode(), "test", "q")])
+    assert again[0].error is None
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_refused_request_is_told_where_its_id_can_be(
     database: Database, fields: dict[str, Any], told: list[str]
 ) -> None:
     refused = {**request(), **fields, "data": {"wrong": 1}}
-    Intake(database, checks())([Arrival(json.dumps(refused).encode(), "test", "q")])
+    BatchAdmitter(database, checks())([IncomingMessage(json.dumps(refused).encode(), "test", "q")])
     with database.read() as connection:
         rows = connection.execute(deliveries.select()).mappings().all()
         assert connection.execute(jobs.select()).first() is None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from consumer.runtime import build_runtime
+from consumer.wiring import admission_policy, build_runtime
 from providers.registry import catalogue_of
 from schemas.envelope import Request
 from schemas.errors import RequestError
@@ -256,8 +256,8 @@ def test_a_picture_waits_for_a_gpu_worker_only_where_a_local_model_may_make_it(t
         data = {"prompt": "a kite", "model": names}
         request = parse_request(json.dumps({"id": "a", "type": "text-to-image", "data": data}).encode())
         assert isinstance(request, Request)
-        assert runtime.checks.role_of is not None
-        roles[str(names)] = runtime.checks.role_of(request)
+        assert admission_policy(runtime).role_of is not None
+        roles[str(names)] = admission_policy(runtime).role_of(request)
     runtime.close()
     assert list(roles.values()) == ["io", "gpu", "gpu"]
 

@@ -60,12 +60,12 @@ def test_a_recorded_message_says_what_it_said_when_it_was_recorded(name: str) ->
     assert records is not None
     (record,) = records
     if SAID[name] is None:
-        assert isinstance(record.said, Dropped)
+        assert isinstance(record.content, Dropped)
     else:
-        assert record.said == SAID[name]
-    again = read_event(record.alone)
+        assert record.content == SAID[name]
+    again = read_event(record.as_single_event)
     assert again is not None
-    assert [found.said for found in again] == [record.said]
+    assert [found.content for found in again] == [record.content]
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_records_that_are_no_short_list_are_refused_as_a_whole(records: Any) -> 
     ("message", "error", "says"),
     [
         ({"Type": "Notification", "Message": 1}, InvalidEvent, "must be a string"),
-        ({"Type": "Notification", "Message": "no JSON"}, InvalidJson, "not JSON"),
+        ({"Type": "Notification", "Message": "no JSON"}, InvalidJson, "not valid JSON"),
         ({"Type": "Notification", "Message": "[]"}, InvalidJson, "array"),
         ({"Type": "Notification", "Message": '{"a": 1, "a": 2}'}, InvalidJson, "twice"),
         ({"Type": "Notification", "Message": '{"a":' * 40 + "1" + "}" * 40}, InvalidJson, "deeper"),
         ({"Type": "Notification", "Message": '{"a": "\\u0000"}'}, InvalidJson, "NUL"),
         ({"Type": "Notification", "Message": json.dumps({"a": "x" * 300_000})}, MessageTooLarge, "limit"),
         ({"Type": "Notification", "Message": '{"id": "j", "type": "reel", "data": {}}'}, InvalidEvent, "raw message"),
-        (wrapped(wrapped(notified("k"))), InvalidEvent, "holds no S3 event"),
+        (wrapped(wrapped(notified("k"))), InvalidEvent, "is not an S3 event"),
         ({"Type": "SubscriptionConfirmation", "Message": "…"}, InvalidEvent, "confirm"),
     ],
 )
@@ -134,7 +134,7 @@ def test_a_wrong_value_anywhere_is_a_refusal_that_names_the_field(path: str, val
     _put(message, path.split("."), value)
     records = read_event(message)
     assert records is not None
-    said = records[0].said
+    said = records[0].content
     if isinstance(said, Dropped):  # another event, as far as anybody can tell
         assert path in ("Records.0.eventName", "detail-type")
         return
@@ -166,8 +166,8 @@ def test_a_key_that_no_object_can_have_is_refused(key: str, says: str) -> None:
     message["Records"][0]["s3"]["object"]["key"] = key
     records = read_event(message)
     assert records is not None
-    assert isinstance(records[0].said, InvalidEvent)
-    assert says in records[0].said.message
+    assert isinstance(records[0].content, InvalidEvent)
+    assert says in records[0].content.message
 
 
 @pytest.mark.parametrize(
@@ -181,8 +181,8 @@ def test_a_bucket_that_is_an_arn_an_access_point_or_no_name_is_refused(bucket: s
     for message in (notified("k", bucket=bucket), bridged("k", bucket=bucket)):
         records = read_event(message)
         assert records is not None
-        assert isinstance(records[0].said, InvalidEvent)
-        assert "bucket" in records[0].said.message
+        assert isinstance(records[0].content, InvalidEvent)
+        assert "bucket" in records[0].content.message
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def test_an_odd_key_comes_out_of_every_form_as_it_is(key: str) -> None:
     ):  # fmt: skip
         records = read_event(message)
         assert records is not None
-        assert isinstance(records[0].said, Upload)
-        assert records[0].said.key == key
+        assert isinstance(records[0].content, Upload)
+        assert records[0].content.key == key
 
 
 KEY = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=250)
@@ -224,7 +224,7 @@ def test_every_key_survives_every_form(key: str) -> None:
     for message in [*forms, *map(wrapped, forms)]:
         records = read_event(json.loads(json.dumps(message)))
         assert records is not None
-        said = records[0].said
+        said = records[0].content
         assert said == (Upload("inbox", key) if len(key.encode()) <= 1_024 else said)
 
 
@@ -236,5 +236,5 @@ def test_whatever_the_message_it_is_an_event_a_refusal_or_something_else(message
         return
     assert records is None or records
     for record in records or ():
-        if isinstance(record.said, Upload):
-            assert len(record.said.key.encode()) <= 1_024
+        if isinstance(record.content, Upload):
+            assert len(record.content.key.encode()) <= 1_024

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from consumer.doors.sqs.in_flight import Held
+from consumer.doors.sqs.in_flight import InFlightMessages
 from consumer.doors.sqs.messages import (
     MAX_ATTRIBUTES,
     SqsMessage,
     SqsQueue,
-    arrival_of,
+    dead_letter_attributes,
     message_of,
     name_of,
-    refused_attributes,
     region_of,
+    to_incoming_message,
 )
 from consumer.wakeups.broker import broker_address, transport_options
 from schemas.errors import InvalidJson
@@ -55,7 +55,7 @@ def test_attributes_of_every_type_become_headers() -> None:
         },
     }
     message = message_of(QUEUE, raw)
-    arrival = arrival_of(message)
+    arrival = to_incoming_message(message)
     assert (message.receive_count, message.group) == (3, "g")
     assert dict(arrival.headers) == {"ce-id": "ä", "n": "7", "b": "\\xffx"}
     assert arrival.body == b"\xed\xa0\x80"  # refused as no UTF-8, like the same bytes from another door
@@ -63,7 +63,7 @@ def test_attributes_of_every_type_become_headers() -> None:
 
 @pytest.mark.parametrize("count", range(MAX_ATTRIBUTES + 1))
 def test_a_refused_copy_never_has_more_attributes_than_sqs_takes(count: int) -> None:
-    made = refused_attributes(_message(count=count), InvalidJson("what \x00\ufffe was wrong" + "x" * 9_999))
+    made = dead_letter_attributes(_message(count=count), InvalidJson("what \x00\ufffe was wrong" + "x" * 9_999))
     assert len(made) <= MAX_ATTRIBUTES
     assert {f"a{n}" for n in range(count)} <= set(made)
     if count < MAX_ATTRIBUTES:
@@ -73,27 +73,27 @@ def test_a_refused_copy_never_has_more_attributes_than_sqs_takes(count: int) -> 
 
 
 def test_what_came_twice_is_held_once_with_the_newer_receipt() -> None:
-    held = Held(["requests"], room=20)
+    held = InFlightMessages(["requests"], room=20)
     held.put([_message(1, receipt="old"), _message(2)])
     taken = held.take(10, wait_seconds=0, gather_seconds=0)
     held.put([_message(1, receipt="new")])
     assert held.take(10, wait_seconds=0, gather_seconds=0) == []
-    assert [message.receipt for message in held.let_go(taken)] == ["new", "r"]
+    assert [message.receipt for message in held.release(taken)] == ["new", "r"]
     assert held.close() == []
 
 
 def test_a_message_that_could_not_be_deleted_is_settled_when_it_comes_again() -> None:
-    held = Held(["requests"], room=20)
+    held = InFlightMessages(["requests"], room=20)
     held.remember([_message(1)])
     assert [message.id for message in held.put([_message(1), _message(2)])] == ["m-1"]
     assert [message.id for message in held.take(10, wait_seconds=0, gather_seconds=0)] == ["m-2"]
 
 
 def test_only_what_was_hidden_long_ago_is_hidden_anew() -> None:
-    held = Held(["requests"], room=20)
+    held = InFlightMessages(["requests"], room=20)
     held.put([_message(1)])
-    assert held.hidden_for(60) == []
-    assert [message.id for message in held.hidden_for(0)] == ["m-1"]
+    assert held.needing_extension(60) == []
+    assert [message.id for message in held.needing_extension(0)] == ["m-1"]
 
 
 def test_celery_runs_on_rabbitmq_on_sqs_or_in_memory() -> None:

@@ -48,7 +48,7 @@ def sqs_options(settings: Settings) -> SqsOptions:
     )
 
 
-class SqsCalls:
+class SqsClient:
     """Each method is one call or a few; any thread may use it. What fails raises as boto3 does."""
 
     def __init__(self, options: SqsOptions) -> None:

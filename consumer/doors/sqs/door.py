@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from consumer.doors.door import Admit, Answer
-from consumer.doors.sqs.client import SqsCalls, code_of
-from consumer.doors.sqs.in_flight import Held, by_tens
-from consumer.doors.sqs.messages import SqsMessage, arrival_of, name_of, refused_attributes
+from consumer.admission.message import Admit, AdmitResult
+from consumer.doors.sqs.client import SqsClient, code_of
+from consumer.doors.sqs.in_flight import InFlightMessages, batches_of_ten
+from consumer.doors.sqs.messages import SqsMessage, dead_letter_attributes, name_of, to_incoming_message
 from consumer.doors.sqs.receiver import PARALLEL, SqsReceiver, delete, give_back
-from consumer.execution.sweep import Waker
 from consumer.failpoints import failpoint
 from consumer.ledger.database import is_ledger_fault
+from consumer.ledger.due import Waker
 from consumer.logs import logger
 from schemas.errors import TelecineError
 
@@ -34,7 +34,7 @@ class SqsDoor:
 
     def __init__(
         self,
-        calls: SqsCalls,
+        calls: SqsClient,
         queues: Sequence[str],
         admit: Admit,
         wake: Waker,
@@ -48,7 +48,7 @@ class SqsDoor:
         self._batch = batch
         self._batch_seconds = batch_seconds
         self._stopped = threading.Event()
-        self._held = Held([name_of(queue) for queue in queues], room=batch * 2)
+        self._held = InFlightMessages([name_of(queue) for queue in queues], room=batch * 2)
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="sqs")
         self._receivers = [SqsReceiver(queue, calls, self._held, self._pool, self._stopped) for queue in queues]
 
@@ -71,7 +71,7 @@ class SqsDoor:
             except Exception:
                 # No message does this. Each comes again, later and later; SQS counts, and moves it away in the end.
                 log.exception("batch_not_taken", messages=len(messages))
-                for message in self._held.let_go(messages):
+                for message in self._held.release(messages):
                     give_back(self._calls, [message], seconds=min(2**message.receive_count, _LONGEST_BACKOFF_SECONDS))
         self._leave()
 
@@ -83,16 +83,16 @@ class SqsDoor:
         answers = self._admit_patiently(messages)
         if answers is None:
             return
-        refused = [(m, answer.refused) for m, answer in zip(messages, answers, strict=True) if answer.refused]
+        refused = [(m, answer.error) for m, answer in zip(messages, answers, strict=True) if answer.error]
         list(self._pool.map(self._copy, refused))
         # With the newest receipts, should one have come twice meanwhile.
-        list(self._pool.map(partial(delete, self._calls, self._held), by_tens(self._held.let_go(messages))))
+        list(self._pool.map(partial(delete, self._calls, self._held), batches_of_ten(self._held.release(messages))))
         failpoint("door.acknowledged")
         self._wake([answer.wake for answer in answers if answer.wake is not None])
 
-    def _admit_patiently(self, messages: Sequence[SqsMessage]) -> Sequence[Answer] | None:
+    def _admit_patiently(self, messages: Sequence[SqsMessage]) -> Sequence[AdmitResult] | None:
         """The answers. Waits while the ledger cannot be reached, and has the queues left alone."""
-        arrivals = [arrival_of(message) for message in messages]
+        arrivals = [to_incoming_message(message) for message in messages]
         wait = 0.2
         try:
             while not self._stopped.is_set():
@@ -115,7 +115,7 @@ class SqsDoor:
         try:
             queue = self._calls.dead_letter_queue(message.queue)
             if queue is not None:
-                self._calls.copy(message, queue, refused_attributes(message, error))
+                self._calls.copy(message, queue, dead_letter_attributes(message, error))
         except Exception as fault:
             log.warning("dead_letter_not_copied", queue=message.queue.name, reason=code_of(fault))
 
@@ -123,7 +123,7 @@ class SqsDoor:
         """Hides what is held anew before it becomes visible."""
         seconds = self._calls.options.visibility_seconds
         while not self._stopped.wait(seconds / 12):
-            for tens in by_tens(self._held.hidden_for(seconds / 4)):
+            for tens in batches_of_ten(self._held.needing_extension(seconds / 4)):
                 try:
                     lost = self._calls.hide(tens[0].queue, tens, seconds)
                 except Exception as error:

@@ -15,7 +15,7 @@ _Key = tuple[str, str]
 _REMEMBERED = 10_000
 
 
-class Held:
+class InFlightMessages:
     """What was received and waits, the most urgent queue's first, and what is being admitted. Thread-safe."""
 
     def __init__(self, queues: Sequence[str], *, room: int) -> None:
@@ -64,7 +64,7 @@ class Held:
             self._changed.notify_all()
             return [self._messages[key] for key in keys]
 
-    def let_go(self, messages: Iterable[SqsMessage]) -> list[SqsMessage]:
+    def release(self, messages: Iterable[SqsMessage]) -> list[SqsMessage]:
         """Holds them no longer; answers each with its newest receipt."""
         with self._changed:
             return [gone for message in messages if (gone := self._drop((message.queue.url, message.id))) is not None]
@@ -77,7 +77,7 @@ class Held:
             while len(self._undeleted) > _REMEMBERED:
                 del self._undeleted[next(iter(self._undeleted))]
 
-    def hidden_for(self, seconds: float) -> list[SqsMessage]:
+    def needing_extension(self, seconds: float) -> list[SqsMessage]:
         """What has been hidden for so long, to be hidden anew; it counts from now."""
         now = time.monotonic()
         with self._changed:
@@ -112,7 +112,7 @@ class Held:
         return message
 
 
-def by_tens(messages: Iterable[SqsMessage]) -> Iterator[list[SqsMessage]]:
+def batches_of_ten(messages: Iterable[SqsMessage]) -> Iterator[list[SqsMessage]]:
     """The messages in groups of one queue each, as large as one call takes."""
     groups: dict[str, list[SqsMessage]] = {}
     for message in messages:

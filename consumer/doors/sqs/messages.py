@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from consumer.doors.door import Arrival
+from consumer.admission.message import IncomingMessage
 from schemas.errors import TelecineError
 
 #: Message attributes of a refused message's copy in the dead-letter queue.
@@ -80,15 +80,15 @@ def message_of(queue: SqsQueue, raw: Mapping[str, Any]) -> SqsMessage:
     )
 
 
-def arrival_of(message: SqsMessage) -> Arrival:
+def to_incoming_message(message: SqsMessage) -> IncomingMessage:
     """What the door hands over: the body's bytes, and the attributes as headers."""
     # A lone surrogate cannot be UTF-8; its bytes are refused as such, like those from any other door.
     body = message.body.encode("utf-8", "surrogatepass")
     headers = {name: _text(value) for name, value in message.attributes.items()}
-    return Arrival(body, "sqs", message.queue.name, headers)
+    return IncomingMessage(body, "sqs", message.queue.name, headers)
 
 
-def refused_attributes(message: SqsMessage, error: TelecineError) -> dict[str, Any]:
+def dead_letter_attributes(message: SqsMessage, error: TelecineError) -> dict[str, Any]:
     """The copy's attributes: the original's, then why it was refused, as far as there is room for ten.
 
     With room for one, code and message share it. The ledger has the reason in any case.

@@ -7,8 +7,8 @@ import time
 from concurrent.futures import Executor
 from typing import Any
 
-from consumer.doors.sqs.client import BATCH, SqsCalls, code_of
-from consumer.doors.sqs.in_flight import Held, by_tens
+from consumer.doors.sqs.client import BATCH, SqsClient, code_of
+from consumer.doors.sqs.in_flight import InFlightMessages, batches_of_ten
 from consumer.doors.sqs.messages import SqsMessage, SqsQueue, name_of
 from consumer.logs import logger
 
@@ -23,7 +23,9 @@ _SHORT_SECONDS = 0.5
 class SqsReceiver:
     """Keeps ``held`` filled from one queue until it is stopped. Survives whatever SQS does."""
 
-    def __init__(self, queue: str, calls: SqsCalls, held: Held, pool: Executor, stopped: threading.Event) -> None:
+    def __init__(
+        self, queue: str, calls: SqsClient, held: InFlightMessages, pool: Executor, stopped: threading.Event
+    ) -> None:
         self._named = queue
         self._calls = calls
         self._held = held
@@ -75,12 +77,12 @@ class SqsReceiver:
             give_back(self._calls, messages)
             return 0
         settled = self._held.put(messages)
-        for tens in by_tens(settled):
+        for tens in batches_of_ten(settled):
             delete(self._calls, self._held, tens)
         return len(messages)
 
 
-def delete(calls: SqsCalls, held: Held, messages: list[SqsMessage]) -> None:
+def delete(calls: SqsClient, held: InFlightMessages, messages: list[SqsMessage]) -> None:
     """Deletes up to ten settled messages of one queue. Those that cannot be are remembered as settled."""
     try:
         failed = calls.delete(messages[0].queue, messages)
@@ -90,9 +92,9 @@ def delete(calls: SqsCalls, held: Held, messages: list[SqsMessage]) -> None:
     held.remember(failed)
 
 
-def give_back(calls: SqsCalls, messages: Any, *, seconds: int = 0) -> None:
+def give_back(calls: SqsClient, messages: Any, *, seconds: int = 0) -> None:
     """Makes messages visible again. One that cannot be is so by itself after its visibility timeout."""
-    for tens in by_tens(messages):
+    for tens in batches_of_ten(messages):
         try:
             calls.hide(tens[0].queue, tens, seconds)
         except Exception as error:

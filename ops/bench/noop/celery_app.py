@@ -27,7 +27,7 @@ app.conf.update(
     task_serializer="json",
     worker_prefetch_multiplier=int(os.environ.get("TELECINE_BENCH_PREFETCH", "1")),
     # No job here has an eta; without this the worker would declare 28 more queues first.
-    worker_consumer="consumer.worker:LeanConsumer",
+    worker_consumer="consumer.wakeups.celery_consumer:WakeUpConsumer",
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
 )

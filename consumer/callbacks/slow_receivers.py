@@ -14,7 +14,7 @@ SLOW_SECONDS = 2.0
 MOST_SLOW = 100
 
 
-class Lanes:
+class SlowReceivers:
     """Who was slow, as this process has seen it. A crash forgets it: the next process finds out again."""
 
     def __init__(self, places: int) -> None:

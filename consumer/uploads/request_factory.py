@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from consumer.admission.notification import no_trigger
 from consumer.storage.base import Storage, StoredObject
 from consumer.storage.scratch import job_folder
-from consumer.uploads.notification import no_trigger
 from schemas.errors import InputNotFound, InputReplaced, InputUnavailable, InvalidEvent
 from schemas.job_types import JOB_TYPES
 from schemas.lyrics_file import lyrics_text
@@ -22,7 +22,7 @@ from schemas.triggers import NO_TRIGGERS, Trigger, TriggerRules, part_of
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class DraftRequest:
     """A request as a mapping, not yet parsed, and the tenant that its rule binds it to."""
 
     request: Mapping[str, Any]
@@ -32,7 +32,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Expansion:
+class RequestFactory:
     """Makes requests of uploads by the rules of one installation. Safe to use from several threads."""
 
     storage: Storage
@@ -40,7 +40,7 @@ class Expansion:
     limit_bytes: int
     rules: TriggerRules = field(default=NO_TRIGGERS)
 
-    def __call__(self, upload: Upload) -> Made | Dropped:
+    def __call__(self, upload: Upload) -> DraftRequest | Dropped:
         """The request, or why there is none.
 
         Raises:
@@ -59,10 +59,10 @@ class Expansion:
         _check_same(upload, stored)
         version = upload.version or stored.version or upload.etag or _version(stored)
         if rule.manifest:
-            return Made(self._manifest(rule, upload, version, stored), rule.tenant)
-        return Made(object_request(rule, upload, version), rule.tenant, {upload.uri: stored.pin})
+            return DraftRequest(self._manifest(rule, upload, version, stored), rule.tenant)
+        return DraftRequest(object_request(rule, upload, version), rule.tenant, {upload.uri: stored.pin})
 
-    def outline(self, upload: Upload) -> Mapping[str, Any]:
+    def partial_request(self, upload: Upload) -> Mapping[str, Any]:
         """What is known of the request even when it could not be made: whom to tell, and of what."""
         rule = self.rules.match(upload.bucket, upload.key)
         version = upload.version or upload.etag
@@ -91,7 +91,7 @@ class Expansion:
         folder = upload.uri[: len(upload.uri) - len(upload.key.rpartition("/")[2])]
         return resolved(manifest_request(rule, upload, version, uploaded), folder)
 
-    def _pair(self, rule: Trigger, upload: Upload) -> Made | Dropped:
+    def _pair(self, rule: Trigger, upload: Upload) -> DraftRequest | Dropped:
         wanted = _wanted(rule)
         part = part_of(upload.key)
         assert part is not None, "the rule covers what is a part"
@@ -105,7 +105,7 @@ class Expansion:
             lyrics = lyrics_text(self._read(found["lyrics"]), found["lyrics"].uri)
         parts = {name: (stored.uri, _version(stored)) for name, stored in found.items()}
         pins = {stored.uri: stored.pin for stored in found.values()}
-        return Made(pair_request(rule, upload.bucket, part.stem, parts, lyrics), rule.tenant, pins)
+        return DraftRequest(pair_request(rule, upload.bucket, part.stem, parts, lyrics), rule.tenant, pins)
 
     def _parts(self, bucket: str, stem: str, wanted: frozenset[str]) -> dict[str, StoredObject]:
         """The objects of the pair that are there. Telecine's own are none."""

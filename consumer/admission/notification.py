@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumer.doors.door import Arrival
+from consumer.admission.message import IncomingMessage
 from consumer.logs import logger
 from schemas.errors import NoTrigger, TelecineError
 from schemas.s3_events import Dropped, Record, Upload
@@ -16,7 +16,7 @@ log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class S3Notification:
     """A notification, sorted. Every body is a notification of one record, so that it can be replayed."""
 
     records: int
@@ -24,13 +24,13 @@ class Notice:
     refused: tuple[tuple[bytes, TelecineError], ...]
 
 
-def noticed(records: Sequence[Record], rules: TriggerRules, arrival: Arrival) -> Notice:
+def classify(records: Sequence[Record], rules: TriggerRules, arrival: IncomingMessage) -> S3Notification:
     """The notification's records, each judged for itself. Asks nobody but the rules."""
     kept: list[bytes] = []
     refused: list[tuple[bytes, TelecineError]] = []
     for record in records:
-        body = arrival.body if len(records) == 1 else json.dumps(record.alone, ensure_ascii=False).encode()
-        said = record.said
+        body = arrival.body if len(records) == 1 else json.dumps(record.as_single_event, ensure_ascii=False).encode()
+        said = record.content
         if isinstance(said, TelecineError):
             refused.append((body, said))
         elif isinstance(said, Dropped):
@@ -45,7 +45,7 @@ def noticed(records: Sequence[Record], rules: TriggerRules, arrival: Arrival) ->
             log.debug("s3_event_dropped", door=arrival.door, why="no rule covers it", uri=said.uri)
         else:
             kept.append(body)
-    return Notice(len(records), tuple(kept), tuple(refused))
+    return S3Notification(len(records), tuple(kept), tuple(refused))
 
 
 def no_trigger(upload: Upload) -> NoTrigger:
