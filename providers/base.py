@@ -1,10 +1,10 @@
-"""What a remote provider is: four verbs on records. Never sleeps, never retries: the engine does.
+"""The interface of a remote provider: submit, poll, cancel and find. Waiting and retrying are the engine's job.
 
     submit ──→ TaskRef ──poll──→ Pending … Ready | Failed
-       └────→ Ready                      (a provider that answers at once)
+       └────→ Ready                      (a provider that answers synchronously)
 
-No vendor takes an idempotency key, so the engine supplies the guarantee: it writes down that it is about to
-submit before the socket opens, and what it cannot know afterwards it asks ``find`` or a person.
+No provider accepts an idempotency key. The engine therefore records its intent to submit before the socket opens.
+If the outcome is unknown afterwards, it calls ``find``, or leaves the decision to an operator.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from schemas.errors import ProviderError
 
 @dataclass(frozen=True, slots=True)
 class MediaInput:
-    """One input file, as a provider can reach it."""
+    """One input file, as a URL and as bytes."""
 
-    #: Presigned, readable by anyone for a limited time: a secret. Providers that take a URL are given this, after
-    #: ``check_reach``: with folder storage it is a ``file://`` URL, which no vendor may see.
+    #: Presigned URL: a secret, because anyone who has it can read the file until it expires. With folder storage it
+    #: is a ``file://`` URL, which must not leave this machine: call ``check_reach`` before sending it.
     url: str
-    #: ``image/png``, ``audio/mpeg``, …; decided by content.
+    #: ``image/png``, ``audio/mpeg``, …, detected from the content.
     content_type: str
     bytes: int
     sha256: str
-    #: For providers that take the bytes: the whole file on this machine. Blocks; call it in a thread.
+    #: Return the file on the local disk, for providers that take bytes. Blocks: call it in a thread.
     load: Callable[[], Path]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One paid call. The same call, after a crash, is the same record with the same key."""
+    """One paid call. After a crash the same call is rebuilt with the same key."""
 
-    #: Minted before anything is sent: 32 hexadecimal digits. Sent along as the caller's reference where a vendor
-    #: has a field for one, and found in its list where the vendor has a list.
+    #: 32 hexadecimal digits, generated before the first submission. Sent as the caller's reference where the provider
+    #: has a field for one, and searched for by ``find`` where the provider lists its tasks.
     key: str
     job_id: str
     step: str
     model: Model
-    #: Checked against the catalogue's parameters, defaults filled in.
+    #: Validated against the catalogue, with defaults filled in.
     parameters: Mapping[str, Any]
     inputs: Mapping[str, MediaInput] = field(default_factory=dict)
-    #: Epoch seconds of the first submission; where ``find`` begins to look.
+    #: Time of the first submission in epoch seconds: the start of the search in ``find``.
     submitted_at: float | None = None
-    #: Now, by the same clock: this machine's may be another. ``None`` where it is not known.
+    #: Current time in epoch seconds by the clock of ``submitted_at``, which may differ from this machine's.
     now: float | None = None
 
 
@@ -57,33 +57,34 @@ class TaskRef:
     """A task at a provider."""
 
     id: str
-    #: What else ``poll`` and ``cancel`` need, as text: an endpoint, a region. No secrets.
+    #: Further text that ``poll`` and ``cancel`` need, such as an endpoint or a region. No secrets.
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Not done yet. ``progress`` is 0.0 to 1.0 where the provider tells."""
+    """A task that has not ended yet."""
 
+    #: From 0.0 to 1.0; ``None`` where the provider does not report it.
     progress: float | None = None
-    #: The provider's own word, for the timeline.
+    #: The provider's own status, for the timeline.
     status: str = ""
-    #: Do not ask again before so many seconds.
+    #: Minimum wait before the next poll.
     retry_after_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Done. Either a file to be fetched at once, since results expire, or a value, or both."""
+    """A finished task with its result: a file, a value, or both. Results expire, so the file is fetched at once."""
 
-    #: Where the file is; untrusted, so it is fetched through the guarded client and judged by its content.
+    #: URL of the file. Untrusted: it is fetched through the guarded client, and its type is detected from the content.
     url: str | None = None
-    #: The file itself, where the answer carries it: a picture of a few megabytes. The ledger keeps it until it is
-    #: stored, so a film does not belong here.
+    #: The file itself, where the response contains it. The ledger keeps it until it is stored, so this is for images
+    #: of a few megabytes, not for videos.
     content: bytes | None = None
-    #: A text or JSON result: a prompt, words with times.
+    #: Text or JSON result, such as a prompt or words with times.
     value: Any = None
-    #: What it cost in US dollars, as the provider says; ``None``: the catalogue's price.
+    #: Cost in US dollars as reported by the provider; ``None``: use the catalogue's price.
     price: str | None = None
     #: For the manifest: version, seed, title, prompt used, ….
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -91,53 +92,56 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Ended without a result; final at the provider. ``charged`` says whether it is paid for all the same."""
+    """A task that ended without a result. Final: the provider will not change it."""
 
     error: ProviderError
+    #: Whether the provider charges for it nevertheless.
     charged: bool = False
 
 
 class RemoteProvider(Protocol):
-    """One vendor's account. Safe to use from many coroutines of one loop; ``aclose`` at the end.
+    """One account at a provider. Safe for concurrent use within one event loop; call ``aclose`` at the end.
 
-    Every method raises ``ProviderError`` of a kind whose verdict is right: what was certainly not accepted is
-    ``never`` or ``later``, what may have been accepted is ``ProviderOutcomeUnknown``.
+    The verdict of every ``ProviderError`` decides what the engine does next. An error of a submission that was
+    certainly not accepted has the verdict ``never`` or ``later``; if it may have been accepted, the error is
+    ``ProviderOutcomeUnknown``.
     """
 
-    #: Whether ``find`` is an answer: its ``None`` then means that the provider never got the call.
+    #: Whether ``find`` is conclusive: if so, ``None`` means that the provider never received the call.
     can_find: bool
 
     async def submit(self, call: Call) -> TaskRef | Ready:
-        """Starts the paid work, in exactly one request that is never repeated here.
+        """Start the paid work in exactly one request. Never repeat the request here.
 
         Raises:
-            ProviderOutcomeUnknown: the request may have arrived; nobody knows.
+            ProviderOutcomeUnknown: the request may have arrived.
             ProviderError: the request was certainly not accepted.
         """
         ...
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
-        """How the task stands. An unknown status is ``Pending``.
+        """Return the task's state. Report an unknown status as ``Pending``.
 
         Raises:
-            ProviderError: it could not be asked; asked again later.
+            ProviderError: the state could not be read; the engine polls again later.
         """
         ...
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
-        """Asks the provider to stop. ``True``: the task has stopped and costs nothing.
+        """Ask the provider to stop the task; return whether it stopped and costs nothing.
 
-        ``False`` where a task cannot be stopped, has ended by itself, or has run and is paid for by its time.
+        Return ``False`` if tasks cannot be stopped, if this one has already ended, or if it has run and is billed for
+        its time.
 
         Raises:
-            ProviderError: it could not be asked; asked again later, a few times.
+            ProviderError: the request failed; the engine retries it a few times.
         """
         ...
 
     async def find(self, call: Call) -> TaskRef | None:
-        """The task that an earlier submission of this call made, if the provider can be asked."""
+        """Return the task that an earlier submission of this call created, if the provider can be searched."""
         ...
 
     async def aclose(self) -> None:
-        """Closes its connections."""
+        """Close all connections."""
         ...

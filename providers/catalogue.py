@@ -1,6 +1,6 @@
-"""The catalogue: every model that can be asked for, what it takes, who makes it and what it costs.
+"""The catalogue: every model that a request may name, with its provider, parameters and price.
 
-Operators add entries, or change one of these, with ``[[models]]`` in the settings file.
+Operators add or change entries with ``[[models]]`` in the settings file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Scalar = str | int | float | bool
 
 
 class Parameter(BaseModel):
-    """One parameter of a model: a choice, a range, a text or a switch."""
+    """One parameter of a model: a choice, a number with a range, a text or a switch."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,7 +26,7 @@ class Parameter(BaseModel):
     minimum: float | None = None
     maximum: float | None = None
     multiple_of: int | None = None
-    #: Shortest and longest text in characters.
+    #: Minimum and maximum length of a text in characters.
     shortest: int | None = None
     longest: int | None = None
     required: bool = False
@@ -34,7 +34,7 @@ class Parameter(BaseModel):
     description: str = ""
 
     def problem(self, value: Any) -> str | None:
-        """What is wrong with ``value``, in words that list what it takes; ``None`` if nothing is."""
+        """Return why ``value`` is not valid, naming the allowed values, or ``None`` if it is valid."""
         if self.kind == "choice":
             fits = any(
                 value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in self.choices
@@ -78,26 +78,26 @@ class Model(BaseModel):
     id: str = Field(min_length=1, max_length=128)
     #: ``pika``, ``replicate``, ``cococlip``, ``imagine``, ``elevenlabs``, ``runpod``, ``local``.
     provider: str = Field(min_length=1, max_length=32)
-    #: The job types that may name it.
+    #: Job types whose requests may name this model.
     types: tuple[str, ...]
     parameters: Mapping[str, Parameter] = {}
-    #: What the provider calls it, if not ``id``: a version, a path, a slug.
+    #: The model's name at the provider (a version, path or slug), if it is not ``id``.
     remote: str = ""
-    #: Constant parameters of this entry, sent with every call and not open to requests.
+    #: Constant parameters, sent with every call; requests cannot set them.
     fixed: Mapping[str, Scalar] = {}
-    #: What the provider calls parameters and inputs, where it has other names: ``{"image": "first_frame_image"}``.
+    #: The provider's names of parameters and inputs where they differ: ``{"image": "first_frame_image"}``.
     names: Mapping[str, str] = {}
-    #: US dollars per call; per second of result where ``price_per`` says so.
+    #: US dollars per call or per second of result, see ``price_per``.
     price: str = Field("0.00", pattern=r"^\d+(\.\d+)?$")
     price_per: Literal["call", "second"] = "call"
-    #: How long to wait before the first poll, and between polls.
+    #: Wait before the first poll, then between polls.
     first_wait_seconds: float = Field(5.0, ge=0)
     poll_seconds: float = Field(10.0, gt=0)
-    #: From submission to result; after it the call is cancelled and has failed.
+    #: Time limit from submission to result. When it is exceeded, the call is cancelled and fails.
     timeout_seconds: float = Field(1800.0, gt=0)
     owned_by: str = ""
     description: str = ""
-    #: Of a local model: where its weights are and how it runs.
+    #: Location and settings of the weights; only local models have them.
     weights: Weights | None = None
 
     @model_validator(mode="after")
@@ -108,13 +108,14 @@ class Model(BaseModel):
         return self
 
     def checked(self, given: Mapping[str, Any], place: Callable[[str], str] = "data.{}".format) -> dict[str, Any]:
-        """The parameters to send: what was given, checked, and the defaults.
+        """Return the parameters to send: the given ones, validated, and the defaults of the others.
 
         Args:
-            place: where a request names the parameter.
+            given: parameters by name.
+            place: maps a parameter's name to its path in the request, for error messages.
 
         Raises:
-            InvalidField: one does not fit; the message lists what the model takes.
+            InvalidField: a parameter is unknown, not valid or missing; the message lists what the model accepts.
         """
         for name, value in given.items():
             spec = self.parameters.get(name)
@@ -134,14 +135,14 @@ class Model(BaseModel):
         return values
 
     def cost(self, seconds: float | None = None) -> int:
-        """The expected price of one call in millionths of a US dollar."""
+        """Return the expected price of one call in millionths of a US dollar."""
         whole, _, part = self.price.partition(".")
         unit = int(whole) * 1_000_000 + int((part + "000000")[:6])
         return unit if self.price_per == "call" else round(unit * (seconds or 0.0))
 
 
 class Catalogue:
-    """All models by id. Ids are found in any letter case."""
+    """All models by id. Lookup ignores letter case."""
 
     def __init__(self, models: Iterable[Model]) -> None:
         self._models = {model.id.lower(): model for model in models}
@@ -150,10 +151,10 @@ class Catalogue:
         return iter(self._models.values())
 
     def find(self, name: str, job_type: str) -> Model:
-        """The model.
+        """Return the model with this id.
 
         Raises:
-            UnknownModel: there is none of this name, or it is not for this job type; the message lists those.
+            UnknownModel: it does not exist or is not for this job type; the message lists the models that are.
         """
         model = self._models.get(name.lower())
         if model is not None and job_type in model.types:
@@ -161,14 +162,14 @@ class Catalogue:
         fitting = ", ".join(sorted(m.id for m in self if job_type in m.types)) or "none"
         reason = "does not exist" if model is None else f"is not for {job_type}"
         raise UnknownModel(
-            f"data.model: {name[:64]!r} {reason}; for {job_type} there are: {fitting}", field="data.model"
+            f"data.model: {name[:64]!r} {reason}; available for {job_type}: {fitting}", field="data.model"
         )
 
     def with_entries(self, entries: Sequence[Mapping[str, Any]]) -> Catalogue:
-        """This catalogue with the operator's entries; one with a known id changes what it names.
+        """Return a catalogue with the operator's entries added. An entry with a known id overrides single fields.
 
         Raises:
-            ConfigurationError: an entry is wrong; the message names it.
+            ConfigurationError: an entry is not valid; the message names it.
         """
         models = dict(self._models)
         for number, entry in enumerate(entries, start=1):
@@ -187,7 +188,7 @@ class Catalogue:
 
 
 def _changed(known: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """``known`` with what ``entry`` names; of weights, too, an entry names only what it changes."""
+    """Return ``known`` updated with ``entry``, merging ``weights`` field by field."""
     merged = {**known, **entry}
     if isinstance(known.get("weights"), Mapping) and isinstance(entry.get("weights"), Mapping):
         merged["weights"] = {**known["weights"], **entry["weights"]}

@@ -1,8 +1,8 @@
-"""Cococlip: five models from text, image or audio. Off until the operator has an agreement with it.
+"""Cococlip adapter: video from text, image or audio. Disabled until the operator has an agreement with Cococlip.
 
-There is no published API. Base URL, key and paths are settings, and its answers are read in each of the dialects
-that its clients have met: flat or in an envelope with a ``code``, ids under four names, words in any letter case,
-a ``successFlag``, and nothing at all while a task runs.
+Its API is not published. Base URL, key and paths are therefore settings, and responses are parsed in every variant
+seen so far: flat or in an envelope with a ``code``, four names for the id, any letter case, a ``successFlag``, and an
+empty body while a task runs.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ _ENDS = {
     "create_task_failed": "failed",
     "generate_failed": "failed",
 }
-#: ``successFlag``, where the status is no known word.
+#: Meaning of ``successFlag``, used where the status is unknown.
 _FLAGS = {"1": "done", "2": "failed", "3": "failed"}
-#: What a 429 without Retry-After asks for.
+#: Wait after a 429 without ``Retry-After``.
 _SLOW_DOWN_SECONDS = 20.0
 _LARGEST_FILE_BYTES = 50 * 1024 * 1024
 _FILES = {
     "image": ("JPEG, PNG, WebP", frozenset({"image/jpeg", "image/png", "image/webp"})),
     "audio": ("MP3, WAV", frozenset({"audio/mpeg", "audio/mp3", "audio/wav", "audio/x-wav", "audio/wave"})),
 }
-#: Parameters that describe the model and that it does not take.
+#: Parameters in the catalogue that describe the model but that its API does not accept.
 _NOT_SENT = {"hailuo23fast": frozenset({"resolution"})}
 
 
 class Cococlip:
-    """Cococlip's backend. See ``RemoteProvider``."""
+    """Cococlip's backend; see ``RemoteProvider``."""
 
     can_find = False
 
@@ -65,7 +65,7 @@ class Cococlip:
         self._submit_path, self._status_path = submit_path, status_path
 
     async def submit(self, call: Call) -> TaskRef:
-        """Starts the video. An envelope with an error code under HTTP 200 was not accepted."""
+        """Start the video. An envelope with an error code means "not accepted", even with HTTP 200."""
         path = _path(self._submit_path, call)
         try:
             answer = await self._exchange.send("POST", path, json=_body(call), paid=True)
@@ -80,7 +80,7 @@ class Cococlip:
         return TaskRef(task)
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
-        """How the task stands. An answer that is empty or no JSON means that it runs."""
+        """Return the task's state. A response that is empty or not JSON means that the task is still running."""
         path = _path(self._status_path, call, task.id)
         try:
             answer = await self._exchange.send("GET", path, paid=False, refine=lost)
@@ -101,15 +101,15 @@ class Cococlip:
         return self._judged(document)
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
-        """``False``: no way to stop a task is known."""
+        """Return ``False``: Cococlip has no known way to stop a task."""
         return False
 
     async def find(self, call: Call) -> TaskRef | None:
-        """``None``, which is no answer: no list is known."""
+        """Return ``None`` (inconclusive, see ``can_find``): Cococlip has no known task list."""
         return None
 
     async def aclose(self) -> None:
-        """Closes its connections."""
+        """Close all connections."""
         await self._exchange.aclose()
 
     def _judged(self, document: dict[str, Any]) -> Pending | Ready | Failed:
@@ -129,32 +129,32 @@ class Cococlip:
         return scrubbed(reason, self._exchange.secrets) or "no reason given"
 
     def _coded(self, document: Any, answer: Answer) -> ProviderError | None:
-        """The error of an envelope whose ``code`` is not 200, judged as the same HTTP status would be."""
+        """Return the error of an envelope whose ``code`` is not 200, treating it like the same HTTP status."""
         code = text(document, ("code",))
         if code in ("", "200"):
             return None
         status = int(code) if code.isdigit() and 400 <= int(code) < 600 else 422
         if status in (404, 410) and not answer.paid:
-            return ProviderTaskLost(f"Cococlip does not know the task any more (code {code}).")
+            return ProviderTaskLost(f"Cococlip no longer knows the task (code {code}).")
         error = error_for_status(status, self._reason(document), vendor="Cococlip", key_setting=_KEY, paid=answer.paid)
         if answer.paid and text(document, _ID):
-            return ProviderOutcomeUnknown(f"{error.message} Yet it names a task.")
+            return ProviderOutcomeUnknown(f"{error.message} But the response names a task, so it may be running.")
         return _with_wait(error) if isinstance(error, RateLimited) else error
 
 
 def from_settings(settings: Settings, policy: Policy) -> Cococlip:
-    """The adapter.
+    """Return the adapter.
 
     Raises:
-        ProviderNotConfigured: it is off, its header is none, or the base URL may not be called.
+        ProviderNotConfigured: Cococlip is disabled, its header is not valid, or the base URL may not be called.
     """
     if not settings.cococlip_base_url:
-        raise ProviderNotConfigured("Cococlip is off on this worker. Set TELECINE_COCOCLIP_BASE_URL.")
+        raise ProviderNotConfigured("Cococlip is disabled on this worker. Set TELECINE_COCOCLIP_BASE_URL.")
     if settings.cococlip_auth_header is None:
         raise ProviderNotConfigured(f"Cococlip has no key on this worker. Set {_KEY}.")
     name, colon, value = settings.cococlip_auth_header.get_secret_value().partition(":")
     if not colon or not value.strip() or not name.replace("-", "").isalnum():
-        raise ProviderNotConfigured(f'{_KEY} is no header. Write it whole: "Authorization: Bearer …".')
+        raise ProviderNotConfigured(f'{_KEY} is not a header. Set the whole header: "Authorization: Bearer …".')
     exchange = Exchange(
         settings.cococlip_base_url,
         policy,

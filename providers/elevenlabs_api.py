@@ -1,7 +1,7 @@
-"""ElevenLabs by its SDK: Scribe writes down what is sung, forced alignment finds when given words are sung.
+"""ElevenLabs adapter, by its SDK: Scribe transcribes audio, forced alignment finds the times of given words.
 
-Both answer at once, after as many seconds as the work takes: an answer that is lost is an unknown outcome, since
-nothing there can be searched. Of the SDK, its requests are used, and nothing else: see ``providers.http.sdk``.
+Both are synchronous: the response arrives when the work is done. A lost response is an unknown outcome, because the
+API has no list to search. The SDK is only used to build requests, see ``providers.http.sdk``.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from schemas.errors import (
 )
 from schemas.settings import Settings
 
-#: Repeating is the engine's: a repetition of the SDK's sends the file without the other fields of the form.
+#: No retries by the SDK: the engine retries, and the SDK would repeat the file without the form's other fields.
 _ONCE = RequestOptions(max_retries=0)
-#: Waits in seconds where the vendor names none.
+#: Default waits in seconds, for responses without ``Retry-After``.
 _RATE_SECONDS, _CONCURRENCY_SECONDS, _BUSY_SECONDS = 10.0, 20.0, 5.0
 _CONCURRENCY = frozenset({"concurrent_limit_exceeded", "too_many_concurrent_requests"})
 _ANSWER_BYTES = 64 * 1024 * 1024
 
 
 class ElevenLabs:
-    """ElevenLabs' speech API. See ``RemoteProvider``."""
+    """ElevenLabs' speech API; see ``RemoteProvider``."""
 
     can_find = False
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        # Without its key the SDK would send one of the environment's; the exchange sends ours.
+        # Without a key the SDK would take one from the environment. The exchange sends the configured one.
         wrapper = AsyncClientWrapper(
             base_url=exchange.base_url, httpx_client=sdk_client(SdkTransport(exchange)), api_key="kept-by-the-exchange"
         )
@@ -57,9 +57,9 @@ class ElevenLabs:
         self._alignment = AsyncForcedAlignmentClient(client_wrapper=wrapper)
 
     async def submit(self, call: Call) -> Ready:
-        """The words, ``{"words": [{"text", "start", "end"}], "language"}``; times that are not known are ``None``.
+        """Return the words, ``{"words": [{"text", "start", "end"}], "language"}``; unknown times are ``None``.
 
-        A crash before the answer is written down loses it: what was paid for is then an unknown outcome.
+        A crash before the response is recorded loses it: the paid call then has an unknown outcome.
         """
         audio = call.inputs.get("audio")
         if audio is None or not audio.content_type.startswith("audio/"):
@@ -70,25 +70,25 @@ class ElevenLabs:
         document = answer.json()
         words = words_in(document)
         if words is None:
-            raise ProviderOutcomeUnknown("ElevenLabs took the call and answered without words. It may be paid for.")
+            raise ProviderOutcomeUnknown("ElevenLabs accepted the call but returned no words. It may be charged.")
         language = text(document, ("language_code",)) or None
         details = {"version": call.model.remote} if call.model.remote else {}
         return Ready(value={"words": words, "language": language}, details=details | _facts(document))
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
-        """There is nothing to ask for: every submission has its answer."""
-        return Failed(ProviderTaskLost("ElevenLabs answers at once; it has no tasks to ask for."), charged=True)
+        """Return ``Failed``: the API is synchronous and has no tasks."""
+        return Failed(ProviderTaskLost("ElevenLabs answers synchronously; it has no tasks to poll."), charged=True)
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
-        """``False``: there is no task."""
+        """Return ``False``: the API has no tasks."""
         return False
 
     async def find(self, call: Call) -> TaskRef | None:
-        """``None``, which is no answer: there is no list to look in."""
+        """Return ``None`` (inconclusive, see ``can_find``): the API has no list to search."""
         return None
 
     async def aclose(self) -> None:
-        """Closes its connections."""
+        """Close all connections."""
         await self._exchange.aclose()
 
     async def _answer(self, call: Call, audio: MediaInput, *, aligning: bool) -> Answer:
@@ -110,7 +110,7 @@ class ElevenLabs:
             return await ask(work, paid=True, refine=self._refused)
 
     def _refused(self, answer: Answer) -> ProviderError | None:
-        """The vendor's codes, where they tell more than the status: two shapes of errors have them."""
+        """Map ElevenLabs' error codes where they are more precise than the HTTP status."""
         code, said = _code(answer), self._exchange.message(answer)
         told = (
             f"ElevenLabs answered HTTP {answer.status}" + (f" ({code})" if code else "") + (f": {said}" if said else "")
@@ -127,10 +127,10 @@ class ElevenLabs:
 
 
 def from_settings(settings: Settings, policy: Policy) -> ElevenLabs:
-    """The adapter.
+    """Return the adapter.
 
     Raises:
-        ProviderNotConfigured: there is no key, or the base URL may not be called.
+        ProviderNotConfigured: the key is missing, or the base URL may not be called.
     """
     if settings.elevenlabs_key is None or not settings.elevenlabs_key.get_secret_value():
         raise ProviderNotConfigured("ElevenLabs API key is required. Set ELEVENLABS_API_KEY.")

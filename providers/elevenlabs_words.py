@@ -1,4 +1,4 @@
-"""The words in answers of ElevenLabs, as ``schemas.words`` reads them."""
+"""Parse the words in ElevenLabs' responses into the form that ``schemas.words`` reads."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def words_in(document: Any) -> list[dict[str, Any]] | None:
-    """Each word with its seconds, in order; ``None`` when the answer has no list of words.
+    """Return each word with its start and end in seconds, or ``None`` if the response has no list of words.
 
-    Spaces between words are left out, audio events such as ``(laughter)`` kept. A word whose times are missing or
-    cannot be is kept without times: whoever shows it fits it in between its neighbours.
+    Spaces between words are dropped, audio events such as ``(laughter)`` are kept. A word whose times are missing or
+    impossible is kept without times; captions place it between its neighbours.
     """
     words = document.get("words") if isinstance(document, dict) else None
     if not isinstance(words, list):
@@ -22,7 +22,7 @@ def words_in(document: Any) -> list[dict[str, Any]] | None:
         if not isinstance(text, str) or not text.strip() or word.get("type") == "spacing":
             continue
         start, end = _seconds(word.get("start")), _seconds(word.get("end"))
-        # A word can be heard neither before the one before it, nor end before it begins.
+        # Plausible times: not before the previous word, and not ending before they start.
         sound = start is not None and end is not None and earliest <= start <= end
         if start is not None and sound:
             earliest = start

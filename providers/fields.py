@@ -1,4 +1,4 @@
-"""Fields of vendors' answers, which stand in different places from dialect to dialect."""
+"""Look up fields in providers' JSON responses, which have the same field in different places."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def found(document: Any, paths: Iterable[str]) -> Any:
-    """The first of ``paths``, such as ``data.response.url`` or ``videos.0.id``, that leads to something.
+    """Return the first value found at ``paths``, such as ``data.response.url`` or ``videos.0.id``.
 
-    ``None``, an empty text and an empty list are nothing.
+    ``None``, an empty string and an empty list count as missing.
     """
     for path in paths:
         value = document
@@ -21,7 +21,7 @@ def found(document: Any, paths: Iterable[str]) -> Any:
 
 
 def text(document: Any, paths: Iterable[str]) -> str:
-    """The same as a text; numbers are written out, and anything else is no text: empty."""
+    """Return ``found`` as stripped text; numbers become text, anything else the empty string."""
     value = found(document, paths)
     if isinstance(value, str):
         return value.strip()

@@ -1,10 +1,10 @@
-"""Imagine.art by its key API: text to video, as a multipart form.
+"""Imagine.art adapter, by its API for keys: text to video, as a multipart form.
 
-The source system's names are kept at this boundary: ``style_id`` becomes the style that the settings give it, and
-``batch_id`` is the call's own key, since the key API has neither. Nor does the key API name ``duration``,
-``resolution`` and ``is_enhance``; they are sent all the same, and what came out is measured from the file.
+Requests keep the names of the source system. The API has neither ``style_id`` nor ``batch_id``: the settings map
+``style_id`` to a style, and ``batch_id`` is the call's key. The API does not document ``duration``, ``resolution`` and
+``is_enhance`` either; they are sent anyway, and the result is measured from the file.
 
-The outer ``status: success`` only says that the look-up worked. The video's own status decides.
+The outer ``status: success`` only means that the lookup worked. The video's own status decides.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ _PLAIN = ("prompt", "aspect_ratio", "duration", "resolution")
 
 
 class Imagine:
-    """Imagine.art's API. See ``RemoteProvider``.
+    """Imagine.art's API; see ``RemoteProvider``.
 
     Args:
-        styles: the vendor's style by ``style_id``; ``default`` without one.
+        exchange: the connection to the API.
+        styles: Imagine.art's style for each ``style_id``; ``default`` for calls without one.
     """
 
     can_find = False
@@ -51,7 +52,7 @@ class Imagine:
         self._styles = styles
 
     async def submit(self, call: Call) -> TaskRef:
-        """Starts the video. Accepted without a readable id, its outcome is unknown: it may be paid for."""
+        """Start the video. If the response has no readable id, the outcome is unknown: it may be charged."""
         parts = self._parts(call)
         answer = await self._exchange.send(
             "POST", "/video/text-to-video", parts=parts, paid=True, refine=self._refined
@@ -66,7 +67,7 @@ class Imagine:
         raise answer.unreadable("no id")
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
-        """How the video stands: its own status, never the outer one."""
+        """Return the video's state from its own status, not from the outer one."""
         path = f"/assets/{quote(task.id, safe='')}/status"
         try:
             answer = await self._exchange.send(
@@ -84,15 +85,15 @@ class Imagine:
         return Pending(status=scrubbed(status or outer, longest=40))
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
-        """``False``: the API can delete a video, but is not known to stop one."""
+        """Return ``False``: the API can delete a video, but has no known way to stop one."""
         return False
 
     async def find(self, call: Call) -> TaskRef | None:
-        """``None``, which is no answer: there is no list to look in."""
+        """Return ``None`` (inconclusive, see ``can_find``): the API has no list to search."""
         return None
 
     async def aclose(self) -> None:
-        """Closes its connections."""
+        """Close all connections."""
         await self._exchange.aclose()
 
     def _parts(self, call: Call) -> dict[str, str]:
@@ -103,19 +104,24 @@ class Imagine:
         return parts | {"style": self._style(given.get("style_id"), call.model.remote)}
 
     def _style(self, style_id: Any, own: str) -> str:
-        """The vendor's style: of the id, of the catalogue's entry, or the default, in this order."""
+        """Return Imagine.art's style: by ``style_id``, else from the catalogue's entry, else the default.
+
+        Raises:
+            ProviderRefused: the settings have no such style.
+        """
         style = (own or self._styles.get("default")) if style_id is None else self._styles.get(str(style_id))
         if style is None:
             known = ", ".join(sorted(name for name in self._styles if name != "default")) or "none"
-            wanted = "there is no default style" if style_id is None else f"{style_id} has no style on this worker"
+            wanted = "this worker has no default style" if style_id is None else f"this worker has no style {style_id}"
             raise ProviderRefused(
-                f"data.style_id: {wanted}; it has {known}. Add it to TELECINE_IMAGINE_STYLES.", field="data.style_id"
+                f"data.style_id: {wanted}; available: {known}. Add it to TELECINE_IMAGINE_STYLES.",
+                field="data.style_id",
             )
         return style
 
     def _failed(self, document: Any) -> Failed:
         if (fault := self._coded(document)) is not None and not isinstance(fault, ProviderRefused):
-            raise fault  # it is the look-up that failed
+            raise fault  # the lookup failed, not the video
         return Failed(ProviderTaskFailed(f"Imagine.art could not make the video: {self._reason(document)}"))
 
     def _reason(self, document: Any) -> str:
@@ -123,14 +129,14 @@ class Imagine:
         return scrubbed(reason, self._exchange.secrets) or "no reason given"
 
     def _refined(self, answer: Answer) -> ProviderError | None:
-        """The vendor's own codes say more than some of its statuses."""
+        """Map Imagine.art's error codes where they are more precise than the HTTP status."""
         if answer.status >= 500 or answer.status in (402, 408, 429):
             return None
         fault = self._coded(answer.json_or_none())
         return fault if isinstance(fault, ProviderUnauthorized | QuotaExhausted) else None
 
     def _coded(self, document: Any) -> ProviderError | None:
-        """1000 and 1001: the key; 110x: the request; 120x: the service."""
+        """Map a code to an error. 1000 and 1001 are about the key, 110x the request, 120x the service."""
         code, reason = text(document, ("code",)), self._reason(document)
         if code in ("1000", "1001", "401"):
             return ProviderUnauthorized(f"Imagine.art does not accept the key: {reason}. Replace the key in {_KEY}.")
@@ -139,15 +145,15 @@ class Imagine:
         if code[:3] == "110":
             return ProviderRefused(f"Imagine.art refused the call (code {code}): {reason}")
         if code[:3] == "120":
-            return ProviderUnavailable(f"Imagine.art has a fault (code {code}): {reason}")
+            return ProviderUnavailable(f"Imagine.art is unavailable (code {code}): {reason}")
         return None
 
 
 def from_settings(settings: Settings, policy: Policy) -> Imagine:
-    """The adapter.
+    """Return the adapter.
 
     Raises:
-        ProviderNotConfigured: there is no key, or the base URL may not be called.
+        ProviderNotConfigured: the key is missing, or the base URL may not be called.
     """
     if settings.imagine_api_key is None or not settings.imagine_api_key.get_secret_value():
         raise ProviderNotConfigured(f"Imagine.art has no key on this worker. Set {_KEY}.")

@@ -1,4 +1,4 @@
-"""A vendor that answers about a task as if there were none."""
+"""The error for a task that its provider no longer knows."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from schemas.errors import ProviderError, ProviderTaskLost
 
 
 def lost(answer: Answer) -> ProviderError | None:
-    """``ProviderTaskLost`` for 404 and 410 to a question about a task; a ``Refine`` of ``Exchange.send``."""
+    """Return ``ProviderTaskLost`` for 404 and 410. A ``Refine`` for requests about a known task."""
     if answer.status not in (404, 410):
         return None
     return ProviderTaskLost(
-        f"{answer.vendor} does not know the task any more (HTTP {answer.status}). "
-        "It has accepted the call; see its bill for what that cost."
+        f"{answer.vendor} no longer knows the task (HTTP {answer.status}). "
+        "It accepted the call and may have charged for it; check its bill."
     )

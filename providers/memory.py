@@ -1,6 +1,6 @@
-"""A provider in memory: the twin of the real ones, for tests and for trying things out.
+"""An in-memory provider for tests and experiments.
 
-It charges once for every submission that it accepts, whatever the caller learns of it.
+It charges once for every submission that it accepts, even if the caller never sees the response.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 
 from providers.base import Call, Failed, Pending, Ready, TaskRef
 
-#: What happens at a submission, in the provider's place: it may raise before or after the charge.
+#: Hook around a submission; it may raise, before or after the charge.
 Script = Callable[[Call], None]
 
 
 @dataclass
 class MemoryProvider:
-    """One account."""
+    """One account at a provider that exists only in this process."""
 
     can_find: bool = True
-    #: Polls that find a task at work before one finds it ready.
+    #: Number of polls that return ``Pending`` before one returns the result.
     polls: int = 1
-    #: What a task makes.
+    #: The result of a task.
     result: Callable[[Call], Ready | Failed] = lambda call: Ready(value=f"made by {call.model.id}")
     before: Script = lambda call: None
     after: Script = lambda call: None
@@ -35,7 +35,7 @@ class MemoryProvider:
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     async def submit(self, call: Call) -> TaskRef | Ready:
-        """Accepts and charges."""
+        """Accept the call and charge for it."""
         self.before(call)
         task = f"task-{next(self._ids)}"
         self._tasks[task] = call.key
@@ -44,20 +44,20 @@ class MemoryProvider:
         return TaskRef(task)
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
-        """At work for a while, then ready."""
+        """Return ``Pending`` for the first ``polls`` calls, then the result."""
         self._seen[task.id] += 1
         if self._seen[task.id] <= self.polls:
             return Pending(self._seen[task.id] / (self.polls + 1), "at work")
         return self.result(call)
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
-        """Always possible here."""
+        """Record the cancellation, which always succeeds."""
         self.cancelled.append(task.id)
         return True
 
     async def find(self, call: Call) -> TaskRef | None:
-        """The task of the call's key."""
+        """Return the task with the call's key."""
         return next((TaskRef(task) for task, key in self._tasks.items() if key == call.key), None)
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""

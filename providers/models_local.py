@@ -1,6 +1,6 @@
-"""The catalogue's entries of models that run here. They cost nothing; their weights are brought by the operator.
+"""Catalogue entries of the local models. They cost nothing; the operator supplies their weights.
 
-The two ``demo-`` models ship with Telecine: they draw and read coloured shapes before eight backgrounds, no more.
+The two ``demo-`` models ship with Telecine: they only draw and describe colored shapes on eight backgrounds.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from providers.weights import Adapter, Weights
 _DEMONSTRATION = Path(__file__).resolve().parent / "local" / "demonstration"
 _PICTURES = ("text-to-image", "story-to-video")
 _TEXT, _IMAGE = "text-to-video", "image-to-video"
-#: Adapters for references, and the ViT-H encoder that these two share.
+#: IP-Adapters for reference images, with the ViT-H encoder that both use.
 _ADAPTERS = "h94/IP-Adapter"
-#: The names that the local video service gave its backends; ``""`` and ``auto``: the best that fits.
+#: Backend names of the local video service; ``""`` and ``auto`` choose the best that fits.
 BACKENDS = ("", "auto", "mochi", "opensora", "wan", "wan-1.3b", "ltx")
 
 
@@ -24,10 +24,10 @@ def _whole(low: int, high: int, default: int | None = None, step: int | None = N
     return Parameter(kind="integer", minimum=low, maximum=high, default=default, multiple_of=step, description=words)
 
 
-_SEED = _whole(0, 2**32 - 1, words="The same seed gives the same result. Default: one of the job's own.")
+_SEED = _whole(0, 2**32 - 1, words="The same seed gives the same result. Default: derived from the job.")
 _STEPS = _whole(10, 50, 25, words="Denoising steps.")
 _GUIDANCE = Parameter(kind="number", minimum=0, maximum=30, description="How closely the prompt is followed.")
-_NEGATIVE = Parameter(longest=2000, description="What is not to be seen.")
+_NEGATIVE = Parameter(longest=2000, description="What should not appear.")
 
 
 def _pictures(id: str, source: str, words: str, size: int = 512, **weights: Any) -> Model:  # noqa: A002
@@ -76,7 +76,7 @@ def _film(id: str, source: str, words: str, types: tuple[str, ...] = (_TEXT, _IM
 
 
 def _captioner(id: str, source: str, words: str, **weights: Any) -> Model:  # noqa: A002
-    # What fits a picture worst is found by a ranker.
+    # Only a ranker can find the words that describe an image worst.
     modes = ("best", "fast", "classic", *(("negative",) if "ranker" in weights else ()))
     return Model(
         id=id,
@@ -174,7 +174,7 @@ MODELS: tuple[Model, ...] = (
         "opensora",
         "hpcai-tech/Open-Sora-v2",
         "Open-Sora: a name of the local video service. No release of diffusers has a pipeline for it; point "
-        "weights.source of this entry to a pipeline that there is.",
+        "weights.source of this entry to an existing pipeline.",
         need_gb=52.5,
         low_need_gb=52.5,
         multiple_of=16,

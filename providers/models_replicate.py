@@ -1,7 +1,7 @@
-"""The catalogue's entries of Replicate. Any other model of its is added with ``[[models]]`` in the settings file.
+"""Catalogue entries of Replicate. Operators add its other models with ``[[models]]`` in the settings file.
 
-Replicate bills by the second of the hardware that a model runs on; what one call costs is the operator's to write
-into ``price``: a budget cannot stop what has no price.
+Replicate bills by the second of the hardware that a model runs on, so the price per call is 0.00 until the operator
+sets ``price`` in ``[[models]]``. A budget cannot limit calls without a price.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from providers.catalogue import Model, Parameter
 from schemas.settings import Settings
 
-#: What the SHA-256 of a model's version looks like there; the one that the I2V system's users run.
+#: The model version used by the I2V system.
 CLIP_VERSION = "8151e1c9f47e696fa316146a2e35812ccf79cfc9eba05b11c7f450155102af70"
 
 CLIP_INTERROGATOR = Model(
@@ -18,7 +18,7 @@ CLIP_INTERROGATOR = Model(
     types=("image-to-prompt",),
     remote=CLIP_VERSION,
     owned_by="pharmapsychotic",
-    description="Writes the prompt that would make a given image.",
+    description="Writes a prompt that describes a given image.",
     parameters={
         "mode": Parameter(
             kind="choice",
@@ -43,5 +43,5 @@ MODELS: tuple[Model, ...] = (CLIP_INTERROGATOR,)
 
 
 def configured(settings: Settings) -> tuple[Model, ...]:
-    """``MODELS`` with what ``REPLICATE_MODEL_ID`` names for the CLIP interrogator."""
+    """Return ``MODELS`` with ``REPLICATE_MODEL_ID`` as the CLIP interrogator's version."""
     return (CLIP_INTERROGATOR.model_copy(update={"remote": settings.replicate_model_id}),)

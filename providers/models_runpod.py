@@ -1,7 +1,7 @@
-"""The catalogue's entry of RunPod: the reel, made by Telecine's own handler on an endpoint of the operator's.
+"""Catalogue entry of RunPod: the reel, rendered by Telecine's handler on the operator's endpoint.
 
-What a second of a worker costs depends on the GPU that the operator chose, so the price is 0.00 until he writes
-his own into ``[[models]]``: a budget cannot stop what has no price.
+The price of a second depends on the GPU that the operator chose, so it is 0.00 until the operator sets ``price`` in
+``[[models]]``. A budget cannot limit calls without a price.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ REEL = Model(
     description="The reel, rendered on a RunPod endpoint that runs Telecine's handler; see providers.md.",
     parameters={
         "film": Parameter(
-            required=True, longest=4_000_000, description="What the handler renders, as JSON; the pipeline writes it."
+            required=True, longest=4_000_000, description="The reel to render, as JSON; written by the pipeline."
         ),
     },
-    # A cold start takes half a minute to a minute, the film itself seconds.
+    # A cold start takes 30 to 60 seconds, rendering a few seconds.
     first_wait_seconds=5,
     poll_seconds=5,
     timeout_seconds=1800,

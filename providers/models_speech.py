@@ -1,7 +1,7 @@
-"""The catalogue's entries of ElevenLabs: who hears words, and when they are sung.
+"""Catalogue entries of ElevenLabs: transcription and forced alignment.
 
-The vendor's prices depend on the plan, so the price of each is 0.00 until the operator writes his own into
-``[[models]]``: a budget cannot stop what has no price.
+Prices depend on the plan, so they are 0.00 until the operator sets ``price`` in ``[[models]]``. A budget cannot limit
+calls without a price.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ SCRIBE = Model(
     types=_TYPES,
     remote="scribe_v1",
     owned_by="elevenlabs",
-    description="Writes down what is said or sung, with the time of each word.",
+    description="Transcribes speech or song, with the time of each word.",
     parameters={
-        "language_code": Parameter(longest=16, description="ISO 639 code of the language. Absent: it is recognised."),
-        "tag_audio_events": Parameter(kind="switch", default=False, description="Write (laughter) and the like, too."),
+        "language_code": Parameter(longest=16, description="ISO 639 code of the language. Default: detected."),
+        "tag_audio_events": Parameter(kind="switch", default=False, description="Also transcribe (laughter) etc."),
     },
     timeout_seconds=600,
 )
@@ -29,7 +29,7 @@ FORCED_ALIGNMENT = Model(
     provider="elevenlabs",
     types=_TYPES,
     owned_by="elevenlabs",
-    description="Finds when each word of given lyrics is heard.",
+    description="Finds the time of each word of given lyrics.",
     parameters={
         "text": Parameter(required=True, longest=100_000, description="The lyrics."),
     },

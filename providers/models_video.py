@@ -1,7 +1,7 @@
-"""The catalogue's entries of Pika, Cococlip and Imagine.art.
+"""Catalogue entries of Pika, Cococlip and Imagine.art.
 
-None of the three publishes a price list, so the price of each is 0.00 until the operator writes his own into
-``[[models]]``: a budget cannot stop what has no price.
+None of the three publishes a price list, so prices are 0.00 until the operator sets ``price`` in ``[[models]]``. A
+budget cannot limit calls without a price.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _whole(low: int, high: int, default: int | None = None, description: str = "
 
 
 def _prompt(longest: int | None, *, required: bool = True) -> Parameter:
-    return Parameter(longest=longest, required=required, description="What is to be seen.")
+    return Parameter(longest=longest, required=required, description="What to show.")
 
 
 PIKA = Model(
@@ -37,16 +37,16 @@ PIKA = Model(
     description="Moves a still image for about three seconds. Without a prompt the CLIP interrogator writes one.",
     parameters={
         "prompt": _prompt(None, required=False),
-        "frameRate": _whole(1, 24, 24, "Frames a second."),
-        "motion": _whole(1, 4, 2, "How much moves."),
+        "frameRate": _whole(1, 24, 24, "Frames per second."),
+        "motion": _whole(1, 4, 2, "Amount of motion."),
         "guidanceScale": Parameter(
             kind="number", minimum=5, maximum=25, default=16, description="How closely the prompt is followed."
         ),
-        "aspectRatio": _choice("16:9", "9:16", "1:1", "5:2", "4:5", "4:3", description="Absent: the image's own."),
-        "negativePrompt": Parameter(description="What is not to be seen."),
-        "seed": _whole(0, 2**32 - 1, description="The same seed gives a similar film."),
+        "aspectRatio": _choice("16:9", "9:16", "1:1", "5:2", "4:5", "4:3", description="Default: the image's own."),
+        "negativePrompt": Parameter(description="What should not appear."),
+        "seed": _whole(0, 2**32 - 1, description="The same seed gives a similar video."),
     },
-    # The waits of the I2V system: five minutes before the first look, then seven more minutes of looking.
+    # As in the I2V system: wait five minutes before the first poll, then poll for seven minutes.
     first_wait_seconds=300,
     poll_seconds=10,
     timeout_seconds=300 + 420,
@@ -86,7 +86,7 @@ _COCOCLIP = (
             "resolution": _choice("720p", "1080p", default="720p"),
             "aspect_ratio": _choice("9:16", "16:9", "1:1", default="16:9"),
         },
-        "Light, in three formats.",
+        "Light, in three aspect ratios.",
     ),
     _cococlip(
         "hailuo23fast",
@@ -97,7 +97,7 @@ _COCOCLIP = (
             "resolution": _choice("768p", default="768p", description="Fixed by the model."),
             "duration": _choice(6, 10, default=6, description="Seconds."),
         },
-        "Moves an image quickly.",
+        "Animates an image quickly.",
     ),
     _cococlip(
         "wan25fast",
@@ -107,9 +107,9 @@ _COCOCLIP = (
             "prompt": _prompt(500),
             "resolution": _choice("720p", "1080p", default="720p"),
             "duration": _choice(5, 10, default=5, description="Seconds."),
-            "negative_prompt": Parameter(longest=500, description="What is not to be seen."),
+            "negative_prompt": Parameter(longest=500, description="What should not appear."),
         },
-        "Moves an image in high quality.",
+        "Animates an image in high quality.",
     ),
     _cococlip(
         "Infinitetalk",
@@ -119,10 +119,10 @@ _COCOCLIP = (
             "prompt": _prompt(500, required=False),
             "resolution": _choice("720p", "1080p", default="1080p"),
             "audio_duration": Parameter(
-                kind="number", minimum=0.01, description="Seconds; measured from the file when absent."
+                kind="number", minimum=0.01, description="Seconds. Default: measured from the file."
             ),
         },
-        "Lets a portrait speak. The film is as long as the audio.",
+        "Makes a portrait speak. The video is as long as the audio.",
     ),
 )
 
@@ -131,14 +131,14 @@ _IMAGINE = Model(
     provider="imagine",
     types=(_TEXT,),
     owned_by="imagine.art",
-    description="A film from text in a chosen style.",
+    description="Video from text in a chosen style.",
     parameters={
         "prompt": _prompt(2000),
         "duration": _choice(5, 6, 12, default=5, description="Seconds."),
         "resolution": _choice("720p", "1080p", default="720p"),
         "aspect_ratio": _choice("16:9", "9:16", "4:3", "1:1", default="16:9"),
-        "style_id": _whole(0, 2**31 - 1, description="One of TELECINE_IMAGINE_STYLES. Absent: its default."),
-        "is_enhance": Parameter(kind="switch", default=False, description="Let the vendor improve the prompt."),
+        "style_id": _whole(0, 2**31 - 1, description="One of TELECINE_IMAGINE_STYLES. Default: its default."),
+        "is_enhance": Parameter(kind="switch", default=False, description="Let the provider improve the prompt."),
     },
     first_wait_seconds=5,
     poll_seconds=5,
@@ -149,7 +149,7 @@ MODELS: tuple[Model, ...] = (*_COCOCLIP, _IMAGINE, PIKA)
 
 
 def configured(settings: Settings) -> tuple[Model, ...]:
-    """``MODELS`` with Pika's waits as the settings have them: ``INITIAL_WAIT_TIME`` and ``MAX_CHECK_TIME``."""
+    """Return ``MODELS`` with Pika's waits from ``INITIAL_WAIT_TIME`` and ``MAX_CHECK_TIME``."""
     waits = {
         "first_wait_seconds": settings.pika_first_wait_seconds,
         "timeout_seconds": settings.pika_first_wait_seconds + settings.pika_check_seconds,

@@ -1,7 +1,7 @@
-"""Pika by way of its reseller: image to video. One POST, then questions by id; results on a public host.
+"""Pika adapter, by way of its reseller: image to video. Results are on a public host.
 
-The reseller cannot be searched and cannot stop a task. The call's key goes along as ``ref``, for whoever looks
-for it there by hand.
+The reseller's API can neither list nor stop tasks. The call's key is sent as ``ref``, so that an operator can look it
+up in the reseller's console.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from schemas.errors import ProviderNotConfigured, ProviderRefused, ProviderTaskF
 from schemas.settings import Settings
 
 _IMAGES = ("image/jpeg", "image/png", "image/webp", "image/gif")
-#: The video's status is the reliable one; the job's is not always there.
+#: The video's status first: it is the reliable one, and the job's may be missing.
 _STATUS = ("videos.0.status", "job.status")
 _FAILED = frozenset({"error", "failed"})
 _LONGEST_TITLE = 120
 
 
 class Pika:
-    """Pika's API. See ``RemoteProvider``."""
+    """Pika's API; see ``RemoteProvider``."""
 
     can_find = False
 
@@ -36,7 +36,7 @@ class Pika:
         self._exchange = exchange
 
     async def submit(self, call: Call) -> TaskRef:
-        """Starts the video. Accepted without a readable id, its outcome is unknown: it may be paid for."""
+        """Start the video. If the response has no readable id, the outcome is unknown: it may be charged."""
         answer = await self._exchange.send("POST", "/generate", json=_body(call), paid=True)
         task = text(answer.json(), ("job.id", "video.jobId", "job.pikaJobId"))
         if not task:
@@ -44,7 +44,7 @@ class Pika:
         return TaskRef(task)
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
-        """How the video stands. Anything but an end is ``Pending``, a video without its URL as well."""
+        """Return the video's state. A finished video without a URL is still ``Pending``."""
         try:
             answer = await self._exchange.send("GET", f"/jobs/{quote(task.id, safe='')}", paid=False, refine=lost)
         except ProviderTaskLost as error:
@@ -61,23 +61,23 @@ class Pika:
         return Pending(_part(progress), status=scrubbed(status, longest=40))
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
-        """``False``: a task cannot be stopped there."""
+        """Return ``False``: the API cannot stop a task."""
         return False
 
     async def find(self, call: Call) -> TaskRef | None:
-        """``None``, which is no answer: there is no list to look in."""
+        """Return ``None`` (inconclusive, see ``can_find``): the API has no list to search."""
         return None
 
     async def aclose(self) -> None:
-        """Closes its connections."""
+        """Close all connections."""
         await self._exchange.aclose()
 
 
 def from_settings(settings: Settings, policy: Policy) -> Pika:
-    """The adapter.
+    """Return the adapter.
 
     Raises:
-        ProviderNotConfigured: there is no key, or the base URL may not be called.
+        ProviderNotConfigured: the key is missing, or the base URL may not be called.
     """
     if settings.pika_token is None or not settings.pika_token.get_secret_value():
         raise ProviderNotConfigured("Pika has no key on this worker. Set PIKAPI_BEARER_TOKEN.")
@@ -94,7 +94,7 @@ def from_settings(settings: Settings, policy: Policy) -> Pika:
 
 
 def title(url: str) -> str:
-    """A title from the result's URL: its last part without seed, extension and what follows a comma."""
+    """Return a title made from the result's URL: its last segment up to a comma, without seed and extension."""
     name = unquote(urlsplit(url).path.rpartition("/")[2])
     name = re.sub(r"(_seed.*|\.[A-Za-z0-9]{1,5})\Z", "", name, count=1)
     words = scrubbed(name.replace("_", " ").partition(",")[0], longest=_LONGEST_TITLE)

@@ -1,4 +1,4 @@
-"""Whether a vendor can read the inputs of a call: it is given URLs, and a file of this machine has none for it."""
+"""Check that a provider can read a call's inputs by URL."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from schemas.errors import ProviderRefused
 
 
 def check_reach(call: Call) -> None:
-    """For providers that take URLs, before anything is sent: a local path is none of the vendor's business.
+    """Check that every input has an http(s) URL, for providers that read inputs by URL.
+
+    A ``file://`` URL would only disclose a local path to the provider.
 
     Raises:
-        ProviderRefused: an input is in no storage that the network leads to.
+        ProviderRefused: an input is a file on this machine.
     """
     for name, file in call.inputs.items():
         if not file.url.startswith(("https://", "http://")):
             raise ProviderRefused(
-                f"data.{name}: {call.model.provider} cannot read a file of this machine; "
+                f"data.{name}: {call.model.provider} cannot read a file on this machine; "
                 "use S3 storage or an https:// input",
                 field=f"data.{name}",
             )

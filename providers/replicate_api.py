@@ -1,7 +1,8 @@
-"""Replicate by its SDK: predictions of any model, found again by their input when the answer to a submission is lost.
+"""Replicate adapter, by its SDK: predictions of any model.
 
-Of the SDK, its requests are used, and nothing else: see ``providers.http.sdk``. Its ``Prediction`` cannot hold the
-status ``aborted`` and drops ``data_removed``, so answers are read here.
+If the response to a submission is lost, the prediction is found again by its input, see ``find``. The SDK is only used
+to build requests, see ``providers.http.sdk``. Responses are parsed here, because the SDK's ``Prediction`` rejects the
+status ``aborted`` and drops ``data_removed``.
 """
 
 from __future__ import annotations
@@ -39,22 +40,27 @@ from schemas.settings import Settings
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 _RESETS = re.compile(r"resets in ~?\s*(\d+(?:\.\d+)?)\s*s")
 _NO_CREDIT = re.compile(r"(?i)insufficient (?:credit|funds)|spend(?:ing)? limit")
-#: How long before and after the submission its prediction may have been created, by the other clock: clocks that are
-#: a quarter of an hour apart must not make a prediction look absent.
+#: Range around the submission in which its prediction is searched for. Wide, because Replicate's clock may be a quarter
+#: of an hour off and the prediction must not look absent.
 _BEFORE_SECONDS, _AFTER_SECONDS = 900.0, 1800.0
-#: Pages of 100 predictions that are looked through.
+#: Limit of pages searched, of 100 predictions each.
 _MOST_PAGES = 100
 
 
 class Replicate:
-    """Replicate's API. See ``RemoteProvider``."""
+    """Replicate's API; see ``RemoteProvider``.
+
+    Args:
+        exchange: the connection to the API.
+        settle_seconds: how long a new prediction may be missing from the list.
+    """
 
     can_find = True
 
     def __init__(self, exchange: Exchange, *, settle_seconds: float = 300.0) -> None:
         self._exchange = exchange
         self._settle_seconds = settle_seconds
-        # The key is the exchange's to send. Without any token here the SDK would take one from the environment.
+        # The exchange sends the configured token. Without one here the SDK would take one from the environment.
         self._sdk = Client(
             api_token="kept-by-the-exchange",  # noqa: S106 - no secret
             base_url=exchange.base_url,
@@ -63,7 +69,7 @@ class Replicate:
         )
 
     async def submit(self, call: Call) -> TaskRef:
-        """Creates the prediction. Accepted without a readable id, its outcome is unknown."""
+        """Create the prediction. If the response has no readable id, the outcome is unknown."""
         check_reach(call)
         wish = wish_for(call)
         creation = self._sdk.predictions.async_create(version=wish.version, input=dict(wish.input))
@@ -74,7 +80,7 @@ class Replicate:
         return TaskRef(task)
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
-        """How the prediction stands. What is no end is ``Pending``."""
+        """Return the prediction's state, see ``replicate_results``."""
         try:
             answer = await ask(
                 self._sdk.predictions.async_get(_known(task)),
@@ -86,7 +92,7 @@ class Replicate:
         return standing(answer, self._exchange.secrets)
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
-        """Asks for the end of the prediction; ``False`` where it has run or ended by itself, and is paid for."""
+        """Cancel the prediction. Return ``False`` if it has run or ended by itself, and is therefore billed."""
         try:
             answer = await ask(self._sdk.predictions.async_cancel(_known(task)), paid=False, refine=lost)
         except ProviderTaskLost:
@@ -95,11 +101,11 @@ class Replicate:
         return text(document, ("status",)).lower() not in ("succeeded", "failed") and not began(document)
 
     async def find(self, call: Call) -> TaskRef | None:
-        """The prediction that an earlier submission of this call made. ``None``: there certainly is none.
+        """Return the prediction that an earlier submission of this call created; ``None`` if there certainly is none.
 
         Raises:
-            ProviderOutcomeUnknown: it may be one of some that cannot be told apart, or the list is too young.
-            ProviderError: the list cannot be read.
+            ProviderOutcomeUnknown: several predictions may be this call's, or it may not be listed yet.
+            ProviderError: the list could not be read.
         """
         wish = wish_for(call)
         now = time.time() if call.now is None else call.now
@@ -119,11 +125,11 @@ class Replicate:
                 self._check_absent(now - submitted_at, maybe)
                 return None
         raise ProviderOutcomeUnknown(
-            f"Replicate lists more than {_MOST_PAGES} pages of predictions; look there by hand."
+            f"Replicate lists more than {_MOST_PAGES} pages of predictions; search there manually."
         )
 
     async def aclose(self) -> None:
-        """Closes its connections."""
+        """Close all connections."""
         await self._exchange.aclose()
 
     async def _page(self, page: str | None) -> tuple[list[Mapping[str, Any]], str | None]:
@@ -133,25 +139,25 @@ class Replicate:
         if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
             raise answer.unreadable("a list without results")
         following = text(document, ("next",))
-        # Of the link only the cursor is used: where to ask is not the answer's to say.
+        # Only the link's query is used: a response must not decide which host is called.
         return results, f"/v1/predictions?{urlsplit(following).query}" if following else None
 
     def _check_absent(self, age_seconds: float, maybe: list[str]) -> None:
         if maybe:
             named = ", ".join(maybe[:5]) + (", …" if len(maybe) > 5 else "")
             raise ProviderOutcomeUnknown(
-                f"Replicate has {len(maybe)} predictions that may be this call's, and nothing tells whose they are: "
-                f"{named}. Look there, then settle it with `telecine resolve`."
+                f"Replicate has {len(maybe)} predictions that may be this call's, and nothing identifies the right "
+                f"one: {named}. Look there, then settle it with `telecine resolve`."
             )
         left = self._settle_seconds - age_seconds
         if left > 0:
             raise ProviderOutcomeUnknown(
-                "Replicate does not list the call, but it may be on its way; asked again in a while.",
+                "Replicate does not list the call yet, but it may appear; will check again later.",
                 retry_after_seconds=left,
             )
 
     def _refused(self, answer: Answer) -> ProviderError | None:
-        """Replicate's own words for waits and for credit, which its statuses do not tell."""
+        """Map errors about rate limits and credit, which Replicate describes only in its message."""
         said = self._exchange.message(answer)
         if answer.status == 429:
             prose = _RESETS.search(said)
@@ -164,15 +170,15 @@ class Replicate:
 
 
 def from_settings(settings: Settings, policy: Policy) -> Replicate:
-    """The adapter.
+    """Return the adapter.
 
     Raises:
-        ProviderNotConfigured: there is no key, or the base URL may not be called.
+        ProviderNotConfigured: the key is missing, or the base URL may not be called.
     """
     if settings.replicate_token is None or not settings.replicate_token.get_secret_value():
         raise ProviderNotConfigured("Replicate has no key on this worker. Set REPLICATE_API_TOKEN.")
     exchange = Exchange(
-        # The SDK's second major version wants /v1 in the same variable.
+        # Version 2 of the SDK expects /v1 in the same variable.
         settings.replicate_base_url.rstrip("/").removesuffix("/v1"),
         policy,
         {"authorization": f"Bearer {settings.replicate_token.get_secret_value()}"},
@@ -186,7 +192,7 @@ def from_settings(settings: Settings, policy: Policy) -> Replicate:
 
 def _known(task: TaskRef) -> str:
     if not _ID.match(task.id):
-        raise ProviderTaskLost(f"{scrubbed(task.id, longest=64)!r} is no id of Replicate's")
+        raise ProviderTaskLost(f"{scrubbed(task.id, longest=64)!r} is not a Replicate prediction id")
     return task.id
 
 

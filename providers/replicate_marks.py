@@ -1,14 +1,14 @@
-"""What is sent to Replicate, written so that a prediction can be told to be ours when it is seen in the list.
+"""Build the body of a prediction so that it can be recognized in Replicate's list, and recognize it there.
 
-The API has no field for a caller's reference, and of a prediction its list shows only the ``input``; a webhook's URL
-is not shown. So the call's key has to stand in the input, where it does no harm to the model:
+The API has no field for a caller's reference, and its list shows a prediction's ``input`` but not its webhook. The
+call's key is therefore embedded in the input, where it does not affect the model:
 
-- The URL of each media input gets the fragment ``#telecine-KEY``. A fragment is sent to no server, so the presigned
-  URL stays valid, and it is listed as it was given.
-- A model that takes a ``seed``, asked without one, gets a seed made from the key.
+- The URL of each media input gets the fragment ``#telecine-KEY``. Fragments are not sent to servers, so the presigned
+  URL stays valid, and the list shows the URL as submitted.
+- A model with a ``seed`` parameter that the request leaves out gets a seed derived from the key.
 
-Two calls of the same image differ in both. A call that has neither looks like any other with the same words: then
-``Kin.MAYBE`` says that nobody can tell, and a person decides.
+Two calls with the same image differ in both. A call with neither is indistinguishable from other calls with the same
+input: ``Kin.MAYBE`` leaves the decision to an operator.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ _LARGEST_SEED = 2**31 - 1
 
 
 class Kin(enum.Enum):
-    """How a listed prediction stands to a call."""
+    """Whether a listed prediction belongs to a call."""
 
     OURS = enum.auto()
-    #: It could be: the same model and words without a mark, or its input is removed.
+    #: Possibly: the same model and input without a mark, or Replicate has removed the input.
     MAYBE = enum.auto()
     OTHER = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The body of a prediction's creation."""
+    """The body of the request that creates a prediction."""
 
     #: A version, ``owner/name:version``, or ``owner/name`` of an official model.
     version: str
     input: Mapping[str, Any]
-    #: Names in ``input`` whose value is a marked URL.
+    #: Names in ``input`` whose value is a URL with the call's key in its fragment.
     media: frozenset[str]
-    #: Whether the seed is made from the key.
+    #: Whether the seed is derived from the key.
     seeded: bool
 
 
 def wish_for(call: Call) -> Wish:
-    """What the call sends: the same for the same call, however often it is made.
+    """Return the body that the call sends. Deterministic: the same call always gives the same body.
 
     Raises:
-        ProviderNotConfigured: the catalogue's entry names no model of Replicate.
+        ProviderNotConfigured: ``remote`` of the catalogue's entry is not a Replicate model.
     """
     model = call.model
     version = model.remote or model.id
@@ -73,7 +73,7 @@ def wish_for(call: Call) -> Wish:
 
 
 def kin(call: Call, wish: Wish, prediction: Mapping[str, Any]) -> Kin:
-    """Whether a prediction of the list is this call's."""
+    """Return whether a listed prediction belongs to this call."""
     given = prediction.get("input")
     given = given if isinstance(given, Mapping) else {}
     marks = {found[1] for value in given.values() if isinstance(value, str) and (found := _MARK.search(value))}
@@ -83,7 +83,7 @@ def kin(call: Call, wish: Wish, prediction: Mapping[str, Any]) -> Kin:
         return Kin.OTHER
     if prediction.get("data_removed") is True:
         return Kin.MAYBE
-    # Should the API ever list media URLs otherwise than they were given, what is left still tells.
+    # Media URLs are not compared, in case the API ever lists them in another form than submitted.
     if any(given.get(name) != value for name, value in wish.input.items() if name not in wish.media):
         return Kin.OTHER
     return Kin.OURS if wish.seeded else Kin.MAYBE

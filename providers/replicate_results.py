@@ -1,11 +1,11 @@
-"""What a prediction of Replicate says about itself.
+"""Map a Replicate prediction to the state of a task.
 
 status                    becomes
-starting, processing      Pending, with the progress that its logs tell
-succeeded                 Ready; Failed where the output is empty, or was removed after its hour
-failed                    Failed, with the vendor's reason
-canceled                  Failed; paid for if it ran at all
-aborted                   Failed: its time was up before it began; not paid for
+starting, processing      Pending, with the progress parsed from its logs
+succeeded                 Ready; Failed if the output is empty, or was removed after an hour
+failed                    Failed, with the reason
+canceled                  Failed; charged if it ran
+aborted                   Failed: it expired before it started; not charged
 anything else             Pending
 """
 
@@ -21,21 +21,21 @@ from providers.http.exchange import Answer
 from providers.http.scrub import scrubbed
 from schemas.errors import ProviderResultInvalid, ProviderTaskFailed
 
-#: The end of the logs in which progress bars are looked for, in characters.
+#: Length in characters of the end of the logs that is searched for progress bars.
 _TAIL = 4096
 _PERCENT = re.compile(r"(\d{1,3})%\|")
 
 
 def standing(answer: Answer, secrets: Iterable[str]) -> Pending | Ready | Failed:
-    """How the prediction in the answer stands.
+    """Return the state of the prediction in the response.
 
     Raises:
-        ProviderAnswerInvalid: the answer is no prediction.
+        ProviderAnswerInvalid: the response is not a prediction.
     """
     document = answer.json()
     status = text(document, ("status",)).lower()
     if not status:
-        raise answer.unreadable("an answer without a status")
+        raise answer.unreadable("a response without a status")
     match status:
         case "succeeded":
             return _succeeded(document)
@@ -45,7 +45,7 @@ def standing(answer: Answer, secrets: Iterable[str]) -> Pending | Ready | Failed
         case "canceled":
             return Failed(ProviderTaskFailed("The prediction was cancelled at Replicate."), charged=began(document))
         case "aborted":
-            return Failed(ProviderTaskFailed("Replicate aborted the prediction: its time was up before it began."))
+            return Failed(ProviderTaskFailed("Replicate aborted the prediction: it expired before it started."))
     return Pending(_progress(document), status=scrubbed(status, longest=40))
 
 
@@ -59,14 +59,14 @@ def _succeeded(document: Mapping[str, Any]) -> Ready | Failed:
 
 
 def _file(output: Any) -> str | None:
-    """The URL where the output is a file, or a list of files: the first."""
+    """Return the URL of the output if it is a file, or of the first of a list of files."""
     if isinstance(output, list) and all(_is_url(each) for each in output):
         return str(output[0])
     return output if isinstance(output, str) and _is_url(output) else None
 
 
 def _value(output: Any) -> Any:
-    """A text; models that write word by word give a list of pieces."""
+    """Return the output; pieces of text, from models that stream, are joined."""
     if isinstance(output, list) and all(isinstance(each, str) for each in output):
         return "".join(output).strip()
     return output.strip() if isinstance(output, str) else output
@@ -92,13 +92,13 @@ def _details(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def began(document: Any) -> bool:
-    """Whether the model has run, or runs: what is stopped then is billed by its seconds."""
+    """Return whether the model is running or has run. Such a prediction is billed even if it is cancelled."""
     at_work = text(document, ("status",)).lower() == "processing"
     return at_work or bool(text(document, ("started_at",))) or _ran(document)
 
 
 def _ran(document: Any) -> bool:
-    """Whether the model ran, for which Replicate bills: it tells the time."""
+    """Return whether the prediction reports a run time, which Replicate bills."""
     seconds = found(document, ("metrics.predict_time",))
     return isinstance(seconds, int | float) and seconds > 0
 

@@ -1,12 +1,12 @@
-"""RunPod: a serverless endpoint that runs Telecine's own handler, or another one that speaks the same form.
+"""RunPod adapter: a serverless endpoint that runs Telecine's handler, or another with the same messages.
 
     input    {"key", "model", "parameters": {…}, "inputs": {name: {"url", "content_type", "bytes", "sha256"}}}
     progress a number from 0 to 100
-    output   {"url": …, "value": …, "details": {…}}, any of them left out
-    error    {"code", "message", "field"} as JSON text; whatever Python's traceback says stays here
+    output   {"url": …, "value": …, "details": {…}}, all optional
+    error    {"code", "message", "field"} as JSON text; tracebacks are not passed on
 
-Media never travel inside a message: inputs are presigned URLs, and so is the result. The endpoint cannot be
-searched, so a submission without an answer is an unknown outcome.
+Media are not part of a message: inputs and results are presigned URLs. The API cannot list jobs, so a submission
+without a response has an unknown outcome.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from schemas.errors import (
 )
 from schemas.settings import Settings
 
-#: What RunPod takes in one request; a larger one is not even sent.
+#: RunPod's limit for a request; a larger one is not sent.
 LARGEST_BODY_BYTES = 10 * 1000 * 1000
-#: What the handler sends for a reel: its captions are texts of at most a few hundred kilobytes each.
+#: Limit for a response. The largest contains the captions of a reel, a few hundred kilobytes each.
 _LARGEST_ANSWER_BYTES = 8 * MIB
-#: How long RunPod keeps a job that nobody stops, after the engine has given it up.
+#: How much longer than the engine RunPod keeps a job.
 _GRACE_SECONDS = 300
 _LONGEST_SECONDS = 7 * 86_400
 _SHORTEST_SECONDS = 10
-#: Ends that are remembered, so that a late progress report cannot undo one.
+#: Number of final states that are remembered, so that a late progress report cannot revert one.
 _MOST_ENDS = 2_000
 
 
 class RunPod:
-    """RunPod's job API. See ``RemoteProvider``."""
+    """RunPod's job API; see ``RemoteProvider``."""
 
     can_find = False
 
@@ -58,7 +58,7 @@ class RunPod:
         self._ends: OrderedDict[str, Ready | Failed] = OrderedDict()
 
     async def submit(self, call: Call) -> TaskRef:
-        """Queues the job. ``remote`` of the model names the endpoint, where it is not the one of the settings."""
+        """Queue the job, at the endpoint named by the model's ``remote`` or else by the settings."""
         endpoint = call.model.remote or self._endpoint
         if not endpoint:
             raise ProviderNotConfigured("RunPod has no endpoint on this worker. Set RUNPOD_ENDPOINT_ID.")
@@ -69,7 +69,7 @@ class RunPod:
         return TaskRef(task, {"endpoint": endpoint})
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
-        """How the job stands. An end that was seen once is the end, whatever RunPod says later."""
+        """Return the job's state. A final state is remembered, because RunPod may report progress after it."""
         if (known := self._ends.get(task.id)) is not None:
             return known
         try:
@@ -84,21 +84,21 @@ class RunPod:
         return standing
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
-        """Takes the job out of the queue or stops its worker; ``False`` when that has run: its seconds are billed."""
-        waited = await self._waits(call, task)  # afterwards RunPod does not tell it any more
+        """Cancel the job. Return ``False`` if a worker has started it, because its seconds are billed."""
+        waited = await self._waits(call, task)  # RunPod does not report this after the cancellation
         answer = await self._exchange.send("POST", self._path("cancel", call, task), paid=False)
         return waited and text(answer.json(), ("status",)).upper() == "CANCELLED"
 
     async def find(self, call: Call) -> TaskRef | None:
-        """``None``, which is no answer: there is no list to look in."""
+        """Return ``None`` (inconclusive, see ``can_find``): the API has no list to search."""
         return None
 
     async def aclose(self) -> None:
-        """Closes its connections."""
+        """Close all connections."""
         await self._exchange.aclose()
 
     async def _waits(self, call: Call, task: TaskRef) -> bool:
-        """Whether no worker has taken the job yet. Where that cannot be asked, one may have."""
+        """Return whether the job is certainly still queued; ``False`` if its state cannot be read."""
         try:
             answer = await self._exchange.send("GET", self._path("status", call, task), paid=False)
         except ProviderError:
@@ -106,7 +106,7 @@ class RunPod:
         return text(answer.json_or_none(), ("status",)).upper() == "IN_QUEUE"
 
     def _path(self, verb: str, call: Call, task: TaskRef) -> str:
-        # A task that a person has adopted does not say where it is.
+        # A task that an operator entered with `telecine resolve` has no endpoint.
         endpoint = task.extra.get("endpoint") or call.model.remote or self._endpoint
         return f"/{quote(endpoint, safe='')}/{verb}/{quote(task.id, safe='')}"
 
@@ -119,7 +119,7 @@ class RunPod:
             case "FAILED":
                 return Failed(self._failure(document), charged=True)
             case "TIMED_OUT":
-                return Failed(ProviderTimeout("RunPod stopped the job: it ran for longer than it may."), charged=True)
+                return Failed(ProviderTimeout("RunPod stopped the job: it exceeded its time limit."), charged=True)
             case "CANCELLED":
                 ran = found(document, ("executionTime",))
                 billed = isinstance(ran, int | float) and ran > 0
@@ -132,7 +132,7 @@ class RunPod:
             record = json.loads(said)
         except (ValueError, RecursionError):
             record = said
-        # What a handler raised comes as JSON text: type, message and traceback. Only the message is for others.
+        # An exception of a handler arrives as JSON text with type, message and traceback; only the message is shown.
         words = text(record, ("message", "error_message")) if isinstance(record, dict) else said
         shown = scrubbed(words, self._exchange.secrets) or "no reason given"
         field = text(record, ("field",)) if isinstance(record, dict) else ""
@@ -142,10 +142,10 @@ class RunPod:
 
 
 def from_settings(settings: Settings, policy: Policy) -> RunPod:
-    """The adapter.
+    """Return the adapter.
 
     Raises:
-        ProviderNotConfigured: there is no key, or the base URL may not be called.
+        ProviderNotConfigured: the key is missing, or the base URL may not be called.
     """
     if settings.runpod_api_key is None or not settings.runpod_api_key.get_secret_value():
         raise ProviderNotConfigured("RunPod has no key on this worker. Set RUNPOD_API_KEY.")
@@ -187,8 +187,8 @@ def _body(call: Call) -> dict[str, Any]:
     size = len(json.dumps(body).encode())
     if size > LARGEST_BODY_BYTES:
         raise ProviderRefused(
-            f"RunPod takes at most {LARGEST_BODY_BYTES:,} bytes in one request; this one has {size:,}. "
-            "Shorten the texts in it; media are passed by URL."
+            f"RunPod accepts at most {LARGEST_BODY_BYTES:,} bytes per request; this one has {size:,}. "
+            "Shorten its texts; media are passed by URL."
         )
     return body
 
@@ -198,7 +198,7 @@ def _result(output: Any) -> Ready | Failed:
     url, value, details = record.get("url"), record.get("value"), record.get("details")
     if (url is not None and not isinstance(url, str)) or (url is None and value is None):
         return Failed(
-            ProviderResultInvalid("RunPod's job ended without a result: does the endpoint run Telecine's handler?"),
+            ProviderResultInvalid("RunPod's job ended without a result. Does the endpoint run Telecine's handler?"),
             charged=True,
         )
     plain = {

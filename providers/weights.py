@@ -1,4 +1,4 @@
-"""Where the weights of a local model are, and what it can do: the part of a catalogue entry that only those have."""
+"""The part of a catalogue entry that only local models have: where the weights are and how the model runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 GB = 10**9
 
-#: By family, the parameters that an entry of the catalogue lists, each with a default: a call needs them.
+#: For each family the parameters that its catalogue entries must have, with a default.
 SETTLED = {
     "pictures": ("num_inference_steps", "width", "height"),
     "film": ("fps", "num_frames", "width", "height"),
@@ -18,74 +18,74 @@ SETTLED = {
 
 
 class Adapter(BaseModel):
-    """An IP-Adapter: further weights with which a model of pictures looks at a picture of the hero, too."""
+    """An IP-Adapter: additional weights that let an image model use a picture of the hero as reference."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: A folder, or a name on the Hugging Face hub. Nothing is downloaded by a worker.
+    #: A folder, or a name on the Hugging Face hub. Workers do not download it.
     source: str
     revision: str | None = None
-    #: The folder of ``weight_name`` below ``source``.
+    #: Folder of ``weight_name``, relative to ``source``.
     subfolder: str = ""
     weight_name: str = Field(pattern=r"^[^/\\]+\.safetensors$")
-    #: The folder of the CLIP vision model that looks at the picture, below ``source``.
+    #: Folder of the CLIP vision model that encodes the reference, relative to ``source``.
     image_encoder_folder: str = "models/image_encoder"
-    #: How much the picture counts beside the words.
+    #: Weight of the reference relative to the prompt.
     scale: float = Field(0.6, ge=0, le=1)
 
     @property
     def weight_path(self) -> str:
-        """The file of the weights below ``source``."""
+        """Path of the weights file, relative to ``source``."""
         return str(PurePosixPath(self.subfolder, self.weight_name))
 
 
 class Weights(BaseModel):
-    """One model that runs on a worker's own device. Only safetensors are loaded, and no code that lies beside them."""
+    """Weights of a model that runs on a worker's device. Only safetensors are loaded, never code stored with them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: What it makes, and from what.
+    #: What the model generates: images, video or text.
     family: Literal["pictures", "film", "caption"]
-    #: A folder, or a name on the Hugging Face hub. Nothing is downloaded by a worker.
+    #: A folder, or a name on the Hugging Face hub. Workers do not download it.
     source: str
     revision: str | None = None
-    #: ``auto``: float32 on the CPU; elsewhere bfloat16 for films and float16 for the rest.
+    #: ``auto`` means float32 on the CPU, otherwise bfloat16 for video and float16 for the rest.
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    #: What it needs on the device in GB, with what one usual call takes (of pictures: of one picture, alone); absent:
-    #: reckoned from the files.
+    #: Device memory in GB for the weights and one typical call (for images: one image). Default: estimated from the
+    #: files.
     need_gb: float | None = Field(None, ge=0)
     #: The same with ``low_vram``: the weights stay in main memory and are streamed.
     low_need_gb: float | None = Field(None, ge=0)
-    #: What each further picture of the same call takes, in GB; absent: reckoned from its pixels.
+    #: Device memory in GB for each further image of the same call. Default: estimated from its pixels.
     picture_gb: float | None = Field(None, ge=0)
-    #: Whether the parts take turns on the device even without ``low_vram``.
+    #: Whether the components take turns on the device even without ``low_vram``.
     offload: bool = False
-    #: The one size it was trained for, where it makes no other: it is made so and scaled to what was asked.
+    #: The only size the model can generate, if there is one; results are scaled to the requested size.
     native: tuple[int, int] | None = None
-    #: Sizes are made in multiples of this and cut to what was asked.
+    #: Sizes are rounded up to a multiple of this; results are cropped to the requested size.
     multiple_of: int = Field(8, ge=1)
-    #: It makes ``frame_step * n + 1`` frames.
+    #: The model generates ``frame_step * n + 1`` frames.
     frame_step: int = Field(1, ge=1)
-    #: Whether it can begin with a picture, and whether it can do without one.
+    #: Whether the model can start from an image, and whether it can run without one.
     takes_image: bool = False
     takes_text: bool = True
-    #: Pipeline of diffusers for films that begin with a picture, where the weights name another.
+    #: The diffusers pipeline that starts from an image, if it is not the one that the weights name.
     image_pipeline: str | None = None
-    #: Pictures in one call at most. Memory may allow fewer.
+    #: Maximum number of images per call. Memory may allow fewer.
     most_batch: int = Field(32, ge=1)
     steps: int = Field(25, ge=1)
     guidance: float | None = None
-    #: For stories whose hero is shown by a picture.
+    #: For stories with a reference image of the hero.
     adapter: Adapter | None = None
-    #: Of a captioner: a CLIP model that ranks words, and the words.
+    #: For captioners: the CLIP model that ranks phrases.
     ranker: str | None = None
 
     def frames_for(self, wanted: int) -> int:
-        """The least number of frames that it can make and that holds ``wanted``."""
+        """Return the smallest number of frames the model can generate that is at least ``wanted``."""
         return -(-(wanted - 1) // self.frame_step) * self.frame_step + 1
 
     def size_for(self, width: int, height: int) -> tuple[int, int]:
-        """The size it makes where ``width`` x ``height`` is wanted."""
+        """Return the size that the model generates for a requested ``width`` x ``height``."""
         if self.native is not None:
             return self.native
         step = self.multiple_of

@@ -1,11 +1,11 @@
-"""Which internet addresses may be called: global unicast ones, and nothing that only looks like one.
+"""Decide which IP addresses may be called: global unicast addresses only.
 
 The tables follow the IANA special-purpose registries (RFC 6890 and its updates,
-https://www.iana.org/assignments/iana-ipv4-special-registry and …-ipv6-special-registry) and are
-written out here, because what ``ipaddress`` calls global has changed between Python releases.
+https://www.iana.org/assignments/iana-ipv4-special-registry and …-ipv6-special-registry). They are written out here
+because ``ipaddress.is_global`` has changed between Python releases.
 
-A network's own NAT64 prefix (RFC 6052 lets an operator choose any) cannot be known here: in such a
-network the egress firewall has to keep workers away from inner addresses.
+A network-specific NAT64 prefix (RFC 6052) cannot be recognized here. In such a network the egress firewall must keep
+workers away from internal addresses.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Address = IPv4Address | IPv6Address
 
-#: Reasons that an operator may overrule for a host named in the policy.
+#: Reasons that do not apply to hosts that the operator allows in the policy.
 LOOPBACK = "loopback address"
 PRIVATE = "private address"
 SHARED = "shared (carrier-grade NAT) address"
 LOCAL_REASONS = frozenset({LOOPBACK, PRIVATE, SHARED})
 
-#: Metadata services inside ranges that are public, or that an operator might otherwise allow.
+#: Metadata services with addresses that are public, or that an operator could otherwise allow.
 _METADATA_ADDRESSES = frozenset(
     ip_address(address)
     for address in (
         "169.254.169.254",  # most clouds
         "169.254.170.2",  # credentials of AWS ECS tasks
-        "168.63.129.16",  # Azure's wire server, in the middle of public space
+        "168.63.129.16",  # Azure's wire server, a public address
         "100.100.100.200",  # Alibaba
         "192.0.0.192",  # Oracle
         "fd00:ec2::254",  # AWS over IPv6
@@ -85,17 +85,17 @@ _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 
 @lru_cache(maxsize=4096)
 def forbidden(address: str | Address) -> str | None:
-    """Why the address may not be called, in a few words; ``None`` when it is global unicast.
+    """Return why the address may not be called, in a few words, or ``None`` if it is global unicast.
 
-    IPv4 inside IPv6 is judged by what it leads to: mapped, compatible, NAT64, 6to4, Teredo, ISATAP.
-    6to4 and Teredo are refused even around a public address, since nothing serves media from them.
+    IPv4 addresses embedded in IPv6 (mapped, compatible, NAT64, 6to4, Teredo, ISATAP) are extracted and checked.
+    6to4 and Teredo are forbidden even with a public address, because no media server uses them.
 
     Raises:
-        ValueError: the text is no address in its canonical spelling.
+        ValueError: the text is not an address in its canonical form.
     """
     found = ip_address(address)
     if isinstance(found, IPv6Address):
-        # A zone ("fd00:ec2::254%eth0") is no part of the number, but makes two addresses unequal.
+        # Drop the zone ("fd00:ec2::254%eth0"): it would make equal addresses compare as different.
         found = IPv6Address(int(found))
     if found in _METADATA_ADDRESSES:
         return "cloud metadata address"
@@ -127,14 +127,13 @@ def _forbidden_v6(address: IPv6Address) -> str | None:
 
 
 def literal(host: str) -> Address | None:
-    """The address that a URL's host spells, in any spelling a resolver accepts; ``None`` for a name.
+    """Return the address if a URL's host is an IP literal in any form that resolvers accept, ``None`` for a name.
 
-    Besides ``127.0.0.1`` and ``::1`` that is ``127.1``, ``2130706433``, ``0x7f.1`` and ``0177.0.0.1``,
-    read as ``inet_aton`` does. As in the WHATWG URL standard, a host whose last label is a number is
-    an address or an error, never a name.
+    Besides ``127.0.0.1`` and ``::1`` these are the forms of ``inet_aton``: ``127.1``, ``2130706433``, ``0x7f.1`` and
+    ``0177.0.0.1``. As in the WHATWG URL standard, a host whose last label is a number is an address or an error.
 
     Raises:
-        ValueError: it ends in a number, yet is no address, or is IPv6 with a zone.
+        ValueError: it ends in a number but is not an address, or is IPv6 with a zone.
     """
     bare = host.removeprefix("[").removesuffix("]")
     if ":" in bare:

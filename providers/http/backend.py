@@ -1,7 +1,7 @@
-"""Where sockets are opened: a name is looked up once, every answer is checked, a checked address is dialled.
+"""Open sockets to checked addresses only: look the name up once, check every address, connect to one of them.
 
-Between check and connection there is no second lookup that an attacker's name server could answer
-differently (DNS rebinding). TLS still verifies the *name*: the pool starts it with the URL's host.
+There is no second lookup between check and connection, which an attacker's name server could answer differently (DNS
+rebinding). TLS still verifies the *name*, because the pool starts it with the URL's host.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from providers.http.deadline import Deadline, DeadlineStream
 from providers.http.guard import resolve
 from providers.http.policy import Policy
 
-#: Addresses of one name that are tried before giving up.
+#: Maximum number of addresses of a name that are tried.
 MOST_ADDRESSES = 6
 _DEAD = (httpcore2.ConnectError, httpcore2.ConnectTimeout)
 _Options = Iterable[httpcore2.SOCKET_OPTION] | None
 
 
 class GuardedBackend(httpcore2.NetworkBackend):
-    """The network as a connection pool sees it, without the addresses that the policy forbids.
+    """Network backend of a connection pool that only connects to addresses allowed by the policy.
 
-    ``dialer`` opens the checked connections; only tests have another one than the system's sockets.
+    Args:
+        policy: what may be called.
+        deadline: when every connection ends.
+        dialer: opens the checked connections; replaced in tests.
     """
 
     def __init__(
@@ -45,11 +48,12 @@ class GuardedBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: _Options = None,
     ) -> httpcore2.NetworkStream:
-        """A stream to one of the host's addresses; ``timeout`` is for lookup and connection together.
+        """Connect to one of the host's addresses; ``timeout`` covers lookup and connection together.
 
         Raises:
-            AddressForbidden: the host is refused.
-            httpcore2.ConnectError, httpcore2.ConnectTimeout: no lookup or no connection within the time.
+            AddressForbidden: the host may not be called.
+            httpcore2.ConnectError: the lookup or the connection failed.
+            httpcore2.ConnectTimeout: the lookup or the connection took too long.
         """
         within = Deadline(self._deadline.limit(timeout))
         try:
@@ -71,7 +75,7 @@ class GuardedBackend(httpcore2.NetworkBackend):
 
 
 class AsyncGuardedBackend(httpcore2.AsyncNetworkBackend):
-    """The same for asyncio. The caller's ``asyncio.timeout`` is its deadline."""
+    """``GuardedBackend`` for asyncio. It has no deadline: the caller uses ``asyncio.timeout``."""
 
     def __init__(self, policy: Policy, *, dialer: httpcore2.AsyncNetworkBackend | None = None) -> None:
         self._policy = policy
@@ -85,7 +89,7 @@ class AsyncGuardedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: _Options = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """A stream to one of the host's addresses; raises as ``GuardedBackend.connect_tcp`` does."""
+        """Connect to one of the host's addresses; see ``GuardedBackend.connect_tcp``."""
         within = Deadline(timeout)
         try:
             async with asyncio.timeout(timeout):
@@ -106,10 +110,10 @@ class AsyncGuardedBackend(httpcore2.AsyncNetworkBackend):
 
 
 def _look_up(host: str, port: int, policy: Policy) -> Future[tuple[Address, ...]]:
-    """The host's checked addresses, to come.
+    """Return a future of the host's checked addresses.
 
-    getaddrinfo takes no timeout, and the name server may be the attacker's own, slow on purpose. A daemon
-    thread waits for it, so that it holds up neither the job that asked nor the worker's exit.
+    getaddrinfo has no timeout, and an attacker's name server may be slow on purpose. The lookup therefore runs in a
+    daemon thread, which blocks neither the job nor the worker's exit.
     """
     future: Future[tuple[Address, ...]] = Future()
     future.set_running_or_notify_cancel()
@@ -117,7 +121,7 @@ def _look_up(host: str, port: int, policy: Policy) -> Future[tuple[Address, ...]
     def wait() -> None:
         try:
             future.set_result(resolve(host, port, policy))
-        except BaseException as error:  # handed to whoever awaits the future
+        except BaseException as error:  # re-raised where the future is awaited
             future.set_exception(error)
 
     threading.Thread(target=wait, name="telecine-lookup", daemon=True).start()

@@ -1,4 +1,4 @@
-"""The one guarded HTTP client: downloads, callbacks, and plain clients for vendor SDKs."""
+"""The guarded HTTP clients: for downloads, for callbacks, and plain clients for SDKs."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _IDLE_CONNECTIONS = 20
 def guarded_client(
     policy: Policy, *, tls: ssl.SSLContext | None = None, timeout_seconds: float = 60.0
 ) -> httpx2.Client:
-    """An ordinary ``httpx2.Client`` that reaches allowed addresses only, for SDKs that take a client.
+    """Return an ordinary ``httpx2.Client`` that only connects to allowed addresses, for SDKs that accept a client.
 
-    It raises ``AddressForbidden`` for others, reads no proxies from the environment and follows a redirect
-    only when asked to, checking it. It does not bound the size of a body: files are for ``GuardedClient``.
+    It raises ``AddressForbidden`` for other addresses and ignores proxies in the environment. If told to follow
+    redirects, it checks each of them. It does not limit the size of a body: use ``GuardedClient`` for files.
     """
     return httpx2.Client(
         transport=GuardedTransport(policy, tls=tls, idle_connections=_IDLE_CONNECTIONS),
@@ -43,7 +43,7 @@ def guarded_client(
 def guarded_async_client(
     policy: Policy, *, tls: ssl.SSLContext | None = None, timeout_seconds: float = 60.0
 ) -> httpx2.AsyncClient:
-    """The same for asyncio."""
+    """Return the same client for asyncio."""
     return httpx2.AsyncClient(
         transport=AsyncGuardedTransport(policy, tls=tls, idle_connections=_IDLE_CONNECTIONS),
         trust_env=False,

@@ -1,7 +1,7 @@
-"""One limit on a whole exchange, where the client library only limits each read by itself.
+"""A time limit for a whole exchange; the client library only limits each read.
 
-A server that sends a byte every few seconds never exceeds a read timeout (slow loris); it does exceed
-a deadline that every read, write and handshake of the connection shares.
+A server that sends a byte every few seconds never exceeds a read timeout (slow loris). It does exceed a deadline that
+is shared by every read, write and handshake of the connection.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ import httpcore2
 
 
 class Deadline:
-    """A moment on the monotonic clock, ``seconds`` from now; ``None`` never comes."""
+    """A time on the monotonic clock, ``seconds`` from now; never with ``None``."""
 
     def __init__(self, seconds: float | None) -> None:
         self._at = None if seconds is None else time.monotonic() + seconds
 
     def limit(self, timeout: float | None) -> float | None:
-        """The seconds that one operation may take: its own timeout or what is left, never below zero."""
+        """Return the time one operation may take in seconds: its timeout or the time left, at least zero."""
         if self._at is None:
             return timeout
         left = max(0.0, self._at - time.monotonic())
         return left if timeout is None else min(timeout, left)
 
     def share(self, parts: int) -> float | None:
-        """An equal part of the seconds left, so that one dead address leaves time for the next."""
+        """Return an equal part of the seconds left, so that a dead address leaves time for the next."""
         left = self.limit(None)
         return None if left is None else left / parts
 
 
 class DeadlineStream(httpcore2.NetworkStream):
-    """A connection whose every operation ends by the deadline."""
+    """A connection whose operations all end by the deadline."""
 
     def __init__(self, stream: httpcore2.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream
@@ -64,6 +64,6 @@ class DeadlineStream(httpcore2.NetworkStream):
     def _left(self, timeout: float | None, expired: type[httpcore2.TimeoutException]) -> float | None:
         left = self._deadline.limit(timeout)
         if left is not None and left <= 0:
-            # A socket takes a timeout of zero for "do not wait at all", which is another error.
+            # A socket with a timeout of zero is non-blocking, which would raise another error.
             raise expired("the whole exchange took too long")
         return left

@@ -1,7 +1,7 @@
-"""Media inputs from the web: whole or not at all, and never from the operator's own network.
+"""Download media inputs from the web, atomically and never from the operator's own network.
 
-A worker that dies here leaves a ``.part`` file beside ``into`` and nothing under its name; the job's folder
-is removed with it, and the next attempt downloads anew.
+A worker that crashes during a download leaves a ``.part`` file next to ``into``. It is deleted with the job's folder,
+and the next attempt starts the download again.
 """
 
 from __future__ import annotations
@@ -23,32 +23,36 @@ from providers.http.redact import redact_url
 from providers.http.transport import GuardedTransport
 from schemas.errors import InputForbidden, InputNotFound, InputTooLarge, InputUnavailable
 
-#: Redirects that are followed, each to a URL that is checked like the first.
+#: Maximum number of redirects; each target is checked like the first URL.
 MOST_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _LATER = frozenset({408, 421, 423, 425, 429})
-#: Asked for as it is: a compressed body could unpack to any size, and media gain nothing by it.
+#: No compression: a compressed body could expand to any size, and media do not shrink further.
 _HEADERS = {"user-agent": "Telecine", "accept": "*/*", "accept-encoding": "identity", "connection": "close"}
 _PLAIN_ENCODINGS = frozenset({"", "identity", "aws-chunked"})
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a download brought: its size, its SHA-256 in hexadecimal and what the server calls it."""
+    """A completed download."""
 
     bytes: int
+    #: In hexadecimal.
     sha256: str
+    #: As claimed by the server.
     content_type: str | None
 
 
 class GuardedClient:
-    """Downloads inputs through the guard. Holds no connection between two downloads.
+    """Downloads inputs through the guard. Opens a new connection for each download.
 
     Args:
-        tls: who is trusted; the system's authorities by default.
+        policy: what may be called.
+        tls: trusted authorities; the system's by default.
         connect_timeout_seconds: for lookup and connection together, and again for the TLS handshake.
-        read_timeout_seconds: the longest silence of the server.
-        total_timeout_seconds: the longest that a whole download takes, redirects included.
+        read_timeout_seconds: for each read.
+        total_timeout_seconds: for a whole download, including redirects.
+        dialer: opens the checked connections; replaced in tests.
     """
 
     def __init__(
@@ -68,14 +72,14 @@ class GuardedClient:
         self._dialer = dialer
 
     def download(self, url: str, into: Path, limit_bytes: int) -> Fetched:
-        """The file behind the URL, written to ``into``, which appears when it is whole.
+        """Download the URL to ``into``, which only appears when the file is complete.
 
         Raises:
-            AddressForbidden: the URL, or one that it redirects to, may not be called.
+            AddressForbidden: the URL, or a redirect's target, may not be called.
             InputNotFound: 404 or 410.
-            InputForbidden: 401, 403 or another refusal that a second try does not change.
-            InputTooLarge: more than ``limit_bytes``, announced or sent.
-            InputUnavailable: 429, 5xx, a timeout, a name that is not found, a connection that ended early.
+            InputForbidden: 401, 403 or another status that a retry would not change.
+            InputTooLarge: more than ``limit_bytes``, by ``Content-Length`` or received.
+            InputUnavailable: 429, 5xx, a timeout, a failed lookup or an incomplete body.
         """
         transport = GuardedTransport(
             self._policy, tls=self._tls, deadline=Deadline(self._total_timeout_seconds), dialer=self._dialer
@@ -85,7 +89,7 @@ class GuardedClient:
             try:
                 return self._follow(client, url, into, limit_bytes)
             except (httpx2.TransportError, ssl.SSLError) as error:
-                raise InputUnavailable(f"{redact_url(url)} could not be fetched: {_words(error)}.") from error
+                raise InputUnavailable(f"{redact_url(url)} could not be downloaded: {_words(error)}.") from error
 
     def _follow(self, client: httpx2.Client, url: str, into: Path, limit_bytes: int) -> Fetched:
         target = check_url(url, self._policy)
@@ -103,16 +107,20 @@ def _joined(base: httpx2.URL, location: str) -> httpx2.URL | str:
     try:
         return base.join(location)
     except (httpx2.InvalidURL, ValueError):
-        return location  # which the check then refuses by name
+        return location  # not a valid URL; check_url raises the error
 
 
 def _check(response: httpx2.Response, limit_bytes: int) -> None:
-    """Refuse by status and headers, before anything is written."""
+    """Check the status and headers before anything is written.
+
+    Raises:
+        InputError: the response does not contain the file, see ``GuardedClient.download``.
+    """
     status, shown = response.status_code, redact_url(response.url)
     if status in (404, 410):
         raise InputNotFound(f"{shown} does not exist (HTTP {status}). Upload it before sending the request.")
     if status >= 500 or status in _LATER:
-        raise InputUnavailable(f"{shown} could not be fetched: HTTP {status}.")
+        raise InputUnavailable(f"{shown} could not be downloaded: HTTP {status}.")
     if status != 200:
         raise InputForbidden(f"{shown} may not be read (HTTP {status}). Grant access or use another location.")
     encoding = response.headers.get("content-encoding", "").strip().lower()
@@ -122,8 +130,8 @@ def _check(response: httpx2.Response, limit_bytes: int) -> None:
     if announced is not None and int(announced) > limit_bytes:
         raise InputTooLarge(f"File too large: {shown} has more than {limit_bytes:,} bytes")
     if announced is None and "chunked" not in response.headers.get("transfer-encoding", "").lower():
-        # The end of such a body is the end of the connection, which a broken connection has, too.
-        raise InputUnavailable(f"{shown} is sent without its length, so that a broken file would look whole.")
+        # Such a body ends with the connection, so an interrupted download would look complete.
+        raise InputUnavailable(f"{shown} is sent without a length, so an incomplete file could not be detected.")
 
 
 def _store(response: httpx2.Response, into: Path, limit_bytes: int) -> Fetched:

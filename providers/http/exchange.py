@@ -1,7 +1,7 @@
-"""One request to a vendor and its answer. Never repeated, no redirects, and every fault has its verdict.
+"""Send one request to a provider and return its response: no retries, no redirects, a ``ProviderError`` on failure.
 
-What matters is whether a vendor can have got a request that costs money. The moment at which its first byte
-goes out is noted by the connection itself: a fault before it certainly cost nothing, whatever its name.
+The error depends on whether the provider may have received a request that costs money. The connection records when its
+first byte is sent: a failure before that certainly cost nothing.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from schemas.errors import (
 
 MIB = 1024**2
 _HEADERS = {"user-agent": "Telecine", "accept": "application/json", "accept-encoding": "identity"}
-#: Pools of connections that questions take in turn, and connections that each keeps.
+#: Number of connection pools for free requests, used in turn, and of idle connections that each keeps.
 _POOLS = 8
 _IDLE_CONNECTIONS = 8
 _FIRST_BYTE = ".send_request_headers.started"
 
-#: One part of a multipart form: a text, or a file's name, content and type.
+#: One part of a multipart form: text, or a file as (name, content, content type).
 Part = str | tuple[str, bytes, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request's body that somebody else has written: a vendor's SDK. The headers say what it is and how long."""
+    """A request body written by a provider's SDK, with the headers that give its type and length."""
 
     content: AsyncIterable[bytes]
     headers: Mapping[str, str]
@@ -53,48 +53,49 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a vendor answered. Header names are in lower case."""
+    """A provider's response. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    #: Who answered, and whether to a request that costs money: what cannot be read then is a different error.
+    #: The provider's name, for errors.
     vendor: str = "the provider"
+    #: Whether the request costs money: then an unreadable response is an unknown outcome.
     paid: bool = False
 
     def json(self) -> Any:
-        """The body, parsed.
+        """Return the parsed body.
 
         Raises:
-            ProviderOutcomeUnknown: it is no JSON, and the request was a paid one that may have been accepted.
-            ProviderAnswerInvalid: it is no JSON.
+            ProviderOutcomeUnknown: it is not JSON, and the request was a paid one that may have been accepted.
+            ProviderAnswerInvalid: it is not JSON.
         """
         try:
             return json_.loads(self.body)
         except (ValueError, RecursionError):
-            raise self.unreadable("an answer that is no JSON") from None
+            raise self.unreadable("a response that is not JSON") from None
 
     def json_or_none(self) -> Any:
-        """The body, parsed; ``None`` where it is empty or no JSON."""
+        """Return the parsed body, or ``None`` if it is empty or not JSON."""
         try:
             return json_.loads(self.body)
         except (ValueError, RecursionError):
             return None
 
     def unreadable(self, what: str) -> ProviderError:
-        """The error for an answer of a success status that cannot be made use of."""
+        """Return the error for a successful response that cannot be used."""
         if self.paid:
-            return ProviderOutcomeUnknown(f"{self.vendor} took the call and gave {what}; the task has no known id.")
-        return ProviderAnswerInvalid(f"{self.vendor} gave {what} (HTTP {self.status}, {len(self.body)} bytes).")
+            return ProviderOutcomeUnknown(f"{self.vendor} accepted the call and sent {what}; the task id is unknown.")
+        return ProviderAnswerInvalid(f"{self.vendor} sent {what} (HTTP {self.status}, {len(self.body)} bytes).")
 
 
-#: Looks at an answer of status 400 and above first; ``None`` leaves it to the table in ``verdicts``.
+#: Maps a response with status 400 or above to an error; ``None`` leaves it to the table in ``verdicts``.
 Refine = Callable[[Answer], ProviderError | None]
 
 
 @dataclass(slots=True)
 class _Progress:
-    """How far an exchange came; it outlives a fault."""
+    """What has been sent and received so far; read after a failure."""
 
     paid: bool
     sent: bool = False
@@ -103,7 +104,7 @@ class _Progress:
     body: bytearray = field(default_factory=bytearray)
 
     async def trace(self, name: str, info: Mapping[str, Any]) -> None:
-        """Hears of every stage of the connection; what it raises just before the first byte keeps that back."""
+        """Trace callback of the connection. An error raised before the first byte prevents the request."""
         if name.endswith(_FIRST_BYTE):
             if self.paid:
                 check_may_send()
@@ -111,17 +112,20 @@ class _Progress:
 
 
 class Exchange:
-    """The door to one vendor's API. For one event loop; any number of exchanges at once.
+    """The HTTP connection to one provider's API. For one event loop; requests may run concurrently.
 
     Args:
-        base_url: without a slash at its end.
-        headers: sent to the base URL's host alone. Their values are taken for secrets.
-        key_setting: the variable that errors name when the vendor does not accept the key.
+        base_url: without a trailing slash.
+        policy: what may be called.
+        headers: sent to the base URL's host only. Their values are treated as secrets.
+        vendor: the provider's name, for errors.
+        key_setting: the variable that errors name when the provider rejects the key.
         timeout_seconds: for a whole exchange.
-        limit_bytes: of the answer's body.
+        limit_bytes: maximum size of a response's body.
+        tls: trusted authorities; the system's by default.
 
     Raises:
-        ProviderNotConfigured: the base URL may not be called, or the key cannot stand in a header.
+        ProviderNotConfigured: the base URL may not be called, or the key is not valid in a header.
     """
 
     def __init__(
@@ -144,7 +148,9 @@ class Exchange:
         if not all(
             value and value.isascii() and value.isprintable() and value == value.strip() for value in headers.values()
         ):
-            raise ProviderNotConfigured(f"{key_setting} is empty, or has a space, a line break or a letter of no key.")
+            raise ProviderNotConfigured(
+                f"{key_setting} is empty, or contains a space, a line break or a character that no key has."
+            )
         self._headers = dict(headers)
         self._secrets = [part for value in headers.values() for part in (value, *value.split()[1:])]
         self._timeout_seconds, self._limit_bytes = timeout_seconds, limit_bytes
@@ -153,27 +159,27 @@ class Exchange:
             transport = AsyncGuardedTransport(policy, tls=tls, idle_connections=idle)
             return httpx2.AsyncClient(transport=transport, trust_env=False, timeout=timeout_seconds)
 
-        # A connection kept from before may be closed by the vendor just as the request goes out, and then nobody
-        # knows whether it arrived. A paid request gets a connection of its own.
+        # The provider may close an idle connection just when a request is sent, and then it is unknown whether the
+        # request arrived. A paid request therefore gets a new connection.
         self._paying = client(0)
-        # Questions share theirs. What a pool spends on each request grows with its connections, so that small
-        # ones taken in turn cost a third less than one large pool.
+        # Free requests reuse connections. A pool's cost per request grows with its connections: small pools used in
+        # turn cost a third less than a large one.
         self._pools = [client(_IDLE_CONNECTIONS) for _ in range(_POOLS)]
         self._asking = itertools.cycle(self._pools)
 
     @property
     def base_url(self) -> str:
-        """Where paths lead, without a slash at its end."""
+        """The API's URL, without a trailing slash."""
         return self._base
 
     @property
     def vendor(self) -> str:
-        """The vendor's name, as errors tell it."""
+        """The provider's name, for errors."""
         return self._vendor
 
     @property
     def secrets(self) -> list[str]:
-        """What must stand in no error: for ``scrubbed``, with texts that come inside a success."""
+        """The secrets in the headers; pass them to ``scrubbed`` with any text of the provider."""
         return self._secrets
 
     async def send(
@@ -187,15 +193,21 @@ class Exchange:
         paid: bool,
         refine: Refine | None = None,
     ) -> Answer:
-        """The answer, when its status is 2xx. One request goes out, or none.
+        """Send at most one request and return its response if the status is 2xx.
 
         Args:
-            path_or_url: a path below the base URL, or a whole URL; a URL of another host gets no headers of ours.
-            paid: whether the vendor charges for it once accepted.
+            method: the HTTP method.
+            path_or_url: a path below the base URL, or a full URL; another host is not sent our headers.
+            json: JSON body.
+            parts: multipart form.
+            body: body written by an SDK.
+            paid: whether the provider charges for the request once it is accepted.
+            refine: maps an error response to a more precise error.
 
         Raises:
             ProviderOutcomeUnknown: a paid request may have arrived.
-            ProviderError: of the kind that ``verdicts`` gives the status, or ``ProviderUnavailable``.
+            ProviderUnavailable: there was no response, and the request cost nothing.
+            ProviderError: the response has an error status, see ``verdicts``.
         """
         whole = path_or_url.startswith(("https://", "http://"))
         url = path_or_url if whole else f"{self._base}/{path_or_url.lstrip('/')}"
@@ -206,13 +218,13 @@ class Exchange:
         except AddressForbidden as error:
             raise ProviderNotConfigured(f"{self._vendor}: {error.message}") from None
         except (TimeoutError, httpx2.TransportError, httpx2.DecodingError, ssl.SSLError, zlib.error) as error:
-            # An error status that arrived is the answer, whatever became of the body after it.
+            # If an error status was received, it is the result even if reading the body failed.
             if progress.status is None or progress.status < 400:
                 raise self._broken(error, paid, progress) from None
         return self._judged(progress, paid, refine)
 
     async def aclose(self) -> None:
-        """Closes the connections."""
+        """Close all connections."""
         for client in (self._paying, *self._pools):
             await client.aclose()
 
@@ -254,23 +266,26 @@ class Exchange:
         )
 
     def message(self, answer: Answer) -> str:
-        """The vendor's own words in an answer, scrubbed."""
+        """Return the provider's message in a response, scrubbed."""
         return vendor_message(answer.body, answer.headers.get("content-type", ""), self._secrets)
 
     def _broken(self, error: Exception, paid: bool, progress: _Progress) -> ProviderError:
-        # The library's words may hold what the vendor sent; its name for the fault is enough.
+        # The text of the exception may contain what the provider sent, so only its class is shown.
         slow = isinstance(error, TimeoutError | httpx2.TimeoutException)
         name = type(error).__name__
-        fault = f"no answer within {self._timeout_seconds:g} seconds" if slow else f"the line broke ({name})"
+        fault = f"no response within {self._timeout_seconds:g} seconds" if slow else f"connection failed ({name})"
         if not progress.sent:
             return ProviderUnavailable(f"{self._vendor} could not be reached: {fault}. Nothing was sent.")
         if paid:
             return ProviderOutcomeUnknown(f"{self._vendor}: {fault} after the call was sent. It may have arrived.")
-        return ProviderUnavailable(f"{self._vendor} did not answer: {fault}.")
+        return ProviderUnavailable(f"{self._vendor} did not respond: {fault}.")
 
 
 def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
-    """Unpacks a body by pieces, never past the size given. We ask for none packed; some servers pack all."""
+    """Return an incremental decompressor with a limited output size.
+
+    We request uncompressed responses, but some servers compress them anyway.
+    """
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return lambda part, most: part

@@ -1,4 +1,4 @@
-"""Callbacks to the web: one POST, one reply, no redirect, and never into the operator's own network."""
+"""Post callbacks to the web: one request, no redirects, and never to the operator's own network."""
 
 from __future__ import annotations
 
@@ -15,33 +15,35 @@ from providers.http.guard import check_url
 from providers.http.policy import Policy
 from providers.http.transport import AsyncGuardedTransport
 
-#: The start of a reply's body that is kept, for the delivery log.
+#: How much of a reply's body is kept, for the delivery log.
 EXCERPT_BYTES = 4096
-#: A reply whose headers are larger is none. (The parser itself stops at 100 KiB while reading them.)
+#: Maximum size of a reply's headers. (The parser's own limit is 100 KiB.)
 MOST_HEADER_BYTES = 32 * 1024
 _HEADERS = {"user-agent": "Telecine", "accept": "*/*", "accept-encoding": "identity", "connection": "close"}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back from a POST.
+    """The result of a POST."""
 
-    ``status`` is ``None`` when no reply came; ``failure`` then says why, in words for the delivery log.
-    Header names are in lower case. ``body_excerpt`` has at most 4 KiB, as they were sent.
-    """
-
+    #: ``None`` if there was no reply; see ``failure``.
     status: int | None
+    #: Names are in lower case.
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: The first 4 KiB of the body.
     body_excerpt: bytes = b""
     elapsed_seconds: float = 0.0
+    #: Why there was no reply, for the delivery log.
     failure: str | None = None
 
 
 class AsyncGuardedClient:
-    """Posts callbacks through the guard. Holds no connection between two posts.
+    """Posts callbacks through the guard. Opens a new connection for each post.
 
     Args:
-        tls: who is trusted; the system's authorities by default.
+        policy: what may be called.
+        tls: trusted authorities; the system's by default.
+        dialer: opens the checked connections; replaced in tests.
     """
 
     def __init__(
@@ -56,10 +58,10 @@ class AsyncGuardedClient:
         self._dialer = dialer
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float = 20.0) -> Reply:
-        """The reply, within ``timeout_seconds`` for everything from the lookup to the body's excerpt.
+        """Post ``body`` and return the reply; ``timeout_seconds`` covers everything from lookup to reading the body.
 
-        A status line that arrived is the reply, whatever becomes of the body after it. If the process dies
-        here, nobody knows whether the receiver has the callback: it is sent again, under the same id.
+        Once the status has been received it is the result, even if reading the body fails. If the process crashes
+        here, it is unknown whether the receiver has the callback: it is sent again with the same id.
 
         Raises:
             AddressForbidden: the URL may not be called.
@@ -99,7 +101,7 @@ class AsyncGuardedClient:
 
 @dataclass(slots=True)
 class _Seen:
-    """What has arrived so far; it outlives a timeout."""
+    """What has been received so far; read after a timeout."""
 
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""URLs as they may stand in a log, an error or a record."""
+"""Make URLs safe to show in logs, errors and records."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _LONGEST = 200
 
 
 def redact_url(url: object) -> str:
-    """The URL without user name, password, query and fragment, at most 200 characters, in one line.
+    """Return the URL without user name, password, query and fragment, in one line of at most 200 characters.
 
-    A presigned URL's query is a key to the file, so no part of it is kept. The host is kept as it was
-    written. Never raises: what cannot be read as a URL becomes ``<not a URL>``.
+    The query of a presigned URL grants access to the file, so it is dropped entirely. Never raises: text that is not a
+    URL becomes ``<not a URL>``.
     """
     text = "".join(character if character.isprintable() else "?" for character in str(url))
     try:
@@ -20,7 +20,7 @@ def redact_url(url: object) -> str:
         return "<not a URL>"
     if not parts.scheme or not parts.netloc:
         return "<not a URL>"
-    # Some parsers end the host at a backslash, so what stands before one may be a password too.
+    # Some parsers end the host at a backslash, so the text before one may be a password.
     host = parts.netloc.rpartition("@")[2].rpartition("\\")[2]
     shown = f"{parts.scheme}://{host}{parts.path}"
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"

@@ -1,4 +1,4 @@
-"""Words of a vendor as they may stand in an error, a log or a record: short, one line, without secrets."""
+"""Make a provider's text safe to show in errors, logs and records: short, one line, without secrets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 from providers.http.redact import redact_url
 
-#: Longest message that is kept, in characters.
+#: Default maximum length of a message in characters.
 LONGEST = 300
-#: Longest text that is searched for what is shaped like a secret, and longest one that is looked at at all.
+#: Maximum length that is searched for text that looks like a secret, and maximum length that is read at all.
 _READ = 4 * 1024
 _LOOKED_AT = 64 * 1024
-#: A shorter secret is no key, and taking it out would tear words apart.
+#: Shorter secrets are not keys, and replacing them would damage ordinary words.
 _SHORTEST_SECRET = 6
 _HIDDEN = "[hidden]"
 
@@ -25,26 +25,26 @@ _PAIR = re.compile(
     r"(?i)((?<![\w-])[\w-]*(?:signature|token|secret|password|passwd|credential|authorization|api[-_ ]?key"
     r"|access[-_ ]?key)[\w-]*+)(\\?[\"']?\s*[=:]\s*\\?[\"']?)(?!\[hidden\])(?!(?:bearer|basic)\b)[^\s\"'&,;<>\\]+"
 )
-#: Keys that show what they are: JSON Web Tokens and the usual prefixes.
+#: Recognizable keys: JSON Web Tokens and common prefixes.
 _SHAPED = re.compile(
     r"\beyJ[\w-]{8,}(?:\.[\w-]+)*|\b(?:sk|pk|rk|r8|xi|rp|rpa|ghp|hf|whsec|AKIA|ASIA)(?:[-_]|(?=[A-Z0-9]{12}))[\w-]{8,}"
 )
-#: Where vendors put their message, the most telling first.
+#: Fields in which providers put their message, the most useful first.
 _PLACES = ("message", "detail", "error", "msg", "error_message", "reason", "title", "description")
 
 
 def scrubbed(text: str, secrets: Iterable[str] = (), longest: int = LONGEST) -> str:
-    """``text`` in one line of at most ``longest`` characters.
+    """Return ``text`` in one line of at most ``longest`` characters, without secrets.
 
-    Taken out are: control characters, ``secrets`` as they are and as a URL or JSON spells them, user names and
-    queries of URLs, and whatever is named or shaped like a key.
+    Replaced are control characters, ``secrets`` (plain and as encoded in URLs and JSON), user names and queries of
+    URLs, and anything that is named or looks like a key.
     """
     text = " ".join("".join(each if each.isprintable() else " " for each in text[:_LOOKED_AT]).split())
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         if len(secret) >= _SHORTEST_SECRET:
             for spelling in {secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1]}:
                 text = text.replace(spelling, _HIDDEN)
-    text = text[:_READ]  # only now, lest half a secret is left at the cut
+    text = text[:_READ]  # cut after replacing, so that no part of a secret remains at the end
     text = _URL.sub(lambda found: redact_url(found[0]), text)
     text = _SCHEME.sub(lambda found: f"{found[1]} {_HIDDEN}", text)
     text = _PAIR.sub(lambda found: f"{found[1]}{found[2]}{_HIDDEN}", text)
@@ -53,7 +53,7 @@ def scrubbed(text: str, secrets: Iterable[str] = (), longest: int = LONGEST) -> 
 
 
 def vendor_message(body: bytes, content_type: str, secrets: Iterable[str] = ()) -> str:
-    """What an answer says, scrubbed; empty where it says nothing that a person could use. HTML is not repeated."""
+    """Return the message in a response, scrubbed, or "" if it has none. HTML is ignored."""
     text = body[:_LOOKED_AT].decode("utf-8", "replace").strip()
     try:
         found = said(json.loads(text)) if len(body) <= _LOOKED_AT else ""
@@ -63,7 +63,7 @@ def vendor_message(body: bytes, content_type: str, secrets: Iterable[str] = ()) 
 
 
 def said(value: Any, depth: int = 4) -> str:
-    """The message inside a JSON answer, wherever this vendor puts it; not scrubbed."""
+    """Return the message in a JSON response, searching the usual fields; not scrubbed."""
     if isinstance(value, str):
         return value
     if depth == 0:

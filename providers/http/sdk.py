@@ -1,11 +1,11 @@
-"""The seam to vendors' own SDKs: an SDK writes the request and nothing else.
+"""Use providers' SDKs to build requests, and only for that.
 
     answer = await ask(client.predictions.async_get(id), paid=False)
 
-The SDKs are made for httpx and bring retries, timeouts and error classes of their own. Here their client gets a
-transport that opens no socket: it hands the one request to ``Exchange``, which sends it through the guard, once, and
-judges the answer. A fault is raised as a ``ProviderError`` straight through the SDK, so that nothing in it retries;
-an answer is read from what the vendor sent, so that a model class that does not know a word of it does no harm.
+The SDKs are based on httpx and have their own retries, timeouts and error classes. Here an SDK gets a transport that
+opens no socket: it passes the request to ``Exchange``, which sends it once, through the guard. A failure is raised as a
+``ProviderError`` through the SDK, so that the SDK does not retry. Responses are read as sent by the provider, so an
+SDK's outdated model class does no harm.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import httpx
 from providers.http.exchange import Answer, Body, Exchange, Refine
 from schemas.errors import ProviderError, ProviderRefused
 
-#: What of an SDK's headers goes out. The key is the exchange's to send, and what else they tell is nobody's business.
+#: The only headers of an SDK that are sent. The exchange adds the key; the others would disclose our environment.
 _PASSED_ON = ("content-type", "content-length")
 
 
 @dataclass(slots=True)
 class _Question:
-    """One call of an SDK, and what came of it."""
+    """One call of an SDK's method, and its response."""
 
     paid: bool
     refine: Refine | None
-    #: Whether its one request has been handed over.
+    #: Whether its request has been passed on; a second one is rejected.
     used: bool = False
     answer: Answer | None = None
 
@@ -40,22 +40,22 @@ _question: ContextVar[_Question | None] = ContextVar("telecine_sdk_question", de
 
 
 class SdkTransport(httpx.AsyncBaseTransport):
-    """What an SDK's ``httpx`` client sends with. One may serve any number of calls at once."""
+    """Transport of an SDK's ``httpx`` client. Safe for concurrent calls."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._origin = _origin(httpx.URL(exchange.base_url))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, of a success status.
+        """Send the SDK's request and return the response, which has a success status.
 
         Raises:
-            ProviderRefused: the SDK wants to send again, without being asked, or to another host. Nothing is sent.
-            ProviderError: as ``Exchange.send`` has it.
+            ProviderRefused: the SDK sends a second request, one outside of ``ask``, or one to another host.
+            ProviderError: see ``Exchange.send``.
         """
         question = _question.get()
         if question is None or question.used or _origin(request.url) != self._origin:
-            raise ProviderRefused(f"{self._exchange.vendor}'s SDK wanted to send what it was not asked for.")
+            raise ProviderRefused(f"{self._exchange.vendor}'s SDK tried to send an unexpected request.")
         question.used = True
         answer = await self._exchange.send(
             request.method, str(request.url), body=_body(request), paid=question.paid, refine=question.refine
@@ -66,13 +66,13 @@ class SdkTransport(httpx.AsyncBaseTransport):
 
 
 async def ask(speaking: Awaitable[object], *, paid: bool, refine: Refine | None = None) -> Answer:
-    """What the vendor answered to the one request that the SDK makes of ``speaking``, one call of its methods.
+    """Await one call of an SDK's method and return the response to its request, as sent by the provider.
 
-    What the SDK makes of the answer does not matter, nor whether it can read it.
+    The SDK's own result is ignored, even if it is an error.
 
     Raises:
-        ProviderRefused: the SDK could not write the request. Nothing was sent.
-        ProviderError: as ``Exchange.send`` has it.
+        ProviderRefused: the SDK could not build the request. Nothing was sent.
+        ProviderError: see ``Exchange.send``.
     """
     question = _Question(paid, refine)
     token = _question.set(question)
@@ -85,16 +85,16 @@ async def ask(speaking: Awaitable[object], *, paid: bool, refine: Refine | None 
         if question.used and question.answer is None:
             raise
         if question.answer is None:
-            raise ProviderRefused(f"the SDK could not write the request: {type(error).__name__}") from None
+            raise ProviderRefused(f"the SDK could not build the request: {type(error).__name__}") from None
     finally:
         _question.reset(token)
     if question.answer is None:
-        raise ProviderRefused("the SDK sent nothing")
+        raise ProviderRefused("the SDK did not send a request")
     return question.answer
 
 
 def sdk_client(transport: SdkTransport) -> httpx.AsyncClient:
-    """A client for SDKs that take one. It reads no environment and follows nothing; limits are the exchange's."""
+    """Return a client for SDKs that accept one. It ignores the environment and does not follow redirects."""
     return httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
 
 
@@ -115,6 +115,6 @@ async def _once(whole: bytes) -> AsyncIterator[bytes]:
 
 
 async def _parts(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """A form with a file in it, piece by piece; the file is read beside the loop."""
+    """Yield the parts of a form with a file, which is read in a thread."""
     while (part := await asyncio.to_thread(next, parts, None)) is not None:
         yield part

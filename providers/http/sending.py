@@ -1,7 +1,7 @@
-"""Until when a paid request may begin to go out.
+"""Prevent a paid request from being sent too late.
 
-Whoever has written down that a call is being sent is believed for a while only: then others may look it up at the
-vendor and, where it is not there, send it. A process that slept all that time must not send it after them.
+A recorded intent to submit is a lease. After it has expired, other processes may look the call up at the provider and
+submit it themselves. A process that was suspended in the meantime must not send the request as well.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _may: ContextVar[Callable[[], bool] | None] = ContextVar("telecine_may_send", de
 
 @contextmanager
 def sending_while(may: Callable[[], bool]) -> Iterator[None]:
-    """Within it a paid request begins only if ``may`` says so, asked just before its first byte."""
+    """Only send paid requests in this context if ``may`` returns true, just before their first byte."""
     token = _may.set(may)
     try:
         yield
@@ -26,10 +26,10 @@ def sending_while(may: Callable[[], bool]) -> Iterator[None]:
 
 
 def check_may_send() -> None:
-    """Nothing, if a paid request may begin now.
+    """Check that a paid request may be sent now.
 
     Raises:
-        ProviderUnavailable: it may not; tried again where the call is still this process's to send.
+        ProviderUnavailable: it may not. The engine retries if this process still holds the call.
     """
     may = _may.get()
     if may is not None and not may():

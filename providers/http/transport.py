@@ -1,8 +1,8 @@
-"""Transports for ``httpx2`` clients through which no request leaves unchecked.
+"""Transports for ``httpx2`` clients that check every request.
 
-Every request is checked by its URL and every connection by its address, so redirects, retries and pool
-refills are checked as well. A refusal is raised as ``AddressForbidden``, which is no ``httpx2.HTTPError``
-and no ``OSError``: what retries transport errors cannot swallow it. Environment proxies are not read.
+Every request is checked by its URL and every connection by its address, including redirects, retries and new
+connections of a pool. ``AddressForbidden`` is neither an ``httpx2.HTTPError`` nor an ``OSError``, so code that retries
+transport errors does not catch it. Proxies in the environment are ignored.
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ _ERRORS = (
 
 
 class GuardedTransport(httpx2.BaseTransport):
-    """Sends a client's requests to allowed addresses only.
+    """Transport that only connects to allowed addresses.
 
     Args:
-        tls: who is trusted; the system's authorities, or those of ``SSL_CERT_FILE``, by default.
+        policy: what may be called.
+        tls: trusted authorities; by default the system's, or those of ``SSL_CERT_FILE``.
         deadline: when every connection of this transport ends.
-        idle_connections: connections kept for the next request.
+        idle_connections: how many idle connections are kept.
+        dialer: opens the checked connections; replaced in tests.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class GuardedTransport(httpx2.BaseTransport):
 
 
 class AsyncGuardedTransport(httpx2.AsyncBaseTransport):
-    """The same for ``httpx2.AsyncClient`` on asyncio."""
+    """``GuardedTransport`` for ``httpx2.AsyncClient`` on asyncio."""
 
     def __init__(
         self,
@@ -109,7 +111,7 @@ class AsyncGuardedTransport(httpx2.AsyncBaseTransport):
 
 @lru_cache(maxsize=1)
 def system_trust() -> ssl.SSLContext:
-    """The system's certificate authorities, read once: that takes tens of milliseconds."""
+    """Return the system's certificate authorities. Cached: loading them takes tens of milliseconds."""
     return httpcore2.default_ssl_context()
 
 
@@ -153,12 +155,12 @@ def _core_request(request: httpx2.Request) -> httpcore2.Request:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """The pool's errors as the client's, which have the same names."""
+    """Raise the pool's errors as the client's errors of the same names."""
     try:
         yield
     except _ERRORS as error:
         kind = getattr(httpx2, type(error).__name__, httpx2.TransportError)
         raise kind(str(error)) from error
     except ValueError as error:
-        # A Content-Length of 5,000 digits passes the parser's pattern, and then Python will not read it.
+        # A Content-Length of 5,000 digits matches the parser's pattern, but exceeds Python's limit for int().
         raise httpx2.RemoteProtocolError("malformed reply") from error

@@ -1,13 +1,13 @@
-"""What a vendor's status means for a call that may cost money.
+"""Map a provider's HTTP status to the error of a call that may cost money.
 
-status           while submitting (paid)        while asking
-401, 403         ProviderUnauthorized            the same
-402              QuotaExhausted                  the same
-429              RateLimited                     the same
+status           paid (submit)                   free (poll, cancel, find)
+401, 403         ProviderUnauthorized            same
+402              QuotaExhausted                  same
+429              RateLimited                     same
 408, 5xx         ProviderOutcomeUnknown          ProviderUnavailable
 302, 303         ProviderOutcomeUnknown          ProviderNotConfigured
-301, 307, 308    ProviderNotConfigured           the same
-other 4xx        ProviderRefused                 the same
+301, 307, 308    ProviderNotConfigured           same
+other 4xx        ProviderRefused                 same
 """
 
 from __future__ import annotations
@@ -28,21 +28,24 @@ from schemas.errors import (
     RateLimited,
 )
 
-#: A vendor that asks for more is asked again after a day.
+#: Limit for a provider's ``Retry-After``: one day.
 MOST_RETRY_AFTER_SECONDS = 86_400.0
-#: These say that the address is another one; a vendor that did the work answers 302 or 303.
+#: The API has moved. (302 and 303 may also follow accepted work.)
 _MOVED = frozenset({301, 307, 308})
 
 
 def error_for_status(
     status: int, said: str, *, vendor: str, key_setting: str, paid: bool, retry_after_seconds: float | None = None
 ) -> ProviderError:
-    """The error of an answer that is no success.
+    """Return the error for a response whose status is not 2xx.
 
     Args:
-        said: the vendor's message, scrubbed; may be empty.
+        status: the HTTP status.
+        said: the provider's message, scrubbed; may be empty.
+        vendor: the provider's name.
         key_setting: the variable that holds the key.
-        paid: whether the request was one that costs money once accepted.
+        paid: whether the request costs money once accepted.
+        retry_after_seconds: the wait that the provider asks for.
     """
     told = f"{vendor} answered HTTP {status}" + (f": {said}" if said else ".")
     if status == 429:
@@ -52,18 +55,16 @@ def error_for_status(
     if status == 402:
         return QuotaExhausted(f"{told.rstrip('.')}. Top up the account of {key_setting}.")
     if status in _MOVED or (300 <= status < 400 and not paid):
-        return ProviderNotConfigured(
-            f"{vendor} answered HTTP {status}: it is at another address. Correct its base URL."
-        )
+        return ProviderNotConfigured(f"{vendor} answered HTTP {status}: its API has moved. Correct its base URL.")
     if 400 <= status < 500 and status != 408:
         return ProviderRefused(told)
     if paid:
-        return ProviderOutcomeUnknown(f"{told.rstrip('.')}. Nobody knows whether it accepted the call.")
+        return ProviderOutcomeUnknown(f"{told.rstrip('.')}. It is unknown whether it accepted the call.")
     return ProviderUnavailable(told, retry_after_seconds=retry_after_seconds)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds of ``Retry-After``, a number or an HTTP date; ``None`` where there is none that can be read."""
+    """Return the seconds of ``Retry-After``, a number or an HTTP date; ``None`` if it is missing or not valid."""
     text = headers.get("retry-after", "").strip()
     try:
         seconds = float(text) if text[:1].isdigit() else parsedate_to_datetime(text).timestamp() - time.time()

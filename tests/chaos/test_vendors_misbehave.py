@@ -51,7 +51,7 @@ def test_an_answer_that_is_lost_after_the_vendor_has_charged_is_never_paid_for_a
 @pytest.mark.parametrize(
     ("name", "plan", "code", "words"),
     [
-        ("lost", Plan("lost"), "provider_task_lost", "Cococlip does not know the task any more"),
+        ("lost", Plan("lost"), "provider_task_lost", "Cococlip no longer knows the task"),
         ("failed", Plan("fail", message="no cats"), "provider_task_failed", "no cats"),
         ("page", Plan(result="html"), "provider_result_invalid", "is a web page, not mp4"),
         ("words", Plan(result="text"), "provider_result_invalid", "is something unknown, not mp4"),

@@ -102,7 +102,7 @@ def test_what_it_does_not_take_is_refused_with_what_it_takes(given: dict[str, An
 
 def test_a_style_that_is_not_mapped_is_refused_before_anything_is_sent(double: Imagine) -> None:
     with pytest.raises(
-        ProviderError, match=r"7 has no style .* has 60503\. Add it to TELECINE_IMAGINE_STYLES"
+        ProviderError, match=r"no style 7; available: 60503\. Add it to TELECINE_IMAGINE_STYLES"
     ) as caught:
         ask(double, lambda vendor: vendor.submit(cat(style_id=7)))
     assert (caught.value.code, caught.value.field) == ("provider_refused", "data.style_id")

@@ -135,7 +135,7 @@ def test_a_file_of_this_machine_is_refused_before_anything_is_sent(name: str, ki
         with pytest.raises(ProviderRefused) as refused:
             account.run(lambda adapter: adapter.submit(call))
         assert refused.value.message == (
-            f"data.{kind}: {name} cannot read a file of this machine; use S3 storage or an https:// input"
+            f"data.{kind}: {name} cannot read a file on this machine; use S3 storage or an https:// input"
         )
         assert refused.value.field == f"data.{kind}"
         assert account.charges() == 0

@@ -135,8 +135,8 @@ def test_a_prediction_starts_processes_and_succeeds(double: Replicate) -> None:
     [
         (Plan("fail", message="E1001: out of memory"), "provider_task_failed", "E1001: out of memory", True),
         (Plan("cancelled", message="canceled"), "provider_task_failed", "cancelled at Replicate", True),
-        (Plan("cancelled", message="aborted"), "provider_task_failed", "before it began", False),
-        (Plan("lost"), "provider_task_lost", "does not know the task any more", True),
+        (Plan("cancelled", message="aborted"), "provider_task_failed", "before it started", False),
+        (Plan("lost"), "provider_task_lost", "no longer knows the task", True),
         (Plan(result="gone"), "provider_result_invalid", "keeps results for one hour", True),
         (Plan(result="none"), "provider_result_invalid", "success without a result", True),
         (Plan(result="empty"), "provider_result_invalid", "success without a result", True),

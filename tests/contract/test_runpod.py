@@ -212,7 +212,7 @@ def _long_urls() -> dict[str, MediaInput]:
 
 def test_a_file_of_this_machine_is_refused_because_runpod_cannot_read_it(double: RunPod) -> None:
     local = dataclasses.replace(INPUTS["image"], url="file:///srv/in.png")
-    with pytest.raises(ProviderRefused, match="runpod cannot read a file of this machine") as refused:
+    with pytest.raises(ProviderRefused, match="runpod cannot read a file on this machine") as refused:
         ask(double, lambda vendor: vendor.submit(reel(inputs={"image": local})))
     assert refused.value.field == "data.image"
     assert double.count("submit") == 0

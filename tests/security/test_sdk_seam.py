@@ -153,7 +153,7 @@ def speak(base: str, work: Callable[[httpx.AsyncClient], Awaitable[object]], *, 
 def test_an_sdk_cannot_speak_to_another_host_scheme_or_port() -> None:
     with Listener(reply(b"inner")) as inner, Listener(reply(b"{}")) as server:
         for url in (f"http://{inner.host}/", f"https://{server.host}/", "http://169.254.169.254/", "http://localhost/"):
-            with pytest.raises(ProviderRefused, match="was not asked for"):
+            with pytest.raises(ProviderRefused, match="unexpected request"):
                 speak(url, lambda client, url=url: client.get(url), opened_for=f"http://{server.host}")  # type: ignore[misc]
         assert (inner.connections, server.connections) == (0, 0)
 

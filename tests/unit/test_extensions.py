@@ -66,7 +66,7 @@ def test_a_provider_and_its_models_are_there_after_the_start(extension: Write) -
     assert catalogue_of(Settings()).find("gamma-1", "text-to-video").price == "0.30"
     changed = catalogue_of(Settings(models=[{"id": "gamma-1", "price": "0.25"}]))
     assert changed.find("gamma-1", "text-to-video").price == "0.25"
-    with pytest.raises(ProviderNotConfigured, match=r"there is no provider 'delta'; .*gamma"):
+    with pytest.raises(ProviderNotConfigured, match=r"provider 'delta' does not exist; .*gamma"):
         open_provider("delta", Settings(), Policy())
 
 
@@ -77,15 +77,15 @@ def test_a_provider_and_its_models_are_there_after_the_start(extension: Write) -
         ("1 / 0", r"breaks when it is imported: ZeroDivisionError: .*gamma\.py, line"),
         ("from schemas.errors import Nothing", "ImportError: cannot import name 'Nothing'"),
         ("import no_such_module", "there is no module no_such_module"),
-        ('add_provider("pika", opener)', "extension gamma: there is a provider 'pika' already"),
-        ('add_provider("local", opener)', "there is a provider 'local' already"),
-        ('add_provider("gamma", opener); add_provider("gamma", opener)', "there is a provider 'gamma' already"),
-        ('add_provider("Gamma Inc", opener)', "'Gamma Inc' is no provider's name"),
+        ('add_provider("pika", opener)', "extension gamma: a provider 'pika' already exists"),
+        ('add_provider("local", opener)', "a provider 'local' already exists"),
+        ('add_provider("gamma", opener); add_provider("gamma", opener)', "a provider 'gamma' already exists"),
+        ('add_provider("Gamma Inc", opener)', "'Gamma Inc' is not a valid provider name"),
         ('add_provider("gamma", MemoryProvider())', "opener must be a function"),
-        ('add_provider("gamma", opener, [{"id": "gamma-1"}])', "a dict is no Model"),
+        ('add_provider("gamma", opener, [{"id": "gamma-1"}])', "dict is not a Model"),
         ('add_provider("gamma", opener, [model(provider="pika")])', "model gamma-1 is not gamma's"),
-        ('add_provider("gamma", opener, [model(id="PIKA")])', "there is a model 'PIKA' already"),
-        ('add_provider("gamma", opener, [model(), model()])', "there is a model 'gamma-1' already"),
+        ('add_provider("gamma", opener, [model(id="PIKA")])', "a model 'PIKA' already exists"),
+        ('add_provider("gamma", opener, [model(), model()])', "a model 'gamma-1' already exists"),
         (
             'add_provider("gamma", opener, [model(weights=Weights(family="caption", source="a"))])',
             "and no weights",
@@ -116,7 +116,7 @@ def test_an_account_that_no_extension_uses_is_a_warning_and_no_key_is_printed(
 ) -> None:
     monkeypatch.setenv("TELECINE_PROVIDERS", '{"gamma": {"key": "hidden-3f"}}')
     examined, listed = operator.run("doctor"), operator.run("doctor", "--settings")
-    assert "[providers.gamma], which no extension brings" in examined.out
+    assert "[providers.gamma], which no extension adds" in examined.out
     assert "hidden-3f" not in examined.out + examined.err + listed.out + listed.err
     (shown,) = [view.value for view in settings_view(Settings()) if view.variable == "TELECINE_PROVIDERS"]
     assert shown == {"gamma": {"key": "********"}}
