@@ -1,4 +1,4 @@
-"""The parameters of an ``audio-to-captions``: a reel's captions without the reel."""
+"""Parameters of ``audio-to-captions``: the captions of a reel, as files, without the video."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from schemas.reference import MediaReference
 
 
 class AudioToCaptions(BaseModel):
-    """``data`` of a request of type ``audio-to-captions``. Names and defaults are those of a reel."""
+    """``data`` of an ``audio-to-captions`` request. Names and defaults are those of a reel."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -38,9 +38,9 @@ class AudioToCaptions(BaseModel):
     audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB.")
     lyrics: str = Field(
         "",
-        description="What is said or sung, line by line. May be absent with auto and elevenlabs.",
+        description="The spoken or sung text, one caption line per line. Optional with auto and elevenlabs.",
     )
-    language: Language | None = Field(None, description="BCP 47 tag such as en, hi, ja. Absent: found out.")
+    language: Language | None = Field(None, description="BCP 47 tag such as en, hi, ja. Default: detected.")
     alignment_mode: AlignmentMode = Field("auto", description=ALIGNMENT_HELP)
     words_per_group: WordsPerGroup = 3
     timing_offset: TimingOffset = 0.0

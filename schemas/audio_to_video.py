@@ -1,4 +1,4 @@
-"""The parameters of an ``audio-to-video``: a portrait speaks or sings."""
+"""Parameters of ``audio-to-video``: a portrait that speaks or sings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.text_to_video import MAX_PROMPT_CHARACTERS
 
 
 class AudioToVideo(Generation):
-    """``data`` of a request of type ``audio-to-video``. Names are those of the Cococlip service."""
+    """``data`` of an ``audio-to-video`` request. Field names are those of the Cococlip service."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -25,17 +25,19 @@ class AudioToVideo(Generation):
     image: MediaReference = Field(description="The portrait: JPEG, PNG or WebP, at most 50 MB.")
     audio: MediaReference = Field(description="The voice: MP3 or WAV, at most 50 MB.")
     prompt: str = Field("", max_length=MAX_PROMPT_CHARACTERS, description="How the portrait moves; may be empty.")
-    model: ModelNames = Field("Infinitetalk", description="A model for audio-to-video, or several in order.")
+    model: ModelNames = Field(
+        "Infinitetalk", description="A model for audio-to-video, or several in order of preference."
+    )
     resolution: Resolution | None = Field(None, description="Such as 720p. Default: the model's.")
     audio_duration: float | None = Field(
-        None, gt=0, le=4 * 3600, allow_inf_nan=False, description="Seconds. Absent: measured from the file."
+        None, gt=0, le=4 * 3600, allow_inf_nan=False, description="Seconds. Default: measured from the file."
     )
     parameters: Parameters = Field({}, description=PARAMETERS_HELP)
 
     @model_validator(mode="before")
     @classmethod
     def _left_empty(cls, data: Any) -> Any:
-        """Forms of the Cococlip service send a length that is left empty; programs send null for no prompt."""
+        """Accept an empty ``audio_duration``, which forms of Cococlip send, and a null ``prompt``, as programs send."""
         if isinstance(data, dict) and data.get("audio_duration") == "":
             data = {**data, "audio_duration": None}
         if isinstance(data, dict) and data.get("prompt", "") is None:

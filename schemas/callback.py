@@ -1,4 +1,4 @@
-"""The body of a callback, format ``standard``."""
+"""Body of a callback in the ``standard`` format."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ Status = Literal["received", "running", "waiting", "storing", "completed", "fail
 
 
 class Output(BaseModel):
-    """One file of the result."""
+    """One file of a job's result."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str
     uri: str
-    url: str | None = Field(None, description="Presigned; a secret while it lives.")
+    url: str | None = Field(None, description="Presigned download URL. Treat it as a secret until it expires.")
     sha256: str
     bytes: int
     content_type: str
-    base64: str | None = Field(None, description="The file itself, where the request asked for it and it is small.")
+    base64: str | None = Field(
+        None, description="The file's content, if the request asked for it and the file is small."
+    )
     width: int | None = None
     height: int | None = None
     duration_seconds: float | None = None
@@ -51,11 +53,11 @@ class Cost(BaseModel):
 
 
 class CallbackData(BaseModel):
-    """The job as it stands."""
+    """Current state of the job."""
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str | None = Field(None, description="Absent where a request was refused that had none.")
+    id: str | None = Field(None, description="Absent if the request was not accepted and had no readable id.")
     type: str | None = None
     status: Status
     progress_percentage: int = Field(0, ge=0, le=100)
@@ -72,7 +74,7 @@ class CallbackData(BaseModel):
 
 
 class Callback(BaseModel):
-    """One signed POST. ``webhook-id`` in its header is the same for every attempt."""
+    """Body of one signed POST. Its ``webhook-id`` header is the same for every delivery attempt."""
 
     model_config = ConfigDict(extra="forbid")
 

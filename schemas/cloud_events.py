@@ -1,8 +1,8 @@
-"""CloudEvents 1.0 as carriers of requests: what their headers and attributes mean here.
+"""Requests sent as CloudEvents 1.0: translate headers and attributes into the fields of a request.
 
-Binary mode puts the attributes into headers and ``data`` into the body; structured mode puts both into
-one JSON object. Attribute names have no underscores and their values are texts, numbers or booleans; so
-``plan_only`` is spelled ``planonly`` there, and ``callback`` and ``metadata`` may be JSON in a text.
+In binary mode the attributes are message headers and ``data`` is the body; in structured mode one JSON object
+holds both. CloudEvents attribute names cannot contain underscores, and values are strings, numbers or booleans.
+Therefore ``plan_only`` is spelled ``planonly``, and ``callback`` and ``metadata`` may be JSON inside a string.
 """
 
 from __future__ import annotations
@@ -17,37 +17,38 @@ from schemas.strict_json import check_text, parse_object
 _PREFIXES = ("cloudevents:", "cloudevents_", "ce-", "ce_")
 _CONTENT_TYPE = ("content-type", "content_type", "contenttype")
 _STRUCTURED = "application/cloudevents"
-#: What clients send that were told nothing about the content.
-_UNSAID = ("", "application/octet-stream", "application/data")
-#: Documented extensions that say nothing about the job, set by brokers and tracers on the way.
-_IN_PASSING = frozenset({"tracestate", "partitionkey", "sequence", "sequencetype", "sampledrate", "recordedtime"})
+#: Content types that clients send by default; they carry no information about the body.
+_UNSPECIFIED = ("", "application/octet-stream", "application/data")
+#: Documented extension attributes that brokers and tracers add; ignored.
+_IGNORED = frozenset({"tracestate", "partitionkey", "sequence", "sequencetype", "sampledrate", "recordedtime"})
 _SPELLINGS = {"planonly": "plan_only"}
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
 def binary_attributes(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes in the headers of a message, under the names of a request; empty if it is no binary event.
+    """Return the attributes in a message's headers as request fields; empty if it is not a binary-mode event.
 
     Raises:
-        InvalidJson, InvalidEnvelope, InvalidField: two headers contradict each other, a value cannot be read,
-            or the content is not said to be JSON.
+        InvalidJson: a header value holds text or JSON that a request body may not hold.
+        InvalidEnvelope: the content type is of a structured mode other than JSON.
+        InvalidField: two headers contradict each other, or the declared content type is not JSON.
     """
     content_type = _content_type(headers)
     if content_type.startswith(_STRUCTURED):
         if _media_type(content_type) != f"{_STRUCTURED}+json":
             raise InvalidEnvelope(
-                f"content type {content_type[:80]!r} cannot be read; send each event by itself as {_STRUCTURED}+json"
+                f"content type {content_type[:80]!r} is not supported; send each event alone as {_STRUCTURED}+json"
             )
-        return {}  # headers may repeat what the body says; the body counts
+        return {}  # headers may repeat attributes of the body; the body takes precedence
     attributes = _prefixed(headers)
     if "specversion" not in attributes:
         return {}
-    if _media_type(content_type) not in _UNSAID:
-        said = attributes.setdefault("datacontenttype", content_type)
-        if _media_type(str(said)) != _media_type(content_type):
+    if _media_type(content_type) not in _UNSPECIFIED:
+        declared = attributes.setdefault("datacontenttype", content_type)
+        if _media_type(str(declared)) != _media_type(content_type):
             raise InvalidField(
-                f"datacontenttype: the headers say {str(said)[:80]!r} and the message's content type is "
-                f"{content_type[:80]!r}; they have to agree",
+                f"datacontenttype: is {str(declared)[:80]!r} in the headers, but the message's content type is "
+                f"{content_type[:80]!r}; they must be the same",
                 field="datacontenttype",
             )
     check_content(attributes)
@@ -55,38 +56,38 @@ def binary_attributes(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_said_to_be_structured(headers: Mapping[str, Any]) -> bool:
-    """Whether the message's content type is that of a structured event."""
+    """Return whether the message's content type is that of a structured-mode event."""
     return _content_type(headers).startswith(_STRUCTURED)
 
 
 def as_request(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of an event under the names, and with the values, that a request has.
+    """Return the attributes of an event with the names and values of a request's fields.
 
     Raises:
-        InvalidJson: a text that has to be JSON is not.
-        InvalidField: an attribute is there in two spellings that differ.
+        InvalidJson: ``callback`` or ``metadata`` starts like a JSON object but is not valid JSON.
+        InvalidField: an attribute appears in two spellings with different values.
     """
     request: dict[str, Any] = {}
     for name, value in attributes.items():
-        if value is None or name in _IN_PASSING:
+        if value is None or name in _IGNORED:
             continue
         known = _SPELLINGS.get(name, name)
-        meant = _meant(known, value)
-        if known in request and request[known] != meant:
-            raise InvalidField(f"{known}: is there twice, with different values; send it once", field=known)
-        request[known] = meant
+        converted = _convert(known, value)
+        if known in request and request[known] != converted:
+            raise InvalidField(f"{known}: appears twice with different values; send it once", field=known)
+        request[known] = converted
     return request
 
 
 def check_content(value: Mapping[str, Any]) -> None:
-    """Returns if the event's data are JSON in UTF-8, as far as it says.
+    """Check that the event declares its data to be JSON in UTF-8, or declares no content type at all.
 
     Raises:
         InvalidField: ``datacontenttype`` is something else.
-        InvalidEnvelope: the data are in ``data_base64``.
+        InvalidEnvelope: the data is in ``data_base64``.
     """
     if "data_base64" in value:
-        raise InvalidEnvelope("data_base64 cannot be read; send `data` as a JSON object")
+        raise InvalidEnvelope("data_base64 is not supported; send `data` as a JSON object")
     content_type = value.get("datacontenttype")
     if not isinstance(content_type, str):
         return
@@ -95,10 +96,13 @@ def check_content(value: Mapping[str, Any]) -> None:
     charset = re.search(r'charset\s*=\s*"?([^";\s]+)', parameters)
     if not re.fullmatch(r"(application|text)/([a-z0-9.!#$&^_-]+\+)?json", media_type):
         raise InvalidField(
-            f"datacontenttype: is {content_type[:80]!r}; send data as application/json", field="datacontenttype"
+            f"datacontenttype: {content_type[:80]!r} is not supported; send data as application/json",
+            field="datacontenttype",
         )
     if charset and charset[1] not in ("utf-8", "utf8", "us-ascii"):
-        raise InvalidField(f"datacontenttype: charset {charset[1][:40]!r}; send UTF-8", field="datacontenttype")
+        raise InvalidField(
+            f"datacontenttype: charset {charset[1][:40]!r} is not supported; send UTF-8", field="datacontenttype"
+        )
 
 
 def _prefixed(headers: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,10 +116,10 @@ def _prefixed(headers: Mapping[str, Any]) -> dict[str, Any]:
         value = raw_value.decode("utf-8", "replace") if isinstance(raw_value, bytes) else raw_value
         for part in (name, value):
             if isinstance(part, str):
-                check_text(part)  # what a body may not hold, a header may not smuggle in
+                check_text(part)  # headers follow the same rules as strings in the body
         if name in attributes and str(attributes[name]) != str(value):
             raise InvalidField(
-                f"{name[:40]}: two headers give it different values; send it once, as ce-{name[:40]} or "
+                f"{name[:40]}: two headers have different values for it; send it once, as ce-{name[:40]} or "
                 f"cloudEvents:{name[:40]}",
                 field=name[:200],
             )
@@ -123,7 +127,7 @@ def _prefixed(headers: Mapping[str, Any]) -> dict[str, Any]:
     return attributes
 
 
-def _meant(name: str, value: Any) -> Any:
+def _convert(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if name in ("callback", "metadata") and value.startswith("{"):

@@ -1,4 +1,4 @@
-"""The envelope of a request: what every job type has in common."""
+"""The envelope of a request: the fields that every job type has in common."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)
 
 def _no_dot_segment(value: str) -> str:
     if value in (".", ".."):
-        raise ValueError("must not be . or ..: results are stored under it")
+        raise ValueError("must not be . or .., because results are stored under it")
     return value
 
 
@@ -51,10 +51,10 @@ TenantName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-
 
 
 def normal_output(value: str) -> str:
-    """``s3://bucket/prefix/`` with one slash at its end.
+    """Return ``value`` as ``s3://bucket/prefix/`` with exactly one slash at the end.
 
     Raises:
-        ValueError: it names no bucket, or the prefix has an empty, ``.`` or ``..`` segment.
+        ValueError: it does not name a bucket, or the prefix has an empty, ``.`` or ``..`` segment.
     """
     scheme, separator, rest = value.partition("://")
     bucket = rest.partition("/")[0]
@@ -68,10 +68,10 @@ def normal_output(value: str) -> str:
 
 
 def small_metadata(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The metadata, if they are small enough to be carried along.
+    """Check that the metadata takes at most 4 KiB as JSON, and return it.
 
     Raises:
-        ValueError: they take more than 4 KiB as JSON.
+        ValueError: it is larger.
     """
     if value is not None and len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
         raise ValueError("metadata is larger than 4 KiB")
@@ -79,7 +79,7 @@ def small_metadata(value: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _time(value: Any) -> Any:
-    # Left to itself pydantic reads 30 and "30" as Unix times, and a request expires before it begins.
+    # By default pydantic parses 30 and "30" as Unix times, so such a request would expire before it starts.
     if isinstance(value, dt.datetime):
         return value
     if isinstance(value, str) and _RFC_3339.fullmatch(value):
@@ -102,7 +102,7 @@ def _deadline(value: Any) -> Any:
     return float(value)
 
 
-#: A time with its zone, as JSON Schema can say it; days that a month does not have are refused besides.
+#: A time with its zone, as far as JSON Schema can express it: the validator also refuses 30 February.
 _PUBLISHED_TIME = (
     r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
     r"(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
@@ -117,14 +117,13 @@ Output = Annotated[
 ]
 
 
-_CARRIED = {"traceparent", "specversion", "source", "subject", "time", "datacontenttype", "dataschema"}
-
-
+#: Fields that describe how and when a request was sent.
+_TRANSPORT_FIELDS = {"traceparent", "specversion", "source", "subject", "time", "datacontenttype", "dataschema"}
 _GAME_EVENTS = ("completed", "failed")
 
 
-def _say_what_formats_need(schema: dict[str, Any]) -> None:
-    """What depends on ``format``, in JSON Schema's words."""
+def _publish_format_rules(schema: dict[str, Any]) -> None:
+    """Add the rules that depend on ``format`` to the published JSON Schema."""
     schema["properties"]["url"].pop("default")
     schema["if"] = {"properties": {"format": {"const": "game"}}, "required": ["format"]}
     schema["then"] = {"properties": {"events": {"items": {"enum": [*_GAME_EVENTS]}}}}
@@ -132,21 +131,21 @@ def _say_what_formats_need(schema: dict[str, Any]) -> None:
 
 
 class CallbackSpec(BaseModel):
-    """Where and when to report."""
+    """Where to send callbacks, and for which events."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_say_what_formats_need)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_publish_format_rules)
 
-    #: Empty for the format ``game`` alone: the installation then knows where to.
+    #: Empty only in the format ``game``: callbacks then go to the URL in the settings.
     url: str = Field(
         "",
         min_length=8,
         max_length=2048,
         pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s]+$",
-        description="Where to send. Format game: without it, the G.A.M.E. API that the operator has set.",
+        description="Receiver of the callbacks. Optional in format game, which defaults to the API in the settings.",
     )
     events: list[Event] = Field(default=["completed", "failed"], max_length=4)
     format: Literal["standard", "game"] = Field(
-        "standard", description="standard: signed after Standard Webhooks. game: the body of the G.A.M.E. API."
+        "standard", description="standard: signed as in Standard Webhooks. game: the body of the G.A.M.E. API."
     )
     secret_name: str | None = Field(
         None, min_length=1, max_length=64, description="One of the configured signing secrets."
@@ -158,16 +157,18 @@ class CallbackSpec(BaseModel):
             raise ValidationError.from_exception_data(
                 "CallbackSpec", [{"type": "missing", "loc": ("url",), "input": None}]
             )
-        if self.format == "game" and (untold := [event for event in self.events if event not in _GAME_EVENTS]):
-            problem = PydanticCustomError("game_event", f"format game tells completed and failed, never {untold[0]}")
+        if self.format == "game" and (unsupported := [event for event in self.events if event not in _GAME_EVENTS]):
+            problem = PydanticCustomError(
+                "game_event", f"format game supports completed and failed, not {unsupported[0]}"
+            )
             raise ValidationError.from_exception_data(
-                "CallbackSpec", [{"type": problem, "loc": ("events",), "input": untold[0]}]
+                "CallbackSpec", [{"type": problem, "loc": ("events",), "input": unsupported[0]}]
             )
         return self
 
 
 class Request(BaseModel):
-    """One request, whole and checked. ``data`` is the model of its type."""
+    """One validated request. ``data`` is an instance of its job type's model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -185,7 +186,7 @@ class Request(BaseModel):
     metadata: Annotated[dict[str, Any] | None, AfterValidator(small_metadata)] = None
     traceparent: str | None = Field(None, pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 
-    # CloudEvents 1.0 context attributes, kept for the timeline; not part of the job's identity.
+    # CloudEvents 1.0 context attributes: recorded in the timeline, not part of the request's identity.
     specversion: Literal["1.0"] | None = None
     source: str | None = Field(None, max_length=1024)
     subject: str | None = Field(None, max_length=1024)
@@ -194,18 +195,18 @@ class Request(BaseModel):
     dataschema: str | None = Field(None, max_length=1024)
 
     def identity(self) -> dict[str, Any]:
-        """What makes two requests the same: everything but how and when they were sent.
+        """Return the content that makes two requests equal: everything but how and when they were sent.
 
-        A default that is spelled out is the same as one that is left out.
+        A field that is set to its default equals a field that is left out.
         """
-        return self.model_dump(mode="json", exclude=_CARRIED, exclude_defaults=True)
+        return self.model_dump(mode="json", exclude=_TRANSPORT_FIELDS, exclude_defaults=True)
 
     def whole(self) -> dict[str, Any]:
-        """The request with every default as it is today: what the job will be made from, whatever changes later."""
-        return self.model_dump(mode="json", exclude=_CARRIED)
+        """Return the request as JSON with all defaults filled in, so that later changes of defaults do not matter."""
+        return self.model_dump(mode="json", exclude=_TRANSPORT_FIELDS)
 
     def deadline_at(self, received_at: float) -> float | None:
-        """The deadline in epoch seconds, or ``None``."""
+        """Return the deadline in epoch seconds, or ``None`` if there is none."""
         if isinstance(self.deadline, dt.datetime):
             return self.deadline.timestamp()
         return None if self.deadline is None else received_at + self.deadline
@@ -220,6 +221,6 @@ class Cancel(BaseModel):
 
 
 class Cancellation(Cancel):
-    """``job.cancel`` as it arrived: the job to cancel, and the tenant that the message names."""
+    """A received ``job.cancel`` message: the job to cancel, and the tenant that the message names."""
 
     tenant: TenantName | None = None

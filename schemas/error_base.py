@@ -1,4 +1,4 @@
-"""What every error of Telecine has: a code, a verdict, a message."""
+"""The base of every error: a code for programs, a message for people, and a verdict for the engine."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any, ClassVar
 
 
 class Verdict(enum.Enum):
-    """What the engine does with an error."""
+    """How the engine handles an error."""
 
-    #: The same request can never succeed: the job fails at once.
+    #: Permanent: the same request can never succeed, so the job fails at once.
     NEVER = "never"
-    #: A fault that passes: the job waits and is tried again.
+    #: Temporary: the job is parked and retried.
     LATER = "later"
-    #: This worker cannot do it, another one may.
+    #: Specific to this worker: another worker may succeed.
     ELSEWHERE = "elsewhere"
-    #: Nobody knows whether it happened: never repeated without a look.
+    #: The outcome is unknown: never repeated until an operator or the provider settles it.
     UNKNOWN = "unknown"
 
 
 class TelecineError(Exception):
-    """Something went wrong; the code says what, the message says what to do."""
+    """Base of all errors. The code names the problem, the message says what to do."""
 
     code: ClassVar[str] = "error"
     verdict: ClassVar[Verdict] = Verdict.NEVER
@@ -34,11 +34,11 @@ class TelecineError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same content, sent again later under a new id, may fare better."""
+        """True if the same content may succeed when it is sent again later under a new id."""
         return self.verdict is not Verdict.NEVER
 
     def as_record(self) -> dict[str, Any]:
-        """The ``error`` object of a callback; ``field`` and ``step`` are in it where they are known."""
+        """Return the ``error`` object of a callback, with ``field`` and ``step`` if they are known."""
         record: dict[str, Any] = {"code": self.code, "message": self.message, "retryable": self.retryable}
         if self.field is not None:
             record["field"] = self.field

@@ -1,7 +1,7 @@
-"""Every error that Telecine names, in one tree.
+"""Every error of Telecine, in one tree.
 
     TelecineError
-    ├── RequestError                 the producer has to change the request
+    ├── RequestError                 the producer must change the request
     │   ├── InvalidJson              invalid_json
     │   ├── MessageTooLarge          message_too_large
     │   ├── InvalidEnvelope          invalid_request
@@ -31,46 +31,46 @@
     │   ├── InputTooLarge            file_too_large
     │   ├── InvalidImage             invalid_image
     │   ├── InvalidAudio             invalid_audio
-    │   └── InputUnavailable         input_unavailable         (tried again later)
+    │   └── InputUnavailable         input_unavailable         (retried later)
     ├── StorageError                 the results cannot be written
     │   ├── OutputExists             output_exists
     │   ├── OutputForbidden          output_forbidden
-    │   ├── StorageUnavailable       storage_unavailable       (tried again later)
-    │   └── ChecksumMismatch         checksum_mismatch         (tried again later)
+    │   ├── StorageUnavailable       storage_unavailable       (retried later)
+    │   └── ChecksumMismatch         checksum_mismatch         (retried later)
     ├── RenderError                  the renderer could not finish
     │   ├── RenderFailed             render_failed
     │   ├── RenderTimeout            render_timeout
-    │   ├── OutOfMemory              out_of_memory             (another worker may fit it)
+    │   ├── OutOfMemory              out_of_memory             (another worker may have more)
     │   │   └── ModelOutOfMemory     out_of_memory
-    │   ├── DeviceFailed             device_failed             (tried again by a new worker)
+    │   ├── DeviceFailed             device_failed             (retried by another worker)
     │   ├── InsufficientVram         insufficient_vram
     │   ├── ModelNotInstalled        model_not_installed
     │   └── InvalidWeights           invalid_weights
     ├── ProviderError                a remote provider did not deliver
-    │   ├── ProviderNotConfigured    provider_not_configured   (the operator has to act)
+    │   ├── ProviderNotConfigured    provider_not_configured   (the operator must act)
     │   ├── ProviderRefused          provider_refused
-    │   ├── ProviderUnauthorized     provider_unauthorized     (the operator has to act)
-    │   ├── QuotaExhausted           quota_exhausted           (the operator has to act)
+    │   ├── ProviderUnauthorized     provider_unauthorized     (the operator must act)
+    │   ├── QuotaExhausted           quota_exhausted           (the operator must act)
     │   ├── BudgetExceeded           budget_exceeded
-    │   ├── RateLimited              rate_limited              (tried again later)
-    │   ├── ProviderUnavailable      provider_unavailable      (tried again later)
-    │   ├── ProviderAnswerInvalid    provider_answer_invalid   (tried again later)
+    │   ├── RateLimited              rate_limited              (retried later)
+    │   ├── ProviderUnavailable      provider_unavailable      (retried later)
+    │   ├── ProviderAnswerInvalid    provider_answer_invalid   (retried later)
     │   ├── ProviderTaskFailed       provider_task_failed
     │   ├── ProviderTaskLost         provider_task_lost
     │   ├── ProviderTimeout          provider_timeout
     │   ├── ProviderResultInvalid    provider_result_invalid
-    │   └── ProviderOutcomeUnknown   outcome_unknown           (never repeated without a look)
-    ├── JobError                     the job ended for a reason of its own
+    │   └── ProviderOutcomeUnknown   outcome_unknown           (never repeated until it is settled)
+    ├── JobError                     the job itself ended
     │   ├── JobCancelled             cancelled
     │   ├── DeadlineExceeded         deadline_exceeded
     │   ├── WorkerLost               worker_lost
     │   ├── RetriesExhausted         retries_exhausted
     │   └── LeaseLost                lease_lost                (another worker has the job)
-    ├── ConfigurationError           configuration             the operator has to act
-    └── InternalError                internal_error            a defect of Telecine: please report it
+    ├── ConfigurationError           configuration             the operator must act
+    └── InternalError                internal_error            a bug in Telecine: please report it
 
-A code never changes once released; producers match on it. A message is for people: it names the
-field or the file and says what to do.
+Codes never change once released, because producers match on them. Messages are for people: they name the field
+or the file and say what to do.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ from schemas.request_errors import (
 
 
 class JobError(TelecineError):
-    """The job ended for a reason of its own."""
+    """The job ended before it completed."""
 
 
 class JobCancelled(JobError):
@@ -157,56 +157,56 @@ class JobCancelled(JobError):
 
 
 class DeadlineExceeded(JobError):
-    """The deadline passed before the job could finish. Send a new request with a later one."""
+    """The deadline passed before the job completed. Send a new request with a later deadline."""
 
     code = "deadline_exceeded"
 
 
 class WorkerLost(JobError):
-    """The worker died on this job again and again. Look at `telecine explain` before sending it anew."""
+    """Workers died repeatedly while running this job. See `telecine explain` before you send it again."""
 
     code = "worker_lost"
 
 
 class RetriesExhausted(JobError):
-    """A passing fault did not pass. `telecine explain` shows the attempts; send it again under a new id."""
+    """A temporary fault persisted. `telecine explain` shows the attempts; send the request again under a new id."""
 
     code = "retries_exhausted"
 
     @property
     def retryable(self) -> bool:
-        """True: what failed were faults that pass."""
+        """True, because only temporary faults are retried."""
         return True
 
 
 class LeaseLost(JobError):
-    """Another worker has the job now; this one stops without writing anything."""
+    """Another worker has claimed the job; this one stops without writing anything."""
 
     code = "lease_lost"
     verdict = Verdict.UNKNOWN
 
 
 class ConfigurationError(TelecineError):
-    """The settings are wrong. `telecine doctor` says what to do."""
+    """The settings are invalid. Run `telecine doctor` for details."""
 
     code = "configuration"
 
 
 class InternalError(TelecineError):
-    """A defect of Telecine. The job is kept; please report it with `telecine explain`."""
+    """An unexpected error in Telecine. The job is kept; please report it with the output of `telecine explain`."""
 
     code = "internal_error"
     verdict = Verdict.LATER
 
 
-#: In the order of the drawing.
+#: In the order of the tree above.
 _FAMILIES = (
     RequestError, InputError, StorageError, RenderError, ProviderError, JobError, ConfigurationError, InternalError,
 )  # fmt: skip
 
 
 def every_error() -> list[type[TelecineError]]:
-    """All error classes that have a code of their own, in the order of the tree."""
+    """Return all error classes that define their own code, in the order of the tree."""
     found: list[type[TelecineError]] = []
 
     def walk(kind: type[TelecineError]) -> None:
@@ -221,7 +221,7 @@ def every_error() -> list[type[TelecineError]]:
 
 
 def error_for(code: str, message: str, *, step: str | None = None) -> TelecineError:
-    """The error that a child process reported by its code, raised again on this side."""
+    """Return the error that a child process reported by its code; ``InternalError`` for an unknown code."""
     for kind in every_error():
         if kind.code == code:
             return kind(message, step=step)

@@ -1,4 +1,4 @@
-"""The parameters of an ``image-to-prompt``: a picture is described in words."""
+"""Parameters of ``image-to-prompt``: a text that describes an image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.reference import MediaReference
 
 
 class ImageToPrompt(Generation):
-    """``data`` of a request of type ``image-to-prompt``."""
+    """``data`` of an ``image-to-prompt`` request."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -21,7 +21,9 @@ class ImageToPrompt(Generation):
 
     image: MediaReference = Field(description="JPEG, PNG or WebP, at most 50 MB.")
     mode: Literal["best", "fast", "classic", "negative"] | None = Field(
-        None, description="How thorough. Default: the model's; clip-interrogator's is best."
+        None, description="How thorough the description is. Default: the model's; for clip-interrogator, best."
     )
-    model: ModelNames = Field("clip-interrogator", description="A model for image-to-prompt, or several in order.")
+    model: ModelNames = Field(
+        "clip-interrogator", description="A model for image-to-prompt, or several in order of preference."
+    )
     parameters: Parameters = Field({}, description=PARAMETERS_HELP)

@@ -1,4 +1,4 @@
-"""The parameters of an ``image-to-video``: a still picture is animated."""
+"""Parameters of ``image-to-video``: an animated still image."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|amp|lt|gt|quot|apos);"
 
 
 def _image_id(schema: dict[str, Any]) -> None:
-    """Tells the published schema of the older name, which is read but not kept."""
+    """Add the alias ``image_id`` to the published JSON Schema; the parser turns it into ``image``."""
     properties = schema["properties"]
     properties["image_id"] = {
         "type": "string",
         "minLength": 1,
-        "description": "The same as `image`, as the I2V service called it; HTML escapes in it are undone.",
+        "description": "Alias of `image` from the I2V service. HTML entities in it are decoded.",
     }
     schema["required"] = [name for name in schema.get("required", []) if name != "image"]
     if not schema["required"]:
@@ -51,7 +51,7 @@ def _image_id(schema: dict[str, Any]) -> None:
 
 
 class ImageToVideo(Generation):
-    """``data`` of a request of type ``image-to-video``. Names are those of the I2V and Cococlip services."""
+    """``data`` of an ``image-to-video`` request. Field names are those of the I2V and Cococlip services."""
 
     model_config = ConfigDict(json_schema_extra=_image_id)
 
@@ -61,14 +61,16 @@ class ImageToVideo(Generation):
         min_length=1,
         max_length=MAX_PROMPT_CHARACTERS,
         pattern=r"\S",
-        description="How it moves. Absent: written from the image, if pika or a local model is among the models.",
+        description="How the image moves. Default: generated from the image, if a model is pika or a local one.",
     )
-    model: ModelNames = Field("pika", description="A model for image-to-video, or several in the order of preference.")
-    duration: Seconds | None = Field(None, description="Seconds; a choice of the model. Default: the model's.")
+    model: ModelNames = Field("pika", description="A model for image-to-video, or several in order of preference.")
+    duration: Seconds | None = Field(
+        None, description="Seconds; which values are valid depends on the model. Default: the model's."
+    )
     resolution: Resolution | None = Field(None, description="Such as 720p. Default: the model's.")
     aspect_ratio: AspectRatio | None = Field(None, description="Such as 16:9. Default: the model's.")
-    negative_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARACTERS, description="What is not to be seen.")
-    seed: Seed | None = Field(None, description="For models that take one.")
+    negative_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARACTERS, description="What must not be visible.")
+    seed: Seed | None = Field(None, description="For models that support one.")
     fps: Fps = None
     num_frames: NumFrames = None
     width: FilmWidth = None
@@ -80,13 +82,13 @@ class ImageToVideo(Generation):
 
     @model_validator(mode="before")
     @classmethod
-    def _names_of_the_sources(cls, data: Any) -> Any:
+    def _resolve_image_id(cls, data: Any) -> Any:
         if not isinstance(data, dict) or "image_id" not in data:
             return data
         named = data["image_id"]
         if not isinstance(named, str):
-            raise InvalidField("data.image_id: must be a text", field="data.image_id")
+            raise InvalidField("data.image_id: must be a string", field="data.image_id")
         image = _ENTITY.sub(lambda entity: html.unescape(entity[0]), named)
         if data.get("image", image) != image:
-            raise InvalidField("data.image_id: names another file than data.image; give one", field="data.image_id")
+            raise InvalidField("data.image_id: differs from data.image; send only one of them", field="data.image_id")
         return {name: value for name, value in data.items() if name != "image_id"} | {"image": image}

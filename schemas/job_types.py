@@ -1,4 +1,4 @@
-"""The job types that this version can run, and the model of each one's ``data``."""
+"""Job types that this version can run, with the model of each type's ``data``."""
 
 from __future__ import annotations
 

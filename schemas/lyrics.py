@@ -1,4 +1,4 @@
-"""Lyrics and how their words get times: what a reel and its captions alone have in common."""
+"""Lyrics and caption timing: the fields that ``reel`` and ``audio-to-captions`` have in common."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_LYRICS_WORDS = 20_000
 MAX_LINE_CHARACTERS = 2_000
 
 ALIGNMENT_HELP = (
-    "How words get their times. auto: the lyrics are aligned with the audio by ElevenLabs; where that fails, its "
-    "transcription is shown; without its key, as even. elevenlabs: the transcription, whatever the lyrics. "
-    "even: each word gets the same share."
+    "How words are timed. auto: ElevenLabs aligns the lyrics with the audio; if that fails, its transcription is used; "
+    "without an ElevenLabs key, as even. elevenlabs: always the transcription, even if there are lyrics. "
+    "even: every word gets an equal share of the time."
 )
 AlignmentMode = Literal["auto", "elevenlabs", "even", "local"]
 
@@ -43,13 +43,13 @@ MinDuration = Annotated[
         ge=0,
         le=60,
         allow_inf_nan=False,
-        description="Shortest time in seconds that a caption stays, where the next one allows.",
+        description="Shortest time in seconds that a caption is shown, unless the next one starts earlier.",
     ),
 ]
 
 
 def normal_lyrics(data: Any) -> Any:
-    """``data`` with line breaks in its lyrics: form posts and shells send the two characters backslash and n."""
+    r"""Return ``data`` with real line breaks in its lyrics: forms and shells send a backslash and an ``n`` instead."""
     if isinstance(data, dict) and data.get("lyrics", "") is None:
         return {**data, "lyrics": ""}
     if isinstance(data, dict) and isinstance(data.get("lyrics"), str):
@@ -58,13 +58,13 @@ def normal_lyrics(data: Any) -> Any:
 
 
 def check_lyrics(lyrics: str, *, required: bool) -> None:
-    """Nothing, if captions can be made of the lyrics.
+    """Check that captions can be made from the lyrics.
 
     Raises:
-        LyricsRequired: they are required and there are none.
-        LyricsTooLong: they have too many lines, too many words, or too long a line.
+        LyricsRequired: they are required but contain no visible character.
+        LyricsTooLong: there are too many lines or words, or a line is too long.
     """
-    if required and not any(map(_seen, lyrics)):
+    if required and not any(map(_is_visible, lyrics)):
         raise LyricsRequired(field="data.lyrics")
     lines = lyrics.split("\n")
     if len(lines) > MAX_LYRICS_LINES:
@@ -77,16 +77,16 @@ def check_lyrics(lyrics: str, *, required: bool) -> None:
         raise LyricsTooLong(f"lyrics have more than {MAX_LYRICS_WORDS:,} words", field="data.lyrics")
 
 
-def _seen(character: str) -> bool:
-    """Whether the character leaves a mark: no space, no control, no joiner."""
+def _is_visible(character: str) -> bool:
+    """Return whether the character is rendered: not white space, a control or a format character."""
     return not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf")
 
 
 def refuse_local_alignment(mode: AlignmentMode) -> None:
-    """Nothing, unless ``mode`` is ``local``.
+    """Check that the alignment mode is available: this version has no local aligner.
 
     Raises:
-        UnsupportedOption: it is; this version has no local aligner.
+        UnsupportedOption: ``mode`` is ``local``.
     """
     if mode == "local":
         raise UnsupportedOption(

@@ -1,4 +1,4 @@
-"""Lyrics that were uploaded as a file: plain text, or LRC with its time tags."""
+"""Lyrics that were uploaded as a file: plain text, or LRC with time tags."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from schemas.errors import InvalidField
 
 _TAG = re.compile(r"\s*\[(\d{1,3}):(\d{1,2}(?:[.:]\d{1,3})?)\]")
 _WORD_TAG = re.compile(r"<\d{1,3}:\d{1,2}(?:[.:]\d{1,3})?>")
-#: About the song, not of it.
-_ABOUT = re.compile(r"\[(ar|al|ti|au|by|re|ve|la|length|offset|tool|#):[^\]]*\]", re.IGNORECASE)
+#: Metadata lines such as ``[ar:Artist]``.
+_METADATA = re.compile(r"\[(ar|al|ti|au|by|re|ve|la|length|offset|tool|#):[^\]]*\]", re.IGNORECASE)
 
 
 def lyrics_text(content: bytes, uri: str) -> str:
-    """The lines to be sung.
+    """Return the lines that are sung, without time tags and metadata.
 
     Args:
-        content: the file, in UTF-8 with or without a byte order mark.
-        uri: what it is called; one that ends in ``.lrc`` is read as LRC.
+        content: the file's bytes, UTF-8 with or without a byte order mark.
+        uri: the file's name; a file that ends in ``.lrc`` is parsed as LRC.
 
     Raises:
-        InvalidField: it is no text in UTF-8.
+        InvalidField: the file is not UTF-8 text.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidField(f"data.lyrics: {uri} is not UTF-8 (byte {error.start})", field="data.lyrics") from None
     if "\x00" in text:
-        raise InvalidField(f"data.lyrics: {uri} holds NUL characters; it is no text", field="data.lyrics")
+        raise InvalidField(f"data.lyrics: {uri} contains NUL characters, so it is not a text file", field="data.lyrics")
     if not uri.lower().endswith(".lrc"):
         return text
-    return "\n".join(_sung(text))
+    return "\n".join(_parse_lrc(text))
 
 
-def _sung(text: str) -> list[str]:
-    """The lines in the order of their times; one with several times is sung as often."""
+def _parse_lrc(text: str) -> list[str]:
+    """Return the lines in the order of their time tags; a line with several tags is repeated."""
     lines: list[tuple[float, str]] = []
     last = 0.0
     for line in text.splitlines():
-        if _ABOUT.fullmatch(line.strip()):
+        if _METADATA.fullmatch(line.strip()):
             continue
         times: list[float] = []
         while tag := _TAG.match(line):

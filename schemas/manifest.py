@@ -1,4 +1,4 @@
-"""``manifest.json``: what a job made, from what, and how to check it."""
+"""``manifest.json``: what a job produced, from which request, and how to verify the files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MANIFEST_VERSION = 1
 
 
 class ManifestArtifact(BaseModel):
-    """One file, with what is needed to verify it."""
+    """One file of the result, with its size and checksum."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,7 +35,7 @@ class ManifestStep(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The whole result. Written last: where it exists, everything it names exists."""
+    """The complete result. It is written last: if it exists, every file that it names exists."""
 
     model_config = ConfigDict(extra="forbid")
 

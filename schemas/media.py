@@ -1,4 +1,4 @@
-"""Facts about media, and the files that a pipeline makes. Frozen records, no behaviour."""
+"""Media facts and the files that a pipeline reads and makes. Frozen records without behaviour."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pydantic import BaseModel, ConfigDict
 
 
 class MediaFacts(BaseModel):
-    """What a probe found out about one file. Fields that do not apply are ``None``."""
+    """Properties of a media file, as measured by a probe. Fields that do not apply are ``None``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     #: Width and height in pixels.
     width: int | None = None
     height: int | None = None
-    #: Length in seconds, of the longest stream.
+    #: Length of the longest stream, in seconds.
     duration_seconds: float | None = None
-    #: Frames per second; constant over the file.
+    #: Frames per second; constant throughout the file.
     fps: float | None = None
     #: Number of video frames, counted, not estimated.
     frames: int | None = None
@@ -27,25 +27,25 @@ class MediaFacts(BaseModel):
 
 
 class InputFile(BaseModel):
-    """One input, fetched and whole on the local disk, its kind decided by its content."""
+    """One input, downloaded completely. Its kind is determined by its content, not by its name."""
 
     model_config = ConfigDict(frozen=True)
 
-    #: The field of ``data`` that named it.
+    #: The field of ``data`` that names the file.
     name: str
     uri: str
-    #: There is no file when a job runs on after a call and the input is gone by then.
+    #: The file may be missing when a job continues after a provider call and the input has been deleted since.
     path: Path
     #: One of ``jpeg``, ``png``, ``mp3``, ``wav``, ``flac``, ….
     kind: str
     bytes: int
     sha256: str
-    #: Its length, where that is known from a call: the file may be gone.
+    #: Length recorded by an earlier provider call, because the file may have been deleted since.
     seconds: float | None = None
 
 
 class Artifact(BaseModel):
-    """One file that a pipeline made, before or after it was stored.
+    """One file that a pipeline made, before or after it is stored.
 
     ``name`` is the file's name in the results (``video.mp4``). ``path`` is set while the file is on
     this machine, ``uri`` and ``sha256`` once it is in storage.
@@ -60,14 +60,14 @@ class Artifact(BaseModel):
     uri: str | None = None
     sha256: str | None = None
     bytes: int | None = None
-    #: How it was made, for the manifest: model, seed, …; remembered with the step.
+    #: How it was made (model, seed, …), for the manifest. Recorded with the step.
     details: dict[str, Any] = {}
-    #: Whether the callback is to carry the file itself, if it is small.
+    #: Whether the callback should contain the file itself, if it is small.
     inline: bool = False
 
 
 class Plan(BaseModel):
-    """What a job would make and cost, found out without making it."""
+    """What a job would produce and cost, calculated without running it."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -16,7 +16,7 @@ class InputNotFound(InputError):
 
 
 class InputReplaced(InputError):
-    """The object was replaced meanwhile. A newer upload has an event of its own; otherwise send a new request."""
+    """The object was replaced before it was read. A newer upload has its own event; otherwise send a new request."""
 
     code = "input_replaced"
 
@@ -46,7 +46,7 @@ class InvalidAudio(InputError):
 
 
 class InputUnavailable(InputError):
-    """The input could not be fetched just now. It is tried again."""
+    """The input could not be fetched. Will retry."""
 
     code = "input_unavailable"
     verdict = Verdict.LATER
@@ -57,7 +57,7 @@ class StorageError(TelecineError):
 
 
 class OutputExists(StorageError):
-    """Another file already lies where the result belongs. Choose another `output` or remove it."""
+    """Another file already exists at the result's location. Choose another `output` or delete the file."""
 
     code = "output_exists"
 
@@ -69,14 +69,14 @@ class OutputForbidden(StorageError):
 
 
 class StorageUnavailable(StorageError):
-    """Object storage did not answer. It is tried again."""
+    """Object storage did not respond. Will retry."""
 
     code = "storage_unavailable"
     verdict = Verdict.LATER
 
 
 class ChecksumMismatch(StorageError):
-    """Object storage holds other bytes than were sent. It is tried again."""
+    """Object storage holds different bytes than were sent. Will retry."""
 
     code = "checksum_mismatch"
     verdict = Verdict.LATER
@@ -93,44 +93,44 @@ class RenderFailed(RenderError):
 
 
 class RenderTimeout(RenderError):
-    """The renderer took longer than it may. Shorten the media or raise TELECINE_RENDER_TIMEOUT_SECONDS."""
+    """The render exceeded its time limit. Shorten the media or raise TELECINE_RENDER_TIMEOUT_SECONDS."""
 
     code = "render_timeout"
 
 
 class OutOfMemory(RenderError):
-    """The renderer needed more memory than it may use. Raise TELECINE_RENDER_MEMORY_BYTES."""
+    """The render exceeded its memory limit. Raise TELECINE_RENDER_MEMORY_BYTES."""
 
     code = "out_of_memory"
     verdict = Verdict.ELSEWHERE
 
 
 class ModelOutOfMemory(OutOfMemory):
-    """The model ran out of memory, also in its low-memory mode. Ask for a smaller size, or for a smaller model."""
+    """The model ran out of memory, even in its low-memory mode. Choose a smaller size or a smaller model."""
 
     verdict = Verdict.NEVER
 
 
 class DeviceFailed(RenderError):
-    """The device that models run on no longer answers. Its worker starts anew, and the job is tried again."""
+    """The device that runs the models stopped responding. Its worker restarts and retries the job."""
 
     code = "device_failed"
     verdict = Verdict.ELSEWHERE
 
 
 class InsufficientVram(RenderError):
-    """The model does not fit into the memory of this worker. Ask for `low_vram`, or for a smaller model."""
+    """The model does not fit into this worker's memory. Set `low_vram`, or choose a smaller model."""
 
     code = "insufficient_vram"
 
 
 class ModelNotInstalled(RenderError):
-    """The model cannot run on this worker. The message says which command brings what is missing."""
+    """The model cannot run on this worker. The message says which command installs what is missing."""
 
     code = "model_not_installed"
 
 
 class InvalidWeights(RenderError):
-    """The model's files cannot be loaded: damaged, or not safetensors. Bring them again."""
+    """The model's files cannot be loaded: damaged, or not safetensors. Install them again."""
 
     code = "invalid_weights"

@@ -1,4 +1,4 @@
-"""From the bytes of a message to a request, or to an error that says what is wrong with it."""
+"""Parse the bytes of a message into a request, or raise an error that names the invalid field."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from schemas.job_types import JOB_TYPES
 from schemas.strict_json import MAX_MESSAGE_BYTES, parse_object
 
 CANCEL = "job.cancel"
-#: The header of a message whose own ones could not be read; its value names the fault.
+#: Header that replaces the headers of a message whose AMQP properties cannot be decoded; its value names the fault.
 UNREADABLE = "telecine-unreadable-properties"
 Model = TypeVar("Model", bound=BaseModel)
-#: What unions of plain values call their members.
+#: Names that pydantic gives to the members of a union of plain values.
 _MEMBERS = frozenset(
     ("str", "int", "float", "bool", "datetime", "constrained-str", "constrained-int", "constrained-float")
 )
@@ -26,10 +26,10 @@ _MEMBERS = frozenset(
 def parse_request(
     body: bytes, headers: Mapping[str, Any] | None = None, *, limit_bytes: int = MAX_MESSAGE_BYTES
 ) -> Request | Cancellation:
-    """The request in a message: plain, CloudEvents structured, or CloudEvents binary by its headers.
+    """Parse a message: a plain request, or a CloudEvent in structured or binary mode.
 
     Raises:
-        RequestError: one of its kinds; ``field`` names the culprit where there is one.
+        RequestError: a subclass that says what is wrong; its ``field`` names the invalid field, if there is one.
     """
     return parse_mapping(read_mapping(body, headers, limit_bytes=limit_bytes))
 
@@ -37,35 +37,43 @@ def parse_request(
 def read_mapping(
     body: bytes, headers: Mapping[str, Any] | None = None, *, limit_bytes: int = MAX_MESSAGE_BYTES
 ) -> dict[str, Any]:
-    """The message as one mapping, the attributes of CloudEvents' binary mode put beside ``data``."""
+    """Return the message as one mapping; in CloudEvents' binary mode, its headers become fields next to ``data``.
+
+    Raises:
+        RequestError: the message is not one strict JSON object, or its headers are invalid.
+    """
     headers = headers or {}
     if (fault := headers.get(UNREADABLE)) is not None:
         raise InvalidEnvelope(
-            f"the message's AMQP properties cannot be read ({str(fault)[:40]!r}): a time after the year 9999, such as "
-            "one in milliseconds, or a text that is not UTF-8; correct or remove them and send it again"
+            f"the message's AMQP properties cannot be decoded ({str(fault)[:40]!r}): a timestamp after the year 9999, "
+            "such as one in milliseconds, or a string that is not UTF-8; correct or remove them and send it again"
         )
     attributes = binary_attributes(headers)
     value = parse_object(body, limit_bytes=limit_bytes)
     if attributes:
         if "specversion" in value:
             raise InvalidEnvelope(
-                "the headers and the body are both a CloudEvent; leave the headers out, "
-                "or send application/cloudevents+json as the content type"
+                "both the headers and the body are a CloudEvent; remove the headers, "
+                "or set the content type to application/cloudevents+json"
             )
         return {**attributes, "data": value}
     if "specversion" in value:
         return as_request(value)
     if is_said_to_be_structured(headers):
-        raise InvalidEnvelope("the content type says that the body is a CloudEvent, but it has no specversion")
+        raise InvalidEnvelope("the content type declares a CloudEvent, but the body has no specversion")
     return value
 
 
 def parse_mapping(value: Mapping[str, Any]) -> Request | Cancellation:
-    """The request in an already read mapping."""
+    """Validate a decoded message and return the request.
+
+    Raises:
+        RequestError: a subclass that says what is wrong, as in ``parse_request``.
+    """
     kind = value.get("type")
     if kind is None:
         if not {"id", "data"} & set(value):
-            raise InvalidEnvelope("the message is a JSON object but no request: it has no id, type or data")
+            raise InvalidEnvelope("the message is a JSON object but not a request: it has no id, type or data")
         raise MissingField("type is missing", field="type")
     if not isinstance(kind, str):
         raise InvalidField("type must be a string", field="type")
@@ -80,18 +88,16 @@ def parse_mapping(value: Mapping[str, Any]) -> Request | Cancellation:
         return _validate(Cancellation, {"id": _validate(Cancel, data, "data.").id, **named}, "")
     model = JOB_TYPES.get(kind)
     if model is None:
-        raise UnknownType(
-            f"type {kind[:64]!r} does not exist on this worker; it has: {', '.join(sorted(JOB_TYPES))}", field="type"
-        )
+        raise UnknownType(f"unknown type {kind[:64]!r}; available: {', '.join(sorted(JOB_TYPES))}", field="type")
     if ("specversion" in value) != ("source" in value):
-        raise InvalidEnvelope("a CloudEvent has both specversion and source; a plain request has neither")
+        raise InvalidEnvelope("a CloudEvent needs both specversion and source; a plain request has neither")
     envelope = {name: item for name, item in value.items() if name != "data"}
     parsed = _validate(model, data, "data.")
     return _validate(Request, {**envelope, "data": parsed}, "")
 
 
 def salvage(value: Mapping[str, Any]) -> tuple[str | None, CallbackSpec | None, dict[str, Any] | None]:
-    """Id, callback and metadata of a refused request, each where it is sound: so that the refusal can be told."""
+    """Return id, callback and metadata of an invalid request, each if valid, so that a failure callback can be sent."""
     job_id = value.get("id")
     try:
         callback = CallbackSpec.model_validate(value.get("callback"))
@@ -118,16 +124,18 @@ def _request_error(error: ValidationError, prefix: str, model: type[BaseModel]) 
     if unknown:
         names = ", ".join(unknown[:10])
         inside = CallbackSpec if unknown[0].startswith("callback.") else model
-        place = "callback" if inside is CallbackSpec else prefix.rstrip(".") or "a request"
+        owner = "callback" if inside is CallbackSpec else prefix.rstrip(".") or "a request"
+        available = ", ".join(inside.model_fields)
         return UnknownField(
-            f"unknown field{'s' if len(unknown) > 1 else ''}: {names}; {place} takes {', '.join(inside.model_fields)}",
+            f"unknown field{'s' if len(unknown) > 1 else ''}: {names}; available in {owner}: {available}",
             field=unknown[0],
         )
     missing = [_path(prefix, p["loc"]) for p in problems if p["type"] == "missing"]
     if missing:
         return MissingField(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing", field=missing[0])
     path = _path(prefix, problems[0]["loc"])
-    # Of a union's members the one that the value was meant for says more than that the others are of another kind.
+    # A union reports an error for each member. Prefer one that is not about the type, and the deepest: it belongs to
+    # the member that the producer meant.
     about = [p for p in problems if f"{_path(prefix, p['loc'])}.".startswith(f"{path}.")]
     first = max(about, key=lambda p: (not p["type"].endswith("_type"), len(p["loc"])))
     path = _path(prefix, first["loc"])
@@ -135,8 +143,8 @@ def _request_error(error: ValidationError, prefix: str, model: type[BaseModel]) 
 
 
 def _path(prefix: str, location: tuple[int | str, ...], *, named: bool = False) -> str:
-    """The field's name. ``named``: its last part is what the request says, whatever it looks like."""
-    # A union reports each of its members; the member's name is not part of the field's.
+    """Return the field's path. ``named``: keep the last part even if it looks like the name of a union's member."""
+    # Pydantic appends the name of a union's member, which is not part of the field's path.
     if not named and len(location) > 1 and location[-1] in _MEMBERS:
         location = location[:-1]
     parts = [str(part) for part in location if not (isinstance(part, str) and "[" in part)]

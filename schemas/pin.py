@@ -1,4 +1,4 @@
-"""Which content of an object is meant: a name alone does not say it once the object is replaced."""
+"""The version of an object that a job is about: an object can be replaced under the same name."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One object as it was when somebody looked at it. The version counts; the ETag does where there is none."""
+    """The content of an object at one time: its version, or its ETag in a bucket without versions."""
 
     version: str | None = None
     etag: str | None = None
 
     @property
     def named(self) -> str:
-        """For messages: ``version …`` or ``ETag …``."""
+        """Text for messages: ``version …`` or ``ETag …``."""
         return f"version {self.version}" if self.version is not None else f"ETag {self.etag}"
 
     def as_record(self) -> dict[str, Any]:
-        """The pin as JSON; ``Pin(**record)`` is it again."""
+        """Return the pin as JSON. ``Pin(**record)`` is the inverse."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""The operator's account at a provider that an extension brings."""
+"""The operator's account at a provider that an extension adds."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ class ProviderAccount(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    key: SecretStr = Field(min_length=1, description="The key, sent to the provider and to nobody else.")
-    base_url: str | None = Field(None, description="The provider's API, where it is not the extension's default.")
+    key: SecretStr = Field(min_length=1, description="The API key. It is sent to this provider only.")
+    base_url: str | None = Field(None, description="Base URL of the provider's API. Default: the extension's.")

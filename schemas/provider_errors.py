@@ -6,9 +6,9 @@ from schemas.error_base import TelecineError, Verdict
 
 
 class ProviderError(TelecineError):
-    """A remote provider did not deliver.
+    """A remote provider did not deliver a result.
 
-    ``retry_after_seconds`` is what the provider asked for, where it did.
+    ``retry_after_seconds`` is the delay that the provider requested, if it did.
     """
 
     def __init__(
@@ -24,25 +24,25 @@ class ProviderError(TelecineError):
 
 
 class ProviderNotConfigured(ProviderError):
-    """The provider has no key on this worker. Set the variable that the message names."""
+    """This worker has no key for the provider. Set the variable that the message names."""
 
     code = "provider_not_configured"
 
 
 class ProviderRefused(ProviderError):
-    """The provider refused the call. The message tells its reason; change the request."""
+    """The provider refused the call. The message gives its reason; change the request."""
 
     code = "provider_refused"
 
 
 class ProviderUnauthorized(ProviderError):
-    """The provider does not accept the key. Replace the one that the message names."""
+    """The provider rejected the API key. Replace the key that the message names."""
 
     code = "provider_unauthorized"
 
 
 class QuotaExhausted(ProviderError):
-    """The provider's account has no credit left. Top it up, then send the request again under a new id."""
+    """The account at the provider has no credit left. Top it up, then send the request again under a new id."""
 
     code = "quota_exhausted"
 
@@ -54,52 +54,52 @@ class BudgetExceeded(ProviderError):
 
 
 class RateLimited(ProviderError):
-    """The provider asked to slow down. It is tried again."""
+    """The provider's rate limit was reached. Will retry."""
 
     code = "rate_limited"
     verdict = Verdict.LATER
 
 
 class ProviderUnavailable(ProviderError):
-    """The provider could not be reached, and certainly did not get the call. It is tried again."""
+    """The provider could not be reached and has not received the call. Will retry."""
 
     code = "provider_unavailable"
     verdict = Verdict.LATER
 
 
 class ProviderAnswerInvalid(ProviderError):
-    """The provider answered something that cannot be read. It is asked again."""
+    """The provider's response cannot be read. Will retry."""
 
     code = "provider_answer_invalid"
     verdict = Verdict.LATER
 
 
 class ProviderTaskFailed(ProviderError):
-    """The provider could not make the result. The message tells its reason."""
+    """The provider could not produce the result. The message gives its reason."""
 
     code = "provider_task_failed"
 
 
 class ProviderTaskLost(ProviderError):
-    """The provider does not know the task any more. What it has cost is in the provider's bill."""
+    """The provider no longer knows the task. Check the provider's bill for what it cost."""
 
     code = "provider_task_lost"
 
 
 class ProviderTimeout(ProviderError):
-    """The provider took longer than the model may. Raise the model's `timeout_seconds` or send it again."""
+    """The provider exceeded the model's time limit. Raise its `timeout_seconds` or send the request again."""
 
     code = "provider_timeout"
 
 
 class ProviderResultInvalid(ProviderError):
-    """The provider's result is not what was asked for. Look at `telecine explain`."""
+    """The provider's result is not what was requested. See `telecine explain`."""
 
     code = "provider_result_invalid"
 
 
 class ProviderOutcomeUnknown(ProviderError):
-    """Nobody knows whether the provider accepted the call. `telecine resolve` settles it."""
+    """It is unknown whether the provider accepted the call. Settle it with `telecine resolve`."""
 
     code = "outcome_unknown"
     verdict = Verdict.UNKNOWN

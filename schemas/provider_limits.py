@@ -1,4 +1,4 @@
-"""How fast and how much: the operator's limits for providers and tenants."""
+"""The operator's limits: rates and circuit breakers for providers, budgets for tenants."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ProviderLimits(BaseModel):
-    """What one provider's account may be asked for, by all workers together."""
+    """Limits of one provider account, enforced across all workers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rate_per_minute: float = Field(60.0, gt=0, description="Submissions a minute, on average.")
-    burst: float = Field(10.0, ge=1, description="Submissions at once after a pause.")
-    concurrency: int = Field(20, ge=1, description="Tasks at the provider at once.")
-    breaker_failures: int = Field(5, ge=1, description="Failures in a row that open the circuit breaker.")
-    breaker_seconds: float = Field(60.0, gt=0, description="How long it stays open before one call is tried.")
+    rate_per_minute: float = Field(60.0, gt=0, description="Submissions per minute, on average.")
+    burst: float = Field(10.0, ge=1, description="Submissions in quick succession after a pause.")
+    concurrency: int = Field(20, ge=1, description="Tasks in flight at the provider.")
+    breaker_failures: int = Field(5, ge=1, description="Consecutive failures that open the circuit breaker.")
+    breaker_seconds: float = Field(60.0, gt=0, description="Seconds until an open breaker lets one trial call through.")
 
 
 class Budget(BaseModel):
-    """What may be spent in one period (UTC)."""
+    """The amount that may be spent per period (UTC)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,11 +30,11 @@ class Budget(BaseModel):
 
     @property
     def micros(self) -> int:
-        """The budget in millionths of a US dollar."""
+        """Budget in millionths of a US dollar."""
         return round(self.usd * 1_000_000)
 
     def began(self, now: float) -> float:
-        """When the period that ``now`` is in began; both in epoch seconds."""
+        """Return the start of the period that contains ``now``; both in epoch seconds."""
         if self.period == "ever":
             return 0.0
         day = dt.datetime.fromtimestamp(now, dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,4 +1,4 @@
-"""The parameters of a ``reel``: one picture, one song, its lyrics as captions."""
+"""Parameters of a ``reel``: one image, one song, and its lyrics as captions."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def _color(value: str) -> str:
 
 def _even(value: int) -> int:
     if value % 2:
-        raise ValueError("must be even: H.264 in 4:2:0 has no odd sizes")
+        raise ValueError("must be even, because H.264 with 4:2:0 sampling has no odd sizes")
     return value
 
 
 class Reel(BaseModel):
-    """``data`` of a request of type ``reel``. Names and defaults are those of the Reel Creator."""
+    """``data`` of a ``reel`` request. Names and defaults are those of the Reel Creator."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -58,13 +58,14 @@ class Reel(BaseModel):
     audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB; its length is the reel's.")
     lyrics: str = Field(
         "",
-        description="One caption line per line; a literal backslash-n counts as a line break. May be absent with auto "
-        "and elevenlabs, which then show what is heard.",
+        description="One caption line per line; a literal backslash-n counts as a line break. Optional with auto and "
+        "elevenlabs, which then show the transcription.",
     )
     language: Language | None = Field(
-        None, description="BCP 47 tag such as en, hi, ja; chooses the font where scripts share code points."
+        None,
+        description="BCP 47 tag such as en, hi, ja. It selects the font for characters that several scripts share.",
     )
-    font_size: int = Field(45, ge=8, le=400, description="Em size in pixels on a picture 1080 pixels wide.")
+    font_size: int = Field(45, ge=8, le=400, description="Em size in pixels at a width of 1080 pixels.")
     font_color: Annotated[str, AfterValidator(_color)] = Field(
         "yellow", max_length=64, description="CSS name or #RRGGBB."
     )
@@ -72,10 +73,10 @@ class Reel(BaseModel):
     timing_offset: TimingOffset = 0.0
     min_duration: MinDuration = 1.0
     alignment_mode: AlignmentMode = Field("auto", description=ALIGNMENT_HELP)
-    debug_mode: bool = Field(False, description="Captions carry their start time, as in [2.5s].")
+    debug_mode: bool = Field(False, description="Prefix each caption with its start time, as in [2.5s].")
     renderer: Literal["auto", "local", "runpod"] = Field(
         "auto",
-        description="Where the reel is rendered; auto: here, or on RunPod what this worker's memory cannot hold.",
+        description="Where the reel is rendered. auto: on this worker, or on RunPod if memory here is too small.",
     )
     width: Annotated[int, AfterValidator(_even)] = Field(
         1080, ge=128, le=3840, json_schema_extra={"multipleOf": 2}, description="Pixels, even."
@@ -92,6 +93,6 @@ class Reel(BaseModel):
     @model_validator(mode="after")
     def _available(self) -> Self:
         refuse_local_alignment(self.alignment_mode)
-        # Without any, what is heard is written down.
+        # The other modes transcribe the audio if there are no lyrics.
         check_lyrics(self.lyrics, required=self.alignment_mode == "even")
         return self

@@ -1,4 +1,4 @@
-"""How a request names a file: ``s3://bucket/key``, ``https://…`` or ``file:///…``."""
+"""References to files in a request: ``s3://bucket/key``, ``https://…`` or ``file:///…``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic.fields import FieldInfo
 
 _SCHEMES = ("s3", "https", "http", "file")
-#: How S3 ends the names of access points, which lead to a bucket of another name.
+#: Suffixes of S3 access point aliases, which lead to a bucket with another name.
 _ALIASES = ("-s3alias", "--ol-s3", ".mrap")
-#: The same rules as far as JSON Schema can say them.
+#: The same rules, as far as JSON Schema can express them.
 PUBLISHED_BUCKET = r"s3://(?![^/]*(-s3alias|--ol-s3|\.mrap)(/|$))[A-Za-z0-9._-]{3,63}"
 _PUBLISHED = (
     rf"^({PUBLISHED_BUCKET}/[\s\S]+|[Hh][Tt][Tt][Pp][Ss]?://(?![^/?#]*@)[^/?#:\s][\s\S]*"
@@ -23,22 +23,22 @@ _PUBLISHED = (
 
 
 def check_bucket(bucket: str) -> None:
-    """Returns if ``bucket`` is the name of a bucket.
+    """Check that ``bucket`` is a valid bucket name.
 
     Raises:
-        ValueError: it is an ARN, an access point or nothing that S3 allows.
+        ValueError: it is an ARN, an access point alias, or a name that S3 does not allow.
     """
     if not 3 <= len(bucket) <= 63 or not all(c.isascii() and (c.isalnum() or c in ".-_") for c in bucket):
         raise ValueError("the bucket's name must be 3-63 letters, digits, dots or hyphens (no ARN, no access point)")
     if bucket.endswith(_ALIASES):
-        raise ValueError("names an access point; name its bucket")
+        raise ValueError("is an access point alias; use the name of its bucket")
 
 
 def split_s3(uri: str) -> tuple[str, str]:
-    """Bucket and key of ``s3://bucket/key``. The key is taken literally: nothing in it is decoded.
+    """Return bucket and key of ``s3://bucket/key``. The key is literal: it is not decoded.
 
     Raises:
-        ValueError: there is no bucket, no key, or the bucket is not a bucket's name.
+        ValueError: bucket or key is missing or invalid.
     """
     scheme, separator, rest = uri.partition("://")
     bucket, slash, key = rest.partition("/")
@@ -54,7 +54,7 @@ def _check(value: str) -> str:
     try:
         parts = urlsplit(value)
     except ValueError:
-        raise ValueError("is not a URI; use s3://bucket/key or https://…") from None
+        raise ValueError("is not a valid URI; use s3://bucket/key or https://…") from None
     if parts.scheme not in _SCHEMES:
         raise ValueError("must start with s3://, https:// or, in embedded mode, file:///")
     if parts.scheme == "s3":
@@ -63,13 +63,13 @@ def _check(value: str) -> str:
         if parts.netloc not in ("", "localhost") or len(parts.path) < 2:
             raise ValueError("a file URI has three slashes: file:///absolute/path")
     elif not parts.hostname or parts.username is not None:
-        raise ValueError("must name a host and carry no user name or password")
+        raise ValueError("must have a host, and no user name or password")
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """Stands in the annotation of a field that names a file."""
+    """Marks the annotation of a field that refers to a file."""
 
 
 _MARK = _Mark()
@@ -82,16 +82,16 @@ MediaReference = Annotated[
 
 
 def references(model: BaseModel) -> list[tuple[str, str]]:
-    """Every file that ``model`` names, with its field: ``[("image", "s3://…"), ("scenes.0.image", "…")]``.
+    """Return every file reference in ``model`` with its path: ``[("image", "s3://…"), ("scenes.0.image", "…")]``.
 
-    These are the values of the fields whose annotation holds ``MediaReference``, in lists, dictionaries
-    and models of models too.
+    A reference is a value of a field whose annotation contains ``MediaReference``. Lists, dictionaries and nested
+    models are searched, too.
     """
     return list(_in_model(model, ""))
 
 
 def is_reference(field: FieldInfo) -> bool:
-    """Whether the field's annotation holds ``MediaReference``, however deep."""
+    """Return whether the field's annotation contains ``MediaReference`` at any depth."""
     return _MARK in field.metadata or _marked(field.annotation)
 
 
@@ -102,7 +102,7 @@ def _in_model(model: BaseModel, prefix: str) -> Iterator[tuple[str, str]]:
 
 @functools.cache
 def _fields(model: type[BaseModel]) -> list[tuple[str, bool]]:
-    """The fields, and whether each holds a reference. Worked out once: every request is looked through."""
+    """Return the fields, each with whether it can hold a reference. Cached, because every request is searched."""
     return [(name, is_reference(field)) for name, field in model.model_fields.items()]
 
 

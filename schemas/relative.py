@@ -1,4 +1,4 @@
-"""Media names in an uploaded request: relative to the folder that the request lies in."""
+"""Relative media names in an uploaded request: resolved against the folder that contains the request."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from schemas.reference import is_reference
 
 
 def resolved(request: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """The request with every relative media name put below ``folder``, which is ``s3://bucket/prefix/``.
+    """Return the request with every relative media name resolved against ``folder``, which is ``s3://bucket/prefix/``.
 
-    Names are keys: nothing in them is decoded, and there is no way up.
+    Names are object keys: they are not decoded, and they cannot leave the folder.
 
     Raises:
         InvalidField: a name has an empty, ``.`` or ``..`` segment.
@@ -23,7 +23,7 @@ def resolved(request: Mapping[str, Any], folder: str) -> dict[str, Any]:
     kind, data = request.get("type"), request.get("data")
     model = JOB_TYPES.get(kind) if isinstance(kind, str) else None
     if model is None or not isinstance(data, dict):
-        return dict(request)  # the parser says what is wrong with it
+        return dict(request)  # invalid: the parser will raise the error
     return {**request, "data": _in_model(model, data, "data", folder)}
 
 
@@ -68,8 +68,8 @@ def _absolute(name: str, path: str, folder: str) -> str:
         return name
     if any(segment in ("", ".", "..") for segment in name.split("/")):
         raise InvalidField(
-            f"{path}: {name[:80]!r} must lie in or below the manifest's folder, without empty, . or .. segments; "
-            "or write s3://bucket/key",
+            f"{path}: {name[:80]!r} must be in or below the manifest's folder, without empty, . or .. segments; "
+            "or use s3://bucket/key",
             field=path,
         )
     return folder + name

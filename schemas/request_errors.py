@@ -6,7 +6,7 @@ from schemas.error_base import TelecineError
 
 
 class RequestError(TelecineError):
-    """The request is wrong. Correct it and send it again."""
+    """The request is invalid. Correct it and send it again."""
 
 
 class InvalidJson(RequestError):
@@ -16,7 +16,7 @@ class InvalidJson(RequestError):
 
 
 class MessageTooLarge(RequestError):
-    """The message is larger than the limit, 256 KiB by default. Put media in object storage and name it by its URI."""
+    """The message is larger than the limit, 256 KiB by default. Put media in object storage and send its URI."""
 
     code = "message_too_large"
 
@@ -28,7 +28,7 @@ class InvalidEnvelope(RequestError):
 
 
 class UnknownField(RequestError):
-    """The request has a field that its type does not know. Remove it or correct its name."""
+    """The request has a field that its type does not have. Remove it or correct its name."""
 
     code = "unknown_field"
 
@@ -40,7 +40,7 @@ class MissingField(RequestError):
 
 
 class InvalidField(RequestError):
-    """A field has a value that it cannot take. The message says which values it takes."""
+    """A field has an invalid value. The message says which values are valid."""
 
     code = "invalid_field"
 
@@ -58,7 +58,7 @@ class UnknownModel(RequestError):
 
 
 class UnsupportedOption(RequestError):
-    """The option exists in the contract, but this worker cannot do it yet. Choose another value."""
+    """The option is part of the contract, but this worker does not support it yet. Choose another value."""
 
     code = "unsupported_option"
 
@@ -70,37 +70,38 @@ class InvalidEvent(RequestError):
 
 
 class NoTrigger(RequestError):
-    """The S3 event is about a bucket that no trigger rule names. Add a rule, or end the bucket's notification."""
+    """The S3 event is about a bucket that no trigger rule names. Add a rule, or remove the bucket's notification."""
 
     code = "no_trigger"
 
 
 class OutputTriggers(RequestError):
-    """Results written to this `output` would trigger new jobs. Choose a place that no trigger rule covers."""
+    """Results written to this `output` would trigger new jobs. Choose a location that no trigger rule covers."""
 
     code = "output_triggers"
 
 
 class IdConflict(RequestError):
-    """The id belongs to another request with other content. Use a new id for new content."""
+    """The id already belongs to a request with different content. Use a new id for new content."""
 
     code = "id_conflict"
 
 
 class JobNotFound(RequestError):
-    """No job has this id. `telecine list` prints the jobs there are."""
+    """No job has this id. `telecine list` prints all jobs."""
 
     code = "job_not_found"
 
 
 class StepSettled(RequestError):
-    """No outcome is unknown here, so there is nothing to resolve. `telecine explain` shows how the job stands."""
+    """The step has no provider call with an unknown outcome, so there is nothing to resolve. `telecine explain` shows
+    the job's state."""
 
     code = "step_settled"
 
 
 class TenantRequired(RequestError):
-    """The request belongs to no tenant, and this installation has tenants. Name yours in `tenant`, or send it
+    """The request does not name a tenant, and this installation requires one. Set `tenant`, or send the request
     through your own queue."""
 
     code = "tenant_required"
@@ -113,7 +114,7 @@ class TenantUnknown(RequestError):
 
 
 class TenantForbidden(RequestError):
-    """The request reaches for something outside of its tenant's share. The message says what the tenant may use."""
+    """The request uses something that its tenant may not use. The message says what the tenant may use."""
 
     code = "tenant_forbidden"
 
@@ -131,13 +132,13 @@ class LyricsTooLong(RequestError):
 
 
 class ConsentRequired(RequestError):
-    """The model wants `lawful_use_consent` to be true: whoever asks says that the use is lawful."""
+    """The model requires `lawful_use_consent` to be true: the caller confirms lawful use."""
 
     code = "consent_required"
 
 
 class AddressForbidden(RequestError):
-    """The URL leads to an address that Telecine may not call. Use a public HTTPS address, or let the
-    operator allow the host with TELECINE_ALLOWED_PRIVATE_HOSTS."""
+    """The URL leads to an address that Telecine may not call. Use a public HTTPS address, or ask the operator to
+    allow the host with TELECINE_ALLOWED_PRIVATE_HOSTS."""
 
     code = "address_forbidden"

@@ -1,4 +1,4 @@
-"""The parameters of a ``story-to-video``: scenes in words become one film with crossfades."""
+"""Parameters of ``story-to-video``: one film, with crossfades, from scenes described in words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_FRAMES = 36_000
 
 
 class StoryToVideo(Generation):
-    """``data`` of a request of type ``story-to-video``. Names are those of the Image and Video Generation API."""
+    """``data`` of a ``story-to-video`` request. Field names are those of the Image and Video Generation API."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -31,49 +31,53 @@ class StoryToVideo(Generation):
         }
     )
 
-    scenes: list[Scene] = Field(min_length=2, max_length=100, description="What happens, scene by scene; at least 2.")
-    hero_description: str = Field(
-        "", max_length=1000, description="Who is in every scene; put before each, with a comma."
+    scenes: list[Scene] = Field(
+        min_length=2, max_length=100, description="Descriptions of the scenes, in order; at least 2."
     )
-    num_inference_steps: Steps = Field(25, description="Denoising steps of each picture, 10 to 50.")
-    duration_per_scene: float = Field(3.0, gt=0, le=60, description="Seconds that each scene stands.")
-    fps: int = Field(24, ge=1, le=60, description="Frames a second.")
+    hero_description: str = Field(
+        "", max_length=1000, description="The character in every scene; put before each scene, with a comma."
+    )
+    num_inference_steps: Steps = Field(25, description="Denoising steps for each image, 10 to 50.")
+    duration_per_scene: float = Field(3.0, gt=0, le=60, description="Seconds that each scene is shown.")
+    fps: int = Field(24, ge=1, le=60, description="Frames per second.")
     width: Side = Field(512, description="Pixels, a multiple of 8.")
     height: Side = Field(512, description="Pixels, a multiple of 8.")
-    transition_frames: int = Field(12, ge=0, le=240, description="Frames of each crossfade; they come on top.")
+    transition_frames: int = Field(
+        12, ge=0, le=240, description="Frames of each crossfade, in addition to those of the scenes."
+    )
     model: ModelNames = Field(DEFAULT_MODEL, description="A model for story-to-video.")
-    seed: Seed | None = Field(None, description="Of the first scene; each further one has the next.")
-    negative_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARACTERS, description="What is not to be seen.")
+    seed: Seed | None = Field(None, description="Seed of the first scene; each later scene uses the next number.")
+    negative_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARACTERS, description="What must not be visible.")
     consistency: Literal["prompt", "shared-attention", "reference"] = Field(
         "prompt",
-        description="How the hero stays the same. prompt: the same words before each scene. shared-attention: scenes "
-        "made together look at each other, too. reference: every scene is made with a look at a picture of the hero; "
-        "only models with an adapter can.",
+        description="How the hero is kept the same in all scenes. prompt: the same words before each scene. "
+        "shared-attention: in addition, scenes generated together attend to each other. reference: every scene is "
+        "conditioned on an image of the hero; only for models with an adapter.",
     )
     hero_image: MediaReference | None = Field(
         None,
-        description="For the consistency reference: the hero, JPEG or PNG, at most 50 MB. Default: a picture is made "
-        "from hero_description first.",
+        description="Image of the hero for consistency reference: JPEG or PNG, at most 50 MB. Default: generated from "
+        "hero_description first.",
     )
 
     @property
     def frames_per_scene(self) -> int:
-        """Frames that each scene stands."""
+        """Frames that each scene is shown for."""
         return max(1, round(self.duration_per_scene * self.fps))
 
     @property
     def frames(self) -> int:
-        """Frames of the whole film: every scene, and a crossfade between each two."""
+        """Frames of the whole film: all scenes, and a crossfade between each two."""
         return len(self.scenes) * self.frames_per_scene + (len(self.scenes) - 1) * self.transition_frames
 
     @property
     def prompts(self) -> list[str]:
-        """What each picture is made from: the hero, then the scene."""
+        """Prompts of the images: the hero's description, then the scene."""
         hero = self.hero_description.strip()
         return [f"{hero}, {scene}" if hero else scene for scene in self.scenes]
 
     def given(self) -> dict[str, Any]:
-        """What each picture's model is asked."""
+        """Return the parameters for the image model, with the longest of the prompts."""
         named: dict[str, Any] = {
             "num_inference_steps": self.num_inference_steps,
             "width": self.width,
@@ -85,13 +89,13 @@ class StoryToVideo(Generation):
         return {"prompt": longest} | {name: value for name, value in named.items() if value is not None}
 
     def place(self, name: str) -> str:
-        """Where a request names the model's parameter: a picture's prompt is the hero and a scene."""
+        """Return the path of a model parameter in the request; prompts are made from ``data.scenes``."""
         return "data.scenes" if name == "prompt" else super().place(name)
 
     @model_validator(mode="before")
     @classmethod
     def _without_a_hero(cls, data: Any) -> Any:
-        """Programs that have no hero send null."""
+        """Treat a null ``hero_description`` as absent."""
         if isinstance(data, dict) and data.get("hero_description", "") is None:
             return {**data, "hero_description": ""}
         return data
@@ -105,13 +109,13 @@ class StoryToVideo(Generation):
             )
         if self.consistency == "reference" and self.hero_image is None and not self.hero_description.strip():
             raise MissingField(
-                "data.hero_image: the consistency reference needs a picture of the hero, or a data.hero_description "
-                "to make one from",
+                "data.hero_image: consistency reference requires an image of the hero, or a data.hero_description to "
+                "generate one from",
                 field="data.hero_image",
             )
         if self.consistency != "reference" and self.hero_image is not None:
             raise InvalidField(
-                "data.hero_image: is looked at with the consistency reference only; set data.consistency to reference",
+                "data.hero_image: is used with consistency reference only; set data.consistency to reference",
                 field="data.hero_image",
             )
         return self

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 means it, and no more: nothing that two parsers could read differently."""
+"""Strict JSON (RFC 8259): refuses everything that two parsers could read differently."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import Any, NoReturn
 
 from schemas.errors import InvalidJson, MessageTooLarge
 
-#: Size limit of a request, checked before a byte of it is parsed.
+#: Default size limit of a request, checked before parsing.
 MAX_MESSAGE_BYTES = 256 * 1024
 MAX_DEPTH = 32
 
-# Only these escapes can make a string that UTF-8 or a database cannot hold; most messages have none.
+# Only these escapes can produce a string that UTF-8 or a database cannot store; most messages have none.
 _SUSPICIOUS = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 
 
 def parse_object(body: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) -> dict[str, Any]:
-    """The JSON object in ``body``.
+    """Parse ``body`` as one JSON object.
 
-    Refused besides what is no JSON: NaN and infinities (also as ``1e999``), a name given twice in one
-    object, nesting deeper than 32, NUL characters and unpaired surrogates in strings.
+    Besides invalid JSON these are refused: NaN and infinities (also ``1e999``), duplicate names in one object,
+    more than 32 levels of nesting, NUL characters and unpaired surrogates in strings.
 
     Raises:
-        MessageTooLarge: longer than ``limit_bytes``.
-        InvalidJson: anything else; the message says where.
+        MessageTooLarge: ``body`` is longer than ``limit_bytes``.
+        InvalidJson: ``body`` is not strict JSON; the message says where.
     """
     if len(body) > limit_bytes:
         raise MessageTooLarge(
             f"the message has {len(body):,} bytes, the limit is {limit_bytes:,}; "
-            "put media in object storage and name its URI"
+            "put media in object storage and send its URI"
         )
     try:
         value = json.loads(
@@ -44,23 +44,23 @@ def parse_object(body: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) -> dict[s
         raise InvalidJson(f"the message is nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
         raise InvalidJson(
-            f"the message is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+            f"the message is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
     except ValueError as error:
-        raise InvalidJson(f"the message is not JSON: {error}") from None
+        raise InvalidJson(f"the message is not valid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise InvalidJson(f"the message is JSON {_name(value)}, not an object; send one JSON object")
+        raise InvalidJson(f"the message is a JSON {_name(value)}, not an object; send one JSON object")
     _check(value, suspicious=_SUSPICIOUS.search(body) is not None)
     return value
 
 
 def canonical(value: Any) -> bytes:
-    """One spelling for equal values: sorted names, no spaces, UTF-8."""
+    """Return one serialisation for equal values: sorted names, no white space, UTF-8. This is not RFC 8785."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def fingerprint(value: Any) -> str:
-    """SHA-256 of the canonical spelling, in hexadecimal."""
+    """Return the SHA-256 of the canonical serialisation, in hexadecimal."""
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
@@ -107,14 +107,14 @@ def _check(value: Any, *, suspicious: bool) -> None:
 
 
 def check_text(text: str) -> None:
-    """Returns if UTF-8 and every database can hold ``text``.
+    """Check that ``text`` can be stored as UTF-8 and in every supported database.
 
     Raises:
-        InvalidJson: it holds NUL or half a surrogate pair.
+        InvalidJson: it contains NUL or an unpaired surrogate.
     """
     if "\x00" in text:
-        raise InvalidJson("a string holds the NUL character (\\u0000); remove it")
+        raise InvalidJson("a string contains the NUL character (\\u0000); remove it")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidJson("a string holds half a surrogate pair; send whole characters") from None
+        raise InvalidJson("a string contains an unpaired surrogate; send complete characters") from None

@@ -1,4 +1,4 @@
-"""Tenants: who may read and write where. Compared byte by byte, folder by folder; no input or output."""
+"""Tenants and their permissions: which locations each may read and write. Pure comparisons of names, without I/O."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def location(value: str) -> str:
-    """``s3://bucket/prefix/``: a folder and everything beneath it. ``s3://bucket/tenant-a`` means the same.
+    """Return a folder as ``s3://bucket/prefix/``; it includes everything below it. The final slash is optional.
 
     Raises:
-        ValueError: it is no such folder.
+        ValueError: it is not a folder in a bucket.
     """
     scheme, separator, rest = value.partition("://")
     bucket, _, prefix = rest.partition("/")
@@ -28,17 +28,17 @@ def location(value: str) -> str:
         raise ValueError("must be s3://bucket/prefix/")
     check_bucket(bucket)
     if "*" in prefix:
-        raise ValueError("takes no star: a folder is allowed with everything beneath it")
+        raise ValueError("must not contain a star: a folder includes everything below it")
     if prefix and any(segment in ("", ".", "..") for segment in prefix.removesuffix("/").split("/")):
         raise ValueError("the prefix must not have empty, . or .. segments")
     return f"s3://{bucket}/{prefix.removesuffix('/')}/" if prefix else f"s3://{bucket}/"
 
 
 def lies_beneath(uri: str, folder: str) -> bool:
-    """Whether ``uri`` names something in ``folder``, which ends with a slash.
+    """Return whether ``uri`` names an object in ``folder``, which ends with a slash.
 
-    The key is literal, so ``tenant-ab/`` is not in ``tenant-a/``. A key with a ``.`` or ``..`` segment lies
-    nowhere: S3 takes it as it is, but a proxy or another server in between may resolve it.
+    Keys are compared literally, so ``tenant-ab/`` is not in ``tenant-a/``. A key with a ``.`` or ``..`` segment is in
+    no folder: S3 takes it literally, but a proxy or another server may resolve it.
     """
     try:
         _, key = split_s3(uri)
@@ -51,42 +51,46 @@ Location = Annotated[str, AfterValidator(location)]
 
 
 class Tenant(BaseModel):
-    """What one tenant may use."""
+    """Permissions of one tenant."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: Folders of inputs.
+    #: Folders that inputs may come from.
     read: list[Location] = []
-    #: Folders of results; they may be read too.
+    #: Folders that results may go to; they may be read, too.
     write: list[Location] = []
-    #: Where results go when a request names no output.
+    #: Default location of results.
     output: Location | None = None
-    #: Messages from these queues are this tenant's, and no other message is.
+    #: Every message from these queues belongs to this tenant, and a tenant with queues cannot use others.
     queues: list[Annotated[str, Field(min_length=1)]] = []
-    #: Names of the signing secrets that its callbacks may use; none named: any.
+    #: Names of the signing secrets that its callbacks may use; empty: any.
     callback_secrets: list[Annotated[str, Field(min_length=1)]] = []
 
 
 def check_tenants(tenants: Mapping[str, Tenant]) -> None:
-    """Returns if the rules can be kept.
+    """Check that the tenants are consistent.
 
     Raises:
-        ValueError: a name that no request can carry, a queue of two tenants, an output outside of ``write``.
+        ValueError: a name is invalid, a queue belongs to two tenants, or an output is outside of ``write``.
     """
     owners: dict[str, str] = {}
     for name, tenant in tenants.items():
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no tenant's name; use 1-64 letters, digits, dots, hyphens or underscores")
+            raise ValueError(
+                f"{name!r} is not a valid tenant name; use 1-64 letters, digits, dots, hyphens or underscores"
+            )
         if tenant.output is not None and not any(tenant.output.startswith(folder) for folder in tenant.write):
-            raise ValueError(f"{name}.output {tenant.output} lies beneath none of {name}.write; add it there")
+            raise ValueError(f"{name}.output {tenant.output} is not below a folder of {name}.write; add it there")
         for queue in tenant.queues:
             if owners.setdefault(queue, name) != name:
-                raise ValueError(f"the queue {queue!r} belongs to {owners[queue]} and to {name}; it can have one owner")
+                raise ValueError(
+                    f"the queue {queue!r} belongs to {owners[queue]} and to {name}; it can have only one owner"
+                )
 
 
 @dataclass(frozen=True)
 class TenantRules:
-    """The tenants of an installation. Without any, everything is allowed and ``tenant`` is a mere label."""
+    """The tenants of an installation. Without tenants everything is allowed, and ``tenant`` is only a label."""
 
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
 
@@ -95,37 +99,43 @@ class TenantRules:
         return {queue: name for name, tenant in self.tenants.items() for queue in tenant.queues}
 
     def resolve(self, named: str | None, source: str, *, rule: str | None = None) -> str | None:
-        """The tenant of a message from the queue ``source`` that names ``named``; ``rule``: a trigger rule's tenant.
+        """Return the tenant that a message belongs to.
+
+        Args:
+            named: the tenant that the message names.
+            source: the queue that the message came from.
+            rule: the tenant of the trigger rule that made the request.
 
         Raises:
-            TenantRequired, TenantUnknown: there is none.
-            TenantForbidden: the queue or the rule belongs to another one.
+            TenantRequired: neither the message, the queue nor the rule has a tenant.
+            TenantUnknown: the tenant does not exist.
+            TenantForbidden: the queue or the rule belongs to another tenant.
         """
         if not self.tenants:
             return named if named is not None else rule
         bound = self._owners.get(source)
         if rule is not None and bound not in (None, rule):
-            raise TenantForbidden("the queue belongs to another tenant than the trigger rule", field="tenant")
+            raise TenantForbidden("the queue and the trigger rule belong to different tenants", field="tenant")
         bound = bound or rule
         if named is not None and bound not in (None, named):
             raise TenantForbidden(
-                f"tenant: messages on this queue are those of {bound!r}, not of {named!r}; leave `tenant` out",
+                f"tenant: messages on this queue belong to {bound!r}, not to {named!r}; remove `tenant`",
                 field="tenant",
             )
         name = bound or named
         if name is None:
             raise TenantRequired(field="tenant")
         if name not in self.tenants:
-            raise TenantUnknown(f"tenant: {name!r} does not exist here; ask the operator to set it up", field="tenant")
+            raise TenantUnknown(f"tenant: {name!r} does not exist; ask the operator to set it up", field="tenant")
         if bound is None and self.tenants[name].queues:
-            raise TenantForbidden(f"tenant: requests of {name!r} are taken from its own queues only", field="tenant")
+            raise TenantForbidden(f"tenant: requests of {name!r} are accepted from its own queues only", field="tenant")
         return name
 
     def check_read(self, tenant: str | None, uri: str, *, field: str) -> None:
-        """Returns if the tenant may read ``uri``: an ``s3://`` name beneath its folders, or any ``https://`` address.
+        """Check that the tenant may read ``uri``: an object below its folders, or any ``http(s)://`` URL.
 
         Raises:
-            TenantForbidden: it may not, or ``uri`` is a file of the machine.
+            TenantForbidden: it may not, or ``uri`` is a local file.
         """
         if not self.tenants:
             return
@@ -134,13 +144,13 @@ class TenantRules:
         if scheme in ("http", "https"):
             return
         if scheme != "s3":
-            raise TenantForbidden(f"{field}: only s3:// and https:// inputs are taken from tenants", field=field)
+            raise TenantForbidden(f"{field}: tenants may use s3:// and https:// inputs only", field=field)
         folders = [*share.read, *share.write]
         if not any(lies_beneath(uri, folder) for folder in folders):
             raise TenantForbidden(f"{field}: {uri[:200]!r} {_outside(tenant, 'read', folders)}", field=field)
 
     def check_write(self, tenant: str | None, uri: str, *, field: str = "output") -> None:
-        """Returns if the tenant may write ``uri``, an object or a folder with its final slash.
+        """Check that the tenant may write ``uri``, an object or a folder with a final slash.
 
         Raises:
             TenantForbidden: it may not.
@@ -148,32 +158,32 @@ class TenantRules:
         if not self.tenants:
             return
         folders = self._share(tenant).write
-        # A bucket alone is a folder too, but has no key.
+        # A whole bucket is a folder, too, but has no key.
         if uri not in folders and not any(lies_beneath(uri, folder) for folder in folders):
             raise TenantForbidden(f"{field}: {uri[:200]!r} {_outside(tenant, 'write', folders)}", field=field)
 
     def check_secret(self, tenant: str | None, name: str | None) -> None:
-        """Returns if the tenant's callbacks may be signed with the secret ``name``, or with the default one.
+        """Check that the tenant's callbacks may be signed with the secret ``name``, or with the default one.
 
-        Of a message without a tenant, only its refusal is ever told, with a secret that is no tenant's own.
+        A message without a tenant can only lead to a failure callback; a tenant's own secret may not sign it.
 
         Raises:
-            TenantForbidden: they may not: a receiver would take them for another tenant's.
+            TenantForbidden: they may not, because a receiver would attribute the callback to another tenant.
         """
         if tenant is None:
             owned = {secret for share in self.tenants.values() for secret in share.callback_secrets}
             if (name or "default") in owned:
-                raise TenantForbidden("callback.secret_name: is a tenant's own", field="callback.secret_name")
+                raise TenantForbidden("callback.secret_name: belongs to a tenant", field="callback.secret_name")
             return
         allowed = self._share(tenant).callback_secrets if self.tenants else []
         if allowed and (name or "default") not in allowed:
             raise TenantForbidden(
-                f"callback.secret_name: name one of the secrets of {tenant!r}: {', '.join(allowed)}",
+                f"callback.secret_name: use one of the secrets of {tenant!r}: {', '.join(allowed)}",
                 field="callback.secret_name",
             )
 
     def output_of(self, tenant: str | None) -> str | None:
-        """The tenant's own default output, if it has one."""
+        """Return the tenant's own default output, if it has one."""
         share = None if tenant is None else self.tenants.get(tenant)
         return None if share is None else share.output
 
@@ -181,11 +191,11 @@ class TenantRules:
         if tenant is None:
             raise TenantRequired(field="tenant")
         if tenant not in self.tenants:
-            raise TenantUnknown(f"tenant: {tenant!r} does not exist here any more", field="tenant")
+            raise TenantUnknown(f"tenant: {tenant!r} no longer exists", field="tenant")
         return self.tenants[tenant]
 
 
 def _outside(tenant: str | None, verb: str, folders: list[str]) -> str:
     if not folders:
         return f"cannot be used: tenant {tenant!r} may {verb} nowhere"
-    return f"lies outside of what tenant {tenant!r} may {verb}: {', '.join(folders[:8])}"
+    return f"is outside of what tenant {tenant!r} may {verb}: {', '.join(folders[:8])}"

@@ -1,4 +1,4 @@
-"""The parameters of a ``text-to-image``: a description becomes a picture."""
+"""Parameters of ``text-to-image``: an image from a description."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Side = Annotated[int, Field(ge=32, le=2048, multiple_of=8)]
 
 
 class TextToImage(Generation):
-    """``data`` of a request of type ``text-to-image``. Names are those of the Image and Video Generation API."""
+    """``data`` of a ``text-to-image`` request. Field names are those of the Image and Video Generation API."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -27,14 +27,14 @@ class TextToImage(Generation):
     )
     OWN: ClassVar[frozenset[str]] = Generation.OWN | {"return_base64"}
 
-    prompt: Prompt = Field(description="What is to be seen.")
+    prompt: Prompt = Field(description="What the image shows.")
     num_inference_steps: Steps | None = Field(None, description="Denoising steps, 10 to 50. Default: 25.")
-    return_base64: bool = Field(
-        False, description="Whether the callback carries the picture itself; only where it has at most 1 MiB."
+    return_base64: bool = Field(False, description="Include the image in the callback, if it has at most 1 MiB.")
+    model: ModelNames = Field(
+        DEFAULT_MODEL, description="A model for text-to-image, or several in order of preference."
     )
-    model: ModelNames = Field(DEFAULT_MODEL, description="A model for text-to-image, or several in order.")
     width: Side | None = Field(None, description="Pixels, a multiple of 8. Default: the model's.")
     height: Side | None = Field(None, description="Pixels, a multiple of 8. Default: the model's.")
-    negative_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARACTERS, description="What is not to be seen.")
-    seed: Seed | None = Field(None, description="The same seed gives the same picture. Default: one of the job's own.")
+    negative_prompt: str | None = Field(None, max_length=MAX_PROMPT_CHARACTERS, description="What must not be visible.")
+    seed: Seed | None = Field(None, description="The same seed gives the same image. Default: chosen per job.")
     parameters: Parameters = Field({}, description=PARAMETERS_HELP)

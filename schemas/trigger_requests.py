@@ -1,4 +1,4 @@
-"""From an uploaded object and its rule to a request: placeholders, the id, and what a rule must be able to make."""
+"""Make requests from uploaded objects and their trigger rules: ids, placeholders, and the check of the rules."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from schemas.parse import parse_mapping
 from schemas.s3_events import Upload
 from schemas.triggers import PARTS, Trigger, TriggerRules
 
-#: How much of a key an id repeats, to be readable.
+#: Characters of the key that an id repeats, so that people can recognise it.
 _SLUG_CHARACTERS = 60
 
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
 def derived_id(stem: str, *identity: str) -> str:
-    """An id of at most 128 characters: the same for the same object, another for another.
+    """Return an id of at most 128 characters, the same for the same object and different for different objects.
 
     Args:
-        stem: what a person calls the object; a part of it is repeated in the id.
-        identity: what makes the object itself: bucket, key, version or ETag.
+        stem: readable name of the object; the id starts with a part of it.
+        identity: what identifies the object: bucket, key, version or ETag.
     """
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:_SLUG_CHARACTERS]
     digest = hashlib.sha256("\x00".join(identity).encode()).hexdigest()[:20]
@@ -32,7 +32,7 @@ def derived_id(stem: str, *identity: str) -> str:
 
 
 def stem_of(name: str, suffixes: Iterable[str] = ()) -> str:
-    """The name without the first of ``suffixes`` that it has, or else without its last ending."""
+    """Return the name without the longest matching suffix, or else without its file extension."""
     for suffix in sorted(suffixes, key=len, reverse=True):
         if name.lower().endswith(suffix.lower()) and len(name) > len(suffix):
             return name[: -len(suffix)]
@@ -41,7 +41,7 @@ def stem_of(name: str, suffixes: Iterable[str] = ()) -> str:
 
 
 def object_request(rule: Trigger, upload: Upload, version: str) -> dict[str, Any]:
-    """The request that the rule makes of one object. ``version`` is the object's version or ETag."""
+    """Return the request that the rule makes from one object. ``version`` is the object's version or ETag."""
     name = upload.key.rpartition("/")[2]
     stem = stem_of(name, rule.suffix)
     places = {"uri": upload.uri, "bucket": upload.bucket, "key": upload.key, "name": name, "stem": stem}
@@ -52,12 +52,12 @@ def object_request(rule: Trigger, upload: Upload, version: str) -> dict[str, Any
 def pair_request(
     rule: Trigger, bucket: str, stem: str, parts: Mapping[str, tuple[str, str]], lyrics: str | None
 ) -> dict[str, Any]:
-    """The request that the rule makes of a pair.
+    """Return the request that the rule makes from a pair.
 
     Args:
-        stem: the key without the ending.
-        parts: for each field of ``PARTS`` that counts: the object's URI, and its version or ETag.
-        lyrics: their text, where they came as a file.
+        stem: the key without its extension.
+        parts: the object's URI and its version or ETag, by field of ``PARTS``.
+        lyrics: the text of the lyrics, if they were uploaded as a file.
     """
     name = stem.rpartition("/")[2]
     places = {"bucket": bucket, "stem": name}
@@ -69,7 +69,7 @@ def pair_request(
 
 
 def manifest_request(rule: Trigger, upload: Upload, version: str, uploaded: Mapping[str, Any]) -> dict[str, Any]:
-    """The request that was uploaded as a file, with an id and with what the rule says where it says nothing."""
+    """Return the request that was uploaded as a file, with an id and with the rule's values for absent fields."""
     name = upload.key.rpartition("/")[2]
     job_id = derived_id(stem_of(name, rule.suffix), "object", upload.bucket, upload.key, version)
     origin = {} if {"specversion", "source"} & uploaded.keys() else _origin(upload.bucket, upload.key)
@@ -77,13 +77,13 @@ def manifest_request(rule: Trigger, upload: Upload, version: str, uploaded: Mapp
 
 
 def check_rules(rules: Sequence[Trigger], outputs: Sequence[str]) -> TriggerRules:
-    """The rules, each of which can make a request that is valid, and none of which feeds itself.
+    """Check that every rule can make a valid request and that no results trigger new jobs, and return the rules.
 
     Args:
-        outputs: where results go when a request names no output.
+        outputs: default locations of results.
 
     Raises:
-        ConfigurationError: the message names the rule.
+        ConfigurationError: a rule is wrong; the message names it.
     """
     checked = TriggerRules(tuple(rules))
     for number, rule in enumerate(rules, 1):
@@ -99,27 +99,27 @@ def check_rules(rules: Sequence[Trigger], outputs: Sequence[str]) -> TriggerRule
 
 def _check(rule: Trigger) -> None:
     if rule.manifest and rule.pair:
-        raise ValueError("manifest and pair exclude each other")
+        raise ValueError("manifest and pair cannot be combined; remove one of them")
     if rule.manifest:
         if rule.type is not None or rule.fields:
-            raise ValueError(f"a manifest brings its own type and data; remove {', '.join(_brought(rule))}")
+            raise ValueError(f"a manifest has its own type and data; remove {', '.join(_request_fields(rule))}")
         return
     if rule.pair and rule.suffix:
-        raise ValueError("pair knows its parts by their endings; remove suffix")
+        raise ValueError("pair recognises its parts by their file extensions; remove suffix")
     if rule.pair and (taken := {"image", "audio"} & set(rule.fields)):
-        raise ValueError(f"{', '.join(sorted(taken))}: a pair fills this in itself; remove it")
+        raise ValueError(f"{', '.join(sorted(taken))}: is set from the pair itself; remove it")
     if not rule.pair and rule.type is None:
         raise ValueError("type is missing")
     if not isinstance(parse_mapping(_sample(rule)), Request):
-        raise ValueError(f"type: {rule.type} is a control message; it is sent to a queue, not uploaded")
+        raise ValueError(f"type: {rule.type} is a control message; send it to a queue instead")
 
 
-def _brought(rule: Trigger) -> list[str]:
+def _request_fields(rule: Trigger) -> list[str]:
     return [*(["type"] if rule.type is not None else []), *rule.fields]
 
 
 def _sample(rule: Trigger) -> dict[str, Any]:
-    """What the rule would make of an object, to see whether that can be valid."""
+    """Return a request that the rule would make, to check that it is valid."""
     if rule.pair:
         parts = {
             field: (f"s3://{rule.bucket}/{rule.prefix}sample{PARTS[field][0]}", "v") for field in ("image", "audio")
@@ -139,20 +139,20 @@ def _request(
 
 
 def _origin(bucket: str, subject: str) -> dict[str, Any]:
-    """Where the request came from, as attributes of CloudEvents: shown in the timeline, not part of the identity."""
+    """Return the request's origin as CloudEvents attributes: shown in the timeline, not part of the identity."""
     return {"specversion": "1.0", "source": f"s3://{bucket}", "subject": subject}
 
 
 def _filled(value: Any, places: Mapping[str, str]) -> Any:
-    """``value`` with the placeholders in all its texts filled in; ``{{`` and ``}}`` stand for braces."""
+    """Return ``value`` with the placeholders in all its strings filled in; ``{{`` and ``}}`` mean literal braces."""
 
     def fill(found: re.Match[str]) -> str:
         if found[0] in ("{{", "}}"):
             return found[0][0]
         if found[1] not in places:
             raise ValueError(
-                f"{found[0]} is no placeholder; there are {', '.join(f'{{{name}}}' for name in places)}, "
-                "and {{ and }} stand for braces"
+                f"{found[0]} is not a placeholder; available: {', '.join(f'{{{name}}}' for name in places)}; "
+                "write {{ and }} for literal braces"
             )
         return places[found[1]]
 

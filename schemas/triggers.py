@@ -1,4 +1,4 @@
-"""Trigger rules: which uploaded object becomes which request. ``[[triggers]]`` in the settings file."""
+"""Trigger rules, which turn uploaded objects into requests: ``[[triggers]]`` in the settings file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.envelope import CallbackSpec, Priority, normal_output, small_metada
 from schemas.errors import OutputTriggers
 from schemas.reference import check_bucket
 
-#: What a pair is made of: the field of ``data``, and the endings by which its part is known.
+#: Parts of a pair: the field of ``data``, and the file extensions of its objects.
 PARTS: dict[str, tuple[str, ...]] = {
     "image": (".jpg", ".jpeg", ".png"),
     "audio": (".mp3", ".wav", ".flac"),
@@ -29,7 +29,7 @@ def _several(value: Any) -> Any:
 
 
 class Trigger(BaseModel):
-    """One rule. Fields beyond these go into ``data``."""
+    """One rule. Additional fields go into ``data``."""
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
@@ -38,9 +38,9 @@ class Trigger(BaseModel):
     suffix: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_several)] = ()
     type: str | None = None
     data: dict[str, Any] = {}
-    #: The object is a request itself.
+    #: The object is itself a request.
     manifest: bool = False
-    #: An image and an audio with the same stem become one request.
+    #: An image and an audio file with the same stem become one request.
     pair: bool = False
     output: Annotated[str, Field(max_length=1024), AfterValidator(normal_output)] | None = None
     callback: CallbackSpec | None = None
@@ -50,19 +50,19 @@ class Trigger(BaseModel):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What goes into ``data``, with its placeholders."""
+        """Content of ``data``, with placeholders."""
         return {**self.data, **(self.model_extra or {})}
 
     @property
     def envelope(self) -> dict[str, Any]:
-        """What the rule says of a request besides ``type`` and ``data``."""
+        """Fields that the rule sets in a request besides ``type`` and ``data``."""
         chosen = self.model_dump(
             mode="json", include={"output", "callback", "priority", "tenant", "metadata"}, exclude_unset=True
         )
         return {name: value for name, value in chosen.items() if value is not None}
 
     def covers(self, bucket: str, key: str) -> bool:
-        """Whether an object of this name is this rule's. Endings are compared without regard to case."""
+        """Return whether the rule applies to an object. Suffixes are compared case-insensitively."""
         if bucket != self.bucket or not key.startswith(self.prefix) or key.endswith("/"):
             return False
         if self.pair:
@@ -76,16 +76,16 @@ class Trigger(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one object is to a pair."""
+    """One object as a part of a pair."""
 
     #: ``image``, ``audio`` or ``lyrics``.
     field: str
-    #: The key without the ending: what the objects of a pair have in common.
+    #: The key without its extension: all objects of a pair have the same.
     stem: str
 
 
 def part_of(key: str) -> Part | None:
-    """What the object is to a pair, by the ending of its key; ``None``: nothing."""
+    """Return which part of a pair an object is, by its file extension; ``None`` if it is not one."""
     for field, endings in PARTS.items():
         for ending in endings:
             if key.lower().endswith(ending) and len(key.rpartition("/")[2]) > len(ending):
@@ -103,17 +103,17 @@ class TriggerRules:
         return bool(self.rules)
 
     def names_bucket(self, bucket: str) -> bool:
-        """Whether any rule is about this bucket."""
+        """Return whether any rule is about this bucket."""
         return any(rule.bucket == bucket for rule in self.rules)
 
     def match(self, bucket: str, key: str) -> Trigger | None:
-        """The first rule that covers the object."""
+        """Return the first rule that covers the object."""
         return next((rule for rule in self.rules if rule.covers(bucket, key)), None)
 
     def would_trigger(self, output: str) -> Trigger | None:
-        """The first rule that could cover a result below ``output``, which is ``s3://bucket/prefix/``.
+        """Return the first rule that could cover a result below ``output``, which is ``s3://bucket/prefix/``.
 
-        Endings are not looked at: an extension may store a file of any name.
+        Suffixes are ignored, because a job type of an extension may store a file with any name.
         """
         bucket, _, prefix = output.removeprefix("s3://").partition("/")
         for rule in self.rules:
@@ -122,16 +122,16 @@ class TriggerRules:
         return None
 
     def refuse_loop(self, output: str | None) -> None:
-        """Returns if results below ``output`` trigger nothing.
+        """Check that results below ``output`` do not trigger new jobs.
 
         Raises:
-            OutputTriggers: they would: every result would be paid for again, for ever.
+            OutputTriggers: they would, and each result would start another paid job without end.
         """
         rule = None if output is None else self.would_trigger(output)
         if rule is not None:
             raise OutputTriggers(
-                f"output: results below {output} would match the trigger rule {rule} and make new jobs; "
-                "choose another place",
+                f"output: results below {output} would match the trigger rule {rule} and start new jobs; "
+                "choose another location",
                 field="output",
             )
 

@@ -1,6 +1,6 @@
-"""Words and when they are heard: what aligners answer, and ``words.json``.
+"""Words with their times: the response of an aligner, and ``words.json``.
 
-Plain records: the process that writes them decodes media and loads nothing that it does not need.
+These are plain dataclasses because the child process that writes them decodes untrusted media and must import little.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-#: Where the times of words come from.
+#: How the times of the words were determined.
 Source = Literal["forced_alignment", "transcription", "even"]
 WORDS_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One word as a provider heard it; without times where it could not tell."""
+    """One word as a provider recognised it; times are ``None`` if the provider gave none."""
 
     text: str
     #: Seconds from the start of the audio.
@@ -31,13 +31,13 @@ class TimedWord:
     text: str
     start: float
     end: float
-    #: Whether the times were heard; else they are filled in between the neighbours'.
+    #: True if the times were recognised in the audio; otherwise they are interpolated between neighbours.
     heard: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordTimes:
-    """``words.json``: every word in order."""
+    """Content of ``words.json``: all words in order."""
 
     version: int = WORDS_VERSION
     source: Source
@@ -47,7 +47,7 @@ class WordTimes:
 
 
 def heard_words(value: Any) -> list[Heard]:
-    """The words in an aligner's answer, ``{"words": [{"text", "start", "end"}]}``; what is no word is left out."""
+    """Parse an aligner's response, ``{"words": [{"text", "start", "end"}]}``; skip entries that are not words."""
     words = value.get("words") if isinstance(value, Mapping) else None
     return list(_read(words)) if isinstance(words, list) else []
 

@@ -217,7 +217,7 @@ def test_of_several_models_those_with_an_adapter_are_taken(tmp_path: Path, weigh
 @pytest.mark.parametrize(
     ("change", "code", "says"),
     [
-        ({}, "missing_field", "needs a picture of the hero"),
+        ({}, "missing_field", "requires an image of the hero"),
         ({"hero_description": " "}, "missing_field", "or a data.hero_description"),
         ({"hero_image": IMAGE, "consistency": "prompt"}, "invalid_field", "set data.consistency to reference"),
         ({"hero_image": "hero.png"}, "invalid_field", "must start with s3://"),

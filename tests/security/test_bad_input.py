@@ -146,7 +146,7 @@ POISONS = {
     "10,000 levels": Poison(b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "invalid_json", "nested deeper than 32"),
     "10,000 open brackets": Poison(b"[" * 10_000, "invalid_json", "nested deeper than 32"),
     "NUL": Poison(request(metadata={"a": "\x00"}), "invalid_json", "NUL character"),
-    "half a surrogate": Poison(request(metadata={"a": "\ud800"}), "invalid_json", "half a surrogate"),
+    "half a surrogate": Poison(request(metadata={"a": "\ud800"}), "invalid_json", "an unpaired surrogate"),
     "a name given twice": Poison(request()[:-1] + b', "id": "other"}', "invalid_json", "the name 'id' appears twice"),
     "an S3 test event": Poison(b'{"Event": "s3:Unknown"}', "invalid_request", "no id, type or data"),
     "an unknown type": told("unknown_type", "type 'hologram' does not exist", "type", type="hologram"),

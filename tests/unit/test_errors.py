@@ -50,7 +50,7 @@ def test_the_drawing_gives_each_error_its_code_and_says_which_pass(kind: type[Te
     assert rest.split()[0] == kind.code
     if issubclass(kind, errors.InputError | errors.StorageError | errors.RenderError):
         assert ("(" in rest) == (kind.verdict is not Verdict.NEVER)
-        assert ("tried again later" in rest) == (kind.verdict is Verdict.LATER)
+        assert ("retried later" in rest) == (kind.verdict is Verdict.LATER)
 
 
 def test_codes_are_words_and_no_two_errors_share_one() -> None:
@@ -81,7 +81,7 @@ def test_a_record_names_what_a_failure_callback_promises() -> None:
     assert error.as_record() == {
         "code": "invalid_image", "message": "no", "retryable": False, "field": "data.image", "step": "render",
     }  # fmt: skip
-    later = "Object storage did not answer. It is tried again."
+    later = "Object storage did not respond. Will retry."
     assert errors.StorageUnavailable().as_record() == {
         "code": "storage_unavailable", "message": later, "retryable": True,
     }  # fmt: skip

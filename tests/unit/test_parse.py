@@ -181,10 +181,10 @@ def test_a_message_that_is_json_but_no_request_is_told_so() -> None:
 
 def test_unknown_fields_are_named_and_the_known_ones_of_that_place_listed() -> None:
     assert refusal(PLAIN | {"colour": 1, "size": 2}).message.startswith(
-        "unknown fields: colour, size; a request takes id, type, data, output, callback,"
+        "unknown fields: colour, size; available in a request: id, type, data, output, callback,"
     )
     nested = refusal(PLAIN | {"callback": {"url": "https://a.example", "retry": 1}})
-    assert nested.message == "unknown field: callback.retry; callback takes url, events, format, secret_name"
+    assert nested.message == "unknown field: callback.retry; available in callback: url, events, format, secret_name"
 
 
 def test_a_deadline_counts_from_receipt_or_is_a_moment() -> None:

@@ -183,4 +183,6 @@ def test_a_choice_outside_of_the_contract_is_an_invalid_field(field: str, value:
 def test_unknown_parameters_are_named_together_with_the_known_ones() -> None:
     error = refusal(font_colour="red", zoom=2)
     assert (error.code, error.field) == ("unknown_field", "data.font_colour")
-    assert error.message.startswith("unknown fields: data.font_colour, data.zoom; data takes image, audio, lyrics,")
+    assert error.message.startswith(
+        "unknown fields: data.font_colour, data.zoom; available in data: image, audio, lyrics,"
+    )

@@ -161,15 +161,19 @@ def test_no_secret_is_printed_with_a_complaint_about_it(value: str, monkeypatch:
         ("MODELS", "[{}, 1]", "TELECINE_MODELS, entry 2: "),
         ("TRIGGERS", '[{"bucket": "inbox", "priority": "x"}]', "TELECINE_TRIGGERS, trigger rule 1, priority: "),
         ("LEASE_SECONDS", "x", "TELECINE_LEASE_SECONDS: "),
-        ("BROKER_URL", "amqp://user:se/cret@rabbit:5672//", "TELECINE_BROKER_URL: is no URL; write / ? # and @ in its"),
-        ("BROKER_URL", "sqs://AKIA:sec#ret@", "TELECINE_BROKER_URL: is no URL; write / ? # and @ in its"),
+        (
+            "BROKER_URL",
+            "amqp://user:se/cret@rabbit:5672//",
+            "TELECINE_BROKER_URL: is not a valid URL; write / ? # and @ in its",
+        ),
+        ("BROKER_URL", "sqs://AKIA:sec#ret@", "TELECINE_BROKER_URL: is not a valid URL; write / ? # and @ in its"),
     ],
 )
 def test_a_complaint_names_the_setting_and_the_entry_of_it(
     variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"TELECINE_{variable}", value)
-    with pytest.raises(ConfigurationError, match=f"^the settings are wrong: {re.escape(said)}") as caught:
+    with pytest.raises(ConfigurationError, match=f"^the settings are invalid: {re.escape(said)}") as caught:
         read_settings()
     assert "cret" not in str(caught.value)
 

@@ -82,9 +82,9 @@ def test_a_damaged_object_is_an_object_or_a_named_refusal(body: bytes, place: in
         (b'{"x": {"id": 1, "\\u0069d": 2}}', "the name 'id' appears twice"),
         (b'{"a": "\\u0000"}', "NUL character"),
         (b'{"\\u0000": 1}', "NUL character"),
-        (b'{"a": ["\\ud800"]}', "half a surrogate pair"),
-        (b'{"a": "\\udc00\\ud800"}', "half a surrogate pair"),
-        (b'{"\\uDFFF": 1}', "half a surrogate pair"),
+        (b'{"a": ["\\ud800"]}', "an unpaired surrogate"),
+        (b'{"a": "\\udc00\\ud800"}', "an unpaired surrogate"),
+        (b'{"\\uDFFF": 1}', "an unpaired surrogate"),
     ],
 )
 def test_what_two_parsers_could_read_differently_is_refused_and_the_message_says_where(
@@ -116,7 +116,7 @@ def test_the_size_limit_counts_bytes_and_comes_before_any_parsing() -> None:
         with pytest.raises(MessageTooLarge) as caught:
             parse_object(body)
         assert caught.value.message == (
-            "the message has 262,145 bytes, the limit is 262,144; put media in object storage and name its URI"
+            "the message has 262,145 bytes, the limit is 262,144; put media in object storage and send its URI"
         )
     with pytest.raises(MessageTooLarge):
         parse_object(b"{}" * 9, limit_bytes=17)

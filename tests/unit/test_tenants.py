@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
-from consumer.runtime import build_runtime
 from consumer.storage.paths import bucket_folder, key_of, path_of
+from consumer.wiring import build_runtime
 from ops.cli.opening import read_settings
 from schemas.errors import ConfigurationError, RequestError, TenantForbidden, TenantRequired, TenantUnknown
 from schemas.settings import Settings
@@ -57,10 +57,10 @@ def test_a_location_that_could_mean_something_else_is_refused(written: str) -> N
 @pytest.mark.parametrize(
     ("tenants", "said"),
     [
-        ({"a b": {}}, "no tenant's name"),
-        ({"": {}}, "no tenant's name"),
-        ({"a": {"output": "s3://results/a/"}}, "lies beneath none of a.write"),
-        ({"a": {"write": ["s3://results/a/"], "output": "s3://results/ab/"}}, "lies beneath none of a.write"),
+        ({"a b": {}}, "not a valid tenant name"),
+        ({"": {}}, "not a valid tenant name"),
+        ({"a": {"output": "s3://results/a/"}}, "is not below a folder of a.write"),
+        ({"a": {"write": ["s3://results/a/"], "output": "s3://results/ab/"}}, "is not below a folder of a.write"),
         ({"a": {"queues": ["q"]}, "b": {"queues": ["q"]}}, "belongs to a and to b"),
         ({"a": {"reads": ["s3://inbox/"]}}, "Extra inputs"),
         ({"a": {"read": ["s3://inbox/../b"]}}, "dot segments|segments"),
@@ -78,8 +78,12 @@ def test_rules_that_cannot_be_kept_stop_the_start_and_name_the_setting(
 @pytest.mark.parametrize(
     ("tenants", "trigger", "said"),
     [
-        ({"a": {"callback_secrets": ["nosuch"]}}, {"tenant": "a"}, "a.callback_secrets: 'nosuch' is no signing secret"),
-        ({"a": {}}, {"tenant": "b"}, r"trigger rule 1 \(.*\): tenant 'b' does not exist; there are a"),
+        (
+            {"a": {"callback_secrets": ["nosuch"]}},
+            {"tenant": "a"},
+            "a.callback_secrets: 'nosuch' is not a configured signing secret",
+        ),
+        ({"a": {}}, {"tenant": "b"}, r"trigger rule 1 \(.*\): tenant 'b' does not exist; available: a"),
         ({"a": {}, "b": {}}, {}, r"trigger rule 1 \(.*\): tenant is missing.* one of a, b"),
         ({"a": {}}, {"tenant": "a"}, None),
         ({"a": {"queues": ["q"], "callback_secrets": ["default"]}}, {}, None),
