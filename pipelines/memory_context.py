@@ -15,7 +15,7 @@ from pipelines.context import ModelCall, ModelResult, OutputSpec, StepFunction
 from pipelines.media.inspect.kinds import wrong_kind
 from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds
-from pipelines.models.matching import fitting
+from pipelines.models.matching import candidates
 from providers.catalogue import Catalogue, Model
 from providers.local.host import ModelHost, host_for
 from schemas.errors import InputNotFound, InputTooLarge, ProviderNotConfigured
@@ -87,7 +87,7 @@ class MemoryContext:
     def call(self, name: str, call: ModelCall) -> ModelResult:
         """Return the answer of the first model that takes the parameters and has one. It is called once."""
         if name not in self._results:
-            found = fitting(list(call.models), call.parameters, call.as_type or self.type, self.catalogue)
+            found = candidates(call.models, call.parameters, call.as_type or self.type, self.catalogue)
             able = [
                 RecordedCall(name, model, values, call.inputs, call.output, call.seconds)
                 for model, values in found

@@ -1,67 +1,59 @@
-"""Scenes in words become one film: a picture for each, crossfades between them."""
+"""``story-to-video``: scenes described in words become one video, one image per scene with crossfades in between."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pipelines.context import Context, Progress
+from pipelines.context import Context, ModelCall, Progress
 from pipelines.media.moving import Pixels, crossfade, write_film
 from pipelines.models.estimates import estimate
-from pipelines.models.hero import Hero, hero, hero_image, makes_hero, models_for
-from pipelines.models.matching import fitting
-from pipelines.models.routing import LOCAL, made_somewhere, seed_of
-from pipelines.text_to_image import picture_seconds
-from providers.catalogue import Catalogue, Model
+from pipelines.models.generate import LocalTask, generate
+from pipelines.models.hero import fetch_hero_image, generates_hero, make_hero, models_for
+from pipelines.models.images import image_seconds
+from pipelines.models.local_film import video_artifact
+from pipelines.models.matching import candidates
+from pipelines.models.routing import LOCAL, seed_of
+from providers.catalogue import Catalogue
 from providers.local.base import LocalCall
 from schemas.errors import UnsupportedOption
-from schemas.media import Artifact, InputFile, MediaFacts, Plan
+from schemas.media import Artifact, Plan
 from schemas.story_to_video import StoryToVideo
 
 TYPE = "story-to-video"
-#: The share of the work that is making pictures; encoding is the rest.
-_PICTURING = 0.9
-_MOST_SEED = 2**32
+#: The models' share of the work; encoding is the rest.
+_MODEL_SHARE = 0.9
+_SEEDS = 2**32
 
 
 def story_to_video(data: StoryToVideo, ctx: Context) -> Sequence[Artifact]:
-    """``video.mp4``, and ``hero.png`` where the hero's picture was made.
-
-    Every scene is made in one call of the model, as far as its batches allow.
-    """
+    """Make ``video.mp4``, and ``hero.png`` if the image of the hero is generated."""
     able = data.model_copy(update={"model": models_for(data, TYPE, ctx.catalogue)})
-    given = hero_image(data, ctx)
+    given = fetch_hero_image(data, ctx)
     ctx.annotate(prompt=data.hero_description or data.prompts[0], prompts=data.prompts)
-    made = made_somewhere(
-        ctx,
-        "generate",
-        able,
-        able.given(),
-        TYPE,
-        remote=_nobody,
-        here=lambda step, model, values: _made_here(data, ctx, step, model, values, given),
-    )
+    inputs = {} if given is None else {"hero_image": given}
+    made = generate(ctx, "generate", TYPE, able, _Story(data), inputs=inputs)
     ctx.annotate(**made[0].details)
     return made
 
 
 def check(data: StoryToVideo, job_type: str, catalogue: Catalogue) -> None:
-    """Nothing, if a model takes the parameters, and has an adapter where the story needs one.
+    """Check that a model accepts the parameters, and has an adapter if the story needs one.
 
     Raises:
-        RequestError: none does.
+        RequestError: No model does.
     """
     models_for(data, job_type, catalogue)
 
 
 def plan(data: StoryToVideo, ctx: Context) -> Plan:
-    """What ``story_to_video`` would make; the details are what the Image and Video API told beforehand."""
-    hero_image(data, ctx)
+    """Return the plan of a ``story-to-video`` job. Its details are those of the Image and Video Generation API."""
+    fetch_hero_image(data, ctx)
     able = models_for(data, TYPE, ctx.catalogue)
-    model, values = fitting(able, data.given(), TYPE, ctx.catalogue, data.place)[0]
-    seconds = picture_seconds(values, len(data.scenes) + makes_hero(data))
+    model, values = candidates(able, data.explicit_parameters(), TYPE, ctx.catalogue, data.field_path)[0]
+    seconds = image_seconds(values, len(data.scenes) + generates_hero(data))
     return Plan(
         frames=data.frames,
         duration_seconds=data.frames / data.fps,
@@ -86,7 +78,7 @@ def plan(data: StoryToVideo, ctx: Context) -> Plan:
 
 
 def shots(scenes: int, frames_per_scene: int, transition_frames: int) -> Iterator[tuple[str, int]]:
-    """The film's pictures by name, ``scene/step of the crossfade to the next``, and for how many frames each stands."""
+    """Yield the video's images in order: the name, ``scene/step of the crossfade to the next``, and the frame count."""
     for scene in range(scenes):
         yield f"{scene}/0", frames_per_scene
         if scene + 1 < scenes:
@@ -94,60 +86,69 @@ def shots(scenes: int, frames_per_scene: int, transition_frames: int) -> Iterato
                 yield f"{scene}/{step}", 1
 
 
-def _made_here(
-    data: StoryToVideo,
-    ctx: Context,
-    step: str,
-    model: Model,
-    values: Mapping[str, Any],
-    given: InputFile | None,
-) -> Sequence[Artifact]:
-    base = seed_of(values, ctx)
-    seeds = [(base + number) % _MOST_SEED for number in range(len(data.scenes))]
+@dataclass(frozen=True, slots=True)
+class _Story:
+    """The video of a story. Only local models make it."""
 
-    def render(folder: Path, progress: Progress) -> Sequence[Artifact]:
+    data: StoryToVideo
+
+    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[Artifact]:
+        raise UnsupportedOption(
+            f"data.model: {call.models[0]} is not a local model; a story is made by those only",
+            field="data.model",
+            step=step,
+        )
+
+    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[Artifact]:
+        def make(folder: Path, progress: Progress) -> Sequence[Artifact]:
+            return self._make(ctx, task, folder, progress)
+
+        return ctx.step(step, make)
+
+    def _make(self, ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> Sequence[Artifact]:
         started = time.monotonic()
-        whose: Hero | None = None
-        before = makes_hero(data) / (len(data.scenes) + makes_hero(data))
+        data, values = self.data, task.parameters
+        base = seed_of(values, ctx)
+        seeds = [(base + number) % _SEEDS for number in range(len(data.scenes))]
+        hero_share = generates_hero(data) / (len(data.scenes) + generates_hero(data))
+        hero = None
         if data.consistency == "reference":
-            whose = hero(
-                data, ctx, model, values, base, given, folder, lambda part: progress(part * before * _PICTURING)
-            )
+            hero = make_hero(data, ctx, task, folder, lambda part: progress(part * hero_share * _MODEL_SHARE))
         call = LocalCall(
             prompts=data.prompts,
             seeds=seeds,
             width=data.width,
             height=data.height,
             parameters={**values, "consistency": data.consistency},
-            image=None if whose is None else whose.picture,
+            image=None if hero is None else hero.picture,
         )
-        made = ctx.host.run(model, call, lambda part: progress((before + part * (1 - before)) * _PICTURING))
+        result = ctx.host.run(
+            task.model, call, lambda part: progress((hero_share + part * (1 - hero_share)) * _MODEL_SHARE)
+        )
         details = {
-            "model": model.id,
-            "backend": model.id,
+            "model": task.model.id,
+            "backend": task.model.id,
             "seed": base,
             "scene_seeds": seeds,
             "consistency": data.consistency,
-            **({} if whose is None else {"reference": dict(whose.details)}),
+            **({} if hero is None else {"reference": dict(hero.details)}),
             "num_inference_steps": values["num_inference_steps"],
-            **made.details,
+            **result.details,
         }
-        film = _film(data, made.pictures, folder, lambda part: progress(_PICTURING + part * (1 - _PICTURING)))
+        video = _encode(data, result.pictures, folder, lambda part: progress(_MODEL_SHARE + part * (1 - _MODEL_SHARE)))
         details["elapsed_seconds"] = round(time.monotonic() - started, 3)
-        film = film.model_copy(update={"details": details})
-        return [film] if whose is None or whose.artifact is None else [film, whose.artifact]
-
-    return ctx.step(step, render)
+        video = video.model_copy(update={"details": details})
+        return [video] if hero is None or hero.artifact is None else [video, hero.artifact]
 
 
-def _film(data: StoryToVideo, pictures: Sequence[Pixels], folder: Path, progress: Progress) -> Artifact:
-    """The pictures as they stand one after another, and the crossfades between them."""
+def _encode(data: StoryToVideo, images: Sequence[Pixels], folder: Path, progress: Progress) -> Artifact:
+    """Write the video of the images and the crossfades between them."""
 
     def draw(name: str) -> Pixels:
         scene, fade = map(int, name.split("/"))
         if not fade:
-            return pictures[scene]
-        return crossfade(pictures[scene], pictures[scene + 1], fade, data.transition_frames)
+            return images[scene]
+        return crossfade(images[scene], images[scene + 1], fade, data.transition_frames)
 
     path = folder / "video.mp4"
     frames = write_film(
@@ -157,23 +158,4 @@ def _film(data: StoryToVideo, pictures: Sequence[Pixels], folder: Path, progress
         fps=data.fps,
         progress=progress,
     )
-    return film_artifact(path, data.width, data.height, frames, data.fps, {})
-
-
-def film_artifact(path: Path, width: int, height: int, frames: int, fps: int, details: Mapping[str, Any]) -> Artifact:
-    """A film that was made here."""
-    facts = MediaFacts(
-        width=width,
-        height=height,
-        duration_seconds=round(frames / fps, 6),
-        fps=float(fps),
-        frames=frames,
-        video_codec="h264",
-    )
-    return Artifact(name="video.mp4", content_type="video/mp4", facts=facts, path=path, details=dict(details))
-
-
-def _nobody(step: str, names: Sequence[str]) -> Sequence[Artifact]:
-    raise UnsupportedOption(
-        f"data.model: {names[0]} is not a local model; a story is made by those only", field="data.model", step=step
-    )
+    return video_artifact(path, data.width, data.height, frames, data.fps, {})

@@ -29,9 +29,9 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageFilter
 
-from pipelines.media.captions import Caption, place, spread_evenly
-from pipelines.media.words import group_words
-from pipelines.reel import render_reel
+from pipelines.media.captions.placement import Caption, place, spread_evenly
+from pipelines.media.captions.words import group_words
+from pipelines.models.local_reel import render_reel
 from schemas.media import InputFile
 from schemas.reel import Reel
 
@@ -294,10 +294,10 @@ def _judge(folder: Path, figures: list[Figure], loop: str, seconds: int) -> None
 
 def _lossless_telecine(folder: Path) -> None:
     """What Telecine drew, one frame per caption held for a second, without loss."""
-    from pipelines.media.canvas import Canvas
-    from pipelines.media.fonts import Fonts
-    from pipelines.media.lettering import Letterer, Style
-    from pipelines.media.picture import fit_picture, open_picture
+    from pipelines.media.inspect.picture import fit_picture, open_picture
+    from pipelines.media.text.canvas import Canvas
+    from pipelines.media.text.caption_renderer import Letterer, Style
+    from pipelines.media.text.fonts import Fonts
 
     texts = [
         line for line in (folder / "telecine" / "captions.srt").read_text().splitlines()

@@ -1,7 +1,7 @@
-"""One job of the endpoint: inputs by URL, Telecine's own renderer, the film into the endpoint's own bucket.
+"""One job of the RunPod endpoint: fetch the inputs, render the reel and store the video in the endpoint's bucket.
 
-The result is stored as every result of Telecine is: whole or not at all, with its checksum, under a name made of
-the call's key. A job that RunPod runs twice therefore leaves one object. Whoever asked gets a presigned URL.
+The video is stored like every result of Telecine: atomically, with its checksum, under a name derived from the call's
+key. A job that RunPod runs twice therefore leaves one object. The caller receives a presigned URL.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from consumer.execution.inputs import bounds_of
-from consumer.runtime import storage_of
+from consumer.runtime import render_bounds
 from consumer.storage.base import ObjectFacts, Storage
+from consumer.wiring import storage_of
 from pipelines.context import Progress
 from pipelines.media.inspect.sniff import HEAD_BYTES, sniff
 from pipelines.media.sandbox.process import Bounds
+from pipelines.models.local_reel import render_reel
 from pipelines.models.remote_reel import TEXTS, read_film
-from pipelines.reel import render_reel
 from providers.http.downloads import GuardedClient
 from providers.http.policy import Policy
 from schemas.errors import ConfigurationError, InvalidAudio, InvalidField, InvalidImage
 from schemas.media import Artifact, InputFile
 from schemas.settings import Settings
 
-#: How long the film can be fetched: an engine that was away for a day still finds it.
+#: How long the video can be fetched: long enough for a call engine that was down for a day.
 URL_SECONDS = 86_400
 _INPUT_LIMIT_BYTES = 100 * 1024 * 1024
-#: CUDA claims more address space than any machine has memory; the container's own limit holds instead.
+#: CUDA reserves more address space than any machine has memory; the container's memory limit applies instead.
 _CUDA_BYTES = 1 << 40
 
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -61,7 +61,7 @@ class _Parameters(BaseModel):
 
 
 class _Job(BaseModel):
-    """``input`` of a RunPod job, as ``providers.runpod_api`` writes it."""
+    """``input`` of a RunPod job, as ``providers.runpod.adapter`` writes it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -73,23 +73,23 @@ class _Job(BaseModel):
 
 @dataclass(frozen=True)
 class Studio:
-    """What one worker of the endpoint works with."""
+    """The resources of one worker of the endpoint."""
 
     storage: Storage
     #: ``s3://bucket/prefix/``.
     output: str
     http: GuardedClient
     bounds: Bounds
-    #: For ``render_reel``.
+    #: The ``encoder`` argument of ``render_reel``.
     encoder: str
 
     def make(self, given: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-        """What the job answers: ``url`` of the film, ``value`` with the texts, ``details`` of how it was made.
+        """Render the reel and return the job's output: ``url`` of the video, ``value`` with the texts, ``details``.
 
-        ``progress`` takes shares from 0 to 1, from this thread; what it raises ends the work.
+        ``progress`` is called in this thread with a share from 0 to 1; an exception that it raises stops the work.
 
         Raises:
-            TelecineError: the job is none of ours, an input cannot be used, or the work failed.
+            TelecineError: If the job is not valid, an input cannot be used, or the work failed.
         """
         try:
             job = _Job.model_validate(given)
@@ -97,7 +97,7 @@ class Studio:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             place = ".".join(map(str, first["loc"]))
-            raise InvalidField(f"input.{place}: {first['msg']}: is worker and endpoint the same version?") from None
+            raise InvalidField(f"input.{place}: {first['msg']}: are worker and endpoint of the same version?") from None
         with tempfile.TemporaryDirectory(prefix="telecine-runpod-") as name:
             folder = Path(name)
             image, audio = self._fetch(job, "image", folder), self._fetch(job, "audio", folder)
@@ -147,14 +147,14 @@ class Studio:
 
 
 def open_studio(settings: Settings) -> Studio:
-    """The studio of this machine: with NVIDIA's encoder where there is a GPU.
+    """Return the studio of this machine, with NVIDIA's encoder if it has a GPU.
 
     Raises:
-        ConfigurationError: there is no object store that others can read.
+        ConfigurationError: If the object store is not S3.
     """
     if settings.storage_kind != "s3":
-        raise ConfigurationError("The handler stores its films in S3. Set TELECINE_STORAGE=s3 and TELECINE_OUTPUT.")
-    bounds, gpu = bounds_of(settings), _has_gpu()
+        raise ConfigurationError("The handler stores its videos in S3. Set TELECINE_STORAGE=s3 and TELECINE_OUTPUT.")
+    bounds, gpu = render_bounds(settings), _has_gpu()
     if gpu:
         bounds = Bounds(wall_seconds=bounds.wall_seconds, memory_bytes=max(bounds.memory_bytes, _CUDA_BYTES))
     return Studio(
@@ -170,7 +170,7 @@ def open_studio(settings: Settings) -> Studio:
 
 
 def _has_gpu() -> bool:
-    """Whether the driver shows a GPU. Some have no video encoder; the renderer finds that out by itself."""
+    """Return whether the driver shows a GPU. Some have no video encoder; the renderer detects that itself."""
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 

@@ -26,7 +26,7 @@ from schemas.errors import (
 from schemas.lyrics import AlignmentMode
 from schemas.media import InputFile
 from schemas.reel import Reel
-from schemas.words import Source, heard_words
+from schemas.words import Source, parse_aligned_words
 
 ALIGNER = "forced-alignment"
 TRANSCRIBER = "scribe"
@@ -90,7 +90,7 @@ def _aligned(lyrics: str, audio: InputFile, seconds: float, ctx: Context, why: l
     except (ProviderError, RetriesExhausted, InvalidField) as error:
         why.append(f"forced alignment failed: {error.message}")
         return None
-    heard = heard_words(made.value)
+    heard = parse_aligned_words(made.value)
     sung = words_of(_sung(lyrics))
     found = coverage(sung, match(sung, heard))
     if found < _ENOUGH:
@@ -105,7 +105,7 @@ def _transcribed(language: str | None, audio: InputFile, seconds: float, ctx: Co
     parameters = {} if language is None else {"language_code": re.split("[-_]", language)[0].lower()}
     call = ModelCall([TRANSCRIBER], parameters, {"audio": audio}, as_type=CAPTIONS, seconds=seconds)
     made = ctx.call("transcribe", call)
-    heard = heard_words(made.value)
+    heard = parse_aligned_words(made.value)
     lyrics = text_of(heard)
     words = words_of(lyrics)
     if not words:

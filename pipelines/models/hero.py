@@ -1,4 +1,4 @@
-"""Who a story is about, as a picture: it comes with the request, or is made before the scenes."""
+"""The hero of a story as an image: part of the request, or generated before the scenes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 from PIL import Image
 
 from pipelines.context import Context, Progress
-from pipelines.image_to_prompt import LIMIT_BYTES
 from pipelines.media.inspect.decoded import decode_in_child
-from pipelines.models.matching import fitting
+from pipelines.models.generate import LocalTask
+from pipelines.models.images import MAX_IMAGE_BYTES
+from pipelines.models.matching import candidates
+from pipelines.models.routing import seed_of
 from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall
 from providers.local.files import find_adapter
@@ -20,29 +22,31 @@ from schemas.errors import InputError, UnsupportedOption
 from schemas.media import Artifact, InputFile, MediaFacts
 from schemas.story_to_video import StoryToVideo
 
-#: The result's file with the hero, where it was made.
+#: The name of the hero's image in the results, if it was generated.
 NAME = "hero.png"
 _KINDS = ("jpeg", "png")
 
 
 @dataclass(frozen=True, slots=True)
 class Hero:
-    """The picture that a model looks at for every scene."""
+    """The image that a model refers to in every scene."""
 
     picture: Path
-    #: The same for the results, where it was made.
+    #: The image as a result, if it was generated.
     artifact: Artifact | None
     #: For the manifest.
     details: Mapping[str, Any]
 
 
 def models_for(data: StoryToVideo, job_type: str, catalogue: Catalogue) -> list[str]:
-    """The models that can make the story, in the order of the request.
+    """Return the models that can make the story, in the request's order of preference.
 
     Raises:
-        RequestError: none can.
+        RequestError: No model can.
     """
-    found = [model for model, _ in fitting(data.models, data.given(), job_type, catalogue, data.place)]
+    found = [
+        model for model, _ in candidates(data.models, data.explicit_parameters(), job_type, catalogue, data.field_path)
+    ]
     if data.consistency != "reference":
         return [model.id for model in found]
     able = [model.id for model in found if _has_adapter(model)]
@@ -57,64 +61,64 @@ def models_for(data: StoryToVideo, job_type: str, catalogue: Catalogue) -> list[
     return able
 
 
-def hero_image(data: StoryToVideo, ctx: Context) -> InputFile | None:
-    """The input ``hero_image``, if the request names one.
+def fetch_hero_image(data: StoryToVideo, ctx: Context) -> InputFile | None:
+    """Fetch the input ``hero_image``, if the request names one.
 
     Raises:
-        InputError: it cannot be used.
+        InputError: It cannot be used.
     """
     if data.hero_image is None:
         return None
-    return ctx.input("hero_image", data.hero_image, kinds=_KINDS, limit_bytes=LIMIT_BYTES)
+    return ctx.input("hero_image", data.hero_image, kinds=_KINDS, limit_bytes=MAX_IMAGE_BYTES)
 
 
-def makes_hero(data: StoryToVideo) -> bool:
-    """Whether a picture of the hero is made before the scenes."""
+def generates_hero(data: StoryToVideo) -> bool:
+    """Return whether an image of the hero is generated before the scenes."""
     return data.consistency == "reference" and data.hero_image is None
 
 
-def hero(
-    data: StoryToVideo,
-    ctx: Context,
-    model: Model,
-    values: Mapping[str, Any],
-    seed: int,
-    given: InputFile | None,
-    folder: Path,
-    progress: Progress,
-) -> Hero:
-    """The hero's picture in ``folder``: the one that was given, else made by ``model`` from the description alone.
+def make_hero(data: StoryToVideo, ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> Hero:
+    """Write the hero's image into ``folder``: the one of the request, or one that the model generates.
 
     Raises:
-        ModelNotInstalled: the model's adapter is not here.
-        InputError: the picture that was given is damaged.
+        ModelNotInstalled: The model's adapter is not installed.
+        InputError: The image of the request is damaged.
     """
-    find_adapter(model, ctx.host.folder)  # before anything is made
-    assert model.weights is not None
-    adapter = model.weights.adapter
+    find_adapter(task.model, ctx.host.folder)  # Before any image is generated.
+    assert task.model.weights is not None
+    adapter = task.model.weights.adapter
     assert adapter is not None
-    told = {"adapter": f"{adapter.source}/{adapter.weight_path}", "scale": adapter.scale}
+    details = {"adapter": f"{adapter.source}/{adapter.weight_path}", "scale": adapter.scale}
+    given = task.inputs.get("hero_image")
     if given is not None:
-        try:
-            picture = decode_in_child(given, folder, ctx.bounds)
-        except InputError as error:
-            error.field = "data.hero_image"
-            raise
-        return Hero(picture, None, {"hero": "given", "hero_sha256": given.sha256, **told})
+        return Hero(_decode(given, folder, ctx), None, {"hero": "given", "hero_sha256": given.sha256, **details})
+    seed = seed_of(task.parameters, ctx)
+    artifact = _generate(data, ctx, task, seed, folder / NAME, progress)
+    return Hero(folder / NAME, artifact, {"hero": "made", "hero_seed": seed, **details})
+
+
+def _decode(given: InputFile, folder: Path, ctx: Context) -> Path:
+    try:
+        return decode_in_child(given, folder, ctx.bounds)
+    except InputError as error:
+        error.field = "data.hero_image"
+        raise
+
+
+def _generate(data: StoryToVideo, ctx: Context, task: LocalTask, seed: int, path: Path, progress: Progress) -> Artifact:
+    """Generate the hero's image from its description alone."""
     call = LocalCall(
         prompts=(data.hero_description.strip(),),
         seeds=(seed,),
         width=data.width,
         height=data.height,
-        parameters=values,
+        parameters=task.parameters,
     )
-    made = ctx.host.run(model, call, progress)
-    picture = folder / NAME
-    Image.fromarray(made.pictures[0]).save(picture, "PNG")
-    details = {"prompt": call.prompts[0], "seed": seed, "model": model.id}
+    result = ctx.host.run(task.model, call, progress)
+    Image.fromarray(result.pictures[0]).save(path, "PNG")
+    details = {"prompt": call.prompts[0], "seed": seed, "model": task.model.id}
     facts = MediaFacts(width=call.width, height=call.height)
-    artifact = Artifact(name=NAME, content_type="image/png", facts=facts, path=picture, details=details)
-    return Hero(picture, artifact, {"hero": "made", "hero_seed": seed, **told})
+    return Artifact(name=NAME, content_type="image/png", facts=facts, path=path, details=details)
 
 
 def _has_adapter(model: Model) -> bool:

@@ -1,4 +1,4 @@
-"""A picture described on this worker's own device."""
+"""Image captions that are written by a local model."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ from providers.local.base import LocalCall
 from schemas.errors import ProviderResultInvalid
 from schemas.media import Artifact, InputFile
 
-_NAME = "prompt.txt"
+PROMPT_FILE = "prompt.txt"
 
 
-def described(ctx: Context, step: str, model: Model, values: Mapping[str, Any], image: InputFile) -> Artifact:
-    """``prompt.txt``, with the text among its details: a job that died does not ask again."""
+def caption_locally(ctx: Context, step: str, model: Model, values: Mapping[str, Any], image: InputFile) -> Artifact:
+    """Describe ``image`` with a local model and return ``prompt.txt``.
 
-    def render(folder: Path, progress: Progress) -> Sequence[Artifact]:
+    The text is also in the artifact's details, so a job that runs again reads it from the ledger.
+    """
+
+    def make(folder: Path, progress: Progress) -> Sequence[Artifact]:
         picture = decode_in_child(image, folder, ctx.bounds)
-        made = ctx.host.run(model, LocalCall(image=picture, parameters=values), progress)
-        text = " ".join((made.text or "").split())
+        result = ctx.host.run(model, LocalCall(image=picture, parameters=values), progress)
+        text = " ".join((result.text or "").split())
         if not text:
             raise ProviderResultInvalid(f"{model.id} answered without a description", step=step)
-        path = folder / _NAME
-        path.write_text(text + "\n", encoding="utf-8", newline="\n")
-        details = {"text": text, "model": model.id, **made.details}
-        return [Artifact(name=_NAME, content_type="text/plain; charset=utf-8", path=path, details=details)]
+        return [prompt_artifact(text, folder, {"text": text, "model": model.id, **result.details})]
 
-    return ctx.step(step, render)[0]
+    return ctx.step(step, make)[0]
+
+
+def prompt_artifact(prompt: str, folder: Path, details: dict[str, Any]) -> Artifact:
+    """Write ``prompt.txt`` into ``folder``."""
+    path = folder / PROMPT_FILE
+    path.write_text(prompt + "\n", encoding="utf-8", newline="\n")
+    return Artifact(name=PROMPT_FILE, content_type="text/plain; charset=utf-8", path=path, details=details)

@@ -1,4 +1,4 @@
-"""A film made on this worker's own device, from text or from a picture and text."""
+"""Videos that are made on this worker: by a local video model, and their plan."""
 
 from __future__ import annotations
 
@@ -11,62 +11,68 @@ from pipelines.context import Context, Progress
 from pipelines.media.inspect.decoded import decode_in_child
 from pipelines.media.moving import write_film
 from pipelines.models.estimates import Estimate
-from pipelines.models.routing import LOCAL, backend_for, seed_of
-from pipelines.story_to_video import film_artifact
+from pipelines.models.generate import LocalTask
+from pipelines.models.routing import LOCAL, choose_backend, seed_of
 from providers.catalogue import Model
 from providers.local.base import LocalCall
-from schemas.media import Artifact, InputFile, Plan
+from schemas.media import Artifact, MediaFacts, Plan
 
-_FILMING = 0.9
-#: Seconds that a second of film takes on a large card.
-_SECONDS_A_SECOND = 40.0
-
-
-def filmed(
-    ctx: Context, step: str, model: Model, values: Mapping[str, Any], job_type: str, image: InputFile | None
-) -> Artifact:
-    """``video.mp4``: as many frames, and as large, as was asked for."""
-    seed = seed_of(values, ctx)
-
-    def render(folder: Path, progress: Progress) -> Sequence[Artifact]:
-        started = time.monotonic()
-        picture = None if image is None else decode_in_child(image, folder, ctx.bounds)
-        call = LocalCall(
-            prompts=(str(values["prompt"]),),
-            seeds=(seed,),
-            width=int(values["width"]),
-            height=int(values["height"]),
-            frames=int(values["num_frames"]),
-            parameters=values,
-            image=picture,
-            low_memory=bool(values.get("low_vram")),
-        )
-        backend = backend_for(model, call, job_type, ctx.catalogue, ctx.host, progress)
-        made = ctx.host.run(backend, call, lambda part: progress(part * _FILMING))
-        path = folder / "video.mp4"
-        fps = int(values["fps"])
-        frames = write_film(
-            path,
-            [(str(number), 1) for number in range(len(made.pictures))],
-            lambda name: made.pictures[int(name)],
-            fps=fps,
-            progress=lambda part: progress(_FILMING + part * (1 - _FILMING)),
-        )
-        details = {
-            "model": backend.id,
-            "backend": backend.id,
-            "seed": seed,
-            "low_vram": call.low_memory,
-            **made.details,
-            "elapsed_seconds": round(time.monotonic() - started, 3),
-        }
-        return [film_artifact(path, call.width, call.height, frames, fps, details)]
-
-    return ctx.step(step, render)[0]
+#: The model's share of the work; encoding is the rest.
+_MODEL_SHARE = 0.9
+#: Seconds of work per second of video on a large GPU.
+_SECONDS_PER_SECOND = 40.0
 
 
-def planned_here(model: Model, values: Mapping[str, Any], before: Estimate) -> Plan:
-    """What ``filmed`` would make."""
+def generate_video_locally(ctx: Context, step: str, task: LocalTask) -> Sequence[Artifact]:
+    """Make ``video.mp4`` with a local model, with the number of frames and the size that the request asks for."""
+
+    def make(folder: Path, progress: Progress) -> Sequence[Artifact]:
+        return [_make(ctx, task, folder, progress)]
+
+    return ctx.step(step, make)
+
+
+def _make(ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> Artifact:
+    started = time.monotonic()
+    call = _local_call(ctx, task, folder)
+    backend = choose_backend(task.model, call, task.job_type, ctx.catalogue, ctx.host, progress)
+    result = ctx.host.run(backend, call, lambda part: progress(part * _MODEL_SHARE))
+    path = folder / "video.mp4"
+    fps = int(task.parameters["fps"])
+    frames = write_film(
+        path,
+        [(str(number), 1) for number in range(len(result.pictures))],
+        lambda name: result.pictures[int(name)],
+        fps=fps,
+        progress=lambda part: progress(_MODEL_SHARE + part * (1 - _MODEL_SHARE)),
+    )
+    details = {
+        "model": backend.id,
+        "backend": backend.id,
+        "seed": call.seeds[0],
+        "low_vram": call.low_memory,
+        **result.details,
+        "elapsed_seconds": round(time.monotonic() - started, 3),
+    }
+    return video_artifact(path, call.width, call.height, frames, fps, details)
+
+
+def _local_call(ctx: Context, task: LocalTask, folder: Path) -> LocalCall:
+    values, image = task.parameters, task.inputs.get("image")
+    return LocalCall(
+        prompts=(str(values["prompt"]),),
+        seeds=(seed_of(values, ctx),),
+        width=int(values["width"]),
+        height=int(values["height"]),
+        frames=int(values["num_frames"]),
+        parameters=values,
+        image=None if image is None else decode_in_child(image, folder, ctx.bounds),
+        low_memory=bool(values.get("low_vram")),
+    )
+
+
+def plan_local(model: Model, values: Mapping[str, Any], before: Estimate) -> Plan:
+    """Return the plan of a video by a local model. ``before`` is the estimate of the calls that precede it."""
     frames, fps = int(values["num_frames"]), int(values["fps"])
     return Plan(
         frames=frames,
@@ -74,7 +80,20 @@ def planned_here(model: Model, values: Mapping[str, Any], before: Estimate) -> P
         fps=float(fps),
         width=int(values["width"]),
         height=int(values["height"]),
-        estimated_seconds=round(frames / fps * _SECONDS_A_SECOND, 1) + before.seconds,
+        estimated_seconds=round(frames / fps * _SECONDS_PER_SECOND, 1) + before.seconds,
         cost=before.cost,
         details={"model": model.id, "provider": LOCAL, "parameters": dict(values)},
     )
+
+
+def video_artifact(path: Path, width: int, height: int, frames: int, fps: int, details: Mapping[str, Any]) -> Artifact:
+    """Return the artifact of a silent H.264 video in ``path``."""
+    facts = MediaFacts(
+        width=width,
+        height=height,
+        duration_seconds=round(frames / fps, 6),
+        fps=float(fps),
+        frames=frames,
+        video_codec="h264",
+    )
+    return Artifact(name="video.mp4", content_type="video/mp4", facts=facts, path=path, details=dict(details))

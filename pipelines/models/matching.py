@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from providers.catalogue import Catalogue, Model
@@ -17,20 +17,20 @@ def check_models(data: Any, job_type: str, catalogue: Catalogue) -> None:
         RequestError: none does. One model's reason is told as it is; of several each is named with its own.
     """
     assert isinstance(data, Generation)
-    fitting(data.models, data.given(), job_type, catalogue, data.place)
+    candidates(data.models, data.explicit_parameters(), job_type, catalogue, data.field_path)
 
 
-def fitting(
-    names: list[str],
+def candidates(
+    names: Sequence[str],
     parameters: Mapping[str, Any],
     job_type: str,
     catalogue: Catalogue,
-    place: Callable[[str], str] = "data.{}".format,
+    field_path: Callable[[str], str] = "data.{}".format,
 ) -> list[tuple[Model, dict[str, Any]]]:
     """The models that take the parameters, in the order given, each with what it would be sent.
 
     Args:
-        place: where the request names a parameter.
+        field_path: where the request names a parameter.
 
     Raises:
         RequestError: there is none.
@@ -40,7 +40,7 @@ def fitting(
     for name in names:
         try:
             model = catalogue.find(name, job_type)
-            values = model.checked(parameters, place)
+            values = model.checked(parameters, field_path)
             _check_local(model, values, job_type)
             found.append((model, values))
         except RequestError as error:

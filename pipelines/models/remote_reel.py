@@ -32,15 +32,15 @@ _OURS = {
 }
 
 
-def rendered(
+def render_local_or_remote(
     data: Reel,
     image: InputFile,
     audio: InputFile,
     timing: Timing,
     ctx: Context,
-    here: Callable[[], Sequence[Artifact]],
+    render_locally: Callable[[], Sequence[Artifact]],
 ) -> Sequence[Artifact]:
-    """The reel, rendered where ``data.renderer`` says.
+    """The reel, render_local_or_remote where ``data.renderer`` says.
 
     ``auto`` is here: a film takes seconds on two cores, less than an endpoint takes to start. What does not fit
     into this worker's memory goes to the endpoint, where one is configured.
@@ -52,7 +52,7 @@ def rendered(
     if data.renderer == "runpod":
         return render_remotely(data, image, audio, timing, ctx)
     try:
-        return here()
+        return render_locally()
     except OutOfMemory as error:
         if data.renderer == "local":
             raise

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pipelines.reel import render_reel
+from pipelines.models.local_reel import render_reel
 from tests.media_probe import input_file, reel_data, write_photo, write_wav
 
 SECONDS = 12.0

@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from pipelines.memory_context import MemoryContext
-from pipelines.reel import plan, reel, render_reel
+from pipelines.models.local_reel import render_reel
+from pipelines.reel import plan, reel
 from schemas.errors import LyricsTooLong
 from schemas.media import Artifact
 from tests.media_probe import (
@@ -295,7 +296,7 @@ def test_the_child_dies_with_the_worker_that_started_it(material: tuple[Path, Pa
         "import sys, os, threading, time\n"
         "from pathlib import Path\n"
         "from tests.media_probe import input_file, reel_data\n"
-        "from pipelines.reel import render_reel\n"
+        "from pipelines.models.local_reel import render_reel\n"
         "threading.Timer(1.0, lambda: os.kill(os.getpid(), 9)).start()\n"
         "image, audio, folder = map(Path, sys.argv[1:])\n"
         "lyrics = chr(10).join(['word'] * 300)\n"

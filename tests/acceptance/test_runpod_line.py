@@ -14,7 +14,7 @@ import pytest
 
 from consumer.doors.inbox import drop
 from consumer.ledger.states import State
-from pipelines.reel import render_reel
+from pipelines.models.local_reel import render_reel
 from schemas.reel import Reel
 from tests.acceptance.line import objects_below, upload_media
 from tests.doubles.runpod import RunPod

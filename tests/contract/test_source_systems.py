@@ -12,7 +12,7 @@ from PIL import Image
 
 from consumer.storage.atomic_copy import refuse_large
 from pipelines.memory_context import MemoryContext
-from pipelines.models.matching import fitting
+from pipelines.models.matching import candidates
 from pipelines.registry import PIPELINES
 from providers.local.memory import insufficient
 from providers.local.system import system_report
@@ -56,7 +56,7 @@ def values(call: Call, data: Any) -> dict[str, Any]:
     if not isinstance(data, Generation):
         return named
     stand_in = {"prompt": "a picture"} if named.get("prompt") is None else {}
-    _, sent = fitting(data.models, {**stand_in, **data.given()}, call.type, CATALOGUE)[0]
+    _, sent = candidates(data.models, {**stand_in, **data.explicit_parameters()}, call.type, CATALOGUE)[0]
     return named | {name: value for name, value in sent.items() if name not in stand_in}
 
 

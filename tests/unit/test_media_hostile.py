@@ -19,7 +19,7 @@ from pipelines.media.inspect.picture import fit_picture, open_picture
 from pipelines.media.inspect.sound import measure
 from pipelines.media.sandbox import process
 from pipelines.media.sandbox.process import Bounds, run_child
-from pipelines.reel import _ffmpeg, render_reel
+from pipelines.models.local_reel import _ffmpeg, render_reel
 from schemas.errors import InvalidAudio, InvalidImage, OutOfMemory, RenderFailed, RenderTimeout
 from schemas.media import InputFile
 from tests.media_probe import ffmpeg, input_file, processes_naming, reel_data, write_photo, write_wav

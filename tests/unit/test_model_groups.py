@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,17 +11,38 @@ from typing import Any
 import pytest
 
 from consumer.calls.call_spec import ended
+from pipelines.context import Context, ModelCall
 from pipelines.memory_context import MemoryContext
-from pipelines.models.routing import made_somewhere
-from providers.catalogue import Model
+from pipelines.models.generate import LocalTask, generate
 from providers.registry import catalogue_of
 from schemas.envelope import Request
 from schemas.errors import ModelNotInstalled, RetriesExhausted
+from schemas.media import Artifact
 from schemas.parse import parse_request
 from schemas.settings import Settings
 
 MODELS = ["clip-interrogator", "clip-interrogator/local", "another"]
 ANOTHER = {"id": "another", "provider": "replicate", "types": ["image-to-prompt"], "remote": "owner/another"}
+PROMPT = Artifact(name="prompt.txt", content_type="text/plain")
+
+
+class Tried:
+    """An output that notes which models are tried: the first one fails with ``code``, the last one succeeds."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.models: list[str] = []
+
+    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[Artifact]:
+        self.models.extend(call.models)
+        if call.models[0] == "another":
+            return [PROMPT]
+        row: Any = SimpleNamespace(error={"code": self.code, "message": "away"}, step=step)
+        raise ended(row)
+
+    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[Artifact]:
+        self.models.append(task.model.id)
+        raise ModelNotInstalled
 
 
 @pytest.mark.parametrize(
@@ -41,28 +62,16 @@ def test_a_paid_result_that_could_not_be_stored_is_bought_from_no_other_model(
     request = parse_request(json.dumps({"id": "a", "type": "image-to-prompt", "data": body}).encode())
     assert isinstance(request, Request)
     data: Any = request.data
-    tried: list[str] = []
-
-    def remote(step: str, models: Sequence[str]) -> str:
-        tried.extend(models)
-        if models[0] == "another":
-            return "a red kite"
-        call: Any = SimpleNamespace(error={"code": code, "message": "away"}, step=step)
-        raise ended(call)
-
-    def here(step: str, model: Model, values: Mapping[str, Any]) -> str:
-        tried.append(model.id)
-        raise ModelNotInstalled
-
+    output = Tried(code)
     catalogue = catalogue_of(Settings()).with_entries([ANOTHER])
     context = MemoryContext(tmp_path, "image-to-prompt", catalogue=catalogue)
 
-    def made() -> str:
-        return made_somewhere(context, "caption", data, {}, "image-to-prompt", remote=remote, here=here)
+    def made() -> Sequence[Artifact]:
+        return generate(context, "caption", "image-to-prompt", data, output, parameters={})
 
     if asked == MODELS:
-        assert made() == "a red kite"
+        assert made() == [PROMPT]
     else:
         with pytest.raises(RetriesExhausted, match=code):
             made()
-    assert tried == asked
+    assert output.models == asked

@@ -1,4 +1,4 @@
-"""Where a reel is rendered, and what the endpoint is told: without an endpoint."""
+"""Where a reel is render_local_or_remote, and what the endpoint is told: without an endpoint."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pipelines.media.captions.matching import Times
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS
 from pipelines.memory_context import MemoryContext, RecordedCall
 from pipelines.models.alignment import Timing
-from pipelines.models.remote_reel import read_film, rendered, write_film
+from pipelines.models.remote_reel import read_film, render_local_or_remote, write_film
 from providers.catalogue import Catalogue
 from providers.http.downloads import GuardedClient
 from providers.http.policy import Policy
-from providers.models_runpod import MODELS
+from providers.runpod.models import MODELS
 from schemas.errors import (
     ConfigurationError,
     OutOfMemory,
@@ -69,7 +69,7 @@ class Endpoint(MemoryContext):
 def ask(ctx: MemoryContext, files: tuple[Path, Path], here: Any, timing: Timing, **options: Any) -> Sequence[Artifact]:
     image, audio = files
     data = reel_data("la la", **options)
-    return rendered(data, input_file(image, "image"), input_file(audio, "audio"), timing, ctx, here)
+    return render_local_or_remote(data, input_file(image, "image"), input_file(audio, "audio"), timing, ctx, here)
 
 
 def local() -> Sequence[Artifact]:

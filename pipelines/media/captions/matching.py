@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.words import Heard
+from schemas.words import AlignedWord
 
 #: Where the texts part, they are brought together again by so many equal letters, looked for that far ahead.
 _ANCHOR = 6
@@ -24,7 +24,7 @@ class Times:
     end: float
 
 
-def match(words: Sequence[str], heard: Sequence[Heard]) -> list[Times | None]:
+def match(words: Sequence[str], heard: Sequence[AlignedWord]) -> list[Times | None]:
     """The times of each of ``words``; ``None`` where none of ``heard`` fits.
 
     Both are in the order in which they are sung. A word has times when at least half of its letters were found.
@@ -54,7 +54,7 @@ def _letters(text: str) -> str:
     return "".join(character for character in folded if unicodedata.category(character)[0] in "LNM")
 
 
-def _timed_letters(word: Heard) -> list[tuple[str, Times | None]]:
+def _timed_letters(word: AlignedWord) -> list[tuple[str, Times | None]]:
     """Each letter with its share of the word's time.
 
     Without a time where the word has none, or one without length: aligners that are lost give many words one time.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pipelines.media.captions.matching import Times
 from pipelines.media.captions.placement import Span
 from pipelines.media.captions.words import Group
-from schemas.words import Heard
+from schemas.words import AlignedWord
 
 #: Longest time in seconds that a word without a time takes before the first or after the last heard one.
 _WORD_SECONDS = 0.5
@@ -76,10 +76,10 @@ def spans_of(groups: Sequence[Group], placed: Sequence[Placed], duration: float)
     return spans
 
 
-def text_of(heard: Sequence[Heard]) -> str:
+def text_of(heard: Sequence[AlignedWord]) -> str:
     """A transcription as lyrics: a new line after a pause, after a sentence and after very many words."""
     lines: list[list[str]] = [[]]
-    last: Heard | None = None
+    last: AlignedWord | None = None
     for word in heard:
         pause = last is not None and last.end is not None and word.start is not None and word.start - last.end
         ended = last is not None and last.text.strip()[-1:] in _ENDS

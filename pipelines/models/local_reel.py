@@ -1,0 +1,110 @@
+"""The reel, rendered on this machine in a child process."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import structlog
+from PIL import ImageColor
+
+from pipelines.context import Progress
+from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds, run_child
+from pipelines.models.alignment import Timing, wording_of
+from schemas.media import Artifact, InputFile, MediaFacts
+from schemas.reel import Reel
+
+_log = structlog.get_logger()
+
+FPS = 30.0
+
+
+def render_reel(
+    data: Reel,
+    image: InputFile,
+    audio: InputFile,
+    folder: Path,
+    progress: Progress = lambda _: None,
+    *,
+    timing: Timing | None = None,
+    bounds: Bounds = DEFAULT_BOUNDS,
+    encoder: str = "skip",
+) -> list[Artifact]:
+    """Render the reel into ``folder``, in a child process within ``bounds``, and return its files.
+
+    Args:
+        timing: The words of the captions and their times. Default: the lyrics in even shares.
+        encoder: ``skip`` writes frames that repeat an image as skip slices, ``nvenc`` does the same with NVIDIA's
+            encoder, and ``plain`` encodes every frame. If the machine or the encoder's stream does not allow it,
+            ``nvenc`` falls back to ``skip`` and ``skip`` to ``plain``, with a warning in the log.
+
+    Raises:
+        InputError: An input cannot be used.
+        LyricsTooLong: A caption would be visible for less than one frame.
+        RenderError: The child process failed, took too long or needed too much memory.
+    """
+    timing = timing or Timing(data.lyrics)
+    film = film_task(data, image, audio, folder, timing, encoder)
+    facts = run_child({"do": "render", "film": film}, folder, bounds, progress)
+    if facts["encoder"] != encoder:
+        _log.warning("encoder_refused", wanted=encoder, encoder=facts["encoder"])
+    if facts["missing_characters"]:
+        _log.warning("characters_without_font", count=len(facts["missing_characters"]))
+    return _artifacts(data, timing, facts, folder)
+
+
+def _artifacts(data: Reel, timing: Timing, facts: dict[str, Any], folder: Path) -> list[Artifact]:
+    seconds, missing = facts["duration_seconds"], facts["missing_characters"]
+    video = MediaFacts(
+        width=data.width,
+        height=data.height,
+        duration_seconds=seconds,
+        fps=FPS,
+        frames=facts["frames"],
+        video_codec="h264",
+        audio_codec="aac",
+    )
+    captions = MediaFacts(duration_seconds=seconds)
+    artifacts = [
+        Artifact(
+            name="video.mp4",
+            content_type="video/mp4",
+            facts=video,
+            path=folder / "video.mp4",
+            details={"missing_characters": missing} if missing else {},
+        ),
+        Artifact(
+            name="captions.srt", content_type="application/x-subrip", facts=captions, path=folder / "captions.srt"
+        ),
+        Artifact(name="captions.vtt", content_type="text/vtt", facts=captions, path=folder / "captions.vtt"),
+    ]
+    if timing.source != "even":
+        artifacts.append(Artifact(name="words.json", content_type="application/json", path=folder / "words.json"))
+    return artifacts
+
+
+def film_task(
+    data: Reel, image: InputFile, audio: InputFile, folder: Path, timing: Timing, encoder: str = "skip"
+) -> dict[str, Any]:
+    """Return the child process's task: plain values and paths of our own, no other part of the request."""
+    return {
+        "image": str(image.path.resolve()),
+        "image_kind": image.kind,
+        "audio": str(audio.path.resolve()),
+        "audio_kind": audio.kind,
+        "folder": str(folder.resolve()),
+        "wording": wording_of(data, timing, debug=data.debug_mode).as_json(),
+        "font_size": data.font_size,
+        "color": ImageColor.getrgb(data.font_color)[:3],
+        "width": data.width,
+        "height": data.height,
+        "encoder": encoder,
+        "ffmpeg": _ffmpeg(),
+    }
+
+
+@functools.cache
+def _ffmpeg() -> str:
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
