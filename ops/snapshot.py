@@ -44,5 +44,5 @@ def take_snapshot(database: Database) -> Snapshot:
         recent=queries.recent_times(database, seconds=RECENT_SECONDS),
         calls=count_calls(database),
         breakers_open={account.provider: account.breaker != "closed" for account in accounts.listed(database)},
-        spend=spent_since(database, Budget(usd=0, period="month").began(database.now())),
+        spend=spent_since(database, Budget(usd=0, period="month").period_start(database.now())),
     )

@@ -107,12 +107,12 @@ class Model(BaseModel):
                 raise ValueError(f"parameters.{name} with a default is missing; each model of this family needs it")
         return self
 
-    def checked(self, given: Mapping[str, Any], place: Callable[[str], str] = "data.{}".format) -> dict[str, Any]:
+    def checked(self, given: Mapping[str, Any], field_path: Callable[[str], str] = "data.{}".format) -> dict[str, Any]:
         """Return the parameters to send: the given ones, validated, and the defaults of the others.
 
         Args:
             given: parameters by name.
-            place: maps a parameter's name to its path in the request, for error messages.
+            field_path: maps a parameter's name to its path in the request, for error messages.
 
         Raises:
             InvalidField: a parameter is unknown, not valid or missing; the message lists what the model accepts.
@@ -120,18 +120,18 @@ class Model(BaseModel):
         for name, value in given.items():
             spec = self.parameters.get(name)
             if spec is None:
+                accepted = ", ".join(self.parameters) or "none"
                 raise InvalidField(
-                    f"{place(name)}: {self.id} has no such parameter; it takes {', '.join(self.parameters) or 'none'}",
-                    field=place(name),
+                    f"{field_path(name)}: {self.id} has no such parameter; it takes {accepted}", field=field_path(name)
                 )
             if (problem := spec.problem(value)) is not None:
-                raise InvalidField(f"{place(name)}: {problem} for {self.id}", field=place(name))
+                raise InvalidField(f"{field_path(name)}: {problem} for {self.id}", field=field_path(name))
         values = {name: spec.default for name, spec in self.parameters.items() if spec.default is not None} | dict(
             given
         )
         for name, spec in self.parameters.items():
             if spec.required and name not in values:
-                raise InvalidField(f"{place(name)}: {self.id} needs it", field=place(name))
+                raise InvalidField(f"{field_path(name)}: {self.id} needs it", field=field_path(name))
         return values
 
     def cost(self, seconds: float | None = None) -> int:
@@ -179,10 +179,10 @@ class Catalogue:
                 models[name.lower()] = Model.model_validate(_changed(known.model_dump() if known else {}, entry))
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]
-                place = ".".join(str(part) for part in first["loc"])
+                field_path = ".".join(str(part) for part in first["loc"])
                 told = first["msg"].removeprefix("Value error, ")
                 raise ConfigurationError(
-                    f"[[models]] entry {number} ({name or 'no id'}): {f'{place}: ' if place else ''}{told}"
+                    f"[[models]] entry {number} ({name or 'no id'}): {f'{field_path}: ' if field_path else ''}{told}"
                 ) from None
         return Catalogue(models.values())
 

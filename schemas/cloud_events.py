@@ -55,7 +55,7 @@ def binary_attributes(headers: Mapping[str, Any]) -> dict[str, Any]:
     return as_request(attributes)
 
 
-def is_said_to_be_structured(headers: Mapping[str, Any]) -> bool:
+def declares_structured_mode(headers: Mapping[str, Any]) -> bool:
     """Return whether the message's content type is that of a structured-mode event."""
     return _content_type(headers).startswith(_STRUCTURED)
 

@@ -50,7 +50,7 @@ JobId = Annotated[
 TenantName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
-def normal_output(value: str) -> str:
+def normalize_output(value: str) -> str:
     """Return ``value`` as ``s3://bucket/prefix/`` with exactly one slash at the end.
 
     Raises:
@@ -67,7 +67,7 @@ def normal_output(value: str) -> str:
     return f"s3://{bucket}/{prefix}/" if prefix else f"s3://{bucket}/"
 
 
-def small_metadata(value: dict[str, Any] | None) -> dict[str, Any] | None:
+def check_metadata_size(value: dict[str, Any] | None) -> dict[str, Any] | None:
     """Check that the metadata takes at most 4 KiB as JSON, and return it.
 
     Raises:
@@ -113,7 +113,7 @@ Deadline = Annotated[float, Field(gt=0, le=MAX_DEADLINE_SECONDS, strict=True, al
 _SEGMENT = r"(?!\.{1,2}(/|$))[^/]+"
 _PUBLISHED_OUTPUT = rf"^{PUBLISHED_BUCKET}(/*|/+{_SEGMENT}(/{_SEGMENT})*/*)$"
 Output = Annotated[
-    str, Field(max_length=1024, json_schema_extra={"pattern": _PUBLISHED_OUTPUT}), AfterValidator(normal_output)
+    str, Field(max_length=1024, json_schema_extra={"pattern": _PUBLISHED_OUTPUT}), AfterValidator(normalize_output)
 ]
 
 
@@ -183,7 +183,7 @@ class Request(BaseModel):
     )
     tenant: TenantName | None = None
     plan_only: bool = False
-    metadata: Annotated[dict[str, Any] | None, AfterValidator(small_metadata)] = None
+    metadata: Annotated[dict[str, Any] | None, AfterValidator(check_metadata_size)] = None
     traceparent: str | None = Field(None, pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 
     # CloudEvents 1.0 context attributes: recorded in the timeline, not part of the request's identity.
@@ -201,7 +201,7 @@ class Request(BaseModel):
         """
         return self.model_dump(mode="json", exclude=_TRANSPORT_FIELDS, exclude_defaults=True)
 
-    def whole(self) -> dict[str, Any]:
+    def to_job_request(self) -> dict[str, Any]:
         """Return the request as JSON with all defaults filled in, so that later changes of defaults do not matter."""
         return self.model_dump(mode="json", exclude=_TRANSPORT_FIELDS)
 

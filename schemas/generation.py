@@ -68,7 +68,7 @@ class Generation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 
     #: Fields that are not parameters of a model.
-    OWN: ClassVar[frozenset[str]] = frozenset(("model", "parameters", "image", "audio"))
+    NON_PARAMETERS: ClassVar[frozenset[str]] = frozenset(("model", "parameters", "image", "audio"))
 
     @property
     def models(self) -> list[str]:
@@ -76,13 +76,13 @@ class Generation(BaseModel):
         named: str | list[str] = getattr(self, "model")  # noqa: B009 - each type has its own default
         return [named] if isinstance(named, str) else list(named)
 
-    def given(self) -> dict[str, Any]:
+    def explicit_parameters(self) -> dict[str, Any]:
         """Return the model parameters that the request sets, without defaults of the model.
 
         Raises:
             InvalidField: ``parameters`` contains a name that is a field of ``data`` itself.
         """
-        own = {name: getattr(self, name) for name in type(self).model_fields if name not in self.OWN}
+        own = {name: getattr(self, name) for name in type(self).model_fields if name not in self.NON_PARAMETERS}
         named = {name: value for name, value in own.items() if value is not None}
         further: Mapping[str, Scalar] = getattr(self, "parameters", {})
         for name in further:
@@ -90,7 +90,7 @@ class Generation(BaseModel):
                 raise InvalidField(f"data.parameters.{name}: use data.{name} instead", field=f"data.parameters.{name}")
         return {**named, **further}
 
-    def place(self, name: str) -> str:
+    def field_path(self, name: str) -> str:
         """Return the path of a model parameter in the request: ``data.duration``, ``data.parameters.style``."""
         fields = type(self).model_fields
         return f"data.parameters.{name}" if name not in fields and "parameters" in fields else f"data.{name}"

@@ -48,7 +48,7 @@ MinDuration = Annotated[
 ]
 
 
-def normal_lyrics(data: Any) -> Any:
+def normalize_lyrics(data: Any) -> Any:
     r"""Return ``data`` with real line breaks in its lyrics: forms and shells send a backslash and an ``n`` instead."""
     if isinstance(data, dict) and data.get("lyrics", "") is None:
         return {**data, "lyrics": ""}
@@ -82,7 +82,7 @@ def _is_visible(character: str) -> bool:
     return not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf")
 
 
-def refuse_local_alignment(mode: AlignmentMode) -> None:
+def check_alignment_available(mode: AlignmentMode) -> None:
     """Check that the alignment mode is available: this version has no local aligner.
 
     Raises:

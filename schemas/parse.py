@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.cloud_events import as_request, binary_attributes, check_content, is_said_to_be_structured
+from schemas.cloud_events import as_request, binary_attributes, check_content, declares_structured_mode
 from schemas.envelope import CallbackSpec, Cancel, Cancellation, Request
 from schemas.errors import InvalidEnvelope, InvalidField, MissingField, RequestError, UnknownField, UnknownType
 from schemas.job_types import JOB_TYPES
@@ -16,7 +16,7 @@ from schemas.strict_json import MAX_MESSAGE_BYTES, parse_object
 CANCEL = "job.cancel"
 #: Header that replaces the headers of a message whose AMQP properties cannot be decoded; its value names the fault.
 UNREADABLE = "telecine-unreadable-properties"
-Model = TypeVar("Model", bound=BaseModel)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 #: Names that pydantic gives to the members of a union of plain values.
 _MEMBERS = frozenset(
     ("str", "int", "float", "bool", "datetime", "constrained-str", "constrained-int", "constrained-float")
@@ -59,7 +59,7 @@ def read_mapping(
         return {**attributes, "data": value}
     if "specversion" in value:
         return as_request(value)
-    if is_said_to_be_structured(headers):
+    if declares_structured_mode(headers):
         raise InvalidEnvelope("the content type declares a CloudEvent, but the body has no specversion")
     return value
 
@@ -96,7 +96,7 @@ def parse_mapping(value: Mapping[str, Any]) -> Request | Cancellation:
     return _validate(Request, {**envelope, "data": parsed}, "")
 
 
-def salvage(value: Mapping[str, Any]) -> tuple[str | None, CallbackSpec | None, dict[str, Any] | None]:
+def recover_fields(value: Mapping[str, Any]) -> tuple[str | None, CallbackSpec | None, dict[str, Any] | None]:
     """Return id, callback and metadata of an invalid request, each if valid, so that a failure callback can be sent."""
     job_id = value.get("id")
     try:
@@ -111,7 +111,7 @@ def salvage(value: Mapping[str, Any]) -> tuple[str | None, CallbackSpec | None, 
     )
 
 
-def _validate(model: type[Model], value: Any, prefix: str) -> Model:
+def _validate(model: type[ModelT], value: Any, prefix: str) -> ModelT:
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -14,7 +14,7 @@ class Pin:
     etag: str | None = None
 
     @property
-    def named(self) -> str:
+    def label(self) -> str:
         """Text for messages: ``version …`` or ``ETag …``."""
         return f"version {self.version}" if self.version is not None else f"ETag {self.etag}"
 

@@ -33,7 +33,7 @@ class Budget(BaseModel):
         """Budget in millionths of a US dollar."""
         return round(self.usd * 1_000_000)
 
-    def began(self, now: float) -> float:
+    def period_start(self, now: float) -> float:
         """Return the start of the period that contains ``now``; both in epoch seconds."""
         if self.period == "ever":
             return 0.0

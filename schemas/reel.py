@@ -14,9 +14,9 @@ from schemas.lyrics import (
     MinDuration,
     TimingOffset,
     WordsPerGroup,
+    check_alignment_available,
     check_lyrics,
-    normal_lyrics,
-    refuse_local_alignment,
+    normalize_lyrics,
 )
 from schemas.reference import MediaReference
 
@@ -88,11 +88,11 @@ class Reel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _line_breaks(cls, data: Any) -> Any:
-        return normal_lyrics(data)
+        return normalize_lyrics(data)
 
     @model_validator(mode="after")
     def _available(self) -> Self:
-        refuse_local_alignment(self.alignment_mode)
+        check_alignment_available(self.alignment_mode)
         # The other modes transcribe the audio if there are no lyrics.
         check_lyrics(self.lyrics, required=self.alignment_mode == "even")
         return self

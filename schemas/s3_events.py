@@ -105,30 +105,30 @@ def _unpacked(value: Mapping[str, Any]) -> Sequence[Record] | None:
     return [_record({"Records": [record]}, _notified) for record in records]
 
 
-def _record(alone: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Upload | Dropped]) -> Record:
+def _record(event: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Upload | Dropped]) -> Record:
     try:
-        return Record(read(alone), alone)
+        return Record(read(event), event)
     except TelecineError as error:
-        return Record(error, alone)
+        return Record(error, event)
 
 
-def _notified(alone: Mapping[str, Any]) -> Upload | Dropped:
+def _notified(event: Mapping[str, Any]) -> Upload | Dropped:
     """Parse one element of ``Records``, as S3, MinIO and Ceph write it."""
-    record = _mapping(alone["Records"][0], "Records[0]")
+    record = _mapping(event["Records"][0], "Records[0]")
     name = _text(record, "eventName", "Records[0]")
     if not name.removeprefix("s3:").startswith(_CREATED):
         return Dropped(f"event {name[:64]}")
     source = _optional(record, "eventSource", "Records[0]") or ""
     s3 = _mapping(record.get("s3"), "s3")
-    bucket, thing = _mapping(s3.get("bucket"), "s3.bucket"), _mapping(s3.get("object"), "s3.object")
-    key = _text(thing, "key", "s3.object", longest=_MAX_ENCODED_KEY)
+    bucket, s3_object = _mapping(s3.get("bucket"), "s3.bucket"), _mapping(s3.get("object"), "s3.object")
+    key = _text(s3_object, "key", "s3.object", longest=_MAX_ENCODED_KEY)
     return Upload(
         bucket=_bucket(bucket, "s3.bucket"),
         # Ceph does not encode the key: decoding would turn plus signs into spaces.
         key=_key(key if source.startswith("ceph") else _unquoted(key), "s3.object.key"),
-        version=_version(_optional(thing, "versionId", "s3.object")),
-        etag=plain_etag(_optional(thing, "eTag", "s3.object")),
-        sequencer=_optional(thing, "sequencer", "s3.object"),
+        version=_version(_optional(s3_object, "versionId", "s3.object")),
+        etag=plain_etag(_optional(s3_object, "eTag", "s3.object")),
+        sequencer=_optional(s3_object, "sequencer", "s3.object"),
     )
 
 
@@ -140,22 +140,22 @@ def _bridged(value: Mapping[str, Any]) -> Upload | Dropped:
     if kind != "Object Created":
         return Dropped(f"event {kind[:64]}")
     detail = _mapping(value["detail"], "detail")
-    bucket, thing = _mapping(detail.get("bucket"), "detail.bucket"), _mapping(detail.get("object"), "detail.object")
+    bucket, s3_object = _mapping(detail.get("bucket"), "detail.bucket"), _mapping(detail.get("object"), "detail.object")
     return Upload(
         bucket=_bucket(bucket, "detail.bucket"),
-        key=_key(_text(thing, "key", "detail.object", longest=_MAX_ENCODED_KEY), "detail.object.key"),
-        version=_version(_optional(thing, "version-id", "detail.object")),
-        etag=plain_etag(_optional(thing, "etag", "detail.object")),
-        sequencer=_optional(thing, "sequencer", "detail.object"),
+        key=_key(_text(s3_object, "key", "detail.object", longest=_MAX_ENCODED_KEY), "detail.object.key"),
+        version=_version(_optional(s3_object, "version-id", "detail.object")),
+        etag=plain_etag(_optional(s3_object, "etag", "detail.object")),
+        sequencer=_optional(s3_object, "sequencer", "detail.object"),
     )
 
 
-def _bucket(value: Mapping[str, Any], place: str) -> str:
-    name = _text(value, "name", place)
+def _bucket(value: Mapping[str, Any], parent: str) -> str:
+    name = _text(value, "name", parent)
     try:
         check_bucket(name)
     except ValueError as error:
-        raise InvalidEvent(f"{place}.name: {error}", field=f"{place}.name") from None
+        raise InvalidEvent(f"{parent}.name: {error}", field=f"{parent}.name") from None
     return name
 
 
@@ -197,8 +197,8 @@ def _mapping(value: Any, name: str) -> Mapping[str, Any]:
     return value
 
 
-def _text(value: Mapping[str, Any], name: str, place: str, *, longest: int = _MAX_TEXT) -> str:
-    field = f"{place}.{name}".lstrip(".")
+def _text(value: Mapping[str, Any], name: str, parent: str, *, longest: int = _MAX_TEXT) -> str:
+    field = f"{parent}.{name}".lstrip(".")
     found = value.get(name)
     if not isinstance(found, str) or not found:
         raise InvalidEvent(f"{field}: must be a non-empty string", field=field)
@@ -207,5 +207,5 @@ def _text(value: Mapping[str, Any], name: str, place: str, *, longest: int = _MA
     return found
 
 
-def _optional(value: Mapping[str, Any], name: str, place: str) -> str | None:
-    return None if value.get(name) in (None, "") else _text(value, name, place)
+def _optional(value: Mapping[str, Any], name: str, parent: str) -> str | None:
+    return None if value.get(name) in (None, "") else _text(value, name, parent)

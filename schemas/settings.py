@@ -20,7 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from schemas.envelope import Priority, normal_output
+from schemas.envelope import Priority, normalize_output
 from schemas.provider_account import ProviderAccount
 from schemas.provider_limits import Budget, ProviderLimits
 from schemas.tenants import Tenant, check_tenants
@@ -335,7 +335,7 @@ class Settings(BaseSettings):
     @field_validator("output")
     @classmethod
     def _normalize_output(cls, value: str) -> str:
-        return normal_output(value)
+        return normalize_output(value)
 
     @classmethod
     def settings_customise_sources(

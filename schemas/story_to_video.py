@@ -76,7 +76,7 @@ class StoryToVideo(Generation):
         hero = self.hero_description.strip()
         return [f"{hero}, {scene}" if hero else scene for scene in self.scenes]
 
-    def given(self) -> dict[str, Any]:
+    def explicit_parameters(self) -> dict[str, Any]:
         """Return the parameters for the image model, with the longest of the prompts."""
         named: dict[str, Any] = {
             "num_inference_steps": self.num_inference_steps,
@@ -88,9 +88,9 @@ class StoryToVideo(Generation):
         longest = max(self.prompts, key=len)
         return {"prompt": longest} | {name: value for name, value in named.items() if value is not None}
 
-    def place(self, name: str) -> str:
+    def field_path(self, name: str) -> str:
         """Return the path of a model parameter in the request; prompts are made from ``data.scenes``."""
-        return "data.scenes" if name == "prompt" else super().place(name)
+        return "data.scenes" if name == "prompt" else super().field_path(name)
 
     @model_validator(mode="before")
     @classmethod

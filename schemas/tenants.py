@@ -34,7 +34,7 @@ def location(value: str) -> str:
     return f"s3://{bucket}/{prefix.removesuffix('/')}/" if prefix else f"s3://{bucket}/"
 
 
-def lies_beneath(uri: str, folder: str) -> bool:
+def is_below(uri: str, folder: str) -> bool:
     """Return whether ``uri`` names an object in ``folder``, which ends with a slash.
 
     Keys are compared literally, so ``tenant-ab/`` is not in ``tenant-a/``. A key with a ``.`` or ``..`` segment is in
@@ -146,7 +146,7 @@ class TenantRules:
         if scheme != "s3":
             raise TenantForbidden(f"{field}: tenants may use s3:// and https:// inputs only", field=field)
         folders = [*share.read, *share.write]
-        if not any(lies_beneath(uri, folder) for folder in folders):
+        if not any(is_below(uri, folder) for folder in folders):
             raise TenantForbidden(f"{field}: {uri[:200]!r} {_outside(tenant, 'read', folders)}", field=field)
 
     def check_write(self, tenant: str | None, uri: str, *, field: str = "output") -> None:
@@ -159,7 +159,7 @@ class TenantRules:
             return
         folders = self._share(tenant).write
         # A whole bucket is a folder, too, but has no key.
-        if uri not in folders and not any(lies_beneath(uri, folder) for folder in folders):
+        if uri not in folders and not any(is_below(uri, folder) for folder in folders):
             raise TenantForbidden(f"{field}: {uri[:200]!r} {_outside(tenant, 'write', folders)}", field=field)
 
     def check_secret(self, tenant: str | None, name: str | None) -> None:

@@ -25,7 +25,7 @@ class TextToImage(Generation):
             ]
         }
     )
-    OWN: ClassVar[frozenset[str]] = Generation.OWN | {"return_base64"}
+    NON_PARAMETERS: ClassVar[frozenset[str]] = Generation.NON_PARAMETERS | {"return_base64"}
 
     prompt: Prompt = Field(description="What the image shows.")
     num_inference_steps: Steps | None = Field(None, description="Denoising steps, 10 to 50. Default: 25.")

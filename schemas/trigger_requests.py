@@ -44,9 +44,9 @@ def object_request(rule: Trigger, upload: Upload, version: str) -> dict[str, Any
     """Return the request that the rule makes from one object. ``version`` is the object's version or ETag."""
     name = upload.key.rpartition("/")[2]
     stem = stem_of(name, rule.suffix)
-    places = {"uri": upload.uri, "bucket": upload.bucket, "key": upload.key, "name": name, "stem": stem}
+    placeholders = {"uri": upload.uri, "bucket": upload.bucket, "key": upload.key, "name": name, "stem": stem}
     job_id = derived_id(stem, "object", upload.bucket, upload.key, version)
-    return _request(rule, job_id, upload.bucket, upload.key, _filled(rule.fields, places), places)
+    return _request(rule, job_id, upload.bucket, upload.key, _fill(rule.fields, placeholders), placeholders)
 
 
 def pair_request(
@@ -60,12 +60,12 @@ def pair_request(
         lyrics: the text of the lyrics, if they were uploaded as a file.
     """
     name = stem.rpartition("/")[2]
-    places = {"bucket": bucket, "stem": name}
-    data = _filled(rule.fields, places) | {field: uri for field, (uri, _) in parts.items() if field != "lyrics"}
+    placeholders = {"bucket": bucket, "stem": name}
+    data = _fill(rule.fields, placeholders) | {field: uri for field, (uri, _) in parts.items() if field != "lyrics"}
     if lyrics is not None:
         data["lyrics"] = lyrics
     identity = [text for field in sorted(parts) for text in (field, *parts[field])]
-    return _request(rule, derived_id(name, "pair", bucket, stem, *identity), bucket, stem, data, places)
+    return _request(rule, derived_id(name, "pair", bucket, stem, *identity), bucket, stem, data, placeholders)
 
 
 def manifest_request(rule: Trigger, upload: Upload, version: str, uploaded: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,9 +89,9 @@ def check_rules(rules: Sequence[Trigger], outputs: Sequence[str]) -> TriggerRule
     for number, rule in enumerate(rules, 1):
         try:
             _check(rule)
-            checked.refuse_loop(rule.output)
+            checked.check_no_loop(rule.output)
             for output in outputs:
-                TriggerRules((rule,)).refuse_loop(output)
+                TriggerRules((rule,)).check_no_loop(output)
         except (TelecineError, ValueError) as error:
             raise ConfigurationError(f"trigger rule {number} ({rule}): {error}") from None
     return checked
@@ -130,11 +130,11 @@ def _sample(rule: Trigger) -> dict[str, Any]:
 
 
 def _request(
-    rule: Trigger, job_id: str, bucket: str, subject: str, data: Any, places: Mapping[str, str]
+    rule: Trigger, job_id: str, bucket: str, subject: str, data: Any, placeholders: Mapping[str, str]
 ) -> dict[str, Any]:
     request = {"id": job_id, "type": rule.type or "reel", "data": data, **_origin(bucket, subject), **rule.envelope}
     if rule.metadata is not None:
-        request["metadata"] = _filled(rule.metadata, places)
+        request["metadata"] = _fill(rule.metadata, placeholders)
     return request
 
 
@@ -143,25 +143,25 @@ def _origin(bucket: str, subject: str) -> dict[str, Any]:
     return {"specversion": "1.0", "source": f"s3://{bucket}", "subject": subject}
 
 
-def _filled(value: Any, places: Mapping[str, str]) -> Any:
+def _fill(value: Any, placeholders: Mapping[str, str]) -> Any:
     """Return ``value`` with the placeholders in all its strings filled in; ``{{`` and ``}}`` mean literal braces."""
 
     def fill(found: re.Match[str]) -> str:
         if found[0] in ("{{", "}}"):
             return found[0][0]
-        if found[1] not in places:
+        if found[1] not in placeholders:
             raise ValueError(
-                f"{found[0]} is not a placeholder; available: {', '.join(f'{{{name}}}' for name in places)}; "
+                f"{found[0]} is not a placeholder; available: {', '.join(f'{{{name}}}' for name in placeholders)}; "
                 "write {{ and }} for literal braces"
             )
-        return places[found[1]]
+        return placeholders[found[1]]
 
-    return _texts(value, lambda text: _BRACES.sub(fill, text))
+    return _map_strings(value, lambda text: _BRACES.sub(fill, text))
 
 
-def _texts(value: Any, change: Callable[[str], str]) -> Any:
+def _map_strings(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return {name: _texts(item, change) for name, item in value.items()}
-    return [_texts(item, change) for item in value] if isinstance(value, list) else value
+        return {name: _map_strings(item, change) for name, item in value.items()}
+    return [_map_strings(item, change) for item in value] if isinstance(value, list) else value

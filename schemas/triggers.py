@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from schemas.envelope import CallbackSpec, Priority, normal_output, small_metadata
+from schemas.envelope import CallbackSpec, Priority, check_metadata_size, normalize_output
 from schemas.errors import OutputTriggers
 from schemas.reference import check_bucket
 
@@ -42,11 +42,11 @@ class Trigger(BaseModel):
     manifest: bool = False
     #: An image and an audio file with the same stem become one request.
     pair: bool = False
-    output: Annotated[str, Field(max_length=1024), AfterValidator(normal_output)] | None = None
+    output: Annotated[str, Field(max_length=1024), AfterValidator(normalize_output)] | None = None
     callback: CallbackSpec | None = None
     priority: Priority | None = None
     tenant: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
-    metadata: Annotated[dict[str, Any] | None, AfterValidator(small_metadata)] = None
+    metadata: Annotated[dict[str, Any] | None, AfterValidator(check_metadata_size)] = None
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Trigger(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PairPart:
     """One object as a part of a pair."""
 
     #: ``image``, ``audio`` or ``lyrics``.
@@ -84,12 +84,12 @@ class Part:
     stem: str
 
 
-def part_of(key: str) -> Part | None:
+def part_of(key: str) -> PairPart | None:
     """Return which part of a pair an object is, by its file extension; ``None`` if it is not one."""
     for field, endings in PARTS.items():
         for ending in endings:
             if key.lower().endswith(ending) and len(key.rpartition("/")[2]) > len(ending):
-                return Part(field, key[: -len(ending)])
+                return PairPart(field, key[: -len(ending)])
     return None
 
 
@@ -121,7 +121,7 @@ class TriggerRules:
                 return rule
         return None
 
-    def refuse_loop(self, output: str | None) -> None:
+    def check_no_loop(self, output: str | None) -> None:
         """Check that results below ``output`` do not trigger new jobs.
 
         Raises:

@@ -15,7 +15,7 @@ WORDS_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class AlignedWord:
     """One word as a provider recognised it; times are ``None`` if the provider gave none."""
 
     text: str
@@ -46,16 +46,16 @@ class WordTimes:
     words: list[TimedWord]
 
 
-def heard_words(value: Any) -> list[Heard]:
+def parse_aligned_words(value: Any) -> list[AlignedWord]:
     """Parse an aligner's response, ``{"words": [{"text", "start", "end"}]}``; skip entries that are not words."""
     words = value.get("words") if isinstance(value, Mapping) else None
     return list(_read(words)) if isinstance(words, list) else []
 
 
-def _read(words: Iterable[Any]) -> Iterable[Heard]:
+def _read(words: Iterable[Any]) -> Iterable[AlignedWord]:
     for word in words:
         if isinstance(word, Mapping) and isinstance(word.get("text"), str) and word["text"].strip():
-            yield Heard(text=word["text"], start=_seconds(word.get("start")), end=_seconds(word.get("end")))
+            yield AlignedWord(text=word["text"], start=_seconds(word.get("start")), end=_seconds(word.get("end")))
 
 
 def _seconds(value: Any) -> float | None:

@@ -25,7 +25,7 @@ from consumer.ledger.outbox import NewDelivery, enqueue
 from consumer.logs import logger
 from schemas.envelope import CallbackSpec, Cancellation
 from schemas.errors import InternalError, JobNotFound, TelecineError
-from schemas.parse import parse_mapping, read_mapping, salvage
+from schemas.parse import parse_mapping, read_mapping, recover_fields
 from schemas.s3_events import read_event
 
 log = logger(__name__)
@@ -242,7 +242,7 @@ class BatchAdmitter:
 
 def failed_message(mapping: Mapping[str, Any], error: TelecineError) -> FailedMessage:
     """The refusal of the request in the mapping, with whatever is sound in it."""
-    request_id, callback, metadata = salvage(mapping)
+    request_id, callback, metadata = recover_fields(mapping)
     kind = mapping.get("type")
     named = kind if isinstance(kind, str) else None
     return FailedMessage(error, request_id, callback, metadata, named, mapping.get("tenant"))

@@ -82,7 +82,7 @@ class AdmissionPolicy:
         if uploaded is not None:
             self.tenants.check_read(tenant, uploaded, field="uploaded object")
         self.tenants.check_write(tenant, request.output or output or self.output)
-        self.triggers.refuse_loop(request.output)  # the other two were looked at when Telecine started
+        self.triggers.check_no_loop(request.output)  # the other two were looked at when Telecine started
         callback = None if request.callback is None else self.game.addressed(request.callback)
         if callback is not None:
             self._check_callback(callback, tenant)

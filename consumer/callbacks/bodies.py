@@ -14,7 +14,7 @@ from consumer.ledger.records import Job
 from schemas.callback import Callback, CallbackData, Cost, EventType, Failure, Output, Status
 from schemas.envelope import CallbackSpec
 from schemas.errors import TelecineError
-from schemas.parse import salvage
+from schemas.parse import recover_fields
 
 _EVENTS: dict[str, EventType] = {
     "started": "job.started",
@@ -42,7 +42,7 @@ def job_delivery(
     ``credit`` is who made the result; a ``title`` among its details is the title in format ``game``. ``cost`` is what
     was spent on a job that has no result.
     """
-    _, spec, metadata = salvage(json.loads(job.request))
+    _, spec, metadata = recover_fields(json.loads(job.request))
     if spec is None or event not in spec.events:
         return None
     done = status == "completed"

@@ -44,11 +44,11 @@ def order_for(
     problem: RequestError | None = None
     job_type = call.as_type or job.type
     data = job.parsed().data
-    place = data.place if call.as_type is None and isinstance(data, Generation) else "data.{}".format
+    field_path = data.field_path if call.as_type is None and isinstance(data, Generation) else "data.{}".format
     for name in call.models:
         try:
             model = catalogue.find(name, job_type)
-            values = {**model.checked(call.parameters, place), **model.fixed}
+            values = {**model.checked(call.parameters, field_path), **model.fixed}
         except RequestError as error:
             problem = problem or error
             losers.append({"model": name, "why": f"{error.code}: {error.message}"})

@@ -77,7 +77,12 @@ def submission(
     given = {"output": request.output or output, "callback": callback or request.callback}
     placed = request.model_copy(update=given)
     return Submission(
-        request, role, priority or request.priority, door, canonical(placed.whole()), fingerprint(request.identity())
+        request,
+        role,
+        priority or request.priority,
+        door,
+        canonical(placed.to_job_request()),
+        fingerprint(request.identity()),
     )
 
 

@@ -213,7 +213,7 @@ def _fits(connection: Connection, policies: Policies, call: CallRow, price: int,
     if policies.is_shared(call.tenant):
         whose = calls.c.tenant.not_in(sorted(policies.budgets))
     spent = sa.select(sa.func.coalesce(sa.func.sum(calls.c.reserved + calls.c.spent), 0)).where(
-        whose, calls.c.submitted_at >= budget.began(now)
+        whose, calls.c.submitted_at >= budget.period_start(now)
     )
     return int(connection.execute(spent).scalar_one()) + price <= budget.micros
 

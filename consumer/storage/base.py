@@ -154,7 +154,7 @@ def locate(uri: str) -> tuple[str, str]:
 def replaced(uri: str, pin: Pin) -> InputReplaced:
     """The refusal of content that is no longer there."""
     return InputReplaced(
-        f"{uri} was replaced while its job waited: the job is about {pin.named}, and the bucket keeps no versions. "
+        f"{uri} was replaced while its job waited: the job is about {pin.label}, and the bucket keeps no versions. "
         "The newer object has an event of its own."
     )
 

@@ -15,7 +15,7 @@ from schemas.job_types import JOB_TYPES
 from schemas.lyrics_file import lyrics_text
 from schemas.parse import read_mapping
 from schemas.pin import Pin
-from schemas.relative import resolved
+from schemas.relative_uris import resolve_relative_uris
 from schemas.s3_events import Dropped, Upload
 from schemas.trigger_requests import manifest_request, object_request, pair_request
 from schemas.triggers import NO_TRIGGERS, Trigger, TriggerRules, part_of
@@ -89,7 +89,7 @@ class RequestFactory:
     def _manifest(self, rule: Trigger, upload: Upload, version: str, stored: StoredObject) -> Mapping[str, Any]:
         uploaded = read_mapping(self._read(stored), limit_bytes=self.limit_bytes)
         folder = upload.uri[: len(upload.uri) - len(upload.key.rpartition("/")[2])]
-        return resolved(manifest_request(rule, upload, version, uploaded), folder)
+        return resolve_relative_uris(manifest_request(rule, upload, version, uploaded), folder)
 
     def _pair(self, rule: Trigger, upload: Upload) -> DraftRequest | Dropped:
         wanted = _wanted(rule)

@@ -82,8 +82,8 @@ def views_of(settings: Settings, database: Database) -> Sequence[View]:
     now = database.now()
     known = {account.provider: account for account in accounts.listed(database)}
     numbers = count_calls(database)
-    today = by_provider(spent_since(database, Budget(usd=0, period="day").began(now)))
-    month = by_provider(spent_since(database, Budget(usd=0, period="month").began(now)))
+    today = by_provider(spent_since(database, Budget(usd=0, period="day").period_start(now)))
+    month = by_provider(spent_since(database, Budget(usd=0, period="month").period_start(now)))
     found = []
     for name in sorted({*provider_names(), *known}):
         account, limits = known.get(name), settings.limits_of(name)

@@ -24,7 +24,7 @@ from providers.models_speech import FORCED_ALIGNMENT, SCRIBE
 from providers.registry import catalogue_of, open_provider
 from schemas.errors import InvalidField, ProviderError, ProviderNotConfigured, Verdict
 from schemas.settings import Settings
-from schemas.words import heard_words
+from schemas.words import parse_aligned_words
 from tests.doubles.calls import call_of, closing, media, tells_no_secret
 from tests.doubles.elevenlabs import ElevenLabs, refused
 from tests.doubles.misbehaviour import Fault
@@ -91,7 +91,7 @@ def test_scribe_hears_words_with_their_times_and_the_language(double: ElevenLabs
     assert answer.value["words"][0] == {"text": "Hello", "start": 0.0, "end": 0.457}
     assert answer.value["language"] == "eng"
     assert answer.details["version"] == "scribe_v1"
-    assert all(word.start is not None for word in heard_words(answer.value))
+    assert all(word.start is not None for word in parse_aligned_words(answer.value))
     assert (double.count("submit"), double.charges(song.sha256), double.charges()) == (1, 1, 1)
 
 

@@ -32,26 +32,26 @@ from schemas.errors import (
 )
 from schemas.lyrics import AlignmentMode
 from schemas.settings import Settings
-from schemas.words import Heard, heard_words
+from schemas.words import AlignedWord, parse_aligned_words
 from tests.media_probe import input_file, write_wav
 
 CATALOGUE = catalogue_of(Settings())
 SECONDS = 6.0
 
 
-def heard(*words: tuple[str, float | None, float | None]) -> list[Heard]:
-    return [Heard(text=text, start=start, end=end) for text, start, end in words]
+def heard(*words: tuple[str, float | None, float | None]) -> list[AlignedWord]:
+    return [AlignedWord(text=text, start=start, end=end) for text, start, end in words]
 
 
-def beats(text: str, start: float = 0.0, each: float = 0.5) -> list[Heard]:
+def beats(text: str, start: float = 0.0, each: float = 0.5) -> list[AlignedWord]:
     """The words of a text, one every ``each`` seconds, heard for the first four fifths of it."""
     return [
-        Heard(text=word, start=start + index * each, end=start + (index + 0.8) * each)
+        AlignedWord(text=word, start=start + index * each, end=start + (index + 0.8) * each)
         for index, word in enumerate(text.split())
     ]
 
 
-def starts(lyrics: str, words: list[Heard]) -> list[float | None]:
+def starts(lyrics: str, words: list[AlignedWord]) -> list[float | None]:
     return [None if time is None else round(time.start, 3) for time in match(words_of(lyrics), words)]
 
 
@@ -175,17 +175,17 @@ def test_what_an_aligner_answers_is_read_with_care() -> None:
     value = {
         "words": [{"text": "a", "start": 1, "end": True}, {"text": " "}, 7, {"start": 1}, {"text": "b", "start": -1}]
     }
-    assert heard_words(value) == [Heard(text="a", start=1.0), Heard(text="b")]
+    assert parse_aligned_words(value) == [AlignedWord(text="a", start=1.0), AlignedWord(text="b")]
     nothing: Any
     for nothing in (None, [], {}, {"words": None}, {"words": "ab"}, "words"):
-        assert heard_words(nothing) == []
+        assert parse_aligned_words(nothing) == []
 
 
 LYRICS = "[Chorus]\none two three\nfour five six"
 SUNG = "one two three\nfour five six"
 
 
-def words_answer(words: list[Heard]) -> Answerer:
+def words_answer(words: list[AlignedWord]) -> Answerer:
     return lambda asked: {"words": [asdict(word) for word in words]}
 
 

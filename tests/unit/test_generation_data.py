@@ -93,7 +93,7 @@ def test_each_parameter_of_each_model_is_taken_in_its_range_and_refused_with_wha
 ) -> None:
     with_prompt = {"prompt": "a kite"} if kind == "image-to-video" else {}
     for value in good:
-        assert field in read(kind, model=model, **{field: value}, **with_prompt).given()
+        assert field in read(kind, model=model, **{field: value}, **with_prompt).explicit_parameters()
     error = refusal(kind, model=model, **{field: bad}, **with_prompt)
     assert (error.code, error.field) == ("invalid_field", f"data.{field}")
     assert says in error.message
@@ -225,7 +225,7 @@ def test_a_field_that_is_called_like_a_kind_of_value_keeps_its_name() -> None:
 
 
 def test_further_parameters_of_a_model_are_given_by_its_own_names() -> None:
-    assert read("image-to-video", parameters={"motion": 4, "guidanceScale": 7.5}).given()["motion"] == 4
+    assert read("image-to-video", parameters={"motion": 4, "guidanceScale": 7.5}).explicit_parameters()["motion"] == 4
     error = refusal("image-to-video", parameters={"motion": 5})
     assert (error.field, error.message) == (
         "data.parameters.motion",

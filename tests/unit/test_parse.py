@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from consumer.ledger.admission import submission
 from schemas.envelope import Cancel, Request
 from schemas.errors import RequestError
-from schemas.parse import parse_mapping, parse_request, salvage
+from schemas.parse import parse_mapping, parse_request, recover_fields
 
 DATA = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "First\nSecond", "alignment_mode": "even"}
 PLAIN: dict[str, Any] = {"id": "order-1042", "type": "reel", "data": DATA}
@@ -255,7 +255,7 @@ def test_any_object_is_a_request_or_a_named_refusal_and_what_is_sound_can_be_tol
     headers = {f"ce-{name}": item for name, item in value.items()} if binary else None
     with pytest.raises(RequestError):
         parse_request(json.dumps(value).encode(), headers)
-    job_id, callback, metadata = salvage(value)
+    job_id, callback, metadata = recover_fields(value)
     assert job_id is None or value["id"].startswith(job_id)
     assert callback is None or value["callback"]["url"] == callback.url
     assert metadata is None or value["metadata"] == metadata

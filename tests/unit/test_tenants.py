@@ -17,7 +17,7 @@ from consumer.wiring import build_runtime
 from ops.cli.opening import read_settings
 from schemas.errors import ConfigurationError, RequestError, TenantForbidden, TenantRequired, TenantUnknown
 from schemas.settings import Settings
-from schemas.tenants import Tenant, TenantRules, check_tenants, lies_beneath, location
+from schemas.tenants import Tenant, TenantRules, check_tenants, is_below, location
 
 A = Tenant(read=["s3://inbox/tenant-a/"], write=["s3://results/tenant-a"], output="s3://results/tenant-a/out")
 AB = Tenant(read=["s3://inbox/tenant-ab/"], write=["s3://results/tenant-ab/"], queues=["ab", "ab.urgent"])
@@ -274,4 +274,4 @@ def test_a_sibling_is_never_beneath(folder: str, key: str) -> None:
     except ValueError:
         return
     if allowed != "s3://inbox/":
-        assert not lies_beneath(f"{allowed.removesuffix('/')}b/{key}", allowed)
+        assert not is_below(f"{allowed.removesuffix('/')}b/{key}", allowed)

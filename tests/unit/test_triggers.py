@@ -17,7 +17,7 @@ from schemas.envelope import Request
 from schemas.errors import ConfigurationError, InvalidField, OutputTriggers
 from schemas.lyrics_file import lyrics_text
 from schemas.parse import parse_mapping
-from schemas.relative import resolved
+from schemas.relative_uris import resolve_relative_uris
 from schemas.s3_events import Upload
 from schemas.trigger_requests import check_rules, derived_id, manifest_request, object_request, pair_request
 from schemas.triggers import Trigger, TriggerRules, part_of
@@ -143,7 +143,7 @@ def test_a_request_in_a_file_is_the_same_as_the_request_in_a_message() -> None:
     plain: dict[str, Any] = {"id": "order-1", "type": "reel", "data": data}
     uploaded = plain | {"data": data | {"image": "c.png"}}
     made = manifest_request(Trigger(bucket="inbox", manifest=True), Upload("inbox", "o/1.request.json"), "e", uploaded)
-    assert request(resolved(made, "s3://inbox/o/")).identity() == request(plain).identity()
+    assert request(resolve_relative_uris(made, "s3://inbox/o/")).identity() == request(plain).identity()
     without = manifest_request(
         Trigger(bucket="inbox", manifest=True, suffix=".request.json"), Upload("inbox", "o/1.request.json"), "e",
         {name: value for name, value in uploaded.items() if name != "id"},
@@ -154,15 +154,15 @@ def test_a_request_in_a_file_is_the_same_as_the_request_in_a_message() -> None:
 @pytest.mark.parametrize("name", ["../c.png", "a/../../c.png", "/c.png", "a//c.png", "./c.png", ".."])
 def test_a_relative_name_does_not_lead_out_of_its_folder(name: str) -> None:
     with pytest.raises(InvalidField, match=r"data\.image"):
-        resolved({"type": "reel", "data": {"image": name}}, "s3://inbox/o/")
+        resolve_relative_uris({"type": "reel", "data": {"image": name}}, "s3://inbox/o/")
 
 
 def test_only_media_names_are_resolved_and_nothing_in_them_is_decoded() -> None:
     data = {"image": "%2e%2e/c d+.png", "audio": "s3://b/k", "lyrics": "c.png", "nonsense": "c.png"}
-    found = resolved({"type": "reel", "data": data}, "s3://inbox/o/")["data"]
+    found = resolve_relative_uris({"type": "reel", "data": data}, "s3://inbox/o/")["data"]
     assert found == data | {"image": "s3://inbox/o/%2e%2e/c d+.png"}
     for odd in ({"type": 1, "data": {}}, {"type": "reel", "data": 1}, {"type": "reel", "data": {"image": 1}}, {}):
-        assert resolved(odd, "s3://inbox/") == odd
+        assert resolve_relative_uris(odd, "s3://inbox/") == odd
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,8 @@ def test_an_output_that_could_match_a_rule_is_known(prefix: str, output: str, lo
     assert (found.would_trigger(output) is not None) == loops
     if loops:
         with pytest.raises(OutputTriggers, match="output"):
-            found.refuse_loop(output)
-    found.refuse_loop(None)
+            found.check_no_loop(output)
+    found.check_no_loop(None)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from schemas.job_types import JOB_TYPES
 from schemas.reference import is_reference
 
 
-def resolved(request: Mapping[str, Any], folder: str) -> dict[str, Any]:
+def resolve_relative_uris(request: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """Return the request with every relative media name resolved against ``folder``, which is ``s3://bucket/prefix/``.
 
     Names are object keys: they are not decoded, and they cannot leave the folder.
@@ -35,7 +35,7 @@ def _in_model(model: type[BaseModel], value: Any, path: str, folder: str) -> Any
         if name not in value:
             continue
         if is_reference(field):
-            changed[name] = _texts(value[name], f"{path}.{name}", lambda text, at: _absolute(text, at, folder))
+            changed[name] = _map_strings(value[name], f"{path}.{name}", lambda text, at: _absolute(text, at, folder))
         for below in _models(field.annotation):
             changed[name] = _each(changed[name], f"{path}.{name}", below, folder)
     return changed
@@ -53,13 +53,13 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [found for part in get_args(annotation) for found in _models(part)]
 
 
-def _texts(value: Any, path: str, change: Callable[[str, str], str]) -> Any:
+def _map_strings(value: Any, path: str, change: Callable[[str, str], str]) -> Any:
     if isinstance(value, str):
         return change(value, path)
     if isinstance(value, list):
-        return [_texts(item, f"{path}.{index}", change) for index, item in enumerate(value)]
+        return [_map_strings(item, f"{path}.{index}", change) for index, item in enumerate(value)]
     if isinstance(value, dict):
-        return {name: _texts(item, f"{path}.{name}", change) for name, item in value.items()}
+        return {name: _map_strings(item, f"{path}.{name}", change) for name, item in value.items()}
     return value
 
 
