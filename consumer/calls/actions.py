@@ -177,7 +177,7 @@ class Turns:
 
     async def broke(self, turn: Turn, error: Exception) -> Wake | None:
         """What nobody has foreseen went wrong: the call is asked for again, and is never sent again unasked."""
-        if turn.call.state is CallState.QUEUED:
+        if turn.call.state is CallState.SUBMITTING:
             return await self._unknown(turn, ProviderOutcomeUnknown(f"the engine broke: {type(error).__name__}"))
         return await self._put_off(turn, _wait(turn.call.failures), _named(error))
 

@@ -111,7 +111,7 @@ class CallEngine:
 
     async def _answers(self) -> None:
         """Waits for the exchanges that go on; longer for submissions, since nobody knows what is cut off."""
-        sending = [task for task, turn in self._acting.items() if turn.call.state is CallState.QUEUED]
+        sending = [task for task, turn in self._acting.items() if turn.call.state is CallState.SUBMITTING]
         if self._acting:
             await asyncio.wait(self._acting, timeout=STOP_SECONDS)
         if left := [task for task in sending if not task.done()]:
@@ -175,7 +175,7 @@ class CallEngine:
             return
         turns = list(self._acting.values())
         for seconds, sending in ((SUBMIT_LEASE_SECONDS, True), (LEASE_SECONDS, False)):
-            ours = [turn for turn in turns if (turn.call.state is CallState.QUEUED) is sending]
+            ours = [turn for turn in turns if (turn.call.state is CallState.SUBMITTING) is sending]
             call_claims.renew(self._runtime.database, ours, lease_seconds=seconds)
         self._renew_at = time.monotonic() + RENEW_SECONDS
 
@@ -236,7 +236,7 @@ class CallEngine:
 
 def _chosen(turns: Turns, turn: Turn, since: Stopwatch) -> Any:
     call = turn.call
-    if call.state is CallState.QUEUED:
+    if call.state is CallState.SUBMITTING:
         return turns.submit(turn, may_send=lambda: since.seconds() < BEGIN_SECONDS)
     if call.cancel_requested:
         return turns.stop(turn)

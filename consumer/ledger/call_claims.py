@@ -106,8 +106,7 @@ def unsent(database: Database, owner: str) -> list[Turn]:
             _LIVE, calls.c.lease_owner == owner, calls.c.state == CallState.SUBMITTING.value
         )
         rows = connection.execute(query).mappings().all()
-    queued = [dataclasses.replace(call_from(row), state=CallState.QUEUED) for row in rows]
-    return [Turn(call, call.epoch, owner, row["now"]) for call, row in zip(queued, rows, strict=True)]
+    return [Turn(call_from(row), row["epoch"], owner, row["now"]) for row in rows]
 
 
 def take_due(database: Database, *, owner: str, lease_seconds: float, most: int) -> list[Turn]:
@@ -225,4 +224,5 @@ def _lease(
     if submitting:
         values |= {"state": CallState.SUBMITTING.value, "reserved": price, "submitted_at": now}
     connection.execute(sa.update(calls).where(calls.c.id == call.id).values(values))
-    return Turn(dataclasses.replace(call, reserved=price), call.epoch + 1, owner, now)
+    state = CallState.SUBMITTING if submitting else call.state
+    return Turn(dataclasses.replace(call, state=state, reserved=price), call.epoch + 1, owner, now)

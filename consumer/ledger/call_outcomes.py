@@ -58,7 +58,7 @@ def put_off(database: Database, turn: Turn, seconds: float, error: TelecineError
     call = turn.call
     failures = call.failures + (error is not None)
     with database.write() as connection:
-        if call.state is CallState.QUEUED:
+        if call.state is CallState.SUBMITTING:
             _queue(connection, turn, seconds, failures)
         else:
             due = db_now() + seconds if call.cancel_requested else _in(seconds)  # this turn was the one to stop it

@@ -434,6 +434,16 @@ def test_a_turn_is_renewed_by_who_holds_it_and_by_nobody_else(line: Line) -> Non
     assert second.epoch == first.epoch + 1
 
 
+def test_a_claimed_call_says_submitting_as_its_row_does(line: Line) -> None:
+    sent(line)
+    (claimed,), _ = _take(line, seconds=60)
+    assert claimed.call.state is line.call().state is CallState.SUBMITTING
+    (unconfirmed,) = call_claims.unsent(line.runtime.database, "test")
+    assert unconfirmed.call.state is CallState.SUBMITTING
+    call_outcomes.put_off(line.runtime.database, unconfirmed, 0.0)
+    assert (line.call().state, line.call().reserved, line.call().submitted_at) == (CallState.QUEUED, 0, None)
+
+
 def test_a_job_whose_call_has_ended_meanwhile_is_not_parked_again(line: Line) -> None:
     sent(line)
     (turn,), _ = _take(line, seconds=60)
