@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consumer.admission.batch import BatchAdmitter, FailedMessage
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.dead_letters import FailedMessage
 from consumer.admission.message import IncomingMessage
 from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import dead_letters
@@ -44,15 +45,15 @@ class Replay:
     def __init__(
         self,
         database: Database,
-        checks: AdmissionPolicy,
+        policy: AdmissionPolicy,
         wake: Waker | None = None,
         *,
         request_factory: RequestFactory | None = None,
     ) -> None:
-        """Replay into ``database``. ``request_factory`` turns S3 events into requests; without it they stay dead letters."""
+        """Replay into ``database``; without a ``request_factory``, S3 events stay dead letters."""
         self._database = database
-        self._checks = checks
-        self._admitter = BatchAdmitter(database, checks)
+        self._policy = policy
+        self._admitter = BatchAdmitter(database, policy)
         self._request_factory = request_factory
         self._wake = wake
 
@@ -79,15 +80,15 @@ class Replay:
         Raises:
             TelecineError: If admission would refuse the message.
         """
-        request = parse_request(letter.body, letter.headers, limit_bytes=self._checks.max_message_bytes)
+        request = parse_request(letter.body, letter.headers, limit_bytes=self._policy.max_message_bytes)
         known = find_job(self._database, request.id)
         if isinstance(request, Cancellation):
-            tenant = self._checks.cancellation(request, letter.source).tenant
+            tenant = self._policy.check_cancellation(request, letter.source).tenant
             if known is None or tenant not in (None, known.tenant):
                 raise JobNotFound(f"no job has the id {request.id!r}")
             return request.id, "cancelled"
-        placed = self._checks(request, letter.source)
-        self._check_free(submission(placed.request, role=placed.role, door=DOOR))
+        admissible = self._policy.check(request, letter.source)
+        self._check_free(submission(admissible.request, role=admissible.role, door=DOOR))
         return request.id, "duplicate"
 
     def _uploaded(self, letter: Rejection, request_factory: RequestFactory) -> Replayed:
@@ -96,8 +97,8 @@ class Replay:
         Raises:
             TelecineError: If the event would be a dead letter again, or the object cannot be read at the moment.
         """
-        arrival = IncomingMessage(letter.body, DOOR, letter.source, letter.headers)
-        item = decide(self._admitter, request_factory, arrival)
+        message = IncomingMessage(letter.body, DOOR, letter.source, letter.headers)
+        item = decide(self._policy, request_factory, message)
         if isinstance(item, FailedMessage):
             raise item.error
         if isinstance(item, Dropped):
@@ -106,7 +107,7 @@ class Replay:
             return Replayed(letter.seq, "dropped", None)
         self._check_free(item)
         answer = self._admitter.admit_one(
-            arrival, item, lambda connection: dead_letters.mark_replayed(connection, letter.seq)
+            message, item, lambda connection: dead_letters.mark_replayed(connection, letter.seq)
         )
         if answer.wake is not None and self._wake is not None:
             self._wake([answer.wake])

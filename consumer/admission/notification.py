@@ -1,4 +1,4 @@
-"""What a door does with an S3 event: which records are uploads to be kept, which are refused, which forgotten."""
+"""S3 events at the door: which records are uploads to store, which are dead letters, and which are ignored."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class S3Notification:
-    """A notification, sorted. Every body is a notification of one record, so that it can be replayed."""
+    """A classified notification. Each body is a notification of one record, so that it can be replayed alone."""
 
+    #: How many records the notification has, ignored ones included.
     records: int
-    kept: tuple[bytes, ...]
-    refused: tuple[tuple[bytes, TelecineError], ...]
+    uploads: tuple[bytes, ...]
+    invalid: tuple[tuple[bytes, TelecineError], ...]
 
 
-def classify(records: Sequence[Record], rules: TriggerRules, arrival: IncomingMessage) -> S3Notification:
-    """The notification's records, each judged for itself. Asks nobody but the rules."""
-    kept: list[bytes] = []
-    refused: list[tuple[bytes, TelecineError]] = []
+def classify(records: Sequence[Record], rules: TriggerRules, message: IncomingMessage) -> S3Notification:
+    """Classify each record of a notification by the trigger rules alone, without a look at the object store."""
+    uploads: list[bytes] = []
+    invalid: list[tuple[bytes, TelecineError]] = []
     for record in records:
-        body = arrival.body if len(records) == 1 else json.dumps(record.as_single_event, ensure_ascii=False).encode()
-        said = record.content
-        if isinstance(said, TelecineError):
-            refused.append((body, said))
-        elif isinstance(said, Dropped):
-            log.debug("s3_event_dropped", door=arrival.door, why=said.why)
+        body = message.body if len(records) == 1 else json.dumps(record.as_single_event, ensure_ascii=False).encode()
+        content = record.content
+        if isinstance(content, TelecineError):
+            invalid.append((body, content))
+        elif isinstance(content, Dropped):
+            log.debug("s3_event_dropped", door=message.door, why=content.why)
         elif not rules:
-            # Not refused: whoever connected the bucket may write the rules tomorrow, and until then each
-            # upload would make a dead letter.
-            log.warning("s3_event_without_triggers", door=arrival.door, source=arrival.source, bucket=said.bucket)
-        elif not rules.names_bucket(said.bucket):
-            refused.append((body, no_trigger(said)))
-        elif rules.match(said.bucket, said.key) is None:
-            log.debug("s3_event_dropped", door=arrival.door, why="no rule covers it", uri=said.uri)
+            # Not a dead letter: the bucket may be connected before the rules are written, and until then every
+            # upload would make one.
+            log.warning("s3_event_without_triggers", door=message.door, source=message.source, bucket=content.bucket)
+        elif not rules.names_bucket(content.bucket):
+            invalid.append((body, no_trigger(content)))
+        elif rules.match(content.bucket, content.key) is None:
+            log.debug("s3_event_dropped", door=message.door, why="no rule covers it", uri=content.uri)
         else:
-            kept.append(body)
-    return S3Notification(len(records), tuple(kept), tuple(refused))
+            uploads.append(body)
+    return S3Notification(len(records), tuple(uploads), tuple(invalid))
 
 
 def no_trigger(upload: Upload) -> NoTrigger:
-    """The refusal of an upload to a bucket that no rule is about."""
-    return NoTrigger(f"no trigger rule names the bucket {upload.bucket}; add one, or end the bucket's notification")
+    """Return the error for an upload to a bucket that no rule names."""
+    return NoTrigger(f"no trigger rule names the bucket {upload.bucket}; add one, or remove the bucket's notification")

@@ -1,9 +1,8 @@
-"""What the operator's settings say about a request, before it becomes a job. No input or output."""
+"""The operator's rules for a request before it becomes a job. Pure: no input or output."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,117 +16,123 @@ from schemas.triggers import NO_TRIGGERS, TriggerRules
 
 
 @dataclass(frozen=True, slots=True)
-class AdmissibleRequest:
-    """A request that may become a job here."""
+class UploadOrigin:
+    """The upload that a request was made from."""
 
-    #: With its tenant in it, whoever named that.
+    #: ``s3://bucket/key`` of the uploaded object.
+    uri: str
+    #: The tenant that the trigger rule is bound to.
+    rule_tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissibleRequest:
+    """A request that may become a job, with the settings' defaults filled in."""
+
+    #: With its tenant, taken from the request, its queue or its trigger rule.
     request: Request
     role: str
-    #: Its own, or that of its queue.
+    #: The request's own priority, or else its queue's.
     priority: Priority
-    #: Where its results go if it names no output itself; ``None``: where the settings say.
+    #: Output URI for a request that names none; ``None`` means the settings' default.
     output: str | None
-    #: With an address, whoever named that.
+    #: With its URL filled in.
     callback: CallbackSpec | None = None
 
 
 @dataclass(frozen=True)
 class AdmissionPolicy:
-    """Refuses what this installation cannot or may not do; answers what a request's job needs."""
+    """Checks requests against what this installation supports and permits."""
 
     #: Job type to worker role.
     roles: Mapping[str, str]
     secret_names: frozenset[str]
+    #: Addresses that callbacks may be sent to.
     policy: Policy
     max_message_bytes: int
     tenants: TenantRules = field(default_factory=TenantRules)
-    #: The priority of requests that name none, by queue.
+    #: Queue name to the priority of its requests that name none.
     queue_priorities: Mapping[str, Priority] = field(default_factory=dict)
-    #: Where results go when neither the request nor its tenant says.
+    #: Output URI when neither the request nor its tenant names one.
     output: str = "s3://results/"
     triggers: TriggerRules = NO_TRIGGERS
     #: The signing secret of callbacks that name none.
     default_signer: str = "default"
-    #: Where callbacks in format ``game`` go.
+    #: Destination of callbacks in format ``game``.
     game: GameApi = field(default_factory=GameApi)
-    #: Refuses a request that no model of the catalogue can carry out.
+    #: Raises for a request that no model of the catalogue can run.
     check_models: Callable[[Request], None] = lambda request: None
-    #: The role that a request needs, where that depends on more than its type.
+    #: Returns the role for a request, if it depends on more than its type.
     role_of: Callable[[Request], str] | None = None
 
-    def __call__(
-        self, request: Request, source: str = "", *, rule_tenant: str | None = None, uploaded: str | None = None
-    ) -> AdmissibleRequest:
-        """The request as it is admitted from the queue or folder ``source``.
+    def check(self, request: Request, source: str = "", *, origin: UploadOrigin | None = None) -> AdmissibleRequest:
+        """Check a request from the queue or folder ``source`` and fill in what the settings decide.
 
-        ``rule_tenant`` is the tenant of the trigger rule that made the request, ``uploaded`` the object that it was
-        made of: whoever can forge an event must not have another tenant's objects read.
+        The tenant of a request made from an upload must be allowed to read the uploaded object: otherwise a forged
+        event could have another tenant's objects read.
 
         Raises:
-            RequestError: the request names what does not exist here, or what it may not use or call.
+            RequestError: The request names something that does not exist here, or that it may not use.
         """
-        role = self.roles.get(request.type)
-        if role is None:
-            raise UnknownType(
-                f"type {request.type!r} does not exist on this worker; it has: {', '.join(sorted(self.roles))}",
-                field="type",
-            )
-        self.check_models(request)
-        if self.role_of is not None:
-            role = self.role_of(request)
-        tenant = self.tenants.resolve(request.tenant, source, rule=rule_tenant)
-        output = self.tenants.output_of(tenant)
+        role = self._role(request)
+        tenant = self.tenants.resolve(request.tenant, source, rule=origin.rule_tenant if origin else None)
+        tenant_output = self.tenants.output_of(tenant)
         for name, uri in references(request.data) if self.tenants.tenants else ():
             self.tenants.check_read(tenant, uri, field=f"data.{name}")
-        if uploaded is not None:
-            self.tenants.check_read(tenant, uploaded, field="uploaded object")
-        self.tenants.check_write(tenant, request.output or output or self.output)
-        self.triggers.check_no_loop(request.output)  # the other two were looked at when Telecine started
-        callback = None if request.callback is None else self.game.addressed(request.callback)
+        if origin is not None:
+            self.tenants.check_read(tenant, origin.uri, field="uploaded object")
+        self.tenants.check_write(tenant, request.output or tenant_output or self.output)
+        # The default output and the tenants' outputs are checked for loops at start-up.
+        self.triggers.check_no_loop(request.output)
+        callback = None if request.callback is None else self.game.with_url(request.callback)
         if callback is not None:
             self._check_callback(callback, tenant)
         if tenant != request.tenant:
             request = request.model_copy(update={"tenant": tenant})
-        named = "priority" in request.model_fields_set
-        priority = request.priority if named else self.queue_priorities.get(source, request.priority)
-        return AdmissibleRequest(request, role, priority, output, callback)
+        return AdmissibleRequest(request, role, self._priority(request, source), tenant_output, callback)
 
-    def cancellation(self, control: Cancellation, source: str) -> Cancellation:
-        """The cancellation with the tenant whose jobs it may end; without one it may end any.
+    def check_cancellation(self, cancellation: Cancellation, source: str) -> Cancellation:
+        """Return the cancellation with the tenant whose jobs it may cancel; ``None`` means any job.
 
         Raises:
-            RequestError: this installation has tenants and the message is none of theirs.
+            RequestError: This installation has tenants and the message does not belong to one.
         """
-        return control.model_copy(update={"tenant": self.tenants.resolve(control.tenant, source)})
+        return cancellation.model_copy(update={"tenant": self.tenants.resolve(cancellation.tenant, source)})
 
     def may_notify(
-        self,
-        callback: CallbackSpec,
-        tenant: object = None,
-        source: str = "",
-        *,
-        rule_tenant: str | None = None,
-        uploaded: str | None = None,
+        self, callback: CallbackSpec, tenant: object = None, source: str = "", *, origin: UploadOrigin | None = None
     ) -> bool:
-        """Whether the refusal of a request that names ``tenant`` may be told to this address.
+        """Return whether the callback about a dead letter may be sent, given the ``tenant`` that the message names.
 
-        Whoever uploads a request where one tenant may must not get a refusal signed with another's secret.
+        Nobody may obtain a callback signed with another tenant's secret by uploading an invalid request.
         """
-        known: str | None = None
+        verified: str | None = None
         with contextlib.suppress(RequestError):
-            found = self.tenants.resolve(tenant if isinstance(tenant, str) else None, source, rule=rule_tenant)
-            if uploaded is not None:
-                self.tenants.check_read(found, uploaded, field="uploaded object")
-            known = found
+            named = tenant if isinstance(tenant, str) else None
+            resolved = self.tenants.resolve(named, source, rule=origin.rule_tenant if origin else None)
+            if origin is not None:
+                self.tenants.check_read(resolved, origin.uri, field="uploaded object")
+            verified = resolved
         try:
-            self._check_callback(self.game.addressed(callback), known)
+            self._check_callback(self.game.with_url(callback), verified)
         except RequestError:
             return False
         return True
 
-    def clock(self) -> dt.datetime:
-        """The time that stands in a refusal."""
-        return dt.datetime.now(dt.UTC)
+    def _role(self, request: Request) -> str:
+        role = self.roles.get(request.type)
+        if role is None:
+            raise UnknownType(
+                f"type {request.type!r} does not exist on this worker; available: {', '.join(sorted(self.roles))}",
+                field="type",
+            )
+        self.check_models(request)
+        return role if self.role_of is None else self.role_of(request)
+
+    def _priority(self, request: Request, source: str) -> Priority:
+        if "priority" in request.model_fields_set:
+            return request.priority
+        return self.queue_priorities.get(source, request.priority)
 
     def _check_callback(self, callback: CallbackSpec, tenant: str | None) -> None:
         try:
@@ -138,7 +143,7 @@ class AdmissionPolicy:
             self.game.check(callback)
         if callback.secret_name is not None and callback.secret_name not in self.secret_names:
             raise InvalidField(
-                f"callback.secret_name: {callback.secret_name!r} is not configured; this worker has: "
+                f"callback.secret_name: {callback.secret_name!r} is not configured; available: "
                 f"{', '.join(sorted(self.secret_names)) or 'none'}",
                 field="callback.secret_name",
             )

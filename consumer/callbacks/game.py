@@ -41,7 +41,7 @@ class GameApi:
     url: str = DEFAULT_URL
     key: SecretStr | None = None
 
-    def addressed(self, spec: CallbackSpec) -> CallbackSpec:
+    def with_url(self, spec: CallbackSpec) -> CallbackSpec:
         """``spec`` with the operator's address where a callback of this form names none."""
         return spec if spec.url else spec.model_copy(update={"url": self.url})
 

@@ -1,4 +1,4 @@
-"""Uploads become requests here: what is decided about one, apart from the loop that goes through them."""
+"""The decision about one upload: a request to admit, a dead letter, or nothing to do."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from consumer.admission.batch import BatchAdmitter, FailedMessage, failed_message
+from consumer.admission.dead_letters import FailedMessage, failed_message
 from consumer.admission.message import IncomingMessage
+from consumer.admission.parsing import validate
+from consumer.admission.policy import AdmissionPolicy, UploadOrigin
 from consumer.ledger.admission import Submission
 from consumer.ledger.dead_letters import KEPT_BYTES
 from consumer.logs import logger
@@ -21,10 +23,10 @@ log = logger(__name__)
 
 
 def is_event(body: bytes, headers: Mapping[str, Any]) -> bool:
-    """Whether the message is an S3 event, sound or not.
+    """Return whether the message is an S3 event, valid or not.
 
     Raises:
-        TelecineError: it cannot be read at all.
+        TelecineError: The message is not readable at all.
     """
     try:
         return read_event(read_mapping(body, headers, limit_bytes=KEPT_BYTES), limit_bytes=KEPT_BYTES) is not None
@@ -33,60 +35,60 @@ def is_event(body: bytes, headers: Mapping[str, Any]) -> bool:
 
 
 def upload_in(body: bytes) -> Upload | Dropped:
-    """What the one record of the notification says.
+    """Parse a notification with one record.
 
     Raises:
-        TelecineError: it cannot be read, or there is more than one.
+        TelecineError: The notification is invalid, or it does not have exactly one record.
     """
-    # Its size was looked at by the door, whatever the limit is by now.
+    # The door has checked the size already, maybe against another limit than today's.
     records = read_event(parse_object(body, limit_bytes=KEPT_BYTES), limit_bytes=KEPT_BYTES) or ()
     if len(records) != 1:
         raise InvalidEvent("the message is not an S3 event with one record")
-    said = records[0].content
-    if isinstance(said, TelecineError):
-        raise said
-    return said
+    content = records[0].content
+    if isinstance(content, TelecineError):
+        raise content
+    return content
 
 
 def decide(
-    admitter: BatchAdmitter, request_factory: RequestFactory, arrival: IncomingMessage
+    policy: AdmissionPolicy, request_factory: RequestFactory, message: IncomingMessage
 ) -> Submission | FailedMessage | Dropped:
-    """What becomes of a notification with one record.
+    """Return what to do with a notification of one record. Reads the object store.
 
     Raises:
-        TelecineError: that cannot be known just now. Its verdict is ``LATER``.
+        TelecineError: It cannot be decided at the moment; the error's verdict is ``LATER``.
     """
     mapping: dict[str, Any] = {}
-    rule_tenant = uploaded = None
+    origin: UploadOrigin | None = None
     try:
-        upload = upload_in(arrival.body)
+        upload = upload_in(message.body)
         if isinstance(upload, Dropped):
             return upload
         mapping = dict(request_factory.partial_request(upload))
-        made = request_factory(upload)
-        if isinstance(made, Dropped):
-            log.info("upload_dropped", uri=upload.uri, why=made.why)
-            return made
-        mapping, rule_tenant, uploaded = dict(made.request), made.tenant, upload.uri
-        item = admitter.validate(mapping, arrival, rule_tenant=rule_tenant, uploaded=uploaded)
+        draft = request_factory.build(upload)
+        if isinstance(draft, Dropped):
+            log.info("upload_dropped", uri=upload.uri, why=draft.why)
+            return draft
+        mapping, origin = dict(draft.request), UploadOrigin(upload.uri, draft.tenant)
+        item = validate(mapping, message, policy, origin=origin)
         if not isinstance(item, Submission):
             raise InvalidField("type: a control message is sent to a queue, not uploaded", field="type")
-        item = replace(item, pins=made.pins)
+        item = replace(item, pins=draft.pins)
         log.info("uploaded", uri=upload.uri, job_id=item.request.id, version=upload.version, sequencer=upload.sequencer)
         return item
     except TelecineError as error:
         if error.verdict is Verdict.LATER:
             raise
-        return replace(failed_message(mapping, error), rule_tenant=rule_tenant, uploaded=uploaded)
-    except Exception as error:  # whatever an upload does, the others are served
-        log.exception("upload_failed", door=arrival.door)
+        return failed_message(mapping, error, origin=origin)
+    except Exception as error:  # an upload that breaks the parser must not stop the others
+        log.exception("upload_failed", door=message.door)
         raise InternalError(f"the upload could not be read: {type(error).__name__}") from None
 
 
 def dead_letter_after_retries(
-    request_factory: RequestFactory, arrival: IncomingMessage, error: TelecineError
+    request_factory: RequestFactory, message: IncomingMessage, error: TelecineError
 ) -> FailedMessage:
-    """The refusal of an upload that was tried for too long."""
-    upload = upload_in(arrival.body)
+    """Return the dead letter of an upload that was retried until the time limit."""
+    upload = upload_in(message.body)
     mapping = request_factory.partial_request(upload) if isinstance(upload, Upload) else {}
     return failed_message(mapping, error)

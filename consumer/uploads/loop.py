@@ -1,4 +1,4 @@
-"""The loop that goes through the uploads: many at a time, and again and again while the object store is away."""
+"""The loop that turns stored uploads into jobs. Works on several at once; retries while the object store fails."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from schemas.s3_events import Dropped
 
 log = logger(__name__)
 
-#: Objects that are asked about at once.
+#: Uploads in progress at once.
 THREADS = 8
-#: Should this process die, another one takes its uploads after so long.
-HOLD_SECONDS = 15.0
-#: While the object store is away: at first so long, doubling up to the longest, until a person has to look.
+#: Visibility timeout: if this process dies, another one claims its uploads after this long.
+VISIBILITY_SECONDS = 15.0
+#: Retry delays while the object store fails: they double up to the longest, until the upload becomes a dead letter.
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 600.0
-GIVE_UP_SECONDS = 86_400.0
+RETRY_LIMIT_SECONDS = 86_400.0
 
-_NOTHING = S3Notification(0, (), ())
+_IGNORED = S3Notification(0, (), ())
 
 
-class TakenElsewhere(Exception):
-    """Another process has settled the upload meanwhile."""
+class ClaimedElsewhere(Exception):
+    """Another process has claimed the upload in the meantime."""
 
 
 class UploadLoop:
-    """Makes requests of uploads until it is stopped. Any number may run; each upload is settled once.
+    """Turns uploads into jobs until it is stopped. Any number of loops may run; each upload is processed once.
 
-    A crash leaves an upload in the ledger; another process takes it a quarter of a minute later.
+    A crash leaves an upload in the ledger; another process claims it ``VISIBILITY_SECONDS`` later.
     """
 
     def __init__(
@@ -60,22 +60,22 @@ class UploadLoop:
         self._wake = wake
         self._poll_seconds = poll_seconds
         self._stopped = threading.Event()
-        self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._busy: dict[int, Waiting] = {}
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        """Settles uploads until ``stop``; whatever fails is logged and tried again."""
+        """Process uploads until ``stop``. Failures are logged and retried."""
         for number in range(THREADS):
-            # Daemons: one that waits for a silent object store does not hold up the end of the process.
+            # Daemons: a thread that waits for an unresponsive object store must not delay the exit of the process.
             threading.Thread(target=self._work, name=f"upload-{number}", daemon=True).start()
         held = time.monotonic()
         while not self._stopped.is_set():
             self._admitter.new_uploads.clear()
             try:
                 taken = self._fill()
-                if self._busy and time.monotonic() - held > HOLD_SECONDS / 3:
-                    hold(self._database, list(self._busy), seconds=HOLD_SECONDS)
+                if self._busy and time.monotonic() - held > VISIBILITY_SECONDS / 3:
+                    hold(self._database, list(self._busy), seconds=VISIBILITY_SECONDS)
                     held = time.monotonic()
             except Exception:
                 log.warning("uploads_cannot_be_read", exc_info=True)
@@ -84,54 +84,54 @@ class UploadLoop:
             if not taken:
                 self._admitter.new_uploads.wait(self._poll_seconds)
         for _ in range(THREADS):
-            self._waiting.put(None)
+            self._queue.put(None)
 
     def stop(self) -> None:
-        """Makes ``run`` return soon. What is being asked for stays in the ledger."""
+        """Make ``run`` return soon. Uploads in progress stay in the ledger."""
         self._stopped.set()
         self._admitter.new_uploads.set()
 
     def process(self, waiting: Waiting) -> Wake | None:
-        """Makes the upload a job or a dead letter, forgets it, or puts it back for later."""
-        arrival = IncomingMessage(waiting.body, waiting.door, waiting.source, waiting.headers)
+        """Process one upload: it becomes a job or a dead letter, is deleted, or is put back with a delay."""
+        message = IncomingMessage(waiting.body, waiting.door, waiting.source, waiting.headers)
         try:
-            item = decide(self._admitter, self._request_factory, arrival)
+            item = decide(self._admitter.policy, self._request_factory, message)
         except TelecineError as error:
-            if waiting.age_seconds < GIVE_UP_SECONDS:
+            if waiting.age_seconds < RETRY_LIMIT_SECONDS:
                 wait = min(FIRST_WAIT_SECONDS * 2 ** min(waiting.tries - 1, 20), LONGEST_WAIT_SECONDS)
                 log.warning("upload_later", code=error.code, reason=error.message, retry_in=wait)
                 put_back(self._database, waiting, seconds=wait, reason=f"{error.code}: {error.message}")
                 return None
-            item = dead_letter_after_retries(self._request_factory, arrival, error)
+            item = dead_letter_after_retries(self._request_factory, message, error)
 
-        def first(connection: Connection) -> None:
+        def delete_upload(connection: Connection) -> None:
             if not done(connection, waiting):
-                raise TakenElsewhere
+                raise ClaimedElsewhere
 
         failpoint("upload.decided")
-        answer = self._admitter.admit_one(arrival, _NOTHING if isinstance(item, Dropped) else item, first)
+        result = self._admitter.admit_one(message, _IGNORED if isinstance(item, Dropped) else item, delete_upload)
         failpoint("upload.settled")
-        return answer.wake
+        return result.wake
 
     def _fill(self) -> bool:
-        """Takes what is due; whether there was anything."""
+        """Claim due uploads for the threads; return whether there were any."""
         free = 2 * THREADS - len(self._busy)
-        taken = take(self._database, limit=free, seconds=HOLD_SECONDS, but=list(self._busy)) if free > 0 else []
+        taken = take(self._database, limit=free, seconds=VISIBILITY_SECONDS, but=list(self._busy)) if free > 0 else []
         for waiting in taken:
             with self._lock:
                 self._busy[waiting.seq] = waiting
-            self._waiting.put(waiting)
+            self._queue.put(waiting)
         return bool(taken)
 
     def _work(self) -> None:
-        while (waiting := self._waiting.get()) is not None:
+        while (waiting := self._queue.get()) is not None:
             try:
                 if (wake := self.process(waiting)) is not None:
                     self._wake([wake])
-            except TakenElsewhere:
+            except ClaimedElsewhere:
                 log.info("upload_taken_elsewhere", upload=waiting.seq)
             except Exception as error:
-                # It is still in the ledger, and due again when it is no longer held.
+                # It is still in the ledger, and becomes due when its visibility timeout ends.
                 log.warning("upload_not_settled", ledger=is_ledger_fault(error), exc_info=True)
             finally:
                 with self._lock:

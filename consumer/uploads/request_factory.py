@@ -1,4 +1,4 @@
-"""From one uploaded object to the request that its rule makes of it. Reads the object store, writes nothing."""
+"""Makes a request from an uploaded object by its trigger rule. Reads the object store, writes nothing."""
 
 from __future__ import annotations
 
@@ -23,35 +23,37 @@ from schemas.triggers import NO_TRIGGERS, Trigger, TriggerRules, part_of
 
 @dataclass(frozen=True, slots=True)
 class DraftRequest:
-    """A request as a mapping, not yet parsed, and the tenant that its rule binds it to."""
+    """A request that is not validated yet, and the tenant that its trigger rule is bound to."""
 
     request: Mapping[str, Any]
     tenant: str | None = None
-    #: By URI: the objects that the request was made of, as they were. Its job reads these and no newer ones.
+    #: By URI: the version of each uploaded object. The job reads exactly these, not newer ones.
     pins: Mapping[str, Pin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class RequestFactory:
-    """Makes requests of uploads by the rules of one installation. Safe to use from several threads."""
+    """Makes requests from uploads by the trigger rules. Thread-safe."""
 
     storage: Storage
     scratch: Path
     limit_bytes: int
     rules: TriggerRules = field(default=NO_TRIGGERS)
 
-    def __call__(self, upload: Upload) -> DraftRequest | Dropped:
-        """The request, or why there is none.
+    def build(self, upload: Upload) -> DraftRequest | Dropped:
+        """Make the request for an upload, or return why there is none.
 
         Raises:
-            InputError, RequestError, StorageError: their verdicts say whether it is worth trying again.
+            InputError: The object is missing, replaced or not readable.
+            RequestError: The uploaded request is invalid.
+            StorageError: The object store failed. As with the others, the verdict says whether to retry.
         """
         rule = self.rules.match(upload.bucket, upload.key)
         if rule is None:
             if not self.rules.names_bucket(upload.bucket):
                 raise no_trigger(upload)
             return Dropped("no rule covers it")
-        stored = self._look(rule, upload)
+        stored = self._find(rule, upload)
         if stored.own:
             return Dropped("Telecine wrote it")
         if rule.pair:
@@ -63,27 +65,27 @@ class RequestFactory:
         return DraftRequest(object_request(rule, upload, version), rule.tenant, {upload.uri: stored.pin})
 
     def partial_request(self, upload: Upload) -> Mapping[str, Any]:
-        """What is known of the request even when it could not be made: whom to tell, and of what."""
+        """Return the fields that are known without the object: enough for a callback if the request cannot be made."""
         rule = self.rules.match(upload.bucket, upload.key)
         version = upload.version or upload.etag
         if rule is None or rule.manifest or rule.pair or version is None:
             return {} if rule is None else {"type": rule.type, **rule.envelope}
         return object_request(rule, upload, version)
 
-    def _look(self, rule: Trigger, upload: Upload) -> StoredObject:
-        """The object that the event names: the newest, or an older version while the bucket keeps it.
+    def _find(self, rule: Trigger, upload: Upload) -> StoredObject:
+        """Look up the object that the event names: the newest one, or an older version if the bucket keeps it.
 
         Raises:
-            InputNotFound: it was deleted.
+            InputNotFound: The object was deleted.
         """
         newest = self.storage.head(upload.uri)
-        gone = upload.uri
-        # Of a pair the newest parts count, whichever of them the event is about.
+        missing = upload.uri
+        # A pair always uses the newest version of each part.
         if not rule.pair and upload.version is not None and (newest is None or newest.version != upload.version):
             newest = self.storage.head(upload.uri, upload.version)
-            gone = f"version {upload.version} of {upload.uri}"
+            missing = f"version {upload.version} of {upload.uri}"
         if newest is None:
-            raise InputNotFound(f"{gone} is gone: it was deleted after its event was sent. Upload it again.")
+            raise InputNotFound(f"{missing} was deleted after its event was sent. Upload it again.")
         return newest
 
     def _manifest(self, rule: Trigger, upload: Upload, version: str, stored: StoredObject) -> Mapping[str, Any]:
@@ -92,28 +94,28 @@ class RequestFactory:
         return resolve_relative_uris(manifest_request(rule, upload, version, uploaded), folder)
 
     def _pair(self, rule: Trigger, upload: Upload) -> DraftRequest | Dropped:
-        wanted = _wanted(rule)
+        required = _required_parts(rule)
         part = part_of(upload.key)
-        assert part is not None, "the rule covers what is a part"
-        if part.field not in wanted:
-            return Dropped(f"the rule takes no {part.field} file")
-        found = self._parts(upload.bucket, part.stem, wanted)
-        if missing := wanted - found.keys():
-            return Dropped(f"waits for {', '.join(sorted(missing))}")
+        assert part is not None, "a pair rule only matches parts"
+        if part.field not in required:
+            return Dropped(f"the rule does not use a {part.field} file")
+        found = self._parts(upload.bucket, part.stem, required)
+        if missing := required - found.keys():
+            return Dropped(f"waiting for {', '.join(sorted(missing))}")
         lyrics = None
-        if "lyrics" in wanted:
+        if "lyrics" in required:
             lyrics = lyrics_text(self._read(found["lyrics"]), found["lyrics"].uri)
         parts = {name: (stored.uri, _version(stored)) for name, stored in found.items()}
         pins = {stored.uri: stored.pin for stored in found.values()}
         return DraftRequest(pair_request(rule, upload.bucket, part.stem, parts, lyrics), rule.tenant, pins)
 
-    def _parts(self, bucket: str, stem: str, wanted: frozenset[str]) -> dict[str, StoredObject]:
-        """The objects of the pair that are there. Telecine's own are none."""
+    def _parts(self, bucket: str, stem: str, required: frozenset[str]) -> dict[str, StoredObject]:
+        """Return the uploaded parts of the pair by field. Objects written by Telecine do not count."""
         found: dict[str, StoredObject] = {}
-        beginning = f"s3://{bucket}/"
-        for uri in self.storage.siblings(f"{beginning}{stem}."):
-            part = part_of(uri.removeprefix(beginning))
-            if part is None or part.stem != stem or part.field not in wanted:
+        bucket_uri = f"s3://{bucket}/"
+        for uri in self.storage.siblings(f"{bucket_uri}{stem}."):
+            part = part_of(uri.removeprefix(bucket_uri))
+            if part is None or part.stem != stem or part.field not in required:
                 continue
             stored = self.storage.head(uri)
             if stored is None or stored.own:
@@ -124,34 +126,34 @@ class RequestFactory:
         return found
 
     def _read(self, stored: StoredObject) -> bytes:
-        """The small object's bytes, which are those that ``stored`` is about."""
+        """Return the content of exactly this version of a small object."""
         with job_folder(self.scratch) as folder:
             path = folder / "uploaded"
             try:
                 self.storage.fetch(stored.uri, path, self.limit_bytes, stored.pin)
             except InputReplaced:
-                raise InputUnavailable(f"{stored.uri} changed while it was read. It is tried again.") from None
+                raise InputUnavailable(f"{stored.uri} changed while it was read. Will retry.") from None
             return path.read_bytes()
 
 
-def _wanted(rule: Trigger) -> frozenset[str]:
-    """The parts without which nothing happens. Lyrics that stand in the rule need no file."""
+def _required_parts(rule: Trigger) -> frozenset[str]:
+    """Return the fields that need an uploaded part. Lyrics that the rule contains do not."""
     model = JOB_TYPES.get(rule.type or "reel")
     lyrics = model is not None and "lyrics" in model.model_fields and "lyrics" not in rule.fields
     return frozenset({"image", "audio", *(["lyrics"] if lyrics else [])})
 
 
 def _check_same(upload: Upload, stored: StoredObject) -> None:
-    """Returns if the object is still the one that the event is about, as far as either side says.
+    """Check that the object is still the one that the event names, by ETag and version where both are known.
 
     Raises:
-        InputReplaced: a job would be made from other content than its id is derived from.
+        InputReplaced: The content is not the content that the job's id is derived from.
     """
     known = [(upload.etag, stored.etag), (upload.version, stored.version)]
-    if any(said is not None and found is not None and said != found for said, found in known):
+    if any(event is not None and found is not None and event != found for event, found in known):
         raise InputReplaced(
             f"{upload.uri} was replaced after this event was sent: the event names {upload.version or upload.etag}, "
-            f"now there is {_version(stored)}. The newer object has an event of its own."
+            f"the bucket now has {_version(stored)}. The newer object has its own event."
         )
 
 

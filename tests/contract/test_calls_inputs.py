@@ -15,6 +15,7 @@ from PIL import Image
 
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
+from consumer.admission.parsing import validate
 from consumer.ledger.admission import Submission
 from consumer.ledger.records import Job
 from consumer.ledger.states import CallState, State
@@ -61,15 +62,15 @@ def parked(line: Line, uri: str, *, uploaded: bool) -> None:
 
 def admit(line: Line, request: dict[str, Any], uploaded: str | None) -> None:
     """Admits the request, with the pin of the object that was uploaded."""
-    admitter = BatchAdmitter(line.runtime.database, admission_policy(line.runtime))
-    arrival = IncomingMessage(json.dumps(request).encode(), "test", "q")
-    item = admitter.validate(request, arrival)
+    policy = admission_policy(line.runtime)
+    message = IncomingMessage(json.dumps(request).encode(), "test", "q")
+    item = validate(request, message, policy)
     assert isinstance(item, Submission)
     if uploaded is not None:
         stored = line.runtime.storage.head(uploaded)
         assert stored is not None
         item = dataclasses.replace(item, pins={uploaded: stored.pin})
-    admitter.admit_one(arrival, item, lambda connection: None)
+    BatchAdmitter(line.runtime.database, policy).admit_one(message, item)
 
 
 def ended(line: Line) -> Job:

@@ -13,7 +13,7 @@ import pytest
 from consumer.ledger import queries, uploads
 from consumer.ledger.database import db_now
 from consumer.storage.memory import MemoryStorage
-from consumer.uploads.loop import GIVE_UP_SECONDS, TakenElsewhere
+from consumer.uploads.loop import RETRY_LIMIT_SECONDS, ClaimedElsewhere
 from schemas.errors import InputUnavailable
 from schemas.s3_events import MAX_RECORDS
 from tests.ledger_views import Ledger
@@ -68,7 +68,7 @@ def test_after_a_day_a_person_has_to_look_and_may_replay(make: Make) -> None:
     site = make(storage=storage)
     storage.add("s3://inbox/songs/a.mp3", b"x")
     site.door(notified("songs/a.mp3"))
-    site.change(at=db_now() - GIVE_UP_SECONDS - 1)
+    site.change(at=db_now() - RETRY_LIMIT_SECONDS - 1)
     site.process_uploads()
     assert site.letter().code == "input_unavailable"
     assert site.waiting() == 0
@@ -84,7 +84,7 @@ def test_two_processes_that_hold_one_upload_settle_it_once(site: Site) -> None:
     for waiting in uploads.take(site.database, limit=10, seconds=15):
         site.loop.process(waiting)
     for waiting in slow:
-        with pytest.raises(TakenElsewhere):
+        with pytest.raises(ClaimedElsewhere):
             site.loop.process(waiting)
     assert (len(site.jobs()), site.job().duplicates, len(site.letters())) == (1, 0, 1)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from consumer.admission.batch import BatchAdmitter, FailedMessage
+from consumer.admission.batch import BatchAdmitter
+from consumer.admission.dead_letters import FailedMessage
 from consumer.admission.message import IncomingMessage
 from consumer.execution.advance import advance
 from consumer.execution.inputs import fetch_input
@@ -269,7 +270,7 @@ def test_a_forged_event_does_not_have_another_tenants_upload_read_for_the_forger
         }
     )
     runtime = build_runtime(settings)
-    admitter = BatchAdmitter(runtime.database, admission_policy(runtime))
+    policy = admission_policy(runtime)
     for name in ("tenant-a", "tenant-ab"):
         path = settings.storage_folder / "inbox" / name / "x.request.json"
         path.parent.mkdir(parents=True)
@@ -279,7 +280,7 @@ def test_a_forged_event_does_not_have_another_tenants_upload_read_for_the_forger
         s3 = {"bucket": {"name": "inbox"}, "object": {"key": f"{name}/x.request.json", "size": 1}}
         record = {"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": s3}
         body = json.dumps({"Records": [record]}).encode()
-        return decide(admitter, request_factory(runtime), IncomingMessage(body, "sqs", source))
+        return decide(policy, request_factory(runtime), IncomingMessage(body, "sqs", source))
 
     own = uploaded("tenant-a", "queue-a")
     assert isinstance(own, Submission)

@@ -134,10 +134,10 @@ def test_an_id_never_leaves_its_place_in_the_address(job_id: str) -> None:
 
 
 def test_without_an_address_the_operators_is_used_and_the_request_stays_the_same() -> None:
-    placed = checks()(parsed())
-    assert placed.callback is not None
-    assert placed.callback.url == OURS
-    assert placed.request.identity()["callback"] == {"format": "game"}
+    admissible = checks().check(parsed())
+    assert admissible.callback is not None
+    assert admissible.callback.url == OURS
+    assert admissible.request.identity()["callback"] == {"format": "game"}
 
 
 @pytest.mark.parametrize(
@@ -146,19 +146,19 @@ def test_without_an_address_the_operators_is_used_and_the_request_stays_the_same
 )
 def test_the_operators_key_goes_to_no_other_host(url: str) -> None:
     with pytest.raises(InvalidField, match=r"callback\.url: format game carries the operator's key") as refused:
-        checks()(parsed(url=url))
+        checks().check(parsed(url=url))
     assert refused.value.field == "callback.url"
 
 
 def test_another_path_on_the_operators_host_is_fine() -> None:
-    placed = checks()(parsed(url="https://game.example:443/sandbox/requests"))
-    assert placed.callback is not None
-    assert placed.callback.url == "https://game.example:443/sandbox/requests"
+    admissible = checks().check(parsed(url="https://game.example:443/sandbox/requests"))
+    assert admissible.callback is not None
+    assert admissible.callback.url == "https://game.example:443/sandbox/requests"
 
 
 def test_without_a_key_the_format_is_refused_and_the_variable_named() -> None:
     with pytest.raises(RequestError, match="GAME_API_KEY") as refused:
-        checks(game=GameApi(OURS, None))(parsed())
+        checks(game=GameApi(OURS, None)).check(parsed())
     assert (refused.value.code, refused.value.field) == ("unsupported_option", "callback.format")
 
 

@@ -1,0 +1,64 @@
+"""From a message's bytes to what the ledger has to do with it. Does not read the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from consumer.admission.dead_letters import FailedMessage, failed_message
+from consumer.admission.message import IncomingMessage
+from consumer.admission.notification import S3Notification, classify
+from consumer.admission.policy import AdmissionPolicy, UploadOrigin
+from consumer.ledger.admission import Submission, submission
+from consumer.logs import logger
+from schemas.envelope import Cancellation
+from schemas.errors import InternalError, TelecineError
+from schemas.parse import parse_mapping, read_mapping
+from schemas.s3_events import read_event
+
+log = logger(__name__)
+
+ParsedMessage = Submission | Cancellation | FailedMessage | S3Notification
+
+
+def parse_message(message: IncomingMessage, policy: AdmissionPolicy) -> ParsedMessage:
+    """Parse and check one message. Never raises: an invalid message is a ``FailedMessage``."""
+    mapping: Mapping[str, Any] = {}
+    try:
+        limit = policy.max_message_bytes
+        mapping = read_mapping(message.body, message.headers, limit_bytes=limit)
+        records = read_event(mapping, limit_bytes=limit)
+        if records is not None:
+            return classify(records, policy.triggers, message)
+        return validate(mapping, message, policy)
+    except TelecineError as error:
+        return failed_message(mapping, error)
+    except Exception as error:  # a message that breaks the parser must not stop the door
+        log.exception("parse_failed", door=message.door)
+        return failed_message(mapping, InternalError(f"the request could not be read: {type(error).__name__}"))
+
+
+def validate(
+    mapping: Mapping[str, Any],
+    message: IncomingMessage,
+    policy: AdmissionPolicy,
+    *,
+    origin: UploadOrigin | None = None,
+) -> Submission | Cancellation:
+    """Return the request or cancellation in the mapping, ready for the ledger.
+
+    Raises:
+        RequestError: The mapping is not a valid request, or the policy does not permit it.
+    """
+    request = parse_mapping(mapping)
+    if isinstance(request, Cancellation):
+        return policy.check_cancellation(request, message.source)
+    admissible = policy.check(request, message.source, origin=origin)
+    return submission(
+        admissible.request,
+        role=admissible.role,
+        door=message.door,
+        priority=admissible.priority,
+        output=admissible.output,
+        callback=admissible.callback,
+    )
