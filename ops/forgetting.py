@@ -1,4 +1,4 @@
-"""Deleting jobs for good: their files, then their rows, so that a crash in between leaves a job to delete again."""
+"""Permanent deletion of jobs: first their files, then their rows, so that a crash in between can be repeated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """What became of one job. ``kept`` says why it is still there."""
+    """The result for one job. ``kept`` is the reason why it was not deleted, if it was not."""
 
     job_id: str
     files: int
@@ -27,7 +27,7 @@ class Deleted:
 
 
 class Forgetting:
-    """Deletes jobs of one ledger and their results."""
+    """Deletes jobs of one ledger together with their results in storage."""
 
     def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
         self._settings = settings
@@ -36,24 +36,24 @@ class Forgetting:
         self._outputs = sorted({*deletion.outputs(database), settings.output})
 
     def delete(self, job: Job) -> Deleted:
-        """Deletes the files of a terminal job, then the job."""
+        """Delete the files of a terminal job, then its rows."""
         if deletion.unsettled(self._database, job.id):
-            return Deleted(job.id, 0, "a paid call of it is not settled yet; `telecine explain` shows how it stands")
+            return Deleted(job.id, 0, "one of its paid calls is not settled yet; `telecine explain` shows its state")
         folders = self.folders(job)
         for folder in folders:
             if (inner := self._inside(folder)) is not None:
                 return Deleted(
-                    job.id, 0, f"results of other jobs lie inside its folder, in {inner}; remove its files by hand"
+                    job.id, 0, f"its folder contains results of other jobs, in {inner}; delete its files by hand"
                 )
         try:
             files = sum(self._storage.delete(folder) for folder in folders)
         except TelecineError as error:
             return Deleted(job.id, 0, f"its files could not be deleted: {error.message} ({error.code})")
         gone = deletion.forget(self._database, job.id)
-        return Deleted(job.id, files, None if gone else "it has not ended, or somebody else deleted it")
+        return Deleted(job.id, files, None if gone else "it has not ended, or another process deleted it")
 
     def delete_older(self, seconds: float) -> Iterator[Deleted]:
-        """Deletes the jobs that ended so long ago, oldest first."""
+        """Delete the jobs that ended at least ``seconds`` ago, oldest first, and yield the result of each."""
         kept = 0
         while batch := deletion.ended_before(self._database, age_seconds=seconds, limit=_BATCH, offset=kept):
             for job in batch:
@@ -62,20 +62,21 @@ class Forgetting:
                 yield deleted
 
     def older(self, seconds: float) -> Iterator[Job]:
-        """The jobs that ``delete_older`` would delete."""
+        """Yield the jobs that ``delete_older`` would try to delete."""
         offset = 0
         while batch := deletion.ended_before(self._database, age_seconds=seconds, limit=_BATCH, offset=offset):
             yield from batch
             offset += len(batch)
 
     def folders(self, job: Job) -> Sequence[str]:
-        """Where the job's results lie: where they were written, and where they would be."""
+        """Return the folders that hold the job's results: those recorded in its outcome, and the one it asks for."""
         output = json.loads(job.request).get("output") or self._settings.output
         written = [str(item["uri"]).removesuffix(str(item["name"])) for item in (job.outcome or {}).get("outputs", [])]
         own = f"/{job.id}/"
         return sorted({folder for folder in (f"{output}{job.id}/", *written) if folder.endswith(own)})
 
     def _inside(self, folder: str) -> str | None:
+        """Return an output folder of other jobs inside ``folder``, if there is one."""
         place = bisect.bisect_left(self._outputs, folder)
         found = self._outputs[place] if place < len(self._outputs) else None
         return found if found is not None and found.startswith(folder) else None

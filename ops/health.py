@@ -1,13 +1,13 @@
-"""``/health``, ``/ready``, ``/live`` and ``/metrics`` on a port of their own.
+"""HTTP server for ``/health``, ``/ready``, ``/live`` and ``/metrics``, on its own port.
 
-============ ================================================= =======================================
-path         200                                               503
-============ ================================================= =======================================
-``/health``  ``healthy``, or ``degraded``: a broker is away    ``unhealthy``: no ledger, or a part ended
-             or a GPU worker has no accelerator                or a GPU worker has no models
-``/ready``   ``healthy``                                       everything else: send no work here
-``/live``    every part of this process runs                   a part ended: a restart helps
-============ ================================================= =======================================
+============ ==================================================== ============================================
+path         200                                                  503
+============ ==================================================== ============================================
+``/health``  ``healthy``, or ``degraded``: a broker is            ``unhealthy``: the ledger does not answer, a
+             unreachable, or a GPU worker has no accelerator      part exited, or a GPU worker has no models
+``/ready``   ``healthy``                                          any other state: do not send work here
+``/live``    every part of this process runs                      a part exited: restart the process
+============ ==================================================== ============================================
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from ops.probe import LedgerProbe, LedgerSilent
 from ops.snapshot import Snapshot, take_snapshot
 from schemas.errors import ConfigurationError
 
-#: Whoever asks has an answer after this time, whatever the ledger does.
+#: Longest wait for the ledger, so that a probe gets its answer even when the ledger hangs.
 LEDGER_SECONDS = 1.5
 
 
 class HealthServer:
-    """Answers in threads of its own, within two seconds even when the ledger hangs."""
+    """Serves health and metrics from its own threads, within two seconds even when the ledger hangs."""
 
     def __init__(
         self,
@@ -46,11 +46,18 @@ class HealthServer:
         tenants: Collection[str] = (),
         local: LocalWatch | None = None,
     ) -> None:
-        """``service``: the loops to report on; a worker has none. ``tenants``: those that metrics may name.
-        ``local``: the local models of this process.
+        """Bind the port.
+
+        Args:
+            host: Address to listen on.
+            port: Port to listen on; 0 takes any free one.
+            probe: Access to the ledger with a time limit.
+            service: The loops to report on; a worker has none.
+            tenants: Tenants that may appear as metric labels.
+            local: The local models of this process.
 
         Raises:
-            ConfigurationError: the port is taken, or the address is not of this machine.
+            ConfigurationError: If the port is in use, or the address does not belong to this machine.
         """
         self._probe = probe
         self._service = service
@@ -68,22 +75,22 @@ class HealthServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The base URL of the server."""
         host, port = str(self._server.server_address[0]), self._server.server_address[1]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def start(self) -> None:
-        """Starts to answer."""
+        """Start the server thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops to answer."""
+        """Stop the server and close its socket."""
         if self._thread.is_alive():
             self._server.shutdown()
         self._server.server_close()
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
-        """Status, content type and body for a path."""
+        """Return status, content type and body for a path."""
         if path == "/metrics":
             return 200, CONTENT_TYPE_PLAIN_0_0_4, render_metrics(self._snapshot(), self._parts_up(), self._tenants)
         if path == "/live":
@@ -95,7 +102,7 @@ class HealthServer:
         return 404, "text/plain; charset=utf-8", b"/health /ready /live /metrics\n"
 
     def report(self) -> dict[str, Any]:
-        """What is well and what is not."""
+        """Return the JSON body of ``/health``: the overall status and the state of each part."""
         ledger = self._ledger()
         parts = {name: "ok" if up else "not connected" for name, up in self._parts_up().items()}
         if self._ended():
@@ -128,7 +135,7 @@ class HealthServer:
 
 class _Handler(BaseHTTPRequestHandler):
     answer: Any
-    # A client that sends nothing holds a thread no longer than this.
+    # Seconds after which a client that sends no data loses its connection, and with it its thread.
     timeout = 10
 
     def do_GET(self) -> None:
@@ -153,5 +160,5 @@ def _json(value: dict[str, Any], *, good: bool) -> tuple[int, str, bytes]:
 
 def _why(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is taken; is another Telecine running? TELECINE_HEALTH_PORT=0 takes any free one"
-    return f"health cannot listen on {host}:{port}: {error.strerror}; see TELECINE_HEALTH_HOST and TELECINE_HEALTH_PORT"
+        return f"port {port} on {host} is in use; is another Telecine running? TELECINE_HEALTH_PORT=0 takes a free one"
+    return f"cannot listen on {host}:{port}: {error.strerror}; check TELECINE_HEALTH_HOST and TELECINE_HEALTH_PORT"

@@ -1,4 +1,4 @@
-"""How the local models of a process stand, for its health."""
+"""The state of a process's local models, for its health report."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ _ORDER = ("healthy", "degraded", "unhealthy")
 
 
 class LocalWatch:
-    """Adds the local models to a report of health."""
+    """Adds the state of the local models to a health report."""
 
     def __init__(self, host: Callable[[], ModelHost], models: Sequence[Model], *, needed: bool) -> None:
-        """``needed``: the process is there for them, so that what they lack makes it less than healthy."""
+        """Watch ``models`` on ``host``.
+
+        ``needed`` says that the process exists to run them, so that their problems lower its own status.
+        """
         self._host = host
         self._models = models
         self._needed = needed
 
     def added_to(self, report: dict[str, Any]) -> dict[str, Any]:
-        """The report with ``local``, and with the worse status of both."""
+        """Return the report with a ``local`` section and, if the models are needed, the worse of both statuses."""
         local = system_report(self._host(), self._models, look=self._needed)
         status, message = state_of(local)
-        told = {**report, "local": local | {"status": status, "message": message}}
+        combined = {**report, "local": local | {"status": status, "message": message}}
         if self._needed:
-            told["status"] = max(report["status"], status, key=_ORDER.index)
-        return told
+            combined["status"] = max(report["status"], status, key=_ORDER.index)
+        return combined

@@ -1,7 +1,7 @@
-"""Prometheus metrics, read from the ledger at each scrape: right for any number of processes, and after any crash.
+"""Prometheus metrics, read from the ledger at each scrape: correct for any number of processes, and after a crash.
 
-The histograms look back one hour instead of counting for ever, because old jobs are deleted. So they are read
-without ``rate``: ``histogram_quantile(0.95, telecine_recent_run_seconds_bucket)``.
+The histograms cover the last hour instead of growing without end, because old jobs are deleted. Query them without
+``rate``: ``histogram_quantile(0.95, telecine_recent_run_seconds_bucket)``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0
 
 
 def render_metrics(snapshot: Snapshot | None, parts: Mapping[str, bool], tenants: Collection[str] = ()) -> bytes:
-    """The text exposition format.
+    """Return the metrics in the Prometheus text format.
 
     Args:
-        snapshot: of the ledger; ``None`` when it did not answer: then ``telecine_ledger_up`` is 0.
-        parts: the loops of this process, and whether each is well.
-        tenants: those of the settings. Any other name is a producer's text, and no label.
+        snapshot: The ledger's state; ``None`` if it did not answer, and then ``telecine_ledger_up`` is 0.
+        parts: The loops of this process, and whether each runs and is connected.
+        tenants: The tenants named in the settings. Other names are text from producers and do not become labels.
     """
     registry = CollectorRegistry()
     registry.register(_Collected(snapshot, parts, tenants))
@@ -36,7 +36,7 @@ def render_metrics(snapshot: Snapshot | None, parts: Mapping[str, bool], tenants
 
 
 class _Collected(Collector):
-    """The metrics of one moment."""
+    """A collector for one scrape."""
 
     def __init__(self, snapshot: Snapshot | None, parts: Mapping[str, bool], tenants: Collection[str]) -> None:
         self._snapshot = snapshot
@@ -44,8 +44,8 @@ class _Collected(Collector):
         self._tenants = tenants
 
     def collect(self) -> Iterator[Metric]:
-        """Each family once."""
-        yield InfoMetricFamily("telecine", "The version that runs.", value={"version": version("telecine")})
+        """Yield each metric family once."""
+        yield InfoMetricFamily("telecine", "The installed version.", value={"version": version("telecine")})
         yield _gauge("telecine_ledger_up", "1 when the ledger answered this scrape.", float(self._snapshot is not None))
         yield _by("telecine_part_up", "1 for a part of this process that runs and is connected.", "part", self._parts)
         if self._snapshot is None:
@@ -59,7 +59,7 @@ class _Collected(Collector):
         )
         yield _by(
             "telecine_dead_letters",
-            "Refused messages nobody has replayed, by code.",
+            "Dead letters that were not replayed, by code.",
             "code",
             self._snapshot.dead_letters,
         )
@@ -72,16 +72,16 @@ class _Collected(Collector):
         waits = [(kind, state, wait) for kind, state, wait, _ in self._snapshot.recent]
         runs = [(kind, state, run) for kind, state, _, run in self._snapshot.recent]
         yield _histogram(
-            "telecine_recent_wait_seconds", "From receipt to start, of jobs received and ended in the last hour.", waits
+            "telecine_recent_wait_seconds", "Receipt to start, of jobs received and ended in the last hour.", waits
         )
         yield _histogram(
-            "telecine_recent_run_seconds", "From start to end, of jobs received and ended in the last hour.", runs
+            "telecine_recent_run_seconds", "Start to end, of jobs received and ended in the last hour.", runs
         )
 
 
 def _providers(snapshot: Snapshot, tenants: Collection[str]) -> Iterator[Metric]:
     calls = GaugeMetricFamily(
-        "telecine_provider_calls", "Calls of remote providers by state.", labels=["provider", "state"]
+        "telecine_provider_calls", "Calls to remote providers by state.", labels=["provider", "state"]
     )
     for provider in sorted({provider for provider, _ in snapshot.calls}):
         for state in CallState:
@@ -95,7 +95,7 @@ def _providers(snapshot: Snapshot, tenants: Collection[str]) -> Iterator[Metric]
     )
     spend = GaugeMetricFamily(
         "telecine_provider_spend_usd",
-        "US dollars spent or set aside this month (UTC).",
+        "US dollars spent or reserved this month (UTC).",
         labels=["provider", "tenant"],
     )
     sums: dict[tuple[str, str], int] = {}
@@ -108,7 +108,7 @@ def _providers(snapshot: Snapshot, tenants: Collection[str]) -> Iterator[Metric]
 
 
 def _jobs(counts: Mapping[tuple[str, str], int]) -> GaugeMetricFamily:
-    """Every state of every type that there is, so that a graph falls to zero instead of ending."""
+    """Return a sample for every state of every known type, so that a graph falls to zero instead of ending."""
     family = GaugeMetricFamily("telecine_jobs", "Jobs in the ledger by type and state.", labels=["type", "state"])
     for kind in sorted({kind for kind, _ in counts}):
         for state in State:

@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from consumer.execution.inputs import bounds_of, fetch_input
+from consumer.execution.inputs import fetch_input
 from consumer.ledger.database import Database
-from consumer.runtime import Runtime, storage_of
+from consumer.runtime import Runtime
+from consumer.wiring import storage_of
 from pipelines.context import ModelCall, ModelResult, StepFunction
 from pipelines.media.sandbox.process import Bounds
 from pipelines.registry import PIPELINES
@@ -21,6 +22,7 @@ from schemas.envelope import Request
 from schemas.errors import InternalError, UnknownType
 from schemas.media import Artifact, InputFile, Plan
 from schemas.settings import Settings
+from schemas.tenants import TenantRules
 
 
 def plan_request(settings: Settings, request: Request) -> Plan:
@@ -51,7 +53,7 @@ class PlanContext:
     @property
     def bounds(self) -> Bounds:
         """Resource limits of the child process that reads the inputs."""
-        return bounds_of(self._runtime.settings)
+        return self._runtime.bounds
 
     @property
     def catalogue(self) -> Catalogue:
@@ -65,7 +67,7 @@ class PlanContext:
         Raises:
             InternalError: Always.
         """
-        raise InternalError("the plan of this job type tried to run a local model; a plan must not make media")
+        raise InternalError("this plan tried to run a local model; a plan must not make media")
 
     @property
     def seed(self) -> int:
@@ -82,20 +84,20 @@ class PlanContext:
         )
 
     def step(self, name: str, make: StepFunction) -> Sequence[Artifact]:
-        """Never.
+        """Not available in a plan.
 
         Raises:
-            InternalError: a plan makes nothing.
+            InternalError: Always.
         """
-        raise InternalError(f"the plan of this type wants to run the step {name!r}; a plan makes nothing", step=name)
+        raise InternalError(f"this plan tried to run the step {name!r}; a plan must not make media", step=name)
 
     def call(self, name: str, call: ModelCall) -> ModelResult:
-        """Never.
+        """Not available in a plan.
 
         Raises:
-            InternalError: a plan pays for nothing.
+            InternalError: Always.
         """
-        raise InternalError(f"the plan of this type wants to ask for the step {name!r}; a plan pays nothing", step=name)
+        raise InternalError(f"this plan tried to call a provider in step {name!r}; a plan must not pay", step=name)
 
 
 def _runtime(settings: Settings, folder: Path) -> Runtime:
@@ -108,4 +110,5 @@ def _runtime(settings: Settings, folder: Path) -> Runtime:
         secrets={},
         pipelines=PIPELINES,
         catalogue=catalogue_of(settings),
+        tenants=TenantRules(settings.tenants),
     )

@@ -1,4 +1,4 @@
-"""Asking the ledger without waiting for it: an answer in time, or none."""
+"""Ledger queries with a time limit."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from consumer.ledger.database import Database
 
 Answer = TypeVar("Answer")
 
-#: Questions that may wait for the ledger at once. While it hangs there are never more threads than these.
+#: Queries that may wait for the ledger at the same time, and so the highest number of threads while it hangs.
 _AT_ONCE = 4
 
 
 class LedgerSilent(Exception):
-    """The ledger did not answer in time, or with an error; the message is its kind."""
+    """The ledger did not answer in time, or the query failed; the message is then the exception's type."""
 
 
 class LedgerProbe:
-    """Asks questions in threads of their own, with a time limit."""
+    """Runs ledger queries in separate threads, with a time limit."""
 
     def __init__(self, database: Database, *, close_after: bool = False) -> None:
-        """``close_after``: leave no connection open between questions; for a process that forks."""
+        """Query ``database``. ``close_after`` closes its connections after each query; for a process that forks."""
         self._database = database
         self._close_after = close_after
         self._free = threading.BoundedSemaphore(_AT_ONCE)
 
     def ask(self, question: Callable[[Database], Answer], *, seconds: float) -> Answer:
-        """The answer.
+        """Return the result of ``question``.
 
         Raises:
-            LedgerSilent: none came in so many seconds, or the question failed.
+            LedgerSilent: If there is no result within ``seconds``, or the query failed.
         """
         deadline = time.monotonic() + seconds
         if not self._free.acquire(timeout=seconds):

@@ -1,4 +1,4 @@
-"""The settings as they are in force, without a secret in them."""
+"""The effective settings, with secrets masked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from consumer.logs import scrub
 from schemas.settings import Settings
 
 _MASK = "********"
-#: These hold an address with credentials in it: the address is worth showing.
+#: URLs with credentials in them: shown without the credentials.
 _ADDRESSES = ("broker_url", "ledger_url")
 
 
@@ -27,7 +27,7 @@ class SettingView:
 
 
 def settings_view(settings: Settings) -> list[SettingView]:
-    """Every setting, in the order of its declaration."""
+    """Return every setting, in the order of declaration."""
     return [
         SettingView(
             _variable(name), _shown(name, getattr(settings, name)), _origin(name, settings), field.description or ""

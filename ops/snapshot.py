@@ -1,4 +1,4 @@
-"""What the metrics tell, read from the ledger in one go."""
+"""The numbers behind the metrics, read from the ledger."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from consumer.ledger import accounts, queries
 from consumer.ledger.call_queries import count_calls, spent_since
 from consumer.ledger.database import Database
-from schemas.provider_limits import Budget
+from schemas.accounts import Budget
 
-#: The histograms tell of jobs that were received and ended within this time.
+#: The histograms cover jobs that were received and ended within this time.
 RECENT_SECONDS = 3600.0
 
 
@@ -21,21 +21,21 @@ class Snapshot:
     #: By type and state.
     jobs: Mapping[tuple[str, str], int]
     callbacks: Mapping[str, int]
-    #: Not yet replayed ones, by code.
+    #: Those not yet replayed, by code.
     dead_letters: Mapping[str, int]
     oldest_open_seconds: float
-    #: Type, state, seconds until the start, seconds from there to the end.
+    #: Type, state, seconds from receipt to start, seconds from start to end.
     recent: Sequence[tuple[str, str, float, float]]
-    #: Calls of remote providers, by provider and state.
+    #: Calls to remote providers, by provider and state.
     calls: Mapping[tuple[str, str], int] = field(default_factory=dict)
     #: Providers whose circuit breaker is not closed.
     breakers_open: Mapping[str, bool] = field(default_factory=dict)
-    #: Spent or set aside this month (UTC), by provider and tenant, in millionths of a US dollar.
+    #: Spent or reserved this month (UTC), by provider and tenant, in millionths of a US dollar.
     spend: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 def take_snapshot(database: Database) -> Snapshot:
-    """The ledger as it is now."""
+    """Return the current state of the ledger."""
     return Snapshot(
         jobs=queries.count_jobs_by_type(database),
         callbacks=queries.count_deliveries(database),
@@ -43,6 +43,6 @@ def take_snapshot(database: Database) -> Snapshot:
         oldest_open_seconds=queries.oldest_open_seconds(database),
         recent=queries.recent_times(database, seconds=RECENT_SECONDS),
         calls=count_calls(database),
-        breakers_open={account.provider: account.breaker != "closed" for account in accounts.listed(database)},
+        breakers_open={account.provider: account.breaker != "closed" for account in accounts.list_accounts(database)},
         spend=spent_since(database, Budget(usd=0, period="month").period_start(database.now())),
     )

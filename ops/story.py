@@ -1,4 +1,4 @@
-"""The story of a job: one clear sentence for each entry of its timeline."""
+"""The timeline of a job as text: one sentence for each entry."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ops.story_callbacks import callback_sentence
 from ops.story_calls import EVENTS as CALL_EVENTS, call_sentence
 from ops.story_words import door_name, ended, listing, plain_size, seconds_text
 
-#: How a sentence is meant: for colours, and for whoever skims.
+#: The tone of a sentence, which decides its colour.
 Tone = Literal["good", "bad", "odd", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry, told. ``after_seconds`` counts from the receipt."""
+    """One entry as a sentence. ``after_seconds`` counts from the job's receipt."""
 
     after_seconds: float
     sentence: str
@@ -27,22 +27,22 @@ class Line:
 
 @dataclass(slots=True)
 class _Sofar:
-    """What the sentences before have said, as far as later ones need it."""
+    """What earlier entries established, as far as later sentences need it."""
 
     claims: int = 0
-    #: A worker died and nobody has taken over yet.
+    #: A worker died and no other has claimed the job yet.
     orphaned: bool = False
-    #: The step that is going on, and when each began.
+    #: The running step, the last finished one, and when and how often each was started.
     step: str | None = None
     done: str | None = None
     begun: dict[str, float] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)
-    #: What each callback is about, by its ``webhook-id``.
+    #: The event of each callback, by its ``webhook-id``.
     callbacks: dict[str, str] = field(default_factory=dict)
 
 
 def tell(entries: Sequence[TimelineEntry], received_at: float) -> list[Line]:
-    """The entries as sentences, in their order. Events that this version does not know are told by their names."""
+    """Return the entries as sentences, in order. Events unknown to this version appear under their own names."""
     sofar = _Sofar()
     return [Line(entry.at - received_at, *_sentence(entry, sofar), entry) for entry in entries]
 
@@ -69,11 +69,11 @@ def _own(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
         case "received":
             return _received(detail), "plain"
         case "duplicate":
-            return f"The same request came again through {door_name(detail.get('door'))}; it was absorbed", "odd"
+            return f"The same request arrived again through {door_name(detail.get('door'))} and was absorbed", "odd"
         case "conflict":
             return (
-                f"A request with the same id but other content came through {door_name(detail.get('door'))};"
-                " it was refused (id_conflict)",
+                f"A request with the same id but other content arrived through {door_name(detail.get('door'))}"
+                " and was refused (id_conflict)",
                 "odd",
             )
         case "input_fetched":
@@ -83,9 +83,9 @@ def _own(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
                 "plain",
             )
         case "storing":
-            return "Everything is made and stored; the manifest is being written", "plain"
+            return "All results are stored; the manifest is being written", "plain"
         case "planned":
-            return "Estimated; nothing was made", "plain"
+            return "Estimated; no media was made", "plain"
         case "completed":
             return "Completed", "good"
         case "failed":
@@ -95,7 +95,7 @@ def _own(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
         case "expired":
             return f"Expired: {_reason(detail)}", "bad"
         case "cancel_requested":
-            return f"Somebody asked for it to be cancelled, through {door_name(detail.get('by'))}", "odd"
+            return f"Cancellation was requested through {door_name(detail.get('by'))}", "odd"
     return None
 
 
@@ -117,24 +117,24 @@ def _worker(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone]:
         elif sofar.done is not None and detail.get("state") != "storing":
             where += f", after step `{sofar.done}`"
         sofar.orphaned, sofar.step = True, None
-        return f"Worker {worker} had died (SIGKILL, power or out of memory) while {where}", "bad"
+        return f"Detected that worker {worker} died (SIGKILL, power loss or out of memory) while {where}", "bad"
     if entry.event == "worker_stopped":
         sofar.step = None
-        return f"Worker {worker} was stopped in good order and gave the job back", "odd"
+        return f"Worker {worker} was shut down and released the job", "odd"
     if entry.event == "retry_later":
         sofar.step = None
         step = f" in step `{detail['step']}`" if detail.get("step") else ""
         return (
-            f"Fault {detail.get('failures', '?')} that may pass{step}: {_reason(detail)}; "
-            f"tried again in {seconds_text(detail.get('seconds'))}",
+            f"Temporary failure {detail.get('failures', '?')}{step}: {_reason(detail)}; "
+            f"will retry in {seconds_text(detail.get('seconds'))}",
             "odd",
         )
     sofar.claims += 1
     attempt = entry.epoch or sofar.claims
     if sofar.orphaned:
         sofar.orphaned = False
-        return f"Worker {worker} took the job over as attempt {attempt}", "odd"
-    return f"Worker {worker} took the job{' up again' if attempt > 1 else ''} as attempt {attempt}", "plain"
+        return f"Worker {worker} took over the job as attempt {attempt}", "odd"
+    return f"Worker {worker} claimed the job{' again' if attempt > 1 else ''} as attempt {attempt}", "plain"
 
 
 def _step(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone] | None:
@@ -143,21 +143,21 @@ def _step(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone] | None:
         case "step_started":
             sofar.step, sofar.begun[name] = name, entry.at
             sofar.runs[name] = sofar.runs.get(name, 0) + 1
-            return f"Step `{name}` began{' again, from its start' if sofar.runs[name] > 1 else ''}", "plain"
+            return f"Step `{name}` started{' again, from the beginning' if sofar.runs[name] > 1 else ''}", "plain"
         case "step_done":
             sofar.step, sofar.done = None, name
             took = f" after {seconds_text(entry.at - sofar.begun[name])}" if name in sofar.begun else ""
             made = listing(entry.detail.get("artifacts"))
-            return f"Step `{name}` is done{took}{f' and stored: {made}' if made else ''}", "plain"
+            return f"Step `{name}` finished{took}{f'; stored {made}' if made else ''}", "plain"
         case "step_remembered":
             sofar.done = name
-            return f"Step `{name}` was already done and was not repeated", "good"
+            return f"Step `{name}` had already finished and was not repeated", "good"
     return None
 
 
 def _reason(detail: dict[str, Any]) -> str:
     message, code = str(detail.get("message", "")).rstrip("."), detail.get("code")
-    return f"{message} ({code})" if message and code else message or str(code or "no reason was noted")
+    return f"{message} ({code})" if message and code else message or str(code or "no reason was recorded")
 
 
 def _unknown(entry: TimelineEntry) -> str:

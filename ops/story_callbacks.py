@@ -1,4 +1,4 @@
-"""What a timeline says about callbacks, as sentences."""
+"""Sentences for the callback events of a timeline."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ops.story_words import seconds_text
 def callback_sentence(
     event: str, detail: Mapping[str, Any], about: dict[str, str]
 ) -> tuple[str, Literal["good", "bad", "odd", "plain"]] | None:
-    """The sentence, or ``None`` for an event that this version does not know.
+    """Return the sentence, or ``None`` for an event that this version does not know.
 
-    ``about`` remembers from one sentence to the next what each callback tells of.
+    ``about`` maps each ``webhook-id`` to the callback's event and is filled along the way.
     """
     webhook_id = str(detail.get("webhook_id", ""))
     if event == "callback_queued":
@@ -26,16 +26,16 @@ def callback_sentence(
             return f"The {name} was delivered at attempt {attempt} ({answer})", "good"
         case "callback_retrying":
             wait = seconds_text(detail.get("retry_in_seconds"))
-            return f"Attempt {attempt} to deliver the {name} failed ({answer}); the next one follows in {wait}", "odd"
+            return f"Attempt {attempt} to deliver the {name} failed ({answer}); the next one is in {wait}", "odd"
         case "callback_disabled":
-            return f"The {name} is not sent any more: {_why_disabled(answer)}", "bad"
+            return f"The {name} was disabled: {_why_disabled(answer)}", "bad"
         case "callback_exhausted":
             again = f"`telecine callbacks replay {webhook_id}` sends it again"
-            return f"Attempt {attempt} to deliver the {name} failed ({answer}), and it was the last one; {again}", "bad"
+            return f"Attempt {attempt} to deliver the {name} failed ({answer}); it was the last one; {again}", "bad"
         case "callback_replayed":
-            return f"Somebody sent the {name} on its way again", "odd"
+            return f"An operator replayed the {name}", "odd"
     return None
 
 
 def _why_disabled(answer: str) -> str:
-    return "the receiver wants no more of them (HTTP 410)" if answer == "HTTP 410" else answer
+    return "the receiver does not want callbacks any more (HTTP 410)" if answer == "HTTP 410" else answer

@@ -1,4 +1,4 @@
-"""What a timeline says about remote providers, as sentences."""
+"""Sentences for the provider-call events of a timeline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EVENTS = frozenset({"parked", "model_chosen", "outcome_unknown", "resolved"})
 
 
 def call_sentence(event: str, detail: Mapping[str, Any]) -> tuple[str, Literal["good", "bad", "odd", "plain"]] | None:
-    """The sentence, or ``None`` for an event that this version does not know."""
+    """Return the sentence, or ``None`` for an event that this version does not know."""
     provider, step = detail.get("provider", "the provider"), detail.get("step", "?")
     reason = f"{str(detail.get('message', '')).rstrip('.')} ({detail.get('code', '?')})"
     match event:
@@ -22,35 +22,35 @@ def call_sentence(event: str, detail: Mapping[str, Any]) -> tuple[str, Literal["
         case "call_accepted":
             return f"{provider} accepted the call of step `{step}` as task {detail.get('task', '?')}", "plain"
         case "call_put_off":
-            return f"Step `{step}` is tried again in {seconds_text(detail.get('seconds'))}: {reason}", "odd"
+            return f"Step `{step}` will be retried in {seconds_text(detail.get('seconds'))}: {reason}", "odd"
         case "call_ready":
-            return f"{provider} is done with step `{step}`; the result is being fetched", "plain"
+            return f"{provider} finished step `{step}`; its result is being fetched", "plain"
         case "call_done":
-            return f"The result of {detail.get('model', 'the model')} for step `{step}` is here", "good"
+            return f"The result of {detail.get('model', 'the model')} for step `{step}` was fetched", "good"
         case "call_failed":
             return f"{detail.get('model', 'The model')} of {provider} did not deliver step `{step}`: {reason}", "bad"
         case "call_cancelled":
-            return f"{provider} was told that step `{step}` is not needed any more", "odd"
+            return f"{provider} was asked to cancel step `{step}`", "odd"
         case "call_not_found":
-            return f"{provider} was asked and never got the call of step `{step}`: it may be sent", "odd"
+            return f"{provider} reports that it never received the call of step `{step}`: it may be sent", "odd"
         case "outcome_unknown":
             return (
-                f"Nobody knows whether {provider} accepted the call of step `{step}` "
-                f"({str(detail.get('message', '')).rstrip('.')}); it is not sent again unasked: "
-                + ("the provider is asked for it" if detail.get("look_up") else "`telecine resolve` settles it"),
+                f"It is unknown whether {provider} accepted the call of step `{step}` "
+                f"({str(detail.get('message', '')).rstrip('.')}); it is not resubmitted automatically: "
+                + ("the provider is asked about it" if detail.get("look_up") else "`telecine resolve` settles it"),
                 "bad",
             )
         case "resolved":
-            return f"Somebody settled the unknown outcome of step `{step}`: {detail.get('how', '?')}", "odd"
+            return f"An operator settled the unknown outcome of step `{step}`: {detail.get('how', '?')}", "odd"
     return None
 
 
 def _chosen(detail: Mapping[str, Any]) -> tuple[str, Literal["odd", "plain"]]:
     sentence = (
-        f"Step `{detail.get('step', '?')}` is for the model {detail.get('model', '?')} of {detail.get('provider', '?')}"
+        f"Step `{detail.get('step', '?')}` uses the model {detail.get('model', '?')} of {detail.get('provider', '?')}"
     )
     passed_over = detail.get("passed_over") or []
     if not passed_over:
         return sentence, "plain"
     reasons = "; ".join(f"{item.get('model')}: {str(item.get('why', '')).rstrip('.')}" for item in passed_over)
-    return f"{sentence}, because others were passed over: {reasons}", "odd"
+    return f"{sentence}; others were skipped: {reasons}", "odd"

@@ -1,4 +1,4 @@
-"""The words that the sentences of a story share."""
+"""Formatting shared by the sentences of a timeline."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _DOORS = {
 
 
 def door_name(door: object) -> str:
-    """The door, for people."""
+    """Return the name of a door as people know it."""
     return _DOORS.get(str(door), str(door)) if door else "an unknown door"
 
 
 def seconds_text(value: Any) -> str:
-    """A time span; whatever is no number is told as it is."""
+    """Format a time span; a value that is not a number is returned as text."""
     return duration(float(value)) if isinstance(value, int | float) else str(value)
 
 
 def plain_size(value: Any) -> str:
-    """A size; whatever is no number is told as it is."""
+    """Format a size; a value that is not an integer is returned as text."""
     return size(value) if isinstance(value, int) else str(value)
 
 
 def listing(names: Any) -> str:
-    """Names with commas; nothing for what is no list."""
+    """Join names with commas; return an empty string for a value that is not a list."""
     return ", ".join(map(str, names)) if isinstance(names, list) else ""
 
 
 def ended(sentence: str) -> str:
-    """The sentence with one full stop."""
+    """Return the sentence with exactly one full stop."""
     return sentence.rstrip(". ") + "."

@@ -1,4 +1,4 @@
-"""Jobs, callbacks and dead letters as the JSON that the commands print."""
+"""Jobs, callbacks and dead letters as the JSON objects that the commands print."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from consumer.logs import scrub
 
 
 def iso(seconds: float | None) -> str | None:
-    """RFC 3339, in UTC, to the millisecond."""
+    """Format a Unix time as RFC 3339, in UTC, to the millisecond."""
     if seconds is None:
         return None
     moment = dt.datetime.fromtimestamp(round(seconds, 3), dt.UTC)
@@ -19,7 +19,7 @@ def iso(seconds: float | None) -> str | None:
 
 
 def job_view(job: Job, deliveries: Sequence[Delivery] = ()) -> dict[str, Any]:
-    """The job: the source systems' keys first, then what only Telecine knows."""
+    """Return the job as JSON: the keys of the source systems first, then those that only Telecine has."""
     ran = job.finished_at is not None and job.started_at is not None
     outcome = job.outcome or {}
     return {
@@ -51,7 +51,7 @@ def job_view(job: Job, deliveries: Sequence[Delivery] = ()) -> dict[str, Any]:
 
 
 def callback_view(delivery: Delivery) -> dict[str, Any]:
-    """The callback without its body, which holds signed URLs, and without the query of its address."""
+    """Return the callback as JSON, without its body (which holds presigned URLs) and without its URL's query."""
     return {
         "webhook_id": delivery.id,
         "job_id": delivery.job_id,
@@ -67,7 +67,7 @@ def callback_view(delivery: Delivery) -> dict[str, Any]:
 
 
 def dead_letter_view(rejection: Rejection) -> dict[str, Any]:
-    """The dead letter without its bytes."""
+    """Return the dead letter as JSON, without its body."""
     return {
         "number": rejection.seq,
         "rejected_at": iso(rejection.at),

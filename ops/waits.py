@@ -1,4 +1,4 @@
-"""What a job that no worker holds waits for, in words."""
+"""What a job waits for while no worker runs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from consumer.ledger.states import CallState, State
 
 
 def waits_for(database: Database, job: Job, *, embedded: bool) -> str | None:
-    """A provider, a person or a worker; ``None`` for a job that is worked on, has ended or is not due yet."""
+    """Return what the job waits for: a provider, an operator's decision or a worker.
+
+    ``None`` for a job that is running, has ended or is not due yet.
+    """
     if job.terminal:
         return None
     ordered = calls.of_job(database, job.id) if job.state is State.WAITING else []
@@ -22,17 +25,17 @@ def waits_for(database: Database, job: Job, *, embedded: bool) -> str | None:
     if held or job.not_before > now or job.wake_at is None:
         return None
     if embedded:
-        return "a free worker; `telecine up` runs them"
+        return "a free worker; `telecine up` runs one"
     return (
         f"a free worker with role {job.role}; `telecine worker --role {job.role}` starts one, "
-        "`telecine doctor` tells which listen"
+        "`telecine doctor` shows which are running"
     )
 
 
 def _call(call: CallRow) -> str:
     if call.state is CallState.UNKNOWN:
         return (
-            f"a decision: nobody knows whether {call.provider} accepted the call of step {call.step}; "
+            f"a decision: it is unknown whether {call.provider} accepted the call of step {call.step}; "
             f"see `telecine resolve {call.job_id} --help`"
         )
     return f"{call.provider} ({call.model}, step {call.step}, {call.state.value})"

@@ -1,4 +1,4 @@
-"""Times, sizes and states as people read them."""
+"""Times, sizes and states, formatted for people."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _STATE_STYLES = {
 
 
 def state(word: str) -> Text:
-    """The state in its colour."""
+    """Return the state in its colour."""
     return Text(word, style=_STATE_STYLES.get(word, ""))
 
 
 def duration(seconds: float) -> str:
-    """``0.42 s``, ``12.3 s``, ``3 min 12 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    """Format a time span: ``0.42 s``, ``12.3 s``, ``3 min 12 s``, ``2 h 5 min``, ``3 d 4 h``."""
     seconds = max(0.0, seconds)
     if seconds < 9.995:
         return f"{seconds:.2f} s"
@@ -47,7 +47,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """``5 s ago``, ``3 min ago``, ``2 h ago``, ``4 d ago``."""
+    """Format an age: ``5 s ago``, ``3 min ago``, ``2 h ago``, ``4 d ago``."""
     for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= unit:
             return f"{int(seconds // unit)} {name} ago"
@@ -55,7 +55,7 @@ def ago(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """``512 bytes``, ``5.2 MB``: decimal units, as disks and clouds count."""
+    """Format a size in decimal units: ``512 bytes``, ``5.2 MB``."""
     if count < 1000:
         return f"{count} bytes"
     value = float(count)
@@ -67,12 +67,12 @@ def size(count: int) -> str:
 
 
 def local_time(seconds: float) -> str:
-    """The time on the reader's clock, with its zone."""
+    """Format a Unix time in the machine's time zone, with the zone."""
     return dt.datetime.fromtimestamp(seconds, dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def count(number: int, noun: str) -> str:
-    """``1 job``, ``2 jobs``, ``2 crashes``."""
+    """Format a number with its noun: ``1 job``, ``2 jobs``, ``2 crashes``."""
     if number == 1:
         return f"1 {noun}"
     return f"{number} {_plural(noun)}"

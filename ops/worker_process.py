@@ -1,4 +1,4 @@
-"""``telecine worker`` as a child of ``telecine up``."""
+"""``telecine worker`` as a child process of ``telecine up``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pipelines.media.sandbox.rlimits import die_with_parent
 log = logger(__name__)
 
 _RESTART_SECONDS = 1.0
-# Less than the grace of the whole, so that what was cut off can still be handed back.
+# Less than the grace period of ``telecine up``, so that jobs cut off here can still be released.
 _GRACE_SECONDS = 15.0
 
 
 class WorkerProcess:
-    """A loop that keeps one worker running, started again when it dies. It serves no health: its parent does."""
+    """A loop that keeps one worker running and restarts it when it dies. Its parent serves the health port."""
 
     def __init__(self, roles: Sequence[str]) -> None:
         self.roles = tuple(roles)
@@ -37,9 +37,9 @@ class WorkerProcess:
         return self._child is not None and self._child.poll() is None
 
     def run(self) -> None:
-        """Keeps the worker running until ``stop``, then waits for its running jobs."""
+        """Keep the worker running until ``stop`` is called, then wait for its running jobs."""
         while not self._stopped.is_set():
-            # Dies with this process, or each kill -9 of it would leave one more worker behind.
+            # The child dies with this process; otherwise each kill -9 of it would leave a worker behind.
             self._child = subprocess.Popen(self._command, preexec_fn=die_with_parent(os.getpid()))
             while self._child.poll() is None and not self._stopped.wait(0.2):
                 pass
@@ -50,7 +50,7 @@ class WorkerProcess:
             self._end(self._child)
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
-        """Warm shutdown; a worker that is not done in time is killed with its pool, and its jobs go on elsewhere."""
+        """Shut the worker down warmly. One that takes too long is killed with its pool; others continue its jobs."""
         child.terminate()
         try:
             child.wait(_GRACE_SECONDS)
@@ -64,19 +64,22 @@ class WorkerProcess:
             child.wait()
 
     def stop(self) -> None:
-        """Warm shutdown: running jobs are finished."""
+        """Request a warm shutdown: running jobs are finished."""
         self._stopped.set()
 
 
 def worker_processes(roles: Sequence[str]) -> list[Named]:
-    """One worker, and one more for local models: it does one job at a time, behind which no other kind should wait."""
+    """Return one worker, and a separate one for the role ``gpu``.
+
+    The GPU worker runs one job at a time, and jobs of other roles must not wait behind it.
+    """
     others = [role for role in roles if role != "gpu"]
     workers = [Named("worker", WorkerProcess(others))] if others else []
     return [*workers, Named("worker-gpu", WorkerProcess(["gpu"]))] if "gpu" in roles else workers
 
 
 def _children(pid: int) -> list[str]:
-    """The process ids of a process's children; none where there is no /proc."""
+    """Return the process ids of a process's children; an empty list where there is no /proc."""
     try:
         return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:

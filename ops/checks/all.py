@@ -1,4 +1,4 @@
-"""Every check of ``telecine doctor``, run side by side, each with a time limit."""
+"""All checks of ``telecine doctor``, run in parallel with one time limit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ops.checks import broker, keys, ledger, machine, media, providers, sqs, sto
 from ops.checks.finding import Check, Finding, failed
 from schemas.settings import Settings
 
-#: A check that takes longer has failed; its thread is left behind.
+#: A check that takes longer has failed; its thread is abandoned.
 LIMIT_SECONDS = 30.0
 
 
 def checks(settings: Settings) -> Sequence[Check]:
-    """The checks in the order in which they are shown."""
+    """Return the checks in the order of display."""
 
     def of(look: Callable[[Settings], Finding]) -> Callable[[], Finding]:
         return functools.partial(look, settings)
@@ -46,7 +46,7 @@ def checks(settings: Settings) -> Sequence[Check]:
 
 
 def examine(found: Sequence[Check], *, limit_seconds: float = LIMIT_SECONDS) -> Iterator[tuple[Check, Finding]]:
-    """Each check with its finding, in order, as soon as it is known."""
+    """Run all checks in parallel and yield each with its finding, in order."""
     answers: list[queue.SimpleQueue[Finding]] = []
     for check in found:
         answers.append(queue.SimpleQueue())
@@ -66,7 +66,7 @@ def _look(check: Check, answer: queue.SimpleQueue[Finding]) -> None:
         answer.put(
             failed(
                 f"{error.name or error} is not installed",
-                f"pip install telecine again, or the package that has {error.name}",
+                f"reinstall telecine, or install the package that provides {error.name}",
             )
         )
     except Exception as error:

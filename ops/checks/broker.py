@@ -1,4 +1,4 @@
-"""RabbitMQ: reachable, able to keep quorum queues, and its queues as Telecine declares them."""
+"""Checks of RabbitMQ: it is reachable, it supports quorum queues, and its queues are declared as Telecine expects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EXPIRES_MILLISECONDS = 60_000
 
 
 def broker(settings: Settings) -> Finding:
-    """Whether it answers and can make a quorum queue; one is made and deleted."""
+    """Check that the broker answers and can create a quorum queue, by creating and deleting one."""
     if settings.celery_on_sqs:
         return sqs.celery(settings)
     if settings.amqp_url is None:
@@ -34,47 +34,47 @@ def broker(settings: Settings) -> Finding:
         reason = f"{type(error).__name__}: {scrub(str(error))}"[:200]
         return failed(
             f"{scrub(url)} does not answer: {reason}",
-            "see TELECINE_BROKER_URL; is the server up, may this user log in?",
+            "check TELECINE_BROKER_URL; is the server running, and may this user log in?",
         )
     if trouble is not None:
         return failed(
-            f"{name} makes no quorum queue: {trouble}",
+            f"{name} cannot create a quorum queue: {trouble}",
             "use RabbitMQ 3.10 or newer, and let this user configure queues named telecine.*",
         )
     return ok(f"{name} at {scrub(url)}, with quorum queues")
 
 
 def queues(settings: Settings) -> Finding:
-    """The request queues, how much waits in them, and in their dead-letter queues."""
+    """Report the request queues, and how many messages wait in them and in their dead-letter queues."""
     if settings.celery_on_sqs:
         return ok("none on RabbitMQ")
     if settings.amqp_url is None:
         return ok(f"the inbox folder {settings.inbox_folder}")
-    told, dead = [], 0
+    summaries, dead = [], 0
     with _connected(settings.amqp_url) as connection:
         for name in settings.amqp_queues:
             waiting = _depth(connection, name)
             if waiting is None:
-                told.append(f"{name} (made at the first start)")
+                summaries.append(f"{name} (created at the first start)")
                 continue
             if (other := _other_arguments(connection, name, settings.amqp_delivery_limit)) is not None:
                 return failed(
                     f"{name} exists with other arguments: {other}",
-                    f"delete the empty queue {name}, or name another in TELECINE_AMQP_QUEUES",
+                    f"empty and delete the queue {name}, or name another in TELECINE_AMQP_QUEUES",
                 )
-            told.append(f"{name} ({count(waiting, 'message')})")
+            summaries.append(f"{name} ({count(waiting, 'message')})")
             dead += _depth(connection, dead_queue(name)) or 0
     if dead:
         advice = (
-            "`telecine dead-letters recover` sends back those that the broker gave up on; the rest are copies of what "
-            "`telecine dead-letters list` has"
+            "`telecine dead-letters recover` returns those that the broker gave up on; the rest are copies of the ones "
+            "in `telecine dead-letters list`"
         )
-        return warn(f"{', '.join(told)}; {count(dead, 'message')} in dead-letter queues", advice)
-    return ok(", ".join(told))
+        return warn(f"{', '.join(summaries)}; {count(dead, 'message')} in dead-letter queues", advice)
+    return ok(", ".join(summaries))
 
 
 def consumers(url: str, queues: Mapping[str, str]) -> dict[str, int]:
-    """How many consumers each queue has; none where there is no such queue. The names are the caller's."""
+    """Return the number of consumers of each queue, under the caller's names; 0 for a queue that does not exist."""
     with _connected(url) as connection:
         return {name: _declared(connection, queue, "consumer_count") or 0 for name, queue in queues.items()}
 
@@ -101,12 +101,15 @@ def _quorum_trouble(connection: Any) -> str | None:
 
 
 def _depth(connection: Any, name: str) -> int | None:
-    """Messages in the queue, or ``None`` when there is none."""
+    """Return the number of messages in the queue, or ``None`` if it does not exist."""
     return _declared(connection, name, "message_count")
 
 
 def _declared(connection: Any, name: str, what: str) -> int | None:
-    """A count of the queue, or ``None`` when there is none. An error closes the channel, so each has its own."""
+    """Return a count of the queue, or ``None`` if it does not exist.
+
+    An error closes the channel, so each query has its own.
+    """
     try:
         return int(getattr(connection.channel().queue_declare(name, passive=True), what))
     except Exception as error:
@@ -116,7 +119,7 @@ def _declared(connection: Any, name: str, what: str) -> int | None:
 
 
 def _other_arguments(connection: Any, name: str, delivery_limit: int) -> str | None:
-    """What the broker says when the queue is declared as Telecine does; ``None`` when it is the same."""
+    """Return the broker's error if the queue was declared with other arguments than Telecine's, else ``None``."""
     from consumer.doors.amqp import declare
 
     try:

@@ -1,4 +1,4 @@
-"""What a check of ``telecine doctor`` finds."""
+"""Checks of ``telecine doctor`` and their findings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Verdict = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor's table. ``advice`` says what to do, for all that is not ``ok``."""
+    """One line of the doctor's table. ``advice`` says what to do, unless the verdict is ``ok``."""
 
     verdict: Verdict
     found: str
@@ -20,22 +20,22 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something that can be looked at. ``look`` may raise: that is a ``fail`` too."""
+    """A named check. If ``look`` raises, the finding is ``fail``."""
 
     name: str
     look: Callable[[], Finding]
 
 
 def ok(found: str) -> Finding:
-    """All is well."""
+    """Return a finding without a problem."""
     return Finding("ok", found)
 
 
 def warn(found: str, advice: str) -> Finding:
-    """It works, but not for long or not as meant."""
+    """Return a finding for a problem that does not stop Telecine from working now."""
     return Finding("warn", found, advice)
 
 
 def failed(found: str, advice: str) -> Finding:
-    """It does not work."""
+    """Return a finding for a part that does not work."""
     return Finding("fail", found, advice)

@@ -1,4 +1,4 @@
-"""Signing secrets. None is ever printed."""
+"""Checks of the signing secrets. They are never printed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from schemas.settings import Settings
 
 
 def keys(settings: Settings) -> Finding:
-    """Whether callbacks can be signed."""
-    advice = """`telecine secret` makes one; set TELECINE_CALLBACK_SECRETS='{"default": ["whsec_…"]}'"""
+    """Check that callbacks can be signed."""
+    advice = """`telecine secret` generates one; set TELECINE_CALLBACK_SECRETS='{"default": ["whsec_…"]}'"""
     if not settings.callback_secrets:
         if settings.embedded:
-            return ok(f"made at the first start, in {settings.home.absolute() / 'callback-secret'}")
+            return ok(f"created at the first start, in {settings.home.absolute() / 'callback-secret'}")
         return failed("no signing secret is set", advice)
     for name, secrets in settings.callback_secrets.items():
         if not secrets:
@@ -23,13 +23,13 @@ def keys(settings: Settings) -> Finding:
                 check_secret(secret)
             except ConfigurationError as error:
                 return failed(f"the signing secret {name!r} is malformed", error.message)
-    told = ", ".join(
+    summary = ", ".join(
         f"{name}{' (being replaced)' if len(secrets) > 1 else ''}"
         for name, secrets in settings.callback_secrets.items()
     )
     if "default" not in settings.callback_secrets and len(settings.callback_secrets) > 1:
         return warn(
-            f"secrets {told}, none named default",
-            "requests that name no secret_name are signed with the first; name one default",
+            f"secrets {summary}, none named default",
+            "callbacks of requests without a secret_name are signed with the first; name one default",
         )
-    return ok(told)
+    return ok(summary)

@@ -1,4 +1,4 @@
-"""The ledger: reachable, of this version, and of the same time."""
+"""Checks of the ledger: it is reachable, has this version's tables and agrees with this machine's clock."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ _CLOCK_SECONDS = 5.0
 
 
 def ledger(settings: Settings) -> Finding:
-    """Whether the ledger answers and its tables are those of this version. It is not changed."""
+    """Check that the ledger answers and has this version's tables, without changing it."""
     if (missing := missing_ledger(settings)) is not None:
         folder = existing(missing.parent)
         if not os.access(folder, os.W_OK):
             return failed(
-                f"{missing} does not exist and {folder} cannot be written", "grant write access, or set TELECINE_HOME"
+                f"{missing} does not exist and {folder} is not writable", "grant write access, or set TELECINE_HOME"
             )
-        return ok(f"{missing} is made at the first start")
+        return ok(f"{missing} is created at the first start")
     database = Database(settings.ledger)
     try:
         version = ledger_version(database)
     except Exception as error:
         return failed(
             f"{scrub(settings.ledger)} does not answer: {_first_line(error)}",
-            "see TELECINE_LEDGER_URL; is the server up, may this user log in?",
+            "check TELECINE_LEDGER_URL; is the server running, and may this user log in?",
         )
     finally:
         database.close()
     name = f"{describe(database.dialect)}, {scrub(settings.ledger)}"
     if version is None:
-        return ok(f"{name}: empty, its tables are made at the first start")
+        return ok(f"{name}: empty, its tables are created at the first start")
     if version == HEAD:
         return ok(f"{name}, version {version}")
     if version < HEAD:
         return warn(
-            f"{name}: version {version}, this Telecine has {HEAD}",
-            "it is brought up to date at the next start; back it up first",
+            f"{name}: version {version}, this Telecine needs {HEAD}",
+            "it is migrated at the next start; back it up first",
         )
     return failed(
-        f"{name}: version {version}, this Telecine knows {HEAD} only",
-        "install the Telecine that the other workers have",
+        f"{name}: version {version}, newer than {HEAD} of this Telecine",
+        "install the same Telecine as on the other workers",
     )
 
 
 def clock(settings: Settings) -> Finding:
-    """The database's clock against this machine's: receivers refuse signatures from another time."""
+    """Compare the database's clock with this machine's, because receivers refuse signatures with a wrong time."""
     if missing_ledger(settings) is not None:
-        return ok("the ledger is going to be on this machine")
+        return ok("the ledger will be on this machine")
     database = Database(settings.ledger)
     try:
         before = time.time()
@@ -67,13 +67,13 @@ def clock(settings: Settings) -> Finding:
     if abs(apart) > _CLOCK_SECONDS:
         return failed(
             f"the ledger's clock is {apart:+.1f} s from this machine's",
-            "synchronise both with NTP: receivers refuse old signatures",
+            "synchronise both with NTP: receivers refuse signatures with a wrong time",
         )
     return ok(f"the ledger's clock is {apart:+.2f} s from this machine's")
 
 
 def dead_letters(settings: Settings) -> Finding:
-    """How many refused messages wait for a person."""
+    """Count the dead letters that were not replayed."""
     if missing_ledger(settings) is not None:
         return ok("none")
     database = Database(settings.ledger)
@@ -83,10 +83,10 @@ def dead_letters(settings: Settings) -> Finding:
         database.close()
     if not waiting:
         return ok("none")
-    told = ", ".join(f"{code} {number}" for code, number in sorted(waiting.items()))
+    codes = ", ".join(f"{code} {number}" for code, number in sorted(waiting.items()))
     return warn(
-        f"{count(sum(waiting.values()), 'message')}: {told}",
-        "look at `telecine dead-letters list`; replay or leave them",
+        f"{count(sum(waiting.values()), 'message')}: {codes}",
+        "see `telecine dead-letters list`; replay them, or ignore them",
     )
 
 

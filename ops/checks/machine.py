@@ -1,4 +1,4 @@
-"""This machine: Python, the disk, the port of health."""
+"""Checks of this machine: Python, disk space and the health port."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _TOO_LOW_BYTES = 500_000_000
 
 
 def python() -> Finding:
-    """The interpreter."""
+    """Check the version of the interpreter."""
     if sys.version_info < _OLDEST:
         return failed(platform.python_version(), f"install Python {'.'.join(map(str, _OLDEST))} or newer")
     return ok(platform.python_version())
 
 
 def scratch(settings: Settings) -> Finding:
-    """Room for work in progress."""
+    """Check the free disk space for work in progress."""
     folder = existing(settings.scratch_folder)
     free = shutil.disk_usage(folder).free
-    advice = "make room, or point TELECINE_SCRATCH to a larger disk"
+    advice = "free some space, or set TELECINE_SCRATCH to a larger disk"
     if free < _TOO_LOW_BYTES:
         return failed(f"{size(free)} free in {settings.scratch_folder}", advice)
     if free < _LOW_BYTES:
@@ -40,7 +40,7 @@ def scratch(settings: Settings) -> Finding:
 
 
 def health_port(settings: Settings) -> Finding:
-    """Whether health can listen, or listens already."""
+    """Check that the health port is free, or that a Telecine already serves it."""
     host, port = settings.health_host, settings.health_port
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -54,12 +54,12 @@ def health_port(settings: Settings) -> Finding:
 
 
 def existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """Return the folder, or its nearest parent that exists."""
     return folder if folder.exists() or folder == folder.parent else existing(folder.parent)
 
 
 def _taken(host: str, port: int) -> Finding | None:
-    """What listens there, if it is a Telecine."""
+    """Return the state of the Telecine that listens there, or ``None`` if it is another program."""
     name = "127.0.0.1" if host in ("0.0.0.0", "") else f"[{host}]" if ":" in host else host  # noqa: S104 - compared, not bound
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -77,4 +77,4 @@ def _taken(host: str, port: int) -> Finding | None:
     if report.get("status") == "healthy":
         return ok(f"a running Telecine on {host}:{port} is healthy")
     unwell = ", ".join(f"{part}: {word}" for part, word in report["checks"].items() if word != "ok")
-    return warn(f"a running Telecine on {host}:{port} is {report.get('status')}", f"its health says {unwell}")
+    return warn(f"a running Telecine on {host}:{port} is {report.get('status')}", f"its /health reports {unwell}")

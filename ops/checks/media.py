@@ -1,4 +1,4 @@
-"""The libraries that make media."""
+"""Checks of the media libraries."""
 
 from __future__ import annotations
 
@@ -11,10 +11,22 @@ from ops.checks.finding import Finding, failed, ok, warn
 _REINSTALL = "pip install --force-reinstall"
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 _SECONDS = 10
+#: One letter of each script.
+_SCRIPTS = {
+    "Latin": "A",
+    "Cyrillic": "Ж",
+    "Devanagari": "न",
+    "Arabic": "ع",
+    "Hebrew": "ש",
+    "Thai": "ก",
+    "Japanese": "あ",
+    "Korean": "한",
+    "Chinese": "漢",
+}
 
 
 def ffmpeg() -> Finding:
-    """The ffmpeg program of imageio-ffmpeg, which encodes the sound: it runs, and has its AAC encoder."""
+    """Check that imageio-ffmpeg's ffmpeg, which encodes the sound, runs and has an AAC encoder."""
     import imageio_ffmpeg
 
     program = imageio_ffmpeg.get_ffmpeg_exe()
@@ -30,7 +42,7 @@ def ffmpeg() -> Finding:
 
 
 def pyav() -> Finding:
-    """PyAV, with an H.264 and an AAC encoder."""
+    """Check that PyAV has an H.264 and an AAC encoder."""
     import av
     from av.codec import Codec
     from av.codec.codec import UnknownCodecError
@@ -44,23 +56,19 @@ def pyav() -> Finding:
 
 
 def fonts() -> Finding:
-    """A font for each script that captions are expected in, and coloured emoji."""
+    """Check that there is a font for each script that captions are expected in, and for coloured emoji."""
     from pipelines.media.text.fonts import Fonts
 
     found = Fonts(None)
-    scripts = {
-        "Latin": "A", "Cyrillic": "Ж", "Devanagari": "न", "Arabic": "ع", "Hebrew": "ש", "Thai": "ก", "Japanese": "あ",
-        "Korean": "한", "Chinese": "漢",
-    }  # fmt: skip
-    missing = [name for name, letter in scripts.items() if found.covering(letter) is None]
+    missing = [name for name, letter in _SCRIPTS.items() if found.covering(letter) is None]
     found.emoji()
     if missing:
         return failed(f"no font for {', '.join(missing)}", f"{_REINSTALL} telecine, with its font packages")
-    return ok(f"{len(scripts)} scripts and emoji")
+    return ok(f"{len(_SCRIPTS)} scripts and emoji")
 
 
 def opencv() -> Finding:
-    """At most one of OpenCV's distributions: they overwrite each other's files."""
+    """Check that at most one distribution of OpenCV is installed, because they overwrite each other's files."""
     installed = []
     for name in _OPENCV:
         try:

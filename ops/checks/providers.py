@@ -1,17 +1,17 @@
-"""The providers and their models: what the settings say of them, and which can be called."""
+"""Checks of the providers and models: their settings, and which of them can be called."""
 
 from __future__ import annotations
 
 from ops.checks.finding import Finding, failed, ok, warn
 from providers.http.policy import Policy
-from providers.registry import ADDED, LOCAL, catalogue_of, open_provider, provider_names
+from providers.registry import EXTENSION_PROVIDERS, LOCAL, catalogue_of, open_provider, provider_names
 from schemas.errors import ConfigurationError, TelecineError
 from schemas.job_types import JOB_TYPES
 from schemas.settings import Settings
 
 
 def models(settings: Settings) -> Finding:
-    """Every entry of ``[[models]]`` is one, and names providers and types that there are."""
+    """Check that the settings for models and providers are valid and name known providers and job types."""
     try:
         catalogue = catalogue_of(settings)
     except ConfigurationError as error:
@@ -24,7 +24,9 @@ def models(settings: Settings) -> Finding:
         f"[[models]] {model.id}: type {kind}" for model in catalogue for kind in model.types if kind not in JOB_TYPES
     ]
     unknown += [f"[provider_limits.{name}]" for name in settings.provider_limits if name not in known]
-    unknown += [f"[providers.{name}], which no extension brings" for name in settings.providers if name not in ADDED]
+    unknown += [
+        f"[providers.{name}], which no extension adds" for name in settings.providers if name not in EXTENSION_PROVIDERS
+    ]
     if unknown:
         return warn(
             f"unknown: {'; '.join(unknown)}",
@@ -34,15 +36,15 @@ def models(settings: Settings) -> Finding:
 
 
 def providers(settings: Settings) -> Finding:
-    """Which providers can be called. None has to be."""
+    """Report which providers can be called. None is required."""
     names = provider_names()
     ready = [name for name in names if missing(name, settings) is None]
-    rest = "" if len(ready) == len(names) else "; `telecine providers` says what the others need"
+    rest = "" if len(ready) == len(names) else "; `telecine providers` shows what the others need"
     return ok(f"{', '.join(ready) or 'none'} set up{rest}")
 
 
 def missing(name: str, settings: Settings) -> str | None:
-    """What a provider lacks to be called; ``None`` if nothing."""
+    """Return what is missing to call a provider, or ``None``."""
     try:
         open_provider(name, settings, Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)))
     except TelecineError as error:

@@ -1,13 +1,13 @@
-"""The object store: writable, readable, and true to its word about conditional writes."""
+"""Check of the object store: it is writable, readable and supports conditional writes."""
 
 from __future__ import annotations
 
 import os
 
 from consumer.logs import scrub
-from consumer.runtime import storage_of
 from consumer.storage.base import locate
 from consumer.storage.probe import probe
+from consumer.wiring import storage_of
 from ops.checks.finding import Finding, failed, ok
 from ops.checks.machine import existing
 from schemas.errors import ConfigurationError, TelecineError
@@ -15,13 +15,13 @@ from schemas.settings import Settings
 
 
 def storage(settings: Settings) -> Finding:
-    """Writes, reads and deletes one small object in the bucket of ``settings.output``."""
+    """Check the bucket of ``settings.output`` by writing, reading and deleting one small object."""
     bucket = locate(f"{settings.output.rstrip('/')}/probe")[0]
     if settings.storage_kind == "folder" and not settings.storage_folder.exists():
         folder = existing(settings.storage_folder)
         if not os.access(folder, os.W_OK):
-            return failed(f"{folder} cannot be written", "grant write access, or set TELECINE_HOME")
-        return ok(f"{settings.storage_folder} is made at the first start")
+            return failed(f"{folder} is not writable", "grant write access, or set TELECINE_HOME")
+        return ok(f"{settings.storage_folder} is created at the first start")
     where = (
         str(settings.storage_folder)
         if settings.storage_kind == "folder"
@@ -30,9 +30,9 @@ def storage(settings: Settings) -> Finding:
     try:
         probe(storage_of(settings), bucket)
     except ConfigurationError as error:
-        return failed(f"{where}, bucket {bucket}: {error.message}", "use an object store that honours If-None-Match")
+        return failed(f"{where}, bucket {bucket}: {error.message}", "use an object store that supports If-None-Match")
     except TelecineError as error:
-        advice = "see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, TELECINE_S3_ENDPOINT_URL and TELECINE_OUTPUT"
+        advice = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, TELECINE_S3_ENDPOINT_URL and TELECINE_OUTPUT"
         return failed(
             f"{where}, bucket {bucket}: {error.message} ({error.code})",
             advice if settings.storage_kind == "s3" else "grant write access",
@@ -40,6 +40,6 @@ def storage(settings: Settings) -> Finding:
     except Exception as error:
         return failed(
             f"{where}, bucket {bucket}: {type(error).__name__}: {scrub(str(error))[:200]}",
-            "see TELECINE_S3_ENDPOINT_URL, TELECINE_S3_REGION and AWS_… variables",
+            "check TELECINE_S3_ENDPOINT_URL, TELECINE_S3_REGION and the AWS_… variables",
         )
-    return ok(f"{where}, bucket {bucket}: writes, reads, deletes, refuses overwriting")
+    return ok(f"{where}, bucket {bucket}: can write, read and delete, refuses to overwrite")

@@ -1,4 +1,4 @@
-"""What ``telecine up`` says on a terminal when it has started."""
+"""The start-up message of ``telecine up`` on a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schemas.settings import Settings
 
 
 def greet(settings: Settings, health_url: str) -> None:
-    """Where things are and what to do next; nothing when nobody watches."""
+    """Print where everything is and what to do next, if stdout is a terminal."""
     if not out.is_terminal:
         return
     mode = "embedded mode, no server needed" if settings.embedded else "with a broker"
@@ -25,8 +25,8 @@ def greet(settings: Settings, health_url: str) -> None:
     for name, value in _places(settings, health_url).items():
         grid.add_row(name, Text(value))
     out.print(Padding(grid, (0, 0, 0, 2)))
-    out.print("\n  [bold]telecine submit request.json --wait[/]  in another terminal sends a request")
-    out.print("  [bold]Ctrl-C[/]  stops; a job that is not done goes on at the next start\n")
+    out.print("\n  [bold]telecine submit request.json --wait[/]  sends a request, from another terminal")
+    out.print("  [bold]Ctrl-C[/]  stops; unfinished jobs continue at the next start\n")
 
 
 def _places(settings: Settings, health_url: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""``telecine callbacks``: what is owed to receivers, and sending it again."""
+"""``telecine callbacks``: list callbacks and replay them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ _BATCH = 500
 
 StateOption = Annotated[str | None, typer.Option("--state", help=f"Only this state: {', '.join(DeliveryState)}.")]
 JobOption = Annotated[str | None, typer.Option("--job", help="Only callbacks of this job.")]
+LimitOption = Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of callbacks to list.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="Callbacks to receivers: list, replay.")
     group.command("list")(list_)
     group.command("replay")(replay)
@@ -37,7 +38,7 @@ def register(app: typer.Typer) -> None:
 def list_(
     wanted: StateOption = None,
     job: JobOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 20,
+    limit: LimitOption = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List callbacks, newest first."""
@@ -55,31 +56,31 @@ def list_(
 
 def replay(
     webhook_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID...", help="webhook-ids, as `callbacks list` prints them.")
+        list[str] | None, typer.Argument(metavar="ID...", help="webhook-ids, as printed by `callbacks list`.")
     ] = None,
     job: JobOption = None,
     wanted: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send callbacks again, with their old webhook-id and a fresh schedule of attempts."""
+    """Send callbacks again, with the same webhook-id and a new schedule of attempts."""
     _check(wanted)
     if not webhook_ids and job is None and wanted is None:
-        stop("Say which callbacks: their ids, --job JOB or --state exhausted.", code="invalid_field", status=2)
+        stop("Choose the callbacks: their ids, --job JOB or --state exhausted.", code="invalid_field", status=2)
     if webhook_ids and (job is not None or wanted is not None):
-        stop("Say either ids or --job and --state.", code="invalid_field", status=2)
+        stop("Give either ids, or --job and --state.", code="invalid_field", status=2)
     with opened_ledger(read_settings()) as database:
         if job is not None:
             known_job(database, job)
         ids = list(webhook_ids or delivery_ids(database, state=wanted, job_id=job))
         number = _replayed(database, ids)
-    message = f"{count(number, 'callback')} sent on {'its' if number == 1 else 'their'} way again."
+    message = f"{count(number, 'callback')} queued for delivery again."
     if as_json:
         print_json({"message": message, "callbacks_replayed": number})
     else:
         say(message)
     if webhook_ids and number < len(set(webhook_ids)):
         stop(
-            "Some of these ids are unknown; `telecine callbacks list` prints those there are.",
+            "Some of these ids are unknown; `telecine callbacks list` prints the existing ones.",
             code="callback_not_found",
         )
 
@@ -91,19 +92,19 @@ def _replayed(database: Database, ids: Sequence[str]) -> int:
 def _check(word: str | None) -> None:
     if word is not None and word not in set(DeliveryState):
         stop(
-            f"There is no callback state {word!r}. The states are {', '.join(DeliveryState)}.",
+            f"Unknown callback state {word!r}; available: {', '.join(DeliveryState)}.",
             code="invalid_field",
             status=2,
         )
 
 
 def _show(found: Sequence[Delivery], now: float) -> None:
-    """Two lines a callback on a terminal, because ids and addresses are long; a table with one line each in a pipe."""
+    """Print two lines per callback on a terminal, because ids and URLs are long; one table row each in a pipe."""
     if out.is_terminal:
         for item in found:
             show(
                 Text.assemble(
-                    (item.job_id or "(refused at the door)", "bold"), "  ", callback_text(item), _again(item, now)
+                    (item.job_id or "(request refused)", "bold"), "  ", callback_text(item), _again(item, now)
                 )
             )
             show(Text(f"  {item.id}  {scrub(item.url)}", style="dim", overflow="fold"))
@@ -118,4 +119,4 @@ def _show(found: Sequence[Delivery], now: float) -> None:
 def _again(item: Delivery, now: float) -> str:
     if item.due_at is None or item.due_at <= now:
         return ""
-    return f", again in {duration(item.due_at - now)}"
+    return f", next attempt in {duration(item.due_at - now)}"

@@ -1,4 +1,4 @@
-"""``telecine cancel``: ends a job early."""
+"""``telecine cancel``: end a job early."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from schemas.errors import JobCancelled
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("cancel")(cancel)
 
 
@@ -29,7 +29,7 @@ def cancel(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Cancel a job. An idle one ends at once, a running one within seconds."""
+    """Cancel a job. An idle job ends at once, a running one within seconds."""
     settings = read_settings()
     with opened_ledger(settings) as database:
         before = known_job(database, job_id)
@@ -42,9 +42,9 @@ def cancel(
 
 
 def cancel_now(database: Database, job_id: str) -> Job:
-    """The job after the wish to cancel it was written down; ended already, if no worker holds it.
+    """Record the cancellation, end the job at once if no worker holds its lease, and return it.
 
-    A crash in between leaves the wish, which the sweep grants.
+    After a crash in between, the sweep ends the job.
     """
     job = request_cancel(database, job_id, by="cli")
     if not job.terminal:
@@ -57,7 +57,7 @@ def cancel_now(database: Database, job_id: str) -> Job:
 
 def _sentence(before: Job, job: Job, beat_seconds: float) -> str:
     if before.terminal:
-        return f"{job.id} had already ended: it is {job.state.value}. Nothing was changed."
+        return f"{job.id} had already ended as {job.state.value} and was not changed."
     if job.terminal:
         return f"{job.id} is {job.state.value}."
     beat = f"its worker stops at the next heartbeat, within {beat_seconds:.2g} s"

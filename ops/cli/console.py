@@ -1,4 +1,4 @@
-"""Output for people and, with ``--json``, for programs. Results go to stdout, everything else to stderr."""
+"""Output for people and, with ``--json``, for programs. Results go to stdout, all other messages to stderr."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COMMANDS = {
 
 
 class SafeConsole(Console):
-    """Shows control characters as escapes instead of sending them to the terminal."""
+    """A console that prints terminal control characters as escapes instead of sending them to the terminal."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -41,14 +41,14 @@ class SafeConsole(Console):
 out = SafeConsole(highlight=False)
 err = SafeConsole(stderr=True, highlight=False)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-#: Piped output is never folded or cut: a program reads it.
+#: Piped output is never wrapped or cut, because programs read it.
 _PIPE_WIDTH = 10_000
 
 
 class Stopped(Exception):
-    """The command ends here with a plain sentence; nothing is wrong with the program."""
+    """Ends the command with a message for the user; not an error of the program."""
 
     def __init__(self, message: str, *, code: str, status: int = 1) -> None:
         super().__init__(message)
@@ -58,17 +58,17 @@ class Stopped(Exception):
 
 
 def stop(message: str, *, code: str, status: int = 1) -> NoReturn:
-    """Ends the command with a sentence on stderr and an exit status."""
+    """End the command with a message on stderr and an exit status."""
     raise Stopped(message, code=code, status=status)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     out.print(json.dumps(value, indent=2, ensure_ascii=False, default=str), soft_wrap=True, markup=False)
 
 
 def show(renderable: RenderableType) -> None:
-    """Something for people on stdout: folded to the terminal's width, or left whole in a pipe."""
+    """Print on stdout, wrapped to the terminal's width; in a pipe lines are never wrapped."""
     if out.is_terminal:
         out.print(renderable)
     elif isinstance(renderable, Table):
@@ -81,25 +81,25 @@ def show(renderable: RenderableType) -> None:
 
 
 def say(sentence: str) -> None:
-    """A sentence on stdout, folded between words on a terminal."""
+    """Print a sentence on stdout, wrapped between words on a terminal."""
     out.print(sentence, markup=False, soft_wrap=not out.is_terminal)
 
 
 def remark(sentence: str) -> None:
-    """A sentence beside the result, on stderr."""
+    """Print a remark on stderr."""
     err.print(sentence, style="dim", soft_wrap=not err.is_terminal, markup=False)
 
 
 def table(*columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = ()) -> Table:
-    """A plain table. ``right`` columns are aligned to the right, ``whole`` ones are never folded."""
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
+    """Return a table without borders. ``right`` columns are right-aligned, ``whole`` ones are never wrapped."""
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", no_wrap=name in whole, overflow="fold")
-    return made
+        grid.add_column(name, justify="right" if name in right else "left", no_wrap=name in whole, overflow="fold")
+    return grid
 
 
 def fail(error: TelecineError, *, as_json: bool = False) -> None:
-    """The error on stderr: its code and its message, or the record that callbacks carry."""
+    """Print an error on stderr: its code and message, or the JSON object that callbacks carry."""
     if as_json:
         err.print(json.dumps({"error": error.as_record()}, ensure_ascii=False), soft_wrap=True, markup=False)
         return
@@ -108,7 +108,7 @@ def fail(error: TelecineError, *, as_json: bool = False) -> None:
 
 
 def report_stop(stopped: Stopped, *, as_json: bool = False) -> None:
-    """The sentence on stderr."""
+    """Print the message of a ``Stopped`` on stderr."""
     if as_json:
         record = {"error": {"code": stopped.code, "message": stopped.message}}
         err.print(json.dumps(record, ensure_ascii=False), soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""``telecine convert``: pickled weights of a local model become safetensors."""
+"""``telecine convert``: convert the pickled weights of a local model to safetensors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from schemas.errors import UnknownModel
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("convert")(convert)
 
 
 def convert(
     model: Annotated[str, typer.Argument(help="A local model of `telecine models`.")], as_json: JsonOption = False
 ) -> None:
-    """Write the pickled weights of a local model anew as safetensors, which is all that workers load."""
+    """Convert the pickled weights of a local model to safetensors, the only format that workers load."""
     from providers.local.convert import convert as converted
     from providers.local.files import find_adapter, find_weights, has_adapter
 
@@ -40,7 +40,7 @@ def convert(
         print_json({"model": entry.id, "written": [str(file) for file in written]})
         return
     if not written:
-        remark(f"Nothing to do: {entry.id} has no pickled weights without safetensors beside them.")
+        remark(f"All pickled weights of {entry.id} already have safetensors next to them.")
         return
     made = table("WRITTEN", "SIZE", right=("SIZE",))
     for file in written:
@@ -53,4 +53,4 @@ def _entry(name: str, models: list[Model]) -> Model:
     for model in local:
         if model.id.lower() == name.lower():
             return model
-    raise UnknownModel(f"{name} is no local model; there are: {', '.join(model.id for model in local)}")
+    raise UnknownModel(f"{name} is not a local model; available: {', '.join(model.id for model in local)}")

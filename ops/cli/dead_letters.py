@@ -1,4 +1,4 @@
-"""``telecine dead-letters``: messages that never became a job."""
+"""``telecine dead-letters``: messages that could not become a job."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Number = Annotated[int, typer.Argument(metavar="N", help="The dead letter's numb
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     from ops.cli.dead_letters_recover import recover
     from ops.cli.dead_letters_replay import replay
 
-    group = typer.Typer(no_args_is_help=True, help="Messages that never became a job: list, show, replay, recover.")
+    group = typer.Typer(no_args_is_help=True, help="Messages that could not become a job: list, show, replay, recover.")
     group.command("list")(list_)
     group.command("show")(show_)
     group.command("replay")(replay)
@@ -37,11 +37,11 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 20,
-    all_: Annotated[bool, typer.Option("--all", help="Also those that were replayed.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of dead letters to list.")] = 20,
+    all_: Annotated[bool, typer.Option("--all", help="Include those that were replayed.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List refused messages, newest first."""
+    """List dead letters, newest first."""
     with opened_ledger(read_settings()) as database:
         letters = dead_letters.listed(database, limit=limit, pending_only=not all_)
         now = database.now()
@@ -55,10 +55,10 @@ def list_(
 
 def show_(
     number: Number,
-    raw: Annotated[bool, typer.Option("--raw", help="Write the original bytes to stdout, and nothing else.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Write only the original bytes, to stdout.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one refused message: why, where from, and its original bytes."""
+    """Show one dead letter: its error, its origin and its original bytes."""
     with opened_ledger(read_settings()) as database:
         letter = known_letter(database, number)
     if raw:
@@ -75,11 +75,11 @@ def show_(
 
 
 def known_letter(database: Database, number: int) -> Rejection:
-    """The dead letter with this number; the command ends when there is none."""
+    """Return the dead letter with this number; end the command if it does not exist."""
     letter = dead_letters.find(database, number)
     if letter is None:
         stop(
-            f"There is no dead letter {number}. `telecine dead-letters list` prints those there are.",
+            f"There is no dead letter {number}; `telecine dead-letters list` prints the existing ones.",
             code="dead_letter_not_found",
         )
     return letter
@@ -90,9 +90,13 @@ def _table(letters: Sequence[Rejection], now: float) -> Table:
     for letter in letters:
         reason = letter.message + ("" if letter.replayed_at is None else "  (replayed)")
         made.add_row(
-            str(letter.seq), ago(now - letter.at), letter.source or letter.door, letter.request_id or "",
-            Text(letter.code, style="red" if letter.replayed_at is None else "dim"), Text(reason),
-        )  # fmt: skip
+            str(letter.seq),
+            ago(now - letter.at),
+            letter.source or letter.door,
+            letter.request_id or "",
+            Text(letter.code, style="red" if letter.replayed_at is None else "dim"),
+            Text(reason),
+        )
     return made
 
 

@@ -1,4 +1,4 @@
-"""``telecine delete`` and ``telecine cleanup``: jobs and their files go for good."""
+"""``telecine delete`` and ``telecine cleanup``: delete jobs and their files permanently."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from consumer.ledger.database import Database
 from consumer.ledger.queries import deliveries_of, find_job
 from consumer.ledger.records import Job
-from consumer.runtime import storage_of
+from consumer.wiring import storage_of
 from ops.cli.cancel import cancel_now
 from ops.cli.console import JsonOption, print_json, remark, say, stop
 from ops.cli.opening import known_job, opened_ledger, read_settings
@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.2
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     app.command("delete")(delete)
     app.command("cleanup")(cleanup)
 
@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
 def delete(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
     force: Annotated[bool, typer.Option("--force", help="Cancel the job first if it has not ended.")] = False,
-    timeout: Annotated[float, typer.Option(min=0, help="With --force: longest wait for the end, in seconds.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=0, help="With --force: longest wait for the job to end, in seconds.")
+    ] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
     """Delete a job that has ended: its results in storage, then its record."""
@@ -40,7 +42,7 @@ def delete(
         if not job.terminal:
             if not force:
                 stop(
-                    f"{job.id} is {job.state.value}. Wait for its end, or cancel and delete it with --force.",
+                    f"{job.id} is {job.state.value}. Wait until it ends, or cancel and delete it with --force.",
                     code="job_not_ended",
                 )
             job = _cancelled(database, job_id, timeout)
@@ -62,17 +64,19 @@ def delete(
         return
     say(message)
     if owed:
-        remark(f"Not delivered and dropped with it: {', '.join(owed)}.")
+        remark(f"Undelivered callbacks deleted with it: {', '.join(owed)}.")
 
 
 def cleanup(
-    max_age_hours: Annotated[float, typer.Option(min=0, help="Delete what ended longer ago than this.")] = 24.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    max_age_hours: Annotated[
+        float, typer.Option(min=0, help="Delete jobs that ended more than so many hours ago.")
+    ] = 24.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete old jobs with their results. Jobs whose callback is still on its way are kept.
+    """Delete old jobs with their results. Jobs whose callback is not delivered yet are kept.
 
-    A request that comes again after its job was deleted is a new job.
+    If the same request arrives again after its job was deleted, it becomes a new job.
     """
     settings = read_settings()
     with opened_ledger(settings) as database:
@@ -106,15 +110,16 @@ def cleanup(
 
 
 def _cancelled(database: Database, job_id: str, timeout_seconds: float) -> Job:
-    """The job once it has ended."""
+    """Cancel the job, wait until it has ended, and return it."""
     job = cancel_now(database, job_id)
     deadline = time.monotonic() + timeout_seconds
     while not job.terminal:
         if time.monotonic() >= deadline:
             stop(
-                f"{job_id} is being cancelled but has not ended after {timeout_seconds:g} s; delete it again later.",
-                code="job_not_ended", status=2,
-            )  # fmt: skip
+                f"{job_id} is being cancelled but has not ended after {timeout_seconds:g} s; try again later.",
+                code="job_not_ended",
+                status=2,
+            )
         time.sleep(_POLL_SECONDS)
         job = find_job(database, job_id) or job
     return job

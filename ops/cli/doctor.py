@@ -1,4 +1,4 @@
-"""``telecine doctor``: what is well, what is not, and what to do about it."""
+"""``telecine doctor``: check the installation and advise what to do."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from schemas.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("doctor")(doctor)
 
 
 def doctor(
     settings_only: Annotated[
-        bool, typer.Option("--settings", help="Print every setting instead, secrets masked.")
+        bool, typer.Option("--settings", help="Print every setting, with secrets masked, and skip the checks.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check libraries, fonts, broker, storage, ledger and keys, and say what to do."""
+    """Check libraries, fonts, broker, storage, ledger and keys, and advise what to do."""
     settings = read_settings()
     if settings_only:
         _print_settings(settings, as_json)
@@ -57,17 +57,17 @@ def _examine(settings: Settings, *, watched: bool) -> list[tuple[Check, Finding]
 
     if not watched:
         return list(examine(checks(settings)))
-    with err.status("looking"):
+    with err.status("checking"):
         return list(examine(checks(settings)))
 
 
 def _table(found: Sequence[tuple[Check, Finding]]) -> Table:
     made = table("CHECK", "", "FOUND", whole=("CHECK", ""))
     for check, finding in found:
-        told = Text(finding.found)
+        text = Text(finding.found)
         if finding.advice:
-            told.append(f"\n→ {finding.advice}" if out.is_terminal else f"  → {finding.advice}", style="bold")
-        made.add_row(check.name, state(finding.verdict), told)
+            text.append(f"\n→ {finding.advice}" if out.is_terminal else f"  → {finding.advice}", style="bold")
+        made.add_row(check.name, state(finding.verdict), text)
     return made
 
 

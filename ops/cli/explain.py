@@ -1,4 +1,4 @@
-"""``telecine explain``: the whole story of a job, for a person."""
+"""``telecine explain``: the complete timeline of a job as text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STYLES = {"good": "green", "bad": "red", "odd": "yellow", "plain": ""}
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("explain")(explain)
 
 
@@ -36,7 +36,7 @@ def explain(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what happened to a job, from its receipt to its callback."""
+    """Explain what happened to a job, from its receipt to its callback."""
     settings = read_settings()
     with opened_ledger(settings) as database:
         job = known_job(database, job_id)
@@ -44,8 +44,8 @@ def explain(
         deliveries = deliveries_of(database, job_id)
         waiting = waits_for(database, job, embedded=settings.embedded)
     if as_json:
-        told = {"waits_for": waiting, "timeline": [_line_view(line) for line in lines]}
-        print_json(job_view(job, deliveries) | told)
+        timeline = {"waits_for": waiting, "timeline": [_line_view(line) for line in lines]}
+        print_json(job_view(job, deliveries) | timeline)
         return
     show(headline(job))
     for fact in _header(job):
@@ -53,7 +53,7 @@ def explain(
     out.print()
     show(_timeline(lines))
     if waiting is not None:
-        show(Text(f"\nIt waits for {waiting}."))
+        show(Text(f"\nWaiting for {waiting}."))
     if outputs := (job.outcome or {}).get("outputs"):
         _section("Results", _outputs(outputs))
         say_where(settings)

@@ -1,4 +1,4 @@
-"""How every command ends: a named error is one line and status 1. Ctrl-C and a closed pipe are quiet: typer's doing."""
+"""How every command ends: a named error is one line and status 1. Typer handles Ctrl-C and closed pipes silently."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from schemas.errors import ConfigurationError, TelecineError
 
 
 class Commands(TyperGroup):
-    """The commands, with the endings above. A defect is a traceback."""
+    """The group of all commands. Named errors become one line on stderr; a bug becomes a traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Notes whether the output is for a program, before the commands are taken apart."""
+        """Remember ``--json`` and ``--help`` before the subcommand is parsed."""
         ctx.meta["telecine.json"] = "--json" in args
         ctx.meta["telecine.help"] = bool({"-h", "--help"} & set(args))
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command."""
+        """Run the command and turn its errors into messages and exit statuses."""
         as_json = bool(ctx.meta.get("telecine.json"))
         try:
             if not ctx.meta.get("telecine.help"):
@@ -44,4 +44,4 @@ class Commands(TyperGroup):
 
 def _unreachable(error: DBAPIError) -> ConfigurationError:
     first = str(error.orig).strip().splitlines()[0] if error.orig is not None else type(error).__name__
-    return ConfigurationError(f"the ledger does not answer: {logs.scrub(first)}; `telecine doctor` looks closer")
+    return ConfigurationError(f"the ledger does not answer: {logs.scrub(first)}; run `telecine doctor`")

@@ -1,4 +1,4 @@
-"""Bytes of unknown kind, made safe for a terminal."""
+"""Unknown bytes, printed safely on a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ SHOWN_BYTES = 512
 
 
 def readable(body: bytes) -> str | None:
-    """The text, or ``None`` when it is no UTF-8 or would play tricks on a terminal."""
+    """Return the text, or ``None`` if it is not UTF-8 or contains terminal control characters."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -15,12 +15,12 @@ def readable(body: bytes) -> str | None:
 
 
 def hexdump(body: bytes, *, limit: int = SHOWN_BYTES) -> str:
-    """Sixteen bytes a line: offset, hexadecimal, and the printable ASCII among them."""
+    """Format bytes, sixteen per line: offset, hexadecimal, and printable ASCII."""
     lines = []
     for start in range(0, min(len(body), limit), 16):
         row = body[start : start + 16]
         plain = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
         lines.append(f"{start:08x}  {row.hex(' '):47}  {plain}")
     if len(body) > limit:
-        lines.append(f"… {len(body) - limit:,} more bytes; --raw writes them all")
+        lines.append(f"… {len(body) - limit:,} more bytes; --raw writes all of them")
     return "\n".join(lines)

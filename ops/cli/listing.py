@@ -18,21 +18,21 @@ from ops.cli.opening import opened_ledger, read_settings
 from ops.views import job_view
 from ops.wording import ago, count, duration, state
 
-#: The words of the source systems, and the states that they stand for.
+#: The status words of the source systems, and the states that they cover.
 SOURCE_WORDS = {"pending": ("received", "waiting"), "processing": ("running", "storing")}
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("list")(list_)
 
 
 def list_(
     status: Annotated[
-        str | None, typer.Option(help="Only this state; pending and processing are understood too.")
+        str | None, typer.Option(help="Only jobs in this state; pending and processing are also accepted.")
     ] = None,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's jobs.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of jobs to list.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
@@ -51,16 +51,16 @@ def list_(
         return
     show(_table(jobs, callbacks, unknown, now))
     if more:
-        remark(f"There are more than {limit}; --limit shows them.")
+        remark(f"There are more than {limit} jobs; raise --limit to see them.")
 
 
 def states_of(word: str | None) -> Sequence[str]:
-    """The ledger's states that a word stands for; none for no word."""
+    """Return the ledger's states that a status word covers; an empty sequence for ``None``."""
     if word is None:
         return ()
     known = {item.value: (item.value,) for item in State} | SOURCE_WORDS
     if word.lower() not in known:
-        stop(f"There is no state {word!r}. The states are {', '.join(known)}.", code="invalid_field", status=2)
+        stop(f"Unknown state {word!r}; available: {', '.join(known)}.", code="invalid_field", status=2)
     return known[word.lower()]
 
 

@@ -1,4 +1,4 @@
-"""The command ``telecine``."""
+"""The ``telecine`` command."""
 
 from __future__ import annotations
 
@@ -41,10 +41,28 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# In the order of ``telecine --help``.
 for module in (
-    up, worker, submit, plan, status, listing, models, explain, cancel, delete, resolve, dead_letters, callbacks,
-    providers, system, convert, doctor, schema, secret,
-):  # fmt: skip
+    up,
+    worker,
+    submit,
+    plan,
+    status,
+    listing,
+    models,
+    explain,
+    cancel,
+    delete,
+    resolve,
+    dead_letters,
+    callbacks,
+    providers,
+    system,
+    convert,
+    doctor,
+    schema,
+    secret,
+):
     module.register(app)
 
 
@@ -64,7 +82,7 @@ def _options(
 
 
 def main() -> None:
-    """The entry point. A named error is one line on stderr and exit status 1; a defect is a traceback."""
+    """Run the command line. A named error is one line on stderr and exit status 1; a bug is a traceback."""
     app()
 
 

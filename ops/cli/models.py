@@ -1,4 +1,4 @@
-"""``telecine models``: what can be asked for, who makes it, what it takes and what it costs."""
+"""``telecine models``: the models of the catalogue, their providers, parameters and prices."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ops.cli.opening import read_settings
 from providers.catalogue import Model, Parameter
 from providers.registry import catalogue_of
 
-#: What the Cococlip service's list says of each of its models.
+#: The ``created`` time of every model in the Cococlip service's own list.
 _CREATED = 1_704_067_200
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("models")(models)
 
 
 def models(
     type_: Annotated[str | None, typer.Option("--type", help="Only models for this job type.")] = None,
-    provider: Annotated[list[str] | None, typer.Option(help="Only this provider's; may be given again.")] = None,
-    v1: Annotated[bool, typer.Option("--v1", help="As JSON in the form of GET /v1/models.")] = False,
+    provider: Annotated[list[str] | None, typer.Option(help="Only models of this provider; may be repeated.")] = None,
+    v1: Annotated[bool, typer.Option("--v1", help="Print JSON in the form of GET /v1/models.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the models of the catalogue, those of the settings file included."""
+    """List the models of the catalogue, including those of the settings file."""
     catalogue = list(catalogue_of(read_settings()))
     found = [
         model
@@ -43,14 +43,14 @@ def models(
         print_json([model_view(model) for model in found])
     elif found:
         show(_table(found))
-        remark("A price of 0.00 is unknown: write yours into [[models]] in the settings file.")
+        remark("A price of 0.00 means unknown: set yours under [[models]] in the settings file.")
     else:
         types = sorted({name for model in catalogue for name in model.types})
-        stop(f"There is no such model. The types are {', '.join(types)}.", code="unknown_model")
+        stop(f"No model matches; available job types: {', '.join(types)}.", code="unknown_model")
 
 
 def model_view(model: Model) -> dict[str, Any]:
-    """One model as JSON; without what only concerns Telecine itself."""
+    """Return one model as JSON, without the fields that only Telecine itself uses."""
     record = model.model_dump(mode="json", include={"id", "provider", "types", "price", "price_per", "owned_by"})
     parameters = {
         name: parameter.model_dump(mode="json", exclude_defaults=True) | {"kind": parameter.kind}
@@ -60,7 +60,7 @@ def model_view(model: Model) -> dict[str, Any]:
 
 
 def v1_list(models: Sequence[Model]) -> str:
-    """The body of the Cococlip service's ``GET /v1/models``, laid out as its documentation prints it."""
+    """Return the body of the Cococlip service's ``GET /v1/models``, laid out as in its documentation."""
     entries = ",\n".join(
         "    "
         + json.dumps(
@@ -86,7 +86,7 @@ def _table(models: Sequence[Model]) -> Table:
 
 
 def _takes(parameter: Parameter) -> str:
-    """A parameter's values, its default in front of what else there is."""
+    """Describe a parameter's allowed values and its default."""
     default = "" if parameter.default is None else f" ({_word(parameter.default)})"
     if parameter.kind == "choice":
         return "·".join(map(_word, parameter.choices)) + (default if len(parameter.choices) > 1 else "")

@@ -1,4 +1,4 @@
-"""Comma-separated names in options."""
+"""Options with comma-separated names."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from schemas.errors import ConfigurationError
 
 
 def some_of(text: str, known: Sequence[str], noun: str) -> list[str]:
-    """The names in ``text``, each once.
+    """Parse comma-separated names and return each once.
 
     Raises:
-        ConfigurationError: one of them is unknown, or there is none.
+        ConfigurationError: If a name is not in ``known``, or ``text`` contains no name.
     """
     names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     unknown = sorted(set(names) - set(known))
     if unknown or not names:
-        raise ConfigurationError(
-            f"there is no {noun} {', '.join(unknown) or repr(text)}; the {noun}s are {', '.join(known)}"
-        )
+        raise ConfigurationError(f"unknown {noun} {', '.join(unknown) or repr(text)}; available: {', '.join(known)}")
     return names

@@ -1,4 +1,4 @@
-"""What a command opens: the settings, and the ledger."""
+"""What commands open: the settings and the ledger."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from consumer.ledger.dead_letters import last_refusal_of
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
 from consumer.ledger.schema import migrate
-from consumer.runtime import open_ledger
+from consumer.wiring import open_ledger
 from ops.cli.console import remark
 from schemas.errors import ConfigurationError, JobNotFound
 from schemas.settings import Settings
 
 
 def read_settings() -> Settings:
-    """The settings.
+    """Return the settings.
 
     Raises:
-        ConfigurationError: one of them is wrong; the message names it and does not repeat its value.
+        ConfigurationError: If a setting is invalid; the message names it and does not repeat its value.
     """
     try:
         return Settings()
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         named = "; ".join(f"{_place(p['loc'])}: {p['msg'].removeprefix('Value error, ')}" for p in problems)
-        raise ConfigurationError(f"the settings are wrong: {named}") from None
+        raise ConfigurationError(f"the settings are invalid: {named}") from None
     except SettingsError as error:
-        raise ConfigurationError(f"the settings are wrong: {error}; such a variable holds JSON") from None
+        raise ConfigurationError(f"the settings are invalid: {error}; this variable must hold JSON") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"the settings file is no TOML: {error}") from None
+        raise ConfigurationError(f"the settings file is not valid TOML: {error}") from None
 
 
 @contextlib.contextmanager
 def opened_ledger(settings: Settings) -> Iterator[Database]:
-    """The ledger, for one command. One that does not exist yet is shown as empty, not made."""
+    """Open the ledger for one command. A ledger that does not exist yet appears empty and is not created."""
     missing = missing_ledger(settings)
     if missing is None:
         database = open_ledger(settings)
@@ -52,7 +52,7 @@ def opened_ledger(settings: Settings) -> Iterator[Database]:
         finally:
             database.close()
         return
-    remark(f"There is no ledger at {missing} yet; `telecine up` makes it.")
+    remark(f"There is no ledger at {missing} yet; `telecine up` creates it.")
     with tempfile.TemporaryDirectory(prefix="telecine-") as folder:
         database = Database(f"sqlite:///{folder}/empty.sqlite3")
         migrate(database)
@@ -63,31 +63,31 @@ def opened_ledger(settings: Settings) -> Iterator[Database]:
 
 
 def missing_ledger(settings: Settings) -> Path | None:
-    """Where the ledger's file is going to be, if it is a file and not there yet."""
+    """Return the path of the ledger's file if it is a file that does not exist yet."""
     url = make_url(settings.ledger)
     path = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
     return path if path is not None and not path.exists() else None
 
 
 def known_job(database: Database, job_id: str) -> Job:
-    """The job.
+    """Return the job.
 
     Raises:
-        JobNotFound: no job has this id. The message says where a request with it was refused, if one was.
+        JobNotFound: If no job has this id. The message names the dead letter of its request, if there is one.
     """
     job = find_job(database, job_id)
     if job is None:
         letter = last_refusal_of(database, job_id)
         if letter is not None:
             raise JobNotFound(
-                f"no job has the id {job_id!r}: its request was refused; `telecine dead-letters show {letter}` says why"
+                f"no job has the id {job_id!r}: its request is a dead letter; see `telecine dead-letters show {letter}`"
             )
-        raise JobNotFound(f"no job has the id {job_id!r}; `telecine list` prints the jobs there are")
+        raise JobNotFound(f"no job has the id {job_id!r}; `telecine list` prints the existing jobs")
     return job
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """The setting, and the entry of it: the rule and its field, the name and its field, the number in a list."""
+    """Name the setting and the entry in it: rule and field, name and field, or position in a list."""
     entry = list(location[1:])
     if entry and isinstance(entry[0], int):
         kind = "trigger rule" if location[0] == "triggers" else "entry"

@@ -1,4 +1,4 @@
-"""What a job made, or is going to make, as a table."""
+"""The results or the plan of a job, as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.settings import Settings
 
 
 def outputs_table(outputs: Sequence[Mapping[str, Any]]) -> Table:
-    """Name, size, what is in it, and where it lies."""
+    """Return a table with the name, size, media properties and URI of each output."""
     made = table("FILE", "SIZE", "MEDIA", "WHERE", right=("SIZE",), whole=("FILE", "SIZE", "MEDIA"))
     for output in outputs:
         made.add_row(str(output["name"]), size(int(output["bytes"])), media_text(output), str(output["uri"]))
@@ -23,7 +23,7 @@ def outputs_table(outputs: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def plan_table(plan: Mapping[str, Any]) -> Table:
-    """A plan's record: size, frames, length, run time, cost."""
+    """Return a plan as a table: size, frames, length, run time, cost."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -42,7 +42,7 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
 
 
 def show_outcome(job: Job, settings: Settings) -> None:
-    """The files of a job, or its plan; nothing while there is neither."""
+    """Print the job's outputs or its plan, if it has one."""
     outcome = job.outcome or {}
     if outcome.get("outputs"):
         show(outputs_table(outcome["outputs"]))
@@ -52,13 +52,13 @@ def show_outcome(job: Job, settings: Settings) -> None:
 
 
 def say_where(settings: Settings) -> None:
-    """Where ``s3://`` leads, when that is a folder of this machine."""
+    """Print which folder ``s3://`` refers to, if the object store is a folder on this machine."""
     if settings.storage_kind == "folder":
         remark(f"s3:// is the folder {settings.storage_folder}")
 
 
 def media_text(output: Mapping[str, Any]) -> str:
-    """``1080×1920, 30 fps, 3 min 2 s``; the content type for what is no picture or sound."""
+    """Format media properties: ``1080×1920, 30 fps, 3 min 2 s``; the content type if there are none."""
     parts = []
     if output.get("width") and output.get("height"):
         parts.append(f"{output['width']}×{output['height']}")

@@ -1,4 +1,4 @@
-"""``telecine plan``: what a request would make and cost, without making it."""
+"""``telecine plan``: estimate a request without running it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from schemas.parse import parse_request
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("plan")(plan)
 
 
 def plan(file: FileArgument, as_json: JsonOption = False) -> None:
-    """Check a request, look at its inputs, and estimate it. Nothing is sent, nothing is made."""
+    """Validate a request, inspect its inputs and estimate its cost, without sending it or making media."""
     from ops.planning import plan_request
 
     settings = read_settings()
@@ -27,7 +27,7 @@ def plan(file: FileArgument, as_json: JsonOption = False) -> None:
     if isinstance(request, Cancel):
         stop("A control message has no plan.", code="invalid_request")
     if err.is_terminal and not as_json:
-        with err.status("looking at the inputs"):
+        with err.status("inspecting the inputs"):
             made = plan_request(settings, request)
     else:
         made = plan_request(settings, request)

@@ -1,4 +1,4 @@
-"""``telecine providers``: the accounts, whether they answer, what is out and what it costs."""
+"""``telecine providers``: provider accounts, circuit breakers, calls in flight and spend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ops.cli.console import JsonOption, print_json, show, table
 from ops.cli.opening import opened_ledger, read_settings
 from ops.wording import duration
 from providers.registry import provider_names
-from schemas.provider_limits import Budget
+from schemas.accounts import Budget
 from schemas.settings import Settings
 
 _OUT = (CallState.SUBMITTING, CallState.WORKING, CallState.FETCHING)
@@ -29,30 +29,31 @@ class View:
     """One provider's account."""
 
     provider: str
-    #: ``None`` when it can be called, else what is missing.
+    #: What is missing to call it, or ``None``.
     missing: str | None
-    #: ``closed``, ``open``, ``half``, or ``paused`` when the provider asked for silence.
+    #: ``closed``, ``open``, ``half`` (half-open), or ``paused`` when the provider asked to wait (Retry-After).
     breaker: str
-    #: Seconds until it is tried again.
+    #: Seconds until the next call is allowed.
     again_in_seconds: float
     queued: int
+    #: Calls in flight.
     out: int
     unknown: int
     concurrency: int
     rate_per_minute: float
-    #: US dollars, set-aside money included; days and months are UTC.
+    #: US dollars, including reserved money; days and months are UTC.
     today: str
     this_month: str
     last_error: str | None
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("providers")(providers)
 
 
 def providers(as_json: JsonOption = False) -> None:
-    """Show the providers: keys, circuit breakers, calls that are out, and spend."""
+    """Show the providers: keys, circuit breakers, calls in flight and spend."""
     settings = read_settings()
     with opened_ledger(settings) as database:
         views = views_of(settings, database)
@@ -60,7 +61,7 @@ def providers(as_json: JsonOption = False) -> None:
         print_json([asdict(view) for view in views])
         return
     numbers = ("queued", "out", "unknown", "rate", "today", "this month")
-    made = table("provider", "ready", "breaker", *numbers, "what is missing, or the last trouble", right=numbers)
+    made = table("provider", "ready", "breaker", *numbers, "what is missing, or the last error", right=numbers)
     for view in views:
         made.add_row(
             view.provider,
@@ -78,9 +79,9 @@ def providers(as_json: JsonOption = False) -> None:
 
 
 def views_of(settings: Settings, database: Database) -> Sequence[View]:
-    """Every provider that there is, in the order of the names."""
+    """Return every known provider, sorted by name."""
     now = database.now()
-    known = {account.provider: account for account in accounts.listed(database)}
+    known = {account.provider: account for account in accounts.list_accounts(database)}
     numbers = count_calls(database)
     today = by_provider(spent_since(database, Budget(usd=0, period="day").period_start(now)))
     month = by_provider(spent_since(database, Budget(usd=0, period="month").period_start(now)))

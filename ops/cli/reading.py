@@ -1,4 +1,4 @@
-"""Reading the request that a command is given."""
+"""The request file that a command takes as argument."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FileArgument = Annotated[
 
 
 def read_request(file: str) -> bytes:
-    """The bytes of the file or of standard input; the command ends when they cannot be read."""
+    """Return the bytes of the file or of standard input; end the command if they cannot be read."""
     if file == "-":
         return sys.stdin.buffer.read()
     try:

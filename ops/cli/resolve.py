@@ -1,4 +1,4 @@
-"""``telecine resolve``: a person's decision about a paid call whose outcome nobody knows."""
+"""``telecine resolve``: an operator's decision about a paid call whose outcome is unknown."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ from providers.registry import catalogue_of
 from schemas.errors import StepSettled
 from schemas.settings import Settings
 
-#: An unset shell variable must not settle a paid call, nor a slash lead to another address of the provider's.
+#: Rejects an empty id (an unset shell variable) and a slash (which would change the provider's URL).
 _TASK = re.compile(r"[A-Za-z0-9._:~-]{1,200}")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("resolve")(resolve)
 
 
 def resolve(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
-    resubmit: Annotated[bool, typer.Option("--resubmit", help="The provider never got it: send it.")] = False,
-    fail: Annotated[bool, typer.Option("--fail", help="Give it up: the job fails, the money counts as spent.")] = False,
-    adopt: Annotated[str | None, typer.Option(metavar="TASK", help="This task at the provider is it.")] = None,
+    resubmit: Annotated[
+        bool, typer.Option("--resubmit", help="The provider never received it: submit it again.")
+    ] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Give up: the job fails and the price counts as spent.")] = False,
+    adopt: Annotated[
+        str | None, typer.Option(metavar="TASK", help="The provider accepted it as this task: poll that task.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Settle a paid call whose outcome is unknown, after a look at the provider's own list of tasks."""
+    """Settle a paid call whose outcome is unknown. First check the provider's own list of tasks."""
     if resubmit + fail + (adopt is not None) != 1:
         stop("Choose one: --resubmit, --fail or --adopt TASK.", code="invalid_field", status=2)
     if adopt is not None and not _TASK.fullmatch(adopt):
@@ -53,7 +57,7 @@ def _unknown(database: Database, job_id: str) -> CallRow:
     found = [call for call in calls.of_job(database, job_id) if call.state is CallState.UNKNOWN]
     if not found:
         raise StepSettled(
-            f"no call of job {job_id!r} has an unknown outcome; `telecine explain {job_id}` tells its story"
+            f"no call of job {job_id!r} has an unknown outcome; `telecine explain {job_id}` shows its timeline"
         )
     return found[-1]
 
@@ -63,9 +67,9 @@ def _decide(settings: Settings, database: Database, call: CallRow, *, resubmit: 
     if adopt is not None:
         model = catalogue_of(settings).find(call.model, call.order.type)
         call_outcomes.adopt(database, call, adopt, by="cli", give_up_seconds=model.timeout_seconds)
-        return f"{what}: task {adopt} is asked for from now on."
+        return f"{what}: task {adopt} will be polled from now on."
     if resubmit:
-        call_outcomes.send_again(database, call, by="cli")
-        return f"{what}: it is sent again now. If the provider had accepted the first one, both are paid for."
+        call_outcomes.resubmit(database, call, by="cli")
+        return f"{what}: submitted again. If the provider had accepted the first call, both will be charged."
     call_outcomes.write_off(database, call, by="cli")
-    return f"{what}: given up; the job fails as outcome_unknown."
+    return f"{what}: given up; the job fails with outcome_unknown."

@@ -1,4 +1,4 @@
-"""``telecine schema``: the published forms of messages."""
+"""``telecine schema``: the published schemas of messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ASYNCAPI = "asyncapi"
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("schema")(schema)
 
 
@@ -24,10 +24,10 @@ def schema(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="A job type, job.cancel, callback, one of its events, manifest, asyncapi."
+            metavar="[NAME]", help="A job type, job.cancel, callback, one of its events, manifest or asyncapi."
         ),
     ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Print the names only.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Print only the names.")] = False,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -44,7 +44,7 @@ def schema(
     elif name == _ASYNCAPI:
         _print_asyncapi(as_json)
     elif name not in schema_names():
-        stop(f"There is no {name!r}. There is: {', '.join([*schema_names(), _ASYNCAPI])}.", code="unknown_type")
+        stop(f"Unknown schema {name!r}; available: {', '.join([*schema_names(), _ASYNCAPI])}.", code="unknown_type")
     else:
         print_json(schema_of(name))
 
@@ -53,7 +53,7 @@ def _print_asyncapi(as_json: bool) -> None:
     if as_json:
         print_json(document())
         return
-    typer.echo(asyncapi_text(), nl=False)  # never folded: it is read by programs
+    typer.echo(asyncapi_text(), nl=False)  # not through rich, which would wrap lines
 
 
 def _report(lines: list[str], as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""``telecine status``: one job, as it stands."""
+"""``telecine status``: the current state of one job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ops.wording import ago, count, duration, local_time, state
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("status")(status)
 
 
@@ -46,13 +46,13 @@ def status(
 
 
 def headline(job: Job) -> Text:
-    """Id, type, state and progress in one line."""
+    """Return id, type, state and progress in one line."""
     progress = "" if job.terminal else f"  {job.progress} %"
     return Text.assemble((job.id, "bold"), f"  {job.type}  ", state(job.state.value), progress)
 
 
 def callback_text(delivery: Delivery) -> Text:
-    """The callback's event, its state and the last answer."""
+    """Return the callback's event, its state and the receiver's last response."""
     answer = f" ({delivery.last_answer})" if delivery.last_answer else ""
     tries = f" after {count(delivery.attempts, 'attempt')}" if delivery.attempts else ""
     return Text.assemble(f"{delivery.event}  ", state(delivery.state.value), f"{tries}{answer}")
@@ -77,7 +77,7 @@ def _facts(job: Job, deliveries: Sequence[Delivery], now: float, waiting: str | 
     if job.tenant is not None:
         grid.add_row("tenant", job.tenant)
     if waiting is not None:
-        grid.add_row("waits for", Text(waiting, style="bold red" if "resolve" in waiting else ""))
+        grid.add_row("waiting for", Text(waiting, style="bold red" if "resolve" in waiting else ""))
     elif job.state.value == "waiting":
         grid.add_row("next attempt", f"in {duration(job.not_before - now)}")
     if job.crashes or job.epoch > 1:
@@ -85,7 +85,7 @@ def _facts(job: Job, deliveries: Sequence[Delivery], now: float, waiting: str | 
     if job.error is not None:
         grid.add_row("error", Text.assemble((job.error["code"], "bold red"), f"  {job.error['message']}"))
     if job.cancel_requested and not job.terminal:
-        grid.add_row("cancel", "asked for; the worker stops at its next heartbeat")
+        grid.add_row("cancel", "requested; the worker stops at its next heartbeat")
     for delivery in deliveries:
         grid.add_row("callback", callback_text(delivery))
     return grid

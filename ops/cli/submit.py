@@ -1,4 +1,4 @@
-"""``telecine submit``: puts a request where the doors look."""
+"""``telecine submit``: send a request to a queue or the inbox."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from consumer.doors.inbox import drop
 from consumer.ledger import dead_letters
 from consumer.ledger.queries import deliveries_of
 from consumer.logs import scrub
-from consumer.runtime import open_ledger
+from consumer.wiring import open_ledger
 from ops.cli.console import JsonOption, print_json, say, show
 from ops.cli.opening import read_settings
 from ops.cli.outputs import show_outcome
@@ -25,19 +25,19 @@ from schemas.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("submit")(submit)
 
 
 def submit(
     file: FileArgument,
-    wait: Annotated[bool, typer.Option("--wait", help="Show the progress and wait for the end.")] = False,
-    timeout: Annotated[float, typer.Option(min=0, help="Longest wait in seconds.")] = 3600.0,
+    wait: Annotated[bool, typer.Option("--wait", help="Show the progress and wait until the job ends.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="With --wait: longest wait, in seconds.")] = 3600.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a request, send it, and print its id.
+    """Validate a request, send it and print its id.
 
-    With --wait the exit status is 0 for a completed job, 1 for one that ended otherwise, and 2 when the time is over.
+    With --wait the exit status is 0 for a completed job, 1 for one that ended otherwise, and 2 after the timeout.
     """
     body = read_request(file)
     settings = read_settings()
@@ -53,22 +53,22 @@ def submit(
 
 
 def send(settings: Settings, body: bytes) -> None:
-    """Puts the request on the first request queue of RabbitMQ or SQS, confirmed; in embedded mode into the inbox.
+    """Put the request on the first request queue of RabbitMQ or SQS, confirmed; in embedded mode into the inbox.
 
     Raises:
-        ConfigurationError: it could not be put there, or nobody can tell; sending it again does no harm.
+        ConfigurationError: If it was not sent, or the broker did not confirm it; sending it again is harmless.
     """
     if settings.embedded:
         try:
             drop(settings.inbox_folder, body)
         except OSError as error:
-            raise ConfigurationError(f"the inbox {settings.inbox_folder} cannot be written: {error.strerror}") from None
+            raise ConfigurationError(f"cannot write to the inbox {settings.inbox_folder}: {error.strerror}") from None
         return
     from consumer.doors.publish import publish, publish_to_sqs
     from consumer.doors.sqs.client import sqs_options
 
     if settings.amqp_url is None and not settings.sqs_queues:
-        raise ConfigurationError("there is no queue to send to: name one in TELECINE_SQS_QUEUES")
+        raise ConfigurationError("no request queue is configured; set TELECINE_SQS_QUEUES")
     try:
         if settings.amqp_url is not None:
             publish(settings.amqp_url, settings.amqp_queues[0], [body], delivery_limit=settings.amqp_delivery_limit)
@@ -77,7 +77,7 @@ def send(settings: Settings, body: bytes) -> None:
     except Exception as error:
         reason = scrub(f"{type(error).__name__}: {error}")
         raise ConfigurationError(
-            f"the broker did not confirm the request ({reason}); send it again once `telecine doctor` is content"
+            f"the broker did not confirm the request ({reason}); send it again after `telecine doctor` passes"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""``telecine system``: what this machine has for local models."""
+"""``telecine system``: this machine's resources for local models."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _ROWS = (
     ("cpu_percent", "CPU, percent"),
     ("ram_total_gb", "RAM, GB"),
     ("ram_available_gb", "available RAM, GB"),
-    ("backend", "backend for films"),
+    ("backend", "backend for videos"),
 )
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("system")(system)
 
 
 def system(as_json: JsonOption = False) -> None:
-    """Show device, memory, installed and warm local models of this machine."""
+    """Show the device, memory, and installed and loaded local models of this machine."""
     from providers.local.host import host_for
     from providers.local.system import state_of, system_report
     from providers.registry import catalogue_of
@@ -51,21 +51,21 @@ def system(as_json: JsonOption = False) -> None:
         if report.get(name) is not None:
             made.add_row(words, str(report[name]))
     made.add_row("installed models", "\n".join(report["installed"]) or "none")
-    made.add_row("warm models", "\n".join(f"{one['model']}  {one['gb']} GB" for one in report["loaded"]) or "none")
+    made.add_row("loaded models", "\n".join(f"{one['model']}  {one['gb']} GB" for one in report["loaded"]) or "none")
     show(Text.assemble((report["status"], "bold"), f"  {report['message']}"))
     show(made)
     if loaded is None:
-        remark("Which models are warm is told by a running Telecine with TELECINE_HEALTH_PORT; none answers.")
+        remark("Start Telecine with TELECINE_HEALTH_PORT set to see which models are loaded; none answers now.")
 
 
 def _loaded(settings: Settings) -> list[dict[str, Any]] | None:
-    """The warm models of the Telecine that runs here; ``None``: none answers."""
+    """Return the models loaded by the Telecine that runs on this machine; ``None`` if none answers."""
     if not settings.health_port:
         return None
     try:
         connection = http.client.HTTPConnection(settings.health_host, settings.health_port, timeout=_SECONDS)
         connection.request("GET", "/health")
-        told = json.loads(connection.getresponse().read())
-        return list(told["local"]["loaded"])
+        health = json.loads(connection.getresponse().read())
+        return list(health["local"]["loaded"])
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""``telecine up``: everything on one machine."""
+"""``telecine up``: run all parts on one machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTS = ("doors", "sweep", "calls", "outbox", "worker")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("up")(up)
 
 
@@ -31,14 +31,14 @@ def up(
 ) -> None:
     """Run doors, sweep, calls, outbox and worker on this machine, until Ctrl-C or SIGTERM.
 
-    Running jobs have 20 seconds to end then, 15 with a broker; what is not done goes on at the next start. A second
-    Ctrl-C does not wait.
+    Running jobs then have 20 seconds to end (15 with a broker); unfinished jobs continue at the next start. A second
+    Ctrl-C stops at once.
     """
     settings = read_settings()
     parts, chosen = some_of(only, PARTS, "part"), some_of(roles, ROLES, "role")
     stop = threading.Event()
     _stop_on_signals(stop)
-    # Imported here, because Celery takes a while that the other commands need not wait for.
+    # Imported here, because Celery is slow to import and other commands do not need it.
     from ops.serving import serve
 
     logs.configure(settings.log_level, settings.log_format)
@@ -57,7 +57,7 @@ def _stop_on_signals(stop: threading.Event) -> None:
 
 
 def _leave(status: int) -> NoReturn:
-    """Ends the process. Python itself would wait for every thread that still renders, however long that takes."""
+    """End the process without waiting for threads that are still rendering, which Python itself would do."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

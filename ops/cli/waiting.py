@@ -1,4 +1,4 @@
-"""Waiting for a job's end, its progress on the terminal."""
+"""Waiting for a job to end, with its progress on the terminal."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from schemas.errors import error_for
 from schemas.strict_json import fingerprint
 
 _POLL_SECONDS = 0.1
-#: After so long without a trace of the request, the likely reason is said.
+#: Seconds without a trace of the request after which a likely reason is shown.
 _PATIENCE_SECONDS = 5.0
 
 
 class Waiting:
-    """Waits for the job of one request. Made before it is sent, when ``after`` is the newest dead letter."""
+    """Waits for the job of one request.
+
+    Create it before sending the request; ``after`` is the number of the newest dead letter at that time.
+    """
 
     def __init__(self, database: Database, request: Request, *, after: int) -> None:
         self._database = database
@@ -30,16 +33,16 @@ class Waiting:
         self._after = after
 
     def until_ended(self, timeout_seconds: float, *, quiet: bool, embedded: bool, keep: bool = False) -> Job:
-        """The job once it has ended. When the time is over, the command ends with status 2.
+        """Wait until the job has ended and return it; end the command with status 2 after the timeout.
 
-        The bar goes away at the end; with ``keep`` it stays. Where there is no terminal there is none, and a
-        request that nobody takes is a line on stderr, unless ``quiet``.
+        The progress bar disappears at the end unless ``keep`` is set. Without a terminal there is no bar, and a
+        request that is not received in time is a line on stderr, unless ``quiet``.
 
         Raises:
-            TelecineError: the door refused the request.
+            TelecineError: If the request was refused.
         """
         started = time.monotonic()
-        told = quiet
+        reported = quiet
         with _bar(quiet=quiet, keep=keep) as progress:
             bar = progress.add_task(self._request.id, total=100, state="sent")
             while (waited := time.monotonic() - started) < timeout_seconds:
@@ -49,18 +52,18 @@ class Waiting:
                     if job.terminal:
                         return job
                 elif waited > _PATIENCE_SECONDS:
-                    doubt = f"not received yet; {'is `telecine up` running' if embedded else 'do the doors run'}?"
+                    doubt = f"not received yet; {'is `telecine up`' if embedded else 'are the doors'} running?"
                     progress.update(bar, state=doubt)
-                    if progress.disable and not told:
+                    if progress.disable and not reported:
                         remark(f"{self._request.id} {doubt}")
-                        told = True
+                        reported = True
                 time.sleep(_POLL_SECONDS)
         job_id = self._request.id
         over = f"Job {job_id} has not ended after {timeout_seconds:g} s."
-        return stop(f"{over} `telecine status {job_id}` shows how far it is.", code="wait_timeout", status=2)
+        return stop(f"{over} `telecine status {job_id}` shows its progress.", code="wait_timeout", status=2)
 
     def _job(self) -> Job | None:
-        """The job, if it is this request's and not another's with the same id."""
+        """Return the job, if it belongs to this request and not to another one with the same id."""
         job = find_job(self._database, self._request.id)
         if job is not None and job.fingerprint == self._fingerprint:
             return job

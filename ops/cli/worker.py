@@ -1,4 +1,4 @@
-"""``telecine worker``: a Celery worker for chosen roles."""
+"""``telecine worker``: run a Celery worker for selected roles."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command("worker")(worker)
 
 
 def worker(
     role: Annotated[str, typer.Option(help=f"Roles to serve, comma-separated: {', '.join(ROLES)}.")] = "io,render",
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs at once; default TELECINE_CONCURRENCY.")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Node name for Celery's tools; default: roles and process id.")
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Number of parallel jobs; default: TELECINE_CONCURRENCY.")
     ] = None,
-    health: Annotated[bool, typer.Option(help="Serve health and metrics where TELECINE_HEALTH_PORT is set.")] = True,
+    name: Annotated[
+        str | None, typer.Option(help="Node name shown by Celery's tools; default: roles and process id.")
+    ] = None,
+    health: Annotated[bool, typer.Option(help="Serve health and metrics if TELECINE_HEALTH_PORT is set.")] = True,
 ) -> None:
     """Run a Celery worker that advances jobs. Needs a broker."""
     settings = read_settings()
     if settings.embedded:
-        raise ConfigurationError("a worker of its own needs TELECINE_BROKER_URL; without a broker use `telecine up`")
+        raise ConfigurationError("`telecine worker` needs TELECINE_BROKER_URL; without a broker run `telecine up`")
     roles = some_of(role, ROLES, "role")
     from consumer.worker import run_worker
 
@@ -42,7 +44,7 @@ def worker(
 
 
 def _serve_health(settings: Settings, *, gpu: bool) -> None:
-    """Health of the ledger, as this machine sees it, and of the local models, until the process ends."""
+    """Serve the health of the ledger and of the local models until the process ends."""
     from consumer.ledger.database import Database
     from ops.health import HealthServer
     from ops.probe import LedgerProbe

@@ -1,1 +1,1 @@
-"""The published contract: JSON Schema of every message and one AsyncAPI document, made from the models."""
+"""The published contract: JSON Schemas of all messages and one AsyncAPI document, generated from the models."""

@@ -1,4 +1,4 @@
-"""``python -m ops.contract [--check] FOLDER``: writes the published forms, or checks that they are current."""
+"""``python -m ops.contract [--check] FOLDER``: write the published contract, or check that it is up to date."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ops.contract.files import stale, write
 
 
 def main(arguments: list[str]) -> int:
-    """Ends with 1 where ``--check`` finds a file that is not current."""
+    """Write the files, or with ``--check`` return 1 if one is out of date."""
     folder = Path(arguments[-1])
     if "--check" not in arguments:
         write(folder)
         return 0
     if old := stale(folder):
-        print(f"{folder}: not current: {', '.join(old)}; run `python -m ops.contract {folder}`", file=sys.stderr)
+        print(f"{folder}: out of date: {', '.join(old)}; run `python -m ops.contract {folder}`", file=sys.stderr)
     return 1 if old else 0
 
 

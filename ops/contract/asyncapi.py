@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document: the queues that Telecine reads and the callbacks that it sends, from the same models."""
+"""The AsyncAPI 3.0 document: the queues that Telecine reads and the callbacks that it sends."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ops.contract.messages import messages, schemas, traits
 from ops.contract.servers import security_schemes, servers
 
 VERSION = "3.0.0"
-#: Of the contract, not of the program: the first number changes when a message that was accepted no longer is.
+#: Version of the contract, not of the program. The major version changes when a formerly valid message becomes invalid.
 CONTRACT_VERSION = "1.0.0"
 
 
 def document() -> dict[str, Any]:
-    """The whole document as plain data; the same models give the same document."""
+    """Return the whole document as plain data. The same models always give the same document."""
     return {
         "asyncapi": VERSION,
         "id": "urn:telecine:contract",

@@ -19,7 +19,7 @@ _GAME = "gameCallbacks"
 
 
 def channels() -> dict[str, Any]:
-    """The queues and the webhook, each with the messages that it may carry."""
+    """Return the queues and webhooks, each with the messages that it may carry."""
     queue, limit = _amqp_defaults()
     return {
         _AMQP: {
@@ -55,7 +55,7 @@ def channels() -> dict[str, Any]:
         },
         _GAME: {
             "address": "/{id}/callback",
-            "title": "Callbacks in the form of the G.A.M.E. API",
+            "title": "Callbacks in the format of the G.A.M.E. API",
             "description": prose.GAME_CHANNEL,
             "servers": [{"$ref": "#/servers/gameApi"}],
             "parameters": {"id": {"description": "The job's id."}},
@@ -65,12 +65,12 @@ def channels() -> dict[str, Any]:
 
 
 def operations() -> dict[str, Any]:
-    """What Telecine does at each channel."""
+    """Return the operations of Telecine on each channel."""
     return {
         "receiveAmqpRequest": {
             "action": "receive",
             "channel": {"$ref": f"#/channels/{_AMQP}"},
-            "title": "Take a request from RabbitMQ",
+            "title": "Receive a request from RabbitMQ",
             "summary": "Acknowledged after the ledger has committed; a known id with the same content is absorbed.",
             "tags": [{"name": "requests"}],
             "messages": _channel_refs(_AMQP, request_messages()),
@@ -79,7 +79,7 @@ def operations() -> dict[str, Any]:
         "receiveSqsRequest": {
             "action": "receive",
             "channel": {"$ref": f"#/channels/{_SQS}"},
-            "title": "Take a request from SQS",
+            "title": "Receive a request from SQS",
             "summary": "Deleted after the ledger has committed; a known id with the same content is absorbed.",
             "tags": [{"name": "requests"}],
             "messages": _channel_refs(_SQS, request_messages()),
@@ -87,7 +87,7 @@ def operations() -> dict[str, Any]:
         "sendCallback": {
             "action": "send",
             "channel": {"$ref": f"#/channels/{_CALLBACKS}"},
-            "title": "Tell a receiver how a job stands",
+            "title": "Notify a receiver about a job",
             "summary": "Sent from a durable outbox, at least once, until the receiver answers 2xx.",
             "tags": [{"name": "callbacks"}],
             "security": [{"$ref": "#/components/securitySchemes/webhookSignature"}],
@@ -97,7 +97,7 @@ def operations() -> dict[str, Any]:
         "sendGameCallback": {
             "action": "send",
             "channel": {"$ref": f"#/channels/{_GAME}"},
-            "title": "Tell the G.A.M.E. API how a job ended",
+            "title": "Notify the G.A.M.E. API that a job ended",
             "summary": "For requests whose `callback.format` is `game`; 409 counts as delivered.",
             "tags": [{"name": "callbacks"}],
             "security": [{"$ref": "#/components/securitySchemes/gameKey"}],

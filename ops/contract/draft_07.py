@@ -1,4 +1,4 @@
-"""AsyncAPI's own dialect of JSON Schema is draft 07: no ``$defs``, no ``dependentRequired``."""
+"""Conversion of JSON Schema 2020-12 to draft 07, AsyncAPI's default dialect: no ``$defs``, no ``dependentRequired``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ _PARTS = "#/$defs/"
 
 
 def hoisted(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema under ``name`` and each of its parts beside it, all in draft 07.
+    """Return the schema as ``name`` and each of its ``$defs`` as a separate schema, all in draft 07.
 
     Raises:
-        ValueError: a part is called like the whole.
+        ValueError: If a definition has the same name as the schema itself.
     """
     parts = schema.get("$defs", {})
     if name in parts:
-        raise ValueError(f"{name}: a part is called like the whole")
+        raise ValueError(f"{name}: a definition has the same name as the schema")
     whole = {key: item for key, item in schema.items() if key != "$defs"}
     return {name: _translated(whole)} | {part: _translated(item) for part, item in parts.items()}
 

@@ -1,4 +1,4 @@
-"""One model for each event that a callback tells: the body of all callbacks, narrowed."""
+"""One model for each callback event, derived from the common callback model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from schemas.callback import Callback, CallbackData, Failure
 
-#: The states in which each event finds the job.
+#: The job states possible in each event.
 EVENTS: dict[str, tuple[str, ...]] = {
     "job.started": ("running",),
     "job.progress": ("running",),
@@ -17,10 +17,10 @@ EVENTS: dict[str, tuple[str, ...]] = {
 }
 
 _TEXTS = {
-    "job.started": "The first worker has taken the job.",
-    "job.progress": "The progress has grown by ten points or more. One attempt; a missed one is not repeated.",
-    "job.completed": "Every file and the manifest are in storage; for `plan_only`, the estimate is made.",
-    "job.failed": "The job ended otherwise, or the request was refused and never became a job.",
+    "job.started": "A worker claimed the job for the first time.",
+    "job.progress": "The progress grew by ten points or more. Delivery is attempted once and not retried.",
+    "job.completed": "Every file and the manifest are in storage; for `plan_only`, the estimate is complete.",
+    "job.failed": "The job failed, expired or was cancelled, or its request was refused and never became a job.",
 }
 
 
@@ -29,10 +29,10 @@ class _Ended(CallbackData):
 
 
 def event_model(name: str) -> type[BaseModel]:
-    """The callback of one event.
+    """Return the callback model of one event.
 
     Raises:
-        KeyError: there is no such event.
+        KeyError: If the event is unknown.
     """
     title = name.replace("job.", "job ").title().replace(" ", "")
     fields: dict[str, Any] = {"status": (Literal[EVENTS[name]], ...)}
@@ -41,13 +41,13 @@ def event_model(name: str) -> type[BaseModel]:
     else:  # only a refused request may have had no id or no type
         fields |= {"id": (str, ...), "type": (str, ...)}
     base = _Ended if name == "job.completed" else CallbackData
-    data = create_model(f"{title}Data", __base__=base, __doc__="The job as it stands.", **fields)
+    data = create_model(f"{title}Data", __base__=base, __doc__="The current state of the job.", **fields)
     whole: dict[str, Any] = {"type": (Literal[name], ...), "data": (data, ...)}
     return create_model(title, __base__=Callback, __doc__=_TEXTS[name], **whole)
 
 
 def any_event() -> TypeAdapter[Any]:
-    """All of them, told apart by ``type``."""
+    """Return the union of all event models, discriminated by ``type``."""
     models = tuple(event_model(name) for name in EVENTS)
     union: Any = Annotated[Union[models], Field(discriminator="type")]  # noqa: UP007 - made at run time
     return TypeAdapter(union)

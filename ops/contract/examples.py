@@ -1,4 +1,4 @@
-"""Example messages of the AsyncAPI document. Tests validate each against its schema."""
+"""Example messages of the AsyncAPI document. Tests validate each one against its schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published forms as files of one folder: written, and compared with what they should be."""
+"""The files of the published contract: written to a folder, or compared with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ENDINGS = (".schema.json", ".yaml")
 
 
 def published() -> dict[str, str]:
-    """Every file's name and text. The same models give the same bytes."""
+    """Return the text of every file by name. The same models always give the same bytes."""
     schemas = {
         f"{name}.schema.json": json.dumps(schema_of(name), indent=2, ensure_ascii=False) + "\n"
         for name in schema_names()
@@ -23,12 +23,12 @@ def published() -> dict[str, str]:
 
 
 def asyncapi_text() -> str:
-    """The AsyncAPI document as YAML."""
-    return "# Written by `telecine schema --write FOLDER` from the models.\n" + as_yaml(document())
+    """Return the AsyncAPI document as YAML."""
+    return "# Generated from the models by `telecine schema --write FOLDER`.\n" + as_yaml(document())
 
 
 def write(folder: Path) -> list[Path]:
-    """Writes every file into the folder. Answers the paths; other files are left alone."""
+    """Write every file into the folder and return the paths. Other files stay as they are."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in published().items():
@@ -39,7 +39,7 @@ def write(folder: Path) -> list[Path]:
 
 
 def stale(folder: Path) -> list[str]:
-    """The names of files in the folder that are not what ``write`` would write, missing and left over ones included."""
+    """Return the names of files that differ from what ``write`` would write, are missing or should not exist."""
     wanted = published()
     there = {
         path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*")) if path.name.endswith(_ENDINGS)

@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) of every request type, of control messages, callbacks and manifests."""
+"""JSON Schemas (2020-12) of requests, control messages, callbacks and manifests."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _Plain(GenerateJsonSchema):
-    """Without a title on each field that only repeats its name."""
+    """A schema generator that omits field titles and keeps the order of the model."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
     def dict_schema(self, schema: core_schema.DictSchema) -> dict[str, Any]:
         made = super().dict_schema(schema)
-        # Names that no pattern allows are refused.
+        # Names that match no pattern are refused.
         return made | {"additionalProperties": False} if "patternProperties" in made else made
 
     def sort(self, value: Any, parent_key: str | None = None) -> Any:
-        return value  # in the order in which the model says it
+        return value
 
 
 def schema_names() -> list[str]:
-    """Every name that ``schema_of`` knows: the job types first."""
+    """Return every name that ``schema_of`` accepts, job types first."""
     return [*sorted(JOB_TYPES), *_OTHERS]
 
 
 def schema_of(name: str) -> dict[str, Any]:
-    """The JSON Schema of a whole message, or of the manifest.
+    """Return the JSON Schema of a complete message or of the manifest.
 
     Raises:
-        KeyError: there is no such name.
+        KeyError: If the name is unknown.
     """
     if name in JOB_TYPES:
         return _schema(f"request:{name}", f"Telecine request: {name}", request_model(name))
@@ -52,14 +52,14 @@ def schema_of(name: str) -> dict[str, Any]:
 
 
 def request_model(name: str) -> type[Request]:
-    """The envelope with ``type`` and ``data`` bound to one job type."""
+    """Return the envelope model with ``type`` and ``data`` bound to one job type."""
     fields: dict[str, Any] = {"type": (Literal[name], ...), "data": (JOB_TYPES[name], ...)}
-    text = f"One request of type {name}, as it is put on the queue."
+    text = f"One request of type {name}, as sent to the queue."
     return create_model("Request", __base__=_Published, __doc__=text, **fields)
 
 
 def _pair(schema: JsonDict) -> None:
-    """A CloudEvent has both attributes, a plain request neither; null is none."""
+    """Require both ``specversion`` and ``source`` (a CloudEvent) or neither (a plain request); forbid null."""
     schema["dependentRequired"] = {"specversion": ["source"], "source": ["specversion"]}
     properties = schema["properties"]
     assert isinstance(properties, dict)
@@ -72,13 +72,13 @@ class _Published(Request):
 
 
 def control_model() -> type[BaseModel]:
-    """The control message ``job.cancel``."""
+    """Return the model of the control message ``job.cancel``."""
     fields: dict[str, Any] = {"type": (Literal[CANCEL], ...), "data": (Cancel, ...)}
     return create_model("Control", __doc__="A control message: cancels the job with this id.", **fields)
 
 
 def open_to_new_fields(value: Any) -> Any:
-    """The schema without ``additionalProperties: false``: what Telecine sends may grow, and receivers ignore it."""
+    """Return the schema without ``additionalProperties: false``: receivers must ignore fields added later."""
     if isinstance(value, dict):
         return {
             name: open_to_new_fields(item)
@@ -89,7 +89,7 @@ def open_to_new_fields(value: Any) -> Any:
 
 
 def draft(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's schema, its parts under ``$defs``."""
+    """Return the model's schema, with nested models under ``$defs``."""
     return model.model_json_schema(schema_generator=_Plain)
 
 

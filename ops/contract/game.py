@@ -1,4 +1,4 @@
-"""The body of a callback in the form ``game``: another system's, so no model of ours describes it."""
+"""The body of a callback in the format ``game``, which another system defines, so that it has no model here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OUTPUT: dict[str, Any] = {
         "title": {"type": "string", "minLength": 1},
         "type": {"const": "MEDIA", "type": "string"},
         "category": {"const": "MARKETING_VIDEO", "type": "string"},
-        "url": {"type": "string", "description": "Presigned; a secret while it lives."},
+        "url": {"type": "string", "description": "Presigned URL; keep it secret until it expires."},
     },
 }
 

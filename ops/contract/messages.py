@@ -1,4 +1,4 @@
-"""Messages, their traits and their schemas in the AsyncAPI document."""
+"""Messages, message traits and schemas of the AsyncAPI document."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _EXTENSIONS = {
     "output": "s3://bucket/prefix/",
     "planonly": "true or false.",
     "priority": "high, normal or low.",
-    "tenant": "Who asks.",
+    "tenant": "The tenant that the job belongs to.",
     "traceparent": "W3C trace context.",
 }
 
 
 def request_messages() -> list[str]:
-    """The names of all messages that a request queue may carry."""
+    """Return the names of all messages that a request queue may carry."""
     return [f"{name}{mode}" for name in sorted(JOB_TYPES) for mode in ("", ".structured", ".binary")] + [
         CANCEL,
         _S3_EVENT,
@@ -38,7 +38,7 @@ def request_messages() -> list[str]:
 
 
 def messages() -> dict[str, Any]:
-    """Every message: requests in their three forms, the control message, S3 events, callbacks."""
+    """Return all messages: requests in their three forms, the control message, S3 events and callbacks."""
     made: dict[str, Any] = {}
     for name in sorted(JOB_TYPES):
         made |= _requests(name)
@@ -59,7 +59,7 @@ def messages() -> dict[str, Any]:
     }
     made |= {name: _callback(name) for name in EVENTS}
     made[GAME] = {
-        "title": "A callback in the form of the G.A.M.E. API",
+        "title": "A callback in the format of the G.A.M.E. API",
         "contentType": "application/json",
         "tags": [{"name": "callbacks"}],
         "payload": _ref(GAME),
@@ -69,7 +69,7 @@ def messages() -> dict[str, Any]:
 
 
 def traits() -> dict[str, Any]:
-    """What messages of several types have in common."""
+    """Return the traits that several messages share."""
     attributes = {f"cloudEvents:{name}": {"type": "string", "minLength": 1} for name in _ATTRIBUTES}
     attributes["cloudEvents:specversion"] = {"type": "string", "const": "1.0"}
     extensions = {
@@ -116,10 +116,10 @@ def traits() -> dict[str, Any]:
 
 
 def schemas() -> dict[str, Any]:
-    """The payloads and their parts, each under a name of its own.
+    """Return the schemas of all payloads and of their nested models, by name.
 
     Raises:
-        ValueError: two parts that differ have the same name.
+        ValueError: If two different schemas have the same name.
     """
     made: dict[str, Any] = {}
     for name in sorted(JOB_TYPES):
@@ -144,7 +144,7 @@ def schemas() -> dict[str, Any]:
 def _join(made: dict[str, Any], more: dict[str, Any]) -> None:
     for name, schema in more.items():
         if made.setdefault(name, schema) != schema:
-            raise ValueError(f"two schemas that differ are called {name}")
+            raise ValueError(f"two different schemas have the name {name}")
 
 
 def _requests(name: str) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def _requests(name: str) -> dict[str, Any]:
 
 
 def _example(name: str) -> dict[str, Any] | None:
-    """The first example that the type's model carries."""
+    """Return the first example of the job type's model, if it has one."""
     examples = draft(JOB_TYPES[name]).get("examples")
     return dict(examples[0]) if examples else None
 

@@ -1,4 +1,4 @@
-"""Servers and security of the AsyncAPI document."""
+"""Servers and security schemes of the AsyncAPI document."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ops.contract import prose
 
 
 def servers() -> dict[str, Any]:
-    """Where requests are put and callbacks go."""
+    """Return the servers that requests and callbacks are sent to."""
     return {
         "rabbitmq": {
             "host": "{host}:{port}",
@@ -16,7 +16,7 @@ def servers() -> dict[str, Any]:
             "protocol": "amqp",
             "protocolVersion": "0.9.1",
             "title": "RabbitMQ",
-            "description": "RabbitMQ 3.10 or newer, `TELECINE_BROKER_URL`; `amqps` where it has TLS.",
+            "description": "RabbitMQ 3.10 or newer, `TELECINE_BROKER_URL`; `amqps` with TLS.",
             "variables": {
                 "host": {"default": "127.0.0.1", "description": "The broker's host."},
                 "port": {"default": "5672", "description": "5671 with TLS."},
@@ -28,7 +28,7 @@ def servers() -> dict[str, Any]:
             "host": "sqs.{region}.amazonaws.com",
             "protocol": "sqs",
             "title": "Amazon SQS",
-            "description": "SQS, or a server that speaks its protocol.",
+            "description": "SQS, or a compatible server.",
             "variables": {"region": {"default": "us-east-1", "description": "The queue's region."}},
             "security": [{"$ref": "#/components/securitySchemes/awsSignature"}],
         },
@@ -36,7 +36,7 @@ def servers() -> dict[str, Any]:
             "host": "{host}",
             "protocol": "https",
             "title": "A receiver of callbacks",
-            "description": "The host of `callback.url`; plain http only where the operator allows the host.",
+            "description": "The host of `callback.url`; plain http only if the operator allows the host.",
             "variables": {"host": {"default": "shop.example", "description": "The receiver's host."}},
             "security": [{"$ref": "#/components/securitySchemes/webhookSignature"}],
         },
@@ -45,20 +45,20 @@ def servers() -> dict[str, Any]:
             "pathname": "/requests",
             "protocol": "https",
             "title": "The G.A.M.E. API",
-            "description": "`CALLBACK_API_URL` names another one.",
+            "description": "The default; `CALLBACK_API_URL` sets another one.",
             "security": [{"$ref": "#/components/securitySchemes/gameKey"}],
         },
     }
 
 
 def security_schemes() -> dict[str, Any]:
-    """How each side knows the other."""
+    """Return how each side authenticates the other."""
     return {
         "amqpPassword": {"type": "userPassword", "description": "User and password of RabbitMQ."},
         "awsSignature": {
             "type": "http",
             "scheme": "AWS4-HMAC-SHA256",
-            "description": "Credentials of the ordinary AWS chain; SDKs and the CLI sign with them.",
+            "description": "Credentials from the usual AWS chain; SDKs and the CLI sign with them.",
         },
         "webhookSignature": {
             "type": "httpApiKey",

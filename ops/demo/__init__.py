@@ -1,1 +1,1 @@
-"""The demonstration: one real reel, from a request in the inbox to a verified callback."""
+"""The demo: one real reel, from a request in the inbox to a verified callback."""

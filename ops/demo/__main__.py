@@ -1,4 +1,4 @@
-"""``make demo``: runs ``telecine up`` as a user would, sends it a reel, waits for the callback and verifies it."""
+"""``make demo``: run ``telecine up``, send it a reel request, wait for the callback and verify it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.console import Console
 from consumer.ledger import dead_letters
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
-from consumer.runtime import open_ledger
+from consumer.wiring import open_ledger
 from ops.cli.submit import send
 from ops.cli.waiting import Waiting
 from ops.demo.receiver import CallbackReceiver
@@ -33,14 +33,14 @@ out = Console(highlight=False)
 
 
 def main(make_request: Callable[[str], dict[str, Any]] | None = None) -> int:
-    """Runs the demonstration; 0 when the film is there and its callback was verified."""
+    """Run the demo and return 0 if the video was made and its callback verified."""
     out.print(
         "\n[bold]Telecine[/] embedded mode: a SQLite ledger, a folder as object store, a folder as queue. No server.\n",
         soft_wrap=True,
     )
     with CallbackReceiver() as receiver:
         for name in [name for name in os.environ if name.startswith("TELECINE_")]:
-            del os.environ[name]  # the demonstration touches nothing of an installation that is there
+            del os.environ[name]  # keep the demo separate from any existing installation
         os.environ |= {
             "TELECINE_HOME": str(HOME),
             "TELECINE_HEALTH_PORT": "0",
@@ -105,7 +105,7 @@ def _report(settings: Settings, job: Job, receiver: CallbackReceiver) -> int:
     verified = receiver.wait(10) and receiver.verify(secret)
     out.print(f"  callback  {'[green]delivered, signature verified[/]' if verified else '[red]did not arrive[/]'}")
     telecine = Path(sys.executable).parent / "telecine"
-    out.print(f"\n  the whole story: [bold]TELECINE_HOME={HOME} {telecine} explain {job.id}[/]\n", soft_wrap=True)
+    out.print(f"\n  timeline: [bold]TELECINE_HOME={HOME} {telecine} explain {job.id}[/]\n", soft_wrap=True)
     return 0 if verified else 1
 
 

@@ -1,7 +1,7 @@
-"""The demo's song, made from nothing: `python ops/demo/make_song.py`.
+"""Generate the demo's song: `python ops/demo/make_song.py`.
 
 espeak-ng (apt) speaks the words of lyrics.txt one by one over soft chords, and pydub mixes them. The
-result, song.mp3, is in the repository: this script is kept so that anyone can see where it is from.
+result, song.mp3, is in the repository; this script documents its origin.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CHORDS = ((220.0, 261.6, 329.6), (174.6, 220.0, 261.6), (261.6, 329.6, 392.0), (
 
 
 def chords() -> AudioSegment:
-    """Soft sine chords, each swelling and fading."""
+    """Return soft sine chords, each fading in and out."""
     time = np.arange(int(RATE * SECONDS / len(CHORDS))) / RATE
     swell = np.sin(np.pi * time / time[-1]) ** 0.5
     parts = [
@@ -34,14 +34,14 @@ def chords() -> AudioSegment:
 
 
 def spoken(word: str, folder: Path) -> AudioSegment:
-    """``word`` as espeak-ng says it."""
+    """Return ``word`` spoken by espeak-ng."""
     path = folder / "word.wav"
     subprocess.run(["espeak-ng", "-v", "en-us+f3", "-s", "150", "-p", "60", "-w", str(path), "--", word], check=True)
     return AudioSegment.from_wav(str(path)).set_frame_rate(RATE)
 
 
 def main() -> None:
-    """Write song.mp3 beside this script."""
+    """Write song.mp3 next to this script."""
     words = (FOLDER / "lyrics.txt").read_text(encoding="utf-8").split()
     song = chords() - 9
     with tempfile.TemporaryDirectory() as name:

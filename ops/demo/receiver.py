@@ -1,4 +1,4 @@
-"""A receiver of callbacks, as small as one can be: what a user's own has to do."""
+"""A minimal receiver of callbacks that shows what every receiver has to do."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class CallbackReceiver:
 
     @property
     def url(self) -> str:
-        """What to put into ``callback.url``."""
+        """The value for ``callback.url``."""
         return f"http://127.0.0.1:{self.port}/hooks/media"
 
     def wait(self, seconds: float) -> bool:
-        """Whether a callback came within ``seconds``."""
+        """Wait up to ``seconds`` for a callback and return whether one arrived."""
         return self._arrived.wait(seconds)
 
     def verify(self, secret: str) -> bool:
-        """Whether the last callback is signed with ``secret``: HMAC-SHA256 of id, time and body (Standard Webhooks)."""
+        """Return whether the last callback was signed with ``secret`` (Standard Webhooks: id, time and body)."""
         headers, body = self._handler.last
         signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
         digest = hmac.digest(base64.b64decode(secret.removeprefix("whsec_")), signed, hashlib.sha256)

@@ -1,4 +1,4 @@
-"""``make demo-story``: a little story from text, made by the demonstration models; no download, no GPU."""
+"""``make demo-story``: a short story video from text with the demo models; no download, no GPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCENES = ("at sunset", "at night", "on a beach", "in a forest", "in a city", "un
 
 
 def story_request(callback_url: str) -> dict[str, Any]:
-    """A story of six scenes."""
+    """Return a story-to-video request with six scenes."""
     return {
         "id": f"story-{int(time.time())}",
         "type": "story-to-video",
@@ -31,6 +31,6 @@ def story_request(callback_url: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    # One thread: on busy cores two wait for each other longer than they work.
+    # One thread, because on busy cores several threads spend more time waiting for each other than working.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.exit(main(story_request))

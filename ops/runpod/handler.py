@@ -1,7 +1,7 @@
-"""The handler that runs in the endpoint's image: ``python -m ops.runpod.handler``.
+"""The handler in the RunPod endpoint's image: ``python -m ops.runpod.handler``.
 
-RunPod's own package takes jobs and sends results; it is imported here and nowhere else. Left alone it logs what
-handlers return, and sets up logging so that every request is logged: presigned URLs, which are secrets.
+RunPod's package, which receives jobs and sends results, is imported only here. By default it logs every request and
+what handlers return, including presigned URLs, which are secrets; ``main`` raises the log levels to prevent that.
 """
 
 from __future__ import annotations
@@ -21,48 +21,48 @@ from ops.runpod.studio import Studio, open_studio
 from schemas.errors import JobCancelled, TelecineError
 from schemas.settings import Settings
 
-#: Progress is told in steps of at least so many points, and at most once in so many seconds.
+#: Progress is reported in steps of at least ``_POINTS`` percent, and at most once per ``_SECONDS``.
 _POINTS, _SECONDS = 5, 1.0
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
-class _Teller:
-    """Tells RunPod how far a job is, and ends the work of one that was cancelled."""
+class _ProgressReporter:
+    """Reports a job's progress to RunPod, and stops the work of a cancelled job."""
 
     def __init__(self, job: Mapping[str, Any]) -> None:
         self._job = job
-        self._told, self._due = 0, 0.0
+        self._reported, self._due = 0, 0.0
         self.stopped = threading.Event()
 
     def __call__(self, part: float) -> None:
         if self.stopped.is_set():
             raise JobCancelled
         points, now = int(part * 100), time.monotonic()
-        # The last report would race with the result, and may overtake it.
-        if points >= self._told + _POINTS and now >= self._due and points < 100:
-            self._told, self._due = points, now + _SECONDS
+        # 100 % is not reported: it would race with the result and might arrive after it.
+        if points >= self._reported + _POINTS and now >= self._due and points < 100:
+            self._reported, self._due = points, now + _SECONDS
             runpod.serverless.progress_update(self._job, points)
 
 
 def handler_for(studio: Studio) -> Handler:
-    """The handler: a coroutine, so that cancellations reach it while a thread works."""
+    """Return the handler: a coroutine, so that RunPod can cancel it while a thread does the work."""
 
     async def handle(job: Mapping[str, Any]) -> Mapping[str, Any]:
-        tell = _Teller(job)
+        progress = _ProgressReporter(job)
         try:
-            return await asyncio.to_thread(studio.make, job["input"], tell)
+            return await asyncio.to_thread(studio.make, job["input"], progress)
         except TelecineError as error:
-            # Raised, it would travel with a traceback in which presigned URLs may stand.
+            # Not raised, because RunPod would send its traceback, which may contain presigned URLs.
             return {"error": json.dumps(error.as_record())}
         finally:
-            tell.stopped.set()
+            progress.stopped.set()
 
     return handle
 
 
 def main() -> None:
-    """Serves jobs until RunPod ends the worker."""
+    """Serve jobs until RunPod ends the worker."""
     logging.getLogger().setLevel(logging.WARNING)
     RunPodLogger().set_level("INFO")
     runpod.serverless.start({"handler": handler_for(open_studio(Settings()))})

@@ -215,7 +215,7 @@ def test_without_a_list_to_look_in_the_outcome_is_unknown_and_nothing_is_sent_ag
     database = desk.telecine.database()
     wait_until(lambda: [row.state for row in calls.of_job(database, "kite-1")] == [CallState.UNKNOWN])
     database.close()
-    assert "Nobody knows whether aurora accepted" in desk.run("explain", "kite-1")
+    assert "It is unknown whether aurora accepted" in desk.run("explain", "kite-1")
     desk.run("resolve", "kite-1", "--fail")
     job = desk.telecine.wait_for_job("kite-1")
     assert (job.state, (job.error or {})["code"]) == (State.FAILED, "outcome_unknown")

@@ -102,7 +102,7 @@ def test_a_fallback_is_taken_and_explained(tmp_path: Path) -> None:
         manifest = json.loads(line.objects("j-1")["manifest.json"])
     words = " ".join(story.split())
     assert "seedancev1lite of cococlip did not deliver step `generate`" in words
-    assert "Step `generate` is for the model hailuo02standard of cococlip, because others were passed over" in words
+    assert "Step `generate` uses the model hailuo02standard of cococlip; others were skipped" in words
     assert "prompt is not allowed" in words
     assert (manifest["model"], manifest["cost"]["amount"]) == ("hailuo02standard", "0.10")
     assert manifest["details"]["inference_time"] == 128036
@@ -194,4 +194,4 @@ def unknown(database: Database) -> int:
 
 def breaker(database: Database) -> str:
     """Cococlip's circuit breaker."""
-    return next((a.breaker for a in accounts.listed(database) if a.provider == "cococlip"), "closed")
+    return next((a.breaker for a in accounts.list_accounts(database) if a.provider == "cococlip"), "closed")

@@ -53,7 +53,7 @@ def test_an_outcome_that_the_crash_made_unknown_is_a_persons_to_settle(
         killed_at(line, point, tmp_path / "killed")
         call = line.unknown("j-1")
         assert (line.cococlip.charges(), call.reserved, call.lease_owner) == (charges, 100_000, None)
-        assert "Nobody knows whether cococlip accepted" in line.telecine.run("explain", "j-1").stdout.decode()
+        assert "It is unknown whether cococlip accepted" in line.telecine.run("explain", "j-1").stdout.decode()
         task = next(iter(line.cococlip.tasks), "")
         line.telecine.run("resolve", "j-1", *(task if word == "TASK" else word for word in decision))
         job = line.telecine.wait_for_job("j-1")

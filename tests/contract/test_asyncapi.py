@@ -137,7 +137,7 @@ def test_a_model_that_changes_without_its_published_form_fails_the_check(tmp_pat
     model.write_text(text)
     (tmp_path / "docs" / "contract" / "manifest.schema.json").unlink()
     (tmp_path / "docs" / "contract" / "hologram.schema.json").write_text("{}")
-    assert "not current: hologram.schema.json, manifest.schema.json" in _contract(tmp_path, "--check").stderr
+    assert "out of date: hologram.schema.json, manifest.schema.json" in _contract(tmp_path, "--check").stderr
 
 
 def test_lint_runs_the_check_and_the_parser() -> None:

@@ -111,7 +111,7 @@ def test_a_job_that_always_runs_out_of_memory_fails_alone(line: GpuLine) -> None
     job = line.ended("always")
     assert job.error is not None
     assert (job.state, job.error["code"]) == (State.FAILED, "out_of_memory")
-    assert "segmind/tiny-sd ran out of memory, also in its low-memory mode" in job.error["message"]
+    assert "segmind/tiny-sd ran out of memory, also in low-memory mode" in job.error["message"]
     assert line.loaded() == []
     line.armed.unlink()
     _, manifest = line.made("after-always", "text-to-image", PICTURE)
@@ -150,7 +150,7 @@ def test_a_worker_killed_anywhere_in_a_generation_is_followed_by_one_that_finish
     assert (set(files), job.crashes) == ({"image.png", "manifest.json"}, 3)
     assert line.workers("kill-1") == [*killed, line.worker.pid]
     told = line.up.run("explain", "kill-1").stdout.decode()
-    assert told.count("had died (SIGKILL, power or out of memory) while running, in the middle of step `generate`") == 3
+    assert told.count("died (SIGKILL, power loss or out of memory) while running, in the middle of step `generate`") == 3
     # What another worker makes of the same request is the same picture.
     assert line.made("kill-2", "text-to-image", {**PICTURE, "seed": 7})[0]["image.png"] == files["image.png"]
 
@@ -168,10 +168,10 @@ def test_a_worker_that_is_told_to_stop_finishes_its_job_and_the_next_says_what_i
     assert (job.state, job.crashes, line.workers("drain-1")) == (State.COMPLETED, 0, [first])
 
     told = " ".join(line.up.run("explain", "drain-2").stdout.decode().split())
-    assert "It waits for a free worker with role gpu; `telecine worker --role gpu` starts one" in told
+    assert "Waiting for a free worker with role gpu; `telecine worker --role gpu` starts one" in told
     found = workers(line.up.settings)
     assert (found.verdict, found.advice) == ("warn", "run `telecine worker --role gpu`")
-    assert found.found == "io 1, render 1, gpu none; waiting where none listens: 1 job for role gpu"
+    assert found.found == "io 1, render 1, gpu none; waiting without a worker: 1 job for role gpu"
     line.armed.unlink()
     line.start_worker()
     line.result("drain-2")

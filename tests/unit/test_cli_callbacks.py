@@ -58,7 +58,7 @@ def test_replay_sends_those_of_one_job(operator: Operator) -> None:
     operator.completed("order-1", callback=CALLBACK)
     give_up(operator)
     said = operator.run("callbacks", "replay", "--job", "order-1")
-    assert said.out == "1 callback sent on its way again.\n"
+    assert said.out == "1 callback queued for delivery again.\n"
 
 
 def test_replay_of_unknown_ids_says_so(operator: Operator) -> None:

@@ -53,7 +53,7 @@ def test_show_raw_writes_the_very_bytes(operator: Operator, capfdbinary: pytest.
 def test_an_unknown_number_is_a_plain_sentence(operator: Operator) -> None:
     said = operator.run("dead-letters", "show", "7")
     assert said.status == 1
-    assert "There is no dead letter 7." in said.err
+    assert "There is no dead letter 7;" in said.err
 
 
 def test_replay_admits_what_is_right_by_now(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:

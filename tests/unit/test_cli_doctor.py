@@ -39,7 +39,7 @@ def test_all_is_well_with_a_ledger_and_storage_in_use(operator: Operator) -> Non
     assert found["ledger"][0] == "ok"
     assert "version" in found["ledger"][1]
     assert found["storage"][0] == "ok"
-    assert "refuses overwriting" in found["storage"][1]
+    assert "refuses to overwrite" in found["storage"][1]
     assert found["clock"][0] == "ok"
 
 

@@ -33,10 +33,10 @@ def test_a_crash_reads_like_a_story(operator: Operator) -> None:
     told = sentences(operator, "order-1")
     lost = next(number for number, sentence in enumerate(told) if "died" in sentence)
     assert told[lost] == (
-        f"Worker {DEAD_LABEL} had died (SIGKILL, power or out of memory) while running, after step `render`."
+        f"Detected that worker {DEAD_LABEL} died (SIGKILL, power loss or out of memory) while running, after step `render`."
     )
-    assert "took the job over as attempt 2." in told[lost + 1]
-    assert told[lost + 2] == "Step `render` was already done and was not repeated."
+    assert "took over the job as attempt 2." in told[lost + 1]
+    assert told[lost + 2] == "Step `render` had already finished and was not repeated."
     assert told[-1] == "Completed."
 
 
@@ -50,7 +50,7 @@ def test_a_crash_in_the_middle_of_a_step_says_so() -> None:
     ]
     told = [line.sentence for line in tell(story, 0.0)]
     assert "while running, in the middle of step `render`." in told[2]
-    assert told[4] == "Step `render` began again, from its start."
+    assert told[4] == "Step `render` started again, from the beginning."
 
 
 def test_the_header_counts_attempts_crashes_and_duplicates(operator: Operator) -> None:
@@ -84,7 +84,7 @@ def test_a_conflict_and_a_duplicate_are_part_of_the_story(operator: Operator) ->
     operator.receive("order-1")
     operator.arrive(request("order-1"), request("order-1", priority="high"))
     told = " ".join(sentences(operator, "order-1"))
-    assert "The same request came again through the inbox folder; it was absorbed." in told
+    assert "The same request arrived again through the inbox folder and was absorbed." in told
     assert "other content" in told
 
 
@@ -103,7 +103,7 @@ def test_a_fault_that_may_pass_tells_reason_and_wait(operator: Operator) -> None
     )
     database.close()
     assert sentences(operator, "order-1")[-1] == (
-        "Fault 1 that may pass: No answer (input_unavailable); tried again in 5.00 s."
+        "Temporary failure 1: No answer (input_unavailable); will retry in 5.00 s."
     )
 
 
@@ -129,24 +129,24 @@ def test_callbacks_are_told_from_the_outbox_to_the_receiver(operator: Operator) 
     told = sentences(operator, "order-1")[-5:]
     assert told[0] == "The callback `completed` is ready to be sent."
     assert told[1].startswith(
-        "Attempt 1 to deliver the callback `completed` failed (HTTP 503); the next one follows in"
+        "Attempt 1 to deliver the callback `completed` failed (HTTP 503); the next one is in"
     )
     assert f"`telecine callbacks replay {delivery.id}` sends it again" in told[2]
-    assert told[3] == "Somebody sent the callback `completed` on its way again."
+    assert told[3] == "An operator replayed the callback `completed`."
     assert told[4] == "The callback `completed` was delivered at attempt 1 (HTTP 200)."
 
 
 @pytest.mark.parametrize(
     ("event", "detail", "sentence"),
     [
-        ("cancel_requested", {"by": "cli"}, "Somebody asked for it to be cancelled, through the command line."),
+        ("cancel_requested", {"by": "cli"}, "Cancellation was requested through the command line."),
         ("cancelled", {"code": "cancelled", "message": "The job was cancelled."}, "Cancelled."),
         ("expired", {"code": "deadline_exceeded", "message": "Too late."}, "Expired: Too late (deadline_exceeded)."),
-        ("storing", {}, "Everything is made and stored; the manifest is being written."),
+        ("storing", {}, "All results are stored; the manifest is being written."),
         ("input_fetched", {"input": "cover", "bytes": 12, "kind": "png"}, "Fetched the input `cover` (PNG, 12 bytes)."),
         (
             "callback_disabled", {"answer": "HTTP 410"},
-            "The callback is not sent any more: the receiver wants no more of them (HTTP 410).",
+            "The callback was disabled: the receiver does not want callbacks any more (HTTP 410).",
         ),
         (
             "received", {"door": "amqp", "source": "shop", "subject": "o-1"},
@@ -173,7 +173,7 @@ def test_an_event_of_a_later_version_is_still_told(operator: Operator) -> None:
 
 def test_a_job_that_nobody_works_on_says_what_it_waits_for(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     operator.receive("order-1")
-    assert "It waits for a free worker; `telecine up` runs them." in operator.run("explain", "order-1").out
+    assert "Waiting for a free worker; `telecine up` runs one." in operator.run("explain", "order-1").out
     monkeypatch.setenv("TELECINE_BROKER_URL", "amqp://nowhere.example//")
     waiting = "a free worker with role render; `telecine worker --role render` starts one"
     assert waiting in " ".join(operator.run("status", "order-1").out.split())

@@ -38,7 +38,7 @@ def test_a_refused_request_is_found_by_its_id(operator: Operator, command: str) 
     said = operator.run(command, "order-1")
     assert said.status == 1
     assert "job_not_found" in said.err
-    assert "`telecine dead-letters show 3` says why" in said.err
+    assert "`telecine dead-letters show 3`" in said.err
 
 
 def test_an_error_is_json_too_when_json_is_asked_for(operator: Operator) -> None:

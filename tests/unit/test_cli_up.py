@@ -73,7 +73,7 @@ def test_a_health_port_that_is_taken_is_one_line_and_status_1(tmp_path: Path) ->
 def test_an_unknown_part_or_role_is_named(telecine: TelecineProcess) -> None:
     done = telecine.run("up", "--only", "doors,windows", check=False)
     assert done.returncode == 1
-    assert b"there is no part windows; the parts are doors, sweep, calls, outbox, worker" in done.stderr
+    assert b"unknown part windows; available: doors, sweep, calls, outbox, worker" in done.stderr
     assert b"needs TELECINE_BROKER_URL" in telecine.run("worker", check=False).stderr
 
 

@@ -13,8 +13,8 @@ from consumer.extensions import load_extensions
 from ops.settings_view import settings_view
 from pipelines.registry import PIPELINES
 from providers.http.policy import Policy
-from providers.memory import MemoryProvider
-from providers.registry import ADDED, catalogue_of, open_provider, provider_names
+from providers.memory_provider import MemoryProvider
+from providers.registry import EXTENSION_PROVIDERS, catalogue_of, open_provider, provider_names
 from schemas.errors import ConfigurationError, ProviderNotConfigured
 from schemas.job_types import JOB_TYPES
 from schemas.settings import Settings
@@ -26,7 +26,7 @@ Write = Callable[[str], None]
 
 HEAD = """
 from providers.catalogue import Model, Parameter
-from providers.memory import MemoryProvider
+from providers.memory_provider import MemoryProvider
 from providers.registry import add_provider
 from providers.weights import Weights
 from pipelines.registry import PIPELINES
@@ -43,7 +43,7 @@ def model(**changes):
 @pytest.fixture
 def extension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     """Writes the module ``gamma``; what it registers is forgotten after the test."""
-    before = [(registry, dict(registry)) for registry in (ADDED, JOB_TYPES, PIPELINES)]
+    before = [(registry, dict(registry)) for registry in (EXTENSION_PROVIDERS, JOB_TYPES, PIPELINES)]
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def write(text: str) -> None:
