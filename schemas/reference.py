@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 
@@ -79,6 +79,23 @@ MediaReference = Annotated[
     AfterValidator(_check),
     _MARK,
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The content of an object at one time: its version, or its ETag in a bucket without versions."""
+
+    version: str | None = None
+    etag: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Text for messages: ``version …`` or ``ETag …``."""
+        return f"version {self.version}" if self.version is not None else f"ETag {self.etag}"
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the pin as JSON. ``Pin(**record)`` is the inverse."""
+        return asdict(self)
 
 
 def references(model: BaseModel) -> list[tuple[str, str]]:

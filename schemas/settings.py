@@ -20,9 +20,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from schemas.accounts import Budget, ProviderAccount, ProviderLimits
 from schemas.envelope import Priority, normalize_output
-from schemas.provider_account import ProviderAccount
-from schemas.provider_limits import Budget, ProviderLimits
 from schemas.tenants import Tenant, check_tenants
 from schemas.triggers import Trigger
 

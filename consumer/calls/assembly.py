@@ -14,7 +14,7 @@ from providers.base import Call, MediaInput
 from providers.catalogue import Model
 from providers.http.redact import redact_url
 from schemas.errors import InputReplaced, InputTooLarge, InputUnavailable, InternalError
-from schemas.pin import Pin
+from schemas.reference import Pin
 
 #: How long a provider can read an input: longer than any model's time limit.
 INPUT_URL_SECONDS = 24 * 3600

@@ -20,7 +20,7 @@ from schemas.errors import (
 )
 from schemas.generation import Generation
 from schemas.media import Artifact, InputFile
-from schemas.pin import Pin
+from schemas.reference import Pin
 
 
 class Parked(BaseException):

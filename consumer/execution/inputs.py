@@ -14,7 +14,7 @@ from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
 from pipelines.media.sandbox.process import Bounds
 from schemas.errors import AddressForbidden, InputError, InputForbidden
 from schemas.media import InputFile
-from schemas.pin import Pin
+from schemas.reference import Pin
 from schemas.settings import Settings
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import CallState
 from consumer.ledger.tables import accounts, calls
-from schemas.provider_limits import ProviderLimits
+from schemas.accounts import ProviderLimits
 
 # Who holds this row decides which calls go out; everybody else waits a moment. So no limit is passed by two at once.
 _GATE = "*"

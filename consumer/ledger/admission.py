@@ -16,7 +16,7 @@ from consumer.ledger.tables import jobs
 from consumer.ledger.timeline import note_many
 from schemas.envelope import CallbackSpec, Request
 from schemas.errors import IdConflict
-from schemas.pin import Pin
+from schemas.reference import Pin
 from schemas.strict_json import canonical, fingerprint
 
 # A door publishes the wake-up right after the commit. If it dies in between, the sweep does it after this long.

@@ -14,7 +14,7 @@ from consumer.ledger.calls import CallRow, call_from
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import OPEN, CallState
 from consumer.ledger.tables import calls, jobs
-from schemas.provider_limits import Budget, ProviderLimits
+from schemas.accounts import Budget, ProviderLimits
 
 _DIVERTED = 100
 _POLLED = (CallState.WORKING.value, CallState.FETCHING.value, CallState.UNKNOWN.value)

@@ -13,7 +13,7 @@ from consumer.ledger.states import TERMINAL, DeliveryState, State
 from schemas.envelope import Request
 from schemas.errors import InternalError
 from schemas.parse import parse_mapping
-from schemas.pin import Pin
+from schemas.reference import Pin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from consumer.storage.base import Fetched, ObjectFacts, replaced
 from schemas.errors import ChecksumMismatch, InputTooLarge, InputUnavailable
-from schemas.pin import Pin
+from schemas.reference import Pin
 
 CHUNK_BYTES = 1 << 20
 

@@ -13,8 +13,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from schemas.errors import InputReplaced, InvalidField
-from schemas.pin import Pin
-from schemas.reference import split_s3
+from schemas.reference import Pin, split_s3
 
 #: S3 allows 2 KB of user metadata in all; what is left after ids and digests is for the facts.
 FACTS_BYTES = 1_400

@@ -21,7 +21,7 @@ from consumer.storage.paths import bucket_folder, key_of, path_of
 from consumer.storage.safe_open import NotRegular, open_beneath
 from consumer.storage.sidecar import Sidecars, make_folders, sync_folder
 from schemas.errors import InputForbidden, InputNotFound, OutputForbidden, StorageUnavailable
-from schemas.pin import Pin
+from schemas.reference import Pin
 
 #: Everything of Telecine's own lies here; no bucket can have this name.
 HIDDEN = ".telecine"

@@ -12,7 +12,7 @@ from consumer.storage.atomic_copy import copy_whole, pinned, refuse_changed, ref
 from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder
 from consumer.storage.object_metadata import adopt, described, marks_for
 from schemas.errors import InputNotFound
-from schemas.pin import Pin
+from schemas.reference import Pin
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

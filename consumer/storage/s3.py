@@ -17,7 +17,7 @@ from consumer.storage.object_metadata import SHA256, TAG, adopt, described, mark
 from consumer.storage.s3_client import S3Connection, S3Options
 from consumer.storage.s3_errors import code_of, reading, writing
 from schemas.errors import ChecksumMismatch, OutputForbidden, StorageUnavailable
-from schemas.pin import Pin
+from schemas.reference import Pin
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef

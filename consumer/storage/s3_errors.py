@@ -29,7 +29,7 @@ from schemas.errors import (
     StorageUnavailable,
     TelecineError,
 )
-from schemas.pin import Pin
+from schemas.reference import Pin
 
 #: Codes that pass by themselves, besides every 5xx and 429.
 _PASSING = frozenset(

@@ -14,7 +14,7 @@ from schemas.errors import InputNotFound, InputReplaced, InputUnavailable, Inval
 from schemas.job_types import JOB_TYPES
 from schemas.lyrics_file import lyrics_text
 from schemas.parse import read_mapping
-from schemas.pin import Pin
+from schemas.reference import Pin
 from schemas.relative_uris import resolve_relative_uris
 from schemas.s3_events import Dropped, Upload
 from schemas.trigger_requests import manifest_request, object_request, pair_request

@@ -31,8 +31,8 @@ from consumer.ledger.calls import CallRow, Candidate, Order
 from consumer.ledger.schema import migrate
 from consumer.ledger.states import OPEN, CallState, State
 from consumer.ledger.tables import calls as table
+from schemas.accounts import Budget, ProviderLimits
 from schemas.errors import JobCancelled, LeaseLost, ProviderError, ProviderUnavailable, RenderFailed, StepSettled
-from schemas.provider_limits import Budget, ProviderLimits
 from tests.contract.test_ledger_machine import Clock, clock, opened, reel
 
 assert clock  # the fixture

@@ -15,7 +15,7 @@ from consumer.ledger.calls import Candidate, Order
 from consumer.ledger.database import Database
 from consumer.ledger.states import State
 from consumer.ledger.tables import jobs
-from schemas.provider_limits import ProviderLimits
+from schemas.accounts import ProviderLimits
 from tests.ledger_views import Ledger
 
 ORDER = Order(candidates=[Candidate("m", "p", {})], inputs={}, output="s3://results/x/", fingerprint="f", type="reel")

@@ -17,7 +17,7 @@ from consumer.storage.folder import FolderStorage
 from consumer.storage.memory import MemoryStorage
 from consumer.storage.s3 import S3Storage
 from schemas.errors import InputForbidden, InputNotFound, InputReplaced
-from schemas.pin import Pin
+from schemas.reference import Pin
 from tests.servers.s3 import S3
 
 #: The smallest first part that S3 takes of an upload in parts.

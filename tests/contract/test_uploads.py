@@ -15,7 +15,7 @@ from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import queries, uploads
 from consumer.storage.base import ObjectFacts, StoredObject
 from consumer.storage.memory import MemoryStorage
-from schemas.pin import Pin
+from schemas.reference import Pin
 from schemas.tenants import Tenant, TenantRules
 from tests.ledger_views import Ledger
 from tests.s3_messages import bridged, notified, wrapped

@@ -75,134 +75,171 @@ or the file and say what to do.
 
 from __future__ import annotations
 
-from schemas.error_base import (
-    TelecineError as TelecineError,
-    Verdict as Verdict,
+from schemas.errors.base import (
+    TelecineError,
+    Verdict,
 )
-from schemas.media_errors import (
-    ChecksumMismatch as ChecksumMismatch,
-    DeviceFailed as DeviceFailed,
-    InputError as InputError,
-    InputForbidden as InputForbidden,
-    InputNotFound as InputNotFound,
-    InputReplaced as InputReplaced,
-    InputTooLarge as InputTooLarge,
-    InputUnavailable as InputUnavailable,
-    InsufficientVram as InsufficientVram,
-    InvalidAudio as InvalidAudio,
-    InvalidImage as InvalidImage,
-    InvalidWeights as InvalidWeights,
-    ModelNotInstalled as ModelNotInstalled,
-    ModelOutOfMemory as ModelOutOfMemory,
-    OutOfMemory as OutOfMemory,
-    OutputExists as OutputExists,
-    OutputForbidden as OutputForbidden,
-    RenderError as RenderError,
-    RenderFailed as RenderFailed,
-    RenderTimeout as RenderTimeout,
-    StorageError as StorageError,
-    StorageUnavailable as StorageUnavailable,
+from schemas.errors.job import (
+    ConfigurationError,
+    DeadlineExceeded,
+    InternalError,
+    JobCancelled,
+    JobError,
+    LeaseLost,
+    RetriesExhausted,
+    WorkerLost,
 )
-from schemas.provider_errors import (
-    BudgetExceeded as BudgetExceeded,
-    ProviderAnswerInvalid as ProviderAnswerInvalid,
-    ProviderError as ProviderError,
-    ProviderNotConfigured as ProviderNotConfigured,
-    ProviderOutcomeUnknown as ProviderOutcomeUnknown,
-    ProviderRefused as ProviderRefused,
-    ProviderResultInvalid as ProviderResultInvalid,
-    ProviderTaskFailed as ProviderTaskFailed,
-    ProviderTaskLost as ProviderTaskLost,
-    ProviderTimeout as ProviderTimeout,
-    ProviderUnauthorized as ProviderUnauthorized,
-    ProviderUnavailable as ProviderUnavailable,
-    QuotaExhausted as QuotaExhausted,
-    RateLimited as RateLimited,
+from schemas.errors.media import (
+    ChecksumMismatch,
+    DeviceFailed,
+    InputError,
+    InputForbidden,
+    InputNotFound,
+    InputReplaced,
+    InputTooLarge,
+    InputUnavailable,
+    InsufficientVram,
+    InvalidAudio,
+    InvalidImage,
+    InvalidWeights,
+    ModelNotInstalled,
+    ModelOutOfMemory,
+    OutOfMemory,
+    OutputExists,
+    OutputForbidden,
+    RenderError,
+    RenderFailed,
+    RenderTimeout,
+    StorageError,
+    StorageUnavailable,
 )
-from schemas.request_errors import (
-    AddressForbidden as AddressForbidden,
-    ConsentRequired as ConsentRequired,
-    IdConflict as IdConflict,
-    InvalidEnvelope as InvalidEnvelope,
-    InvalidEvent as InvalidEvent,
-    InvalidField as InvalidField,
-    InvalidJson as InvalidJson,
-    JobNotFound as JobNotFound,
-    LyricsRequired as LyricsRequired,
-    LyricsTooLong as LyricsTooLong,
-    MessageTooLarge as MessageTooLarge,
-    MissingField as MissingField,
-    NoTrigger as NoTrigger,
-    OutputTriggers as OutputTriggers,
-    RequestError as RequestError,
-    StepSettled as StepSettled,
-    TenantForbidden as TenantForbidden,
-    TenantRequired as TenantRequired,
-    TenantUnknown as TenantUnknown,
-    UnknownField as UnknownField,
-    UnknownModel as UnknownModel,
-    UnknownType as UnknownType,
-    UnsupportedOption as UnsupportedOption,
+from schemas.errors.provider import (
+    BudgetExceeded,
+    ProviderAnswerInvalid,
+    ProviderError,
+    ProviderNotConfigured,
+    ProviderOutcomeUnknown,
+    ProviderRefused,
+    ProviderResultInvalid,
+    ProviderTaskFailed,
+    ProviderTaskLost,
+    ProviderTimeout,
+    ProviderUnauthorized,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RateLimited,
+)
+from schemas.errors.request import (
+    AddressForbidden,
+    ConsentRequired,
+    IdConflict,
+    InvalidEnvelope,
+    InvalidEvent,
+    InvalidField,
+    InvalidJson,
+    JobNotFound,
+    LyricsRequired,
+    LyricsTooLong,
+    MessageTooLarge,
+    MissingField,
+    NoTrigger,
+    OutputTriggers,
+    RequestError,
+    StepSettled,
+    TenantForbidden,
+    TenantRequired,
+    TenantUnknown,
+    UnknownField,
+    UnknownModel,
+    UnknownType,
+    UnsupportedOption,
 )
 
+__all__ = [
+    "AddressForbidden",
+    "BudgetExceeded",
+    "ChecksumMismatch",
+    "ConfigurationError",
+    "ConsentRequired",
+    "DeadlineExceeded",
+    "DeviceFailed",
+    "IdConflict",
+    "InputError",
+    "InputForbidden",
+    "InputNotFound",
+    "InputReplaced",
+    "InputTooLarge",
+    "InputUnavailable",
+    "InsufficientVram",
+    "InternalError",
+    "InvalidAudio",
+    "InvalidEnvelope",
+    "InvalidEvent",
+    "InvalidField",
+    "InvalidImage",
+    "InvalidJson",
+    "InvalidWeights",
+    "JobCancelled",
+    "JobError",
+    "JobNotFound",
+    "LeaseLost",
+    "LyricsRequired",
+    "LyricsTooLong",
+    "MessageTooLarge",
+    "MissingField",
+    "ModelNotInstalled",
+    "ModelOutOfMemory",
+    "NoTrigger",
+    "OutOfMemory",
+    "OutputExists",
+    "OutputForbidden",
+    "OutputTriggers",
+    "ProviderAnswerInvalid",
+    "ProviderError",
+    "ProviderNotConfigured",
+    "ProviderOutcomeUnknown",
+    "ProviderRefused",
+    "ProviderResultInvalid",
+    "ProviderTaskFailed",
+    "ProviderTaskLost",
+    "ProviderTimeout",
+    "ProviderUnauthorized",
+    "ProviderUnavailable",
+    "QuotaExhausted",
+    "RateLimited",
+    "RenderError",
+    "RenderFailed",
+    "RenderTimeout",
+    "RequestError",
+    "RetriesExhausted",
+    "StepSettled",
+    "StorageError",
+    "StorageUnavailable",
+    "TelecineError",
+    "TenantForbidden",
+    "TenantRequired",
+    "TenantUnknown",
+    "UnknownField",
+    "UnknownModel",
+    "UnknownType",
+    "UnsupportedOption",
+    "Verdict",
+    "WorkerLost",
+    "error_for",
+    "every_error",
+]
 
-class JobError(TelecineError):
-    """The job ended before it completed."""
-
-
-class JobCancelled(JobError):
-    """The job was cancelled."""
-
-    code = "cancelled"
-
-
-class DeadlineExceeded(JobError):
-    """The deadline passed before the job completed. Send a new request with a later deadline."""
-
-    code = "deadline_exceeded"
-
-
-class WorkerLost(JobError):
-    """Workers died repeatedly while running this job. See `telecine explain` before you send it again."""
-
-    code = "worker_lost"
-
-
-class RetriesExhausted(JobError):
-    """A temporary fault persisted. `telecine explain` shows the attempts; send the request again under a new id."""
-
-    code = "retries_exhausted"
-
-    @property
-    def retryable(self) -> bool:
-        """True, because only temporary faults are retried."""
-        return True
-
-
-class LeaseLost(JobError):
-    """Another worker has claimed the job; this one stops without writing anything."""
-
-    code = "lease_lost"
-    verdict = Verdict.UNKNOWN
-
-
-class ConfigurationError(TelecineError):
-    """The settings are invalid. Run `telecine doctor` for details."""
-
-    code = "configuration"
-
-
-class InternalError(TelecineError):
-    """An unexpected error in Telecine. The job is kept; please report it with the output of `telecine explain`."""
-
-    code = "internal_error"
-    verdict = Verdict.LATER
-
-
-#: In the order of the tree above.
+#: The families in the order of the tree above.
 _FAMILIES = (
-    RequestError, InputError, StorageError, RenderError, ProviderError, JobError, ConfigurationError, InternalError,
-)  # fmt: skip
+    RequestError,
+    InputError,
+    StorageError,
+    RenderError,
+    ProviderError,
+    JobError,
+    ConfigurationError,
+    InternalError,
+)
 
 
 def every_error() -> list[type[TelecineError]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.error_base import TelecineError, Verdict
+from schemas.errors.base import TelecineError, Verdict
 
 
 class ProviderError(TelecineError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.error_base import TelecineError, Verdict
+from schemas.errors.base import TelecineError, Verdict
 
 
 class InputError(TelecineError):
@@ -28,21 +28,24 @@ class InputForbidden(InputError):
 
 
 class InputTooLarge(InputError):
-    """File too large"""
+    """The input is larger than its limit."""
 
     code = "file_too_large"
+    default_message = "File too large"
 
 
 class InvalidImage(InputError):
-    """Image must be JPG or PNG"""
+    """The input is not an image of a supported kind."""
 
     code = "invalid_image"
+    default_message = "Image must be JPG or PNG"
 
 
 class InvalidAudio(InputError):
-    """Audio must be MP3, WAV, or FLAC"""
+    """The input is not audio of a supported kind."""
 
     code = "invalid_audio"
+    default_message = "Audio must be MP3, WAV, or FLAC"
 
 
 class InputUnavailable(InputError):

@@ -21,13 +21,18 @@ class Verdict(enum.Enum):
 
 
 class TelecineError(Exception):
-    """Base of all errors. The code names the problem, the message says what to do."""
+    """Base of all errors. The code names the problem, the message says what to do.
+
+    Without a message of its own an error has its ``default_message``, or else the first paragraph of its docstring.
+    """
 
     code: ClassVar[str] = "error"
     verdict: ClassVar[Verdict] = Verdict.NEVER
+    #: Wordings of the five source systems, which clients may match on.
+    default_message: ClassVar[str | None] = None
 
     def __init__(self, message: str | None = None, *, field: str | None = None, step: str | None = None) -> None:
-        self.message = message or inspect.cleandoc(self.__doc__ or self.code).partition("\n\n")[0].replace("\n", " ")
+        self.message = message or self.default_message or _first_paragraph(self.__doc__ or self.code)
         self.field = field
         self.step = step
         super().__init__(self.message)
@@ -45,3 +50,7 @@ class TelecineError(Exception):
         if self.step is not None:
             record["step"] = self.step
         return record
+
+
+def _first_paragraph(docstring: str) -> str:
+    return inspect.cleandoc(docstring).partition("\n\n")[0].replace("\n", " ")

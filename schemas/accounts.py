@@ -1,11 +1,20 @@
-"""The operator's limits: rates and circuit breakers for providers, budgets for tenants."""
+"""Accounts at providers: keys, rate limits and circuit breakers; and the budgets of tenants."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class ProviderAccount(BaseModel):
+    """The operator's account at a provider of an extension: one ``[providers.NAME]`` table of the settings file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    key: SecretStr = Field(min_length=1, description="The API key. It is sent to this provider only.")
+    base_url: str | None = Field(None, description="Base URL of the provider's API. Default: the extension's.")
 
 
 class ProviderLimits(BaseModel):

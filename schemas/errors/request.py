@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.error_base import TelecineError
+from schemas.errors.base import TelecineError
 
 
 class RequestError(TelecineError):
@@ -94,15 +94,13 @@ class JobNotFound(RequestError):
 
 
 class StepSettled(RequestError):
-    """The step has no provider call with an unknown outcome, so there is nothing to resolve. `telecine explain` shows
-    the job's state."""
+    """The step has no call with an unknown outcome, so there is nothing to resolve. See `telecine explain`."""
 
     code = "step_settled"
 
 
 class TenantRequired(RequestError):
-    """The request does not name a tenant, and this installation requires one. Set `tenant`, or send the request
-    through your own queue."""
+    """The request must belong to a tenant. Set `tenant`, or send it through your own queue."""
 
     code = "tenant_required"
 
@@ -120,9 +118,10 @@ class TenantForbidden(RequestError):
 
 
 class LyricsRequired(RequestError):
-    """Lyrics text is required"""
+    """The lyrics are missing or blank."""
 
     code = "lyrics_required"
+    default_message = "Lyrics text is required"
 
 
 class LyricsTooLong(RequestError):
@@ -138,7 +137,6 @@ class ConsentRequired(RequestError):
 
 
 class AddressForbidden(RequestError):
-    """The URL leads to an address that Telecine may not call. Use a public HTTPS address, or ask the operator to
-    allow the host with TELECINE_ALLOWED_PRIVATE_HOSTS."""
+    """The URL leads to a forbidden address. Use a public one, or add its host to TELECINE_ALLOWED_PRIVATE_HOSTS."""
 
     code = "address_forbidden"
