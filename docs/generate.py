@@ -28,13 +28,13 @@ from ops.wording import duration
 from schemas import errors
 from schemas.errors import RequestError, TelecineError
 from schemas.job_types import JOB_TYPES
-from schemas.settings import Settings
+from schemas.settings import PARTS, Settings
 
 DOCS = Path(__file__).resolve().parent
 
 _SETTINGS_HEAD = """# Settings
 
-<!-- Written by docs/generate.py from schemas/settings.py. Change it there. -->
+<!-- Written by docs/generate.py from schemas/settings/. Change it there. -->
 
 Every setting has a default, and with none set Telecine runs in [embedded mode](quickstart.md#embedded-no-server).
 A variable in the environment wins over the settings file, and the file wins over the default. The file is
@@ -110,7 +110,7 @@ _FATES: dict[type[TelecineError], str] = {
 
 
 def settings_page() -> str:
-    """``settings.md``: the sections are the comments between the fields of the class."""
+    """``settings.md``: the sections are the comments between the fields of the classes."""
     parts = [_SETTINGS_HEAD]
     for title, names in _sections():
         rows = [(f"`{_variable(name)}`", *_setting_cells(name)) for name in names]
@@ -212,8 +212,8 @@ def _filled(text: str) -> str:
 
 
 def _sections() -> list[tuple[str, list[str]]]:
-    found: list[tuple[str, list[str]]] = [("Start", [])]
-    for line in inspect.getsource(Settings).splitlines():
+    found: list[tuple[str, list[str]]] = []
+    for line in (line for part in PARTS for line in inspect.getsource(part).splitlines()):
         if title := re.fullmatch(r"    # ([A-Z][\w. ]*)", line):
             found.append((title[1], []))
         elif (field := re.match(r"    (\w+): ", line)) and field[1] in Settings.model_fields:

@@ -1,0 +1,22 @@
+"""Settings of the ledger, and of leases and retries in it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field, SecretStr
+
+
+class LedgerSettings(BaseModel):
+    """The database and the timing of leases, sweeps and retries."""
+
+    # Ledger
+    ledger_url: SecretStr | None = Field(None, description="SQLAlchemy URL. Default: SQLite under home.")
+    lease_seconds: float = Field(30.0, ge=1, description="Time without a heartbeat after which a job's lease expires.")
+    sweep_seconds: float = Field(2.0, gt=0, description="Interval between sweeps for due jobs without a lease.")
+    wake_again_seconds: float = Field(
+        30.0, gt=0, description="Delay before a wake-up is repeated; doubles each time up to one hour."
+    )
+    max_crashes: int = Field(5, ge=1, description="Worker crashes on one job before it fails as worker_lost.")
+    max_failures: int = Field(8, ge=1, description="Temporary faults of one job before it fails as retries_exhausted.")
+    retry_seconds: float = Field(
+        5.0, gt=0, description="Backoff after the first temporary fault; doubles each time up to 15 minutes."
+    )

@@ -1,0 +1,36 @@
+"""Settings of work on the worker itself: rendering and local models."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class RenderSettings(BaseModel):
+    """Limits of the renderer, and the device and memory of local models."""
+
+    # Rendering
+    scratch: Path | None = Field(None, description="Folder for work in progress. Default: <home>/scratch.")
+    concurrency: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Jobs that one worker runs at the same time."
+    )
+    render_timeout_seconds: float = Field(1800.0, gt=0, description="Wall-clock limit for one render.")
+    render_memory_bytes: int = Field(4 * 1024**3, ge=256 * 1024**2, description="Memory limit for one render.")
+
+    # Local models
+    local_device: Literal["auto", "cuda", "mps", "cpu"] = Field(
+        "auto", description="Device for local models. auto: CUDA, else MPS, else the CPU."
+    )
+    local_memory_bytes: int | None = Field(
+        None, ge=1, description="Memory limit for local models on their device. Default: its free memory."
+    )
+    local_models: Path | None = Field(
+        None, description="Folder with the weights of local models, one folder per model. Default: <home>/models."
+    )
+    local_threads: int | None = Field(None, ge=1, description="CPU threads for local models. Default: torch's.")
+    local_timeout_seconds: float = Field(
+        14_400.0, gt=0, description="Wall-clock limit for one run of a local model; checked after each step."
+    )
