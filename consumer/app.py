@@ -16,9 +16,10 @@ from celery.signals import setup_logging, worker_process_init
 from consumer import logs, sentry
 from consumer.execution.advance import advance as advance_job
 from consumer.ledger.due import choose
-from consumer.runtime import Runtime, build_runtime
+from consumer.runtime import Runtime
 from consumer.storage.scratch import clear_abandoned
 from consumer.wakeups.queues import ADVANCE
+from consumer.wiring import build_runtime
 from schemas.settings import Settings
 
 # Another worker may take the chosen job first; then the next one is chosen.

@@ -6,7 +6,6 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from consumer.execution.inputs import bounds_of
 from consumer.ledger.calls import CallRow
 from consumer.runtime import Runtime
 from consumer.storage.artifacts import stored
@@ -62,7 +61,7 @@ def fetch_result(runtime: Runtime, row: CallRow) -> Artifact | None:
             _download(runtime, row, str(url), path)
         kind = _kind(row, path)
         try:
-            facts = probe(path, kind, folder, bounds_of(runtime.settings))
+            facts = probe(path, kind, folder, runtime.bounds)
         except RenderError as error:
             raise ProviderResultInvalid(f"{row.provider}'s result cannot be read: {error.message}") from None
         return _store(runtime, row, path, kind, facts)

@@ -22,7 +22,7 @@ from consumer.failpoints import failpoint
 from consumer.ledger import calls, completion, leases, outbox
 from consumer.ledger.leases import Claim
 from consumer.ledger.owner import this_process
-from consumer.ledger.provenance import Credits, credits_of, spent_on
+from consumer.ledger.provenance import Provenance, provenance_of, spent_on
 from consumer.ledger.records import Job, Lease
 from consumer.ledger.states import CallState, State
 from consumer.logs import logger
@@ -147,14 +147,14 @@ def _run(runtime: Runtime, claim: Claim, request: Request, heartbeat: Heartbeat,
     heartbeat.check()
     completion.start_storing(runtime.database, lease)
     failpoint("advance.before_manifest")
-    credit = credits_of(runtime.database, job, context.manifest_details)
+    credit = provenance_of(runtime.database, job, context.manifest_details)
     manifest = write_manifest(runtime, claim, context, artifacts, folder, credit)
     failpoint("advance.after_manifest")
     heartbeat.check()
     return _finish(runtime, claim, [*artifacts, manifest], credit, folder)
 
 
-def _finish(runtime: Runtime, claim: Claim, artifacts: Sequence[Artifact], credit: Credits, folder: Path) -> State:
+def _finish(runtime: Runtime, claim: Claim, artifacts: Sequence[Artifact], credit: Provenance, folder: Path) -> State:
     outputs = [_output(runtime, artifact, folder) for artifact in artifacts]
     delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), outputs=outputs, credit=credit)
     # A presigned URL is a secret, and a picture is large: the ledger keeps both in the callback's body only.

@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from consumer.calls.call_spec import Parked, ended, made_from, order_for
+from consumer.calls.call_spec import Parked, build_call_spec, ended, made_from
 from consumer.execution.heartbeat import Heartbeat
-from consumer.execution.inputs import bounds_of, fetch_input, ordered_input
+from consumer.execution.inputs import fetch_input, ordered_input
 from consumer.failpoints import failpoint
 from consumer.ledger import calls, steps
 from consumer.ledger.records import Job, Lease
@@ -50,7 +50,7 @@ class JobContext:
     @property
     def bounds(self) -> Bounds:
         """What a child process of this job may use: the operator's settings."""
-        return bounds_of(self._runtime.settings)
+        return self._runtime.bounds
 
     @property
     def catalogue(self) -> Catalogue:
@@ -150,14 +150,14 @@ class JobContext:
                     raise self.missing_inputs[file.uri]
             self._check_output(call.output)  # before anything is paid for
             steps.begin(database, self._lease, name)
-            order = order_for(self._runtime.catalogue, self._job, call, output=self._output)
+            order = build_call_spec(self._runtime.catalogue, self._job, call, output=self._output)
             failpoint("call.wanted")
-            calls.want(database, self._lease, name, order, tenant=self._job.tenant,
+            calls.enqueue_and_park(database, self._lease, name, order, tenant=self._job.tenant,
                        urgency=PRIORITIES.index(self._job.priority))  # fmt: skip
             failpoint("call.parked")
             raise Parked
         if not row.settled:
-            row = calls.park_for(database, self._lease, name)
+            row = calls.park_unless_settled(database, self._lease, name)
             if row is None:
                 raise Parked
         if row.state is not CallState.DONE:

@@ -11,16 +11,9 @@ from consumer.runtime import Runtime
 from consumer.storage.file_input import fetch_file
 from pipelines.media.inspect.kinds import wrong_kind
 from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
-from pipelines.media.sandbox.process import Bounds
 from schemas.errors import AddressForbidden, InputError, InputForbidden
 from schemas.media import InputFile
 from schemas.reference import Pin
-from schemas.settings import Settings
-
-
-def bounds_of(settings: Settings) -> Bounds:
-    """What a child process may use."""
-    return Bounds(wall_seconds=settings.render_timeout_seconds, memory_bytes=settings.render_memory_bytes)
 
 
 def fetch_input(

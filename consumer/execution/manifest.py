@@ -12,7 +12,7 @@ from typing import Any
 from consumer.execution.context import JobContext
 from consumer.ledger import steps
 from consumer.ledger.leases import Claim
-from consumer.ledger.provenance import Credits
+from consumer.ledger.provenance import Provenance
 from consumer.runtime import Runtime
 from consumer.storage.artifacts import MANIFEST
 from schemas.errors import StorageUnavailable
@@ -29,7 +29,7 @@ def write_manifest(
     context: JobContext,
     artifacts: Sequence[Artifact],
     folder: Path,
-    credit: Credits,
+    credit: Provenance,
 ) -> Artifact:
     """The stored manifest. Written again after a crash, it is taken over, not replaced.
 
@@ -66,7 +66,7 @@ def write_manifest(
     return context.store(Artifact(name=MANIFEST, content_type="application/json", path=path))
 
 
-def _by_vendors(credit: Credits) -> dict[str, Any]:
+def _by_vendors(credit: Provenance) -> dict[str, Any]:
     """What the providers told besides what has a field of its own: a title, a batch, how long it took."""
     return {name: value for name, value in credit.details.items() if name not in _FIELDS}
 

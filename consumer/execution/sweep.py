@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from consumer.execution.advance import failure_delivery
 from consumer.ledger.completion import end_idle
-from consumer.ledger.due import Wake, not_woken, take_due, to_end, wake_all
+from consumer.ledger.due import Waker, not_woken, take_due, to_end, wake_all
 from consumer.ledger.leases import release_dead
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
@@ -23,9 +23,6 @@ log = logger(__name__)
 BATCH = 500
 #: How often what crashes left on the disk is looked for.
 CLEAR_SECONDS = 3600.0
-
-#: Sends wake-ups; ``False`` when it is known that some were not sent.
-Waker = Callable[[Sequence[Wake]], bool | None]
 
 
 class Sweep:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -24,6 +24,10 @@ class Wake:
     job_id: str
     role: str
     priority: str
+
+
+#: Sends wake-ups; returns ``False`` when it knows that some were not sent.
+Waker = Callable[[Sequence[Wake]], bool | None]
 
 
 def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequence[Wake]:

@@ -13,11 +13,12 @@ import sqlalchemy as sa
 
 from consumer.execution.sweep import Sweep
 from consumer.ledger import calls, leases
-from consumer.ledger.calls import Candidate, Order
+from consumer.ledger.calls import CallSpec, Candidate
 from consumer.ledger.due import Wake, wake_all
 from consumer.ledger.states import State
 from consumer.ledger.tables import calls as calls_table, jobs
-from consumer.runtime import Runtime, build_runtime
+from consumer.runtime import Runtime
+from consumer.wiring import build_runtime
 from schemas.settings import Settings
 from tests.ledger_views import Ledger
 
@@ -32,12 +33,12 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
 def test_a_job_that_this_version_cannot_end_keeps_no_other_from_its_end(runtime: Runtime) -> None:
     ledger = Ledger(runtime.database, runtime.database)
     ledger.admit(*({"id": name, "deadline": 0.001} for name in ("a", "newer", "z")))
-    order = Order(
+    order = CallSpec(
         candidates=[Candidate("m", "p", {})], inputs={}, output="s3://results/x/", fingerprint="f", type="reel"
     )
     newer = json.dumps({**json.loads(order.as_json()), "from_a_newer_version": True})
     lease = ledger.claimed("newer")
-    calls.want(runtime.database, lease, "step", order, tenant=None, urgency=1)
+    calls.enqueue_and_park(runtime.database, lease, "step", order, tenant=None, urgency=1)
     with runtime.database.write() as connection:
         connection.execute(sa.update(calls_table).values(request=newer))
     for name in ("a", "z"):

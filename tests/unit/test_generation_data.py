@@ -256,8 +256,9 @@ def test_a_picture_waits_for_a_gpu_worker_only_where_a_local_model_may_make_it(t
         data = {"prompt": "a kite", "model": names}
         request = parse_request(json.dumps({"id": "a", "type": "text-to-image", "data": data}).encode())
         assert isinstance(request, Request)
-        assert admission_policy(runtime).role_of is not None
-        roles[str(names)] = admission_policy(runtime).role_of(request)
+        role_of = admission_policy(runtime).role_of
+        assert role_of is not None
+        roles[str(names)] = role_of(request)
     runtime.close()
     assert list(roles.values()) == ["io", "gpu", "gpu"]
 

@@ -1,0 +1,182 @@
+"""Build a process's parts from the settings: the only module that knows how they fit together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from consumer.admission.policy import AdmissionPolicy
+from consumer.callbacks.game import GameApi
+from consumer.callbacks.signing import default_secret, generate_secret
+from consumer.extensions import load_extensions
+from consumer.ledger.database import Database
+from consumer.ledger.schema import migrate
+from consumer.runtime import Runtime, Secrets
+from consumer.storage.base import Storage
+from consumer.storage.factory import open_storage
+from consumer.uploads.request_factory import RequestFactory
+from pipelines.models.routing import names_local
+from pipelines.registry import PIPELINES, Pipeline
+from providers.http.policy import Policy
+from providers.registry import catalogue_of
+from schemas.envelope import Request
+from schemas.errors import ConfigurationError
+from schemas.settings import Settings
+from schemas.tenants import Tenant, TenantRules
+from schemas.trigger_requests import check_rules
+from schemas.triggers import TriggerRules
+
+
+def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIPELINES) -> Runtime:
+    """Load the extensions, check the settings, open ledger and storage, and return the process's parts.
+
+    Raises:
+        ConfigurationError: a setting is wrong; the message names it.
+    """
+    load_extensions(settings.extensions)
+    triggers = trigger_rules(settings)
+    secrets = _secrets(settings)
+    _check_secret_names(settings.tenants, secrets)
+    return Runtime(
+        settings=settings,
+        database=open_ledger(settings),
+        storage=storage_of(settings),
+        policy=Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)),
+        secrets=secrets,
+        pipelines=pipelines,
+        catalogue=catalogue_of(settings),
+        triggers=triggers,
+        tenants=TenantRules(settings.tenants),
+    )
+
+
+def admission_policy(runtime: Runtime) -> AdmissionPolicy:
+    """Return the rules that every door applies to a request before it becomes a job."""
+
+    def check_models(request: Request) -> None:
+        runtime.pipelines[request.type].check(request.data, request.type, runtime.catalogue)
+
+    def role_of(request: Request) -> str:
+        # A request that names a local model needs a worker that has local models.
+        return "gpu" if names_local(request.data, runtime.catalogue) else runtime.pipelines[request.type].role
+
+    return AdmissionPolicy(
+        roles={name: pipeline.role for name, pipeline in runtime.pipelines.items()},
+        secret_names=frozenset(runtime.secrets),
+        policy=runtime.policy,
+        max_message_bytes=runtime.settings.max_message_bytes,
+        tenants=runtime.tenants,
+        queue_priorities=runtime.settings.queue_priorities,
+        output=runtime.settings.output,
+        triggers=runtime.triggers,
+        default_signer=default_secret(runtime.secrets),
+        game=game_api(runtime.settings),
+        check_models=check_models,
+        role_of=role_of,
+    )
+
+
+def request_factory(runtime: Runtime) -> RequestFactory:
+    """Return what makes requests of uploaded objects, by the trigger rules of the settings."""
+    return RequestFactory(
+        storage=runtime.storage,
+        scratch=runtime.settings.scratch_folder,
+        limit_bytes=runtime.settings.max_message_bytes,
+        rules=runtime.triggers,
+    )
+
+
+def game_api(settings: Settings) -> GameApi:
+    """Return where callbacks in format ``game`` are sent, and their API key."""
+    return GameApi(settings.callback_api_url, settings.game_api_key)
+
+
+def open_ledger(settings: Settings) -> Database:
+    """Open the ledger and bring its tables up to date.
+
+    Raises:
+        ConfigurationError: the database's driver is not installed.
+    """
+    try:
+        database = Database(settings.ledger)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"TELECINE_LEDGER_URL needs a driver: {error.name}; pip install 'telecine[postgres]'"
+        ) from None
+    migrate(database)
+    return database
+
+
+def storage_of(settings: Settings) -> Storage:
+    """Open the object store that the settings name."""
+    return open_storage(
+        settings.storage_kind,
+        folder=settings.storage_folder,
+        endpoint_url=settings.s3_endpoint_url,
+        region=settings.s3_region,
+        path_style=settings.s3_path_style and settings.s3_endpoint_url is not None,
+        bucket_owners=settings.s3_bucket_owners,
+    )
+
+
+def trigger_rules(settings: Settings) -> TriggerRules:
+    """Return the trigger rules. Load the extensions first: a rule may name a job type of theirs.
+
+    Raises:
+        ConfigurationError: a rule cannot make a valid request, would be triggered by its own results, or has
+            no tenant that exists.
+    """
+    outputs = [settings.output, *(tenant.output for tenant in settings.tenants.values() if tenant.output is not None)]
+    rules = check_rules(settings.triggers, outputs)
+    if settings.tenants:
+        _check_trigger_tenants(rules, settings.tenants)
+    return rules
+
+
+def _check_trigger_tenants(triggers: TriggerRules, tenants: Mapping[str, Tenant]) -> None:
+    """Check that every trigger rule can resolve to a tenant: from the rule, the queue or the uploaded request."""
+    by_queue = any(tenant.queues for tenant in tenants.values())
+    for number, rule in enumerate(triggers.rules, 1):
+        if rule.tenant is None and not by_queue and not rule.manifest:
+            raise ConfigurationError(
+                f"trigger rule {number} ({rule}): tenant is missing, and no tenant has queues; "
+                f"name one of {', '.join(sorted(tenants))}"
+            )
+        if rule.tenant is not None and rule.tenant not in tenants:
+            raise ConfigurationError(
+                f"trigger rule {number} ({rule}): tenant {rule.tenant!r} does not exist; "
+                f"available: {', '.join(sorted(tenants))}"
+            )
+
+
+def _check_secret_names(tenants: Mapping[str, Tenant], secrets: Secrets) -> None:
+    for name, tenant in tenants.items():
+        for secret in tenant.callback_secrets:
+            if secret not in secrets:
+                raise ConfigurationError(
+                    f"TELECINE_TENANTS, {name}.callback_secrets: {secret!r} is not a configured signing secret; "
+                    f"TELECINE_CALLBACK_SECRETS has {', '.join(sorted(secrets)) or 'none'}"
+                )
+
+
+def _secrets(settings: Settings) -> Secrets:
+    if settings.callback_secrets or not settings.embedded:
+        return settings.callback_secrets
+    return {"default": [SecretStr(_embedded_secret(settings.home.absolute() / "callback-secret"))]}
+
+
+def _embedded_secret(path: Path) -> str:
+    """Return embedded mode's signing secret; generate it at the first start, readable by its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(handle, "w") as file:
+        file.write(generate_secret() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return path.read_text().strip()
