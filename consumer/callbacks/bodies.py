@@ -9,7 +9,7 @@ from typing import Any
 
 from consumer.callbacks.game import EVENT_PREFIX, game_body, game_url
 from consumer.ledger.outbox import NewDelivery, webhook_id
-from consumer.ledger.provenance import Credits
+from consumer.ledger.provenance import Provenance
 from consumer.ledger.records import Job
 from schemas.callback import Callback, CallbackData, Cost, EventType, Failure, Output, Status
 from schemas.envelope import CallbackSpec
@@ -34,7 +34,7 @@ def job_delivery(
     plan: Mapping[str, Any] | None = None,
     error: TelecineError | None = None,
     progress: int | None = None,
-    credit: Credits | None = None,
+    credit: Provenance | None = None,
     cost: Cost | None = None,
 ) -> NewDelivery | None:
     """The callback about ``event`` of a job, or ``None`` when nobody asked for it.
@@ -46,7 +46,7 @@ def job_delivery(
     if spec is None or event not in spec.events:
         return None
     done = status == "completed"
-    credit = credit or Credits()
+    credit = credit or Provenance()
     data = CallbackData(
         id=job.id,
         type=job.type,

@@ -7,11 +7,11 @@ import decimal
 import json
 from typing import Any
 
-from consumer.ledger.call_claims import Turn
+from consumer.ledger.call_claims import ClaimedCall
 from providers.base import Ready, TaskRef
 
 
-def price_told(turn: Turn) -> int:
+def price_told(turn: ClaimedCall) -> int:
     """What the provider says that the call cost, in millionths of a US dollar; else what was set aside for it."""
     told = (turn.call.result or {}).get("price")
     try:
@@ -39,6 +39,6 @@ def _plain(record: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def task_of(turn: Turn) -> TaskRef:
+def task_of(turn: ClaimedCall) -> TaskRef:
     assert turn.call.task is not None
     return TaskRef(turn.call.task["id"], turn.call.task.get("extra") or {})

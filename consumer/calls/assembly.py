@@ -40,7 +40,7 @@ def price_of(runtime: Runtime, row: CallRow) -> int:
     return cost
 
 
-def assemble(runtime: Runtime, row: CallRow, folder: Path | None = None, *, now: float | None = None) -> Call:
+def build_call(runtime: Runtime, row: CallRow, folder: Path | None = None, *, now: float | None = None) -> Call:
     """The call as an adapter takes it. ``folder`` is where inputs are put that a provider wants as bytes.
 
     Without one no input can be loaded: only a submission needs them. ``now`` is the ledger's time, for a look-up.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from consumer.ledger.calls import CallRow, Candidate, Order
+from consumer.ledger.calls import CallRow, CallSpec, Candidate
 from consumer.ledger.records import Job
 from pipelines.context import ModelCall, ModelResult
 from pipelines.media.inspect.sniff import CONTENT_TYPES
@@ -27,13 +27,13 @@ class Parked(BaseException):
     """The job waits for a provider; the pipeline is left. No ``Exception``: a pipeline must not catch it."""
 
 
-def order_for(
+def build_call_spec(
     catalogue: Catalogue,
     job: Job,
     call: ModelCall,
     *,
     output: str,
-) -> Order:
+) -> CallSpec:
     """The order: every model that can take the parameters, in the order given; the others with the reason.
 
     Raises:
@@ -57,7 +57,7 @@ def order_for(
     if not fitting:
         raise problem or InvalidField("data.model: no model is named", field="data.model")
     length = call.parameters.get("duration", call.parameters.get("audio_duration", call.seconds))
-    return Order(
+    return CallSpec(
         candidates=fitting,
         losers=losers,
         inputs={name: _facts(file, job.pins.get(file.uri)) for name, file in call.inputs.items()},

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from consumer.calls.actions import LEASE_SECONDS, Turns
+from consumer.calls.actions import LEASE_SECONDS, CallActions
 from consumer.calls.assembly import price_of
-from consumer.calls.provider_pool import Vendors
-from consumer.calls.suspend_aware_timer import CLOCKS, Clock, Stopwatch
-from consumer.ledger import call_claims, call_outcomes as receipts
-from consumer.ledger.call_claims import Policies, Turn
+from consumer.calls.provider_pool import ProviderPool
+from consumer.calls.suspend_aware_timer import CLOCKS, Clock, SuspendAwareTimer
+from consumer.ledger import call_claims, call_outcomes
+from consumer.ledger.call_claims import ClaimedCall, Policies
 from consumer.ledger.due import Wake
 from consumer.ledger.owner import this_process
 from consumer.ledger.states import CallState
@@ -65,13 +65,13 @@ class CallEngine:
         self._opener = opener or (lambda name: open_provider(name, runtime.settings, runtime.policy))
         self._stopped = threading.Event()
         #: What goes on, and when it is asked for again, by this process's clock.
-        self._pending: list[tuple[Turn, float]] = []
-        self._acting: dict[asyncio.Task[None], Turn] = {}
+        self._pending: list[tuple[ClaimedCall, float]] = []
+        self._acting: dict[asyncio.Task[None], ClaimedCall] = {}
         self._woken: list[Wake] = []
         self._chores_at = self._renew_at = 0.0
         #: The owners of takings whose end nobody heard.
-        self._unheard: list[str] = []
-        self._takings = 0
+        self._unconfirmed_claims: list[str] = []
+        self._claim_counter = 0
         settings = runtime.settings
         self._policies = Policies(
             limits=settings.limits_of,
@@ -91,12 +91,12 @@ class CallEngine:
     async def _run(self) -> None:
         settings = self._runtime.settings
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="calls"))
-        vendors = Vendors(self._opener)
-        turns = Turns(self._runtime, vendors, asyncio.Semaphore(FETCHES))
+        providers = ProviderPool(self._opener)
+        turns = CallActions(self._runtime, providers, asyncio.Semaphore(FETCHES))
         try:
             while not self._stopped.is_set():
-                since = Stopwatch(self._clocks)
-                taken = await self._look(vendors, settings.call_concurrency - len(self._acting))
+                since = SuspendAwareTimer(self._clocks)
+                taken = await self._look(providers, settings.call_concurrency - len(self._acting))
                 self._acting |= {asyncio.create_task(self._act(turns, turn, since)): turn for turn in taken}
                 if self._acting:
                     done, _ = await asyncio.wait(self._acting, timeout=0.05)
@@ -107,7 +107,7 @@ class CallEngine:
             await self._answers()
             await asyncio.to_thread(self._flush)
         finally:
-            await vendors.aclose()
+            await providers.aclose()
 
     async def _answers(self) -> None:
         """Waits for the exchanges that go on; longer for submissions, since nobody knows what is cut off."""
@@ -119,15 +119,15 @@ class CallEngine:
             log.info("submissions_go_on", calls=len(left), seconds=longest)
             await asyncio.wait(left, timeout=max(0.0, longest))
 
-    async def _look(self, vendors: Vendors, free: int) -> list[Turn]:
+    async def _look(self, providers: ProviderPool, free: int) -> list[ClaimedCall]:
         try:
-            return await asyncio.to_thread(self._take, vendors, free)
+            return await asyncio.to_thread(self._claim, providers, free)
         except Exception:
             log.warning("engine_cannot_read", exc_info=True)
             await asyncio.sleep(1.0)
             return []
 
-    def _take(self, vendors: Vendors, free: int) -> list[Turn]:
+    def _claim(self, providers: ProviderPool, free: int) -> list[ClaimedCall]:
         self._flush()
         database, owner = self._runtime.database, this_process()
         self._renew()
@@ -136,39 +136,39 @@ class CallEngine:
             ours = {turn.call.id for turn in self._acting.values()}
             for row in call_claims.lost_submissions(database):
                 if row.id not in ours:
-                    receipts.lost(database, row, look_up=vendors.can_find(row.provider))
-            call_claims.free_dead(database)
+                    call_outcomes.record_lost(database, row, look_up=providers.can_find(row.provider))
+            call_claims.release_dead_claims(database)
             self._chores_at = time.monotonic() + CHORES_SECONDS
         if free <= 0:
             return []
-        due = call_claims.take_due(database, owner=owner, lease_seconds=LEASE_SECONDS, most=free)
-        return due + self._take_submissions(free - len(due))
+        due = call_claims.claim_due(database, owner=owner, lease_seconds=LEASE_SECONDS, most=free)
+        return due + self._claim_queued(free - len(due))
 
-    def _take_submissions(self, most: int) -> list[Turn]:
+    def _claim_queued(self, most: int) -> list[ClaimedCall]:
         """The calls that go out now. Never raises: what was taken before must not be dropped."""
-        database, go = self._runtime.database, list[Turn]()
+        database, go = self._runtime.database, list[ClaimedCall]()
         try:
-            self._hand_back_unheard()
+            self._release_unconfirmed()
             # Each time another owner: so that what was taken without our hearing of it is known later.
-            self._takings += 1
-            owner = f"{this_process()}.{self._takings}"
-            self._unheard.append(owner)
-            go, no = call_claims.take_submissions(
+            self._claim_counter += 1
+            owner = f"{this_process()}.{self._claim_counter}"
+            self._unconfirmed_claims.append(owner)
+            go, no = call_claims.claim_queued(
                 database, self._policies, owner=owner, lease_seconds=SUBMIT_LEASE_SECONDS, most=most
             )
-            self._unheard.remove(owner)
+            self._unconfirmed_claims.remove(owner)
             for turn, reason in no:
                 self._refuse(turn, reason)
         except Exception:
             log.warning("engine_cannot_submit", exc_info=True)
         return go
 
-    def _hand_back_unheard(self) -> None:
-        """The connection broke when calls were taken: the ledger may have them as being sent, but none of them was."""
-        for owner in list(self._unheard):
-            for turn in call_claims.unsent(self._runtime.database, owner):
-                receipts.put_off(self._runtime.database, turn, 0.0)
-            self._unheard.remove(owner)
+    def _release_unconfirmed(self) -> None:
+        """The connection on_unexpected_error when calls were taken: the ledger may have them as being sent, but none of them was."""
+        for owner in list(self._unconfirmed_claims):
+            for turn in call_claims.claimed_but_unconfirmed(self._runtime.database, owner):
+                call_outcomes.reschedule(self._runtime.database, turn, 0.0)
+            self._unconfirmed_claims.remove(owner)
 
     def _renew(self) -> None:
         if time.monotonic() < self._renew_at:
@@ -179,7 +179,7 @@ class CallEngine:
             call_claims.renew(self._runtime.database, ours, lease_seconds=seconds)
         self._renew_at = time.monotonic() + RENEW_SECONDS
 
-    def _refuse(self, turn: Turn, reason: str) -> None:
+    def _refuse(self, turn: ClaimedCall, reason: str) -> None:
         call = turn.call
         named = call.tenant and not self._policies.is_shared(call.tenant)
         error = (
@@ -191,11 +191,11 @@ class CallEngine:
             else ProviderUnavailable(f"{call.provider} does not answer just now: its circuit breaker is open")
         )
         try:
-            self._remember(receipts.failed(self._runtime.database, turn, error, spent=0))
+            self._remember(call_outcomes.record_failed(self._runtime.database, turn, error, spent=0))
         except LeaseLost:
             log.warning("turn_lost", key=call.id)
 
-    async def _act(self, turns: Turns, turn: Turn, since: Stopwatch) -> None:
+    async def _act(self, turns: CallActions, turn: ClaimedCall, since: SuspendAwareTimer) -> None:
         try:
             try:
                 outcome = await _chosen(turns, turn, since)
@@ -203,7 +203,7 @@ class CallEngine:
                 raise
             except Exception as error:
                 log.exception("turn_broke", key=turn.call.id)
-                outcome = await turns.broke(turn, error)
+                outcome = await turns.on_unexpected_error(turn, error)
         except LeaseLost:
             log.warning("turn_lost", key=turn.call.id)
             return
@@ -225,7 +225,7 @@ class CallEngine:
         woken, self._woken = self._woken, []
         try:
             now = time.monotonic()
-            receipts.still_pending(self._runtime.database, [(turn, max(0.0, at - now)) for turn, at in pending])
+            call_outcomes.record_pending(self._runtime.database, [(turn, max(0.0, at - now)) for turn, at in pending])
         except Exception:
             self._pending += pending
             raise
@@ -234,7 +234,7 @@ class CallEngine:
                 self._wake(woken)
 
 
-def _chosen(turns: Turns, turn: Turn, since: Stopwatch) -> Any:
+def _chosen(turns: CallActions, turn: ClaimedCall, since: SuspendAwareTimer) -> Any:
     call = turn.call
     if call.state is CallState.SUBMITTING:
         return turns.submit(turn, may_send=lambda: since.seconds() < BEGIN_SECONDS)

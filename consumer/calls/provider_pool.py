@@ -8,7 +8,7 @@ from collections.abc import Callable
 from providers.base import RemoteProvider
 
 
-class Vendors:
+class ProviderPool:
     """Adapters by provider. To be used from one event loop and closed there; any thread may ask for one."""
 
     def __init__(self, opener: Callable[[str], RemoteProvider]) -> None:

@@ -17,7 +17,7 @@ def boot_time() -> float:
 CLOCKS: tuple[Clock, ...] = (boot_time, time.time)
 
 
-class Stopwatch:
+class SuspendAwareTimer:
     """Runs from its making. Of several clocks the one counts that has run furthest."""
 
     def __init__(self, clocks: Sequence[Clock] = CLOCKS) -> None:

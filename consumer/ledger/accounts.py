@@ -35,14 +35,14 @@ class Account:
     last_error: str | None
 
 
-def hold_gate(database: Database, connection: Connection) -> None:
+def lock_submissions(database: Database, connection: Connection) -> None:
     """Makes this transaction the only one that lets calls out, until it ends."""
     connection.execute(_insert(database, _GATE, 0.0))
     connection.execute(sa.select(accounts.c.provider).where(accounts.c.provider == _GATE).with_for_update()).all()
 
 
 def allowance(database: Database, connection: Connection, provider: str, limits: ProviderLimits, now: float) -> int:
-    """How many calls of the provider may go out now. ``use`` them in the same transaction, behind the gate."""
+    """How many calls of the provider may go out now. ``use_allowance`` in the same transaction, behind the gate."""
     connection.execute(_insert(database, provider, limits.burst, now))
     row = connection.execute(sa.select(accounts).where(accounts.c.provider == provider)).mappings().one()
     if row["paused_until"] > now or (row["breaker"] != "closed" and row["open_until"] > now):
@@ -54,7 +54,7 @@ def allowance(database: Database, connection: Connection, provider: str, limits:
     return min(places, math.floor(_tokens(row["tokens"], row["tokens_at"], limits, now)))
 
 
-def use(connection: Connection, provider: str, limits: ProviderLimits, now: float, count: int) -> None:
+def use_allowance(connection: Connection, provider: str, limits: ProviderLimits, now: float, count: int) -> None:
     """Takes ``count`` of the allowance. A breaker that was open is half open now: one call is on trial."""
     row = connection.execute(sa.select(accounts).where(accounts.c.provider == provider)).mappings().one()
     values: dict[str, object] = {
@@ -67,7 +67,7 @@ def use(connection: Connection, provider: str, limits: ProviderLimits, now: floa
     connection.execute(sa.update(accounts).where(accounts.c.provider == provider).values(values))
 
 
-def answered(connection: Connection, provider: str) -> None:
+def record_answer(connection: Connection, provider: str) -> None:
     """The provider answered: whatever it was, it is there."""
     troubled = sa.or_(accounts.c.failures > 0, accounts.c.breaker != "closed")
     connection.execute(
@@ -77,7 +77,7 @@ def answered(connection: Connection, provider: str) -> None:
     )
 
 
-def failed(connection: Connection, provider: str, limits: ProviderLimits, why: str) -> None:
+def record_failure(connection: Connection, provider: str, limits: ProviderLimits, why: str) -> None:
     """The provider could not be reached or broke down. Enough of these in a row open the breaker."""
     opens = sa.or_(accounts.c.failures + 1 >= limits.breaker_failures, accounts.c.breaker == "half")
     connection.execute(
@@ -111,7 +111,7 @@ def open_breakers(connection: Connection, now: float) -> dict[str, float]:
     return {row.provider: row.open_until for row in connection.execute(query.where(accounts.c.open_until > now))}
 
 
-def listed(database: Database) -> list[Account]:
+def list_accounts(database: Database) -> list[Account]:
     """Every account that was ever used."""
     names = (field for field in Account.__slots__)
     query = sa.select(*(accounts.c[name] for name in names)).where(accounts.c.provider != _GATE)

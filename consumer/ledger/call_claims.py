@@ -23,7 +23,7 @@ _LIVE = calls.c.due_at.is_not(None)
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ClaimedCall:
     """The right to act for one call until the lease runs out. Every write names the epoch."""
 
     call: CallRow
@@ -52,9 +52,9 @@ class Policies:
         return not self.tenants and tenant not in self.budgets
 
 
-def take_submissions(
+def claim_queued(
     database: Database, policies: Policies, *, owner: str, lease_seconds: float, most: int
-) -> tuple[list[Turn], list[tuple[Turn, str]]]:
+) -> tuple[list[ClaimedCall], list[tuple[ClaimedCall, str]]]:
     """The calls that go out now, and those that do not: over ``budget``, or another model is there (``breaker``).
 
     Their state is ``submitting`` with the price set aside, durably, before anything is sent: a crash from here
@@ -65,10 +65,10 @@ def take_submissions(
         providers = list(connection.execute(sa.select(calls.c.provider).where(*due).distinct()).scalars())
     if not providers:
         return [], []
-    go: list[Turn] = []
-    no: list[tuple[Turn, str]] = []
+    go: list[ClaimedCall] = []
+    no: list[tuple[ClaimedCall, str]] = []
     with database.write(durable=True) as connection:
-        accounts.hold_gate(database, connection)
+        accounts.lock_submissions(database, connection)
         now = float(connection.execute(sa.select(db_now())).scalar_one())
         shut = accounts.open_breakers(connection, now)
         for provider in sorted(providers):
@@ -94,22 +94,22 @@ def take_submissions(
                     no.append((turn, "budget"))
                 sent += fits
             if sent:
-                accounts.use(connection, provider, limits, now, sent)
+                accounts.use_allowance(connection, provider, limits, now, sent)
     return go, no
 
 
-def unsent(database: Database, owner: str) -> list[Turn]:
-    """The calls that ``take_submissions`` took for ``owner`` without its caller hearing of it: none was sent."""
+def claimed_but_unconfirmed(database: Database, owner: str) -> list[ClaimedCall]:
+    """The calls that ``claim_queued`` took for ``owner`` without its caller hearing of it: none was sent."""
     with database.write() as connection:
-        accounts.hold_gate(database, connection)  # a commit that is still being made is waited for
+        accounts.lock_submissions(database, connection)  # a commit that is still being made is waited for
         query = sa.select(calls, db_now().label("now")).where(
             _LIVE, calls.c.lease_owner == owner, calls.c.state == CallState.SUBMITTING.value
         )
         rows = connection.execute(query).mappings().all()
-    return [Turn(call_from(row), row["epoch"], owner, row["now"]) for row in rows]
+    return [ClaimedCall(call_from(row), row["epoch"], owner, row["now"]) for row in rows]
 
 
-def take_due(database: Database, *, owner: str, lease_seconds: float, most: int) -> list[Turn]:
+def claim_due(database: Database, *, owner: str, lease_seconds: float, most: int) -> list[ClaimedCall]:
     """Calls to be polled, fetched, looked up or cancelled now, oldest first."""
     free = sa.or_(calls.c.lease_until.is_(None), calls.c.lease_until <= db_now())
     with database.read() as connection:
@@ -132,10 +132,10 @@ def take_due(database: Database, *, owner: str, lease_seconds: float, most: int)
             .returning(calls, db_now().label("now"))
         )
         rows = connection.execute(statement).mappings().all()
-    return [Turn(call_from(row), row["epoch"], owner, row["now"]) for row in rows]
+    return [ClaimedCall(call_from(row), row["epoch"], owner, row["now"]) for row in rows]
 
 
-def renew(database: Database, turns: Sequence[Turn], *, lease_seconds: float) -> None:
+def renew(database: Database, turns: Sequence[ClaimedCall], *, lease_seconds: float) -> None:
     """The turns that are still acted for live on. One that somebody else has by now stays theirs."""
     if not turns:
         return
@@ -162,7 +162,7 @@ def lost_submissions(database: Database) -> list[CallRow]:
     ]
 
 
-def free_dead(database: Database) -> None:
+def release_dead_claims(database: Database) -> None:
     """Ends the turns of processes of this machine that no longer run."""
     held = sa.select(calls.c.id, calls.c.lease_owner, calls.c.epoch).where(
         _LIVE, calls.c.lease_owner.is_not(None), calls.c.state.in_(_POLLED)
@@ -187,7 +187,7 @@ def _diverted(
     now: float,
     seconds: float,
     until: float,
-) -> list[tuple[Turn, str]]:
+) -> list[tuple[ClaimedCall, str]]:
     """Calls of a provider that does not answer, and which another model may take."""
     query = sa.select(calls).where(*due, calls.c.provider == provider, _job_goes_on()).order_by(calls.c.queued_at)
     rows = connection.execute(query.limit(_DIVERTED).with_for_update()).mappings().all()
@@ -219,10 +219,10 @@ def _fits(connection: Connection, policies: Policies, call: CallRow, price: int,
 
 def _lease(
     connection: Connection, call: CallRow, owner: str, now: float, seconds: float, price: int, *, submitting: bool
-) -> Turn:
+) -> ClaimedCall:
     values: dict[str, object] = {"lease_owner": owner, "lease_until": now + seconds, "epoch": call.epoch + 1}
     if submitting:
         values |= {"state": CallState.SUBMITTING.value, "reserved": price, "submitted_at": now}
     connection.execute(sa.update(calls).where(calls.c.id == call.id).values(values))
     state = CallState.SUBMITTING if submitting else call.state
-    return Turn(dataclasses.replace(call, state=state, reserved=price), call.epoch + 1, owner, now)
+    return ClaimedCall(dataclasses.replace(call, state=state, reserved=price), call.epoch + 1, owner, now)

@@ -13,8 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from consumer.ledger.call_claims import Turn
-from consumer.ledger.calls import CallRow, add
+from consumer.ledger.call_claims import ClaimedCall
+from consumer.ledger.calls import CallRow, insert_call
 from consumer.ledger.database import Database, db_now, is_ledger_fault
 from consumer.ledger.due import Wake
 from consumer.ledger.states import OPEN, CallState, State
@@ -26,7 +26,9 @@ from schemas.errors import InvalidField, LeaseLost, ProviderOutcomeUnknown, Step
 LOOK_UP_SECONDS = 10.0
 
 
-def accepted(database: Database, turn: Turn, task: Mapping[str, Any], *, wait_seconds: float, give_up: float) -> None:
+def record_accepted(
+    database: Database, turn: ClaimedCall, task: Mapping[str, Any], *, wait_seconds: float, give_up: float
+) -> None:
     """The provider has the call. ``task`` is what is needed to ask for it; polled first after ``wait_seconds``.
 
     Raises:
@@ -42,18 +44,18 @@ def accepted(database: Database, turn: Turn, task: Mapping[str, Any], *, wait_se
              task=task["id"], key=call.id)  # fmt: skip
 
 
-def unknown(database: Database, turn: Turn, why: TelecineError, *, look_up: bool) -> None:
+def record_unknown(database: Database, turn: ClaimedCall, why: TelecineError, *, look_up: bool) -> None:
     """Nobody knows whether the provider has the call. Its money stays set aside; it is never sent again unasked."""
     _set_unknown(database, turn.call, turn.epoch, turn.owner, why.message, look_up=look_up)
 
 
-def lost(database: Database, call: CallRow, *, look_up: bool) -> None:
+def record_lost(database: Database, call: CallRow, *, look_up: bool) -> None:
     """The same for a call whose worker died between the intent and the receipt."""
     why = "the worker died after it had begun to send the call"
     _set_unknown(database, call, call.epoch, call.lease_owner, why, look_up=look_up)
 
 
-def put_off(database: Database, turn: Turn, seconds: float, error: TelecineError | None = None) -> None:
+def reschedule(database: Database, turn: ClaimedCall, seconds: float, error: TelecineError | None = None) -> None:
     """The same again after ``seconds``: what was not sent is queued, what is under way stays so."""
     call = turn.call
     failures = call.failures + (error is not None)
@@ -68,7 +70,7 @@ def put_off(database: Database, turn: Turn, seconds: float, error: TelecineError
                  message=error.message, seconds=round(seconds, 3))  # fmt: skip
 
 
-def still_pending(database: Database, turns: Sequence[tuple[Turn, float]]) -> None:
+def record_pending(database: Database, turns: Sequence[tuple[ClaimedCall, float]]) -> None:
     """Many calls that go on, each asked again after its seconds; one transaction for all. Lost turns are ignored."""
     if not turns:
         return
@@ -88,7 +90,9 @@ def still_pending(database: Database, turns: Sequence[tuple[Turn, float]]) -> No
         connection.execute(statement, sorted(rows, key=lambda row: row["key"]))
 
 
-def ready(database: Database, turn: Turn, result: Mapping[str, Any], *, lease_seconds: float) -> Turn:
+def record_ready(
+    database: Database, turn: ClaimedCall, result: Mapping[str, Any], *, lease_seconds: float
+) -> ClaimedCall:
     """The provider is done; what is fetched next is written down first, so that a crash does not lose it."""
     with database.write(durable=True) as connection:
         _write(
@@ -101,17 +105,19 @@ def ready(database: Database, turn: Turn, result: Mapping[str, Any], *, lease_se
     )
 
 
-def done(database: Database, turn: Turn, result: Mapping[str, Any], *, spent: int) -> Wake | None:
+def record_done(database: Database, turn: ClaimedCall, result: Mapping[str, Any], *, spent: int) -> Wake | None:
     """The result is in storage: the call is settled and its job is woken."""
     return _end(database, turn, CallState.DONE, spent=spent, result=json.dumps(result))
 
 
-def cancelled(database: Database, turn: Turn, *, spent: int) -> Wake | None:
+def record_cancelled(database: Database, turn: ClaimedCall, *, spent: int) -> Wake | None:
     """The job did not need it any more."""
     return _end(database, turn, CallState.CANCELLED, spent=spent, result=None)
 
 
-def failed(database: Database, turn: Turn, error: TelecineError, *, spent: int, last: bool = False) -> Wake | None:
+def record_failed(
+    database: Database, turn: ClaimedCall, error: TelecineError, *, spent: int, last: bool = False
+) -> Wake | None:
     """The model did not deliver: the next candidate's turn, or, with none left or ``last``, the job's."""
     call = turn.call
     with database.write(durable=True) as connection:
@@ -130,12 +136,12 @@ def failed(database: Database, turn: Turn, error: TelecineError, *, spent: int, 
         if rest:
             why = {"model": call.model, "why": f"{error.code}: {error.message}"[:500]}
             order = dataclasses.replace(call.order, candidates=rest, losers=[*call.order.losers, why])
-            add(database, connection, call.job_id, call.step, call.attempt + 1, order,
+            insert_call(database, connection, call.job_id, call.step, call.attempt + 1, order,
                 tenant=call.tenant, urgency=call.urgency)  # fmt: skip
     return wake
 
 
-def send_again(database: Database, call: CallRow, *, by: str) -> None:
+def resubmit(database: Database, call: CallRow, *, by: str) -> None:
     """A person decided that the provider never got the call: it is sent.
 
     Raises:
@@ -168,7 +174,7 @@ def adopt(database: Database, call: CallRow, task: str, *, by: str, give_up_seco
                 task=found, give_up_at=db_now() + give_up_seconds, failures=0)  # fmt: skip
 
 
-def not_adopted(database: Database, turn: Turn, error: TelecineError) -> None:
+def record_adoption_failed(database: Database, turn: ClaimedCall, error: TelecineError) -> None:
     """The provider knows no task of the id that a person gave: the outcome is as unknown as before."""
     call = turn.call
     with database.write(durable=True) as connection:
@@ -202,7 +208,7 @@ def _decide(connection: Connection, call: CallRow, how: str, by: str, **values: 
     note(connection, call.job_id, "resolved", step=call.step, provider=call.provider, how=how, by=by)
 
 
-def leave(database: Database, turn: Turn) -> None:
+def abandon(database: Database, turn: ClaimedCall) -> None:
     """An unknown outcome that nobody waits for any more. It stays as it is, for the books."""
     with database.write() as connection:
         _write(connection, turn, state=CallState.UNKNOWN, due_at=None)
@@ -213,7 +219,7 @@ def may_pass(error: Exception) -> bool:
     return is_ledger_fault(error)
 
 
-def not_there(database: Database, turn: Turn) -> None:
+def record_not_found(database: Database, turn: ClaimedCall) -> None:
     """The provider was asked and never got the call: it may be sent, for the first time."""
     call = turn.call
     with database.write(durable=True) as connection:
@@ -221,7 +227,7 @@ def not_there(database: Database, turn: Turn) -> None:
         note(connection, call.job_id, "call_not_found", step=call.step, provider=call.provider)
 
 
-def _end(database: Database, turn: Turn, state: CallState, *, spent: int, **values: Any) -> Wake | None:
+def _end(database: Database, turn: ClaimedCall, state: CallState, *, spent: int, **values: Any) -> Wake | None:
     call = turn.call
     with database.write(durable=True) as connection:
         wake = _wake(connection, call.job_id)
@@ -231,7 +237,7 @@ def _end(database: Database, turn: Turn, state: CallState, *, spent: int, **valu
     return wake
 
 
-def _queue(connection: Connection, turn: Turn, seconds: float, failures: int) -> None:
+def _queue(connection: Connection, turn: ClaimedCall, seconds: float, failures: int) -> None:
     """The call was not sent: it will be after ``seconds``, unless its job has ended meanwhile."""
     values: dict[str, Any] = {"failures": failures, "reserved": 0, "submitted_at": None}
     if _is_open(connection, turn.call.job_id):
@@ -282,7 +288,7 @@ def _set_unknown(database: Database, call: CallRow, epoch: int, owner: str | Non
                  model=call.model, key=call.id, message=why, look_up=look_up)  # fmt: skip
 
 
-def _write(connection: Connection, turn: Turn, *, state: CallState, **values: Any) -> None:
+def _write(connection: Connection, turn: ClaimedCall, *, state: CallState, **values: Any) -> None:
     """One change of the call's row, which gives the turn back; ``values`` may keep it.
 
     Who was late in sending, so that the outcome counts as unknown, may still tell it while nobody has acted since:

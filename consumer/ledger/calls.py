@@ -38,7 +38,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class CallSpec:
     """What a step wants. Plain JSON in the ledger, so that any engine can carry it out."""
 
     #: In the order of preference; never empty.
@@ -64,7 +64,7 @@ class Order:
         return json.dumps(record, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Order:
+    def from_json(cls, text: str) -> CallSpec:
         """The order again."""
         record = json.loads(text)
         record["candidates"] = [Candidate(**item) for item in record["candidates"]]
@@ -85,7 +85,7 @@ class CallRow:
     tenant: str
     urgency: int
     state: CallState
-    order: Order
+    order: CallSpec
     task: Mapping[str, Any] | None
     due_at: float | None
     lease_until: float | None
@@ -132,7 +132,9 @@ def of_job(database: Database, job_id: str) -> list[CallRow]:
         return [call_from(row) for row in connection.execute(query).mappings()]
 
 
-def want(database: Database, lease: Lease, step: str, order: Order, *, tenant: str | None, urgency: int) -> None:
+def enqueue_and_park(
+    database: Database, lease: Lease, step: str, order: CallSpec, *, tenant: str | None, urgency: int
+) -> None:
     """Writes the first call of a step and parks the job, durably and together.
 
     A crash before this commit leaves nothing; after it, the engine goes on without the worker.
@@ -142,11 +144,11 @@ def want(database: Database, lease: Lease, step: str, order: Order, *, tenant: s
     """
     with database.write(durable=True) as connection:
         _park(connection, lease)
-        add(database, connection, lease.job_id, step, 1, order, tenant=tenant or "", urgency=urgency)
+        insert_call(database, connection, lease.job_id, step, 1, order, tenant=tenant or "", urgency=urgency)
         note(connection, lease.job_id, "parked", epoch=lease.epoch, step=step)
 
 
-def park_for(database: Database, lease: Lease, step: str) -> CallRow | None:
+def park_unless_settled(database: Database, lease: Lease, step: str) -> CallRow | None:
     """Parks the job again while its call goes on; the call, if it has ended meanwhile: then nothing was parked.
 
     Raises:
@@ -162,13 +164,13 @@ def park_for(database: Database, lease: Lease, step: str) -> CallRow | None:
     return None
 
 
-def add(
+def insert_call(
     database: Database,
     connection: Connection,
     job_id: str,
     step: str,
     attempt: int,
-    order: Order,
+    order: CallSpec,
     *,
     tenant: str,
     urgency: int,
@@ -217,7 +219,7 @@ def call_from(row: RowMapping | Mapping[str, Any]) -> CallRow:
         values[name] = None if row[name] is None else json.loads(row[name])
     values["state"] = CallState(row["state"])
     values["cancel_requested"] = bool(row["cancel_requested"])
-    return CallRow(order=Order.from_json(row["request"]), **values)
+    return CallRow(order=CallSpec.from_json(row["request"]), **values)
 
 
 def _latest(connection: Connection, job_id: str, step: str) -> CallRow | None:

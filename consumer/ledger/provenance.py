@@ -14,7 +14,7 @@ from schemas.callback import Cost
 
 
 @dataclass(frozen=True, slots=True)
-class Credits:
+class Provenance:
     """The last model that delivered stands for the job, unless it only helped; the cost is that of all calls."""
 
     provider: str = "local"
@@ -31,12 +31,12 @@ class Credits:
 _LOCAL = ("model", "model_version", "seed")
 
 
-def credits_of(database: Database, job: Job, told: Mapping[str, Any] | None = None) -> Credits:
+def provenance_of(database: Database, job: Job, told: Mapping[str, Any] | None = None) -> Provenance:
     """The credits. A job that no provider delivered to has the local ones, with what the pipeline told of its model."""
     told = told or {}
     rows = calls.of_job(database, job.id)
     if not rows:
-        return _local(told, Credits())
+        return _local(told, Provenance())
     delivered = [row for row in rows if row.state is CallState.DONE]
     # A call as another type made something on the way: a prompt, the times of words.
     own = [row for row in delivered if row.order.type == job.type]
@@ -44,7 +44,7 @@ def credits_of(database: Database, job: Job, told: Mapping[str, Any] | None = No
     for row in own:
         details |= (row.result or {}).get("details") or {}
     last = own[-1] if own else None
-    credit = Credits(
+    credit = Provenance(
         provider="local" if last is None else last.provider,
         model=None if last is None else last.model,
         version=None if details.get("version") is None else str(details["version"]),
@@ -72,7 +72,7 @@ def spent_on(database: Database, job_id: str) -> Cost | None:
     return Cost(amount=dollars(micros)) if micros else None
 
 
-def _local(told: Mapping[str, Any], credit: Credits) -> Credits:
+def _local(told: Mapping[str, Any], credit: Provenance) -> Provenance:
     if "model" not in told:
         return credit
     version = told.get("model_version")

@@ -98,7 +98,7 @@ def decide(line: VendorLine, database: Database) -> int:
     for call in unknown:
         task = next((task.id for task in list(line.cococlip.tasks.values()) if task.ref == call.job_id), None)
         if task is None:
-            call_outcomes.send_again(database, call, by="person")
+            call_outcomes.resubmit(database, call, by="person")
         else:
             call_outcomes.adopt(database, call, task, by="person", give_up_seconds=60)
     return len(unknown)

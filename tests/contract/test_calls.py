@@ -238,14 +238,14 @@ def test_the_breaker_opens_lets_one_call_through_and_closes_again(ledger: Ledger
         line.submit("k")
         line.advance("k")
         line.start()
-        line.until(lambda: any(a.breaker == "open" for a in accounts.listed(line.runtime.database)))
+        line.until(lambda: any(a.breaker == "open" for a in accounts.list_accounts(line.runtime.database)))
         # The other model is taken while the breaker is open.
         line.submit("l", data={"models": ["first", "second"]})
         line.advance("l")
         line.until(lambda: line.beta.charges.total() == 1)
         down.clear()
         line.until(lambda: line.alpha.charges.total() == 2)
-        line.until(lambda: all(a.breaker == "closed" for a in accounts.listed(line.runtime.database)))
+        line.until(lambda: all(a.breaker == "closed" for a in accounts.list_accounts(line.runtime.database)))
     finally:
         line.stop()
         line.runtime.close()

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from consumer.calls.engine import BEGIN_SECONDS, SUBMIT_LEASE_SECONDS, CallEngine
-from consumer.calls.suspend_aware_timer import Stopwatch
+from consumer.calls.suspend_aware_timer import SuspendAwareTimer
 from consumer.ledger import call_outcomes, tables
 from consumer.ledger.states import CallState, State
 from providers.base import Call, TaskRef
@@ -51,7 +51,7 @@ def test_a_paid_request_that_may_not_begin_any_more_is_kept_back_to_the_last_byt
 @pytest.mark.parametrize("sleeper", [0, 1])
 def test_the_clock_that_has_run_furthest_counts(sleeper: int) -> None:
     times = [100.0, 5_000.0]
-    watch = Stopwatch([lambda: times[0], lambda: times[1]])
+    watch = SuspendAwareTimer([lambda: times[0], lambda: times[1]])
     times[sleeper] += 901.0
     times[1 - sleeper] -= 50.0
     assert watch.seconds() == 901.0

@@ -50,7 +50,7 @@ def test_a_film_that_cannot_be_stored_waits_for_the_operator_and_no_other_model_
     problem: type[TelecineError], line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers_at_once(line, small_film())
-    monkeypatch.setattr(actions, "_wait", lambda failures: 0.01)
+    monkeypatch.setattr(actions, "_backoff", lambda failures: 0.01)
     faults, store = [problem("closed") for _ in range(8)], fetching._store
 
     def closed(*parts: object) -> object:
@@ -65,7 +65,7 @@ def test_a_film_that_cannot_be_stored_waits_for_the_operator_and_no_other_model_
 
 def test_a_film_waits_for_a_storage_that_stays_away_for_long(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     answers_at_once(line, small_film())
-    monkeypatch.setattr(actions, "_wait", lambda failures: 0.01)
+    monkeypatch.setattr(actions, "_backoff", lambda failures: 0.01)
     faults, store = [StorageUnavailable() for _ in range(30)], fetching._store
 
     def away(*parts: object) -> object:
@@ -82,7 +82,7 @@ def test_a_film_that_can_never_be_stored_ends_the_job_and_is_not_bought_from_ano
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers_at_once(line, small_film())
-    monkeypatch.setattr(actions, "_wait", lambda failures: 0.01)
+    monkeypatch.setattr(actions, "_backoff", lambda failures: 0.01)
     monkeypatch.setattr(fetching, "AWAY_TRIES", 20)
 
     def closed(*parts: object) -> object:

@@ -26,8 +26,8 @@ from hypothesis.stateful import (
 
 from consumer.ledger import accounts, call_claims, call_outcomes, calls, completion, leases, queries
 from consumer.ledger.admission import admit, submission
-from consumer.ledger.call_claims import Policies, Turn
-from consumer.ledger.calls import CallRow, Candidate, Order
+from consumer.ledger.call_claims import ClaimedCall, Policies
+from consumer.ledger.calls import CallRow, CallSpec, Candidate
 from consumer.ledger.schema import migrate
 from consumer.ledger.states import OPEN, CallState, State
 from consumer.ledger.tables import calls as table
@@ -60,8 +60,8 @@ class CallMachine(RuleBasedStateMachine):
         shutil.copy(self.template, self.folder / "ledger.sqlite3")
         self.views = [opened(self.folder / "ledger.sqlite3") for _ in range(2)]
         #: Turns that somebody holds, or thinks so.
-        self.sending: list[Turn] = []
-        self.looking: list[Turn] = []
+        self.sending: list[ClaimedCall] = []
+        self.looking: list[ClaimedCall] = []
         self.arrived: set[tuple[str, int]] = set()
         self.charges: Counter[str] = Counter()
         self.last: dict[str, CallRow] = {}
@@ -80,11 +80,11 @@ class CallMachine(RuleBasedStateMachine):
             admit(database, connection, [submission(reel(job_id), role="io", door="test")])
         claim = leases.claim(database, job_id, owner="worker", seconds=LEASE_SECONDS)
         assert claim is not None
-        order = Order(
+        order = CallSpec(
             candidates=[Candidate(f"model-{name}", name, {}) for name in vendors], inputs={}, output="s3://out/",
             fingerprint=claim.job.fingerprint, type="reel",
         )  # fmt: skip
-        calls.want(database, claim.lease, "step", order, tenant=None, urgency=1)
+        calls.enqueue_and_park(database, claim.lease, "step", order, tenant=None, urgency=1)
 
     @rule(seconds=st.sampled_from([0.5, 4.0, LEASE_SECONDS + 0.1, 40.0]))
     def time_passes(self, seconds: float) -> None:
@@ -93,10 +93,10 @@ class CallMachine(RuleBasedStateMachine):
     @rule(view=VIEWS, owner=st.sampled_from(["e1", "e2"]))
     def an_engine_takes_submissions(self, view: int, owner: str) -> None:
         database = self.views[view]
-        go, no = call_claims.take_submissions(database, POLICIES, owner=owner, lease_seconds=LEASE_SECONDS, most=9)
+        go, no = call_claims.claim_queued(database, POLICIES, owner=owner, lease_seconds=LEASE_SECONDS, most=9)
         self.sending += go
         for turn, _ in no:
-            call_outcomes.failed(database, turn, ProviderError("refused"), spent=0)
+            call_outcomes.record_failed(database, turn, ProviderError("refused"), spent=0)
 
     @precondition(lambda self: self.sending)
     @rule(pick=PICKS)
@@ -116,18 +116,18 @@ class CallMachine(RuleBasedStateMachine):
             return
         if answer == "lost":
             error = ProviderError("reset")
-            call_outcomes.unknown(database, turn, error, look_up=turn.call.provider == SEARCHED)
+            call_outcomes.record_unknown(database, turn, error, look_up=turn.call.provider == SEARCHED)
             return
         try:
             if not charged:
                 with database.write() as connection:
-                    accounts.failed(connection, turn.call.provider, LIMITS, "down")
-                call_outcomes.put_off(database, turn, 1.0, ProviderUnavailable("down"))
+                    accounts.record_failure(connection, turn.call.provider, LIMITS, "down")
+                call_outcomes.reschedule(database, turn, 1.0, ProviderUnavailable("down"))
             elif answer == "known":
-                call_outcomes.accepted(database, turn, {"id": self.sent(turn)}, wait_seconds=1.0, give_up=60.0)
+                call_outcomes.record_accepted(database, turn, {"id": self.sent(turn)}, wait_seconds=1.0, give_up=60.0)
             else:
-                ready = call_outcomes.ready(database, turn, {"value": 1}, lease_seconds=LEASE_SECONDS)
-                call_outcomes.done(database, ready, {"artifact": None}, spent=PRICE)
+                ready = call_outcomes.record_ready(database, turn, {"value": 1}, lease_seconds=LEASE_SECONDS)
+                call_outcomes.record_done(database, ready, {"artifact": None}, spent=PRICE)
         except LeaseLost:
             assert self.row(turn).epoch > turn.epoch or self.row(turn).settled
 
@@ -135,11 +135,11 @@ class CallMachine(RuleBasedStateMachine):
     def an_engine_finds_what_was_lost(self, view: int) -> None:
         for row in call_claims.lost_submissions(self.views[view]):
             assert (row.lease_until or 0) <= Clock.now
-            call_outcomes.lost(self.views[view], row, look_up=row.provider == SEARCHED)
+            call_outcomes.record_lost(self.views[view], row, look_up=row.provider == SEARCHED)
 
     @rule(view=VIEWS, owner=st.sampled_from(["e1", "e2"]))
     def an_engine_takes_what_is_due(self, view: int, owner: str) -> None:
-        self.looking += call_claims.take_due(self.views[view], owner=owner, lease_seconds=LEASE_SECONDS, most=9)
+        self.looking += call_claims.claim_due(self.views[view], owner=owner, lease_seconds=LEASE_SECONDS, most=9)
 
     @precondition(lambda self: self.looking)
     @rule(pick=PICKS, view=VIEWS, answer=st.sampled_from(["pending", "ready", "fails", "later", "crash"]))
@@ -153,31 +153,31 @@ class CallMachine(RuleBasedStateMachine):
             row = self.row(turn)
             assert (row.epoch, row.lease_owner) != (turn.epoch, turn.owner)
 
-    def act(self, database: Any, turn: Turn, answer: str) -> None:
+    def act(self, database: Any, turn: ClaimedCall, answer: str) -> None:
         """What the engine does with such a turn."""
         state = turn.call.state
         if answer == "later":
-            call_outcomes.put_off(database, turn, 2.0, ProviderUnavailable("away"))
+            call_outcomes.reschedule(database, turn, 2.0, ProviderUnavailable("away"))
         elif state is CallState.UNKNOWN:
             self.look_up(database, turn)
         elif turn.call.cancel_requested:
-            call_outcomes.cancelled(database, turn, spent=PRICE)
+            call_outcomes.record_cancelled(database, turn, spent=PRICE)
         elif answer == "pending" and state is CallState.WORKING:
-            call_outcomes.still_pending(database, [(turn, 3.0)])
+            call_outcomes.record_pending(database, [(turn, 3.0)])
         elif answer == "fails":
-            call_outcomes.failed(database, turn, ProviderError("no"), spent=PRICE)
+            call_outcomes.record_failed(database, turn, ProviderError("no"), spent=PRICE)
         else:
-            kept = call_outcomes.ready(database, turn, {"url": "secret"}, lease_seconds=LEASE_SECONDS)
-            call_outcomes.done(database, kept, {"artifact": None}, spent=PRICE)
+            kept = call_outcomes.record_ready(database, turn, {"url": "secret"}, lease_seconds=LEASE_SECONDS)
+            call_outcomes.record_done(database, kept, {"artifact": None}, spent=PRICE)
 
-    def look_up(self, database: Any, turn: Turn) -> None:
+    def look_up(self, database: Any, turn: ClaimedCall) -> None:
         """The vendor tells the truth; one that cannot be searched is left alone."""
         if turn.call.provider != SEARCHED:
-            call_outcomes.leave(database, turn)
+            call_outcomes.abandon(database, turn)
         elif self.charges[self.sent(turn)]:
-            call_outcomes.accepted(database, turn, {"id": self.sent(turn)}, wait_seconds=0.0, give_up=60.0)
+            call_outcomes.record_accepted(database, turn, {"id": self.sent(turn)}, wait_seconds=0.0, give_up=60.0)
         else:
-            call_outcomes.not_there(database, turn)
+            call_outcomes.record_not_found(database, turn)
 
     @rule(job_id=IDS, adopt=st.booleans())
     def a_person_decides(self, job_id: str, adopt: bool) -> None:
@@ -191,7 +191,7 @@ class CallMachine(RuleBasedStateMachine):
             elif self.charges[row.id]:
                 call_outcomes.adopt(database, row, row.id, by="person", give_up_seconds=60)
             elif all(self.sent(turn) != row.id or turn.now + LEASE_SECONDS <= Clock.now for turn in self.sending):
-                call_outcomes.send_again(database, row, by="person")
+                call_outcomes.resubmit(database, row, by="person")
         except StepSettled:
             job = queries.find_job(database, job_id)
             assert job is not None
@@ -214,18 +214,18 @@ class CallMachine(RuleBasedStateMachine):
         row = calls.latest(database, job_id, "step")
         assert row is not None
         assert row.settled, "a job is claimed only when its call has ended"
-        assert calls.park_for(database, claim.lease, "step") is not None
+        assert calls.park_unless_settled(database, claim.lease, "step") is not None
         if row.state is CallState.DONE:
             completion.start_storing(database, claim.lease)
             completion.finish(database, claim.lease, State.COMPLETED, outcome={})
         else:
             completion.finish(database, claim.lease, State.FAILED, error=RenderFailed())
 
-    def sent(self, turn: Turn) -> str:
+    def sent(self, turn: ClaimedCall) -> str:
         """The key that the vendor gets."""
         return turn.call.id
 
-    def row(self, turn: Turn) -> CallRow:
+    def row(self, turn: ClaimedCall) -> CallRow:
         """The turn's call as it stands."""
         return next(row for row in calls.of_job(self.views[0], turn.call.job_id) if row.id == turn.call.id)
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from consumer.calls import actions as turns_module, engine as engine_module, fetching
+from consumer.calls import actions as actions_module, engine as engine_module, fetching
 from consumer.ledger import (
     accounts,
     call_claims,
@@ -97,7 +97,7 @@ def test_a_person_cannot_send_again_what_an_ended_job_does_not_need(line: Line) 
     end_job(line)
     line.until(lambda: line.call().due_at is None and line.call().lease_owner is None)
     with pytest.raises(StepSettled, match="--fail"):
-        call_outcomes.send_again(line.runtime.database, line.call(), by="test")
+        call_outcomes.resubmit(line.runtime.database, line.call(), by="test")
     call_outcomes.write_off(line.runtime.database, line.call(), by="test")
     assert (line.call().spent, line.call().reserved) == (100_000, 0)
 
@@ -140,7 +140,7 @@ def test_a_task_id_that_no_database_can_hold_as_it_is_loses_no_call(line: Line) 
 
 def test_an_answer_that_comes_after_the_turn_was_lost_is_taken_while_nobody_else_has_acted(line: Line) -> None:
     def after(call: Call) -> None:
-        call_outcomes.lost(line.runtime.database, line.call(), look_up=True)
+        call_outcomes.record_lost(line.runtime.database, line.call(), look_up=True)
 
     line.alpha.after = after
     assert line.finished().state is State.COMPLETED
@@ -150,7 +150,7 @@ def test_an_answer_that_comes_after_the_turn_was_lost_is_taken_while_nobody_else
 
 def test_an_answer_that_comes_after_a_persons_decision_changes_nothing(line: Line) -> None:
     def after(call: Call) -> None:
-        call_outcomes.lost(line.runtime.database, line.call(), look_up=False)
+        call_outcomes.record_lost(line.runtime.database, line.call(), look_up=False)
         call_outcomes.write_off(line.runtime.database, line.call(), by="test")
 
     line.alpha.after = after
@@ -165,14 +165,14 @@ def test_a_ledger_that_is_away_makes_no_unknown_outcome_of_a_call_that_was_refus
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = [sa.exc.OperationalError("UPDATE", {}, Exception("away"))]
-    failed = accounts.failed
+    failed = accounts.record_failure
 
     def away(*arguments: Any) -> None:
         if gone:
             raise gone.pop()
         failed(*arguments)
 
-    monkeypatch.setattr(accounts, "failed", away)
+    monkeypatch.setattr(accounts, "record_failure", away)
     errors = [ProviderUnavailable("no route")]
     line.alpha.before = lambda call: raiser(errors.pop())(call) if errors else None
     assert line.finished().state is State.COMPLETED
@@ -184,7 +184,7 @@ def test_turns_are_not_dropped_when_submissions_cannot_be_taken(line: Line, monk
     sent(line)
     line.start()
     line.until(lambda: line.call().state is CallState.WORKING)
-    monkeypatch.setattr(call_claims, "take_submissions", raiser_of(RuntimeError("locked")))
+    monkeypatch.setattr(call_claims, "claim_queued", raiser_of(RuntimeError("locked")))
     line.until(lambda: line.call().settled)
 
 
@@ -197,7 +197,7 @@ def test_a_defect_while_a_result_is_fetched_is_tried_again(line: Line, monkeypat
             raise errors.pop()
         return fetch(*arguments)
 
-    monkeypatch.setattr(turns_module, "fetch_result", fetched)
+    monkeypatch.setattr(actions_module, "fetch_result", fetched)
     assert line.finished().state is State.COMPLETED
     assert line.events().count("call_put_off") == 1
 
@@ -226,7 +226,7 @@ def test_a_task_that_was_done_in_a_night_without_an_engine_is_not_lost_to_one_fa
 def test_a_vendor_that_takes_calls_one_by_one_fails_none_of_those_that_wait(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns_module, "_wait", lambda failures: 0.01)
+    monkeypatch.setattr(actions_module, "_backoff", lambda failures: 0.01)
     asked = 0
 
     def before(call: Call) -> None:
@@ -269,7 +269,7 @@ def test_a_full_disk_makes_no_unknown_outcome_of_a_call_that_was_not_sent(
             raise errors.pop()
         return folder(root)
 
-    monkeypatch.setattr(turns_module, "job_folder", full)
+    monkeypatch.setattr(actions_module, "job_folder", full)
     assert line.finished().state is State.COMPLETED
     assert (line.alpha.charges.total(), "outcome_unknown" in line.events()) == (1, False)
 
@@ -298,14 +298,14 @@ def test_an_input_that_does_not_fit_on_the_disk_makes_no_unknown_outcome(
 
 def test_a_defect_in_a_turn_gives_it_back_at_once(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     errors: list[Exception] = [ZeroDivisionError()]
-    ready = call_outcomes.ready
+    ready = call_outcomes.record_ready
 
     def broken(*arguments: Any, **named: Any) -> Any:
         if errors:
             raise errors.pop()
         return ready(*arguments, **named)
 
-    monkeypatch.setattr(call_outcomes, "ready", broken)
+    monkeypatch.setattr(call_outcomes, "record_ready", broken)
     assert line.finished().state is State.COMPLETED
     assert line.alpha.charges.total() == 1
 
@@ -342,14 +342,14 @@ def test_a_provider_that_was_not_asked_does_not_count_as_there(line: Line) -> No
     database, limits = line.runtime.database, line.runtime.settings.limits_of("alpha")
     with database.write() as connection:
         accounts.allowance(database, connection, "alpha", limits, database.now())
-        accounts.failed(connection, "alpha", limits, "down")
+        accounts.record_failure(connection, "alpha", limits, "down")
     sent(line)
     line.alpha.submit = _not_configured  # type: ignore[method-assign]
-    (account,) = accounts.listed(database)
+    (account,) = accounts.list_accounts(database)
     assert account.failures == 1
     line.start(missing="alpha")
     line.until(lambda: line.call().settled)
-    (account,) = accounts.listed(database)
+    (account,) = accounts.list_accounts(database)
     assert (account.failures, account.last_error) == (1, "down")
 
 
@@ -411,7 +411,7 @@ def test_calls_that_only_a_silent_provider_can_serve_do_not_stand_before_those_t
     with database.write() as connection:
         accounts.allowance(database, connection, "alpha", limits, database.now())
         for _ in range(limits.breaker_failures):
-            accounts.failed(connection, "alpha", limits, "down")
+            accounts.record_failure(connection, "alpha", limits, "down")
     line.start()
     line.until(lambda: line.beta.charges.total() == 1)
     assert line.alpha.charges.total() == 0
@@ -425,8 +425,8 @@ def test_a_turn_is_renewed_by_who_holds_it_and_by_nobody_else(line: Line) -> Non
     renewed = line.call().lease_until
     assert renewed is not None
     assert renewed > line.runtime.database.now() + 400
-    call_outcomes.accepted(line.runtime.database, first, {"id": "task-1"}, wait_seconds=0, give_up=60)
-    (second,) = call_claims.take_due(line.runtime.database, owner="somebody", lease_seconds=5, most=9)
+    call_outcomes.record_accepted(line.runtime.database, first, {"id": "task-1"}, wait_seconds=0, give_up=60)
+    (second,) = call_claims.claim_due(line.runtime.database, owner="somebody", lease_seconds=5, most=9)
     call_claims.renew(line.runtime.database, [first], lease_seconds=500)
     held = line.call().lease_until
     assert held is not None
@@ -438,9 +438,9 @@ def test_a_claimed_call_says_submitting_as_its_row_does(line: Line) -> None:
     sent(line)
     (claimed,), _ = _take(line, seconds=60)
     assert claimed.call.state is line.call().state is CallState.SUBMITTING
-    (unconfirmed,) = call_claims.unsent(line.runtime.database, "test")
+    (unconfirmed,) = call_claims.claimed_but_unconfirmed(line.runtime.database, "test")
     assert unconfirmed.call.state is CallState.SUBMITTING
-    call_outcomes.put_off(line.runtime.database, unconfirmed, 0.0)
+    call_outcomes.reschedule(line.runtime.database, unconfirmed, 0.0)
     assert (line.call().state, line.call().reserved, line.call().submitted_at) == (CallState.QUEUED, 0, None)
 
 
@@ -452,18 +452,18 @@ def test_a_job_whose_call_has_ended_meanwhile_is_not_parked_again(line: Line) ->
         connection.execute(sa.update(ledger_tables.jobs).values(not_before=0.0))
     claim = leases.claim(database, "j", owner="w", seconds=60)
     assert claim is not None
-    assert call_outcomes.done(database, turn, {"artifact": None}, spent=1) is None  # running: nobody to wake
-    found = calls.park_for(database, claim.lease, "think")
+    assert call_outcomes.record_done(database, turn, {"artifact": None}, spent=1) is None  # running: nobody to wake
+    found = calls.park_unless_settled(database, claim.lease, "think")
     assert isinstance(found, CallRow)
     assert found.settled
     assert line.job().state is State.RUNNING
     assert line.job().lease_owner == "w"
 
 
-def _take(line: Line, *, seconds: float) -> tuple[list[call_claims.Turn], Any]:
+def _take(line: Line, *, seconds: float) -> tuple[list[call_claims.ClaimedCall], Any]:
     settings = line.runtime.settings
     policies = Policies(limits=settings.limits_of, budgets={}, price=lambda row: 7)
-    return call_claims.take_submissions(line.runtime.database, policies, owner="test", lease_seconds=seconds, most=9)
+    return call_claims.claim_queued(line.runtime.database, policies, owner="test", lease_seconds=seconds, most=9)
 
 
 def raiser_of(error: Exception) -> Any:

@@ -34,7 +34,7 @@ def unheard(database: Database, monkeypatch: pytest.MonkeyPatch, function: str) 
 def test_a_call_whose_intent_was_written_unheard_is_sent_and_waits_for_nobody(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = unheard(line.runtime.database, monkeypatch, "take_submissions")
+    broken = unheard(line.runtime.database, monkeypatch, "claim_queued")
     assert line.finished().state is State.COMPLETED
     assert broken
     assert (line.alpha.charges.total(), line.call().spent) == (1, 100_000)
@@ -46,14 +46,14 @@ def test_a_call_whose_intent_was_written_unheard_is_not_sent_when_its_job_has_en
 ) -> None:
     from consumer.ledger import call_claims
 
-    unsent = call_claims.unsent
+    unsent = call_claims.claimed_but_unconfirmed
 
     def later(*arguments: Any) -> Any:
         completion.end_idle(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
         return unsent(*arguments)
 
-    monkeypatch.setattr(call_claims, "unsent", later)
-    unheard(line.runtime.database, monkeypatch, "take_submissions")
+    monkeypatch.setattr(call_claims, "claimed_but_unconfirmed", later)
+    unheard(line.runtime.database, monkeypatch, "claim_queued")
     line.submit()
     line.advance()
     line.start()

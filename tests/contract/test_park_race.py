@@ -11,23 +11,25 @@ import sqlalchemy as sa
 
 from consumer.ledger import call_claims, call_outcomes, calls
 from consumer.ledger.call_claims import Policies
-from consumer.ledger.calls import Candidate, Order
+from consumer.ledger.calls import CallSpec, Candidate
 from consumer.ledger.database import Database
 from consumer.ledger.states import State
 from consumer.ledger.tables import jobs
 from schemas.accounts import ProviderLimits
 from tests.ledger_views import Ledger
 
-ORDER = Order(candidates=[Candidate("m", "p", {})], inputs={}, output="s3://results/x/", fingerprint="f", type="reel")
+ORDER = CallSpec(
+    candidates=[Candidate("m", "p", {})], inputs={}, output="s3://results/x/", fingerprint="f", type="reel"
+)
 
 
 def test_a_job_that_is_parked_while_its_call_ends_is_woken_or_goes_on(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.admit({"id": "j"})
-    calls.want(ledger.a, ledger.claimed(), "step", ORDER, tenant=None, urgency=1)
+    calls.enqueue_and_park(ledger.a, ledger.claimed(), "step", ORDER, tenant=None, urgency=1)
     policies = Policies(limits=lambda name: ProviderLimits(), budgets={}, price=lambda row: 7)
-    (turn,), _ = call_claims.take_submissions(ledger.a, policies, owner="e", lease_seconds=60, most=9)
+    (turn,), _ = call_claims.claim_queued(ledger.a, policies, owner="e", lease_seconds=60, most=9)
     with ledger.a.write() as connection:
         connection.execute(sa.update(jobs).values(not_before=0.0))
     lease = ledger.claimed(owner="w")
@@ -35,13 +37,13 @@ def test_a_job_that_is_parked_while_its_call_ends_is_woken_or_goes_on(
     write, parking = call_outcomes._write, []
 
     def slowly(*arguments: Any, **named: Any) -> None:
-        parking.append(pool.submit(calls.park_for, other, lease, "step"))
+        parking.append(pool.submit(calls.park_unless_settled, other, lease, "step"))
         time.sleep(0.5)
         write(*arguments, **named)
 
     monkeypatch.setattr(call_outcomes, "_write", slowly)
     with ThreadPoolExecutor(1) as pool:
-        call_outcomes.done(ledger.a, turn, {"artifact": None}, spent=1)
+        call_outcomes.record_done(ledger.a, turn, {"artifact": None}, spent=1)
         found = parking[0].result(30)
     other.close()
     job = ledger.job()

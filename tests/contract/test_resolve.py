@@ -30,7 +30,7 @@ def line(line: Line) -> Line:
 
 
 def test_resubmitting_sends_it_once_more(line: Line) -> None:
-    call_outcomes.send_again(line.runtime.database, line.call(), by="test")
+    call_outcomes.resubmit(line.runtime.database, line.call(), by="test")
     line.until(lambda: line.call().settled)
     assert line.advance() is State.COMPLETED
     assert line.alpha.charges.total() == 2  # the person said that the first one never arrived
@@ -78,6 +78,6 @@ def test_giving_up_fails_the_job_and_counts_the_money_as_spent(line: Line) -> No
 def test_what_was_settled_cannot_be_settled_again(line: Line) -> None:
     unknown = line.call()
     call_outcomes.write_off(line.runtime.database, unknown, by="test")
-    for again in (call_outcomes.send_again, call_outcomes.write_off):
+    for again in (call_outcomes.resubmit, call_outcomes.write_off):
         with pytest.raises(StepSettled):
             again(line.runtime.database, unknown, by="test")
