@@ -1,1 +1,1 @@
-"""Models that run on this worker's own device. Only here are torch, diffusers and transformers known."""
+"""Models that run on the worker's own device. The only package that imports torch, diffusers and transformers."""

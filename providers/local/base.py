@@ -1,4 +1,4 @@
-"""What a local model is: few verbs. The host calls them one at a time and never from two threads at once."""
+"""The interface of a local model. The model host runs one call at a time, never two at once."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-#: Takes the part that is done, 0.0 to 1.0, between two steps. It raises to end the work.
+#: Callback that receives the completed fraction, 0.0 to 1.0, between steps. It raises to cancel the call.
 Progress = Callable[[float], None]
-#: One picture: height, width and RGB, 8 bits each.
+#: One image: uint8 array of shape (height, width, 3), RGB.
 Pixels = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class LocalCall:
-    """What is wanted of a local model."""
+    """The input of one call of a local model."""
 
-    #: One for each picture; a film has one.
+    #: One per image; exactly one for a video.
     prompts: Sequence[str] = ()
-    #: One for each prompt. The same seed gives the same result on the same device.
+    #: One per prompt. The same seed gives the same result on the same device.
     seeds: Sequence[int] = ()
     width: int = 0
     height: int = 0
     frames: int = 1
-    #: Steps, guidance, negative prompt, mode, …: what the catalogue's parameters say.
+    #: Parameters of the model's catalogue entry: steps, guidance, negative prompt, mode, ….
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    #: The picture that a film begins with, or that is described: decoded, RGB.
+    #: The decoded RGB image that a video starts from, that is the reference of a story's hero, or that is captioned.
     image: Path | None = None
-    #: Weights stay in main memory; slower.
+    #: Keep the weights in main memory and stream them to the device; slower.
     low_memory: bool = False
-    #: What the device had free when the model was loaded and the call began; absent: nobody looked.
+    #: Free device memory after the model was loaded; ``None`` if unknown. Limits the batch size.
     room_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LocalResult:
-    """What came of it."""
+    """The output of one call of a local model."""
 
-    #: One for each prompt, or one for each frame, in the size that was asked for.
+    #: One per prompt or one per video frame, in the requested size.
     pictures: Sequence[Pixels] = ()
     text: str | None = None
-    #: For the manifest: steps, scheduler, versions, ….
+    #: Details for the manifest: steps, scheduler, versions, ….
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Device(Protocol):
-    """Where models run."""
+    """A device that models run on."""
 
     @property
     def kind(self) -> str:
@@ -56,15 +56,15 @@ class Device(Protocol):
         ...
 
     def free_bytes(self) -> int:
-        """What a model could take now, this process's own reserve included."""
+        """Return the memory available to a model now, including what this process has reserved but does not use."""
         ...
 
     def total_bytes(self) -> int:
-        """What there is."""
+        """Return the total memory of the device in bytes."""
         ...
 
     def release(self) -> None:
-        """Gives what is no longer used back to the driver."""
+        """Return unused reserved memory to the driver."""
         ...
 
 
@@ -72,28 +72,29 @@ class LocalModel(Protocol):
     """One model of the catalogue, loaded or not."""
 
     def need(self, call: LocalCall, *, batch: int = 1) -> int:
-        """Bytes that it takes on the device while it carries out ``call``, its weights included.
-
-        Of several pictures ``batch`` are made at once.
-        """
+        """Return the device memory in bytes that ``call`` takes, weights included, with ``batch`` images at once."""
         ...
 
     def main_need(self, call: LocalCall, kind: str) -> int:
-        """Bytes that its weights keep in main memory beside a device of this kind, while it is loaded."""
+        """Return the bytes of main memory that the loaded weights take if the device is of this kind."""
         ...
 
     def load(self, device: Device, *, low_memory: bool) -> None:
-        """Loads the weights.
+        """Load the weights.
 
         Raises:
-            ModelNotInstalled, InvalidWeights: they are not there, or cannot be used.
+            ModelNotInstalled: the files are missing.
+            InvalidWeights: the files cannot be used.
         """
         ...
 
     def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
-        """Carries out ``call``. Whatever ``progress`` raises ends it and leaves the model fit for the next call."""
+        """Run ``call``.
+
+        An exception from ``progress`` ends the call and leaves the model ready for the next one.
+        """
         ...
 
     def unload(self) -> None:
-        """Forgets the weights."""
+        """Free the weights."""
         ...

@@ -1,4 +1,4 @@
-"""What ends a call besides itself: its time, and a device that no longer answers."""
+"""Limits of a local call: its timeout, and whether the device still responds."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from schemas.errors import RenderTimeout
 
 
 def within(seconds: float, name: str, progress: Progress) -> Progress:
-    """``progress``, which ends the call of ``name`` once ``seconds`` have passed.
+    """Return ``progress`` with a timeout: the call of model ``name`` ends after ``seconds``.
 
-    Raises:
-        RenderTimeout: they have, and the call is not done.
+    The returned callback raises ``RenderTimeout`` if the time is over and the call is not finished.
     """
     ends = time.monotonic() + seconds
 
@@ -20,15 +19,18 @@ def within(seconds: float, name: str, progress: Progress) -> Progress:
         progress(part)
         if part < 1 and time.monotonic() >= ends:
             raise RenderTimeout(
-                f"{name} was given {seconds:,.0f} s and was not done; ask for fewer scenes, frames or steps or for a "
-                "smaller size, or raise TELECINE_LOCAL_TIMEOUT_SECONDS"
+                f"{name} did not finish within {seconds:,.0f} s; request fewer scenes, frames or steps or a smaller "
+                "size, or raise TELECINE_LOCAL_TIMEOUT_SECONDS"
             )
 
     return told
 
 
 def answers(device: Device) -> bool:
-    """Whether the device still does. After some faults every call of CUDA fails, for as long as the process lives."""
+    """Return whether the device still responds.
+
+    After some faults every CUDA call fails until the process ends.
+    """
     try:
         device.free_bytes()
     except Exception:

@@ -1,4 +1,4 @@
-"""A picture becomes words: a captioner, and a CLIP model that ranks words beside it, both through transformers."""
+"""Image to text: a captioner, and a CLIP model that ranks style phrases. Both run through transformers."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from providers.local.style_words import WORDS
 from providers.weights import GB, Weights
 from schemas.errors import UnsupportedOption
 
-#: How many words of each list are added, by mode.
+#: Number of phrases added from each list, by mode.
 _ADDED = {"best": 2, "fast": 1, "classic": 1, "negative": 0}
 _BEAMS = {"best": 3, "fast": 1, "classic": 3, "negative": 1}
 _MOST_TOKENS = 48
-#: What the CLIP text encoders of image models read.
+#: Rough number of words that the CLIP text encoder of an image model reads.
 _MOST_WORDS = 60
-#: What a call takes beside the weights.
+#: Device memory that a call takes in addition to the weights.
 _CALL_BYTES = 50_000_000
 
 
 class Captioner:
-    """Describes pictures: what is seen, then words of style that fit best."""
+    """Captions images: what is visible, followed by the style phrases that match best."""
 
     def __init__(self, entry: Model, folder: Path) -> None:
         assert entry.weights is not None
@@ -37,22 +37,22 @@ class Captioner:
         self.loaded_bytes = 0
         self._device: Device | None = None
         self._parts: dict[str, Any] = {}
-        #: The ranker's direction of every word, by list: worked out once, at the first picture.
+        #: The ranker's embedding of every phrase, by list. Computed once, with the first image.
         self._words: dict[str, Any] = {}
 
     def need(self, call: LocalCall, *, batch: int = 1) -> int:
-        """The weights, and a little."""
+        """Return the size of the weights plus a fixed amount for the call."""
         places = self._places()
         if self.weights.need_gb is not None:
             return int(self.weights.need_gb * GB)
         return sum(check_files(self.entry.id, place) for place in places.values()) + _CALL_BYTES
 
     def main_need(self, call: LocalCall, kind: str) -> int:
-        """Nothing: it is all on the device."""
+        """Return 0: all weights are on the device."""
         return 0
 
     def load(self, device: Device, *, low_memory: bool) -> None:
-        """Loads captioner and ranker; both are small, so ``low_memory`` changes nothing."""
+        """Load captioner and ranker. Both are small, so ``low_memory`` has no effect."""
         require_packages()
         import torch
         import transformers
@@ -77,14 +77,18 @@ class Captioner:
         self._device = device
 
     def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
-        """The description; in mode ``negative``, what fits worst."""
+        """Return the caption; in mode ``negative``, the phrases that match worst.
+
+        Raises:
+            UnsupportedOption: mode ``negative`` was requested, and the model has no ranker.
+        """
         import torch
 
         assert call.image is not None
         mode = str(call.parameters.get("mode", "best"))
         if mode == "negative" and "ranker" not in self._parts:
             raise UnsupportedOption(
-                f"data.mode: {self.entry.id} has no ranker to find what fits worst; take best, fast or classic",
+                f"data.mode: {self.entry.id} has no ranker, which mode negative needs; use best, fast or classic",
                 field="data.mode",
             )
         with Image.open(call.image) as opened:
@@ -99,7 +103,7 @@ class Captioner:
         return LocalResult(text=" ".join(text.split()[:_MOST_WORDS]), details=self._facts())
 
     def unload(self) -> None:
-        """Forgets both models."""
+        """Free both models."""
         self._parts.clear()
         self._words.clear()
         self.loaded_bytes = 0
@@ -118,7 +122,7 @@ class Captioner:
         return words.replace(" ,", ",").strip()
 
     def _ranked(self, picture: Image.Image, *, worst: bool, most: int) -> list[str]:
-        """The words of each list that fit the picture best, or worst."""
+        """Return the phrases of each list that match the image best, or worst."""
         if "ranker" not in self._parts:
             return []
         model, processor = self._parts["ranker"]
@@ -146,6 +150,6 @@ class Captioner:
 
 
 def _direction(features: Any) -> Any:
-    """Features with length one; newer releases wrap them."""
+    """Return the features scaled to unit length. Newer releases of transformers wrap them in an object."""
     values = getattr(features, "pooler_output", features)
     return values / values.norm(dim=-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Pickled weights are written anew as safetensors: once, by an operator. Workers load nothing else."""
+"""Conversion of pickled weights to safetensors, run once by an operator. Workers load only safetensors."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _INDEX = ".bin.index.json"
 
 
 def convert(name: str, folder: Path) -> list[Path]:
-    """Writes every pickled file of weights below ``folder`` anew, beside it, as safetensors; the files written.
+    """Convert all pickled weights below ``folder`` to safetensors files next to them; return the files written.
 
-    Only tensors are read from a pickle: one that holds anything else is refused, and nothing in it is run.
+    Only tensors are read from a pickle: one that contains anything else is refused, and no code in it is run.
 
     Raises:
-        InvalidWeights: a file holds more than tensors, or is damaged.
-        ModelNotInstalled: torch is not here.
+        InvalidWeights: a file contains more than tensors, or is damaged.
+        ModelNotInstalled: torch is not installed.
     """
     require_packages()
     written = []
@@ -41,7 +41,10 @@ def convert(name: str, folder: Path) -> list[Path]:
 
 
 def _renamed(name: str) -> str:
-    """The file's name among safetensors: transformers calls it ``model`` there, diffusers keeps its own name."""
+    """Return the name of the safetensors file for a pickled one.
+
+    transformers calls it ``model`` instead of ``pytorch_model``; diffusers keeps its name.
+    """
     if not name.startswith("diffusion_"):
         name = name.replace("pytorch_model", "model", 1)
     return name.replace(_SUFFIX, ".safetensors", 1)
@@ -56,10 +59,10 @@ def _tensors(name: str, file: Path) -> dict[str, Any]:
         if is_out_of_memory(error):
             raise
         raise InvalidWeights(
-            f"{name}: {file} is damaged, or holds more than tensors; nothing in it was run ({type(error).__name__})"
+            f"{name}: {file} is damaged, or contains more than tensors; no code in it was run ({type(error).__name__})"
         ) from None
     if not isinstance(held, dict) or not all(isinstance(value, torch.Tensor) for value in held.values()):
-        raise InvalidWeights(f"{name}: {file} holds no plain list of tensors")
+        raise InvalidWeights(f"{name}: {file} is not a flat dictionary of tensors")
     return held
 
 
@@ -68,7 +71,7 @@ def _save(tensors: dict[str, Any], target: Path) -> None:
 
     half = target.with_name(f"{target.name}.part")
     try:
-        # Tensors that share memory would be refused; each gets its own.
+        # safetensors refuses tensors that share memory, so each is copied.
         save_file({key: value.contiguous().clone() for key, value in tensors.items()}, half, metadata={"format": "pt"})
         half.replace(target)
     finally:

@@ -1,4 +1,4 @@
-"""The device that models run on, found by itself. torch is imported when a device is first asked for."""
+"""Detection of the device that models run on. torch is imported when a device is first needed."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "cv2")
 
 
 def missing_packages() -> list[str]:
-    """The packages that local models need and that are not here."""
+    """Return the packages that local models need and that are not installed."""
     return [name for name in _PACKAGES if find_spec(name) is None]
 
 
 def require_packages() -> None:
-    """Returns if local models can run here.
+    """Check that the packages for local models are installed.
 
     Raises:
-        ModelNotInstalled: they cannot; the message says which command helps.
+        ModelNotInstalled: some are missing; the message contains the command that installs them.
     """
     if missing := missing_packages():
         raise ModelNotInstalled(f"local models need {', '.join(missing)}: pip install 'telecine[local]'")
 
 
 def find_device(settings: Settings) -> Device:
-    """The device that the settings name, or the best there is.
+    """Return the device named in the settings, or the best one available.
 
     Raises:
-        ConfigurationError: the one that is named is not there.
-        ModelNotInstalled: torch is not.
+        ConfigurationError: the named device is not available.
+        ModelNotInstalled: torch is not installed.
     """
     require_packages()
     torch = _torch(settings.local_threads)
@@ -48,13 +48,13 @@ def find_device(settings: Settings) -> Device:
         return Mps()
     if wanted in ("auto", "cpu"):
         return Cpu()
-    raise ConfigurationError(f"TELECINE_LOCAL_DEVICE is {wanted}, which is not here; take auto or cpu")
+    raise ConfigurationError(f"TELECINE_LOCAL_DEVICE is {wanted}, which is not available; use auto or cpu")
 
 
 def _torch(threads: int | None = None) -> Any:
-    # Threads that wait by spinning make everything else on busy cores crawl; read when torch starts its first.
+    # Spinning OpenMP threads slow down everything else on busy cores. Read when torch starts its first thread.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Whatever a file beside the weights asks for: nothing is fetched. Read when the hub's library is imported.
+    # No file next to the weights may trigger a download. Read when huggingface_hub is imported.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
 
@@ -64,46 +64,46 @@ def _torch(threads: int | None = None) -> Any:
 
 
 class Cpu:
-    """The processor and main memory."""
+    """The CPU with main memory."""
 
     kind = "cpu"
     name = "CPU"
 
     def free_bytes(self) -> int:
-        """What is available."""
+        """Return the available main memory in bytes."""
         return memory_bytes()[1]
 
     def total_bytes(self) -> int:
-        """All of it."""
+        """Return the total main memory in bytes."""
         return memory_bytes()[0]
 
     def release(self) -> None:
-        """Lets Python forget."""
+        """Run Python's garbage collector."""
         gc.collect()
 
 
 class Cuda:
-    """The first CUDA device of this process; one process per device."""
+    """The first CUDA device visible to this process. Run one process per device."""
 
     kind = "cuda"
 
     @property
     def name(self) -> str:
-        """What the driver calls it."""
+        """The driver's name for the device."""
         return str(_torch().cuda.get_device_name())
 
     def free_bytes(self) -> int:
-        """What the driver has free, and what this process's allocator holds without using it."""
+        """Return the driver's free memory plus what this process's allocator has reserved but does not use."""
         torch = _torch()
         held = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
         return int(torch.cuda.mem_get_info()[0] + held)
 
     def total_bytes(self) -> int:
-        """All of it."""
+        """Return the total device memory in bytes."""
         return int(_torch().cuda.mem_get_info()[1])
 
     def release(self) -> None:
-        """Empties the allocator's reserves, also that of main memory, in which streamed weights lie."""
+        """Empty the allocator's cache, and the pinned main memory that held streamed weights."""
         gc.collect()
         torch = _torch()
         torch.cuda.empty_cache()
@@ -111,21 +111,21 @@ class Cuda:
 
 
 class Mps:
-    """Apple's graphics processor; it shares main memory."""
+    """Apple's GPU, which shares main memory."""
 
     kind = "mps"
     name = "Apple MPS"
 
     def free_bytes(self) -> int:
-        """What the system recommends, less what is taken."""
+        """Return the recommended maximum minus what is allocated, in bytes."""
         torch = _torch()
         return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
 
     def total_bytes(self) -> int:
-        """What the system recommends."""
+        """Return the maximum that the system recommends, in bytes."""
         return int(_torch().mps.recommended_max_memory())
 
     def release(self) -> None:
-        """Empties the allocator's reserve."""
+        """Empty the allocator's cache."""
         gc.collect()
         _torch().mps.empty_cache()

@@ -1,4 +1,4 @@
-"""What models made of a diffusers pipeline have in common: loading, low memory, steps, and leaving it clean."""
+"""Base of the models that run a diffusers pipeline: loading, low-memory mode, progress and cleanup."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from providers.local.files import cannot_be_loaded, check_files, find_weights
 from providers.local.memory import is_out_of_memory
 from providers.weights import GB, Weights
 
-#: What a call takes beside the weights, in bytes a pixel of each picture: latents, attention, decoding.
+#: Device memory of a call in addition to the weights, in bytes per pixel: latents, attention, decoding.
 CALL_BYTES_PER_PIXEL = 3_000
 
 
 class DiffusersModel:
-    """The part of a local model that is the same for pictures and films."""
+    """The common part of image and video models."""
 
     def __init__(self, entry: Model, folder: Path) -> None:
         assert entry.weights is not None
@@ -29,37 +29,38 @@ class DiffusersModel:
         self.folder = folder
         self.device: Device | None = None
         self.pipe: Any = None
-        #: What the weights take on the device between two calls.
+        #: Device memory that the weights take between calls.
         self.loaded_bytes = 0
 
     def need_bytes(self, *, low_memory: bool, call_bytes: int) -> int:
-        """What one call needs: what the entry says, else the weights and what the call takes beside them.
+        """Return the device memory of one call: as stated in the entry, else weights plus ``call_bytes``.
 
         Raises:
-            ModelNotInstalled: the files are not there.
+            ModelNotInstalled: the files are missing.
         """
         place = find_weights(self.entry, self.folder)
         stated = self.weights.low_need_gb if low_memory else self.weights.need_gb
         if stated is not None:
             return int(stated * GB)
-        # On the processor numbers can be wider than they are in the files.
+        # On the CPU the dtype can be wider than it is in the files.
         return max(check_files(self.entry.id, place), self.loaded_bytes) + call_bytes
 
     def main_need(self, call: LocalCall, kind: str) -> int:
-        """What of the weights stays in main memory beside a device of this kind.
+        """Return the bytes of weights that stay in main memory if the device is of this kind.
 
         Raises:
-            ModelNotInstalled: the files are not there.
+            ModelNotInstalled: the files are missing.
         """
         if kind == "cpu" or not (call.low_memory or self.weights.offload):
             return 0
         return check_files(self.entry.id, find_weights(self.entry, self.folder))
 
     def load_pipeline(self, device: Device, *, low_memory: bool, pipeline: str | None = None) -> None:
-        """Loads ``pipeline``, or the one that the files name.
+        """Load ``pipeline``, or the one that ``model_index.json`` names.
 
         Raises:
-            ModelNotInstalled, InvalidWeights: the files are not there, or cannot be used.
+            ModelNotInstalled: the files are missing.
+            InvalidWeights: the files cannot be used.
         """
         require_packages()
         place = find_weights(self.entry, self.folder)
@@ -83,7 +84,7 @@ class DiffusersModel:
         self.loaded_bytes = self._place(low_memory=low_memory, sizes=sizes)
 
     def dtype_on(self, kind: str) -> str:
-        """The type of the weights on a device."""
+        """Return the name of the weights' dtype on a device."""
         if self.weights.dtype != "auto":
             return self.weights.dtype
         if kind == "cpu":
@@ -91,7 +92,7 @@ class DiffusersModel:
         return "bfloat16" if self.weights.family == "film" and kind == "cuda" else "float16"
 
     def unload(self) -> None:
-        """Forgets the pipeline."""
+        """Free the pipeline."""
         if self.pipe is not None:
             with contextlib.suppress(Exception):
                 self.pipe.remove_all_hooks()
@@ -100,7 +101,7 @@ class DiffusersModel:
 
     @contextlib.contextmanager
     def stepping(self, steps: int, progress: Progress) -> Iterator[Callable[..., dict[str, Any]]]:
-        """The callback for a pipeline's steps; whatever happens, the pipeline is fit for the next call after it."""
+        """Yield the step callback for the pipeline; clean the pipeline up afterwards, also after an error."""
 
         def told(pipe: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
             progress(min(1.0, (step + 1) / max(1, steps)))
@@ -112,11 +113,14 @@ class DiffusersModel:
             self.leave_clean()
 
     def leave_clean(self) -> None:
-        """Ends a call for the pipeline. Without it one that ended early changes, or breaks, the next one."""
+        """Reset the pipeline after a call.
+
+        Otherwise a call that ended early changes or breaks the next one.
+        """
         self.pipe.maybe_free_model_hooks()
 
     def facts(self) -> dict[str, Any]:
-        """For the manifest: what made it."""
+        """Return details of the pipeline for the manifest."""
         import diffusers
         import torch
 
@@ -131,7 +135,7 @@ class DiffusersModel:
         }
 
     def _place(self, *, low_memory: bool, sizes: Mapping[str, int]) -> int:
-        """Puts the parts where they run; the bytes that stay on the device. ``sizes`` are those of the parts."""
+        """Move the components to where they run; return the bytes that stay on the device."""
         assert self.device is not None
         size = sum(sizes.values())
         vae = getattr(self.pipe, "vae", None)
@@ -140,7 +144,7 @@ class DiffusersModel:
                 with contextlib.suppress(AttributeError, NotImplementedError):
                     getattr(vae, saving)()
         if self.device.kind == "cpu":
-            return size  # there is nothing to offload from
+            return size  # weights are in main memory already
         import torch
 
         target = torch.device(self.device.kind)
@@ -165,10 +169,10 @@ def _bytes_of(part: Any) -> int:
 
 
 def _can_be_streamed(part: Any) -> bool:
-    """Whether diffusers can leave the part's weights in main memory. Those of a VAE stay on the device all the same.
+    """Return whether diffusers can stream the component's weights from main memory.
 
-    Streamed weights have the type that they were loaded in, and some pipelines widen a VAE before it decodes. It is
-    small, and each tile of a picture would fetch it anew.
+    The VAE stays on the device even so: streamed weights keep the dtype they were loaded in, and some pipelines widen
+    the VAE before it decodes. It is small, and every tile of an image would fetch it again.
     """
     return bool(getattr(part, "_supports_group_offloading", True))
 

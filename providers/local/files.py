@@ -1,4 +1,4 @@
-"""The files of a local model: found without a network, and looked at before anything loads them."""
+"""The files of a local model: found without network access, and checked before anything loads them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from schemas.errors import InvalidWeights, ModelNotInstalled
 
 _INDEXES = ("model_index.json", "config.json")
 _LENGTH_BYTES = 8
-#: How the list of the files ends that a large part of a model is split into.
+#: Suffix of the index of a large component that is split into several files.
 _SHARDS = ".safetensors.index.json"
-#: What a file that is not as it should be shows as.
+#: The exceptions that parsing a damaged file raises.
 _DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 #: The largest header that the format allows.
 _MOST_HEADER_BYTES = 100_000_000
-#: Names on the hub whose files no release of diffusers can load: bringing them would help nobody.
+#: Models on the hub that no release of diffusers can load, so downloading them is of no use.
 _WITHOUT_PIPELINE = frozenset(("hpcai-tech/Open-Sora-v2",))
 
 
 def find_weights(model: Model, folder: Path, *, source: str | None = None) -> Path:
-    """The folder with the model's files: as the entry names it, below ``folder``, or in the hub's cache.
+    """Return the folder of the model's files: the entry's source, a folder below ``folder``, or the hub's cache.
 
     ``source`` is another model that the entry names, such as a captioner's ranker.
 
     Raises:
-        ModelNotInstalled: they are nowhere; the message says which command brings them.
+        ModelNotInstalled: they are missing; the message contains the command that downloads them.
     """
     weights = model.weights
     assert weights is not None
@@ -43,15 +43,15 @@ def find_weights(model: Model, folder: Path, *, source: str | None = None) -> Pa
     if wanted in _WITHOUT_PIPELINE:
         raise ModelNotInstalled(
             f"{model.id} has no weights on this worker, and no release of diffusers has a pipeline for {wanted}; "
-            "point weights.source of its entry to weights that there is one for, or take another model"
+            "set weights.source of its entry to weights that diffusers can load, or use another model"
         )
     raise ModelNotInstalled(
-        f"{model.id} has no weights on this worker; bring them with: {bringing(model, folder, source=source)}"
+        f"{model.id} has no weights on this worker; download them with: {bringing(model, folder, source=source)}"
     )
 
 
 def bringing(model: Model, folder: Path, *, source: str | None = None) -> str:
-    """The command that brings the model's files, or those of another model that its entry names."""
+    """Return the command that downloads the model's files, or those of another model (``source``) of its entry."""
     assert model.weights is not None
     revision = None if source else model.weights.revision
     wanted = source or model.weights.source
@@ -59,16 +59,17 @@ def bringing(model: Model, folder: Path, *, source: str | None = None) -> str:
 
 
 def can_be_brought(model: Model) -> bool:
-    """Whether there is a name on the hub whose files this worker could load."""
+    """Return whether the entry names a model on the hub that this worker could load."""
     source = "" if model.weights is None else model.weights.source
     return bool(source) and not Path(source).is_absolute() and source not in _WITHOUT_PIPELINE
 
 
 def find_adapter(model: Model, folder: Path) -> Path:
-    """The folder that the paths in the model's adapter start from: as the entry names it, below ``folder``, or cached.
+    """Return the base folder of the model's adapter: its source, a folder below ``folder``, or the hub's cache.
 
     Raises:
-        ModelNotInstalled: the adapter or its image encoder is nowhere; the message says which command brings them.
+        ModelNotInstalled: the adapter or its image encoder is missing; the message contains the command that downloads
+            them.
     """
     assert model.weights is not None
     adapter = model.weights.adapter
@@ -81,15 +82,15 @@ def find_adapter(model: Model, folder: Path) -> Path:
             return place
     names = " ".join([*needed, f"{encoder}/model.safetensors"])
     raise ModelNotInstalled(
-        f"{model.id} has no adapter for references on this worker; bring it with: "
+        f"{model.id} has no adapter for reference images on this worker; download it with: "
         f"hf download {source} {names}{_named(adapter.revision)} --local-dir {folder / source}"
         if not Path(source).is_absolute()
-        else f"{model.id} has no adapter for references at {source}; correct weights.adapter of its entry"
+        else f"{model.id} has no adapter for reference images at {source}; correct weights.adapter of its entry"
     )
 
 
 def has_weights(model: Model, folder: Path) -> bool:
-    """Whether the model's files are on this machine."""
+    """Return whether the model's files are on this machine."""
     try:
         find_weights(model, folder)
     except ModelNotInstalled:
@@ -98,7 +99,7 @@ def has_weights(model: Model, folder: Path) -> bool:
 
 
 def has_adapter(model: Model, folder: Path) -> bool:
-    """Whether the model's adapter is on this machine."""
+    """Return whether the model's adapter is on this machine."""
     try:
         find_adapter(model, folder)
     except ModelNotInstalled:
@@ -107,7 +108,7 @@ def has_adapter(model: Model, folder: Path) -> bool:
 
 
 def check_files(name: str, folder: Path) -> int:
-    """The bytes of all tensors below ``folder``, each file's header read and its length found right.
+    """Check header and size of each safetensors file below ``folder``; return the bytes of all tensors.
 
     Raises:
         InvalidWeights: a file is damaged or incomplete, or there are no safetensors.
@@ -115,12 +116,11 @@ def check_files(name: str, folder: Path) -> int:
     files = sorted(folder.rglob("*.safetensors"))
     if any(not any(pickled.parent.glob("*.safetensors")) for pickled in pickled_files(folder)):
         raise InvalidWeights(
-            f"{name} has weights that are pickled, and only safetensors are loaded; write them anew with: "
-            f"telecine convert {name}"
+            f"{name} has pickled weights, and only safetensors are loaded; convert them with: telecine convert {name}"
         )
     if not files:
         others = any(folder.rglob("*.bin")) or any(folder.rglob("*.ckpt")) or any(folder.rglob("*.pt"))
-        kind = "has weights, but not as safetensors, and nothing else is loaded" if others else "has no weights"
+        kind = "has weights, but not as safetensors, the only format that is loaded" if others else "has no weights"
         raise InvalidWeights(f"{name} {kind}: {folder}")
     for index in folder.rglob(f"*{_SHARDS}"):
         _check_shards(name, index)
@@ -128,10 +128,10 @@ def check_files(name: str, folder: Path) -> int:
 
 
 def cannot_be_loaded(name: str, folder: Path, error: Exception) -> InvalidWeights:
-    """What is told where the files passed for weights and the libraries do not take them."""
+    """Return the error for files that passed the checks but that the libraries cannot load."""
     if missing := _missing_parts(folder):
         return InvalidWeights(
-            f"{name}: {folder} lacks {', '.join(missing)}, which its model_index.json names; bring it again"
+            f"{name}: {folder} lacks {', '.join(missing)}, named in its model_index.json; download it again"
         )
     text = str(error).strip().splitlines()
     first = f": {text[0][:300]}" if text else ""
@@ -139,15 +139,15 @@ def cannot_be_loaded(name: str, folder: Path, error: Exception) -> InvalidWeight
 
 
 def pickled_files(folder: Path) -> list[Path]:
-    """The pickled weights below ``folder``, by the names that transformers and diffusers give them."""
+    """Return the pickled weights below ``folder``, by the names that transformers and diffusers give them."""
     return sorted(folder.rglob("*pytorch_model*.bin"))
 
 
 def check_file(name: str, file: Path) -> int:
-    """The bytes of the tensors in ``file``, its header read and its length found right.
+    """Check the header and size of a safetensors file; return the bytes of its tensors.
 
     Raises:
-        InvalidWeights: it is damaged or incomplete.
+        InvalidWeights: the file is damaged or incomplete.
     """
     size = file.stat().st_size
     try:
@@ -159,26 +159,33 @@ def check_file(name: str, file: Path) -> int:
         ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
         tensors = max(ends, default=0)
         if _LENGTH_BYTES + length + tensors != size:
-            raise ValueError(f"it has {size:,} bytes where its header tells {_LENGTH_BYTES + length + tensors:,}")
+            raise ValueError(f"it has {size:,} bytes, but its header says {_LENGTH_BYTES + length + tensors:,}")
     except _DAMAGE as error:
-        raise InvalidWeights(f"{name}: {file.name} in {file.parent} is damaged: {error}; bring it again") from None
+        raise InvalidWeights(f"{name}: {file.name} in {file.parent} is damaged: {error}; download it again") from None
     return int(tensors)
 
 
 def _check_shards(name: str, index: Path) -> None:
-    """Returns if the files that ``index`` names lie beside it and are safetensors."""
+    """Check that the files named in ``index`` exist next to it and are safetensors.
+
+    Raises:
+        InvalidWeights: a file is missing or not allowed, or the index is damaged.
+    """
     try:
         shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
         strange = sorted(shard for shard in shards if "/" in shard or not shard.endswith(".safetensors"))
         missing = sorted(shard for shard in shards if not (index.parent / shard).is_file())
         if strange or missing:
-            raise ValueError(f"it names {strange[0]}, which is no file of weights" if strange else f"no {missing[0]}")
+            raise ValueError(f"it names {strange[0]}, not a weights file" if strange else f"{missing[0]} is missing")
     except _DAMAGE as error:
-        raise InvalidWeights(f"{name}: {index.name} in {index.parent} is damaged: {error}; bring it again") from None
+        raise InvalidWeights(f"{name}: {index.name} in {index.parent} is damaged: {error}; download it again") from None
 
 
 def _missing_parts(folder: Path) -> list[str]:
-    """The parts of a pipeline that its list names and that have no folder, as after a download that was cut short."""
+    """Return the components that ``model_index.json`` names and that have no folder.
+
+    This happens if a download was interrupted.
+    """
     try:
         listed = json.loads((folder / _INDEXES[0]).read_text("utf-8"))
         parts = [name for name, kind in listed.items() if isinstance(kind, list) and kind[0] is not None]
@@ -196,7 +203,10 @@ def _named(revision: str | None) -> str:
 
 
 def _in_the_hubs_cache(source: str, revision: str | None) -> Path | None:
-    """Where the Hugging Face hub's own tools keep a copy; looked up here, because they take a second to import."""
+    """Return the snapshot folder of the Hugging Face cache; ``None`` if ``source`` is not ``owner/name``.
+
+    Implemented here because importing huggingface_hub takes a second.
+    """
     if source.count("/") != 1:
         return None
     home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()

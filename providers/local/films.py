@@ -1,4 +1,4 @@
-"""Text, or a picture and text, becomes a film: the video pipelines of diffusers."""
+"""Text, or an image and text, to video: the video pipelines of diffusers."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from schemas.errors import InvalidWeights
 
 
 class FilmModel(DiffusersModel):
-    """Makes all frames of one film in one call."""
+    """Generates all frames of a video in one call."""
 
     def __init__(self, entry: Model, folder: Path) -> None:
         super().__init__(entry, folder)
         self._text_pipe: Any = None
 
     def need(self, call: LocalCall, *, batch: int = 1) -> int:
-        """Weights, and the frames."""
+        """Return the device memory for the weights and all frames."""
         width, height = self.weights.size_for(call.width, call.height)
         pixels = width * height * max(1, self.weights.frames_for(call.frames) // self.weights.frame_step)
         return self.need_bytes(low_memory=call.low_memory, call_bytes=pixels * CALL_BYTES_PER_PIXEL)
 
     def load(self, device: Device, *, low_memory: bool) -> None:
-        """Loads the pipeline that the files name."""
+        """Load the pipeline that ``model_index.json`` names."""
         self.load_pipeline(device, low_memory=low_memory)
         self._text_pipe = self.pipe
 
     def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
-        """The frames: as many as asked for, in the size asked for."""
+        """Return the requested number of frames in the requested size."""
         import torch
 
         self.pipe = self._pipe_for(call)
@@ -70,18 +70,18 @@ class FilmModel(DiffusersModel):
         return LocalResult(frames, details=self.facts() | used)
 
     def unload(self) -> None:
-        """Forgets both pipelines."""
+        """Free both pipelines."""
         super().unload()
         self._text_pipe = None
 
     def leave_clean(self) -> None:
-        """Both pipelines: the one that was loaded knows which parts take turns on the device."""
+        """Reset both pipelines: only the one that was loaded knows which components take turns on the device."""
         super().leave_clean()
         if self.pipe is not self._text_pipe:
             self._text_pipe.maybe_free_model_hooks()
 
     def _pipe_for(self, call: LocalCall) -> Any:
-        """The pipeline as loaded, or another one of the same parts where the film begins with a picture."""
+        """Return the loaded pipeline, or for a call with an image one of the same components that takes it."""
         name = self.weights.image_pipeline
         if call.image is None or name is None or type(self._text_pipe).__name__ == name:
             return self._text_pipe
@@ -92,7 +92,7 @@ class FilmModel(DiffusersModel):
             raise InvalidWeights(
                 f"{self.entry.id}: diffusers has no {name}; correct weights.image_pipeline of its entry"
             )
-        # Not from_pipe: it would turn the parts, which both share, into numbers of another width.
+        # from_pipe is not used: it would change the dtype of the components that both pipelines share.
         known = {**self._text_pipe.config, **self._text_pipe.components}
         pipe = kind(**{part: known[part] for part in inspect.signature(kind.__init__).parameters if part in known})
         pipe.set_progress_bar_config(disable=True)

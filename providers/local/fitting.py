@@ -1,4 +1,4 @@
-"""Pictures as models make them, in the size that was asked for."""
+"""Conversion of generated images to 8 bits and to the requested size."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from schemas.errors import RenderFailed
 
 
 def as_pixels(made: Any) -> Pixels:
-    """A picture of numbers from 0 to 1 as bytes: a tensor with its colours first, turned where it lies, or an array.
+    """Return an image with values from 0 to 1 as uint8 (height, width, RGB).
+
+    ``made`` is a channels-first tensor, converted on its own device, or a channels-last array.
 
     Raises:
-        RenderFailed: something in it is no number. Left alone it would be black.
+        RenderFailed: the image contains NaN, which would become black.
     """
     if isinstance(made, np.ndarray):
         if made.dtype == np.uint8:
@@ -35,16 +37,16 @@ def as_pixels(made: Any) -> Pixels:
 def _check_numbers(*, broken: bool) -> None:
     if broken:
         raise RenderFailed(
-            "the model's picture is not made of numbers (NaN), as when they outgrow their type; the operator sets "
-            "weights.dtype of its entry to float32, or to bfloat16"
+            "the model's image contains NaN, as after a float16 overflow; the operator should set weights.dtype of its "
+            "entry to float32 or bfloat16"
         )
 
 
 @contextlib.contextmanager
 def frames_as_pixels(pipe: Any, most: int) -> Iterator[None]:
-    """While it lasts, a film pipeline of diffusers gives the first ``most`` frames as bytes.
+    """Make a diffusers video pipeline return only the first ``most`` frames, as uint8, within the block.
 
-    Left alone it makes numbers of four bytes of them, and holds those twice.
+    By default it returns float32 and holds the frames twice.
     """
     processor = getattr(pipe, "video_processor", None)
     if processor is None:
@@ -65,7 +67,10 @@ def frames_as_pixels(pipe: Any, most: int) -> Iterator[None]:
 
 
 def in_size(pixels: Pixels, width: int, height: int, *, scale: bool) -> Pixels:
-    """``pixels`` cut around the middle to ``width`` x ``height``; with ``scale``, or where too small, scaled first."""
+    """Crop ``pixels`` around the centre to ``width`` x ``height``.
+
+    The image is scaled first if ``scale`` is set or it is too small.
+    """
     high, wide = pixels.shape[:2]
     if (wide, high) == (width, height):
         return pixels
@@ -81,6 +86,6 @@ def in_size(pixels: Pixels, width: int, height: int, *, scale: bool) -> Pixels:
 
 
 def covering(picture: Image.Image, width: int, height: int) -> Image.Image:
-    """``picture`` in RGB, cut to the shape and scaled to the size that a model begins with."""
+    """Return ``picture`` as RGB, scaled and cropped to the size that a model starts from."""
     pixels = np.asarray(picture.convert("RGB"))
     return Image.fromarray(in_size(pixels, width, height, scale=True))

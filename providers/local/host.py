@@ -1,4 +1,4 @@
-"""The model host: one per process, one call at a time, models kept warm and put away by least recent use."""
+"""The model host: one per process, one call at a time. Keeps models loaded; evicts the least recently used."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from schemas.settings import Settings
 
 _log = structlog.get_logger()
 
-#: Makes a model that is not loaded yet, of its entry; the path is the folder of all weights.
+#: Creates a model, not loaded yet, from its catalogue entry and the folder of all weights.
 Maker = Callable[[Model, Path], LocalModel]
-#: Is told of the moments of a call: ``loaded``, ``step`` and ``made``.
+#: Callback for the events of a call: ``loaded``, ``step`` and ``made``. Used for failpoints.
 Met = Callable[[str], None]
 
-#: How often a call that waits for another one looks whether it is still wanted.
+#: Seconds between two cancellation checks of a call that waits for another one.
 LOOK_SECONDS = 0.2
 
 
 class ModelHost:
-    """Runs local models. Safe to use from several threads: calls wait for each other."""
+    """Runs local models. Thread-safe: calls wait for each other."""
 
     def __init__(
         self,
@@ -46,10 +46,15 @@ class ModelHost:
         maker: Maker | None = None,
         met: Met = lambda _: None,
     ) -> None:
-        """``device`` is asked when the first model is wanted: until then nothing heavy is imported.
+        """Create a host. It imports nothing heavy until the first model is needed.
 
-        A call that takes longer than ``timeout_seconds`` ends after the step it is at. What ``met`` raises is treated
-        as if the model had raised it.
+        Args:
+            folder: Folder of all weights.
+            device: Returns the device; called when the first model is needed.
+            budget_bytes: Maximum device memory of all loaded models; ``None`` means all that is free.
+            timeout_seconds: A call that takes longer ends after the step it is at.
+            maker: Creates a model of its catalogue entry.
+            met: Called at each event of a call. An exception from it counts as one from the model.
         """
         self.folder = folder
         self._find_device = device
@@ -59,16 +64,16 @@ class ModelHost:
         self._warm = WarmModels(lambda: self.device, budget_bytes)
         self._device: Device | None = None
         self._lock = threading.RLock()
-        #: Of its own, so that whoever asks for the health does not wait for the first call.
+        #: A separate lock, so that a health check does not wait for the first call.
         self._finding = threading.Lock()
-        #: How many models were loaded from their files so far.
+        #: Number of times a model was loaded from its files.
         self.loads = 0
-        #: Whether the device no longer answers. A process does not get it back: another one has to take over.
+        #: Whether the device stopped responding. Only a new process can use it again.
         self.failed = False
 
     @property
     def device(self) -> Device:
-        """Where models run."""
+        """The device that models run on. Found at the first access."""
         if self._device is None:
             with self._finding:
                 if self._device is None:
@@ -77,26 +82,27 @@ class ModelHost:
 
     @property
     def device_found(self) -> Device | None:
-        """The device, if it was wanted already. Does not wait for a running call."""
+        """The device if it has been found already. Does not wait for a running call."""
         return self._device
 
     @property
     def loaded(self) -> list[Loaded]:
-        """The warm models, the most recently used last. Does not wait for a running call."""
+        """The loaded models, most recently used last. Does not wait for a running call."""
         return self._warm.loaded
 
     def run(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult:
-        """What the model makes of ``call``. Short of memory, it is tried once more with ``low_memory``.
+        """Run ``call`` on the model of ``entry``. If memory runs out, try once more in low-memory mode.
 
-        ``progress`` is asked, too, while another thread's call runs: what it raises ends the waiting.
+        ``progress`` is also called while another thread's call runs; an exception from it ends the wait.
 
         Raises:
-            InsufficientVram: it cannot fit; nothing was loaded.
-            ModelNotInstalled, InvalidWeights: its files are not there, or cannot be used.
-            ModelOutOfMemory: it did not fit although it should have; everything was freed.
+            InsufficientVram: the call cannot fit; no model was loaded.
+            ModelNotInstalled: the model's files are missing.
+            InvalidWeights: the model's files cannot be used.
+            ModelOutOfMemory: memory ran out although the call should have fitted; all memory was freed.
         """
         with self._turn(progress), self._answering(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what the libraries tell each other of their next releases
+            warnings.simplefilter("ignore")  # deprecation warnings among the libraries
             timed = progress if self._timeout is None else within(self._timeout, entry.id, progress)
             made = self._tried(entry, call, timed)
             if made is not None:
@@ -107,15 +113,15 @@ class ModelHost:
                 return replace(made, details={**made.details, "low_vram": True})
             self.clear()
             raise ModelOutOfMemory(
-                f"{entry.id} ran out of memory, also in its low-memory mode; ask for a smaller size or fewer frames"
+                f"{entry.id} ran out of memory, also in low-memory mode; request a smaller size or fewer frames"
             )
 
     def check(self, entry: Model, call: LocalCall, progress: Progress = lambda _: None) -> None:
-        """Returns if ``call`` fits once every other model is put away.
+        """Check that ``call`` fits on the device after all other models are evicted.
 
         Raises:
-            InsufficientVram: it does not.
-            ModelNotInstalled: there are no weights.
+            InsufficientVram: it does not fit.
+            ModelNotInstalled: the model's files are missing.
         """
         with self._turn(progress), self._answering():
             need = self._maker(entry, self.folder).need(call)
@@ -123,7 +129,7 @@ class ModelHost:
                 raise insufficient(entry.id, need, most, self.device.kind)
 
     def clear(self) -> None:
-        """Puts every model away."""
+        """Unload all models."""
         with self._lock:
             self._warm.clear()
 
@@ -138,10 +144,10 @@ class ModelHost:
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
-        """Tells the failure of a call from that of the device, after which no call can succeed.
+        """Distinguish a failed call from a failed device, after which no call can succeed.
 
         Raises:
-            DeviceFailed: the device does not even tell any more what it has free.
+            DeviceFailed: the device no longer reports its free memory.
         """
         if self.failed:
             raise DeviceFailed
@@ -157,7 +163,7 @@ class ModelHost:
             raise DeviceFailed from error
 
     def _tried(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult | None:
-        """What the model makes of it, or nothing: memory ran out."""
+        """Run the call; return ``None`` if memory ran out."""
         try:
             return self._run(entry, call, progress)
         except Exception as error:
@@ -184,14 +190,14 @@ class ModelHost:
 
         try:
             if found is None:
-                progress(0.0)  # loading took a while; perhaps nobody wants it any more
+                progress(0.0)  # loading took a while; the job may have been cancelled
             self._met("loaded")
             made = warm.model.generate(replace(call, room_bytes=self._warm.free_bytes()), told)
             self._met("made")
         except TelecineError:
-            raise  # it was ended, or refused, and is fit for the next call
+            raise  # the call was cancelled or refused; the model is ready for the next one
         except Exception:
-            self._warm.put_away(key)  # nobody knows what state it is in
+            self._warm.put_away(key)  # its state is unknown
             raise
         return made
 
@@ -217,7 +223,7 @@ class ModelHost:
 
 
 def host_for(settings: Settings, *, met: Met = lambda _: None) -> ModelHost:
-    """The host that the settings describe."""
+    """Return the model host for the settings."""
     return ModelHost(
         settings.local_models_folder,
         device=lambda: find_device(settings),
@@ -228,7 +234,7 @@ def host_for(settings: Settings, *, met: Met = lambda _: None) -> ModelHost:
 
 
 def make_model(entry: Model, folder: Path) -> LocalModel:
-    """The model of an entry, not loaded.
+    """Create the model of a catalogue entry without loading it.
 
     Raises:
         ModelNotInstalled: the entry has no weights.
@@ -238,7 +244,7 @@ def make_model(entry: Model, folder: Path) -> LocalModel:
     from providers.local.pictures import PictureModel
 
     if entry.weights is None:
-        raise ModelNotInstalled(f"{entry.id} has no weights in the catalogue; give its entry some")
+        raise ModelNotInstalled(f"{entry.id} has no weights in the catalogue; set weights in its entry")
     families: dict[str, Callable[[Model, Path], LocalModel]] = {
         "pictures": PictureModel,
         "film": FilmModel,
@@ -248,6 +254,6 @@ def make_model(entry: Model, folder: Path) -> LocalModel:
 
 
 def kept_bytes(model: LocalModel, taken: int) -> int:
-    """What a loaded model keeps: what it counts itself, else what the device lost."""
+    """Return the memory a loaded model keeps: its own count, else what the device lost while it was loaded."""
     counted = getattr(model, "loaded_bytes", None)
     return int(counted) if counted is not None else max(0, taken)

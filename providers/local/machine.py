@@ -1,4 +1,4 @@
-"""Memory and processor of this machine, from what Linux tells; zeros elsewhere."""
+"""Memory and CPU usage of this machine, read from Linux's /proc and cgroup files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-#: Where a container sees its own limits.
+#: Where a container's own limits are mounted.
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def memory_bytes() -> tuple[int, int]:
-    """Main memory in all, and what a program could take now."""
+    """Return the total and the available main memory in bytes, within the limits of the container."""
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
         total, free = (int(lines[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
@@ -24,7 +24,7 @@ def memory_bytes() -> tuple[int, int]:
 
 
 def cpu_percent(seconds: float = 0.1) -> float:
-    """How busy the processor is, measured for ``seconds``."""
+    """Return the CPU usage in percent, measured for ``seconds``; 0 where /proc/stat does not exist."""
     before = _times()
     time.sleep(seconds)
     busy, whole = (after - earlier for after, earlier in zip(_times(), before, strict=True))
@@ -32,7 +32,10 @@ def cpu_percent(seconds: float = 0.1) -> float:
 
 
 def peak_bytes(work: Callable[[], object], kind: str) -> int:
-    """The most memory while ``work`` runs: of the card, else of this process (Linux tells; elsewhere 0)."""
+    """Run ``work``; return its peak memory: of the GPU if ``kind`` is ``cuda``, else of this process.
+
+    The peak of the process is known on Linux only; elsewhere the result is 0.
+    """
     if kind == "cuda":
         import torch
 
@@ -40,7 +43,7 @@ def peak_bytes(work: Callable[[], object], kind: str) -> int:
         work()
         return int(torch.cuda.max_memory_allocated())
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # forgets the highest so far
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         work()
         status = Path("/proc/self/status").read_text()
     except OSError:
@@ -58,7 +61,10 @@ def _times() -> tuple[int, int]:
 
 
 def _control_group() -> tuple[int | None, int | None]:
-    """What a container may take, and what of that is left: copies of files that nobody reads now make way."""
+    """Return the container's memory limit and what is left of it.
+
+    Inactive page cache counts as available: the kernel reclaims it.
+    """
     try:
         limit = int((_CONTROL_GROUP / "memory.max").read_text())
         used = int((_CONTROL_GROUP / "memory.current").read_text())

@@ -1,4 +1,4 @@
-"""Too little memory: the refusal beforehand, how running out of it shows, and how a failed call's share comes back."""
+"""Out of memory: the refusal in advance, detection of the error, and freeing what a failed call held."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import errno
 from providers.weights import GB
 from schemas.errors import InsufficientVram, TelecineError
 
-#: What torch and its libraries say, in small letters. The processor's allocator never says "out of memory".
+#: Parts of torch's messages, in lower case. Those of its CPU allocator never contain "out of memory".
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "bad_alloc")
 
 
 def insufficient(name: str, need: int, free: int, kind: str = "cuda") -> InsufficientVram:
-    """The refusal with its numbers."""
+    """Return the refusal with its numbers."""
     what = "RAM" if kind == "cpu" else "VRAM"
     return InsufficientVram(
         f"Insufficient {what}: {name} needs ~{need / GB:.1f}GB, but only {max(0, free) / GB:.1f}GB available."
@@ -20,7 +20,7 @@ def insufficient(name: str, need: int, free: int, kind: str = "cuda") -> Insuffi
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or this machine, ran out of memory."""
+    """Return whether the error means that the device or this machine ran out of memory."""
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError):
@@ -31,7 +31,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def let_go(error: BaseException) -> None:
-    """Parts ``error``, and those it followed from, from their frames: what the failed call held hangs on these."""
+    """Clear the tracebacks in the exception chain so that their frames stop holding GPU tensors."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:

@@ -1,4 +1,4 @@
-"""OpenCV, which comes with the extra ``local``. Imported when it is first wanted."""
+"""OpenCV, which is installed with the extra ``local``. Imported when first needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @functools.cache
 def opencv() -> Any:
-    """The module ``cv2``, on the thread that calls it: its own pool would not outlive a fork."""
+    """Return the module ``cv2``, limited to the calling thread: its thread pool would not survive a fork."""
     import cv2
 
     cv2.setNumThreads(1)

@@ -1,4 +1,4 @@
-"""Text becomes pictures: any text-to-image pipeline of diffusers."""
+"""Text to image: all text-to-image pipelines of diffusers."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from schemas.errors import RenderFailed
 
 
 class PictureModel(DiffusersModel):
-    """Makes one picture for each prompt, as many at once as memory and the entry allow."""
+    """Generates one image per prompt, in batches as large as memory and the entry allow."""
 
     def need(self, call: LocalCall, *, batch: int = 1) -> int:
-        """Weights, and one batch."""
+        """Return the device memory for the weights and one batch."""
         further = min(batch, len(call.prompts), self.weights.most_batch) - 1
         share = self._share(call)
         own = self.need_bytes(low_memory=call.low_memory, call_bytes=share)
         return own + further * share + adapter_bytes(self.entry, self.folder, call)
 
     def load(self, device: Device, *, low_memory: bool) -> None:
-        """Loads the pipeline that the files name."""
+        """Load the pipeline that ``model_index.json`` names."""
         self.load_pipeline(device, low_memory=low_memory)
 
     def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
-        """The pictures, in the order of the prompts; a batch makes what single calls would.
+        """Return the images in the order of the prompts. A batch gives the same images as single calls.
 
-        Where a batch runs out of memory, the pictures that are still missing are made in smaller ones.
+        If a batch runs out of memory, the remaining images are generated in smaller ones.
         """
         pictures: list[Pixels] = []
         size, most, batches = len(call.prompts), self._most_at_once(call), 0
@@ -51,14 +51,17 @@ class PictureModel(DiffusersModel):
         return LocalResult(pictures, details=self.facts() | {"batches": batches} | told_of(self.pipe, call.prompts))
 
     def _share(self, call: LocalCall) -> int:
-        """What each picture of a batch takes."""
+        """Return the device memory of each image of a batch."""
         if self.weights.picture_gb is not None:
             return int(self.weights.picture_gb * GB)
         width, height = self.weights.size_for(call.width, call.height)
         return width * height * CALL_BYTES_PER_PIXEL
 
     def _most_at_once(self, call: LocalCall) -> int:
-        """The size of batches that are as few as fit beside what is loaded, and then as small as so many can be."""
+        """Return the batch size.
+
+        It gives as few batches as fit into the free memory, and for that number of batches it is the smallest possible.
+        """
         size = len(call.prompts)
         most = min(size, self.weights.most_batch)
         if call.room_bytes is not None:
@@ -67,7 +70,10 @@ class PictureModel(DiffusersModel):
         return -(-size // -(-size // most))
 
     def _tried(self, call: LocalCall, numbers: range, hero: dict[str, Any], progress: Progress) -> list[Pixels] | None:
-        """The batch, or nothing where memory ran out and a smaller one may fit; what it held is free again."""
+        """Generate a batch; return ``None`` if memory ran out and a smaller batch may fit.
+
+        In that case everything the batch held has been freed.
+        """
         try:
             return self._batch(call, numbers, hero, progress)
         except Exception as error:
@@ -87,7 +93,7 @@ class PictureModel(DiffusersModel):
             "num_inference_steps": steps,
             "width": width,
             "height": height,
-            # On the CPU, so that a seed means the same on every device.
+            # On the CPU, so that a seed gives the same noise on every device.
             "generator": [torch.Generator("cpu").manual_seed(call.seeds[number]) for number in numbers],
             "output_type": "pt",
         }
@@ -110,11 +116,17 @@ class PictureModel(DiffusersModel):
         return [in_size(as_pixels(picture), call.width, call.height, scale=scale) for picture in made.images]
 
     def _refuse_black(self, numbers: range, refused: Sequence[bool] | None) -> None:
-        """Some models bring a safety checker along. What it refuses is black, and looks like a result."""
+        """Check that the model's safety checker, if it has one, passed all images.
+
+        Images that it rejects are black and would look like results.
+
+        Raises:
+            RenderFailed: an image was rejected.
+        """
         for number, black in zip(numbers, refused or (), strict=False):
             if black:
                 raise RenderFailed(
-                    f"{self.entry.id}: the safety checker among its weights refused picture {number + 1}; "
+                    f"{self.entry.id}: the model's own safety checker rejected image {number + 1}; "
                     "change the prompt or the seed"
                 )
 

@@ -1,7 +1,7 @@
-"""Texts of any length for pipelines whose text encoder reads few words: Stable Diffusion's CLIP reads 77 tokens.
+"""Prompts longer than the text encoder's limit: the CLIP encoder of Stable Diffusion reads 77 tokens.
 
-A longer text is read in parts, each as long as the encoder takes, and the picture is made from all of them. Other
-kinds of pipelines read the beginning; whose texts were cut is told.
+A longer prompt is split into chunks that fit, and the image is generated from the embeddings of all chunks. Other kinds
+of pipelines read only the beginning; the manifest lists the prompts that were cut.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-#: The first and the last token of what an encoder reads are its own.
+#: The encoder adds a start token and an end token.
 _OWN_TOKENS = 2
-#: So many parts are read together: a text of two thousand rare signs has hundreds.
+#: Number of chunks encoded at once: a text of two thousand rare characters has hundreds.
 _AT_ONCE = 32
-#: A part ends with one of these where one comes late enough.
+#: A chunk ends at one of these if there is one in its second half.
 _PAUSES = (",", ".", ";", ":", "!", "?")
 
 
 @contextlib.contextmanager
 def whole_prompts(pipe: Any, prompts: Sequence[str], negative: str | None) -> Iterator[dict[str, Any]]:
-    """What ``pipe`` is asked so that it reads every word of the texts; the pipeline is as before afterwards.
+    """Yield the keyword arguments with which ``pipe`` reads the prompts completely; restore the pipeline afterwards.
 
-    Texts that the encoder reads at once are handed over as they are.
+    Prompts that fit the encoder are passed as text.
     """
     parts = parts_of(pipe, [*prompts, negative or ""]) if _reads_parts(pipe) else []
     if max(map(len, parts), default=1) == 1:
@@ -34,7 +34,7 @@ def whole_prompts(pipe: Any, prompts: Sequence[str], negative: str | None) -> It
         read, known = _read(pipe, parts)
         count = len(prompts)
         asked = {"prompt_embeds": read[:count], "negative_prompt_embeds": read[count:].expand(count, -1, -1)}
-        # In the order in which the pipeline puts both halves together.
+        # In the order in which the pipeline concatenates them: negative prompt first.
         mask = torch.cat([known[count:].expand(count, -1), known[:count]])
     if bool(mask.all()):
         yield asked
@@ -52,7 +52,7 @@ def whole_prompts(pipe: Any, prompts: Sequence[str], negative: str | None) -> It
 
 
 def told_of(pipe: Any, prompts: Sequence[str]) -> dict[str, Any]:
-    """For the manifest: in how many parts each text was read, or which were cut; nothing, if all were short."""
+    """Return for the manifest the number of chunks of each prompt, or which were cut; empty if all were short."""
     if _reads_parts(pipe):
         counts = [len(parts) for parts in parts_of(pipe, prompts)]
         return {"prompt_parts": counts} if max(counts) > 1 else {}
@@ -65,12 +65,12 @@ def told_of(pipe: Any, prompts: Sequence[str]) -> dict[str, Any]:
 
 
 def parts_of(pipe: Any, texts: Sequence[str]) -> list[list[str]]:
-    """Each text in as many parts as the encoder has to read it in."""
+    """Split each text into chunks that the encoder can read."""
     return [_parts(pipe.tokenizer, text) for text in texts]
 
 
 def _reads_parts(pipe: Any) -> bool:
-    """Whether it is of Stable Diffusion's first kind: one CLIP tokenizer, one text encoder, a UNet."""
+    """Return whether the pipeline is a Stable Diffusion 1 or 2 with one CLIP tokenizer and one text encoder."""
     import diffusers
 
     kind: Any = diffusers.StableDiffusionPipeline
@@ -97,7 +97,10 @@ def _parts(tokenizer: Any, text: str) -> list[str]:
 
 
 def _until_pause(part: list[str]) -> int:
-    """How many words of a part that is full stay in it: until the last pause of its second half, else all."""
+    """Return how many words of a full chunk stay in it.
+
+    It ends after the last punctuation mark of its second half, or else after the last word.
+    """
     for kept in range(len(part), len(part) // 2, -1):
         if part[kept - 1].endswith(_PAUSES):
             return kept
@@ -105,11 +108,11 @@ def _until_pause(part: list[str]) -> int:
 
 
 def _words(tokenizer: Any, text: str, most: int) -> Iterator[str]:
-    """The words; one that is too long for a part by itself comes in pieces."""
+    """Yield the words of the text; a word that does not fit into a chunk is yielded in pieces."""
     for word in text.split():
         rest = word
         while _length(tokenizer, rest) > most:
-            # A letter is one token or more, as a rule.
+            # A character usually is at least one token.
             size = max(1, min(len(rest) - 1, most))
             while size > 1 and _length(tokenizer, rest[:size]) > most:
                 size -= 1
@@ -123,7 +126,7 @@ def _length(tokenizer: Any, text: str) -> int:
 
 
 def _read(pipe: Any, texts: Sequence[Sequence[str]]) -> tuple[Any, Any]:
-    """What the encoder makes of the texts, each in its parts, padded to one length, and which positions are text."""
+    """Return the embeddings of the texts, padded to equal length, and the mask of positions that are not padding."""
     import torch
 
     different = list(dict.fromkeys(part for text in texts for part in text))

@@ -1,7 +1,7 @@
-"""The hero from a picture: with an IP-Adapter a model looks at it while it makes every scene.
+"""A story's hero from a reference image: an IP-Adapter lets the model use the image for every scene.
 
-The adapter is loaded for the call and taken off after it, so that calls without a picture stay what they were. What is
-to be seen in the picture is worked out once, in main memory: the encoder takes nothing on the device.
+The adapter is loaded for one call and removed afterwards, so calls without a reference stay as they were. The image is
+encoded once, in main memory: the encoder takes no device memory.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from providers.catalogue import Model
 from providers.local.base import LocalCall
 from providers.local.files import check_file, check_files, find_adapter
 from providers.local.memory import is_out_of_memory
-from providers.weights import Adapter
+from providers.weights import IPAdapter
 from schemas.errors import InvalidWeights
 
-#: Parts of a pipeline that taking the adapter off would forget.
+#: Components that ``unload_ip_adapter()`` resets and that are restored afterwards.
 _KEPT = ("image_encoder", "feature_extractor")
 
 
 def adapter_bytes(entry: Model, folder: Path, call: LocalCall) -> int:
-    """What the adapter takes on the device, where ``call`` wants it.
+    """Return the device memory of the adapter; 0 if ``call`` does not use it.
 
     Raises:
-        ModelNotInstalled, InvalidWeights: its files are not there, or damaged.
+        ModelNotInstalled: the adapter's files are missing.
+        InvalidWeights: the adapter's files are damaged.
     """
     adapter = _wanted(entry, call)
     if adapter is None:
@@ -40,12 +41,13 @@ def adapter_bytes(entry: Model, folder: Path, call: LocalCall) -> int:
 
 @contextlib.contextmanager
 def looking_at_hero(pipe: Any, entry: Model, folder: Path, call: LocalCall) -> Iterator[dict[str, Any]]:
-    """What ``pipe`` is asked besides, so that its pictures show who is in ``call.image``; as before afterwards.
+    """Yield the keyword arguments with which ``pipe`` uses ``call.image`` as reference; restore it afterwards.
 
-    Nothing, where ``call`` does not want it.
+    They are empty if ``call`` does not use a reference.
 
     Raises:
-        ModelNotInstalled, InvalidWeights: the adapter is not there, or does not fit the model.
+        ModelNotInstalled: the adapter is missing.
+        InvalidWeights: the adapter does not match the model.
     """
     adapter = _wanted(entry, call)
     if adapter is None:
@@ -53,7 +55,7 @@ def looking_at_hero(pipe: Any, entry: Model, folder: Path, call: LocalCall) -> I
         return
     assert call.image is not None
     if getattr(pipe, "unet", None) is None:
-        raise InvalidWeights(f"{entry.id}: {type(pipe).__name__} takes no IP-Adapter; remove weights.adapter")
+        raise InvalidWeights(f"{entry.id}: {type(pipe).__name__} does not support IP-Adapters; remove weights.adapter")
     place = find_adapter(entry, folder)
     processors = dict(pipe.unet.attn_processors)
     kept = {name: getattr(pipe, name) for name in _KEPT if hasattr(pipe, name)}
@@ -70,7 +72,7 @@ def looking_at_hero(pipe: Any, entry: Model, folder: Path, call: LocalCall) -> I
         pipe.register_modules(**kept)
 
 
-def _wanted(entry: Model, call: LocalCall) -> Adapter | None:
+def _wanted(entry: Model, call: LocalCall) -> IPAdapter | None:
     if call.parameters.get("consistency") != "reference":
         return None
     assert entry.weights is not None
@@ -90,10 +92,10 @@ def _put_on(pipe: Any, file: Path, scale: float) -> None:
     theirs = sum(name.endswith("to_k_ip.weight") for name in tensors["ip_adapter"])
     own = sum(not name.endswith("attn1.processor") for name in unet.attn_processors)
     if theirs != own:
-        raise ValueError(f"it is made for {theirs} cross-attention layers, the model has {own}")
+        raise ValueError(f"it has {theirs} cross-attention layers, but the model has {own}")
     pipe.load_ip_adapter(tensors, subfolder=None, weight_name=None, image_encoder_folder=None)
     pipe.set_ip_adapter_scale(scale)
-    # Where weights stay in main memory, those of the adapter do not: nothing would fetch them.
+    # Also if weights are streamed: the adapter's are not part of that and have to be on the device.
     target = {"device": pipe._execution_device, "dtype": unet.dtype}
     for part in (unet.encoder_hid_proj, *unet.attn_processors.values()):
         if isinstance(part, torch.nn.Module):
@@ -101,7 +103,7 @@ def _put_on(pipe: Any, file: Path, scale: float) -> None:
 
 
 def _seen(pipe: Any, encoder: Path, picture: Path) -> Any:
-    """What is to be seen in the picture, and before it what is seen in none."""
+    """Return the image's embedding, preceded by the one of an empty image for guidance."""
     import torch
     import transformers
 
@@ -116,12 +118,12 @@ def _seen(pipe: Any, encoder: Path, picture: Path) -> Any:
     with torch.inference_mode():
         (seen,) = pipe.prepare_ip_adapter_image_embeds([pixels], None, torch.device("cpu"), 1, True)
         seen = seen.to(device=pipe._execution_device, dtype=pipe.unet.dtype)
-        pipe.unet.encoder_hid_proj([seen])  # fails here, and not in the first step, where both do not fit together
+        pipe.unet.encoder_hid_proj([seen])  # fails here, not in the first step, if they do not match
     return seen
 
 
 def _guided(pipe: Any, entry: Model, call: LocalCall) -> bool:
-    """Whether the pipeline makes each picture from two halves, the first without the prompt."""
+    """Return whether the pipeline uses classifier-free guidance: a doubled batch, first half without prompt."""
     assert entry.weights is not None
     guidance = call.parameters.get("guidance_scale", entry.weights.guidance)
     return (guidance is None or float(guidance) > 1) and pipe.unet.config.time_cond_proj_dim is None
@@ -129,10 +131,10 @@ def _guided(pipe: Any, entry: Model, call: LocalCall) -> bool:
 
 @contextlib.contextmanager
 def _named(entry: Model, place: Path) -> Iterator[None]:
-    """What goes wrong with the files at ``place`` is told of them.
+    """Turn errors in using the files at ``place`` into one that names them.
 
     Raises:
-        InvalidWeights: they cannot be used.
+        InvalidWeights: the files cannot be used.
     """
     try:
         yield

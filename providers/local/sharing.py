@@ -1,6 +1,6 @@
-"""Self-attention shared between the pictures of a batch: each looks at a sample of all others, and heroes grow alike.
+"""Self-attention shared by the images of a batch: each attends to a sample of all others; subjects stay consistent.
 
-Needs no training and works with any UNet of diffusers. How much it helps depends on the model: measure it.
+It needs no training and works with every UNet of diffusers. How much it helps depends on the model, so measure it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 
 from schemas.errors import UnsupportedOption
 
-#: The share of every picture's positions that all others see.
+#: Fraction of each image's positions that all others attend to.
 _SHARE = 0.5
 
 
 @contextlib.contextmanager
 def shared_attention(pipe: Any, pictures: int, seed: int) -> Iterator[None]:
-    """While it lasts, ``pictures`` pictures made together share what they see. The pipeline is as before afterwards.
+    """Let ``pictures`` images of a batch share their attention within the block; restore the pipeline afterwards.
 
     Raises:
         UnsupportedOption: the pipeline has no UNet.
@@ -25,7 +25,7 @@ def shared_attention(pipe: Any, pictures: int, seed: int) -> Iterator[None]:
     unet = getattr(pipe, "unet", None)
     if unet is None:
         raise UnsupportedOption(
-            f"data.consistency: {type(pipe).__name__} cannot share attention; take prompt", field="data.consistency"
+            f"data.consistency: {type(pipe).__name__} cannot share attention; use prompt", field="data.consistency"
         )
     before = dict(unet.attn_processors)
     shared = _SharedSelfAttention(pictures, seed)
@@ -67,7 +67,10 @@ class _SharedSelfAttention:
         return made / attention.rescale_output_factor
 
     def _with_others(self, key: Any, value: Any) -> tuple[Any, Any]:
-        """Keys and values of each picture, followed by the same positions of all pictures of its half of the batch."""
+        """Return each image's keys and values, extended by sampled positions of all images.
+
+        With guidance a batch has two halves, and images share only within their half.
+        """
         import torch
 
         batch, length, width = key.shape

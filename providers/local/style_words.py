@@ -1,4 +1,4 @@
-"""Words that prompts are made of, chosen by hand: media, light, mood. No names of living artists."""
+"""Style phrases for prompts, chosen by hand: medium, light, mood, view. No names of living artists."""
 
 from __future__ import annotations
 

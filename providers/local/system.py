@@ -1,4 +1,4 @@
-"""What this machine has for local models: device, memory, processor, installed backends, warm models."""
+"""The state of this machine for local models: device, memory, CPU, installed backends, loaded models."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from providers.weights import GB
 
 
 def system_report(host: ModelHost, models: Iterable[Model], *, look: bool = True) -> dict[str, Any]:
-    """The facts that the local video service told, by its names, and what is warm.
+    """Return the fields of the local video service's system report, and the loaded models.
 
-    Without ``look`` nothing is imported: the device stays unknown until a model was wanted.
+    With ``look=False`` nothing is imported: the device stays unknown until a model is needed.
     """
     total, available = memory_bytes()
     device = _device(host, look=look)
@@ -48,7 +48,7 @@ def system_report(host: ModelHost, models: Iterable[Model], *, look: bool = True
 
 
 def backend_of(host: ModelHost, models: Iterable[Model]) -> str | None:
-    """The backend for films that ``auto`` would try first: the first of the catalogue that has weights here."""
+    """Return the first video backend of the catalogue with weights here: the one that ``auto`` tries first."""
     for model in models:
         if model.weights is not None and model.weights.family == "film" and has_weights(model, host.folder):
             return model.id
@@ -56,18 +56,18 @@ def backend_of(host: ModelHost, models: Iterable[Model]) -> str | None:
 
 
 def state_of(report: dict[str, Any]) -> tuple[str, str]:
-    """``healthy``, ``degraded`` or ``unhealthy``, and why: how a worker that is there for local models stands."""
+    """Return ``healthy``, ``degraded`` or ``unhealthy`` for a GPU worker, with the reason."""
     if report["missing"]:
         return "unhealthy", f"local models need {', '.join(report['missing'])}: pip install 'telecine[local]'"
     if report["device_answers"] is False:
-        return "unhealthy", "the device of the local models no longer answers; start the worker anew"
+        return "unhealthy", "the device of the local models no longer responds; restart the worker"
     if not report["installed"]:
-        return "unhealthy", "no local model has weights here"
+        return "unhealthy", "no local model has weights on this machine"
     if report["device"] == "cpu":
         return "degraded", "no accelerator: local models run on the CPU"
     if report["backend"] is None:
-        return "degraded", "no backend for films has weights here"
-    unseen = "" if report["device"] else "; the device is looked for when a job wants it"
+        return "degraded", "no video backend has weights on this machine"
+    unseen = "" if report["device"] else "; the device is detected when a job needs it"
     return "healthy", f"Service operational with {report['backend']} backend{unseen}"
 
 

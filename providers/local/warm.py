@@ -1,4 +1,4 @@
-"""The models that are loaded, and room for one more: the least recently used are put away first."""
+"""The loaded models. To make room for another one, the least recently used are evicted first."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from providers.weights import GB
 
 _log = structlog.get_logger()
 
-#: A model's id, its weights as the entry describes them, and whether they stay in main memory.
+#: Model id, the entry's ``weights`` as JSON, and whether the weights stay in main memory.
 Key = tuple[str, str, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One warm model."""
+    """One loaded model, as reported to others."""
 
     id: str
-    #: What it keeps on the device between calls.
+    #: Device memory that it keeps between calls.
     bytes: int
     low_memory: bool
 
 
 @dataclass(slots=True)
 class Warm:
-    """One warm model, as the host needs it."""
+    """One loaded model, as the host uses it."""
 
     model: LocalModel
     bytes: int
-    #: What it keeps in main memory, where the device has memory of its own.
+    #: Main memory that it keeps if the device has its own memory.
     main_bytes: int = 0
 
 
 class WarmModels:
-    """What stays on the device from call to call. Whoever changes it holds the host's lock."""
+    """The models that stay on the device between calls. Callers that change it hold the host's lock."""
 
     def __init__(self, device: Callable[[], Device], budget_bytes: int | None) -> None:
         self._device = device
@@ -49,57 +49,57 @@ class WarmModels:
 
     @property
     def loaded(self) -> list[Loaded]:
-        """The models, the most recently used last. Safe to ask without the lock."""
+        """The models, most recently used last. Safe to read without the lock."""
         return [Loaded(key[0], warm.bytes, key[2]) for key, warm in list(self._models.items())]
 
     def use(self, key: Key) -> Warm | None:
-        """The model of ``key``, from now on the most recently used; nothing, if it is not here."""
+        """Return the model of ``key`` and mark it as the most recently used; ``None`` if it is not loaded."""
         warm = self._models.get(key)
         if warm is not None:
             self._models.move_to_end(key)
         return warm
 
     def keep(self, key: Key, warm: Warm) -> None:
-        """Adds a model that was loaded."""
+        """Add a loaded model."""
         self._models[key] = warm
 
     def free_bytes(self) -> int:
-        """What a call could take now. Less than nothing, where loaded models take more than they may."""
+        """Return the device memory available now. Negative if the loaded models exceed the budget."""
         free = self._device().free_bytes()
         if self._budget is None:
             return free
         return min(free, self._budget - sum(warm.bytes for warm in self._models.values()))
 
     def most_bytes(self, key: Key | None = None) -> int:
-        """What a call could take, were every model put away but that of ``key``."""
+        """Return the device memory that would be available if all models but ``key``'s were evicted."""
         return self.free_bytes() + sum(warm.bytes for other, warm in self._models.items() if other != key)
 
     def make_room(self, key: Key, need: int, wanted: int) -> None:
-        """Puts models away, but not that of ``key``, until ``wanted`` fits, or as much of it as ever can.
+        """Evict models other than ``key``'s until ``wanted`` bytes fit, or as much of that as possible.
 
         Raises:
-            InsufficientVram: not even ``need`` fits. No model is put away, if that was foreseen.
+            InsufficientVram: even ``need`` does not fit. If that can be computed in advance, no model is evicted.
         """
         most = self.most_bytes(key)
         if need > most:
             raise insufficient(key[0], need, most, self._device().kind)
         wanted = min(max(need, wanted), most)
         for other in [known for known in self._models if known != key]:
-            # The same model in its other mode, or as its entry was before, is not wanted again.
+            # The same model in its other mode or with an older entry will not be needed again.
             if other[0] == key[0] or wanted > self.free_bytes():
                 self.put_away(other)
         if need > (free := self.free_bytes()):
             raise insufficient(key[0], need, free, self._device().kind)
 
     def make_main_room(self, need: int) -> None:
-        """Puts models away that keep their weights in main memory, until so much is free there."""
+        """Evict models that keep weights in main memory until ``need`` bytes of it are available."""
         for key in [key for key, warm in self._models.items() if warm.main_bytes]:
             if need <= memory_bytes()[1]:
                 return
             self.put_away(key)
 
     def put_away(self, key: Key) -> None:
-        """Unloads one model, if it is here."""
+        """Unload one model, if it is loaded."""
         warm = self._models.pop(key, None)
         if warm is None:
             return
@@ -109,6 +109,6 @@ class WarmModels:
         self._device().release()
 
     def clear(self) -> None:
-        """Unloads every model."""
+        """Unload all models."""
         for key in list(self._models):
             self.put_away(key)

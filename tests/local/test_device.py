@@ -31,5 +31,5 @@ def test_a_device_that_is_named_and_not_here_is_an_error_of_the_settings(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ConfigurationError, match=f"TELECINE_LOCAL_DEVICE is {wanted}, which is not here"):
+    with pytest.raises(ConfigurationError, match=f"TELECINE_LOCAL_DEVICE is {wanted}, which is not available"):
         find_device(Settings(local_device=wanted))

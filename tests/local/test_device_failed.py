@@ -18,7 +18,7 @@ from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from consumer.runtime import Runtime
 from consumer.wiring import admission_policy, build_runtime
-from ops.local_watch import LocalWatch
+from ops.local_models_health import LocalModelsHealth
 from providers.catalogue import Model
 from providers.local.base import LocalCall, LocalResult, Progress
 from providers.local.bounds import within
@@ -93,10 +93,10 @@ def test_health_tells_of_a_card_that_is_lost_before_a_job_meets_it(weights: Path
     card = Card()
     card.kind = "cuda"
     host = ModelHost(weights, device=lambda: card)
-    watch = LocalWatch(lambda: host, [model], needed=True)
-    assert watch.added_to({"status": "healthy"})["local"]["free_vram_gb"] > 0
+    watch = LocalModelsHealth(lambda: host, [model], needed=True)
+    assert watch.add_to({"status": "healthy"})["local"]["free_vram_gb"] > 0
     card.lost = True
-    report = watch.added_to({"status": "healthy"})
+    report = watch.add_to({"status": "healthy"})
     assert (report["status"], report["local"]["free_vram_gb"]) == ("unhealthy", None)
     assert report["local"]["message"] == "the device of the local models no longer responds; restart the worker"
 
@@ -156,7 +156,7 @@ def test_the_job_waits_for_the_worker_that_comes_after_the_one_that_lost_its_car
 def test_a_call_that_takes_too_long_ends_after_a_step_and_the_model_stays(weights: Path, model: Model) -> None:
     host = ModelHost(weights, device=Cpu, timeout_seconds=0.001)
     with pytest.raises(
-        RenderTimeout, match=r"segmind/tiny-sd did not finish within 0 s; .* raise TELECINE_LOCAL_TIMEOUT_SECONDS"
+        RenderTimeout, match=r"segmind/tiny-sd did not finish within 0 s; .* TELECINE_LOCAL_TIMEOUT_SECONDS"
     ):
         host.run(model, CALL, quiet)
     assert [loaded.id for loaded in host.loaded] == ["segmind/tiny-sd"]

@@ -150,7 +150,9 @@ def test_a_worker_killed_anywhere_in_a_generation_is_followed_by_one_that_finish
     assert (set(files), job.crashes) == ({"image.png", "manifest.json"}, 3)
     assert line.workers("kill-1") == [*killed, line.worker.pid]
     told = line.up.run("explain", "kill-1").stdout.decode()
-    assert told.count("died (SIGKILL, power loss or out of memory) while running, in the middle of step `generate`") == 3
+    assert (
+        told.count("died (SIGKILL, power loss or out of memory) while running, in the middle of step `generate`") == 3
+    )
     # What another worker makes of the same request is the same picture.
     assert line.made("kill-2", "text-to-image", {**PICTURE, "seed": 7})[0]["image.png"] == files["image.png"]
 

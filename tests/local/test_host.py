@@ -208,7 +208,7 @@ def test_running_out_of_memory_frees_everything_and_tries_once_more_with_low_mem
         assert len(host.run(picture_model(models), CALL, quiet).pictures) == 1
         assert [loaded.low_memory for loaded in host.loaded] == [True]
     else:
-        with pytest.raises(OutOfMemory, match="segmind/tiny-sd ran out of memory, also in its low-memory mode"):
+        with pytest.raises(OutOfMemory, match="segmind/tiny-sd ran out of memory, also in low-memory mode"):
             host.run(picture_model(models), CALL, quiet)
         assert host.loaded == []
     assert host.loads == loads

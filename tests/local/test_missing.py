@@ -61,7 +61,7 @@ def test_a_part_that_a_download_left_out_is_named(tmp_path: Path, weights: Path,
     shutil.rmtree(half / "vae")
     stage = Stage(tmp_path, weights, host, "image-to-video")
     moved(stage, "wan", half)
-    with pytest.raises(InvalidWeights, match=r"half lacks vae, which its model_index\.json names; bring it again"):
+    with pytest.raises(InvalidWeights, match=r"half lacks vae, named in its model_index\.json; download it again"):
         stage.run(image=IMAGE, model="wan", prompt="it runs", **FILM)
 
 

@@ -204,7 +204,7 @@ def test_a_model_without_an_adapter_is_refused_at_the_door(
 ) -> None:
     error = on_stage(tmp_path, weights, host).refusal(**{**STORY, "model": name, "hero_image": IMAGE})
     assert (error.code, error.field) == ("unsupported_option", "data.consistency")
-    assert f"{name} cannot look at a picture" in error.message
+    assert f"{name} cannot use an image" in error.message
     assert "there are: stable-diffusion-v1-5, stable-diffusion-xl" in error.message
 
 
@@ -332,7 +332,7 @@ def test_an_adapter_for_more_layers_than_the_model_has_is_refused(
     tensors = load_file(file)
     tensors["ip_adapter.99.to_k_ip.weight"] = tensors["ip_adapter.1.to_k_ip.weight"].clone()
     save_file(tensors, file)
-    with pytest.raises(InvalidWeights, match=r"made for \d+ cross-attention layers, the model has \d+"):
+    with pytest.raises(InvalidWeights, match=r"it has \d+ cross-attention layers, but the model has \d+"):
         pictures(host, able(weights, source=str(folder)).find(ABLE, "story-to-video"), hero)
 
 

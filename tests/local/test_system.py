@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.local_watch import LocalWatch
+from ops.local_models_health import LocalModelsHealth
 from providers.local.base import LocalCall
 from providers.local.device import Cpu
 from providers.local.host import ModelHost, host_for
@@ -37,19 +37,19 @@ def test_the_command_tells_device_memory_and_installed_models(operator: Operator
     assert {"demo-shapes", "demo-captioner"} <= set(told["installed"])
     assert told["status"] in ("healthy", "degraded")
     said = operator.run("system").out
-    for part in ("available RAM", "demo-shapes", "warm models"):
+    for part in ("available RAM", "demo-shapes", "loaded models"):
         assert part in said
 
 
 def test_health_tells_what_is_warm_and_asks_for_no_device_before_a_job_did(weights: Path, own: ModelHost) -> None:
     models = list(catalogue(weights))
-    watch = LocalWatch(lambda: own, models, needed=False)
-    before = watch.added_to({"status": "healthy", "checks": {}})
+    watch = LocalModelsHealth(lambda: own, models, needed=False)
+    before = watch.add_to({"status": "healthy", "checks": {}})
     assert (before["status"], before["local"]["device"], before["local"]["loaded"]) == ("healthy", None, [])
-    assert before["local"]["message"].endswith("; the device is looked for when a job wants it")
+    assert before["local"]["message"].endswith("; the device is detected when a job needs it")
     call = LocalCall(prompts=("a",), seeds=(1,), width=64, height=64, parameters={"num_inference_steps": 2})
     own.run(catalogue(weights).find("segmind/tiny-sd", "text-to-image"), call, lambda part: None)
-    after = watch.added_to({"status": "healthy", "checks": {}})["local"]
+    after = watch.add_to({"status": "healthy", "checks": {}})["local"]
     assert [loaded["model"] for loaded in after["loaded"]] == ["segmind/tiny-sd"]
     assert after["device"] == "cpu"
 
@@ -69,16 +69,16 @@ def test_health_does_not_wait_for_the_first_call(weights: Path) -> None:
     thread = threading.Thread(target=lambda: host.run(model, call, lambda part: None))
     thread.start()
     assert begun.wait(30)
-    report = LocalWatch(lambda: host, [model], needed=True).added_to({"status": "healthy", "checks": {}})
+    report = LocalModelsHealth(lambda: host, [model], needed=True).add_to({"status": "healthy", "checks": {}})
     asked.set()
     thread.join()
     assert report["local"]["device"] == "cpu"
 
 
 def test_a_worker_for_local_models_without_an_accelerator_is_degraded(weights: Path, own: ModelHost) -> None:
-    watch = LocalWatch(lambda: own, list(catalogue(weights)), needed=True)
-    assert watch.added_to({"status": "healthy", "checks": {}})["status"] == "degraded"
-    assert watch.added_to({"status": "unhealthy", "checks": {}})["status"] == "unhealthy"
+    watch = LocalModelsHealth(lambda: own, list(catalogue(weights)), needed=True)
+    assert watch.add_to({"status": "healthy", "checks": {}})["status"] == "degraded"
+    assert watch.add_to({"status": "unhealthy", "checks": {}})["status"] == "unhealthy"
 
 
 def test_each_state_says_why(weights: Path, own: ModelHost) -> None:

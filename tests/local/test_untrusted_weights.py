@@ -103,9 +103,12 @@ def test_a_file_whose_header_lies_is_refused(weights: Path, folder: Path, harm: 
 @pytest.mark.parametrize(
     ("shard", "says"),
     [
-        ("../../other.safetensors", "no file of weights"),
-        ("pytorch_model.bin", "no file of weights"),
-        ("diffusion_pytorch_model-00002-of-00002.safetensors", "no diffusion_pytorch_model-00002"),
+        ("../../other.safetensors", "not a weights file"),
+        ("pytorch_model.bin", "not a weights file"),
+        (
+            "diffusion_pytorch_model-00002-of-00002.safetensors",
+            "diffusion_pytorch_model-00002-of-00002.safetensors is missing",
+        ),
         (7, "is damaged"),
     ],
 )

@@ -1,1 +1,1 @@
-"""The demonstration models, how their pictures are drawn, and how they are trained."""
+"""The demonstration models: their weights, the drawings they were trained on, and the training code."""

@@ -1,4 +1,4 @@
-"""The pictures that the demonstration models learn from: one coloured shape before one of eight backgrounds."""
+"""Training images of the demonstration models: one coloured shape in front of one of eight backgrounds."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ COLORS: dict[str, Color] = {
 }  # fmt: skip
 SHAPES = ("circle", "square", "triangle", "star")
 SIZES = {"small": 0.14, "big": 0.28, "": 0.2}
-#: Pictures are drawn large and reduced, which smooths their edges.
+#: Images are drawn larger and scaled down, which smooths their edges.
 SIDE = 64
 _FINE = 4
 DRAWN = SIDE * _FINE
-#: How wide a shape's edge is, as drawn.
+#: Width of a shape's outline, as drawn.
 _EDGE = 6
 
 
 class Ground:
-    """A background that is being drawn. All its measures are pixels of the finished picture."""
+    """A background being drawn. All measures are in pixels of the final image."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -34,7 +34,7 @@ class Ground:
         self.pen = ImageDraw.Draw(self.image)
 
     def sky(self, above: Color, below: Color, top: float = 0, end: float = SIDE) -> None:
-        """A gradient from ``top`` to ``end``."""
+        """Fill a vertical gradient from ``top`` to ``end``."""
         first, last = round(top * _FINE), round(end * _FINE)
         for y in range(first, last):
             part = (y - first) / (last - first)
@@ -42,17 +42,17 @@ class Ground:
             self.pen.line([(0, y), (DRAWN, y)], fill=color)
 
     def box(self, left: float, top: float, right: float, end: float, color: Color) -> None:
-        """A rectangle."""
+        """Fill a rectangle."""
         self.pen.rectangle([left * _FINE, top * _FINE, right * _FINE - 1, end * _FINE - 1], fill=color)
 
     def disc(self, x: float, y: float, wide: float, color: Color, high: float | None = None) -> None:
-        """A circle or an ellipse."""
+        """Fill a circle or an ellipse."""
         across, down = wide * _FINE, (wide if high is None else high) * _FINE
         x, y = x * _FINE, y * _FINE
         self.pen.ellipse([x - across, y - down, x + across, y + down], fill=color)
 
     def corners(self, points: list[tuple[float, float]], color: Color) -> None:
-        """A polygon."""
+        """Fill a polygon."""
         self.pen.polygon(_scaled(points), fill=color)
 
 
@@ -131,14 +131,14 @@ PLACES: dict[str, Painter] = {
 
 
 def background(place: str, chance: random.Random) -> Image.Image:
-    """The place with nobody in it."""
+    """Return the background without a shape."""
     ground = Ground(chance)
     PLACES[place](ground)
     return ground.image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
 def drawing(chance: random.Random) -> tuple[Image.Image, str]:
-    """A picture and its caption: the shape stands in the lower half, its edge dark."""
+    """Return an image and its caption. The shape is in the lower half and has a dark outline."""
     color, shape, place, size = (chance.choice(list(names)) for names in (COLORS, SHAPES, PLACES, SIZES))
     ground = Ground(chance)
     PLACES[place](ground)
@@ -158,7 +158,7 @@ def _scaled(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def corners(shape: str, x: float, y: float, radius: float) -> list[tuple[float, float]]:
-    """The corners of a square, a triangle or a star."""
+    """Return the corners of a square, a triangle or a star."""
     if shape == "square":
         half = radius * 0.92
         y += radius - half

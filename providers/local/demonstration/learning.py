@@ -1,18 +1,18 @@
-"""How the demonstration models learn: Muon for matrices and convolutions, AdamW for the rest."""
+"""The optimizer of the demonstration models: Muon for matrices and convolutions, AdamW for everything else."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-#: A table of words has more rows than any matrix here, and is left to AdamW.
+#: Embedding tables have more rows than this, and are left to AdamW.
 _ROWS = 500
 
 
 class Learner:
     """One optimizer for both kinds of weights.
 
-    Muon moves a matrix by its momentum made orthogonal: fewer steps for the same picture, which counts on a processor.
+    Muon orthogonalises a matrix's momentum: it needs fewer steps for the same quality, which matters on a CPU.
     """
 
     def __init__(self, weights: list[Any], decay: float) -> None:
@@ -26,7 +26,7 @@ class Learner:
         self.rest = torch.optim.AdamW([weight for weight in weights if id(weight) not in chosen], weight_decay=0.0)
 
     def learn(self, loss: Any, rate: float) -> None:
-        """One step down the loss."""
+        """Run one optimization step."""
         import torch
 
         for weight in self.weights:
@@ -45,7 +45,7 @@ class Learner:
 
 
 def orthogonal(matrix: Any) -> Any:
-    """The matrix with all its singular values near one, by five Newton-Schulz steps."""
+    """Return the matrix with all singular values near one, by five Newton-Schulz iterations."""
     tall = matrix.shape[0] > matrix.shape[1]
     found = matrix.T if tall else matrix
     found = found / (found.norm() + 1e-7)
@@ -56,19 +56,19 @@ def orthogonal(matrix: Any) -> Any:
 
 
 class Average:
-    """The weights' running average, which draws better than the weights themselves."""
+    """Exponential moving average of the weights, which gives better images than the weights themselves."""
 
     def __init__(self, weights: list[Any]) -> None:
         self.weights = weights
         self.kept = [weight.detach().clone() for weight in weights]
 
     def follow(self, step: int) -> None:
-        """The weights after one more step."""
+        """Update the average after a step."""
         for kept, weight in zip(self.kept, self.weights, strict=True):
             kept.lerp_(weight.detach(), 1 - min(0.997, (1 + step) / (10 + step)))
 
     def exchange(self) -> None:
-        """Average and weights change places."""
+        """Swap average and weights."""
         for kept, weight in zip(self.kept, self.weights, strict=True):
             last = weight.detach().clone()
             weight.detach().copy_(kept)

@@ -1,6 +1,6 @@
-"""Trains ``demo-captioner``: ``python -m providers.local.demonstration.train_captioner FOLDER [SECONDS]``.
+"""Train ``demo-captioner``: ``python -m providers.local.demonstration.train_captioner FOLDER [SECONDS]``.
 
-A folder that has a captioner already has it trained further, as after a change of the drawings.
+If the folder contains a captioner, it is trained further, for example after the drawings have changed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from providers.local.demonstration.drawings import drawing
 
 DRAWINGS = 8_000
-#: It looks at pictures of this size.
+#: Width and height of its input images.
 _SIDE = 32
 _TOKENS = 14
 
 
 def main(folder: Path, seconds: float) -> None:
-    """Trains for ``seconds`` and saves model and processor."""
+    """Train for ``seconds`` and save model and processor."""
     import torch
     import transformers
 
@@ -58,7 +58,7 @@ def main(folder: Path, seconds: float) -> None:
 
 
 def model_for(tokenizer: Any) -> Any:
-    """BLIP, 64 wide: three layers that see and two that write."""
+    """Return a BLIP model of width 64 with three vision layers and two text layers."""
     import torch
     import transformers
 

@@ -1,7 +1,7 @@
-"""Trains ``demo-shapes``: ``python -m providers.local.demonstration.train_shapes FOLDER [SECONDS]``.
+"""Train ``demo-shapes``: ``python -m providers.local.demonstration.train_shapes FOLDER [SECONDS]``.
 
-An autoencoder first, then a UNet and a text encoder together, on drawings made beforehand. A folder that has an
-autoencoder already keeps it, and the UNet gets all the time. The pipeline is saved every five minutes.
+The autoencoder is trained first, then UNet and text encoder together, on drawings made in advance. If the folder
+contains an autoencoder, it is kept, and the UNet gets all the time. The pipeline is saved every five minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from providers.local.demonstration.learning import Average, Learner
 from providers.local.demonstration.words import tokenizer_for
 
 DRAWINGS = 12_000
-#: How much of the time the autoencoder gets.
+#: Fraction of the time for the autoencoder.
 _CODING = 0.36
 _TOKENS = 32
 _CHANNELS = 6
@@ -30,7 +30,7 @@ _NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_lin
 
 
 def main(folder: Path, seconds: float) -> None:
-    """Trains for ``seconds`` and saves the pipeline."""
+    """Train for ``seconds`` and save the pipeline."""
     import diffusers
     import torch
     import transformers
@@ -71,7 +71,7 @@ def main(folder: Path, seconds: float) -> None:
 
 
 def autoencoder() -> Any:
-    """From 64 × 64 pixels to 8 × 8 latents and back."""
+    """Return an autoencoder from 64 × 64 pixels to 8 × 8 latents."""
     import diffusers
 
     parts: Any = diffusers
@@ -83,7 +83,7 @@ def autoencoder() -> Any:
 
 
 def train_autoencoder(vae: Any, pixels: Any, seconds: float) -> None:
-    """Pictures to latents and back; edges count extra. Ends with the latents' scale in its configuration."""
+    """Train with extra weight on edges, then store the scale of the latents in the configuration."""
     import torch
     from torch.nn import functional
 
@@ -104,7 +104,10 @@ def train_autoencoder(vae: Any, pixels: Any, seconds: float) -> None:
 
 
 def train_denoiser(pipe: Any, pixels: Any, captions: list[str], seconds: float, save: Callable[[], object]) -> None:
-    """Noise to latents, told by the caption; one caption in ten is empty. Ends with the averaged weights."""
+    """Train UNet and text encoder to predict the noise velocity from the caption.
+
+    One caption in ten is empty, for guidance. The final weights are the averaged ones.
+    """
     import diffusers
     import torch
     from torch.nn import functional

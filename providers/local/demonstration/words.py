@@ -1,4 +1,4 @@
-"""The tokenizer of ``demo-shapes``: pairs of letters learnt from the captions, single bytes for everything else."""
+"""The tokenizer of ``demo-shapes``: byte pairs learnt from the captions, single bytes for all other text."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 
 def byte_alphabet() -> list[str]:
-    """A printable character for each byte, as GPT-2 and CLIP have them."""
+    """Return a printable character for each byte, as in GPT-2 and CLIP."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = 256 - len(shown)
     return [chr(number) for number in shown] + [chr(256 + place) for place in range(hidden)]
 
 
 def tokenizer_for(captions: list[str], longest: int) -> Any:
-    """A CLIP tokenizer that knows the words of ``captions`` as single tokens."""
+    """Return a CLIP tokenizer that has the words of ``captions`` as single tokens."""
     import tokenizers
     import transformers
 
