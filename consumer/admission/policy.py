@@ -104,7 +104,7 @@ class AdmissionPolicy:
     ) -> bool:
         """Return whether the callback about a dead letter may be sent, given the ``tenant`` that the message names.
 
-        Nobody may obtain a callback signed with another tenant's secret by uploading an invalid request.
+        Otherwise an invalid upload could obtain a callback that is signed with another tenant's secret.
         """
         verified: str | None = None
         with contextlib.suppress(RequestError):

@@ -26,11 +26,11 @@ HEARTBEAT_SECONDS = 30
 
 
 def request_queue(name: str, *, delivery_limit: int) -> Queue:
-    """The queue that producers publish to: quorum, bounded redelivery, refused messages to its dead-letter queue."""
+    """Return a request queue: a quorum queue with a delivery limit and a dead-letter queue."""
     return Queue(
         name,
-        # Named, because kombu would take the default exchange for Celery's. Producers may publish to the
-        # default exchange of the broker all the same, with the queue's name as routing key.
+        # An exchange of our own, because kombu would replace the default exchange by Celery's. Producers may still
+        # publish to the broker's default exchange, with the queue's name as routing key.
         Exchange("telecine.requests", type="topic", durable=True),
         routing_key=name,
         durable=True,
@@ -39,7 +39,7 @@ def request_queue(name: str, *, delivery_limit: int) -> Queue:
             "x-delivery-limit": delivery_limit,
             "x-dead-letter-exchange": DEAD_EXCHANGE,
             "x-dead-letter-routing-key": dead_queue(name),
-            # At-least-once dead-lettering needs the refusal of publishes instead of dropping.
+            # At-least-once dead-lettering requires reject-publish as the overflow behaviour.
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
         },
@@ -47,7 +47,10 @@ def request_queue(name: str, *, delivery_limit: int) -> Queue:
 
 
 def dead_letter_queue(name: str) -> Queue:
-    """Where the broker keeps what was refused. Declared and bound first: an unbound exchange drops silently."""
+    """Return the dead-letter queue of a request queue.
+
+    Declare it first: an exchange without a bound queue silently drops messages.
+    """
     return Queue(
         dead_queue(name),
         Exchange(DEAD_EXCHANGE, type="topic", durable=True),
@@ -58,10 +61,10 @@ def dead_letter_queue(name: str) -> Queue:
 
 
 class AmqpDoor:
-    """Reads request queues until it is stopped; reconnects for ever.
+    """Reads request queues until it is stopped. Reconnects after errors.
 
-    While the ledger cannot be reached it keeps the messages it has and takes no more. A crash anywhere
-    before the acknowledgement brings the messages back: they are duplicates in the ledger then.
+    While the ledger is unavailable, it keeps its messages unacknowledged and reads no more than the prefetch limit.
+    After a crash before the acknowledgement, the broker delivers the messages again, as duplicates.
     """
 
     def __init__(
@@ -83,19 +86,19 @@ class AmqpDoor:
         self._batch_seconds = batch_seconds
         self._delivery_limit = delivery_limit
         self._stopped = threading.Event()
-        #: Each with the name of the queue that it came from.
+        #: Received messages, each with the name of its queue.
         self._pending: list[tuple[str, Message]] = []
         self.connected = False
 
     def run(self) -> None:
-        """Takes messages until ``stop``."""
+        """Read messages until ``stop``."""
         wait = 0.5
         while not self._stopped.is_set():
             started = time.monotonic()
             try:
                 self._session()
             except Exception as error:
-                # The connection is gone or was refused: what was not acknowledged comes again.
+                # Connection lost or refused: the broker delivers unacknowledged messages again.
                 log.warning("amqp_lost", reason=f"{type(error).__name__}: {error}"[:200])
             finally:
                 self.connected = False
@@ -103,7 +106,7 @@ class AmqpDoor:
             self._stopped.wait(wait)
 
     def stop(self) -> None:
-        """Makes ``run`` return soon; what is not acknowledged goes back to the broker."""
+        """Make ``run`` return soon. Unacknowledged messages go back to their queues."""
         self._stopped.set()
 
     def _session(self) -> None:
@@ -112,7 +115,7 @@ class AmqpDoor:
             connection.connect()
             channel = connection.channel()
             declare(channel, self._queues, delivery_limit=self._delivery_limit)
-            channel.auto_decode = False  # type: ignore[attr-defined]  # bytes as they came, whatever content_encoding claims
+            channel.auto_decode = False  # type: ignore[attr-defined]  # unchanged bytes: content_encoding is ignored
             self._pending.clear()
             with contextlib.ExitStack() as consumers:
                 for name in self._queues:
@@ -131,7 +134,7 @@ class AmqpDoor:
                         beat = time.monotonic()
 
     def _consumer(self, channel: Any, name: str) -> Consumer:
-        """One for each queue: a message does not say which queue it waited in, only what it was published with."""
+        """Return a consumer for one queue: messages contain their routing key, but not the queue they were in."""
 
         def received(message: Message) -> None:
             self._pending.append((name, message))
@@ -140,7 +143,7 @@ class AmqpDoor:
         return Consumer(channel, [queue], on_message=received, prefetch_count=self._batch * 2, auto_declare=False)
 
     def _collect(self, connection: Connection) -> None:
-        """Waits for a first message, then for what comes at once with it."""
+        """Wait for a first message, then up to ``batch_seconds`` for a full batch."""
         deadline = time.monotonic() + (0.5 if not self._pending else self._batch_seconds)
         while len(self._pending) < self._batch and not self._stopped.is_set():
             had = len(self._pending)
@@ -154,34 +157,37 @@ class AmqpDoor:
                 return
 
     def _take(self, connection: Connection, batch: Sequence[tuple[str, Message]]) -> None:
-        arrivals = [_arrival(queue, message) for queue, message in batch]
-        answers = self._admit_patiently(connection, arrivals)
-        if answers is None:
+        incoming = [_to_incoming_message(queue, message) for queue, message in batch]
+        results = self._admit_when_ledger_is_up(connection, incoming)
+        if results is None:
             return
-        self._acknowledge([message for _, message in batch], answers)
+        self._acknowledge([message for _, message in batch], results)
         failpoint("door.acknowledged")
-        self._wake([answer.wake for answer in answers if answer.wake is not None])
+        self._wake([result.wake for result in results if result.wake is not None])
 
-    def _admit_patiently(
-        self, connection: Connection, arrivals: Sequence[IncomingMessage]
+    def _admit_when_ledger_is_up(
+        self, connection: Connection, messages: Sequence[IncomingMessage]
     ) -> Sequence[AdmitResult] | None:
-        """The answers. Waits while the ledger cannot be reached: messages given back would use up their deliveries."""
+        """Admit the messages; while the ledger is unavailable, keep them and retry. ``None`` after ``stop``.
+
+        Messages that are returned to the broker instead would use up their delivery limit.
+        """
         wait = 0.2
         while not self._stopped.is_set():
             try:
-                return self._admit(arrivals)
+                return self._admit(messages)
             except Exception as error:
                 if not is_ledger_fault(error):
                     raise
-                log.warning("ledger_unreachable", messages=len(arrivals), reason=type(error).__name__)
-                self._idle(connection, wait)
+                log.warning("ledger_unreachable", messages=len(messages), reason=type(error).__name__)
+                self._wait(connection, wait)
                 wait = min(wait * 2, 5.0)
         return None
 
-    def _idle(self, connection: Connection, seconds: float) -> None:
-        """Waits, and reads what the broker sends meanwhile: its heartbeats, and messages up to the prefetch limit.
+    def _wait(self, connection: Connection, seconds: float) -> None:
+        """Wait, and keep reading from the broker: its heartbeats, and messages up to the prefetch limit.
 
-        Unread heartbeats count as missed; each connection lost that way would cost every message a delivery.
+        Unread heartbeats count as missed, and a connection lost for that costs every message a delivery attempt.
         """
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and not self._stopped.is_set():
@@ -189,11 +195,11 @@ class AmqpDoor:
                 connection.drain_events(timeout=min(left, 0.5))
             connection.heartbeat_check()
 
-    def _acknowledge(self, batch: Sequence[Message], answers: Sequence[AdmitResult]) -> None:
-        """Refused ones to the broker's dead letters, one by one; then all others with one frame."""
+    def _acknowledge(self, batch: Sequence[Message], results: Sequence[AdmitResult]) -> None:
+        """Reject dead letters one by one, then acknowledge all others with one frame."""
         accepted: Message | None = None
-        for message, answer in zip(batch, answers, strict=True):
-            if answer.error is not None:
+        for message, result in zip(batch, results, strict=True):
+            if result.error is not None:
                 message.reject(requeue=False)
             else:
                 accepted = message
@@ -202,13 +208,13 @@ class AmqpDoor:
 
 
 def declare(channel: Any, queues: Sequence[str], *, delivery_limit: int) -> None:
-    """Declares the request queues with their dead-letter queues; the same again changes nothing."""
+    """Declare the request queues and their dead-letter queues. Idempotent."""
     for name in queues:
         dead_letter_queue(name)(channel).declare()
         request_queue(name, delivery_limit=delivery_limit)(channel).declare()
 
 
-def _arrival(queue: str, message: Message) -> IncomingMessage:
+def _to_incoming_message(queue: str, message: Message) -> IncomingMessage:
     body = message.body
     raw = body.tobytes() if isinstance(body, memoryview) else body if isinstance(body, bytes) else str(body).encode()
     info: Mapping[str, Any] = message.delivery_info or {}
@@ -217,13 +223,13 @@ def _arrival(queue: str, message: Message) -> IncomingMessage:
         headers["content-type"] = str(message.content_type)
     routing_key = str(info.get("routing_key") or "")
     if routing_key != queue:
-        headers["amqp-routing-key"] = routing_key  # for whoever looks for the producer of a dead letter
+        headers["amqp-routing-key"] = routing_key  # helps to find the producer of a dead letter
     return IncomingMessage(raw, "amqp", queue, headers)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    if isinstance(value, dt.datetime):  # AMQP's timestamps have no zone and are UTC
+    if isinstance(value, dt.datetime):  # AMQP timestamps are UTC, without a zone
         return value.replace(tzinfo=dt.UTC).isoformat()
     return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,7 +1,7 @@
-"""Messages that the broker itself gave up on: the ledger has never seen them.
+"""Recovery of messages that RabbitMQ dead-lettered at the delivery limit. The ledger does not know them.
 
-RabbitMQ takes a message from its queue after the delivery limit, which a worker reaches that dies again and again
-before it can admit anything. Such a message lies among the copies of refused ones, and only its header tells.
+A worker that crashes repeatedly before it can admit anything uses up the delivery limit of its messages. RabbitMQ moves
+them to the dead-letter queue, which also has the copies of the ledger's dead letters. They differ by a header.
 """
 
 from __future__ import annotations
@@ -16,53 +16,53 @@ from consumer.wakeups import lenient_amqp
 from consumer.wakeups.queues import dead_queue
 
 _REASON = "x-first-death-reason"
-_GIVEN_UP = "delivery_limit"
-#: What the broker adds when it moves a message.
-_MARKS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
+_DELIVERY_LIMIT = "delivery_limit"
+#: Headers that RabbitMQ adds when it dead-letters a message.
+_ADDED = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What was found in one dead-letter queue."""
+    """The result for one dead-letter queue."""
 
     queue: str
-    #: Messages on their way again.
+    #: Messages that were returned to the request queue.
     returned: int
-    #: Copies of refused messages: the ledger has them, they stay.
+    #: Copies of the ledger's dead letters, which stay in the queue.
     kept: int
 
 
 def recover(url: str, queue: str, *, delivery_limit: int) -> Recovered:
-    """Puts what the broker gave up on back into ``queue``, byte for byte, with a fresh count of deliveries.
+    """Return messages that reached the delivery limit to ``queue``, unchanged, with a new delivery count.
 
-    Each is confirmed there before it leaves the dead-letter queue: a crash in between makes a second copy, which the
-    ledger absorbs.
+    Each is confirmed there before it is removed from the dead-letter queue. A crash in between leaves a second copy,
+    which the ledger absorbs as a duplicate.
 
     Raises:
-        kombu.exceptions.OperationalError: the broker cannot be reached.
+        kombu.exceptions.OperationalError: The broker is unreachable.
     """
     lenient_amqp.install()
     dead = dead_queue(queue)
     returned = kept = 0
     with Connection(url, transport_options={"confirm_publish": True}, connect_timeout=5) as connection:
         channel: Any = connection.channel()
-        channel.auto_decode = False  # bytes as they came
+        channel.auto_decode = False  # unchanged bytes
         declare(channel, [queue], delivery_limit=delivery_limit)
         for _ in range(channel.queue_declare(dead, passive=True).message_count):
             message = channel.basic_get(dead)
             if message is None:
                 break
-            if message.properties.get("application_headers", {}).get(_REASON) != _GIVEN_UP:
-                kept += 1  # not acknowledged: it is back when the connection closes
+            if message.properties.get("application_headers", {}).get(_REASON) != _DELIVERY_LIMIT:
+                kept += 1  # unacknowledged: it returns to the queue when the connection closes
                 continue
-            channel.basic_publish(_unmarked(message), exchange="", routing_key=queue)
+            channel.basic_publish(_original(message), exchange="", routing_key=queue)
             channel.basic_ack(message.delivery_tag)
             returned += 1
     return Recovered(queue, returned, kept)
 
 
-def _unmarked(message: Any) -> Any:
-    """The message as its producer sent it."""
+def _original(message: Any) -> Any:
+    """Return the message without the headers that RabbitMQ added."""
     headers = message.properties["application_headers"]
-    ours = {name: value for name, value in headers.items() if not name.startswith(_MARKS)}
-    return type(message)(message.body, **{**message.properties, "application_headers": ours})
+    kept = {name: value for name, value in headers.items() if not name.startswith(_ADDED)}
+    return type(message)(message.body, **{**message.properties, "application_headers": kept})

@@ -1,4 +1,4 @@
-"""The inbox folder: the embedded mode's queue. One file, one request."""
+"""The inbox door: a folder with one request per file, the queue of embedded mode."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ log = logger(__name__)
 
 _SUFFIX = ".json"
 _SETTLE_SECONDS = 1.0
-# Requests are small. Of files that are too large to be one, so many are held in memory at once.
+# Memory limit of a batch. Requests are small; this bounds files that are too large to be one.
 _BATCH_BYTES = 32 * 1024 * 1024
 
-#: When a file was changed, its size, its number: what is the same as long as the file is.
-_State = tuple[int, int, int]
+#: Modification time, size and inode number: unchanged means that it is the same file.
+_FileState = tuple[int, int, int]
 
 
 def drop(inbox: Path, body: bytes) -> Path:
-    """Puts a request into the inbox, whole or not at all: written aside, synced, then renamed."""
+    """Write a request into the inbox atomically: to a temporary file, synced, then renamed."""
     inbox.mkdir(parents=True, exist_ok=True)
     name = uuid.uuid4().hex
     part = inbox / f".{name}.part"
@@ -41,9 +41,9 @@ def drop(inbox: Path, body: bytes) -> Path:
 
 
 class InboxDoor:
-    """Reads the inbox until it is stopped. A file goes away only after the ledger has committed.
+    """Reads the inbox until it is stopped. A file is deleted only after the ledger has committed.
 
-    A crash in between leaves the file; the next start finds it again, as a duplicate.
+    After a crash in between, the next start reads the file again, as a duplicate.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class InboxDoor:
         self._poll_seconds = poll_seconds
         self._limit_bytes = limit_bytes
         self._stopped = threading.Event()
-        #: Files that were told about: they could not be read.
+        #: Unreadable files that were logged already.
         self._unreadable: set[Path] = set()
-        #: Files that are in the ledger and could not be removed, each as it was then.
-        self._settled: dict[Path, _State] = {}
+        #: Admitted files that could not be deleted, with their state at that time.
+        self._settled: dict[Path, _FileState] = {}
 
     def run(self) -> None:
-        """Takes files until ``stop``; whatever fails is logged and tried again."""
+        """Read files until ``stop``. Failures are logged and retried."""
         while not self._stopped.is_set():
             taken = 0
             try:
@@ -75,31 +75,31 @@ class InboxDoor:
                 self._stopped.wait(self._poll_seconds)
 
     def stop(self) -> None:
-        """Makes ``run`` return soon."""
+        """Make ``run`` return soon."""
         self._stopped.set()
 
     def take(self) -> int:
-        """Admits one batch; answers how many files it had."""
-        arrivals: list[tuple[Path, bytes, _State]] = []
+        """Admit one batch of files and return its size."""
+        files: list[tuple[Path, bytes, _FileState]] = []
         size = 0
-        # What cannot be read takes no place from others, however much of it lies at the front.
+        # Unreadable files do not count towards the batch, or enough of them would block the others.
         for path, state in self._waiting():
             if (body := self._read(path)) is not None:
-                arrivals.append((path, body, state))
+                files.append((path, body, state))
                 size += len(body)
-            if size > _BATCH_BYTES or len(arrivals) == self._batch:
+            if size > _BATCH_BYTES or len(files) == self._batch:
                 break
-        if not arrivals:
+        if not files:
             return 0
-        answers = self._admit([IncomingMessage(body, "inbox", self._inbox.name) for _, body, _ in arrivals])
-        for path, _, state in arrivals:
-            self._remove(path, state)
+        results = self._admit([IncomingMessage(body, "inbox", self._inbox.name) for _, body, _ in files])
+        for path, _, state in files:
+            self._delete(path, state)
         failpoint("door.acknowledged")
-        self._wake(_wakes(answers))
-        return len(arrivals)
+        self._wake(_wakes(results))
+        return len(files)
 
-    def _waiting(self) -> list[tuple[Path, _State]]:
-        """Every file that may be a request, the oldest first."""
+    def _waiting(self) -> list[tuple[Path, _FileState]]:
+        """Return every file that may be a request, oldest first."""
         with os.scandir(self._inbox) as entries:
             found = {
                 Path(e.path): _state(e.stat())
@@ -111,8 +111,8 @@ class InboxDoor:
         waiting = [(path, state) for path, state in found.items() if path not in self._settled]
         return sorted(waiting, key=lambda item: (item[1][0], item[0]))
 
-    def _remove(self, path: Path, state: _State) -> None:
-        """Removes what is in the ledger. What stays, in a folder of others' files, is not admitted again."""
+    def _delete(self, path: Path, state: _FileState) -> None:
+        """Delete an admitted file. One that cannot be deleted is remembered, so that it is not admitted again."""
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
@@ -122,7 +122,7 @@ class InboxDoor:
     def _read(self, path: Path) -> bytes | None:
         try:
             with path.open("rb") as file:
-                # What is too large is refused, and kept as a dead letter up to the size that a ledger row holds.
+                # A file that is too large becomes a dead letter, cut to the size that a ledger row holds.
                 body = file.read(max(self._limit_bytes + 1, KEPT_BYTES))
                 changed = os.fstat(file.fileno()).st_mtime
         except OSError as error:
@@ -130,14 +130,14 @@ class InboxDoor:
                 self._unreadable.add(path)
                 log.warning("inbox_file_unreadable", file=path.name, reason=str(error))
             return None
-        # A plain copy appears empty and grows: what does not end like an object is given time to.
+        # A file that is being copied grows: wait for a while if it does not end like a JSON object.
         growing = not body.rstrip().endswith(b"}") and 0 <= time.time() - changed < _SETTLE_SECONDS
         return None if growing else body
 
 
-def _state(found: os.stat_result) -> _State:
+def _state(found: os.stat_result) -> _FileState:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _wakes(answers: Sequence[AdmitResult]) -> list[Wake]:
-    return [answer.wake for answer in answers if answer.wake is not None]
+def _wakes(results: Sequence[AdmitResult]) -> list[Wake]:
+    return [result.wake for result in results if result.wake is not None]

@@ -1,4 +1,4 @@
-"""Sending requests, confirmed: what ``telecine submit`` does."""
+"""Publishing requests with confirmation, for ``telecine submit``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from consumer.doors.sqs.client import SqsClient, SqsOptions
 
 
 def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: int) -> None:
-    """Puts each body on the queue, raw and persistent; returns when the broker has confirmed them all.
+    """Publish each body unchanged as a persistent message, and return when the broker has confirmed all of them.
 
     Raises:
-        kombu.exceptions.OperationalError: the broker cannot be reached; any body may or may not be there.
+        kombu.exceptions.OperationalError: The broker is unreachable. Each body may or may not have been published.
     """
     with Connection(url, transport_options={"confirm_publish": True}, connect_timeout=5) as connection:
         channel = connection.channel()
@@ -23,18 +23,23 @@ def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: in
         producer = connection.Producer(channel, serializer=None)
         for body in bodies:
             producer.publish(
-                body, routing_key=queue, exchange="", content_type="application/json", content_encoding="binary",
-                delivery_mode=2, mandatory=True,
-            )  # fmt: skip
+                body,
+                routing_key=queue,
+                exchange="",
+                content_type="application/json",
+                content_encoding="binary",
+                delivery_mode=2,
+                mandatory=True,
+            )
 
 
 def publish_to_sqs(options: SqsOptions, queue: str, bodies: Sequence[bytes]) -> None:
-    """Puts each body on the SQS queue with this name or URL, as it is.
+    """Send each body unchanged to the SQS queue with this name or URL.
 
     Raises:
-        Exception: what boto3 raises; any body may or may not be there.
+        Exception: boto3's error. Each body may or may not have been sent.
     """
-    calls = SqsClient(options)
-    to = calls.locate(queue)
+    client = SqsClient(options)
+    destination = client.find_queue(queue)
     for body in bodies:
-        calls.send(to, body.decode(), key=hashlib.sha256(body).hexdigest())
+        client.send(destination, body.decode(), key=hashlib.sha256(body).hexdigest())

@@ -6,10 +6,10 @@ import importlib.util
 import json
 from collections.abc import Mapping
 
-from consumer.doors.sqs.client import SqsClient, code_of, sqs_options
-from consumer.doors.sqs.messages import SqsQueue, name_of
+from consumer.doors.sqs.client import SqsClient, error_code, sqs_options
+from consumer.doors.sqs.messages import SqsQueue, queue_name
 from ops.checks.finding import Finding, failed, ok, warn
-from ops.wording import count
+from ops.formatting import count
 from schemas.settings import Settings
 
 _FEW_RECEIPTS = 3
@@ -23,15 +23,15 @@ def queues(settings: Settings) -> Finding:
     """Check that each queue can be read and has a suitable dead-letter queue, and count the waiting messages."""
     if not settings.sqs_queues:
         return ok("none: TELECINE_SQS_QUEUES is not set")
-    calls, told, doubts = SqsClient(sqs_options(settings)), [], []
+    client, told, doubts = SqsClient(sqs_options(settings)), [], []
     for named in settings.sqs_queues:
         try:
-            queue = calls.locate(named)
-            found = calls.attributes(queue, _WAITING, _HELD, _REDRIVE, _RETENTION)
+            queue = client.find_queue(named)
+            found = client.attributes(queue, _WAITING, _HELD, _REDRIVE, _RETENTION)
         except Exception as error:
-            return failed(f"{name_of(named)} cannot be read: {code_of(error)}", _advice(code_of(error)))
+            return failed(f"{queue_name(named)} cannot be read: {error_code(error)}", _advice(error_code(error)))
         told.append(f"{queue.name} ({count(int(found.get(_WAITING, 0)), 'message')})")
-        doubt = _doubt(calls, queue, found)
+        doubt = _doubt(client, queue, found)
         if doubt is not None:
             doubts.append(doubt)
     if doubts:
@@ -50,11 +50,11 @@ def celery(settings: Settings) -> Finding:
             connection.connect()
             connection.channel()
     except Exception as error:
-        return failed(f"SQS does not answer Celery: {code_of(error)}", _advice(code_of(error)))
+        return failed(f"SQS does not answer Celery: {error_code(error)}", _advice(error_code(error)))
     return ok("SQS, for Celery's own messages")
 
 
-def _doubt(calls: SqsClient, queue: SqsQueue, found: Mapping[str, str]) -> tuple[str, str] | None:
+def _doubt(client: SqsClient, queue: SqsQueue, found: Mapping[str, str]) -> tuple[str, str] | None:
     """Return a problem of the queue or its dead-letter queue and what to do, or ``None``."""
     if _REDRIVE not in found:
         return (
@@ -68,10 +68,10 @@ def _doubt(calls: SqsClient, queue: SqsQueue, found: Mapping[str, str]) -> tuple
             "raise maxReceiveCount to 5 or more: a restart can use one up",
         )
     try:
-        dead = calls.queue_of_arn(policy["deadLetterTargetArn"])
-        there = calls.attributes(dead, _WAITING, _RETENTION)
+        dead = client.queue_by_arn(policy["deadLetterTargetArn"])
+        there = client.attributes(dead, _WAITING, _RETENTION)
     except Exception as error:
-        return f"the dead-letter queue of {queue.name} cannot be read: {code_of(error)}", _advice(code_of(error))
+        return f"the dead-letter queue of {queue.name} cannot be read: {error_code(error)}", _advice(error_code(error))
     if int(there.get(_RETENTION, 0)) < int(found.get(_RETENTION, 0)):
         return (
             f"{dead.name} keeps messages for less time than {queue.name}",

@@ -110,7 +110,7 @@ def test_the_more_urgent_queue_is_read_first(s3: S3, queue_prefix: str) -> None:
     admitter, ready = FakeAdmitter(), threading.Event()
     admitter.trouble = lambda: ready.wait(60)
     with serving(s3, [urgent.name, later.name], admitter) as door:
-        wait_until(lambda: len(door._held._messages) == 60)
+        wait_until(lambda: len(door._in_flight._messages) == 60)
         ready.set()
         wait_until(lambda: len(admitter.arrived) == 60)
     # What both queues had when the second batch was made: all urgent ones come before all others.

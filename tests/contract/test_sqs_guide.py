@@ -34,11 +34,11 @@ def test_the_commands_of_the_guide_make_a_queue_with_dead_letters(aws_cli: AwsCl
     subprocess.run(["sh", "-eu"], input=one_fence("sh", "queues").encode(), env=environment, cwd=tmp_path, check=True)
     finding = _look(s3, "telecine-requests")
     assert (finding.verdict, finding.found) == ("ok", "telecine-requests (0 messages)")
-    calls = SqsClient(SqsOptions(s3.url, s3.region))
-    dead = calls.dead_letter_queue(calls.locate("telecine-requests"))
+    client = SqsClient(SqsOptions(s3.url, s3.region))
+    dead = client.dead_letter_queue(client.find_queue("telecine-requests"))
     assert dead is not None
     assert dead.name == "telecine-requests-dead"
-    assert calls.attributes(dead, "MessageRetentionPeriod") == {"MessageRetentionPeriod": "1209600"}
+    assert client.attributes(dead, "MessageRetentionPeriod") == {"MessageRetentionPeriod": "1209600"}
 
 
 def test_the_policy_of_the_guide_grants_what_the_door_calls() -> None:

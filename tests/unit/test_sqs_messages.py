@@ -10,9 +10,9 @@ from consumer.doors.sqs.messages import (
     SqsMessage,
     SqsQueue,
     dead_letter_attributes,
-    message_of,
-    name_of,
-    region_of,
+    parse_received,
+    queue_name,
+    queue_region,
     to_incoming_message,
 )
 from consumer.wakeups.broker import broker_address, transport_options
@@ -22,9 +22,9 @@ from schemas.settings import Settings
 QUEUE = SqsQueue("requests", "http://127.0.0.1/0/requests")
 
 
-def _message(number: int = 1, *, receipt: str = "r", count: int = 0) -> SqsMessage:
+def _message(number: int = 1, *, receipt_handle: str = "r", count: int = 0) -> SqsMessage:
     attributes = {f"a{n}": {"DataType": "String", "StringValue": "x"} for n in range(count)}
-    return SqsMessage(QUEUE, f"m-{number}", receipt, "{}", attributes)
+    return SqsMessage(QUEUE, f"m-{number}", receipt_handle, "{}", attributes)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def _message(number: int = 1, *, receipt: str = "r", count: int = 0) -> SqsMessa
     ],
 )
 def test_a_queue_is_known_by_its_name_or_url(named: str, name: str, region: str | None) -> None:
-    assert (name_of(named), region_of(named)) == (name, region)
+    assert (queue_name(named), queue_region(named)) == (name, region)
 
 
 def test_attributes_of_every_type_become_headers() -> None:
@@ -54,7 +54,7 @@ def test_attributes_of_every_type_become_headers() -> None:
             "b": {"DataType": "Binary", "BinaryValue": b"\xffx"},
         },
     }
-    message = message_of(QUEUE, raw)
+    message = parse_received(QUEUE, raw)
     arrival = to_incoming_message(message)
     assert (message.receive_count, message.group) == (3, "g")
     assert dict(arrival.headers) == {"ce-id": "ä", "n": "7", "b": "\\xffx"}
@@ -73,27 +73,27 @@ def test_a_refused_copy_never_has_more_attributes_than_sqs_takes(count: int) -> 
 
 
 def test_what_came_twice_is_held_once_with_the_newer_receipt() -> None:
-    held = InFlightMessages(["requests"], room=20)
-    held.put([_message(1, receipt="old"), _message(2)])
-    taken = held.take(10, wait_seconds=0, gather_seconds=0)
-    held.put([_message(1, receipt="new")])
-    assert held.take(10, wait_seconds=0, gather_seconds=0) == []
-    assert [message.receipt for message in held.release(taken)] == ["new", "r"]
-    assert held.close() == []
+    in_flight = InFlightMessages(["requests"], room=20)
+    in_flight.add([_message(1, receipt_handle="old"), _message(2)])
+    taken = in_flight.take(10, wait_seconds=0, gather_seconds=0)
+    in_flight.add([_message(1, receipt_handle="new")])
+    assert in_flight.take(10, wait_seconds=0, gather_seconds=0) == []
+    assert [message.receipt_handle for message in in_flight.release(taken)] == ["new", "r"]
+    assert in_flight.close() == []
 
 
 def test_a_message_that_could_not_be_deleted_is_settled_when_it_comes_again() -> None:
-    held = InFlightMessages(["requests"], room=20)
-    held.remember([_message(1)])
-    assert [message.id for message in held.put([_message(1), _message(2)])] == ["m-1"]
-    assert [message.id for message in held.take(10, wait_seconds=0, gather_seconds=0)] == ["m-2"]
+    in_flight = InFlightMessages(["requests"], room=20)
+    in_flight.remember_undeleted([_message(1)])
+    assert [message.id for message in in_flight.add([_message(1), _message(2)])] == ["m-1"]
+    assert [message.id for message in in_flight.take(10, wait_seconds=0, gather_seconds=0)] == ["m-2"]
 
 
 def test_only_what_was_hidden_long_ago_is_hidden_anew() -> None:
-    held = InFlightMessages(["requests"], room=20)
-    held.put([_message(1)])
-    assert held.needing_extension(60) == []
-    assert [message.id for message in held.needing_extension(0)] == ["m-1"]
+    in_flight = InFlightMessages(["requests"], room=20)
+    in_flight.add([_message(1)])
+    assert in_flight.needing_extension(60) == []
+    assert [message.id for message in in_flight.needing_extension(0)] == ["m-1"]
 
 
 def test_celery_runs_on_rabbitmq_on_sqs_or_in_memory() -> None:

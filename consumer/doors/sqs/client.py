@@ -1,4 +1,4 @@
-"""The calls to SQS: all that knows boto3. Credentials come from the ordinary AWS chain."""
+"""SQS over boto3, which no other door module uses. Credentials come from the usual AWS chain."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from consumer.doors.sqs.messages import SqsMessage, SqsQueue, message_of, name_of, region_of
+from consumer.doors.sqs.messages import SqsMessage, SqsQueue, parse_received, queue_name, queue_region
 from schemas.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-#: Messages of one call.
+#: SQS's limit of messages per request.
 BATCH = 10
-#: How long the dead-letter queue of a queue is taken for granted.
+#: How long a queue's redrive policy is cached.
 _REDRIVE_SECONDS = 60.0
 _TOO_LARGE = ("InvalidParameterValue", "InvalidMessageContents", "RequestTooLarge", "BatchRequestTooLong")
 
 
 @dataclass(frozen=True)
 class SqsOptions:
-    """How to reach SQS or what speaks like it."""
+    """How to reach SQS or a compatible service."""
 
-    #: ``None`` for AWS itself.
+    #: ``None`` for AWS.
     endpoint_url: str | None = None
-    #: Of queues that are given by name.
+    #: Region of queues that are given by name; ``None`` means that of the AWS chain.
     region: str | None = None
     wait_seconds: int = 20
     visibility_seconds: int = 30
 
 
 def sqs_options(settings: Settings) -> SqsOptions:
-    """How the settings say to reach SQS."""
+    """Return the SQS options of the settings."""
     return SqsOptions(
         endpoint_url=settings.sqs_endpoint_url,
         region=settings.sqs_region,
@@ -49,7 +49,7 @@ def sqs_options(settings: Settings) -> SqsOptions:
 
 
 class SqsClient:
-    """Each method is one call or a few; any thread may use it. What fails raises as boto3 does."""
+    """A thread-safe client for the SQS operations that Telecine needs. Errors are boto3's."""
 
     def __init__(self, options: SqsOptions) -> None:
         self.options = options
@@ -57,27 +57,27 @@ class SqsClient:
         self._clients: dict[str | None, SQSClient] = {}
         self._dead: dict[str, tuple[float, str | None]] = {}
 
-    def forget_credentials(self) -> None:
-        """Reads the AWS chain anew at the next call: keys may have been renewed there."""
+    def reset(self) -> None:
+        """Drop the connections, so that the next request reads the credentials again: they may have been rotated."""
         with self._lock:
             self._clients.clear()
 
-    def locate(self, named: str) -> SqsQueue:
-        """The queue with this name or URL, which is asked whether it exists."""
-        if "://" not in named:
-            url = self._client(self.options.region).get_queue_url(QueueName=named)["QueueUrl"]
-            return SqsQueue(named, url, self.options.region)
-        queue = SqsQueue(name_of(named), named, region_of(named) or self.options.region)
+    def find_queue(self, name_or_url: str) -> SqsQueue:
+        """Return the queue with this name or URL, after a request that fails if it does not exist."""
+        if "://" not in name_or_url:
+            url = self._client(self.options.region).get_queue_url(QueueName=name_or_url)["QueueUrl"]
+            return SqsQueue(name_or_url, url, self.options.region)
+        queue = SqsQueue(queue_name(name_or_url), name_or_url, queue_region(name_or_url) or self.options.region)
         self.attributes(queue, "QueueArn")
         return queue
 
     def attributes(self, queue: SqsQueue, *names: Any) -> dict[str, str]:
-        """Attributes of the queue; those that are not set are absent."""
+        """Return attributes of the queue. Attributes that are not set are missing from the result."""
         found = self._client(queue.region).get_queue_attributes(QueueUrl=queue.url, AttributeNames=list(names))
         return {str(name): value for name, value in found.get("Attributes", {}).items()}
 
     def receive(self, queue: SqsQueue, *, wait_seconds: int) -> list[SqsMessage]:
-        """Up to ten messages, hidden from all others for the options' visibility."""
+        """Receive up to ten messages, with the visibility timeout of the options."""
         answer = self._client(queue.region).receive_message(
             QueueUrl=queue.url,
             MaxNumberOfMessages=BATCH,
@@ -86,33 +86,37 @@ class SqsClient:
             MessageAttributeNames=["All"],
             MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId"],
         )
-        return [message_of(queue, raw) for raw in answer.get("Messages", [])]
+        return [parse_received(queue, raw) for raw in answer.get("Messages", [])]
 
     def delete(self, queue: SqsQueue, messages: Sequence[SqsMessage]) -> list[SqsMessage]:
-        """Deletes up to ten; answers those that SQS did not delete."""
-        entries: Any = [{"Id": str(n), "ReceiptHandle": m.receipt} for n, m in enumerate(messages)]
+        """Delete up to ten messages and return those that SQS failed to delete."""
+        entries: Any = [{"Id": str(n), "ReceiptHandle": m.receipt_handle} for n, m in enumerate(messages)]
         answer = self._client(queue.region).delete_message_batch(QueueUrl=queue.url, Entries=entries)
         return [messages[int(entry["Id"])] for entry in answer.get("Failed", [])]
 
-    def hide(self, queue: SqsQueue, messages: Sequence[SqsMessage], seconds: int) -> list[SqsMessage]:
-        """Hides up to ten for so long from now on; 0 gives them back. Answers those that are no longer ours."""
+    def set_visibility(self, queue: SqsQueue, messages: Sequence[SqsMessage], seconds: int) -> list[SqsMessage]:
+        """Set the visibility timeout of up to ten messages, from now; 0 makes them visible.
+
+        Returns those whose receipt handle is no longer valid.
+        """
         entries: Any = [
-            {"Id": str(n), "ReceiptHandle": m.receipt, "VisibilityTimeout": seconds} for n, m in enumerate(messages)
+            {"Id": str(number), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
+            for number, message in enumerate(messages)
         ]
         answer = self._client(queue.region).change_message_visibility_batch(QueueUrl=queue.url, Entries=entries)
         return [messages[int(entry["Id"])] for entry in answer.get("Failed", []) if entry.get("SenderFault")]
 
     def dead_letter_queue(self, queue: SqsQueue) -> SqsQueue | None:
-        """Where the queue's redrive policy points; ``None`` when it has none."""
+        """Return the dead-letter queue of the queue's redrive policy; ``None`` if it has none."""
         known = self._dead.get(queue.url)
         if known is None or time.monotonic() - known[0] > _REDRIVE_SECONDS:
             policy = self.attributes(queue, "RedrivePolicy").get("RedrivePolicy")
             known = (time.monotonic(), json.loads(policy)["deadLetterTargetArn"] if policy else None)
             self._dead[queue.url] = known
-        return self.queue_of_arn(known[1]) if known[1] else None
+        return self.queue_by_arn(known[1]) if known[1] else None
 
-    def queue_of_arn(self, arn: str) -> SqsQueue:
-        """The queue with this ARN: ``arn:aws:sqs:eu-west-1:123456789012:name``."""
+    def queue_by_arn(self, arn: str) -> SqsQueue:
+        """Return the queue with this ARN, such as ``arn:aws:sqs:eu-west-1:123456789012:name``."""
         _, _, _, region, account, name = arn.split(":", 5)
         client = self._client(region if self.options.endpoint_url is None else self.options.region)
         return SqsQueue(name, client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"], region)
@@ -120,18 +124,18 @@ class SqsClient:
     def send(
         self, queue: SqsQueue, body: str, *, attributes: Any = None, group: str | None = None, key: str = ""
     ) -> None:
-        """Puts a message on the queue. ``key`` is what a FIFO queue knows repetitions by."""
+        """Send a message. ``key`` is the deduplication id for a FIFO queue."""
         more: dict[str, Any] = {"MessageAttributes": attributes} if attributes else {}
         if queue.fifo:
             more |= {"MessageGroupId": group or "telecine", "MessageDeduplicationId": key}
         self._client(queue.region).send_message(QueueUrl=queue.url, MessageBody=body, **more)
 
     def copy(self, message: SqsMessage, to: SqsQueue, attributes: Any) -> None:
-        """Puts a copy on ``to``. Where the new attributes make it too large for SQS, with the original's alone."""
+        """Send a copy to ``to``. If ``attributes`` make it too large, only those of the original are sent."""
         try:
             self.send(to, message.body, attributes=attributes, group=message.group, key=message.id)
         except ClientError as error:
-            if code_of(error) not in _TOO_LARGE:
+            if error_code(error) not in _TOO_LARGE:
                 raise
             kept = {name: value for name, value in attributes.items() if name in message.attributes}
             self.send(to, message.body, attributes=kept, group=message.group, key=message.id)
@@ -144,8 +148,8 @@ class SqsClient:
             return found
 
 
-def code_of(error: Exception) -> str:
-    """SQS's code, or the kind of the fault. The rest of what botocore says may hold addresses and keys."""
+def error_code(error: Exception) -> str:
+    """Return SQS's error code, or the exception's type. botocore's messages may contain addresses and keys."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "")).rpartition("#")[2].rpartition(".")[2]
     return type(error).__name__
@@ -158,6 +162,6 @@ def _make_client(options: SqsOptions, region: str | None) -> SQSClient:
         retries={"mode": "standard", "total_max_attempts": 2},
         max_pool_connections=32,
     )
-    # A session of its own: the default one is made once, with the keys of that moment.
+    # Not the default session: that one keeps the credentials it was created with.
     session = boto3.session.Session()
     return session.client("sqs", endpoint_url=options.endpoint_url, region_name=region, config=config)

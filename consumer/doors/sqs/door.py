@@ -1,4 +1,4 @@
-"""The SQS door: plain JSON from queues of Amazon's, admitted in batches, deleted after the commit."""
+"""The SQS door: plain JSON from Amazon SQS, admitted in batches, deleted after the commit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from consumer.admission.message import Admit, AdmitResult
-from consumer.doors.sqs.client import SqsClient, code_of
+from consumer.doors.sqs.client import SqsClient, error_code
 from consumer.doors.sqs.in_flight import InFlightMessages, batches_of_ten
-from consumer.doors.sqs.messages import SqsMessage, dead_letter_attributes, name_of, to_incoming_message
-from consumer.doors.sqs.receiver import PARALLEL, SqsReceiver, delete, give_back
+from consumer.doors.sqs.messages import SqsMessage, dead_letter_attributes, queue_name, to_incoming_message
+from consumer.doors.sqs.receiver import PARALLEL, SqsReceiver, delete, make_visible
 from consumer.failpoints import failpoint
 from consumer.ledger.database import is_ledger_fault
 from consumer.ledger.due import Waker
@@ -20,21 +20,21 @@ from schemas.errors import TelecineError
 
 log = logger(__name__)
 
-#: How long ``run`` takes to give back what is held. A poll that is still open then gives back what it gets.
-_LEAVING_SECONDS = 1.5
+#: Time limit for releasing the in-flight messages at the end of ``run``. A poll that ends later releases its own.
+_RELEASE_SECONDS = 1.5
 _LONGEST_BACKOFF_SECONDS = 300
 
 
 class SqsDoor:
-    """Reads queues until it is stopped, the more urgent first; reconnects for ever.
+    """Reads queues until it is stopped, in their order of priority. Reconnects after errors.
 
-    While the ledger cannot be reached it keeps hidden what it has and receives no more, so that no message
-    uses up its receipts. A crash anywhere before the deletion brings the messages back: duplicates then.
+    While the ledger is unavailable, it keeps its messages in flight and receives no more, so that no message uses up
+    its receive count. After a crash before the deletion, SQS delivers the messages again, as duplicates.
     """
 
     def __init__(
         self,
-        calls: SqsClient,
+        client: SqsClient,
         queues: Sequence[str],
         admit: Admit,
         wake: Waker,
@@ -42,15 +42,15 @@ class SqsDoor:
         batch: int,
         batch_seconds: float,
     ) -> None:
-        self._calls = calls
+        self._client = client
         self._admit = admit
         self._wake = wake
         self._batch = batch
         self._batch_seconds = batch_seconds
         self._stopped = threading.Event()
-        self._held = InFlightMessages([name_of(queue) for queue in queues], room=batch * 2)
+        self._in_flight = InFlightMessages([queue_name(queue) for queue in queues], room=batch * 2)
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="sqs")
-        self._receivers = [SqsReceiver(queue, calls, self._held, self._pool, self._stopped) for queue in queues]
+        self._receivers = [SqsReceiver(queue, client, self._in_flight, self._pool, self._stopped) for queue in queues]
 
     @property
     def connected(self) -> bool:
@@ -58,84 +58,89 @@ class SqsDoor:
         return all(receiver.connected for receiver in self._receivers)
 
     def run(self) -> None:
-        """Takes messages until ``stop``."""
-        # Daemons: a long poll cannot be cut short, and must not keep the process.
-        for act in [*(receiver.run for receiver in self._receivers), self._keep_hidden]:
-            threading.Thread(target=act, name="sqs-receiver", daemon=True).start()
+        """Read messages until ``stop``."""
+        # Daemons: a long poll cannot be interrupted, and must not delay the exit of the process.
+        for target in [*(receiver.run for receiver in self._receivers), self._extend_visibility]:
+            threading.Thread(target=target, name="sqs-receiver", daemon=True).start()
         while not self._stopped.is_set():
-            messages = self._held.take(self._batch, wait_seconds=0.5, gather_seconds=self._batch_seconds)
+            messages = self._in_flight.take(self._batch, wait_seconds=0.5, gather_seconds=self._batch_seconds)
             if not messages:
                 continue
             try:
                 self._take(messages)
             except Exception:
-                # No message does this. Each comes again, later and later; SQS counts, and moves it away in the end.
+                # Unexpected: release with exponential backoff. SQS's redrive policy dead-letters them eventually.
                 log.exception("batch_not_taken", messages=len(messages))
-                for message in self._held.release(messages):
-                    give_back(self._calls, [message], seconds=min(2**message.receive_count, _LONGEST_BACKOFF_SECONDS))
-        self._leave()
+                for message in self._in_flight.release(messages):
+                    make_visible(
+                        self._client, [message], seconds=min(2**message.receive_count, _LONGEST_BACKOFF_SECONDS)
+                    )
+        self._release_all()
 
     def stop(self) -> None:
-        """Makes ``run`` return soon; what is not deleted goes back to its queue."""
+        """Make ``run`` return soon. Messages that are not deleted become visible again."""
         self._stopped.set()
 
     def _take(self, messages: Sequence[SqsMessage]) -> None:
-        answers = self._admit_patiently(messages)
-        if answers is None:
+        results = self._admit_when_ledger_is_up(messages)
+        if results is None:
             return
-        refused = [(m, answer.error) for m, answer in zip(messages, answers, strict=True) if answer.error]
-        list(self._pool.map(self._copy, refused))
-        # With the newest receipts, should one have come twice meanwhile.
-        list(self._pool.map(partial(delete, self._calls, self._held), batches_of_ten(self._held.release(messages))))
+        failed = [(m, result.error) for m, result in zip(messages, results, strict=True) if result.error]
+        list(self._pool.map(self._copy_to_dead_letters, failed))
+        # ``release`` returns the newest receipt handles, in case a message was delivered twice in the meantime.
+        batches = batches_of_ten(self._in_flight.release(messages))
+        list(self._pool.map(partial(delete, self._client, self._in_flight), batches))
         failpoint("door.acknowledged")
-        self._wake([answer.wake for answer in answers if answer.wake is not None])
+        self._wake([result.wake for result in results if result.wake is not None])
 
-    def _admit_patiently(self, messages: Sequence[SqsMessage]) -> Sequence[AdmitResult] | None:
-        """The answers. Waits while the ledger cannot be reached, and has the queues left alone."""
-        arrivals = [to_incoming_message(message) for message in messages]
+    def _admit_when_ledger_is_up(self, messages: Sequence[SqsMessage]) -> Sequence[AdmitResult] | None:
+        """Admit the messages; while the ledger is unavailable, pause receiving and retry. ``None`` after ``stop``."""
+        incoming = [to_incoming_message(message) for message in messages]
         wait = 0.2
         try:
             while not self._stopped.is_set():
                 try:
-                    return self._admit(arrivals)
+                    return self._admit(incoming)
                 except Exception as error:
                     if not is_ledger_fault(error):
                         raise
-                    log.warning("ledger_unreachable", messages=len(arrivals), reason=type(error).__name__)
-                    self._held.pause(True)
+                    log.warning("ledger_unreachable", messages=len(incoming), reason=type(error).__name__)
+                    self._in_flight.pause(True)
                     self._stopped.wait(wait)
                     wait = min(wait * 2, 5.0)
             return None
         finally:
-            self._held.pause(False)
+            self._in_flight.pause(False)
 
-    def _copy(self, refused: tuple[SqsMessage, TelecineError]) -> None:
-        """A copy for the dead-letter queue, where there is one. The ledger has the message in any case."""
-        message, error = refused
+    def _copy_to_dead_letters(self, failed: tuple[SqsMessage, TelecineError]) -> None:
+        """Copy a message to its dead-letter queue, if there is one. The ledger has the message in any case."""
+        message, error = failed
         try:
-            queue = self._calls.dead_letter_queue(message.queue)
+            queue = self._client.dead_letter_queue(message.queue)
             if queue is not None:
-                self._calls.copy(message, queue, dead_letter_attributes(message, error))
+                self._client.copy(message, queue, dead_letter_attributes(message, error))
         except Exception as fault:
-            log.warning("dead_letter_not_copied", queue=message.queue.name, reason=code_of(fault))
+            log.warning("dead_letter_not_copied", queue=message.queue.name, reason=error_code(fault))
 
-    def _keep_hidden(self) -> None:
-        """Hides what is held anew before it becomes visible."""
-        seconds = self._calls.options.visibility_seconds
+    def _extend_visibility(self) -> None:
+        """Extend the visibility timeout of in-flight messages before it ends."""
+        seconds = self._client.options.visibility_seconds
         while not self._stopped.wait(seconds / 12):
-            for tens in batches_of_ten(self._held.needing_extension(seconds / 4)):
+            for batch in batches_of_ten(self._in_flight.needing_extension(seconds / 4)):
                 try:
-                    lost = self._calls.hide(tens[0].queue, tens, seconds)
+                    lost = self._client.set_visibility(batch[0].queue, batch, seconds)
                 except Exception as error:
-                    log.warning("sqs_not_hidden", queue=tens[0].queue.name, reason=code_of(error))
+                    log.warning("sqs_not_hidden", queue=batch[0].queue.name, reason=error_code(error))
                 else:
                     if lost:
-                        # Visible to others by now, who will find the duplicate in the ledger.
-                        log.warning("sqs_receipt_lost", queue=tens[0].queue.name, messages=len(lost))
+                        # Visible to others now; their copy will be a duplicate in the ledger.
+                        log.warning("sqs_receipt_lost", queue=batch[0].queue.name, messages=len(lost))
 
-    def _leave(self) -> None:
-        held = self._held.close()
-        leaving = threading.Thread(target=give_back, args=(self._calls, held), name="sqs-leaving", daemon=True)
-        leaving.start()
-        leaving.join(_LEAVING_SECONDS)
+    def _release_all(self) -> None:
+        remaining = self._in_flight.close()
+        releasing = threading.Thread(
+            target=make_visible, args=(self._client, remaining), name="sqs-release", daemon=True
+        )
+        releasing.start()
+        releasing.join(_RELEASE_SECONDS)
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What the SQS door reads: queues, messages, and the copies of refused ones."""
+"""Records of SQS queues and messages, and the conversions from and to them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from consumer.admission.message import IncomingMessage
 from schemas.errors import TelecineError
 
-#: Message attributes of a refused message's copy in the dead-letter queue.
+#: Message attributes that are added to a copy in the dead-letter queue.
 CODE, REASON = "telecine-code", "telecine-reason"
-#: SQS takes no more.
+#: SQS's limit per message.
 MAX_ATTRIBUTES = 10
 _REASON_CHARACTERS = 500
-#: What SQS allows in a text, https://www.w3.org/TR/REC-xml/#charsets.
+#: Characters that SQS rejects, https://www.w3.org/TR/REC-xml/#charsets.
 _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _AWS_HOST = re.compile(
     r"https?://(?:[^/]*\.)?sqs\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/|https?://([a-z0-9-]+)\.queue\."
@@ -24,9 +24,9 @@ _AWS_HOST = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SqsQueue:
-    """A queue that exists."""
+    """An existing queue."""
 
-    #: Without account and host, whatever the settings give.
+    #: Without account and host, even if the settings contain a URL.
     name: str
     url: str
     #: ``None``: the region of the AWS chain.
@@ -34,45 +34,45 @@ class SqsQueue:
 
     @property
     def fifo(self) -> bool:
-        """Whether it keeps the order of its messages."""
+        """Whether this is a FIFO queue."""
         return self.name.endswith(".fifo")
 
 
 @dataclass(frozen=True, slots=True)
 class SqsMessage:
-    """One message, as it was received."""
+    """One received message."""
 
     queue: SqsQueue
     id: str
-    #: What deletes or hides it; a new one with each receipt.
-    receipt: str
+    #: Identifies this delivery in delete and visibility requests.
+    receipt_handle: str
     body: str
-    #: As SQS gives them: ``{"ce-id": {"DataType": "String", "StringValue": "…"}}``.
+    #: In SQS's form: ``{"ce-id": {"DataType": "String", "StringValue": "…"}}``.
     attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    #: Of a FIFO queue, or of a fair one.
+    #: Message group of a FIFO queue or fair queue.
     group: str | None = None
     receive_count: int = 1
 
 
-def name_of(queue: str) -> str:
-    """The name in a queue's URL; a name is itself."""
+def queue_name(queue: str) -> str:
+    """Return the name of a queue that is given by URL or by name."""
     return queue.rstrip("/").rpartition("/")[2]
 
 
-def region_of(url: str) -> str | None:
-    """The region in a queue's URL; ``None`` where the host tells none."""
+def queue_region(url: str) -> str | None:
+    """Return the region in an AWS queue URL; ``None`` for other hosts."""
     found = _AWS_HOST.match(url)
     return (found[1] or found[2]) if found else None
 
 
-def message_of(queue: SqsQueue, raw: Mapping[str, Any]) -> SqsMessage:
-    """A message as ``ReceiveMessage`` answers it."""
+def parse_received(queue: SqsQueue, raw: Mapping[str, Any]) -> SqsMessage:
+    """Parse a message from the response to ``ReceiveMessage``."""
     system = raw.get("Attributes") or {}
     count = str(system.get("ApproximateReceiveCount", "1"))
     return SqsMessage(
         queue=queue,
         id=str(raw.get("MessageId", "")),
-        receipt=str(raw["ReceiptHandle"]),
+        receipt_handle=str(raw["ReceiptHandle"]),
         body=str(raw.get("Body", "")),
         attributes=raw.get("MessageAttributes") or {},
         group=system.get("MessageGroupId"),
@@ -81,25 +81,25 @@ def message_of(queue: SqsQueue, raw: Mapping[str, Any]) -> SqsMessage:
 
 
 def to_incoming_message(message: SqsMessage) -> IncomingMessage:
-    """What the door hands over: the body's bytes, and the attributes as headers."""
-    # A lone surrogate cannot be UTF-8; its bytes are refused as such, like those from any other door.
+    """Convert to the form that admission takes, with the message attributes as headers."""
+    # The bytes of a lone surrogate are invalid UTF-8, so admission rejects them like those from any other door.
     body = message.body.encode("utf-8", "surrogatepass")
     headers = {name: _text(value) for name, value in message.attributes.items()}
     return IncomingMessage(body, "sqs", message.queue.name, headers)
 
 
 def dead_letter_attributes(message: SqsMessage, error: TelecineError) -> dict[str, Any]:
-    """The copy's attributes: the original's, then why it was refused, as far as there is room for ten.
+    """Return the attributes for a copy in the dead-letter queue: the original's, then the error's code and message.
 
-    With room for one, code and message share it. The ledger has the reason in any case.
+    SQS allows ten. If one is left, it contains both; if none is left, the error is only in the ledger.
     """
     kept = {name: _sendable(value) for name, value in message.attributes.items() if name not in (CODE, REASON)}
-    said = _FORBIDDEN.sub("\ufffd", error.message)[:_REASON_CHARACTERS] or error.code
+    reason = _FORBIDDEN.sub("\ufffd", error.message)[:_REASON_CHARACTERS] or error.code
     room = MAX_ATTRIBUTES - len(kept)
     if room >= 2:
-        kept |= {CODE: _string(error.code), REASON: _string(said)}
+        kept |= {CODE: _string(error.code), REASON: _string(reason)}
     elif room == 1:
-        kept[REASON] = _string(f"{error.code}: {said}")
+        kept[REASON] = _string(f"{error.code}: {reason}")
     return kept
 
 

@@ -1,4 +1,4 @@
-"""Receiving from one SQS queue, as fast as the door admits."""
+"""Receiving from one SQS queue, as fast as its messages are admitted."""
 
 from __future__ import annotations
 
@@ -7,95 +7,95 @@ import time
 from concurrent.futures import Executor
 from typing import Any
 
-from consumer.doors.sqs.client import BATCH, SqsClient, code_of
+from consumer.doors.sqs.client import BATCH, SqsClient, error_code
 from consumer.doors.sqs.in_flight import InFlightMessages, batches_of_ten
-from consumer.doors.sqs.messages import SqsMessage, SqsQueue, name_of
+from consumer.doors.sqs.messages import SqsMessage, SqsQueue, queue_name
 from consumer.logs import logger
 
 log = logger(__name__)
 
-#: Calls side by side while a queue is full. On the way to AWS one alone is slow.
+#: Concurrent requests while a queue is full: one at a time is slow over the network.
 PARALLEL = 8
 _LONGEST_WAIT_SECONDS = 15.0
 _SHORT_SECONDS = 0.5
 
 
 class SqsReceiver:
-    """Keeps ``held`` filled from one queue until it is stopped. Survives whatever SQS does."""
+    """Receives messages from one queue until it is stopped. Survives any error of SQS."""
 
     def __init__(
-        self, queue: str, calls: SqsClient, held: InFlightMessages, pool: Executor, stopped: threading.Event
+        self, queue: str, client: SqsClient, in_flight: InFlightMessages, pool: Executor, stopped: threading.Event
     ) -> None:
-        self._named = queue
-        self._calls = calls
-        self._held = held
+        self._name_or_url = queue
+        self._client = client
+        self._in_flight = in_flight
         self._pool = pool
         self._stopped = stopped
         self._wait = 0.5
         self.connected = False
 
     def run(self) -> None:
-        """Receives until ``stopped`` is set; after each fault it waits longer, 15 seconds at most."""
+        """Receive until ``stopped`` is set, with exponential backoff up to 15 seconds after errors."""
         while not self._stopped.is_set():
             try:
-                queue = self._calls.locate(self._named)
+                queue = self._client.find_queue(self._name_or_url)
                 self.connected = True
                 log.info("sqs_connected", queue=queue.name)
-                while self._held.wait_for_room(queue.name):
+                while self._in_flight.wait_for_room(queue.name):
                     self._receive(queue)
                     self._wait = 0.5
             except Exception as error:
                 self.connected = False
                 if not self._stopped.is_set():
-                    log.warning("sqs_lost", queue=name_of(self._named), reason=code_of(error))
-                # The keys may be the reason, and may have been renewed.
-                self._calls.forget_credentials()
+                    log.warning("sqs_lost", queue=queue_name(self._name_or_url), reason=error_code(error))
+                # The credentials may be the reason, and may have been rotated.
+                self._client.reset()
             self._stopped.wait(self._wait)
             self._wait = min(self._wait * 2, _LONGEST_WAIT_SECONDS)
 
     def _receive(self, queue: SqsQueue) -> None:
-        """One long poll; while the queue is full, several short ones at a time."""
+        """Receive with one long poll; while batches are full, with several concurrent short polls."""
         started = time.monotonic()
-        got = self._take_in(queue, self._calls.receive(queue, wait_seconds=self._calls.options.wait_seconds))
+        got = self._add(queue, self._client.receive(queue, wait_seconds=self._client.options.wait_seconds))
         if got == 0 and time.monotonic() - started < _SHORT_SECONDS:
-            self._stopped.wait(_SHORT_SECONDS)  # what answers at once that there is nothing is no long poll
+            self._stopped.wait(_SHORT_SECONDS)  # this server does not support long polling
         while got == BATCH and not self._stopped.is_set():
-            calls = min(PARALLEL, self._held.wait_for_room(queue.name) // BATCH)
-            answers = list(self._pool.map(self._poll, [queue] * calls))
-            got = max((self._take_in(queue, messages) for messages in answers), default=0)
+            polls = min(PARALLEL, self._in_flight.wait_for_room(queue.name) // BATCH)
+            received = list(self._pool.map(self._poll, [queue] * polls))
+            got = max((self._add(queue, messages) for messages in received), default=0)
 
     def _poll(self, queue: SqsQueue) -> list[SqsMessage]:
         try:
-            return self._calls.receive(queue, wait_seconds=0)
+            return self._client.receive(queue, wait_seconds=0)
         except Exception as error:
-            # What the others received must not be forgotten for it.
-            log.warning("sqs_receive_failed", queue=queue.name, reason=code_of(error))
+            # The messages of the other polls must still be added.
+            log.warning("sqs_receive_failed", queue=queue.name, reason=error_code(error))
             return []
 
-    def _take_in(self, queue: SqsQueue, messages: list[SqsMessage]) -> int:
+    def _add(self, queue: SqsQueue, messages: list[SqsMessage]) -> int:
         if self._stopped.is_set():
-            give_back(self._calls, messages)
+            make_visible(self._client, messages)
             return 0
-        settled = self._held.put(messages)
-        for tens in batches_of_ten(settled):
-            delete(self._calls, self._held, tens)
+        settled = self._in_flight.add(messages)
+        for batch in batches_of_ten(settled):
+            delete(self._client, self._in_flight, batch)
         return len(messages)
 
 
-def delete(calls: SqsClient, held: InFlightMessages, messages: list[SqsMessage]) -> None:
-    """Deletes up to ten settled messages of one queue. Those that cannot be are remembered as settled."""
+def delete(client: SqsClient, in_flight: InFlightMessages, messages: list[SqsMessage]) -> None:
+    """Delete up to ten settled messages of one queue. Those that fail are remembered as settled."""
     try:
-        failed = calls.delete(messages[0].queue, messages)
+        failed = client.delete(messages[0].queue, messages)
     except Exception as error:
-        log.warning("sqs_not_deleted", queue=messages[0].queue.name, reason=code_of(error))
+        log.warning("sqs_not_deleted", queue=messages[0].queue.name, reason=error_code(error))
         failed = messages
-    held.remember(failed)
+    in_flight.remember_undeleted(failed)
 
 
-def give_back(calls: SqsClient, messages: Any, *, seconds: int = 0) -> None:
-    """Makes messages visible again. One that cannot be is so by itself after its visibility timeout."""
-    for tens in batches_of_ten(messages):
+def make_visible(client: SqsClient, messages: Any, *, seconds: int = 0) -> None:
+    """Make messages visible again after ``seconds``. If that fails, their visibility timeout does it."""
+    for batch in batches_of_ten(messages):
         try:
-            calls.hide(tens[0].queue, tens, seconds)
+            client.set_visibility(batch[0].queue, batch, seconds)
         except Exception as error:
-            log.warning("sqs_not_given_back", queue=tens[0].queue.name, messages=len(tens), reason=code_of(error))
+            log.warning("sqs_not_given_back", queue=batch[0].queue.name, messages=len(batch), reason=error_code(error))
