@@ -1,4 +1,4 @@
-"""CloudEvents as carriers: binary and structured mode, content types, and headers that contradict each other."""
+"""Requests as CloudEvents: binary and structured mode, content types, and headers that contradict each other."""
 
 from __future__ import annotations
 
@@ -15,16 +15,31 @@ from schemas.parse import parse_request
 
 DATA = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "First", "alignment_mode": "even"}
 PLAIN: dict[str, Any] = {
-    "id": "order-1042", "type": "reel", "data": DATA, "output": "s3://results/o/", "priority": "high", "deadline": 90,
-    "tenant": "shop-1", "plan_only": True, "metadata": {"customer": "c-17"},
+    "id": "order-1042",
+    "type": "reel",
+    "data": DATA,
+    "output": "s3://results/o/",
+    "priority": "high",
+    "deadline": 90,
+    "tenant": "shop-1",
+    "plan_only": True,
+    "metadata": {"customer": "c-17"},
     "callback": {"url": "https://shop.example/hooks", "events": ["completed"]},
-}  # fmt: skip
-#: The same, as a strict CloudEvents client can say it: texts, numbers and booleans, names without underscores.
+}
+#: The same request from a strict CloudEvents client: strings, numbers and booleans only, no underscores in names.
 STRICT: dict[str, Any] = {
-    "specversion": "1.0", "source": "/shop", "id": "order-1042", "type": "reel", "output": "s3://results/o/",
-    "priority": "high", "deadline": "90", "tenant": "shop-1", "planonly": True, "metadata": '{"customer": "c-17"}',
+    "specversion": "1.0",
+    "source": "/shop",
+    "id": "order-1042",
+    "type": "reel",
+    "output": "s3://results/o/",
+    "priority": "high",
+    "deadline": "90",
+    "tenant": "shop-1",
+    "planonly": True,
+    "metadata": '{"customer": "c-17"}',
     "callback": '{"url": "https://shop.example/hooks", "events": ["completed"]}',
-}  # fmt: skip
+}
 STRUCTURED = "application/cloudevents+json"
 
 
@@ -72,10 +87,12 @@ def test_an_event_in_headers_and_body_at_once_is_refused_unless_the_content_type
 @pytest.mark.parametrize(
     "headers",
     [
-        {"cloudEvents:id": "a", "cloudEvents_id": "b"}, {"ce-id": "a", "ce_id": "b"}, {"ce-id": "a", "CE-ID": "b"},
+        {"cloudEvents:id": "a", "cloudEvents_id": "b"},
+        {"ce-id": "a", "ce_id": "b"},
+        {"ce-id": "a", "CE-ID": "b"},
         {"cloudEvents:id": "a", "ce-id": b"b"},
     ],
-)  # fmt: skip
+)
 def test_two_spellings_of_one_attribute_that_disagree_are_refused(headers: dict[str, Any]) -> None:
     base = {"ce-specversion": "1.0", "ce-source": "/shop", "ce-type": "reel"}
     error = refusal(DATA, base | headers)
@@ -145,7 +162,7 @@ def test_extensions_that_brokers_and_tracers_add_do_no_harm_and_others_are_named
     assert identity(read(STRICT | passing | {"data": DATA})) == identity(read(PLAIN))
     error = refusal(STRICT | {"data": DATA, "colour": "red"})
     assert (error.code, error.field) == ("unknown_field", "colour")
-    # A plain request has no brokers in between: there a strange name is a slip.
+    # A plain request passes no broker that adds fields, so an unknown name is a mistake.
     assert refusal(PLAIN | {"partitionkey": "p"}).field == "partitionkey"
     assert refusal(PLAIN | {"planonly": True}).field == "planonly"
 

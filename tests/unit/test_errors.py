@@ -1,4 +1,4 @@
-"""The tree of errors: as it is drawn, so it is; codes are stable and every message helps."""
+"""The error tree: the drawing matches the classes, codes are unique, and every default message gives advice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import schemas.errors as errors
 from schemas.errors import InternalError, TelecineError, Verdict, error_for, every_error
 
-#: Messages that are the source systems' own, word for word (contract, section 6).
+#: Messages of the source systems, word for word (contract, section 6).
 SOURCE_WORDS = {
     "lyrics_required": "Lyrics text is required",
     "file_too_large": "File too large",
@@ -20,7 +20,7 @@ LINE = re.compile(r"^    (?P<indent>(?:│   )*)[├└]── (?P<name>\w+) *(?
 
 
 def drawn() -> dict[str, tuple[str, str]]:
-    """Name to parent and what stands behind it, as the module's docstring draws the tree."""
+    """Parse the tree in the module's docstring: class name to parent and the text after the name."""
     found, parents = {}, ["TelecineError"]
     for line in (errors.__doc__ or "").splitlines():
         match = LINE.match(line)
@@ -67,7 +67,7 @@ def test_an_error_without_a_message_says_what_happened_and_what_to_do(kind: type
     assert str(kind()) == message
     if kind.code in SOURCE_WORDS:
         assert message == SOURCE_WORDS[kind.code]
-    elif kind.code != "cancelled":  # nobody has to do anything about it
+    elif kind.code != "cancelled":  # a cancelled job needs no action
         assert len(re.findall(r"[.;:] ", message)) >= 1, f"{kind.__name__} gives no advice: {message}"
         assert message.endswith(".")
 
@@ -79,12 +79,18 @@ def test_every_source_system_wording_belongs_to_an_error() -> None:
 def test_a_record_names_what_a_failure_callback_promises() -> None:
     error = errors.InvalidImage("no", field="data.image", step="render")
     assert error.as_record() == {
-        "code": "invalid_image", "message": "no", "retryable": False, "field": "data.image", "step": "render",
-    }  # fmt: skip
+        "code": "invalid_image",
+        "message": "no",
+        "retryable": False,
+        "field": "data.image",
+        "step": "render",
+    }
     later = "Object storage did not respond. Will retry."
     assert errors.StorageUnavailable().as_record() == {
-        "code": "storage_unavailable", "message": later, "retryable": True,
-    }  # fmt: skip
+        "code": "storage_unavailable",
+        "message": later,
+        "retryable": True,
+    }
 
 
 @pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)

@@ -1,4 +1,4 @@
-"""The parameters of the types that models of the catalogue carry out: names, defaults, ranges, and what is refused."""
+"""Parameters of the job types that models of the catalogue execute: names, defaults, ranges, and invalid values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEAST: dict[str, dict[str, Any]] = {
 
 
 def read(kind: str, **changes: Any) -> Any:
-    """The data of a request with these fields, checked as the door checks it; ``...`` leaves one out."""
+    """Parse a request with these fields and check it as on admission; ``...`` leaves one out."""
     from pipelines.registry import PIPELINES
 
     data = {name: value for name, value in {**LEAST[kind], **changes}.items() if value is not ...}
@@ -38,7 +38,7 @@ def read(kind: str, **changes: Any) -> Any:
 
 
 def refusal(kind: str, **changes: Any) -> RequestError:
-    """Why a request with these fields is refused."""
+    """Return the error that a request with these fields is refused with."""
     with pytest.raises(RequestError) as caught:
         read(kind, **changes)
     return caught.value

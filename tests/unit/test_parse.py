@@ -1,4 +1,4 @@
-"""From message to request: the envelope in its three forms, its limits, and what identifies a request."""
+"""Parsing of messages: the envelope in its three forms, its limits, and the identity of a request."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ VALUE = st.recursive(LEAF, lambda inner: st.lists(inner, max_size=3) | st.dictio
 
 
 def read(value: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -> Request:
-    """The request in a message."""
+    """Parse a message as a request."""
     request = parse_request(json.dumps(value).encode(), headers)
     assert isinstance(request, Request)
     return request
 
 
 def refusal(value: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -> RequestError:
-    """Why a message is refused."""
+    """Return the error that a message is refused with."""
     with pytest.raises(RequestError) as caught:
         parse_request(json.dumps(value).encode(), headers)
     return caught.value
 
 
 def fingerprint(request: Request) -> str:
-    """What two requests have in common when they are the same."""
+    """Return the identity of the request in a message: equal for equal requests."""
     return submission(request, role="render", door="test").fingerprint
 
 
 def headers_of(value: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The same request as attributes of a binary CloudEvent."""
+    """Return the envelope of a request as headers of a binary-mode CloudEvent."""
     known = {name: item for name, item in value.items() if name != "data"}
     known |= {"specversion": "1.0", "source": "/shop"}
     texts = {name: json.dumps(item) if isinstance(item, dict | bool) else str(item) for name, item in known.items()}
@@ -96,11 +96,23 @@ def test_headers_without_a_specversion_change_nothing() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"deadline": "²"}, {"deadline": "."}, {"metadata": '{"a": "\ud800"}'}, {"metadata": "{"}, {"metadata": "text"},
-        {"subject": "a\x00"}, {"subject": "\ud800"}, {"\x00": "x"}, {"id": b"\xff"}, {"priority": ["high"]},
-        {"callback": "{"}, {"specversion": "0.3"}, {"type": 7}, {"deadline": b"\x00"}, {"zoom": "2"},
+        {"deadline": "²"},
+        {"deadline": "."},
+        {"metadata": '{"a": "\ud800"}'},
+        {"metadata": "{"},
+        {"metadata": "text"},
+        {"subject": "a\x00"},
+        {"subject": "\ud800"},
+        {"\x00": "x"},
+        {"id": b"\xff"},
+        {"priority": ["high"]},
+        {"callback": "{"},
+        {"specversion": "0.3"},
+        {"type": 7},
+        {"deadline": b"\x00"},
+        {"zoom": "2"},
     ],
-)  # fmt: skip
+)
 def test_a_header_can_do_no_more_than_be_refused(changes: dict[str, Any]) -> None:
     headers = headers_of(PLAIN, "ce-") | {f"ce-{name}": value for name, value in changes.items()}
     assert refusal(DATA, headers).code in ("invalid_field", "invalid_json", "unknown_field")
@@ -143,19 +155,56 @@ def test_a_refusal_names_its_code_and_the_field(changes: dict[str, Any], code: s
     ("field", "good", "bad"),
     [
         ("id", ["a", "A-z0.9_:-", "x" * 128], ["", "x" * 129, "a b", "a/b", "a\n", "é", 7, None, ["a"]]),
-        ("output", ["s3://abc", "s3://abc/", "s3://results/a b/ü"],
-         ["", "abc/", "/tmp/x", "https://abc/x", "s3://", "s3:///x", "s3://ab/", "s3://a/../b", "s3://abc/../b", "s3://abc/./b",
-          "s3://abc/a//b", "s3://abc/.", "s3://arn:aws:s3/x", "s3://" + "b" * 64, "s3://abc/" + "x" * 1024, 5]),
+        (
+            "output",
+            ["s3://abc", "s3://abc/", "s3://results/a b/ü"],
+            [
+                "",
+                "abc/",
+                "/tmp/x",
+                "https://abc/x",
+                "s3://",
+                "s3:///x",
+                "s3://ab/",
+                "s3://a/../b",
+                "s3://abc/../b",
+                "s3://abc/./b",
+                "s3://abc/a//b",
+                "s3://abc/.",
+                "s3://arn:aws:s3/x",
+                "s3://" + "b" * 64,
+                "s3://abc/" + "x" * 1024,
+                5,
+            ],
+        ),
         ("priority", ["high", "normal", "low"], ["urgent", "", 5, None]),
-        ("deadline", [1, 0.5, 31_536_000, "2026-01-01T00:00:00Z", "2026-01-01t00:00:00.25+05:30", None],
-         [0, -1, 31_536_001, 1_800_000_000, True, "30", "1700000000", "2026-01-01", "2026-01-01T00:00:00",
-          "2026-13-01T00:00:00Z", "soon", "", 10**400, {}, []]),
+        (
+            "deadline",
+            [1, 0.5, 31_536_000, "2026-01-01T00:00:00Z", "2026-01-01t00:00:00.25+05:30", None],
+            [
+                0,
+                -1,
+                31_536_001,
+                1_800_000_000,
+                True,
+                "30",
+                "1700000000",
+                "2026-01-01",
+                "2026-01-01T00:00:00",
+                "2026-13-01T00:00:00Z",
+                "soon",
+                "",
+                10**400,
+                {},
+                [],
+            ],
+        ),
         ("tenant", ["a", "A.b_c-9", "x" * 64, None], ["", "x" * 65, "a b", "a/b", "../x", 7]),
         ("plan_only", [True, False], ["perhaps", 2, None, {}]),
         ("metadata", [{}, None, {"a": "x" * 4087}], [[], "text", {"a": "x" * 4088}, {"a": "é" * 2044}]),
         ("traceparent", ["00-" + "a" * 32 + "-" + "b" * 16 + "-01", None], ["", "00-A-b-01", "x" * 55]),
     ],
-)  # fmt: skip
+)
 def test_every_field_of_the_envelope_has_its_limits(field: str, good: list[Any], bad: list[Any]) -> None:
     for value in good:
         read(PLAIN | {field: value})
@@ -215,12 +264,18 @@ def test_order_and_spaces_do_not_change_the_fingerprint() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"id": "order-1043"}, {"data": DATA | {"lyrics": "First\nThird"}}, {"data": DATA | {"font_size": 46}},
-        {"output": "s3://other/"}, {"callback": {"url": "https://shop.example/other"}},
-        {"metadata": {"customer": "c-18"}}, {"priority": "low"},
-        {"deadline": 91}, {"tenant": "shop-2"}, {"plan_only": False},
+        {"id": "order-1043"},
+        {"data": DATA | {"lyrics": "First\nThird"}},
+        {"data": DATA | {"font_size": 46}},
+        {"output": "s3://other/"},
+        {"callback": {"url": "https://shop.example/other"}},
+        {"metadata": {"customer": "c-18"}},
+        {"priority": "low"},
+        {"deadline": 91},
+        {"tenant": "shop-2"},
+        {"plan_only": False},
     ],
-)  # fmt: skip
+)
 def test_other_content_has_another_fingerprint(changes: dict[str, Any]) -> None:
     assert fingerprint(read(FULL | changes)) != fingerprint(read(FULL))
 

@@ -1,4 +1,4 @@
-"""The parameters of a reel: every field's range, and the Reel Creator's own words where it had some."""
+"""Parameters of a reel: the range of every field, and the Reel Creator's error messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DATA = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "Fir
 
 
 def read(**changes: Any) -> Reel:
-    """The reel of a request with these fields; ``...`` leaves one out."""
+    """Parse a reel with these fields; ``...`` leaves one out."""
     data = {name: value for name, value in {**DATA, **changes}.items() if value is not ...}
     request = parse_request(json.dumps({"id": "a", "type": "reel", "data": data}).encode())
     assert isinstance(request, Request)
@@ -26,7 +26,7 @@ def read(**changes: Any) -> Reel:
 
 
 def refusal(**changes: Any) -> RequestError:
-    """Why a request with these fields is refused."""
+    """Return the error that a request with these fields is refused with."""
     with pytest.raises(RequestError) as caught:
         read(**changes)
     return caught.value
@@ -97,10 +97,14 @@ def test_what_is_no_language_tag_is_refused(tag: str) -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        "s3://inbox/a b/ü%20+?#.jpg", "https://cdn.example/c.jpg?X-Amz-Signature=1", "http://cdn.example/c.jpg",
-        "file:///srv/media/c.jpg", "file://localhost/srv/c.jpg", "s3://inbox/" + "k" * 1024,
+        "s3://inbox/a b/ü%20+?#.jpg",
+        "https://cdn.example/c.jpg?X-Amz-Signature=1",
+        "http://cdn.example/c.jpg",
+        "file:///srv/media/c.jpg",
+        "file://localhost/srv/c.jpg",
+        "s3://inbox/" + "k" * 1024,
     ],
-)  # fmt: skip
+)
 def test_media_may_be_named_in_every_way_of_the_contract_and_is_not_rewritten(field: str, uri: str) -> None:
     assert getattr(read(**{field: uri}), field) == uri
 
@@ -109,12 +113,34 @@ def test_media_may_be_named_in_every_way_of_the_contract_and_is_not_rewritten(fi
 @pytest.mark.parametrize(
     "uri",
     [
-        "", "cover.jpg", "/etc/passwd", "ftp://host/x", "s3://", "s3://inbox", "s3://inbox/", "s3:///key", "s3://x/key",
-        "s3://arn:aws:s3:::inbox/key", "s3://" + "b" * 64 + "/key", "s3://inbox/" + "k" * 1025, "https://",
-        "https://user:hunter2@host/x", "https://user@host/x", "https://[::1", "file://server/share/x", "file://", "file:///",
-        "data:image/png;base64,AAAA", "gopher://x/1", "concat:/etc/passwd|x", "https://h/" + "x" * 2048, 7, None, {},
+        "",
+        "cover.jpg",
+        "/etc/passwd",
+        "ftp://host/x",
+        "s3://",
+        "s3://inbox",
+        "s3://inbox/",
+        "s3:///key",
+        "s3://x/key",
+        "s3://arn:aws:s3:::inbox/key",
+        "s3://" + "b" * 64 + "/key",
+        "s3://inbox/" + "k" * 1025,
+        "https://",
+        "https://user:hunter2@host/x",
+        "https://user@host/x",
+        "https://[::1",
+        "file://server/share/x",
+        "file://",
+        "file:///",
+        "data:image/png;base64,AAAA",
+        "gopher://x/1",
+        "concat:/etc/passwd|x",
+        "https://h/" + "x" * 2048,
+        7,
+        None,
+        {},
     ],
-)  # fmt: skip
+)
 def test_a_media_reference_that_is_none_is_refused_by_its_name(field: str, uri: Any) -> None:
     error = refusal(**{field: uri})
     assert (error.code, error.field) == ("invalid_field", f"data.{field}")

@@ -1,4 +1,4 @@
-"""Finding the files that a request names, whatever its type."""
+"""File references: they are found in the data of every job type."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_files_are_found_in_lists_dictionaries_and_models_of_models() -> None:
         ("scenes.1.picture", "s3://inbox/4"),
         ("last.picture", "s3://inbox/5"),
         ("pair.0", "s3://inbox/6"),
-        ("pair.1", "s3://inbox/7"),  # beside a reference in one annotation: taken for one, to be safe
+        ("pair.1", "s3://inbox/7"),  # shares its annotation with a reference, so it counts as one
         ("described", "s3://inbox/8"),
     ]
 
@@ -63,12 +63,22 @@ def test_nothing_is_found_where_nothing_is_named() -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        "s3://arn:aws:s3:::inbox/key", "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/point/key",
-        "s3://my-point-ab1cd2ef3gh4ij5kl6mn7op8qr9stuse1a-s3alias/key", "s3://my-lambda--ol-s3/key", "s3://mfzwi23gnjvgw.mrap/key",
-        "s3://inbox@evil/key", "s3://inbox:80/key", "s3://inb\u043ex/key", "s3://inbox", "s3://inbox/", "s3:///key", "S3://inbox/key",
-        "s3://inbox/" + "k" * 1025, "s3://inbox/" + "é" * 513,
+        "s3://arn:aws:s3:::inbox/key",
+        "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/point/key",
+        "s3://my-point-ab1cd2ef3gh4ij5kl6mn7op8qr9stuse1a-s3alias/key",
+        "s3://my-lambda--ol-s3/key",
+        "s3://mfzwi23gnjvgw.mrap/key",
+        "s3://inbox@evil/key",
+        "s3://inbox:80/key",
+        "s3://inb\u043ex/key",
+        "s3://inbox",
+        "s3://inbox/",
+        "s3:///key",
+        "S3://inbox/key",
+        "s3://inbox/" + "k" * 1025,
+        "s3://inbox/" + "é" * 513,
     ],
-)  # fmt: skip
+)
 def test_what_is_no_object_of_a_bucket_is_refused_by_its_shape(uri: str) -> None:
     with pytest.raises(ValueError, match=r"must be|bucket|longer"):
         split_s3(uri)

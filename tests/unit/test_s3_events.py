@@ -1,4 +1,4 @@
-"""S3 events: every form is recognised by its shape, keys come out literal, and nothing odd gets through."""
+"""S3 events: every form is recognised by its shape, keys are decoded, and invalid values are refused by field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GOLDEN = Path(__file__).resolve().parents[1] / "contract" / "golden" / "s3-event
 VERSION = "096fKKXTRTtl3on89fVO.nfljtsv6qko"
 EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
 
-#: What each recorded message says; ``None``: nothing that anybody has to act on.
+#: The upload in each recorded message; ``None`` for messages that need no action.
 SAID: dict[str, Upload | None] = {
     "aws-put": Upload("amzn-s3-demo-bucket", "HappyFace.jpg", VERSION, EMPTY, "0055AED6DCD90281E5"),
     "aws-multipart-with-encoded-key": Upload(
@@ -124,18 +124,29 @@ WRONG: list[Any] = [None, 1, True, "", [], {}, [[]], {"a": 1}, "x" * 5_000]
 @pytest.mark.parametrize(
     "path",
     [
-        "Records.0", "Records.0.eventName", "Records.0.s3", "Records.0.s3.bucket", "Records.0.s3.bucket.name",
-        "Records.0.s3.object", "Records.0.s3.object.key", "detail", "detail.bucket", "detail.bucket.name",
-        "detail.object", "detail.object.key", "source", "detail-type",
+        "Records.0",
+        "Records.0.eventName",
+        "Records.0.s3",
+        "Records.0.s3.bucket",
+        "Records.0.s3.bucket.name",
+        "Records.0.s3.object",
+        "Records.0.s3.object.key",
+        "detail",
+        "detail.bucket",
+        "detail.bucket.name",
+        "detail.object",
+        "detail.object.key",
+        "source",
+        "detail-type",
     ],
-)  # fmt: skip
+)
 def test_a_wrong_value_anywhere_is_a_refusal_that_names_the_field(path: str, value: Any) -> None:
     message = notified("song.mp3") if path.startswith("Records") else bridged("song.mp3")
     _put(message, path.split("."), value)
     records = read_event(message)
     assert records is not None
     said = records[0].content
-    if isinstance(said, Dropped):  # another event, as far as anybody can tell
+    if isinstance(said, Dropped):  # the changed value makes it an event of another kind
         assert path in ("Records.0.eventName", "detail-type")
         return
     assert isinstance(said, InvalidEvent)
@@ -173,10 +184,16 @@ def test_a_key_that_no_object_can_have_is_refused(key: str, says: str) -> None:
 @pytest.mark.parametrize(
     "bucket",
     [
-        "arn:aws:s3:::inbox", "arn:aws:s3:eu-west-1:123456789012:accesspoint/uploads",
-        "uploads-abcdefghijklmnop1234567890-s3alias", "inbox/../other", "in", "b" * 64, "s3://inbox", "inbox\u202e",
+        "arn:aws:s3:::inbox",
+        "arn:aws:s3:eu-west-1:123456789012:accesspoint/uploads",
+        "uploads-abcdefghijklmnop1234567890-s3alias",
+        "inbox/../other",
+        "in",
+        "b" * 64,
+        "s3://inbox",
+        "inbox\u202e",
     ],
-)  # fmt: skip
+)
 def test_a_bucket_that_is_an_arn_an_access_point_or_no_name_is_refused(bucket: str) -> None:
     for message in (notified("k", bucket=bucket), bridged("k", bucket=bucket)):
         records = read_event(message)
@@ -192,9 +209,12 @@ def test_a_bucket_that_is_an_arn_an_access_point_or_no_name_is_refused(bucket: s
 )
 def test_an_odd_key_comes_out_of_every_form_as_it_is(key: str) -> None:
     for message in (
-        notified(key), notified(key, source="minio:s3"), notified(key, source="ceph:s3"), bridged(key),
+        notified(key),
+        notified(key, source="minio:s3"),
+        notified(key, source="ceph:s3"),
+        bridged(key),
         wrapped(notified(key)),
-    ):  # fmt: skip
+    ):
         records = read_event(message)
         assert records is not None
         assert isinstance(records[0].content, Upload)
@@ -207,9 +227,25 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
 )
 NAMES = st.sampled_from(
-    ["Records", "Type", "Message", "Event", "detail", "detail-type", "source", "s3", "bucket", "object", "key", "name",
-     "eventName", "eventSource", "type", "data"]
-)  # fmt: skip
+    [
+        "Records",
+        "Type",
+        "Message",
+        "Event",
+        "detail",
+        "detail-type",
+        "source",
+        "s3",
+        "bucket",
+        "object",
+        "key",
+        "name",
+        "eventName",
+        "eventSource",
+        "type",
+        "data",
+    ]
+)
 WORDS = st.sampled_from(["Notification", "s3:TestEvent", "Object Created", "aws.s3", "ObjectCreated:Put", "inbox", "k"])
 ALMOST = st.recursive(
     WORDS | st.none() | st.integers() | st.text(max_size=4),

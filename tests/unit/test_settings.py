@@ -1,4 +1,4 @@
-"""Settings: where they come from, what wins, and that no secret is ever printed."""
+"""Settings: their sources and precedence, and that secrets are never printed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Write = Callable[[str], None]
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings but those of the test."""
+    """Remove all settings from the environment and change to an empty folder."""
     for name in os.environ:
         if name.startswith(("TELECINE_", "SENTRY_")):
             monkeypatch.delenv(name)
@@ -32,7 +32,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def toml(tmp_path: Path) -> Write:
-    """Writes the settings file."""
+    """Return a function that writes the settings file."""
 
     def write(text: str) -> None:
         (tmp_path / "telecine.toml").write_text(text)
@@ -118,11 +118,17 @@ def test_folders_do_not_depend_on_where_a_later_command_runs(folder: str | None,
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("LEASE_SECONDS", "0"), ("HEALTH_PORT", "65536"), ("LOG_LEVEL", "LOUD"), ("STORAGE", "ftp"),
-        ("CONCURRENCY", "none"), ("DOOR_BATCH_MESSAGES", "0"), ("MAX_MESSAGE_BYTES", "1"),
-        ("RESULT_URL_SECONDS", "604801"), ("CALLBACK_TIMEOUT_SECONDS", "61"),
+        ("LEASE_SECONDS", "0"),
+        ("HEALTH_PORT", "65536"),
+        ("LOG_LEVEL", "LOUD"),
+        ("STORAGE", "ftp"),
+        ("CONCURRENCY", "none"),
+        ("DOOR_BATCH_MESSAGES", "0"),
+        ("MAX_MESSAGE_BYTES", "1"),
+        ("RESULT_URL_SECONDS", "604801"),
+        ("CALLBACK_TIMEOUT_SECONDS", "61"),
     ],
-)  # fmt: skip
+)
 def test_a_setting_out_of_range_is_refused_by_its_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"TELECINE_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):

@@ -1,4 +1,4 @@
-"""What counts as a JSON object, and what is refused before anybody reads a field of it."""
+"""Strict JSON: which messages are a JSON object, and which are refused before any field is read."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from hypothesis import given, settings, strategies as st
 from schemas.errors import InvalidJson, MessageTooLarge, RequestError
 from schemas.strict_json import MAX_DEPTH, MAX_MESSAGE_BYTES, canonical, fingerprint, parse_object
 
-# Anything JSON can say that a database can hold: no NUL, no half surrogates.
+# Strings that JSON and every database can hold: without NUL and unpaired surrogates.
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 LEAF = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
 JSON = st.recursive(LEAF, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4))
 
 
 def nested(depth: int) -> bytes:
-    """An object with so many levels."""
+    """Return an object with ``depth`` levels of nesting."""
     return b'{"a":' * (depth - 1) + b"{}" + b"}" * (depth - 1)
 
 
 def outcome(body: bytes) -> str:
-    """What became of a message: ``object``, or the code of its refusal."""
+    """Parse a message and return ``object``, or the code of the error."""
     try:
         value = parse_object(body)
     except RequestError as error:
@@ -128,7 +128,7 @@ def test_a_name_given_twice_among_tens_of_thousands_is_found_at_once() -> None:
     assert len(body) <= MAX_MESSAGE_BYTES
     started = time.process_time()
     assert outcome(body) == "invalid_json"
-    assert time.process_time() - started < 1  # one that held up its door for seconds would cost the broker's heartbeats
+    assert time.process_time() - started < 1  # a door that is busy for seconds misses heartbeats
 
 
 @settings(deadline=None)

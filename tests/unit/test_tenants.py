@@ -1,4 +1,4 @@
-"""Who may read and write where: the rules, as they are written down and as they are asked."""
+"""Tenants: how their permissions are validated, and what they allow and forbid."""
 
 from __future__ import annotations
 
@@ -28,11 +28,15 @@ RULES = TenantRules({"a": A, "ab": AB, "nothing": Tenant()})
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        ("s3://inbox", "s3://inbox/"), ("s3://inbox/", "s3://inbox/"), ("s3://inbox/tenant-a", "s3://inbox/tenant-a/"),
-        ("s3://inbox/tenant-a/", "s3://inbox/tenant-a/"), ("s3://inbox/ä b/c", "s3://inbox/ä b/c/"),
-        ("s3://inbox/%2e%2e", "s3://inbox/%2e%2e/"), ("s3://inbox/dot.", "s3://inbox/dot./"),
+        ("s3://inbox", "s3://inbox/"),
+        ("s3://inbox/", "s3://inbox/"),
+        ("s3://inbox/tenant-a", "s3://inbox/tenant-a/"),
+        ("s3://inbox/tenant-a/", "s3://inbox/tenant-a/"),
+        ("s3://inbox/ä b/c", "s3://inbox/ä b/c/"),
+        ("s3://inbox/%2e%2e", "s3://inbox/%2e%2e/"),
+        ("s3://inbox/dot.", "s3://inbox/dot./"),
     ],
-)  # fmt: skip
+)
 def test_a_location_is_a_folder_whether_its_last_slash_is_written_or_not(written: str, meant: str) -> None:
     assert location(written) == meant
     assert Tenant(read=[written]).read == [meant]
@@ -41,12 +45,29 @@ def test_a_location_is_a_folder_whether_its_last_slash_is_written_or_not(written
 @pytest.mark.parametrize(
     "written",
     [
-        "", "inbox", "/inbox", "s3:/inbox", "s3://", "s3:///x", "S3://inbox/", "file:///inbox/", "https://inbox/",
-        "s3://arn:aws:s3:::inbox/", "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/a/", "s3://in/",
-        "s3://my-point-ab1cd2ef3gh4ij5kl6mn7op8qr9stuse1a-s3alias/", "s3://inbóx/", "s3://inbox/../other/", "s3://inbox/a/..",
-        "s3://inbox/./", "s3://inbox//", "s3://inbox/a//b", "s3://inbox/*", "s3://inbox/tenant-*/",
+        "",
+        "inbox",
+        "/inbox",
+        "s3:/inbox",
+        "s3://",
+        "s3:///x",
+        "S3://inbox/",
+        "file:///inbox/",
+        "https://inbox/",
+        "s3://arn:aws:s3:::inbox/",
+        "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/a/",
+        "s3://in/",
+        "s3://my-point-ab1cd2ef3gh4ij5kl6mn7op8qr9stuse1a-s3alias/",
+        "s3://inbóx/",
+        "s3://inbox/../other/",
+        "s3://inbox/a/..",
+        "s3://inbox/./",
+        "s3://inbox//",
+        "s3://inbox/a//b",
+        "s3://inbox/*",
+        "s3://inbox/tenant-*/",
     ],
-)  # fmt: skip
+)
 def test_a_location_that_could_mean_something_else_is_refused(written: str) -> None:
     with pytest.raises(ValidationError):
         Tenant(read=[written])
@@ -126,10 +147,16 @@ def test_a_priority_that_does_not_exist_stops_the_start(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("named", "source", "rule", "tenant"),
     [
-        ("a", "shared", None, "a"), (None, "ab", None, "ab"), ("ab", "ab", None, "ab"), (None, "ab.urgent", None, "ab"),
-        (None, "shared", "a", "a"), ("a", "shared", "a", "a"), (None, "ab", "ab", "ab"), (None, "shared", "ab", "ab"),
+        ("a", "shared", None, "a"),
+        (None, "ab", None, "ab"),
+        ("ab", "ab", None, "ab"),
+        (None, "ab.urgent", None, "ab"),
+        (None, "shared", "a", "a"),
+        ("a", "shared", "a", "a"),
+        (None, "ab", "ab", "ab"),
+        (None, "shared", "ab", "ab"),
     ],
-)  # fmt: skip
+)
 def test_a_message_belongs_to_the_tenant_of_its_queue_or_rule_else_to_the_one_that_it_names(
     named: str | None, source: str, rule: str | None, tenant: str
 ) -> None:
@@ -139,14 +166,19 @@ def test_a_message_belongs_to_the_tenant_of_its_queue_or_rule_else_to_the_one_th
 @pytest.mark.parametrize(
     ("named", "source", "rule", "error"),
     [
-        (None, "shared", None, TenantRequired), ("A", "shared", None, TenantUnknown),
+        (None, "shared", None, TenantRequired),
+        ("A", "shared", None, TenantUnknown),
         ("a ", "shared", None, TenantUnknown),
-        ("c", "shared", None, TenantUnknown), ("a", "ab", None, TenantForbidden), ("c", "ab", None, TenantForbidden),
-        ("ab", "shared", None, TenantForbidden), ("ab", "AB", None, TenantForbidden),
+        ("c", "shared", None, TenantUnknown),
+        ("a", "ab", None, TenantForbidden),
+        ("c", "ab", None, TenantForbidden),
+        ("ab", "shared", None, TenantForbidden),
+        ("ab", "AB", None, TenantForbidden),
         ("ab", "shared", "a", TenantForbidden),
-        (None, "ab", "a", TenantForbidden), (None, "shared", "gone", TenantUnknown),
+        (None, "ab", "a", TenantForbidden),
+        (None, "shared", "gone", TenantUnknown),
     ],
-)  # fmt: skip
+)
 def test_nobody_gets_another_tenants_share_by_naming_it(
     named: str | None, source: str, rule: str | None, error: type[RequestError]
 ) -> None:
@@ -220,7 +252,7 @@ def test_the_examples_of_the_page_are_settings_that_hold(text: str) -> None:
 SEGMENT = st.one_of(
     st.sampled_from(["tenant-a", "tenant-ab", "tenant-", "..", ".", "", "%2e%2e", "TENANT-A", "\\..", "\u2025"]),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
-)  # fmt: skip
+)
 KEY = st.lists(SEGMENT, max_size=6).map("/".join)
 BUCKET = st.sampled_from(
     ["inbox", "inbox.", "results", "Inbox", "inbox/", "in box", "", ".telecine", "arn:aws:s3:::inbox"]
@@ -240,7 +272,7 @@ def test_what_is_allowed_lies_beneath_an_allowed_folder_whatever_the_strings(
         return
     assert uri.startswith(("s3://inbox/tenant-a/", "s3://results/tenant-a/"))
     inner = uri.removeprefix("s3://").partition("/")[2]
-    # As whoever resolves dots or runs of slashes on the way would read it: still beneath.
+    # A proxy that resolves dots or merges slashes must still end up below the folder.
     steps: list[str] = []
     for part in inner.split("/"):
         if part == "..":
@@ -248,7 +280,7 @@ def test_what_is_allowed_lies_beneath_an_allowed_folder_whatever_the_strings(
         elif part not in (".", ""):
             steps.append(part)
     assert steps[:1] == ["tenant-a"]
-    # As the folder storage writes it: below the tenant's own folder.
+    # The folder storage must write below the tenant's folder.
     path = path_of(inner)
     assert path.parts[0] == "tenant-a"
     assert ".." not in path.parts

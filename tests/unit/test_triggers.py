@@ -1,4 +1,4 @@
-"""Trigger rules: what they cover, what they make, and which of them a worker refuses to start with."""
+"""Trigger rules: which objects they cover, which requests they make, and which rules prevent the start of a worker."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ KEY = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]
 
 
 def rules(*given: dict[str, Any]) -> TriggerRules:
-    """The rules, checked."""
+    """Check rules and return them."""
     return check_rules([Trigger(**rule) for rule in given], OUTPUT)
 
 
 def request(mapping: dict[str, Any]) -> Request:
-    """The request in what a rule made."""
+    """Parse the request that a rule made."""
     made = parse_mapping(mapping)
     assert isinstance(made, Request)
     return made
@@ -74,10 +74,15 @@ def test_the_first_rule_that_covers_an_object_wins() -> None:
 @pytest.mark.parametrize(
     ("key", "field", "stem"),
     [
-        ("p/song.mp3", "audio", "p/song"), ("p/song.JPEG", "image", "p/song"), ("a.b.lrc", "lyrics", "a.b"),
-        ("p/.mp3", None, None), ("p/song.mid", None, None), ("song", None, None), ("p.mp3/song", None, None),
+        ("p/song.mp3", "audio", "p/song"),
+        ("p/song.JPEG", "image", "p/song"),
+        ("a.b.lrc", "lyrics", "a.b"),
+        ("p/.mp3", None, None),
+        ("p/song.mid", None, None),
+        ("song", None, None),
+        ("p.mp3/song", None, None),
     ],
-)  # fmt: skip
+)
 def test_the_parts_of_a_pair_are_known_by_their_endings(key: str, field: str | None, stem: str | None) -> None:
     part = part_of(key)
     assert (part and part.field, part and part.stem) == (field, stem)
@@ -95,9 +100,12 @@ def test_placeholders_are_filled_in_everywhere_and_once() -> None:
 
 def test_the_envelope_of_a_rule_goes_into_its_requests() -> None:
     envelope = {
-        "output": "s3://out/x", "callback": {"url": "https://shop.example/hook"}, "priority": "high", "tenant": "shop",
+        "output": "s3://out/x",
+        "callback": {"url": "https://shop.example/hook"},
+        "priority": "high",
+        "tenant": "shop",
         "metadata": {"a": 1},
-    }  # fmt: skip
+    }
     made = request(object_request(Trigger(**REEL, **envelope), Upload("inbox", "a.jpg"), "e1"))
     assert (made.output, made.priority, made.tenant, made.metadata) == ("s3://out/x/", "high", "shop", {"a": 1})
     assert made.callback is not None
@@ -145,9 +153,11 @@ def test_a_request_in_a_file_is_the_same_as_the_request_in_a_message() -> None:
     made = manifest_request(Trigger(bucket="inbox", manifest=True), Upload("inbox", "o/1.request.json"), "e", uploaded)
     assert request(resolve_relative_uris(made, "s3://inbox/o/")).identity() == request(plain).identity()
     without = manifest_request(
-        Trigger(bucket="inbox", manifest=True, suffix=".request.json"), Upload("inbox", "o/1.request.json"), "e",
+        Trigger(bucket="inbox", manifest=True, suffix=".request.json"),
+        Upload("inbox", "o/1.request.json"),
+        "e",
         {name: value for name, value in uploaded.items() if name != "id"},
-    )  # fmt: skip
+    )
     assert re.fullmatch(r"s3-1-[0-9a-f]{20}", without["id"])
 
 
@@ -204,12 +214,19 @@ def test_the_rules_of_the_guide_and_of_the_contract_work() -> None:
 @pytest.mark.parametrize(
     ("prefix", "output", "loops"),
     [
-        ("", "s3://inbox/", True), ("", "s3://inbox/deep/er/", True), ("in/", "s3://inbox/", True),
-        ("in/", "s3://inbox/in/", True), ("in/", "s3://inbox/in/out/", True), ("in/out/", "s3://inbox/in/", True),
-        ("in", "s3://inbox/inner/", True), ("in/", "s3://inbox/inner/", False), ("in/", "s3://inbox/out/", False),
-        ("", "s3://inbox2/", False), ("in/", "s3://other/in/", False),
+        ("", "s3://inbox/", True),
+        ("", "s3://inbox/deep/er/", True),
+        ("in/", "s3://inbox/", True),
+        ("in/", "s3://inbox/in/", True),
+        ("in/", "s3://inbox/in/out/", True),
+        ("in/out/", "s3://inbox/in/", True),
+        ("in", "s3://inbox/inner/", True),
+        ("in/", "s3://inbox/inner/", False),
+        ("in/", "s3://inbox/out/", False),
+        ("", "s3://inbox2/", False),
+        ("in/", "s3://other/in/", False),
     ],
-)  # fmt: skip
+)
 def test_an_output_that_could_match_a_rule_is_known(prefix: str, output: str, loops: bool) -> None:
     found = TriggerRules((Trigger(**REEL | {"prefix": prefix}),))
     assert (found.would_trigger(output) is not None) == loops
