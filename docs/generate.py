@@ -24,7 +24,7 @@ from pydantic.fields import FieldInfo
 from consumer.callbacks.schedule import DELAYS_SECONDS
 from consumer.ledger.states import TERMINAL, TRANSITIONS, State
 from ops.cli.main import app
-from ops.wording import duration
+from ops.formatting import duration
 from schemas import errors
 from schemas.errors import RequestError, TelecineError
 from schemas.job_types import JOB_TYPES

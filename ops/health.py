@@ -24,10 +24,10 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from consumer.ledger.queries import oldest_open_seconds
 from consumer.service import Service
-from ops.local_watch import LocalWatch
+from ops.ledger_probe import LedgerProbe, LedgerUnavailable
+from ops.local_models_health import LocalModelsHealth
 from ops.metrics import render_metrics
-from ops.probe import LedgerProbe, LedgerSilent
-from ops.snapshot import Snapshot, take_snapshot
+from ops.metrics_snapshot import Snapshot, take_snapshot
 from schemas.errors import ConfigurationError
 
 #: Longest wait for the ledger, so that a probe gets its answer even when the ledger hangs.
@@ -44,7 +44,7 @@ class HealthServer:
         probe: LedgerProbe,
         service: Service | None = None,
         tenants: Collection[str] = (),
-        local: LocalWatch | None = None,
+        local: LocalModelsHealth | None = None,
     ) -> None:
         """Bind the port.
 
@@ -63,11 +63,11 @@ class HealthServer:
         self._service = service
         self._tenants = tenants
         self._local = local
-        handler = type("Handler", (_Handler,), {"answer": staticmethod(self.answer)})
+        handler = type("Handler", (_Handler,), {"respond": staticmethod(self.respond)})
         try:
             self._server = ThreadingHTTPServer((host, port), handler)
         except OSError as error:
-            raise ConfigurationError(_why(error, host, port)) from None
+            raise ConfigurationError(_bind_error(error, host, port)) from None
         self._server.daemon_threads = True
         # A forked worker process must not keep the port when this one is gone.
         os.register_at_fork(after_in_child=self._server.socket.close)
@@ -89,12 +89,12 @@ class HealthServer:
             self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, path: str) -> tuple[int, str, bytes]:
+    def respond(self, path: str) -> tuple[int, str, bytes]:
         """Return status, content type and body for a path."""
         if path == "/metrics":
             return 200, CONTENT_TYPE_PLAIN_0_0_4, render_metrics(self._snapshot(), self._parts_up(), self._tenants)
         if path == "/live":
-            return _json({"status": "unhealthy" if self._ended() else "healthy"}, good=not self._ended())
+            return _json({"status": "unhealthy" if self._part_exited() else "healthy"}, good=not self._part_exited())
         if path in ("/health", "/ready"):
             report = self.report()
             status = report["status"]
@@ -105,41 +105,41 @@ class HealthServer:
         """Return the JSON body of ``/health``: the overall status and the state of each part."""
         ledger = self._ledger()
         parts = {name: "ok" if up else "not connected" for name, up in self._parts_up().items()}
-        if self._ended():
+        if self._part_exited():
             parts["loops"] = "one ended"
-        well = set(parts.values()) <= {"ok"}
-        status = "unhealthy" if ledger != "ok" or self._ended() else "healthy" if well else "degraded"
+        all_ok = set(parts.values()) <= {"ok"}
+        status = "unhealthy" if ledger != "ok" or self._part_exited() else "healthy" if all_ok else "degraded"
         report = {"status": status, "checks": {"ledger": ledger, **parts}}
-        return report if self._local is None else self._local.added_to(report)
+        return report if self._local is None else self._local.add_to(report)
 
     def _ledger(self) -> str:
         try:
-            self._probe.ask(oldest_open_seconds, seconds=LEDGER_SECONDS)
-        except LedgerSilent as silent:
-            return str(silent)
+            self._probe.query(oldest_open_seconds, seconds=LEDGER_SECONDS)
+        except LedgerUnavailable as error:
+            return str(error)
         return "ok"
 
     def _snapshot(self) -> Snapshot | None:
         try:
-            return self._probe.ask(take_snapshot, seconds=LEDGER_SECONDS)
-        except LedgerSilent:
+            return self._probe.query(take_snapshot, seconds=LEDGER_SECONDS)
+        except LedgerUnavailable:
             return None
 
     def _parts_up(self) -> dict[str, bool]:
         loops = self._service.loops if self._service is not None else ()
         return {item.name: bool(getattr(item.loop, "connected", True)) for item in loops}
 
-    def _ended(self) -> bool:
+    def _part_exited(self) -> bool:
         return self._service is not None and self._service.failed.is_set()
 
 
 class _Handler(BaseHTTPRequestHandler):
-    answer: Any
+    respond: Any
     # Seconds after which a client that sends no data loses its connection, and with it its thread.
     timeout = 10
 
     def do_GET(self) -> None:
-        status, content_type, body = self.answer(self.path.partition("?")[0])
+        status, content_type, body = self.respond(self.path.partition("?")[0])
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
@@ -158,7 +158,7 @@ def _json(value: dict[str, Any], *, good: bool) -> tuple[int, str, bytes]:
     return 200 if good else 503, "application/json", json.dumps(value).encode() + b"\n"
 
 
-def _why(error: OSError, host: str, port: int) -> str:
+def _bind_error(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is in use; is another Telecine running? TELECINE_HEALTH_PORT=0 takes a free one"
     return f"cannot listen on {host}:{port}: {error.strerror}; check TELECINE_HEALTH_HOST and TELECINE_HEALTH_PORT"

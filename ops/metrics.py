@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from consumer.ledger.states import CallState, DeliveryState, State
-from ops.snapshot import Snapshot
+from ops.metrics_snapshot import Snapshot
 
 BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
@@ -28,14 +28,14 @@ def render_metrics(snapshot: Snapshot | None, parts: Mapping[str, bool], tenants
         tenants: The tenants named in the settings. Other names are text from producers and do not become labels.
     """
     registry = CollectorRegistry()
-    registry.register(_Collected(snapshot, parts, tenants))
+    registry.register(_LedgerCollector(snapshot, parts, tenants))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return generate_latest(registry)
 
 
-class _Collected(Collector):
+class _LedgerCollector(Collector):
     """A collector for one scrape."""
 
     def __init__(self, snapshot: Snapshot | None, parts: Mapping[str, bool], tenants: Collection[str]) -> None:
@@ -47,17 +47,19 @@ class _Collected(Collector):
         """Yield each metric family once."""
         yield InfoMetricFamily("telecine", "The installed version.", value={"version": version("telecine")})
         yield _gauge("telecine_ledger_up", "1 when the ledger answered this scrape.", float(self._snapshot is not None))
-        yield _by("telecine_part_up", "1 for a part of this process that runs and is connected.", "part", self._parts)
+        yield _labelled(
+            "telecine_part_up", "1 for a part of this process that runs and is connected.", "part", self._parts
+        )
         if self._snapshot is None:
             return
         yield _jobs(self._snapshot.jobs)
-        yield _by(
+        yield _labelled(
             "telecine_callbacks",
             "Callbacks by state.",
             "state",
             dict.fromkeys(DeliveryState, 0) | dict(self._snapshot.callbacks),
         )
-        yield _by(
+        yield _labelled(
             "telecine_dead_letters",
             "Dead letters that were not replayed, by code.",
             "code",
@@ -87,7 +89,7 @@ def _providers(snapshot: Snapshot, tenants: Collection[str]) -> Iterator[Metric]
         for state in CallState:
             calls.add_metric([provider, state.value], snapshot.calls.get((provider, state.value), 0))
     yield calls
-    yield _by(
+    yield _labelled(
         "telecine_provider_breaker_open",
         "1 while the circuit breaker is not closed.",
         "provider",
@@ -116,7 +118,7 @@ def _jobs(counts: Mapping[tuple[str, str], int]) -> GaugeMetricFamily:
     return family
 
 
-def _by(name: str, help_text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+def _labelled(name: str, help_text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, help_text, labels=[label])
     for word, value in sorted(values.items()):
         family.add_metric([str(word)], float(value))

@@ -13,8 +13,8 @@ from consumer.runtime import Runtime
 from consumer.service import Named, Service, build_loops
 from consumer.wiring import build_runtime
 from ops.health import HealthServer
-from ops.local_watch import LocalWatch
-from ops.probe import LedgerProbe
+from ops.ledger_probe import LedgerProbe
+from ops.local_models_health import LocalModelsHealth
 from ops.worker_process import worker_processes
 from schemas.settings import Settings
 
@@ -43,7 +43,7 @@ def serve(
         (settings.storage_folder / "inbox").mkdir(parents=True, exist_ok=True)
     try:
         service = Service(_loops(runtime, parts, roles))
-        probe, local = LedgerProbe(runtime.database), _local(runtime, parts)
+        probe, local = LedgerProbe(runtime.database), _local_models(runtime, parts)
         health = HealthServer(settings.health_host, settings.health_port, probe, service, settings.tenants, local)
         health.start()
         service.start()
@@ -53,7 +53,7 @@ def serve(
         log.info("stopping")
         began = time.monotonic()
         service.stop(grace_seconds=GRACE_SECONDS)
-        _hand_back(runtime)
+        _release_jobs(runtime)
         # A paid call that is being sent gets more time, because cutting it off leaves its outcome unknown.
         service.wait("calls", settings.call_stop_seconds + CLOSING_SECONDS - (time.monotonic() - began))
         health.stop()
@@ -62,16 +62,16 @@ def serve(
         runtime.close()
 
 
-def _hand_back(runtime: Runtime) -> None:
+def _release_jobs(runtime: Runtime) -> None:
     """Release the jobs that did not end within the grace period, so that an orderly stop does not count as a crash."""
     me = this_process()
     try:
-        given = hand_back(runtime.database, lambda owner: owner == me or is_gone(owner))
+        released = hand_back(runtime.database, lambda owner: owner == me or is_gone(owner))
     except Exception:
         log.warning("jobs_not_handed_back", exc_info=True)
         return
-    if given:
-        log.warning("handed_back", jobs=given)
+    if released:
+        log.warning("handed_back", jobs=released)
 
 
 def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list[Named]:
@@ -88,11 +88,11 @@ def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list
     return [*loops, Named("worker", EmbeddedWorker(app, concurrency=runtime.settings.concurrency))]
 
 
-def _local(runtime: Runtime, parts: Sequence[str]) -> LocalWatch | None:
+def _local_models(runtime: Runtime, parts: Sequence[str]) -> LocalModelsHealth | None:
     """Return the local models of the embedded worker; ``None`` with a broker, where workers are separate processes."""
     if not runtime.settings.embedded or "worker" not in parts:
         return None
-    return LocalWatch(lambda: runtime.host, list(runtime.catalogue), needed=False)
+    return LocalModelsHealth(lambda: runtime.host, list(runtime.catalogue), needed=False)
 
 
 def _watch(service: Service, stop: threading.Event) -> None:

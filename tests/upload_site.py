@@ -22,7 +22,7 @@ from consumer.storage.base import Storage
 from consumer.storage.memory import MemoryStorage
 from consumer.uploads.loop import UploadLoop
 from consumer.uploads.request_factory import RequestFactory
-from ops.replay import Replay
+from ops.dead_letter_replay import DeadLetterReplay
 from providers.http.policy import Policy
 from schemas.tenants import TenantRules
 from schemas.trigger_requests import check_rules
@@ -120,7 +120,9 @@ class Site:
 
     def replay(self, letter: Rejection) -> str:
         """What a replay comes to: its result, or the code of the refusal."""
-        done = Replay(self.database, self.checks, self.woken.extend, request_factory=self.request_factory)(letter)
+        done = DeadLetterReplay(self.database, self.checks, self.woken.extend, request_factory=self.request_factory)(
+            letter
+        )
         return done.result if done.refused is None else done.refused.code
 
     def due_at(self) -> float:

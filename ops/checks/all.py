@@ -17,11 +17,11 @@ from schemas.settings import Settings
 LIMIT_SECONDS = 30.0
 
 
-def checks(settings: Settings) -> Sequence[Check]:
+def all_checks(settings: Settings) -> Sequence[Check]:
     """Return the checks in the order of display."""
 
-    def of(look: Callable[[Settings], Finding]) -> Callable[[], Finding]:
-        return functools.partial(look, settings)
+    def bound(check_settings: Callable[[Settings], Finding]) -> Callable[[], Finding]:
+        return functools.partial(check_settings, settings)
 
     return (
         Check("Python", machine.python),
@@ -29,41 +29,41 @@ def checks(settings: Settings) -> Sequence[Check]:
         Check("PyAV", media.pyav),
         Check("OpenCV", media.opencv),
         Check("fonts", media.fonts),
-        Check("broker", of(broker.broker)),
-        Check("queues", of(broker.queues)),
-        Check("SQS", of(sqs.queues)),
-        Check("ledger", of(ledger.ledger)),
-        Check("clock", of(ledger.clock)),
-        Check("workers", of(workers.workers)),
-        Check("dead letters", of(ledger.dead_letters)),
-        Check("storage", of(storage.storage)),
-        Check("keys", of(keys.keys)),
-        Check("models", of(providers.models)),
-        Check("providers", of(providers.providers)),
-        Check("disk", of(machine.scratch)),
-        Check("health port", of(machine.health_port)),
+        Check("broker", bound(broker.broker)),
+        Check("queues", bound(broker.queues)),
+        Check("SQS", bound(sqs.queues)),
+        Check("ledger", bound(ledger.ledger)),
+        Check("clock", bound(ledger.clock)),
+        Check("workers", bound(workers.workers)),
+        Check("dead letters", bound(ledger.dead_letters)),
+        Check("storage", bound(storage.storage)),
+        Check("keys", bound(keys.keys)),
+        Check("models", bound(providers.models)),
+        Check("providers", bound(providers.providers)),
+        Check("disk", bound(machine.scratch)),
+        Check("health port", bound(machine.health_port)),
     )
 
 
-def examine(found: Sequence[Check], *, limit_seconds: float = LIMIT_SECONDS) -> Iterator[tuple[Check, Finding]]:
+def run_checks(checks: Sequence[Check], *, limit_seconds: float = LIMIT_SECONDS) -> Iterator[tuple[Check, Finding]]:
     """Run all checks in parallel and yield each with its finding, in order."""
-    answers: list[queue.SimpleQueue[Finding]] = []
-    for check in found:
-        answers.append(queue.SimpleQueue())
-        threading.Thread(target=_look, args=(check, answers[-1]), name=f"check-{check.name}", daemon=True).start()
+    findings: list[queue.SimpleQueue[Finding]] = []
+    for check in checks:
+        findings.append(queue.SimpleQueue())
+        threading.Thread(target=_run, args=(check, findings[-1]), name=f"check-{check.name}", daemon=True).start()
     deadline = time.monotonic() + limit_seconds
-    for check, answer in zip(found, answers, strict=True):
+    for check, finding in zip(checks, findings, strict=True):
         try:
-            yield check, answer.get(timeout=max(0.001, deadline - time.monotonic()))
+            yield check, finding.get(timeout=max(0.001, deadline - time.monotonic()))
         except queue.Empty:
             yield check, failed(f"no answer within {limit_seconds:g} s", "is the server reachable from this machine?")
 
 
-def _look(check: Check, answer: queue.SimpleQueue[Finding]) -> None:
+def _run(check: Check, finding: queue.SimpleQueue[Finding]) -> None:
     try:
-        answer.put(check.look())
+        finding.put(check.run())
     except ImportError as error:
-        answer.put(
+        finding.put(
             failed(
                 f"{error.name or error} is not installed",
                 f"reinstall telecine, or install the package that provides {error.name}",
@@ -71,4 +71,4 @@ def _look(check: Check, answer: queue.SimpleQueue[Finding]) -> None:
         )
     except Exception as error:
         first = str(error).strip().partition("\n")[0]
-        answer.put(failed(scrub(f"{type(error).__name__}: {first}")[:300], "see the message"))
+        finding.put(failed(scrub(f"{type(error).__name__}: {first}")[:300], "see the message"))

@@ -11,7 +11,7 @@ from consumer.logs import scrub
 from consumer.wakeups.queues import dead_queue
 from ops.checks import sqs
 from ops.checks.finding import Finding, failed, ok, warn
-from ops.wording import count
+from ops.formatting import count
 from schemas.settings import Settings
 
 _NOT_FOUND, _PRECONDITION = 404, 406

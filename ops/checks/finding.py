@@ -6,24 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["ok", "warn", "fail"]
+CheckVerdict = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One line of the doctor's table. ``advice`` says what to do, unless the verdict is ``ok``."""
 
-    verdict: Verdict
+    verdict: CheckVerdict
     found: str
     advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A named check. If ``look`` raises, the finding is ``fail``."""
+    """A named check. If ``run`` raises, the finding is ``fail``."""
 
     name: str
-    look: Callable[[], Finding]
+    run: Callable[[], Finding]
 
 
 def ok(found: str) -> Finding:

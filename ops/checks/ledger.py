@@ -10,9 +10,9 @@ from consumer.ledger.queries import count_rejections, ledger_version
 from consumer.ledger.schema import HEAD
 from consumer.logs import scrub
 from ops.checks.finding import Finding, failed, ok, warn
-from ops.checks.machine import existing
+from ops.checks.machine import nearest_existing
 from ops.cli.opening import missing_ledger
-from ops.wording import count
+from ops.formatting import count
 from schemas.settings import Settings
 
 _CLOCK_SECONDS = 5.0
@@ -21,7 +21,7 @@ _CLOCK_SECONDS = 5.0
 def ledger(settings: Settings) -> Finding:
     """Check that the ledger answers and has this version's tables, without changing it."""
     if (missing := missing_ledger(settings)) is not None:
-        folder = existing(missing.parent)
+        folder = nearest_existing(missing.parent)
         if not os.access(folder, os.W_OK):
             return failed(
                 f"{missing} does not exist and {folder} is not writable", "grant write access, or set TELECINE_HOME"

@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from ops.checks.finding import Finding, failed, ok, warn
-from ops.wording import size
+from ops.formatting import size
 from schemas.settings import Settings
 
 _OLDEST = (3, 11)
@@ -29,7 +29,7 @@ def python() -> Finding:
 
 def scratch(settings: Settings) -> Finding:
     """Check the free disk space for work in progress."""
-    folder = existing(settings.scratch_folder)
+    folder = nearest_existing(settings.scratch_folder)
     free = shutil.disk_usage(folder).free
     advice = "free some space, or set TELECINE_SCRATCH to a larger disk"
     if free < _TOO_LOW_BYTES:
@@ -53,9 +53,9 @@ def health_port(settings: Settings) -> Finding:
     return ok(f"{host}:{port} is free" if port else "any free port")
 
 
-def existing(folder: Path) -> Path:
+def nearest_existing(folder: Path) -> Path:
     """Return the folder, or its nearest parent that exists."""
-    return folder if folder.exists() or folder == folder.parent else existing(folder.parent)
+    return folder if folder.exists() or folder == folder.parent else nearest_existing(folder.parent)
 
 
 def _taken(host: str, port: int) -> Finding | None:

@@ -9,7 +9,7 @@ from consumer.storage.base import locate
 from consumer.storage.probe import probe
 from consumer.wiring import storage_of
 from ops.checks.finding import Finding, failed, ok
-from ops.checks.machine import existing
+from ops.checks.machine import nearest_existing
 from schemas.errors import ConfigurationError, TelecineError
 from schemas.settings import Settings
 
@@ -18,7 +18,7 @@ def storage(settings: Settings) -> Finding:
     """Check the bucket of ``settings.output`` by writing, reading and deleting one small object."""
     bucket = locate(f"{settings.output.rstrip('/')}/probe")[0]
     if settings.storage_kind == "folder" and not settings.storage_folder.exists():
-        folder = existing(settings.storage_folder)
+        folder = nearest_existing(settings.storage_folder)
         if not os.access(folder, os.W_OK):
             return failed(f"{folder} is not writable", "grant write access, or set TELECINE_HOME")
         return ok(f"{settings.storage_folder} is created at the first start")

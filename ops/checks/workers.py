@@ -9,7 +9,7 @@ from consumer.wakeups.queues import ROLES, wake_queue
 from ops.checks.broker import consumers
 from ops.checks.finding import Finding, ok, warn
 from ops.cli.opening import missing_ledger
-from ops.wording import count
+from ops.formatting import count
 from schemas.settings import Settings
 
 

@@ -15,10 +15,10 @@ from consumer.ledger.records import Delivery
 from consumer.ledger.states import DeliveryState
 from consumer.logs import scrub
 from ops.cli.console import JsonOption, out, print_json, remark, say, show, stop, table
-from ops.cli.opening import known_job, opened_ledger, read_settings
+from ops.cli.opening import opened_ledger, read_settings, require_job
 from ops.cli.status import callback_text
+from ops.formatting import count, duration
 from ops.views import callback_view
-from ops.wording import count, duration
 
 _BATCH = 500
 
@@ -70,7 +70,7 @@ def replay(
         stop("Give either ids, or --job and --state.", code="invalid_field", status=2)
     with opened_ledger(read_settings()) as database:
         if job is not None:
-            known_job(database, job)
+            require_job(database, job)
         ids = list(webhook_ids or delivery_ids(database, state=wanted, job_id=job))
         number = _replayed(database, ids)
     message = f"{count(number, 'callback')} queued for delivery again."

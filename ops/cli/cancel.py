@@ -15,7 +15,7 @@ from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from ops.cli.console import JsonOption, print_json, say
-from ops.cli.opening import known_job, opened_ledger, read_settings
+from ops.cli.opening import opened_ledger, read_settings, require_job
 from ops.views import job_view
 from schemas.errors import JobCancelled
 
@@ -32,7 +32,7 @@ def cancel(
     """Cancel a job. An idle job ends at once, a running one within seconds."""
     settings = read_settings()
     with opened_ledger(settings) as database:
-        before = known_job(database, job_id)
+        before = require_job(database, job_id)
         job = cancel_now(database, job_id)
     sentence = _sentence(before, job, min(BEAT_SECONDS, settings.lease_seconds / 3))
     if as_json:

@@ -8,7 +8,7 @@ import typer
 
 from ops.cli.console import JsonOption, print_json, remark, show, table
 from ops.cli.opening import read_settings
-from ops.wording import size
+from ops.formatting import size
 from providers.catalogue import Model
 from providers.registry import LOCAL, catalogue_of
 from schemas.errors import UnknownModel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,23 +12,22 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.ledger import dead_letters
-from consumer.ledger.database import Database
 from consumer.ledger.records import Rejection
+from consumer.logs import scrub
 from ops.cli.console import JsonOption, out, print_json, remark, show, stop, table
-from ops.cli.hexdump import hexdump, readable
-from ops.cli.opening import opened_ledger, read_settings
-from ops.story_words import door_name
+from ops.cli.dead_letters_replay import replay
+from ops.cli.opening import opened_ledger, read_settings, require_dead_letter
+from ops.formatting import ago, count, door_name, local_time, size
 from ops.views import dead_letter_view, iso
-from ops.wording import ago, local_time, size
+
+#: Length of a hex dump.
+_SHOWN_BYTES = 512
 
 Number = Annotated[int, typer.Argument(metavar="N", help="The dead letter's number.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    from ops.cli.dead_letters_recover import recover
-    from ops.cli.dead_letters_replay import replay
-
     group = typer.Typer(no_args_is_help=True, help="Messages that could not become a job: list, show, replay, recover.")
     group.command("list")(list_)
     group.command("show")(show_)
@@ -60,29 +60,51 @@ def show_(
 ) -> None:
     """Show one dead letter: its error, its origin and its original bytes."""
     with opened_ledger(read_settings()) as database:
-        letter = known_letter(database, number)
+        letter = require_dead_letter(database, number)
     if raw:
         sys.stdout.buffer.write(letter.body)
         sys.stdout.buffer.flush()
         return
-    text = readable(letter.body)
+    text = _readable(letter.body)
     if as_json:
         print_json(dead_letter_view(letter) | ({"body": text} if text is not None else {"body_hex": letter.body.hex()}))
         return
     show(_facts(letter))
     out.print()
-    show(Text(text if text is not None else hexdump(letter.body)))
+    show(Text(text if text is not None else _hexdump(letter.body)))
 
 
-def known_letter(database: Database, number: int) -> Rejection:
-    """Return the dead letter with this number; end the command if it does not exist."""
-    letter = dead_letters.find(database, number)
-    if letter is None:
+def recover(as_json: JsonOption = False) -> None:
+    """Return messages to their queue that RabbitMQ dead-lettered after too many deliveries.
+
+    Messages that Telecine refused stay in the dead-letter queue.
+    """
+    from consumer.doors.amqp_dead_letters import recover as recovered
+
+    settings = read_settings()
+    if settings.amqp_url is None or not settings.amqp_queues:
         stop(
-            f"There is no dead letter {number}; `telecine dead-letters list` prints the existing ones.",
-            code="dead_letter_not_found",
+            "No RabbitMQ queue is configured; set TELECINE_BROKER_URL and TELECINE_AMQP_QUEUES.",
+            code="configuration",
         )
-    return letter
+    try:
+        found = [
+            recovered(settings.amqp_url, queue, delivery_limit=settings.amqp_delivery_limit)
+            for queue in settings.amqp_queues
+        ]
+    except Exception as error:
+        reason = f"{type(error).__name__}: {scrub(str(error))}"[:200]
+        stop(
+            f"RabbitMQ does not answer: {reason}. Messages that were not returned are still in the dead-letter queue.",
+            code="broker_unavailable",
+        )
+    if as_json:
+        print_json([dataclasses.asdict(item) for item in found])
+        return
+    for item in found:
+        show(f"{item.queue}  {count(item.returned, 'message')} returned, {item.kept} refused ones kept")
+    if not any(item.returned for item in found):
+        remark("The broker has not given up on any message.")
 
 
 def _table(letters: Sequence[Rejection], now: float) -> Table:
@@ -116,3 +138,24 @@ def _facts(letter: Rejection) -> Table:
         grid.add_row("replayed", iso(letter.replayed_at))
     grid.add_row("message", size(len(letter.body)))
     return grid
+
+
+def _readable(body: bytes) -> str | None:
+    """Return the text, or ``None`` if it is not UTF-8 or contains terminal control characters."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if all(c.isprintable() or c in "\n\t\r" for c in text) else None
+
+
+def _hexdump(body: bytes, *, limit: int = _SHOWN_BYTES) -> str:
+    """Format bytes, sixteen per line: offset, hexadecimal, and printable ASCII."""
+    lines = []
+    for start in range(0, min(len(body), limit), 16):
+        row = body[start : start + 16]
+        plain = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        lines.append(f"{start:08x}  {row.hex(' '):47}  {plain}")
+    if len(body) > limit:
+        lines.append(f"… {len(body) - limit:,} more bytes; --raw writes all of them")
+    return "\n".join(lines)

@@ -12,9 +12,8 @@ from consumer.ledger import dead_letters
 from consumer.ledger.due import Waker
 from consumer.wiring import admission_policy, build_runtime, request_factory
 from ops.cli.console import JsonOption, print_json, remark, show, stop
-from ops.cli.dead_letters import known_letter
-from ops.cli.opening import missing_ledger, opened_ledger, read_settings
-from ops.replay import Replay, Replayed
+from ops.cli.opening import missing_ledger, opened_ledger, read_settings, require_dead_letter
+from ops.dead_letter_replay import DeadLetterReplay, ReplayResult
 
 _STYLES = {"refused": "bold red", "admitted": "green", "duplicate": "yellow", "cancelled": "magenta", "dropped": "dim"}
 
@@ -39,19 +38,19 @@ def replay(
         raise typer.Exit(1)
 
 
-def _replayed(numbers: Sequence[int]) -> list[Replayed]:
+def _replayed(numbers: Sequence[int]) -> list[ReplayResult]:
     """Replay the dead letters with these numbers, or all if there are no numbers."""
     settings = read_settings()
     if missing_ledger(settings) is not None:
         with opened_ledger(settings) as empty:
             for number in numbers:
-                known_letter(empty, number)
+                require_dead_letter(empty, number)
         return []
     runtime = build_runtime(settings)
     try:
         pending = numbers or dead_letters.pending(runtime.database)
-        letters = [known_letter(runtime.database, number) for number in pending]
-        act = Replay(
+        letters = [require_dead_letter(runtime.database, number) for number in pending]
+        act = DeadLetterReplay(
             runtime.database,
             admission_policy(runtime),
             None if settings.embedded else _wake_ups(),
@@ -70,12 +69,12 @@ def _wake_ups() -> Waker:
     return WakeUps(app)
 
 
-def _view(item: Replayed) -> dict[str, Any]:
+def _view(item: ReplayResult) -> dict[str, Any]:
     error = None if item.refused is None else item.refused.as_record()
     return {"number": item.number, "result": item.result, "job_id": item.job_id, "error": error}
 
 
-def _line(item: Replayed) -> Text:
+def _line(item: ReplayResult) -> Text:
     explanation = {
         "admitted": f"became job {item.job_id}",
         "duplicate": f"job {item.job_id} has the same content: absorbed",

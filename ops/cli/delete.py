@@ -13,10 +13,10 @@ from consumer.ledger.records import Job
 from consumer.wiring import storage_of
 from ops.cli.cancel import cancel_now
 from ops.cli.console import JsonOption, print_json, remark, say, stop
-from ops.cli.opening import known_job, opened_ledger, read_settings
-from ops.forgetting import Forgetting
+from ops.cli.opening import opened_ledger, read_settings, require_job
+from ops.formatting import count
+from ops.job_deleter import JobDeleter
 from ops.views import iso
-from ops.wording import count
 
 _POLL_SECONDS = 0.2
 
@@ -38,7 +38,7 @@ def delete(
     """Delete a job that has ended: its results in storage, then its record."""
     settings = read_settings()
     with opened_ledger(settings) as database:
-        job = known_job(database, job_id)
+        job = require_job(database, job_id)
         if not job.terminal:
             if not force:
                 stop(
@@ -47,7 +47,7 @@ def delete(
                 )
             job = _cancelled(database, job_id, timeout)
         owed = [item.event for item in deliveries_of(database, job_id) if item.due_at is not None]
-        deleted = Forgetting(settings, database, storage_of(settings)).delete(job)
+        deleted = JobDeleter(settings, database, storage_of(settings)).delete(job)
     if deleted.kept is not None:
         stop(f"{job.id} was not deleted: {deleted.kept}.", code="not_deleted")
     message = f"Deleted {job.id} and {count(deleted.files, 'file')}."
@@ -81,12 +81,12 @@ def cleanup(
     settings = read_settings()
     with opened_ledger(settings) as database:
         cutoff = database.now() - max_age_hours * 3600
-        forgetting = Forgetting(settings, database, storage_of(settings))
+        deleter = JobDeleter(settings, database, storage_of(settings))
         if dry_run:
-            found = [(1, len((job.outcome or {}).get("outputs", []))) for job in forgetting.older(max_age_hours * 3600)]
+            found = [(1, len((job.outcome or {}).get("outputs", []))) for job in deleter.older(max_age_hours * 3600)]
             kept = []
         else:
-            done = list(forgetting.delete_older(max_age_hours * 3600))
+            done = list(deleter.delete_older(max_age_hours * 3600))
             found = [(1, item.files) for item in done if item.kept is None]
             kept = [item for item in done if item.kept is not None]
     jobs, files = len(found), sum(number for _, number in found)

@@ -13,8 +13,8 @@ from rich.text import Text
 from ops.checks.finding import Check, Finding
 from ops.cli.console import JsonOption, err, out, print_json, remark, show, table
 from ops.cli.opening import read_settings
+from ops.formatting import count, styled_state
 from ops.settings_view import settings_view
-from ops.wording import count, state
 from schemas.settings import Settings
 
 
@@ -34,7 +34,7 @@ def doctor(
     if settings_only:
         _print_settings(settings, as_json)
         return
-    found = _examine(settings, watched=err.is_terminal and not as_json)
+    found = _run_checks(settings, show_progress=err.is_terminal and not as_json)
     failures = sum(finding.verdict == "fail" for _, finding in found)
     if as_json:
         lines = [{"check": c.name, "verdict": f.verdict, "found": f.found, "advice": f.advice} for c, f in found]
@@ -52,13 +52,13 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _examine(settings: Settings, *, watched: bool) -> list[tuple[Check, Finding]]:
-    from ops.checks.all import checks, examine
+def _run_checks(settings: Settings, *, show_progress: bool) -> list[tuple[Check, Finding]]:
+    from ops.checks.all import all_checks, run_checks
 
-    if not watched:
-        return list(examine(checks(settings)))
+    if not show_progress:
+        return list(run_checks(all_checks(settings)))
     with err.status("checking"):
-        return list(examine(checks(settings)))
+        return list(run_checks(all_checks(settings)))
 
 
 def _table(found: Sequence[tuple[Check, Finding]]) -> Table:
@@ -67,7 +67,7 @@ def _table(found: Sequence[tuple[Check, Finding]]) -> Table:
         text = Text(finding.found)
         if finding.advice:
             text.append(f"\n→ {finding.advice}" if out.is_terminal else f"  → {finding.advice}", style="bold")
-        made.add_row(check.name, state(finding.verdict), text)
+        made.add_row(check.name, styled_state(finding.verdict), text)
     return made
 
 

@@ -15,14 +15,13 @@ from consumer.ledger.queries import deliveries_of, story
 from consumer.ledger.records import Delivery, Job
 from consumer.logs import scrub
 from ops.cli.console import JsonOption, out, print_json, show
-from ops.cli.opening import known_job, opened_ledger, read_settings
+from ops.cli.opening import opened_ledger, read_settings, require_job
 from ops.cli.outputs import media_text, say_where
 from ops.cli.status import callback_text, headline
-from ops.story import Line, tell
-from ops.story_words import door_name
+from ops.formatting import count, door_name, duration, local_time, size
+from ops.timeline.sentences import TimelineSentence, timeline_sentences
 from ops.views import iso, job_view
-from ops.waits import waits_for
-from ops.wording import count, duration, local_time, size
+from ops.waiting_on import waiting_on
 
 _STYLES = {"good": "green", "bad": "red", "odd": "yellow", "plain": ""}
 
@@ -39,10 +38,10 @@ def explain(
     """Explain what happened to a job, from its receipt to its callback."""
     settings = read_settings()
     with opened_ledger(settings) as database:
-        job = known_job(database, job_id)
-        lines = tell(story(database, job_id), job.received_at)
+        job = require_job(database, job_id)
+        lines = timeline_sentences(story(database, job_id), job.received_at)
         deliveries = deliveries_of(database, job_id)
-        waiting = waits_for(database, job, embedded=settings.embedded)
+        waiting = waiting_on(database, job, embedded=settings.embedded)
     if as_json:
         timeline = {"waits_for": waiting, "timeline": [_line_view(line) for line in lines]}
         print_json(job_view(job, deliveries) | timeline)
@@ -78,7 +77,7 @@ def _header(job: Job) -> list[str]:
     ]
 
 
-def _timeline(lines: Sequence[Line]) -> Table:
+def _timeline(lines: Sequence[TimelineSentence]) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(justify="right", style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -117,7 +116,7 @@ def _section(title: str, lines: Sequence[Text]) -> None:
             show(Text("  ") + line)
 
 
-def _line_view(line: Line) -> dict[str, Any]:
+def _line_view(line: TimelineSentence) -> dict[str, Any]:
     return {
         "at": iso(line.entry.at),
         "after_seconds": round(line.after_seconds, 3),

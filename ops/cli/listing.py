@@ -15,8 +15,8 @@ from consumer.ledger.records import Delivery, Job
 from consumer.ledger.states import State
 from ops.cli.console import JsonOption, print_json, remark, show, stop, table
 from ops.cli.opening import opened_ledger, read_settings
+from ops.formatting import ago, count, duration, styled_state
 from ops.views import job_view
-from ops.wording import ago, count, duration, state
 
 #: The status words of the source systems, and the states that they cover.
 SOURCE_WORDS = {"pending": ("received", "waiting"), "processing": ("running", "storing")}
@@ -90,7 +90,7 @@ def _table(jobs: Sequence[Job], callbacks: dict[str, list[Delivery]], unknown: C
             job.id,
             *([job.tenant or ""] if shared else []),
             job.type,
-            state(job.state.value),
+            styled_state(job.state.value),
             f"{job.progress} %",
             ago(now - job.received_at),
             "" if ran is None else duration(ran),

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from sqlalchemy.engine import make_url
 
+from consumer.ledger import dead_letters
 from consumer.ledger.database import Database
-from consumer.ledger.dead_letters import last_refusal_of
 from consumer.ledger.queries import find_job
-from consumer.ledger.records import Job
+from consumer.ledger.records import Job, Rejection
 from consumer.ledger.schema import migrate
 from consumer.wiring import open_ledger
-from ops.cli.console import remark
+from ops.cli.console import remark, stop
 from schemas.errors import ConfigurationError, JobNotFound
 from schemas.settings import Settings
 
@@ -69,7 +69,7 @@ def missing_ledger(settings: Settings) -> Path | None:
     return path if path is not None and not path.exists() else None
 
 
-def known_job(database: Database, job_id: str) -> Job:
+def require_job(database: Database, job_id: str) -> Job:
     """Return the job.
 
     Raises:
@@ -77,13 +77,24 @@ def known_job(database: Database, job_id: str) -> Job:
     """
     job = find_job(database, job_id)
     if job is None:
-        letter = last_refusal_of(database, job_id)
+        letter = dead_letters.last_refusal_of(database, job_id)
         if letter is not None:
             raise JobNotFound(
                 f"no job has the id {job_id!r}: its request is a dead letter; see `telecine dead-letters show {letter}`"
             )
         raise JobNotFound(f"no job has the id {job_id!r}; `telecine list` prints the existing jobs")
     return job
+
+
+def require_dead_letter(database: Database, number: int) -> Rejection:
+    """Return the dead letter with this number; end the command if it does not exist."""
+    letter = dead_letters.find(database, number)
+    if letter is None:
+        stop(
+            f"There is no dead letter {number}; `telecine dead-letters list` prints the existing ones.",
+            code="dead_letter_not_found",
+        )
+    return letter
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from consumer.ledger.records import Job
 from ops.cli.console import remark, show, table
-from ops.wording import duration, size
+from ops.formatting import duration, size
 from schemas.settings import Settings
 
 

@@ -16,16 +16,16 @@ from consumer.ledger.states import CallState
 from ops.checks.providers import missing
 from ops.cli.console import JsonOption, print_json, show, table
 from ops.cli.opening import opened_ledger, read_settings
-from ops.wording import duration
+from ops.formatting import duration
 from providers.registry import provider_names
 from schemas.accounts import Budget
 from schemas.settings import Settings
 
-_OUT = (CallState.SUBMITTING, CallState.WORKING, CallState.FETCHING)
+_IN_FLIGHT = (CallState.SUBMITTING, CallState.WORKING, CallState.FETCHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class ProviderStatus:
     """One provider's account."""
 
     provider: str
@@ -56,7 +56,7 @@ def providers(as_json: JsonOption = False) -> None:
     """Show the providers: keys, circuit breakers, calls in flight and spend."""
     settings = read_settings()
     with opened_ledger(settings) as database:
-        views = views_of(settings, database)
+        views = provider_statuses(settings, database)
     if as_json:
         print_json([asdict(view) for view in views])
         return
@@ -78,7 +78,7 @@ def providers(as_json: JsonOption = False) -> None:
     show(made)
 
 
-def views_of(settings: Settings, database: Database) -> Sequence[View]:
+def provider_statuses(settings: Settings, database: Database) -> Sequence[ProviderStatus]:
     """Return every known provider, sorted by name."""
     now = database.now()
     known = {account.provider: account for account in accounts.list_accounts(database)}
@@ -92,13 +92,13 @@ def views_of(settings: Settings, database: Database) -> Sequence[View]:
         word = "closed" if account is None else account.breaker
         paused = account is not None and word == "closed" and account.paused_until > now
         found.append(
-            View(
+            ProviderStatus(
                 provider=name,
                 missing=missing(name, settings),
                 breaker="paused" if paused else word,
                 again_in_seconds=max(0.0, until - now),
                 queued=numbers.get((name, CallState.QUEUED.value), 0),
-                out=sum(numbers.get((name, state.value), 0) for state in _OUT),
+                out=sum(numbers.get((name, state.value), 0) for state in _IN_FLIGHT),
                 unknown=numbers.get((name, CallState.UNKNOWN.value), 0),
                 concurrency=limits.concurrency,
                 rate_per_minute=limits.rate_per_minute,
@@ -110,7 +110,7 @@ def views_of(settings: Settings, database: Database) -> Sequence[View]:
     return found
 
 
-def _breaker(view: View) -> Text:
+def _breaker(view: ProviderStatus) -> Text:
     wait = f", {duration(view.again_in_seconds)}" if view.again_in_seconds > 0 and view.breaker != "closed" else ""
     style = {"closed": "green", "open": "bold red"}.get(view.breaker, "yellow")
     return Text(view.breaker + wait, style=style)

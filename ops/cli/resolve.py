@@ -12,7 +12,7 @@ from consumer.ledger.calls import CallRow
 from consumer.ledger.database import Database
 from consumer.ledger.states import CallState
 from ops.cli.console import JsonOption, print_json, say, stop
-from ops.cli.opening import known_job, opened_ledger, read_settings
+from ops.cli.opening import opened_ledger, read_settings, require_job
 from providers.registry import catalogue_of
 from schemas.errors import StepSettled
 from schemas.settings import Settings
@@ -44,7 +44,7 @@ def resolve(
         stop("--adopt takes the task's id as the provider shows it, such as 7f3a-12.", code="invalid_field", status=2)
     settings = read_settings()
     with opened_ledger(settings) as database:
-        known_job(database, job_id)
+        require_job(database, job_id)
         call = _unknown(database, job_id)
         sentence = _decide(settings, database, call, resubmit=resubmit, adopt=adopt)
     if as_json:

@@ -10,7 +10,7 @@ import typer
 from ops.cli.console import JsonOption, print_json, say, stop
 from ops.contract.asyncapi import document
 from ops.contract.files import asyncapi_text, write
-from ops.contract.forms import schema_names, schema_of
+from ops.contract.json_schemas import schema_names, schema_of
 
 _ASYNCAPI = "asyncapi"
 

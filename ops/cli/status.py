@@ -12,11 +12,11 @@ from rich.text import Text
 from consumer.ledger.queries import deliveries_of
 from consumer.ledger.records import Delivery, Job
 from ops.cli.console import JsonOption, out, print_json, show
-from ops.cli.opening import known_job, opened_ledger, read_settings
+from ops.cli.opening import opened_ledger, read_settings, require_job
 from ops.cli.outputs import show_outcome
+from ops.formatting import ago, count, duration, local_time, styled_state
 from ops.views import job_view
-from ops.waits import waits_for
-from ops.wording import ago, count, duration, local_time, state
+from ops.waiting_on import waiting_on
 
 
 def register(app: typer.Typer) -> None:
@@ -31,10 +31,10 @@ def status(
     """Show one job: state, progress, times, results, error, callback."""
     settings = read_settings()
     with opened_ledger(settings) as database:
-        job = known_job(database, job_id)
+        job = require_job(database, job_id)
         deliveries = deliveries_of(database, job_id)
         now = database.now()
-        waiting = waits_for(database, job, embedded=settings.embedded)
+        waiting = waiting_on(database, job, embedded=settings.embedded)
     if as_json:
         print_json(job_view(job, deliveries) | {"waits_for": waiting})
         return
@@ -48,14 +48,14 @@ def status(
 def headline(job: Job) -> Text:
     """Return id, type, state and progress in one line."""
     progress = "" if job.terminal else f"  {job.progress} %"
-    return Text.assemble((job.id, "bold"), f"  {job.type}  ", state(job.state.value), progress)
+    return Text.assemble((job.id, "bold"), f"  {job.type}  ", styled_state(job.state.value), progress)
 
 
 def callback_text(delivery: Delivery) -> Text:
     """Return the callback's event, its state and the receiver's last response."""
     answer = f" ({delivery.last_answer})" if delivery.last_answer else ""
     tries = f" after {count(delivery.attempts, 'attempt')}" if delivery.attempts else ""
-    return Text.assemble(f"{delivery.event}  ", state(delivery.state.value), f"{tries}{answer}")
+    return Text.assemble(f"{delivery.event}  ", styled_state(delivery.state.value), f"{tries}{answer}")
 
 
 def _facts(job: Job, deliveries: Sequence[Delivery], now: float, waiting: str | None) -> Table:

@@ -11,12 +11,12 @@ from consumer.ledger import dead_letters
 from consumer.ledger.queries import deliveries_of
 from consumer.logs import scrub
 from consumer.wiring import open_ledger
+from ops.cli.arguments import FileArgument, read_request
 from ops.cli.console import JsonOption, print_json, say, show
+from ops.cli.job_waiter import JobWaiter
 from ops.cli.opening import read_settings
 from ops.cli.outputs import show_outcome
-from ops.cli.reading import FileArgument, read_request
 from ops.cli.status import headline
-from ops.cli.waiting import Waiting
 from ops.views import job_view
 from schemas.envelope import Cancel, Request
 from schemas.errors import ConfigurationError, error_for
@@ -84,9 +84,9 @@ def send(settings: Settings, body: bytes) -> None:
 def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_seconds: float, as_json: bool) -> None:
     database = open_ledger(settings)
     try:
-        waiting = Waiting(database, request, after=dead_letters.newest(database))
+        waiter = JobWaiter(database, request, after=dead_letters.newest(database))
         send(settings, body)
-        job = waiting.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
+        job = waiter.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
         deliveries = deliveries_of(database, job.id)
     finally:
         database.close()

@@ -13,8 +13,8 @@ import typer
 
 from consumer import logs, sentry
 from consumer.wakeups.queues import ROLES
+from ops.cli.arguments import parse_names
 from ops.cli.banner import greet
-from ops.cli.names import some_of
 from ops.cli.opening import read_settings
 
 PARTS = ("doors", "sweep", "calls", "outbox", "worker")
@@ -35,7 +35,7 @@ def up(
     Ctrl-C stops at once.
     """
     settings = read_settings()
-    parts, chosen = some_of(only, PARTS, "part"), some_of(roles, ROLES, "role")
+    parts, chosen = parse_names(only, PARTS, "part"), parse_names(roles, ROLES, "role")
     stop = threading.Event()
     _stop_on_signals(stop)
     # Imported here, because Celery is slow to import and other commands do not need it.

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from consumer.wakeups.queues import ROLES
-from ops.cli.names import some_of
+from ops.cli.arguments import parse_names
 from ops.cli.opening import read_settings
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
 if TYPE_CHECKING:
-    from ops.local_watch import LocalWatch
+    from ops.local_models_health import LocalModelsHealth
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def worker(
     settings = read_settings()
     if settings.embedded:
         raise ConfigurationError("`telecine worker` needs TELECINE_BROKER_URL; without a broker run `telecine up`")
-    roles = some_of(role, ROLES, "role")
+    roles = parse_names(role, ROLES, "role")
     from consumer.worker import run_worker
 
     if health and "health_port" in settings.model_fields_set:
@@ -47,20 +47,20 @@ def _serve_health(settings: Settings, *, gpu: bool) -> None:
     """Serve the health of the ledger and of the local models until the process ends."""
     from consumer.ledger.database import Database
     from ops.health import HealthServer
-    from ops.probe import LedgerProbe
+    from ops.ledger_probe import LedgerProbe
 
     HealthServer(
         settings.health_host,
         settings.health_port,
         LedgerProbe(Database(settings.ledger), close_after=True),
         tenants=settings.tenants,
-        local=_local_watch(settings) if gpu else None,
+        local=_local_models_health(settings) if gpu else None,
     ).start()
 
 
-def _local_watch(settings: Settings) -> LocalWatch:
+def _local_models_health(settings: Settings) -> LocalModelsHealth:
     from consumer.app import runtime
-    from ops.local_watch import LocalWatch
+    from ops.local_models_health import LocalModelsHealth
     from providers.registry import catalogue_of
 
-    return LocalWatch(lambda: runtime().host, list(catalogue_of(settings)), needed=True)
+    return LocalModelsHealth(lambda: runtime().host, list(catalogue_of(settings)), needed=True)

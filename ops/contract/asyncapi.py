@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.contract import prose
+from ops.contract import descriptions
 from ops.contract.channels import channels, operations
 from ops.contract.messages import messages, schemas, traits
 from ops.contract.servers import security_schemes, servers
@@ -22,7 +22,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Telecine",
             "version": CONTRACT_VERSION,
-            "description": prose.INFO,
+            "description": descriptions.INFO,
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
             "tags": [{"name": "requests"}, {"name": "events"}, {"name": "callbacks"}],
         },

@@ -6,7 +6,7 @@ from typing import Any
 
 from consumer.doors.amqp import request_queue
 from consumer.wakeups.queues import dead_queue
-from ops.contract import prose
+from ops.contract import descriptions
 from ops.contract.events import EVENTS
 from ops.contract.game import GAME
 from ops.contract.messages import request_messages
@@ -25,7 +25,7 @@ def channels() -> dict[str, Any]:
         _AMQP: {
             "address": queue,
             "title": "Requests on RabbitMQ",
-            "description": prose.AMQP_CHANNEL,
+            "description": descriptions.AMQP_CHANNEL,
             "servers": [{"$ref": "#/servers/rabbitmq"}],
             "messages": _refs(request_messages()),
             "bindings": {
@@ -41,7 +41,7 @@ def channels() -> dict[str, Any]:
         _SQS: {
             "address": "telecine-requests",
             "title": "Requests on SQS",
-            "description": prose.SQS_CHANNEL,
+            "description": descriptions.SQS_CHANNEL,
             "servers": [{"$ref": "#/servers/sqs"}],
             "messages": _refs(request_messages()),
             "bindings": {"sqs": _sqs_binding("telecine-requests", "telecine-requests-dead")},
@@ -49,14 +49,14 @@ def channels() -> dict[str, Any]:
         _CALLBACKS: {
             "address": None,
             "title": "Callbacks",
-            "description": prose.CALLBACK_CHANNEL,
+            "description": descriptions.CALLBACK_CHANNEL,
             "servers": [{"$ref": "#/servers/receiver"}],
             "messages": _refs(list(EVENTS)),
         },
         _GAME: {
             "address": "/{id}/callback",
             "title": "Callbacks in the format of the G.A.M.E. API",
-            "description": prose.GAME_CHANNEL,
+            "description": descriptions.GAME_CHANNEL,
             "servers": [{"$ref": "#/servers/gameApi"}],
             "parameters": {"id": {"description": "The job's id."}},
             "messages": _refs([GAME]),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-_PARTS = "#/$defs/"
+_DEFS = "#/$defs/"
 
 
-def hoisted(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+def to_draft_07(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema as ``name`` and each of its ``$defs`` as a separate schema, all in draft 07.
 
     Raises:
         ValueError: If a definition has the same name as the schema itself.
     """
-    parts = schema.get("$defs", {})
-    if name in parts:
+    definitions = schema.get("$defs", {})
+    if name in definitions:
         raise ValueError(f"{name}: a definition has the same name as the schema")
-    whole = {key: item for key, item in schema.items() if key != "$defs"}
-    return {name: _translated(whole)} | {part: _translated(item) for part, item in parts.items()}
+    own = {key: item for key, item in schema.items() if key != "$defs"}
+    return {name: _translated(own)} | {key: _translated(item) for key, item in definitions.items()}
 
 
 def _translated(value: Any) -> Any:
@@ -25,12 +25,12 @@ def _translated(value: Any) -> Any:
         return [_translated(item) for item in value]
     if not isinstance(value, dict):
         return value
-    made: dict[str, Any] = {}
+    converted: dict[str, Any] = {}
     for key, item in value.items():
         if key == "$ref" and isinstance(item, str):
-            made[key] = f"#/components/schemas/{item.removeprefix(_PARTS)}"
+            converted[key] = f"#/components/schemas/{item.removeprefix(_DEFS)}"
         elif key == "dependentRequired":
-            made["dependencies"] = item
+            converted["dependencies"] = item
         else:
-            made[key] = _translated(item)
-    return made
+            converted[key] = _translated(item)
+    return converted

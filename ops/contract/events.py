@@ -24,7 +24,7 @@ _TEXTS = {
 }
 
 
-class _Ended(CallbackData):
+class _CompletedData(CallbackData):
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["outputs"]}, {"required": ["plan"]}]})
 
 
@@ -40,13 +40,13 @@ def event_model(name: str) -> type[BaseModel]:
         fields["error"] = (Failure, ...)
     else:  # only a refused request may have had no id or no type
         fields |= {"id": (str, ...), "type": (str, ...)}
-    base = _Ended if name == "job.completed" else CallbackData
+    base = _CompletedData if name == "job.completed" else CallbackData
     data = create_model(f"{title}Data", __base__=base, __doc__="The current state of the job.", **fields)
     whole: dict[str, Any] = {"type": (Literal[name], ...), "data": (data, ...)}
     return create_model(title, __base__=Callback, __doc__=_TEXTS[name], **whole)
 
 
-def any_event() -> TypeAdapter[Any]:
+def event_union() -> TypeAdapter[Any]:
     """Return the union of all event models, discriminated by ``type``."""
     models = tuple(event_model(name) for name in EVENTS)
     union: Any = Annotated[Union[models], Field(discriminator="type")]  # noqa: UP007 - made at run time

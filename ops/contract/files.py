@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ops.contract.asyncapi import document
-from ops.contract.forms import schema_names, schema_of
+from ops.contract.json_schemas import schema_names, schema_of
 from ops.contract.yaml import as_yaml
 
 ASYNCAPI = "asyncapi.yaml"

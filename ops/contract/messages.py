@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.contract import prose
-from ops.contract.draft_07 import hoisted
+from ops.contract import descriptions
+from ops.contract.draft_07 import to_draft_07
 from ops.contract.events import EVENTS, event_model
 from ops.contract.examples import CALLBACKS, S3_EVENT
-from ops.contract.forms import control_model, draft, open_to_new_fields, request_model
 from ops.contract.game import EXAMPLES, GAME, SCHEMA
+from ops.contract.json_schemas import allow_new_fields, control_model, model_schema, request_model
 from schemas.job_types import JOB_TYPES
 from schemas.parse import CANCEL
 
@@ -51,7 +51,7 @@ def messages() -> dict[str, Any]:
     }
     made[_S3_EVENT] = {
         "title": "An object was uploaded",
-        "description": prose.S3_EVENT,
+        "description": descriptions.S3_EVENT,
         "contentType": "application/json",
         "tags": [{"name": "events"}],
         "payload": _ref("s3-event"),
@@ -79,12 +79,12 @@ def traits() -> dict[str, Any]:
     return {
         "cloudEventStructured": {
             "contentType": "application/cloudevents+json",
-            "description": prose.STRUCTURED,
+            "description": descriptions.STRUCTURED,
             "externalDocs": {"url": "https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md"},
         },
         "cloudEventBinary": {
             "contentType": "application/json",
-            "description": prose.BINARY,
+            "description": descriptions.BINARY,
             "externalDocs": {"url": "https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md"},
             "headers": {
                 "type": "object",
@@ -94,7 +94,7 @@ def traits() -> dict[str, Any]:
         },
         "standardWebhook": {
             "contentType": "application/json",
-            "description": prose.SIGNATURE,
+            "description": descriptions.SIGNATURE,
             "externalDocs": {
                 "url": "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md"
             },
@@ -123,9 +123,9 @@ def schemas() -> dict[str, Any]:
     """
     made: dict[str, Any] = {}
     for name in sorted(JOB_TYPES):
-        _join(made, hoisted(name, draft(request_model(name))))
+        _merge(made, to_draft_07(name, model_schema(request_model(name))))
         made[f"{name}.structured"] = {"allOf": [_ref(name), {"required": ["specversion", "source"]}]}
-    _join(made, hoisted(CANCEL, draft(control_model())))
+    _merge(made, to_draft_07(CANCEL, model_schema(control_model())))
     made["s3-event"] = {
         "type": "object",
         "anyOf": [
@@ -137,11 +137,11 @@ def schemas() -> dict[str, Any]:
     }
     made[GAME] = SCHEMA
     for name in EVENTS:
-        _join(made, hoisted(name, open_to_new_fields(draft(event_model(name)))))
+        _merge(made, to_draft_07(name, allow_new_fields(model_schema(event_model(name)))))
     return dict(sorted(made.items()))
 
 
-def _join(made: dict[str, Any], more: dict[str, Any]) -> None:
+def _merge(made: dict[str, Any], more: dict[str, Any]) -> None:
     for name, schema in more.items():
         if made.setdefault(name, schema) != schema:
             raise ValueError(f"two different schemas have the name {name}")
@@ -176,7 +176,7 @@ def _requests(name: str) -> dict[str, Any]:
 
 def _example(name: str) -> dict[str, Any] | None:
     """Return the first example of the job type's model, if it has one."""
-    examples = draft(JOB_TYPES[name]).get("examples")
+    examples = model_schema(JOB_TYPES[name]).get("examples")
     return dict(examples[0]) if examples else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.contract import prose
+from ops.contract import descriptions
 
 
 def servers() -> dict[str, Any]:
@@ -64,7 +64,7 @@ def security_schemes() -> dict[str, Any]:
             "type": "httpApiKey",
             "name": "webhook-signature",
             "in": "header",
-            "description": prose.SIGNATURE,
+            "description": descriptions.SIGNATURE,
         },
         "gameKey": {
             "type": "httpApiKey",

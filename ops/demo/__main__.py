@@ -19,8 +19,8 @@ from consumer.ledger import dead_letters
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from consumer.wiring import open_ledger
+from ops.cli.job_waiter import JobWaiter
 from ops.cli.submit import send
-from ops.cli.waiting import Waiting
 from ops.demo.receiver import CallbackReceiver
 from schemas.envelope import Request
 from schemas.parse import parse_request
@@ -58,9 +58,9 @@ def main(make_request: Callable[[str], dict[str, Any]] | None = None) -> int:
             database = open_ledger(settings)
             parsed = parse_request(body)
             assert isinstance(parsed, Request)
-            waiting = Waiting(database, parsed, after=dead_letters.newest(database))
+            waiter = JobWaiter(database, parsed, after=dead_letters.newest(database))
             send(settings, body)
-            job = waiting.until_ended(180, quiet=False, embedded=True, keep=True)
+            job = waiter.until_ended(180, quiet=False, embedded=True, keep=True)
             return _report(settings, job, receiver)
         finally:
             up.send_signal(signal.SIGTERM)

@@ -17,7 +17,7 @@ from typing import Any
 import runpod
 from runpod.serverless.modules.rp_logger import RunPodLogger
 
-from ops.runpod.studio import Studio, open_studio
+from ops.runpod.renderer import ReelRenderer, open_renderer
 from schemas.errors import JobCancelled, TelecineError
 from schemas.settings import Settings
 
@@ -45,13 +45,13 @@ class _ProgressReporter:
             runpod.serverless.progress_update(self._job, points)
 
 
-def handler_for(studio: Studio) -> Handler:
+def handler_for(renderer: ReelRenderer) -> Handler:
     """Return the handler: a coroutine, so that RunPod can cancel it while a thread does the work."""
 
     async def handle(job: Mapping[str, Any]) -> Mapping[str, Any]:
         progress = _ProgressReporter(job)
         try:
-            return await asyncio.to_thread(studio.make, job["input"], progress)
+            return await asyncio.to_thread(renderer.render, job["input"], progress)
         except TelecineError as error:
             # Not raised, because RunPod would send its traceback, which may contain presigned URLs.
             return {"error": json.dumps(error.as_record())}
@@ -65,7 +65,7 @@ def main() -> None:
     """Serve jobs until RunPod ends the worker."""
     logging.getLogger().setLevel(logging.WARNING)
     RunPodLogger().set_level("INFO")
-    runpod.serverless.start({"handler": handler_for(open_studio(Settings()))})
+    runpod.serverless.start({"handler": handler_for(open_renderer(Settings()))})
 
 
 if __name__ == "__main__":

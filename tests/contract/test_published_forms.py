@@ -16,7 +16,7 @@ from jsonschema.validators import extend
 
 from consumer.callbacks.game import game_body
 from ops.contract.events import EVENTS
-from ops.contract.forms import schema_of
+from ops.contract.json_schemas import schema_of
 from schemas.callback import Output
 from schemas.envelope import Request
 from schemas.errors import RequestError

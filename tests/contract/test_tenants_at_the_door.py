@@ -13,7 +13,7 @@ from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import dead_letters
 from consumer.ledger.queries import find_job, list_jobs
 from consumer.ledger.records import Job
-from ops.replay import Replay
+from ops.dead_letter_replay import DeadLetterReplay
 from providers.http.policy import Policy
 from schemas.envelope import Priority
 from schemas.tenants import Tenant, TenantRules
@@ -125,17 +125,17 @@ def test_a_refusal_is_kept_and_can_be_replayed_once_the_rules_allow_it(
     assert list_jobs(ledger.b) == []
     (letter,) = dead_letters.listed(ledger.b, limit=9)
     assert (letter.source, letter.code) == (source, code)
-    still = Replay(ledger.a, TENANTS)(letter)
+    still = DeadLetterReplay(ledger.a, TENANTS)(letter)
     assert still.refused is not None
     assert still.refused.code == code
-    replayed = Replay(ledger.a, checks())(letter)
+    replayed = DeadLetterReplay(ledger.a, checks())(letter)
     assert (replayed.result, replayed.refused) == ("admitted", None)
 
 
 def test_a_replayed_message_belongs_to_the_queue_that_it_came_from(ledger: Ledger) -> None:
     send(ledger, "acme.fast", checks({"shop": SHOP}))
     (letter,) = dead_letters.listed(ledger.b, limit=9)
-    assert Replay(ledger.a, TENANTS)(letter).result == "admitted"
+    assert DeadLetterReplay(ledger.a, TENANTS)(letter).result == "admitted"
     assert (job(ledger).tenant, job(ledger).priority) == ("acme", "high")
 
 
@@ -176,7 +176,7 @@ def test_a_replayed_cancellation_is_judged_like_a_new_one(ledger: Ledger) -> Non
     cancel(ledger, "acme", "j")
     (letter,) = dead_letters.listed(ledger.b, limit=9)
     send(ledger, "shared", id="j", tenant="shop", output="s3://results/shop/")
-    refused = Replay(ledger.a, TENANTS)(letter).refused
+    refused = DeadLetterReplay(ledger.a, TENANTS)(letter).refused
     assert refused is not None
     assert refused.code == "job_not_found"
     assert not job(ledger).cancel_requested

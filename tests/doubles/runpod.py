@@ -25,7 +25,7 @@ CAPTIONS = {
 }
 _VERBS: dict[str, Verb] = {"run": "submit", "status": "poll", "cancel": "cancel"}
 #: What a failed handler leaves behind: a traceback, with things in it that are nobody's business.
-TRACEBACK = 'Traceback (most recent call last):\n  File "/app/ops/runpod/studio.py", line 99, in make'
+TRACEBACK = 'Traceback (most recent call last):\n  File "/app/ops/runpod/renderer.py", line 99, in render'
 
 
 class RunPod(Double):

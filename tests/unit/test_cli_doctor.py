@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ops.checks.all import examine
+from ops.checks.all import run_checks
 from ops.checks.finding import Check, Finding, ok
 from tests.cli_operator import Operator, an_operator
 
@@ -119,7 +119,7 @@ def test_a_check_that_hangs_or_breaks_is_a_failure_and_holds_up_no_other() -> No
 
     started = time.monotonic()
     checks = [Check("hangs", hang), Check("breaks", fall_over), Check("well", lambda: ok("yes"))]
-    found = {check.name: finding for check, finding in examine(checks, limit_seconds=1)}
+    found = {check.name: finding for check, finding in run_checks(checks, limit_seconds=1)}
     assert time.monotonic() - started < 20
     assert (found["hangs"].verdict, found["breaks"].verdict, found["well"].verdict) == ("fail", "fail", "ok")
     assert "hidden" not in found["breaks"].found

@@ -9,7 +9,7 @@ from consumer.ledger.outbox import claim_due, record_attempt, replay
 from consumer.ledger.records import TimelineEntry
 from consumer.ledger.states import DeliveryState
 from consumer.ledger.timeline import note
-from ops.story import tell
+from ops.timeline.sentences import timeline_sentences
 from schemas.errors import InvalidImage
 from tests.cli_operator import DEAD_LABEL, DEAD_WORKER, Operator, an_operator, request
 
@@ -21,7 +21,7 @@ def sentences(operator: Operator, job_id: str) -> list[str]:
 
 
 def one(event: str, **detail: object) -> str:
-    return tell([TimelineEntry(at=1.0, event=event, epoch=1, detail=detail)], 0.0)[0].sentence
+    return timeline_sentences([TimelineEntry(at=1.0, event=event, epoch=1, detail=detail)], 0.0)[0].sentence
 
 
 def test_a_crash_reads_like_a_story(operator: Operator) -> None:
@@ -33,7 +33,8 @@ def test_a_crash_reads_like_a_story(operator: Operator) -> None:
     told = sentences(operator, "order-1")
     lost = next(number for number, sentence in enumerate(told) if "died" in sentence)
     assert told[lost] == (
-        f"Detected that worker {DEAD_LABEL} died (SIGKILL, power loss or out of memory) while running, after step `render`."
+        f"Detected that worker {DEAD_LABEL} died (SIGKILL, power loss or out of memory) while running,"
+        " after step `render`."
     )
     assert "took over the job as attempt 2." in told[lost + 1]
     assert told[lost + 2] == "Step `render` had already finished and was not repeated."
@@ -48,7 +49,7 @@ def test_a_crash_in_the_middle_of_a_step_says_so() -> None:
         TimelineEntry(at=9.0, event="claimed", epoch=2, detail={"worker": "b:2"}),
         TimelineEntry(at=9.1, event="step_started", epoch=2, detail={"step": "render"}),
     ]
-    told = [line.sentence for line in tell(story, 0.0)]
+    told = [line.sentence for line in timeline_sentences(story, 0.0)]
     assert "while running, in the middle of step `render`." in told[2]
     assert told[4] == "Step `render` started again, from the beginning."
 
@@ -128,9 +129,7 @@ def test_callbacks_are_told_from_the_outbox_to_the_receiver(operator: Operator) 
     database.close()
     told = sentences(operator, "order-1")[-5:]
     assert told[0] == "The callback `completed` is ready to be sent."
-    assert told[1].startswith(
-        "Attempt 1 to deliver the callback `completed` failed (HTTP 503); the next one is in"
-    )
+    assert told[1].startswith("Attempt 1 to deliver the callback `completed` failed (HTTP 503); the next one is in")
     assert f"`telecine callbacks replay {delivery.id}` sends it again" in told[2]
     assert told[3] == "An operator replayed the callback `completed`."
     assert told[4] == "The callback `completed` was delivered at attempt 1 (HTTP 200)."

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from consumer.callbacks.signing import check_secret
 from ops.contract.files import published
-from ops.contract.forms import schema_names, schema_of
+from ops.contract.json_schemas import schema_names, schema_of
 from tests.cli_operator import REEL, Operator, an_operator, request
 
 _operator = pytest.fixture(an_operator, name="operator")

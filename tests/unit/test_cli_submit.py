@@ -88,7 +88,7 @@ def test_a_wait_that_takes_too_long_ends_with_status_2_and_says_how_to_look(oper
 def test_a_wait_for_what_nobody_takes_says_so_once_without_a_terminal(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.cli.waiting._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("ops.cli.job_waiter._PATIENCE_SECONDS", 0.1)
     said = operator.run("submit", "-", "--wait", "--timeout", "1", stdin=request("order-1"))
     assert said.err.count("order-1 not received yet; is `telecine up` running?") == 1
     with Door(operator, lambda: operator.complete(operator.start("order-1"))):

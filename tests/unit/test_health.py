@@ -20,7 +20,7 @@ from consumer.ledger.schema import migrate
 from consumer.service import Named, Service
 from ops import health as module
 from ops.health import HealthServer
-from ops.probe import LedgerProbe, LedgerSilent
+from ops.ledger_probe import LedgerProbe, LedgerUnavailable
 from schemas.errors import ConfigurationError
 from tests.telecine_process import wait_until
 
@@ -168,6 +168,6 @@ def test_a_probe_passes_on_the_kind_of_an_error_and_goes_on(database: Database) 
         raise RuntimeError("with a secret")
 
     for _ in range(10):
-        with pytest.raises(LedgerSilent, match=r"^RuntimeError$"):
-            probe.ask(fall_over, seconds=1)
-    assert probe.ask(lambda _: 7, seconds=1) == 7
+        with pytest.raises(LedgerUnavailable, match=r"^RuntimeError$"):
+            probe.query(fall_over, seconds=1)
+    assert probe.query(lambda _: 7, seconds=1) == 7

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ops.metrics import render_metrics
-from ops.snapshot import Snapshot, take_snapshot
+from ops.metrics_snapshot import Snapshot, take_snapshot
 from schemas.errors import InvalidImage
 from tests.cli_operator import Operator, an_operator
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from consumer.storage.memory import MemoryStorage
-from ops.runpod.studio import Studio, open_studio
+from ops.runpod.renderer import ReelRenderer, open_renderer
 from pipelines.context import ModelCall, ModelResult
 from pipelines.media.captions.matching import Times
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS
@@ -154,8 +154,8 @@ def test_the_endpoint_reads_what_was_written_for_it() -> None:
     assert read.model_dump(exclude=own) == data.model_dump(exclude=own)
 
 
-def studio(tmp_path: Path) -> Studio:
-    return Studio(MemoryStorage(), "s3://films/", GuardedClient(Policy()), DEFAULT_BOUNDS, "skip")
+def renderer(tmp_path: Path) -> ReelRenderer:
+    return ReelRenderer(MemoryStorage(), "s3://films/", GuardedClient(Policy()), DEFAULT_BOUNDS, "skip")
 
 
 def job(**changes: Any) -> dict[str, Any]:
@@ -179,11 +179,11 @@ def job(**changes: Any) -> dict[str, Any]:
 )
 def test_the_handler_refuses_what_is_no_job_of_telecine(tmp_path: Path, changes: dict[str, Any], code: str) -> None:
     with pytest.raises(TelecineError) as refused:
-        studio(tmp_path).make(job(**changes), lambda _: None)
+        renderer(tmp_path).render(job(**changes), lambda _: None)
     assert refused.value.code == code
     json.dumps(refused.value.as_record())
 
 
 def test_a_handler_whose_films_nobody_could_fetch_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="TELECINE_STORAGE=s3"):
-        open_studio(Settings(home=tmp_path))
+        open_renderer(Settings(home=tmp_path))

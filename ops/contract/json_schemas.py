@@ -10,7 +10,7 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from ops.contract.events import EVENTS, any_event, event_model
+from ops.contract.events import EVENTS, event_model, event_union
 from ops.contract.game import GAME, SCHEMA
 from schemas.envelope import Cancel, Request
 from schemas.job_types import JOB_TYPES
@@ -20,7 +20,7 @@ from schemas.parse import CANCEL
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-class _Plain(GenerateJsonSchema):
+class _SchemaGenerator(GenerateJsonSchema):
     """A schema generator that omits field titles and keeps the order of the model."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -55,10 +55,10 @@ def request_model(name: str) -> type[Request]:
     """Return the envelope model with ``type`` and ``data`` bound to one job type."""
     fields: dict[str, Any] = {"type": (Literal[name], ...), "data": (JOB_TYPES[name], ...)}
     text = f"One request of type {name}, as sent to the queue."
-    return create_model("Request", __base__=_Published, __doc__=text, **fields)
+    return create_model("Request", __base__=_PublishedRequest, __doc__=text, **fields)
 
 
-def _pair(schema: JsonDict) -> None:
+def _cloud_event_pair(schema: JsonDict) -> None:
     """Require both ``specversion`` and ``source`` (a CloudEvent) or neither (a plain request); forbid null."""
     schema["dependentRequired"] = {"specversion": ["source"], "source": ["specversion"]}
     properties = schema["properties"]
@@ -67,8 +67,8 @@ def _pair(schema: JsonDict) -> None:
     properties["source"] = {"maxLength": 1024, "type": "string"}
 
 
-class _Published(Request):
-    model_config = ConfigDict(json_schema_extra=_pair)
+class _PublishedRequest(Request):
+    model_config = ConfigDict(json_schema_extra=_cloud_event_pair)
 
 
 def control_model() -> type[BaseModel]:
@@ -77,44 +77,44 @@ def control_model() -> type[BaseModel]:
     return create_model("Control", __doc__="A control message: cancels the job with this id.", **fields)
 
 
-def open_to_new_fields(value: Any) -> Any:
+def allow_new_fields(value: Any) -> Any:
     """Return the schema without ``additionalProperties: false``: receivers must ignore fields added later."""
     if isinstance(value, dict):
         return {
-            name: open_to_new_fields(item)
+            name: allow_new_fields(item)
             for name, item in value.items()
             if (name, item) != ("additionalProperties", False)
         }
-    return [open_to_new_fields(item) for item in value] if isinstance(value, list) else value
+    return [allow_new_fields(item) for item in value] if isinstance(value, list) else value
 
 
-def draft(model: type[BaseModel]) -> dict[str, Any]:
+def model_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Return the model's schema, with nested models under ``$defs``."""
-    return model.model_json_schema(schema_generator=_Plain)
+    return model.model_json_schema(schema_generator=_SchemaGenerator)
 
 
 def _schema(identity: str, title: str, model: type[BaseModel]) -> dict[str, Any]:
-    return _headed(identity, title, draft(model))
+    return _with_header(identity, title, model_schema(model))
 
 
-def _headed(identity: str, title: str, made: dict[str, Any]) -> dict[str, Any]:
+def _with_header(identity: str, title: str, made: dict[str, Any]) -> dict[str, Any]:
     return {"$schema": _DIALECT, "$id": f"urn:telecine:contract:{identity}", "title": title} | {
         name: item for name, item in made.items() if name != "title"
     }
 
 
 def _event(name: str) -> dict[str, Any]:
-    made = open_to_new_fields(draft(event_model(name)))
-    return _headed(f"callback:{name}", f"Telecine callback: {name}", made)
+    made = allow_new_fields(model_schema(event_model(name)))
+    return _with_header(f"callback:{name}", f"Telecine callback: {name}", made)
 
 
 def _events() -> dict[str, Any]:
-    made = open_to_new_fields(any_event().json_schema(schema_generator=_Plain))
-    return _headed("callback", "Telecine callback, format standard", made)
+    made = allow_new_fields(event_union().json_schema(schema_generator=_SchemaGenerator))
+    return _with_header("callback", "Telecine callback, format standard", made)
 
 
 def _manifest() -> dict[str, Any]:
-    return _headed("manifest", "Telecine manifest.json", open_to_new_fields(draft(Manifest)))
+    return _with_header("manifest", "Telecine manifest.json", allow_new_fields(model_schema(Manifest)))
 
 
 def _of_event(name: str) -> Callable[[], dict[str, Any]]:
@@ -125,6 +125,6 @@ _OTHERS: dict[str, Callable[[], dict[str, Any]]] = {
     CANCEL: lambda: _schema(CANCEL, "Telecine control message: job.cancel", control_model()),
     "callback": _events,
     **{name: _of_event(name) for name in EVENTS},
-    GAME: lambda: _headed(GAME, "Telecine callback, format game", SCHEMA),
+    GAME: lambda: _with_header(GAME, "Telecine callback, format game", SCHEMA),
     "manifest": _manifest,
 }

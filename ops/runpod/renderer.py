@@ -72,7 +72,7 @@ class _Job(BaseModel):
 
 
 @dataclass(frozen=True)
-class Studio:
+class ReelRenderer:
     """The resources of one worker of the endpoint."""
 
     storage: Storage
@@ -83,7 +83,7 @@ class Studio:
     #: The ``encoder`` argument of ``render_reel``.
     encoder: str
 
-    def make(self, given: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    def render(self, given: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         """Render the reel and return the job's output: ``url`` of the video, ``value`` with the texts, ``details``.
 
         ``progress`` is called in this thread with a share from 0 to 1; an exception that it raises stops the work.
@@ -146,8 +146,8 @@ class Studio:
         return self.storage.url(stored.uri, URL_SECONDS)
 
 
-def open_studio(settings: Settings) -> Studio:
-    """Return the studio of this machine, with NVIDIA's encoder if it has a GPU.
+def open_renderer(settings: Settings) -> ReelRenderer:
+    """Return the renderer of this machine, with NVIDIA's encoder if it has a GPU.
 
     Raises:
         ConfigurationError: If the object store is not S3.
@@ -157,7 +157,7 @@ def open_studio(settings: Settings) -> Studio:
     bounds, gpu = render_bounds(settings), _has_gpu()
     if gpu:
         bounds = Bounds(wall_seconds=bounds.wall_seconds, memory_bytes=max(bounds.memory_bytes, _CUDA_BYTES))
-    return Studio(
+    return ReelRenderer(
         storage=storage_of(settings),
         output=settings.output,
         http=GuardedClient(

@@ -9,7 +9,7 @@ from consumer.ledger.records import Job
 from consumer.ledger.states import CallState, State
 
 
-def waits_for(database: Database, job: Job, *, embedded: bool) -> str | None:
+def waiting_on(database: Database, job: Job, *, embedded: bool) -> str | None:
     """Return what the job waits for: a provider, an operator's decision or a worker.
 
     ``None`` for a job that is running, has ended or is not due yet.

@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 5.0
 
 
-class Waiting:
+class JobWaiter:
     """Waits for the job of one request.
 
     Create it before sending the request; ``after`` is the number of the newest dead letter at that time.

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from consumer.ledger.records import TimelineEntry
-from ops.story_callbacks import callback_sentence
-from ops.story_calls import EVENTS as CALL_EVENTS, call_sentence
-from ops.story_words import door_name, ended, listing, plain_size, seconds_text
+from ops.formatting import comma_list, door_name, format_seconds, format_size
+from ops.timeline.call_sentences import CALL_EVENTS, call_sentence
+from ops.timeline.callback_sentences import callback_sentence
 
 #: The tone of a sentence, which decides its colour.
 Tone = Literal["good", "bad", "odd", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TimelineSentence:
     """One entry as a sentence. ``after_seconds`` counts from the job's receipt."""
 
     after_seconds: float
@@ -26,7 +26,7 @@ class Line:
 
 
 @dataclass(slots=True)
-class _Sofar:
+class _State:
     """What earlier entries established, as far as later sentences need it."""
 
     claims: int = 0
@@ -34,37 +34,37 @@ class _Sofar:
     orphaned: bool = False
     #: The running step, the last finished one, and when and how often each was started.
     step: str | None = None
-    done: str | None = None
-    begun: dict[str, float] = field(default_factory=dict)
-    runs: dict[str, int] = field(default_factory=dict)
+    last_step: str | None = None
+    started_at: dict[str, float] = field(default_factory=dict)
+    starts: dict[str, int] = field(default_factory=dict)
     #: The event of each callback, by its ``webhook-id``.
     callbacks: dict[str, str] = field(default_factory=dict)
 
 
-def tell(entries: Sequence[TimelineEntry], received_at: float) -> list[Line]:
+def timeline_sentences(entries: Sequence[TimelineEntry], received_at: float) -> list[TimelineSentence]:
     """Return the entries as sentences, in order. Events unknown to this version appear under their own names."""
-    sofar = _Sofar()
-    return [Line(entry.at - received_at, *_sentence(entry, sofar), entry) for entry in entries]
+    state = _State()
+    return [TimelineSentence(entry.at - received_at, *_sentence(entry, state), entry) for entry in entries]
 
 
-def _sentence(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone]:
+def _sentence(entry: TimelineEntry, state: _State) -> tuple[str, Tone]:
     if entry.event.startswith("callback_"):
-        told = callback_sentence(entry.event, entry.detail, sofar.callbacks)
+        result = callback_sentence(entry.event, entry.detail, state.callbacks)
     elif entry.event.startswith("call_") or entry.event in CALL_EVENTS:
         if entry.event == "parked":
-            sofar.step = None
-        told = call_sentence(entry.event, entry.detail)
+            state.step = None
+        result = call_sentence(entry.event, entry.detail)
     elif entry.event.startswith("step_"):
-        told = _step(entry, sofar)
+        result = _step(entry, state)
     elif entry.event in ("claimed", "worker_lost", "worker_stopped", "retry_later"):
-        told = _worker(entry, sofar)
+        result = _worker(entry, state)
     else:
-        told = _own(entry.event, entry.detail)
-    sentence, tone = told or (_unknown(entry), "plain")
-    return ended(sentence), tone
+        result = _job_event(entry.event, entry.detail)
+    sentence, tone = result or (_unknown(entry), "plain")
+    return _with_full_stop(sentence), tone
 
 
-def _own(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
+def _job_event(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
     match event:
         case "received":
             return _received(detail), "plain"
@@ -79,7 +79,7 @@ def _own(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
         case "input_fetched":
             kind = str(detail.get("kind", "file")).upper()
             return (
-                f"Fetched the input `{detail.get('input', '?')}` ({kind}, {plain_size(detail.get('bytes'))})",
+                f"Fetched the input `{detail.get('input', '?')}` ({kind}, {format_size(detail.get('bytes'))})",
                 "plain",
             )
         case "storing":
@@ -108,49 +108,49 @@ def _received(detail: dict[str, Any]) -> str:
     return sentence + (f" about {detail['subject']}" if detail.get("subject") else "")
 
 
-def _worker(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone]:
+def _worker(entry: TimelineEntry, state: _State) -> tuple[str, Tone]:
     detail, worker = entry.detail, entry.detail.get("worker", "a worker")
     if entry.event == "worker_lost":
         where = "storing the results" if detail.get("state") == "storing" else "running"
-        if sofar.step is not None:
-            where += f", in the middle of step `{sofar.step}`"
-        elif sofar.done is not None and detail.get("state") != "storing":
-            where += f", after step `{sofar.done}`"
-        sofar.orphaned, sofar.step = True, None
+        if state.step is not None:
+            where += f", in the middle of step `{state.step}`"
+        elif state.last_step is not None and detail.get("state") != "storing":
+            where += f", after step `{state.last_step}`"
+        state.orphaned, state.step = True, None
         return f"Detected that worker {worker} died (SIGKILL, power loss or out of memory) while {where}", "bad"
     if entry.event == "worker_stopped":
-        sofar.step = None
+        state.step = None
         return f"Worker {worker} was shut down and released the job", "odd"
     if entry.event == "retry_later":
-        sofar.step = None
+        state.step = None
         step = f" in step `{detail['step']}`" if detail.get("step") else ""
         return (
             f"Temporary failure {detail.get('failures', '?')}{step}: {_reason(detail)}; "
-            f"will retry in {seconds_text(detail.get('seconds'))}",
+            f"will retry in {format_seconds(detail.get('seconds'))}",
             "odd",
         )
-    sofar.claims += 1
-    attempt = entry.epoch or sofar.claims
-    if sofar.orphaned:
-        sofar.orphaned = False
+    state.claims += 1
+    attempt = entry.epoch or state.claims
+    if state.orphaned:
+        state.orphaned = False
         return f"Worker {worker} took over the job as attempt {attempt}", "odd"
     return f"Worker {worker} claimed the job{' again' if attempt > 1 else ''} as attempt {attempt}", "plain"
 
 
-def _step(entry: TimelineEntry, sofar: _Sofar) -> tuple[str, Tone] | None:
+def _step(entry: TimelineEntry, state: _State) -> tuple[str, Tone] | None:
     name = str(entry.detail.get("step", "?"))
     match entry.event:
         case "step_started":
-            sofar.step, sofar.begun[name] = name, entry.at
-            sofar.runs[name] = sofar.runs.get(name, 0) + 1
-            return f"Step `{name}` started{' again, from the beginning' if sofar.runs[name] > 1 else ''}", "plain"
+            state.step, state.started_at[name] = name, entry.at
+            state.starts[name] = state.starts.get(name, 0) + 1
+            return f"Step `{name}` started{' again, from the beginning' if state.starts[name] > 1 else ''}", "plain"
         case "step_done":
-            sofar.step, sofar.done = None, name
-            took = f" after {seconds_text(entry.at - sofar.begun[name])}" if name in sofar.begun else ""
-            made = listing(entry.detail.get("artifacts"))
+            state.step, state.last_step = None, name
+            took = f" after {format_seconds(entry.at - state.started_at[name])}" if name in state.started_at else ""
+            made = comma_list(entry.detail.get("artifacts"))
             return f"Step `{name}` finished{took}{f'; stored {made}' if made else ''}", "plain"
         case "step_remembered":
-            sofar.done = name
+            state.last_step = name
             return f"Step `{name}` had already finished and was not repeated", "good"
     return None
 
@@ -164,3 +164,7 @@ def _unknown(entry: TimelineEntry) -> str:
     words = entry.event.replace("_", " ").capitalize()
     facts = ", ".join(f"{name} {value}" for name, value in entry.detail.items())
     return f"{words} ({facts})" if facts else words
+
+
+def _with_full_stop(sentence: str) -> str:
+    return sentence.rstrip(". ") + "."

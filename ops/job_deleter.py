@@ -18,7 +18,7 @@ _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Deleted:
+class DeletionResult:
     """The result for one job. ``kept`` is the reason why it was not deleted, if it was not."""
 
     job_id: str
@@ -26,7 +26,7 @@ class Deleted:
     kept: str | None = None
 
 
-class Forgetting:
+class JobDeleter:
     """Deletes jobs of one ledger together with their results in storage."""
 
     def __init__(self, settings: Settings, database: Database, storage: Storage) -> None:
@@ -35,24 +35,26 @@ class Forgetting:
         self._storage = storage
         self._outputs = sorted({*deletion.outputs(database), settings.output})
 
-    def delete(self, job: Job) -> Deleted:
+    def delete(self, job: Job) -> DeletionResult:
         """Delete the files of a terminal job, then its rows."""
         if deletion.unsettled(self._database, job.id):
-            return Deleted(job.id, 0, "one of its paid calls is not settled yet; `telecine explain` shows its state")
+            return DeletionResult(
+                job.id, 0, "one of its paid calls is not settled yet; `telecine explain` shows its state"
+            )
         folders = self.folders(job)
         for folder in folders:
             if (inner := self._inside(folder)) is not None:
-                return Deleted(
+                return DeletionResult(
                     job.id, 0, f"its folder contains results of other jobs, in {inner}; delete its files by hand"
                 )
         try:
             files = sum(self._storage.delete(folder) for folder in folders)
         except TelecineError as error:
-            return Deleted(job.id, 0, f"its files could not be deleted: {error.message} ({error.code})")
+            return DeletionResult(job.id, 0, f"its files could not be deleted: {error.message} ({error.code})")
         gone = deletion.forget(self._database, job.id)
-        return Deleted(job.id, files, None if gone else "it has not ended, or another process deleted it")
+        return DeletionResult(job.id, files, None if gone else "it has not ended, or another process deleted it")
 
-    def delete_older(self, seconds: float) -> Iterator[Deleted]:
+    def delete_older(self, seconds: float) -> Iterator[DeletionResult]:
         """Delete the jobs that ended at least ``seconds`` ago, oldest first, and yield the result of each."""
         kept = 0
         while batch := deletion.ended_before(self._database, age_seconds=seconds, limit=_BATCH, offset=kept):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ops.story_words import seconds_text
+from ops.formatting import format_seconds
 
 
 def callback_sentence(
@@ -25,7 +25,7 @@ def callback_sentence(
         case "callback_delivered":
             return f"The {name} was delivered at attempt {attempt} ({answer})", "good"
         case "callback_retrying":
-            wait = seconds_text(detail.get("retry_in_seconds"))
+            wait = format_seconds(detail.get("retry_in_seconds"))
             return f"Attempt {attempt} to deliver the {name} failed ({answer}); the next one is in {wait}", "odd"
         case "callback_disabled":
             return f"The {name} was disabled: {_why_disabled(answer)}", "bad"

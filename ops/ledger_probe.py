@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from consumer.ledger.database import Database
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 #: Queries that may wait for the ledger at the same time, and so the highest number of threads while it hangs.
-_AT_ONCE = 4
+_MAX_CONCURRENT = 4
 
 
-class LedgerSilent(Exception):
+class LedgerUnavailable(Exception):
     """The ledger did not answer in time, or the query failed; the message is then the exception's type."""
 
 
@@ -27,36 +27,36 @@ class LedgerProbe:
         """Query ``database``. ``close_after`` closes its connections after each query; for a process that forks."""
         self._database = database
         self._close_after = close_after
-        self._free = threading.BoundedSemaphore(_AT_ONCE)
+        self._free = threading.BoundedSemaphore(_MAX_CONCURRENT)
 
-    def ask(self, question: Callable[[Database], Answer], *, seconds: float) -> Answer:
-        """Return the result of ``question``.
+    def query(self, read: Callable[[Database], T], *, seconds: float) -> T:
+        """Return the result of ``read``.
 
         Raises:
-            LedgerSilent: If there is no result within ``seconds``, or the query failed.
+            LedgerUnavailable: If there is no result within ``seconds``, or the query failed.
         """
         deadline = time.monotonic() + seconds
         if not self._free.acquire(timeout=seconds):
-            raise LedgerSilent("no answer")
-        answers: queue.SimpleQueue[tuple[Answer | None, BaseException | None]] = queue.SimpleQueue()
-        threading.Thread(target=self._ask, args=(question, answers), name="ledger-probe", daemon=True).start()
+            raise LedgerUnavailable("no answer")
+        results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+        threading.Thread(target=self._query, args=(read, results), name="ledger-probe", daemon=True).start()
         try:
-            answer, error = answers.get(timeout=max(0.001, deadline - time.monotonic()))
+            result, error = results.get(timeout=max(0.001, deadline - time.monotonic()))
         except queue.Empty:
-            raise LedgerSilent("no answer") from None
+            raise LedgerUnavailable("no answer") from None
         if error is not None:
-            raise LedgerSilent(type(error).__name__) from None
-        return answer  # type: ignore[return-value]
+            raise LedgerUnavailable(type(error).__name__) from None
+        return result  # type: ignore[return-value]
 
-    def _ask(
+    def _query(
         self,
-        question: Callable[[Database], Answer],
-        answers: queue.SimpleQueue[tuple[Answer | None, BaseException | None]],
+        read: Callable[[Database], T],
+        results: queue.SimpleQueue[tuple[T | None, BaseException | None]],
     ) -> None:
         try:
-            answers.put((question(self._database), None))
+            results.put((read(self._database), None))
         except Exception as error:
-            answers.put((None, error))
+            results.put((None, error))
         finally:
             if self._close_after:
                 self._database.close()

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from rich.text import Text
+
+_DOORS = {
+    "inbox": "the inbox folder",
+    "amqp": "RabbitMQ",
+    "sqs": "SQS",
+    "cli": "the command line",
+    "replay": "a replay of dead letters",
+}
 
 _STATE_STYLES = {
     "received": "blue",
@@ -26,7 +35,7 @@ _STATE_STYLES = {
 }
 
 
-def state(word: str) -> Text:
+def styled_state(word: str) -> Text:
     """Return the state in its colour."""
     return Text(word, style=_STATE_STYLES.get(word, ""))
 
@@ -80,3 +89,23 @@ def count(number: int, noun: str) -> str:
 
 def _plural(noun: str) -> str:
     return f"{noun}es" if noun.endswith(("sh", "s", "x")) else f"{noun}s"
+
+
+def door_name(door: object) -> str:
+    """Return the name of a door as people know it."""
+    return _DOORS.get(str(door), str(door)) if door else "an unknown door"
+
+
+def format_seconds(value: Any) -> str:
+    """Format a time span; a value that is not a number is returned as text."""
+    return duration(float(value)) if isinstance(value, int | float) else str(value)
+
+
+def format_size(value: Any) -> str:
+    """Format a size; a value that is not an integer is returned as text."""
+    return size(value) if isinstance(value, int) else str(value)
+
+
+def comma_list(names: Any) -> str:
+    """Join names with commas; return an empty string for a value that is not a list."""
+    return ", ".join(map(str, names)) if isinstance(names, list) else ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ops.story_words import seconds_text
+from ops.formatting import format_seconds
 
-EVENTS = frozenset({"parked", "model_chosen", "outcome_unknown", "resolved"})
+CALL_EVENTS = frozenset({"parked", "model_chosen", "outcome_unknown", "resolved"})
 
 
 def call_sentence(event: str, detail: Mapping[str, Any]) -> tuple[str, Literal["good", "bad", "odd", "plain"]] | None:
@@ -18,11 +18,11 @@ def call_sentence(event: str, detail: Mapping[str, Any]) -> tuple[str, Literal["
         case "parked":
             return f"The job waits for step `{step}` without a worker", "plain"
         case "model_chosen":
-            return _chosen(detail)
+            return _model_chosen(detail)
         case "call_accepted":
             return f"{provider} accepted the call of step `{step}` as task {detail.get('task', '?')}", "plain"
         case "call_put_off":
-            return f"Step `{step}` will be retried in {seconds_text(detail.get('seconds'))}: {reason}", "odd"
+            return f"Step `{step}` will be retried in {format_seconds(detail.get('seconds'))}: {reason}", "odd"
         case "call_ready":
             return f"{provider} finished step `{step}`; its result is being fetched", "plain"
         case "call_done":
@@ -45,7 +45,7 @@ def call_sentence(event: str, detail: Mapping[str, Any]) -> tuple[str, Literal["
     return None
 
 
-def _chosen(detail: Mapping[str, Any]) -> tuple[str, Literal["odd", "plain"]]:
+def _model_chosen(detail: Mapping[str, Any]) -> tuple[str, Literal["odd", "plain"]]:
     sentence = (
         f"Step `{detail.get('step', '?')}` uses the model {detail.get('model', '?')} of {detail.get('provider', '?')}"
     )

@@ -12,7 +12,7 @@ from providers.local.system import state_of, system_report
 _ORDER = ("healthy", "degraded", "unhealthy")
 
 
-class LocalWatch:
+class LocalModelsHealth:
     """Adds the state of the local models to a health report."""
 
     def __init__(self, host: Callable[[], ModelHost], models: Sequence[Model], *, needed: bool) -> None:
@@ -24,7 +24,7 @@ class LocalWatch:
         self._models = models
         self._needed = needed
 
-    def added_to(self, report: dict[str, Any]) -> dict[str, Any]:
+    def add_to(self, report: dict[str, Any]) -> dict[str, Any]:
         """Return the report with a ``local`` section and, if the models are needed, the worse of both statuses."""
         local = system_report(self._host(), self._models, look=self._needed)
         status, message = state_of(local)

@@ -26,7 +26,7 @@ DOOR = "replay"
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayResult:
     """The result for one dead letter. ``refused`` is the error if it stays a dead letter."""
 
     number: int
@@ -36,7 +36,7 @@ class Replayed:
     refused: TelecineError | None = None
 
 
-class Replay:
+class DeadLetterReplay:
     """Replays dead letters of one ledger.
 
     A crash after the admission leaves the dead letter unmarked; a second replay then reports a duplicate.
@@ -57,22 +57,22 @@ class Replay:
         self._request_factory = request_factory
         self._wake = wake
 
-    def __call__(self, letter: Rejection) -> Replayed:
+    def __call__(self, letter: Rejection) -> ReplayResult:
         """Admit the message and return the result. A message that fails again does not create a second dead letter."""
         try:
             if self._request_factory is not None and is_event(letter.body, letter.headers):
                 return self._uploaded(letter, self._request_factory)
             job_id, result = self._expected(letter)
         except TelecineError as error:
-            return Replayed(letter.seq, "refused", letter.request_id, error)
+            return ReplayResult(letter.seq, "refused", letter.request_id, error)
         answer = self._admitter([IncomingMessage(letter.body, DOOR, letter.source, letter.headers)])[0]
         if answer.error is not None:
-            return Replayed(letter.seq, "refused", job_id, answer.error)
+            return ReplayResult(letter.seq, "refused", job_id, answer.error)
         with self._database.write(durable=True) as connection:
             dead_letters.mark_replayed(connection, letter.seq)
         if answer.wake is not None and self._wake is not None:
             self._wake([answer.wake])
-        return Replayed(letter.seq, "admitted" if answer.wake is not None else result, job_id)
+        return ReplayResult(letter.seq, "admitted" if answer.wake is not None else result, job_id)
 
     def _expected(self, letter: Rejection) -> tuple[str, str]:
         """Return the job's id and the expected result.
@@ -91,7 +91,7 @@ class Replay:
         self._check_free(submission(admissible.request, role=admissible.role, door=DOOR))
         return request.id, "duplicate"
 
-    def _uploaded(self, letter: Rejection, request_factory: RequestFactory) -> Replayed:
+    def _uploaded(self, letter: Rejection, request_factory: RequestFactory) -> ReplayResult:
         """Check the uploaded object now instead of queueing it, so that the result of the replay is known at once.
 
         Raises:
@@ -104,14 +104,14 @@ class Replay:
         if isinstance(item, Dropped):
             with self._database.write(durable=True) as connection:
                 dead_letters.mark_replayed(connection, letter.seq)
-            return Replayed(letter.seq, "dropped", None)
+            return ReplayResult(letter.seq, "dropped", None)
         self._check_free(item)
         answer = self._admitter.admit_one(
             message, item, lambda connection: dead_letters.mark_replayed(connection, letter.seq)
         )
         if answer.wake is not None and self._wake is not None:
             self._wake([answer.wake])
-        return Replayed(letter.seq, "admitted" if answer.wake is not None else "duplicate", item.request.id)
+        return ReplayResult(letter.seq, "admitted" if answer.wake is not None else "duplicate", item.request.id)
 
     def _check_free(self, item: Submission) -> None:
         """Check that the id does not belong to another request.

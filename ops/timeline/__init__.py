@@ -1,0 +1,1 @@
+"""The timeline of a job as text, for ``telecine explain``."""
