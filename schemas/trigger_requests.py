@@ -55,7 +55,9 @@ def pair_request(
     """Return the request that the rule makes from a pair.
 
     Args:
-        stem: the key without its extension.
+        rule: a trigger rule with ``pair``.
+        bucket: the bucket of the objects.
+        stem: their key without its extension.
         parts: the object's URI and its version or ETag, by field of ``PARTS``.
         lyrics: the text of the lyrics, if they were uploaded as a file.
     """
@@ -80,6 +82,7 @@ def check_rules(rules: Sequence[Trigger], outputs: Sequence[str]) -> TriggerRule
     """Check that every rule can make a valid request and that no results trigger new jobs, and return the rules.
 
     Args:
+        rules: the rules in the order of the settings file.
         outputs: default locations of results.
 
     Raises:
