@@ -17,13 +17,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from providers.base import Call, Failed, Pending, Ready, TaskRef
-from providers.fields import found, text
+from providers.base import Call, Failed, Pending, Ready, TaskRef, require_url_inputs
 from providers.http.exchange import MIB, Exchange
 from providers.http.policy import Policy
+from providers.http.response import first_text, first_value, task_lost_on_404
 from providers.http.scrub import scrubbed
-from providers.lost import lost
-from providers.reach import check_reach
 from schemas.errors import (
     ProviderError,
     ProviderNotConfigured,
@@ -62,10 +60,10 @@ class RunPod:
         endpoint = call.model.remote or self._endpoint
         if not endpoint:
             raise ProviderNotConfigured("RunPod has no endpoint on this worker. Set RUNPOD_ENDPOINT_ID.")
-        answer = await self._exchange.send("POST", f"/{quote(endpoint, safe='')}/run", json=_body(call), paid=True)
-        task = text(answer.json(), ("id",))
+        response = await self._exchange.send("POST", f"/{quote(endpoint, safe='')}/run", json=_body(call), paid=True)
+        task = first_text(response.json(), ("id",))
         if not task:
-            raise answer.unreadable("no job id")
+            raise response.unreadable("no job id")
         return TaskRef(task, {"endpoint": endpoint})
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
@@ -73,21 +71,23 @@ class RunPod:
         if (known := self._ends.get(task.id)) is not None:
             return known
         try:
-            answer = await self._exchange.send("GET", self._path("status", call, task), paid=False, refine=lost)
+            response = await self._exchange.send(
+                "GET", self._path("status", call, task), paid=False, refine=task_lost_on_404
+            )
         except ProviderTaskLost as error:
             return Failed(error, charged=True)
-        standing = self._standing(answer.json())
-        if not isinstance(standing, Pending):
-            self._ends[task.id] = standing
+        state = self._status(response.json())
+        if not isinstance(state, Pending):
+            self._ends[task.id] = state
             if len(self._ends) > _MOST_ENDS:
                 self._ends.popitem(last=False)
-        return standing
+        return state
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
         """Cancel the job. Return ``False`` if a worker has started it, because its seconds are billed."""
-        waited = await self._waits(call, task)  # RunPod does not report this after the cancellation
-        answer = await self._exchange.send("POST", self._path("cancel", call, task), paid=False)
-        return waited and text(answer.json(), ("status",)).upper() == "CANCELLED"
+        was_queued = await self._is_queued(call, task)  # RunPod does not report this after the cancellation
+        response = await self._exchange.send("POST", self._path("cancel", call, task), paid=False)
+        return was_queued and first_text(response.json(), ("status",)).upper() == "CANCELLED"
 
     async def find(self, call: Call) -> TaskRef | None:
         """Return ``None`` (inconclusive, see ``can_find``): the API has no list to search."""
@@ -97,21 +97,21 @@ class RunPod:
         """Close all connections."""
         await self._exchange.aclose()
 
-    async def _waits(self, call: Call, task: TaskRef) -> bool:
+    async def _is_queued(self, call: Call, task: TaskRef) -> bool:
         """Return whether the job is certainly still queued; ``False`` if its state cannot be read."""
         try:
-            answer = await self._exchange.send("GET", self._path("status", call, task), paid=False)
+            response = await self._exchange.send("GET", self._path("status", call, task), paid=False)
         except ProviderError:
             return False
-        return text(answer.json_or_none(), ("status",)).upper() == "IN_QUEUE"
+        return first_text(response.json_or_none(), ("status",)).upper() == "IN_QUEUE"
 
     def _path(self, verb: str, call: Call, task: TaskRef) -> str:
         # A task that an operator entered with `telecine resolve` has no endpoint.
         endpoint = task.extra.get("endpoint") or call.model.remote or self._endpoint
         return f"/{quote(endpoint, safe='')}/{verb}/{quote(task.id, safe='')}"
 
-    def _standing(self, document: Any) -> Pending | Ready | Failed:
-        status = text(document, ("status",)).upper()
+    def _status(self, document: Any) -> Pending | Ready | Failed:
+        status = first_text(document, ("status",)).upper()
         output = document.get("output") if isinstance(document, dict) else None
         match status:
             case "COMPLETED" if not _is_progress(output):
@@ -121,21 +121,21 @@ class RunPod:
             case "TIMED_OUT":
                 return Failed(ProviderTimeout("RunPod stopped the job: it exceeded its time limit."), charged=True)
             case "CANCELLED":
-                ran = found(document, ("executionTime",))
+                ran = first_value(document, ("executionTime",))
                 billed = isinstance(ran, int | float) and ran > 0
                 return Failed(ProviderTaskFailed("The job was cancelled at RunPod."), charged=billed)
         return Pending(_part(output), status=scrubbed(status, longest=40))
 
     def _failure(self, document: Any) -> ProviderTaskFailed:
-        said = text(document, ("error", "output.error"))
+        error = first_text(document, ("error", "output.error"))
         try:
-            record = json.loads(said)
+            record = json.loads(error)
         except (ValueError, RecursionError):
-            record = said
+            record = error
         # An exception of a handler arrives as JSON text with type, message and traceback; only the message is shown.
-        words = text(record, ("message", "error_message")) if isinstance(record, dict) else said
+        words = first_text(record, ("message", "error_message")) if isinstance(record, dict) else error
         shown = scrubbed(words, self._exchange.secrets) or "no reason given"
-        field = text(record, ("field",)) if isinstance(record, dict) else ""
+        field = first_text(record, ("field",)) if isinstance(record, dict) else ""
         return ProviderTaskFailed(
             f"RunPod could not make the result: {shown}", field=scrubbed(field, longest=64) or None
         )
@@ -154,7 +154,7 @@ def from_settings(settings: Settings, policy: Policy) -> RunPod:
             settings.runpod_base_url,
             policy,
             {"authorization": f"Bearer {settings.runpod_api_key.get_secret_value()}"},
-            vendor="RunPod",
+            provider="RunPod",
             key_setting="RUNPOD_API_KEY",
             timeout_seconds=settings.exchange_timeout_seconds,
             limit_bytes=_LARGEST_ANSWER_BYTES,
@@ -164,7 +164,7 @@ def from_settings(settings: Settings, policy: Policy) -> RunPod:
 
 
 def _body(call: Call) -> dict[str, Any]:
-    check_reach(call)
+    require_url_inputs(call)
     runs = min(max(call.model.timeout_seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)
     lives = min(runs + _GRACE_SECONDS, _LONGEST_SECONDS)
     body = {

@@ -13,11 +13,10 @@ from typing import Any
 from urllib.parse import quote
 
 from providers.base import Call, Failed, Pending, Ready, TaskRef
-from providers.fields import found, text
-from providers.http.exchange import Answer, Exchange
+from providers.http.exchange import Exchange
 from providers.http.policy import Policy
-from providers.http.scrub import said, scrubbed
-from providers.lost import lost
+from providers.http.response import ProviderResponse, first_text, first_value, task_lost_on_404
+from providers.http.scrub import extract_message, scrubbed
 from schemas.errors import (
     ProviderError,
     ProviderNotConfigured,
@@ -54,30 +53,30 @@ class Imagine:
     async def submit(self, call: Call) -> TaskRef:
         """Start the video. If the response has no readable id, the outcome is unknown: it may be charged."""
         parts = self._parts(call)
-        answer = await self._exchange.send(
+        response = await self._exchange.send(
             "POST", "/video/text-to-video", parts=parts, paid=True, refine=self._refined
         )  # fmt: skip
-        document = answer.json()
-        task = text(document, ("id",))
+        document = response.json()
+        task = first_text(document, ("id",))
         if task:
             return TaskRef(task, {"style": parts["style"]})
         fault = self._coded(document)
         if fault is not None and fault.verdict is Verdict.NEVER:
             raise fault
-        raise answer.unreadable("no id")
+        raise response.unreadable("no id")
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
         """Return the video's state from its own status, not from the outer one."""
         path = f"/assets/{quote(task.id, safe='')}/status"
         try:
-            answer = await self._exchange.send(
-                "GET", path, paid=False, refine=lambda seen: lost(seen) or self._refined(seen)
+            response = await self._exchange.send(
+                "GET", path, paid=False, refine=lambda seen: task_lost_on_404(seen) or self._refined(seen)
             )
         except ProviderTaskLost as gone:
             return Failed(gone, charged=True)
-        document = answer.json()
-        status, outer = text(document, ("video.status",)).lower(), text(document, ("status",)).lower()
-        url = text(document, ("video.url.generation.0", "video.url.generation"))
+        document = response.json()
+        status, outer = first_text(document, ("video.status",)).lower(), first_text(document, ("status",)).lower()
+        url = first_text(document, ("video.url.generation.0", "video.url.generation"))
         if status in _DONE and url:
             return Ready(url=url, details={"batch_id": call.key, **task.extra})
         if status in _FAILED or (not status and outer in _FAILED):
@@ -125,19 +124,19 @@ class Imagine:
         return Failed(ProviderTaskFailed(f"Imagine.art could not make the video: {self._reason(document)}"))
 
     def _reason(self, document: Any) -> str:
-        reason = said(found(document, ("video.error", "video.message", "message", "error")))
+        reason = extract_message(first_value(document, ("video.error", "video.message", "message", "error")))
         return scrubbed(reason, self._exchange.secrets) or "no reason given"
 
-    def _refined(self, answer: Answer) -> ProviderError | None:
+    def _refined(self, response: ProviderResponse) -> ProviderError | None:
         """Map Imagine.art's error codes where they are more precise than the HTTP status."""
-        if answer.status >= 500 or answer.status in (402, 408, 429):
+        if response.status >= 500 or response.status in (402, 408, 429):
             return None
-        fault = self._coded(answer.json_or_none())
+        fault = self._coded(response.json_or_none())
         return fault if isinstance(fault, ProviderUnauthorized | QuotaExhausted) else None
 
     def _coded(self, document: Any) -> ProviderError | None:
         """Map a code to an error. 1000 and 1001 are about the key, 110x the request, 120x the service."""
-        code, reason = text(document, ("code",)), self._reason(document)
+        code, reason = first_text(document, ("code",)), self._reason(document)
         if code in ("1000", "1001", "401"):
             return ProviderUnauthorized(f"Imagine.art does not accept the key: {reason}. Replace the key in {_KEY}.")
         if code == "402":
@@ -161,7 +160,7 @@ def from_settings(settings: Settings, policy: Policy) -> Imagine:
         settings.imagine_base_url,
         policy,
         {"authorization": f"Bearer {settings.imagine_api_key.get_secret_value()}"},
-        vendor="Imagine.art",
+        provider="Imagine.art",
         key_setting=_KEY,
         timeout_seconds=settings.exchange_timeout_seconds,
     )

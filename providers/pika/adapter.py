@@ -10,13 +10,11 @@ import re
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from providers.base import Call, Failed, Pending, Ready, TaskRef
-from providers.fields import found, text
+from providers.base import Call, Failed, Pending, Ready, TaskRef, require_url_inputs
 from providers.http.exchange import Exchange
 from providers.http.policy import Policy
-from providers.http.scrub import said, scrubbed
-from providers.lost import lost
-from providers.reach import check_reach
+from providers.http.response import first_text, first_value, task_lost_on_404
+from providers.http.scrub import extract_message, scrubbed
 from schemas.errors import ProviderNotConfigured, ProviderRefused, ProviderTaskFailed, ProviderTaskLost
 from schemas.settings import Settings
 
@@ -37,27 +35,29 @@ class Pika:
 
     async def submit(self, call: Call) -> TaskRef:
         """Start the video. If the response has no readable id, the outcome is unknown: it may be charged."""
-        answer = await self._exchange.send("POST", "/generate", json=_body(call), paid=True)
-        task = text(answer.json(), ("job.id", "video.jobId", "job.pikaJobId"))
+        response = await self._exchange.send("POST", "/generate", json=_body(call), paid=True)
+        task = first_text(response.json(), ("job.id", "video.jobId", "job.pikaJobId"))
         if not task:
-            raise answer.unreadable("no job id")
+            raise response.unreadable("no job id")
         return TaskRef(task)
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
         """Return the video's state. A finished video without a URL is still ``Pending``."""
         try:
-            answer = await self._exchange.send("GET", f"/jobs/{quote(task.id, safe='')}", paid=False, refine=lost)
+            response = await self._exchange.send(
+                "GET", f"/jobs/{quote(task.id, safe='')}", paid=False, refine=task_lost_on_404
+            )
         except ProviderTaskLost as error:
             return Failed(error, charged=True)
-        document = answer.json()
-        status, url = text(document, _STATUS).lower(), text(document, ("videos.0.resultUrl",))
+        document = response.json()
+        status, url = first_text(document, _STATUS).lower(), first_text(document, ("videos.0.resultUrl",))
         if status in _FAILED:
-            reason = said(found(document, ("videos.0.error", "job.error", "error", "message")))
+            reason = extract_message(first_value(document, ("videos.0.error", "job.error", "error", "message")))
             words = scrubbed(reason, self._exchange.secrets) or "no reason given"
             return Failed(ProviderTaskFailed(f"Pika could not make the video: {words}"))
         if status == "finished" and url:
             return Ready(url=url, details=_details(call, document, url))
-        progress = found(document, ("videos.0.progress",))
+        progress = first_value(document, ("videos.0.progress",))
         return Pending(_part(progress), status=scrubbed(status, longest=40))
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
@@ -86,7 +86,7 @@ def from_settings(settings: Settings, policy: Policy) -> Pika:
             settings.pika_base_url,
             policy,
             {"authorization": f"Bearer {settings.pika_token.get_secret_value()}"},
-            vendor="Pika",
+            provider="Pika",
             key_setting="PIKAPI_BEARER_TOKEN",
             timeout_seconds=settings.exchange_timeout_seconds,
         )
@@ -106,7 +106,7 @@ def _body(call: Call) -> dict[str, Any]:
     if image is None or image.content_type not in _IMAGES:
         got = "none" if image is None else image.content_type
         raise ProviderRefused(f"Invalid image file type. Allowed: JPEG, PNG, WebP, GIF. Got: {got}", field="data.image")
-    check_reach(call)
+    require_url_inputs(call)
     parameters = {name: given[name] for name in ("motion", "guidanceScale", "negativePrompt", "seed") if name in given}
     options = {name: given[name] for name in ("frameRate", "aspectRatio") if name in given}
     body = {
@@ -120,7 +120,7 @@ def _body(call: Call) -> dict[str, Any]:
 
 def _details(call: Call, document: Any, url: str) -> dict[str, Any]:
     details: dict[str, Any] = {"title": title(url), "version": call.model.remote or "1.5"}
-    seed = found(document, ("videos.0.seed",))
+    seed = first_value(document, ("videos.0.seed",))
     return details | ({"seed": seed} if isinstance(seed, int) else {})
 
 

@@ -16,11 +16,11 @@ from elevenlabs.forced_alignment.client import AsyncForcedAlignmentClient
 from elevenlabs.speech_to_text.client import AsyncSpeechToTextClient
 
 from providers.base import Call, Failed, MediaInput, Pending, Ready, TaskRef
-from providers.elevenlabs_words import words_in
-from providers.fields import found, text
-from providers.http.exchange import Answer, Exchange
+from providers.elevenlabs.words import words_in
+from providers.http.exchange import Exchange
 from providers.http.policy import Policy
-from providers.http.sdk import SdkTransport, ask, sdk_client
+from providers.http.response import ProviderResponse, first_text, first_value
+from providers.http.sdk import SdkTransport, sdk_client, send_sdk_request
 from providers.http.verdicts import retry_after
 from schemas.errors import (
     ProviderError,
@@ -66,12 +66,12 @@ class ElevenLabs:
             got = "none" if audio is None else audio.content_type
             raise ProviderRefused(f"{call.model.id} needs audio; got: {got}", field="data.audio")
         aligning = not call.model.remote
-        answer = await self._answer(call, audio, aligning=aligning)
-        document = answer.json()
+        response = await self._answer(call, audio, aligning=aligning)
+        document = response.json()
         words = words_in(document)
         if words is None:
             raise ProviderOutcomeUnknown("ElevenLabs accepted the call but returned no words. It may be charged.")
-        language = text(document, ("language_code",)) or None
+        language = first_text(document, ("language_code",)) or None
         details = {"version": call.model.remote} if call.model.remote else {}
         return Ready(value={"words": words, "language": language}, details=details | _facts(document))
 
@@ -91,7 +91,7 @@ class ElevenLabs:
         """Close all connections."""
         await self._exchange.aclose()
 
-    async def _answer(self, call: Call, audio: MediaInput, *, aligning: bool) -> Answer:
+    async def _answer(self, call: Call, audio: MediaInput, *, aligning: bool) -> ProviderResponse:
         path = await asyncio.to_thread(audio.load)
         given = call.parameters
         with path.open("rb") as file:
@@ -107,23 +107,25 @@ class ElevenLabs:
                     request_options=_ONCE,
                     **({"language_code": given["language_code"]} if given.get("language_code") else {}),
                 )
-            return await ask(work, paid=True, refine=self._refused)
+            return await send_sdk_request(work, paid=True, refine=self._refused)
 
-    def _refused(self, answer: Answer) -> ProviderError | None:
+    def _refused(self, response: ProviderResponse) -> ProviderError | None:
         """Map ElevenLabs' error codes where they are more precise than the HTTP status."""
-        code, said = _code(answer), self._exchange.message(answer)
-        told = (
-            f"ElevenLabs answered HTTP {answer.status}" + (f" ({code})" if code else "") + (f": {said}" if said else "")
+        code, message = _code(response), self._exchange.message(response)
+        reason = (
+            f"ElevenLabs answered HTTP {response.status}"
+            + (f" ({code})" if code else "")
+            + (f": {message}" if message else "")
         )
-        wait = retry_after(answer.headers)
-        if answer.status in (401, 402, 403) and code in ("quota_exceeded", "insufficient_credits"):
-            return QuotaExhausted(f"{told.rstrip('.')}. Top up the account of ELEVENLABS_API_KEY.")
-        if answer.status != 429:
+        wait = retry_after(response.headers)
+        if response.status in (401, 402, 403) and code in ("quota_exceeded", "insufficient_credits"):
+            return QuotaExhausted(f"{reason.rstrip('.')}. Top up the account of ELEVENLABS_API_KEY.")
+        if response.status != 429:
             return None
         if code == "system_busy":
-            return ProviderUnavailable(told, retry_after_seconds=wait or _BUSY_SECONDS)
+            return ProviderUnavailable(reason, retry_after_seconds=wait or _BUSY_SECONDS)
         default = _CONCURRENCY_SECONDS if code in _CONCURRENCY else _RATE_SECONDS
-        return RateLimited(told, retry_after_seconds=wait or default)
+        return RateLimited(reason, retry_after_seconds=wait or default)
 
 
 def from_settings(settings: Settings, policy: Policy) -> ElevenLabs:
@@ -139,7 +141,7 @@ def from_settings(settings: Settings, policy: Policy) -> ElevenLabs:
             settings.elevenlabs_base_url,
             policy,
             {"xi-api-key": settings.elevenlabs_key.get_secret_value()},
-            vendor="ElevenLabs",
+            provider="ElevenLabs",
             key_setting="ELEVENLABS_API_KEY",
             timeout_seconds=settings.elevenlabs_timeout_seconds,
             limit_bytes=_ANSWER_BYTES,
@@ -147,15 +149,15 @@ def from_settings(settings: Settings, policy: Policy) -> ElevenLabs:
     )
 
 
-def _code(answer: Answer) -> str:
+def _code(response: ProviderResponse) -> str:
     try:
-        document = answer.json()
+        document = response.json()
     except ProviderError:
         return ""
-    code = text(document, ("detail.code", "detail.status"))
+    code = first_text(document, ("detail.code", "detail.status"))
     return code if code.replace("_", "").isalnum() and len(code) <= 64 else ""
 
 
 def _facts(document: Mapping[str, Any]) -> dict[str, Any]:
-    told = {"transcription": text(document, ("transcription_id",)), "loss": found(document, ("loss",))}
-    return {name: value for name, value in told.items() if isinstance(value, str | int | float) and value != ""}
+    details = {"transcription": first_text(document, ("transcription_id",)), "loss": first_value(document, ("loss",))}
+    return {name: value for name, value in details.items() if isinstance(value, str | int | float) and value != ""}

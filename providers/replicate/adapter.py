@@ -1,8 +1,8 @@
 """Replicate adapter, by its SDK: predictions of any model.
 
-If the response to a submission is lost, the prediction is found again by its input, see ``find``. The SDK is only used
-to build requests, see ``providers.http.sdk``. Responses are parsed here, because the SDK's ``Prediction`` rejects the
-status ``aborted`` and drops ``data_removed``.
+If the response to a submission is lost, ``find`` recognizes the prediction by its input. The SDK is only used to build
+requests, see ``providers.http.sdk``. Responses are parsed here, because the SDK's ``Prediction`` rejects the status
+``aborted`` and drops ``data_removed``.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from urllib.parse import urlencode, urlsplit
 
 from replicate.client import Client
 
-from providers.base import Call, Failed, Pending, Ready, TaskRef
-from providers.fields import text
-from providers.http.exchange import Answer, Exchange
+from providers.base import Call, Failed, Pending, Ready, TaskRef, require_url_inputs
+from providers.http.exchange import Exchange
 from providers.http.policy import Policy
+from providers.http.response import ProviderResponse, first_text, task_lost_on_404
 from providers.http.scrub import scrubbed
-from providers.http.sdk import SdkTransport, ask
+from providers.http.sdk import SdkTransport, send_sdk_request
 from providers.http.verdicts import retry_after
-from providers.lost import lost
-from providers.reach import check_reach
-from providers.replicate_marks import Kin, kin, wish_for
-from providers.replicate_results import began, standing
+from providers.replicate.matching import Match, match_prediction, prediction_body
+from providers.replicate.results import has_started, task_status
 from schemas.errors import (
     ProviderError,
     ProviderNotConfigured,
@@ -70,35 +68,37 @@ class Replicate:
 
     async def submit(self, call: Call) -> TaskRef:
         """Create the prediction. If the response has no readable id, the outcome is unknown."""
-        check_reach(call)
-        wish = wish_for(call)
-        creation = self._sdk.predictions.async_create(version=wish.version, input=dict(wish.input))
-        answer = await ask(creation, paid=True, refine=self._refused)
-        task = text(answer.json(), ("id",))
+        require_url_inputs(call)
+        body = prediction_body(call)
+        creation = self._sdk.predictions.async_create(version=body.version, input=dict(body.input))
+        response = await send_sdk_request(creation, paid=True, refine=self._refused)
+        task = first_text(response.json(), ("id",))
         if not _ID.match(task):
-            raise answer.unreadable("no prediction id")
+            raise response.unreadable("no prediction id")
         return TaskRef(task)
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
-        """Return the prediction's state, see ``replicate_results``."""
+        """Return the prediction's state, see ``task_status``."""
         try:
-            answer = await ask(
+            response = await send_sdk_request(
                 self._sdk.predictions.async_get(_known(task)),
                 paid=False,
-                refine=lambda answer: lost(answer) or self._refused(answer),
+                refine=lambda response: task_lost_on_404(response) or self._refused(response),
             )
         except ProviderTaskLost as error:
             return Failed(error, charged=True)
-        return standing(answer, self._exchange.secrets)
+        return task_status(response, self._exchange.secrets)
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
         """Cancel the prediction. Return ``False`` if it has run or ended by itself, and is therefore billed."""
         try:
-            answer = await ask(self._sdk.predictions.async_cancel(_known(task)), paid=False, refine=lost)
+            response = await send_sdk_request(
+                self._sdk.predictions.async_cancel(_known(task)), paid=False, refine=task_lost_on_404
+            )
         except ProviderTaskLost:
             return False
-        document = answer.json_or_none()
-        return text(document, ("status",)).lower() not in ("succeeded", "failed") and not began(document)
+        document = response.json_or_none()
+        return first_text(document, ("status",)).lower() not in ("succeeded", "failed") and not has_started(document)
 
     async def find(self, call: Call) -> TaskRef | None:
         """Return the prediction that an earlier submission of this call created; ``None`` if there certainly is none.
@@ -107,7 +107,7 @@ class Replicate:
             ProviderOutcomeUnknown: several predictions may be this call's, or it may not be listed yet.
             ProviderError: the list could not be read.
         """
-        wish = wish_for(call)
+        body = prediction_body(call)
         now = time.time() if call.now is None else call.now
         submitted_at = now if call.submitted_at is None else call.submitted_at
         maybe: list[str] = []
@@ -115,12 +115,12 @@ class Replicate:
         for _ in range(_MOST_PAGES):
             results, page = await self._page(page)
             for prediction in results:
-                found = text(prediction, ("id",))
-                relation = kin(call, wish, prediction)
-                if relation is Kin.OURS and _ID.match(found):
-                    return TaskRef(found)
-                if relation is not Kin.OTHER:
-                    maybe.append(scrubbed(found, longest=64))
+                id_ = first_text(prediction, ("id",))
+                relation = match_prediction(call, body, prediction)
+                if relation is Match.OURS and _ID.match(id_):
+                    return TaskRef(id_)
+                if relation is not Match.OTHER:
+                    maybe.append(scrubbed(id_, longest=64))
             if page is None:
                 self._check_absent(now - submitted_at, maybe)
                 return None
@@ -133,12 +133,14 @@ class Replicate:
         await self._exchange.aclose()
 
     async def _page(self, page: str | None) -> tuple[list[Mapping[str, Any]], str | None]:
-        answer = await ask(self._sdk.predictions.async_list(page or ...), paid=False, refine=self._refused)
-        document = answer.json()
+        response = await send_sdk_request(
+            self._sdk.predictions.async_list(page or ...), paid=False, refine=self._refused
+        )
+        document = response.json()
         results = document.get("results") if isinstance(document, dict) else None
         if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
-            raise answer.unreadable("a list without results")
-        following = text(document, ("next",))
+            raise response.unreadable("a list without results")
+        following = first_text(document, ("next",))
         # Only the link's query is used: a response must not decide which host is called.
         return results, f"/v1/predictions?{urlsplit(following).query}" if following else None
 
@@ -156,16 +158,16 @@ class Replicate:
                 retry_after_seconds=left,
             )
 
-    def _refused(self, answer: Answer) -> ProviderError | None:
+    def _refused(self, response: ProviderResponse) -> ProviderError | None:
         """Map errors about rate limits and credit, which Replicate describes only in its message."""
-        said = self._exchange.message(answer)
-        if answer.status == 429:
-            prose = _RESETS.search(said)
-            waits = [float(prose[1])] if prose else []
-            waits += [header] if (header := retry_after(answer.headers)) is not None else []
-            return RateLimited(f"Replicate answered HTTP 429: {said}", retry_after_seconds=max(waits, default=None))
-        if answer.status < 500 and _NO_CREDIT.search(said):
-            return QuotaExhausted(f"Replicate: {said.rstrip('.')}. Top up the account of REPLICATE_API_TOKEN.")
+        message = self._exchange.message(response)
+        if response.status == 429:
+            reset = _RESETS.search(message)
+            waits = [float(reset[1])] if reset else []
+            waits += [header] if (header := retry_after(response.headers)) is not None else []
+            return RateLimited(f"Replicate answered HTTP 429: {message}", retry_after_seconds=max(waits, default=None))
+        if response.status < 500 and _NO_CREDIT.search(message):
+            return QuotaExhausted(f"Replicate: {message.rstrip('.')}. Top up the account of REPLICATE_API_TOKEN.")
         return None
 
 
@@ -182,7 +184,7 @@ def from_settings(settings: Settings, policy: Policy) -> Replicate:
         settings.replicate_base_url.rstrip("/").removesuffix("/v1"),
         policy,
         {"authorization": f"Bearer {settings.replicate_token.get_secret_value()}"},
-        vendor="Replicate",
+        provider="Replicate",
         key_setting="REPLICATE_API_TOKEN",
         timeout_seconds=settings.exchange_timeout_seconds,
         limit_bytes=16 * 1024 * 1024,

@@ -8,7 +8,7 @@ call's key is therefore embedded in the input, where it does not affect the mode
 - A model with a ``seed`` parameter that the request leaves out gets a seed derived from the key.
 
 Two calls with the same image differ in both. A call with neither is indistinguishable from other calls with the same
-input: ``Kin.MAYBE`` leaves the decision to an operator.
+input: ``Match.MAYBE`` leaves the decision to an operator.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _REMOTE = re.compile(r"(?:([\w.-]+/[\w.-]+)(?::([0-9a-f]{64}))?|([0-9a-f]{64}))\
 _LARGEST_SEED = 2**31 - 1
 
 
-class Kin(enum.Enum):
+class Match(enum.Enum):
     """Whether a listed prediction belongs to a call."""
 
     OURS = enum.auto()
@@ -37,7 +37,7 @@ class Kin(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PredictionBody:
     """The body of the request that creates a prediction."""
 
     #: A version, ``owner/name:version``, or ``owner/name`` of an official model.
@@ -49,7 +49,7 @@ class Wish:
     seeded: bool
 
 
-def wish_for(call: Call) -> Wish:
+def prediction_body(call: Call) -> PredictionBody:
     """Return the body that the call sends. Deterministic: the same call always gives the same body.
 
     Raises:
@@ -69,24 +69,24 @@ def wish_for(call: Call) -> Wish:
         body[model.names.get("seed", "seed")] = int(call.key[:8], 16) & _LARGEST_SEED
     media = {model.names.get(name, name): file.url for name, file in call.inputs.items()}
     marked = {name: f"{url.partition('#')[0]}#telecine-{call.key}" for name, url in media.items()}
-    return Wish(version, body | marked, frozenset(marked), seeded)
+    return PredictionBody(version, body | marked, frozenset(marked), seeded)
 
 
-def kin(call: Call, wish: Wish, prediction: Mapping[str, Any]) -> Kin:
+def match_prediction(call: Call, body: PredictionBody, prediction: Mapping[str, Any]) -> Match:
     """Return whether a listed prediction belongs to this call."""
     given = prediction.get("input")
     given = given if isinstance(given, Mapping) else {}
     marks = {found[1] for value in given.values() if isinstance(value, str) and (found := _MARK.search(value))}
     if marks:
-        return Kin.OURS if call.key in marks else Kin.OTHER
-    if not _same_model(wish.version, prediction):
-        return Kin.OTHER
+        return Match.OURS if call.key in marks else Match.OTHER
+    if not _same_model(body.version, prediction):
+        return Match.OTHER
     if prediction.get("data_removed") is True:
-        return Kin.MAYBE
+        return Match.MAYBE
     # Media URLs are not compared, in case the API ever lists them in another form than submitted.
-    if any(given.get(name) != value for name, value in wish.input.items() if name not in wish.media):
-        return Kin.OTHER
-    return Kin.OURS if wish.seeded else Kin.MAYBE
+    if any(given.get(name) != value for name, value in body.input.items() if name not in body.media):
+        return Match.OTHER
+    return Match.OURS if body.seeded else Match.MAYBE
 
 
 def _same_model(version: str, prediction: Mapping[str, Any]) -> bool:

@@ -10,14 +10,12 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from providers.base import Call, Failed, Pending, Ready, TaskRef
-from providers.fields import found, text
-from providers.http.exchange import Answer, Exchange
+from providers.base import Call, Failed, Pending, Ready, TaskRef, require_url_inputs
+from providers.http.exchange import Exchange
 from providers.http.policy import Policy
+from providers.http.response import ProviderResponse, first_text, first_value, task_lost_on_404
 from providers.http.scrub import scrubbed
 from providers.http.verdicts import error_for_status
-from providers.lost import lost
-from providers.reach import check_reach
 from schemas.errors import (
     ProviderError,
     ProviderNotConfigured,
@@ -68,30 +66,30 @@ class Cococlip:
         """Start the video. An envelope with an error code means "not accepted", even with HTTP 200."""
         path = _path(self._submit_path, call)
         try:
-            answer = await self._exchange.send("POST", path, json=_body(call), paid=True)
+            response = await self._exchange.send("POST", path, json=_body(call), paid=True)
         except RateLimited as error:
             raise _with_wait(error) from None
-        document = answer.json()
-        if (fault := self._coded(document, answer)) is not None:
+        document = response.json()
+        if (fault := self._coded(document, response)) is not None:
             raise fault
-        task = text(document, _ID)
+        task = first_text(document, _ID)
         if not task:
-            raise answer.unreadable("no task id")
+            raise response.unreadable("no task id")
         return TaskRef(task)
 
     async def poll(self, call: Call, task: TaskRef) -> Pending | Ready | Failed:
         """Return the task's state. A response that is empty or not JSON means that the task is still running."""
         path = _path(self._status_path, call, task.id)
         try:
-            answer = await self._exchange.send("GET", path, paid=False, refine=lost)
+            response = await self._exchange.send("GET", path, paid=False, refine=task_lost_on_404)
         except ProviderTaskLost as gone:
             return Failed(gone, charged=True)
         except RateLimited as error:
             raise _with_wait(error) from None
-        document = answer.json_or_none()
+        document = response.json_or_none()
         if not isinstance(document, dict):
             return Pending(status="no answer yet")
-        fault = self._coded(document, answer)
+        fault = self._coded(document, response)
         if isinstance(fault, ProviderTaskLost):
             return Failed(fault, charged=True)
         if isinstance(fault, ProviderRefused):
@@ -113,31 +111,33 @@ class Cococlip:
         await self._exchange.aclose()
 
     def _judged(self, document: dict[str, Any]) -> Pending | Ready | Failed:
-        status = text(document, _STATUS)
-        end = _ENDS.get(status.lower()) or _FLAGS.get(text(document, ("data.successFlag", "successFlag")))
-        url = text(document, _URL)
+        status = first_text(document, _STATUS)
+        end = _ENDS.get(status.lower()) or _FLAGS.get(first_text(document, ("data.successFlag", "successFlag")))
+        url = first_text(document, _URL)
         if end == "failed":
             return Failed(ProviderTaskFailed(f"Cococlip could not make the video: {self._reason(document)}"))
         if end == "done" and url:
-            took = found(document, ("inference_time", "data.inference_time"))
+            took = first_value(document, ("inference_time", "data.inference_time"))
             known = isinstance(took, int | float) and not isinstance(took, bool)
             return Ready(url=url, details={"inference_time": took} if known else {})
         return Pending(status=scrubbed(status, longest=40))
 
     def _reason(self, document: dict[str, Any]) -> str:
-        reason = text(document, ("error", "error.message", "data.errorMessage", "data.error", "msg", "message"))
+        reason = first_text(document, ("error", "error.message", "data.errorMessage", "data.error", "msg", "message"))
         return scrubbed(reason, self._exchange.secrets) or "no reason given"
 
-    def _coded(self, document: Any, answer: Answer) -> ProviderError | None:
+    def _coded(self, document: Any, response: ProviderResponse) -> ProviderError | None:
         """Return the error of an envelope whose ``code`` is not 200, treating it like the same HTTP status."""
-        code = text(document, ("code",))
+        code = first_text(document, ("code",))
         if code in ("", "200"):
             return None
         status = int(code) if code.isdigit() and 400 <= int(code) < 600 else 422
-        if status in (404, 410) and not answer.paid:
+        if status in (404, 410) and not response.paid:
             return ProviderTaskLost(f"Cococlip no longer knows the task (code {code}).")
-        error = error_for_status(status, self._reason(document), vendor="Cococlip", key_setting=_KEY, paid=answer.paid)
-        if answer.paid and text(document, _ID):
+        error = error_for_status(
+            status, self._reason(document), provider="Cococlip", key_setting=_KEY, paid=response.paid
+        )
+        if response.paid and first_text(document, _ID):
             return ProviderOutcomeUnknown(f"{error.message} But the response names a task, so it may be running.")
         return _with_wait(error) if isinstance(error, RateLimited) else error
 
@@ -159,7 +159,7 @@ def from_settings(settings: Settings, policy: Policy) -> Cococlip:
         settings.cococlip_base_url,
         policy,
         {name.lower(): value.strip()},
-        vendor="Cococlip",
+        provider="Cococlip",
         key_setting=_KEY,
         timeout_seconds=settings.exchange_timeout_seconds,
     )
@@ -167,7 +167,7 @@ def from_settings(settings: Settings, policy: Policy) -> Cococlip:
 
 
 def _body(call: Call) -> dict[str, Any]:
-    check_reach(call)
+    require_url_inputs(call)
     body: dict[str, Any] = {}
     for name, file in call.inputs.items():
         allowed, kinds = _FILES.get(name, ("none", frozenset()))

@@ -16,8 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from providers.base import Failed, Pending, Ready
-from providers.fields import found, text
-from providers.http.exchange import Answer
+from providers.http.response import ProviderResponse, first_text, first_value
 from providers.http.scrub import scrubbed
 from schemas.errors import ProviderResultInvalid, ProviderTaskFailed
 
@@ -26,24 +25,26 @@ _TAIL = 4096
 _PERCENT = re.compile(r"(\d{1,3})%\|")
 
 
-def standing(answer: Answer, secrets: Iterable[str]) -> Pending | Ready | Failed:
+def task_status(response: ProviderResponse, secrets: Iterable[str]) -> Pending | Ready | Failed:
     """Return the state of the prediction in the response.
 
     Raises:
         ProviderAnswerInvalid: the response is not a prediction.
     """
-    document = answer.json()
-    status = text(document, ("status",)).lower()
+    document = response.json()
+    status = first_text(document, ("status",)).lower()
     if not status:
-        raise answer.unreadable("a response without a status")
+        raise response.unreadable("a response without a status")
     match status:
         case "succeeded":
             return _succeeded(document)
         case "failed":
-            reason = scrubbed(text(document, ("error",)), secrets) or "no reason given"
+            reason = scrubbed(first_text(document, ("error",)), secrets) or "no reason given"
             return Failed(ProviderTaskFailed(f"Replicate could not run the model: {reason}"), charged=_ran(document))
         case "canceled":
-            return Failed(ProviderTaskFailed("The prediction was cancelled at Replicate."), charged=began(document))
+            return Failed(
+                ProviderTaskFailed("The prediction was cancelled at Replicate."), charged=has_started(document)
+            )
         case "aborted":
             return Failed(ProviderTaskFailed("Replicate aborted the prediction: it expired before it started."))
     return Pending(_progress(document), status=scrubbed(status, longest=40))
@@ -77,29 +78,29 @@ def _is_url(value: Any) -> bool:
 
 
 def _details(document: Mapping[str, Any]) -> dict[str, Any]:
-    told = {
-        "prediction": text(document, ("id",)),
-        "model": text(document, ("model",)),
-        "version": text(document, ("version",)),
-        "seed": found(document, ("input.seed",)),
-        "predict_seconds": found(document, ("metrics.predict_time",)),
+    details = {
+        "prediction": first_text(document, ("id",)),
+        "model": first_text(document, ("model",)),
+        "version": first_text(document, ("version",)),
+        "seed": first_value(document, ("input.seed",)),
+        "predict_seconds": first_value(document, ("metrics.predict_time",)),
     }
     return {
         name: scrubbed(value, longest=128) if isinstance(value, str) else value
-        for name, value in told.items()
+        for name, value in details.items()
         if isinstance(value, str | int | float) and value != ""
     }
 
 
-def began(document: Any) -> bool:
+def has_started(document: Any) -> bool:
     """Return whether the model is running or has run. Such a prediction is billed even if it is cancelled."""
-    at_work = text(document, ("status",)).lower() == "processing"
-    return at_work or bool(text(document, ("started_at",))) or _ran(document)
+    at_work = first_text(document, ("status",)).lower() == "processing"
+    return at_work or bool(first_text(document, ("started_at",))) or _ran(document)
 
 
 def _ran(document: Any) -> bool:
     """Return whether the prediction reports a run time, which Replicate bills."""
-    seconds = found(document, ("metrics.predict_time",))
+    seconds = first_value(document, ("metrics.predict_time",))
     return isinstance(seconds, int | float) and seconds > 0
 
 

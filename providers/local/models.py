@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from providers.catalogue import Model, Parameter
-from providers.weights import Adapter, Weights
+from providers.weights import IPAdapter, Weights
 
-_DEMONSTRATION = Path(__file__).resolve().parent / "local" / "demonstration"
+_DEMONSTRATION = Path(__file__).resolve().parent / "demonstration"
 _PICTURES = ("text-to-image", "story-to-video")
 _TEXT, _IMAGE = "text-to-video", "image-to-video"
 #: IP-Adapters for reference images, with the ViT-H encoder that both use.
@@ -19,13 +19,10 @@ _ADAPTERS = "h94/IP-Adapter"
 #: Backend names of the local video service; ``""`` and ``auto`` choose the best that fits.
 BACKENDS = ("", "auto", "mochi", "opensora", "wan", "wan-1.3b", "ltx")
 
-
-def _whole(low: int, high: int, default: int | None = None, step: int | None = None, words: str = "") -> Parameter:
-    return Parameter(kind="integer", minimum=low, maximum=high, default=default, multiple_of=step, description=words)
-
-
-_SEED = _whole(0, 2**32 - 1, words="The same seed gives the same result. Default: derived from the job.")
-_STEPS = _whole(10, 50, 25, words="Denoising steps.")
+_SEED = Parameter.integer(
+    0, 2**32 - 1, description="The same seed gives the same result. Default: derived from the job."
+)
+_STEPS = Parameter.integer(10, 50, 25, description="Denoising steps.")
 _GUIDANCE = Parameter(kind="number", minimum=0, maximum=30, description="How closely the prompt is followed.")
 _NEGATIVE = Parameter(longest=2000, description="What should not appear.")
 
@@ -39,8 +36,8 @@ def _pictures(id: str, source: str, words: str, size: int = 512, **weights: Any)
         parameters={
             "prompt": Parameter(shortest=1, longest=2000, required=True, description="What is to be seen."),
             "num_inference_steps": _STEPS,
-            "width": _whole(32, 2048, size, 8, "Pixels."),
-            "height": _whole(32, 2048, size, 8, "Pixels."),
+            "width": Parameter.integer(32, 2048, size, "ImageArray.", multiple_of=8),
+            "height": Parameter.integer(32, 2048, size, "ImageArray.", multiple_of=8),
             "seed": _SEED,
             "negative_prompt": _NEGATIVE,
             "guidance_scale": _GUIDANCE,
@@ -58,16 +55,16 @@ def _film(id: str, source: str, words: str, types: tuple[str, ...] = (_TEXT, _IM
         description=words,
         parameters={
             "prompt": Parameter(shortest=3, longest=1000, required=True, description="What is to be seen."),
-            "fps": _whole(1, 60, 24, words="Frames a second."),
-            "num_frames": _whole(8, 240, 64, words="Frames."),
-            "width": _whole(256, 1920, 720, 8, "Pixels."),
-            "height": _whole(256, 1080, 720, 8, "Pixels."),
+            "fps": Parameter.integer(1, 60, 24, description="Frames a second."),
+            "num_frames": Parameter.integer(8, 240, 64, description="Frames."),
+            "width": Parameter.integer(256, 1920, 720, "ImageArray.", multiple_of=8),
+            "height": Parameter.integer(256, 1080, 720, "ImageArray.", multiple_of=8),
             "seed": _SEED,
             "prefer_backend": Parameter(kind="choice", choices=BACKENDS, default="", description="For auto."),
             "low_vram": Parameter(kind="switch", default=False, description="Weights stay in main memory; slower."),
             "lawful_use_consent": Parameter(kind="switch", description="Must be true."),
             "negative_prompt": _NEGATIVE,
-            "num_inference_steps": _whole(2, 100, words="Denoising steps. Default: the model's."),
+            "num_inference_steps": Parameter.integer(2, 100, description="Denoising steps. Default: the model's."),
             "guidance_scale": _GUIDANCE,
         },
         weights=Weights(family="film", source=source, **weights),
@@ -99,7 +96,7 @@ MODELS: tuple[Model, ...] = (
         "Stable Diffusion 1.5.",
         need_gb=3.6,
         low_need_gb=1.2,
-        adapter=Adapter(source=_ADAPTERS, subfolder="models", weight_name="ip-adapter_sd15.safetensors"),
+        adapter=IPAdapter(source=_ADAPTERS, subfolder="models", weight_name="ip-adapter_sd15.safetensors"),
     ),
     _pictures(
         "stable-diffusion-xl",
@@ -108,7 +105,7 @@ MODELS: tuple[Model, ...] = (
         1024,
         need_gb=10.0,
         low_need_gb=2.5,
-        adapter=Adapter(source=_ADAPTERS, subfolder="sdxl_models", weight_name="ip-adapter_sdxl_vit-h.safetensors"),
+        adapter=IPAdapter(source=_ADAPTERS, subfolder="sdxl_models", weight_name="ip-adapter_sdxl_vit-h.safetensors"),
     ),
     _pictures(
         "demo-shapes",

@@ -16,7 +16,7 @@ _may: ContextVar[Callable[[], bool] | None] = ContextVar("telecine_may_send", de
 
 
 @contextmanager
-def sending_while(may: Callable[[], bool]) -> Iterator[None]:
+def send_only_while(may: Callable[[], bool]) -> Iterator[None]:
     """Only send paid requests in this context if ``may`` returns true, just before their first byte."""
     token = _may.set(may)
     try:
