@@ -1,4 +1,4 @@
-"""Captions of a song or a talk, and when each word is heard."""
+"""``audio-to-captions``: captions for a song or a talk, with the times of the words."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipelines.models.estimates import alignment_estimate
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.media import Artifact, InputFile, MediaFacts, Plan
 
-_LIMIT_BYTES = 100 * 1024 * 1024
+_MAX_AUDIO_BYTES = 100 * 1024 * 1024
 
 
 def audio_to_captions(data: AudioToCaptions, ctx: Context) -> Sequence[Artifact]:
-    """``captions.srt``, ``captions.vtt`` and ``words.json``."""
-    audio = _audio(data, ctx)
+    """Make ``captions.srt``, ``captions.vtt`` and ``words.json``."""
+    audio = _fetch(data, ctx)
     timing = align(data.alignment_mode, data.lyrics, data.language, audio, ctx)
 
     def write(folder: Path, progress: Progress) -> Sequence[Artifact]:
@@ -28,14 +28,14 @@ def audio_to_captions(data: AudioToCaptions, ctx: Context) -> Sequence[Artifact]
 
 
 def plan(data: AudioToCaptions, ctx: Context) -> Plan:
-    """What ``audio_to_captions`` would cost. The audio is fetched and measured."""
-    seconds = seconds_of(_audio(data, ctx), ctx.bounds)
-    asked = alignment_estimate(data.alignment_mode, data.lyrics, seconds, ctx.catalogue)
-    return Plan(duration_seconds=seconds, estimated_seconds=1.0 + asked.seconds, cost=asked.cost)
+    """Return the plan of an ``audio-to-captions`` job. The audio is fetched and measured."""
+    seconds = seconds_of(_fetch(data, ctx), ctx.bounds)
+    alignment = alignment_estimate(data.alignment_mode, data.lyrics, seconds, ctx.catalogue)
+    return Plan(duration_seconds=seconds, estimated_seconds=1.0 + alignment.seconds, cost=alignment.cost)
 
 
-def _audio(data: AudioToCaptions, ctx: Context) -> InputFile:
-    return ctx.input("audio", data.audio, kinds=("mp3", "wav", "flac"), limit_bytes=_LIMIT_BYTES)
+def _fetch(data: AudioToCaptions, ctx: Context) -> InputFile:
+    return ctx.input("audio", data.audio, kinds=("mp3", "wav", "flac"), limit_bytes=_MAX_AUDIO_BYTES)
 
 
 def _write(
@@ -48,8 +48,8 @@ def _write(
         "folder": str(folder.resolve()),
         "wording": wording_of(data, timing).as_json(),
     }
-    made = run_child(task, folder, ctx.bounds, progress)
-    facts = MediaFacts(duration_seconds=made["duration_seconds"])
+    measured = run_child(task, folder, ctx.bounds, progress)
+    facts = MediaFacts(duration_seconds=measured["duration_seconds"])
     return [
         Artifact(name="captions.srt", content_type="application/x-subrip", facts=facts, path=folder / "captions.srt"),
         Artifact(name="captions.vtt", content_type="text/vtt", facts=facts, path=folder / "captions.vtt"),

@@ -1,4 +1,7 @@
-"""What a pipeline may ask for. The consumer provides it; a pipeline knows nothing of queues or buckets."""
+"""The interface between a pipeline and the job that runs it.
+
+The consumer implements it, so a pipeline does not depend on queues, buckets or the ledger.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from providers.catalogue import Catalogue
 from providers.local.host import ModelHost
 from schemas.media import Artifact, InputFile
 
-#: Takes the part that is done, 0.0 to 1.0. Called as often as the work likes.
+#: Takes the completed share of the work, 0.0 to 1.0. It may be called at any rate, and raises to stop the work.
 Progress = Callable[[float], None]
 
 #: The work of one step: write files into the folder and return them, the most important first.
@@ -62,7 +65,7 @@ class ModelResult:
 
 
 class Context(Protocol):
-    """The pipeline's side of a job.
+    """The job as its pipeline sees it.
 
     Work that must not be repeated goes through ``step`` or ``call``. Both record their result in the ledger under a
     name, so a job that runs again continues after its last finished step.
@@ -70,12 +73,12 @@ class Context(Protocol):
 
     @property
     def bounds(self) -> Bounds:
-        """What a child process of this job may use."""
+        """Resource limits of a child process of this job."""
         ...
 
     @property
     def catalogue(self) -> Catalogue:
-        """The models that there are."""
+        """The available models."""
         ...
 
     @property
@@ -85,7 +88,7 @@ class Context(Protocol):
 
     @property
     def seed(self) -> int:
-        """A number of the job's own, below 2**32: the same in every attempt, another for every job."""
+        """A seed below 2**32 that is the same in every attempt of the job and differs between jobs."""
         ...
 
     def annotate(self, **details: Any) -> None:
@@ -93,12 +96,13 @@ class Context(Protocol):
         ...
 
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
-        """The file at ``uri``, fetched into the job's folder, its kind decided by its content.
+        """Fetch the file at ``uri`` into the job's folder and detect its kind from its content.
 
-        Fetched again by every run. After a call was ordered with it, it may be gone: then its path leads nowhere.
+        Every run fetches it again. After a provider call that used it, the file may have been deleted from storage:
+        then the facts of that call are returned, and ``path`` does not exist.
 
         Raises:
-            InputError: it is missing, forbidden, too large or not one of ``kinds``.
+            InputError: It is missing, forbidden, too large or not one of ``kinds``.
         """
         ...
 

@@ -1,6 +1,6 @@
-"""A context in memory: the twin of a worker's, for tests and for trying pipelines out.
+"""An in-memory context for tests and for trying out pipelines.
 
-Inputs are files at hand, steps run at once, and models answer from a script.
+Inputs are local files, steps run immediately, and model results come from functions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from schemas.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """One paid call: what the model was sent."""
+    """One call, with what the model was sent."""
 
     step: str
     model: Model
@@ -35,13 +35,13 @@ class RecordedCall:
     seconds: float | None
 
 
-#: What a model answers: a value, or the path of the file that it made. It may raise.
+#: Returns a model's result: a value, or the path of a file. It may raise.
 Answerer = Callable[[RecordedCall], Any]
 
 
 @dataclass
 class MemoryContext:
-    """Implements ``pipelines.context.Context``; steps are remembered as long as it lives."""
+    """Implements ``pipelines.context.Context``. Steps and calls are remembered in memory."""
 
     folder: Path
     #: The job's type.
@@ -49,7 +49,7 @@ class MemoryContext:
     #: Files by the URI that names them.
     files: Mapping[str, Path] = field(default_factory=dict)
     catalogue: Catalogue = field(default_factory=lambda: Catalogue(()))
-    #: By model id. A model without an answer has no key.
+    #: By model id. A model without an entry counts as one whose provider has no key.
     answers: Mapping[str, Answerer] = field(default_factory=dict)
     bounds: Bounds = DEFAULT_BOUNDS
     calls: list[RecordedCall] = field(default_factory=list)
@@ -65,7 +65,11 @@ class MemoryContext:
         self.manifest_details |= details
 
     def input(self, name: str, uri: str, *, kinds: Collection[str], limit_bytes: int) -> InputFile:
-        """The file, looked at as a worker looks at it."""
+        """Check the file as a worker does and return it.
+
+        Raises:
+            InputError: It is missing, too large or not one of ``kinds``.
+        """
         path = self.files.get(uri)
         if path is None:
             raise InputNotFound(field=f"data.{name}")

@@ -1,4 +1,4 @@
-"""Which pipeline makes which job type, and which worker role it needs."""
+"""The pipeline and the worker role of each job type."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ Role = Literal["io", "render", "gpu"]
 
 
 def check_nothing(data: Any, job_type: str, catalogue: Catalogue) -> None:
-    """Takes everything: the type's model has checked what there is."""
+    """Accept every request: the job type's schema has checked it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """How one job type is made and estimated."""
+    """The functions of one job type, and the role of the workers that run it."""
 
-    #: ``run(data, context)``: a straight-line function.
+    #: ``run(data, context)``: makes the files.
     run: Callable[[Any, Context], Sequence[Artifact]]
-    #: ``plan(data, context)``: what ``run`` would make.
+    #: ``plan(data, context)``: returns what ``run`` would make and cost.
     plan: Callable[[Any, Context], Plan]
     role: Role
-    #: ``check(data, job_type, catalogue)``: raises a ``RequestError`` for what no model of the catalogue can do.
-    #: Asked at the door, so it is quick and looks at nothing else.
+    #: ``check(data, job_type, catalogue)``: raises a ``RequestError`` if no model of the catalogue can do it.
+    #: Called on admission, so it must be fast and do no I/O.
     check: Callable[[Any, str, Catalogue], None] = check_nothing
 
 
-#: The role is that of requests without a local model; those that name one need ``gpu``.
+#: The role applies to requests without local models. A request that names a local model needs ``gpu``.
 PIPELINES: dict[str, Pipeline] = {
     "reel": Pipeline(run=reel, plan=plan_reel, role="render"),
     "text-to-image": Pipeline(run=text_to_image.text_to_image, plan=text_to_image.plan, role="io", check=check_models),

@@ -94,7 +94,7 @@ class _Story:
 
     def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[Artifact]:
         raise UnsupportedOption(
-            f"data.model: {call.models[0]} is not a local model; a story is made by those only",
+            f"data.model: {call.models[0]} is not a local model; story-to-video supports local models only",
             field="data.model",
             step=step,
         )
@@ -135,7 +135,7 @@ class _Story:
             "num_inference_steps": values["num_inference_steps"],
             **result.details,
         }
-        video = _encode(data, result.pictures, folder, lambda part: progress(_MODEL_SHARE + part * (1 - _MODEL_SHARE)))
+        video = _encode(data, result.images, folder, lambda part: progress(_MODEL_SHARE + part * (1 - _MODEL_SHARE)))
         details["elapsed_seconds"] = round(time.monotonic() - started, 3)
         video = video.model_copy(update={"details": details})
         return [video] if hero is None or hero.artifact is None else [video, hero.artifact]

@@ -1,4 +1,4 @@
-"""When the words of a song are heard: by forced alignment of its lyrics, by transcription, or by even shares."""
+"""The times of the words in a recording: by forced alignment of the lyrics, by transcription, or in even shares."""
 
 from __future__ import annotations
 
@@ -30,98 +30,100 @@ from schemas.words import Source, parse_aligned_words
 
 ALIGNER = "forced-alignment"
 TRANSCRIBER = "scribe"
-#: The job type that both are for.
+#: The job type that both models are listed under.
 CAPTIONS = "audio-to-captions"
-#: Share of the words that must have been found for an alignment to count.
+#: The share of the words that an alignment must find to be used.
 _ENOUGH = 0.5
 _KEY_REQUIRED = "ElevenLabs API key is required"
-#: What another model of the same account would fail of as well, or what must not be tried again.
+#: Errors that another model of the same account would meet too, or after which no second call may be result.
 _FINAL = (BudgetExceeded, ProviderOutcomeUnknown, ProviderUnauthorized, QuotaExhausted)
 _HEADING = re.compile(r"\s*[\[(][^\])]*[\])]\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The words to be shown, and when they are heard."""
+    """The words that the captions show, and their times."""
 
     lyrics: str
     source: Source = "even"
-    #: One for each word of ``lyrics``; ``None``: each gets the same share.
+    #: One per word of ``lyrics``. ``None``: every word gets an equal share of the time.
     times: tuple[Times | None, ...] | None = None
 
 
 def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFile, ctx: Context) -> Timing:
-    """The timing in ``mode``; which way it was found, and why, goes into the manifest.
+    """Time the words as ``mode`` says. The method that was used, and why, is added to the manifest.
 
     Raises:
-        ProviderError: ElevenLabs did not deliver, and ``mode`` allows no other way.
+        ProviderError: ElevenLabs returned no result, and ``mode`` has no fallback.
     """
     if mode == "even":
         return Timing(lyrics)
     seconds = audio.seconds or seconds_of(audio, ctx.bounds)
+    has_fallback = mode != "elevenlabs" and bool(lyrics.strip())
     why: list[str] = []
     timing = None
     try:
         if mode == "auto" and lyrics.strip():
-            timing = _aligned(lyrics, audio, seconds, ctx, why)
+            timing = _align_lyrics(lyrics, audio, seconds, ctx, why)
         if timing is None:
-            timing = _transcribed(language, audio, seconds, ctx, why)
+            timing = _transcribe(language, audio, seconds, ctx, why)
     except ProviderNotConfigured as error:
-        if mode == "elevenlabs" or not lyrics.strip():
+        if not has_fallback:
             raise ProviderNotConfigured(_KEY_REQUIRED, step=error.step) from None
         why.append("no ElevenLabs API key is configured")
     if timing is None:
-        if mode == "elevenlabs" or not lyrics.strip():
+        if not has_fallback:
             raise ProviderResultInvalid(
-                "no words were heard in the audio; give lyrics and use alignment_mode even", step="transcribe"
+                "no words were recognized in the audio; send lyrics and use alignment_mode even", step="transcribe"
             )
         timing = Timing(lyrics)
     ctx.annotate(alignment={"mode": mode, "used": timing.source} | ({"why": "; ".join(why)} if why else {}))
     return timing
 
 
-def _aligned(lyrics: str, audio: InputFile, seconds: float, ctx: Context, why: list[str]) -> Timing | None:
-    """The lyrics with the times that an aligner found; ``None`` with the reason in ``why``."""
+def _align_lyrics(lyrics: str, audio: InputFile, seconds: float, ctx: Context, why: list[str]) -> Timing | None:
+    """Return the lyrics with the times of an aligner, or ``None``; then the reason is appended to ``why``."""
+    text = _without_headings(lyrics)
+    call = ModelCall([ALIGNER], {"text": text}, {"audio": audio}, as_type=CAPTIONS, seconds=seconds)
     try:
-        call = ModelCall([ALIGNER], {"text": _sung(lyrics)}, {"audio": audio}, as_type=CAPTIONS, seconds=seconds)
-        made = ctx.call("align", call)
+        result = ctx.call("align", call)
     except (ProviderNotConfigured, *_FINAL):
         raise
     except (ProviderError, RetriesExhausted, InvalidField) as error:
         why.append(f"forced alignment failed: {error.message}")
         return None
-    heard = parse_aligned_words(made.value)
-    sung = words_of(_sung(lyrics))
-    found = coverage(sung, match(sung, heard))
+    aligned = parse_aligned_words(result.value)
+    sung = words_of(text)
+    found = coverage(sung, match(sung, aligned))
     if found < _ENOUGH:
         why.append(f"forced alignment found {found:.0%} of the words")
         return None
-    return Timing(lyrics, "forced_alignment", tuple(match(words_of(lyrics), heard)))
+    return Timing(lyrics, "forced_alignment", tuple(match(words_of(lyrics), aligned)))
 
 
-def _transcribed(language: str | None, audio: InputFile, seconds: float, ctx: Context, why: list[str]) -> Timing | None:
-    """What was heard, with its times; ``None`` with the reason in ``why`` where that is nothing."""
-    # BCP 47 tags begin with the code of ISO 639.
+def _transcribe(language: str | None, audio: InputFile, seconds: float, ctx: Context, why: list[str]) -> Timing | None:
+    """Return the transcription with its times, or ``None`` if it is empty; then the reason is appended to ``why``."""
+    # A BCP 47 tag begins with the ISO 639 code.
     parameters = {} if language is None else {"language_code": re.split("[-_]", language)[0].lower()}
     call = ModelCall([TRANSCRIBER], parameters, {"audio": audio}, as_type=CAPTIONS, seconds=seconds)
-    made = ctx.call("transcribe", call)
-    heard = parse_aligned_words(made.value)
-    lyrics = text_of(heard)
+    result = ctx.call("transcribe", call)
+    aligned = parse_aligned_words(result.value)
+    lyrics = text_of(aligned)
     words = words_of(lyrics)
     if not words:
-        why.append("the transcription holds no words")
+        why.append("the transcription contains no words")
         return None
-    return Timing(lyrics, "transcription", tuple(match(words, heard)))
+    return Timing(lyrics, "transcription", tuple(match(words, aligned)))
 
 
-def _sung(lyrics: str) -> str:
-    """The lyrics without lines that are headings, such as ``[Chorus]``; all of them where nothing else is left."""
+def _without_headings(lyrics: str) -> str:
+    """Return the lyrics without headings such as ``[Chorus]``; all lines if there are only headings."""
     lines = [line for line in lyrics.split("\n") if line.strip() and not _HEADING.fullmatch(line)]
     return "\n".join(lines) or lyrics
 
 
 def wording_of(data: Reel | AudioToCaptions, timing: Timing, *, debug: bool = False) -> Wording:
-    """What the child process has to know of the captions."""
+    """Return what the child process needs for the captions."""
     return Wording(
         lyrics=timing.lyrics,
         language=data.language,

@@ -1,4 +1,4 @@
-"""What remote models would take and cost, for plans. Nobody is asked."""
+"""Estimated time and price of remote model calls, for plans. No call is made."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from providers.catalogue import Catalogue, Model
 from schemas.errors import UnknownModel
 from schemas.lyrics import AlignmentMode
 
-#: What vendors report for a film where the catalogue says nothing: one to three minutes.
+#: Used if the catalogue gives no time. Providers report one to three minutes for a video.
 _USUAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One or more paid calls."""
+    """Time and price of one or more calls."""
 
     #: From the first submission to the last result.
     seconds: float = 0.0
@@ -26,7 +26,7 @@ class Estimate:
 
     @property
     def cost(self) -> dict[str, str]:
-        """As plans and callbacks tell it: at least two decimals, and no zeros behind them."""
+        """The price as in plans and callbacks: at least two decimals, without further trailing zeros."""
         whole, part = divmod(self.micros, 1_000_000)
         digits = f"{part:06d}".rstrip("0").ljust(2, "0")
         return {"amount": f"{whole}.{digits}", "currency": "USD"}
@@ -36,7 +36,7 @@ class Estimate:
 
 
 def estimate(model: Model, parameters: Mapping[str, Any], seconds: float | None = None) -> Estimate:
-    """One call. ``seconds`` is the length of the media where no parameter tells it."""
+    """Estimate one call. ``seconds`` is the length of the media, if no parameter gives it."""
     length = parameters.get("duration", parameters.get("audio_duration", seconds))
     known = length if isinstance(length, int | float) else seconds
     usual = max(model.first_wait_seconds + model.poll_seconds, _USUAL_SECONDS if model.first_wait_seconds else 0.0)
@@ -44,7 +44,7 @@ def estimate(model: Model, parameters: Mapping[str, Any], seconds: float | None 
 
 
 def alignment_estimate(mode: AlignmentMode, lyrics: str, seconds: float, catalogue: Catalogue) -> Estimate:
-    """The call that finds out when words are heard, if ``mode`` makes one; nothing where its model is missing."""
+    """Estimate the call that times the words. It is zero if ``mode`` makes no call or the model does not exist."""
     if mode == "even":
         return Estimate()
     return helper_estimate(
@@ -53,7 +53,7 @@ def alignment_estimate(mode: AlignmentMode, lyrics: str, seconds: float, catalog
 
 
 def helper_estimate(names: Sequence[str], job_type: str, seconds: float | None, catalogue: Catalogue) -> Estimate:
-    """A call that a pipeline makes by itself, of the first of ``names`` that there is."""
+    """Estimate a call of the first existing model of ``names``; zero if there is none."""
     for name in names:
         try:
             return estimate(catalogue.find(name, job_type), {}, seconds)

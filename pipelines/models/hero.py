@@ -17,7 +17,7 @@ from pipelines.models.matching import candidates
 from pipelines.models.routing import seed_of
 from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall
-from providers.local.files import find_adapter
+from providers.local.weight_files import find_adapter
 from schemas.errors import InputError, UnsupportedOption
 from schemas.media import Artifact, InputFile, MediaFacts
 from schemas.story_to_video import StoryToVideo
@@ -54,8 +54,8 @@ def models_for(data: StoryToVideo, job_type: str, catalogue: Catalogue) -> list[
         others = [model.id for model in catalogue if job_type in model.types and _has_adapter(model)]
         names = ", ".join(model.id for model in found)
         raise UnsupportedOption(
-            f"data.consistency: {names} cannot look at a picture of the hero, because the catalogue names no adapter "
-            f"for it; with one there are: {', '.join(others) or 'none'}. Or take prompt or shared-attention",
+            f"data.consistency: {names} cannot use an image of the hero, because its catalogue entry has no adapter; "
+            f"available with one: {', '.join(others) or 'none'}. Or use prompt or shared-attention",
             field="data.consistency",
         )
     return able
@@ -115,7 +115,7 @@ def _generate(data: StoryToVideo, ctx: Context, task: LocalTask, seed: int, path
         parameters=task.parameters,
     )
     result = ctx.host.run(task.model, call, progress)
-    Image.fromarray(result.pictures[0]).save(path, "PNG")
+    Image.fromarray(result.images[0]).save(path, "PNG")
     details = {"prompt": call.prompts[0], "seed": seed, "model": task.model.id}
     facts = MediaFacts(width=call.width, height=call.height)
     return Artifact(name=NAME, content_type="image/png", facts=facts, path=path, details=details)

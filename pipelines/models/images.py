@@ -79,7 +79,7 @@ class ImageOutput:
         )
         result = ctx.host.run(task.model, call, progress)
         path = folder / IMAGE.name
-        Image.fromarray(result.pictures[0]).save(path, "PNG")
+        Image.fromarray(result.images[0]).save(path, "PNG")
         details = {
             "model": task.model.id,
             "backend": task.model.id,

@@ -41,8 +41,8 @@ def _make(ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> Ar
     fps = int(task.parameters["fps"])
     frames = write_film(
         path,
-        [(str(number), 1) for number in range(len(result.pictures))],
-        lambda name: result.pictures[int(name)],
+        [(str(number), 1) for number in range(len(result.images))],
+        lambda name: result.images[int(name)],
         fps=fps,
         progress=lambda part: progress(_MODEL_SHARE + part * (1 - _MODEL_SHARE)),
     )

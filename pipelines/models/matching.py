@@ -1,4 +1,4 @@
-"""Which of the models that a request names can carry it out; looked at at the door, and again in plans."""
+"""The models of a request that accept its parameters. Checked on admission, in plans and before each call."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from schemas.generation import Generation
 
 
 def check_models(data: Any, job_type: str, catalogue: Catalogue) -> None:
-    """Nothing, if at least one of the models that ``data`` names takes its parameters.
+    """Check that at least one model of ``data`` accepts its parameters.
 
     Raises:
-        RequestError: none does. One model's reason is told as it is; of several each is named with its own.
+        RequestError: None does. The error is that of the model; for several models it lists each reason.
     """
     assert isinstance(data, Generation)
     candidates(data.models, data.explicit_parameters(), job_type, catalogue, data.field_path)
@@ -27,13 +27,13 @@ def candidates(
     catalogue: Catalogue,
     field_path: Callable[[str], str] = "data.{}".format,
 ) -> list[tuple[Model, dict[str, Any]]]:
-    """The models that take the parameters, in the order given, each with what it would be sent.
+    """Return the models that accept the parameters, in the given order, each with the parameters to send.
 
     Args:
-        field_path: where the request names a parameter.
+        field_path: Maps a parameter's name to its path in the request, for error messages.
 
     Raises:
-        RequestError: there is none.
+        RequestError: No model accepts them.
     """
     found: list[tuple[Model, dict[str, Any]]] = []
     problems: list[tuple[str, RequestError]] = []
@@ -57,14 +57,16 @@ def candidates(
 
 
 def _check_local(model: Model, values: Mapping[str, Any], job_type: str) -> None:
-    """What only local models have: consent, and whether they can begin with a picture."""
+    """Check what applies to local models only: consent, and whether the model can start from text or an image.
+
+    Raises:
+        RequestError: The request lacks the consent, or the model cannot do this job type.
+    """
     if "lawful_use_consent" in model.parameters and values.get("lawful_use_consent") is not True:
         raise ConsentRequired(field="data.lawful_use_consent")
     if job_type == "text-to-video" and model.weights is not None and not model.weights.takes_text:
         raise UnsupportedOption(
-            f"data.model: {model.id} begins with a picture; send an image-to-video", field="data.model"
+            f"data.model: {model.id} needs an image; use the job type image-to-video", field="data.model"
         )
     if job_type == "image-to-video" and model.weights is not None and not model.weights.takes_image:
-        raise UnsupportedOption(
-            f"data.model: {model.id} does not take a reference image; take wan or auto", field="data.model"
-        )
+        raise UnsupportedOption(f"data.model: {model.id} does not accept an image; use wan or auto", field="data.model")

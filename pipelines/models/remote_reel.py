@@ -1,7 +1,7 @@
-"""The reel on a RunPod endpoint: what is asked of it, and what comes back.
+"""The reel on a RunPod endpoint: the request, and the files of the result.
 
-The words are timed before, on this side: the endpoint gets the texts with their times and two URLs, and sends back
-the film by URL and the captions as texts. So it needs no key of any provider.
+The worker times the words before the call: the endpoint receives the words with their times and two URLs, and returns
+the URL of the video and the captions as text. It therefore needs no provider key.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from schemas.media import Artifact, InputFile, MediaFacts
 from schemas.reel import Reel
 
 MODEL = "runpod-reel"
-#: The texts that come back, and what they are.
+#: The texts that the endpoint returns, and their content types.
 TEXTS = {"captions.srt": "application/x-subrip", "captions.vtt": "text/vtt", "words.json": "application/json"}
 
 _FILM = TypeAdapter(tuple[Reel, Timing])
-#: What is settled on this side. The words to be shown are the timing's.
-_OURS = {
+#: Fields that the worker has already used. The endpoint takes the words from the timing.
+_FIXED = {
     "image": "s3://input/image",
     "audio": "s3://input/audio",
     "lyrics": "-",
@@ -40,14 +40,14 @@ def render_local_or_remote(
     ctx: Context,
     render_locally: Callable[[], Sequence[Artifact]],
 ) -> Sequence[Artifact]:
-    """The reel, render_local_or_remote where ``data.renderer`` says.
+    """Render the reel on the side that ``data.renderer`` selects.
 
-    ``auto`` is here: a film takes seconds on two cores, less than an endpoint takes to start. What does not fit
-    into this worker's memory goes to the endpoint, where one is configured.
+    ``auto`` renders on this worker: it takes seconds on two cores, less than an endpoint takes to start. A reel that
+    needs more memory than the worker allows goes to the endpoint, if one is configured.
 
     Raises:
-        ProviderError: the endpoint did not deliver, or ``runpod`` is asked for and there is none.
-        OutOfMemory: it does not fit here, and there is no endpoint.
+        ProviderError: The endpoint returned no result, or ``runpod`` is requested and no endpoint is configured.
+        OutOfMemory: The worker has too little memory, and no endpoint is configured.
     """
     if data.renderer == "runpod":
         return render_remotely(data, image, audio, timing, ctx)
@@ -63,10 +63,10 @@ def render_local_or_remote(
 
 
 def render_remotely(data: Reel, image: InputFile, audio: InputFile, timing: Timing, ctx: Context) -> Sequence[Artifact]:
-    """``video.mp4`` and the captions, made by the endpoint; paid for at most once.
+    """Render ``video.mp4`` and the captions on the endpoint. The call is paid for at most once.
 
     Raises:
-        ProviderError: the endpoint did not deliver.
+        ProviderError: The endpoint returned no result.
     """
     call = ModelCall(
         [MODEL],
@@ -83,15 +83,15 @@ def render_remotely(data: Reel, image: InputFile, audio: InputFile, timing: Timi
 
 
 def write_film(data: Reel, timing: Timing) -> str:
-    """The film as the endpoint is told it: every option, the words and their times; not where the media lie."""
-    return _FILM.dump_json((data.model_copy(update=_OURS), timing)).decode()
+    """Return the endpoint's parameter ``film``: all options, the words and their times, but no URLs of the inputs."""
+    return _FILM.dump_json((data.model_copy(update=_FIXED), timing)).decode()
 
 
 def read_film(film: str) -> tuple[Reel, Timing]:
-    """The other side of ``write_film``.
+    """Parse the parameter ``film``: the inverse of ``write_film``.
 
     Raises:
-        ValueError: it is no film; ``pydantic.ValidationError`` is one.
+        ValueError: It is not valid; ``pydantic.ValidationError`` is a subclass.
     """
     return _FILM.validate_json(film)
 
@@ -103,7 +103,7 @@ def _texts(made: ModelResult, timing: Timing) -> dict[str, str]:
     if len(texts) < len(names):
         missing = ", ".join(name for name in names if name not in texts)
         raise ProviderResultInvalid(
-            f"the endpoint's answer lacks {missing}: it runs another version of the handler", step="render-remote"
+            f"the endpoint's result lacks {missing}: it runs another version of the handler", step="render-remote"
         )
     return texts
 

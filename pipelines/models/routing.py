@@ -1,4 +1,4 @@
-"""Models that run on this worker: which of a request's models do, and which backend ``auto`` stands for."""
+"""Local models: which models of a request run on this worker, and which backend ``auto`` selects."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from pipelines.context import Context, Progress
 from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall
-from providers.local.files import bringing, can_be_brought, has_weights
 from providers.local.host import ModelHost
+from providers.local.weight_files import download_command, has_weights, is_downloadable
 from schemas.errors import DeviceFailed, ModelNotInstalled, RenderError
 from schemas.generation import Generation
 
 LOCAL = "local"
-#: The model that stands for the best installed backend.
+#: The model name that selects the best installed backend.
 AUTO = "auto"
 
 
@@ -58,10 +58,10 @@ def choose_backend(
             return backend
     if problem is not None:
         raise problem
-    commands = [bringing(backend, host.folder) for backend in able if can_be_brought(backend)]
+    commands = [download_command(backend, host.folder) for backend in able if is_downloadable(backend)]
     raise ModelNotInstalled(
         f"no backend for {job_type} has weights on this worker; "
-        + (f"bring them with: {commands[0]}" if commands else "give an entry of the catalogue some")
+        + (f"download them with: {commands[0]}" if commands else "add weights to an entry of the catalogue")
     )
 
 

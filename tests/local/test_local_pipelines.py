@@ -232,7 +232,7 @@ def test_what_a_local_film_cannot_be_is_refused_at_the_door(
 
 
 def test_mochi_does_not_pass_over_a_picture_in_silence(tmp_path: Path, weights: Path, host: ModelHost) -> None:
-    with pytest.raises(UnsupportedOption, match="mochi does not take a reference image"):
+    with pytest.raises(UnsupportedOption, match="mochi does not accept an image"):
         Stage(tmp_path, weights, host, "image-to-video").run(image=IMAGE, prompt="it runs", model="mochi", **FILM)
 
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from pipelines.registry import PIPELINES
 from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall
-from providers.local.files import find_adapter
 from providers.local.host import ModelHost, host_for
+from providers.local.weight_files import find_adapter
 from providers.registry import catalogue_of
 from schemas.errors import ConfigurationError, InvalidImage, InvalidWeights, JobCancelled, ModelNotInstalled
 from schemas.settings import Settings
@@ -78,7 +78,7 @@ def pictures(host: ModelHost, model: Model, image: Path | None = None, **paramet
         prompts=("a fox", "a hill", "the sea"), seeds=(1, 2, 3), width=64, height=64, image=image,
         parameters={"num_inference_steps": 2, **looking, **parameters},
     )  # fmt: skip
-    return list(host.run(model, call, quiet).pictures)
+    return list(host.run(model, call, quiet).images)
 
 
 def same(first: Sequence[Any], second: Sequence[Any]) -> bool:
@@ -194,7 +194,7 @@ def test_a_scene_is_the_same_alone_and_among_others(weights: Path, host: ModelHo
         together = pictures(host, model, hero, guidance_scale=guidance)
         parameters = {"num_inference_steps": 2, "consistency": "reference", "guidance_scale": guidance}
         call = LocalCall(prompts=("a hill",), seeds=(2,), width=64, height=64, image=hero, parameters=parameters)
-        alone = host.run(model, call, quiet).pictures[0]
+        alone = host.run(model, call, quiet).images[0]
         assert np.abs(alone.astype(int) - together[1]).max() <= 1
 
 
@@ -205,7 +205,7 @@ def test_a_model_without_an_adapter_is_refused_at_the_door(
     error = on_stage(tmp_path, weights, host).refusal(**{**STORY, "model": name, "hero_image": IMAGE})
     assert (error.code, error.field) == ("unsupported_option", "data.consistency")
     assert f"{name} cannot use an image" in error.message
-    assert "there are: stable-diffusion-v1-5, stable-diffusion-xl" in error.message
+    assert "available with one: stable-diffusion-v1-5, stable-diffusion-xl" in error.message
 
 
 def test_of_several_models_those_with_an_adapter_are_taken(tmp_path: Path, weights: Path, host: ModelHost) -> None:
@@ -305,7 +305,7 @@ def test_a_damaged_adapter_is_refused_before_anything_loads_it(
     own = host_for(Settings(local_models=weights, local_device="cpu", local_threads=1))
     with pytest.raises(InvalidWeights, match=says):
         pictures(own, able(weights, source=str(folder)).find(ABLE, "story-to-video"), hero)
-    assert own.loads == 0
+    assert own.load_count == 0
 
 
 def test_an_adapter_of_another_model_is_refused_and_the_model_is_as_it_was(

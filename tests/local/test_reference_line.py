@@ -60,4 +60,4 @@ def test_a_story_with_a_model_that_has_no_adapter_is_refused_at_the_door(telecin
     (letter,) = wait_until(lambda: listed(database, limit=1))
     database.close()
     assert letter.code == "unsupported_option"
-    assert "demo-shapes cannot look at a picture of the hero" in letter.message
+    assert "demo-shapes cannot use an image of the hero" in letter.message

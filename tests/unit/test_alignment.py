@@ -260,7 +260,7 @@ def test_auto_spreads_the_lyrics_evenly_without_a_key_and_says_so(tmp_path: Path
 def test_auto_spreads_the_lyrics_evenly_where_nothing_is_heard(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto", forced_alignment=words_answer([]), scribe=words_answer([]))
     assert timing == Timing(LYRICS)
-    assert context.manifest_details["alignment"]["why"].endswith("the transcription holds no words")
+    assert context.manifest_details["alignment"]["why"].endswith("the transcription contains no words")
 
 
 def test_lyrics_longer_than_the_aligner_takes_are_transcribed(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_without_a_key_a_transcription_fails_in_the_source_systems_words(
 
 
 def test_a_transcription_of_silence_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ProviderResultInvalid, match="no words were heard"):
+    with pytest.raises(ProviderResultInvalid, match="no words were recognized"):
         aligned(tmp_path, "elevenlabs", scribe=words_answer([]))
 
 
