@@ -50,12 +50,12 @@ class Runtime:
     @functools.cached_property
     def host(self) -> ModelHost:
         """The host of this process's local models. It loads a model at its first call."""
-        return host_for(self.settings, met=local_failpoint)
+        return host_for(self.settings, on_event=local_failpoint)
 
     @property
     def device_failed(self) -> bool:
         """Whether the device of the local models stopped answering. Does not touch a device."""
-        return "host" in self.__dict__ and self.host.failed
+        return "host" in self.__dict__ and self.host.device_failed
 
     @property
     def bounds(self) -> Bounds:

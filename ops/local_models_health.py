@@ -7,7 +7,7 @@ from typing import Any
 
 from providers.catalogue import Model
 from providers.local.host import ModelHost
-from providers.local.system import state_of, system_report
+from providers.local.system_report import state_of, system_report
 
 _ORDER = ("healthy", "degraded", "unhealthy")
 

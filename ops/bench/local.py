@@ -65,7 +65,7 @@ def measure(host: ModelHost, model: Model, size: int, steps: int, *, runs: int, 
             pictures(scene, 1)
 
     def anew() -> None:
-        host.clear()
+        host.unload_all()
         pictures(0, 1)
 
     pictures(0, 1)

@@ -24,7 +24,7 @@ def convert(
 ) -> None:
     """Convert the pickled weights of a local model to safetensors, the only format that workers load."""
     from providers.local.convert import convert as converted
-    from providers.local.files import find_adapter, find_weights, has_adapter
+    from providers.local.weight_files import find_adapter, find_weights, has_adapter
 
     settings = read_settings()
     entry = _entry(model, list(catalogue_of(settings)))

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def system(as_json: JsonOption = False) -> None:
     """Show the device, memory, and installed and loaded local models of this machine."""
     from providers.local.host import host_for
-    from providers.local.system import state_of, system_report
+    from providers.local.system_report import state_of, system_report
     from providers.registry import catalogue_of
 
     settings = read_settings()

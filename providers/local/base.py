@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 #: Callback that receives the completed fraction, 0.0 to 1.0, between steps. It raises to cancel the call.
 Progress = Callable[[float], None]
 #: One image: uint8 array of shape (height, width, 3), RGB.
-Pixels = NDArray[Any]
+ImageArray = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class LocalCall:
     #: Keep the weights in main memory and stream them to the device; slower.
     low_memory: bool = False
     #: Free device memory after the model was loaded; ``None`` if unknown. Limits the batch size.
-    room_bytes: int | None = None
+    free_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class LocalResult:
     """The output of one call of a local model."""
 
     #: One per prompt or one per video frame, in the requested size.
-    pictures: Sequence[Pixels] = ()
+    images: Sequence[ImageArray] = ()
     text: str | None = None
     #: Details for the manifest: steps, scheduler, versions, ….
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -71,11 +71,11 @@ class Device(Protocol):
 class LocalModel(Protocol):
     """One model of the catalogue, loaded or not."""
 
-    def need(self, call: LocalCall, *, batch: int = 1) -> int:
+    def device_memory_bytes(self, call: LocalCall, *, batch: int = 1) -> int:
         """Return the device memory in bytes that ``call`` takes, weights included, with ``batch`` images at once."""
         ...
 
-    def main_need(self, call: LocalCall, kind: str) -> int:
+    def main_memory_bytes(self, call: LocalCall, kind: str) -> int:
         """Return the bytes of main memory that the loaded weights take if the device is of this kind."""
         ...
 

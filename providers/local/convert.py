@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from providers.local.device import require_packages
-from providers.local.files import pickled_files
-from providers.local.memory import is_out_of_memory
+from providers.local.memory_errors import is_out_of_memory
+from providers.local.weight_files import pickled_files
 from schemas.errors import InvalidWeights
 
 _SUFFIX = ".bin"

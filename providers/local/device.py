@@ -51,6 +51,18 @@ def find_device(settings: Settings) -> Device:
     raise ConfigurationError(f"TELECINE_LOCAL_DEVICE is {wanted}, which is not available; use auto or cpu")
 
 
+def responds(device: Device) -> bool:
+    """Return whether the device still responds.
+
+    After some faults every CUDA call fails until the process ends.
+    """
+    try:
+        device.free_bytes()
+    except Exception:
+        return False
+    return True
+
+
 def _torch(threads: int | None = None) -> Any:
     # Spinning OpenMP threads slow down everything else on busy cores. Read when torch starts its first thread.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -11,8 +11,8 @@ from typing import Any
 from providers.catalogue import Model
 from providers.local.base import Device, LocalCall, Progress
 from providers.local.device import require_packages
-from providers.local.files import cannot_be_loaded, check_files, find_weights
-from providers.local.memory import is_out_of_memory
+from providers.local.memory_errors import is_out_of_memory
+from providers.local.weight_files import check_weight_files, find_weights, load_error
 from providers.weights import GB, Weights
 
 #: Device memory of a call in addition to the weights, in bytes per pixel: latents, attention, decoding.
@@ -32,7 +32,7 @@ class DiffusersModel:
         #: Device memory that the weights take between calls.
         self.loaded_bytes = 0
 
-    def need_bytes(self, *, low_memory: bool, call_bytes: int) -> int:
+    def estimate_bytes(self, *, low_memory: bool, call_bytes: int) -> int:
         """Return the device memory of one call: as stated in the entry, else weights plus ``call_bytes``.
 
         Raises:
@@ -43,9 +43,9 @@ class DiffusersModel:
         if stated is not None:
             return int(stated * GB)
         # On the CPU the dtype can be wider than it is in the files.
-        return max(check_files(self.entry.id, place), self.loaded_bytes) + call_bytes
+        return max(check_weight_files(self.entry.id, place), self.loaded_bytes) + call_bytes
 
-    def main_need(self, call: LocalCall, kind: str) -> int:
+    def main_memory_bytes(self, call: LocalCall, kind: str) -> int:
         """Return the bytes of weights that stay in main memory if the device is of this kind.
 
         Raises:
@@ -53,7 +53,7 @@ class DiffusersModel:
         """
         if kind == "cpu" or not (call.low_memory or self.weights.offload):
             return 0
-        return check_files(self.entry.id, find_weights(self.entry, self.folder))
+        return check_weight_files(self.entry.id, find_weights(self.entry, self.folder))
 
     def load_pipeline(self, device: Device, *, low_memory: bool, pipeline: str | None = None) -> None:
         """Load ``pipeline``, or the one that ``model_index.json`` names.
@@ -64,11 +64,11 @@ class DiffusersModel:
         """
         require_packages()
         place = find_weights(self.entry, self.folder)
-        check_files(self.entry.id, place)
+        check_weight_files(self.entry.id, place)
         import diffusers
         import torch
 
-        _be_quiet()
+        _silence_logging()
         dtype = getattr(torch, self.dtype_on(device.kind))
         kind: Any = getattr(diffusers, pipeline or "DiffusionPipeline")
         try:
@@ -76,10 +76,10 @@ class DiffusersModel:
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            raise cannot_be_loaded(self.entry.id, place, error) from None
+            raise load_error(self.entry.id, place, error) from None
         pipe.set_progress_bar_config(disable=True)
         parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
-        sizes = {name: _bytes_of(part) for name, part in parts.items()}
+        sizes = {name: _size_bytes(part) for name, part in parts.items()}
         self.pipe, self.device = pipe, device
         self.loaded_bytes = self._place(low_memory=low_memory, sizes=sizes)
 
@@ -100,26 +100,26 @@ class DiffusersModel:
         self.loaded_bytes = 0
 
     @contextlib.contextmanager
-    def stepping(self, steps: int, progress: Progress) -> Iterator[Callable[..., dict[str, Any]]]:
+    def step_callback(self, steps: int, progress: Progress) -> Iterator[Callable[..., dict[str, Any]]]:
         """Yield the step callback for the pipeline; clean the pipeline up afterwards, also after an error."""
 
-        def told(pipe: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
+        def on_step(pipe: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
             progress(min(1.0, (step + 1) / max(1, steps)))
             return values
 
         try:
-            yield told
+            yield on_step
         finally:
-            self.leave_clean()
+            self.clean_up()
 
-    def leave_clean(self) -> None:
+    def clean_up(self) -> None:
         """Reset the pipeline after a call.
 
         Otherwise a call that ended early changes or breaks the next one.
         """
         self.pipe.maybe_free_model_hooks()
 
-    def facts(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Any]:
         """Return details of the pipeline for the manifest."""
         import diffusers
         import torch
@@ -149,7 +149,7 @@ class DiffusersModel:
 
         target = torch.device(self.device.kind)
         if low_memory:
-            stay = [name for name in sizes if name == "vae" or not _can_be_streamed(getattr(self.pipe, name))]
+            stay = [name for name in sizes if name == "vae" or not _can_stream(getattr(self.pipe, name))]
             self.pipe.enable_group_offload(
                 onload_device=target,
                 offload_type="leaf_level",
@@ -164,11 +164,11 @@ class DiffusersModel:
         return size
 
 
-def _bytes_of(part: Any) -> int:
+def _size_bytes(part: Any) -> int:
     return sum(item.numel() * item.element_size() for item in part.parameters())
 
 
-def _can_be_streamed(part: Any) -> bool:
+def _can_stream(part: Any) -> bool:
     """Return whether diffusers can stream the component's weights from main memory.
 
     The VAE stays on the device even so: streamed weights keep the dtype they were loaded in, and some pipelines widen
@@ -177,7 +177,7 @@ def _can_be_streamed(part: Any) -> bool:
     return bool(getattr(part, "_supports_group_offloading", True))
 
 
-def _be_quiet() -> None:
+def _silence_logging() -> None:
     import diffusers
     import transformers
 

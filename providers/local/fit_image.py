@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from providers.local.base import Pixels
+from providers.local.base import ImageArray
 from providers.local.opencv import opencv
 from schemas.errors import RenderFailed
 
 
-def as_pixels(made: Any) -> Pixels:
+def to_uint8(made: Any) -> ImageArray:
     """Return an image with values from 0 to 1 as uint8 (height, width, RGB).
 
     ``made`` is a channels-first tensor, converted on its own device, or a channels-last array.
@@ -43,7 +43,7 @@ def _check_numbers(*, broken: bool) -> None:
 
 
 @contextlib.contextmanager
-def frames_as_pixels(pipe: Any, most: int) -> Iterator[None]:
+def uint8_video_frames(pipe: Any, most: int) -> Iterator[None]:
     """Make a diffusers video pipeline return only the first ``most`` frames, as uint8, within the block.
 
     By default it returns float32 and holds the frames twice.
@@ -53,9 +53,9 @@ def frames_as_pixels(pipe: Any, most: int) -> Iterator[None]:
         yield
         return
 
-    def frames(video: Any, output_type: str = "np", **options: Any) -> list[list[Pixels]]:
+    def frames(video: Any, output_type: str = "np", **options: Any) -> list[list[ImageArray]]:
         return [
-            [as_pixels(processor.postprocess(film[:, [number]].permute(1, 0, 2, 3), "pt", **options)[0]) for number in
+            [to_uint8(processor.postprocess(film[:, [number]].permute(1, 0, 2, 3), "pt", **options)[0]) for number in
              range(min(most, film.shape[1]))] for film in video
         ]  # fmt: skip
 
@@ -66,7 +66,7 @@ def frames_as_pixels(pipe: Any, most: int) -> Iterator[None]:
         del processor.postprocess_video
 
 
-def in_size(pixels: Pixels, width: int, height: int, *, scale: bool) -> Pixels:
+def fit_image(pixels: ImageArray, width: int, height: int, *, scale: bool) -> ImageArray:
     """Crop ``pixels`` around the centre to ``width`` x ``height``.
 
     The image is scaled first if ``scale`` is set or it is too small.
@@ -85,7 +85,7 @@ def in_size(pixels: Pixels, width: int, height: int, *, scale: bool) -> Pixels:
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
-def covering(picture: Image.Image, width: int, height: int) -> Image.Image:
+def fit_pil_image(picture: Image.Image, width: int, height: int) -> Image.Image:
     """Return ``picture`` as RGB, scaled and cropped to the size that a model starts from."""
     pixels = np.asarray(picture.convert("RGB"))
-    return Image.fromarray(in_size(pixels, width, height, scale=True))
+    return Image.fromarray(fit_image(pixels, width, height, scale=True))

@@ -14,10 +14,10 @@ import structlog
 
 from providers.catalogue import Model
 from providers.local.base import Device, LocalCall, LocalModel, LocalResult, Progress
-from providers.local.bounds import answers, within
-from providers.local.device import find_device
-from providers.local.memory import insufficient, is_out_of_memory, let_go
-from providers.local.warm import Key, Loaded, Warm, WarmModels
+from providers.local.device import find_device, responds
+from providers.local.memory_errors import drop_tracebacks, insufficient_memory, is_out_of_memory
+from providers.local.model_cache import CachedModel, Key, LoadedModel, ModelCache
+from providers.local.timeouts import with_timeout
 from providers.weights import GB
 from schemas.errors import DeviceFailed, ModelNotInstalled, ModelOutOfMemory, TelecineError
 from schemas.settings import Settings
@@ -25,12 +25,12 @@ from schemas.settings import Settings
 _log = structlog.get_logger()
 
 #: Creates a model, not loaded yet, from its catalogue entry and the folder of all weights.
-Maker = Callable[[Model, Path], LocalModel]
+ModelFactory = Callable[[Model, Path], LocalModel]
 #: Callback for the events of a call: ``loaded``, ``step`` and ``made``. Used for failpoints.
-Met = Callable[[str], None]
+EventCallback = Callable[[str], None]
 
 #: Seconds between two cancellation checks of a call that waits for another one.
-LOOK_SECONDS = 0.2
+WAIT_POLL_SECONDS = 0.2
 
 
 class ModelHost:
@@ -43,8 +43,8 @@ class ModelHost:
         device: Callable[[], Device],
         budget_bytes: int | None = None,
         timeout_seconds: float | None = None,
-        maker: Maker | None = None,
-        met: Met = lambda _: None,
+        model_factory: ModelFactory | None = None,
+        on_event: EventCallback = lambda _: None,
     ) -> None:
         """Create a host. It imports nothing heavy until the first model is needed.
 
@@ -53,23 +53,23 @@ class ModelHost:
             device: Returns the device; called when the first model is needed.
             budget_bytes: Maximum device memory of all loaded models; ``None`` means all that is free.
             timeout_seconds: A call that takes longer ends after the step it is at.
-            maker: Creates a model of its catalogue entry.
-            met: Called at each event of a call. An exception from it counts as one from the model.
+            model_factory: Creates a model of its catalogue entry.
+            on_event: Called at each event of a call. An exception from it counts as one from the model.
         """
         self.folder = folder
         self._find_device = device
-        self._maker = maker or make_model
-        self._met = met
+        self._model_factory = model_factory or create_model
+        self._on_event = on_event
         self._timeout = timeout_seconds
-        self._warm = WarmModels(lambda: self.device, budget_bytes)
+        self._cache = ModelCache(lambda: self.device, budget_bytes)
         self._device: Device | None = None
         self._lock = threading.RLock()
         #: A separate lock, so that a health check does not wait for the first call.
         self._finding = threading.Lock()
         #: Number of times a model was loaded from its files.
-        self.loads = 0
+        self.load_count = 0
         #: Whether the device stopped responding. Only a new process can use it again.
-        self.failed = False
+        self.device_failed = False
 
     @property
     def device(self) -> Device:
@@ -81,14 +81,14 @@ class ModelHost:
         return self._device
 
     @property
-    def device_found(self) -> Device | None:
+    def known_device(self) -> Device | None:
         """The device if it has been found already. Does not wait for a running call."""
         return self._device
 
     @property
-    def loaded(self) -> list[Loaded]:
+    def loaded(self) -> list[LoadedModel]:
         """The loaded models, most recently used last. Does not wait for a running call."""
-        return self._warm.loaded
+        return self._cache.loaded
 
     def run(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult:
         """Run ``call`` on the model of ``entry``. If memory runs out, try once more in low-memory mode.
@@ -101,17 +101,17 @@ class ModelHost:
             InvalidWeights: the model's files cannot be used.
             ModelOutOfMemory: memory ran out although the call should have fitted; all memory was freed.
         """
-        with self._turn(progress), self._answering(), warnings.catch_warnings():
+        with self._device_lock(progress), self._detect_device_failure(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecation warnings among the libraries
-            timed = progress if self._timeout is None else within(self._timeout, entry.id, progress)
-            made = self._tried(entry, call, timed)
+            timed = progress if self._timeout is None else with_timeout(self._timeout, entry.id, progress)
+            made = self._run_or_oom(entry, call, timed)
             if made is not None:
                 return made
-            self.clear()
-            made = self._tried(entry, replace(call, low_memory=True), timed)
+            self.unload_all()
+            made = self._run_or_oom(entry, replace(call, low_memory=True), timed)
             if made is not None:
                 return replace(made, details={**made.details, "low_vram": True})
-            self.clear()
+            self.unload_all()
             raise ModelOutOfMemory(
                 f"{entry.id} ran out of memory, also in low-memory mode; request a smaller size or fewer frames"
             )
@@ -123,19 +123,19 @@ class ModelHost:
             InsufficientVram: it does not fit.
             ModelNotInstalled: the model's files are missing.
         """
-        with self._turn(progress), self._answering():
-            need = self._maker(entry, self.folder).need(call)
-            if need > (most := self._warm.most_bytes()):
-                raise insufficient(entry.id, need, most, self.device.kind)
+        with self._device_lock(progress), self._detect_device_failure():
+            need = self._model_factory(entry, self.folder).device_memory_bytes(call)
+            if need > (most := self._cache.max_free_bytes()):
+                raise insufficient_memory(entry.id, need, most, self.device.kind)
 
-    def clear(self) -> None:
+    def unload_all(self) -> None:
         """Unload all models."""
         with self._lock:
-            self._warm.clear()
+            self._cache.clear()
 
     @contextlib.contextmanager
-    def _turn(self, progress: Progress) -> Iterator[None]:
-        while not self._lock.acquire(timeout=LOOK_SECONDS):
+    def _device_lock(self, progress: Progress) -> Iterator[None]:
+        while not self._lock.acquire(timeout=WAIT_POLL_SECONDS):
             progress(0.0)
         try:
             yield
@@ -143,26 +143,26 @@ class ModelHost:
             self._lock.release()
 
     @contextlib.contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _detect_device_failure(self) -> Iterator[None]:
         """Distinguish a failed call from a failed device, after which no call can succeed.
 
         Raises:
             DeviceFailed: the device no longer reports its free memory.
         """
-        if self.failed:
+        if self.device_failed:
             raise DeviceFailed
         try:
             yield
         except TelecineError:
             raise
         except Exception as error:
-            if self._device is None or answers(self._device):
+            if self._device is None or responds(self._device):
                 raise
-            self.failed = True
+            self.device_failed = True
             _log.error("device_failed", device=self._device.kind, reason=str(error)[:500])
             raise DeviceFailed from error
 
-    def _tried(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult | None:
+    def _run_or_oom(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult | None:
         """Run the call; return ``None`` if memory ran out."""
         try:
             return self._run(entry, call, progress)
@@ -170,43 +170,45 @@ class ModelHost:
             if not is_out_of_memory(error):
                 raise
             _log.warning("out_of_memory", model=entry.id, low_vram=call.low_memory, reason=str(error)[:500])
-            let_go(error)
+            drop_tracebacks(error)
         return None
 
     def _run(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult:
         assert entry.weights is not None
         key = (entry.id, entry.weights.model_dump_json(), call.low_memory)
-        pictures = max(1, len(call.prompts))
-        found = self._warm.use(key)
+        images = max(1, len(call.prompts))
+        found = self._cache.get(key)
         if found is not None:
-            need, wanted = found.model.need(call), found.model.need(call, batch=pictures)
-            self._warm.make_room(key, need - found.bytes, wanted - found.bytes)
-        warm = found or self._load(key, entry, call)
+            need, wanted = found.model.device_memory_bytes(call), found.model.device_memory_bytes(call, batch=images)
+            self._cache.make_room(key, need - found.bytes, wanted - found.bytes)
+        cached = found or self._load(key, entry, call)
 
-        def told(part: float) -> None:
+        def report(part: float) -> None:
             if part > 0:
-                self._met("step")
+                self._on_event("step")
             progress(part)
 
         try:
             if found is None:
                 progress(0.0)  # loading took a while; the job may have been cancelled
-            self._met("loaded")
-            made = warm.model.generate(replace(call, room_bytes=self._warm.free_bytes()), told)
-            self._met("made")
+            self._on_event("loaded")
+            made = cached.model.generate(replace(call, free_bytes=self._cache.free_bytes()), report)
+            self._on_event("made")
         except TelecineError:
             raise  # the call was cancelled or refused; the model is ready for the next one
         except Exception:
-            self._warm.put_away(key)  # its state is unknown
+            self._cache.evict(key)  # its state is unknown
             raise
         return made
 
-    def _load(self, key: Key, entry: Model, call: LocalCall) -> Warm:
-        model = self._maker(entry, self.folder)
-        self._warm.make_room(key, model.need(call), model.need(call, batch=max(1, len(call.prompts))))
-        main_bytes = model.main_need(call, self.device.kind)
-        if main_bytes:
-            self._warm.make_main_room(main_bytes)
+    def _load(self, key: Key, entry: Model, call: LocalCall) -> CachedModel:
+        model = self._model_factory(entry, self.folder)
+        self._cache.make_room(
+            key, model.device_memory_bytes(call), model.device_memory_bytes(call, batch=max(1, len(call.prompts)))
+        )
+        main_memory_bytes = model.main_memory_bytes(call, self.device.kind)
+        if main_memory_bytes:
+            self._cache.make_main_memory_room(main_memory_bytes)
         before, started = self.device.free_bytes(), time.monotonic()
         try:
             model.load(self.device, low_memory=call.low_memory)
@@ -214,46 +216,46 @@ class ModelHost:
             model.unload()
             self.device.release()
             raise
-        self.loads += 1
-        warm = Warm(model, kept_bytes(model, before - self.device.free_bytes()), main_bytes)
-        self._warm.keep(key, warm)
-        seconds, size = round(time.monotonic() - started, 1), round(warm.bytes / GB, 2)
+        self.load_count += 1
+        cached = CachedModel(model, resident_bytes(model, before - self.device.free_bytes()), main_memory_bytes)
+        self._cache.add(key, cached)
+        seconds, size = round(time.monotonic() - started, 1), round(cached.bytes / GB, 2)
         _log.info("model_loaded", model=entry.id, seconds=seconds, gb=size, low_vram=call.low_memory)
-        return warm
+        return cached
 
 
-def host_for(settings: Settings, *, met: Met = lambda _: None) -> ModelHost:
+def host_for(settings: Settings, *, on_event: EventCallback = lambda _: None) -> ModelHost:
     """Return the model host for the settings."""
     return ModelHost(
         settings.local_models_folder,
         device=lambda: find_device(settings),
         budget_bytes=settings.local_memory_bytes,
         timeout_seconds=settings.local_timeout_seconds,
-        met=met,
+        on_event=on_event,
     )
 
 
-def make_model(entry: Model, folder: Path) -> LocalModel:
+def create_model(entry: Model, folder: Path) -> LocalModel:
     """Create the model of a catalogue entry without loading it.
 
     Raises:
         ModelNotInstalled: the entry has no weights.
     """
-    from providers.local.captions import Captioner
-    from providers.local.films import FilmModel
-    from providers.local.pictures import PictureModel
+    from providers.local.image_captioner import ImageCaptioner
+    from providers.local.image_model import ImageModel
+    from providers.local.video_model import VideoModel
 
     if entry.weights is None:
         raise ModelNotInstalled(f"{entry.id} has no weights in the catalogue; set weights in its entry")
     families: dict[str, Callable[[Model, Path], LocalModel]] = {
-        "pictures": PictureModel,
-        "film": FilmModel,
-        "caption": Captioner,
+        "pictures": ImageModel,
+        "film": VideoModel,
+        "caption": ImageCaptioner,
     }
     return families[entry.weights.family](entry, folder)
 
 
-def kept_bytes(model: LocalModel, taken: int) -> int:
+def resident_bytes(model: LocalModel, taken: int) -> int:
     """Return the memory a loaded model keeps: its own count, else what the device lost while it was loaded."""
     counted = getattr(model, "loaded_bytes", None)
     return int(counted) if counted is not None else max(0, taken)

@@ -10,23 +10,23 @@ from PIL import Image
 from providers.catalogue import Model
 from providers.local.base import Device, LocalCall, LocalResult, Progress
 from providers.local.device import require_packages
-from providers.local.files import cannot_be_loaded, check_files, find_weights
-from providers.local.memory import is_out_of_memory
-from providers.local.style_words import WORDS
+from providers.local.memory_errors import is_out_of_memory
+from providers.local.style_phrases import STYLE_PHRASES
+from providers.local.weight_files import check_weight_files, find_weights, load_error
 from providers.weights import GB, Weights
 from schemas.errors import UnsupportedOption
 
 #: Number of phrases added from each list, by mode.
-_ADDED = {"best": 2, "fast": 1, "classic": 1, "negative": 0}
+_PHRASES_PER_LIST = {"best": 2, "fast": 1, "classic": 1, "negative": 0}
 _BEAMS = {"best": 3, "fast": 1, "classic": 3, "negative": 1}
-_MOST_TOKENS = 48
+_MAX_TOKENS = 48
 #: Rough number of words that the CLIP text encoder of an image model reads.
-_MOST_WORDS = 60
+_MAX_WORDS = 60
 #: Device memory that a call takes in addition to the weights.
 _CALL_BYTES = 50_000_000
 
 
-class Captioner:
+class ImageCaptioner:
     """Captions images: what is visible, followed by the style phrases that match best."""
 
     def __init__(self, entry: Model, folder: Path) -> None:
@@ -38,16 +38,16 @@ class Captioner:
         self._device: Device | None = None
         self._parts: dict[str, Any] = {}
         #: The ranker's embedding of every phrase, by list. Computed once, with the first image.
-        self._words: dict[str, Any] = {}
+        self._phrase_embeddings: dict[str, Any] = {}
 
-    def need(self, call: LocalCall, *, batch: int = 1) -> int:
+    def device_memory_bytes(self, call: LocalCall, *, batch: int = 1) -> int:
         """Return the size of the weights plus a fixed amount for the call."""
-        places = self._places()
+        places = self._folders()
         if self.weights.need_gb is not None:
             return int(self.weights.need_gb * GB)
-        return sum(check_files(self.entry.id, place) for place in places.values()) + _CALL_BYTES
+        return sum(check_weight_files(self.entry.id, place) for place in places.values()) + _CALL_BYTES
 
-    def main_need(self, call: LocalCall, kind: str) -> int:
+    def main_memory_bytes(self, call: LocalCall, kind: str) -> int:
         """Return 0: all weights are on the device."""
         return 0
 
@@ -62,8 +62,8 @@ class Captioner:
         library.utils.logging.disable_progress_bar()
         kinds = {"captioner": library.AutoModelForImageTextToText, "ranker": library.AutoModel}
         dtype = torch.float32 if device.kind == "cpu" else torch.float16
-        for name, place in self._places().items():
-            check_files(self.entry.id, place)
+        for name, place in self._folders().items():
+            check_weight_files(self.entry.id, place)
             options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
             try:
                 model = kinds[name].from_pretrained(str(place), dtype=dtype, use_safetensors=True, **options)
@@ -71,7 +71,7 @@ class Captioner:
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
-                raise cannot_be_loaded(self.entry.id, place, error) from None
+                raise load_error(self.entry.id, place, error) from None
             self._parts[name] = (model.eval().to(device.kind), processor)
             self.loaded_bytes += sum(item.numel() * item.element_size() for item in model.parameters())
         self._device = device
@@ -97,18 +97,18 @@ class Captioner:
         with torch.inference_mode():
             caption = "" if mode == "negative" else self._caption(picture, _BEAMS[mode])
             progress(0.5)
-            ranked = self._ranked(picture, worst=mode == "negative", most=_ADDED[mode] or 3)
+            ranked = self._rank(picture, worst=mode == "negative", most=_PHRASES_PER_LIST[mode] or 3)
         progress(1.0)
         text = ", ".join([part for part in (caption, *ranked) if part])
-        return LocalResult(text=" ".join(text.split()[:_MOST_WORDS]), details=self._facts())
+        return LocalResult(text=" ".join(text.split()[:_MAX_WORDS]), details=self._details())
 
     def unload(self) -> None:
         """Free both models."""
         self._parts.clear()
-        self._words.clear()
+        self._phrase_embeddings.clear()
         self.loaded_bytes = 0
 
-    def _places(self) -> dict[str, Path]:
+    def _folders(self) -> dict[str, Path]:
         places = {"captioner": find_weights(self.entry, self.folder)}
         if self.weights.ranker is not None:
             places["ranker"] = find_weights(self.entry, self.folder, source=self.weights.ranker)
@@ -117,28 +117,28 @@ class Captioner:
     def _caption(self, picture: Image.Image, beams: int) -> str:
         model, processor = self._parts["captioner"]
         asked = processor(images=picture, return_tensors="pt").to(model.device, model.dtype)
-        made = model.generate(**asked, max_new_tokens=_MOST_TOKENS, num_beams=beams, do_sample=False)
+        made = model.generate(**asked, max_new_tokens=_MAX_TOKENS, num_beams=beams, do_sample=False)
         words = str(processor.batch_decode(made, skip_special_tokens=True)[0])
         return words.replace(" ,", ",").strip()
 
-    def _ranked(self, picture: Image.Image, *, worst: bool, most: int) -> list[str]:
+    def _rank(self, picture: Image.Image, *, worst: bool, most: int) -> list[str]:
         """Return the phrases of each list that match the image best, or worst."""
         if "ranker" not in self._parts:
             return []
         model, processor = self._parts["ranker"]
         asked = processor(images=[picture], return_tensors="pt").to(model.device, model.dtype)
-        seen = _direction(model.get_image_features(**asked))
+        seen = _normalize(model.get_image_features(**asked))
         found: list[str] = []
-        for name, words in WORDS.items():
-            if name not in self._words:
+        for name, words in STYLE_PHRASES.items():
+            if name not in self._phrase_embeddings:
                 texts = processor(text=list(words), return_tensors="pt", padding=True).to(model.device)
-                self._words[name] = _direction(model.get_text_features(**texts))
-            likeness = (self._words[name] @ seen.T).squeeze(-1)
+                self._phrase_embeddings[name] = _normalize(model.get_text_features(**texts))
+            likeness = (self._phrase_embeddings[name] @ seen.T).squeeze(-1)
             best = likeness.argsort(descending=not worst)[:most]
             found += [words[int(index)] for index in best]
         return found
 
-    def _facts(self) -> dict[str, Any]:
+    def _details(self) -> dict[str, Any]:
         import transformers
 
         assert self._device is not None
@@ -149,7 +149,7 @@ class Captioner:
         }
 
 
-def _direction(features: Any) -> Any:
+def _normalize(features: Any) -> Any:
     """Return the features scaled to unit length. Newer releases of transformers wrap them in an object."""
     values = getattr(features, "pooler_output", features)
     return values / values.norm(dim=-1, keepdim=True)

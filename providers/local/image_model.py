@@ -7,25 +7,25 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from providers.local.base import Device, LocalCall, LocalResult, Pixels, Progress
-from providers.local.diffusion import CALL_BYTES_PER_PIXEL, DiffusersModel
-from providers.local.fitting import as_pixels, in_size
-from providers.local.memory import is_out_of_memory, let_go
-from providers.local.prompts import told_of, whole_prompts
-from providers.local.reference import adapter_bytes, looking_at_hero
-from providers.local.sharing import shared_attention
+from providers.local.base import Device, ImageArray, LocalCall, LocalResult, Progress
+from providers.local.diffusers_model import CALL_BYTES_PER_PIXEL, DiffusersModel
+from providers.local.fit_image import fit_image, to_uint8
+from providers.local.ip_adapter import adapter_bytes, reference_arguments
+from providers.local.long_prompts import prompt_arguments, prompt_details
+from providers.local.memory_errors import drop_tracebacks, is_out_of_memory
+from providers.local.shared_attention import shared_attention
 from providers.weights import GB
 from schemas.errors import RenderFailed
 
 
-class PictureModel(DiffusersModel):
+class ImageModel(DiffusersModel):
     """Generates one image per prompt, in batches as large as memory and the entry allow."""
 
-    def need(self, call: LocalCall, *, batch: int = 1) -> int:
+    def device_memory_bytes(self, call: LocalCall, *, batch: int = 1) -> int:
         """Return the device memory for the weights and one batch."""
         further = min(batch, len(call.prompts), self.weights.most_batch) - 1
-        share = self._share(call)
-        own = self.need_bytes(low_memory=call.low_memory, call_bytes=share)
+        share = self._bytes_per_image(call)
+        own = self.estimate_bytes(low_memory=call.low_memory, call_bytes=share)
         return own + further * share + adapter_bytes(self.entry, self.folder, call)
 
     def load(self, device: Device, *, low_memory: bool) -> None:
@@ -37,54 +37,60 @@ class PictureModel(DiffusersModel):
 
         If a batch runs out of memory, the remaining images are generated in smaller ones.
         """
-        pictures: list[Pixels] = []
-        size, most, batches = len(call.prompts), self._most_at_once(call), 0
-        with looking_at_hero(self.pipe, self.entry, self.folder, call) as hero:
-            while len(pictures) < size:
-                numbers = range(len(pictures), min(len(pictures) + most, size))
-                made = self._tried(call, numbers, hero, functools.partial(_tell, progress, numbers, size))
+        images: list[ImageArray] = []
+        size, batch_size, batches = len(call.prompts), self._batch_size(call), 0
+        with reference_arguments(self.pipe, self.entry, self.folder, call) as hero:
+            while len(images) < size:
+                numbers = range(len(images), min(len(images) + batch_size, size))
+                made = self._batch_or_oom(call, numbers, hero, functools.partial(_report, progress, numbers, size))
                 if made is None:
-                    most = len(numbers) // 2
+                    batch_size = len(numbers) // 2
                     continue
-                pictures += made
+                images += made
                 batches += 1
-        return LocalResult(pictures, details=self.facts() | {"batches": batches} | told_of(self.pipe, call.prompts))
+        return LocalResult(
+            images, details=self.details() | {"batches": batches} | prompt_details(self.pipe, call.prompts)
+        )
 
-    def _share(self, call: LocalCall) -> int:
+    def _bytes_per_image(self, call: LocalCall) -> int:
         """Return the device memory of each image of a batch."""
         if self.weights.picture_gb is not None:
             return int(self.weights.picture_gb * GB)
         width, height = self.weights.size_for(call.width, call.height)
         return width * height * CALL_BYTES_PER_PIXEL
 
-    def _most_at_once(self, call: LocalCall) -> int:
+    def _batch_size(self, call: LocalCall) -> int:
         """Return the batch size.
 
         It gives as few batches as fit into the free memory, and for that number of batches it is the smallest possible.
         """
         size = len(call.prompts)
-        most = min(size, self.weights.most_batch)
-        if call.room_bytes is not None:
-            spare = call.room_bytes - (self.need(call) - self.loaded_bytes)
-            most = max(1, min(most, 1 + spare // max(1, self._share(call))))
-        return -(-size // -(-size // most))
+        batch_size = min(size, self.weights.most_batch)
+        if call.free_bytes is not None:
+            spare = call.free_bytes - (self.device_memory_bytes(call) - self.loaded_bytes)
+            batch_size = max(1, min(batch_size, 1 + spare // max(1, self._bytes_per_image(call))))
+        return -(-size // -(-size // batch_size))
 
-    def _tried(self, call: LocalCall, numbers: range, hero: dict[str, Any], progress: Progress) -> list[Pixels] | None:
+    def _batch_or_oom(
+        self, call: LocalCall, numbers: range, hero: dict[str, Any], progress: Progress
+    ) -> list[ImageArray] | None:
         """Generate a batch; return ``None`` if memory ran out and a smaller batch may fit.
 
         In that case everything the batch held has been freed.
         """
         try:
-            return self._batch(call, numbers, hero, progress)
+            return self._generate_batch(call, numbers, hero, progress)
         except Exception as error:
             if len(numbers) == 1 or not is_out_of_memory(error):
                 raise
-            let_go(error)
+            drop_tracebacks(error)
         assert self.device is not None
         self.device.release()
         return None
 
-    def _batch(self, call: LocalCall, numbers: range, hero: dict[str, Any], progress: Progress) -> list[Pixels]:
+    def _generate_batch(
+        self, call: LocalCall, numbers: range, hero: dict[str, Any], progress: Progress
+    ) -> list[ImageArray]:
         import torch
 
         width, height = self.weights.size_for(call.width, call.height)
@@ -106,16 +112,16 @@ class PictureModel(DiffusersModel):
             sharing = shared_attention(self.pipe, len(numbers), call.seeds[numbers.start])
         with (
             sharing,
-            self.stepping(steps, progress) as told,
+            self.step_callback(steps, progress) as on_step,
             torch.inference_mode(),
-            whole_prompts(self.pipe, prompts, negative) as texts,
+            prompt_arguments(self.pipe, prompts, negative) as texts,
         ):
-            made = self.pipe(**asked, **texts, **hero, callback_on_step_end=told)
-        self._refuse_black(numbers, getattr(made, "nsfw_content_detected", None))
+            made = self.pipe(**asked, **texts, **hero, callback_on_step_end=on_step)
+        self._check_safety(numbers, getattr(made, "nsfw_content_detected", None))
         scale = self.weights.native is not None
-        return [in_size(as_pixels(picture), call.width, call.height, scale=scale) for picture in made.images]
+        return [fit_image(to_uint8(picture), call.width, call.height, scale=scale) for picture in made.images]
 
-    def _refuse_black(self, numbers: range, refused: Sequence[bool] | None) -> None:
+    def _check_safety(self, numbers: range, refused: Sequence[bool] | None) -> None:
         """Check that the model's safety checker, if it has one, passed all images.
 
         Images that it rejects are black and would look like results.
@@ -131,5 +137,5 @@ class PictureModel(DiffusersModel):
                 )
 
 
-def _tell(progress: Progress, numbers: range, size: int, part: float) -> None:
+def _report(progress: Progress, numbers: range, size: int, part: float) -> None:
     progress((numbers.start + part * len(numbers)) / size)

@@ -15,13 +15,13 @@ from PIL import Image
 
 from providers.catalogue import Model
 from providers.local.base import LocalCall
-from providers.local.files import check_file, check_files, find_adapter
-from providers.local.memory import is_out_of_memory
+from providers.local.memory_errors import is_out_of_memory
+from providers.local.weight_files import check_weight_file, check_weight_files, find_adapter
 from providers.weights import IPAdapter
 from schemas.errors import InvalidWeights
 
 #: Components that ``unload_ip_adapter()`` resets and that are restored afterwards.
-_KEPT = ("image_encoder", "feature_extractor")
+_RESET_COMPONENTS = ("image_encoder", "feature_extractor")
 
 
 def adapter_bytes(entry: Model, folder: Path, call: LocalCall) -> int:
@@ -31,16 +31,16 @@ def adapter_bytes(entry: Model, folder: Path, call: LocalCall) -> int:
         ModelNotInstalled: the adapter's files are missing.
         InvalidWeights: the adapter's files are damaged.
     """
-    adapter = _wanted(entry, call)
+    adapter = _requested_adapter(entry, call)
     if adapter is None:
         return 0
     place = find_adapter(entry, folder)
-    check_files(entry.id, place / adapter.image_encoder_folder)
-    return check_file(entry.id, place / adapter.weight_path)
+    check_weight_files(entry.id, place / adapter.image_encoder_folder)
+    return check_weight_file(entry.id, place / adapter.weight_path)
 
 
 @contextlib.contextmanager
-def looking_at_hero(pipe: Any, entry: Model, folder: Path, call: LocalCall) -> Iterator[dict[str, Any]]:
+def reference_arguments(pipe: Any, entry: Model, folder: Path, call: LocalCall) -> Iterator[dict[str, Any]]:
     """Yield the keyword arguments with which ``pipe`` uses ``call.image`` as reference; restore it afterwards.
 
     They are empty if ``call`` does not use a reference.
@@ -49,7 +49,7 @@ def looking_at_hero(pipe: Any, entry: Model, folder: Path, call: LocalCall) -> I
         ModelNotInstalled: the adapter is missing.
         InvalidWeights: the adapter does not match the model.
     """
-    adapter = _wanted(entry, call)
+    adapter = _requested_adapter(entry, call)
     if adapter is None:
         yield {}
         return
@@ -58,28 +58,28 @@ def looking_at_hero(pipe: Any, entry: Model, folder: Path, call: LocalCall) -> I
         raise InvalidWeights(f"{entry.id}: {type(pipe).__name__} does not support IP-Adapters; remove weights.adapter")
     place = find_adapter(entry, folder)
     processors = dict(pipe.unet.attn_processors)
-    kept = {name: getattr(pipe, name) for name in _KEPT if hasattr(pipe, name)}
+    kept = {name: getattr(pipe, name) for name in _RESET_COMPONENTS if hasattr(pipe, name)}
     try:
         with _named(entry, place / adapter.weight_path):
-            _put_on(pipe, place / adapter.weight_path, adapter.scale)
+            _load_adapter(pipe, place / adapter.weight_path, adapter.scale)
         with _named(entry, place / adapter.image_encoder_folder):
-            seen = _seen(pipe, place / adapter.image_encoder_folder, call.image)
+            seen = _encode_reference(pipe, place / adapter.image_encoder_folder, call.image)
         pipe.register_modules(**kept)
-        yield {"ip_adapter_image_embeds": [seen if _guided(pipe, entry, call) else seen[1:]]}
+        yield {"ip_adapter_image_embeds": [seen if _uses_guidance(pipe, entry, call) else seen[1:]]}
     finally:
         pipe.unload_ip_adapter()
         pipe.unet.set_attn_processor(processors)
         pipe.register_modules(**kept)
 
 
-def _wanted(entry: Model, call: LocalCall) -> IPAdapter | None:
+def _requested_adapter(entry: Model, call: LocalCall) -> IPAdapter | None:
     if call.parameters.get("consistency") != "reference":
         return None
     assert entry.weights is not None
     return entry.weights.adapter
 
 
-def _put_on(pipe: Any, file: Path, scale: float) -> None:
+def _load_adapter(pipe: Any, file: Path, scale: float) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -102,7 +102,7 @@ def _put_on(pipe: Any, file: Path, scale: float) -> None:
             part.to(**target)
 
 
-def _seen(pipe: Any, encoder: Path, picture: Path) -> Any:
+def _encode_reference(pipe: Any, encoder: Path, picture: Path) -> Any:
     """Return the image's embedding, preceded by the one of an empty image for guidance."""
     import torch
     import transformers
@@ -122,7 +122,7 @@ def _seen(pipe: Any, encoder: Path, picture: Path) -> Any:
     return seen
 
 
-def _guided(pipe: Any, entry: Model, call: LocalCall) -> bool:
+def _uses_guidance(pipe: Any, entry: Model, call: LocalCall) -> bool:
     """Return whether the pipeline uses classifier-free guidance: a doubled batch, first half without prompt."""
     assert entry.weights is not None
     guidance = call.parameters.get("guidance_scale", entry.weights.guidance)

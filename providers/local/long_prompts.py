@@ -11,20 +11,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 #: The encoder adds a start token and an end token.
-_OWN_TOKENS = 2
+_SPECIAL_TOKENS = 2
 #: Number of chunks encoded at once: a text of two thousand rare characters has hundreds.
-_AT_ONCE = 32
+_ENCODED_AT_ONCE = 32
 #: A chunk ends at one of these if there is one in its second half.
-_PAUSES = (",", ".", ";", ":", "!", "?")
+_PUNCTUATION = (",", ".", ";", ":", "!", "?")
 
 
 @contextlib.contextmanager
-def whole_prompts(pipe: Any, prompts: Sequence[str], negative: str | None) -> Iterator[dict[str, Any]]:
+def prompt_arguments(pipe: Any, prompts: Sequence[str], negative: str | None) -> Iterator[dict[str, Any]]:
     """Yield the keyword arguments with which ``pipe`` reads the prompts completely; restore the pipeline afterwards.
 
     Prompts that fit the encoder are passed as text.
     """
-    parts = parts_of(pipe, [*prompts, negative or ""]) if _reads_parts(pipe) else []
+    parts = split_prompts(pipe, [*prompts, negative or ""]) if _can_chunk(pipe) else []
     if max(map(len, parts), default=1) == 1:
         yield {"prompt": list(prompts)} | ({"negative_prompt": [negative] * len(prompts)} if negative else {})
         return
@@ -51,10 +51,10 @@ def whole_prompts(pipe: Any, prompts: Sequence[str], negative: str | None) -> It
         hook.remove()
 
 
-def told_of(pipe: Any, prompts: Sequence[str]) -> dict[str, Any]:
+def prompt_details(pipe: Any, prompts: Sequence[str]) -> dict[str, Any]:
     """Return for the manifest the number of chunks of each prompt, or which were cut; empty if all were short."""
-    if _reads_parts(pipe):
-        counts = [len(parts) for parts in parts_of(pipe, prompts)]
+    if _can_chunk(pipe):
+        counts = [len(parts) for parts in split_prompts(pipe, prompts)]
         return {"prompt_parts": counts} if max(counts) > 1 else {}
     tokenizer = getattr(pipe, "tokenizer", None)
     if tokenizer is None:
@@ -64,12 +64,12 @@ def told_of(pipe: Any, prompts: Sequence[str]) -> dict[str, Any]:
     return {"cut_prompts": cut} if cut else {}
 
 
-def parts_of(pipe: Any, texts: Sequence[str]) -> list[list[str]]:
+def split_prompts(pipe: Any, texts: Sequence[str]) -> list[list[str]]:
     """Split each text into chunks that the encoder can read."""
     return [_parts(pipe.tokenizer, text) for text in texts]
 
 
-def _reads_parts(pipe: Any) -> bool:
+def _can_chunk(pipe: Any) -> bool:
     """Return whether the pipeline is a Stable Diffusion 1 or 2 with one CLIP tokenizer and one text encoder."""
     import diffusers
 
@@ -78,7 +78,7 @@ def _reads_parts(pipe: Any) -> bool:
 
 
 def _parts(tokenizer: Any, text: str) -> list[str]:
-    most = int(tokenizer.model_max_length) - _OWN_TOKENS
+    most = int(tokenizer.model_max_length) - _SPECIAL_TOKENS
     if _length(tokenizer, text) <= most:
         return [text]
     parts: list[str] = []
@@ -87,7 +87,7 @@ def _parts(tokenizer: Any, text: str) -> list[str]:
     for word in _words(tokenizer, text, most):
         length = _length(tokenizer, word)
         while part and length > room:
-            kept = _until_pause(part)
+            kept = _words_to_keep(part)
             parts.append(" ".join(part[:kept]))
             part = part[kept:]
             room = most - sum(_length(tokenizer, other) for other in part)
@@ -96,13 +96,13 @@ def _parts(tokenizer: Any, text: str) -> list[str]:
     return [*parts, " ".join(part)]
 
 
-def _until_pause(part: list[str]) -> int:
+def _words_to_keep(part: list[str]) -> int:
     """Return how many words of a full chunk stay in it.
 
     It ends after the last punctuation mark of its second half, or else after the last word.
     """
     for kept in range(len(part), len(part) // 2, -1):
-        if part[kept - 1].endswith(_PAUSES):
+        if part[kept - 1].endswith(_PUNCTUATION):
             return kept
     return len(part)
 
@@ -131,8 +131,8 @@ def _read(pipe: Any, texts: Sequence[Sequence[str]]) -> tuple[Any, Any]:
 
     different = list(dict.fromkeys(part for text in texts for part in text))
     by_part: dict[str, Any] = {}
-    for first in range(0, len(different), _AT_ONCE):
-        some = different[first : first + _AT_ONCE]
+    for first in range(0, len(different), _ENCODED_AT_ONCE):
+        some = different[first : first + _ENCODED_AT_ONCE]
         by_part |= zip(some, pipe.encode_prompt(some, pipe._execution_device, 1, False)[0], strict=True)
     rows = [torch.cat([by_part[part] for part in text]) for text in texts]
     padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 #: Where a container's own limits are mounted.
-_CONTROL_GROUP = Path("/sys/fs/cgroup")
+_CGROUP_FOLDER = Path("/sys/fs/cgroup")
 
 
 def memory_bytes() -> tuple[int, int]:
@@ -19,15 +19,15 @@ def memory_bytes() -> tuple[int, int]:
     except (OSError, KeyError, ValueError):
         page = os.sysconf("SC_PAGE_SIZE")
         total = free = page * os.sysconf("SC_PHYS_PAGES")
-    limit, left = _control_group()
+    limit, left = _cgroup_memory()
     return min(total, limit or total), free if left is None else max(0, min(free, left))
 
 
 def cpu_percent(seconds: float = 0.1) -> float:
     """Return the CPU usage in percent, measured for ``seconds``; 0 where /proc/stat does not exist."""
-    before = _times()
+    before = _cpu_times()
     time.sleep(seconds)
-    busy, whole = (after - earlier for after, earlier in zip(_times(), before, strict=True))
+    busy, whole = (after - earlier for after, earlier in zip(_cpu_times(), before, strict=True))
     return round(100 * busy / whole, 1) if whole > 0 else 0.0
 
 
@@ -51,7 +51,7 @@ def peak_bytes(work: Callable[[], object], kind: str) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-def _times() -> tuple[int, int]:
+def _cpu_times() -> tuple[int, int]:
     try:
         values = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     except (OSError, ValueError):
@@ -60,15 +60,15 @@ def _times() -> tuple[int, int]:
     return sum(values) - idle, sum(values)
 
 
-def _control_group() -> tuple[int | None, int | None]:
+def _cgroup_memory() -> tuple[int | None, int | None]:
     """Return the container's memory limit and what is left of it.
 
     Inactive page cache counts as available: the kernel reclaims it.
     """
     try:
-        limit = int((_CONTROL_GROUP / "memory.max").read_text())
-        used = int((_CONTROL_GROUP / "memory.current").read_text())
-        facts = dict(line.split() for line in (_CONTROL_GROUP / "memory.stat").read_text().splitlines())
-        return limit, limit - used + int(facts.get("inactive_file", 0))
+        limit = int((_CGROUP_FOLDER / "memory.max").read_text())
+        used = int((_CGROUP_FOLDER / "memory.current").read_text())
+        details = dict(line.split() for line in (_CGROUP_FOLDER / "memory.stat").read_text().splitlines())
+        return limit, limit - used + int(details.get("inactive_file", 0))
     except (OSError, ValueError):
         return None, None

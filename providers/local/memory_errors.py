@@ -11,7 +11,7 @@ from schemas.errors import InsufficientVram, TelecineError
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "bad_alloc")
 
 
-def insufficient(name: str, need: int, free: int, kind: str = "cuda") -> InsufficientVram:
+def insufficient_memory(name: str, need: int, free: int, kind: str = "cuda") -> InsufficientVram:
     """Return the refusal with its numbers."""
     what = "RAM" if kind == "cpu" else "VRAM"
     return InsufficientVram(
@@ -30,7 +30,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
 
 
-def let_go(error: BaseException) -> None:
+def drop_tracebacks(error: BaseException) -> None:
     """Clear the tracebacks in the exception chain so that their frames stop holding GPU tensors."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]

@@ -12,12 +12,12 @@ from typing import Any
 from schemas.errors import UnsupportedOption
 
 #: Fraction of each image's positions that all others attend to.
-_SHARE = 0.5
+_SAMPLE_FRACTION = 0.5
 
 
 @contextlib.contextmanager
-def shared_attention(pipe: Any, pictures: int, seed: int) -> Iterator[None]:
-    """Let ``pictures`` images of a batch share their attention within the block; restore the pipeline afterwards.
+def shared_attention(pipe: Any, images: int, seed: int) -> Iterator[None]:
+    """Let the ``images`` of a batch share their attention within the block; restore the pipeline afterwards.
 
     Raises:
         UnsupportedOption: the pipeline has no UNet.
@@ -28,7 +28,7 @@ def shared_attention(pipe: Any, pictures: int, seed: int) -> Iterator[None]:
             f"data.consistency: {type(pipe).__name__} cannot share attention; use prompt", field="data.consistency"
         )
     before = dict(unet.attn_processors)
-    shared = _SharedSelfAttention(pictures, seed)
+    shared = _SharedSelfAttention(images, seed)
     unet.set_attn_processor({name: shared if ".attn1." in name else own for name, own in before.items()})
     try:
         yield
@@ -39,11 +39,11 @@ def shared_attention(pipe: Any, pictures: int, seed: int) -> Iterator[None]:
 class _SharedSelfAttention:
     """An attention processor of diffusers."""
 
-    def __init__(self, pictures: int, seed: int) -> None:
+    def __init__(self, images: int, seed: int) -> None:
         import torch
 
-        self._pictures = pictures
-        self._chance = torch.Generator("cpu").manual_seed(seed)
+        self._images = images
+        self._generator = torch.Generator("cpu").manual_seed(seed)
 
     def __call__(self, attention: Any, states: Any, *_: Any, **__: Any) -> Any:
         from torch.nn import functional
@@ -53,8 +53,8 @@ class _SharedSelfAttention:
         if attention.group_norm is not None:
             seen = attention.group_norm(states.transpose(1, 2)).transpose(1, 2)
         query, key, value = attention.to_q(seen), attention.to_k(seen), attention.to_v(seen)
-        if self._pictures > 1 and batch % self._pictures == 0:
-            key, value = self._with_others(key, value)
+        if self._images > 1 and batch % self._images == 0:
+            key, value = self._extend(key, value)
         query, key, value = (
             part.view(batch, -1, attention.heads, part.shape[-1] // attention.heads).transpose(1, 2)
             for part in (query, key, value)
@@ -66,7 +66,7 @@ class _SharedSelfAttention:
             made = made + states
         return made / attention.rescale_output_factor
 
-    def _with_others(self, key: Any, value: Any) -> tuple[Any, Any]:
+    def _extend(self, key: Any, value: Any) -> tuple[Any, Any]:
         """Return each image's keys and values, extended by sampled positions of all images.
 
         With guidance a batch has two halves, and images share only within their half.
@@ -74,14 +74,14 @@ class _SharedSelfAttention:
         import torch
 
         batch, length, width = key.shape
-        halves, pictures = batch // self._pictures, self._pictures
-        count = max(1, int(length * _SHARE))
-        places = torch.randperm(length, generator=self._chance)[:count].to(key.device)
+        halves, images = batch // self._images, self._images
+        count = max(1, int(length * _SAMPLE_FRACTION))
+        places = torch.randperm(length, generator=self._generator)[:count].to(key.device)
 
         def widened(part: Any) -> Any:
-            own = part.view(halves, pictures, length, width)
-            pool = own[:, :, places].reshape(halves, 1, pictures * count, width)
-            every = pool.expand(halves, pictures, pictures * count, width)
-            return torch.cat([own, every], 2).reshape(batch, length + pictures * count, width)
+            own = part.view(halves, images, length, width)
+            pool = own[:, :, places].reshape(halves, 1, images * count, width)
+            every = pool.expand(halves, images, images * count, width)
+            return torch.cat([own, every], 2).reshape(batch, length + images * count, width)
 
         return widened(key), widened(value)

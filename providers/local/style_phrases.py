@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-WORDS: dict[str, tuple[str, ...]] = {
+STYLE_PHRASES: dict[str, tuple[str, ...]] = {
     "medium": (
         "a photograph", "an oil painting", "a watercolor", "a pencil drawing", "a digital painting", "a 3d render",
         "pixel art", "a comic panel", "a woodcut", "a children's book illustration", "a vector graphic", "a pastel",

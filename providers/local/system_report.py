@@ -7,11 +7,10 @@ from typing import Any
 
 from providers.catalogue import Model
 from providers.local.base import Device
-from providers.local.bounds import answers
-from providers.local.device import missing_packages
-from providers.local.files import has_weights
+from providers.local.device import missing_packages, responds
 from providers.local.host import ModelHost
 from providers.local.machine import cpu_percent, memory_bytes
+from providers.local.weight_files import has_weights
 from providers.weights import GB
 
 
@@ -32,14 +31,14 @@ def system_report(host: ModelHost, models: Iterable[Model], *, look: bool = True
         "cpu_percent": cpu_percent(),
         "ram_available_gb": _gb(available),
         "ram_total_gb": _gb(total),
-        "backend": backend_of(host, models),
+        "backend": default_video_backend(host, models),
         "installed": [model.id for model in models if model.weights is not None and has_weights(model, host.folder)],
         "loaded": [
             {"model": loaded.id, "gb": round(loaded.bytes / GB, 3), "low_vram": loaded.low_memory}
             for loaded in host.loaded
         ],
         "missing": missing_packages(),
-        "device_answers": None if device is None else not host.failed and answers(device),
+        "device_answers": None if device is None else not host.device_failed and responds(device),
     }
     if device is not None and device.kind != "cpu" and report["device_answers"]:
         free, whole = device.free_bytes(), device.total_bytes()
@@ -47,7 +46,7 @@ def system_report(host: ModelHost, models: Iterable[Model], *, look: bool = True
     return report
 
 
-def backend_of(host: ModelHost, models: Iterable[Model]) -> str | None:
+def default_video_backend(host: ModelHost, models: Iterable[Model]) -> str | None:
     """Return the first video backend of the catalogue with weights here: the one that ``auto`` tries first."""
     for model in models:
         if model.weights is not None and model.weights.family == "film" and has_weights(model, host.folder):
@@ -72,7 +71,7 @@ def state_of(report: dict[str, Any]) -> tuple[str, str]:
 
 
 def _device(host: ModelHost, *, look: bool) -> Device | None:
-    if host.device_found is None and (not look or missing_packages()):
+    if host.known_device is None and (not look or missing_packages()):
         return None
     return host.device
 

@@ -1,21 +1,21 @@
-"""Limits of a local call: its timeout, and whether the device still responds."""
+"""The timeout of a local call."""
 
 from __future__ import annotations
 
 import time
 
-from providers.local.base import Device, Progress
+from providers.local.base import Progress
 from schemas.errors import RenderTimeout
 
 
-def within(seconds: float, name: str, progress: Progress) -> Progress:
+def with_timeout(seconds: float, name: str, progress: Progress) -> Progress:
     """Return ``progress`` with a timeout: the call of model ``name`` ends after ``seconds``.
 
     The returned callback raises ``RenderTimeout`` if the time is over and the call is not finished.
     """
     ends = time.monotonic() + seconds
 
-    def told(part: float) -> None:
+    def checked(part: float) -> None:
         progress(part)
         if part < 1 and time.monotonic() >= ends:
             raise RenderTimeout(
@@ -23,16 +23,4 @@ def within(seconds: float, name: str, progress: Progress) -> Progress:
                 "size, or raise TELECINE_LOCAL_TIMEOUT_SECONDS"
             )
 
-    return told
-
-
-def answers(device: Device) -> bool:
-    """Return whether the device still responds.
-
-    After some faults every CUDA call fails until the process ends.
-    """
-    try:
-        device.free_bytes()
-    except Exception:
-        return False
-    return True
+    return checked

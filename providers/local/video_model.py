@@ -10,23 +10,23 @@ from PIL import Image
 
 from providers.catalogue import Model
 from providers.local.base import Device, LocalCall, LocalResult, Progress
-from providers.local.diffusion import CALL_BYTES_PER_PIXEL, DiffusersModel
-from providers.local.fitting import as_pixels, covering, frames_as_pixels, in_size
+from providers.local.diffusers_model import CALL_BYTES_PER_PIXEL, DiffusersModel
+from providers.local.fit_image import fit_image, fit_pil_image, to_uint8, uint8_video_frames
 from schemas.errors import InvalidWeights
 
 
-class FilmModel(DiffusersModel):
+class VideoModel(DiffusersModel):
     """Generates all frames of a video in one call."""
 
     def __init__(self, entry: Model, folder: Path) -> None:
         super().__init__(entry, folder)
         self._text_pipe: Any = None
 
-    def need(self, call: LocalCall, *, batch: int = 1) -> int:
+    def device_memory_bytes(self, call: LocalCall, *, batch: int = 1) -> int:
         """Return the device memory for the weights and all frames."""
         width, height = self.weights.size_for(call.width, call.height)
         pixels = width * height * max(1, self.weights.frames_for(call.frames) // self.weights.frame_step)
-        return self.need_bytes(low_memory=call.low_memory, call_bytes=pixels * CALL_BYTES_PER_PIXEL)
+        return self.estimate_bytes(low_memory=call.low_memory, call_bytes=pixels * CALL_BYTES_PER_PIXEL)
 
     def load(self, device: Device, *, low_memory: bool) -> None:
         """Load the pipeline that ``model_index.json`` names."""
@@ -56,27 +56,27 @@ class FilmModel(DiffusersModel):
             asked["negative_prompt"] = negative
         if call.image is not None:
             with Image.open(call.image) as picture:
-                asked["image"] = covering(picture, width, height)
+                asked["image"] = fit_pil_image(picture, width, height)
         with (
-            self.stepping(steps, progress) as told,
+            self.step_callback(steps, progress) as on_step,
             torch.inference_mode(),
-            frames_as_pixels(self.pipe, call.frames),
+            uint8_video_frames(self.pipe, call.frames),
         ):
-            frames = list(self.pipe(**asked, callback_on_step_end=told).frames[0][: call.frames])
+            frames = list(self.pipe(**asked, callback_on_step_end=on_step).frames[0][: call.frames])
         scale = self.weights.native is not None
         for number, frame in enumerate(frames):
-            frames[number] = in_size(as_pixels(frame), call.width, call.height, scale=scale)
+            frames[number] = fit_image(to_uint8(frame), call.width, call.height, scale=scale)
         used = {name: asked[name] for name in ("num_inference_steps", "guidance_scale") if name in asked}
-        return LocalResult(frames, details=self.facts() | used)
+        return LocalResult(frames, details=self.details() | used)
 
     def unload(self) -> None:
         """Free both pipelines."""
         super().unload()
         self._text_pipe = None
 
-    def leave_clean(self) -> None:
+    def clean_up(self) -> None:
         """Reset both pipelines: only the one that was loaded knows which components take turns on the device."""
-        super().leave_clean()
+        super().clean_up()
         if self.pipe is not self._text_pipe:
             self._text_pipe.maybe_free_model_hooks()
 

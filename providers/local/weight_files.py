@@ -9,16 +9,16 @@ from pathlib import Path
 from providers.catalogue import Model
 from schemas.errors import InvalidWeights, ModelNotInstalled
 
-_INDEXES = ("model_index.json", "config.json")
-_LENGTH_BYTES = 8
+_INDEX_FILES = ("model_index.json", "config.json")
+_LENGTH_FIELD_BYTES = 8
 #: Suffix of the index of a large component that is split into several files.
-_SHARDS = ".safetensors.index.json"
+_SHARD_INDEX_SUFFIX = ".safetensors.index.json"
 #: The exceptions that parsing a damaged file raises.
-_DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
+_PARSE_ERRORS = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 #: The largest header that the format allows.
-_MOST_HEADER_BYTES = 100_000_000
+_MAX_HEADER_BYTES = 100_000_000
 #: Models on the hub that no release of diffusers can load, so downloading them is of no use.
-_WITHOUT_PIPELINE = frozenset(("hpcai-tech/Open-Sora-v2",))
+_UNSUPPORTED = frozenset(("hpcai-tech/Open-Sora-v2",))
 
 
 def find_weights(model: Model, folder: Path, *, source: str | None = None) -> Path:
@@ -35,22 +35,23 @@ def find_weights(model: Model, folder: Path, *, source: str | None = None) -> Pa
     for place in (Path(wanted), folder / (source or model.id), folder / wanted):
         if place.is_absolute() and _has_index(place):
             return place
-    cached = _in_the_hubs_cache(wanted, None if source else weights.revision)
+    cached = _hub_cache_folder(wanted, None if source else weights.revision)
     if cached is not None and _has_index(cached):
         return cached
     if Path(wanted).is_absolute():
         raise ModelNotInstalled(f"{model.id} has no weights at {wanted}; correct weights.source of its entry")
-    if wanted in _WITHOUT_PIPELINE:
+    if wanted in _UNSUPPORTED:
         raise ModelNotInstalled(
             f"{model.id} has no weights on this worker, and no release of diffusers has a pipeline for {wanted}; "
             "set weights.source of its entry to weights that diffusers can load, or use another model"
         )
     raise ModelNotInstalled(
-        f"{model.id} has no weights on this worker; download them with: {bringing(model, folder, source=source)}"
+        f"{model.id} has no weights on this worker; download them with: "
+        f"{download_command(model, folder, source=source)}"
     )
 
 
-def bringing(model: Model, folder: Path, *, source: str | None = None) -> str:
+def download_command(model: Model, folder: Path, *, source: str | None = None) -> str:
     """Return the command that downloads the model's files, or those of another model (``source``) of its entry."""
     assert model.weights is not None
     revision = None if source else model.weights.revision
@@ -58,10 +59,10 @@ def bringing(model: Model, folder: Path, *, source: str | None = None) -> str:
     return f"hf download {wanted}{_named(revision)} --local-dir {folder / (source or model.id)}"
 
 
-def can_be_brought(model: Model) -> bool:
+def is_downloadable(model: Model) -> bool:
     """Return whether the entry names a model on the hub that this worker could load."""
     source = "" if model.weights is None else model.weights.source
-    return bool(source) and not Path(source).is_absolute() and source not in _WITHOUT_PIPELINE
+    return bool(source) and not Path(source).is_absolute() and source not in _UNSUPPORTED
 
 
 def find_adapter(model: Model, folder: Path) -> Path:
@@ -77,7 +78,7 @@ def find_adapter(model: Model, folder: Path) -> Path:
     encoder = adapter.image_encoder_folder
     needed = [adapter.weight_path, f"{encoder}/config.json"]
     source = adapter.source
-    for place in (Path(source), folder / source, _in_the_hubs_cache(source, adapter.revision)):
+    for place in (Path(source), folder / source, _hub_cache_folder(source, adapter.revision)):
         if place is not None and place.is_absolute() and all((place / name).is_file() for name in needed):
             return place
     names = " ".join([*needed, f"{encoder}/model.safetensors"])
@@ -107,7 +108,7 @@ def has_adapter(model: Model, folder: Path) -> bool:
     return True
 
 
-def check_files(name: str, folder: Path) -> int:
+def check_weight_files(name: str, folder: Path) -> int:
     """Check header and size of each safetensors file below ``folder``; return the bytes of all tensors.
 
     Raises:
@@ -122,14 +123,14 @@ def check_files(name: str, folder: Path) -> int:
         others = any(folder.rglob("*.bin")) or any(folder.rglob("*.ckpt")) or any(folder.rglob("*.pt"))
         kind = "has weights, but not as safetensors, the only format that is loaded" if others else "has no weights"
         raise InvalidWeights(f"{name} {kind}: {folder}")
-    for index in folder.rglob(f"*{_SHARDS}"):
+    for index in folder.rglob(f"*{_SHARD_INDEX_SUFFIX}"):
         _check_shards(name, index)
-    return sum(check_file(name, file) for file in files)
+    return sum(check_weight_file(name, file) for file in files)
 
 
-def cannot_be_loaded(name: str, folder: Path, error: Exception) -> InvalidWeights:
+def load_error(name: str, folder: Path, error: Exception) -> InvalidWeights:
     """Return the error for files that passed the checks but that the libraries cannot load."""
-    if missing := _missing_parts(folder):
+    if missing := _missing_components(folder):
         return InvalidWeights(
             f"{name}: {folder} lacks {', '.join(missing)}, named in its model_index.json; download it again"
         )
@@ -143,7 +144,7 @@ def pickled_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*pytorch_model*.bin"))
 
 
-def check_file(name: str, file: Path) -> int:
+def check_weight_file(name: str, file: Path) -> int:
     """Check the header and size of a safetensors file; return the bytes of its tensors.
 
     Raises:
@@ -152,15 +153,15 @@ def check_file(name: str, file: Path) -> int:
     size = file.stat().st_size
     try:
         with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(_LENGTH_BYTES), "little")
-            if not 2 <= length <= min(_MOST_HEADER_BYTES, size - _LENGTH_BYTES):
+            length = int.from_bytes(opened.read(_LENGTH_FIELD_BYTES), "little")
+            if not 2 <= length <= min(_MAX_HEADER_BYTES, size - _LENGTH_FIELD_BYTES):
                 raise ValueError("its header is longer than the file")
             header = json.loads(opened.read(length))
         ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
         tensors = max(ends, default=0)
-        if _LENGTH_BYTES + length + tensors != size:
-            raise ValueError(f"it has {size:,} bytes, but its header says {_LENGTH_BYTES + length + tensors:,}")
-    except _DAMAGE as error:
+        if _LENGTH_FIELD_BYTES + length + tensors != size:
+            raise ValueError(f"it has {size:,} bytes, but its header says {_LENGTH_FIELD_BYTES + length + tensors:,}")
+    except _PARSE_ERRORS as error:
         raise InvalidWeights(f"{name}: {file.name} in {file.parent} is damaged: {error}; download it again") from None
     return int(tensors)
 
@@ -177,32 +178,32 @@ def _check_shards(name: str, index: Path) -> None:
         missing = sorted(shard for shard in shards if not (index.parent / shard).is_file())
         if strange or missing:
             raise ValueError(f"it names {strange[0]}, not a weights file" if strange else f"{missing[0]} is missing")
-    except _DAMAGE as error:
+    except _PARSE_ERRORS as error:
         raise InvalidWeights(f"{name}: {index.name} in {index.parent} is damaged: {error}; download it again") from None
 
 
-def _missing_parts(folder: Path) -> list[str]:
+def _missing_components(folder: Path) -> list[str]:
     """Return the components that ``model_index.json`` names and that have no folder.
 
     This happens if a download was interrupted.
     """
     try:
-        listed = json.loads((folder / _INDEXES[0]).read_text("utf-8"))
+        listed = json.loads((folder / _INDEX_FILES[0]).read_text("utf-8"))
         parts = [name for name, kind in listed.items() if isinstance(kind, list) and kind[0] is not None]
-    except (OSError, *_DAMAGE):
+    except (OSError, *_PARSE_ERRORS):
         return []
     return sorted(part for part in parts if not (folder / part).is_dir())
 
 
 def _has_index(folder: Path) -> bool:
-    return any((folder / index).is_file() for index in _INDEXES)
+    return any((folder / index).is_file() for index in _INDEX_FILES)
 
 
 def _named(revision: str | None) -> str:
     return f" --revision {revision}" if revision else ""
 
 
-def _in_the_hubs_cache(source: str, revision: str | None) -> Path | None:
+def _hub_cache_folder(source: str, revision: str | None) -> Path | None:
     """Return the snapshot folder of the Hugging Face cache; ``None`` if ``source`` is not ``owner/name``.
 
     Implemented here because importing huggingface_hub takes a second.

@@ -14,8 +14,8 @@ from consumer.storage.atomic_copy import refuse_large
 from pipelines.memory_context import MemoryContext
 from pipelines.models.matching import candidates
 from pipelines.registry import PIPELINES
-from providers.local.memory import insufficient
-from providers.local.system import system_report
+from providers.local.memory_errors import insufficient_memory
+from providers.local.system_report import system_report
 from providers.registry import catalogue_of
 from schemas.envelope import Request
 from schemas.errors import RequestError, TelecineError
@@ -230,7 +230,7 @@ def raised(work: Callable[[], object]) -> TelecineError:
 
 
 def test_a_model_that_does_not_fit_says_so_in_the_local_video_services_words() -> None:
-    error = insufficient("mochi", 6_000_000_000, 4_200_000_000)
+    error = insufficient_memory("mochi", 6_000_000_000, 4_200_000_000)
     assert (error.code, error.message) == (
         "insufficient_vram", "Insufficient VRAM: mochi needs ~6.0GB, but only 4.2GB available.",
     )  # fmt: skip

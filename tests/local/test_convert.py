@@ -64,7 +64,7 @@ def test_pickled_weights_are_refused_with_the_command_that_converts_them_and_the
         host.run(model, CALL, _quiet)
     told = operator.run("convert", "segmind/tiny-sd", "--json").json
     assert {Path(file).parent.name for file in told["written"]} == {"unet", "vae", "text_encoder"}
-    assert np.array_equal(host.run(model, CALL, _quiet).pictures[0], drawn.pictures[0])
+    assert np.array_equal(host.run(model, CALL, _quiet).images[0], drawn.images[0])
     assert "already have safetensors" in operator.run("convert", "segmind/tiny-sd").err
 
 

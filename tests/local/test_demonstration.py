@@ -29,7 +29,7 @@ def drawn(host: ModelHost, *prompts: str) -> list[Any]:
         prompts=prompts, seeds=tuple(range(100, 100 + len(prompts))), width=SIDE, height=SIDE,
         parameters={"num_inference_steps": 20},
     )  # fmt: skip
-    return list(host.run(CATALOGUE.find("demo-shapes", "story-to-video"), call, lambda part: None).pictures)
+    return list(host.run(CATALOGUE.find("demo-shapes", "story-to-video"), call, lambda part: None).images)
 
 
 def color_of(picture: Any) -> str:
@@ -110,7 +110,7 @@ def test_scaled_up_the_hero_is_still_the_same(host: ModelHost) -> None:
         prompts=("a big red circle, at night",), seeds=(100,), width=256, height=192,
         parameters={"num_inference_steps": 20},
     )  # fmt: skip
-    (large,) = host.run(CATALOGUE.find("demo-shapes", "story-to-video"), call, lambda part: None).pictures
+    (large,) = host.run(CATALOGUE.find("demo-shapes", "story-to-video"), call, lambda part: None).images
     assert large.shape == (192, 256, 3)
     assert color_of(large) == "red"
 

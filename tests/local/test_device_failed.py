@@ -21,10 +21,10 @@ from consumer.wiring import admission_policy, build_runtime
 from ops.local_models_health import LocalModelsHealth
 from providers.catalogue import Model
 from providers.local.base import LocalCall, LocalResult, Progress
-from providers.local.bounds import within
 from providers.local.device import Cpu
 from providers.local.host import ModelHost
-from providers.local.pictures import PictureModel
+from providers.local.image_model import ImageModel
+from providers.local.timeouts import with_timeout
 from schemas.errors import DeviceFailed, RenderTimeout
 from schemas.settings import Settings
 from tests.local.entries import catalogue, entries
@@ -55,7 +55,7 @@ class Card(Cpu):
         self.free_bytes()
 
 
-class Fatal(PictureModel):
+class Fatal(ImageModel):
     """A model in whose call the card is lost."""
 
     def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
@@ -71,10 +71,10 @@ def _model(weights: Path) -> Model:
 
 def test_a_card_that_no_longer_answers_is_told_from_a_model_that_fails(weights: Path, model: Model) -> None:
     card = Card()
-    host = ModelHost(weights, device=lambda: card, maker=Fatal)
+    host = ModelHost(weights, device=lambda: card, model_factory=Fatal)
     with pytest.raises(DeviceFailed):
         host.run(model, CALL, quiet)
-    assert host.failed
+    assert host.device_failed
     with pytest.raises(DeviceFailed):
         host.check(model, CALL)
 
@@ -86,7 +86,7 @@ def test_a_card_that_is_lost_while_nothing_runs_is_noticed_by_the_next_call(weig
     card.lost = True
     with pytest.raises(DeviceFailed):
         host.run(model, CALL, quiet)
-    assert host.failed
+    assert host.device_failed
 
 
 def test_health_tells_of_a_card_that_is_lost_before_a_job_meets_it(weights: Path, model: Model) -> None:
@@ -102,14 +102,14 @@ def test_health_tells_of_a_card_that_is_lost_before_a_job_meets_it(weights: Path
 
 
 def test_a_model_that_fails_on_a_sound_card_is_no_reason_to_end(weights: Path, model: Model) -> None:
-    class Clumsy(PictureModel):
+    class Clumsy(ImageModel):
         def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
             raise RuntimeError("CUDA error: invalid argument")
 
-    host = ModelHost(weights, device=Card, maker=Clumsy)
+    host = ModelHost(weights, device=Card, model_factory=Clumsy)
     with pytest.raises(RuntimeError, match="invalid argument"):
         host.run(model, CALL, quiet)
-    assert not host.failed
+    assert not host.device_failed
 
 
 @pytest.fixture(name="runtime")
@@ -136,7 +136,7 @@ def test_the_job_waits_for_the_worker_that_comes_after_the_one_that_lost_its_car
     data = {"prompt": "a fox", "width": 64, "height": 64, "num_inference_steps": 10}
     body = json.dumps({"id": "fox-1", "type": "text-to-image", "data": data}).encode()
     BatchAdmitter(runtime.database, admission_policy(runtime))([IncomingMessage(body, "test", "q")])
-    job = moved(runtime, ModelHost(weights, device=Card, maker=Fatal))
+    job = moved(runtime, ModelHost(weights, device=Card, model_factory=Fatal))
     assert (job.state, job.failures, job.crashes) == (State.WAITING, 1, 0)
     # What Celery's loop looks at before it takes the next message.
     assert state.should_stop == 1
@@ -164,7 +164,7 @@ def test_a_call_that_takes_too_long_ends_after_a_step_and_the_model_stays(weight
 
 def test_what_was_done_in_the_last_moment_is_kept() -> None:
     told: list[float] = []
-    timed = within(0.001, "a model", told.append)
+    timed = with_timeout(0.001, "a model", told.append)
     time.sleep(0.01)
     timed(1.0)
     with pytest.raises(RenderTimeout):

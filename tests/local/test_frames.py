@@ -15,11 +15,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from providers.catalogue import Catalogue, Model
-from providers.local.base import LocalCall, Pixels
+from providers.local.base import ImageArray, LocalCall
 from providers.local.device import Cpu
-from providers.local.films import FilmModel
-from providers.local.fitting import as_pixels, in_size
+from providers.local.fit_image import fit_image, to_uint8
 from providers.local.host import ModelHost
+from providers.local.video_model import VideoModel
 from schemas.errors import InvalidWeights, RenderFailed
 from tests.local import tiny
 from tests.local.entries import catalogue
@@ -44,14 +44,14 @@ def test_frames_are_the_bytes_that_the_pipeline_alone_would_make(
 ) -> None:
     model = catalogue(weights).find(name, "text-to-video")
     call = LocalCall(prompts=("a fox",), seeds=(3,), width=40, height=24, frames=8, parameters={})
-    made = host.run(model, call, quiet).pictures
+    made = host.run(model, call, quiet).images
     assert {frame.dtype for frame in made} == {np.dtype(np.uint8)}
 
     def plain(pipe: Any, most: int) -> Any:
         return torch.no_grad()
 
-    monkeypatch.setattr("providers.local.films.frames_as_pixels", plain)
-    again = host.run(model, call, quiet).pictures
+    monkeypatch.setattr("providers.local.video_model.uint8_video_frames", plain)
+    again = host.run(model, call, quiet).images
     assert len(made) == len(again) == 8
     assert same(made, again)
 
@@ -60,11 +60,11 @@ def test_a_tensor_becomes_the_same_bytes_as_an_array() -> None:
     numbers = torch.rand(3, 40, 50, generator=torch.Generator().manual_seed(1)) * 1.2 - 0.1
     numbers[0, 0, 0] = torch.inf
     array = numbers.permute(1, 2, 0).numpy()
-    assert np.array_equal(as_pixels(numbers), as_pixels(array))
-    assert as_pixels(numbers).flags["C_CONTIGUOUS"]
+    assert np.array_equal(to_uint8(numbers), to_uint8(array))
+    assert to_uint8(numbers).flags["C_CONTIGUOUS"]
     for half in (torch.float16, torch.bfloat16):
         narrow = numbers.to(half)
-        assert np.array_equal(as_pixels(narrow), as_pixels(narrow.float().permute(1, 2, 0).numpy()))
+        assert np.array_equal(to_uint8(narrow), to_uint8(narrow.float().permute(1, 2, 0).numpy()))
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ def test_a_film_that_begins_with_a_picture_leaves_the_weights_in_their_type(tmp_
     own = model.weights.model_copy(
         update={"source": str(tmp_path / "wan"), "dtype": "bfloat16", "takes_text": True, "multiple_of": 16}
     )
-    made: list[FilmModel] = []
+    made: list[VideoModel] = []
 
-    def make(entry: Model, folder: Path) -> FilmModel:
-        made.append(FilmModel(entry, folder))
+    def make(entry: Model, folder: Path) -> VideoModel:
+        made.append(VideoModel(entry, folder))
         return made[-1]
 
-    host = ModelHost(tmp_path, device=Cpu, maker=make)
+    host = ModelHost(tmp_path, device=Cpu, model_factory=make)
     entry = model.model_copy(update={"weights": own})
     text = LocalCall(prompts=("a fox",), seeds=(3,), width=32, height=32, frames=5, parameters={})
     Image.new("RGB", (50, 40), "teal").save(tmp_path / "teal.png")
@@ -133,12 +133,12 @@ def test_a_film_that_begins_with_a_picture_leaves_the_weights_in_their_type(tmp_
     after = host.run(entry, text, quiet)
     assert (begun.details["pipeline"], after.details["pipeline"]) == ("WanImageToVideoPipeline", "WanPipeline")
     assert {part.dtype for part in (made[0].pipe.transformer, made[0].pipe.text_encoder)} == {torch.bfloat16}
-    assert same(after.pictures, before.pictures)
-    assert not same(begun.pictures, before.pictures)
-    assert host.loads == 1
+    assert same(after.images, before.images)
+    assert not same(begun.images, before.images)
+    assert host.load_count == 1
 
 
-def striped(width: int, height: int) -> Pixels:
+def striped(width: int, height: int) -> ImageArray:
     """Left red, right blue, with a white line around."""
     pixels = np.full((height, width, 3), (255, 0, 0), dtype=np.uint8)
     pixels[:, width // 2 :] = (0, 0, 255)
@@ -149,7 +149,7 @@ def striped(width: int, height: int) -> Pixels:
 @pytest.mark.parametrize("size", [(512, 512), (100, 60), (60, 100), (17, 23)])
 def test_a_picture_in_another_size_shows_the_same(size: tuple[int, int]) -> None:
     width, height = size
-    made = in_size(striped(128, 128), width, height, scale=True)
+    made = fit_image(striped(128, 128), width, height, scale=True)
     assert made.shape == (height, width, 3)
     left, right = made[height // 2, width // 4].astype(int), made[height // 2, 3 * width // 4].astype(int)
     assert np.abs(left - (255, 0, 0)).max() < 12
@@ -162,4 +162,4 @@ def test_a_picture_in_another_size_shows_the_same(size: tuple[int, int]) -> None
 
 def test_a_picture_that_is_large_enough_is_cut_and_not_scaled() -> None:
     pixels = striped(40, 40)
-    assert np.array_equal(in_size(pixels, 32, 24, scale=False), pixels[8:32, 4:36])
+    assert np.array_equal(fit_image(pixels, 32, 24, scale=False), pixels[8:32, 4:36])

@@ -13,9 +13,9 @@ import pytest
 from providers.catalogue import Catalogue, Model
 from providers.local.base import Device, LocalCall, LocalResult, Progress
 from providers.local.device import Cpu
-from providers.local.files import find_weights
-from providers.local.host import ModelHost, make_model
-from providers.local.pictures import PictureModel
+from providers.local.host import ModelHost, create_model
+from providers.local.image_model import ImageModel
+from providers.local.weight_files import find_weights
 from schemas.errors import InsufficientVram, InvalidWeights, JobCancelled, ModelNotInstalled, OutOfMemory
 from tests.local.entries import catalogue
 
@@ -56,9 +56,9 @@ def host_on(device: Device, weights: Path, **options: Any) -> ModelHost:
 
 
 def test_the_same_seed_gives_the_same_picture_and_another_seed_another(host: ModelHost, models: Catalogue) -> None:
-    first, again = (host.run(picture_model(models), CALL, quiet).pictures[0] for _ in range(2))
+    first, again = (host.run(picture_model(models), CALL, quiet).images[0] for _ in range(2))
     assert np.array_equal(first, again)
-    other = host.run(picture_model(models), LocalCall(**{**_fields(CALL), "seeds": (8,)}), quiet).pictures[0]
+    other = host.run(picture_model(models), LocalCall(**{**_fields(CALL), "seeds": (8,)}), quiet).images[0]
     assert not np.array_equal(first, other)
     assert first.shape == (64, 64, 3)
 
@@ -67,10 +67,10 @@ def test_a_batch_makes_what_single_calls_make(host: ModelHost, models: Catalogue
     prompts, seeds = ("a fox", "a hill", "the sea"), (1, 2, 3)
     batch = host.run(
         picture_model(models), LocalCall(**{**_fields(CALL), "prompts": prompts, "seeds": seeds}), quiet
-    ).pictures
+    ).images
     for number in range(3):
         one = LocalCall(**{**_fields(CALL), "prompts": (prompts[number],), "seeds": (seeds[number],)})
-        alone = host.run(picture_model(models), one, quiet).pictures[0].astype(int)
+        alone = host.run(picture_model(models), one, quiet).images[0].astype(int)
         assert np.abs(alone - batch[number].astype(int)).max() <= 1
 
 
@@ -80,7 +80,7 @@ def test_shared_attention_changes_the_pictures_and_leaves_the_model_as_it_was(
     plain = LocalCall(**{**_fields(CALL), "prompts": ("a fox", "a hill"), "seeds": (1, 2)})
     sharing = LocalCall(**{**_fields(plain), "parameters": {**CALL.parameters, "consistency": "shared-attention"}})
     before, shared, again, after = (
-        host.run(picture_model(models), call, quiet).pictures for call in (plain, sharing, sharing, plain)
+        host.run(picture_model(models), call, quiet).images for call in (plain, sharing, sharing, plain)
     )
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(shared, again, strict=True))
@@ -103,7 +103,7 @@ def test_a_model_is_loaded_once_and_kept(weights: Path, models: Catalogue) -> No
     host = host_on(Cpu(), weights)
     for _ in range(3):
         host.run(picture_model(models), CALL, quiet)
-    assert host.loads == 1
+    assert host.load_count == 1
     assert [loaded.id for loaded in host.loaded] == ["segmind/tiny-sd"]
     assert host.loaded[0].bytes > 100_000
 
@@ -113,7 +113,7 @@ def test_two_models_that_do_not_fit_together_are_swapped_by_least_recent_use(wei
     host = host_on(Cpu(), weights, budget_bytes=700_000)
     for model in (first, second, first):
         host.run(model, CALL, quiet)
-    assert host.loads == 3
+    assert host.load_count == 3
     assert [loaded.id for loaded in host.loaded] == ["first"]
 
 
@@ -123,7 +123,7 @@ def test_the_model_that_was_used_longest_ago_makes_way(weights: Path, models: Ca
     for model in (first, second, first, third):
         host.run(model, CALL, quiet)
     assert [loaded.id for loaded in host.loaded] == ["first", "third"]
-    assert host.loads == 3
+    assert host.load_count == 3
 
 
 def test_a_warm_model_is_refused_a_call_that_does_not_fit(weights: Path, models: Catalogue) -> None:
@@ -131,15 +131,15 @@ def test_a_warm_model_is_refused_a_call_that_does_not_fit(weights: Path, models:
     host.run(picture_model(models), CALL, quiet)
     with pytest.raises(InsufficientVram):
         host.run(picture_model(models), LocalCall(**{**_fields(CALL), "width": 1024, "height": 1024}), quiet)
-    assert len(host.run(picture_model(models), CALL, quiet).pictures) == 1
-    assert host.loads == 1
+    assert len(host.run(picture_model(models), CALL, quiet).images) == 1
+    assert host.load_count == 1
 
 
 def test_a_model_is_not_kept_in_both_of_its_modes(weights: Path, models: Catalogue) -> None:
     host = host_on(Cpu(), weights)
     for low_memory in (False, True, True):
         host.run(picture_model(models), LocalCall(**{**_fields(CALL), "low_memory": low_memory}), quiet)
-    assert host.loads == 2
+    assert host.load_count == 2
     assert [loaded.low_memory for loaded in host.loaded] == [True]
 
 
@@ -162,7 +162,7 @@ def test_a_model_that_cannot_fit_is_refused_with_the_numbers_before_it_is_loaded
     with pytest.raises(InsufficientVram) as caught:
         host.run(other_model(models, "mochi", need_gb=6.0), CALL, quiet)
     assert caught.value.message == "Insufficient VRAM: mochi needs ~6.0GB, but only 4.2GB available."
-    assert host.loads == 0
+    assert host.load_count == 0
 
 
 def test_a_refusal_leaves_the_warm_models_warm(weights: Path, models: Catalogue) -> None:
@@ -176,17 +176,17 @@ def test_a_refusal_leaves_the_warm_models_warm(weights: Path, models: Catalogue)
 def test_a_cancelled_call_ends_between_two_steps_and_the_next_one_is_as_if_nothing_had_been(
     host: ModelHost, models: Catalogue
 ) -> None:
-    wanted = host.run(picture_model(models), CALL, quiet).pictures[0]
+    wanted = host.run(picture_model(models), CALL, quiet).images[0]
 
     def cancel(part: float) -> None:
         raise JobCancelled
 
     with pytest.raises(JobCancelled):
         host.run(picture_model(models), LocalCall(**{**_fields(CALL), "width": 128}), cancel)
-    assert np.array_equal(host.run(picture_model(models), CALL, quiet).pictures[0], wanted)
+    assert np.array_equal(host.run(picture_model(models), CALL, quiet).images[0], wanted)
 
 
-class Forgetful(PictureModel):
+class Forgetful(ImageModel):
     """A model that runs out of memory the first ``failures`` times."""
 
     failures = 1
@@ -203,23 +203,23 @@ def test_running_out_of_memory_frees_everything_and_tries_once_more_with_low_mem
     weights: Path, models: Catalogue, failures: int, loads: int
 ) -> None:
     Forgetful.failures = failures
-    host = host_on(Cpu(), weights, maker=Forgetful)
+    host = host_on(Cpu(), weights, model_factory=Forgetful)
     if failures == 1:
-        assert len(host.run(picture_model(models), CALL, quiet).pictures) == 1
+        assert len(host.run(picture_model(models), CALL, quiet).images) == 1
         assert [loaded.low_memory for loaded in host.loaded] == [True]
     else:
         with pytest.raises(OutOfMemory, match="segmind/tiny-sd ran out of memory, also in low-memory mode"):
             host.run(picture_model(models), CALL, quiet)
         assert host.loaded == []
-    assert host.loads == loads
-    assert len(host.run(picture_model(models), CALL, quiet).pictures) == 1
+    assert host.load_count == loads
+    assert len(host.run(picture_model(models), CALL, quiet).images) == 1
 
 
 def test_calls_of_several_threads_wait_for_each_other(host: ModelHost, models: Catalogue) -> None:
-    wanted = host.run(picture_model(models), CALL, quiet).pictures[0]
+    wanted = host.run(picture_model(models), CALL, quiet).images[0]
     made: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: made.append(host.run(picture_model(models), CALL, quiet).pictures[0]))
+        threading.Thread(target=lambda: made.append(host.run(picture_model(models), CALL, quiet).images[0]))
         for _ in range(4)
     ]
     for thread in threads:
@@ -241,7 +241,7 @@ def test_missing_weights_are_refused_with_the_command_that_brings_them(tmp_path:
 
 def test_weights_below_the_folder_of_models_are_found_by_the_models_name(weights: Path, models: Catalogue) -> None:
     host = host_on(Cpu(), weights)
-    assert host.run(other_model(models, "pictures", source="somebody/pictures"), CALL, quiet).pictures
+    assert host.run(other_model(models, "pictures", source="somebody/pictures"), CALL, quiet).images
 
 
 @pytest.mark.parametrize(("revision", "named"), [(None, "main"), ("v2", "v2"), ("0123abcd", None)])
@@ -287,14 +287,14 @@ def test_damaged_weights_are_refused_before_anything_loads_them(
     host = host_on(Cpu(), tmp_path)
     with pytest.raises(InvalidWeights, match=says):
         host.run(other_model(models, "copy", source=str(folder)), CALL, quiet)
-    assert (host.loads, host.loaded) == (0, [])
+    assert (host.load_count, host.loaded) == (0, [])
 
 
 def test_weights_that_are_not_safetensors_are_refused(tmp_path: Path, weights: Path, models: Catalogue) -> None:
     folder = Path(shutil.copytree(weights / "pictures", tmp_path / "copy"))
     for file in list(folder.rglob("*.safetensors")):
         _another_form(file)
-    with pytest.raises(InvalidWeights, match="not as safetensors, and nothing else is loaded"):
+    with pytest.raises(InvalidWeights, match="not as safetensors, the only format that is loaded"):
         host_on(Cpu(), tmp_path).run(other_model(models, "copy", source=str(folder)), CALL, quiet)
     part = Path(shutil.copytree(weights / "pictures", tmp_path / "part"))
     _pickled(part / "unet" / "diffusion_pytorch_model.safetensors")
@@ -321,15 +321,15 @@ def test_a_film_has_the_frames_and_the_size_that_were_asked_for(host: ModelHost,
             prompts=("a fox",), seeds=(3,), width=40, height=24, frames=8, parameters={"num_inference_steps": 2}
         )
         made, again = (host.run(models.find(name, "text-to-video"), call, quiet) for _ in range(2))
-        assert [frame.shape for frame in made.pictures] == [(24, 40, 3)] * 8
-        assert all(np.array_equal(a, b) for a, b in zip(made.pictures, again.pictures, strict=True))
+        assert [frame.shape for frame in made.images] == [(24, 40, 3)] * 8
+        assert all(np.array_equal(a, b) for a, b in zip(made.images, again.images, strict=True))
 
 
 def test_every_entry_of_the_catalogue_that_runs_here_has_a_family_that_is_known(models: Catalogue) -> None:
     local = [model for model in models if model.provider == "local" and model.weights is not None]
     assert len(local) >= 10
     for model in local:
-        make_model(model, Path("/nowhere"))
+        create_model(model, Path("/nowhere"))
 
 
 def _fields(call: LocalCall) -> dict[str, Any]:

@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from providers.catalogue import Model
-from providers.local import machine, warm
-from providers.local.base import Device, LocalCall, LocalResult, Pixels, Progress
+from providers.local import machine, model_cache
+from providers.local.base import Device, ImageArray, LocalCall, LocalResult, Progress
 from providers.local.device import Cpu
 from providers.local.host import ModelHost
-from providers.local.memory import is_out_of_memory, let_go
-from providers.local.pictures import PictureModel
+from providers.local.image_model import ImageModel
+from providers.local.memory_errors import drop_tracebacks, is_out_of_memory
 from schemas.errors import InsufficientVram, JobCancelled, OutOfMemory
 from tests.local.entries import catalogue
 
@@ -46,14 +46,14 @@ class Card(Cpu):
         return self.free
 
 
-class Recorded(PictureModel):
+class Recorded(ImageModel):
     """Notes which pictures were asked for in each call of the pipeline."""
 
     asked: list[list[int]]
 
-    def _batch(self, call: LocalCall, numbers: range, *rest: Any) -> list[Pixels]:
+    def _generate_batch(self, call: LocalCall, numbers: range, *rest: Any) -> list[ImageArray]:
         Recorded.asked.append(list(numbers))
-        return super()._batch(call, numbers, *rest)
+        return super()._generate_batch(call, numbers, *rest)
 
 
 class Failing:
@@ -75,12 +75,10 @@ def _model(weights: Path) -> Model:
 
 
 @pytest.fixture(name="alone")
-def _alone(host: ModelHost, model: Model) -> list[Pixels]:
+def _alone(host: ModelHost, model: Model) -> list[ImageArray]:
     """Each scene, made by itself."""
     scenes = zip(SCENES.prompts, SCENES.seeds, strict=True)
-    return [
-        host.run(model, replace(SCENES, prompts=(text,), seeds=(seed,)), quiet).pictures[0] for text, seed in scenes
-    ]
+    return [host.run(model, replace(SCENES, prompts=(text,), seeds=(seed,)), quiet).images[0] for text, seed in scenes]
 
 
 def other(model: Model, **weights: Any) -> Model:
@@ -90,12 +88,12 @@ def other(model: Model, **weights: Any) -> Model:
 
 def recording(weights: Path, free: int, budget: int | None = None) -> ModelHost:
     Recorded.asked = []
-    return ModelHost(weights, device=lambda: Card(free), budget_bytes=budget, maker=Recorded)
+    return ModelHost(weights, device=lambda: Card(free), budget_bytes=budget, model_factory=Recorded)
 
 
-def equal(made: LocalResult, wanted: list[Pixels]) -> bool:
+def equal(made: LocalResult, wanted: list[ImageArray]) -> bool:
     """The same bytes, but for a value in a thousand that is rounded to its neighbour: a batch adds in another order."""
-    apart = np.stack(list(made.pictures)).astype(int) - np.stack(wanted)
+    apart = np.stack(list(made.images)).astype(int) - np.stack(wanted)
     return bool(np.abs(apart).max() <= 1 and (apart != 0).mean() < 0.001)
 
 
@@ -105,7 +103,7 @@ def equal(made: LocalResult, wanted: list[Pixels]) -> bool:
 )
 @pytest.mark.parametrize("bounded_by", ["device", "budget"])
 def test_scenes_are_made_in_as_few_calls_as_memory_allows_and_are_what_single_calls_make(
-    weights: Path, model: Model, alone: list[Pixels], fit: int, calls: list[list[int]], bounded_by: str
+    weights: Path, model: Model, alone: list[ImageArray], fit: int, calls: list[list[int]], bounded_by: str
 ) -> None:
     room = fit * SHARE + SHARE // 2
     host = recording(weights, room) if bounded_by == "device" else recording(weights, 10**12, room)
@@ -132,7 +130,7 @@ def test_a_picture_that_fits_is_not_refused_because_its_batch_would_not(weights:
 
 
 def test_a_batch_that_runs_out_of_memory_is_halved_and_what_was_made_is_kept(
-    weights: Path, model: Model, alone: list[Pixels]
+    weights: Path, model: Model, alone: list[ImageArray]
 ) -> None:
     host = recording(weights, 10**9)
     made = host.run(model, SCENES, Failing(2))
@@ -162,7 +160,7 @@ def test_memory_that_always_ends_ends_the_call_and_leaves_nothing_loaded(weights
         host.run(model, SCENES, Failing(*range(1, 100)))
     assert host.loaded == []
     assert Recorded.asked == [[0, 1, 2, 3, 4], [0, 1], [0]] * 2
-    assert len(host.run(model, SCENES, quiet).pictures) == 5
+    assert len(host.run(model, SCENES, quiet).images) == 5
 
 
 def test_out_of_memory_is_known_by_what_torch_and_the_system_say() -> None:
@@ -192,7 +190,7 @@ def test_what_a_failed_call_held_is_free_while_its_error_is_still_known() -> Non
     error = caught.value
     del caught
     assert seen[0]() is not None
-    let_go(error)
+    drop_tracebacks(error)
     assert seen[0]() is None
 
 
@@ -222,7 +220,7 @@ def test_a_job_that_waits_for_another_ones_model_can_be_cancelled_at_once(
     assert other_job.is_alive()
     go_on.set()
     other_job.join(60)
-    assert len(made[0].pictures) == 5
+    assert len(made[0].images) == 5
 
 
 def test_a_refusal_leaves_the_same_model_warm_in_its_other_mode(weights: Path, model: Model) -> None:
@@ -235,7 +233,7 @@ def test_a_refusal_leaves_the_same_model_warm_in_its_other_mode(weights: Path, m
 
 
 def test_a_model_that_failed_for_an_unknown_reason_is_loaded_anew(
-    weights: Path, model: Model, alone: list[Pixels]
+    weights: Path, model: Model, alone: list[ImageArray]
 ) -> None:
     host = recording(weights, 10**9)
 
@@ -246,19 +244,19 @@ def test_a_model_that_failed_for_an_unknown_reason_is_loaded_anew(
         host.run(model, SCENES, fail)
     assert host.loaded == []
     assert equal(host.run(model, SCENES, quiet), alone)
-    assert host.loads == 2
+    assert host.load_count == 2
 
 
 def test_a_model_that_cannot_be_loaded_leaves_nothing_on_the_device(weights: Path, model: Model) -> None:
-    made: list[PictureModel] = []
+    made: list[ImageModel] = []
 
-    class Broken(PictureModel):
+    class Broken(ImageModel):
         def load(self, device: Device, *, low_memory: bool) -> None:
             super().load(device, low_memory=low_memory)
             made.append(self)
             raise RuntimeError("the driver is gone")
 
-    host = ModelHost(weights, device=Cpu, maker=Broken)
+    host = ModelHost(weights, device=Cpu, model_factory=Broken)
     with pytest.raises(RuntimeError, match="the driver"):
         host.run(model, SCENES, quiet)
     assert (made[0].pipe, host.loaded) == (None, [])
@@ -271,10 +269,10 @@ class Parked:
     entry: Model
     loaded: bool = field(default=False)
 
-    def need(self, call: LocalCall, *, batch: int = 1) -> int:
+    def device_memory_bytes(self, call: LocalCall, *, batch: int = 1) -> int:
         return 1_000
 
-    def main_need(self, call: LocalCall, kind: str) -> int:
+    def main_memory_bytes(self, call: LocalCall, kind: str) -> int:
         return 30_000 if kind == "cuda" else 0
 
     def load(self, device: Device, *, low_memory: bool) -> None:
@@ -298,8 +296,10 @@ def test_models_whose_weights_wait_in_main_memory_are_put_away_before_it_ends(
 
     card = Card(10**9)
     card.kind = "cuda"
-    monkeypatch.setattr(warm, "memory_bytes", lambda: (80_000, 80_000 - 30_000 * sum(one.loaded for one in made)))
-    host = ModelHost(Path("/nowhere"), device=lambda: card, maker=make)
+    monkeypatch.setattr(
+        model_cache, "memory_bytes", lambda: (80_000, 80_000 - 30_000 * sum(one.loaded for one in made))
+    )
+    host = ModelHost(Path("/nowhere"), device=lambda: card, model_factory=make)
     for name in ("first", "second", "third"):
         host.run(model.model_copy(update={"id": name}), SCENES, quiet)
     assert [loaded.id for loaded in host.loaded] == ["second", "third"]
@@ -307,7 +307,7 @@ def test_models_whose_weights_wait_in_main_memory_are_put_away_before_it_ends(
 
 
 def test_a_container_has_what_its_limit_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(machine, "_CGROUP_FOLDER", tmp_path)
     whole = machine.memory_bytes()[0]
     (tmp_path / "memory.max").write_text("100000000\n")
     (tmp_path / "memory.current").write_text("70000000\n")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from providers.local.base import LocalCall
 from providers.local.host import ModelHost
-from providers.local.prompts import parts_of
+from providers.local.long_prompts import split_prompts
 from schemas.errors import JobCancelled
 from tests.local import tiny
 from tests.local.test_reference import ABLE, LARGE, able, quiet, same
@@ -30,7 +30,7 @@ def made(host: ModelHost, weights: Path, *prompts: str, name: str = ABLE, **para
         parameters={"num_inference_steps": 2, "guidance_scale": 9.0, **parameters},
     )  # fmt: skip
     result = host.run(able(weights).find(name, "story-to-video"), call, quiet)
-    return list(result.pictures), result.details
+    return list(result.images), result.details
 
 
 def near(first: Sequence[Any], second: Sequence[Any]) -> bool:
@@ -75,7 +75,7 @@ def test_a_picture_does_not_depend_on_how_long_the_texts_of_its_neighbours_are(w
     for number, text in enumerate(texts):
         parameters = {"num_inference_steps": 2, "guidance_scale": 9.0, "negative_prompt": "a hat"}
         one = LocalCall(prompts=(text,), seeds=(number + 1,), width=64, height=64, parameters=parameters)
-        alone = host.run(able(weights).find(ABLE, "story-to-video"), one, quiet).pictures
+        alone = host.run(able(weights).find(ABLE, "story-to-video"), one, quiet).images
         assert near(alone, together[number : number + 1])
 
 
@@ -107,7 +107,7 @@ def test_a_long_text_and_a_picture_of_the_hero_go_together(
             prompts=(f"{HERO}, {end}", "a fox"), seeds=(1, 2), width=64, height=64, image=path,
             parameters={"num_inference_steps": 2, "guidance_scale": guidance, "consistency": "reference"},
         )  # fmt: skip
-        pictures.append(host.run(able(weights).find(ABLE, "story-to-video"), call, quiet).pictures)
+        pictures.append(host.run(able(weights).find(ABLE, "story-to-video"), call, quiet).images)
     first, second = pictures
     assert not same(first[:1], second[:1])
     assert same(first[1:], second[1:])
@@ -128,7 +128,7 @@ def test_of_a_model_that_reads_the_beginning_only_it_is_told_whose_text_was_cut(
 )  # fmt: skip
 def test_the_parts_of_a_text_hold_all_of_it_and_none_is_too_long(text: str) -> None:
     pipe = tiny.pictures()
-    (parts,) = parts_of(pipe, [text])
+    (parts,) = split_prompts(pipe, [text])
     assert "".join("".join(parts).split()) == "".join(text.split())
     lengths = [len(pipe.tokenizer(part).input_ids) for part in parts]
     assert max(lengths) <= 77
@@ -137,7 +137,7 @@ def test_the_parts_of_a_text_hold_all_of_it_and_none_is_too_long(text: str) -> N
 
 
 def test_a_text_is_parted_at_a_pause_where_there_is_a_late_one() -> None:
-    (parts,) = parts_of(tiny.pictures(), [HERO])
+    (parts,) = split_prompts(tiny.pictures(), [HERO])
     assert parts == [
         "a brave old fox in a long red coat with a hat, a lamp and a stick,",
         "who never laughs and never ever sleeps",

@@ -12,10 +12,10 @@ import torch
 from diffusers.hooks import group_offloading
 
 from providers.catalogue import Model
-from providers.local.base import LocalCall, Pixels
+from providers.local.base import ImageArray, LocalCall
 from providers.local.device import Cpu
 from providers.local.host import ModelHost
-from providers.local.pictures import PictureModel
+from providers.local.image_model import ImageModel
 from tests.local import tiny
 from tests.local.test_reference import able
 
@@ -92,9 +92,9 @@ def low(model: Model, **weights: Any) -> Model:
     return model.model_copy(update={"weights": model.weights.model_copy(update=weights)})
 
 
-def pictures(host: ModelHost, model: Model, *, low_memory: bool) -> list[Pixels]:
+def pictures(host: ModelHost, model: Model, *, low_memory: bool) -> list[ImageArray]:
     call = LocalCall(**{**{name: getattr(CALL, name) for name in CALL.__dataclass_fields__}, "low_memory": low_memory})
-    return list(host.run(model, call, quiet).pictures)
+    return list(host.run(model, call, quiet).images)
 
 
 @pytest.mark.parametrize("name", ["stable-diffusion-v1-5", "stable-diffusion-xl"])
@@ -114,7 +114,7 @@ def test_streamed_weights_make_the_same_pictures_call_after_call(
 def test_short_of_memory_pictures_are_decoded_in_tiles_and_one_by_one(weights: Path, offloaded: Offloaded) -> None:
     model = low(able(weights).find("stable-diffusion-v1-5", "story-to-video"), dtype="float32")
     for low_memory in (False, True):
-        own = PictureModel(model, weights)
+        own = ImageModel(model, weights)
         own.load(Card() if low_memory else Cpu(), low_memory=low_memory)
         assert (own.pipe.vae.use_tiling, own.pipe.vae.use_slicing) == (low_memory, low_memory)
 

@@ -12,8 +12,8 @@ from ops.local_models_health import LocalModelsHealth
 from providers.local.base import LocalCall
 from providers.local.device import Cpu
 from providers.local.host import ModelHost, host_for
-from providers.local.pictures import PictureModel
-from providers.local.system import state_of, system_report
+from providers.local.image_model import ImageModel
+from providers.local.system_report import state_of, system_report
 from providers.registry import catalogue_of
 from schemas.settings import Settings
 from tests.cli_operator import Operator, an_operator
@@ -26,7 +26,7 @@ _operator = pytest.fixture(an_operator, name="operator")
 def _own(weights: Path) -> Iterator[ModelHost]:
     host = host_for(Settings(local_models=weights, local_device="cpu", local_threads=1))
     yield host
-    host.clear()
+    host.unload_all()
 
 
 def test_the_command_tells_device_memory_and_installed_models(operator: Operator) -> None:
@@ -57,13 +57,13 @@ def test_health_tells_what_is_warm_and_asks_for_no_device_before_a_job_did(weigh
 def test_health_does_not_wait_for_the_first_call(weights: Path) -> None:
     begun, asked = threading.Event(), threading.Event()
 
-    class Slow(PictureModel):
-        def need(self, call: LocalCall, *, batch: int = 1) -> int:
+    class Slow(ImageModel):
+        def device_memory_bytes(self, call: LocalCall, *, batch: int = 1) -> int:
             begun.set()
             assert asked.wait(30)
-            return super().need(call, batch=batch)
+            return super().device_memory_bytes(call, batch=batch)
 
-    host = ModelHost(weights, device=Cpu, maker=Slow)
+    host = ModelHost(weights, device=Cpu, model_factory=Slow)
     call = LocalCall(prompts=("a",), seeds=(1,), width=64, height=64, parameters={"num_inference_steps": 2})
     model = catalogue(weights).find("segmind/tiny-sd", "text-to-image")
     thread = threading.Thread(target=lambda: host.run(model, call, lambda part: None))

@@ -9,7 +9,7 @@ from typing import Any
 _ROWS = 500
 
 
-class Learner:
+class MuonAdamW:
     """One optimizer for both kinds of weights.
 
     Muon orthogonalises a matrix's momentum: it needs fewer steps for the same quality, which matters on a CPU.
@@ -22,10 +22,10 @@ class Learner:
         self.decay = decay
         self.wide = [weight for weight in weights if weight.ndim >= 2 and weight.shape[0] < _ROWS]
         chosen = {id(weight) for weight in self.wide}
-        self.speed = [torch.zeros_like(weight) for weight in self.wide]
+        self.momentum = [torch.zeros_like(weight) for weight in self.wide]
         self.rest = torch.optim.AdamW([weight for weight in weights if id(weight) not in chosen], weight_decay=0.0)
 
-    def learn(self, loss: Any, rate: float) -> None:
+    def step(self, loss: Any, rate: float) -> None:
         """Run one optimization step."""
         import torch
 
@@ -37,9 +37,9 @@ class Learner:
             group["lr"] = rate
         self.rest.step()
         with torch.no_grad():
-            for weight, speed in zip(self.wide, self.speed, strict=True):
-                speed.lerp_(weight.grad, 0.05)
-                turn = orthogonal(weight.grad.lerp(speed, 0.95).flatten(1))
+            for weight, momentum in zip(self.wide, self.momentum, strict=True):
+                momentum.lerp_(weight.grad, 0.05)
+                turn = orthogonal(weight.grad.lerp(momentum, 0.95).flatten(1))
                 weight.mul_(1 - rate * self.decay)
                 weight.add_(turn.view_as(weight), alpha=-rate * 0.2 * math.sqrt(max(turn.shape)))
 
@@ -55,19 +55,19 @@ def orthogonal(matrix: Any) -> Any:
     return found.T if tall else found
 
 
-class Average:
+class MovingAverage:
     """Exponential moving average of the weights, which gives better images than the weights themselves."""
 
     def __init__(self, weights: list[Any]) -> None:
         self.weights = weights
         self.kept = [weight.detach().clone() for weight in weights]
 
-    def follow(self, step: int) -> None:
+    def update(self, step: int) -> None:
         """Update the average after a step."""
         for kept, weight in zip(self.kept, self.weights, strict=True):
             kept.lerp_(weight.detach(), 1 - min(0.997, (1 + step) / (10 + step)))
 
-    def exchange(self) -> None:
+    def swap(self) -> None:
         """Swap average and weights."""
         for kept, weight in zip(self.kept, self.weights, strict=True):
             last = weight.detach().clone()

@@ -46,11 +46,11 @@ def main(folder: Path, seconds: float) -> None:
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * max(0.03, 1 - part)
         some = torch.randint(0, len(captions), (32,))
-        told = model(
+        output = model(
             pixel_values=seen[some], input_ids=ids[some], attention_mask=read.attention_mask[some], labels=labels[some]
         )
         optimizer.zero_grad()
-        told.loss.backward()
+        output.loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     model.eval().save_pretrained(folder)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from providers.local.demonstration.drawings import SIDE, drawing
-from providers.local.demonstration.learning import Average, Learner
-from providers.local.demonstration.words import tokenizer_for
+from providers.local.demonstration.optimizer import MovingAverage, MuonAdamW
+from providers.local.demonstration.shapes_tokenizer import tokenizer_for
 
 DRAWINGS = 12_000
 #: Fraction of the time for the autoencoder.
@@ -87,7 +87,7 @@ def train_autoencoder(vae: Any, pixels: Any, seconds: float) -> None:
     import torch
     from torch.nn import functional
 
-    learner = Learner(list(vae.parameters()), 0.0)
+    optimizer = MuonAdamW(list(vae.parameters()), 0.0)
     step, started = 0, time.monotonic()
     while (part := (time.monotonic() - started) / seconds) < 1:
         batch = _numbers(pixels[torch.randint(0, len(pixels), (16,))])
@@ -95,7 +95,7 @@ def train_autoencoder(vae: Any, pixels: Any, seconds: float) -> None:
         made = vae.decode(found.sample()).sample
         across, down = (functional.l1_loss(made.diff(dim=axis), batch.diff(dim=axis)) for axis in (3, 2))
         loss = functional.l1_loss(made, batch) + functional.mse_loss(made, batch) + 0.5 * (across + down)
-        learner.learn(loss + 2e-6 * found.kl().mean(), _RATE * min(1.0, (step + 1) / 50) * max(0.02, 1 - part))
+        optimizer.step(loss + 2e-6 * found.kl().mean(), _RATE * min(1.0, (step + 1) / 50) * max(0.02, 1 - part))
         step += 1
     vae.eval()
     with torch.no_grad():
@@ -118,27 +118,27 @@ def train_denoiser(pipe: Any, pixels: Any, captions: list[str], seconds: float, 
         latents = torch.cat([vae.encode(_numbers(piece)).latent_dist.mean for piece in pixels.split(100)])
     latents = latents * vae.config.scaling_factor
     options = {"padding": "max_length", "max_length": _TOKENS, "truncation": True, "return_tensors": "pt"}
-    told, empty = (pipe.tokenizer(words, **options).input_ids for words in (captions, [""]))
+    token_ids, empty = (pipe.tokenizer(words, **options).input_ids for words in (captions, [""]))
     noise = parts.DDPMScheduler(**_NOISE, prediction_type="v_prediction")
     weights = [*unet.parameters(), *text.parameters()]
-    learner, average = Learner(weights, 0.01), Average(weights)
+    optimizer, average = MuonAdamW(weights, 0.01), MovingAverage(weights)
     step, saved, started = 0, 0.0, time.monotonic()
     while (past := time.monotonic() - started) < seconds:
         chosen = torch.randint(0, len(latents), (48,))
-        clean, words = latents[chosen], told[chosen].clone()
+        clean, words = latents[chosen], token_ids[chosen].clone()
         words[torch.rand(48) < 0.1] = empty
         grain, times = torch.randn_like(clean), torch.randint(0, 1000, (48,))
         guess = unet(noise.add_noise(clean, grain, times), times, encoder_hidden_states=text(words)[0]).sample
         loss = functional.mse_loss(guess, noise.get_velocity(clean, grain, times))
-        learner.learn(loss, _RATE * min(1.0, (step + 1) / 100) * max(0.02, 1 - past / seconds))
-        average.follow(step)
+        optimizer.step(loss, _RATE * min(1.0, (step + 1) / 100) * max(0.02, 1 - past / seconds))
+        average.update(step)
         step += 1
         if past - saved > _SAVED_EVERY:
             saved = past
-            average.exchange()
+            average.swap()
             save()
-            average.exchange()
-    average.exchange()
+            average.swap()
+    average.swap()
     unet.eval()
     text.eval()
 
