@@ -1,4 +1,4 @@
-"""The bodies of callbacks: written once, sent as they are however often."""
+"""The bodies of callbacks. A body is built once, and every attempt sends the same bytes."""
 
 from __future__ import annotations
 
@@ -34,49 +34,49 @@ def job_delivery(
     plan: Mapping[str, Any] | None = None,
     error: TelecineError | None = None,
     progress: int | None = None,
-    credit: Provenance | None = None,
+    provenance: Provenance | None = None,
     cost: Cost | None = None,
 ) -> NewDelivery | None:
-    """The callback about ``event`` of a job, or ``None`` when nobody asked for it.
+    """Return the callback about an event of a job; ``None`` if the request does not subscribe to it.
 
-    ``credit`` is who made the result; a ``title`` among its details is the title in format ``game``. ``cost`` is what
-    was spent on a job that has no result.
+    ``cost`` is the amount spent on a job without a result. In format ``game``, the title is ``title`` of the
+    provenance's details.
     """
     _, spec, metadata = recover_fields(json.loads(job.request))
     if spec is None or event not in spec.events:
         return None
-    done = status == "completed"
-    credit = credit or Provenance()
+    provenance = provenance or Provenance()
+    completed = status == "completed"
+    occurrence: tuple[object, ...] = (progress,) if event == "progress" else ()
+    # The time is included because the same request makes another job after the first one was deleted.
+    identity = webhook_id(job.id, job.fingerprint, job.received_at, event, *occurrence)
+    if spec.format == "game":
+        body = game_body(completed=completed, outputs=outputs or (), details=provenance.details)
+        return _game_delivery(identity, job.id, job.id, spec, event, body)
     data = CallbackData(
-        id=job.id,
-        type=job.type,
+        **_job_fields(job, completed=completed, now=now),
         status=status,
-        progress_percentage=100 if done else (job.progress if progress is None else progress),
+        progress_percentage=100 if completed else (job.progress if progress is None else progress),
         outputs=None if outputs is None else list(outputs),
         plan=None if plan is None else dict(plan),
         error=None if error is None else Failure.model_validate(error.as_record()),
-        provider=credit.provider if done else None,
-        model=(credit.model or job.type) if done else None,
-        cost=credit.cost if done else cost,
-        created_at=_time(job.received_at),
-        started_at=None if job.started_at is None else _time(job.started_at),
-        processing_time_seconds=round(now - job.started_at, 3) if done and job.started_at is not None else None,
+        provider=provenance.provider if completed else None,
+        model=(provenance.model or job.type) if completed else None,
+        cost=provenance.cost if completed else cost,
         metadata=metadata,
     )
-    body = Callback(type=_EVENTS[event], timestamp=_time(now), data=data)
-    occurrence: tuple[object, ...] = (progress,) if event == "progress" else ()
-    # With the time, because the same request is another job once the first was deleted.
-    identity = webhook_id(job.id, job.fingerprint, job.received_at, event, *occurrence)
-    if spec.format == "game":
-        return _game_delivery(
-            identity,
-            job.id,
-            job.id,
-            spec,
-            event,
-            game_body(completed=done, outputs=outputs or (), details=credit.details),
-        )
-    return _delivery(identity, job.id, spec, body)
+    return _delivery(identity, job.id, spec, Callback(type=_EVENTS[event], timestamp=_time(now), data=data))
+
+
+def _job_fields(job: Job, *, completed: bool, now: float) -> dict[str, Any]:
+    started = job.started_at
+    return {
+        "id": job.id,
+        "type": job.type,
+        "created_at": _time(job.received_at),
+        "started_at": None if started is None else _time(started),
+        "processing_time_seconds": round(now - started, 3) if completed and started is not None else None,
+    }
 
 
 def dead_letter_delivery(
@@ -90,11 +90,11 @@ def dead_letter_delivery(
     metadata: Mapping[str, Any] | None,
     at: dt.datetime,
 ) -> NewDelivery | None:
-    """The callback about a request that was refused at the door. It belongs to no job.
+    """Return the callback about a dead letter, which has no job.
 
-    ``None`` in format ``game`` when the request has no id that could be told.
+    ``None`` in format ``game`` if the request has no id that can be part of a URL.
     """
-    # With the time, because a ledger that was restored from a backup counts from there again.
+    # The time is included because a ledger restored from a backup reuses numbers.
     identity = webhook_id("rejected", seq, request_id, at.isoformat())
     if callback.format == "game":
         return _game_delivery(identity, None, request_id, callback, "failed", game_body(completed=False))
@@ -121,9 +121,9 @@ def _delivery(identity: str, job_id: str | None, spec: CallbackSpec, body: Callb
 
 
 def _game_delivery(
-    identity: str, job_id: str | None, told_id: str | None, spec: CallbackSpec, event: str, body: bytes
+    identity: str, job_id: str | None, url_id: str | None, spec: CallbackSpec, event: str, body: bytes
 ) -> NewDelivery | None:
-    url = game_url(spec.url, told_id)
+    url = game_url(spec.url, url_id)
     if url is None:
         return None
     return NewDelivery(

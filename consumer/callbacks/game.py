@@ -1,7 +1,7 @@
-"""Callbacks in the form of the G.A.M.E. API, as the I2V service sent them: to ``{url}/{id}/callback``, with a key.
+"""Callback format ``game``: the form that the G.A.M.E. API takes, POSTed to ``{url}/{id}/callback`` with an API key.
 
-The key opens the operator's account there, and a request says where its callback goes. So a callback of this
-form goes nowhere but to the host that the operator has named.
+The key gives access to the operator's account there, and a request may choose its callback URL. So callbacks in this
+format are only sent to the host that the operator has configured.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ KEY_VARIABLE = "GAME_API_KEY"
 URL_VARIABLE = "CALLBACK_API_URL"
 DEFAULT_URL = "https://game-api.virtuals.io/requests"
 DEFAULT_TITLE = "Generated Video"
-#: Besides 2xx: a second copy of what the API has already.
+#: Statuses besides 2xx that count as delivered: 409 means that the API has the callback already.
 DELIVERED = frozenset({409})
-#: What the events of these callbacks begin with in the ledger, in place of ``job.``.
+#: Prefix of these callbacks' events in the ledger, instead of ``job.``.
 EVENT_PREFIX = "game."
 
 _LONGEST_URL = 2048
@@ -37,41 +37,41 @@ _PORTS = {"http": 80, "https": 443}
 class GameApi:
     """The operator's account at the G.A.M.E. API."""
 
-    #: ``/{id}/callback`` is added to it.
+    #: ``/{id}/callback`` is appended.
     url: str = DEFAULT_URL
     key: SecretStr | None = None
 
     def with_url(self, spec: CallbackSpec) -> CallbackSpec:
-        """``spec`` with the operator's address where a callback of this form names none."""
+        """Fill in the operator's URL if the callback has none."""
         return spec if spec.url else spec.model_copy(update={"url": self.url})
 
     def check(self, spec: CallbackSpec) -> None:
-        """Nothing, if a callback of this form may go where ``spec`` says.
+        """Check that a callback in this format may be sent to the URL of ``spec``.
 
         Raises:
-            UnsupportedOption: there is no key.
-            InvalidField: the key is not for that host.
+            UnsupportedOption: No API key is configured.
+            InvalidField: The URL's host is not the one that the API key is for.
         """
         if self.key is None:
             raise UnsupportedOption(
                 f'callback.format: "game" needs {KEY_VARIABLE}, which this worker does not have; '
-                'use "standard" or let the operator set it',
+                'use "standard", or ask the operator to set it',
                 field="callback.format",
             )
         if _origin(spec.url) != _origin(self.url):
             raise InvalidField(
                 f"callback.url: format game carries the operator's key, which is for {redact_url(self.url)} only; "
-                f"leave the url out, or let the operator set {URL_VARIABLE}",
+                f"omit the url, or ask the operator to set {URL_VARIABLE}",
                 field="callback.url",
             )
 
     def headers(self) -> dict[str, str]:
-        """The headers of an attempt; none while there is no key, which the API then refuses."""
+        """Return the API key header; empty without a key, and the API rejects the request then."""
         return {} if self.key is None else {"x-api-key": self.key.get_secret_value()}
 
 
 def game_url(base: str, job_id: str | None) -> str | None:
-    """Where the callback about ``job_id`` goes; ``None`` when such an id cannot stand in a URL."""
+    """Return the callback URL for a job; ``None`` if the id is not safe in a URL path, or the URL is too long."""
     if job_id is None or not _ID.fullmatch(job_id) or job_id in (".", ".."):
         return None
     parts = urlsplit(base)
@@ -80,18 +80,20 @@ def game_url(base: str, job_id: str | None) -> str | None:
 
 
 def game_body(*, completed: bool, outputs: Sequence[Output] = (), details: Mapping[str, object] | None = None) -> bytes:
-    """The body, with the spaces and the order of keys of the I2V service's own documentation.
+    """Return the body, with the whitespace and key order of the I2V service's documentation.
 
-    What was finished without a file, such as a plan, is no addition to anybody's inventory.
+    A job that completes without a file, such as a plan, is not added to the inventory.
     """
-    file = _chosen(outputs) if completed else None
+    file = _main_file(outputs) if completed else None
     title = (details or {}).get("title")
-    output = None if file is None else {
-        "title": title.strip() if isinstance(title, str) and title.strip() else DEFAULT_TITLE,
-        "type": "MEDIA",
-        "category": "MARKETING_VIDEO",
-        "url": file.url or file.uri,
-    }  # fmt: skip
+    output = None
+    if file is not None:
+        output = {
+            "title": title.strip() if isinstance(title, str) and title.strip() else DEFAULT_TITLE,
+            "type": "MEDIA",
+            "category": "MARKETING_VIDEO",
+            "url": file.url or file.uri,
+        }
     data = {
         "addToInventory": output is not None,
         "status": "COMPLETED" if completed else "FAILED",
@@ -100,10 +102,10 @@ def game_body(*, completed: bool, outputs: Sequence[Output] = (), details: Mappi
     return json.dumps({"data": data}, indent=4, ensure_ascii=False).encode()
 
 
-def _chosen(outputs: Sequence[Output]) -> Output | None:
-    """The one file that the body has room for: the film, or else what was made first."""
-    made = [output for output in outputs if output.name != "manifest.json"]
-    return next((output for output in made if output.content_type.startswith("video/")), made[0] if made else None)
+def _main_file(outputs: Sequence[Output]) -> Output | None:
+    """Return the one file that fits in the body: the video, or else the first output."""
+    files = [output for output in outputs if output.name != "manifest.json"]
+    return next((output for output in files if output.content_type.startswith("video/")), files[0] if files else None)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

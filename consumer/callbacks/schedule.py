@@ -1,7 +1,7 @@
-"""What happens to a callback after an attempt to deliver it: done, again later, never again.
+"""The retry schedule of callbacks: what to do after an attempt, by the response.
 
-Statuses and delays are those of Standard Webhooks 1.0.0, "Deliverability and reliability". Nothing here
-reads a clock or a database, except for the time that an HTTP date in ``Retry-After`` is compared with.
+Statuses and delays follow Standard Webhooks 1.0.0, "Deliverability and reliability". The functions are pure, except
+that an HTTP date in ``Retry-After`` is compared with the clock.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from email.utils import parsedate_to_datetime
 
 from schemas.errors import AddressForbidden
 
-#: Seconds from one attempt to the next: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.
+#: Seconds between attempts: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.
 DELAYS_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-#: A delay grows by up to this part, so that callbacks which failed together do not return together.
+#: A delay is extended by up to this fraction, so that callbacks that failed together are not retried together.
 JITTER = 0.1
-#: The least wait after a reply that says the receiver is overloaded; or the schedule's next wait, if shorter.
+#: Minimum delay after a status that means overload, or the schedule's next delay if that is shorter.
 THROTTLE_SECONDS = 60
-#: The most that ``Retry-After`` can ask for.
+#: Upper limit for ``Retry-After``.
 MOST_RETRY_AFTER_SECONDS = 86_400
 
 _OVERLOADED = frozenset({429, 502, 504})
@@ -27,26 +27,26 @@ _OVERLOADED = frozenset({429, 502, 504})
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The receiver has it."""
+    """The receiver has accepted the callback."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again, not before ``after_seconds`` from now."""
+    """Retry after a delay."""
 
     after_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Disabled:
-    """Never again: the receiver (``gone``) or the guard (``address_forbidden``) refuses this URL."""
+    """Do not retry: the receiver answered 410 (``gone``), or the URL is forbidden (``address_forbidden``)."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """The last attempt failed. It can still be replayed by hand."""
+    """The last attempt failed. ``telecine callbacks replay`` can still send the callback."""
 
 
 AttemptOutcome = Delivered | Retry | Disabled | Exhausted
@@ -63,17 +63,17 @@ def next_attempt(
     delivered: Collection[int] = (),
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> AttemptOutcome:
-    """The verdict on attempt number ``attempt``, counted from 1.
+    """Return what to do after attempt number ``attempt``, counted from 1.
 
     Args:
-        status: of the reply, or ``None`` when none came.
-        retry_after: the reply's ``Retry-After`` header, as it was sent.
-        jitter: a number from 0 to 1, such as ``random.random``.
-        error: what the client raised instead of a reply.
-        delays_seconds: the waits between attempts. The first attempt is made at once, so there is one more
-            attempt than waits: ten by default, over a little more than three days.
-        delivered: statuses besides 2xx that mean that the receiver has it.
-        now: the current time, aware.
+        status: HTTP status of the response; ``None`` if there was no response.
+        retry_after: The response's ``Retry-After`` header.
+        jitter: Returns a number from 0 to 1, such as ``random.random``.
+        error: The exception that the HTTP client raised.
+        delays_seconds: Delays between attempts. The first attempt has no delay, so there is one attempt more than
+            delays: by default ten, over a little more than three days.
+        delivered: Statuses besides 2xx that count as accepted.
+        now: Returns the current time, with a zone.
     """
     if isinstance(error, AddressForbidden):
         return Disabled(error.code)
@@ -91,17 +91,17 @@ def next_attempt(
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float:
-    """The seconds that a ``Retry-After`` header asks for, 0 to 86,400; 0 when it says nothing sensible.
+    """Parse a ``Retry-After`` header to seconds, 0 to 86,400; 0 if it is missing or invalid.
 
     RFC 9110, section 10.2.3: a number of seconds or an HTTP date.
     """
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
-        # Compared by length first: a number of a thousand digits is not worth reading.
+        # By length first: int() of very many digits is slow.
         return float(min(int(text), MOST_RETRY_AFTER_SECONDS)) if len(text) < 10 else float(MOST_RETRY_AFTER_SECONDS)
     try:
         date = parsedate_to_datetime(text)
-        # A date without a zone is read as UTC, which RFC 9110 says every HTTP date is in.
+        # RFC 9110: every HTTP date is UTC.
         seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return 0.0

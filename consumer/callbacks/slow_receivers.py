@@ -1,35 +1,36 @@
-"""Two lanes for callbacks: receivers that answer, and receivers that keep everybody waiting.
+"""Keeps slow receivers of callbacks from delaying all others.
 
-A receiver that hangs holds each of its deliveries for the whole time limit. With thousands of them due, it would
-hold every place there is. So one that was slow gets a few places, which all the slow ones share, until it is quick.
+A receiver that hangs occupies a slot for the whole timeout of each delivery. With thousands of deliveries due, it would
+occupy every slot. So a receiver that was slow is limited to a few slots, which all slow receivers share, until it
+responds quickly again.
 """
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-#: An exchange that took longer than this was slow.
+#: A delivery that takes longer than this is slow.
 SLOW_SECONDS = 2.0
-#: So many slow receivers are remembered; of more, the one that was slow least recently is forgotten.
+#: How many slow receivers are remembered; beyond that, the one that was slow least recently is dropped.
 MOST_SLOW = 100
 
 
 class SlowReceivers:
-    """Who was slow, as this process has seen it. A crash forgets it: the next process finds out again."""
+    """The receivers that were slow when this process last sent to them. In memory only: a new process starts empty."""
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, slots: int) -> None:
         self._slow: dict[str, None] = {}
-        #: Places for all slow receivers together. A single place cannot be divided: it is everybody's.
-        self.slow_places = 0 if places == 1 else max(1, places // 4)
+        #: Slots for all slow receivers together; 0 if there is only one slot, which everyone shares.
+        self.slots = 0 if slots == 1 else max(1, slots // 4)
 
     @property
-    def slow(self) -> tuple[str, ...]:
-        """The beginnings of the slow receivers' URLs."""
+    def origins(self) -> tuple[str, ...]:
+        """Scheme, host and port of each slow receiver: the prefix of its URLs."""
         return tuple(self._slow)
 
-    def seen(self, url: str, seconds: float) -> None:
-        """Notes how long an exchange took."""
-        if not self.slow_places:
+    def record(self, url: str, seconds: float) -> None:
+        """Record how long a delivery took."""
+        if not self.slots:
             return
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
