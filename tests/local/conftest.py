@@ -1,4 +1,4 @@
-"""Fixtures for local models: tiny pipelines with random weights, built once, and one torch thread."""
+"""Fixtures for local models: tiny pipelines with random weights, built once per session, and one torch thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of weights: ``pictures``, ``mochi``, ``wan``, ``blip`` and ``clip``, all tiny."""
+    """Return a folder with the tiny models, each in a folder of its own."""
     folder = tmp_path_factory.mktemp("weights")
     tiny.save_all(folder)
     return folder
@@ -29,5 +29,5 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def host(weights: Path) -> ModelHost:
-    """A host on the CPU with every model at hand."""
+    """Return a model host on the CPU."""
     return host_for(Settings(local_models=weights, local_device="cpu", local_threads=1))

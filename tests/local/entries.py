@@ -11,7 +11,7 @@ from schemas.settings import Settings
 
 
 def entries(weights: Path) -> list[dict[str, Any]]:
-    """The entries, their sources the folders below ``weights``."""
+    """Return the entries; their weights are in folders below ``weights``."""
     small = {"need_gb": None, "low_need_gb": None, "steps": 2}
     return [
         {"id": "segmind/tiny-sd", "weights": {"source": str(weights / "pictures"), **small}},
@@ -26,5 +26,5 @@ def entries(weights: Path) -> list[dict[str, Any]]:
 
 
 def catalogue(weights: Path) -> Catalogue:
-    """The whole catalogue with them."""
+    """Return the built-in catalogue with the entries applied."""
     return catalogue_of(Settings()).with_entries(entries(weights))

@@ -25,13 +25,13 @@ from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import S3
 from tests.telecine_process import TelecineProcess, wait_until
 
-#: A picture in a tenth of a second of work.
+#: An image that takes a tenth of a second.
 PICTURE = {"model": "segmind/tiny-sd", "prompt": "a fox", "width": 64, "height": 64, "num_inference_steps": 10}
 FILM = {"num_frames": 8, "width": 256, "height": 256, "fps": 12, "lawful_use_consent": True}
 
 
 class GpuLine:
-    """One installation. ``worker`` is a process of its own, which a test may kill."""
+    """One deployment. ``worker`` is a separate process, which a test may kill."""
 
     def __init__(self, home: Path, rabbitmq: RabbitMQ, postgres: Postgres, s3: S3, receiver: Receiver,
                  entries: Sequence[Mapping[str, Any]], **settings: object) -> None:  # fmt: skip
@@ -39,7 +39,7 @@ class GpuLine:
         self.bucket = f"gpu-{uuid.uuid4().hex[:12]}"
         s3.client().create_bucket(Bucket=self.bucket)
         self.queue = f"gpu-{uuid.uuid4().hex[:12]}-requests"
-        #: What it says, the worker does at the failpoint it names, for as long as it is there.
+        #: Arms the failpoint it names, as long as the file exists.
         self.armed = home / "armed"
         chosen = {
             "broker_url": rabbitmq.url, "amqp_queues": self.queue, "ledger_url": postgres.create_database(),
@@ -57,7 +57,7 @@ class GpuLine:
 
     @contextlib.contextmanager
     def running(self, *options: str) -> Iterator[GpuLine]:
-        """`telecine up` runs with the options; without any, all but a worker."""
+        """Run `telecine up` with the options; by default everything except a worker."""
         with self.up, self.worker:
             self.up.start(arguments=("up", *(options or ("--only", "doors,sweep,calls,outbox"))))
             self.database: Database = self.up.database()
@@ -67,11 +67,11 @@ class GpuLine:
                 self.database.close()
 
     def start_worker(self) -> None:
-        """A worker for local models."""
+        """Start the worker for local models."""
         self.worker.start(arguments=("worker", "--role", "gpu"))
 
     def publish(self, *requests: Mapping[str, Any]) -> None:
-        """Puts requests on the queue as plain JSON, and waits for the confirms."""
+        """Publish requests as plain JSON and wait for the confirms."""
         connection = pika.BlockingConnection(pika.URLParameters(self.rabbitmq.url))
         try:
             wait_until(lambda: self._declared(connection), what=lambda: self.up.log.read_text()[-2000:])
@@ -84,16 +84,16 @@ class GpuLine:
             connection.close()
 
     def ask(self, job_id: str, kind: str, data: Mapping[str, Any], **fields: Any) -> None:
-        """One request, whose callback goes to the receiver."""
+        """Publish one request, with the receiver as its callback URL."""
         callback = {"url": self.receiver.url}
         self.publish({"id": job_id, "type": kind, "data": data, "callback": callback, **fields})
 
     def ended(self, job_id: str) -> Job:
-        """The job once it has ended."""
+        """Wait until the job has ended; return it."""
         return self.worker.wait_for_job(job_id)
 
     def result(self, job_id: str) -> tuple[dict[str, bytes], dict[str, Any]]:
-        """Files and manifest of the completed job: finished once, told once, the callback's signature right."""
+        """Return files and manifest of the job; check that it completed once with one correctly signed callback."""
         job = self.ended(job_id)
         files = objects_below(self.s3, self.bucket, f"results/{job_id}/")
         check_finished_once(self.database, job, files)
@@ -102,17 +102,17 @@ class GpuLine:
         return files, json.loads(files["manifest.json"])
 
     def made(self, job_id: str, kind: str, data: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, Any]]:
-        """Asks, waits, and answers with what ``result`` does."""
+        """Publish a request; return what ``result`` returns."""
         self.ask(job_id, kind, data)
         return self.result(job_id)
 
     def told(self, job_id: str) -> list[dict[str, Any]]:
-        """The callbacks about the job so far."""
+        """Return the callbacks received about the job."""
         bodies = [attempt.json() for attempt in self.receiver.attempts]
         return [body for body in bodies if body["data"]["id"] == job_id]
 
     def generating(self, job_id: str) -> None:
-        """Returns once the model works on the job."""
+        """Wait until the model is working on the job."""
         wait_until(
             lambda: (job := find_job(self.database, job_id)) is not None and job.state is State.RUNNING
             and job.progress > 5,
@@ -120,12 +120,12 @@ class GpuLine:
         )  # fmt: skip
 
     def workers(self, job_id: str) -> list[int]:
-        """The process id of each worker that took the job."""
+        """Return the process id of each worker that claimed the job."""
         claimed = [entry for entry in story(self.database, job_id) if entry.event == "claimed"]
         return [int(entry.detail["worker"].rpartition(":")[2]) for entry in claimed]
 
     def loaded(self) -> list[dict[str, Any]]:
-        """The worker's warm models, as its health tells them."""
+        """Return the worker's loaded models from its health endpoint."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=10) as answer:
             return list(json.load(answer)["local"]["loaded"])
 

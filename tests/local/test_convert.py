@@ -1,4 +1,4 @@
-"""``telecine convert``: weights that are published as pickles become what workers load."""
+"""``telecine convert``: pickled weights become safetensors, which workers load."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CALL = LocalCall(prompts=["a fox"], seeds=[1], width=64, height=64, parameters={
 
 
 class Harm:
-    """Runs a command in whoever unpickles it."""
+    """Runs a command in the process that unpickles it."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -43,7 +43,7 @@ def _models(weights: Path) -> Catalogue:
 
 
 def pickled(folder: Path) -> None:
-    """Turns every safetensors file below ``folder`` into the pickle that it is published as by some."""
+    """Replace each safetensors file below ``folder`` with a pickle, as some models are published."""
     for file in list(folder.rglob("*.safetensors")):
         name = file.name if file.name.startswith("diffusion_") else file.name.replace("model", "pytorch_model")
         torch.save(load_file(file), file.with_name(name).with_suffix(".bin"))

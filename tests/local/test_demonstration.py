@@ -1,4 +1,4 @@
-"""The demonstration models mean what they say: hero, place and words, judged by what can be seen."""
+"""The demonstration models generate what prompts say: shape, colour and background, judged by pixels."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from providers.registry import catalogue_of
 from schemas.settings import Settings
 
 CATALOGUE = catalogue_of(Settings())
-#: Not in the snow nor at sunset: floor and sky there pass for a white and an orange hero.
+#: Without snow and sunset: ground and sky there would count as a white or an orange shape.
 TRAVELLED = ("at night", "on a beach", "in a city", "in a forest", "under the sea", "in a desert")
 
 
 def drawn(host: ModelHost, *prompts: str) -> list[Any]:
-    """The pictures of the prompts, as the model makes them."""
+    """Return the model's images for the prompts."""
     call = LocalCall(
         prompts=prompts, seeds=tuple(range(100, 100 + len(prompts))), width=SIDE, height=SIDE,
         parameters={"num_inference_steps": 20},
@@ -33,7 +33,7 @@ def drawn(host: ModelHost, *prompts: str) -> list[Any]:
 
 
 def color_of(picture: Any) -> str:
-    """The hero's colour: the one of the palette that most pixels are near to."""
+    """Return the shape's colour: the palette entry nearest to most pixels."""
     pixels = picture.reshape(-1, 3).astype(np.float32)
     palette = np.array(list(COLORS.values()), np.float32)
     apart = ((pixels[:, None] - palette[None]) ** 2).sum(-1)
@@ -42,7 +42,7 @@ def color_of(picture: Any) -> str:
 
 
 def stencil(shape: str) -> Any:
-    """Where the shape is, stretched to the whole picture."""
+    """Return the mask of the shape, stretched to the whole image."""
     picture = Image.new("1", (200, 200))
     pen = ImageDraw.Draw(picture)
     if shape == "circle":
@@ -53,7 +53,7 @@ def stencil(shape: str) -> Any:
 
 
 def shape_of(picture: Any, color: str) -> str:
-    """The shape whose outline, stretched over the hero's pixels, covers them best."""
+    """Return the shape whose outline, stretched over the mask, covers it best."""
     apart = ((picture.astype(np.float32) - np.array(COLORS[color], np.float32)) ** 2).sum(-1)
     rows, columns = np.nonzero(apart < 70**2)
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
@@ -62,14 +62,14 @@ def shape_of(picture: Any, color: str) -> str:
 
 
 def border_of(picture: Any) -> Any:
-    """What surrounds the hero: the means of the upper rows, the lower rows and both sides."""
+    """Return the mean colours of the upper rows, the lower rows and both sides."""
     pixels = picture.astype(np.float32)
     sides = [pixels[:12].mean(0), pixels[-4:].mean(0), pixels[:, :4].mean(1), pixels[:, -4:].mean(1)]
     return np.concatenate([side.ravel() for side in sides])
 
 
 def place_of(picture: Any) -> str:
-    """The place whose drawings look most like the picture's border."""
+    """Return the background whose drawings are most similar to the image's border."""
     chance = random.Random(0)
     usual = {
         place: np.mean([border_of(np.asarray(background(place, chance))) for _ in range(30)], 0) for place in PLACES

@@ -1,4 +1,4 @@
-"""A card that stops answering, and a call that takes too long: the one ends the worker, the other only the call."""
+"""A device that stops responding ends the worker; a call that takes too long ends alone."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ CALL = LocalCall(prompts=("a fox",), seeds=(1,), width=64, height=64, parameters
 
 
 def quiet(part: float) -> None:
-    """Takes progress and says nothing."""
+    """Ignore progress."""
 
 
 class Card(Cpu):
-    """A card that can fall off the bus."""
+    """A device that can fail."""
 
     def __init__(self) -> None:
         self.lost = False
@@ -56,7 +56,7 @@ class Card(Cpu):
 
 
 class Fatal(ImageModel):
-    """A model in whose call the card is lost."""
+    """A model during whose call the device fails."""
 
     def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
         assert isinstance(self.device, Card)
@@ -121,7 +121,7 @@ def _runtime(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def moved(runtime: Runtime, host: ModelHost) -> Job:
-    """The job once a worker with this host was told of it."""
+    """Advance the job on a worker with this host; return it."""
     runtime.__dict__["host"] = host
     use_runtime(runtime)
     advance("fox-1")
@@ -138,11 +138,11 @@ def test_the_job_waits_for_the_worker_that_comes_after_the_one_that_lost_its_car
     BatchAdmitter(runtime.database, admission_policy(runtime))([IncomingMessage(body, "test", "q")])
     job = moved(runtime, ModelHost(weights, device=Card, model_factory=Fatal))
     assert (job.state, job.failures, job.crashes) == (State.WAITING, 1, 0)
-    # What Celery's loop looks at before it takes the next message.
+    # Celery's loop checks this before it takes the next message.
     assert state.should_stop == 1
     (told,) = [entry for entry in queries.story(runtime.database, "fox-1") if entry.event == "retry_later"]
     assert told.detail["code"] == "device_failed"
-    # Until the process has ended it leaves the job to others.
+    # A worker that is stopping does not claim the job again.
     time.sleep(0.2)
     advance("fox-1")
     again = queries.find_job(runtime.database, "fox-1")

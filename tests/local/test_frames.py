@@ -1,4 +1,4 @@
-"""Frames and pictures on their way out of a model: as bytes, in the size that was asked for, the weights untouched."""
+"""Images and frames as output of a model: 8 bits, in the requested size, without side effects on the weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _models(weights: Path) -> Catalogue:
 
 
 def quiet(part: float) -> None:
-    """Takes progress and says nothing."""
+    """Ignore progress."""
 
 
 def same(some: Any, others: Any) -> bool:
@@ -139,7 +139,7 @@ def test_a_film_that_begins_with_a_picture_leaves_the_weights_in_their_type(tmp_
 
 
 def striped(width: int, height: int) -> ImageArray:
-    """Left red, right blue, with a white line around."""
+    """Return an image with a red left half, a blue right half and a white border."""
     pixels = np.full((height, width, 3), (255, 0, 0), dtype=np.uint8)
     pixels[:, width // 2 :] = (0, 0, 255)
     pixels[[0, -1], :] = pixels[:, [0, -1]] = 255

@@ -1,4 +1,4 @@
-"""Trouble around a GPU worker: it dies, memory ends, the broker hangs up, a job is to stop, nobody is there."""
+"""Faults around a GPU worker: crash, out of memory, closed broker connection, cancellation, no worker running."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import endpoint
 from tests.telecine_process import wait_until
 
-#: The worker waits so long after each step of the model.
+#: Delay after each step of the model.
 SLOW = "local.step:sleep=0.5"
 
 
@@ -42,7 +42,7 @@ def _idle(
 
 @pytest.fixture(name="line")
 def _line(idle: GpuLine) -> Iterator[GpuLine]:
-    """The line with a worker, and nothing armed."""
+    """Return the deployment with a running worker and no armed failpoint."""
     idle.armed.unlink(missing_ok=True)
     if not idle.worker.running:
         idle.start_worker()
@@ -51,8 +51,8 @@ def _line(idle: GpuLine) -> Iterator[GpuLine]:
 
 
 def start_slowly(line: GpuLine, job_id: str, *, steps: int = 20, **fields: object) -> None:
-    """The worker is in the middle of a job that takes seconds."""
-    line.made(f"before-{job_id}", "text-to-image", PICTURE)  # loading takes a while, too
+    """Start a job that takes seconds; return when the worker is in the middle of it."""
+    line.made(f"before-{job_id}", "text-to-image", PICTURE)  # loads the model first
     line.armed.write_text(SLOW)
     line.ask(job_id, "text-to-image", {**PICTURE, "num_inference_steps": steps}, **fields)
     line.generating(job_id)
@@ -65,7 +65,7 @@ def test_a_job_is_cancelled_between_two_steps_and_the_worker_takes_the_next(line
     job = line.ended("cancel-1")
     assert (job.state, job.progress < 90) == (State.CANCELLED, True)
     at = {entry.event: entry.at for entry in story(line.database, "cancel-1")}
-    assert at["cancelled"] - at["cancel_requested"] < 10  # it would have gone on for more than twenty seconds
+    assert at["cancelled"] - at["cancel_requested"] < 10  # otherwise it would run for more than twenty seconds
     line.armed.unlink()
     line.result("after-cancel")
     assert line.workers("cancel-1") == line.workers("after-cancel") == [line.worker.pid]
@@ -86,7 +86,7 @@ def test_a_deadline_that_passes_in_mid_generation_ends_the_job(line: GpuLine) ->
 
 def test_a_broker_that_hangs_up_in_mid_generation_costs_nothing(line: GpuLine) -> None:
     start_slowly(line, "lonely-1")
-    # Acknowledged long ago: RabbitMQ hangs up by itself on who holds a message for half an hour.
+    # Acknowledged early: RabbitMQ closes a channel that holds a message for half an hour.
     wait_until(lambda: "telecine.gpu.normal\t0\n" in line.rabbitmq.ctl("list_queues", "name", "messages"))
     line.rabbitmq.ctl("close_all_connections", "a test")
     line.armed.unlink()
@@ -153,7 +153,7 @@ def test_a_worker_killed_anywhere_in_a_generation_is_followed_by_one_that_finish
     assert (
         told.count("died (SIGKILL, power loss or out of memory) while running, in the middle of step `generate`") == 3
     )
-    # What another worker makes of the same request is the same picture.
+    # The same request gives the same image on another worker.
     assert line.made("kill-2", "text-to-image", {**PICTURE, "seed": 7})[0]["image.png"] == files["image.png"]
 
 

@@ -1,4 +1,4 @@
-"""Real pipelines of diffusers and transformers from a message on RabbitMQ to S3 and the callback, in a GPU worker."""
+"""Real diffusers and transformers pipelines in a GPU worker, from a RabbitMQ message to S3 and the callback."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import endpoint
 
 GB = 1_000_000_000
-#: Two models of which only one fits at a time, and one that never does.
+#: Two models of which only one fits at a time, and one that never fits.
 TIGHT = {"segmind/tiny-sd": 0.6, "stable-diffusion-v1-5": 0.6, "stable-diffusion-xl": 10.0}
 STORY = {
     "model": "demo-shapes", "hero_description": "a big red circle", "scenes": ["at night", "in the snow", "in a city"],
@@ -53,7 +53,7 @@ def _line(
 
 
 def frames_of(film: bytes) -> list[Any]:
-    """Every frame of an MP4 file, decoded."""
+    """Return all decoded frames of an MP4 file."""
     with av.open(io.BytesIO(film), "r") as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 

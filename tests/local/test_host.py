@@ -1,4 +1,4 @@
-"""The model host: loading, keeping warm, putting away, refusing, cancelling, and running out of memory."""
+"""The model host: loading, caching, eviction, refusal, cancellation and out of memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _models(weights: Path) -> Catalogue:
 
 
 def quiet(part: float) -> None:
-    """Takes progress and says nothing."""
+    """Ignore progress."""
 
 
 def picture_model(models: Catalogue, name: str = "segmind/tiny-sd") -> Model:
@@ -42,7 +42,7 @@ def other_model(models: Catalogue, name: str, **weights: Any) -> Model:
 
 
 class Card(Cpu):
-    """A processor that passes for a card of a given size: what is loaded runs as before."""
+    """The CPU as a device of a given size; models run normally."""
 
     def __init__(self, free: int) -> None:
         self.free = free
@@ -94,7 +94,7 @@ def test_progress_is_told_after_each_step_and_grows(host: ModelHost, models: Cat
     )
     host.run(other_model(models, "by-two", most_batch=2), four, told.append)
     assert told == sorted(told)
-    assert told.pop(0) == 0.0  # it had to be loaded
+    assert told.pop(0) == 0.0  # after loading
     assert len(told) == 8
     assert told[-1] == 1.0
 

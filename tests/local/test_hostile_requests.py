@@ -1,4 +1,4 @@
-"""Requests and pictures at the edge of what is taken, sent to cost as much as they can."""
+"""Requests and images at the limits of what is accepted, made to cost as much as possible."""
 
 from __future__ import annotations
 

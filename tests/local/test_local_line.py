@@ -1,4 +1,4 @@
-"""Local models in the embedded mode: from a request to stored results and a verified callback, and through crashes."""
+"""Local models in embedded mode: from request to stored results and a verified callback, and through crashes."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ STORY = {
 
 @dataclass
 class Studio:
-    """Telecine with local models, a bucket, and a receiver."""
+    """Telecine with local models, a bucket and a callback receiver."""
 
     telecine: TelecineProcess
     receiver: Receiver
     s3: S3
     bucket: str
-    #: What it says, the process does at the failpoint it names, for as long as it is there.
+    #: Arms the failpoint it names, as long as the file exists.
     armed: Path
 
     def ask(self, job_id: str, kind: str, **data: Any) -> None:
@@ -47,7 +47,7 @@ class Studio:
         drop(self.telecine.settings.inbox_folder, json.dumps(request).encode())
 
     def result(self, job_id: str) -> tuple[dict[str, bytes], dict[str, Any]]:
-        """Files and manifest of the completed job: finished once, told once, the callback's signature right."""
+        """Return files and manifest of the job; check that it completed once with one correctly signed callback."""
         job = self.telecine.wait_for_job(job_id, timeout=120)
         files = objects_below(self.s3, self.bucket, f"results/{job_id}/")
         with contextlib.closing(self.telecine.database()) as database:
@@ -57,14 +57,14 @@ class Studio:
         return files, json.loads(files["manifest.json"])
 
     def start_slowly(self, job_id: str, kind: str, **data: Any) -> None:
-        """The model works on the job, and waits after each step until ``armed`` is taken away."""
+        """Start a job whose model waits after each step until ``armed`` is removed."""
         self.armed.write_text("local.step:sleep=2")
         self.ask(job_id, kind, **data)
         with contextlib.closing(self.telecine.database()) as database:
             wait_until(lambda: (job := find_job(database, job_id)) is not None and job.progress > 5)
 
     def told(self, job_id: str) -> list[dict[str, Any]]:
-        """The callbacks about the job so far."""
+        """Return the callbacks received about the job."""
         bodies = [attempt.json() for attempt in self.receiver.attempts]
         return [body for body in bodies if body["data"]["id"] == job_id]
 
@@ -88,7 +88,7 @@ def _rooms(tmp_path_factory: pytest.TempPathFactory, weights: Path, ministack: M
 
 @pytest.fixture
 def studio(rooms: Studio) -> Iterator[Studio]:
-    """It runs, and nothing is armed."""
+    """Return a running deployment with no armed failpoint."""
     if not rooms.telecine.running:
         rooms.telecine.start()
     yield rooms

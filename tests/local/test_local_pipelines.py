@@ -1,4 +1,4 @@
-"""The job types on local models, on a context in memory: real pipelines with tiny random weights."""
+"""The job types on local models, with an in-memory context: real pipelines with tiny random weights."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Stage:
 
 
 def frames_of(path: Path) -> list[Any]:
-    """Every frame of a film, in RGB."""
+    """Return all frames of a video, in RGB."""
     with av.open(str(path)) as film:
         return [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
 

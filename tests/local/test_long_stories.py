@@ -1,4 +1,4 @@
-"""A long story takes no more memory than a short one: its frames go to the encoder as they are drawn."""
+"""A long story takes no more memory than a short one: frames are encoded as they are drawn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.story_to_video import shots
 from providers.local.machine import peak_bytes
 
 SIDE = 512
-#: Of a frame in the encoder's colours.
+#: Size of a frame in the encoder's pixel format.
 FRAME_BYTES = SIDE * SIDE * 3 // 2
 
 
@@ -29,7 +29,7 @@ def test_memory_does_not_grow_with_the_length_of_a_story(tmp_path: Path) -> None
             lambda: write_film(tmp_path / f"{scenes}.mp4", film, draw, fps=24, progress=lambda part: None), "cpu"
         )
 
-    written(3)  # what is loaded once is loaded
+    written(3)  # imports and one-time allocations
     short, long = written(6), written(24)
     assert short > 0
     assert long - short < 100 * FRAME_BYTES, "1,296 frames more"

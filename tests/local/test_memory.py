@@ -1,4 +1,4 @@
-"""Memory of local models: batches as large as it allows, what happens when it ends, and waiting for the one device."""
+"""Memory of local models: batch sizes, out of memory, and waiting for the only device."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ SCENES = LocalCall(
     prompts=("a fox", "a hill", "the sea", "the sun", "a house"), seeds=(1, 2, 3, 4, 5), width=64, height=64,
     parameters={"num_inference_steps": 2},
 )  # fmt: skip
-#: What one picture of this size is reckoned to take.
+#: Estimated memory of one image of this size.
 SHARE = 64 * 64 * 3_000
 
 
 def quiet(part: float) -> None:
-    """Takes progress and says nothing."""
+    """Ignore progress."""
 
 
 class Card(Cpu):
-    """A processor that passes for a device with so much free."""
+    """The CPU as a device with the given free memory."""
 
     def __init__(self, free: int) -> None:
         self.free = free
@@ -47,7 +47,7 @@ class Card(Cpu):
 
 
 class Recorded(ImageModel):
-    """Notes which pictures were asked for in each call of the pipeline."""
+    """Records the images of each pipeline call."""
 
     asked: list[list[int]]
 
@@ -57,7 +57,7 @@ class Recorded(ImageModel):
 
 
 class Failing:
-    """Progress that runs out of memory after the given steps, counted from 1 over all calls of the pipeline."""
+    """Progress callback that raises MemoryError after the given steps, counted from 1 over all pipeline calls."""
 
     def __init__(self, *steps: int) -> None:
         self.left = set(steps)
@@ -76,7 +76,7 @@ def _model(weights: Path) -> Model:
 
 @pytest.fixture(name="alone")
 def _alone(host: ModelHost, model: Model) -> list[ImageArray]:
-    """Each scene, made by itself."""
+    """Return the scenes, each generated on its own."""
     scenes = zip(SCENES.prompts, SCENES.seeds, strict=True)
     return [host.run(model, replace(SCENES, prompts=(text,), seeds=(seed,)), quiet).images[0] for text, seed in scenes]
 
@@ -92,7 +92,10 @@ def recording(weights: Path, free: int, budget: int | None = None) -> ModelHost:
 
 
 def equal(made: LocalResult, wanted: list[ImageArray]) -> bool:
-    """The same bytes, but for a value in a thousand that is rounded to its neighbour: a batch adds in another order."""
+    """Return whether the images are equal, except for rounding by one in up to a thousandth of the values.
+
+    A batch sums in a different order.
+    """
     apart = np.stack(list(made.images)).astype(int) - np.stack(wanted)
     return bool(np.abs(apart).max() <= 1 and (apart != 0).mean() < 0.001)
 
@@ -216,7 +219,7 @@ def test_a_job_that_waits_for_another_ones_model_can_be_cancelled_at_once(
     started = time.monotonic()
     with pytest.raises(JobCancelled):
         getattr(host, wait)(model, SCENES, cancelled)
-    assert time.monotonic() - started < 20  # the other one takes as long as it is let
+    assert time.monotonic() - started < 20  # the other job runs until it is released
     assert other_job.is_alive()
     go_on.set()
     other_job.join(60)
@@ -264,7 +267,7 @@ def test_a_model_that_cannot_be_loaded_leaves_nothing_on_the_device(weights: Pat
 
 @dataclass
 class Parked:
-    """A model whose weights wait in main memory while a card computes."""
+    """A model whose weights stay in main memory while a GPU computes."""
 
     entry: Model
     loaded: bool = field(default=False)

@@ -1,4 +1,4 @@
-"""What is missing, from a part of the weights to a provider's key: what the user is told, and what helps."""
+"""Missing components, weights and API keys: what the error says and which command helps."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.local.test_local_pipelines import FILM, IMAGE, Stage
 
 
 def moved(stage: Stage, name: str, source: Path, **weights: object) -> None:
-    """The entry's weights are those at ``source``."""
+    """Point the entry's weights to ``source``."""
     entry = {"id": name, "weights": {"source": str(source), **weights}}
     stage.context.catalogue = stage.context.catalogue.with_entries([entry])
 
 
 def bare(tmp_path: Path, weights: Path, kind: str) -> Stage:
-    """A worker with the built-in catalogue, and no weights but the demonstration's."""
+    """Return a worker with the built-in catalogue and no weights except the demonstration models'."""
     stage = Stage(tmp_path, weights, host_for(Settings(local_models=tmp_path / "models", local_device="cpu")), kind)
     stage.context.catalogue = catalogue_of(Settings())
     return stage

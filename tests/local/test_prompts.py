@@ -1,4 +1,4 @@
-"""Texts that are longer than a text encoder reads at once."""
+"""Prompts that are longer than the text encoder's limit."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from schemas.errors import JobCancelled
 from tests.local import tiny
 from tests.local.test_reference import ABLE, LARGE, able, quiet, same
 
-#: With the tiny tokenizer a letter is a token: these are more than 77.
+#: The tiny tokenizer makes each letter a token, so these are more than 77.
 HERO = "a brave old fox in a long red coat with a hat, a lamp and a stick, who never laughs and never ever sleeps"
 
 
 def made(host: ModelHost, weights: Path, *prompts: str, name: str = ABLE, **parameters: Any) -> tuple[list[Any], Any]:
-    """The pictures of the prompts, and what is told of them."""
+    """Return the images of the prompts, and the manifest details."""
     call = LocalCall(
         prompts=prompts, seeds=tuple(range(1, len(prompts) + 1)), width=64, height=64,
         parameters={"num_inference_steps": 2, "guidance_scale": 9.0, **parameters},
@@ -58,7 +58,7 @@ def test_a_short_text_goes_the_ordinary_way(weights: Path, host: ModelHost) -> N
     pipe = tiny.D.StableDiffusionPipeline.from_pretrained(str(weights / "pictures"))
     pipe.set_progress_bar_config(disable=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the libraries tell each other
+        warnings.simplefilter("ignore")  # deprecation warnings among the libraries
         wanted = pipe(
             ["a fox"], negative_prompt=["a hat"], num_inference_steps=2, width=64, height=64, guidance_scale=9.0,
             generator=[torch.Generator("cpu").manual_seed(1)], output_type="pil",

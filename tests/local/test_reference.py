@@ -1,4 +1,4 @@
-"""Stories whose hero is shown by a picture: given with the request, or made first from the description."""
+"""Stories with a reference image of the hero, supplied with the request or generated from the description."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HERO = "a fox in a red coat"
 
 
 def entry(weights: Path, name: str = ABLE, **adapter: Any) -> dict[str, Any]:
-    """What an operator writes for a tiny model with a tiny adapter."""
+    """Return the catalogue entry of a tiny model with a tiny adapter."""
     kind = "-xl" if name == LARGE else ""
     given = {"source": str(weights / f"adapter{kind}"), "subfolder": "models", "weight_name": "ip-adapter.safetensors"}
     own = {"source": str(weights / f"pictures{kind}"), "need_gb": None, "low_need_gb": None, "steps": 2}
@@ -43,7 +43,7 @@ def entry(weights: Path, name: str = ABLE, **adapter: Any) -> dict[str, Any]:
 
 
 def able(weights: Path, **adapter: Any) -> Catalogue:
-    """The catalogue with tiny models, two of them with adapters."""
+    """Return the catalogue with tiny models, two of them with adapters."""
     return catalogue(weights).with_entries([entry(weights, **adapter), entry(weights, LARGE, **adapter)])
 
 
@@ -57,22 +57,22 @@ def on_stage(folder: Path, weights: Path, host: ModelHost, **adapter: Any) -> St
 
 
 def scenes_of(stage: Stage, **data: Any) -> list[Any]:
-    """The first frame of every scene."""
+    """Return the first frame of every scene."""
     stage.run(**{**STORY, **data})
     return frames_of(stage.context.folder / "video.mp4")
 
 
 def far(first: Sequence[Any], second: Sequence[Any]) -> bool:
-    """Whether every picture differs by more than coding does."""
+    """Return whether all images differ by more than the encoding's error."""
     return all(np.abs(a.astype(int) - b).mean() > 2 for a, b in zip(first, second, strict=True))
 
 
 def quiet(part: float) -> None:
-    """Takes progress and says nothing."""
+    """Ignore progress."""
 
 
 def pictures(host: ModelHost, model: Model, image: Path | None = None, **parameters: Any) -> list[Any]:
-    """What the model makes of three prompts, with a look at ``image`` if there is one."""
+    """Return the model's images for three prompts, with ``image`` as reference if given."""
     looking = {} if image is None else {"consistency": "reference"}
     call = LocalCall(
         prompts=("a fox", "a hill", "the sea"), seeds=(1, 2, 3), width=64, height=64, image=image,
@@ -142,7 +142,7 @@ def test_all_scenes_are_made_in_one_call_and_progress_grows(tmp_path: Path, weig
     stage.run(**STORY, hero_description=HERO)
     told = stage.context.reported
     assert told == sorted(told)
-    # Ten steps of the hero, a quarter of the pictures, and ten of all scenes together.
+    # Ten steps for the hero count as a quarter of the image work; ten more for all scenes together.
     assert len({part for part in told if part <= 0.225}) == 10
     assert len({part for part in told if 0.225 < part <= 0.9}) == 10
 
@@ -347,7 +347,7 @@ def test_the_built_in_models_with_adapters_are_those_that_the_page_names() -> No
 
 
 def _resampler(width: int) -> dict[str, torch.Tensor]:
-    """The tensors of a "plus" adapter, which looks at places of the picture and not only at the whole."""
+    """Return the tensors of a "plus" adapter, which uses patch embeddings instead of one image embedding."""
     own, seen, tokens = 64, 32, 4
     shapes: dict[str, tuple[int, ...]] = {
         "latents": (1, tokens, own), "proj_in.weight": (own, seen), "proj_in.bias": (own,),

@@ -1,4 +1,4 @@
-"""A story with a reference from the request to its files: the hero that one job makes is given to the next."""
+"""Stories with a reference, end to end: the hero that one job generates is the reference of the next."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _telecine(tmp_path: Path, weights: Path) -> Iterator[TelecineProcess]:
 
 
 def story(telecine: TelecineProcess, job_id: str, **data: Any) -> tuple[dict[str, Path], dict[str, Any]]:
-    """The completed job's files by name, and its manifest."""
+    """Return the completed job's files by name, and its manifest."""
     telecine.submit({"id": job_id, "type": "story-to-video", "data": {**STORY, "hero_description": HERO, **data}})
     job = telecine.wait_for_job(job_id, timeout=120)
     assert job.state is State.COMPLETED, job.error

@@ -1,4 +1,4 @@
-"""Weights that stay in main memory and are fetched layer by layer, as on a card, on the processor."""
+"""Streaming of weights from main memory layer by layer, as on a GPU, with the CPU in its place."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ offloading: Any = group_offloading
 
 
 class Card(Cpu):
-    """A processor that passes for a card."""
+    """The CPU as a GPU."""
 
     kind = "cuda"
 
 
 class Stream:
-    """A stream of a card, on which everything is done at once."""
+    """A CUDA stream on which all work is done synchronously."""
 
     def synchronize(self) -> None:
-        """It is done."""
+        """Return at once."""
 
 
 class Backend:
-    """What diffusers asks of a card."""
+    """The part of torch.cuda that diffusers uses."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -50,7 +50,7 @@ class Backend:
 
 
 class Offloaded:
-    """Notes what is asked of diffusers, and streams the weights from main memory into main memory."""
+    """Records the calls of diffusers, and streams the weights from main memory to main memory."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.stay: list[str] = []
@@ -84,7 +84,7 @@ def _offloaded(monkeypatch: pytest.MonkeyPatch) -> Offloaded:
 
 
 def quiet(part: float) -> None:
-    """Takes progress and says nothing."""
+    """Ignore progress."""
 
 
 def low(model: Model, **weights: Any) -> Model:
@@ -107,7 +107,7 @@ def test_streamed_weights_make_the_same_pictures_call_after_call(
     own = ModelHost(weights, device=Card)
     for _ in range(2):
         made = pictures(own, model, low_memory=True)
-        # Pictures are decoded one by one in this mode: a value here and there is rounded to its neighbour.
+        # In this mode images are decoded one by one, which changes the rounding of a few values.
         assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(made, wanted, strict=True))
 
 

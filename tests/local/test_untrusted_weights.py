@@ -1,4 +1,4 @@
-"""What files beside weights, and damaged ones, may not do."""
+"""Damaged weights, and files next to weights that try to run code."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ CALL = LocalCall(prompts=("a fox",), seeds=(1,), width=64, height=64, parameters
 
 
 def quiet(part: float) -> None:
-    """Takes progress and says nothing."""
+    """Ignore progress."""
 
 
 def at(weights: Path, source: Path, name: str = "segmind/tiny-sd", kind: str = "text-to-image") -> Model:
-    """A model whose files are in the folder ``source``."""
+    """Return a model whose files are in the folder ``source``."""
     model = catalogue(weights).find(name, kind)
     assert model.weights is not None
     return model.model_copy(update={"weights": model.weights.model_copy(update={"source": str(source)})})
@@ -60,7 +60,7 @@ def test_a_captioner_that_brings_code_is_not_asked_about_and_not_run(
     rewrite(folder / harmful, model_type="own", **own)
     monkeypatch.setattr(builtins, "input", lambda *_: "y")
     Image.new("RGB", (64, 64), "orange").save(tmp_path / "fox.png")
-    with contextlib.suppress(InvalidWeights):  # refused, or loaded without that code
+    with contextlib.suppress(InvalidWeights):  # either refused, or loaded without that code
         loaded(at(weights, folder, "clip-interrogator/local", "image-to-prompt"), LocalCall(image=tmp_path / "fox.png"))
     assert not (tmp_path / "harm").exists()
 

@@ -1,4 +1,4 @@
-"""Real pipelines of diffusers and transformers with random weights: a few hundred kilobytes, no download."""
+"""Real diffusers and transformers pipelines with random weights: a few hundred kilobytes, no download."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T: Any = transformers
 
 
 def save_all(folder: Path) -> None:
-    """Saves every tiny model into a folder of its own."""
+    """Save each tiny model in a folder of its own."""
     pictures().save_pretrained(folder / "pictures")
     mochi().save_pretrained(folder / "mochi")
     wan().save_pretrained(folder / "wan")
@@ -30,21 +30,21 @@ def save_all(folder: Path) -> None:
 
 
 def characters() -> list[str]:
-    """The byte alphabet of GPT-2 and CLIP."""
+    """Return the byte alphabet of GPT-2 and CLIP."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [number for number in range(256) if number not in shown]
     return [chr(number) for number in shown] + [chr(256 + place) for place in range(len(hidden))]
 
 
 def clip_tokenizer() -> Any:
-    """Reads any text, byte by byte."""
+    """Return a tokenizer that reads any text byte by byte."""
     alphabet = characters()
     tokens = [*alphabet, *(character + "</w>" for character in alphabet), "<|startoftext|>", "<|endoftext|>"]
     return T.CLIPTokenizer(vocab={token: number for number, token in enumerate(tokens)}, merges=[], model_max_length=77)
 
 
 def clip_text(tokenizer: Any) -> dict[str, Any]:
-    """The configuration of a text encoder for it."""
+    """Return the configuration of a text encoder for the tokenizer."""
     return {
         "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2,
         "num_attention_heads": 4, "max_position_embeddings": 77, "bos_token_id": tokenizer.bos_token_id,
@@ -53,7 +53,7 @@ def clip_text(tokenizer: Any) -> dict[str, Any]:
 
 
 def pictures() -> Any:
-    """Stable Diffusion: a text encoder, a UNet and an autoencoder."""
+    """Return a Stable Diffusion pipeline: a text encoder, a UNet and an autoencoder."""
     tokenizer = clip_tokenizer()
     torch.manual_seed(0)
     text = T.CLIPTextModel(T.CLIPTextConfig(**clip_text(tokenizer))).eval()
@@ -77,7 +77,7 @@ def pictures() -> Any:
 
 
 def pictures_with_checker() -> Any:
-    """The same, and a safety checker that refuses everything."""
+    """Return the same pipeline with a safety checker that rejects everything."""
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
     checker: Any = StableDiffusionSafetyChecker
@@ -91,7 +91,7 @@ def pictures_with_checker() -> Any:
 
 
 def t5() -> tuple[Any, Any]:
-    """A tokenizer by characters and its encoder."""
+    """Return a T5 tokenizer by characters and its encoder."""
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
     pieces += [(character, -3.0) for character in string.ascii_letters + string.digits + string.punctuation]
     tokenizer = T.T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=256)
@@ -112,7 +112,7 @@ def t5() -> tuple[Any, Any]:
 
 
 def mochi() -> Any:
-    """Mochi: text to film."""
+    """Return a Mochi pipeline: text to video."""
     tokenizer, encoder = t5()
     torch.manual_seed(0)
     transformer = D.MochiTransformer3DModel(
@@ -131,7 +131,7 @@ def mochi() -> Any:
 
 
 def wan(*, from_picture: bool = False) -> Any:
-    """Wan: text to film, or picture and text to film."""
+    """Return a Wan pipeline: text to video, or image and text to video."""
     tokenizer, encoder = t5()
     torch.manual_seed(0)
     vae = D.AutoencoderKLWan(
@@ -152,7 +152,7 @@ def wan(*, from_picture: bool = False) -> Any:
 
 
 def save_blip(folder: Path) -> None:
-    """A captioner. What it says is nonsense, and always the same."""
+    """Save a captioner. Its captions are meaningless but deterministic."""
     words = ["a", "the", "photo", "of", "on", "red", "green", "blue", "fox", "hill", "sea", "sun", "house", "night"]
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *string.ascii_lowercase]
     tokenizer = T.BertTokenizer(vocab={token: number for number, token in enumerate(dict.fromkeys(tokens))})
@@ -174,7 +174,7 @@ def save_blip(folder: Path) -> None:
 
 
 def save_clip(folder: Path) -> None:
-    """A ranker."""
+    """Save a ranker."""
     tokenizer = clip_tokenizer()
     torch.manual_seed(0)
     seen = {
@@ -188,7 +188,7 @@ def save_clip(folder: Path) -> None:
 
 
 def pictures_xl() -> Any:
-    """Stable Diffusion XL: two text encoders; its picture is told its own size."""
+    """Return a Stable Diffusion XL pipeline: two text encoders, and the image size as an input."""
     tokenizer = clip_tokenizer()
     torch.manual_seed(0)
     text = T.CLIPTextModel(T.CLIPTextConfig(**clip_text(tokenizer))).eval()
@@ -207,7 +207,7 @@ def pictures_xl() -> Any:
 
 
 def save_adapter(folder: Path, unet: Any) -> None:
-    """An IP-Adapter for the UNet, and its image encoder, laid out as such adapters are published."""
+    """Save an IP-Adapter for the UNet and its image encoder, in the layout of published adapters."""
     width, tokens = unet.config.cross_attention_dim, 4
     torch.manual_seed(0)
     tensors = {
@@ -227,7 +227,7 @@ def save_adapter(folder: Path, unet: Any) -> None:
 
 
 def image_encoder(projection_dim: int = 32) -> Any:
-    """What looks at the picture for an adapter."""
+    """Return the image encoder of an adapter."""
     torch.manual_seed(0)
     return T.CLIPVisionModelWithProjection(
         T.CLIPVisionConfig(
