@@ -41,11 +41,11 @@ from tests.telecine_process import wait_until
 
 #: Builds the weights in a process of their own: torch does not belong into one that starts others.
 TINY = """
-import sys; from pathlib import Path; from tests.local import tiny
+import sys; from pathlib import Path; from tests.local import tiny_models
 folder = Path(sys.argv[1])
-tiny.pictures().save_pretrained(folder / "house-style")
-tiny.wan().save_pretrained(folder / "house-film")
-tiny.save_blip(folder / "house-words")
+tiny_models.stable_diffusion().save_pretrained(folder / "house-style")
+tiny_models.wan().save_pretrained(folder / "house-film")
+tiny_models.save_blip(folder / "house-words")
 """
 ONE_THREAD = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 

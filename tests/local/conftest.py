@@ -14,7 +14,7 @@ import torch
 
 from providers.local.host import ModelHost, host_for
 from schemas.settings import Settings
-from tests.local import tiny
+from tests.local import tiny_models
 
 torch.set_num_threads(1)
 
@@ -23,7 +23,7 @@ torch.set_num_threads(1)
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the tiny models, each in a folder of its own."""
     folder = tmp_path_factory.mktemp("weights")
-    tiny.save_all(folder)
+    tiny_models.save_all(folder)
     return folder
 
 

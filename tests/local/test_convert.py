@@ -20,14 +20,14 @@ from providers.local.host import host_for
 from schemas.errors import InvalidWeights
 from schemas.settings import Settings
 from tests.cli_operator import Operator, an_operator
-from tests.local.entries import catalogue
+from tests.local.catalogue_entries import catalogue
 
 _operator = pytest.fixture(an_operator, name="operator")
 
 CALL = LocalCall(prompts=["a fox"], seeds=[1], width=64, height=64, parameters={"num_inference_steps": 2})
 
 
-class Harm:
+class MaliciousPickle:
     """Runs a command in the process that unpickles it."""
 
     def __init__(self, file: Path) -> None:
@@ -54,17 +54,19 @@ def test_pickled_weights_are_refused_with_the_command_that_converts_them_and_the
     operator: Operator, tmp_path: Path, weights: Path, models: Catalogue
 ) -> None:
     model = models.find("segmind/tiny-sd", "text-to-image")
-    drawn = host_for(Settings(local_models=weights, local_device="cpu", local_threads=1)).run(model, CALL, _quiet)
+    drawn = host_for(Settings(local_models=weights, local_device="cpu", local_threads=1)).run(
+        model, CALL, ignore_progress
+    )
     own = operator.settings.local_models_folder
     pickled(Path(shutil.copytree(weights / "pictures", own / "segmind" / "tiny-sd")))
     assert model.weights is not None
     model = model.model_copy(update={"weights": model.weights.model_copy(update={"source": "segmind/tiny-sd"})})
     host = host_for(Settings(local_models=own, local_device="cpu", local_threads=1))
     with pytest.raises(InvalidWeights, match="telecine convert segmind/tiny-sd"):
-        host.run(model, CALL, _quiet)
-    told = operator.run("convert", "segmind/tiny-sd", "--json").json
-    assert {Path(file).parent.name for file in told["written"]} == {"unet", "vae", "text_encoder"}
-    assert np.array_equal(host.run(model, CALL, _quiet).images[0], drawn.images[0])
+        host.run(model, CALL, ignore_progress)
+    reported = operator.run("convert", "segmind/tiny-sd", "--json").json
+    assert {Path(file).parent.name for file in reported["written"]} == {"unet", "vae", "text_encoder"}
+    assert np.array_equal(host.run(model, CALL, ignore_progress).images[0], drawn.images[0])
     assert "already have safetensors" in operator.run("convert", "segmind/tiny-sd").err
 
 
@@ -91,8 +93,8 @@ def test_tensors_that_share_memory_are_written_each_for_itself(tmp_path: Path) -
 
 def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     harmed = tmp_path / "harmed"
-    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Harm(harmed)}))
-    torch.save({"a": torch.ones(1), "b": Harm(harmed)}, tmp_path / "diffusion_pytorch_model.bin")
+    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({"a": MaliciousPickle(harmed)}))
+    torch.save({"a": torch.ones(1), "b": MaliciousPickle(harmed)}, tmp_path / "diffusion_pytorch_model.bin")
     for name in ("pytorch_model.bin", "diffusion_pytorch_model.bin"):
         with pytest.raises(InvalidWeights, match="no code in it was run"):
             convert("evil", tmp_path)
@@ -107,5 +109,5 @@ def test_a_model_that_runs_elsewhere_cannot_be_converted(operator: Operator) -> 
     assert "unknown_model" in said.err
 
 
-def _quiet(part: float) -> None:
+def ignore_progress(part: float) -> None:
     pass

@@ -27,17 +27,17 @@ from providers.local.image_model import ImageModel
 from providers.local.timeouts import with_timeout
 from schemas.errors import DeviceFailed, RenderTimeout
 from schemas.settings import Settings
-from tests.local.entries import catalogue, entries
+from tests.local.catalogue_entries import catalogue, entries
 from tests.telecine_process import wait_until
 
 CALL = LocalCall(prompts=("a fox",), seeds=(1,), width=64, height=64, parameters={"num_inference_steps": 2})
 
 
-def quiet(part: float) -> None:
+def ignore_progress(part: float) -> None:
     """Ignore progress."""
 
 
-class Card(Cpu):
+class FakeDevice(Cpu):
     """A device that can fail."""
 
     def __init__(self) -> None:
@@ -55,11 +55,11 @@ class Card(Cpu):
         self.free_bytes()
 
 
-class Fatal(ImageModel):
+class DeviceLosingModel(ImageModel):
     """A model during whose call the device fails."""
 
     def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
-        assert isinstance(self.device, Card)
+        assert isinstance(self.device, FakeDevice)
         self.device.lost = True
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
@@ -70,27 +70,27 @@ def _model(weights: Path) -> Model:
 
 
 def test_a_card_that_no_longer_answers_is_told_from_a_model_that_fails(weights: Path, model: Model) -> None:
-    card = Card()
-    host = ModelHost(weights, device=lambda: card, model_factory=Fatal)
+    card = FakeDevice()
+    host = ModelHost(weights, device=lambda: card, model_factory=DeviceLosingModel)
     with pytest.raises(DeviceFailed):
-        host.run(model, CALL, quiet)
+        host.run(model, CALL, ignore_progress)
     assert host.device_failed
     with pytest.raises(DeviceFailed):
         host.check(model, CALL)
 
 
 def test_a_card_that_is_lost_while_nothing_runs_is_noticed_by_the_next_call(weights: Path, model: Model) -> None:
-    card = Card()
+    card = FakeDevice()
     host = ModelHost(weights, device=lambda: card)
-    host.run(model, CALL, quiet)
+    host.run(model, CALL, ignore_progress)
     card.lost = True
     with pytest.raises(DeviceFailed):
-        host.run(model, CALL, quiet)
+        host.run(model, CALL, ignore_progress)
     assert host.device_failed
 
 
 def test_health_tells_of_a_card_that_is_lost_before_a_job_meets_it(weights: Path, model: Model) -> None:
-    card = Card()
+    card = FakeDevice()
     card.kind = "cuda"
     host = ModelHost(weights, device=lambda: card)
     watch = LocalModelsHealth(lambda: host, [model], needed=True)
@@ -106,9 +106,9 @@ def test_a_model_that_fails_on_a_sound_card_is_no_reason_to_end(weights: Path, m
         def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
             raise RuntimeError("CUDA error: invalid argument")
 
-    host = ModelHost(weights, device=Card, model_factory=Clumsy)
+    host = ModelHost(weights, device=FakeDevice, model_factory=Clumsy)
     with pytest.raises(RuntimeError, match="invalid argument"):
-        host.run(model, CALL, quiet)
+        host.run(model, CALL, ignore_progress)
     assert not host.device_failed
 
 
@@ -120,7 +120,7 @@ def _runtime(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> 
     made.close()
 
 
-def moved(runtime: Runtime, host: ModelHost) -> Job:
+def advance_on(runtime: Runtime, host: ModelHost) -> Job:
     """Advance the job on a worker with this host; return it."""
     runtime.__dict__["host"] = host
     use_runtime(runtime)
@@ -136,12 +136,12 @@ def test_the_job_waits_for_the_worker_that_comes_after_the_one_that_lost_its_car
     data = {"prompt": "a fox", "width": 64, "height": 64, "num_inference_steps": 10}
     body = json.dumps({"id": "fox-1", "type": "text-to-image", "data": data}).encode()
     BatchAdmitter(runtime.database, admission_policy(runtime))([IncomingMessage(body, "test", "q")])
-    job = moved(runtime, ModelHost(weights, device=Card, model_factory=Fatal))
+    job = advance_on(runtime, ModelHost(weights, device=FakeDevice, model_factory=DeviceLosingModel))
     assert (job.state, job.failures, job.crashes) == (State.WAITING, 1, 0)
     # Celery's loop checks this before it takes the next message.
     assert state.should_stop == 1
-    (told,) = [entry for entry in queries.story(runtime.database, "fox-1") if entry.event == "retry_later"]
-    assert told.detail["code"] == "device_failed"
+    (entry,) = [event for event in queries.story(runtime.database, "fox-1") if event.event == "retry_later"]
+    assert entry.detail["code"] == "device_failed"
     # A worker that is stopping does not claim the job again.
     time.sleep(0.2)
     advance("fox-1")
@@ -149,7 +149,7 @@ def test_the_job_waits_for_the_worker_that_comes_after_the_one_that_lost_its_car
     assert again is not None
     assert (again.failures, again.epoch) == (job.failures, job.epoch)
     state.should_stop = None
-    wait_until(lambda: moved(runtime, ModelHost(weights, device=Card)).state is State.COMPLETED, timeout=30)
+    wait_until(lambda: advance_on(runtime, ModelHost(weights, device=FakeDevice)).state is State.COMPLETED, timeout=30)
     assert state.should_stop is None
 
 
@@ -158,15 +158,15 @@ def test_a_call_that_takes_too_long_ends_after_a_step_and_the_model_stays(weight
     with pytest.raises(
         RenderTimeout, match=r"segmind/tiny-sd did not finish within 0 s; .* TELECINE_LOCAL_TIMEOUT_SECONDS"
     ):
-        host.run(model, CALL, quiet)
+        host.run(model, CALL, ignore_progress)
     assert [loaded.id for loaded in host.loaded] == ["segmind/tiny-sd"]
 
 
 def test_what_was_done_in_the_last_moment_is_kept() -> None:
-    told: list[float] = []
-    timed = with_timeout(0.001, "a model", told.append)
+    reported: list[float] = []
+    timed = with_timeout(0.001, "a model", reported.append)
     time.sleep(0.01)
     timed(1.0)
     with pytest.raises(RenderTimeout):
         timed(0.5)
-    assert told == [1.0, 0.5]
+    assert reported == [1.0, 0.5]

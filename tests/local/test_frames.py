@@ -21,8 +21,8 @@ from providers.local.fit_image import fit_image, to_uint8
 from providers.local.host import ModelHost
 from providers.local.video_model import VideoModel
 from schemas.errors import InvalidWeights, RenderFailed
-from tests.local import tiny
-from tests.local.entries import catalogue
+from tests.local import tiny_models
+from tests.local.catalogue_entries import catalogue
 
 
 @pytest.fixture(name="models")
@@ -30,7 +30,7 @@ def _models(weights: Path) -> Catalogue:
     return catalogue(weights)
 
 
-def quiet(part: float) -> None:
+def ignore_progress(part: float) -> None:
     """Ignore progress."""
 
 
@@ -44,14 +44,14 @@ def test_frames_are_the_bytes_that_the_pipeline_alone_would_make(
 ) -> None:
     model = catalogue(weights).find(name, "text-to-video")
     call = LocalCall(prompts=("a fox",), seeds=(3,), width=40, height=24, frames=8, parameters={})
-    made = host.run(model, call, quiet).images
+    made = host.run(model, call, ignore_progress).images
     assert {frame.dtype for frame in made} == {np.dtype(np.uint8)}
 
     def plain(pipe: Any, most: int) -> Any:
         return torch.no_grad()
 
     monkeypatch.setattr("providers.local.video_model.uint8_video_frames", plain)
-    again = host.run(model, call, quiet).images
+    again = host.run(model, call, ignore_progress).images
     assert len(made) == len(again) == 8
     assert same(made, again)
 
@@ -84,11 +84,11 @@ def test_a_picture_that_is_not_made_of_numbers_is_no_result(
     broken = model.model_copy(update={"weights": model.weights.model_copy(update={"source": str(folder)})})
     call = LocalCall(prompts=("a fox",), seeds=(3,), width=64, height=64, frames=5, parameters={})
     with pytest.raises(RenderFailed, match="contains NaN"):
-        ModelHost(tmp_path, device=Cpu).run(broken, call, quiet)
+        ModelHost(tmp_path, device=Cpu).run(broken, call, ignore_progress)
 
 
 def test_a_picture_that_a_safety_checker_made_black_is_no_result(tmp_path: Path, weights: Path) -> None:
-    tiny.pictures_with_checker().save_pretrained(tmp_path / "checked")
+    tiny_models.stable_diffusion_with_checker().save_pretrained(tmp_path / "checked")
     model = catalogue(weights).find("segmind/tiny-sd", "text-to-image")
     assert model.weights is not None
     checked = model.model_copy(
@@ -96,7 +96,7 @@ def test_a_picture_that_a_safety_checker_made_black_is_no_result(tmp_path: Path,
     )
     call = LocalCall(prompts=("a fox", "a hill"), seeds=(3, 4), width=64, height=64, parameters={})
     with pytest.raises(RenderFailed, match="segmind/tiny-sd: the model's own safety checker rejected image 1"):
-        ModelHost(tmp_path, device=Cpu).run(checked, call, quiet)
+        ModelHost(tmp_path, device=Cpu).run(checked, call, ignore_progress)
 
 
 def test_a_pipeline_that_there_is_not_is_named(weights: Path, models: Catalogue, tmp_path: Path) -> None:
@@ -106,11 +106,11 @@ def test_a_pipeline_that_there_is_not_is_named(weights: Path, models: Catalogue,
     Image.new("RGB", (50, 40), "teal").save(tmp_path / "teal.png")
     call = LocalCall(prompts=("a",), seeds=(3,), width=32, height=32, frames=5, image=tmp_path / "teal.png")
     with pytest.raises(InvalidWeights, match=r"diffusers has no NoPipeline; correct weights\.image_pipeline"):
-        ModelHost(weights, device=Cpu).run(wrong, call, quiet)
+        ModelHost(weights, device=Cpu).run(wrong, call, ignore_progress)
 
 
 def test_a_film_that_begins_with_a_picture_leaves_the_weights_in_their_type(tmp_path: Path, models: Catalogue) -> None:
-    parts: dict[str, Any] = tiny.wan().components
+    parts: dict[str, Any] = tiny_models.wan().components
     library: Any = diffusers
     library.WanPipeline(**parts, expand_timesteps=True).save_pretrained(tmp_path / "wan")
     model = models.find("wan", "text-to-video")
@@ -128,9 +128,9 @@ def test_a_film_that_begins_with_a_picture_leaves_the_weights_in_their_type(tmp_
     entry = model.model_copy(update={"weights": own})
     text = LocalCall(prompts=("a fox",), seeds=(3,), width=32, height=32, frames=5, parameters={})
     Image.new("RGB", (50, 40), "teal").save(tmp_path / "teal.png")
-    before = host.run(entry, text, quiet)
-    begun = host.run(entry, replace(text, image=tmp_path / "teal.png"), quiet)
-    after = host.run(entry, text, quiet)
+    before = host.run(entry, text, ignore_progress)
+    begun = host.run(entry, replace(text, image=tmp_path / "teal.png"), ignore_progress)
+    after = host.run(entry, text, ignore_progress)
     assert (begun.details["pipeline"], after.details["pipeline"]) == ("WanImageToVideoPipeline", "WanPipeline")
     assert {part.dtype for part in (made[0].pipe.transformer, made[0].pipe.text_encoder)} == {torch.bfloat16}
     assert same(after.images, before.images)

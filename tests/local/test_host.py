@@ -17,7 +17,7 @@ from providers.local.host import ModelHost, create_model
 from providers.local.image_model import ImageModel
 from providers.local.weight_files import find_weights
 from schemas.errors import InsufficientVram, InvalidWeights, JobCancelled, ModelNotInstalled, OutOfMemory
-from tests.local.entries import catalogue
+from tests.local.catalogue_entries import catalogue
 
 CALL = LocalCall(prompts=("a fox",), seeds=(7,), width=64, height=64, parameters={"num_inference_steps": 2})
 
@@ -27,7 +27,7 @@ def _models(weights: Path) -> Catalogue:
     return catalogue(weights)
 
 
-def quiet(part: float) -> None:
+def ignore_progress(part: float) -> None:
     """Ignore progress."""
 
 
@@ -41,7 +41,7 @@ def other_model(models: Catalogue, name: str, **weights: Any) -> Model:
     return model.model_copy(update={"id": name, "weights": model.weights.model_copy(update=weights)})
 
 
-class Card(Cpu):
+class FakeDevice(Cpu):
     """The CPU as a device of a given size; models run normally."""
 
     def __init__(self, free: int) -> None:
@@ -56,9 +56,9 @@ def host_on(device: Device, weights: Path, **options: Any) -> ModelHost:
 
 
 def test_the_same_seed_gives_the_same_picture_and_another_seed_another(host: ModelHost, models: Catalogue) -> None:
-    first, again = (host.run(picture_model(models), CALL, quiet).images[0] for _ in range(2))
+    first, again = (host.run(picture_model(models), CALL, ignore_progress).images[0] for _ in range(2))
     assert np.array_equal(first, again)
-    other = host.run(picture_model(models), LocalCall(**{**_fields(CALL), "seeds": (8,)}), quiet).images[0]
+    other = host.run(picture_model(models), LocalCall(**{**_fields(CALL), "seeds": (8,)}), ignore_progress).images[0]
     assert not np.array_equal(first, other)
     assert first.shape == (64, 64, 3)
 
@@ -66,11 +66,11 @@ def test_the_same_seed_gives_the_same_picture_and_another_seed_another(host: Mod
 def test_a_batch_makes_what_single_calls_make(host: ModelHost, models: Catalogue) -> None:
     prompts, seeds = ("a fox", "a hill", "the sea"), (1, 2, 3)
     batch = host.run(
-        picture_model(models), LocalCall(**{**_fields(CALL), "prompts": prompts, "seeds": seeds}), quiet
+        picture_model(models), LocalCall(**{**_fields(CALL), "prompts": prompts, "seeds": seeds}), ignore_progress
     ).images
     for number in range(3):
         one = LocalCall(**{**_fields(CALL), "prompts": (prompts[number],), "seeds": (seeds[number],)})
-        alone = host.run(picture_model(models), one, quiet).images[0].astype(int)
+        alone = host.run(picture_model(models), one, ignore_progress).images[0].astype(int)
         assert np.abs(alone - batch[number].astype(int)).max() <= 1
 
 
@@ -80,7 +80,7 @@ def test_shared_attention_changes_the_pictures_and_leaves_the_model_as_it_was(
     plain = LocalCall(**{**_fields(CALL), "prompts": ("a fox", "a hill"), "seeds": (1, 2)})
     sharing = LocalCall(**{**_fields(plain), "parameters": {**CALL.parameters, "consistency": "shared-attention"}})
     before, shared, again, after = (
-        host.run(picture_model(models), call, quiet).images for call in (plain, sharing, sharing, plain)
+        host.run(picture_model(models), call, ignore_progress).images for call in (plain, sharing, sharing, plain)
     )
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(shared, again, strict=True))
@@ -88,21 +88,21 @@ def test_shared_attention_changes_the_pictures_and_leaves_the_model_as_it_was(
 
 
 def test_progress_is_told_after_each_step_and_grows(host: ModelHost, models: Catalogue) -> None:
-    told: list[float] = []
+    reported: list[float] = []
     four = LocalCall(
         prompts=("a", "b", "c"), seeds=(1, 2, 3), width=64, height=64, parameters={"num_inference_steps": 4}
     )
-    host.run(other_model(models, "by-two", most_batch=2), four, told.append)
-    assert told == sorted(told)
-    assert told.pop(0) == 0.0  # after loading
-    assert len(told) == 8
-    assert told[-1] == 1.0
+    host.run(other_model(models, "by-two", most_batch=2), four, reported.append)
+    assert reported == sorted(reported)
+    assert reported.pop(0) == 0.0  # after loading
+    assert len(reported) == 8
+    assert reported[-1] == 1.0
 
 
 def test_a_model_is_loaded_once_and_kept(weights: Path, models: Catalogue) -> None:
     host = host_on(Cpu(), weights)
     for _ in range(3):
-        host.run(picture_model(models), CALL, quiet)
+        host.run(picture_model(models), CALL, ignore_progress)
     assert host.load_count == 1
     assert [loaded.id for loaded in host.loaded] == ["segmind/tiny-sd"]
     assert host.loaded[0].bytes > 100_000
@@ -112,7 +112,7 @@ def test_two_models_that_do_not_fit_together_are_swapped_by_least_recent_use(wei
     first, second = (other_model(models, name, need_gb=0.0006) for name in ("first", "second"))
     host = host_on(Cpu(), weights, budget_bytes=700_000)
     for model in (first, second, first):
-        host.run(model, CALL, quiet)
+        host.run(model, CALL, ignore_progress)
     assert host.load_count == 3
     assert [loaded.id for loaded in host.loaded] == ["first"]
 
@@ -121,24 +121,24 @@ def test_the_model_that_was_used_longest_ago_makes_way(weights: Path, models: Ca
     first, second, third = (other_model(models, name, need_gb=0.0003) for name in ("first", "second", "third"))
     host = host_on(Cpu(), weights, budget_bytes=800_000)
     for model in (first, second, first, third):
-        host.run(model, CALL, quiet)
+        host.run(model, CALL, ignore_progress)
     assert [loaded.id for loaded in host.loaded] == ["first", "third"]
     assert host.load_count == 3
 
 
 def test_a_warm_model_is_refused_a_call_that_does_not_fit(weights: Path, models: Catalogue) -> None:
     host = host_on(Cpu(), weights, budget_bytes=100_000_000)
-    host.run(picture_model(models), CALL, quiet)
+    host.run(picture_model(models), CALL, ignore_progress)
     with pytest.raises(InsufficientVram):
-        host.run(picture_model(models), LocalCall(**{**_fields(CALL), "width": 1024, "height": 1024}), quiet)
-    assert len(host.run(picture_model(models), CALL, quiet).images) == 1
+        host.run(picture_model(models), LocalCall(**{**_fields(CALL), "width": 1024, "height": 1024}), ignore_progress)
+    assert len(host.run(picture_model(models), CALL, ignore_progress).images) == 1
     assert host.load_count == 1
 
 
 def test_a_model_is_not_kept_in_both_of_its_modes(weights: Path, models: Catalogue) -> None:
     host = host_on(Cpu(), weights)
     for low_memory in (False, True, True):
-        host.run(picture_model(models), LocalCall(**{**_fields(CALL), "low_memory": low_memory}), quiet)
+        host.run(picture_model(models), LocalCall(**{**_fields(CALL), "low_memory": low_memory}), ignore_progress)
     assert host.load_count == 2
     assert [loaded.low_memory for loaded in host.loaded] == [True]
 
@@ -148,7 +148,7 @@ def test_memory_does_not_grow_from_job_to_job(weights: Path, models: Catalogue) 
     small = LocalCall(**{**_fields(CALL), "width": 32, "height": 32, "parameters": {"num_inference_steps": 1}})
     sizes = []
     for number in range(60):
-        host.run(picture_model(models), small, quiet)
+        host.run(picture_model(models), small, ignore_progress)
         if number in (9, 59):
             sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
     assert sizes[1] - sizes[0] < 8_000_000
@@ -157,43 +157,43 @@ def test_memory_does_not_grow_from_job_to_job(weights: Path, models: Catalogue) 
 def test_a_model_that_cannot_fit_is_refused_with_the_numbers_before_it_is_loaded(
     weights: Path, models: Catalogue
 ) -> None:
-    host = host_on(Card(4_200_000_000), weights)
+    host = host_on(FakeDevice(4_200_000_000), weights)
     host.device.kind = "cuda"  # type: ignore[misc]
     with pytest.raises(InsufficientVram) as caught:
-        host.run(other_model(models, "mochi", need_gb=6.0), CALL, quiet)
+        host.run(other_model(models, "mochi", need_gb=6.0), CALL, ignore_progress)
     assert caught.value.message == "Insufficient VRAM: mochi needs ~6.0GB, but only 4.2GB available."
     assert host.load_count == 0
 
 
 def test_a_refusal_leaves_the_warm_models_warm(weights: Path, models: Catalogue) -> None:
-    host = host_on(Card(1_000_000_000), weights)
-    host.run(picture_model(models), CALL, quiet)
+    host = host_on(FakeDevice(1_000_000_000), weights)
+    host.run(picture_model(models), CALL, ignore_progress)
     with pytest.raises(InsufficientVram, match=r"Insufficient RAM: large needs ~90\.0GB"):
-        host.run(other_model(models, "large", need_gb=90.0), CALL, quiet)
+        host.run(other_model(models, "large", need_gb=90.0), CALL, ignore_progress)
     assert [loaded.id for loaded in host.loaded] == ["segmind/tiny-sd"]
 
 
 def test_a_cancelled_call_ends_between_two_steps_and_the_next_one_is_as_if_nothing_had_been(
     host: ModelHost, models: Catalogue
 ) -> None:
-    wanted = host.run(picture_model(models), CALL, quiet).images[0]
+    wanted = host.run(picture_model(models), CALL, ignore_progress).images[0]
 
     def cancel(part: float) -> None:
         raise JobCancelled
 
     with pytest.raises(JobCancelled):
         host.run(picture_model(models), LocalCall(**{**_fields(CALL), "width": 128}), cancel)
-    assert np.array_equal(host.run(picture_model(models), CALL, quiet).images[0], wanted)
+    assert np.array_equal(host.run(picture_model(models), CALL, ignore_progress).images[0], wanted)
 
 
-class Forgetful(ImageModel):
+class RunsOutOfMemory(ImageModel):
     """A model that runs out of memory the first ``failures`` times."""
 
     failures = 1
 
     def generate(self, call: LocalCall, progress: Progress) -> LocalResult:
-        if Forgetful.failures:
-            Forgetful.failures -= 1
+        if RunsOutOfMemory.failures:
+            RunsOutOfMemory.failures -= 1
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return super().generate(call, progress)
 
@@ -202,24 +202,24 @@ class Forgetful(ImageModel):
 def test_running_out_of_memory_frees_everything_and_tries_once_more_with_low_memory(
     weights: Path, models: Catalogue, failures: int, loads: int
 ) -> None:
-    Forgetful.failures = failures
-    host = host_on(Cpu(), weights, model_factory=Forgetful)
+    RunsOutOfMemory.failures = failures
+    host = host_on(Cpu(), weights, model_factory=RunsOutOfMemory)
     if failures == 1:
-        assert len(host.run(picture_model(models), CALL, quiet).images) == 1
+        assert len(host.run(picture_model(models), CALL, ignore_progress).images) == 1
         assert [loaded.low_memory for loaded in host.loaded] == [True]
     else:
         with pytest.raises(OutOfMemory, match="segmind/tiny-sd ran out of memory, also in low-memory mode"):
-            host.run(picture_model(models), CALL, quiet)
+            host.run(picture_model(models), CALL, ignore_progress)
         assert host.loaded == []
     assert host.load_count == loads
-    assert len(host.run(picture_model(models), CALL, quiet).images) == 1
+    assert len(host.run(picture_model(models), CALL, ignore_progress).images) == 1
 
 
 def test_calls_of_several_threads_wait_for_each_other(host: ModelHost, models: Catalogue) -> None:
-    wanted = host.run(picture_model(models), CALL, quiet).images[0]
+    wanted = host.run(picture_model(models), CALL, ignore_progress).images[0]
     made: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: made.append(host.run(picture_model(models), CALL, quiet).images[0]))
+        threading.Thread(target=lambda: made.append(host.run(picture_model(models), CALL, ignore_progress).images[0]))
         for _ in range(4)
     ]
     for thread in threads:
@@ -233,15 +233,15 @@ def test_calls_of_several_threads_wait_for_each_other(host: ModelHost, models: C
 def test_missing_weights_are_refused_with_the_command_that_brings_them(tmp_path: Path, models: Catalogue) -> None:
     host = host_on(Cpu(), tmp_path)
     with pytest.raises(ModelNotInstalled) as caught:
-        host.run(other_model(models, "sdxl", source="stabilityai/sdxl", revision="abc"), CALL, quiet)
+        host.run(other_model(models, "sdxl", source="stabilityai/sdxl", revision="abc"), CALL, ignore_progress)
     assert f"hf download stabilityai/sdxl --revision abc --local-dir {tmp_path / 'sdxl'}" in caught.value.message
     with pytest.raises(ModelNotInstalled, match="correct weights"):
-        host.run(other_model(models, "moved", source=str(tmp_path / "nowhere")), CALL, quiet)
+        host.run(other_model(models, "moved", source=str(tmp_path / "nowhere")), CALL, ignore_progress)
 
 
 def test_weights_below_the_folder_of_models_are_found_by_the_models_name(weights: Path, models: Catalogue) -> None:
     host = host_on(Cpu(), weights)
-    assert host.run(other_model(models, "pictures", source="somebody/pictures"), CALL, quiet).images
+    assert host.run(other_model(models, "pictures", source="somebody/pictures"), CALL, ignore_progress).images
 
 
 @pytest.mark.parametrize(("revision", "named"), [(None, "main"), ("v2", "v2"), ("0123abcd", None)])
@@ -286,7 +286,7 @@ def test_damaged_weights_are_refused_before_anything_loads_them(
     harm(folder / "unet" / "diffusion_pytorch_model.safetensors")
     host = host_on(Cpu(), tmp_path)
     with pytest.raises(InvalidWeights, match=says):
-        host.run(other_model(models, "copy", source=str(folder)), CALL, quiet)
+        host.run(other_model(models, "copy", source=str(folder)), CALL, ignore_progress)
     assert (host.load_count, host.loaded) == (0, [])
 
 
@@ -295,11 +295,11 @@ def test_weights_that_are_not_safetensors_are_refused(tmp_path: Path, weights: P
     for file in list(folder.rglob("*.safetensors")):
         _another_form(file)
     with pytest.raises(InvalidWeights, match="not as safetensors, the only format that is loaded"):
-        host_on(Cpu(), tmp_path).run(other_model(models, "copy", source=str(folder)), CALL, quiet)
+        host_on(Cpu(), tmp_path).run(other_model(models, "copy", source=str(folder)), CALL, ignore_progress)
     part = Path(shutil.copytree(weights / "pictures", tmp_path / "part"))
     _pickled(part / "unet" / "diffusion_pytorch_model.safetensors")
     with pytest.raises(InvalidWeights, match="telecine convert part"):
-        host_on(Cpu(), tmp_path).run(other_model(models, "part", source=str(part)), CALL, quiet)
+        host_on(Cpu(), tmp_path).run(other_model(models, "part", source=str(part)), CALL, ignore_progress)
 
 
 def test_code_beside_the_weights_is_not_run(tmp_path: Path, weights: Path, models: Catalogue) -> None:
@@ -311,7 +311,7 @@ def test_code_beside_the_weights_is_not_run(tmp_path: Path, weights: Path, model
     unet.write_text(f"open({str(tmp_path / 'harm')!r}, 'w')\nclass MyUnet: pass\n")
     index.write_text(index.read_text().replace('"diffusers",\n    "UNet2DConditionModel"', '"my_unet",\n    "MyUnet"'))
     with pytest.raises(InvalidWeights):
-        host_on(Cpu(), tmp_path).run(other_model(models, "copy", source=str(folder)), CALL, quiet)
+        host_on(Cpu(), tmp_path).run(other_model(models, "copy", source=str(folder)), CALL, ignore_progress)
     assert not (tmp_path / "harm").exists()
 
 
@@ -320,7 +320,7 @@ def test_a_film_has_the_frames_and_the_size_that_were_asked_for(host: ModelHost,
         call = LocalCall(
             prompts=("a fox",), seeds=(3,), width=40, height=24, frames=8, parameters={"num_inference_steps": 2}
         )
-        made, again = (host.run(models.find(name, "text-to-video"), call, quiet) for _ in range(2))
+        made, again = (host.run(models.find(name, "text-to-video"), call, ignore_progress) for _ in range(2))
         assert [frame.shape for frame in made.images] == [(24, 40, 3)] * 8
         assert all(np.array_equal(a, b) for a, b in zip(made.images, again.images, strict=True))
 

@@ -25,7 +25,7 @@ from schemas.errors import (
 )
 from schemas.media import Artifact
 from schemas.parse import parse_request
-from tests.local.entries import catalogue
+from tests.local.catalogue_entries import catalogue
 
 IMAGE = "s3://inbox/fox.png"
 FILM: dict[str, Any] = {"num_frames": 8, "width": 256, "height": 256, "lawful_use_consent": True}
@@ -69,11 +69,11 @@ def test_a_text_becomes_a_picture_of_the_size_asked_for(tmp_path: Path, weights:
     with Image.open(tmp_path / "image.png") as picture:
         assert (picture.size, picture.format) == ((72, 48), "PNG")
     assert (made.facts.width, made.facts.height, made.inline) == (72, 48, True)
-    told = stage.context.manifest_details
-    assert (told["prompt"], told["model"], told["seed"], told["num_inference_steps"]) == (
+    details = stage.context.manifest_details
+    assert (details["prompt"], details["model"], details["seed"], details["num_inference_steps"]) == (
         "a fox", "segmind/tiny-sd", 5, 10,
     )  # fmt: skip
-    assert told["device"] == "cpu"
+    assert details["device"] == "cpu"
     assert stage.context.reported[-1] == 1.0
 
 
@@ -126,11 +126,11 @@ def test_the_plan_of_a_story_is_what_the_source_told(tmp_path: Path, weights: Pa
     data = stage.data(hero_description="a brave knight in silver armor", scenes=["Scene 1", "Scene 2", "Scene 3"])
     plan = PIPELINES["story-to-video"].plan(data, stage.context)
     assert (plan.frames, plan.duration_seconds) == (240, 10.0)
-    told = {
+    details = {
         "scenes_count": 3, "frames_per_scene": 72, "transition_frames": 12, "total_frames": 240,
         "total_duration_seconds": 10.0, "fps": 24, "resolution": "512x512", "estimated_generation_time_seconds": 15,
     }  # fmt: skip
-    assert {name: plan.details[name] for name in told} == told
+    assert {name: plan.details[name] for name in details} == details
 
 
 def test_the_middle_of_a_crossfade_is_the_mean_of_both_pictures() -> None:
@@ -168,10 +168,10 @@ def test_a_text_becomes_a_film_on_mochi(tmp_path: Path, weights: Path, host: Mod
     frames = frames_of(tmp_path / "video.mp4")
     assert (len(frames), frames[0].shape) == (8, (256, 256, 3))
     assert (made.facts.frames, made.facts.fps, made.facts.width) == (8, 12.0, 256)
-    told = stage.context.manifest_details
-    assert (told["backend"], told["seed"], told["pipeline"]) == ("mochi", 42, "MochiPipeline")
-    assert (told["num_inference_steps"], told["guidance_scale"]) == (2, 4.5)
-    assert told["elapsed_seconds"] > 0
+    details = stage.context.manifest_details
+    assert (details["backend"], details["seed"], details["pipeline"]) == ("mochi", 42, "MochiPipeline")
+    assert (details["num_inference_steps"], details["guidance_scale"]) == (2, 4.5)
+    assert details["elapsed_seconds"] > 0
 
 
 def test_a_picture_becomes_a_film_and_is_described_here_where_no_prompt_is_given(

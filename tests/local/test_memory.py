@@ -22,7 +22,7 @@ from providers.local.host import ModelHost
 from providers.local.image_model import ImageModel
 from providers.local.memory_errors import drop_tracebacks, is_out_of_memory
 from schemas.errors import InsufficientVram, JobCancelled, OutOfMemory
-from tests.local.entries import catalogue
+from tests.local.catalogue_entries import catalogue
 
 SCENES = LocalCall(
     prompts=("a fox", "a hill", "the sea", "the sun", "a house"), seeds=(1, 2, 3, 4, 5), width=64, height=64,
@@ -32,11 +32,11 @@ SCENES = LocalCall(
 SHARE = 64 * 64 * 3_000
 
 
-def quiet(part: float) -> None:
+def ignore_progress(part: float) -> None:
     """Ignore progress."""
 
 
-class Card(Cpu):
+class FakeDevice(Cpu):
     """The CPU as a device with the given free memory."""
 
     def __init__(self, free: int) -> None:
@@ -78,7 +78,10 @@ def _model(weights: Path) -> Model:
 def _alone(host: ModelHost, model: Model) -> list[ImageArray]:
     """Return the scenes, each generated on its own."""
     scenes = zip(SCENES.prompts, SCENES.seeds, strict=True)
-    return [host.run(model, replace(SCENES, prompts=(text,), seeds=(seed,)), quiet).images[0] for text, seed in scenes]
+    return [
+        host.run(model, replace(SCENES, prompts=(text,), seeds=(seed,)), ignore_progress).images[0]
+        for text, seed in scenes
+    ]
 
 
 def other(model: Model, **weights: Any) -> Model:
@@ -88,7 +91,7 @@ def other(model: Model, **weights: Any) -> Model:
 
 def recording(weights: Path, free: int, budget: int | None = None) -> ModelHost:
     Recorded.asked = []
-    return ModelHost(weights, device=lambda: Card(free), budget_bytes=budget, model_factory=Recorded)
+    return ModelHost(weights, device=lambda: FakeDevice(free), budget_bytes=budget, model_factory=Recorded)
 
 
 def equal(made: LocalResult, wanted: list[ImageArray]) -> bool:
@@ -110,7 +113,7 @@ def test_scenes_are_made_in_as_few_calls_as_memory_allows_and_are_what_single_ca
 ) -> None:
     room = fit * SHARE + SHARE // 2
     host = recording(weights, room) if bounded_by == "device" else recording(weights, 10**12, room)
-    made = host.run(model, SCENES, quiet)
+    made = host.run(model, SCENES, ignore_progress)
     assert Recorded.asked == calls
     assert made.details["batches"] == len(calls)
     assert equal(made, alone)
@@ -118,18 +121,18 @@ def test_scenes_are_made_in_as_few_calls_as_memory_allows_and_are_what_single_ca
 
 def test_an_operator_bounds_batches_and_says_what_a_further_picture_takes(weights: Path, model: Model) -> None:
     host = recording(weights, 10**9)
-    assert host.run(other(model, most_batch=2), SCENES, quiet).details["batches"] == 3
+    assert host.run(other(model, most_batch=2), SCENES, ignore_progress).details["batches"] == 3
     stated = other(model, need_gb=0.7, picture_gb=0.2)
-    assert host.run(stated, SCENES, quiet).details["batches"] == 3
+    assert host.run(stated, SCENES, ignore_progress).details["batches"] == 3
     assert Recorded.asked[3:] == [[0, 1], [2, 3], [4]]
-    assert host.run(other(stated, picture_gb=0.0), SCENES, quiet).details["batches"] == 1
+    assert host.run(other(stated, picture_gb=0.0), SCENES, ignore_progress).details["batches"] == 1
 
 
 def test_a_picture_that_fits_is_not_refused_because_its_batch_would_not(weights: Path, model: Model) -> None:
     host = recording(weights, 10**9)
-    assert host.run(other(model, need_gb=0.9), SCENES, quiet).details["batches"] >= 1
+    assert host.run(other(model, need_gb=0.9), SCENES, ignore_progress).details["batches"] >= 1
     with pytest.raises(InsufficientVram, match=r"needs ~1\.1GB"):
-        host.run(other(model, need_gb=1.1), SCENES, quiet)
+        host.run(other(model, need_gb=1.1), SCENES, ignore_progress)
 
 
 def test_a_batch_that_runs_out_of_memory_is_halved_and_what_was_made_is_kept(
@@ -163,7 +166,7 @@ def test_memory_that_always_ends_ends_the_call_and_leaves_nothing_loaded(weights
         host.run(model, SCENES, Failing(*range(1, 100)))
     assert host.loaded == []
     assert Recorded.asked == [[0, 1, 2, 3, 4], [0, 1], [0]] * 2
-    assert len(host.run(model, SCENES, quiet).images) == 5
+    assert len(host.run(model, SCENES, ignore_progress).images) == 5
 
 
 def test_out_of_memory_is_known_by_what_torch_and_the_system_say() -> None:
@@ -229,9 +232,9 @@ def test_a_job_that_waits_for_another_ones_model_can_be_cancelled_at_once(
 def test_a_refusal_leaves_the_same_model_warm_in_its_other_mode(weights: Path, model: Model) -> None:
     host = recording(weights, 10**9)
     both = other(model, need_gb=2.0, low_need_gb=0.5)
-    host.run(both, replace(SCENES, low_memory=True), quiet)
+    host.run(both, replace(SCENES, low_memory=True), ignore_progress)
     with pytest.raises(InsufficientVram):
-        host.run(both, SCENES, quiet)
+        host.run(both, SCENES, ignore_progress)
     assert [(loaded.id, loaded.low_memory) for loaded in host.loaded] == [("segmind/tiny-sd", True)]
 
 
@@ -246,7 +249,7 @@ def test_a_model_that_failed_for_an_unknown_reason_is_loaded_anew(
     with pytest.raises(RuntimeError, match="a defect"):
         host.run(model, SCENES, fail)
     assert host.loaded == []
-    assert equal(host.run(model, SCENES, quiet), alone)
+    assert equal(host.run(model, SCENES, ignore_progress), alone)
     assert host.load_count == 2
 
 
@@ -261,12 +264,12 @@ def test_a_model_that_cannot_be_loaded_leaves_nothing_on_the_device(weights: Pat
 
     host = ModelHost(weights, device=Cpu, model_factory=Broken)
     with pytest.raises(RuntimeError, match="the driver"):
-        host.run(model, SCENES, quiet)
+        host.run(model, SCENES, ignore_progress)
     assert (made[0].pipe, host.loaded) == (None, [])
 
 
 @dataclass
-class Parked:
+class ModelInMainMemory:
     """A model whose weights stay in main memory while a GPU computes."""
 
     entry: Model
@@ -291,20 +294,20 @@ class Parked:
 def test_models_whose_weights_wait_in_main_memory_are_put_away_before_it_ends(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Parked] = []
+    made: list[ModelInMainMemory] = []
 
-    def make(entry: Model, folder: Path) -> Parked:
-        made.append(Parked(entry))
+    def make(entry: Model, folder: Path) -> ModelInMainMemory:
+        made.append(ModelInMainMemory(entry))
         return made[-1]
 
-    card = Card(10**9)
+    card = FakeDevice(10**9)
     card.kind = "cuda"
     monkeypatch.setattr(
         model_cache, "memory_bytes", lambda: (80_000, 80_000 - 30_000 * sum(one.loaded for one in made))
     )
     host = ModelHost(Path("/nowhere"), device=lambda: card, model_factory=make)
     for name in ("first", "second", "third"):
-        host.run(model.model_copy(update={"id": name}), SCENES, quiet)
+        host.run(model.model_copy(update={"id": name}), SCENES, ignore_progress)
     assert [loaded.id for loaded in host.loaded] == ["second", "third"]
     assert [one.loaded for one in made] == [False, True, True]
 

@@ -15,13 +15,13 @@ from schemas.settings import Settings
 from tests.local.test_local_pipelines import FILM, IMAGE, Stage
 
 
-def moved(stage: Stage, name: str, source: Path, **weights: object) -> None:
+def set_source(stage: Stage, name: str, source: Path, **weights: object) -> None:
     """Point the entry's weights to ``source``."""
     entry = {"id": name, "weights": {"source": str(source), **weights}}
     stage.context.catalogue = stage.context.catalogue.with_entries([entry])
 
 
-def bare(tmp_path: Path, weights: Path, kind: str) -> Stage:
+def without_weights(tmp_path: Path, weights: Path, kind: str) -> Stage:
     """Return a worker with the built-in catalogue and no weights except the demonstration models'."""
     stage = Stage(tmp_path, weights, host_for(Settings(local_models=tmp_path / "models", local_device="cpu")), kind)
     stage.context.catalogue = catalogue_of(Settings())
@@ -38,7 +38,7 @@ def test_nobody_is_sent_to_download_what_no_pipeline_can_load(tmp_path: Path, we
 def test_where_no_backend_is_installed_the_command_brings_one_that_works(
     tmp_path: Path, weights: Path, preferred: str
 ) -> None:
-    stage = bare(tmp_path, weights, "text-to-video")
+    stage = without_weights(tmp_path, weights, "text-to-video")
     with pytest.raises(ModelNotInstalled, match="no backend for text-to-video has weights on this worker") as caught:
         stage.run(model="auto", prompt="a fox", prefer_backend=preferred, **FILM)
     assert caught.value.message.endswith(
@@ -50,7 +50,7 @@ def test_a_ranker_that_is_missing_beside_its_captioner_is_brought_by_its_own_nam
     tmp_path: Path, weights: Path, host: ModelHost
 ) -> None:
     stage = Stage(tmp_path, weights, host, "image-to-prompt")
-    moved(stage, "clip-interrogator/local", weights / "blip", ranker="openai/clip-vit-large-patch14")
+    set_source(stage, "clip-interrogator/local", weights / "blip", ranker="openai/clip-vit-large-patch14")
     wanted = f"hf download openai/clip-vit-large-patch14 --local-dir {weights}/openai/clip-vit-large-patch14"
     with pytest.raises(ModelNotInstalled, match=wanted):
         stage.run(image=IMAGE, model="clip-interrogator/local")
@@ -60,7 +60,7 @@ def test_a_part_that_a_download_left_out_is_named(tmp_path: Path, weights: Path,
     half = Path(shutil.copytree(weights / "wan-i2v", tmp_path / "half"))
     shutil.rmtree(half / "vae")
     stage = Stage(tmp_path, weights, host, "image-to-video")
-    moved(stage, "wan", half)
+    set_source(stage, "wan", half)
     with pytest.raises(InvalidWeights, match=r"half lacks vae, named in its model_index\.json; download it again"):
         stage.run(image=IMAGE, model="wan", prompt="it runs", **FILM)
 
@@ -69,7 +69,7 @@ def test_a_captioner_that_cannot_be_loaded_says_why(tmp_path: Path, weights: Pat
     half = Path(shutil.copytree(weights / "blip", tmp_path / "half"))
     (half / "config.json").write_text("{")
     stage = Stage(tmp_path, weights, host, "image-to-prompt")
-    moved(stage, "clip-interrogator/local", half)
+    set_source(stage, "clip-interrogator/local", half)
     with pytest.raises(InvalidWeights, match=r"half cannot be loaded: OSError: .*config\.json.* not a valid JSON file"):
         stage.run(image=IMAGE, model="clip-interrogator/local")
 
@@ -80,7 +80,7 @@ def test_what_fits_worst_is_asked_of_no_captioner_without_a_ranker(
     stage = Stage(tmp_path, weights, host, "image-to-prompt")
     error = stage.refusal(image=IMAGE, model="demo-captioner", mode="negative")
     assert error.message == "data.mode: must be one of best, fast, classic for demo-captioner"
-    moved(stage, "clip-interrogator/local", weights / "blip", ranker=None)
+    set_source(stage, "clip-interrogator/local", weights / "blip", ranker=None)
     error = stage.refusal(image=IMAGE, model="clip-interrogator/local", mode="negative")
     assert (error.code, error.field) == ("unsupported_option", "data.mode")
 
@@ -98,7 +98,7 @@ def test_without_a_key_for_replicate_the_prompt_for_pika_is_written_here(
     assert [artifact.name for artifact in made.run(image=IMAGE)] == ["video.mp4", "prompt.txt"]
     words = (tmp_path / "prompt.txt").read_text().strip()
     assert [(asked.model.id, asked.parameters["prompt"]) for asked in made.context.calls] == [("pika", words)]
-    nobody = bare(tmp_path, weights, "image-to-video")
-    nobody.context.answers = {"pika": animated}
+    no_provider = without_weights(tmp_path, weights, "image-to-video")
+    no_provider.context.answers = {"pika": animated}
     with pytest.raises(ProviderNotConfigured):
-        nobody.run(image=IMAGE)
+        no_provider.run(image=IMAGE)

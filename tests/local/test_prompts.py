@@ -16,8 +16,8 @@ from providers.local.base import LocalCall
 from providers.local.host import ModelHost
 from providers.local.long_prompts import split_prompts
 from schemas.errors import JobCancelled
-from tests.local import tiny
-from tests.local.test_reference import ABLE, LARGE, able, quiet, same
+from tests.local import tiny_models
+from tests.local.test_reference import ABLE, LARGE, ignore_progress, same, with_adapters
 
 #: The tiny tokenizer makes each letter a token, so these are more than 77.
 HERO = "a brave old fox in a long red coat with a hat, a lamp and a stick, who never laughs and never ever sleeps"
@@ -29,7 +29,7 @@ def made(host: ModelHost, weights: Path, *prompts: str, name: str = ABLE, **para
         prompts=prompts, seeds=tuple(range(1, len(prompts) + 1)), width=64, height=64,
         parameters={"num_inference_steps": 2, "guidance_scale": 9.0, **parameters},
     )  # fmt: skip
-    result = host.run(able(weights).find(name, "story-to-video"), call, quiet)
+    result = host.run(with_adapters(weights).find(name, "story-to-video"), call, ignore_progress)
     return list(result.images), result.details
 
 
@@ -55,7 +55,7 @@ def test_a_long_text_of_what_is_not_to_be_seen_is_read_to_its_end(weights: Path,
 
 
 def test_a_short_text_goes_the_ordinary_way(weights: Path, host: ModelHost) -> None:
-    pipe = tiny.D.StableDiffusionPipeline.from_pretrained(str(weights / "pictures"))
+    pipe = tiny_models.D.StableDiffusionPipeline.from_pretrained(str(weights / "pictures"))
     pipe.set_progress_bar_config(disable=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecation warnings among the libraries
@@ -75,7 +75,7 @@ def test_a_picture_does_not_depend_on_how_long_the_texts_of_its_neighbours_are(w
     for number, text in enumerate(texts):
         parameters = {"num_inference_steps": 2, "guidance_scale": 9.0, "negative_prompt": "a hat"}
         one = LocalCall(prompts=(text,), seeds=(number + 1,), width=64, height=64, parameters=parameters)
-        alone = host.run(able(weights).find(ABLE, "story-to-video"), one, quiet).images
+        alone = host.run(with_adapters(weights).find(ABLE, "story-to-video"), one, ignore_progress).images
         assert near(alone, together[number : number + 1])
 
 
@@ -91,7 +91,7 @@ def test_after_a_long_text_a_short_one_is_as_before_also_where_the_long_one_was_
 
     call = LocalCall(prompts=(HERO,), seeds=(1,), width=64, height=64, parameters={"num_inference_steps": 2})
     with pytest.raises(JobCancelled):
-        host.run(able(weights).find(ABLE, "story-to-video"), call, cancel)
+        host.run(with_adapters(weights).find(ABLE, "story-to-video"), call, cancel)
     assert same(before, made(host, weights, "a fox")[0])
 
 
@@ -107,7 +107,7 @@ def test_a_long_text_and_a_picture_of_the_hero_go_together(
             prompts=(f"{HERO}, {end}", "a fox"), seeds=(1, 2), width=64, height=64, image=path,
             parameters={"num_inference_steps": 2, "guidance_scale": guidance, "consistency": "reference"},
         )  # fmt: skip
-        pictures.append(host.run(able(weights).find(ABLE, "story-to-video"), call, quiet).images)
+        pictures.append(host.run(with_adapters(weights).find(ABLE, "story-to-video"), call, ignore_progress).images)
     first, second = pictures
     assert not same(first[:1], second[:1])
     assert same(first[1:], second[1:])
@@ -127,7 +127,7 @@ def test_of_a_model_that_reads_the_beginning_only_it_is_told_whose_text_was_cut(
     ],
 )  # fmt: skip
 def test_the_parts_of_a_text_hold_all_of_it_and_none_is_too_long(text: str) -> None:
-    pipe = tiny.pictures()
+    pipe = tiny_models.stable_diffusion()
     (parts,) = split_prompts(pipe, [text])
     assert "".join("".join(parts).split()) == "".join(text.split())
     lengths = [len(pipe.tokenizer(part).input_ids) for part in parts]
@@ -137,7 +137,7 @@ def test_the_parts_of_a_text_hold_all_of_it_and_none_is_too_long(text: str) -> N
 
 
 def test_a_text_is_parted_at_a_pause_where_there_is_a_late_one() -> None:
-    (parts,) = split_prompts(tiny.pictures(), [HERO])
+    (parts,) = split_prompts(tiny_models.stable_diffusion(), [HERO])
     assert parts == [
         "a brave old fox in a long red coat with a hat, a lamp and a stick,",
         "who never laughs and never ever sleeps",

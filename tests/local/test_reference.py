@@ -21,8 +21,8 @@ from providers.local.weight_files import find_adapter
 from providers.registry import catalogue_of
 from schemas.errors import ConfigurationError, InvalidImage, InvalidWeights, JobCancelled, ModelNotInstalled
 from schemas.settings import Settings
-from tests.local import tiny
-from tests.local.entries import catalogue
+from tests.local import tiny_models
+from tests.local.catalogue_entries import catalogue
 from tests.local.test_local_pipelines import IMAGE, Stage, frames_of
 
 ABLE, LARGE = "stable-diffusion-v1-5", "stable-diffusion-xl"
@@ -42,7 +42,7 @@ def entry(weights: Path, name: str = ABLE, **adapter: Any) -> dict[str, Any]:
     return {"id": name, "weights": {**own, "adapter": {**given, **adapter}}}
 
 
-def able(weights: Path, **adapter: Any) -> Catalogue:
+def with_adapters(weights: Path, **adapter: Any) -> Catalogue:
     """Return the catalogue with tiny models, two of them with adapters."""
     return catalogue(weights).with_entries([entry(weights, **adapter), entry(weights, LARGE, **adapter)])
 
@@ -52,7 +52,7 @@ def on_stage(folder: Path, weights: Path, host: ModelHost, **adapter: Any) -> St
     stage = Stage(folder, weights, host, "story-to-video")
     Image.effect_noise((64, 64), 90).save(folder / "other.png")
     stage.context.files = {**stage.context.files, OTHER: folder / "other.png"}
-    stage.context.catalogue = able(weights, **adapter)
+    stage.context.catalogue = with_adapters(weights, **adapter)
     return stage
 
 
@@ -62,23 +62,23 @@ def scenes_of(stage: Stage, **data: Any) -> list[Any]:
     return frames_of(stage.context.folder / "video.mp4")
 
 
-def far(first: Sequence[Any], second: Sequence[Any]) -> bool:
+def all_differ(first: Sequence[Any], second: Sequence[Any]) -> bool:
     """Return whether all images differ by more than the encoding's error."""
     return all(np.abs(a.astype(int) - b).mean() > 2 for a, b in zip(first, second, strict=True))
 
 
-def quiet(part: float) -> None:
+def ignore_progress(part: float) -> None:
     """Ignore progress."""
 
 
-def pictures(host: ModelHost, model: Model, image: Path | None = None, **parameters: Any) -> list[Any]:
+def images_of(host: ModelHost, model: Model, image: Path | None = None, **parameters: Any) -> list[Any]:
     """Return the model's images for three prompts, with ``image`` as reference if given."""
     looking = {} if image is None else {"consistency": "reference"}
     call = LocalCall(
         prompts=("a fox", "a hill", "the sea"), seeds=(1, 2, 3), width=64, height=64, image=image,
         parameters={"num_inference_steps": 2, **looking, **parameters},
     )  # fmt: skip
-    return list(host.run(model, call, quiet).images)
+    return list(host.run(model, call, ignore_progress).images)
 
 
 def same(first: Sequence[Any], second: Sequence[Any]) -> bool:
@@ -101,7 +101,7 @@ def test_every_scene_follows_the_picture_that_is_given(
         scenes_of(stage, hero_image=uri, model=name) for stage, uri in zip(stages, (IMAGE, OTHER, IMAGE), strict=True)
     )
     assert len(one) == 3
-    assert far(one, two)
+    assert all_differ(one, two)
     assert same(one, again)
     told = stages[0].context.manifest_details["reference"]
     adapter = "adapter-xl" if name == LARGE else "adapter"
@@ -118,7 +118,7 @@ def test_without_a_picture_the_hero_is_made_from_the_description_alone_and_store
     assert (film.name, hero.name, hero.content_type) == ("video.mp4", "hero.png", "image/png")
     assert (hero.facts.width, hero.facts.height) == (72, 64)
     alone = Stage(tmp_path, weights, host, "text-to-image")
-    alone.context.catalogue = able(weights)
+    alone.context.catalogue = with_adapters(weights)
     alone.run(prompt=HERO, model=ABLE, seed=5, width=72, height=64, num_inference_steps=10)
     with Image.open(tmp_path / "hero.png") as made, Image.open(tmp_path / "image.png") as wanted:
         assert made.size == (72, 64)
@@ -158,19 +158,19 @@ def test_the_plan_counts_the_picture_of_the_hero(tmp_path: Path, weights: Path, 
 
 
 def test_pictures_without_a_reference_are_as_before_it(weights: Path, host: ModelHost, hero: Path) -> None:
-    model = able(weights).find(ABLE, "story-to-video")
-    before = pictures(host, model)
-    looked = pictures(host, model, hero)
-    assert same(before, pictures(host, model))
-    assert same(looked, pictures(host, model, hero))
-    shared = pictures(host, model, consistency="shared-attention")
-    pictures(host, model, hero)
-    assert same(shared, pictures(host, model, consistency="shared-attention"))
+    model = with_adapters(weights).find(ABLE, "story-to-video")
+    before = images_of(host, model)
+    looked = images_of(host, model, hero)
+    assert same(before, images_of(host, model))
+    assert same(looked, images_of(host, model, hero))
+    shared = images_of(host, model, consistency="shared-attention")
+    images_of(host, model, hero)
+    assert same(shared, images_of(host, model, consistency="shared-attention"))
 
 
 def test_a_reference_that_was_cancelled_leaves_no_trace(weights: Path, host: ModelHost, hero: Path) -> None:
-    model = able(weights).find(ABLE, "story-to-video")
-    before = pictures(host, model)
+    model = with_adapters(weights).find(ABLE, "story-to-video")
+    before = images_of(host, model)
 
     def cancel(part: float) -> None:
         raise JobCancelled
@@ -179,22 +179,22 @@ def test_a_reference_that_was_cancelled_leaves_no_trace(weights: Path, host: Mod
                      parameters={"num_inference_steps": 2, "consistency": "reference"})  # fmt: skip
     with pytest.raises(JobCancelled):
         host.run(model, call, cancel)
-    assert same(before, pictures(host, model))
+    assert same(before, images_of(host, model))
 
 
 def test_a_picture_that_counts_nothing_changes_nothing(weights: Path, host: ModelHost, hero: Path) -> None:
-    model = able(weights, scale=0.0).find(ABLE, "story-to-video")
-    plain, looked = pictures(host, model), pictures(host, model, hero)
+    model = with_adapters(weights, scale=0.0).find(ABLE, "story-to-video")
+    plain, looked = images_of(host, model), images_of(host, model, hero)
     assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(plain, looked, strict=True))
 
 
 def test_a_scene_is_the_same_alone_and_among_others(weights: Path, host: ModelHost, hero: Path) -> None:
-    model = able(weights).find(ABLE, "story-to-video")
+    model = with_adapters(weights).find(ABLE, "story-to-video")
     for guidance in (7.5, 1.0):
-        together = pictures(host, model, hero, guidance_scale=guidance)
+        together = images_of(host, model, hero, guidance_scale=guidance)
         parameters = {"num_inference_steps": 2, "consistency": "reference", "guidance_scale": guidance}
         call = LocalCall(prompts=("a hill",), seeds=(2,), width=64, height=64, image=hero, parameters=parameters)
-        alone = host.run(model, call, quiet).images[0]
+        alone = host.run(model, call, ignore_progress).images[0]
         assert np.abs(alone.astype(int) - together[1]).max() <= 1
 
 
@@ -268,7 +268,7 @@ def test_an_adapter_that_is_not_here_names_the_command_that_brings_it(
 def test_an_adapter_is_found_below_the_models_and_in_the_hubs_cache(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = able(weights, source="somebody/adapter").find(ABLE, "story-to-video")
+    model = with_adapters(weights, source="somebody/adapter").find(ABLE, "story-to-video")
     own = shutil.copytree(weights / "adapter", tmp_path / "somebody" / "adapter")
     assert find_adapter(model, tmp_path) == own
     monkeypatch.setenv("HF_HOME", str(tmp_path))
@@ -304,24 +304,24 @@ def test_a_damaged_adapter_is_refused_before_anything_loads_it(
     harm(folder)
     own = host_for(Settings(local_models=weights, local_device="cpu", local_threads=1))
     with pytest.raises(InvalidWeights, match=says):
-        pictures(own, able(weights, source=str(folder)).find(ABLE, "story-to-video"), hero)
+        images_of(own, with_adapters(weights, source=str(folder)).find(ABLE, "story-to-video"), hero)
     assert own.load_count == 0
 
 
 def test_an_adapter_of_another_model_is_refused_and_the_model_is_as_it_was(
     tmp_path: Path, weights: Path, host: ModelHost, hero: Path
 ) -> None:
-    before = pictures(host, able(weights).find(ABLE, "story-to-video"))
+    before = images_of(host, with_adapters(weights).find(ABLE, "story-to-video"))
     foreign = Path(shutil.copytree(weights / "adapter", tmp_path / "foreign"))
     shutil.copy(weights / "adapter-xl" / "models" / "ip-adapter.safetensors", foreign / "models")
     with pytest.raises(InvalidWeights, match=r"the adapter's .*ip-adapter\.safetensors cannot be used"):
-        pictures(host, able(weights, source=str(foreign)).find(ABLE, "story-to-video"), hero)
+        images_of(host, with_adapters(weights, source=str(foreign)).find(ABLE, "story-to-video"), hero)
     both = Path(shutil.copytree(weights / "adapter", tmp_path / "both"))
-    tiny.image_encoder(projection_dim=16).save_pretrained(both / "clip")
+    tiny_models.image_encoder(projection_dim=16).save_pretrained(both / "clip")
     encoder = {"image_encoder_folder": "clip", "source": str(both)}
     with pytest.raises(InvalidWeights, match=r"the adapter's .*clip cannot be used"):
-        pictures(host, able(weights, **encoder).find(ABLE, "story-to-video"), hero)
-    assert same(before, pictures(host, able(weights).find(ABLE, "story-to-video")))
+        images_of(host, with_adapters(weights, **encoder).find(ABLE, "story-to-video"), hero)
+    assert same(before, images_of(host, with_adapters(weights).find(ABLE, "story-to-video")))
 
 
 def test_an_adapter_for_more_layers_than_the_model_has_is_refused(
@@ -333,12 +333,12 @@ def test_an_adapter_for_more_layers_than_the_model_has_is_refused(
     tensors["ip_adapter.99.to_k_ip.weight"] = tensors["ip_adapter.1.to_k_ip.weight"].clone()
     save_file(tensors, file)
     with pytest.raises(InvalidWeights, match=r"it has \d+ cross-attention layers, but the model has \d+"):
-        pictures(host, able(weights, source=str(folder)).find(ABLE, "story-to-video"), hero)
+        images_of(host, with_adapters(weights, source=str(folder)).find(ABLE, "story-to-video"), hero)
 
 
 def test_an_entry_with_a_pickled_adapter_is_refused_when_it_is_read(weights: Path) -> None:
     with pytest.raises(ConfigurationError, match="adapter"):
-        able(weights, weight_name="ip-adapter.bin")
+        with_adapters(weights, weight_name="ip-adapter.bin")
 
 
 def test_the_built_in_models_with_adapters_are_those_that_the_page_names() -> None:
@@ -373,9 +373,9 @@ def test_an_adapter_that_looks_at_places_of_the_picture_works_as_well(
     file = folder / "models" / "ip-adapter.safetensors"
     layers = {name: tensor for name, tensor in load_file(file).items() if name.startswith("ip_adapter.")}
     save_file({**layers, **_resampler(32)}, file)
-    model = able(weights, source=str(folder)).find(ABLE, "story-to-video")
-    before, looked = pictures(host, model), pictures(host, model, hero)
+    model = with_adapters(weights, source=str(folder)).find(ABLE, "story-to-video")
+    before, looked = images_of(host, model), images_of(host, model, hero)
     Image.effect_noise((64, 64), 90).save(hero)
-    assert far(before, looked)
-    assert far(looked, pictures(host, model, hero))
-    assert same(before, pictures(host, model))
+    assert all_differ(before, looked)
+    assert all_differ(looked, images_of(host, model, hero))
+    assert same(before, images_of(host, model))

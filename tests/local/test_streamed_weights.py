@@ -16,14 +16,14 @@ from providers.local.base import ImageArray, LocalCall
 from providers.local.device import Cpu
 from providers.local.host import ModelHost
 from providers.local.image_model import ImageModel
-from tests.local import tiny
-from tests.local.test_reference import able
+from tests.local import tiny_models
+from tests.local.test_reference import with_adapters
 
 CALL = LocalCall(prompts=("a fox", "a hill"), seeds=(1, 2), width=64, height=64, parameters={"num_inference_steps": 2})
 offloading: Any = group_offloading
 
 
-class Card(Cpu):
+class FakeDevice(Cpu):
     """The CPU as a GPU."""
 
     kind = "cuda"
@@ -60,7 +60,7 @@ class Offloaded:
         monkeypatch.setattr(torch.Tensor, "is_pinned", lambda tensor: True)
         offload = self.offload
         monkeypatch.setattr(
-            tiny.D.DiffusionPipeline, "enable_group_offload", lambda pipe, **asked: offload(pipe, asked)
+            tiny_models.D.DiffusionPipeline, "enable_group_offload", lambda pipe, **asked: offload(pipe, asked)
         )
 
     def offload(self, pipe: Any, asked: dict[str, Any]) -> None:
@@ -83,7 +83,7 @@ def _offloaded(monkeypatch: pytest.MonkeyPatch) -> Offloaded:
     return Offloaded(monkeypatch)
 
 
-def quiet(part: float) -> None:
+def ignore_progress(part: float) -> None:
     """Ignore progress."""
 
 
@@ -92,9 +92,9 @@ def low(model: Model, **weights: Any) -> Model:
     return model.model_copy(update={"weights": model.weights.model_copy(update=weights)})
 
 
-def pictures(host: ModelHost, model: Model, *, low_memory: bool) -> list[ImageArray]:
+def images_of(host: ModelHost, model: Model, *, low_memory: bool) -> list[ImageArray]:
     call = LocalCall(**{**{name: getattr(CALL, name) for name in CALL.__dataclass_fields__}, "low_memory": low_memory})
-    return list(host.run(model, call, quiet).images)
+    return list(host.run(model, call, ignore_progress).images)
 
 
 @pytest.mark.parametrize("name", ["stable-diffusion-v1-5", "stable-diffusion-xl"])
@@ -102,39 +102,41 @@ def pictures(host: ModelHost, model: Model, *, low_memory: bool) -> list[ImageAr
 def test_streamed_weights_make_the_same_pictures_call_after_call(
     weights: Path, host: ModelHost, offloaded: Offloaded, name: str, dtype: str
 ) -> None:
-    model = low(able(weights).find(name, "story-to-video"), dtype=dtype)
-    wanted = pictures(host, model, low_memory=False)
-    own = ModelHost(weights, device=Card)
+    model = low(with_adapters(weights).find(name, "story-to-video"), dtype=dtype)
+    wanted = images_of(host, model, low_memory=False)
+    own = ModelHost(weights, device=FakeDevice)
     for _ in range(2):
-        made = pictures(own, model, low_memory=True)
+        made = images_of(own, model, low_memory=True)
         # In this mode images are decoded one by one, which changes the rounding of a few values.
         assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(made, wanted, strict=True))
 
 
 def test_short_of_memory_pictures_are_decoded_in_tiles_and_one_by_one(weights: Path, offloaded: Offloaded) -> None:
-    model = low(able(weights).find("stable-diffusion-v1-5", "story-to-video"), dtype="float32")
+    model = low(with_adapters(weights).find("stable-diffusion-v1-5", "story-to-video"), dtype="float32")
     for low_memory in (False, True):
         own = ImageModel(model, weights)
-        own.load(Card() if low_memory else Cpu(), low_memory=low_memory)
+        own.load(FakeDevice() if low_memory else Cpu(), low_memory=low_memory)
         assert (own.pipe.vae.use_tiling, own.pipe.vae.use_slicing) == (low_memory, low_memory)
 
 
 def test_parts_take_turns_on_the_card_where_the_entry_says_so(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(
-        tiny.D.DiffusionPipeline, "enable_model_cpu_offload", lambda pipe, *, device: asked.append(device)
+        tiny_models.D.DiffusionPipeline, "enable_model_cpu_offload", lambda pipe, *, device: asked.append(device)
     )
-    model = low(able(weights).find("stable-diffusion-v1-5", "story-to-video"), dtype="float32", offload=True)
-    own = ModelHost(weights, device=Card)
-    pictures(own, model, low_memory=False)
+    model = low(with_adapters(weights).find("stable-diffusion-v1-5", "story-to-video"), dtype="float32", offload=True)
+    own = ModelHost(weights, device=FakeDevice)
+    images_of(own, model, low_memory=False)
     assert asked == [torch.device("cuda")]
     assert [loaded.bytes for loaded in own.loaded] == [0]
 
 
 def test_what_stays_on_the_card_is_counted_and_nothing_else(weights: Path, offloaded: Offloaded) -> None:
-    own = ModelHost(weights, device=Card)
-    pictures(own, low(able(weights).find("stable-diffusion-xl", "story-to-video"), dtype="float16"), low_memory=True)
+    own = ModelHost(weights, device=FakeDevice)
+    images_of(
+        own, low(with_adapters(weights).find("stable-diffusion-xl", "story-to-video"), dtype="float16"), low_memory=True
+    )
     assert offloaded.stay == ["vae"]
     assert set(offloaded.streamed) == {"text_encoder", "text_encoder_2", "unet"}
-    vae = sum(item.numel() for item in tiny.pictures_xl().vae.parameters())
+    vae = sum(item.numel() for item in tiny_models.stable_diffusion_xl().vae.parameters())
     assert [loaded.bytes for loaded in own.loaded] == [2 * vae]

@@ -17,7 +17,7 @@ from providers.local.system_report import state_of, system_report
 from providers.registry import catalogue_of
 from schemas.settings import Settings
 from tests.cli_operator import Operator, an_operator
-from tests.local.entries import catalogue
+from tests.local.catalogue_entries import catalogue
 
 _operator = pytest.fixture(an_operator, name="operator")
 
@@ -30,12 +30,12 @@ def _own(weights: Path) -> Iterator[ModelHost]:
 
 
 def test_the_command_tells_device_memory_and_installed_models(operator: Operator) -> None:
-    told = operator.run("system", "--json").json
-    assert told["device"] in ("cpu", "cuda", "mps")
-    assert told["ram_total_gb"] >= told["ram_available_gb"] > 0
-    assert 0 <= told["cpu_percent"] <= 100
-    assert {"demo-shapes", "demo-captioner"} <= set(told["installed"])
-    assert told["status"] in ("healthy", "degraded")
+    reported = operator.run("system", "--json").json
+    assert reported["device"] in ("cpu", "cuda", "mps")
+    assert reported["ram_total_gb"] >= reported["ram_available_gb"] > 0
+    assert 0 <= reported["cpu_percent"] <= 100
+    assert {"demo-shapes", "demo-captioner"} <= set(reported["installed"])
+    assert reported["status"] in ("healthy", "degraded")
     said = operator.run("system").out
     for part in ("available RAM", "demo-shapes", "loaded models"):
         assert part in said

@@ -20,12 +20,12 @@ from providers.local.base import LocalCall
 from providers.local.device import Cpu
 from providers.local.host import ModelHost
 from schemas.errors import InvalidWeights
-from tests.local.entries import catalogue
+from tests.local.catalogue_entries import catalogue
 
 CALL = LocalCall(prompts=("a fox",), seeds=(1,), width=64, height=64, parameters={"num_inference_steps": 2})
 
 
-def quiet(part: float) -> None:
+def ignore_progress(part: float) -> None:
     """Ignore progress."""
 
 
@@ -37,7 +37,7 @@ def at(weights: Path, source: Path, name: str = "segmind/tiny-sd", kind: str = "
 
 
 def loaded(model: Model, call: LocalCall = CALL) -> None:
-    ModelHost(Path("/nowhere"), device=Cpu).run(model, call, quiet)
+    ModelHost(Path("/nowhere"), device=Cpu).run(model, call, ignore_progress)
 
 
 def rewrite(path: Path, **changes: Any) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from consumer.ledger.dead_letters import listed
 from consumer.ledger.states import State
-from tests.local.entries import entries
+from tests.local.catalogue_entries import entries
 from tests.local.test_local_pipelines import frames_of
 from tests.local.test_reference import HERO, STORY, entry, same
 from tests.telecine_process import TelecineProcess, wait_until

@@ -18,7 +18,7 @@ from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
 from tests.acceptance.line import SECRET, objects_below, upload_media
 from tests.chaos.evidence import check_finished_once, check_told_once
-from tests.local.entries import entries
+from tests.local.catalogue_entries import entries
 from tests.receiver import Receiver
 from tests.servers.ministack import Ministack
 from tests.servers.s3 import S3, endpoint
@@ -32,7 +32,7 @@ STORY = {
 
 
 @dataclass
-class Studio:
+class EmbeddedDeployment:
     """Telecine with local models, a bucket and a callback receiver."""
 
     telecine: TelecineProcess
@@ -42,7 +42,7 @@ class Studio:
     #: Arms the failpoint it names, as long as the file exists.
     armed: Path
 
-    def ask(self, job_id: str, kind: str, **data: Any) -> None:
+    def submit(self, job_id: str, kind: str, **data: Any) -> None:
         request = {"id": job_id, "type": kind, "data": data, "callback": {"url": self.receiver.url}}
         drop(self.telecine.settings.inbox_folder, json.dumps(request).encode())
 
@@ -52,25 +52,27 @@ class Studio:
         files = objects_below(self.s3, self.bucket, f"results/{job_id}/")
         with contextlib.closing(self.telecine.database()) as database:
             check_finished_once(database, job, files)
-        wait_until(lambda: self.told(job_id), what=lambda: f"no callback about {job_id}")
+        wait_until(lambda: self.callbacks(job_id), what=lambda: f"no callback about {job_id}")
         check_told_once(self.receiver, job_id, SECRET)
         return files, json.loads(files["manifest.json"])
 
     def start_slowly(self, job_id: str, kind: str, **data: Any) -> None:
         """Start a job whose model waits after each step until ``armed`` is removed."""
         self.armed.write_text("local.step:sleep=2")
-        self.ask(job_id, kind, **data)
+        self.submit(job_id, kind, **data)
         with contextlib.closing(self.telecine.database()) as database:
             wait_until(lambda: (job := find_job(database, job_id)) is not None and job.progress > 5)
 
-    def told(self, job_id: str) -> list[dict[str, Any]]:
+    def callbacks(self, job_id: str) -> list[dict[str, Any]]:
         """Return the callbacks received about the job."""
         bodies = [attempt.json() for attempt in self.receiver.attempts]
         return [body for body in bodies if body["data"]["id"] == job_id]
 
 
 @pytest.fixture(scope="module", name="rooms")
-def _rooms(tmp_path_factory: pytest.TempPathFactory, weights: Path, ministack: Ministack) -> Iterator[Studio]:
+def _rooms(
+    tmp_path_factory: pytest.TempPathFactory, weights: Path, ministack: Ministack
+) -> Iterator[EmbeddedDeployment]:
     s3_server = endpoint("ministack", ministack)
     bucket = f"local-{uuid.uuid4().hex[:12]}"
     s3_server.client().create_bucket(Bucket=bucket)
@@ -83,11 +85,11 @@ def _rooms(tmp_path_factory: pytest.TempPathFactory, weights: Path, ministack: M
     )  # fmt: skip
     telecine.environment |= {**s3_server.environment, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     with Receiver() as receiver, telecine:
-        yield Studio(telecine, receiver, s3_server, bucket, home / "armed")
+        yield EmbeddedDeployment(telecine, receiver, s3_server, bucket, home / "armed")
 
 
 @pytest.fixture
-def studio(rooms: Studio) -> Iterator[Studio]:
+def deployment(rooms: EmbeddedDeployment) -> Iterator[EmbeddedDeployment]:
     """Return a running deployment with no armed failpoint."""
     if not rooms.telecine.running:
         rooms.telecine.start()
@@ -95,81 +97,83 @@ def studio(rooms: Studio) -> Iterator[Studio]:
     rooms.armed.unlink(missing_ok=True)
 
 
-def test_a_picture_is_stored_and_told_with_its_bytes(studio: Studio) -> None:
-    studio.ask(
+def test_a_picture_is_stored_and_told_with_its_bytes(deployment: EmbeddedDeployment) -> None:
+    deployment.submit(
         "picture-1", "text-to-image", prompt="a big red circle, at night", model="demo-shapes", width=64, height=64,
         seed=100, return_base64=True,
     )  # fmt: skip
-    files, manifest = studio.result("picture-1")
+    files, manifest = deployment.result("picture-1")
     assert (manifest["provider"], manifest["model"], manifest["seed"]) == ("local", "demo-shapes", 100)
     assert manifest["prompt"] == "a big red circle, at night"
     assert manifest["details"]["device"] == "cpu"
-    wait_until(lambda: studio.told("picture-1"))
-    (body,) = studio.told("picture-1")
+    wait_until(lambda: deployment.callbacks("picture-1"))
+    (body,) = deployment.callbacks("picture-1")
     output = body["data"]["outputs"][0]
     assert base64.b64decode(output["base64"]) == files["image.png"]
     assert (output["width"], output["height"], body["data"]["model"]) == (64, 64, "demo-shapes")
-    again = studio.telecine.run("explain", "picture-1", "--json").stdout
+    again = deployment.telecine.run("explain", "picture-1", "--json").stdout
     assert output["base64"].encode() not in again
 
 
-def test_a_picture_of_more_than_a_mebibyte_is_stored_and_not_in_the_callback(studio: Studio) -> None:
-    studio.ask("large-1", "text-to-image", prompt="a fox", width=1024, height=768, num_inference_steps=10,
+def test_a_picture_of_more_than_a_mebibyte_is_stored_and_not_in_the_callback(deployment: EmbeddedDeployment) -> None:
+    deployment.submit("large-1", "text-to-image", prompt="a fox", width=1024, height=768, num_inference_steps=10,
                return_base64=True)  # fmt: skip
-    files, _ = studio.result("large-1")
+    files, _ = deployment.result("large-1")
     assert len(files["image.png"]) > 1024 * 1024
-    output = studio.told("large-1")[0]["data"]["outputs"][0]
+    output = deployment.callbacks("large-1")[0]["data"]["outputs"][0]
     assert (output["bytes"], "base64" in output) == (len(files["image.png"]), False)
 
 
-def test_a_reel_is_made_while_a_story_is(studio: Studio, tmp_path: Path) -> None:
-    media = upload_media(studio.s3, studio.bucket, tmp_path, seconds=1.0)
-    studio.start_slowly("story-1", "story-to-video", **STORY)
-    studio.ask("reel-1", "reel", **media, lyrics="One two", alignment_mode="even", width=270, height=480)
-    files, _ = studio.result("reel-1")
+def test_a_reel_is_made_while_a_story_is(deployment: EmbeddedDeployment, tmp_path: Path) -> None:
+    media = upload_media(deployment.s3, deployment.bucket, tmp_path, seconds=1.0)
+    deployment.start_slowly("story-1", "story-to-video", **STORY)
+    deployment.submit("reel-1", "reel", **media, lyrics="One two", alignment_mode="even", width=270, height=480)
+    files, _ = deployment.result("reel-1")
     assert "video.mp4" in files
-    with contextlib.closing(studio.telecine.database()) as database:
+    with contextlib.closing(deployment.telecine.database()) as database:
         story = find_job(database, "story-1")
     assert story is not None
     assert story.state is State.RUNNING
-    studio.armed.unlink()
-    _, manifest = studio.result("story-1")
+    deployment.armed.unlink()
+    _, manifest = deployment.result("story-1")
     assert manifest["artifacts"][0]["facts"]["frames"] == 3 * 6 + 2 * 3
 
 
-def test_a_story_is_killed_in_the_middle_and_finished_once_by_the_next_worker(studio: Studio) -> None:
-    studio.start_slowly("story-2", "story-to-video", **STORY)
-    studio.telecine.kill()
-    studio.armed.unlink()
-    studio.telecine.start()
-    files, manifest = studio.result("story-2")
+def test_a_story_is_killed_in_the_middle_and_finished_once_by_the_next_worker(deployment: EmbeddedDeployment) -> None:
+    deployment.start_slowly("story-2", "story-to-video", **STORY)
+    deployment.telecine.kill()
+    deployment.armed.unlink()
+    deployment.telecine.start()
+    files, manifest = deployment.result("story-2")
     assert set(files) == {"video.mp4", "manifest.json"}
     assert manifest["artifacts"][0]["facts"]["frames"] == 3 * 6 + 2 * 3
-    assert studio.telecine.wait_for_job("story-2").crashes == 1
+    assert deployment.telecine.wait_for_job("story-2").crashes == 1
 
 
-def test_a_description_and_a_refusal(studio: Studio) -> None:
+def test_a_description_and_a_refusal(deployment: EmbeddedDeployment) -> None:
     drawn = {"prompt": "a big red circle, at night", "model": "demo-shapes", "width": 64, "height": 64, "seed": 100}
-    studio.ask("picture-2", "text-to-image", **drawn)
-    studio.result("picture-2")
-    picture = f"s3://{studio.bucket}/results/picture-2/image.png"
-    studio.ask("words-1", "image-to-prompt", model="demo-captioner", image=picture)
-    files, manifest = studio.result("words-1")
+    deployment.submit("picture-2", "text-to-image", **drawn)
+    deployment.result("picture-2")
+    picture = f"s3://{deployment.bucket}/results/picture-2/image.png"
+    deployment.submit("words-1", "image-to-prompt", model="demo-captioner", image=picture)
+    files, manifest = deployment.result("words-1")
     assert "red" in files["prompt.txt"].decode()
     assert "at night" in manifest["prompt"]
     film = {"num_frames": 8, "width": 256, "height": 256, "lawful_use_consent": True}
-    studio.ask("film-1", "text-to-video", model="ltx", prompt="a fox", **film)
-    job = studio.telecine.wait_for_job("film-1")
+    deployment.submit("film-1", "text-to-video", model="ltx", prompt="a fox", **film)
+    job = deployment.telecine.wait_for_job("film-1")
     assert job.state is State.FAILED
     assert job.error is not None
     assert job.error["code"] == "model_not_installed"
     assert "hf download" in job.error["message"]
 
 
-def test_a_story_that_outlasts_the_grace_of_a_stop_is_given_back_and_no_crash_is_counted(studio: Studio) -> None:
-    studio.start_slowly("story-3", "story-to-video", **STORY)
-    with contextlib.closing(studio.telecine.database()) as database:
-        assert studio.telecine.stop() == 0
+def test_a_story_that_outlasts_the_grace_of_a_stop_is_given_back_and_no_crash_is_counted(
+    deployment: EmbeddedDeployment,
+) -> None:
+    deployment.start_slowly("story-3", "story-to-video", **STORY)
+    with contextlib.closing(deployment.telecine.database()) as database:
+        assert deployment.telecine.stop() == 0
         job = find_job(database, "story-3")
     assert job is not None
     assert (job.state, job.crashes, job.lease_owner) == (State.WAITING, 0, None)

@@ -30,7 +30,7 @@ PICTURE = {"model": "segmind/tiny-sd", "prompt": "a fox", "width": 64, "height":
 FILM = {"num_frames": 8, "width": 256, "height": 256, "fps": 12, "lawful_use_consent": True}
 
 
-class GpuLine:
+class GpuDeployment:
     """One deployment. ``worker`` is a separate process, which a test may kill."""
 
     def __init__(self, home: Path, rabbitmq: RabbitMQ, postgres: Postgres, s3: S3, receiver: Receiver,
@@ -56,7 +56,7 @@ class GpuLine:
         self.worker.log = home / "worker.log"
 
     @contextlib.contextmanager
-    def running(self, *options: str) -> Iterator[GpuLine]:
+    def running(self, *options: str) -> Iterator[GpuDeployment]:
         """Run `telecine up` with the options; by default everything except a worker."""
         with self.up, self.worker:
             self.up.start(arguments=("up", *(options or ("--only", "doors,sweep,calls,outbox"))))
@@ -83,35 +83,35 @@ class GpuLine:
         finally:
             connection.close()
 
-    def ask(self, job_id: str, kind: str, data: Mapping[str, Any], **fields: Any) -> None:
+    def submit(self, job_id: str, kind: str, data: Mapping[str, Any], **fields: Any) -> None:
         """Publish one request, with the receiver as its callback URL."""
         callback = {"url": self.receiver.url}
         self.publish({"id": job_id, "type": kind, "data": data, "callback": callback, **fields})
 
-    def ended(self, job_id: str) -> Job:
+    def wait_for_end(self, job_id: str) -> Job:
         """Wait until the job has ended; return it."""
         return self.worker.wait_for_job(job_id)
 
     def result(self, job_id: str) -> tuple[dict[str, bytes], dict[str, Any]]:
         """Return files and manifest of the job; check that it completed once with one correctly signed callback."""
-        job = self.ended(job_id)
+        job = self.wait_for_end(job_id)
         files = objects_below(self.s3, self.bucket, f"results/{job_id}/")
         check_finished_once(self.database, job, files)
-        wait_until(lambda: self.told(job_id), what=lambda: f"no callback about {job_id}")
+        wait_until(lambda: self.callbacks(job_id), what=lambda: f"no callback about {job_id}")
         check_told_once(self.receiver, job_id, SECRET)
         return files, json.loads(files["manifest.json"])
 
-    def made(self, job_id: str, kind: str, data: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def run(self, job_id: str, kind: str, data: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, Any]]:
         """Publish a request; return what ``result`` returns."""
-        self.ask(job_id, kind, data)
+        self.submit(job_id, kind, data)
         return self.result(job_id)
 
-    def told(self, job_id: str) -> list[dict[str, Any]]:
+    def callbacks(self, job_id: str) -> list[dict[str, Any]]:
         """Return the callbacks received about the job."""
         bodies = [attempt.json() for attempt in self.receiver.attempts]
         return [body for body in bodies if body["data"]["id"] == job_id]
 
-    def generating(self, job_id: str) -> None:
+    def wait_until_generating(self, job_id: str) -> None:
         """Wait until the model is working on the job."""
         wait_until(
             lambda: (job := find_job(self.database, job_id)) is not None and job.state is State.RUNNING

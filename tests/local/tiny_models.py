@@ -17,19 +17,19 @@ T: Any = transformers
 
 def save_all(folder: Path) -> None:
     """Save each tiny model in a folder of its own."""
-    pictures().save_pretrained(folder / "pictures")
+    stable_diffusion().save_pretrained(folder / "pictures")
     mochi().save_pretrained(folder / "mochi")
     wan().save_pretrained(folder / "wan")
     wan(from_picture=True).save_pretrained(folder / "wan-i2v")
     save_blip(folder / "blip")
     save_clip(folder / "clip")
-    save_adapter(folder / "adapter", pictures().unet)
-    large = pictures_xl()
+    save_adapter(folder / "adapter", stable_diffusion().unet)
+    large = stable_diffusion_xl()
     large.save_pretrained(folder / "pictures-xl")
     save_adapter(folder / "adapter-xl", large.unet)
 
 
-def characters() -> list[str]:
+def byte_alphabet() -> list[str]:
     """Return the byte alphabet of GPT-2 and CLIP."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [number for number in range(256) if number not in shown]
@@ -38,7 +38,7 @@ def characters() -> list[str]:
 
 def clip_tokenizer() -> Any:
     """Return a tokenizer that reads any text byte by byte."""
-    alphabet = characters()
+    alphabet = byte_alphabet()
     tokens = [*alphabet, *(character + "</w>" for character in alphabet), "<|startoftext|>", "<|endoftext|>"]
     return T.CLIPTokenizer(vocab={token: number for number, token in enumerate(tokens)}, merges=[], model_max_length=77)
 
@@ -52,7 +52,7 @@ def clip_text(tokenizer: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def pictures() -> Any:
+def stable_diffusion() -> Any:
     """Return a Stable Diffusion pipeline: a text encoder, a UNet and an autoencoder."""
     tokenizer = clip_tokenizer()
     torch.manual_seed(0)
@@ -76,14 +76,14 @@ def pictures() -> Any:
     )  # fmt: skip
 
 
-def pictures_with_checker() -> Any:
+def stable_diffusion_with_checker() -> Any:
     """Return the same pipeline with a safety checker that rejects everything."""
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
     checker: Any = StableDiffusionSafetyChecker
     size = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1, "num_attention_heads": 4}
     seen = {**size, "image_size": 64, "patch_size": 16}
-    parts = {name: part for name, part in pictures().components.items() if part is not None}
+    parts = {name: part for name, part in stable_diffusion().components.items() if part is not None}
     checks = checker(T.CLIPConfig(text_config={}, vision_config=seen, projection_dim=32))
     checks.concept_embeds_weights.data.fill_(-9.0)
     images = T.CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
@@ -91,7 +91,7 @@ def pictures_with_checker() -> Any:
 
 
 def t5() -> tuple[Any, Any]:
-    """Return a T5 tokenizer by characters and its encoder."""
+    """Return a T5 tokenizer by byte_alphabet and its encoder."""
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
     pieces += [(character, -3.0) for character in string.ascii_letters + string.digits + string.punctuation]
     tokenizer = T.T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=256)
@@ -187,7 +187,7 @@ def save_clip(folder: Path) -> None:
     T.CLIPProcessor(images, tokenizer).save_pretrained(folder)
 
 
-def pictures_xl() -> Any:
+def stable_diffusion_xl() -> Any:
     """Return a Stable Diffusion XL pipeline: two text encoders, and the image size as an input."""
     tokenizer = clip_tokenizer()
     torch.manual_seed(0)
@@ -199,7 +199,7 @@ def pictures_xl() -> Any:
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=64, attention_head_dim=4,
         addition_embed_type="text_time", addition_time_embed_dim=8, projection_class_embeddings_input_dim=80,
     )  # fmt: skip
-    small = pictures()
+    small = stable_diffusion()
     return D.StableDiffusionXLPipeline(
         vae=small.vae, text_encoder=text, text_encoder_2=second, tokenizer=tokenizer, tokenizer_2=clip_tokenizer(),
         unet=unet, scheduler=small.scheduler, add_watermarker=False,
