@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from pipelines.registry import PIPELINES
-from providers.registry import ADDED
+from providers.registry import EXTENSION_PROVIDERS
 from schemas.errors import ConfigurationError
 from schemas.job_types import JOB_TYPES
 
@@ -36,7 +36,7 @@ def _check() -> None:
     for kind in sorted(JOB_TYPES.keys() ^ PIPELINES.keys()):
         missing = "PIPELINES" if kind in JOB_TYPES else "JOB_TYPES"
         raise ConfigurationError(f"an extension's job type {kind!r} is not in {missing}; register it in both")
-    for provider, added in ADDED.items():
+    for provider, added in EXTENSION_PROVIDERS.items():
         for model in added.models:
             for kind in model.types:
                 if kind not in JOB_TYPES:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from providers.catalogue import Model
-from schemas.errors import ProviderError
+from schemas.errors import ProviderError, ProviderRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class MediaInput:
     """One input file, as a URL and as bytes."""
 
     #: Presigned URL: a secret, because anyone who has it can read the file until it expires. With folder storage it
-    #: is a ``file://`` URL, which must not leave this machine: call ``check_reach`` before sending it.
+    #: is a ``file://`` URL, which must not leave this machine: call ``require_url_inputs`` before sending it.
     url: str
     #: ``image/png``, ``audio/mpeg``, …, detected from the content.
     content_type: str
@@ -50,6 +50,23 @@ class Call:
     submitted_at: float | None = None
     #: Current time in epoch seconds by the clock of ``submitted_at``, which may differ from this machine's.
     now: float | None = None
+
+
+def require_url_inputs(call: Call) -> None:
+    """Check that every input has an http(s) URL, for providers that read inputs by URL.
+
+    A ``file://`` URL would only disclose a local path to the provider.
+
+    Raises:
+        ProviderRefused: an input is a file on this machine.
+    """
+    for name, file in call.inputs.items():
+        if not file.url.startswith(("https://", "http://")):
+            raise ProviderRefused(
+                f"data.{name}: {call.model.provider} cannot read a file on this machine; "
+                "use S3 storage or an https:// input",
+                field=f"data.{name}",
+            )
 
 
 @dataclass(frozen=True, slots=True)

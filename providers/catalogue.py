@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from providers.weights import SETTLED, Weights
+from providers.weights import REQUIRED_PARAMETERS, Weights
 from schemas.errors import ConfigurationError, InvalidField, UnknownModel
 
 Scalar = str | int | float | bool
@@ -32,6 +32,31 @@ class Parameter(BaseModel):
     required: bool = False
     default: Scalar | None = None
     description: str = ""
+
+    @classmethod
+    def choice(cls, *choices: Scalar, default: Scalar | None = None, description: str = "") -> Self:
+        """Return a parameter with a fixed list of values."""
+        return cls(kind="choice", choices=choices, default=default, description=description)
+
+    @classmethod
+    def integer(
+        cls,
+        minimum: int,
+        maximum: int,
+        default: int | None = None,
+        description: str = "",
+        *,
+        multiple_of: int | None = None,
+    ) -> Self:
+        """Return a parameter that takes a whole number in a range, both ends included."""
+        return cls(
+            kind="integer",
+            minimum=minimum,
+            maximum=maximum,
+            default=default,
+            multiple_of=multiple_of,
+            description=description,
+        )
 
     def problem(self, value: Any) -> str | None:
         """Return why ``value`` is not valid, naming the allowed values, or ``None`` if it is valid."""
@@ -101,8 +126,8 @@ class Model(BaseModel):
     weights: Weights | None = None
 
     @model_validator(mode="after")
-    def _settled(self) -> Self:
-        for name in SETTLED[self.weights.family] if self.weights is not None else ():
+    def _has_required_parameters(self) -> Self:
+        for name in REQUIRED_PARAMETERS[self.weights.family] if self.weights is not None else ():
             if name not in self.parameters or self.parameters[name].default is None:
                 raise ValueError(f"parameters.{name} with a default is missing; each model of this family needs it")
         return self
@@ -180,9 +205,9 @@ class Catalogue:
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]
                 field_path = ".".join(str(part) for part in first["loc"])
-                told = first["msg"].removeprefix("Value error, ")
+                problem = first["msg"].removeprefix("Value error, ")
                 raise ConfigurationError(
-                    f"[[models]] entry {number} ({name or 'no id'}): {f'{field_path}: ' if field_path else ''}{told}"
+                    f"[[models]] entry {number} ({name or 'no id'}): {f'{field_path}: ' if field_path else ''}{problem}"
                 ) from None
         return Catalogue(models.values())
 

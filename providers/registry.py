@@ -1,9 +1,13 @@
-"""The registry of providers and their models. Adapters are imported when first needed."""
+"""The registry of providers and their models.
+
+A built-in provider is a package ``providers.NAME`` with two modules: ``models`` has ``MODELS``, its catalogue entries,
+and, if settings change them, ``configured(settings)``; ``adapter`` has ``from_settings(settings, policy)``. Adapters
+are imported when first needed.
+"""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,33 +20,17 @@ from schemas.settings import Settings
 
 Opener = Callable[[Settings, Policy], RemoteProvider]
 
-#: Each provider's module, with ``from_settings(settings, policy)``.
-MODULES: dict[str, str] = {
-    "pika": "providers.pika",
-    "cococlip": "providers.cococlip",
-    "imagine": "providers.imagine",
-    "replicate": "providers.replicate_api",
-    "elevenlabs": "providers.elevenlabs_api",
-    "runpod": "providers.runpod_api",
-}
+#: The built-in remote providers, in the order of the catalogue.
+REMOTE = ("cococlip", "imagine", "pika", "replicate", "elevenlabs", "runpod")
 
-#: Modules with ``MODELS`` (the built-in catalogue entries) and ``configured(settings)`` if settings change them.
-_CATALOGUES = (
-    "providers.models_video",
-    "providers.models_replicate",
-    "providers.models_speech",
-    "providers.models_runpod",
-    "providers.models_local",
-)
-
-#: The provider of the models that run on a worker.
+#: The provider of the models that run on a worker; it has no adapter.
 LOCAL = "local"
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class ExtensionProvider:
     """A provider added by an extension, with its models."""
 
     opener: Opener
@@ -50,7 +38,7 @@ class Added:
 
 
 #: The providers added in this process.
-ADDED: dict[str, Added] = {}
+EXTENSION_PROVIDERS: dict[str, ExtensionProvider] = {}
 
 
 def add_provider(name: str, opener: Opener, models: Sequence[Model] = ()) -> None:
@@ -63,11 +51,11 @@ def add_provider(name: str, opener: Opener, models: Sequence[Model] = ()) -> Non
         raise ConfigurationError(
             f"{name!r} is not a valid provider name; use 1-32 of a-z, 0-9 and hyphens, starting with a letter"
         )
-    if name == LOCAL or name in MODULES or name in ADDED:
+    if name == LOCAL or name in REMOTE or name in EXTENSION_PROVIDERS:
         raise ConfigurationError(f"a provider {name!r} already exists; choose another name")
     if not callable(opener):
         raise ConfigurationError(f"provider {name}: opener must be a function of the settings and the policy")
-    taken = {model.id.lower() for model in _every_model()}
+    taken = {model.id.lower() for model in _all_models()}
     for model in models:
         if not isinstance(model, Model):
             raise ConfigurationError(f"provider {name}: {type(model).__name__} is not a Model")
@@ -76,12 +64,12 @@ def add_provider(name: str, opener: Opener, models: Sequence[Model] = ()) -> Non
         if model.id.lower() in taken:
             raise ConfigurationError(f"a model {model.id!r} already exists; choose another id")
         taken.add(model.id.lower())
-    ADDED[name] = Added(opener, tuple(models))
+    EXTENSION_PROVIDERS[name] = ExtensionProvider(opener, tuple(models))
 
 
 def provider_names() -> list[str]:
     """Return the names of all remote providers, including those of extensions."""
-    return sorted({*MODULES, *ADDED})
+    return sorted({*REMOTE, *EXTENSION_PROVIDERS})
 
 
 def open_provider(name: str, settings: Settings, policy: Policy) -> RemoteProvider:
@@ -90,12 +78,11 @@ def open_provider(name: str, settings: Settings, policy: Policy) -> RemoteProvid
     Raises:
         ProviderNotConfigured: a setting is missing (the message names it), or the provider does not exist.
     """
-    if name in ADDED:
-        return ADDED[name].opener(settings, policy)
-    module = MODULES.get(name)
-    if module is None:
+    if name in EXTENSION_PROVIDERS:
+        return EXTENSION_PROVIDERS[name].opener(settings, policy)
+    if name not in REMOTE:
         raise ProviderNotConfigured(f"provider {name!r} does not exist; available: {', '.join(provider_names())}")
-    opener: Opener = importlib.import_module(module).from_settings
+    opener: Opener = importlib.import_module(f"providers.{name}.adapter").from_settings
     return opener(settings, policy)
 
 
@@ -105,15 +92,14 @@ def catalogue_of(settings: Settings) -> Catalogue:
     Raises:
         ConfigurationError: an entry of ``[[models]]`` is not valid.
     """
-    return Catalogue(_every_model(settings)).with_entries(settings.models)
+    return Catalogue(_all_models(settings)).with_entries(settings.models)
 
 
-def _every_model(settings: Settings | None = None) -> Iterator[Model]:
+def _all_models(settings: Settings | None = None) -> Iterator[Model]:
     """Yield all models, adapted to the settings if given."""
-    for name in _CATALOGUES:
-        if importlib.util.find_spec(name) is not None:
-            module = importlib.import_module(name)
-            changed = settings is not None and hasattr(module, "configured")
-            yield from module.configured(settings) if changed else module.MODELS
-    for added in ADDED.values():
-        yield from added.models
+    for name in (*REMOTE, LOCAL):
+        module = importlib.import_module(f"providers.{name}.models")
+        changed = settings is not None and hasattr(module, "configured")
+        yield from module.configured(settings) if changed else module.MODELS
+    for extension in EXTENSION_PROVIDERS.values():
+        yield from extension.models

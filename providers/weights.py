@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 GB = 10**9
 
 #: For each family the parameters that its catalogue entries must have, with a default.
-SETTLED = {
+REQUIRED_PARAMETERS = {
     "pictures": ("num_inference_steps", "width", "height"),
     "film": ("fps", "num_frames", "width", "height"),
     "caption": (),
 }
 
 
-class Adapter(BaseModel):
+class IPAdapter(BaseModel):
     """An IP-Adapter: additional weights that let an image model use a picture of the hero as reference."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,7 +76,7 @@ class Weights(BaseModel):
     steps: int = Field(25, ge=1)
     guidance: float | None = None
     #: For stories with a reference image of the hero.
-    adapter: Adapter | None = None
+    adapter: IPAdapter | None = None
     #: For captioners: the CLIP model that ranks phrases.
     ranker: str | None = None
 

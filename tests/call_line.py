@@ -13,8 +13,9 @@ from typing import Any
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
 from consumer.calls.engine import CallEngine
-from consumer.execution.advance import advance
+from consumer.execution.durable import advance
 from consumer.ledger import calls, queries
+from consumer.ledger.call_records import CallRow
 from consumer.ledger.due import Wake
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
@@ -22,7 +23,7 @@ from consumer.runtime import Runtime
 from consumer.wiring import admission_policy, build_runtime
 from pipelines.registry import PIPELINES
 from providers.base import Call, RemoteProvider
-from providers.memory import MemoryProvider
+from providers.memory_provider import MemoryProvider
 from schemas.errors import ProviderNotConfigured
 from schemas.settings import Settings
 from tests.ask_pipeline import models
@@ -80,7 +81,7 @@ class Line:
         assert found is not None
         return found
 
-    def call(self, job_id: str = "j") -> calls.CallRow:
+    def call(self, job_id: str = "j") -> CallRow:
         return calls.of_job(self.runtime.database, job_id)[-1]
 
     def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:

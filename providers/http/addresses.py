@@ -84,7 +84,7 @@ _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 
 
 @lru_cache(maxsize=4096)
-def forbidden(address: str | Address) -> str | None:
+def forbidden_reason(address: str | Address) -> str | None:
     """Return why the address may not be called, in a few words, or ``None`` if it is global unicast.
 
     IPv4 addresses embedded in IPv6 (mapped, compatible, NAT64, 6to4, Teredo, ISATAP) are extracted and checked.
@@ -109,24 +109,24 @@ def _forbidden_v6(address: IPv6Address) -> str | None:
     low = IPv4Address(number & 0xFFFFFFFF)
     if number > 1:
         if address in _MAPPED or address in _NAT64:
-            return forbidden(low)
+            return forbidden_reason(low)
         if address in _COMPATIBLE or address in _TRANSLATED:
-            return forbidden(low) or "reserved address"
+            return forbidden_reason(low) or "reserved address"
         if address in _SIX_TO_FOUR:
-            return forbidden(IPv4Address(number >> 80 & 0xFFFFFFFF)) or "6to4 tunnel address"
+            return forbidden_reason(IPv4Address(number >> 80 & 0xFFFFFFFF)) or "6to4 tunnel address"
         if address in _TEREDO:
-            return forbidden(IPv4Address(~number & 0xFFFFFFFF)) or "Teredo tunnel address"
+            return forbidden_reason(IPv4Address(~number & 0xFFFFFFFF)) or "Teredo tunnel address"
     for network, reason in _V6:
         if address in network:
             return reason
     if address not in _V6_GLOBAL:
         return "address outside global unicast"
     if (number >> 32 & 0xFFFFFFFF) in _ISATAP:
-        return forbidden(low)
+        return forbidden_reason(low)
     return None
 
 
-def literal(host: str) -> Address | None:
+def parse_ip_literal(host: str) -> Address | None:
     """Return the address if a URL's host is an IP literal in any form that resolvers accept, ``None`` for a name.
 
     Besides ``127.0.0.1`` and ``::1`` these are the forms of ``inet_aton``: ``127.1``, ``2130706433``, ``0x7f.1`` and

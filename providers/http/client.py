@@ -29,8 +29,8 @@ def guarded_client(
 ) -> httpx2.Client:
     """Return an ordinary ``httpx2.Client`` that only connects to allowed addresses, for SDKs that accept a client.
 
-    It raises ``AddressForbidden`` for other addresses and ignores proxies in the environment. If told to follow
-    redirects, it checks each of them. It does not limit the size of a body: use ``GuardedClient`` for files.
+    It raises ``AddressForbidden`` for other addresses and ignores proxies in the environment. With
+    ``follow_redirects`` it checks each redirect. It does not limit the size of a body: use ``GuardedClient`` for files.
     """
     return httpx2.Client(
         transport=GuardedTransport(policy, tls=tls, idle_connections=_IDLE_CONNECTIONS),

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json as json_
 import ssl
 import zlib
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,13 +18,13 @@ import httpx2
 
 from providers.http.guard import check_url
 from providers.http.policy import Policy
-from providers.http.scrub import vendor_message
-from providers.http.sending import check_may_send
+from providers.http.response import ProviderResponse, Refine
+from providers.http.scrub import provider_message
+from providers.http.send_guard import check_may_send
 from providers.http.transport import AsyncGuardedTransport
 from providers.http.verdicts import error_for_status, retry_after
 from schemas.errors import (
     AddressForbidden,
-    ProviderAnswerInvalid,
     ProviderError,
     ProviderNotConfigured,
     ProviderOutcomeUnknown,
@@ -40,7 +39,7 @@ _IDLE_CONNECTIONS = 8
 _FIRST_BYTE = ".send_request_headers.started"
 
 #: One part of a multipart form: text, or a file as (name, content, content type).
-Part = str | tuple[str, bytes, str]
+FormPart = str | tuple[str, bytes, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,48 +48,6 @@ class Body:
 
     content: AsyncIterable[bytes]
     headers: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A provider's response. Header names are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    #: The provider's name, for errors.
-    vendor: str = "the provider"
-    #: Whether the request costs money: then an unreadable response is an unknown outcome.
-    paid: bool = False
-
-    def json(self) -> Any:
-        """Return the parsed body.
-
-        Raises:
-            ProviderOutcomeUnknown: it is not JSON, and the request was a paid one that may have been accepted.
-            ProviderAnswerInvalid: it is not JSON.
-        """
-        try:
-            return json_.loads(self.body)
-        except (ValueError, RecursionError):
-            raise self.unreadable("a response that is not JSON") from None
-
-    def json_or_none(self) -> Any:
-        """Return the parsed body, or ``None`` if it is empty or not JSON."""
-        try:
-            return json_.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-
-    def unreadable(self, what: str) -> ProviderError:
-        """Return the error for a successful response that cannot be used."""
-        if self.paid:
-            return ProviderOutcomeUnknown(f"{self.vendor} accepted the call and sent {what}; the task id is unknown.")
-        return ProviderAnswerInvalid(f"{self.vendor} sent {what} (HTTP {self.status}, {len(self.body)} bytes).")
-
-
-#: Maps a response with status 400 or above to an error; ``None`` leaves it to the table in ``verdicts``.
-Refine = Callable[[Answer], ProviderError | None]
 
 
 @dataclass(slots=True)
@@ -118,7 +75,7 @@ class Exchange:
         base_url: without a trailing slash.
         policy: what may be called.
         headers: sent to the base URL's host only. Their values are treated as secrets.
-        vendor: the provider's name, for errors.
+        provider: the provider's name, for errors.
         key_setting: the variable that errors name when the provider rejects the key.
         timeout_seconds: for a whole exchange.
         limit_bytes: maximum size of a response's body.
@@ -134,17 +91,17 @@ class Exchange:
         policy: Policy,
         headers: Mapping[str, str],
         *,
-        vendor: str,
+        provider: str,
         key_setting: str,
         timeout_seconds: float = 30.0,
         limit_bytes: int = 4 * MIB,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._vendor, self._key_setting = vendor, key_setting
+        self._provider, self._key_setting = provider, key_setting
         try:
             self._base = str(check_url(base_url, policy)).rstrip("/")
         except AddressForbidden as error:
-            raise ProviderNotConfigured(f"{vendor}: {error.message}") from None
+            raise ProviderNotConfigured(f"{provider}: {error.message}") from None
         if not all(
             value and value.isascii() and value.isprintable() and value == value.strip() for value in headers.values()
         ):
@@ -173,9 +130,9 @@ class Exchange:
         return self._base
 
     @property
-    def vendor(self) -> str:
+    def provider(self) -> str:
         """The provider's name, for errors."""
-        return self._vendor
+        return self._provider
 
     @property
     def secrets(self) -> list[str]:
@@ -188,11 +145,11 @@ class Exchange:
         path_or_url: str,
         *,
         json: Any = None,
-        parts: Mapping[str, Part] | None = None,
+        parts: Mapping[str, FormPart] | None = None,
         body: Body | None = None,
         paid: bool,
         refine: Refine | None = None,
-    ) -> Answer:
+    ) -> ProviderResponse:
         """Send at most one request and return its response if the status is 2xx.
 
         Args:
@@ -214,32 +171,46 @@ class Exchange:
         progress = _Progress(paid)
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await self._exchange(method, url, json, parts, body, paid, progress)
+                client = self._paying if paid else next(self._asking)
+                request = self._request(client, method, url, json=json, parts=parts, body=body, trace=progress.trace)
+                await self._receive(await client.send(request, stream=True), progress)
         except AddressForbidden as error:
-            raise ProviderNotConfigured(f"{self._vendor}: {error.message}") from None
+            raise ProviderNotConfigured(f"{self._provider}: {error.message}") from None
         except (TimeoutError, httpx2.TransportError, httpx2.DecodingError, ssl.SSLError, zlib.error) as error:
             # If an error status was received, it is the result even if reading the body failed.
             if progress.status is None or progress.status < 400:
-                raise self._broken(error, paid, progress) from None
-        return self._judged(progress, paid, refine)
+                raise self._failure(error, paid, progress) from None
+        return self._response_or_error(progress, paid, refine)
 
     async def aclose(self) -> None:
         """Close all connections."""
         for client in (self._paying, *self._pools):
             await client.aclose()
 
-    async def _exchange(
-        self, method: str, url: str, json: Any, parts: Mapping[str, Part] | None, body: Body | None, paid: bool,
-        progress: _Progress,
-    ) -> None:  # fmt: skip
-        client = self._paying if paid else next(self._asking)
+    def _request(
+        self,
+        client: httpx2.AsyncClient,
+        method: str,
+        url: str,
+        *,
+        json: Any,
+        parts: Mapping[str, FormPart] | None,
+        body: Body | None,
+        trace: Callable[[str, Mapping[str, Any]], Awaitable[None]],
+    ) -> httpx2.Request:
         files = {name: (None, part) if isinstance(part, str) else part for name, part in (parts or {}).items()}
-        ours = self._headers if httpx2.URL(url).netloc == httpx2.URL(self._base).netloc else {}
-        request = client.build_request(
-            method, url, headers={**(body.headers if body else {}), **_HEADERS, **ours}, json=json,
-            files=files or None, content=body.content if body else None, extensions={"trace": progress.trace},
-        )  # fmt: skip
-        response = await client.send(request, stream=True)
+        same_host = httpx2.URL(url).netloc == httpx2.URL(self._base).netloc
+        return client.build_request(
+            method,
+            url,
+            headers={**(body.headers if body else {}), **_HEADERS, **(self._headers if same_host else {})},
+            json=json,
+            files=files or None,
+            content=body.content if body else None,
+            extensions={"trace": trace},
+        )
+
+    async def _receive(self, response: httpx2.Response, progress: _Progress) -> None:
         try:
             progress.status, progress.headers = response.status_code, dict(response.headers)
             unpack = _unpacker(progress.headers.get("content-encoding", ""))
@@ -250,35 +221,35 @@ class Exchange:
         finally:
             await response.aclose()
 
-    def _judged(self, progress: _Progress, paid: bool, refine: Refine | None) -> Answer:
+    def _response_or_error(self, progress: _Progress, paid: bool, refine: Refine | None) -> ProviderResponse:
         assert progress.status is not None
-        answer = Answer(progress.status, progress.headers, bytes(progress.body), self._vendor, paid)
-        if 200 <= answer.status < 300:
-            return answer
-        refined = refine(answer) if refine is not None and answer.status >= 400 else None
+        response = ProviderResponse(progress.status, progress.headers, bytes(progress.body), self._provider, paid)
+        if 200 <= response.status < 300:
+            return response
+        refined = refine(response) if refine is not None and response.status >= 400 else None
         raise refined or error_for_status(
-            answer.status,
-            self.message(answer),
-            vendor=self._vendor,
+            response.status,
+            self.message(response),
+            provider=self._provider,
             key_setting=self._key_setting,
             paid=paid,
-            retry_after_seconds=retry_after(answer.headers),
+            retry_after_seconds=retry_after(response.headers),
         )
 
-    def message(self, answer: Answer) -> str:
+    def message(self, response: ProviderResponse) -> str:
         """Return the provider's message in a response, scrubbed."""
-        return vendor_message(answer.body, answer.headers.get("content-type", ""), self._secrets)
+        return provider_message(response.body, response.headers.get("content-type", ""), self._secrets)
 
-    def _broken(self, error: Exception, paid: bool, progress: _Progress) -> ProviderError:
+    def _failure(self, error: Exception, paid: bool, progress: _Progress) -> ProviderError:
         # The text of the exception may contain what the provider sent, so only its class is shown.
         slow = isinstance(error, TimeoutError | httpx2.TimeoutException)
         name = type(error).__name__
         fault = f"no response within {self._timeout_seconds:g} seconds" if slow else f"connection failed ({name})"
         if not progress.sent:
-            return ProviderUnavailable(f"{self._vendor} could not be reached: {fault}. Nothing was sent.")
+            return ProviderUnavailable(f"{self._provider} could not be reached: {fault}. Nothing was sent.")
         if paid:
-            return ProviderOutcomeUnknown(f"{self._vendor}: {fault} after the call was sent. It may have arrived.")
-        return ProviderUnavailable(f"{self._vendor} did not respond: {fault}.")
+            return ProviderOutcomeUnknown(f"{self._provider}: {fault} after the call was sent. It may have arrived.")
+        return ProviderUnavailable(f"{self._provider} did not respond: {fault}.")
 
 
 def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, ip_address
 
 import httpx2
 
-from providers.http.addresses import LOCAL_REASONS, Address, forbidden, literal
+from providers.http.addresses import LOCAL_REASONS, Address, forbidden_reason, parse_ip_literal
 from providers.http.policy import Policy
 from providers.http.redact import redact_url
 from schemas.errors import AddressForbidden
@@ -65,7 +65,7 @@ def check_host(host: str, port: int, policy: Policy) -> Address | None:
         AddressForbidden: the address is forbidden or in an unusual form, or the name is an internal one.
     """
     try:
-        address = literal(host)
+        address = parse_ip_literal(host)
     except ValueError:
         raise _refusal(host, "it looks like an IP address but is not a valid one") from None
     if address is not None:
@@ -104,7 +104,7 @@ def resolve(host: str, port: int, policy: Policy) -> tuple[Address, ...]:
 
 
 def _check_address(host: str, port: int, address: Address, policy: Policy) -> None:
-    reason = forbidden(address)
+    reason = forbidden_reason(address)
     if reason is not None and not (reason in LOCAL_REASONS and policy.allows(host, port)):
         # The message does not contain the address, so that it does not disclose an internal name server's answers.
         raise _refusal(host, f"its address is not public ({reason})")

@@ -52,27 +52,29 @@ def scrubbed(text: str, secrets: Iterable[str] = (), longest: int = LONGEST) -> 
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def vendor_message(body: bytes, content_type: str, secrets: Iterable[str] = ()) -> str:
+def provider_message(body: bytes, content_type: str, secrets: Iterable[str] = ()) -> str:
     """Return the message in a response, scrubbed, or "" if it has none. HTML is ignored."""
     text = body[:_LOOKED_AT].decode("utf-8", "replace").strip()
     try:
-        found = said(json.loads(text)) if len(body) <= _LOOKED_AT else ""
+        found = extract_message(json.loads(text)) if len(body) <= _LOOKED_AT else ""
     except (ValueError, RecursionError):
         found = "" if "html" in content_type.lower() or text.startswith("<") else text
     return scrubbed(found, secrets)
 
 
-def said(value: Any, depth: int = 4) -> str:
+def extract_message(value: Any, depth: int = 4) -> str:
     """Return the message in a JSON response, searching the usual fields; not scrubbed."""
     if isinstance(value, str):
         return value
     if depth == 0:
         return ""
     if isinstance(value, list):
-        return "; ".join(filter(None, (said(each, depth - 1) for each in value[:5])))
+        return "; ".join(filter(None, (extract_message(each, depth - 1) for each in value[:5])))
     if isinstance(value, dict):
         for place in _PLACES:
-            if place in value and (found := said(value[place], depth - 1)):
+            if place in value and (found := extract_message(value[place], depth - 1)):
                 return found
-        return next(filter(None, (said(each, depth - 1) for each in value.values() if isinstance(each, dict))), "")
+        return next(
+            filter(None, (extract_message(each, depth - 1) for each in value.values() if isinstance(each, dict))), ""
+        )
     return ""

@@ -1,6 +1,6 @@
 """Use providers' SDKs to build requests, and only for that.
 
-    answer = await ask(client.predictions.async_get(id), paid=False)
+    response = await send_sdk_request(client.predictions.async_get(id), paid=False)
 
 The SDKs are based on httpx and have their own retries, timeouts and error classes. Here an SDK gets a transport that
 opens no socket: it passes the request to ``Exchange``, which sends it once, through the guard. A failure is raised as a
@@ -18,7 +18,8 @@ from typing import cast
 
 import httpx
 
-from providers.http.exchange import Answer, Body, Exchange, Refine
+from providers.http.exchange import Body, Exchange
+from providers.http.response import ProviderResponse, Refine
 from schemas.errors import ProviderError, ProviderRefused
 
 #: The only headers of an SDK that are sent. The exchange adds the key; the others would disclose our environment.
@@ -26,17 +27,17 @@ _PASSED_ON = ("content-type", "content-length")
 
 
 @dataclass(slots=True)
-class _Question:
+class _PendingRequest:
     """One call of an SDK's method, and its response."""
 
     paid: bool
     refine: Refine | None
     #: Whether its request has been passed on; a second one is rejected.
     used: bool = False
-    answer: Answer | None = None
+    response: ProviderResponse | None = None
 
 
-_question: ContextVar[_Question | None] = ContextVar("telecine_sdk_question", default=None)
+_current: ContextVar[_PendingRequest | None] = ContextVar("telecine_sdk_request", default=None)
 
 
 class SdkTransport(httpx.AsyncBaseTransport):
@@ -50,22 +51,24 @@ class SdkTransport(httpx.AsyncBaseTransport):
         """Send the SDK's request and return the response, which has a success status.
 
         Raises:
-            ProviderRefused: the SDK sends a second request, one outside of ``ask``, or one to another host.
+            ProviderRefused: the SDK sends a second request, one to another host, or one outside ``send_sdk_request``.
             ProviderError: see ``Exchange.send``.
         """
-        question = _question.get()
-        if question is None or question.used or _origin(request.url) != self._origin:
-            raise ProviderRefused(f"{self._exchange.vendor}'s SDK tried to send an unexpected request.")
-        question.used = True
-        answer = await self._exchange.send(
-            request.method, str(request.url), body=_body(request), paid=question.paid, refine=question.refine
+        pending = _current.get()
+        if pending is None or pending.used or _origin(request.url) != self._origin:
+            raise ProviderRefused(f"{self._exchange.provider}'s SDK tried to send an unexpected request.")
+        pending.used = True
+        response = await self._exchange.send(
+            request.method, str(request.url), body=_body(request), paid=pending.paid, refine=pending.refine
         )
-        question.answer = answer
-        kind = {"content-type": answer.headers.get("content-type", "application/json")}
-        return httpx.Response(answer.status, headers=kind, content=answer.body, request=request)
+        pending.response = response
+        kind = {"content-type": response.headers.get("content-type", "application/json")}
+        return httpx.Response(response.status, headers=kind, content=response.body, request=request)
 
 
-async def ask(speaking: Awaitable[object], *, paid: bool, refine: Refine | None = None) -> Answer:
+async def send_sdk_request(
+    sdk_call: Awaitable[object], *, paid: bool, refine: Refine | None = None
+) -> ProviderResponse:
     """Await one call of an SDK's method and return the response to its request, as sent by the provider.
 
     The SDK's own result is ignored, even if it is an error.
@@ -74,23 +77,23 @@ async def ask(speaking: Awaitable[object], *, paid: bool, refine: Refine | None 
         ProviderRefused: the SDK could not build the request. Nothing was sent.
         ProviderError: see ``Exchange.send``.
     """
-    question = _Question(paid, refine)
-    token = _question.set(question)
+    pending = _PendingRequest(paid, refine)
+    token = _current.set(pending)
     try:
-        await speaking
+        await sdk_call
     except ProviderError:
-        if question.answer is None:
+        if pending.response is None:
             raise
     except Exception as error:
-        if question.used and question.answer is None:
+        if pending.used and pending.response is None:
             raise
-        if question.answer is None:
+        if pending.response is None:
             raise ProviderRefused(f"the SDK could not build the request: {type(error).__name__}") from None
     finally:
-        _question.reset(token)
-    if question.answer is None:
+        _current.reset(token)
+    if pending.response is None:
         raise ProviderRefused("the SDK did not send a request")
-    return question.answer
+    return pending.response
 
 
 def sdk_client(transport: SdkTransport) -> httpx.AsyncClient:

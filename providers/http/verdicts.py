@@ -35,32 +35,32 @@ _MOVED = frozenset({301, 307, 308})
 
 
 def error_for_status(
-    status: int, said: str, *, vendor: str, key_setting: str, paid: bool, retry_after_seconds: float | None = None
+    status: int, message: str, *, provider: str, key_setting: str, paid: bool, retry_after_seconds: float | None = None
 ) -> ProviderError:
     """Return the error for a response whose status is not 2xx.
 
     Args:
         status: the HTTP status.
-        said: the provider's message, scrubbed; may be empty.
-        vendor: the provider's name.
+        message: the provider's message, scrubbed; may be empty.
+        provider: the provider's name.
         key_setting: the variable that holds the key.
         paid: whether the request costs money once accepted.
         retry_after_seconds: the wait that the provider asks for.
     """
-    told = f"{vendor} answered HTTP {status}" + (f": {said}" if said else ".")
+    reason = f"{provider} answered HTTP {status}" + (f": {message}" if message else ".")
     if status == 429:
-        return RateLimited(told, retry_after_seconds=retry_after_seconds)
+        return RateLimited(reason, retry_after_seconds=retry_after_seconds)
     if status in (401, 403):
-        return ProviderUnauthorized(f"{told.rstrip('.')}. Replace the key in {key_setting}.")
+        return ProviderUnauthorized(f"{reason.rstrip('.')}. Replace the key in {key_setting}.")
     if status == 402:
-        return QuotaExhausted(f"{told.rstrip('.')}. Top up the account of {key_setting}.")
+        return QuotaExhausted(f"{reason.rstrip('.')}. Top up the account of {key_setting}.")
     if status in _MOVED or (300 <= status < 400 and not paid):
-        return ProviderNotConfigured(f"{vendor} answered HTTP {status}: its API has moved. Correct its base URL.")
+        return ProviderNotConfigured(f"{provider} answered HTTP {status}: its API has moved. Correct its base URL.")
     if 400 <= status < 500 and status != 408:
-        return ProviderRefused(told)
+        return ProviderRefused(reason)
     if paid:
-        return ProviderOutcomeUnknown(f"{told.rstrip('.')}. It is unknown whether it accepted the call.")
-    return ProviderUnavailable(told, retry_after_seconds=retry_after_seconds)
+        return ProviderOutcomeUnknown(f"{reason.rstrip('.')}. It is unknown whether it accepted the call.")
+    return ProviderUnavailable(reason, retry_after_seconds=retry_after_seconds)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import pytest
 from pydantic import SecretStr
 
-from providers import replicate_api
 from providers.base import Call, Failed, Pending, Ready, TaskRef
 from providers.catalogue import Model, Parameter
 from providers.http.policy import Policy
-from providers.models_replicate import CLIP_INTERROGATOR
+from providers.replicate import adapter as replicate_adapter
+from providers.replicate.models import CLIP_INTERROGATOR
 from schemas.errors import ProviderError
 from schemas.settings import Settings
 from tests.doubles.calls import call_of, closing, media, tells_no_secret
@@ -42,13 +42,13 @@ WORDS = Model(
 SEEDED = WORDS.model_copy(update={"parameters": VIDEO.parameters})
 
 
-def adapter(double: Replicate, **changes: Any) -> replicate_api.Replicate:
+def adapter(double: Replicate, **changes: Any) -> replicate_adapter.Replicate:
     values: dict[str, Any] = {"replicate_base_url": double.url, "replicate_token": SecretStr(double.key)}
     settings = Settings(**(values | {"exchange_timeout_seconds": 5.0, "replicate_settle_seconds": 0.0} | changes))
-    return replicate_api.from_settings(settings, Policy(allowed_hosts=frozenset({double.host})))
+    return replicate_adapter.from_settings(settings, Policy(allowed_hosts=frozenset({double.host})))
 
 
-def ask(double: Replicate, work: Callable[[replicate_api.Replicate], Awaitable[T]], **changes: Any) -> T:
+def ask(double: Replicate, work: Callable[[replicate_adapter.Replicate], Awaitable[T]], **changes: Any) -> T:
     return asyncio.run(closing(adapter(double, **changes), work))
 
 
@@ -57,7 +57,7 @@ def clip(**given: Any) -> Call:
 
 
 def made(double: Replicate, call: Call, polls: int = 1) -> tuple[TaskRef, Pending | Ready | Failed]:
-    async def work(vendor: replicate_api.Replicate) -> tuple[TaskRef, Pending | Ready | Failed]:
+    async def work(vendor: replicate_adapter.Replicate) -> tuple[TaskRef, Pending | Ready | Failed]:
         task = await vendor.submit(call)
         for _ in range(polls - 1):
             await vendor.poll(call, task)
@@ -67,7 +67,7 @@ def made(double: Replicate, call: Call, polls: int = 1) -> tuple[TaskRef, Pendin
 
 
 def trouble(
-    double: Replicate, work: Callable[[replicate_api.Replicate], Awaitable[T]], **changes: Any
+    double: Replicate, work: Callable[[replicate_adapter.Replicate], Awaitable[T]], **changes: Any
 ) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
         ask(double, work, **changes)
@@ -75,7 +75,7 @@ def trouble(
     return caught.value
 
 
-def submitting(call: Call) -> Callable[[replicate_api.Replicate], Awaitable[TaskRef]]:
+def submitting(call: Call) -> Callable[[replicate_adapter.Replicate], Awaitable[TaskRef]]:
     return lambda vendor: vendor.submit(call)
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer.calls.engine import BEGIN_SECONDS, SUBMIT_LEASE_SECONDS, CallEngine
-from consumer.calls.suspend_aware_timer import SuspendAwareTimer
+from consumer.calls.claiming import SUBMIT_LEASE_SECONDS
+from consumer.calls.engine import BEGIN_SECONDS, CallEngine, SuspendAwareTimer
 from consumer.ledger import call_outcomes, tables
 from consumer.ledger.states import CallState, State
 from providers.base import Call, TaskRef
 from providers.http.exchange import Exchange
 from providers.http.policy import Policy
-from providers.http.sending import sending_while
+from providers.http.send_guard import send_only_while
 from schemas.errors import ProviderError
 from schemas.settings import Settings
 from tests.call_line import Line
@@ -28,14 +28,14 @@ ANYWHERE = Policy(allowed_hosts=frozenset({"127.0.0.1"}))
 
 def door(server: Listener) -> Exchange:
     headers = {"authorization": "Bearer sEcr3t-0123456789"}
-    return Exchange(f"http://{server.host}", ANYWHERE, headers, vendor="Vendor", key_setting="VENDOR_KEY")
+    return Exchange(f"http://{server.host}", ANYWHERE, headers, provider="Vendor", key_setting="VENDOR_KEY")
 
 
 def test_a_paid_request_that_may_not_begin_any_more_is_kept_back_to_the_last_byte() -> None:
     async def work(server: Listener) -> None:
         exchange = door(server)
         try:
-            with sending_while(lambda: False):
+            with send_only_while(lambda: False):
                 with pytest.raises(ProviderError, match="Nothing was sent") as caught:
                     await exchange.send("POST", "/go", json={"a": 1}, paid=True)
                 assert (caught.value.code, caught.value.retryable) == ("provider_unavailable", True)
@@ -94,7 +94,7 @@ def test_an_engine_that_was_stopped_past_its_lease_does_not_send_what_another_ha
             line.runtime, line._woken, opener=lambda name: adapter(sleeps=True), clocks=[lambda: clock[0]]
         )
         # It sleeps as a whole: nothing of it renews the lease.
-        monkeypatch.setattr(first, "_renew", lambda: None)
+        monkeypatch.setattr(first._claimer, "_renew_leases", lambda calls: None)
         sleeper = threading.Thread(target=first.run, daemon=True)
         sleeper.start()
         assert prepared.wait(30)

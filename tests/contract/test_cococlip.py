@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import pytest
 from pydantic import SecretStr
 
-from providers import cococlip
 from providers.base import Call, Failed, Pending, Ready, TaskRef
+from providers.cococlip import adapter as cococlip_adapter
+from providers.cococlip.models import MODELS
 from providers.http.policy import Policy
-from providers.models_video import MODELS
 from schemas.errors import InvalidField, ProviderError, ProviderNotConfigured
 from schemas.settings import Settings
 from tests.doubles.calls import call_of, closing, media
@@ -36,16 +36,18 @@ def double() -> Iterator[Cococlip]:
         yield started
 
 
-def adapter(double: Cococlip, **changes: Any) -> cococlip.Cococlip:
+def adapter(double: Cococlip, **changes: Any) -> cococlip_adapter.Cococlip:
     values: dict[str, Any] = {
         "cococlip_base_url": double.url,
         "cococlip_auth_header": SecretStr(f"X-Cococlip-Key: {double.key}"),
         "exchange_timeout_seconds": 5.0,
     }
-    return cococlip.from_settings(Settings(**(values | changes)), Policy(allowed_hosts=frozenset({double.host})))
+    return cococlip_adapter.from_settings(
+        Settings(**(values | changes)), Policy(allowed_hosts=frozenset({double.host}))
+    )
 
 
-def ask(double: Cococlip, work: Callable[[cococlip.Cococlip], Awaitable[T]], **changes: Any) -> T:
+def ask(double: Cococlip, work: Callable[[cococlip_adapter.Cococlip], Awaitable[T]], **changes: Any) -> T:
     return asyncio.run(closing(adapter(double, **changes), work))
 
 
@@ -54,7 +56,7 @@ def call(model: str, **given: Any) -> Call:
 
 
 def made(double: Cococlip, asked: Call) -> tuple[TaskRef, Pending | Ready | Failed]:
-    async def work(vendor: cococlip.Cococlip) -> tuple[TaskRef, Pending | Ready | Failed]:
+    async def work(vendor: cococlip_adapter.Cococlip) -> tuple[TaskRef, Pending | Ready | Failed]:
         task = await vendor.submit(asked)
         return task, await vendor.poll(asked, task)
 
@@ -174,7 +176,7 @@ def test_each_dialect_is_read_from_the_first_look_to_the_film(double: Cococlip, 
     double.plan(Plan(polls=3))
     asked = call("seedancev1lite")
 
-    async def work(vendor: cococlip.Cococlip) -> list[Pending | Ready | Failed]:
+    async def work(vendor: cococlip_adapter.Cococlip) -> list[Pending | Ready | Failed]:
         task = await vendor.submit(asked)
         return [await vendor.poll(asked, task) for _ in range(4)]
 

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import pytest
 from pydantic import SecretStr
 
-from providers import elevenlabs_api
 from providers.base import Call, Failed, MediaInput, Ready, TaskRef
-from providers.elevenlabs_words import words_in
+from providers.elevenlabs import adapter as elevenlabs_adapter
+from providers.elevenlabs.models import FORCED_ALIGNMENT, SCRIBE
+from providers.elevenlabs.words import words_in
 from providers.http.policy import Policy
-from providers.models_speech import FORCED_ALIGNMENT, SCRIBE
 from providers.registry import catalogue_of, open_provider
 from schemas.errors import InvalidField, ProviderError, ProviderNotConfigured, Verdict
 from schemas.settings import Settings
@@ -53,13 +53,13 @@ def song(tmp_path: Path) -> MediaInput:
     return dataclasses.replace(media("song.wav", "audio/wav", path.stat().st_size), sha256=sha256, load=lambda: path)
 
 
-def adapter(double: ElevenLabs, **changes: Any) -> elevenlabs_api.ElevenLabs:
+def adapter(double: ElevenLabs, **changes: Any) -> elevenlabs_adapter.ElevenLabs:
     values: dict[str, Any] = {"elevenlabs_base_url": double.url, "elevenlabs_key": SecretStr(double.key)}
     settings = Settings(**(values | {"elevenlabs_timeout_seconds": 5.0} | changes))
-    return elevenlabs_api.from_settings(settings, Policy(allowed_hosts=frozenset({double.host})))
+    return elevenlabs_adapter.from_settings(settings, Policy(allowed_hosts=frozenset({double.host})))
 
 
-def ask(double: ElevenLabs, work: Callable[[elevenlabs_api.ElevenLabs], Awaitable[T]], **changes: Any) -> T:
+def ask(double: ElevenLabs, work: Callable[[elevenlabs_adapter.ElevenLabs], Awaitable[T]], **changes: Any) -> T:
     return asyncio.run(closing(adapter(double, **changes), work))
 
 
@@ -184,7 +184,7 @@ def test_a_large_file_is_sent_without_holding_up_the_loop(double: ElevenLabs, so
 
     call = align(dataclasses.replace(song, load=load))
 
-    async def work(vendor: elevenlabs_api.ElevenLabs) -> float:
+    async def work(vendor: elevenlabs_adapter.ElevenLabs) -> float:
         longest, before = 0.0, time.monotonic()
         task = asyncio.create_task(vendor.submit(call))
         while not task.done():
@@ -199,7 +199,7 @@ def test_a_large_file_is_sent_without_holding_up_the_loop(double: ElevenLabs, so
 
 
 def test_several_calls_at_once_each_get_their_own_words(double: ElevenLabs, song: MediaInput) -> None:
-    async def work(vendor: elevenlabs_api.ElevenLabs) -> list[Ready]:
+    async def work(vendor: elevenlabs_adapter.ElevenLabs) -> list[Ready]:
         return await asyncio.gather(*(vendor.submit(align(song, f"word{number}")) for number in range(8)))
 
     answers = ask(double, work)
@@ -334,7 +334,7 @@ def test_a_call_that_may_have_been_heard_is_unknown_and_never_sent_twice(
 def test_there_is_nothing_to_ask_to_cancel_or_to_find(double: ElevenLabs, song: MediaInput) -> None:
     call, task = scribe(song), TaskRef("tr_1")
 
-    async def work(vendor: elevenlabs_api.ElevenLabs) -> tuple[Any, bool, TaskRef | None, bool]:
+    async def work(vendor: elevenlabs_adapter.ElevenLabs) -> tuple[Any, bool, TaskRef | None, bool]:
         return await vendor.poll(call, task), await vendor.cancel(call, task), await vendor.find(call), vendor.can_find
 
     standing, *rest = ask(double, work)

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 import trustme
 
-from providers.http.exchange import Answer, Exchange, Part
+from providers.http.exchange import Exchange, FormPart
 from providers.http.policy import Policy
+from providers.http.response import ProviderResponse
 from schemas.errors import ProviderError, ProviderNotConfigured, ProviderRefused, Verdict
 from tests.security.servers import Listener, Script, closed_port, reply
 
@@ -29,15 +30,15 @@ KEY = "sEcr3t-0123456789"
 
 
 def exchange(base: str, **options: Any) -> Exchange:
-    named: dict[str, Any] = {"vendor": "Vendor", "key_setting": "VENDOR_KEY", "timeout_seconds": 5.0} | options
+    named: dict[str, Any] = {"provider": "Vendor", "key_setting": "VENDOR_KEY", "timeout_seconds": 5.0} | options
     return Exchange(base, named.pop("policy", ANYWHERE), {"authorization": f"Bearer {KEY}"}, **named)
 
 
 def send(
     base: str, path: str = "/go", *, paid: bool = True, method: str = "POST", json: Any = None,
-    parts: Mapping[str, Part] | None = None, refine: Any = None, **options: Any,
-) -> Answer:  # fmt: skip
-    async def work() -> Answer:
+    parts: Mapping[str, FormPart] | None = None, refine: Any = None, **options: Any,
+) -> ProviderResponse:  # fmt: skip
+    async def work() -> ProviderResponse:
         door = exchange(base, **options)
         try:
             return await door.send(method, path, json=json, parts=parts, paid=paid, refine=refine)
@@ -226,7 +227,7 @@ def test_too_many_requests_says_how_long_to_wait() -> None:
 
 
 def test_an_adapter_can_know_better_what_a_refusal_means() -> None:
-    def refine(answer: Answer) -> ProviderError | None:
+    def refine(answer: ProviderResponse) -> ProviderError | None:
         return ProviderRefused("mine") if answer.json() == {"code": 9} else None
 
     assert fault(reply(b'{"code": 9}', "403 x"), paid=True, refine=refine)[0].message == "mine"
@@ -293,7 +294,7 @@ def test_a_name_that_leads_into_the_inner_network_is_found_out_when_it_is_called
 @pytest.mark.parametrize("key", ["two\nlines", "schlüssel", " padded", ""])
 def test_a_key_that_cannot_stand_in_a_header_is_refused_before_anything_is_sent(key: str) -> None:
     with pytest.raises(ProviderNotConfigured, match="VENDOR_KEY") as caught:
-        Exchange("https://v.example", Policy(), {"x-key": key}, vendor="Vendor", key_setting="VENDOR_KEY")
+        Exchange("https://v.example", Policy(), {"x-key": key}, provider="Vendor", key_setting="VENDOR_KEY")
     assert not key.strip() or key.strip() not in caught.value.message
 
 

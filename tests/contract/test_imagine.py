@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import pytest
 from pydantic import SecretStr
 
-from providers import imagine
 from providers.base import Call, Failed, Pending, Ready, TaskRef
 from providers.http.policy import Policy
-from providers.models_video import MODELS
+from providers.imagine import adapter as imagine_adapter
+from providers.imagine.models import MODELS
 from schemas.errors import InvalidField, ProviderError, ProviderNotConfigured
 from schemas.settings import Settings
 from tests.doubles.calls import call_of, closing
@@ -32,17 +32,17 @@ def double() -> Iterator[Imagine]:
         yield started
 
 
-def adapter(double: Imagine, **changes: Any) -> imagine.Imagine:
+def adapter(double: Imagine, **changes: Any) -> imagine_adapter.Imagine:
     values: dict[str, Any] = {
         "imagine_base_url": double.url,
         "imagine_api_key": SecretStr(double.key),
         "imagine_styles": STYLES,
         "exchange_timeout_seconds": 5.0,
     }
-    return imagine.from_settings(Settings(**(values | changes)), Policy(allowed_hosts=frozenset({double.host})))
+    return imagine_adapter.from_settings(Settings(**(values | changes)), Policy(allowed_hosts=frozenset({double.host})))
 
 
-def ask(double: Imagine, work: Callable[[imagine.Imagine], Awaitable[T]], **changes: Any) -> T:
+def ask(double: Imagine, work: Callable[[imagine_adapter.Imagine], Awaitable[T]], **changes: Any) -> T:
     return asyncio.run(closing(adapter(double, **changes), work))
 
 
@@ -51,7 +51,7 @@ def cat(**given: Any) -> Call:
 
 
 def made(double: Imagine, call: Call) -> tuple[TaskRef, Pending | Ready | Failed]:
-    async def work(vendor: imagine.Imagine) -> tuple[TaskRef, Pending | Ready | Failed]:
+    async def work(vendor: imagine_adapter.Imagine) -> tuple[TaskRef, Pending | Ready | Failed]:
         task = await vendor.submit(call)
         return task, await vendor.poll(call, task)
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import pytest
 from pydantic import SecretStr
 
-from providers import pika
 from providers.base import Call, Failed, Pending, Ready, TaskRef
 from providers.catalogue import Model
 from providers.http.policy import Policy
-from providers.models_video import PIKA, configured
+from providers.pika import adapter as pika_adapter
+from providers.pika.models import PIKA, configured
 from schemas.errors import InvalidField, ProviderError, ProviderNotConfigured
 from schemas.settings import Settings
 from tests.doubles.calls import call_of, closing, media
@@ -31,13 +31,13 @@ def double() -> Iterator[Pika]:
         yield started
 
 
-def adapter(double: Pika, **changes: Any) -> pika.Pika:
+def adapter(double: Pika, **changes: Any) -> pika_adapter.Pika:
     values: dict[str, Any] = {"pika_base_url": double.url, "pika_token": SecretStr(double.key)}
     settings = Settings(**(values | {"exchange_timeout_seconds": 5.0} | changes))
-    return pika.from_settings(settings, Policy(allowed_hosts=frozenset({double.host})))
+    return pika_adapter.from_settings(settings, Policy(allowed_hosts=frozenset({double.host})))
 
 
-def ask(double: Pika, work: Callable[[pika.Pika], Awaitable[T]], **changes: Any) -> T:
+def ask(double: Pika, work: Callable[[pika_adapter.Pika], Awaitable[T]], **changes: Any) -> T:
     return asyncio.run(closing(adapter(double, **changes), work))
 
 
@@ -48,7 +48,7 @@ def kite(**given: Any) -> Call:
 def made(double: Pika, call: Call) -> tuple[TaskRef, Pending | Ready | Failed]:
     """The task that a call started, and how it stands at the first look."""
 
-    async def work(vendor: pika.Pika) -> tuple[TaskRef, Pending | Ready | Failed]:
+    async def work(vendor: pika_adapter.Pika) -> tuple[TaskRef, Pending | Ready | Failed]:
         task = await vendor.submit(call)
         return task, await vendor.poll(call, task)
 
@@ -118,7 +118,7 @@ def test_a_job_goes_from_nothing_over_pending_to_its_film(double: Pika) -> None:
     double.plan(Plan(polls=2))
     call = kite()
 
-    async def work(vendor: pika.Pika) -> list[Pending | Ready | Failed]:
+    async def work(vendor: pika_adapter.Pika) -> list[Pending | Ready | Failed]:
         task = await vendor.submit(call)
         return [await vendor.poll(call, task) for _ in range(3)]
 
@@ -171,7 +171,7 @@ def test_a_result_url_in_an_answer_that_failed_is_not_taken(double: Pika) -> Non
 
 def test_pika_can_neither_stop_a_task_nor_be_searched(double: Pika) -> None:
     call = kite()
-    assert not pika.Pika.can_find
+    assert not pika_adapter.Pika.can_find
     assert ask(double, lambda vendor: vendor.find(call)) is None
     assert ask(double, lambda vendor: vendor.cancel(call, TaskRef("t"))) is False
     assert double.requests == []
@@ -211,7 +211,7 @@ def test_a_wrong_key_is_told_by_its_variable(double: Pika) -> None:
     ],
 )
 def test_the_title_comes_from_the_films_name(url: str, title: str) -> None:
-    assert pika.title(url) == title
+    assert pika_adapter.title(url) == title
 
 
 def test_the_waits_of_the_i2v_system_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:

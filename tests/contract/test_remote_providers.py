@@ -12,13 +12,18 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from providers import cococlip, imagine, pika, replicate_api
 from providers.base import Call, Pending, Ready, RemoteProvider, TaskRef
 from providers.catalogue import Model
+from providers.cococlip import adapter as cococlip_adapter
+from providers.cococlip.models import MODELS as COCOCLIP_MODELS
 from providers.http.policy import Policy
-from providers.memory import MemoryProvider
-from providers.models_replicate import CLIP_INTERROGATOR
-from providers.models_video import MODELS
+from providers.imagine import adapter as imagine_adapter
+from providers.imagine.models import IMAGINE
+from providers.memory_provider import MemoryProvider
+from providers.pika import adapter as pika_adapter
+from providers.pika.models import PIKA
+from providers.replicate import adapter as replicate_adapter
+from providers.replicate.models import CLIP_INTERROGATOR
 from schemas.errors import ProviderRefused
 from schemas.settings import Settings
 from tests.doubles.calls import call_of, media
@@ -74,12 +79,12 @@ def _account(name: str, stack: ExitStack) -> Account:
         cococlip_base_url=double.url, cococlip_auth_header=SecretStr(f"x-cococlip-key: {double.key}"),
     )  # fmt: skip
     policy = Policy(allowed_hosts=frozenset({double.host}))
-    models = {model.id: model for model in MODELS}
+    models = {model.id: model for model in (*COCOCLIP_MODELS, IMAGINE, PIKA)}
     openers: dict[str, tuple[Callable[[Settings, Policy], RemoteProvider], Call]] = {
-        "pika": (pika.from_settings, call_of(models["pika"], {"prompt": "a kite"}, PICTURE)),
-        "cococlip": (cococlip.from_settings, call_of(models["hailuo02standard"], {"prompt": "a kite"})),
-        "imagine": (imagine.from_settings, call_of(models["imagine-text-to-video"], {"prompt": "a kite"})),
-        "replicate": (replicate_api.from_settings, call_of(CLIP_INTERROGATOR, {}, PICTURE)),
+        "pika": (pika_adapter.from_settings, call_of(models["pika"], {"prompt": "a kite"}, PICTURE)),
+        "cococlip": (cococlip_adapter.from_settings, call_of(models["hailuo02standard"], {"prompt": "a kite"})),
+        "imagine": (imagine_adapter.from_settings, call_of(models["imagine-text-to-video"], {"prompt": "a kite"})),
+        "replicate": (replicate_adapter.from_settings, call_of(CLIP_INTERROGATOR, {}, PICTURE)),
     }
     opener, call = openers[name]
     return Account(lambda: opener(settings, policy), call, double.charges)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from providers import replicate_api
 from providers.base import Failed, Pending, Ready, TaskRef
 from providers.catalogue import Catalogue
-from providers.models_replicate import CLIP_INTERROGATOR, CLIP_VERSION, MODELS, configured
 from providers.registry import catalogue_of
+from providers.replicate import adapter as replicate_adapter
+from providers.replicate.models import CLIP_INTERROGATOR, CLIP_VERSION, MODELS, configured
 from schemas.errors import InvalidField, Verdict
 from schemas.settings import Settings
 from tests.contract.replicate_calls import (
@@ -116,7 +116,7 @@ def test_a_prediction_starts_processes_and_succeeds(double: Replicate) -> None:
     double.plan(Plan(polls=2))
     call = clip()
 
-    async def work(vendor: replicate_api.Replicate) -> list[Pending | Ready | Failed]:
+    async def work(vendor: replicate_adapter.Replicate) -> list[Pending | Ready | Failed]:
         task = await vendor.submit(call)
         return [await vendor.poll(call, task) for _ in range(3)]
 
@@ -149,7 +149,7 @@ def test_each_end_without_a_result_has_its_error(
         double.plan(dataclasses.replace(plan, outcome="never"))
         call = clip()
 
-        async def work(vendor: replicate_api.Replicate) -> Pending | Ready | Failed:
+        async def work(vendor: replicate_adapter.Replicate) -> Pending | Ready | Failed:
             task = await vendor.submit(call)
             double.tasks[task.id].cancelled = True
             return await vendor.poll(call, task)
@@ -239,7 +239,7 @@ def test_a_cancelled_prediction_stops_and_costs_nothing_if_it_had_not_begun(
     double.plan(plan)
     call = clip()
 
-    async def work(vendor: replicate_api.Replicate) -> tuple[bool, bool, Pending | Ready | Failed]:
+    async def work(vendor: replicate_adapter.Replicate) -> tuple[bool, bool, Pending | Ready | Failed]:
         task = await vendor.submit(call)
         stopped = await vendor.cancel(call, task)
         nowhere = await vendor.cancel(call, TaskRef("nosuchprediction"))
@@ -255,7 +255,7 @@ def test_a_cancelled_prediction_stops_and_costs_nothing_if_it_had_not_begun(
 def test_a_prediction_that_has_ended_by_itself_was_not_cancelled_and_is_paid(double: Replicate) -> None:
     call = clip()
 
-    async def work(vendor: replicate_api.Replicate) -> bool:
+    async def work(vendor: replicate_adapter.Replicate) -> bool:
         task = await vendor.submit(call)
         while not isinstance(await vendor.poll(call, task), Ready):
             pass

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from providers import replicate_api
 from providers.http.policy import Policy
-from providers.http.sending import sending_while
+from providers.http.send_guard import send_only_while
 from providers.registry import open_provider
+from providers.replicate import adapter as replicate_adapter
 from schemas.errors import ProviderError, ProviderNotConfigured, Verdict
 from schemas.settings import Settings
 from tests.contract.replicate_calls import (
@@ -59,8 +59,8 @@ def test_a_submission_that_may_have_arrived_is_unknown_and_never_sent_twice(
 
 
 def test_a_submission_whose_time_is_over_is_not_sent_by_way_of_the_sdk_either(double: Replicate) -> None:
-    async def late(vendor: replicate_api.Replicate) -> object:
-        with sending_while(lambda: False):
+    async def late(vendor: replicate_adapter.Replicate) -> object:
+        with send_only_while(lambda: False):
             return await vendor.submit(clip())
 
     error = trouble(double, late)
@@ -72,7 +72,7 @@ def test_a_submission_that_reached_nobody_may_be_sent_again(double: Replicate) -
         policy = Policy(allowed_hosts=frozenset({"127.0.0.1"}))
         settings = Settings(replicate_base_url=f"http://127.0.0.1:{port}", replicate_token=SecretStr("k-123456789"))
         with pytest.raises(ProviderError) as caught:
-            asyncio.run(closing(replicate_api.from_settings(settings, policy), submitting(clip())))
+            asyncio.run(closing(replicate_adapter.from_settings(settings, policy), submitting(clip())))
     assert caught.value.code == "provider_unavailable"
 
 

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import pytest
 from pydantic import SecretStr
 
-from providers import runpod_api
 from providers.base import Call, Failed, MediaInput, Pending, Ready, TaskRef
 from providers.http.policy import Policy
-from providers.models_runpod import REEL
+from providers.runpod import adapter as runpod_adapter
+from providers.runpod.models import REEL
 from schemas.errors import ProviderError, ProviderNotConfigured, ProviderRefused
 from schemas.settings import Settings
 from tests.doubles.calls import INPUT_SECRET, call_of, closing, media, tells_no_secret
@@ -32,17 +32,17 @@ def double() -> Iterator[RunPod]:
         yield started
 
 
-def adapter(double: RunPod, **changes: Any) -> runpod_api.RunPod:
+def adapter(double: RunPod, **changes: Any) -> runpod_adapter.RunPod:
     values: dict[str, Any] = {
         "runpod_base_url": double.base_url,
         "runpod_api_key": SecretStr(double.key),
         "runpod_endpoint_id": double.endpoint,
         "exchange_timeout_seconds": 5.0,
     }
-    return runpod_api.from_settings(Settings(**(values | changes)), Policy(allowed_hosts=frozenset({double.host})))
+    return runpod_adapter.from_settings(Settings(**(values | changes)), Policy(allowed_hosts=frozenset({double.host})))
 
 
-def ask(double: RunPod, work: Callable[[runpod_api.RunPod], Awaitable[T]], **changes: Any) -> T:
+def ask(double: RunPod, work: Callable[[runpod_adapter.RunPod], Awaitable[T]], **changes: Any) -> T:
     return asyncio.run(closing(adapter(double, **changes), work))
 
 
@@ -54,7 +54,7 @@ def looked(double: RunPod, looks: int = 1) -> list[Pending | Ready | Failed]:
     """What a job looks like, time after time."""
     call = reel()
 
-    async def work(vendor: runpod_api.RunPod) -> list[Pending | Ready | Failed]:
+    async def work(vendor: runpod_adapter.RunPod) -> list[Pending | Ready | Failed]:
         task = await vendor.submit(call)
         return [await vendor.poll(call, task) for _ in range(looks)]
 
@@ -68,7 +68,7 @@ def replied(record: dict[str, Any]) -> Fault:
 def test_media_are_sent_as_urls_with_what_they_must_be_and_a_time_limit(double: RunPod) -> None:
     call = reel('{"a": 1}', timeout_seconds=900)
 
-    async def work(vendor: runpod_api.RunPod) -> TaskRef:
+    async def work(vendor: runpod_adapter.RunPod) -> TaskRef:
         return await vendor.submit(call)
 
     task = ask(double, work)
@@ -149,7 +149,7 @@ def test_of_a_handlers_traceback_only_the_message_is_told(double: RunPod) -> Non
     assert (found.error.code, found.charged) == ("provider_task_failed", True)
     assert "no space left" in found.error.message
     assert "Traceback" not in found.error.message
-    assert "studio.py" not in found.error.message
+    assert "renderer.py" not in found.error.message
     assert tells_no_secret(found.error, double.key)
 
 
@@ -262,7 +262,7 @@ def test_a_model_may_name_an_endpoint_of_its_own(double: RunPod) -> None:
 def test_a_job_that_a_person_has_adopted_is_asked_for_at_its_models_endpoint(double: RunPod) -> None:
     call = reel(remote=double.endpoint)
 
-    async def work(vendor: runpod_api.RunPod) -> Pending | Ready | Failed:
+    async def work(vendor: runpod_adapter.RunPod) -> Pending | Ready | Failed:
         task = await vendor.submit(call)
         return await vendor.poll(call, TaskRef(task.id))
 

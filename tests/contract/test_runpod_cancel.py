@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from providers import runpod_api
 from providers.base import Failed, Pending, Ready
+from providers.runpod import adapter as runpod_adapter
 from tests.contract.test_runpod import ask, double, reel
 from tests.doubles.misbehaviour import Fault, Plan
 from tests.doubles.runpod import RunPod
@@ -17,7 +17,7 @@ assert double  # the fixture
 def test_a_job_is_cancelled_and_costs_nothing_while_no_worker_has_it(double: RunPod, polls: int, free: bool) -> None:
     call = reel()
 
-    async def work(vendor: runpod_api.RunPod) -> tuple[bool, Pending | Ready | Failed]:
+    async def work(vendor: runpod_adapter.RunPod) -> tuple[bool, Pending | Ready | Failed]:
         task = await vendor.submit(call)
         for _ in range(polls):
             await vendor.poll(call, task)
@@ -32,7 +32,7 @@ def test_a_job_is_cancelled_and_costs_nothing_while_no_worker_has_it(double: Run
 def test_a_job_that_has_ended_was_not_cancelled_and_is_paid(double: RunPod) -> None:
     call = reel()
 
-    async def work(vendor: runpod_api.RunPod) -> tuple[bool, Pending | Ready | Failed]:
+    async def work(vendor: runpod_adapter.RunPod) -> tuple[bool, Pending | Ready | Failed]:
         task = await vendor.submit(call)
         await vendor.poll(call, task)
         return await vendor.cancel(call, task), await vendor.poll(call, task)
@@ -45,7 +45,7 @@ def test_a_job_that_has_ended_was_not_cancelled_and_is_paid(double: RunPod) -> N
 def test_a_job_is_cancelled_although_nobody_can_say_whether_it_has_run(double: RunPod) -> None:
     call = reel()
 
-    async def work(vendor: runpod_api.RunPod) -> bool:
+    async def work(vendor: runpod_adapter.RunPod) -> bool:
         task = await vendor.submit(call)
         double.fault(Fault(status=503, body="{}", verb="poll"))
         return await vendor.cancel(call, task)

@@ -14,8 +14,10 @@ import pytest
 from pydantic import SecretStr
 
 from providers.base import Call, Failed, Pending, Ready, RemoteProvider, TaskRef
+from providers.cococlip.models import MODELS as COCOCLIP_MODELS
 from providers.http.policy import Policy
-from providers.models_video import MODELS
+from providers.imagine.models import IMAGINE
+from providers.pika.models import PIKA
 from providers.registry import open_provider
 from schemas.errors import ProviderError, ProviderNotConfigured, Verdict
 from schemas.settings import Settings
@@ -26,7 +28,7 @@ from tests.doubles.imagine import Imagine
 from tests.doubles.misbehaviour import Fault, Plan
 from tests.doubles.pika import Pika
 
-BY_ID = {model.id: model for model in MODELS}
+BY_ID = {model.id: model for model in (*COCOCLIP_MODELS, IMAGINE, PIKA)}
 PROMPT = "a red kite over dunes"
 
 

@@ -13,13 +13,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from providers import elevenlabs_api, replicate_api
 from providers.base import Call, RemoteProvider, TaskRef
+from providers.elevenlabs import adapter as elevenlabs_adapter
+from providers.elevenlabs.models import FORCED_ALIGNMENT
 from providers.http.exchange import Exchange
 from providers.http.policy import Policy
-from providers.http.sdk import SdkTransport, ask, sdk_client
-from providers.models_replicate import CLIP_INTERROGATOR
-from providers.models_speech import FORCED_ALIGNMENT
+from providers.http.sdk import SdkTransport, sdk_client, send_sdk_request
+from providers.replicate import adapter as replicate_adapter
+from providers.replicate.models import CLIP_INTERROGATOR
 from schemas.errors import ProviderError, ProviderNotConfigured, ProviderRefused, ProviderUnavailable
 from schemas.settings import Settings
 from tests.doubles.calls import call_of, media
@@ -31,12 +32,12 @@ HERE = Policy(allowed_hosts=frozenset({"127.0.0.1"}))
 CLIP = call_of(CLIP_INTERROGATOR, {}, {"image": media("in.png", "image/png")})
 
 
-def replicate(base: str, policy: Policy = HERE) -> replicate_api.Replicate:
-    return replicate_api.from_settings(Settings(replicate_token=KEY, replicate_base_url=base), policy)
+def replicate(base: str, policy: Policy = HERE) -> replicate_adapter.Replicate:
+    return replicate_adapter.from_settings(Settings(replicate_token=KEY, replicate_base_url=base), policy)
 
 
-def elevenlabs(base: str, policy: Policy = HERE) -> elevenlabs_api.ElevenLabs:
-    return elevenlabs_api.from_settings(Settings(elevenlabs_key=KEY, elevenlabs_base_url=base), policy)
+def elevenlabs(base: str, policy: Policy = HERE) -> elevenlabs_adapter.ElevenLabs:
+    return elevenlabs_adapter.from_settings(Settings(elevenlabs_key=KEY, elevenlabs_base_url=base), policy)
 
 
 def alignment(folder: Path) -> Call:
@@ -49,7 +50,7 @@ def alignment(folder: Path) -> Call:
 
 
 def exchange(base: str, policy: Policy = HERE) -> Exchange:
-    return Exchange(base, policy, {"x-key": KEY.get_secret_value()}, vendor="Vendor", key_setting="VENDOR_KEY")
+    return Exchange(base, policy, {"x-key": KEY.get_secret_value()}, provider="Vendor", key_setting="VENDOR_KEY")
 
 
 def failure(vendor: RemoteProvider, work: Callable[[Any], Awaitable[object]]) -> ProviderError:
@@ -143,7 +144,7 @@ def speak(base: str, work: Callable[[httpx.AsyncClient], Awaitable[object]], *, 
         door = exchange(opened_for)
         try:
             async with sdk_client(SdkTransport(door)) as client:
-                return await ask(work(client), paid=True)
+                return await send_sdk_request(work(client), paid=True)
         finally:
             await door.aclose()
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import pytest
 from hypothesis import given, strategies as st
 
-from providers.http.addresses import forbidden, literal
+from providers.http.addresses import forbidden_reason, parse_ip_literal
 from providers.http.redact import redact_url
 
 REFUSED = {
@@ -111,7 +111,7 @@ PASSED = [
 
 @pytest.mark.parametrize(("address", "reason"), REFUSED.items())
 def test_an_address_that_is_not_global_unicast_is_refused_with_its_reason(address: str, reason: str) -> None:
-    found = forbidden(address)
+    found = forbidden_reason(address)
 
     assert found is not None
     assert reason in found
@@ -119,29 +119,29 @@ def test_an_address_that_is_not_global_unicast_is_refused_with_its_reason(addres
 
 @pytest.mark.parametrize("address", PASSED)
 def test_a_global_unicast_address_passes(address: str) -> None:
-    assert forbidden(address) is None
+    assert forbidden_reason(address) is None
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_nothing_that_python_calls_private_passes(number: int) -> None:
     address = IPv4Address(number)
     if address.is_private or address.is_multicast or address.is_reserved or address.is_link_local:
-        assert forbidden(address) is not None
+        assert forbidden_reason(address) is not None
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_an_ipv4_address_is_judged_the_same_in_every_ipv6_form_that_reaches_it(number: int) -> None:
-    plain = forbidden(IPv4Address(number))
+    plain = forbidden_reason(IPv4Address(number))
 
-    assert forbidden(IPv6Address(0xFFFF << 32 | number)) == plain
-    assert forbidden(IPv6Address(0x64FF9B << 96 | number)) == plain
-    assert plain is None or forbidden(IPv6Address(0x2002 << 112 | number << 80)) == plain
+    assert forbidden_reason(IPv6Address(0xFFFF << 32 | number)) == plain
+    assert forbidden_reason(IPv6Address(0x64FF9B << 96 | number)) == plain
+    assert plain is None or forbidden_reason(IPv6Address(0x2002 << 112 | number << 80)) == plain
 
 
 @given(st.integers(0, 2**128 - 1))
 def test_only_addresses_under_2000_slash_3_pass_except_for_translated_ones(number: int) -> None:
     address = IPv6Address(number)
-    if forbidden(address) is None:
+    if forbidden_reason(address) is None:
         assert number >> 125 == 1 or address.ipv4_mapped is not None or number >> 32 == 0x64FF9B << 64
 
 
@@ -168,14 +168,14 @@ def test_only_addresses_under_2000_slash_3_pass_except_for_translated_ones(numbe
     }.items(),
 )
 def test_an_address_is_read_in_every_spelling(host: str, address: str) -> None:
-    assert literal(host) == ip_address(address)
+    assert parse_ip_literal(host) == ip_address(address)
 
 
 @pytest.mark.parametrize(
     "host", ["example.com", "example.com.", "1.example", "0x7f.example", "a", "xn--bcher-kva.example"]
 )
 def test_a_name_is_no_address(host: str) -> None:
-    assert literal(host) is None
+    assert parse_ip_literal(host) is None
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_name_is_no_address(host: str) -> None:
 )
 def test_what_ends_like_an_address_and_is_none_is_an_error(host: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        literal(host)
+        parse_ip_literal(host)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_whatever_the_system_reads_as_an_address_is_read_as_the_same_one(host: s
     except OSError:
         return
     try:
-        found = literal(host)
+        found = parse_ip_literal(host)
     except ValueError:
         return  # refused, which is as good
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from providers.http.scrub import LONGEST, said, scrubbed, vendor_message
+from providers.http.scrub import LONGEST, extract_message, provider_message, scrubbed
 
 KEY = "k7-Zq/81 x+Qm=="
 
@@ -65,21 +65,21 @@ def test_a_secret_is_not_left_in_half_where_a_huge_message_is_cut() -> None:
     ],
 )
 def test_the_message_is_found_wherever_a_vendor_puts_it(answer: object, message: str) -> None:
-    assert said(answer) == message
-    assert vendor_message(json.dumps(answer).encode(), "application/json") == message
+    assert extract_message(answer) == message
+    assert provider_message(json.dumps(answer).encode(), "application/json") == message
 
 
 def test_plain_text_is_a_message_and_a_web_page_is_none() -> None:
-    assert vendor_message(b"rate limit\nexceeded", "text/plain") == "rate limit exceeded"
-    assert vendor_message(b"<html><body>502 nginx", "text/plain") == ""
-    assert vendor_message(b"oops <b>", "text/html; charset=utf-8") == ""
-    assert vendor_message(b"\xff\xfe\x00garbage", "") == "\ufffd\ufffd garbage"
-    assert vendor_message(b"", "") == ""
+    assert provider_message(b"rate limit\nexceeded", "text/plain") == "rate limit exceeded"
+    assert provider_message(b"<html><body>502 nginx", "text/plain") == ""
+    assert provider_message(b"oops <b>", "text/html; charset=utf-8") == ""
+    assert provider_message(b"\xff\xfe\x00garbage", "") == "\ufffd\ufffd garbage"
+    assert provider_message(b"", "") == ""
 
 
 def test_a_message_nested_without_end_is_not_followed() -> None:
-    assert vendor_message(b"[" * 50_000, "application/json") == scrubbed("[" * 50_000)
-    assert said({"error": {"error": {"error": {"error": {"error": "deep"}}}}}) == ""
+    assert provider_message(b"[" * 50_000, "application/json") == scrubbed("[" * 50_000)
+    assert extract_message({"error": {"error": {"error": {"error": {"error": "deep"}}}}}) == ""
 
 
 @pytest.mark.parametrize("word", ["x", "-", "token", "key ", "a://", "bearer ", "token=", "token   "])

@@ -12,7 +12,7 @@ from schemas.errors import ProviderError, Verdict
 
 
 def judged(status: int, *, paid: bool) -> ProviderError:
-    return error_for_status(status, "words", vendor="Vendor", key_setting="VENDOR_KEY", paid=paid)
+    return error_for_status(status, "words", provider="Vendor", key_setting="VENDOR_KEY", paid=paid)
 
 
 @pytest.mark.parametrize(
