@@ -1,4 +1,4 @@
-"""Structured logs: one stable word an event, job and attempt bound once, no payload, no secret."""
+"""Structured logs: a stable event name, job and attempt bound once, no payloads, no secrets. See docs/log-events.md."""
 
 from __future__ import annotations
 
@@ -6,24 +6,42 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
 
-# Each begins at one letter and looks at a bounded length: a log line may repeat what a producer wrote on purpose.
+# Bounded lengths keep these linear: a log line may repeat hostile text from a producer.
 _QUERY = re.compile(r"(\w://[^\s?#]{1,4096})\?[^\s\"']*")
 _CREDENTIALS = re.compile(r"(\w://)[^/\s@]+@")
-#: What a terminal obeys instead of showing it, line breaks and tabs aside. An id that is refused may hold any of it.
-_COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+#: Escapes for ``str.translate``: control characters except line breaks and tabs, and bidirectional controls, which
+#: change how a terminal shows nearby text. Ids, keys and prompts come from producers and may contain any of these.
+TERMINAL_CONTROLS = {
+    code: f"\\u{code:04x}"  # also an escape in JSON
+    for code in (
+        *range(0x09),
+        *range(0x0B, 0x20),
+        *range(0x7F, 0xA0),
+        0x200E,
+        0x200F,
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+    )
+}
 
 
 def scrub(text: str) -> str:
-    """``text`` without the query and the credentials of any URL in it."""
+    """Return ``text`` without the query and the credentials of any URL in it."""
     return _CREDENTIALS.sub(r"\1", _QUERY.sub(r"\1?…", text))
 
 
 def configure(level: str, style: str) -> None:
-    """Sets up structlog and the standard library's loggers for the process, on stderr."""
+    """Set up structlog and the standard library's loggers for the process, on stderr.
+
+    Args:
+        level: The name of the lowest level that is printed, such as ``INFO``.
+        style: ``json``, ``console``, or ``auto``: console on a terminal, JSON elsewhere.
+    """
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "json"
     shared: list[Any] = [
@@ -31,7 +49,7 @@ def configure(level: str, style: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,  # as text, so that what follows scrubs it, and without local variables
+        structlog.processors.format_exc_info,  # as text, so that _scrub_event sees it; without local variables
         _scrub_event,
     ]
     renderer = (
@@ -49,7 +67,11 @@ def configure(level: str, style: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _show_commands, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _escape_terminal_controls,
+                renderer,
+            ],
         )
     )
     root = logging.getLogger()
@@ -67,15 +89,20 @@ def configure(level: str, style: str) -> None:
         "alembic",
         "kombu",
         "s3transfer",
-        # "received" and "succeeded", with a new id each: the job's own lines say more.
+        # "received" and "succeeded" for every wake-up: the job's own lines say more.
         "celery.worker.strategy",
         "celery.app.trace",
     ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 
+def bound(**fields: Any) -> AbstractContextManager[None]:
+    """Add ``fields`` to every log line inside the ``with`` block, in this thread."""
+    return structlog.contextvars.bound_contextvars(**fields)
+
+
 def logger(name: str) -> Any:
-    """The logger of a module."""
+    """Return the logger of a module."""
     return structlog.stdlib.get_logger(name)
 
 
@@ -86,8 +113,8 @@ def _scrub_event(log: Any, method: str, event: MutableMapping[str, Any]) -> Muta
     return event
 
 
-def _show_commands(log: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _escape_terminal_controls(log: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
         if isinstance(value, str):
-            event[name] = _COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+            event[name] = value.translate(TERMINAL_CONTROLS)
     return event

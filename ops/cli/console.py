@@ -12,22 +12,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 
+from consumer.logs import TERMINAL_CONTROLS
 from schemas.errors import TelecineError
-
-#: What could command a terminal, or show a text in another order than it has: keys and prompts hold whatever
-#: their producers like. A line break and a tab are harmless.
-_COMMANDS = {
-    code: f"\\u{code:04x}"  # which JSON reads, too
-    for code in (
-        *range(0x09),
-        *range(0x0B, 0x20),
-        *range(0x7F, 0xA0),
-        0x200E,
-        0x200F,
-        *range(0x202A, 0x202F),
-        *range(0x2066, 0x206A),
-    )
-}
 
 
 class SafeConsole(Console):
@@ -35,7 +21,7 @@ class SafeConsole(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(segment.text.translate(_COMMANDS), segment.style)
+            yield segment if segment.control else Segment(segment.text.translate(TERMINAL_CONTROLS), segment.style)
 
 
 out = SafeConsole(highlight=False)
