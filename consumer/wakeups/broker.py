@@ -1,4 +1,4 @@
-"""Where Celery's own messages travel: RabbitMQ, SQS, or this process's memory."""
+"""The broker of Celery's own messages: RabbitMQ, SQS, or this process's memory."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from kombu.transport import TRANSPORT_ALIASES
 from consumer.wakeups import lenient_amqp
 from schemas.settings import Settings
 
-# sqs:// means kombu's transport with a repair.
+# sqs:// selects kombu's transport with our patch.
 TRANSPORT_ALIASES["sqs"] = "consumer.wakeups.sqs_transport:Transport"
-# Whoever may send requests may also publish to the queues of the wake-ups.
+# Anyone who may send requests may also publish to the wake-up queues.
 lenient_amqp.install()
 
-#: A wake-up that a busy worker holds longer is handed to another one. Both may run: the lease is in the ledger.
+#: SQS visibility timeout of wake-ups. If two workers receive one, only one of them gets the lease in the ledger.
 _VISIBILITY_SECONDS = 60
 
 
 def broker_address(settings: Settings) -> str:
-    """The broker's URL as kombu wants it. For SQS, keys that are not in the URL come from the AWS chain."""
+    """Return the broker URL for kombu. SQS credentials that are not in the URL come from the AWS chain."""
     if settings.broker_url is None:
         return "memory://localhost/"
     url = settings.broker_url.get_secret_value()
@@ -31,7 +31,7 @@ def broker_address(settings: Settings) -> str:
 
 
 def transport_options(settings: Settings) -> dict[str, Any]:
-    """What the transport is told."""
+    """Return the options of kombu's transport."""
     if settings.embedded:
         return {"polling_interval": 0.02}
     if not settings.celery_on_sqs:
@@ -39,10 +39,10 @@ def transport_options(settings: Settings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "visibility_timeout": _VISIBILITY_SECONDS,
         "wait_time_seconds": settings.sqs_wait_seconds,
-        # kombu waits so long between two long polls.
+        # kombu's pause between two long polls.
         "polling_interval": 0.2,
         "is_secure": not (settings.sqs_endpoint_url or "https:").startswith("http:"),
-        # A door must not wait for minutes until it knows that a wake-up cannot be sent.
+        # A door must not wait minutes for a wake-up that cannot be sent.
         "client-config": {"connect_timeout": 3, "read_timeout": 10, "retries": {"total_max_attempts": 2}},
     }
     if settings.sqs_region is not None:

@@ -1,9 +1,9 @@
 """Celery's message consumer, restricted to wake-ups and hardened against messages that would end the worker.
 
-For Celery 5.7. Anyone who may send requests may also publish to the wake-up queues. Celery's own task handler lets
-exceptions from malformed headers escape, which ends the consumer loop and with it the worker: the broker redelivers
-the message to the next worker, which ends too. ``tests/security/test_celery_faults.py`` fails when Celery handles
-such messages itself.
+For Celery 5.7 (https://github.com/celery/celery/issues/7975). Anyone who may send requests may also publish to the
+wake-up queues. Celery's own task handler lets exceptions from malformed headers escape, which ends the consumer loop
+and with it the worker: the broker redelivers the message to the next worker, which ends too.
+``tests/unit/test_upstream_faults.py`` fails when Celery handles such messages itself.
 """
 
 from __future__ import annotations

@@ -1,9 +1,12 @@
-"""AMQP messages that py-amqp cannot read: their properties, or the routing key that they were published with.
+"""A patch of py-amqp 5.4 (https://github.com/celery/py-amqp/issues/277): an unreadable message closes the connection.
 
-It reads both while it takes a message from the wire, and what it raises then ends the connection: the broker sends the
-message again, with all that were on their way, until each has used up its deliveries. Any producer can cause that, with
-a header that holds a time in milliseconds. Here such a message arrives without its properties, with a header that says
-why; and what is not ASCII in such a routing key is a question mark.
+py-amqp decodes a message's properties and routing key while it reads the frame. If that raises, the connection closes,
+and the broker redelivers this message and all others in flight until each has used up its delivery limit. Any producer
+can cause that, for example with a timestamp header in milliseconds.
+
+With this patch, a message with unreadable properties arrives without them, and with a header that contains the reason.
+In an unreadable routing key, each byte that is not ASCII is replaced by a question mark.
+``tests/unit/test_upstream_faults.py`` fails when py-amqp reads such messages itself.
 """
 
 from __future__ import annotations
@@ -19,14 +22,14 @@ from amqp.exceptions import FrameSyntaxError
 from schemas.parse import UNREADABLE
 
 _FAULTS = (ArithmeticError, FrameSyntaxError, OSError, RecursionError, ValueError, struct.error)
-#: Bytes that the arguments of a delivery take, by py-amqp's letters; a text, ``s``, says its own length.
+#: Size in bytes of a delivery's arguments, by py-amqp's format letters; a string, ``s``, begins with its length.
 _SIZES = {"b": 1, "B": 2, "l": 4, "L": 8}
 _Properties = tuple[Mapping[str, Any], int]
 _Arguments = tuple[list[Any], int]
 
 
 def install() -> None:
-    """From now on no message that a producer can send costs this process a connection. Twice is the same as once."""
+    """Patch py-amqp so that malformed messages do not close the connection. Idempotent."""
     readers: Any = serialization.PROPERTY_CLASSES
     if not isinstance(readers[Message.CLASS_ID], _LenientProperties):
         readers[Message.CLASS_ID] = _LenientProperties(readers[Message.CLASS_ID])
@@ -36,7 +39,7 @@ def install() -> None:
 
 
 class _LenientProperties:
-    """Reads a message's properties like ``read``, and raises for nothing that a producer can send."""
+    """Decodes a message's properties with ``read``; unreadable properties are replaced instead of raised."""
 
     def __init__(self, read: Callable[[Any, int], _Properties]) -> None:
         self._read = read
@@ -49,7 +52,7 @@ class _LenientProperties:
 
 
 class _LenientArguments:
-    """Reads the arguments of a method like ``read``, texts that are not UTF-8 too."""
+    """Decodes a method's arguments with ``read``; strings that are not UTF-8 are made ASCII first."""
 
     def __init__(self, read: Callable[[Any, Any, int], _Arguments]) -> None:
         self._read = read
@@ -58,11 +61,11 @@ class _LenientArguments:
         try:
             return self._read(letters, data, offset)
         except UnicodeDecodeError:
-            return self._read(letters, _legible(str(letters), data, offset), offset)
+            return self._read(letters, _as_ascii(str(letters), data, offset), offset)
 
 
-def _legible(letters: str, data: Any, offset: int) -> bytes:
-    """``data`` with a question mark for every byte of its texts that is not ASCII."""
+def _as_ascii(letters: str, data: Any, offset: int) -> bytes:
+    """Return ``data`` with a question mark for each byte of its strings that is not ASCII."""
     changed = bytearray(data)
     for letter in letters:
         if letter == "s":
@@ -71,5 +74,5 @@ def _legible(letters: str, data: Any, offset: int) -> bytes:
         elif letter in _SIZES:
             offset += _SIZES[letter]
         else:
-            break  # none of a delivery
+            break  # a delivery has no arguments of this type
     return bytes(changed)

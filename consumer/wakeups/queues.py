@@ -1,4 +1,4 @@
-"""The names of the queues: wake-ups by role and priority, and the dead letters of a door's queue."""
+"""Queue names: wake-ups by role and priority, and dead-letter queues."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ DEAD_EXCHANGE = "telecine.dead"
 
 
 def wake_queue(role: str, priority: str) -> str:
-    """The queue that wakes workers of ``role``; one for each priority."""
+    """Return the name of the queue that wakes workers of ``role`` for jobs of ``priority``."""
     return f"telecine.{role}.{priority}"
 
 
 def wake_queues(roles: tuple[str, ...] = ROLES) -> list[str]:
-    """All wake-up queues of the roles, high priority first."""
+    """Return all wake-up queues of the roles, high priority first."""
     return [wake_queue(role, priority) for priority in PRIORITIES for role in roles]
 
 
 def dead_queue(queue: str) -> str:
-    """Where the broker keeps what a door refused from ``queue``."""
+    """Return the name of the dead-letter queue of ``queue``."""
     return f"{queue}.dead"

@@ -1,4 +1,4 @@
-"""Publishing wake-ups. A lost one is repeated by the sweep, so none is confirmed and none is retried here."""
+"""Publishing of wake-ups, without confirmation or retries: the sweep sends a new one for each that is lost."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ log = logger(__name__)
 
 
 class WakeUps:
-    """Sends Celery's ``advance`` for each job. Safe to call from several threads."""
+    """Sends Celery's ``advance`` task for jobs. Thread-safe."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        # Over SQS each process would have to declare the queues first, to know what the exchange leads to. And with
-        # an empty exchange Celery takes its default queue, whatever the routing key: so the queue is named.
+        # With SQS, an exchange only works in a process that has declared its queues, and with an empty exchange Celery
+        # ignores the routing key and uses its default queue. So the queue is named.
         self._by_queue = str(app.conf.broker_url).startswith("sqs:")
         self._lock = threading.Lock()
 
     def __call__(self, wakes: Sequence[Wake]) -> bool:
-        """One message a job, on the queue of its role and priority. Never raises; ``False`` if any was not sent."""
+        """Send one message per job to the queue of its role and priority. Never raises; ``False`` if any failed."""
         if not wakes:
             return True
         try:

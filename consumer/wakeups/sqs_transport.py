@@ -1,12 +1,14 @@
-"""kombu's SQS transport, made to outlive a fault of SQS.
+"""A patch of kombu 5.7's SQS transport (https://github.com/celery/celery/issues/8243): it stops reading after an error.
 
-kombu 5.7 reads a queue in a chain: each answer asks for the next. An answer that is a fault — a server error,
-throttling, keys that ran out — breaks the chain, and the worker never reads that queue again while it looks well.
-Here a broken chain is begun anew after a while.
+kombu polls a queue in a chain: each response schedules the next request. An error response (server error, throttling,
+expired credentials) breaks the chain: the worker never polls that queue again, but looks healthy. Here polling resumes
+after ``RETRY_SECONDS``.
 
-A message that Celery cannot read breaks the chain too, hides those that were received with it, and keeps its place
-among the few messages that a worker may hold: a handful of them, and the worker reads nothing any more. Here such a
-message is deleted and told of.
+A message that Celery cannot read breaks the chain too. The messages received with it stay invisible, and it occupies
+one of the worker's few prefetch slots: after a handful of them, the worker reads nothing. Here such a message is logged
+and deleted.
+
+``tests/unit/test_upstream_faults.py`` fails when kombu handles either case itself.
 """
 
 from __future__ import annotations
@@ -21,15 +23,14 @@ from vine import promise
 from consumer.logs import logger
 
 log = logger(__name__)
-
-AGAIN_SECONDS = 2.0
-
+#: Delay after an error before the queue is polled again.
+RETRY_SECONDS = 2.0
 
 _Channel: Any = SQS.Channel
 
 
 class Channel(_Channel):  # type: ignore[misc]
-    """Reads on after a fault, and past what it cannot read."""
+    """Resumes polling after an error, and deletes unreadable messages."""
 
     def _schedule_queue(self, queue: str) -> None:
         if queue not in self._active_queues:
@@ -44,33 +45,33 @@ class Channel(_Channel):  # type: ignore[misc]
 
     def _failed(self, queue: str, error: Exception) -> None:
         log.warning("wake_ups_not_read", queue=queue, reason=type(error).__name__)
-        self._sqs = self._asynsqs = None  # the keys may be the reason, and may have been renewed
-        self.hub.call_later(AGAIN_SECONDS, self._schedule_queue, queue)
+        self._sqs = self._asynsqs = None  # the credentials may be the reason, and may have been rotated
+        self.hub.call_later(RETRY_SECONDS, self._schedule_queue, queue)
 
     def _on_messages_ready(self, queue: str, qname: str, messages: Mapping[str, Any]) -> int:
         found = messages.get("Messages") or []
         for message in found:
-            # One at a time: what cannot be read is in nobody's way.
+            # One at a time, so that an unreadable message does not affect the others.
             try:
                 super()._on_messages_ready(queue, qname, {"Messages": [message]})
             except Exception as error:
-                self._give_up(queue, qname, message, error)
+                self._discard(queue, qname, message, error)
         return len(found)
 
-    def _give_up(self, queue: str, qname: str, message: Mapping[str, Any], error: Exception) -> None:
-        """Deletes a message that raised, and frees its place; the sweep sends again what was a wake-up."""
+    def _discard(self, queue: str, qname: str, message: Mapping[str, Any], error: Exception) -> None:
+        """Delete an unreadable message and free its prefetch slot. If it was a wake-up, the sweep sends a new one."""
         log.warning("wake_up_unreadable", queue=qname, message_id=message.get("MessageId"), reason=type(error).__name__)
         with suppress(KeyError):
-            self.qos.get(message["ReceiptHandle"])  # does it hold a place?
+            self.qos.get(message["ReceiptHandle"])  # raises KeyError if it does not occupy a slot
             self.qos.ack(message["ReceiptHandle"])
         try:
             self.sqs(queue=qname).delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
         except Exception as fault:
-            # It comes again when it is visible again.
+            # SQS delivers it again after its visibility timeout.
             log.warning("wake_up_not_deleted", queue=qname, reason=type(fault).__name__)
 
 
 class Transport(SQS.Transport):
-    """With the channel above."""
+    """kombu's SQS transport with the patched channel."""
 
     Channel = Channel
