@@ -1,4 +1,4 @@
-"""Modules of the operator's own, which register job types and providers at start."""
+"""Loading of the operator's extension modules, which register job types and providers."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from schemas.job_types import JOB_TYPES
 
 
 def load_extensions(modules: Sequence[str]) -> None:
-    """Imports each module once; importing it is what registers its types and providers.
+    """Import each module, which registers its job types and providers. Idempotent.
 
     Raises:
-        ConfigurationError: there is no such module, it breaks, or what it registers does not fit together.
+        ConfigurationError: A module does not exist or raises on import, or its registrations are inconsistent.
     """
     for name in modules:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            raise ConfigurationError(f"TELECINE_EXTENSIONS names {name}, but there is no module {error.name}") from None
+            raise ConfigurationError(
+                f"TELECINE_EXTENSIONS names {name}, but module {error.name} does not exist"
+            ) from None
         except ConfigurationError as error:
             raise ConfigurationError(f"extension {name}: {error.message}") from None
         except Exception as error:
-            raise ConfigurationError(f"extension {name} breaks when it is imported: {_said(error)}") from error
+            raise ConfigurationError(f"extension {name} fails to import: {_describe(error)}") from error
     if modules:
         _check()
 
 
 def _check() -> None:
-    """Once all are there, since one may use what another one brings."""
+    """Check the registrations. Called after all imports, since extensions may depend on one another."""
     for kind in sorted(JOB_TYPES.keys() ^ PIPELINES.keys()):
         missing = "PIPELINES" if kind in JOB_TYPES else "JOB_TYPES"
         raise ConfigurationError(f"an extension's job type {kind!r} is not in {missing}; register it in both")
@@ -42,12 +44,12 @@ def _check() -> None:
                 if kind not in JOB_TYPES:
                     raise ConfigurationError(
                         f"model {model.id} of the extension's provider {provider} is for {kind!r}, "
-                        f"which is no job type; there are: {', '.join(sorted(JOB_TYPES))}"
+                        f"which is not a job type; available: {', '.join(sorted(JOB_TYPES))}"
                     )
 
 
-def _said(error: Exception) -> str:
-    """What broke, and where; a syntax error tells its place itself."""
-    words = f"{type(error).__name__}: {error}".partition("\n")[0]
+def _describe(error: Exception) -> str:
+    """Return the error and its location; a syntax error's message contains its location already."""
+    message = f"{type(error).__name__}: {error}".partition("\n")[0]
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return words if isinstance(error, SyntaxError) else f"{words} ({place.filename}, line {place.lineno})"
+    return message if isinstance(error, SyntaxError) else f"{message} ({place.filename}, line {place.lineno})"

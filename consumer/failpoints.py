@@ -1,9 +1,8 @@
-"""Named places where a crash matters. Inert, unless an environment variable arms one of them.
+"""Failpoints: named places where a crash matters. Inactive unless an environment variable arms one.
 
-``TELECINE_FAILPOINT=door.committed:kill`` kills the process with SIGKILL when it gets there;
-``…:raise`` raises, ``…:sleep=2`` waits, ``…:memory`` raises ``MemoryError``. With
-``TELECINE_FAILPOINT_ONCE=/path`` it happens once: the file is made first, and where it exists the point is inert.
-The chaos tests go through every name below.
+``TELECINE_FAILPOINT=door.committed:kill`` kills the process with SIGKILL when it reaches the failpoint; ``…:raise``
+raises, ``…:sleep=2`` waits, ``…:memory`` raises ``MemoryError``. With ``TELECINE_FAILPOINT_ONCE=/path`` this happens
+once: the file is created first, and while it exists the failpoint is inactive. The chaos tests cover every name below.
 """
 
 from __future__ import annotations
@@ -13,61 +12,61 @@ import signal
 import time
 from pathlib import Path
 
-#: Every failpoint on the line a job travels, in the order in which a job meets them.
+#: Every failpoint of a job, in the order in which it reaches them.
 FAILPOINTS = (
-    "door.received",  # bytes are here, nothing is written
+    "door.received",  # messages are received, nothing is written
     "door.before_commit",  # the rows are written, not committed
     "door.committed",  # the job is in the ledger, the message not yet acknowledged
-    "door.acknowledged",  # the message is gone, no wake-up was sent
-    "advance.claimed",  # the lease is taken, nothing is done
-    "advance.input_fetched",  # the inputs are on the disk
-    "advance.step_started",  # the step is noted as running
+    "door.acknowledged",  # the message is acknowledged, no wake-up is sent
+    "advance.claimed",  # the lease is acquired, nothing is done
+    "advance.input_fetched",  # the inputs are on disk
+    "advance.step_started",  # the step is recorded as running
     "advance.rendered",  # the files are made, none is stored
     "advance.stored_one",  # the first file is in storage, the step not recorded
     "advance.stored_all",  # all files are in storage, the step not recorded
-    "advance.step_recorded",  # the step is done, the pipeline goes on
+    "advance.step_recorded",  # the step is recorded as done, the pipeline continues
     "advance.before_manifest",  # the state is storing, the manifest is not written
     "advance.after_manifest",  # the manifest is in storage, the job has not ended
     "advance.before_finish",  # the outcome is ready, not committed
     "advance.finished",  # outcome and callback are committed
-    "outbox.claimed",  # a callback is taken, not sent
-    "outbox.sent",  # the receiver has answered, nothing is recorded
+    "outbox.claimed",  # a callback is claimed, not sent
+    "outbox.sent",  # the receiver has responded, nothing is recorded
     "outbox.recorded",  # the delivery is recorded
 )
 
-#: Those of a call of a remote provider, from the worker's wish to the settled receipt.
+#: The failpoints of a provider call, from the pipeline's request to the settled call.
 CALL_FAILPOINTS = (
-    "call.wanted",  # the worker has decided to ask a provider, nothing is written
+    "call.wanted",  # the pipeline needs a provider call, nothing is written
     "call.parked",  # the call is in the ledger and its job parked, nothing is sent
     "call.intended",  # the intent is written, nothing is sent
     "call.accepted",  # the provider has accepted, its task is not recorded
     "call.recorded",  # the task is recorded
-    "call.ready",  # the provider is done, that is not recorded
+    "call.ready",  # the provider is done, which is not recorded
     "call.fetched",  # the result is in storage, the call is not settled
     "call.settled",  # the call is settled, its job not woken
-    "call.looked_up",  # an unknown outcome was looked up, that is not recorded
+    "call.looked_up",  # an unknown outcome was looked up, which is not recorded
 )
 
-#: Those that only an S3 event meets, between the door and the worker.
+#: The failpoints of an S3 event, between the door and the worker.
 UPLOAD_FAILPOINTS = (
-    "upload.decided",  # the object was looked at, nothing is written
-    "upload.settled",  # its job is in the ledger, no wake-up was sent
+    "upload.decided",  # the upload is decided, nothing is written
+    "upload.settled",  # its job is in the ledger, no wake-up is sent
 )
 
-#: Those of a call of a local model, under the host's lock.
+#: The failpoints of a local model call, while it has the model host's lock.
 LOCAL_FAILPOINTS = (
-    "local.loaded",  # the model is loaded or was warm, nothing is generated
+    "local.loaded",  # the model is loaded, nothing is generated
     "local.step",  # a step of the model is done
-    "local.made",  # the model is done, no file is made of it
+    "local.made",  # generation is done, no file is written
 )
 
 
 class FailpointReached(RuntimeError):
-    """An armed failpoint with the action ``raise`` was met."""
+    """An armed failpoint with the action ``raise`` was reached."""
 
 
 def failpoint(name: str) -> None:
-    """Does what the environment arms ``name`` with; otherwise nothing."""
+    """Run the action that the environment arms ``name`` with, if any."""
     armed, once = _armed()
     if armed is None:
         return
@@ -84,13 +83,13 @@ def failpoint(name: str) -> None:
         raise FailpointReached(name)
 
 
-def local_failpoint(moment: str) -> None:
-    """The failpoint of a moment that the model host tells of."""
-    if moment == "loaded":
+def local_failpoint(event: str) -> None:
+    """Reach the failpoint of an event of the model host."""
+    if event == "loaded":
         failpoint("local.loaded")
-    elif moment == "step":
+    elif event == "step":
         failpoint("local.step")
-    elif moment == "made":
+    elif event == "made":
         failpoint("local.made")
 
 

@@ -74,9 +74,9 @@ def test_a_provider_and_its_models_are_there_after_the_start(extension: Write) -
     ("text", "told"),
     [
         ("x = (", r"SyntaxError: .*gamma\.py, line"),
-        ("1 / 0", r"breaks when it is imported: ZeroDivisionError: .*gamma\.py, line"),
+        ("1 / 0", r"fails to import: ZeroDivisionError: .*gamma\.py, line"),
         ("from schemas.errors import Nothing", "ImportError: cannot import name 'Nothing'"),
-        ("import no_such_module", "there is no module no_such_module"),
+        ("import no_such_module", "module no_such_module does not exist"),
         ('add_provider("pika", opener)', "extension gamma: a provider 'pika' already exists"),
         ('add_provider("local", opener)', "a provider 'local' already exists"),
         ('add_provider("gamma", opener); add_provider("gamma", opener)', "a provider 'gamma' already exists"),
@@ -90,7 +90,7 @@ def test_a_provider_and_its_models_are_there_after_the_start(extension: Write) -
             'add_provider("gamma", opener, [model(weights=Weights(family="caption", source="a"))])',
             "and no weights",
         ),
-        ('add_provider("gamma", opener, [model(types=("text-to-song",))])', "'text-to-song', which is no job type"),
+        ('add_provider("gamma", opener, [model(types=("text-to-song",))])', "'text-to-song', which is not a job type"),
         ('JOB_TYPES["text-to-song"] = JOB_TYPES["reel"]', "job type 'text-to-song' is not in PIPELINES"),
         ('PIPELINES["text-to-song"] = PIPELINES["reel"]', "job type 'text-to-song' is not in JOB_TYPES"),
     ],
@@ -108,7 +108,7 @@ def test_a_command_ends_with_the_refusal(operator: Operator, extension: Write, m
     monkeypatch.setenv("TELECINE_EXTENSIONS", "gamma")
     said = operator.run("models")
     assert (said.status, said.out) == (1, "")
-    assert said.err.startswith("error configuration  extension gamma breaks when it is imported: ZeroDivisionError")
+    assert said.err.startswith("error configuration  extension gamma fails to import: ZeroDivisionError")
 
 
 def test_an_account_that_no_extension_uses_is_a_warning_and_no_key_is_printed(
