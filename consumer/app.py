@@ -1,4 +1,4 @@
-"""The Celery application: one task, which moves one job.
+"""The Celery application: one task, which runs one job.
 
 ``celery -A consumer.app worker -Q telecine.render.high,telecine.render.normal,telecine.render.low`` works as with any
 Celery application; ``telecine worker --role render`` says the same more briefly.
@@ -6,6 +6,7 @@ Celery application; ``telecine worker --role render`` says the same more briefly
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from typing import Any
@@ -14,7 +15,7 @@ from celery import Celery
 from celery.signals import setup_logging, worker_process_init
 
 from consumer import logs, sentry
-from consumer.execution.advance import advance as advance_job
+from consumer.execution.durable import advance as advance_job
 from consumer.ledger.due import choose
 from consumer.runtime import Runtime
 from consumer.storage.scratch import clear_abandoned
@@ -22,7 +23,7 @@ from consumer.wakeups.queues import ADVANCE
 from consumer.wiring import build_runtime
 from schemas.settings import Settings
 
-# Another worker may take the chosen job first; then the next one is chosen.
+# Another worker may claim the picked job first; then the next one is picked.
 _TRIES = 5
 
 log = logs.logger(__name__)
@@ -30,37 +31,39 @@ log = logs.logger(__name__)
 app = Celery("telecine")
 app.config_from_object("celeryconfig")
 
+#: This process's settings, read at the first use.
+_settings = functools.cache(Settings)
 _lock = threading.Lock()
 _runtimes: dict[int, Runtime] = {}
 
 
 def runtime() -> Runtime:
-    """This process's parts, built at the first call; a forked child builds its own."""
+    """Return this process's parts. Built at the first call; a forked child builds its own."""
     with _lock:
         found = _runtimes.get(os.getpid())
         if found is None:
-            found = build_runtime(Settings())
+            found = build_runtime(_settings())
             _runtimes.clear()
             _runtimes[os.getpid()] = found
         return found
 
 
 def use_runtime(given: Runtime) -> None:
-    """Makes the tasks of this process work with parts that are there already (embedded mode, tests)."""
+    """Make this process's tasks use existing parts (embedded mode, tests)."""
     _runtimes.clear()
     _runtimes[os.getpid()] = given
 
 
 @app.task(name=ADVANCE)
 def advance(job_id: str) -> None:
-    """Moves the most urgent job there is, which is most often this one, as far as it goes now.
+    """Run the most urgent due job of this job's role (usually this job) until it ends or parks.
 
-    A plain function: an `async def` task would never run.
+    A plain function: Celery never awaits an ``async def`` task.
     """
     parts = runtime()
     for _ in range(_TRIES):
         if parts.device_failed:
-            return  # it ends, and leaves its jobs to others
+            return  # this process is about to exit; other workers run its jobs
         chosen = choose(parts.database, job_id)
         if chosen is None:
             return
@@ -73,26 +76,25 @@ def advance(job_id: str) -> None:
 
 
 def end_worker() -> None:
-    """Ends this process's worker, which takes no more jobs: whoever watches over it starts it anew.
+    """Stop this process's worker so that its supervisor restarts it.
 
-    It would fail every job that it takes, and take those that other workers could do.
+    With a failed device it would fail every job that it claims, including those that other workers could run.
     """
     from celery.worker import state
 
-    log.error("worker_ends", reason="the device of its local models no longer answers")
+    log.error("worker_stopping", reason="the device of its local models no longer answers")
     state.should_stop = 1  # type: ignore[assignment]
 
 
 @setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
-    settings = Settings()
+    settings = _settings()
     logs.configure(settings.log_level, settings.log_format)
 
 
 @worker_process_init.connect
 def start_process(**_: Any) -> None:
-    """What every process that works on jobs does first."""
-    settings = Settings()
+    """Prepare a process that runs jobs: start Sentry, delete what a killed predecessor left on the disk."""
+    settings = _settings()
     sentry.start_sentry(settings)
-    # A pool replaces a child that was killed: what that one left on the disk goes now.
     clear_abandoned(settings.scratch_folder)

@@ -1,4 +1,4 @@
-"""Sentry, where a DSN is set: defects with their job, without secrets."""
+"""Sentry: report unexpected errors with their job and without secrets, if a DSN is set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SECRET_NAMES = (
 
 
 def start_sentry(settings: Settings) -> bool:
-    """Starts the SDK if there is a DSN; answers whether there is one."""
+    """Start the SDK if a DSN is set. Return whether it is."""
     if settings.sentry_dsn is None:
         return False
     import sentry_sdk
@@ -37,7 +37,7 @@ def start_sentry(settings: Settings) -> bool:
         send_default_pii=False,
         include_local_variables=False,  # locals hold payloads and signed URLs
         max_breadcrumbs=20,
-        # The SDK would add headers with our key to callbacks, downloads and wake-ups.
+        # Otherwise the SDK adds headers with our key to callbacks, downloads and wake-ups.
         trace_propagation_targets=[],
         integrations=[CeleryIntegration(propagate_traces=False)],
         before_send=_clean_event,
@@ -49,7 +49,7 @@ def start_sentry(settings: Settings) -> bool:
 
 @contextlib.contextmanager
 def job_scope(job_id: str) -> Iterator[None]:
-    """Puts the job's id on whatever is reported inside; nothing where Sentry was not started."""
+    """Tag everything that is reported inside the block with the job's id. Does nothing if Sentry was not started."""
     if "sentry_sdk" not in sys.modules:
         yield
         return
@@ -61,7 +61,7 @@ def job_scope(job_id: str) -> Iterator[None]:
 
 
 def clean(value: Any) -> Any:
-    """``value`` with secrets replaced by name and the queries and credentials of URLs removed, at any depth."""
+    """Return ``value`` with secrets replaced (by field name) and URLs scrubbed, at any depth."""
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, dict):

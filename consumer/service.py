@@ -1,4 +1,4 @@
-"""The loops of one machine — doors, sweep, calls, outbox — as threads that start and stop together."""
+"""The loops of one machine (doors, sweep, calls, outbox) as threads that start and stop together."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ log = logger(__name__)
 
 
 class Loop(Protocol):
-    """Something that runs until it is told to stop."""
+    """Something that runs until it is stopped."""
 
     def run(self) -> None:
-        """Returns after ``stop`` only."""
+        """Run until ``stop`` is called."""
         ...
 
     def stop(self) -> None:
-        """Called from another thread."""
+        """Make ``run`` return. Call it from another thread."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A loop and what to call it."""
+    """A loop and its name in logs."""
 
     name: str
     loop: Loop
 
 
 class Service:
-    """Runs loops in threads of their own. One that ends by itself takes the others with it: ``failed`` is set."""
+    """Runs each loop in a thread of its own. When one ends by itself, ``failed`` is set and the process should exit."""
 
     def __init__(self, loops: Sequence[Named]) -> None:
         self.loops = loops
@@ -60,12 +60,12 @@ class Service:
         ]
 
     def start(self) -> None:
-        """Starts every loop."""
+        """Start every loop."""
         for thread in self._threads:
             thread.start()
 
     def stop(self, *, grace_seconds: float = 30.0) -> None:
-        """Tells every loop to stop and waits for them, all together ``grace_seconds`` at most."""
+        """Stop every loop and wait for all of them, at most ``grace_seconds`` in total."""
         self._stopping = True
         for item in self.loops:
             item.loop.stop()
@@ -74,7 +74,7 @@ class Service:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def wait(self, name: str, seconds: float) -> None:
-        """Waits longer for one loop, after ``stop``; not at all where it has ended or never was."""
+        """Wait for one loop after ``stop``, at most ``seconds``. Return at once if it has ended or does not exist."""
         for thread in self._threads:
             if thread.name == name:
                 thread.join(max(0.0, seconds))
@@ -83,14 +83,16 @@ class Service:
         try:
             item.loop.run()
         except BaseException:
-            log.exception("loop_died", loop=item.name)
+            log.exception("loop_failed", loop=item.name)
         if not self._stopping:
             self.failed.set()
 
 
 def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
-    """The doors that the settings ask for: AMQP where there is RabbitMQ, SQS by its queues' names, the inbox where
-    there is no broker or by its name.
+    """Build the doors that the settings ask for.
+
+    AMQP with a RabbitMQ URL, SQS with queue names, the inbox in embedded mode or with a folder of its own; always
+    the loop that turns uploads into requests.
     """
     settings = runtime.settings
     admitter = BatchAdmitter(runtime.database, admission_policy(runtime))
@@ -134,7 +136,7 @@ def build_doors(runtime: Runtime, wake: WakeUps) -> list[Named]:
 
 
 def build_loops(runtime: Runtime, app: Celery, parts: Sequence[str]) -> list[Named]:
-    """The loops of ``parts``, without the worker."""
+    """Build the loops of ``parts``; the worker is not one of them."""
     wake = WakeUps(app)
     loops: list[Named] = []
     if "doors" in parts:

@@ -123,7 +123,7 @@ def storage_of(settings: Settings) -> Storage:
 
 
 def trigger_rules(settings: Settings) -> TriggerRules:
-    """Return the trigger rules. Load the extensions first: a rule may name a job type of theirs.
+    """Return the trigger rules. Load the extensions first: a rule may name their job types.
 
     Raises:
         ConfigurationError: a rule cannot make a valid request, would be triggered by its own results, or has

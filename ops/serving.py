@@ -48,7 +48,7 @@ def serve(
         health.start()
         service.start()
         started(settings, health.url)
-        log.info("up", mode="embedded" if settings.embedded else "broker", parts=list(parts), health=health.url)
+        log.info("started", mode="embedded" if settings.embedded else "broker", parts=list(parts), health=health.url)
         _watch(service, stop)
         log.info("stopping")
         began = time.monotonic()
@@ -68,10 +68,10 @@ def _release_jobs(runtime: Runtime) -> None:
     try:
         released = hand_back(runtime.database, lambda owner: owner == me or is_gone(owner))
     except Exception:
-        log.warning("jobs_not_handed_back", exc_info=True)
+        log.warning("job_release_failed", exc_info=True)
         return
     if released:
-        log.warning("handed_back", jobs=released)
+        log.warning("jobs_released", jobs=released)
 
 
 def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list[Named]:
@@ -98,5 +98,5 @@ def _local_models(runtime: Runtime, parts: Sequence[str]) -> LocalModelsHealth |
 def _watch(service: Service, stop: threading.Event) -> None:
     while not stop.wait(0.2):
         if service.failed.is_set():
-            log.error("a_part_ended")
+            log.error("component_exited")
             return

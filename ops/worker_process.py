@@ -44,7 +44,7 @@ class WorkerProcess:
             while self._child.poll() is None and not self._stopped.wait(0.2):
                 pass
             if not self._stopped.is_set():
-                log.warning("worker_died", status=self._child.returncode)
+                log.warning("worker_process_exited", status=self._child.returncode)
                 self._stopped.wait(_RESTART_SECONDS)
         if self._child is not None and self._child.poll() is None:
             self._end(self._child)
@@ -55,7 +55,7 @@ class WorkerProcess:
         try:
             child.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            log.warning("worker_killed", seconds=_GRACE_SECONDS)
+            log.warning("worker_process_killed", seconds=_GRACE_SECONDS)
             pool = [int(pid) for pid in _children(child.pid)]
             child.kill()
             for pid in pool:

@@ -77,7 +77,7 @@ class DeadLetterWriter:
         if delivery is not None:
             enqueue(self._database, connection, delivery)
         log.warning(
-            "rejected", door=message.door, code=failed.error.code, dead_letter=seq, request_id=failed.request_id
+            "request_rejected", door=message.door, code=failed.error.code, dead_letter=seq, request_id=failed.request_id
         )
         return AdmitResult(error=failed.error)
 

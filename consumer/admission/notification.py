@@ -35,7 +35,7 @@ def classify(records: Sequence[Record], rules: TriggerRules, message: IncomingMe
         if isinstance(content, TelecineError):
             invalid.append((body, content))
         elif isinstance(content, Dropped):
-            log.debug("s3_event_dropped", door=message.door, why=content.why)
+            log.debug("s3_event_ignored", door=message.door, reason=content.why)
         elif not rules:
             # Not a dead letter: the bucket may be connected before the rules are written, and until then every
             # upload would make one.
@@ -43,7 +43,7 @@ def classify(records: Sequence[Record], rules: TriggerRules, message: IncomingMe
         elif not rules.names_bucket(content.bucket):
             invalid.append((body, no_trigger(content)))
         elif rules.match(content.bucket, content.key) is None:
-            log.debug("s3_event_dropped", door=message.door, why="no rule covers it", uri=content.uri)
+            log.debug("s3_event_ignored", door=message.door, reason="no rule covers it", uri=content.uri)
         else:
             uploads.append(body)
     return S3Notification(len(records), tuple(uploads), tuple(invalid))

@@ -78,7 +78,7 @@ class OutboxLoop:
                 done, in_flight = await asyncio.wait(in_flight, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     if (error := task.exception()) is not None:
-                        log.error("delivery_failed", exc_info=error)
+                        log.error("delivery_task_failed", exc_info=error)
             if not taken:
                 await asyncio.sleep(0.05 if in_flight else settings.outbox_poll_seconds)
         if in_flight:
@@ -93,7 +93,7 @@ class OutboxLoop:
                 claim_due, self._runtime.database, limit=free, seconds=seconds, only=only, but=but
             )
         except Exception:
-            log.warning("outbox_cannot_read", exc_info=True)
+            log.warning("outbox_read_failed", exc_info=True)
             await asyncio.sleep(1)
             return []
         if claimed:
@@ -116,7 +116,7 @@ class OutboxLoop:
         except AddressForbidden as forbidden:
             error, answer = forbidden, f"{forbidden.code}: {forbidden.message}"
         except Exception as unexpected:  # must count as an attempt, or it would be retried forever
-            log.exception("callback_not_sent", webhook_id=delivery.id)
+            log.exception("callback_send_failed", webhook_id=delivery.id)
             answer = f"could not be sent: {type(unexpected).__name__}"
         failpoint("outbox.sent")
         outcome = next_attempt(
@@ -133,7 +133,12 @@ class OutboxLoop:
         await asyncio.to_thread(record_attempt, runtime.database, delivery, state, answer=answer, retry_in=wait)
         failpoint("outbox.recorded")
         log.info(
-            "callback", webhook_id=delivery.id, job_id=delivery.job_id, state=state.value, answer=answer, retry_in=wait
+            "callback_attempted",
+            webhook_id=delivery.id,
+            job_id=delivery.job_id,
+            state=state.value,
+            answer=answer,
+            retry_in=wait,
         )
 
     def _headers(self, delivery: Delivery) -> dict[str, str]:

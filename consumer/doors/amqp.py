@@ -99,7 +99,7 @@ class AmqpDoor:
                 self._session()
             except Exception as error:
                 # Connection lost or refused: the broker delivers unacknowledged messages again.
-                log.warning("amqp_lost", reason=f"{type(error).__name__}: {error}"[:200])
+                log.warning("amqp_disconnected", reason=f"{type(error).__name__}: {error}"[:200])
             finally:
                 self.connected = False
             wait = 0.5 if time.monotonic() - started > 10 else min(wait * 2, 15.0)
@@ -179,7 +179,7 @@ class AmqpDoor:
             except Exception as error:
                 if not is_ledger_fault(error):
                     raise
-                log.warning("ledger_unreachable", messages=len(messages), reason=type(error).__name__)
+                log.warning("ledger_unavailable", messages=len(messages), reason=type(error).__name__)
                 self._wait(connection, wait)
                 wait = min(wait * 2, 5.0)
         return None

@@ -117,7 +117,7 @@ class InboxDoor:
             path.unlink(missing_ok=True)
         except OSError as error:
             self._settled[path] = state
-            log.warning("inbox_file_not_removed", file=path.name, reason=str(error))
+            log.warning("inbox_file_not_deleted", file=path.name, reason=str(error))
 
     def _read(self, path: Path) -> bytes | None:
         try:

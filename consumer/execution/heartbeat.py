@@ -1,4 +1,4 @@
-"""The heartbeat of a job: keeps the lease alive while a worker works, and brings bad news."""
+"""The heartbeat of an attempt: it renews the lease and learns that the work must stop."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from schemas.errors import DeadlineExceeded, JobCancelled, LeaseLost, TelecineEr
 
 log = logger(__name__)
 
-#: The longest time between two beats: how late a cancellation is noticed, and a progress bar moves.
+#: The longest time between two beats: how late a cancellation is noticed and progress is shown.
 BEAT_SECONDS = 2.0
-
-#: The first beat comes soon, so that a short job shows its progress too; the pause doubles from beat to beat.
+#: The first beat comes soon, so that a short job shows its progress too; the interval doubles with each beat.
 FIRST_BEAT_SECONDS = 0.25
-
-_TELL_POINTS = 10
+#: Progress is reported whenever it has grown by this many percentage points.
+_REPORT_POINTS = 10
 
 
 class Heartbeat:
-    """Renews the lease in a thread of its own, at least three times in its life, until it is left.
+    """Renews the lease in a thread of its own, at least three times within its lifetime.
 
-    A ledger that cannot be reached is asked again until the lease would have run out: from then on
-    another worker may have the job, and this one stops.
+    If the ledger cannot be reached until the lease would have expired, another worker may have the job, so this
+    attempt stops.
     """
 
     def __init__(
@@ -38,17 +37,17 @@ class Heartbeat:
         lease: Lease,
         *,
         seconds: float,
-        tell: Callable[[int], None] = lambda _: None,
+        on_progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """``tell`` gets the percentage whenever it has grown by ten points or more since the last time."""
+        """Prepare the heartbeat; it starts as a context manager. ``seconds`` is the lease's lifetime."""
         self._database = database
         self._lease = lease
         self._seconds = seconds
-        self._tell = tell
+        self._on_progress = on_progress
         self._progress = 0
-        self._told = 0
-        self._bad_news: TelecineError | None = None
-        self._left = threading.Event()
+        self._reported = 0
+        self._stop_error: TelecineError | None = None
+        self._exited = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{lease.job_id}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -58,53 +57,53 @@ class Heartbeat:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._left.set()
+        self._exited.set()
         self._thread.join()
 
     def progress(self, percentage: int) -> None:
-        """Notes how far the job is, for the next beat. Never goes back."""
+        """Set the progress that the next beat records. It never decreases, and stays below 100."""
         self._progress = max(self._progress, min(99, percentage))
 
     def check(self) -> None:
-        """Returns if the work may go on.
+        """Check that the work may continue.
 
         Raises:
             LeaseLost: another worker may have the job by now.
-            JobCancelled: somebody cancelled it.
-            DeadlineExceeded: its deadline passed.
+            JobCancelled: it was cancelled.
+            DeadlineExceeded: its deadline has passed.
         """
-        if self._bad_news is not None:
-            raise self._bad_news
+        if self._stop_error is not None:
+            raise self._stop_error
 
     def _beat(self) -> None:
-        good_until = time.monotonic() + self._seconds
-        pause = FIRST_BEAT_SECONDS
-        while not self._left.wait(min(self._seconds / 3, pause)):
-            pause = min(BEAT_SECONDS, pause * 2)
+        lease_ends = time.monotonic() + self._seconds
+        interval = FIRST_BEAT_SECONDS
+        while not self._exited.wait(min(self._seconds / 3, interval)):
+            interval = min(BEAT_SECONDS, interval * 2)
             started = time.monotonic()
             try:
-                pulse = renew(self._database, self._lease, seconds=self._seconds, progress=self._progress)
+                beat = renew(self._database, self._lease, seconds=self._seconds, progress=self._progress)
             except LeaseLost as error:
-                self._bad_news = error
+                self._stop_error = error
                 return
             except Exception:
                 log.warning("heartbeat_failed", job_id=self._lease.job_id, exc_info=True)
-                if time.monotonic() >= good_until:
-                    self._bad_news = LeaseLost()
+                if time.monotonic() >= lease_ends:
+                    self._stop_error = LeaseLost()
                     return
                 continue
-            good_until = started + self._seconds
-            self._tell_progress()
-            if pulse.cancel_requested:
-                self._bad_news = JobCancelled()
-            elif pulse.deadline_passed:
-                self._bad_news = DeadlineExceeded()
+            lease_ends = started + self._seconds
+            self._report_progress()
+            if beat.cancel_requested:
+                self._stop_error = JobCancelled()
+            elif beat.deadline_passed:
+                self._stop_error = DeadlineExceeded()
 
-    def _tell_progress(self) -> None:
-        if self._progress < self._told + _TELL_POINTS:
+    def _report_progress(self) -> None:
+        if self._progress < self._reported + _REPORT_POINTS:
             return
-        self._told = self._progress
+        self._reported = self._progress
         try:
-            self._tell(self._told)
+            self._on_progress(self._reported)
         except Exception:
-            log.warning("progress_not_told", job_id=self._lease.job_id, exc_info=True)
+            log.warning("progress_callback_failed", job_id=self._lease.job_id, exc_info=True)

@@ -1,4 +1,4 @@
-"""Fetching what a request names, from wherever it lies."""
+"""Fetch the files that a request names: from storage, from an https:// URL, or from an allowed local folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from consumer.ledger.calls import CallRow
+from consumer.ledger.call_records import CallRow
 from consumer.runtime import Runtime
 from consumer.storage.file_input import fetch_file
 from pipelines.media.inspect.kinds import wrong_kind
@@ -27,14 +27,14 @@ def fetch_input(
     tenant: str | None,
     pin: Pin | None = None,
 ) -> InputFile:
-    """The file at ``uri``, whole, in ``folder``, under a name of our own making.
+    """Fetch the file at ``uri`` whole into ``folder``, as ``{name}.input``.
 
-    ``pin`` says which content of an object is meant, where the newest may be another. The door looked at the
-    fields that it knows to be references; here every one is looked at again.
+    ``pin`` names the version of an object that is meant, in case it was replaced since. The tenant's right to read
+    is checked here for every input, although the door has checked the fields that it knows to be references.
 
     Raises:
-        InputError: it is missing, replaced, forbidden, too large, or its content is none of ``kinds``.
-        TenantForbidden: it is not the tenant's to read.
+        InputError: it is missing, replaced, forbidden, too large, or its content is not one of ``kinds``.
+        TenantForbidden: the tenant may not read it.
     """
     runtime.tenants.check_read(tenant, uri, field=f"data.{name}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,20 +52,20 @@ def fetch_input(
     return InputFile(name=name, uri=uri, path=path, kind=kind, bytes=fetched[0], sha256=fetched[1])
 
 
-def ordered_input(rows: Iterable[CallRow], name: str, uri: str, folder: Path) -> InputFile | None:
-    """What one of the job's calls was ordered with, as it is known from then; there is no file at its path."""
+def input_from_call(rows: Iterable[CallRow], name: str, uri: str, folder: Path) -> InputFile | None:
+    """Return the input as one of the job's calls recorded it, or ``None``. No file exists at its path."""
     for row in rows:
-        for facts in row.order.inputs.values():
-            if facts["uri"] == uri:
-                kind = next(kind for kind, sent_as in CONTENT_TYPES.items() if sent_as == facts["content_type"])
+        for item in row.spec.inputs.values():
+            if item.uri == uri:
+                kind = next(kind for kind, sent_as in CONTENT_TYPES.items() if sent_as == item.content_type)
                 return InputFile(
                     name=name,
                     uri=uri,
                     path=folder / f"{name}.input",
                     kind=kind,
-                    bytes=facts["bytes"],
-                    sha256=facts["sha256"],
-                    seconds=row.order.seconds,
+                    bytes=item.bytes,
+                    sha256=item.sha256,
+                    seconds=row.spec.media_seconds,
                 )
     return None
 

@@ -1,4 +1,4 @@
-"""Writing ``manifest.json``, the last object of a job: where it lies, everything it names lies too."""
+"""Write ``manifest.json``, the last object of a job: once it exists, every object that it names exists."""
 
 from __future__ import annotations
 
@@ -29,31 +29,33 @@ def write_manifest(
     context: JobContext,
     artifacts: Sequence[Artifact],
     folder: Path,
-    credit: Provenance,
+    provenance: Provenance,
 ) -> Artifact:
-    """The stored manifest. Written again after a crash, it is taken over, not replaced.
+    """Write the manifest, store it and return it. After a crash the manifest that was already stored is kept.
 
     Raises:
-        StorageUnavailable: an artifact that the ledger knows is not in storage.
+        StorageUnavailable: an artifact that the ledger recorded is not in storage.
     """
     job = claim.job
     for artifact in artifacts:
         assert artifact.uri is not None
         found = runtime.storage.head(artifact.uri)
         if found is None or found.bytes != artifact.bytes:
-            raise StorageUnavailable(f"{artifact.uri} is not in storage as it was stored; it is looked for again")
+            raise StorageUnavailable(f"{artifact.uri} is missing from storage or has another size; will retry")
     manifest = Manifest(
         job_id=job.id,
         type=job.type,
         fingerprint=job.fingerprint,
         artifacts=[_record(artifact) for artifact in artifacts],
-        provider=credit.provider,
-        model=credit.model or job.type,
-        model_version=credit.version or _own_version(),
-        seed=_whole(credit.details.get("seed")),
-        prompt=_text(context.manifest_details.get("prompt", credit.details.get("prompt"))),
-        cost=credit.cost,
-        details=_by_vendors(credit) | _told(context) | ({"calls": list(credit.calls)} if credit.calls else {}),
+        provider=provenance.provider,
+        model=provenance.model or job.type,
+        model_version=provenance.version or _own_version(),
+        seed=_whole(provenance.details.get("seed")),
+        prompt=_text(context.manifest_details.get("prompt", provenance.details.get("prompt"))),
+        cost=provenance.cost,
+        details=_provider_details(provenance)
+        | _told(context)
+        | ({"calls": [call.as_record() for call in provenance.calls]} if provenance.calls else {}),
         steps=[
             ManifestStep(name=step.name, seconds=round(step.finished_at - step.started_at, 3))
             for step in steps.of_job(runtime.database, job.id)
@@ -66,9 +68,9 @@ def write_manifest(
     return context.store(Artifact(name=MANIFEST, content_type="application/json", path=path))
 
 
-def _by_vendors(credit: Provenance) -> dict[str, Any]:
-    """What the providers told besides what has a field of its own: a title, a batch, how long it took."""
-    return {name: value for name, value in credit.details.items() if name not in _FIELDS}
+def _provider_details(provenance: Provenance) -> dict[str, Any]:
+    """Return what the providers reported and the manifest has no field for: title, batch, duration and so on."""
+    return {name: value for name, value in provenance.details.items() if name not in _FIELDS}
 
 
 def _told(context: JobContext) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def _text(value: object) -> str | None:
 
 @functools.cache
 def _own_version() -> str:
-    # Asked once: it reads and parses the package's metadata, a millisecond each time.
+    # Cached: reading the package's metadata takes a millisecond.
     return version("telecine")
 
 

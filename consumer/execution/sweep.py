@@ -1,4 +1,4 @@
-"""The sweep: finds what should move and does not, and wakes it; ends what is over."""
+"""The sweep: wakes jobs that are due and have no worker, and ends those that are cancelled or past their deadline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from consumer.execution.advance import failure_delivery
+from consumer.execution.outcome import failure_delivery
 from consumer.ledger.completion import end_idle
 from consumer.ledger.due import Waker, not_woken, take_due, to_end, wake_all
 from consumer.ledger.leases import release_dead
@@ -21,12 +21,12 @@ from schemas.errors import DeadlineExceeded, JobCancelled
 log = logger(__name__)
 
 BATCH = 500
-#: How often what crashes left on the disk is looked for.
+#: How often folders that crashed workers left on the disk are deleted.
 CLEAR_SECONDS = 3600.0
 
 
 class Sweep:
-    """Looks at the ledger every few seconds. Any number may run."""
+    """Polls the ledger every few seconds. Any number of sweeps may run."""
 
     def __init__(self, runtime: Runtime, wake: Waker) -> None:
         self._runtime = runtime
@@ -35,25 +35,25 @@ class Sweep:
         self._clear_at = 0.0
 
     def run(self) -> None:
-        """Sweeps until ``stop``; whatever fails is logged and tried again."""
-        # The in-memory transport was empty a moment ago.
-        forgotten = self._runtime.settings.embedded
+        """Sweep until ``stop``. Log errors and continue."""
+        # Kombu's in-memory transport starts empty: wake-ups sent before the restart are lost.
+        wakeups_lost = self._runtime.settings.embedded
         while not self._stopped.is_set():
             self._guarded(self._clear)
-            if forgotten and self._guarded(lambda: wake_all(self._runtime.database)):
-                forgotten = False
+            if wakeups_lost and self._guarded(lambda: wake_all(self._runtime.database)):
+                wakeups_lost = False
             self._guarded(self.sweep)
             self._stopped.wait(self._runtime.settings.sweep_seconds)
 
     def stop(self) -> None:
-        """Makes ``run`` return soon."""
+        """Make ``run`` return soon. Call it from any thread."""
         self._stopped.set()
 
     def sweep(self) -> int:
-        """One look at the ledger; answers how many jobs were woken."""
+        """Sweep once and return the number of jobs woken."""
         settings, database = self._runtime.settings, self._runtime.database
         self._guarded(lambda: release_dead(database))
-        self._guarded(self._end_what_is_over)
+        self._guarded(self._end_cancelled_and_expired)
         woken = 0
         while due := take_due(database, limit=BATCH, again_seconds=settings.wake_again_seconds):
             if self._wake(due) is False:
@@ -63,20 +63,20 @@ class Sweep:
             if len(due) < BATCH:
                 break
         if woken:
-            log.info("woken", jobs=woken)
+            log.info("jobs_woken", jobs=woken)
         return woken
 
     def _clear(self) -> None:
-        """Removes what crashes left on the disk: now, and from time to time."""
+        """Delete the folders of crashed workers: at the start, then once an hour."""
         if time.monotonic() < self._clear_at:
             return
         self._clear_at = time.monotonic() + CLEAR_SECONDS
         if cleared := clear_abandoned(self._runtime.settings.scratch_folder):
-            log.info("scratch_cleared", folders=cleared)
+            log.info("scratch_deleted", folders=cleared)
 
-    def _end_what_is_over(self) -> None:
+    def _end_cancelled_and_expired(self) -> None:
         for job in to_end(self._runtime.database, limit=BATCH):
-            # One by one: a job that a newer version wrote and this one cannot tell of is in nobody's way.
+            # One by one: a job of a newer version, which this one cannot read, must not hold up the others.
             self._guarded(functools.partial(self._end, job))
 
     def _end(self, job: Job) -> None:
@@ -87,7 +87,7 @@ class Sweep:
         end_idle(self._runtime.database, job.id, state, error, delivery)
 
     def _guarded(self, act: Callable[[], object]) -> bool:
-        """Whether it went well."""
+        """Call ``act`` and return whether it succeeded. Log the error if it did not."""
         try:
             act()
         except Exception:

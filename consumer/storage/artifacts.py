@@ -13,7 +13,7 @@ from schemas.media import Artifact, MediaFacts
 MANIFEST = "manifest.json"
 
 
-def check_free(storage: Storage, uris: Sequence[str], *, job_id: str, fingerprint: str) -> None:
+def check_output_free(storage: Storage, uris: Sequence[str], *, job_id: str, fingerprint: str) -> None:
     """Nothing, if the job may store its results at ``uris``: looked at before anything is paid for.
 
     What an earlier attempt of the job put there is in nobody's way. Where the worker may not look, storing tells.
@@ -35,7 +35,7 @@ def check_free(storage: Storage, uris: Sequence[str], *, job_id: str, fingerprin
             )
 
 
-def stored(storage: Storage, artifact: Artifact, uri: str, *, job_id: str, fingerprint: str) -> Artifact:
+def store_artifact(storage: Storage, artifact: Artifact, uri: str, *, job_id: str, fingerprint: str) -> Artifact:
     """The artifact as it lies at ``uri``: its own file, or what an earlier attempt of the job put there.
 
     A crash here leaves nothing, or the whole object, which the next attempt takes over.

@@ -67,14 +67,14 @@ def decide(
         mapping = dict(request_factory.partial_request(upload))
         draft = request_factory.build(upload)
         if isinstance(draft, Dropped):
-            log.info("upload_dropped", uri=upload.uri, why=draft.why)
+            log.info("upload_ignored", uri=upload.uri, reason=draft.why)
             return draft
         mapping, origin = dict(draft.request), UploadOrigin(upload.uri, draft.tenant)
         item = validate(mapping, message, policy, origin=origin)
         if not isinstance(item, Submission):
             raise InvalidField("type: a control message is sent to a queue, not uploaded", field="type")
         item = replace(item, pins=draft.pins)
-        log.info("uploaded", uri=upload.uri, job_id=item.request.id, version=upload.version, sequencer=upload.sequencer)
+        log.info("upload_admitted", uri=upload.uri, job_id=item.request.id, version=upload.version, sequencer=upload.sequencer)
         return item
     except TelecineError as error:
         if error.verdict is Verdict.LATER:

@@ -78,7 +78,7 @@ class UploadLoop:
                     hold(self._database, list(self._busy), seconds=VISIBILITY_SECONDS)
                     held = time.monotonic()
             except Exception:
-                log.warning("uploads_cannot_be_read", exc_info=True)
+                log.warning("reading_uploads_failed", exc_info=True)
                 self._stopped.wait(1)
                 continue
             if not taken:
@@ -99,7 +99,7 @@ class UploadLoop:
         except TelecineError as error:
             if waiting.age_seconds < RETRY_LIMIT_SECONDS:
                 wait = min(FIRST_WAIT_SECONDS * 2 ** min(waiting.tries - 1, 20), LONGEST_WAIT_SECONDS)
-                log.warning("upload_later", code=error.code, reason=error.message, retry_in=wait)
+                log.warning("upload_retry_scheduled", code=error.code, reason=error.message, retry_in=wait)
                 put_back(self._database, waiting, seconds=wait, reason=f"{error.code}: {error.message}")
                 return None
             item = dead_letter_after_retries(self._request_factory, message, error)
@@ -129,10 +129,10 @@ class UploadLoop:
                 if (wake := self.process(waiting)) is not None:
                     self._wake([wake])
             except ClaimedElsewhere:
-                log.info("upload_taken_elsewhere", upload=waiting.seq)
+                log.info("upload_lease_lost", upload=waiting.seq)
             except Exception as error:
                 # It is still in the ledger, and becomes due when its visibility timeout ends.
-                log.warning("upload_not_settled", ledger=is_ledger_fault(error), exc_info=True)
+                log.warning("upload_not_recorded", ledger=is_ledger_fault(error), exc_info=True)
             finally:
                 with self._lock:
                     self._busy.pop(waiting.seq, None)

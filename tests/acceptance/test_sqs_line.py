@@ -138,7 +138,7 @@ def test_the_sweep_heals_what_celery_on_sqs_misses_while_its_sqs_is_away(
             proxy.fault = Fault(refuse=True, reset_after_bytes=0)
             queue.send({"id": "during", "type": "note", "data": {}})
             wait_until(lambda: len(list_jobs(telecine.database())) == 2)
-            wait_until(lambda: "wake_ups_not_read" in telecine.log.read_text())
+            wait_until(lambda: "reading_wakeups_failed" in telecine.log.read_text())
             assert list_jobs(telecine.database())[0].state is State.RECEIVED
             proxy.fault = Fault()
             assert telecine.wait_for_job("during").state is State.COMPLETED
@@ -222,7 +222,7 @@ def test_junk_on_a_queue_of_wake_ups_does_not_stop_its_worker(s3: S3, queue: Sqs
         for number in range(5):
             queue.send({"id": f"later-{number}", "type": "note", "data": {}})
             assert telecine.wait_for_job(f"later-{number}").state is State.COMPLETED
-        assert "worker_died" not in telecine.log.read_text()
+        assert "worker_process_exited" not in telecine.log.read_text()
         assert telecine.stop() == 0
 
 

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
-from consumer.execution import advance as advance_module
-from consumer.execution.advance import advance
+from consumer.execution import durable, outcome
+from consumer.execution.durable import advance
 from consumer.ledger import completion, queries
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job
@@ -106,7 +106,7 @@ def test_a_full_disk_is_named_to_whoever_waited_for_it_in_vain(
     def full(root: Path) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(advance_module, "job_folder", full)
+    monkeypatch.setattr(durable, "job_folder", full)
     job = ended(runtime)
     assert job.error is not None
     assert (job.state, job.failures, job.error["code"]) == (State.FAILED, 7, "retries_exhausted")
@@ -116,7 +116,7 @@ def test_a_full_disk_is_named_to_whoever_waited_for_it_in_vain(
 def test_a_worker_that_was_stopped_tells_nothing_of_a_job_that_has_ended_meanwhile(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = advance_module._check_start
+    check = outcome.check_runnable
 
     def stopped(*arguments: Any) -> None:
         check(*arguments)
@@ -124,7 +124,7 @@ def test_a_worker_that_was_stopped_tells_nothing_of_a_job_that_has_ended_meanwhi
             connection.execute(sa.update(jobs).values(lease_until=0.0))
         assert completion.end_idle(runtime.database, "j", State.CANCELLED, JobCancelled(), None)
 
-    monkeypatch.setattr(advance_module, "_check_start", stopped)
+    monkeypatch.setattr(outcome, "check_runnable", stopped)
     assert advance(runtime, "j") is State.RUNNING
     assert queries.deliveries_of(runtime.database, "j") == []
 
@@ -133,7 +133,7 @@ def test_a_job_that_has_waited_for_weeks_still_waits(runtime: Runtime, monkeypat
     def full(root: Path) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(advance_module, "job_folder", full)
+    monkeypatch.setattr(durable, "job_folder", full)
     patient = runtime.settings.model_copy(update={"max_failures": 5000})
     with runtime.database.write() as connection:
         connection.execute(sa.update(jobs).values(failures=2000))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer.execution import advance as advance_module
+from consumer.execution import outcome
 from consumer.ledger import calls, deletion, tables
 from consumer.ledger.states import State
 from schemas.errors import (
@@ -39,7 +39,7 @@ def breaks(line: Line, monkeypatch: pytest.MonkeyPatch, error: type[TelecineErro
         return put(*arguments)
 
     monkeypatch.setattr(line.runtime.storage, "put", away)
-    monkeypatch.setattr(advance_module, "MAX_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(outcome, "MAX_RETRY_SECONDS", 0.0)
 
 
 def advanced(line: Line, times: int) -> State | None:
@@ -65,7 +65,7 @@ def test_it_waits_for_a_day_and_not_for_ever(line: Line, monkeypatch: pytest.Mon
     assert line.finished().state is State.WAITING
     assert advanced(line, 5) is State.WAITING
     with line.runtime.database.write() as connection:
-        ago = tables.calls.c.finished_at - advance_module.DELIVERED_SECONDS
+        ago = tables.calls.c.finished_at - outcome.DELIVERED_SECONDS
         connection.execute(sa.update(tables.calls).values(finished_at=ago))
     assert line.advance() is State.FAILED
     assert (line.job().error or {})["code"] == "retries_exhausted"

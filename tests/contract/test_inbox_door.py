@@ -120,4 +120,4 @@ def test_files_that_cannot_be_removed_are_admitted_once_and_hold_up_no_other(
     assert len(inbox.woken) == BATCH + 3
     assert {job.duplicates for job in queries.list_jobs(inbox.ledger.a, limit=100)} == {0}
     assert len(dead_letters.listed(inbox.ledger.a, limit=10)) == 2
-    assert sum(log["event"] == "inbox_file_not_removed" for log in logs) == BATCH + 2
+    assert sum(log["event"] == "inbox_file_not_deleted" for log in logs) == BATCH + 2

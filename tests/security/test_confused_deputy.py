@@ -12,7 +12,7 @@ import pytest
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.dead_letters import FailedMessage
 from consumer.admission.message import IncomingMessage
-from consumer.execution.advance import advance
+from consumer.execution.durable import advance
 from consumer.execution.inputs import fetch_input
 from consumer.ledger import dead_letters, outbox
 from consumer.ledger.admission import Submission

@@ -44,6 +44,6 @@ def test_no_message_on_a_queue_of_wake_ups_stops_its_worker(rabbitmq: RabbitMQ, 
         for number in range(len(ODD)):
             assert process.wait_for_job(f"between-{number}").state is State.COMPLETED
         log = process.log.read_text()
-        assert "wake_up_unreadable" in log
-        assert "worker_died" not in log
+        assert "wakeup_unreadable" in log
+        assert "worker_process_exited" not in log
         assert process.stop() == 0

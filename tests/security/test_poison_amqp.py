@@ -156,4 +156,4 @@ def test_a_thousand_poisons_do_not_stop_the_door(queue: Queue) -> None:
     assert sorted(r.body for r in dead_letters.listed(queue.database, limit=1000)) == sorted(bodies)
     assert sorted(queue.dead(1000)) == sorted(bodies)
     queue.serves()
-    assert "amqp_lost" not in queue.process.log.read_text()
+    assert "amqp_disconnected" not in queue.process.log.read_text()

@@ -36,7 +36,7 @@ def test_a_thousand_poisons_among_good_requests_do_not_stop_the_door(s3: S3, que
         kept = dead_letters.listed(database, limit=POISONS + 1)
         dead = queue.dead(POISONS, timeout=90)
         assert telecine.running
-        assert "sqs_lost" not in telecine.log.read_text()
+        assert "sqs_disconnected" not in telecine.log.read_text()
     assert sorted(letter.body for letter in kept) == sorted(body.encode() for body in bodies)
     assert {(letter.door, letter.source) for letter in kept} == {("sqs", queue.name)}
     assert sorted(message["Body"] for message in dead) == sorted(bodies)

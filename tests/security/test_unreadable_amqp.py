@@ -85,7 +85,7 @@ def test_a_message_whose_properties_cannot_be_read_is_a_dead_letter_and_its_neig
         letters = dead_letters.listed(database, limit=100)
         assert sorted((letter.code, letter.body) for letter in letters) == [("invalid_request", b) for b in bodies]
         assert all("properties" in letter.message for letter in letters)
-        assert "amqp_lost" not in process.log.read_text()
+        assert "amqp_disconnected" not in process.log.read_text()
         replayed = process.run("dead-letters", "replay", "--all", check=False)
         assert b"properties" in replayed.stdout + replayed.stderr
         assert dead_letters.newest(database) == len(bodies)  # what is refused again makes no new letter
@@ -110,5 +110,5 @@ def test_a_routing_key_that_is_not_utf_8_costs_no_connection(
         copied = pika.BasicProperties(headers={"CC": [name]})
         publisher.basic_publish("telecine.requests", b"\xff\xfe", body, copied, mandatory=True)
         assert process.wait_for_job("odd").state == "completed"
-        assert "amqp_lost" not in process.log.read_text()
+        assert "amqp_disconnected" not in process.log.read_text()
         assert process.stop() == 0

@@ -70,7 +70,7 @@ class SqsDoor:
                 self._take(messages)
             except Exception:
                 # Unexpected: release with exponential backoff. SQS's redrive policy dead-letters them eventually.
-                log.exception("batch_not_taken", messages=len(messages))
+                log.exception("batch_not_admitted", messages=len(messages))
                 for message in self._in_flight.release(messages):
                     make_visible(
                         self._client, [message], seconds=min(2**message.receive_count, _LONGEST_BACKOFF_SECONDS)
@@ -104,7 +104,7 @@ class SqsDoor:
                 except Exception as error:
                     if not is_ledger_fault(error):
                         raise
-                    log.warning("ledger_unreachable", messages=len(incoming), reason=type(error).__name__)
+                    log.warning("ledger_unavailable", messages=len(incoming), reason=type(error).__name__)
                     self._in_flight.pause(True)
                     self._stopped.wait(wait)
                     wait = min(wait * 2, 5.0)
@@ -120,7 +120,7 @@ class SqsDoor:
             if queue is not None:
                 self._client.copy(message, queue, dead_letter_attributes(message, error))
         except Exception as fault:
-            log.warning("dead_letter_not_copied", queue=message.queue.name, reason=error_code(fault))
+            log.warning("dead_letter_copy_failed", queue=message.queue.name, reason=error_code(fault))
 
     def _extend_visibility(self) -> None:
         """Extend the visibility timeout of in-flight messages before it ends."""
@@ -130,11 +130,11 @@ class SqsDoor:
                 try:
                     lost = self._client.set_visibility(batch[0].queue, batch, seconds)
                 except Exception as error:
-                    log.warning("sqs_not_hidden", queue=batch[0].queue.name, reason=error_code(error))
+                    log.warning("sqs_visibility_not_extended", queue=batch[0].queue.name, reason=error_code(error))
                 else:
                     if lost:
                         # Visible to others now; their copy will be a duplicate in the ledger.
-                        log.warning("sqs_receipt_lost", queue=batch[0].queue.name, messages=len(lost))
+                        log.warning("sqs_receipt_expired", queue=batch[0].queue.name, messages=len(lost))
 
     def _release_all(self) -> None:
         remaining = self._in_flight.close()

@@ -47,7 +47,7 @@ class SqsReceiver:
             except Exception as error:
                 self.connected = False
                 if not self._stopped.is_set():
-                    log.warning("sqs_lost", queue=queue_name(self._name_or_url), reason=error_code(error))
+                    log.warning("sqs_disconnected", queue=queue_name(self._name_or_url), reason=error_code(error))
                 # The credentials may be the reason, and may have been rotated.
                 self._client.reset()
             self._stopped.wait(self._wait)
@@ -87,7 +87,7 @@ def delete(client: SqsClient, in_flight: InFlightMessages, messages: list[SqsMes
     try:
         failed = client.delete(messages[0].queue, messages)
     except Exception as error:
-        log.warning("sqs_not_deleted", queue=messages[0].queue.name, reason=error_code(error))
+        log.warning("sqs_delete_failed", queue=messages[0].queue.name, reason=error_code(error))
         failed = messages
     in_flight.remember_undeleted(failed)
 
@@ -98,4 +98,4 @@ def make_visible(client: SqsClient, messages: Any, *, seconds: int = 0) -> None:
         try:
             client.set_visibility(batch[0].queue, batch, seconds)
         except Exception as error:
-            log.warning("sqs_not_given_back", queue=batch[0].queue.name, messages=len(batch), reason=error_code(error))
+            log.warning("sqs_release_failed", queue=batch[0].queue.name, messages=len(batch), reason=error_code(error))

@@ -1,0 +1,123 @@
+"""Durable execution: a job is claimed, its pipeline runs, each step is recorded once, and the job ends or parks.
+
+    claim ──> run the pipeline ──> step, call, … ──> complete
+                     │                └─ result not there yet: park; a later claim replays the pipeline to this point
+                     └─ error: retry later, or fail
+
+A crash anywhere leaves a lease that expires. The next claim runs the pipeline again from its first line; a recorded
+step returns its recorded result, so the code between two steps must be deterministic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from consumer.calls.call_spec import pipeline_error
+from consumer.execution import outcome
+from consumer.execution.context import JobContext
+from consumer.failpoints import failpoint
+from consumer.ledger import calls, leases, steps
+from consumer.ledger.call_records import CallRow
+from consumer.ledger.call_request import CallSpec
+from consumer.ledger.owner import this_process
+from consumer.ledger.states import CallState, State, StepState
+from consumer.logs import bound, logger
+from consumer.runtime import Runtime
+from consumer.storage.scratch import job_folder
+from schemas.errors import LeaseLost, TelecineError
+from schemas.media import Artifact
+
+log = logger(__name__)
+
+
+class Parked(BaseException):
+    """Unwind the pipeline: the job waits for a provider. Not an ``Exception``, so that no pipeline swallows it."""
+
+
+def advance(runtime: Runtime, job_id: str) -> State | None:
+    """Run the job until it ends or parks. Return its new state, or ``None`` if another worker holds its lease.
+
+    Safe to call for any job at any time. Never raises for what happens to the job: that is recorded in the ledger.
+    """
+    claim = leases.claim(runtime.database, job_id, owner=this_process(), seconds=runtime.settings.lease_seconds)
+    if claim is None:
+        return None
+    failpoint("advance.claimed")
+    with bound(job_id=job_id, type=claim.job.type, attempt=claim.lease.epoch):
+        try:
+            return _attempt(runtime, claim)
+        except LeaseLost:  # another worker took the job over: it records what becomes of it
+            log.warning("lease_lost")
+            return State.RUNNING
+
+
+def _attempt(runtime: Runtime, claim: leases.Claim) -> State:
+    try:
+        return _run(runtime, claim)
+    except LeaseLost:
+        raise
+    except Parked:
+        log.info("job_parked")
+        return State.WAITING
+    except TelecineError as error:
+        return outcome.retry_or_fail(runtime, claim, error)
+    except Exception as error:
+        log.exception("unexpected_error")
+        return outcome.retry_or_fail(runtime, claim, outcome.unexpected(error))
+
+
+def _run(runtime: Runtime, claim: leases.Claim) -> State:
+    outcome.check_runnable(runtime, claim)
+    request = outcome.parse_request(runtime, claim.job)
+    pipeline = runtime.pipelines[request.type]
+    outcome.notify(runtime, claim, "started")
+    with outcome.heartbeat(runtime, claim) as heartbeat, job_folder(runtime.settings.scratch_folder) as folder:
+        context = JobContext(runtime, claim, heartbeat, Steps(runtime, claim), request, folder)
+        if request.plan_only:
+            return outcome.complete_plan(runtime, claim, pipeline.plan(request.data, context))
+        with context.missing_inputs_explained():
+            artifacts = pipeline.run(request.data, context)
+        return outcome.complete(runtime, claim, context, artifacts, folder)
+
+
+class Steps:
+    """The recorded steps of one claimed job."""
+
+    def __init__(self, runtime: Runtime, claim: leases.Claim) -> None:
+        self._database, self._job, self._lease = runtime.database, claim.job, claim.lease
+
+    def step(self, name: str, make: Callable[[], Sequence[Artifact]]) -> Sequence[Artifact]:
+        """Return the recorded artifacts of step ``name``, or run ``make`` and record what it stored."""
+        step = steps.begin(self._database, self._lease, name)
+        if step.state is StepState.DONE:
+            return [Artifact.model_validate(record) for record in step.result]
+        failpoint("advance.step_started")
+        artifacts = make()
+        records = [artifact.model_dump(mode="json", exclude_none=True) for artifact in artifacts]
+        self._record(name, records, [artifact.name for artifact in artifacts])
+        return artifacts
+
+    def call(self, name: str, build_spec: Callable[[], CallSpec]) -> CallRow:
+        """Return the finished provider call ``name``; the first time, enqueue it and park the job."""
+        call = calls.latest(self._database, self._job.id, name)
+        if call is None:
+            spec = build_spec()
+            steps.begin(self._database, self._lease, name)
+            failpoint("call.wanted")
+            tenant, urgency = self._job.tenant, self._job.urgency
+            calls.enqueue_and_park(self._database, self._lease, name, spec, tenant=tenant, urgency=urgency)
+            failpoint("call.parked")
+            raise Parked
+        if not call.settled and (call := calls.park_unless_settled(self._database, self._lease, name)) is None:
+            raise Parked
+        if call.state is not CallState.DONE:
+            raise pipeline_error(call)
+        if not steps.is_done(self._database, self._job.id, name):
+            result = None if call.result is None else call.result.to_stored()
+            self._record(name, result, call.artifact_names)
+        return call
+
+    def _record(self, name: str, result: Any, artifacts: Sequence[str]) -> None:
+        steps.record(self._database, self._lease, name, result, artifacts=list(artifacts))
+        failpoint("advance.step_recorded")
