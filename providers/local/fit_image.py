@@ -55,9 +55,12 @@ def uint8_video_frames(pipe: Any, most: int) -> Iterator[None]:
 
     def frames(video: Any, output_type: str = "np", **options: Any) -> list[list[ImageArray]]:
         return [
-            [to_uint8(processor.postprocess(film[:, [number]].permute(1, 0, 2, 3), "pt", **options)[0]) for number in
-             range(min(most, film.shape[1]))] for film in video
-        ]  # fmt: skip
+            [
+                to_uint8(processor.postprocess(film[:, [number]].permute(1, 0, 2, 3), "pt", **options)[0])
+                for number in range(min(most, film.shape[1]))
+            ]
+            for film in video
+        ]
 
     processor.postprocess_video = frames
     try:

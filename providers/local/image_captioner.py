@@ -42,10 +42,10 @@ class ImageCaptioner:
 
     def device_memory_bytes(self, call: LocalCall, *, batch: int = 1) -> int:
         """Return the size of the weights plus a fixed amount for the call."""
-        places = self._folders()
+        folders = self._folders()
         if self.weights.need_gb is not None:
             return int(self.weights.need_gb * GB)
-        return sum(check_weight_files(self.entry.id, place) for place in places.values()) + _CALL_BYTES
+        return sum(check_weight_files(self.entry.id, folder) for folder in folders.values()) + _CALL_BYTES
 
     def main_memory_bytes(self, call: LocalCall, kind: str) -> int:
         """Return 0: all weights are on the device."""
@@ -62,16 +62,16 @@ class ImageCaptioner:
         library.utils.logging.disable_progress_bar()
         kinds = {"captioner": library.AutoModelForImageTextToText, "ranker": library.AutoModel}
         dtype = torch.float32 if device.kind == "cpu" else torch.float16
-        for name, place in self._folders().items():
-            check_weight_files(self.entry.id, place)
+        for name, folder in self._folders().items():
+            check_weight_files(self.entry.id, folder)
             options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
             try:
-                model = kinds[name].from_pretrained(str(place), dtype=dtype, use_safetensors=True, **options)
-                processor = library.AutoProcessor.from_pretrained(str(place), **options)
+                model = kinds[name].from_pretrained(str(folder), dtype=dtype, use_safetensors=True, **options)
+                processor = library.AutoProcessor.from_pretrained(str(folder), **options)
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
-                raise load_error(self.entry.id, place, error) from None
+                raise load_error(self.entry.id, folder, error) from None
             self._parts[name] = (model.eval().to(device.kind), processor)
             self.loaded_bytes += sum(item.numel() * item.element_size() for item in model.parameters())
         self._device = device
@@ -92,12 +92,12 @@ class ImageCaptioner:
                 field="data.mode",
             )
         with Image.open(call.image) as opened:
-            picture = opened.convert("RGB")
+            image = opened.convert("RGB")
         progress(0.0)
         with torch.inference_mode():
-            caption = "" if mode == "negative" else self._caption(picture, _BEAMS[mode])
+            caption = "" if mode == "negative" else self._caption(image, _BEAMS[mode])
             progress(0.5)
-            ranked = self._rank(picture, worst=mode == "negative", most=_PHRASES_PER_LIST[mode] or 3)
+            ranked = self._rank(image, worst=mode == "negative", count=_PHRASES_PER_LIST[mode] or 3)
         progress(1.0)
         text = ", ".join([part for part in (caption, *ranked) if part])
         return LocalResult(text=" ".join(text.split()[:_MAX_WORDS]), details=self._details())
@@ -109,34 +109,34 @@ class ImageCaptioner:
         self.loaded_bytes = 0
 
     def _folders(self) -> dict[str, Path]:
-        places = {"captioner": find_weights(self.entry, self.folder)}
+        folders = {"captioner": find_weights(self.entry, self.folder)}
         if self.weights.ranker is not None:
-            places["ranker"] = find_weights(self.entry, self.folder, source=self.weights.ranker)
-        return places
+            folders["ranker"] = find_weights(self.entry, self.folder, source=self.weights.ranker)
+        return folders
 
-    def _caption(self, picture: Image.Image, beams: int) -> str:
+    def _caption(self, image: Image.Image, beams: int) -> str:
         model, processor = self._parts["captioner"]
-        asked = processor(images=picture, return_tensors="pt").to(model.device, model.dtype)
-        made = model.generate(**asked, max_new_tokens=_MAX_TOKENS, num_beams=beams, do_sample=False)
+        inputs = processor(images=image, return_tensors="pt").to(model.device, model.dtype)
+        made = model.generate(**inputs, max_new_tokens=_MAX_TOKENS, num_beams=beams, do_sample=False)
         words = str(processor.batch_decode(made, skip_special_tokens=True)[0])
         return words.replace(" ,", ",").strip()
 
-    def _rank(self, picture: Image.Image, *, worst: bool, most: int) -> list[str]:
+    def _rank(self, image: Image.Image, *, worst: bool, count: int) -> list[str]:
         """Return the phrases of each list that match the image best, or worst."""
         if "ranker" not in self._parts:
             return []
         model, processor = self._parts["ranker"]
-        asked = processor(images=[picture], return_tensors="pt").to(model.device, model.dtype)
-        seen = _normalize(model.get_image_features(**asked))
-        found: list[str] = []
+        inputs = processor(images=[image], return_tensors="pt").to(model.device, model.dtype)
+        image_features = _normalize(model.get_image_features(**inputs))
+        phrases: list[str] = []
         for name, words in STYLE_PHRASES.items():
             if name not in self._phrase_embeddings:
                 texts = processor(text=list(words), return_tensors="pt", padding=True).to(model.device)
                 self._phrase_embeddings[name] = _normalize(model.get_text_features(**texts))
-            likeness = (self._phrase_embeddings[name] @ seen.T).squeeze(-1)
-            best = likeness.argsort(descending=not worst)[:most]
-            found += [words[int(index)] for index in best]
-        return found
+            similarity = (self._phrase_embeddings[name] @ image_features.T).squeeze(-1)
+            best = similarity.argsort(descending=not worst)[:count]
+            phrases += [words[int(index)] for index in best]
+        return phrases
 
     def _details(self) -> dict[str, Any]:
         import transformers

@@ -95,7 +95,7 @@ class ImageModel(DiffusersModel):
 
         width, height = self.weights.size_for(call.width, call.height)
         steps = int(call.parameters.get("num_inference_steps", self.weights.steps))
-        asked: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "num_inference_steps": steps,
             "width": width,
             "height": height,
@@ -105,7 +105,7 @@ class ImageModel(DiffusersModel):
         }
         guidance = call.parameters.get("guidance_scale", self.weights.guidance)
         if guidance is not None:
-            asked["guidance_scale"] = float(guidance)
+            arguments["guidance_scale"] = float(guidance)
         prompts, negative = [call.prompts[number] for number in numbers], call.parameters.get("negative_prompt")
         sharing: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if call.parameters.get("consistency") == "shared-attention":
@@ -116,7 +116,7 @@ class ImageModel(DiffusersModel):
             torch.inference_mode(),
             prompt_arguments(self.pipe, prompts, negative) as texts,
         ):
-            made = self.pipe(**asked, **texts, **hero, callback_on_step_end=on_step)
+            made = self.pipe(**arguments, **texts, **hero, callback_on_step_end=on_step)
         self._check_safety(numbers, getattr(made, "nsfw_content_detected", None))
         scale = self.weights.native is not None
         return [fit_image(to_uint8(picture), call.width, call.height, scale=scale) for picture in made.images]

@@ -60,12 +60,12 @@ def reference_arguments(pipe: Any, entry: Model, folder: Path, call: LocalCall) 
     processors = dict(pipe.unet.attn_processors)
     kept = {name: getattr(pipe, name) for name in _RESET_COMPONENTS if hasattr(pipe, name)}
     try:
-        with _named(entry, place / adapter.weight_path):
+        with _naming_files(entry, place / adapter.weight_path):
             _load_adapter(pipe, place / adapter.weight_path, adapter.scale)
-        with _named(entry, place / adapter.image_encoder_folder):
-            seen = _encode_reference(pipe, place / adapter.image_encoder_folder, call.image)
+        with _naming_files(entry, place / adapter.image_encoder_folder):
+            embedding = _encode_reference(pipe, place / adapter.image_encoder_folder, call.image)
         pipe.register_modules(**kept)
-        yield {"ip_adapter_image_embeds": [seen if _uses_guidance(pipe, entry, call) else seen[1:]]}
+        yield {"ip_adapter_image_embeds": [embedding if _uses_guidance(pipe, entry, call) else embedding[1:]]}
     finally:
         pipe.unload_ip_adapter()
         pipe.unet.set_attn_processor(processors)
@@ -89,10 +89,10 @@ def _load_adapter(pipe: Any, file: Path, scale: float) -> None:
         if group in tensors:
             tensors[group][rest] = tensor
     unet = pipe.unet
-    theirs = sum(name.endswith("to_k_ip.weight") for name in tensors["ip_adapter"])
-    own = sum(not name.endswith("attn1.processor") for name in unet.attn_processors)
-    if theirs != own:
-        raise ValueError(f"it has {theirs} cross-attention layers, but the model has {own}")
+    adapter_layers = sum(name.endswith("to_k_ip.weight") for name in tensors["ip_adapter"])
+    model_layers = sum(not name.endswith("attn1.processor") for name in unet.attn_processors)
+    if adapter_layers != model_layers:
+        raise ValueError(f"it has {adapter_layers} cross-attention layers, but the model has {model_layers}")
     pipe.load_ip_adapter(tensors, subfolder=None, weight_name=None, image_encoder_folder=None)
     pipe.set_ip_adapter_scale(scale)
     # Also if weights are streamed: the adapter's are not part of that and have to be on the device.
@@ -116,10 +116,10 @@ def _encode_reference(pipe: Any, encoder: Path, picture: Path) -> Any:
         pixels = processor(opened.convert("RGB"), return_tensors="pt").pixel_values
     pipe.register_modules(image_encoder=model)
     with torch.inference_mode():
-        (seen,) = pipe.prepare_ip_adapter_image_embeds([pixels], None, torch.device("cpu"), 1, True)
-        seen = seen.to(device=pipe._execution_device, dtype=pipe.unet.dtype)
-        pipe.unet.encoder_hid_proj([seen])  # fails here, not in the first step, if they do not match
-    return seen
+        (embedding,) = pipe.prepare_ip_adapter_image_embeds([pixels], None, torch.device("cpu"), 1, True)
+        embedding = embedding.to(device=pipe._execution_device, dtype=pipe.unet.dtype)
+        pipe.unet.encoder_hid_proj([embedding])  # fails here, not in the first step, if they do not match
+    return embedding
 
 
 def _uses_guidance(pipe: Any, entry: Model, call: LocalCall) -> bool:
@@ -130,7 +130,7 @@ def _uses_guidance(pipe: Any, entry: Model, call: LocalCall) -> bool:
 
 
 @contextlib.contextmanager
-def _named(entry: Model, place: Path) -> Iterator[None]:
+def _naming_files(entry: Model, place: Path) -> Iterator[None]:
     """Turn errors in using the files at ``place`` into one that names them.
 
     Raises:

@@ -31,13 +31,13 @@ def prompt_arguments(pipe: Any, prompts: Sequence[str], negative: str | None) ->
     import torch
 
     with torch.inference_mode():
-        read, known = _read(pipe, parts)
+        read, known = _encode(pipe, parts)
         count = len(prompts)
-        asked = {"prompt_embeds": read[:count], "negative_prompt_embeds": read[count:].expand(count, -1, -1)}
+        arguments = {"prompt_embeds": read[:count], "negative_prompt_embeds": read[count:].expand(count, -1, -1)}
         # In the order in which the pipeline concatenates them: negative prompt first.
         mask = torch.cat([known[count:].expand(count, -1), known[:count]])
     if bool(mask.all()):
-        yield asked
+        yield arguments
         return
 
     def masked(unet: Any, given: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -46,7 +46,7 @@ def prompt_arguments(pipe: Any, prompts: Sequence[str], negative: str | None) ->
 
     hook = pipe.unet.register_forward_pre_hook(masked, with_kwargs=True)
     try:
-        yield asked
+        yield arguments
     finally:
         hook.remove()
 
@@ -59,14 +59,14 @@ def prompt_details(pipe: Any, prompts: Sequence[str]) -> dict[str, Any]:
     tokenizer = getattr(pipe, "tokenizer", None)
     if tokenizer is None:
         return {}
-    most = int(tokenizer.model_max_length)
-    cut = [number for number, prompt in enumerate(prompts) if len(tokenizer(prompt).input_ids) > most]
+    max_length = int(tokenizer.model_max_length)
+    cut = [number for number, prompt in enumerate(prompts) if len(tokenizer(prompt).input_ids) > max_length]
     return {"cut_prompts": cut} if cut else {}
 
 
 def split_prompts(pipe: Any, texts: Sequence[str]) -> list[list[str]]:
     """Split each text into chunks that the encoder can read."""
-    return [_parts(pipe.tokenizer, text) for text in texts]
+    return [_split(pipe.tokenizer, text) for text in texts]
 
 
 def _can_chunk(pipe: Any) -> bool:
@@ -77,20 +77,20 @@ def _can_chunk(pipe: Any) -> bool:
     return isinstance(pipe, kind) and pipe.tokenizer is not None and pipe.text_encoder is not None
 
 
-def _parts(tokenizer: Any, text: str) -> list[str]:
-    most = int(tokenizer.model_max_length) - _SPECIAL_TOKENS
-    if _length(tokenizer, text) <= most:
+def _split(tokenizer: Any, text: str) -> list[str]:
+    max_length = int(tokenizer.model_max_length) - _SPECIAL_TOKENS
+    if _length(tokenizer, text) <= max_length:
         return [text]
     parts: list[str] = []
     part: list[str] = []
-    room = most
-    for word in _words(tokenizer, text, most):
+    room = max_length
+    for word in _words(tokenizer, text, max_length):
         length = _length(tokenizer, word)
         while part and length > room:
             kept = _words_to_keep(part)
             parts.append(" ".join(part[:kept]))
             part = part[kept:]
-            room = most - sum(_length(tokenizer, other) for other in part)
+            room = max_length - sum(_length(tokenizer, other) for other in part)
         part.append(word)
         room -= length
     return [*parts, " ".join(part)]
@@ -107,14 +107,14 @@ def _words_to_keep(part: list[str]) -> int:
     return len(part)
 
 
-def _words(tokenizer: Any, text: str, most: int) -> Iterator[str]:
+def _words(tokenizer: Any, text: str, max_length: int) -> Iterator[str]:
     """Yield the words of the text; a word that does not fit into a chunk is yielded in pieces."""
     for word in text.split():
         rest = word
-        while _length(tokenizer, rest) > most:
+        while _length(tokenizer, rest) > max_length:
             # A character usually is at least one token.
-            size = max(1, min(len(rest) - 1, most))
-            while size > 1 and _length(tokenizer, rest[:size]) > most:
+            size = max(1, min(len(rest) - 1, max_length))
+            while size > 1 and _length(tokenizer, rest[:size]) > max_length:
                 size -= 1
             yield rest[:size]
             rest = rest[size:]
@@ -125,16 +125,16 @@ def _length(tokenizer: Any, text: str) -> int:
     return len(tokenizer(text, add_special_tokens=False).input_ids)
 
 
-def _read(pipe: Any, texts: Sequence[Sequence[str]]) -> tuple[Any, Any]:
+def _encode(pipe: Any, texts: Sequence[Sequence[str]]) -> tuple[Any, Any]:
     """Return the embeddings of the texts, padded to equal length, and the mask of positions that are not padding."""
     import torch
 
-    different = list(dict.fromkeys(part for text in texts for part in text))
-    by_part: dict[str, Any] = {}
-    for first in range(0, len(different), _ENCODED_AT_ONCE):
-        some = different[first : first + _ENCODED_AT_ONCE]
-        by_part |= zip(some, pipe.encode_prompt(some, pipe._execution_device, 1, False)[0], strict=True)
-    rows = [torch.cat([by_part[part] for part in text]) for text in texts]
+    distinct = list(dict.fromkeys(part for text in texts for part in text))
+    by_chunk: dict[str, Any] = {}
+    for first in range(0, len(distinct), _ENCODED_AT_ONCE):
+        chunks = distinct[first : first + _ENCODED_AT_ONCE]
+        by_chunk |= zip(chunks, pipe.encode_prompt(chunks, pipe._execution_device, 1, False)[0], strict=True)
+    rows = [torch.cat([by_chunk[part] for part in text]) for text in texts]
     padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     lengths = torch.tensor([len(row) for row in rows], device=padded.device)
     return padded, torch.arange(padded.shape[1], device=padded.device)[None] < lengths[:, None]

@@ -103,7 +103,7 @@ class ModelCache:
         cached = self._models.pop(key, None)
         if cached is None:
             return
-        _log.info("model_put_away", model=key[0], gb=round(cached.bytes / GB, 2), low_vram=key[2])
+        _log.info("model_evicted", model=key[0], gb=round(cached.bytes / GB, 2), low_vram=key[2])
         cached.model.unload()
         del cached
         self._device().release()

@@ -49,22 +49,22 @@ class _SharedSelfAttention:
         from torch.nn import functional
 
         batch, length, _ = states.shape
-        seen = states
+        normed = states
         if attention.group_norm is not None:
-            seen = attention.group_norm(states.transpose(1, 2)).transpose(1, 2)
-        query, key, value = attention.to_q(seen), attention.to_k(seen), attention.to_v(seen)
+            normed = attention.group_norm(states.transpose(1, 2)).transpose(1, 2)
+        query, key, value = attention.to_q(normed), attention.to_k(normed), attention.to_v(normed)
         if self._images > 1 and batch % self._images == 0:
             key, value = self._extend(key, value)
         query, key, value = (
             part.view(batch, -1, attention.heads, part.shape[-1] // attention.heads).transpose(1, 2)
             for part in (query, key, value)
         )
-        made = functional.scaled_dot_product_attention(query, key, value)
-        made = made.transpose(1, 2).reshape(batch, length, -1)
-        made = attention.to_out[1](attention.to_out[0](made))
+        attended = functional.scaled_dot_product_attention(query, key, value)
+        attended = attended.transpose(1, 2).reshape(batch, length, -1)
+        attended = attention.to_out[1](attention.to_out[0](attended))
         if attention.residual_connection:
-            made = made + states
-        return made / attention.rescale_output_factor
+            attended = attended + states
+        return attended / attention.rescale_output_factor
 
     def _extend(self, key: Any, value: Any) -> tuple[Any, Any]:
         """Return each image's keys and values, extended by sampled positions of all images.
@@ -78,10 +78,10 @@ class _SharedSelfAttention:
         count = max(1, int(length * _SAMPLE_FRACTION))
         places = torch.randperm(length, generator=self._generator)[:count].to(key.device)
 
-        def widened(part: Any) -> Any:
+        def extended(part: Any) -> Any:
             own = part.view(halves, images, length, width)
             pool = own[:, :, places].reshape(halves, 1, images * count, width)
             every = pool.expand(halves, images, images * count, width)
             return torch.cat([own, every], 2).reshape(batch, length + images * count, width)
 
-        return widened(key), widened(value)
+        return extended(key), extended(value)

@@ -40,7 +40,7 @@ class VideoModel(DiffusersModel):
         self.pipe = self._pipe_for(call)
         width, height = self.weights.size_for(call.width, call.height)
         steps = int(call.parameters.get("num_inference_steps", self.weights.steps))
-        asked: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "prompt": call.prompts[0],
             "num_inference_steps": steps,
             "num_frames": self.weights.frames_for(call.frames),
@@ -51,22 +51,22 @@ class VideoModel(DiffusersModel):
         }
         guidance = call.parameters.get("guidance_scale", self.weights.guidance)
         if guidance is not None:
-            asked["guidance_scale"] = float(guidance)
+            arguments["guidance_scale"] = float(guidance)
         if negative := call.parameters.get("negative_prompt"):
-            asked["negative_prompt"] = negative
+            arguments["negative_prompt"] = negative
         if call.image is not None:
             with Image.open(call.image) as picture:
-                asked["image"] = fit_pil_image(picture, width, height)
+                arguments["image"] = fit_pil_image(picture, width, height)
         with (
             self.step_callback(steps, progress) as on_step,
             torch.inference_mode(),
             uint8_video_frames(self.pipe, call.frames),
         ):
-            frames = list(self.pipe(**asked, callback_on_step_end=on_step).frames[0][: call.frames])
+            frames = list(self.pipe(**arguments, callback_on_step_end=on_step).frames[0][: call.frames])
         scale = self.weights.native is not None
         for number, frame in enumerate(frames):
             frames[number] = fit_image(to_uint8(frame), call.width, call.height, scale=scale)
-        used = {name: asked[name] for name in ("num_inference_steps", "guidance_scale") if name in asked}
+        used = {name: arguments[name] for name in ("num_inference_steps", "guidance_scale") if name in arguments}
         return LocalResult(frames, details=self.details() | used)
 
     def unload(self) -> None:

@@ -56,7 +56,7 @@ def download_command(model: Model, folder: Path, *, source: str | None = None) -
     assert model.weights is not None
     revision = None if source else model.weights.revision
     wanted = source or model.weights.source
-    return f"hf download {wanted}{_named(revision)} --local-dir {folder / (source or model.id)}"
+    return f"hf download {wanted}{_revision_option(revision)} --local-dir {folder / (source or model.id)}"
 
 
 def is_downloadable(model: Model) -> bool:
@@ -84,7 +84,7 @@ def find_adapter(model: Model, folder: Path) -> Path:
     names = " ".join([*needed, f"{encoder}/model.safetensors"])
     raise ModelNotInstalled(
         f"{model.id} has no adapter for reference images on this worker; download it with: "
-        f"hf download {source} {names}{_named(adapter.revision)} --local-dir {folder / source}"
+        f"hf download {source} {names}{_revision_option(adapter.revision)} --local-dir {folder / source}"
         if not Path(source).is_absolute()
         else f"{model.id} has no adapter for reference images at {source}; correct weights.adapter of its entry"
     )
@@ -174,10 +174,12 @@ def _check_shards(name: str, index: Path) -> None:
     """
     try:
         shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-        strange = sorted(shard for shard in shards if "/" in shard or not shard.endswith(".safetensors"))
+        disallowed = sorted(shard for shard in shards if "/" in shard or not shard.endswith(".safetensors"))
         missing = sorted(shard for shard in shards if not (index.parent / shard).is_file())
-        if strange or missing:
-            raise ValueError(f"it names {strange[0]}, not a weights file" if strange else f"{missing[0]} is missing")
+        if disallowed or missing:
+            raise ValueError(
+                f"it names {disallowed[0]}, not a weights file" if disallowed else f"{missing[0]} is missing"
+            )
     except _PARSE_ERRORS as error:
         raise InvalidWeights(f"{name}: {index.name} in {index.parent} is damaged: {error}; download it again") from None
 
@@ -199,7 +201,7 @@ def _has_index(folder: Path) -> bool:
     return any((folder / index).is_file() for index in _INDEX_FILES)
 
 
-def _named(revision: str | None) -> str:
+def _revision_option(revision: str | None) -> str:
     return f" --revision {revision}" if revision else ""
 
 

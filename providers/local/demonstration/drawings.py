@@ -12,9 +12,15 @@ Color = tuple[int, int, int]
 Painter = Callable[["Ground"], None]
 
 COLORS: dict[str, Color] = {
-    "red": (225, 45, 45), "green": (45, 175, 70), "blue": (50, 85, 225), "yellow": (250, 215, 50),
-    "purple": (150, 65, 195), "orange": (250, 140, 30), "white": (248, 248, 248), "pink": (250, 130, 185),
-}  # fmt: skip
+    "red": (225, 45, 45),
+    "green": (45, 175, 70),
+    "blue": (50, 85, 225),
+    "yellow": (250, 215, 50),
+    "purple": (150, 65, 195),
+    "orange": (250, 140, 30),
+    "white": (248, 248, 248),
+    "pink": (250, 130, 185),
+}
 SHAPES = ("circle", "square", "triangle", "star")
 SIZES = {"small": 0.14, "big": 0.28, "": 0.2}
 #: Images are drawn larger and scaled down, which smooths their edges.
@@ -125,9 +131,15 @@ def sea(ground: Ground) -> None:
 
 
 PLACES: dict[str, Painter] = {
-    "at sunset": sunset, "at night": night, "on a beach": beach, "in a forest": forest, "in the snow": snow,
-    "in a desert": desert, "in a city": city, "under the sea": sea,
-}  # fmt: skip
+    "at sunset": sunset,
+    "at night": night,
+    "on a beach": beach,
+    "in a forest": forest,
+    "in the snow": snow,
+    "in a desert": desert,
+    "in a city": city,
+    "under the sea": sea,
+}
 
 
 def background(place: str, chance: random.Random) -> Image.Image:

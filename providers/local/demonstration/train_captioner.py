@@ -65,16 +65,31 @@ def model_for(tokenizer: Any) -> Any:
     parts: Any = transformers
     torch.manual_seed(0)
     writes = {
-        "vocab_size": len(tokenizer), "hidden_size": 64, "encoder_hidden_size": 64, "intermediate_size": 128,
-        "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 24,
-        "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.sep_token_id,
-        "pad_token_id": tokenizer.pad_token_id, "sep_token_id": tokenizer.sep_token_id, "projection_dim": 64,
-        "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "label_smoothing": 0.0,
-    }  # fmt: skip
+        "vocab_size": len(tokenizer),
+        "hidden_size": 64,
+        "encoder_hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 24,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "sep_token_id": tokenizer.sep_token_id,
+        "projection_dim": 64,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "label_smoothing": 0.0,
+    }
     sees = {
-        "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4,
-        "image_size": _SIDE, "patch_size": 4, "projection_dim": 64,
-    }  # fmt: skip
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "image_size": _SIDE,
+        "patch_size": 4,
+        "projection_dim": 64,
+    }
     return parts.BlipForConditionalGeneration(parts.BlipConfig(text_config=writes, vision_config=sees))
 
 

@@ -51,21 +51,41 @@ def main(folder: Path, seconds: float) -> None:
     tokenizer = tokenizer_for(captions, _TOKENS)
     text = transformers.CLIPTextModel(
         transformers.CLIPTextConfig(
-            vocab_size=len(tokenizer), hidden_size=64, intermediate_size=192, num_hidden_layers=2,
-            num_attention_heads=4, max_position_embeddings=_TOKENS, bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, projection_dim=64,
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=192,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=_TOKENS,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            projection_dim=64,
         )
-    )  # fmt: skip
+    )
     unet = parts.UNet2DConditionModel(
-        sample_size=SIDE // 8, in_channels=_CHANNELS, out_channels=_CHANNELS, block_out_channels=(64, 96),
-        layers_per_block=1, norm_num_groups=16, down_block_types=("CrossAttnDownBlock2D",) * 2,
-        up_block_types=("CrossAttnUpBlock2D",) * 2, cross_attention_dim=64, attention_head_dim=4,
-    )  # fmt: skip
+        sample_size=SIDE // 8,
+        in_channels=_CHANNELS,
+        out_channels=_CHANNELS,
+        block_out_channels=(64, 96),
+        layers_per_block=1,
+        norm_num_groups=16,
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        cross_attention_dim=64,
+        attention_head_dim=4,
+    )
     scheduler = parts.DPMSolverMultistepScheduler(**_NOISE, prediction_type="v_prediction", steps_offset=1)
     pipe = parts.StableDiffusionPipeline(
-        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler, safety_checker=None,
-        feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
+        vae=vae,
+        text_encoder=text,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
     train_denoiser(pipe, pixels, captions, seconds, lambda: pipe.save_pretrained(folder))
     pipe.to(torch.float16).save_pretrained(folder)
 
@@ -76,10 +96,15 @@ def autoencoder() -> Any:
 
     parts: Any = diffusers
     return parts.AutoencoderKL(
-        block_out_channels=(16, 32, 48, 64), latent_channels=_CHANNELS, norm_num_groups=8, layers_per_block=1,
-        sample_size=SIDE, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(16, 32, 48, 64),
+        latent_channels=_CHANNELS,
+        norm_num_groups=8,
+        layers_per_block=1,
+        sample_size=SIDE,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
         mid_block_add_attention=False,
-    )  # fmt: skip
+    )
 
 
 def train_autoencoder(vae: Any, pixels: Any, seconds: float) -> None:
