@@ -10,8 +10,7 @@ from consumer.ledger.queries import count_rejections, ledger_version
 from consumer.ledger.schema import HEAD
 from consumer.logs import scrub
 from ops.checks.finding import Finding, failed, ok, warn
-from ops.checks.machine import nearest_existing
-from ops.cli.opening import missing_ledger
+from ops.checks.paths import missing_ledger, nearest_existing
 from ops.formatting import count
 from schemas.settings import Settings
 

@@ -9,9 +9,9 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 from ops.checks.finding import Finding, failed, ok, warn
+from ops.checks.paths import nearest_existing
 from ops.formatting import size
 from schemas.settings import Settings
 
@@ -51,11 +51,6 @@ def health_port(settings: Settings) -> Finding:
             f"{host}:{port}: {error.strerror}", "choose another TELECINE_HEALTH_PORT, or 0 for any free one"
         )
     return ok(f"{host}:{port} is free" if port else "any free port")
-
-
-def nearest_existing(folder: Path) -> Path:
-    """Return the folder, or its nearest parent that exists."""
-    return folder if folder.exists() or folder == folder.parent else nearest_existing(folder.parent)
 
 
 def _taken(host: str, port: int) -> Finding | None:

@@ -9,7 +9,7 @@ from consumer.storage.base import locate
 from consumer.storage.probe import probe
 from consumer.wiring import storage_of
 from ops.checks.finding import Finding, failed, ok
-from ops.checks.machine import nearest_existing
+from ops.checks.paths import nearest_existing
 from schemas.errors import ConfigurationError, TelecineError
 from schemas.settings import Settings
 

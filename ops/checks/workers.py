@@ -8,7 +8,7 @@ from consumer.ledger.schema import HEAD
 from consumer.wakeups.queues import ROLES, wake_queue
 from ops.checks.broker import consumers
 from ops.checks.finding import Finding, ok, warn
-from ops.cli.opening import missing_ledger
+from ops.checks.paths import missing_ledger
 from ops.formatting import count
 from schemas.settings import Settings
 

@@ -11,8 +11,9 @@ from rich.text import Text
 from consumer.ledger import dead_letters
 from consumer.ledger.due import Waker
 from consumer.wiring import admission_policy, build_runtime, request_factory
+from ops.checks.paths import missing_ledger
 from ops.cli.console import JsonOption, print_json, remark, show, stop
-from ops.cli.opening import missing_ledger, opened_ledger, read_settings, require_dead_letter
+from ops.cli.opening import opened_ledger, read_settings, require_dead_letter
 from ops.dead_letter_replay import DeadLetterReplay, ReplayResult
 
 _STYLES = {"refused": "bold red", "admitted": "green", "duplicate": "yellow", "cancelled": "magenta", "dropped": "dim"}

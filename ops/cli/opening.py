@@ -6,11 +6,9 @@ import contextlib
 import tempfile
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
-from sqlalchemy.engine import make_url
 
 from consumer.ledger import dead_letters
 from consumer.ledger.database import Database
@@ -18,6 +16,7 @@ from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job, Rejection
 from consumer.ledger.schema import migrate
 from consumer.wiring import open_ledger
+from ops.checks.paths import missing_ledger
 from ops.cli.console import remark, stop
 from schemas.errors import ConfigurationError, JobNotFound
 from schemas.settings import Settings
@@ -60,13 +59,6 @@ def opened_ledger(settings: Settings) -> Iterator[Database]:
             yield database
         finally:
             database.close()
-
-
-def missing_ledger(settings: Settings) -> Path | None:
-    """Return the path of the ledger's file if it is a file that does not exist yet."""
-    url = make_url(settings.ledger)
-    path = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
-    return path if path is not None and not path.exists() else None
 
 
 def require_job(database: Database, job_id: str) -> Job:

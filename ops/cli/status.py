@@ -62,16 +62,7 @@ def _facts(job: Job, deliveries: Sequence[Delivery], now: float, waiting: str | 
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row("received", f"{local_time(job.received_at)}  ({ago(now - job.received_at)})")
-    if job.started_at is not None:
-        grid.add_row(
-            "started", f"{local_time(job.started_at)}  ({duration(job.started_at - job.received_at)} after receipt)"
-        )
-        ran = (job.finished_at or now) - job.started_at
-        grid.add_row("took" if job.terminal else "so far", duration(ran))
-    if job.deadline_at is not None:
-        left = f"  (in {duration(job.deadline_at - now)})" if not job.terminal and job.deadline_at > now else ""
-        grid.add_row("deadline", local_time(job.deadline_at) + left)
+    _add_times(grid, job, now)
     if job.priority != "normal":
         grid.add_row("priority", job.priority)
     if job.tenant is not None:
@@ -89,3 +80,16 @@ def _facts(job: Job, deliveries: Sequence[Delivery], now: float, waiting: str | 
     for delivery in deliveries:
         grid.add_row("callback", callback_text(delivery))
     return grid
+
+
+def _add_times(grid: Table, job: Job, now: float) -> None:
+    grid.add_row("received", f"{local_time(job.received_at)}  ({ago(now - job.received_at)})")
+    if job.started_at is not None:
+        grid.add_row(
+            "started", f"{local_time(job.started_at)}  ({duration(job.started_at - job.received_at)} after receipt)"
+        )
+        ran = (job.finished_at or now) - job.started_at
+        grid.add_row("took" if job.terminal else "so far", duration(ran))
+    if job.deadline_at is not None:
+        left = f"  (in {duration(job.deadline_at - now)})" if not job.terminal and job.deadline_at > now else ""
+        grid.add_row("deadline", local_time(job.deadline_at) + left)

@@ -20,24 +20,8 @@ _GAME = "gameCallbacks"
 
 def channels() -> dict[str, Any]:
     """Return the queues and webhooks, each with the messages that it may carry."""
-    queue, limit = _amqp_defaults()
     return {
-        _AMQP: {
-            "address": queue,
-            "title": "Requests on RabbitMQ",
-            "description": descriptions.AMQP_CHANNEL,
-            "servers": [{"$ref": "#/servers/rabbitmq"}],
-            "messages": _refs(request_messages()),
-            "bindings": {
-                "amqp": {
-                    "is": "queue",
-                    "queue": {"name": queue, "durable": True, "exclusive": False, "autoDelete": False, "vhost": "/"},
-                    "bindingVersion": "0.3.0",
-                }
-            },
-            "x-queue-arguments": request_queue(queue, delivery_limit=limit).queue_arguments,
-            "x-dead-letter-queue": dead_queue(queue),
-        },
+        _AMQP: _amqp_channel(),
         _SQS: {
             "address": "telecine-requests",
             "title": "Requests on SQS",
@@ -64,8 +48,27 @@ def channels() -> dict[str, Any]:
     }
 
 
+def _amqp_channel() -> dict[str, Any]:
+    queue, limit = _amqp_defaults()
+    arguments = {"name": queue, "durable": True, "exclusive": False, "autoDelete": False, "vhost": "/"}
+    return {
+        "address": queue,
+        "title": "Requests on RabbitMQ",
+        "description": descriptions.AMQP_CHANNEL,
+        "servers": [{"$ref": "#/servers/rabbitmq"}],
+        "messages": _refs(request_messages()),
+        "bindings": {"amqp": {"is": "queue", "queue": arguments, "bindingVersion": "0.3.0"}},
+        "x-queue-arguments": request_queue(queue, delivery_limit=limit).queue_arguments,
+        "x-dead-letter-queue": dead_queue(queue),
+    }
+
+
 def operations() -> dict[str, Any]:
     """Return the operations of Telecine on each channel."""
+    return _receive_operations() | _send_operations()
+
+
+def _receive_operations() -> dict[str, Any]:
     return {
         "receiveAmqpRequest": {
             "action": "receive",
@@ -84,6 +87,11 @@ def operations() -> dict[str, Any]:
             "tags": [{"name": "requests"}],
             "messages": _channel_refs(_SQS, request_messages()),
         },
+    }
+
+
+def _send_operations() -> dict[str, Any]:
+    return {
         "sendCallback": {
             "action": "send",
             "channel": {"$ref": f"#/channels/{_CALLBACKS}"},

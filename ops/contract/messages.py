@@ -92,24 +92,28 @@ def traits() -> dict[str, Any]:
                 "properties": attributes | extensions,
             },
         },
-        "standardWebhook": {
-            "contentType": "application/json",
-            "description": descriptions.SIGNATURE,
-            "externalDocs": {
-                "url": "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md"
-            },
-            "headers": {
-                "type": "object",
-                "required": ["webhook-id", "webhook-timestamp", "webhook-signature"],
-                "properties": {
-                    "webhook-id": {"type": "string", "description": "The same for every attempt."},
-                    "webhook-timestamp": {
-                        "type": "string",
-                        "pattern": "^[0-9]+$",
-                        "description": "Unix seconds of this attempt.",
-                    },
-                    "webhook-signature": {"type": "string", "pattern": "^v1,[A-Za-z0-9+/=]+( v1,[A-Za-z0-9+/=]+)*$"},
+        "standardWebhook": _webhook_trait(),
+    }
+
+
+def _webhook_trait() -> dict[str, Any]:
+    return {
+        "contentType": "application/json",
+        "description": descriptions.SIGNATURE,
+        "externalDocs": {
+            "url": "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md"
+        },
+        "headers": {
+            "type": "object",
+            "required": ["webhook-id", "webhook-timestamp", "webhook-signature"],
+            "properties": {
+                "webhook-id": {"type": "string", "description": "The same for every attempt."},
+                "webhook-timestamp": {
+                    "type": "string",
+                    "pattern": "^[0-9]+$",
+                    "description": "Unix seconds of this attempt.",
                 },
+                "webhook-signature": {"type": "string", "pattern": "^v1,[A-Za-z0-9+/=]+( v1,[A-Za-z0-9+/=]+)*$"},
             },
         },
     }

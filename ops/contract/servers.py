@@ -9,6 +9,10 @@ from ops.contract import descriptions
 
 def servers() -> dict[str, Any]:
     """Return the servers that requests and callbacks are sent to."""
+    return _request_servers() | _callback_servers()
+
+
+def _request_servers() -> dict[str, Any]:
     return {
         "rabbitmq": {
             "host": "{host}:{port}",
@@ -32,6 +36,11 @@ def servers() -> dict[str, Any]:
             "variables": {"region": {"default": "us-east-1", "description": "The queue's region."}},
             "security": [{"$ref": "#/components/securitySchemes/awsSignature"}],
         },
+    }
+
+
+def _callback_servers() -> dict[str, Any]:
+    return {
         "receiver": {
             "host": "{host}",
             "protocol": "https",

@@ -25,24 +25,34 @@ def call_sentence(event: str, detail: Mapping[str, Any]) -> tuple[str, Literal["
             return f"Step `{step}` will be retried in {format_seconds(detail.get('seconds'))}: {reason}", "odd"
         case "call_ready":
             return f"{provider} finished step `{step}`; its result is being fetched", "plain"
-        case "call_done":
-            return f"The result of {detail.get('model', 'the model')} for step `{step}` was fetched", "good"
-        case "call_failed":
-            return f"{detail.get('model', 'The model')} of {provider} did not deliver step `{step}`: {reason}", "bad"
+        case "call_done" | "call_failed":
+            return _finished(event, detail, reason)
         case "call_cancelled":
             return f"{provider} was asked to cancel step `{step}`", "odd"
         case "call_not_found":
             return f"{provider} reports that it never received the call of step `{step}`: it may be sent", "odd"
-        case "outcome_unknown":
-            return (
-                f"It is unknown whether {provider} accepted the call of step `{step}` "
-                f"({str(detail.get('message', '')).rstrip('.')}); it is not resubmitted automatically: "
-                + ("the provider is asked about it" if detail.get("look_up") else "`telecine resolve` settles it"),
-                "bad",
-            )
-        case "resolved":
-            return f"An operator settled the unknown outcome of step `{step}`: {detail.get('how', '?')}", "odd"
+        case "outcome_unknown" | "resolved":
+            return _outcome(event, detail)
     return None
+
+
+def _finished(event: str, detail: Mapping[str, Any], reason: str) -> tuple[str, Literal["good", "bad"]]:
+    model, step = detail.get("model", "the model"), detail.get("step", "?")
+    if event == "call_done":
+        return f"The result of {model} for step `{step}` was fetched", "good"
+    return f"Step `{step}` failed with {model} of {detail.get('provider', 'the provider')}: {reason}", "bad"
+
+
+def _outcome(event: str, detail: Mapping[str, Any]) -> tuple[str, Literal["bad", "odd"]]:
+    step = detail.get("step", "?")
+    if event == "resolved":
+        return f"An operator settled the unknown outcome of step `{step}`: {detail.get('how', '?')}", "odd"
+    follow_up = "the provider is asked about it" if detail.get("look_up") else "`telecine resolve` settles it"
+    return (
+        f"It is unknown whether {detail.get('provider', 'the provider')} accepted the call of step `{step}` "
+        f"({str(detail.get('message', '')).rstrip('.')}); it is not resubmitted automatically: {follow_up}",
+        "bad",
+    )
 
 
 def _model_chosen(detail: Mapping[str, Any]) -> tuple[str, Literal["odd", "plain"]]:

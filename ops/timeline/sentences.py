@@ -14,6 +14,13 @@ from ops.timeline.callback_sentences import callback_sentence
 #: The tone of a sentence, which decides its colour.
 Tone = Literal["good", "bad", "odd", "plain"]
 
+_FIXED: dict[str, tuple[str, Tone]] = {
+    "storing": ("All results are stored; the manifest is being written", "plain"),
+    "planned": ("Estimated; no media was made", "plain"),
+    "completed": ("Completed", "good"),
+    "cancelled": ("Cancelled", "odd"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class TimelineSentence:
@@ -65,6 +72,8 @@ def _sentence(entry: TimelineEntry, state: _State) -> tuple[str, Tone]:
 
 
 def _job_event(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
+    if event in _FIXED:
+        return _FIXED[event]
     match event:
         case "received":
             return _received(detail), "plain"
@@ -82,16 +91,8 @@ def _job_event(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
                 f"Fetched the input `{detail.get('input', '?')}` ({kind}, {format_size(detail.get('bytes'))})",
                 "plain",
             )
-        case "storing":
-            return "All results are stored; the manifest is being written", "plain"
-        case "planned":
-            return "Estimated; no media was made", "plain"
-        case "completed":
-            return "Completed", "good"
         case "failed":
             return f"Failed: {_reason(detail)}", "bad"
-        case "cancelled":
-            return "Cancelled", "odd"
         case "expired":
             return f"Expired: {_reason(detail)}", "bad"
         case "cancel_requested":

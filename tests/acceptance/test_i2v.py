@@ -101,7 +101,7 @@ def test_a_fallback_is_taken_and_explained(tmp_path: Path) -> None:
         story = line.telecine.run("explain", "j-1").stdout.decode()
         manifest = json.loads(line.objects("j-1")["manifest.json"])
     words = " ".join(story.split())
-    assert "seedancev1lite of cococlip did not deliver step `generate`" in words
+    assert "Step `generate` failed with seedancev1lite of cococlip" in words
     assert "Step `generate` uses the model hailuo02standard of cococlip; others were skipped" in words
     assert "prompt is not allowed" in words
     assert (manifest["model"], manifest["cost"]["amount"]) == ("hailuo02standard", "0.10")
