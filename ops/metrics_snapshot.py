@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from consumer.ledger import accounts, queries
+from consumer.ledger.accounts import BreakerState
 from consumer.ledger.call_queries import count_calls, spent_since
 from consumer.ledger.database import Database
 from schemas.accounts import Budget
@@ -43,6 +44,8 @@ def take_snapshot(database: Database) -> Snapshot:
         oldest_open_seconds=queries.oldest_open_seconds(database),
         recent=queries.recent_times(database, seconds=RECENT_SECONDS),
         calls=count_calls(database),
-        breakers_open={account.provider: account.breaker != "closed" for account in accounts.list_accounts(database)},
+        breakers_open={
+            account.provider: account.breaker is not BreakerState.CLOSED for account in accounts.list_accounts(database)
+        },
         spend=spent_since(database, Budget(usd=0, period="month").period_start(database.now())),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from consumer.ledger import calls
-from consumer.ledger.calls import CallRow
+from consumer.ledger.call_records import CallRow
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job
 from consumer.ledger.states import CallState, State

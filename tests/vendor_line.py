@@ -14,7 +14,7 @@ from PIL import Image
 
 from consumer.doors.inbox import drop
 from consumer.ledger import calls
-from consumer.ledger.calls import CallRow
+from consumer.ledger.call_records import CallRow
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job
 from consumer.ledger.states import CallState

@@ -1,30 +1,24 @@
-"""The worker's side of a remote call: what is ordered, and what came of it."""
+"""The worker's side of a provider call: building its spec, and reading its result or error."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from consumer.ledger.calls import CallRow, CallSpec, Candidate
+from consumer.ledger.call_records import CallRow
+from consumer.ledger.call_request import CallInput, CallOutput, CallSpec, Candidate, SkippedModel
 from consumer.ledger.records import Job
 from pipelines.context import ModelCall, ModelResult
 from pipelines.media.inspect.sniff import CONTENT_TYPES
-from providers.catalogue import Catalogue
+from providers.catalogue import Catalogue, billable_seconds
 from schemas.errors import (
     InvalidField,
     JobCancelled,
-    RequestError,
     RetriesExhausted,
     TelecineError,
     Verdict,
     error_for,
 )
 from schemas.generation import Generation
-from schemas.media import Artifact, InputFile
+from schemas.media import InputFile, StoredArtifact
 from schemas.reference import Pin
-
-
-class Parked(BaseException):
-    """The job waits for a provider; the pipeline is left. No ``Exception``: a pipeline must not catch it."""
 
 
 def build_call_spec(
@@ -32,75 +26,56 @@ def build_call_spec(
     job: Job,
     call: ModelCall,
     *,
-    output: str,
+    output_folder: str,
 ) -> CallSpec:
-    """The order: every model that can take the parameters, in the order given; the others with the reason.
+    """Return the spec: every model that accepts the parameters, in the order given, and why the others do not.
 
     Raises:
-        RequestError: none can; the reason of the first.
+        RequestError: No model accepts them; the reason is that of the first.
     """
-    fitting: list[Candidate] = []
-    losers: list[dict[str, str]] = []
-    problem: RequestError | None = None
     job_type = call.as_type or job.type
     data = job.parsed().data
     field_path = data.field_path if call.as_type is None and isinstance(data, Generation) else "data.{}".format
-    for name in call.models:
-        try:
-            model = catalogue.find(name, job_type)
-            values = {**model.checked(call.parameters, field_path), **model.fixed}
-        except RequestError as error:
-            problem = problem or error
-            losers.append({"model": name, "why": f"{error.code}: {error.message}"})
-        else:
-            fitting.append(Candidate(model.id, model.provider, values))
-    if not fitting:
-        raise problem or InvalidField("data.model: no model is named", field="data.model")
-    length = call.parameters.get("duration", call.parameters.get("audio_duration", call.seconds))
+    accepted, rejected = catalogue.candidates(call.models, call.parameters, job_type, field_path)
+    if not accepted:
+        raise rejected[0][1] if rejected else InvalidField("data.model: no model is named", field="data.model")
     return CallSpec(
-        candidates=fitting,
-        losers=losers,
-        inputs={name: _facts(file, job.pins.get(file.uri)) for name, file in call.inputs.items()},
-        wanted=None if call.output is None else {"name": call.output.name, "kinds": list(call.output.kinds)},
-        output=output,
+        candidates=[Candidate(model.id, model.provider, {**values, **model.fixed}) for model, values in accepted],
+        skipped_models=[SkippedModel(name, f"{error.code}: {error.message}") for name, error in rejected],
+        inputs={name: _call_input(file, job.pins.get(file.uri)) for name, file in call.inputs.items()},
+        output=None if call.output is None else CallOutput(call.output.name, call.output.kinds),
+        output_folder=output_folder,
         fingerprint=job.fingerprint,
-        seconds=float(length) if isinstance(length, int | float) else None,
+        media_seconds=billable_seconds(call.parameters, call.seconds),
         type=job_type,
     )
 
 
-def ended(call: CallRow) -> TelecineError:
-    """Why a call that has ended without a result did."""
+def pipeline_error(call: CallRow) -> TelecineError:
+    """Return the error of a call that ended without a result, as the pipeline gets it."""
     if call.error is None:
         return JobCancelled(step=call.step)
-    error = error_for(call.error["code"], call.error["message"], step=call.step)
+    error = error_for(call.error.code, call.error.message, step=call.step)
     if error.verdict in (Verdict.LATER, Verdict.ELSEWHERE):
-        # The engine has tried as often as makes sense: the worker does not begin anew.
+        # The engine has used up its retries: the worker must not retry.
         exhausted = RetriesExhausted(f"{error.message} ({error.code})", step=call.step)
-        exhausted.__cause__ = error  # whose fault it was
+        exhausted.__cause__ = error  # keeps the category of the fault
         return exhausted
     return error
 
 
-def made_from(call: CallRow) -> ModelResult:
-    """What the pipeline gets."""
+def model_result(call: CallRow) -> ModelResult:
+    """Return the result of a call that is done, as the pipeline gets it."""
     result = call.result
     assert result is not None
-    artifact = result["artifact"]
     return ModelResult(
-        model=result["model"],
-        provider=result["provider"],
-        artifact=None if artifact is None else Artifact.model_validate(artifact),
-        value=result["value"],
-        details=result["details"],
+        model=result.model,
+        provider=result.provider,
+        artifact=None if result.artifact is None else StoredArtifact.model_validate(result.artifact),
+        value=result.value,
+        details=result.details,
     )
 
 
-def _facts(file: InputFile, pin: Pin | None) -> dict[str, Any]:
-    facts = {
-        "uri": file.uri,
-        "content_type": CONTENT_TYPES[file.kind],
-        "bytes": file.bytes,
-        "sha256": file.sha256,
-    }
-    return facts if pin is None else {**facts, "pin": pin.as_record()}
+def _call_input(file: InputFile, pin: Pin | None) -> CallInput:
+    return CallInput(uri=file.uri, content_type=CONTENT_TYPES[file.kind], bytes=file.bytes, sha256=file.sha256, pin=pin)

@@ -1,49 +1,51 @@
-"""From a row of the ledger to what an adapter is given, with URLs made at this moment."""
+"""Conversion between a call in the ledger and the interface of a provider, in both directions."""
 
 from __future__ import annotations
 
+import decimal
 import functools
+import json
 import mimetypes
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from consumer.ledger.calls import CallRow
+from consumer.ledger.call_records import CallRow, CallTask, ProviderResult
+from consumer.ledger.call_request import CallInput
 from consumer.runtime import Runtime
-from providers.base import Call, MediaInput
-from providers.catalogue import Model
+from providers.base import Call, MediaInput, Ready, TaskRef
+from providers.catalogue import Model, billable_seconds
 from providers.http.redact import redact_url
 from schemas.errors import InputReplaced, InputTooLarge, InputUnavailable, InternalError
-from schemas.reference import Pin
 
-#: How long a provider can read an input: longer than any model's time limit.
+#: Lifetime of presigned input URLs: longer than any model's time limit.
 INPUT_URL_SECONDS = 24 * 3600
 
 
 def model_of(runtime: Runtime, row: CallRow) -> Model:
-    """The catalogue's entry of the call's model.
+    """Return the catalogue's entry of the call's model.
 
     Raises:
-        UnknownModel: the operator has taken it out of the catalogue.
+        UnknownModel: The operator has removed it from the catalogue.
     """
-    return runtime.catalogue.find(row.model, row.order.type)
+    return runtime.catalogue.find(row.model, row.spec.type)
 
 
 def price_of(runtime: Runtime, row: CallRow) -> int:
-    """The expected price in millionths of a US dollar; nothing for a model that is gone, since it is not called."""
+    """Return the expected price in micro-dollars; 0 for a model that was removed, because it is not called."""
     model = next((model for model in runtime.catalogue if model.id == row.model), None)
     if model is None:
         return 0
     given = row.candidate.parameters  # with the model's defaults, which the request need not name
-    length = given.get("duration", given.get("audio_duration", row.order.seconds))
-    cost: int = model.cost(float(length) if isinstance(length, int | float) else row.order.seconds)
+    cost: int = model.cost(billable_seconds(given, row.spec.media_seconds))
     return cost
 
 
 def build_call(runtime: Runtime, row: CallRow, folder: Path | None = None, *, now: float | None = None) -> Call:
-    """The call as an adapter takes it. ``folder`` is where inputs are put that a provider wants as bytes.
+    """Return the call as an adapter takes it, with URLs that are presigned now.
 
-    Without one no input can be loaded: only a submission needs them. ``now`` is the ledger's time, for a look-up.
+    Args:
+        folder: Where to put inputs that a provider wants as bytes. Only a submission needs it.
+        now: The ledger's time. Only a look-up needs it.
     """
     return Call(
         key=row.id,
@@ -51,46 +53,85 @@ def build_call(runtime: Runtime, row: CallRow, folder: Path | None = None, *, no
         step=row.step,
         model=model_of(runtime, row),
         parameters=row.candidate.parameters,
-        inputs={name: _input(runtime, name, facts, folder) for name, facts in row.order.inputs.items()},
+        inputs={name: _media_input(runtime, name, item, folder) for name, item in row.spec.inputs.items()},
         submitted_at=row.submitted_at,
         now=now,
     )
 
 
-def _input(runtime: Runtime, name: str, facts: Mapping[str, Any], folder: Path | None) -> MediaInput:
-    uri, content_type = facts["uri"], facts["content_type"]
-    pin = Pin(**facts["pin"]) if "pin" in facts else None
-    file = f"{name}{mimetypes.guess_extension(content_type) or ''}"
+def to_call_task(found: TaskRef) -> CallTask:
+    """Return the provider's task as the ledger keeps it."""
+    return CallTask.from_stored(_storable({"id": found.id, "extra": dict(found.extra)}))
+
+
+def to_provider_result(answer: Ready) -> ProviderResult:
+    """Return the provider's result as the ledger keeps it."""
+    record = {"url": answer.url, "value": answer.value, "price": answer.price, "details": dict(answer.details)}
+    return ProviderResult(content=answer.content, **_storable(record))
+
+
+def task_ref(row: CallRow) -> TaskRef:
+    """Return the task of a call that the provider has accepted."""
+    assert row.task is not None
+    return TaskRef(row.task.id, row.task.extra)
+
+
+def charged(row: CallRow) -> int:
+    """Return the price that the provider reported, in micro-dollars, or else the price reserved for the call."""
+    reported = None if row.provider_result is None else row.provider_result.price
+    try:
+        micros = int(decimal.Decimal(str(reported)) * 1_000_000)
+    except (decimal.InvalidOperation, ValueError, OverflowError):  # not reported, or not a number
+        return row.reserved
+    return micros if 0 <= micros < 2**63 else row.reserved
+
+
+def _storable(record: dict[str, Any]) -> dict[str, Any]:
+    """Return ``record`` as JSON that any database can store: without lone surrogates, other objects as text."""
+    text = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    storable: dict[str, Any] = json.loads(text)
+    return storable
+
+
+def _media_input(runtime: Runtime, name: str, item: CallInput, folder: Path | None) -> MediaInput:
+    file = f"{name}{mimetypes.guess_extension(item.content_type) or ''}"
+    in_storage = item.uri.startswith("s3://")
     return MediaInput(
-        url=runtime.storage.url(uri, INPUT_URL_SECONDS, pin) if uri.startswith("s3://") else uri,
-        content_type=content_type,
-        bytes=facts["bytes"],
-        sha256=facts["sha256"],
-        load=functools.partial(_load, runtime, facts, pin, None if folder is None else folder / file),
+        url=runtime.storage.url(item.uri, INPUT_URL_SECONDS, item.pin) if in_storage else item.uri,
+        content_type=item.content_type,
+        bytes=item.bytes,
+        sha256=item.sha256,
+        load=functools.partial(_load, runtime, item, None if folder is None else folder / file),
     )
 
 
-def _load(runtime: Runtime, facts: Mapping[str, Any], pin: Pin | None, into: Path | None) -> Path:
-    """The file that the worker has looked at. Nothing was sent yet, so whatever is raised here costs nothing."""
-    if into is None:
-        raise InternalError("an adapter wants a file outside of a submission")
-    uri, size = facts["uri"], facts["bytes"]
+def _load(runtime: Runtime, item: CallInput, path: Path | None) -> Path:
+    """Fetch the input to ``path``. The call has not been sent yet, so an error here costs nothing.
+
+    Raises:
+        InputReplaced: The content is not the one that the worker saw.
+        InputUnavailable: It could not be fetched or written.
+    """
+    if path is None:
+        raise InternalError("the adapter loads an input outside of a submission; load inputs in submit() only")
     try:
-        if not into.exists():
-            if uri.startswith("s3://"):
-                sha256 = runtime.storage.fetch(uri, into, size, pin).sha256
-            else:
-                sha256 = runtime.http().download(uri, into, size).sha256
-            if sha256 != facts["sha256"]:
-                into.unlink()
-                raise _changed(uri)
+        if not path.exists() and _fetch(runtime, item, path) != item.sha256:
+            path.unlink()
+            raise _replaced(item)
     except InputTooLarge:
-        raise _changed(uri) from None
-    except OSError as error:  # a disk that is full: nothing was sent yet, so nothing is unknown
-        raise InputUnavailable(f"an input could not be put on this machine's disk: {error.strerror}") from None
-    return into
+        raise _replaced(item) from None
+    except OSError as error:  # such as a full disk
+        raise InputUnavailable(f"an input could not be written to this machine's disk: {error.strerror}") from None
+    return path
 
 
-def _changed(uri: str) -> InputReplaced:
-    where = uri if uri.startswith("s3://") else redact_url(uri)
-    return InputReplaced(f"{where} was replaced while its job went on; nothing was sent. Send a new request.")
+def _fetch(runtime: Runtime, item: CallInput, path: Path) -> str:
+    """Fetch the input to ``path`` and return its SHA-256."""
+    if item.uri.startswith("s3://"):
+        return str(runtime.storage.fetch(item.uri, path, item.bytes, item.pin).sha256)
+    return str(runtime.http().download(item.uri, path, item.bytes).sha256)
+
+
+def _replaced(item: CallInput) -> InputReplaced:
+    where = item.uri if item.uri.startswith("s3://") else redact_url(item.uri)
+    return InputReplaced(f"{where} was replaced while its job was running; nothing was sent. Send a new request.")

@@ -1,4 +1,4 @@
-"""The providers' adapters of one event loop, opened when first needed."""
+"""The provider adapters of one event loop, opened when first used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from providers.base import RemoteProvider
 
 
 class ProviderPool:
-    """Adapters by provider. To be used from one event loop and closed there; any thread may ask for one."""
+    """Adapters by provider. Use and close them in one event loop; ``get`` may be called from any thread."""
 
     def __init__(self, opener: Callable[[str], RemoteProvider]) -> None:
         self._open = opener
@@ -17,10 +17,10 @@ class ProviderPool:
         self._lock = threading.Lock()
 
     def get(self, provider: str) -> RemoteProvider:
-        """The adapter.
+        """Return the provider's adapter.
 
         Raises:
-            ProviderNotConfigured: a setting is missing; the message names it.
+            ProviderNotConfigured: A setting is missing; the message names it.
         """
         with self._lock:
             if provider not in self._opened:
@@ -28,14 +28,14 @@ class ProviderPool:
             return self._opened[provider]
 
     def can_find(self, provider: str) -> bool:
-        """Whether the provider can be asked for a call that it may have got."""
+        """Return whether the provider can be searched for a call that it may have received."""
         try:
             return self.get(provider).can_find
-        except Exception:  # not configured any more: a person has to look
+        except Exception:  # the provider is no longer configured: an operator has to decide
             return False
 
     async def aclose(self) -> None:
-        """Closes what was opened."""
+        """Close the adapters that were opened."""
         for adapter in self._opened.values():
             await adapter.aclose()
         self._opened.clear()

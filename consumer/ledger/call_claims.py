@@ -1,8 +1,12 @@
-"""Whose turn it is: which calls go out now, which ones are looked at now. Every turn is leased and fenced."""
+"""Claiming calls: which are submitted now, and which are polled, fetched, looked up or cancelled now.
+
+A claim is leased, and every write under it is fenced by its epoch.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,98 +14,120 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger import accounts, owner as owners
-from consumer.ledger.calls import CallRow, call_from
+from consumer.ledger.call_records import CallRow, call_from
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import OPEN, CallState
 from consumer.ledger.tables import calls, jobs
 from schemas.accounts import Budget, ProviderLimits
 
+#: How many calls of a provider with an open breaker are given to other models at once.
 _DIVERTED = 100
 _POLLED = (CallState.WORKING.value, CallState.FETCHING.value, CallState.UNKNOWN.value)
-# What has ended is never looked through: the index on due_at leads past it.
+# Lets the index on due_at skip calls that have ended.
 _LIVE = calls.c.due_at.is_not(None)
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedCall:
-    """The right to act for one call until the lease runs out. Every write names the epoch."""
+    """The right to act for one call until the lease expires. Every write names the epoch."""
 
+    #: The call, in the state that its row has after the claim.
     call: CallRow
     epoch: int
     owner: str
-    #: The database's clock at that moment.
+    #: The database's time of the claim.
     now: float
 
 
+class RefusalReason(enum.Enum):
+    """Why a queued call is not submitted."""
+
+    #: It would exceed a budget.
+    BUDGET = "budget"
+    #: Its provider's circuit breaker is open, and another model may serve it.
+    BREAKER = "breaker"
+
+
 @dataclass(frozen=True, slots=True)
-class Policies:
-    """What bounds submissions: limits by provider, budgets by tenant, the price of a call in micro-dollars."""
+class RefusedCall:
+    """A queued call that is not to be submitted. It is claimed, to be failed."""
+
+    claimed: ClaimedCall
+    reason: RefusalReason
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionPolicy:
+    """What limits submissions: limits by provider, budgets by tenant, and the price of a call in micro-dollars."""
 
     limits: Callable[[str], ProviderLimits]
     budgets: Mapping[str, Budget]
     price: Callable[[CallRow], int]
-    #: Whether there are tenants. If not, ``tenant`` is the producer's text and earns nobody a budget of its own.
+    #: Whether tenants are configured. If not, ``tenant`` is free text from the producer and gets no budget of its own.
     tenants: bool = False
 
     def budget(self, tenant: str) -> Budget | None:
-        """The tenant's budget: its own, or that of every tenant (``*``)."""
+        """Return the tenant's own budget, or the one for every tenant (``*``)."""
         return self.budgets.get(tenant, self.budgets.get("*"))
 
     def is_shared(self, tenant: str) -> bool:
-        """Whether all that have no budget of their own spend this one together."""
+        """Return whether all tenants without a budget of their own share one."""
         return not self.tenants and tenant not in self.budgets
 
 
-def claim_queued(
-    database: Database, policies: Policies, *, owner: str, lease_seconds: float, most: int
-) -> tuple[list[ClaimedCall], list[tuple[ClaimedCall, str]]]:
-    """The calls that go out now, and those that do not: over ``budget``, or another model is there (``breaker``).
+@dataclass(frozen=True, slots=True)
+class _Claimant:
+    """Who claims in this transaction, from when and for how long."""
 
-    Their state is ``submitting`` with the price set aside, durably, before anything is sent: a crash from here
-    on leaves an outcome that nobody knows. Nothing is written when nothing is due.
+    owner: str
+    now: float
+    lease_seconds: float
+
+
+def claim_queued(
+    database: Database, policy: SubmissionPolicy, *, owner: str, lease_seconds: float, most: int
+) -> tuple[list[ClaimedCall], list[RefusedCall]]:
+    """Claim the calls to submit now, and those that must not be submitted.
+
+    The former are durably ``submitting``, with their price reserved, before anything is sent: if the process dies
+    from here on, the outcome is unknown. If no call is due, nothing is written.
     """
     due = (calls.c.state == CallState.QUEUED.value, calls.c.due_at <= db_now())
     with database.read() as connection:
         providers = list(connection.execute(sa.select(calls.c.provider).where(*due).distinct()).scalars())
+    claimed: list[ClaimedCall] = []
+    refused: list[RefusedCall] = []
     if not providers:
-        return [], []
-    go: list[ClaimedCall] = []
-    no: list[tuple[ClaimedCall, str]] = []
+        return claimed, refused
     with database.write(durable=True) as connection:
         accounts.lock_submissions(database, connection)
-        now = float(connection.execute(sa.select(db_now())).scalar_one())
-        shut = accounts.open_breakers(connection, now)
+        claimant = _Claimant(owner, float(connection.execute(sa.select(db_now())).scalar_one()), lease_seconds)
+        open_breakers = accounts.open_breakers(connection, claimant.now)
         for provider in sorted(providers):
-            if provider in shut:
-                no += _diverted(connection, provider, due, owner, now, lease_seconds, shut[provider])
+            of_provider = (*due, calls.c.provider == provider, _job_is_open())
+            if provider in open_breakers:
+                refused += _divert(connection, of_provider, claimant, open_breakers[provider])
                 continue
-            limits = policies.limits(provider)
-            allowed = accounts.allowance(database, connection, provider, limits, now)
-            room = min(allowed, most - len(go))
+            limits = policy.limits(provider)
+            allowance = accounts.allowance(database, connection, provider, limits, claimant.now)
+            room = min(allowance, most - len(claimed))
             if room <= 0:
                 continue
-            query = sa.select(calls).where(*due, calls.c.provider == provider, _job_goes_on())
-            query = query.order_by(calls.c.urgency, calls.c.queued_at, calls.c.id).limit(room).with_for_update()
-            sent = 0
-            for row in connection.execute(query).mappings().all():
-                call = call_from(row)
-                price = policies.price(call)
-                fits = _fits(connection, policies, call, price, now)
-                turn = _lease(connection, call, owner, now, lease_seconds, price if fits else 0, submitting=fits)
-                if fits:
-                    go.append(turn)
-                else:
-                    no.append((turn, "budget"))
-                sent += fits
-            if sent:
-                accounts.use_allowance(connection, provider, limits, now, sent)
-    return go, no
+            submitted, over_budget = _claim_of_provider(connection, policy, of_provider, claimant, room)
+            if submitted:
+                accounts.use_allowance(connection, provider, limits, claimant.now, len(submitted))
+            claimed += submitted
+            refused += over_budget
+    return claimed, refused
 
 
 def claimed_but_unconfirmed(database: Database, owner: str) -> list[ClaimedCall]:
-    """The calls that ``claim_queued`` took for ``owner`` without its caller hearing of it: none was sent."""
+    """Return the calls that ``claim_queued`` claimed for ``owner`` although its commit was not confirmed.
+
+    None of them was sent, because the caller did not learn of them.
+    """
     with database.write() as connection:
-        accounts.lock_submissions(database, connection)  # a commit that is still being made is waited for
+        accounts.lock_submissions(database, connection)  # waits for a commit that is still in progress
         query = sa.select(calls, db_now().label("now")).where(
             _LIVE, calls.c.lease_owner == owner, calls.c.state == CallState.SUBMITTING.value
         )
@@ -110,16 +136,16 @@ def claimed_but_unconfirmed(database: Database, owner: str) -> list[ClaimedCall]
 
 
 def claim_due(database: Database, *, owner: str, lease_seconds: float, most: int) -> list[ClaimedCall]:
-    """Calls to be polled, fetched, looked up or cancelled now, oldest first."""
-    free = sa.or_(calls.c.lease_until.is_(None), calls.c.lease_until <= db_now())
+    """Claim calls to be polled, fetched, looked up or cancelled now, oldest first."""
+    unleased = sa.or_(calls.c.lease_until.is_(None), calls.c.lease_until <= db_now())
+    is_due = (calls.c.due_at <= db_now(), calls.c.state.in_(_POLLED), unleased)
     with database.read() as connection:
-        ready = sa.select(calls.c.id).where(calls.c.due_at <= db_now(), calls.c.state.in_(_POLLED), free).limit(1)
-        if connection.execute(ready).first() is None:
+        if connection.execute(sa.select(calls.c.id).where(*is_due).limit(1)).first() is None:
             return []
     with database.write() as connection:
         due = (
             sa.select(calls.c.id)
-            .where(calls.c.due_at <= db_now(), calls.c.state.in_(_POLLED), free)
+            .where(*is_due)
             .order_by(calls.c.due_at)
             .limit(most)
             .with_for_update(skip_locked=True)
@@ -135,23 +161,23 @@ def claim_due(database: Database, *, owner: str, lease_seconds: float, most: int
     return [ClaimedCall(call_from(row), row["epoch"], owner, row["now"]) for row in rows]
 
 
-def renew(database: Database, turns: Sequence[ClaimedCall], *, lease_seconds: float) -> None:
-    """The turns that are still acted for live on. One that somebody else has by now stays theirs."""
-    if not turns:
+def renew(database: Database, claims: Sequence[ClaimedCall], *, lease_seconds: float) -> None:
+    """Extend the leases. Claims that were lost are left alone."""
+    if not claims:
         return
     statement = (
         sa.update(calls)
-        .where(calls.c.id == sa.bindparam("key"), calls.c.epoch == sa.bindparam("turn"))
+        .where(calls.c.id == sa.bindparam("key"), calls.c.epoch == sa.bindparam("claim"))
         .where(calls.c.lease_owner == sa.bindparam("holder"))
         .values(lease_until=db_now() + lease_seconds)
     )
-    rows = [{"key": turn.call.id, "turn": turn.epoch, "holder": turn.owner} for turn in turns]
+    rows = [{"key": claimed.call.id, "claim": claimed.epoch, "holder": claimed.owner} for claimed in claims]
     with database.write() as connection:
         connection.execute(statement, sorted(rows, key=lambda row: str(row["key"])))
 
 
 def lost_submissions(database: Database) -> list[CallRow]:
-    """Calls whose worker died, or lost its lease, between the intent and the receipt."""
+    """Return the calls whose engine died, or lost its lease, between the intent and the outcome."""
     query = sa.select(calls, db_now().label("now")).where(_LIVE, calls.c.state == CallState.SUBMITTING.value)
     with database.read() as connection:
         rows: Sequence[sa.RowMapping] = connection.execute(query).mappings().all()
@@ -163,7 +189,7 @@ def lost_submissions(database: Database) -> list[CallRow]:
 
 
 def release_dead_claims(database: Database) -> None:
-    """Ends the turns of processes of this machine that no longer run."""
+    """Release the claims of processes of this machine that no longer run."""
     held = sa.select(calls.c.id, calls.c.lease_owner, calls.c.epoch).where(
         _LIVE, calls.c.lease_owner.is_not(None), calls.c.state.in_(_POLLED)
     )
@@ -179,50 +205,71 @@ def release_dead_claims(database: Database) -> None:
                 )
 
 
-def _diverted(
+def _claim_of_provider(
     connection: Connection,
-    provider: str,
-    due: Sequence[sa.ColumnElement[bool]],
-    owner: str,
-    now: float,
-    seconds: float,
-    until: float,
-) -> list[tuple[ClaimedCall, str]]:
-    """Calls of a provider that does not answer, and which another model may take."""
-    query = sa.select(calls).where(*due, calls.c.provider == provider, _job_goes_on()).order_by(calls.c.queued_at)
-    rows = connection.execute(query.limit(_DIVERTED).with_for_update()).mappings().all()
-    found = [call_from(row) for row in rows]
-    # Those that only this provider can serve wait until it is tried again, and stand in nobody's way.
-    alone = [call.id for call in found if len(call.order.candidates) == 1]
-    connection.execute(sa.update(calls).where(calls.c.id.in_(alone)).values(due_at=until))
-    others = [call for call in found if len(call.order.candidates) > 1]
-    return [(_lease(connection, call, owner, now, seconds, 0, submitting=False), "breaker") for call in others]
+    policy: SubmissionPolicy,
+    of_provider: Sequence[sa.ColumnElement[bool]],
+    claimant: _Claimant,
+    room: int,
+) -> tuple[list[ClaimedCall], list[RefusedCall]]:
+    """Claim up to ``room`` due calls of one provider; those over budget are refused."""
+    query = sa.select(calls).where(*of_provider).order_by(calls.c.urgency, calls.c.queued_at, calls.c.id)
+    claimed: list[ClaimedCall] = []
+    refused: list[RefusedCall] = []
+    for row in connection.execute(query.limit(room).with_for_update()).mappings().all():
+        call = call_from(row)
+        price = policy.price(call)
+        if _within_budget(connection, policy, call, price, claimant.now):
+            claimed.append(_claim_for_submission(connection, call, claimant, price))
+        else:
+            refused.append(RefusedCall(_lease(connection, call, claimant), RefusalReason.BUDGET))
+    return claimed, refused
 
 
-def _job_goes_on() -> sa.ColumnElement[bool]:
-    goes_on = [state.value for state in OPEN]
-    return sa.select(jobs.c.id).where(jobs.c.id == calls.c.job_id, jobs.c.state.in_(goes_on)).exists()
+def _divert(
+    connection: Connection, of_provider: Sequence[sa.ColumnElement[bool]], claimant: _Claimant, open_until: float
+) -> list[RefusedCall]:
+    """Claim the calls of a provider with an open breaker that another model may serve."""
+    query = sa.select(calls).where(*of_provider).order_by(calls.c.queued_at).limit(_DIVERTED).with_for_update()
+    found = [call_from(row) for row in connection.execute(query).mappings().all()]
+    # The others wait for the provider. They are not due until then, so they do not use up the limit above.
+    only_here = [call.id for call in found if len(call.spec.candidates) == 1]
+    connection.execute(sa.update(calls).where(calls.c.id.in_(only_here)).values(due_at=open_until))
+    return [
+        RefusedCall(_lease(connection, call, claimant), RefusalReason.BREAKER)
+        for call in found
+        if len(call.spec.candidates) > 1
+    ]
 
 
-def _fits(connection: Connection, policies: Policies, call: CallRow, price: int, now: float) -> bool:
-    budget = policies.budget(call.tenant)
+def _job_is_open() -> sa.ColumnElement[bool]:
+    open_states = [state.value for state in OPEN]
+    return sa.select(jobs.c.id).where(jobs.c.id == calls.c.job_id, jobs.c.state.in_(open_states)).exists()
+
+
+def _within_budget(connection: Connection, policy: SubmissionPolicy, call: CallRow, price: int, now: float) -> bool:
+    budget = policy.budget(call.tenant)
     if budget is None or price == 0:
         return True
-    whose = calls.c.tenant == call.tenant
-    if policies.is_shared(call.tenant):
-        whose = calls.c.tenant.not_in(sorted(policies.budgets))
+    same_budget = calls.c.tenant == call.tenant
+    if policy.is_shared(call.tenant):
+        same_budget = calls.c.tenant.not_in(sorted(policy.budgets))
     spent = sa.select(sa.func.coalesce(sa.func.sum(calls.c.reserved + calls.c.spent), 0)).where(
-        whose, calls.c.submitted_at >= budget.period_start(now)
+        same_budget, calls.c.submitted_at >= budget.period_start(now)
     )
     return int(connection.execute(spent).scalar_one()) + price <= budget.micros
 
 
+def _claim_for_submission(connection: Connection, call: CallRow, claimant: _Claimant, price: int) -> ClaimedCall:
+    intent = {"state": CallState.SUBMITTING.value, "reserved": price, "submitted_at": claimant.now}
+    submitting = dataclasses.replace(call, state=CallState.SUBMITTING, reserved=price)
+    return _lease(connection, submitting, claimant, intent)
+
+
 def _lease(
-    connection: Connection, call: CallRow, owner: str, now: float, seconds: float, price: int, *, submitting: bool
+    connection: Connection, call: CallRow, claimant: _Claimant, changes: Mapping[str, object] | None = None
 ) -> ClaimedCall:
-    values: dict[str, object] = {"lease_owner": owner, "lease_until": now + seconds, "epoch": call.epoch + 1}
-    if submitting:
-        values |= {"state": CallState.SUBMITTING.value, "reserved": price, "submitted_at": now}
-    connection.execute(sa.update(calls).where(calls.c.id == call.id).values(values))
-    state = CallState.SUBMITTING if submitting else call.state
-    return ClaimedCall(dataclasses.replace(call, state=state, reserved=price), call.epoch + 1, owner, now)
+    epoch = call.epoch + 1
+    lease = {"lease_owner": claimant.owner, "lease_until": claimant.now + claimant.lease_seconds, "epoch": epoch}
+    connection.execute(sa.update(calls).where(calls.c.id == call.id).values({**lease, **(changes or {})}))
+    return ClaimedCall(call, epoch, claimant.owner, claimant.now)

@@ -1,4 +1,4 @@
-"""What there is to tell about all calls together: for the operator's table and the metrics."""
+"""Totals over all calls, for `telecine providers` and the metrics."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from consumer.ledger.tables import calls
 
 
 def count_calls(database: Database) -> dict[tuple[str, str], int]:
-    """Calls by provider and state."""
+    """Return the number of calls by provider and state."""
     query = sa.select(calls.c.provider, calls.c.state, sa.func.count()).group_by(calls.c.provider, calls.c.state)
     with database.read() as connection:
         return {(provider, state): number for provider, state, number in connection.execute(query)}
 
 
 def spent_since(database: Database, since: float) -> dict[tuple[str, str], int]:
-    """By provider and tenant, in millionths of a US dollar: spent, or set aside, for calls sent since then."""
+    """Return what calls submitted since then have spent or reserved, by provider and tenant, in micro-dollars."""
     money = sa.func.sum(calls.c.spent + calls.c.reserved)
     query = sa.select(calls.c.provider, calls.c.tenant, money).where(calls.c.submitted_at >= since)
     with database.read() as connection:
@@ -28,7 +28,7 @@ def spent_since(database: Database, since: float) -> dict[tuple[str, str], int]:
 
 
 def with_unknown_outcome(database: Database, job_ids: Sequence[str]) -> frozenset[str]:
-    """Those of the jobs that wait for a person, or for a look at the provider's list."""
+    """Return those of the jobs that have a call with an unknown outcome."""
     if not job_ids:
         return frozenset()
     query = sa.select(calls.c.job_id).where(
@@ -39,7 +39,7 @@ def with_unknown_outcome(database: Database, job_ids: Sequence[str]) -> frozense
 
 
 def by_provider(money: Mapping[tuple[str, str], int]) -> dict[str, int]:
-    """The same without the tenants."""
+    """Return the sum over all tenants, by provider."""
     total: dict[str, int] = {}
     for (provider, _), micros in money.items():
         total[provider] = total.get(provider, 0) + micros

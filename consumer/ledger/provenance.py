@@ -1,90 +1,112 @@
-"""Who made a result and what it cost: from the job's calls, for the manifest and the callback."""
+"""Which model made a result and what it cost, for the manifest and the callback."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from consumer.ledger import calls
+from consumer.ledger.call_records import CallRow
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job
 from consumer.ledger.states import CallState
 from schemas.callback import Cost
+from schemas.money import format_micros
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallProvenance:
+    """A call that returned a result, as the manifest lists it."""
+
+    step: str
+    provider: str
+    model: str
+    key: str
+    #: The task's id at the provider.
+    task: str | None
+    #: US dollars.
+    cost: str
+    #: ``{"model", "why"}`` of each model that was skipped.
+    passed_over: list[dict[str, str]]
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the call as JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """The last model that delivered stands for the job, unless it only helped; the cost is that of all calls."""
+    """The model that made a job's result, and the cost of all its calls.
+
+    If several models made something, it is the last one. Models that only helped, with a prompt for instance, do not
+    count.
+    """
 
     provider: str = "local"
     model: str | None = None
     version: str | None = None
     cost: Cost = field(default_factory=Cost)
-    #: What the providers told: seed, prompt, title, ….
+    #: What the providers reported: seed, prompt, title, ….
     details: Mapping[str, Any] = field(default_factory=dict)
-    #: ``{"step", "provider", "model", "key", "task", "cost", "passed_over"}`` for each call that delivered.
-    calls: tuple[Mapping[str, Any], ...] = ()
+    calls: tuple[CallProvenance, ...] = ()
 
 
-#: What a pipeline tells of a model that ran on this worker.
+#: The annotations of a pipeline about a model that ran on this worker.
 _LOCAL = ("model", "model_version", "seed")
 
 
-def provenance_of(database: Database, job: Job, told: Mapping[str, Any] | None = None) -> Provenance:
-    """The credits. A job that no provider delivered to has the local ones, with what the pipeline told of its model."""
-    told = told or {}
+def provenance_of(database: Database, job: Job, annotations: Mapping[str, Any] | None = None) -> Provenance:
+    """Return the provenance of the job's result.
+
+    If no provider made it, the model is the one that ran on this worker, according to the pipeline's ``annotations``.
+    """
+    annotations = annotations or {}
     rows = calls.of_job(database, job.id)
-    if not rows:
-        return _local(told, Provenance())
-    delivered = [row for row in rows if row.state is CallState.DONE]
-    # A call as another type made something on the way: a prompt, the times of words.
-    own = [row for row in delivered if row.order.type == job.type]
+    done = [row for row in rows if row.state is CallState.DONE]
+    # A call under another type returned an intermediate product: a prompt, or the times of words.
+    own = [row for row in done if row.spec.type == job.type]
     details: dict[str, Any] = {}
     for row in own:
-        details |= (row.result or {}).get("details") or {}
-    last = own[-1] if own else None
-    credit = Provenance(
-        provider="local" if last is None else last.provider,
-        model=None if last is None else last.model,
-        version=None if details.get("version") is None else str(details["version"]),
-        cost=Cost(amount=dollars(sum(row.spent for row in rows))),
+        details |= row.result.details if row.result is not None else {}
+    version = details.get("version")
+    provenance = Provenance(
+        provider=own[-1].provider if own else "local",
+        model=own[-1].model if own else None,
+        version=None if version is None else str(version),
+        cost=Cost(amount=format_micros(sum(row.spent for row in rows))),
         details=details,
-        calls=tuple(
-            {
-                "step": row.step,
-                "provider": row.provider,
-                "model": row.model,
-                "key": row.id,
-                "task": None if row.task is None else row.task["id"],
-                "cost": dollars(row.spent),
-                "passed_over": list(row.order.losers),
-            }
-            for row in delivered
-        ),
+        calls=tuple(_call_provenance(row) for row in done),
     )
-    return credit if last is not None else _local(told, credit)
+    return provenance if own else _with_local_model(provenance, annotations)
 
 
 def spent_on(database: Database, job_id: str) -> Cost | None:
-    """What the job's calls have cost so far, for a job that ends without its result; ``None`` where nothing."""
+    """Return the cost of the calls of a job that ends without a result, or ``None`` if it is zero."""
     micros = sum(row.spent for row in calls.of_job(database, job_id))
-    return Cost(amount=dollars(micros)) if micros else None
+    return Cost(amount=format_micros(micros)) if micros else None
 
 
-def _local(told: Mapping[str, Any], credit: Provenance) -> Provenance:
-    if "model" not in told:
-        return credit
-    version = told.get("model_version")
-    return replace(
-        credit,
-        model=str(told["model"]),
-        version=None if version is None else str(version),
-        details={**credit.details, **{name: told[name] for name in _LOCAL if name in told}},
+
+def _call_provenance(row: CallRow) -> CallProvenance:
+    return CallProvenance(
+        step=row.step,
+        provider=row.provider,
+        model=row.model,
+        key=row.id,
+        task=None if row.task is None else row.task.id,
+        cost=format_micros(row.spent),
+        passed_over=[skipped.to_stored() for skipped in row.spec.skipped_models],
     )
 
 
-def dollars(micros: int) -> str:
-    """Millionths of a US dollar as dollars: cents at least, and no digit more than needed."""
-    whole, part = divmod(micros, 1_000_000)
-    return f"{whole}.{f'{part:06}'.rstrip('0').ljust(2, '0')}"
+def _with_local_model(provenance: Provenance, annotations: Mapping[str, Any]) -> Provenance:
+    if "model" not in annotations:
+        return provenance
+    version = annotations.get("model_version")
+    return replace(
+        provenance,
+        model=str(annotations["model"]),
+        version=None if version is None else str(version),
+        details={**provenance.details, **{name: annotations[name] for name in _LOCAL if name in annotations}},
+    )

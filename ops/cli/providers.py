@@ -9,9 +9,9 @@ import typer
 from rich.text import Text
 
 from consumer.ledger import accounts
+from consumer.ledger.accounts import BreakerState
 from consumer.ledger.call_queries import by_provider, count_calls, spent_since
 from consumer.ledger.database import Database
-from consumer.ledger.provenance import dollars
 from consumer.ledger.states import CallState
 from ops.checks.providers import missing
 from ops.cli.console import JsonOption, print_json, show, table
@@ -19,6 +19,7 @@ from ops.cli.opening import opened_ledger, read_settings
 from ops.formatting import duration
 from providers.registry import provider_names
 from schemas.accounts import Budget
+from schemas.money import format_micros
 from schemas.settings import Settings
 
 _IN_FLIGHT = (CallState.SUBMITTING, CallState.WORKING, CallState.FETCHING)
@@ -89,21 +90,21 @@ def provider_statuses(settings: Settings, database: Database) -> Sequence[Provid
     for name in sorted({*provider_names(), *known}):
         account, limits = known.get(name), settings.limits_of(name)
         until = 0.0 if account is None else max(account.open_until, account.paused_until)
-        word = "closed" if account is None else account.breaker
-        paused = account is not None and word == "closed" and account.paused_until > now
+        breaker = BreakerState.CLOSED if account is None else account.breaker
+        paused = account is not None and breaker is BreakerState.CLOSED and account.paused_until > now
         found.append(
             ProviderStatus(
                 provider=name,
                 missing=missing(name, settings),
-                breaker="paused" if paused else word,
+                breaker="paused" if paused else breaker.value,
                 again_in_seconds=max(0.0, until - now),
                 queued=numbers.get((name, CallState.QUEUED.value), 0),
                 out=sum(numbers.get((name, state.value), 0) for state in _IN_FLIGHT),
                 unknown=numbers.get((name, CallState.UNKNOWN.value), 0),
                 concurrency=limits.concurrency,
                 rate_per_minute=limits.rate_per_minute,
-                today=dollars(today.get(name, 0)),
-                this_month=dollars(month.get(name, 0)),
+                today=format_micros(today.get(name, 0)),
+                this_month=format_micros(month.get(name, 0)),
                 last_error=None if account is None else account.last_error,
             )
         )

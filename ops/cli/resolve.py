@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from consumer.ledger import call_outcomes, calls
-from consumer.ledger.calls import CallRow
+from consumer.ledger import call_resolution, calls
+from consumer.ledger.call_records import CallRow
 from consumer.ledger.database import Database
 from consumer.ledger.states import CallState
 from ops.cli.console import JsonOption, print_json, say, stop
@@ -65,11 +65,11 @@ def _unknown(database: Database, job_id: str) -> CallRow:
 def _decide(settings: Settings, database: Database, call: CallRow, *, resubmit: bool, adopt: str | None) -> str:
     what = f"step {call.step} of {call.job_id} ({call.model} of {call.provider})"
     if adopt is not None:
-        model = catalogue_of(settings).find(call.model, call.order.type)
-        call_outcomes.adopt(database, call, adopt, by="cli", give_up_seconds=model.timeout_seconds)
+        model = catalogue_of(settings).find(call.model, call.spec.type)
+        call_resolution.adopt(database, call, adopt, by="cli", give_up_seconds=model.timeout_seconds)
         return f"{what}: task {adopt} will be polled from now on."
     if resubmit:
-        call_outcomes.resubmit(database, call, by="cli")
+        call_resolution.resubmit(database, call, by="cli")
         return f"{what}: submitted again. If the provider had accepted the first call, both will be charged."
-    call_outcomes.write_off(database, call, by="cli")
+    call_resolution.write_off(database, call, by="cli")
     return f"{what}: given up; the job fails with outcome_unknown."

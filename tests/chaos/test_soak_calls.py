@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from consumer.ledger import call_outcomes, calls
-from consumer.ledger.calls import CallRow
+from consumer.ledger import call_resolution, calls
+from consumer.ledger.call_records import CallRow
 from consumer.ledger.database import Database
 from consumer.ledger.queries import count_jobs, find_job, list_jobs
 from consumer.ledger.states import CallState, State
@@ -98,9 +98,9 @@ def decide(line: VendorLine, database: Database) -> int:
     for call in unknown:
         task = next((task.id for task in list(line.cococlip.tasks.values()) if task.ref == call.job_id), None)
         if task is None:
-            call_outcomes.resubmit(database, call, by="person")
+            call_resolution.resubmit(database, call, by="person")
         else:
-            call_outcomes.adopt(database, call, task, by="person", give_up_seconds=60)
+            call_resolution.adopt(database, call, task, by="person", give_up_seconds=60)
     return len(unknown)
 
 

@@ -45,7 +45,7 @@ def test_an_answer_that_is_lost_after_the_vendor_has_charged_is_never_paid_for_a
     job = line.telecine.wait_for_job(name)
     assert (job.state, (job.error or {})["code"]) == (State.FAILED, "outcome_unknown")
     assert line.cococlip.charges(name) == 1
-    check_told_of_failure(line, name, "outcome_unknown", "nobody knows whether cococlip accepted the call")
+    check_told_of_failure(line, name, "outcome_unknown", "It is unknown whether cococlip accepted the call")
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_an_answer_that_is_lost_after_the_vendor_has_charged_is_never_paid_for_a
         ("lost", Plan("lost"), "provider_task_lost", "Cococlip no longer knows the task"),
         ("failed", Plan("fail", message="no cats"), "provider_task_failed", "no cats"),
         ("page", Plan(result="html"), "provider_result_invalid", "is a web page, not mp4"),
-        ("words", Plan(result="text"), "provider_result_invalid", "is something unknown, not mp4"),
-        ("empty", Plan(result="empty"), "provider_result_invalid", "is something unknown, not mp4"),
+        ("words", Plan(result="text"), "provider_result_invalid", "is of an unknown kind, not mp4"),
+        ("empty", Plan(result="empty"), "provider_result_invalid", "is of an unknown kind, not mp4"),
         ("private", Plan(result="private"), "provider_result_invalid", "which Telecine may not call"),
         ("expired", Plan(result="gone"), "provider_result_invalid", "result is gone"),
     ],

@@ -176,9 +176,11 @@ def test_a_new_name_brings_no_new_money_unless_it_is_a_tenants(
 ) -> None:
     ever = {"period": "ever"}
     line = Line(
-        ledger, tmp_path, budgets={"*": {"usd": 0.25, **ever}, "own": {"usd": 0.2, **ever}},
+        ledger,
+        tmp_path,
+        budgets={"*": {"usd": 0.25, **ever}, "own": {"usd": 0.2, **ever}},
         tenants={name: {"write": ["s3://results/"], "output": f"s3://results/{name}/"} for name in tenants},
-    )  # fmt: skip
+    )
     try:
         for number, name in enumerate(names):
             line.submit(f"j{number}", **({"tenant": name} if name else {}))
@@ -186,8 +188,8 @@ def test_a_new_name_brings_no_new_money_unless_it_is_a_tenants(
         line.start()
         line.until(lambda: all(line.call(f"j{n}").settled for n in range(4)))
         assert line.alpha.charges.total() == charges
-        errors = [line.call(f"j{n}").error or {} for n in range(4)]
-        refused = [error["message"] for error in errors if error]
+        errors = [line.call(f"j{n}").error for n in range(4)]
+        refused = [error.message for error in errors if error]
         assert len(refused) == 4 - charges
         assert all(("tenant a;" if tenants else "this worker;") in message for message in refused)
     finally:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from consumer.calls import actions as actions_module
+from consumer.calls import retry_policy
 from consumer.ledger.completion import end_idle, request_cancel
 from consumer.ledger.states import CallState, State
 from providers.base import Call, TaskRef
@@ -26,7 +26,7 @@ from tests.call_line import Line, raiser
 
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch, line: Line) -> Line:
-    monkeypatch.setattr(actions_module, "_backoff", lambda failures: 0.2)
+    monkeypatch.setattr(retry_policy, "backoff", lambda failures: 0.2)
     line.alpha.polls = 1_000_000  # a task without an end
     return line
 
@@ -71,7 +71,7 @@ def test_a_provider_that_never_hears_it_is_asked_a_few_times_and_paid(line: Line
     asked = unheard(line, *[ProviderUnavailable("503")] * 99)
     cancelled_at_work(line)
     assert (line.call().state, line.call().spent) == (CallState.CANCELLED, 100_000)
-    assert len(asked) == actions_module.CANCEL_TRIES
+    assert len(asked) == retry_policy.CANCEL_TRIES
 
 
 def test_a_refusal_to_stop_is_the_answer(line: Line) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import json
 
 import pytest
 
-from consumer.calls import actions, fetching
+from consumer.calls import fetching, retry_policy
 from consumer.ledger.states import CallState, State
 from providers.base import Call, Ready, TaskRef
 from schemas.errors import InternalError, OutputExists, OutputForbidden, StorageUnavailable, TelecineError
@@ -42,7 +41,7 @@ def test_a_film_inside_the_answer_is_stored_although_the_storage_was_away_at_fir
     assert (job.state, line.alpha.charges.total(), line.call().state) == (State.COMPLETED, 1, CallState.DONE)
     folder = line.runtime.settings.storage_folder / "results" / "j"
     assert (folder / "film.mp4").read_bytes() == film
-    assert base64.b64encode(film[:300]).decode()[:300] not in json.dumps(line.call().result)
+    assert base64.b64encode(film[:300]).decode()[:300] not in repr(line.call())
 
 
 @pytest.mark.parametrize("problem", [OutputForbidden, OutputExists, InternalError])
@@ -50,7 +49,7 @@ def test_a_film_that_cannot_be_stored_waits_for_the_operator_and_no_other_model_
     problem: type[TelecineError], line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers_at_once(line, small_film())
-    monkeypatch.setattr(actions, "_backoff", lambda failures: 0.01)
+    monkeypatch.setattr(retry_policy, "backoff", lambda failures: 0.01)
     faults, store = [problem("closed") for _ in range(8)], fetching._store
 
     def closed(*parts: object) -> object:
@@ -65,7 +64,7 @@ def test_a_film_that_cannot_be_stored_waits_for_the_operator_and_no_other_model_
 
 def test_a_film_waits_for_a_storage_that_stays_away_for_long(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     answers_at_once(line, small_film())
-    monkeypatch.setattr(actions, "_backoff", lambda failures: 0.01)
+    monkeypatch.setattr(retry_policy, "backoff", lambda failures: 0.01)
     faults, store = [StorageUnavailable() for _ in range(30)], fetching._store
 
     def away(*parts: object) -> object:
@@ -82,8 +81,8 @@ def test_a_film_that_can_never_be_stored_ends_the_job_and_is_not_bought_from_ano
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers_at_once(line, small_film())
-    monkeypatch.setattr(actions, "_backoff", lambda failures: 0.01)
-    monkeypatch.setattr(fetching, "AWAY_TRIES", 20)
+    monkeypatch.setattr(retry_policy, "backoff", lambda failures: 0.01)
+    monkeypatch.setattr(retry_policy, "AWAY_TRIES", 20)
 
     def closed(*parts: object) -> object:
         raise StorageUnavailable

@@ -24,7 +24,7 @@ from consumer.wiring import admission_policy
 from pipelines.context import Context, ModelCall
 from providers.base import Call, Ready
 from providers.catalogue import Catalogue, Model, Parameter
-from schemas.media import Artifact
+from schemas.media import StoredArtifact
 from tests.call_line import Line
 from tests.doubles.films import small_film
 from tests.ledger_views import Ledger
@@ -47,7 +47,7 @@ def in_s3(ledger: Ledger, tmp_path: Path, s3: S3, bucket: str) -> Iterator[tuple
     made.close()
 
 
-def with_pipeline(runtime: Runtime, run: Callable[[Any, Context], Sequence[Artifact]]) -> Runtime:
+def with_pipeline(runtime: Runtime, run: Callable[[Any, Context], Sequence[StoredArtifact]]) -> Runtime:
     """Jobs of the type ``ask`` are done in another way."""
     ask = dataclasses.replace(runtime.pipelines["ask"], run=run)
     return dataclasses.replace(runtime, pipelines={**runtime.pipelines, "ask": ask})
@@ -179,7 +179,7 @@ def test_what_was_paid_for_is_not_lost_when_its_upload_goes_while_the_vendor_wor
 
 
 def test_a_second_call_is_not_ordered_with_an_upload_that_is_gone(in_s3: tuple[Line, S3], bucket: str) -> None:
-    def asks_twice(data: Any, ctx: Context) -> Sequence[Artifact]:
+    def asks_twice(data: Any, ctx: Context) -> Sequence[StoredArtifact]:
         picture = ctx.input("image", data.image, kinds=("png",), limit_bytes=1_000_000)
         for step in ("think", "think again"):
             ctx.call(step, ModelCall(data.models, {}, {"image": picture}))
@@ -194,7 +194,7 @@ def test_a_second_call_is_not_ordered_with_an_upload_that_is_gone(in_s3: tuple[L
 
 
 def test_work_that_needs_the_upload_itself_fails_by_name_when_it_is_gone(in_s3: tuple[Line, S3], bucket: str) -> None:
-    def looks_afterwards(data: Any, ctx: Context) -> Sequence[Artifact]:
+    def looks_afterwards(data: Any, ctx: Context) -> Sequence[StoredArtifact]:
         picture = ctx.input("image", data.image, kinds=("png",), limit_bytes=1_000_000)
         ctx.call("think", ModelCall(data.models, {}, {"image": picture}))
         picture.path.read_bytes()

@@ -24,10 +24,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from consumer.ledger import accounts, call_claims, call_outcomes, calls, completion, leases, queries
+from consumer.ledger import accounts, call_claims, call_outcomes, call_resolution, calls, completion, leases, queries
 from consumer.ledger.admission import admit, submission
-from consumer.ledger.call_claims import ClaimedCall, Policies
-from consumer.ledger.calls import CallRow, CallSpec, Candidate
+from consumer.ledger.call_claims import ClaimedCall, SubmissionPolicy
+from consumer.ledger.call_records import CallResult, CallRow, CallTask, ProviderResult, call_from
+from consumer.ledger.call_request import CallSpec, Candidate
 from consumer.ledger.schema import migrate
 from consumer.ledger.states import OPEN, CallState, State
 from consumer.ledger.tables import calls as table
@@ -46,7 +47,7 @@ BUDGET = Budget(usd=0.25, period="ever")
 LIMITS = ProviderLimits(rate_per_minute=60_000, burst=1000, concurrency=2, breaker_failures=3, breaker_seconds=20)
 #: Alpha can be searched, beta cannot.
 SEARCHED = "alpha"
-POLICIES = Policies(limits=lambda name: LIMITS, budgets={"*": BUDGET}, price=lambda row: PRICE)
+POLICIES = SubmissionPolicy(limits=lambda name: LIMITS, budgets={"*": BUDGET}, price=lambda row: PRICE)
 
 
 class CallMachine(RuleBasedStateMachine):
@@ -81,9 +82,12 @@ class CallMachine(RuleBasedStateMachine):
         claim = leases.claim(database, job_id, owner="worker", seconds=LEASE_SECONDS)
         assert claim is not None
         order = CallSpec(
-            candidates=[Candidate(f"model-{name}", name, {}) for name in vendors], inputs={}, output="s3://out/",
-            fingerprint=claim.job.fingerprint, type="reel",
-        )  # fmt: skip
+            candidates=[Candidate(f"model-{name}", name, {}) for name in vendors],
+            inputs={},
+            output_folder="s3://out/",
+            fingerprint=claim.job.fingerprint,
+            type="reel",
+        )
         calls.enqueue_and_park(database, claim.lease, "step", order, tenant=None, urgency=1)
 
     @rule(seconds=st.sampled_from([0.5, 4.0, LEASE_SECONDS + 0.1, 40.0]))
@@ -95,8 +99,8 @@ class CallMachine(RuleBasedStateMachine):
         database = self.views[view]
         go, no = call_claims.claim_queued(database, POLICIES, owner=owner, lease_seconds=LEASE_SECONDS, most=9)
         self.sending += go
-        for turn, _ in no:
-            call_outcomes.record_failed(database, turn, ProviderError("refused"), spent=0)
+        for refused in no:
+            call_outcomes.record_failed(database, refused.claimed, ProviderError("refused"), spent=0)
 
     @precondition(lambda self: self.sending)
     @rule(pick=PICKS)
@@ -124,10 +128,10 @@ class CallMachine(RuleBasedStateMachine):
                     accounts.record_failure(connection, turn.call.provider, LIMITS, "down")
                 call_outcomes.reschedule(database, turn, 1.0, ProviderUnavailable("down"))
             elif answer == "known":
-                call_outcomes.record_accepted(database, turn, {"id": self.sent(turn)}, wait_seconds=1.0, give_up=60.0)
+                call_outcomes.record_accepted(database, turn, CallTask(self.sent(turn)), wait_seconds=1.0, give_up=60.0)
             else:
-                ready = call_outcomes.record_ready(database, turn, {"value": 1}, lease_seconds=LEASE_SECONDS)
-                call_outcomes.record_done(database, ready, {"artifact": None}, spent=PRICE)
+                ready = call_outcomes.record_ready(database, turn, ProviderResult(value=1), lease_seconds=LEASE_SECONDS)
+                call_outcomes.record_done(database, ready, CallResult(model="m", provider="p"), spent=PRICE)
         except LeaseLost:
             assert self.row(turn).epoch > turn.epoch or self.row(turn).settled
 
@@ -167,15 +171,15 @@ class CallMachine(RuleBasedStateMachine):
         elif answer == "fails":
             call_outcomes.record_failed(database, turn, ProviderError("no"), spent=PRICE)
         else:
-            kept = call_outcomes.record_ready(database, turn, {"url": "secret"}, lease_seconds=LEASE_SECONDS)
-            call_outcomes.record_done(database, kept, {"artifact": None}, spent=PRICE)
+            kept = call_outcomes.record_ready(database, turn, ProviderResult(url="secret"), lease_seconds=LEASE_SECONDS)
+            call_outcomes.record_done(database, kept, CallResult(model="m", provider="p"), spent=PRICE)
 
     def look_up(self, database: Any, turn: ClaimedCall) -> None:
         """The vendor tells the truth; one that cannot be searched is left alone."""
         if turn.call.provider != SEARCHED:
             call_outcomes.abandon(database, turn)
         elif self.charges[self.sent(turn)]:
-            call_outcomes.record_accepted(database, turn, {"id": self.sent(turn)}, wait_seconds=0.0, give_up=60.0)
+            call_outcomes.record_accepted(database, turn, CallTask(self.sent(turn)), wait_seconds=0.0, give_up=60.0)
         else:
             call_outcomes.record_not_found(database, turn)
 
@@ -187,11 +191,11 @@ class CallMachine(RuleBasedStateMachine):
             return
         try:
             if not adopt:
-                call_outcomes.write_off(database, row, by="person")
+                call_resolution.write_off(database, row, by="person")
             elif self.charges[row.id]:
-                call_outcomes.adopt(database, row, row.id, by="person", give_up_seconds=60)
+                call_resolution.adopt(database, row, row.id, by="person", give_up_seconds=60)
             elif all(self.sent(turn) != row.id or turn.now + LEASE_SECONDS <= Clock.now for turn in self.sending):
-                call_outcomes.resubmit(database, row, by="person")
+                call_resolution.resubmit(database, row, by="person")
         except StepSettled:
             job = queries.find_job(database, job_id)
             assert job is not None
@@ -236,7 +240,7 @@ class CallMachine(RuleBasedStateMachine):
         database = self.views[1]
         assert max(self.charges.values(), default=0) <= 1, "paid twice"
         with database.read() as connection:
-            rows = [calls.call_from(row) for row in connection.execute(sa.select(table)).mappings()]
+            rows = [call_from(row) for row in connection.execute(sa.select(table)).mappings()]
         assert sum(row.reserved + row.spent for row in rows) <= BUDGET.micros
         assert len({row.job_id for row in rows if not row.settled}) == sum(not row.settled for row in rows)
         for row in rows:
@@ -259,7 +263,7 @@ class CallMachine(RuleBasedStateMachine):
         assert (row.finished_at is not None) == row.settled
         assert row.due_at is None if row.settled else (row.due_at is not None or row.state is CallState.UNKNOWN)
         if row.settled:
-            assert "secret" not in str(row.result)
+            assert "secret" not in str((row.result, row.provider_result))
             assert row.lease_owner is None
         before = self.last.get(row.id)
         if before is not None:

@@ -11,19 +11,20 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from consumer.calls import actions as actions_module, engine as engine_module, fetching
+from consumer.calls import actions as actions_module, claiming, fetching, retry_policy
 from consumer.ledger import (
     accounts,
     call_claims,
     call_outcomes,
     call_queries,
+    call_resolution,
     calls,
     deletion,
     leases,
     tables as ledger_tables,
 )
-from consumer.ledger.call_claims import Policies
-from consumer.ledger.calls import CallRow
+from consumer.ledger.call_claims import SubmissionPolicy
+from consumer.ledger.call_records import CallResult, CallRow, CallTask
 from consumer.ledger.completion import end_idle, request_cancel
 from consumer.ledger.states import CallState, State
 from consumer.storage.scratch import job_folder
@@ -97,8 +98,8 @@ def test_a_person_cannot_send_again_what_an_ended_job_does_not_need(line: Line) 
     end_job(line)
     line.until(lambda: line.call().due_at is None and line.call().lease_owner is None)
     with pytest.raises(StepSettled, match="--fail"):
-        call_outcomes.resubmit(line.runtime.database, line.call(), by="test")
-    call_outcomes.write_off(line.runtime.database, line.call(), by="test")
+        call_resolution.resubmit(line.runtime.database, line.call(), by="test")
+    call_resolution.write_off(line.runtime.database, line.call(), by="test")
     assert (line.call().spent, line.call().reserved) == (100_000, 0)
 
 
@@ -151,7 +152,7 @@ def test_an_answer_that_comes_after_the_turn_was_lost_is_taken_while_nobody_else
 def test_an_answer_that_comes_after_a_persons_decision_changes_nothing(line: Line) -> None:
     def after(call: Call) -> None:
         call_outcomes.record_lost(line.runtime.database, line.call(), look_up=False)
-        call_outcomes.write_off(line.runtime.database, line.call(), by="test")
+        call_resolution.write_off(line.runtime.database, line.call(), by="test")
 
     line.alpha.after = after
     sent(line)
@@ -226,7 +227,7 @@ def test_a_task_that_was_done_in_a_night_without_an_engine_is_not_lost_to_one_fa
 def test_a_vendor_that_takes_calls_one_by_one_fails_none_of_those_that_wait(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions_module, "_backoff", lambda failures: 0.01)
+    monkeypatch.setattr(retry_policy, "backoff", lambda failures: 0.01)
     asked = 0
 
     def before(call: Call) -> None:
@@ -246,7 +247,7 @@ def test_a_vendor_that_takes_calls_one_by_one_fails_none_of_those_that_wait(
 def test_a_call_that_is_being_sent_is_not_lost_because_the_machine_slept(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "SUBMIT_LEASE_SECONDS", -1.0)  # over as soon as it is taken
+    monkeypatch.setattr(claiming, "SUBMIT_LEASE_SECONDS", -1.0)  # over as soon as it is taken
     monkeypatch.setattr(call_outcomes, "LOOK_UP_SECONDS", 0.0)
     submit = line.alpha.submit
 
@@ -314,7 +315,7 @@ def test_a_results_url_is_gone_from_the_ledger_when_the_call_has_failed(line: Li
     line.alpha.result = lambda call: Ready(url=URL)
     job = line.finished(data={"film": True})
     assert (job.state, job.error["code"] if job.error else None) == (State.FAILED, "provider_result_invalid")
-    assert (line.call().result, line.call().spent) == (None, 100_000)
+    assert (line.call().provider_result, line.call().spent) == (None, 100_000)
     with line.runtime.database.read() as connection:
         for table in ledger_tables.metadata.sorted_tables:
             rows = connection.execute(sa.select(table)).all()
@@ -396,7 +397,7 @@ def test_a_job_whose_call_goes_on_is_not_deleted(line: Line) -> None:
     assert not deletion.forget(database, "j")
     assert deletion.ended_before(database, age_seconds=0, limit=9) == []
     line.until(lambda: line.call().due_at is None and line.call().lease_owner is None)
-    call_outcomes.write_off(database, line.call(), by="test")
+    call_resolution.write_off(database, line.call(), by="test")
     assert [job.id for job in deletion.ended_before(database, age_seconds=0, limit=9)] == ["j"]
 
 
@@ -425,7 +426,7 @@ def test_a_turn_is_renewed_by_who_holds_it_and_by_nobody_else(line: Line) -> Non
     renewed = line.call().lease_until
     assert renewed is not None
     assert renewed > line.runtime.database.now() + 400
-    call_outcomes.record_accepted(line.runtime.database, first, {"id": "task-1"}, wait_seconds=0, give_up=60)
+    call_outcomes.record_accepted(line.runtime.database, first, CallTask("task-1"), wait_seconds=0, give_up=60)
     (second,) = call_claims.claim_due(line.runtime.database, owner="somebody", lease_seconds=5, most=9)
     call_claims.renew(line.runtime.database, [first], lease_seconds=500)
     held = line.call().lease_until
@@ -452,7 +453,9 @@ def test_a_job_whose_call_has_ended_meanwhile_is_not_parked_again(line: Line) ->
         connection.execute(sa.update(ledger_tables.jobs).values(not_before=0.0))
     claim = leases.claim(database, "j", owner="w", seconds=60)
     assert claim is not None
-    assert call_outcomes.record_done(database, turn, {"artifact": None}, spent=1) is None  # running: nobody to wake
+    assert (
+        call_outcomes.record_done(database, turn, CallResult(model="m", provider="p"), spent=1) is None
+    )  # running: nobody to wake
     found = calls.park_unless_settled(database, claim.lease, "think")
     assert isinstance(found, CallRow)
     assert found.settled
@@ -462,7 +465,7 @@ def test_a_job_whose_call_has_ended_meanwhile_is_not_parked_again(line: Line) ->
 
 def _take(line: Line, *, seconds: float) -> tuple[list[call_claims.ClaimedCall], Any]:
     settings = line.runtime.settings
-    policies = Policies(limits=settings.limits_of, budgets={}, price=lambda row: 7)
+    policies = SubmissionPolicy(limits=settings.limits_of, budgets={}, price=lambda row: 7)
     return call_claims.claim_queued(line.runtime.database, policies, owner="test", lease_seconds=seconds, most=9)
 
 

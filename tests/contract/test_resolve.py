@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consumer.ledger import call_outcomes
+from consumer.ledger import call_resolution
 from consumer.ledger.states import CallState, State
 from providers.base import Call, Failed, Pending, Ready, TaskRef
 from schemas.errors import InvalidField, ProviderOutcomeUnknown, ProviderTaskLost, StepSettled
@@ -30,14 +30,14 @@ def line(line: Line) -> Line:
 
 
 def test_resubmitting_sends_it_once_more(line: Line) -> None:
-    call_outcomes.resubmit(line.runtime.database, line.call(), by="test")
+    call_resolution.resubmit(line.runtime.database, line.call(), by="test")
     line.until(lambda: line.call().settled)
     assert line.advance() is State.COMPLETED
     assert line.alpha.charges.total() == 2  # the person said that the first one never arrived
 
 
 def test_adopting_asks_for_the_task_that_the_person_found(line: Line) -> None:
-    call_outcomes.adopt(line.runtime.database, line.call(), "task-1", by="test", give_up_seconds=60)
+    call_resolution.adopt(line.runtime.database, line.call(), "task-1", by="test", give_up_seconds=60)
     line.until(lambda: line.call().settled)
     assert line.advance() is State.COMPLETED
     assert line.alpha.charges.total() == 1
@@ -50,10 +50,10 @@ def test_an_id_that_the_provider_does_not_know_leaves_the_outcome_unknown(line: 
         return Failed(ProviderTaskLost("no such task"), charged=True) if task.id == "tsak-1" else await poll(call, task)
 
     line.alpha.poll = asked  # type: ignore[method-assign]
-    call_outcomes.adopt(line.runtime.database, line.call(), "tsak-1", by="test", give_up_seconds=60)
+    call_resolution.adopt(line.runtime.database, line.call(), "tsak-1", by="test", give_up_seconds=60)
     line.until(lambda: line.events().count("outcome_unknown") == 2)
     assert (line.call().state, line.call().reserved, line.call().task) == (CallState.UNKNOWN, 100_000, None)
-    call_outcomes.adopt(line.runtime.database, line.call(), "task-1", by="test", give_up_seconds=60)
+    call_resolution.adopt(line.runtime.database, line.call(), "task-1", by="test", give_up_seconds=60)
     line.until(lambda: line.call().settled)
     assert line.advance() is State.COMPLETED
     assert line.alpha.charges.total() == 1
@@ -64,12 +64,12 @@ def test_the_task_of_another_job_is_not_adopted(line: Line) -> None:
     assert line.advance("k") is State.WAITING
     line.until(lambda: line.call("k").settled)
     with pytest.raises(InvalidField, match="'k'"):
-        call_outcomes.adopt(line.runtime.database, line.call(), "task-2", by="test", give_up_seconds=60)
+        call_resolution.adopt(line.runtime.database, line.call(), "task-2", by="test", give_up_seconds=60)
     assert line.call().state is CallState.UNKNOWN
 
 
 def test_giving_up_fails_the_job_and_counts_the_money_as_spent(line: Line) -> None:
-    call_outcomes.write_off(line.runtime.database, line.call(), by="test")
+    call_resolution.write_off(line.runtime.database, line.call(), by="test")
     assert line.advance() is State.FAILED
     assert (line.job().error or {})["code"] == "outcome_unknown"
     assert (line.call().spent, line.call().reserved) == (100_000, 0)
@@ -77,7 +77,7 @@ def test_giving_up_fails_the_job_and_counts_the_money_as_spent(line: Line) -> No
 
 def test_what_was_settled_cannot_be_settled_again(line: Line) -> None:
     unknown = line.call()
-    call_outcomes.write_off(line.runtime.database, unknown, by="test")
-    for again in (call_outcomes.resubmit, call_outcomes.write_off):
+    call_resolution.write_off(line.runtime.database, unknown, by="test")
+    for again in (call_resolution.resubmit, call_resolution.write_off):
         with pytest.raises(StepSettled):
             again(line.runtime.database, unknown, by="test")

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from consumer.execution.sweep import Sweep
 from consumer.ledger import calls, leases
-from consumer.ledger.calls import CallSpec, Candidate
+from consumer.ledger.call_request import CallSpec, Candidate
 from consumer.ledger.due import Wake, wake_all
 from consumer.ledger.states import State
 from consumer.ledger.tables import calls as calls_table, jobs
@@ -34,9 +34,9 @@ def test_a_job_that_this_version_cannot_end_keeps_no_other_from_its_end(runtime:
     ledger = Ledger(runtime.database, runtime.database)
     ledger.admit(*({"id": name, "deadline": 0.001} for name in ("a", "newer", "z")))
     order = CallSpec(
-        candidates=[Candidate("m", "p", {})], inputs={}, output="s3://results/x/", fingerprint="f", type="reel"
+        candidates=[Candidate("m", "p", {})], inputs={}, output_folder="s3://results/x/", fingerprint="f", type="reel"
     )
-    newer = json.dumps({**json.loads(order.as_json()), "from_a_newer_version": True})
+    newer = json.dumps({**order.to_stored(), "from_a_newer_version": True})
     lease = ledger.claimed("newer")
     calls.enqueue_and_park(runtime.database, lease, "step", order, tenant=None, urgency=1)
     with runtime.database.write() as connection:

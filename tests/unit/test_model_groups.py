@@ -10,20 +10,23 @@ from typing import Any
 
 import pytest
 
-from consumer.calls.call_spec import ended
+from consumer.calls.call_spec import pipeline_error
+from consumer.ledger.call_records import CallError
 from pipelines.context import Context, ModelCall
 from pipelines.memory_context import MemoryContext
 from pipelines.models.generate import LocalTask, generate
 from providers.registry import catalogue_of
 from schemas.envelope import Request
 from schemas.errors import ModelNotInstalled, RetriesExhausted
-from schemas.media import Artifact
+from schemas.media import StoredArtifact
 from schemas.parse import parse_request
 from schemas.settings import Settings
 
 MODELS = ["clip-interrogator", "clip-interrogator/local", "another"]
 ANOTHER = {"id": "another", "provider": "replicate", "types": ["image-to-prompt"], "remote": "owner/another"}
-PROMPT = Artifact(name="prompt.txt", content_type="text/plain")
+PROMPT = StoredArtifact(
+    name="prompt.txt", content_type="text/plain", uri="s3://results/a/prompt.txt", sha256="0" * 64, bytes=1
+)
 
 
 class Tried:
@@ -33,14 +36,14 @@ class Tried:
         self.code = code
         self.models: list[str] = []
 
-    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[Artifact]:
+    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[StoredArtifact]:
         self.models.extend(call.models)
         if call.models[0] == "another":
             return [PROMPT]
-        row: Any = SimpleNamespace(error={"code": self.code, "message": "away"}, step=step)
-        raise ended(row)
+        row: Any = SimpleNamespace(error=CallError(self.code, "away"), step=step)
+        raise pipeline_error(row)
 
-    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[Artifact]:
+    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[StoredArtifact]:
         self.models.append(task.model.id)
         raise ModelNotInstalled
 
@@ -66,7 +69,7 @@ def test_a_paid_result_that_could_not_be_stored_is_bought_from_no_other_model(
     catalogue = catalogue_of(Settings()).with_entries([ANOTHER])
     context = MemoryContext(tmp_path, "image-to-prompt", catalogue=catalogue)
 
-    def made() -> Sequence[Artifact]:
+    def made() -> Sequence[StoredArtifact]:
         return generate(context, "caption", "image-to-prompt", data, output, parameters={})
 
     if asked == MODELS:

@@ -1,0 +1,89 @@
+"""When a failed action for a call is retried, and after how long."""
+
+from __future__ import annotations
+
+from consumer.ledger.call_claims import ClaimedCall
+from consumer.logs import logger
+from schemas.backoff import backoff as exponential_backoff
+from schemas.errors import (
+    InputError,
+    InternalError,
+    ProviderError,
+    ProviderRefused,
+    ProviderTaskLost,
+    RateLimited,
+    StorageError,
+    TelecineError,
+    Verdict,
+)
+
+log = logger(__name__)
+
+#: How long a submission is retried while the provider answers "too many requests".
+QUEUE_SECONDS = 86_400.0
+#: Attempts to cancel a task. Few: after minutes the task has ended, and retrying no longer saves money.
+CANCEL_TRIES = 8
+#: Attempts to fetch a paid result if an operator may repair the cause: about an hour.
+FETCH_TRIES = 20
+#: Attempts while the storage is unavailable, which repairs itself: about a day.
+AWAY_TRIES = 300
+#: Attempts if the file is not of an accepted kind: the provider's CDN may not have it yet.
+INVALID_TRIES = 3
+_MAX_BACKOFF_SECONDS = 300.0
+#: Errors of a poll that repeat. Any other one may be repaired by the operator.
+_FINAL = (ProviderRefused, ProviderTaskLost)
+
+
+def backoff(failures: int) -> float:
+    """Return the seconds to wait after so many consecutive failures."""
+    return exponential_backoff(failures, 1.0, _MAX_BACKOFF_SECONDS)
+
+
+def backoff_or_retry_after(failures: int, error: Exception) -> float:
+    """Return the backoff, but at least what the provider asked for with ``Retry-After``."""
+    return max(backoff(failures), getattr(error, "retry_after_seconds", None) or 0.0)
+
+
+def may_resubmit(claimed: ClaimedCall, error: TelecineError, max_failures: int) -> bool:
+    """Return whether to submit the call again after an error. The provider certainly did not accept it."""
+    if error.verdict not in (Verdict.LATER, Verdict.ELSEWHERE):
+        return False
+    # A provider that works one call at a time rate-limits all others many times over: these are not failures.
+    queues = isinstance(error, RateLimited) and claimed.now - claimed.call.queued_at < QUEUE_SECONDS
+    return queues or claimed.call.failures + 1 < max_failures
+
+
+def may_poll_again(claimed: ClaimedCall, error: TelecineError, max_failures: int) -> bool:
+    """Return whether to poll again after a failed poll."""
+    call = claimed.call
+    # After a night without an engine the task is overdue but done: a single failed poll must not give it up.
+    overdue = call.give_up_at is not None and claimed.now >= call.give_up_at
+    return not isinstance(error, _FINAL) and not (overdue and call.failures + 1 >= max_failures)
+
+
+def may_fetch_again(failures: int, error: TelecineError) -> bool:
+    """Return whether to fetch a paid result again after an error."""
+    transient = error.verdict is Verdict.LATER
+    if transient and isinstance(error, StorageError):
+        tries = AWAY_TRIES
+    else:
+        tries = FETCH_TRIES if transient or is_own_fault(error) else INVALID_TRIES
+    return failures + 1 < tries
+
+
+def may_cancel_again(failures: int, error: ProviderError) -> bool:
+    """Return whether to try again to cancel a task after an error."""
+    return error.verdict is Verdict.LATER and failures + 1 < CANCEL_TRIES
+
+
+def is_own_fault(error: TelecineError) -> bool:
+    """Return whether a result could not be fetched because of storage or a bug here, not because of the provider."""
+    return not isinstance(error, ProviderError | InputError)
+
+
+def as_telecine_error(error: Exception) -> TelecineError:
+    """Return the error, or an ``InternalError`` for an unexpected exception, which is logged."""
+    if isinstance(error, TelecineError):
+        return error
+    log.error("provider_adapter_failed", exc_info=error)
+    return InternalError(f"unexpected {type(error).__name__}; see the log")
