@@ -25,7 +25,7 @@ from providers.catalogue import Catalogue
 from providers.local.host import ModelHost
 from schemas.envelope import Request
 from schemas.errors import InputError, InputNotFound, InputReplaced, RenderError, TelecineError
-from schemas.media import Artifact, InputFile
+from schemas.media import InputFile, LocalFile, StoredArtifact
 
 if TYPE_CHECKING:
     from consumer.execution.durable import Steps
@@ -117,7 +117,7 @@ class JobContext:
                 raise reason from None
             raise
 
-    def step(self, name: str, make: StepFunction) -> Sequence[Artifact]:
+    def step(self, name: str, make: StepFunction) -> Sequence[StoredArtifact]:
         """Return the step's stored artifacts: the recorded ones, or what ``make`` makes now."""
         self.check()
         return self._steps.step(name, lambda: self._make(name, make))
@@ -127,16 +127,14 @@ class JobContext:
         self.check()
         return model_result(self._steps.call(name, lambda: self._call_spec(call)))
 
-    def store(self, artifact: Artifact) -> Artifact:
+    def store(self, file: LocalFile) -> StoredArtifact:
         """Store a file under its final name and return it; take over what an earlier attempt stored there."""
-        uri = self._output + artifact.name
+        uri = self._output + file.name
         # Checked at the door and again here: rules may have changed since, and a pipeline may name any file.
         self._runtime.tenants.check_write(self._job.tenant, uri)
-        return store_artifact(
-            self._runtime.storage, artifact, uri, job_id=self._job.id, fingerprint=self._job.fingerprint
-        )
+        return store_artifact(self._runtime.storage, file, uri, job_id=self._job.id, fingerprint=self._job.fingerprint)
 
-    def _make(self, step: str, make: StepFunction) -> Sequence[Artifact]:
+    def _make(self, step: str, make: StepFunction) -> Sequence[StoredArtifact]:
         folder = self._folder / "steps" / step
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -146,7 +144,7 @@ class JobContext:
             error.step = error.step or step
             raise
         failpoint("advance.rendered")
-        stored: list[Artifact] = []
+        stored: list[StoredArtifact] = []
         for file in files:
             self.check()
             stored.append(self.store(file))

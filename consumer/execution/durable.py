@@ -25,8 +25,8 @@ from consumer.ledger.states import CallState, State, StepState
 from consumer.logs import bound, logger
 from consumer.runtime import Runtime
 from consumer.storage.scratch import job_folder
-from schemas.errors import LeaseLost, TelecineError
-from schemas.media import Artifact
+from schemas.errors import LeaseLost
+from schemas.media import StoredArtifact
 
 log = logger(__name__)
 
@@ -60,11 +60,8 @@ def _attempt(runtime: Runtime, claim: leases.Claim) -> State:
     except Parked:
         log.info("job_parked")
         return State.WAITING
-    except TelecineError as error:
-        return outcome.retry_or_fail(runtime, claim, error)
     except Exception as error:
-        log.exception("unexpected_error")
-        return outcome.retry_or_fail(runtime, claim, outcome.unexpected(error))
+        return outcome.retry_or_fail(runtime, claim, error)
 
 
 def _run(runtime: Runtime, claim: leases.Claim) -> State:
@@ -87,11 +84,11 @@ class Steps:
     def __init__(self, runtime: Runtime, claim: leases.Claim) -> None:
         self._database, self._job, self._lease = runtime.database, claim.job, claim.lease
 
-    def step(self, name: str, make: Callable[[], Sequence[Artifact]]) -> Sequence[Artifact]:
+    def step(self, name: str, make: Callable[[], Sequence[StoredArtifact]]) -> Sequence[StoredArtifact]:
         """Return the recorded artifacts of step ``name``, or run ``make`` and record what it stored."""
         step = steps.begin(self._database, self._lease, name)
         if step.state is StepState.DONE:
-            return [Artifact.model_validate(record) for record in step.result]
+            return [StoredArtifact.model_validate(record) for record in step.result]
         failpoint("advance.step_started")
         artifacts = make()
         records = [artifact.model_dump(mode="json", exclude_none=True) for artifact in artifacts]

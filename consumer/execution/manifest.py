@@ -17,7 +17,7 @@ from consumer.runtime import Runtime
 from consumer.storage.artifacts import MANIFEST
 from schemas.errors import StorageUnavailable
 from schemas.manifest import Manifest, ManifestArtifact, ManifestStep
-from schemas.media import Artifact
+from schemas.media import LocalFile, StoredArtifact
 
 #: Facts that are fields of the manifest, not details.
 _FIELDS = frozenset(("model", "version", "model_version", "seed", "prompt"))
@@ -27,10 +27,10 @@ def write_manifest(
     runtime: Runtime,
     claim: Claim,
     context: JobContext,
-    artifacts: Sequence[Artifact],
+    artifacts: Sequence[StoredArtifact],
     folder: Path,
     provenance: Provenance,
-) -> Artifact:
+) -> StoredArtifact:
     """Write the manifest, store it and return it. After a crash the manifest that was already stored is kept.
 
     Raises:
@@ -38,7 +38,6 @@ def write_manifest(
     """
     job = claim.job
     for artifact in artifacts:
-        assert artifact.uri is not None
         found = runtime.storage.head(artifact.uri)
         if found is None or found.bytes != artifact.bytes:
             raise StorageUnavailable(f"{artifact.uri} is missing from storage or has another size; will retry")
@@ -65,7 +64,7 @@ def write_manifest(
     )
     path = folder / MANIFEST
     path.write_text(manifest.model_dump_json(indent=2, exclude_none=True) + "\n")
-    return context.store(Artifact(name=MANIFEST, content_type="application/json", path=path))
+    return context.store(LocalFile(name=MANIFEST, content_type="application/json", path=path))
 
 
 def _provider_details(provenance: Provenance) -> dict[str, Any]:
@@ -91,10 +90,7 @@ def _own_version() -> str:
     return version("telecine")
 
 
-def _record(artifact: Artifact) -> ManifestArtifact:
-    assert artifact.uri is not None
-    assert artifact.sha256 is not None
-    assert artifact.bytes is not None
+def _record(artifact: StoredArtifact) -> ManifestArtifact:
     return ManifestArtifact(
         name=artifact.name,
         uri=artifact.uri,

@@ -21,6 +21,7 @@ from consumer.ledger.records import Job
 from consumer.ledger.states import CallState, State
 from consumer.logs import logger
 from consumer.runtime import Runtime
+from schemas.backoff import backoff
 from schemas.callback import Output, Status
 from schemas.envelope import Request
 from schemas.errors import (
@@ -35,7 +36,7 @@ from schemas.errors import (
     Verdict,
     WorkerLost,
 )
-from schemas.media import Artifact, Plan
+from schemas.media import Plan, StoredArtifact
 
 log = logger(__name__)
 
@@ -105,7 +106,9 @@ def notify(runtime: Runtime, claim: Claim, event: str, *, progress: int | None =
             outbox.enqueue(runtime.database, connection, delivery)
 
 
-def complete(runtime: Runtime, claim: Claim, context: JobContext, artifacts: Sequence[Artifact], folder: Path) -> State:
+def complete(
+    runtime: Runtime, claim: Claim, context: JobContext, artifacts: Sequence[StoredArtifact], folder: Path
+) -> State:
     """Write the manifest, then end the job as completed together with its callback."""
     context.check()
     completion.start_storing(runtime.database, claim.lease)
@@ -136,13 +139,16 @@ def complete_plan(runtime: Runtime, claim: Claim, plan: Plan) -> State:
     return State.COMPLETED
 
 
-def retry_or_fail(runtime: Runtime, claim: Claim, error: TelecineError) -> State:
+def retry_or_fail(runtime: Runtime, claim: Claim, error: Exception) -> State:
     """Park the job for another attempt if the error may pass; otherwise end it with its callback."""
     job, lease = claim.job, claim.lease
+    if not isinstance(error, TelecineError):
+        log.exception("unexpected_error")
+        error = _as_telecine_error(error)
     if error.verdict in (Verdict.LATER, Verdict.ELSEWHERE):
         failures = job.failures + 1
         if failures < runtime.settings.max_failures or _paid_result_waits(runtime, job, error):
-            seconds = min(MAX_RETRY_SECONDS, runtime.settings.retry_seconds * 2 ** min(job.failures, 30))
+            seconds = backoff(job.failures, runtime.settings.retry_seconds, MAX_RETRY_SECONDS)
             reason = {"code": error.code, "message": error.message, "step": error.step}
             leases.park(runtime.database, lease, seconds=seconds, event="retry_later", failures=failures, **reason)
             log.warning("job_retry_scheduled", code=error.code, seconds=seconds, failures=failures)
@@ -173,7 +179,7 @@ def failure_delivery(runtime: Runtime, job: Job, state: State, error: TelecineEr
     return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error, cost=cost)
 
 
-def unexpected(error: Exception) -> InternalError:
+def _as_telecine_error(error: Exception) -> InternalError:
     """Return the error that an unforeseen exception is recorded as. Its text may hold secrets and is left out."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InternalError("the worker has no disk space left for this job")
@@ -189,10 +195,7 @@ def _paid_result_waits(runtime: Runtime, job: Job, error: TelecineError) -> bool
     return any(row.state is CallState.DONE and (row.finished_at or 0.0) > since for row in rows)
 
 
-def _output(runtime: Runtime, artifact: Artifact, folder: Path) -> Output:
-    assert artifact.uri is not None
-    assert artifact.sha256 is not None
-    assert artifact.bytes is not None
+def _output(runtime: Runtime, artifact: StoredArtifact, folder: Path) -> Output:
     facts: dict[str, Any] = artifact.facts.model_dump(exclude={"video_codec", "audio_codec"})
     return Output(
         name=artifact.name,
@@ -206,11 +209,10 @@ def _output(runtime: Runtime, artifact: Artifact, folder: Path) -> Output:
     )
 
 
-def _inline_content(runtime: Runtime, artifact: Artifact, folder: Path) -> str | None:
+def _inline_content(runtime: Runtime, artifact: StoredArtifact, folder: Path) -> str | None:
     """Return the file as base64 if the request asks for it and it is small enough."""
-    if not artifact.inline or artifact.bytes is None or artifact.bytes > MAX_INLINE_BYTES:
+    if not artifact.inline or artifact.bytes > MAX_INLINE_BYTES:
         return None
-    assert artifact.uri is not None
     copy = folder / "inline"
     runtime.storage.fetch(artifact.uri, copy, MAX_INLINE_BYTES)
     return base64.b64encode(copy.read_bytes()).decode()

@@ -88,7 +88,7 @@ def ended(runtime: Runtime, seconds: float = 20.0) -> Job:
 
 
 @pytest.mark.parametrize("made", [True, False], ids=["made", "not made"])
-@pytest.mark.parametrize("function", ["claim", "_tell", "begin", "record", "start_storing", "finish"])
+@pytest.mark.parametrize("function", ["claim", "notify", "begin", "record", "start_storing", "finish"])
 def test_a_commit_that_nobody_heard_of_neither_loses_a_job_nor_ends_it_twice(
     function: str, made: bool, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
