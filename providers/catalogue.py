@@ -6,12 +6,12 @@ Operators add or change entries with ``[[models]]`` in the settings file.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from providers.weights import REQUIRED_PARAMETERS, Weights
-from schemas.errors import ConfigurationError, InvalidField, UnknownModel
+from schemas.errors import ConfigurationError, InvalidField, RequestError, UnknownModel
 
 Scalar = str | int | float | bool
 
@@ -166,6 +166,21 @@ class Model(BaseModel):
         return unit if self.price_per == "call" else round(unit * (seconds or 0.0))
 
 
+class Candidates(NamedTuple):
+    """The models of a request, in the order of the request."""
+
+    #: Each model with the parameters to send, defaults included.
+    accepted: list[tuple[Model, dict[str, Any]]]
+    #: Each name with the reason.
+    rejected: list[tuple[str, RequestError]]
+
+
+def billable_seconds(parameters: Mapping[str, Any], media_seconds: float | None = None) -> float | None:
+    """Return the length for prices by the second: as the parameters give it, else ``media_seconds``."""
+    length = parameters.get("duration", parameters.get("audio_duration"))
+    return float(length) if isinstance(length, int | float) else media_seconds
+
+
 class Catalogue:
     """All models by id. Lookup ignores letter case."""
 
@@ -189,6 +204,37 @@ class Catalogue:
         raise UnknownModel(
             f"data.model: {name[:64]!r} {reason}; available for {job_type}: {fitting}", field="data.model"
         )
+
+    def candidates(
+        self,
+        names: Sequence[str],
+        parameters: Mapping[str, Any],
+        job_type: str,
+        field_path: Callable[[str], str] = "data.{}".format,
+        check: Callable[[Model, Mapping[str, Any], str], None] | None = None,
+    ) -> Candidates:
+        """Sort the named models into those that accept the parameters and the others.
+
+        Args:
+            names: model ids in order of preference.
+            parameters: the parameters that the request names.
+            job_type: the job type that the models must be listed under.
+            field_path: maps a parameter's name to its path in the request, for error messages.
+            check: raises ``RequestError`` if a model cannot run the job with these values.
+        """
+        accepted: list[tuple[Model, dict[str, Any]]] = []
+        rejected: list[tuple[str, RequestError]] = []
+        for name in names:
+            try:
+                model = self.find(name, job_type)
+                values = model.checked(parameters, field_path)
+                if check is not None:
+                    check(model, values, job_type)
+            except RequestError as error:
+                rejected.append((name, error))
+            else:
+                accepted.append((model, values))
+        return Candidates(accepted, rejected)
 
     def with_entries(self, entries: Sequence[Mapping[str, Any]]) -> Catalogue:
         """Return a catalogue with the operator's entries added. An entry with a known id overrides single fields.

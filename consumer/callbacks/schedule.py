@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
+from providers.http.retry_after import parse_retry_after
 from schemas.errors import AddressForbidden
 
 #: Seconds between attempts: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.
@@ -19,8 +19,6 @@ DELAYS_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 JITTER = 0.1
 #: Minimum delay after a status that means overload, or the schedule's next delay if that is shorter.
 THROTTLE_SECONDS = 60
-#: Upper limit for ``Retry-After``.
-MOST_RETRY_AFTER_SECONDS = 86_400
 
 _OVERLOADED = frozenset({429, 502, 504})
 
@@ -86,23 +84,5 @@ def next_attempt(
     delay = float(delays_seconds[max(attempt, 1) - 1])
     if status in _OVERLOADED:
         delay = max(delay, min(THROTTLE_SECONDS, delays_seconds[min(max(attempt, 1), len(delays_seconds) - 1)]))
-    delay = max(delay, retry_after_seconds(retry_after, now()))
+    delay = max(delay, parse_retry_after(retry_after, now()) or 0.0)
     return Retry(delay * (1 + JITTER * min(max(jitter(), 0.0), 1.0)))
-
-
-def retry_after_seconds(header: str | None, now: datetime) -> float:
-    """Parse a ``Retry-After`` header to seconds, 0 to 86,400; 0 if it is missing or invalid.
-
-    RFC 9110, section 10.2.3: a number of seconds or an HTTP date.
-    """
-    text = (header or "").strip()
-    if text.isascii() and text.isdigit():
-        # By length first: int() of very many digits is slow.
-        return float(min(int(text), MOST_RETRY_AFTER_SECONDS)) if len(text) < 10 else float(MOST_RETRY_AFTER_SECONDS)
-    try:
-        date = parsedate_to_datetime(text)
-        # RFC 9110: every HTTP date is UTC.
-        seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
-    return min(max(seconds, 0.0), float(MOST_RETRY_AFTER_SECONDS))

@@ -87,7 +87,6 @@ def spent_on(database: Database, job_id: str) -> Cost | None:
     return Cost(amount=format_micros(micros)) if micros else None
 
 
-
 def _call_provenance(row: CallRow) -> CallProvenance:
     return CallProvenance(
         step=row.step,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from consumer.storage.base import Fetched, ObjectFacts, replaced
+from providers.http.bounded_copy import bounded_copy
 from schemas.errors import ChecksumMismatch, InputTooLarge, InputUnavailable
 from schemas.reference import Pin
 
@@ -92,12 +93,7 @@ def copy_whole(
 
 
 def _write(pieces: Iterable[bytes], part: Path, limit_bytes: int) -> Fetched:
-    digest, size = hashlib.sha256(), 0
+    too_large = f"File too large: more than the {limit_bytes:,} bytes that are allowed"
     with part.open("xb") as sink:
-        for piece in pieces:
-            size += len(piece)
-            if size > limit_bytes:
-                raise InputTooLarge(f"File too large: more than the {limit_bytes:,} bytes that are allowed")
-            digest.update(piece)
-            sink.write(piece)
-    return Fetched(bytes=size, sha256=digest.hexdigest())
+        size, sha256 = bounded_copy(pieces, sink, limit_bytes, too_large)
+    return Fetched(bytes=size, sha256=sha256)

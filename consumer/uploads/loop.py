@@ -18,6 +18,7 @@ from consumer.ledger.uploads import Waiting, done, hold, put_back, take
 from consumer.logs import logger
 from consumer.uploads.decide import dead_letter_after_retries, decide
 from consumer.uploads.request_factory import RequestFactory
+from schemas.backoff import backoff
 from schemas.errors import TelecineError
 from schemas.s3_events import Dropped
 
@@ -98,7 +99,7 @@ class UploadLoop:
             item = decide(self._admitter.policy, self._request_factory, message)
         except TelecineError as error:
             if waiting.age_seconds < RETRY_LIMIT_SECONDS:
-                wait = min(FIRST_WAIT_SECONDS * 2 ** min(waiting.tries - 1, 20), LONGEST_WAIT_SECONDS)
+                wait = backoff(waiting.tries - 1, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
                 log.warning("upload_retry_scheduled", code=error.code, reason=error.message, retry_in=wait)
                 put_back(self._database, waiting, seconds=wait, reason=f"{error.code}: {error.message}")
                 return None

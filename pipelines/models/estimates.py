@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.models.alignment import ALIGNER, CAPTIONS, TRANSCRIBER
-from providers.catalogue import Catalogue, Model
+from providers.catalogue import Catalogue, Model, billable_seconds
 from schemas.errors import UnknownModel
 from schemas.lyrics import AlignmentMode
+from schemas.money import format_micros
 
 #: Used if the catalogue gives no time. Providers report one to three minutes for a video.
 _USUAL_SECONDS = 60.0
@@ -27,9 +28,7 @@ class Estimate:
     @property
     def cost(self) -> dict[str, str]:
         """The price as in plans and callbacks: at least two decimals, without further trailing zeros."""
-        whole, part = divmod(self.micros, 1_000_000)
-        digits = f"{part:06d}".rstrip("0").ljust(2, "0")
-        return {"amount": f"{whole}.{digits}", "currency": "USD"}
+        return {"amount": format_micros(self.micros), "currency": "USD"}
 
     def __add__(self, other: Estimate) -> Estimate:
         return Estimate(self.seconds + other.seconds, self.micros + other.micros)
@@ -37,10 +36,8 @@ class Estimate:
 
 def estimate(model: Model, parameters: Mapping[str, Any], seconds: float | None = None) -> Estimate:
     """Estimate one call. ``seconds`` is the length of the media, if no parameter gives it."""
-    length = parameters.get("duration", parameters.get("audio_duration", seconds))
-    known = length if isinstance(length, int | float) else seconds
     usual = max(model.first_wait_seconds + model.poll_seconds, _USUAL_SECONDS if model.first_wait_seconds else 0.0)
-    return Estimate(usual, model.cost(None if known is None else float(known)))
+    return Estimate(usual, model.cost(billable_seconds(parameters, seconds)))
 
 
 def alignment_estimate(mode: AlignmentMode, lyrics: str, seconds: float, catalogue: Catalogue) -> Estimate:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from providers.catalogue import Catalogue, Model
-from schemas.errors import ConsentRequired, InvalidField, RequestError, UnknownModel, UnsupportedOption
+from schemas.errors import ConsentRequired, InvalidField, UnknownModel, UnsupportedOption
 from schemas.generation import Generation
 
 
@@ -35,16 +35,7 @@ def candidates(
     Raises:
         RequestError: No model accepts them.
     """
-    found: list[tuple[Model, dict[str, Any]]] = []
-    problems: list[tuple[str, RequestError]] = []
-    for name in names:
-        try:
-            model = catalogue.find(name, job_type)
-            values = model.checked(parameters, field_path)
-            _check_local(model, values, job_type)
-            found.append((model, values))
-        except RequestError as error:
-            problems.append((name, error))
+    found, problems = catalogue.candidates(names, parameters, job_type, field_path, check=_check_local)
     if found:
         return found
     first = problems[0][1]

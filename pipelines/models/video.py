@@ -12,9 +12,10 @@ from pipelines.models.generate import LocalTask, generate
 from pipelines.models.local_film import generate_video_locally, plan_local
 from pipelines.models.matching import candidates
 from pipelines.models.routing import LOCAL
+from providers.catalogue import billable_seconds
 from schemas.errors import ProviderResultInvalid
 from schemas.generation import Generation
-from schemas.media import Artifact, InputFile, Plan
+from schemas.media import InputFile, Plan, StoredArtifact
 
 #: MP4 only: every browser and player opens it.
 VIDEO = OutputSpec("video.mp4", ("mp4",))
@@ -23,7 +24,7 @@ VIDEO = OutputSpec("video.mp4", ("mp4",))
 class VideoOutput:
     """``video.mp4``."""
 
-    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[Artifact]:
+    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[StoredArtifact]:
         """Make the video with remote models.
 
         Raises:
@@ -34,7 +35,7 @@ class VideoOutput:
             raise ProviderResultInvalid(f"{result.model} answered without a video", step=step)
         return [result.artifact]
 
-    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[Artifact]:
+    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[StoredArtifact]:
         """Make the video with a local model."""
         return generate_video_locally(ctx, step, task)
 
@@ -47,7 +48,7 @@ def generate_video(
     *,
     parameters: Mapping[str, Any] | None = None,
     inputs: Mapping[str, InputFile] | None = None,
-) -> Sequence[Artifact]:
+) -> Sequence[StoredArtifact]:
     """Make ``video.mp4`` with the first available model of ``data``; its details are added to the manifest.
 
     Raises:
@@ -70,9 +71,8 @@ def plan_video(
     if model.provider == LOCAL:
         return plan_local(model, values, before)
     total = estimate(model, values) + before
-    length = values.get("duration", values.get("audio_duration"))
     return Plan(
-        duration_seconds=float(length) if isinstance(length, int | float) else None,
+        duration_seconds=billable_seconds(values),
         estimated_seconds=total.seconds,
         cost=total.cost,
         details={"model": model.id, "provider": model.provider, "parameters": values},

@@ -20,8 +20,8 @@ from providers.elevenlabs.words import words_in
 from providers.http.exchange import Exchange
 from providers.http.policy import Policy
 from providers.http.response import ProviderResponse, first_text, first_value
+from providers.http.retry_after import parse_retry_after
 from providers.http.sdk import SdkTransport, sdk_client, send_sdk_request
-from providers.http.verdicts import retry_after
 from schemas.errors import (
     ProviderError,
     ProviderNotConfigured,
@@ -117,7 +117,7 @@ class ElevenLabs:
             + (f" ({code})" if code else "")
             + (f": {message}" if message else "")
         )
-        wait = retry_after(response.headers)
+        wait = parse_retry_after(response.headers.get("retry-after"))
         if response.status in (401, 402, 403) and code in ("quota_exceeded", "insufficient_credits"):
             return QuotaExhausted(f"{reason.rstrip('.')}. Top up the account of ELEVENLABS_API_KEY.")
         if response.status != 429:

@@ -6,14 +6,14 @@ import ssl
 
 import httpx2
 
-from providers.http.downloads import Fetched, GuardedClient
+from providers.http.downloads import Download, GuardedClient
 from providers.http.policy import Policy
 from providers.http.posts import AsyncGuardedClient, Reply
 from providers.http.transport import AsyncGuardedTransport, GuardedTransport
 
 __all__ = [
     "AsyncGuardedClient",
-    "Fetched",
+    "Download",
     "GuardedClient",
     "Policy",
     "Reply",

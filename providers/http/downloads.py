@@ -6,7 +6,6 @@ and the next attempt starts the download again.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import ssl
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import httpcore2
 import httpx2
 
+from providers.http.bounded_copy import bounded_copy
 from providers.http.deadline import Deadline
 from providers.http.guard import check_url
 from providers.http.policy import Policy
@@ -33,7 +33,7 @@ _PLAIN_ENCODINGS = frozenset({"", "identity", "aws-chunked"})
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class Download:
     """A completed download."""
 
     bytes: int
@@ -71,7 +71,7 @@ class GuardedClient:
         self._total_timeout_seconds = total_timeout_seconds
         self._dialer = dialer
 
-    def download(self, url: str, into: Path, limit_bytes: int) -> Fetched:
+    def download(self, url: str, into: Path, limit_bytes: int) -> Download:
         """Download the URL to ``into``, which only appears when the file is complete.
 
         Raises:
@@ -91,7 +91,7 @@ class GuardedClient:
             except (httpx2.TransportError, ssl.SSLError) as error:
                 raise InputUnavailable(f"{redact_url(url)} could not be downloaded: {_words(error)}.") from error
 
-    def _follow(self, client: httpx2.Client, url: str, into: Path, limit_bytes: int) -> Fetched:
+    def _follow(self, client: httpx2.Client, url: str, into: Path, limit_bytes: int) -> Download:
         target = check_url(url, self._policy)
         for _ in range(MOST_REDIRECTS + 1):
             with client.stream("GET", target) as response:
@@ -134,23 +134,17 @@ def _check(response: httpx2.Response, limit_bytes: int) -> None:
         raise InputUnavailable(f"{shown} is sent without a length, so an incomplete file could not be detected.")
 
 
-def _store(response: httpx2.Response, into: Path, limit_bytes: int) -> Fetched:
-    digest, count = hashlib.sha256(), 0
+def _store(response: httpx2.Response, into: Path, limit_bytes: int) -> Download:
+    too_large = f"File too large: {redact_url(response.url)} has more than {limit_bytes:,} bytes"
     handle, name = tempfile.mkstemp(prefix=f".{into.name[:40]}.", suffix=".part", dir=into.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            for part in response.iter_raw():
-                count += len(part)
-                if count > limit_bytes:
-                    shown = redact_url(response.url)
-                    raise InputTooLarge(f"File too large: {shown} has more than {limit_bytes:,} bytes")
-                digest.update(part)
-                file.write(part)
+            size, sha256 = bounded_copy(response.iter_raw(), file, limit_bytes, too_large)
         Path(name).replace(into)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    return Fetched(count, digest.hexdigest(), response.headers.get("content-type"))
+    return Download(size, sha256, response.headers.get("content-type"))
 
 
 def _words(error: Exception) -> str:

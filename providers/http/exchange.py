@@ -19,10 +19,11 @@ import httpx2
 from providers.http.guard import check_url
 from providers.http.policy import Policy
 from providers.http.response import ProviderResponse, Refine
+from providers.http.retry_after import parse_retry_after
 from providers.http.scrub import provider_message
 from providers.http.send_guard import check_may_send
 from providers.http.transport import AsyncGuardedTransport
-from providers.http.verdicts import error_for_status, retry_after
+from providers.http.verdicts import error_for_status
 from schemas.errors import (
     AddressForbidden,
     ProviderError,
@@ -233,7 +234,7 @@ class Exchange:
             provider=self._provider,
             key_setting=self._key_setting,
             paid=paid,
-            retry_after_seconds=retry_after(response.headers),
+            retry_after_seconds=parse_retry_after(response.headers.get("retry-after")),
         )
 
     def message(self, response: ProviderResponse) -> str:

@@ -12,11 +12,6 @@ other 4xx        ProviderRefused                 same
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-
 from schemas.errors import (
     ProviderError,
     ProviderNotConfigured,
@@ -28,8 +23,6 @@ from schemas.errors import (
     RateLimited,
 )
 
-#: Limit for a provider's ``Retry-After``: one day.
-MOST_RETRY_AFTER_SECONDS = 86_400.0
 #: The API has moved. (302 and 303 may also follow accepted work.)
 _MOVED = frozenset({301, 307, 308})
 
@@ -61,13 +54,3 @@ def error_for_status(
     if paid:
         return ProviderOutcomeUnknown(f"{reason.rstrip('.')}. It is unknown whether it accepted the call.")
     return ProviderUnavailable(reason, retry_after_seconds=retry_after_seconds)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of ``Retry-After``, a number or an HTTP date; ``None`` if it is missing or not valid."""
-    text = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(text) if text[:1].isdigit() else parsedate_to_datetime(text).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), MOST_RETRY_AFTER_SECONDS) if math.isfinite(seconds) else None

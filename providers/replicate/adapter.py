@@ -20,9 +20,9 @@ from providers.base import Call, Failed, Pending, Ready, TaskRef, require_url_in
 from providers.http.exchange import Exchange
 from providers.http.policy import Policy
 from providers.http.response import ProviderResponse, first_text, task_lost_on_404
+from providers.http.retry_after import parse_retry_after
 from providers.http.scrub import scrubbed
 from providers.http.sdk import SdkTransport, send_sdk_request
-from providers.http.verdicts import retry_after
 from providers.replicate.matching import Match, match_prediction, prediction_body
 from providers.replicate.results import has_started, task_status
 from schemas.errors import (
@@ -164,7 +164,7 @@ class Replicate:
         if response.status == 429:
             reset = _RESETS.search(message)
             waits = [float(reset[1])] if reset else []
-            waits += [header] if (header := retry_after(response.headers)) is not None else []
+            waits += [header] if (header := parse_retry_after(response.headers.get("retry-after"))) is not None else []
             return RateLimited(f"Replicate answered HTTP 429: {message}", retry_after_seconds=max(waits, default=None))
         if response.status < 500 and _NO_CREDIT.search(message):
             return QuotaExhausted(f"Replicate: {message.rstrip('.')}. Top up the account of REPLICATE_API_TOKEN.")

@@ -1,4 +1,4 @@
-"""When a callback is tried again, and when not."""
+"""The retry schedule of callbacks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from consumer.callbacks.schedule import (
     Exhausted,
     Retry,
     next_attempt,
-    retry_after_seconds,
 )
+from providers.http.retry_after import parse_retry_after
 from schemas.errors import AddressForbidden, InputUnavailable
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -121,12 +121,12 @@ def test_retry_after_as_a_date_is_counted_from_now() -> None:
     }.items(),
 )
 def test_a_retry_after_header_is_read_within_bounds(header: str | None, seconds: float) -> None:
-    assert retry_after_seconds(header, NOW) == seconds
+    assert (parse_retry_after(header, NOW) or 0) == seconds
 
 
 @given(st.text())
 def test_no_retry_after_header_breaks_the_schedule(header: str) -> None:
-    assert 0.0 <= retry_after_seconds(header, NOW) <= 86_400.0
+    assert 0.0 <= (parse_retry_after(header, NOW) or 0.0) <= 86_400.0
 
 
 @given(st.integers(1, 30), st.none() | st.integers(100, 599), st.none() | st.text(), st.floats(0, 1))

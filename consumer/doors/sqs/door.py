@@ -16,6 +16,7 @@ from consumer.failpoints import failpoint
 from consumer.ledger.database import is_ledger_fault
 from consumer.ledger.due import Waker
 from consumer.logs import logger
+from schemas.backoff import backoff
 from schemas.errors import TelecineError
 
 log = logger(__name__)
@@ -73,7 +74,9 @@ class SqsDoor:
                 log.exception("batch_not_admitted", messages=len(messages))
                 for message in self._in_flight.release(messages):
                     make_visible(
-                        self._client, [message], seconds=min(2**message.receive_count, _LONGEST_BACKOFF_SECONDS)
+                        self._client,
+                        [message],
+                        seconds=int(backoff(message.receive_count, 1, _LONGEST_BACKOFF_SECONDS)),
                     )
         self._release_all()
 
