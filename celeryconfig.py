@@ -9,7 +9,8 @@ from __future__ import annotations
 from kombu import Exchange, Queue
 
 from consumer.wakeups.broker import broker_address, transport_options
-from consumer.wakeups.queues import EXCHANGE, PRIORITIES, ROLES, wake_queue
+from consumer.wakeups.queues import EXCHANGE, ROLES, wake_queue
+from schemas.envelope import PRIORITIES
 from schemas.settings import Settings
 
 _settings = Settings()

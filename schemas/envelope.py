@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -36,6 +36,8 @@ def _no_dot_segment(value: str) -> str:
 
 Event = Literal["started", "progress", "completed", "failed"]
 Priority = Literal["high", "normal", "low"]
+#: All priorities, the most urgent first.
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 JobId = Annotated[
     str,
     Field(

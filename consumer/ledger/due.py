@@ -12,7 +12,7 @@ from consumer.ledger.leases import idle
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import OPEN
 from consumer.ledger.tables import jobs
-from consumer.wakeups.queues import PRIORITIES
+from schemas.envelope import PRIORITIES
 
 MAX_WAKE_SECONDS = 3600.0
 

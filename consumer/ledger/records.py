@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from consumer.ledger.states import TERMINAL, DeliveryState, State
-from schemas.envelope import Request
+from consumer.ledger.states import TERMINAL, DeliveryState, State, StepState
+from schemas.envelope import PRIORITIES, Request
 from schemas.errors import InternalError
 from schemas.parse import parse_mapping
 from schemas.reference import Pin
@@ -54,6 +54,11 @@ class Job:
         """Whether nothing more happens to it."""
         return self.state in TERMINAL
 
+    @property
+    def urgency(self) -> int:
+        """Its place among the priorities; 0 is the most urgent."""
+        return PRIORITIES.index(self.priority)
+
     def parsed(self) -> Request:
         """The request again as its model."""
         request = parse_mapping(json.loads(self.request))
@@ -76,7 +81,7 @@ class Step:
     """One named step of a job. ``result`` is there once it is ``done``."""
 
     name: str
-    state: str
+    state: StepState
     started_at: float
     finished_at: float | None
     result: Any

@@ -50,7 +50,7 @@ class WakeUpConsumer(Consumer):
                 handle(message)
             except _MESSAGE_FAULTS as error:
                 queue = (message.delivery_info or {}).get("routing_key")
-                log.warning("wake_up_unreadable", queue=queue, reason=repr(error))
+                log.warning("wakeup_unreadable", queue=queue, reason=repr(error))
                 if not message.acknowledged:
                     message.reject_log_error(log, self.connection_errors)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from schemas.envelope import PRIORITIES
+
 ROLES = ("io", "render", "gpu")
-PRIORITIES = ("high", "normal", "low")
 
 ADVANCE = "telecine.advance"
 EXCHANGE = "telecine"

@@ -44,6 +44,6 @@ class WakeUps:
                         retry=False,
                     )
         except Exception as error:
-            log.warning("wake_up_not_sent", jobs=len(wakes), reason=type(error).__name__)
+            log.warning("wakeup_not_sent", jobs=len(wakes), reason=type(error).__name__)
             return False
         return True

@@ -44,7 +44,7 @@ class Channel(_Channel):  # type: ignore[misc]
             self._failed(queue, error)
 
     def _failed(self, queue: str, error: Exception) -> None:
-        log.warning("wake_ups_not_read", queue=queue, reason=type(error).__name__)
+        log.warning("reading_wakeups_failed", queue=queue, reason=type(error).__name__)
         self._sqs = self._asynsqs = None  # the credentials may be the reason, and may have been rotated
         self.hub.call_later(RETRY_SECONDS, self._schedule_queue, queue)
 
@@ -60,7 +60,7 @@ class Channel(_Channel):  # type: ignore[misc]
 
     def _discard(self, queue: str, qname: str, message: Mapping[str, Any], error: Exception) -> None:
         """Delete an unreadable message and free its prefetch slot. If it was a wake-up, the sweep sends a new one."""
-        log.warning("wake_up_unreadable", queue=qname, message_id=message.get("MessageId"), reason=type(error).__name__)
+        log.warning("wakeup_unreadable", queue=qname, message_id=message.get("MessageId"), reason=type(error).__name__)
         with suppress(KeyError):
             self.qos.get(message["ReceiptHandle"])  # raises KeyError if it does not occupy a slot
             self.qos.ack(message["ReceiptHandle"])
@@ -68,7 +68,7 @@ class Channel(_Channel):  # type: ignore[misc]
             self.sqs(queue=qname).delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
         except Exception as fault:
             # SQS delivers it again after its visibility timeout.
-            log.warning("wake_up_not_deleted", queue=qname, reason=type(fault).__name__)
+            log.warning("wakeup_not_deleted", queue=qname, reason=type(fault).__name__)
 
 
 class Transport(SQS.Transport):

@@ -1,4 +1,4 @@
-"""Where wake-ups go: to the queue of their job's role and priority, over each transport between machines."""
+"""Wake-ups go to the queue of their job's role and priority, on RabbitMQ and on SQS."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from celery import Celery
 from kombu import Connection, Queue
 
 from consumer.ledger.due import Wake
-from consumer.wakeups.queues import PRIORITIES, ROLES, wake_queue
+from consumer.wakeups.queues import ROLES, wake_queue
 from consumer.wakeups.send import WakeUps
+from schemas.envelope import PRIORITIES
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import S3
 from tests.telecine_process import ROOT
@@ -45,7 +46,7 @@ def test_each_wake_up_is_on_the_queue_of_its_role_and_priority(
 
 
 def _jobs(connection: Connection, queue: Queue) -> list[str]:
-    """The jobs that the queue's messages are about, all of which are taken."""
+    """Read all messages of the queue and return their jobs."""
     found = []
     bound = queue(connection.default_channel)
     while (message := bound.get(no_ack=True)) is not None:
