@@ -19,8 +19,8 @@ from consumer.ledger.records import Job
 from tests.acceptance import guide
 from tests.chaos.evidence import check_finished_once
 from tests.pages import ROOT, fences, one_fence
+from tests.provider_line import check_settled
 from tests.telecine_process import TelecineProcess, wait_until
-from tests.vendor_line import check_settled
 
 PAGE = ROOT / "docs" / "adding-a-model.md"
 

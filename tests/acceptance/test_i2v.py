@@ -13,9 +13,9 @@ from consumer.ledger.database import Database
 from consumer.ledger.states import CallState, State
 from tests.acceptance.line import objects_below
 from tests.doubles.misbehaviour import Fault, Plan
+from tests.provider_line import GAME_KEY, ProviderLine, check_settled
 from tests.servers.s3 import S3
 from tests.telecine_process import wait_until
-from tests.vendor_line import GAME_KEY, VendorLine, check_settled
 
 #: As the I2V service's documentation shows it.
 BODY = """{
@@ -48,7 +48,7 @@ def test_an_image_id_alone_becomes_a_film_and_the_game_api_is_told_byte_for_byte
         "s3_region": s3.region,
         "output": f"s3://{bucket}/results/",
     }
-    with VendorLine(tmp_path / "home", None, **stored) as line:
+    with ProviderLine(tmp_path / "home", None, **stored) as line:
         line.telecine.start()
         picture = html.escape(f"{line.picture}?size=1&kind=cover")
         line.ask("order-1", "image-to-video", {"image_id": picture}, callback={"format": "game"})
@@ -80,7 +80,7 @@ def test_an_image_id_alone_becomes_a_film_and_the_game_api_is_told_byte_for_byte
 
 
 def test_the_game_api_is_told_of_a_film_that_failed(tmp_path: Path) -> None:
-    with VendorLine(tmp_path / "home") as line:
+    with ProviderLine(tmp_path / "home") as line:
         line.pika.plan(Plan("fail", message="the image shows a person"))
         line.telecine.start()
         line.ask("order-1", "image-to-video", {"image_id": line.picture}, callback={"format": "game"})
@@ -92,7 +92,7 @@ def test_the_game_api_is_told_of_a_film_that_failed(tmp_path: Path) -> None:
 
 
 def test_a_fallback_is_taken_and_explained(tmp_path: Path) -> None:
-    with VendorLine(tmp_path / "home") as line:
+    with ProviderLine(tmp_path / "home") as line:
         line.cococlip.fault(Fault(status=400, body='{"detail": "prompt is not allowed"}'))
         line.telecine.start()
         line.film("j-1", model=["seedancev1lite", "hailuo02standard"])
@@ -111,7 +111,7 @@ def test_a_fallback_is_taken_and_explained(tmp_path: Path) -> None:
 
 
 def test_a_budget_stops_the_next_call_before_it_is_made(tmp_path: Path) -> None:
-    with VendorLine(tmp_path / "home", budgets=json.dumps({"*": {"usd": 0.15, "period": "ever"}})) as line:
+    with ProviderLine(tmp_path / "home", budgets=json.dumps({"*": {"usd": 0.15, "period": "ever"}})) as line:
         line.telecine.start()
         line.film("j-1")
         assert line.telecine.wait_for_job("j-1").state is State.COMPLETED
@@ -127,7 +127,7 @@ def test_a_budget_stops_the_next_call_before_it_is_made(tmp_path: Path) -> None:
 
 def test_the_breaker_opens_and_one_call_is_tried_before_it_closes(tmp_path: Path) -> None:
     limits = json.dumps({"cococlip": {"breaker_failures": 2, "breaker_seconds": 2}})
-    with VendorLine(tmp_path / "home", provider_limits=limits) as line:
+    with ProviderLine(tmp_path / "home", provider_limits=limits) as line:
         line.cococlip.fault(Fault(act="drop", times=2))
         line.telecine.start()
         line.film("lost-1")
@@ -154,7 +154,7 @@ def test_the_breaker_opens_and_one_call_is_tried_before_it_closes(tmp_path: Path
 
 @pytest.mark.parametrize("secret", ["Ffd3x9SignatureOfTheResult"])
 def test_the_operators_tables_show_no_secret(secret: str, tmp_path: Path) -> None:
-    with VendorLine(tmp_path / "home") as line:
+    with ProviderLine(tmp_path / "home") as line:
         line.cococlip.plan(Plan(result="html"))
         line.telecine.start()
         line.film("j-1")
@@ -180,7 +180,7 @@ def test_the_operators_tables_show_no_secret(secret: str, tmp_path: Path) -> Non
     assert not any(key.encode() in held for key in keys)
 
 
-def providers(line: VendorLine) -> list[dict[str, object]]:
+def providers(line: ProviderLine) -> list[dict[str, object]]:
     """What ``telecine providers --json`` prints."""
     found: list[dict[str, object]] = json.loads(line.telecine.run("providers", "--json").stdout)
     return found

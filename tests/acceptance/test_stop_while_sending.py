@@ -8,15 +8,15 @@ from pathlib import Path
 from consumer.ledger.queries import story
 from consumer.ledger.states import CallState, State
 from tests.doubles.misbehaviour import Fault
+from tests.provider_line import ProviderLine
 from tests.telecine_process import wait_until
-from tests.vendor_line import VendorLine
 
 #: Longer than a stop waits for anything else.
 SLOW_SECONDS = 18.0
 
 
 def test_a_stop_waits_for_the_answer_to_a_call_that_is_being_sent(tmp_path: Path) -> None:
-    with VendorLine(tmp_path / "home", exchange_timeout_seconds=40) as line:
+    with ProviderLine(tmp_path / "home", exchange_timeout_seconds=40) as line:
         line.cococlip.fault(Fault("submit", "slow", seconds=SLOW_SECONDS))
         line.film("slow")
         line.telecine.start()
@@ -39,7 +39,7 @@ def test_a_stop_waits_for_the_answer_to_a_call_that_is_being_sent(tmp_path: Path
 
 
 def test_a_stop_takes_no_longer_than_ever_when_nothing_is_being_sent(tmp_path: Path) -> None:
-    with VendorLine(tmp_path / "home", call_stop_seconds=300) as line:
+    with ProviderLine(tmp_path / "home", call_stop_seconds=300) as line:
         line.film("done")
         line.telecine.start()
         line.telecine.wait_for_job("done")

@@ -10,11 +10,11 @@ from consumer.failpoints import CALL_FAILPOINTS
 from consumer.ledger.states import State
 from tests.acceptance.line import SECRET, objects_below, publish_with_node, telecine_with
 from tests.doubles.misbehaviour import Fault
+from tests.provider_line import ProviderLine, check_settled
 from tests.receiver import Receiver
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import S3
 from tests.telecine_process import wait_until
-from tests.vendor_line import VendorLine, check_settled
 
 #: Where Cococlip, which cannot be searched, leaves an unknown outcome: the charges then, the person's decision.
 DECISIONS = [
@@ -26,7 +26,7 @@ DECISIONS = [
 CERTAIN = [name for name in CALL_FAILPOINTS if name not in ("call.intended", "call.accepted", "call.looked_up")]
 
 
-def killed_at(line: VendorLine, point: str, marker: Path) -> None:
+def killed_at(line: ProviderLine, point: str, marker: Path) -> None:
     """Starts Telecine, which kills itself there, and starts it again."""
     line.telecine.start(env={"TELECINE_FAILPOINT": f"{point}:kill", "TELECINE_FAILPOINT_ONCE": str(marker)})
     line.telecine.wait_for_death()
@@ -36,7 +36,7 @@ def killed_at(line: VendorLine, point: str, marker: Path) -> None:
 
 @pytest.mark.parametrize("point", CERTAIN)
 def test_a_film_whose_engine_is_killed_is_paid_for_once_and_arrives(point: str, tmp_path: Path) -> None:
-    with VendorLine(tmp_path / "home") as line:
+    with ProviderLine(tmp_path / "home") as line:
         line.film("j-1")
         killed_at(line, point, tmp_path / "killed")
         job = line.telecine.wait_for_job("j-1")
@@ -48,7 +48,7 @@ def test_a_film_whose_engine_is_killed_is_paid_for_once_and_arrives(point: str, 
 def test_an_outcome_that_the_crash_made_unknown_is_a_persons_to_settle(
     point: str, charges: int, decision: tuple[str, ...], tmp_path: Path
 ) -> None:
-    with VendorLine(tmp_path / "home") as line:
+    with ProviderLine(tmp_path / "home") as line:
         line.film("j-1")
         killed_at(line, point, tmp_path / "killed")
         call = line.unknown("j-1")
@@ -72,7 +72,7 @@ def test_an_outcome_that_the_crash_made_unknown_is_a_persons_to_settle(
 
 @pytest.mark.parametrize("point", CALL_FAILPOINTS)
 def test_a_vendor_that_can_be_searched_leaves_nothing_to_a_person(point: str, tmp_path: Path) -> None:
-    with VendorLine(tmp_path / "home") as line:
+    with ProviderLine(tmp_path / "home") as line:
         if point == "call.looked_up":
             line.replicate.fault(Fault("submit", "reset", accept=True))
         line.prompt("j-1")
@@ -88,7 +88,7 @@ def test_the_same_over_rabbitmq_and_s3(
     queue, marker = f"{queue_prefix}requests", tmp_path / "killed"
     telecine = telecine_with(tmp_path / "home", rabbitmq, queue, s3, bucket)
     s3.client().put_object(Bucket=bucket, Key="in/cover.png", Body=_png())
-    with VendorLine(tmp_path / "home", telecine) as line, Receiver():
+    with ProviderLine(tmp_path / "home", telecine) as line, Receiver():
         telecine.start(env={"TELECINE_FAILPOINT": "call.accepted:kill", "TELECINE_FAILPOINT_ONCE": str(marker)})
         data = {"image": f"s3://{bucket}/in/cover.png"}
         request = {"id": "j-1", "type": "image-to-video", "data": data, "callback": {"url": line.receiver.url}}

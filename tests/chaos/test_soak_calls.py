@@ -16,8 +16,8 @@ from consumer.ledger.database import Database
 from consumer.ledger.queries import count_jobs, find_job, list_jobs
 from consumer.ledger.states import CallState, State
 from tests.doubles.misbehaviour import Fault
+from tests.provider_line import ProviderLine, check_settled
 from tests.telecine_process import wait_until
-from tests.vendor_line import VendorLine, check_settled
 
 KILLS = int(os.environ.get("TELECINE_SOAK_KILLS", "500"))
 
@@ -39,7 +39,7 @@ def soak(folder: Path, *, kills: int, seed: int) -> None:
     generous = {"burst": 1000, "rate_per_minute": 60000, "concurrency": 1000, "breaker_failures": 1000}
     limits = json.dumps({"cococlip": generous, "replicate": generous})
     settings: dict[str, object] = {"max_crashes": 1000, "lease_seconds": 2, "concurrency": 2, "provider_limits": limits}
-    with VendorLine(folder / "home", None, **settings) as line:
+    with ProviderLine(folder / "home", None, **settings) as line:
         sent: list[str] = []
         for vendor in (line.cococlip, line.replicate):
             # Kills shall meet calls that are being sent, and tasks that are under way.
@@ -87,12 +87,12 @@ def soak(folder: Path, *, kills: int, seed: int) -> None:
         database.close()
 
 
-def told(line: VendorLine) -> set[tuple[str, str]]:
+def told(line: ProviderLine) -> set[tuple[str, str]]:
     """Job and ``webhook-id`` of every callback."""
     return {(a.json()["data"]["id"], a.headers["webhook-id"]) for a in line.receiver.attempts}
 
 
-def decide(line: VendorLine, database: Database) -> int:
+def decide(line: ProviderLine, database: Database) -> int:
     """What a person does about unknown outcomes, with Cococlip's own list of tasks before them; answers how many."""
     unknown = [call for call in unknown_calls(database) if call.provider == "cococlip"]
     for call in unknown:

@@ -9,16 +9,16 @@ import pytest
 
 from consumer.ledger.states import State
 from tests.doubles.misbehaviour import Fault, Plan
+from tests.provider_line import ProviderLine, check_settled
 from tests.telecine_process import wait_until
-from tests.vendor_line import VendorLine, check_settled
 
 _CALM = {"breaker_failures": 1000, "burst": 1000, "rate_per_minute": 60000}
 
 
 @pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VendorLine]:
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderLine]:
     limits = json.dumps({"cococlip": _CALM, "replicate": _CALM})
-    with VendorLine(tmp_path_factory.mktemp("vendors") / "home", provider_limits=limits) as made:
+    with ProviderLine(tmp_path_factory.mktemp("vendors") / "home", provider_limits=limits) as made:
         made.telecine.start()
         yield made
 
@@ -35,7 +35,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VendorLine]:
     ],
 )
 def test_an_answer_that_is_lost_after_the_vendor_has_charged_is_never_paid_for_again(
-    line: VendorLine, name: str, fault: Fault
+    line: ProviderLine, name: str, fault: Fault
 ) -> None:
     line.cococlip.fault(fault)
     line.film(name)
@@ -61,7 +61,7 @@ def test_an_answer_that_is_lost_after_the_vendor_has_charged_is_never_paid_for_a
     ],
 )
 def test_a_task_that_does_not_deliver_fails_its_job_in_words(
-    line: VendorLine, name: str, plan: Plan, code: str, words: str
+    line: ProviderLine, name: str, plan: Plan, code: str, words: str
 ) -> None:
     line.cococlip.plan(plan)
     line.film(name)
@@ -71,7 +71,7 @@ def test_a_task_that_does_not_deliver_fails_its_job_in_words(
     check_told_of_failure(line, name, code, words)
 
 
-def test_a_vendor_that_asks_to_slow_down_is_asked_again_and_paid_once(line: VendorLine) -> None:
+def test_a_vendor_that_asks_to_slow_down_is_asked_again_and_paid_once(line: ProviderLine) -> None:
     line.cococlip.fault(Fault(status=429, headers={"retry-after": "1"}, times=2))
     line.film("busy")
     job = line.telecine.wait_for_job("busy")
@@ -79,7 +79,7 @@ def test_a_vendor_that_asks_to_slow_down_is_asked_again_and_paid_once(line: Vend
     assert line.cococlip.charges("busy") == 1
 
 
-def test_a_vendor_that_can_be_searched_is_asked_for_the_answer_that_was_lost(line: VendorLine) -> None:
+def test_a_vendor_that_can_be_searched_is_asked_for_the_answer_that_was_lost(line: ProviderLine) -> None:
     line.replicate.fault(Fault(act="drop", accept=True))
     line.prompt("found")
     job = line.telecine.wait_for_job("found")
@@ -87,7 +87,7 @@ def test_a_vendor_that_can_be_searched_is_asked_for_the_answer_that_was_lost(lin
     assert (line.replicate.charges(), line.replicate.count("submit")) == (1, 1)
 
 
-def check_told_of_failure(line: VendorLine, job_id: str, code: str, words: str) -> None:
+def check_told_of_failure(line: ProviderLine, job_id: str, code: str, words: str) -> None:
     """What the producer gets; and every call of the job is settled."""
 
     def told() -> list[dict[str, object]]:

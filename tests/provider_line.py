@@ -30,7 +30,7 @@ GAME_KEY = "game-key-5f2a"
 _MODELS = ("hailuo02standard", "seedancev1lite", "hailuo23fast", "wan25fast", "pika", "clip-interrogator")
 
 
-class VendorLine:
+class ProviderLine:
     """Telecine in embedded mode beside Cococlip, Pika and Replicate, with quick polls and a price of $0.10 a call.
 
     A context manager. ``telecine`` is not started.
