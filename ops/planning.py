@@ -20,7 +20,7 @@ from providers.local.host import ModelHost
 from providers.registry import catalogue_of
 from schemas.envelope import Request
 from schemas.errors import InternalError, UnknownType
-from schemas.media import Artifact, InputFile, Plan
+from schemas.media import InputFile, Plan, StoredArtifact
 from schemas.settings import Settings
 from schemas.tenants import TenantRules
 
@@ -83,7 +83,7 @@ class PlanContext:
             self._runtime, name, uri, self._folder, kinds=kinds, limit_bytes=limit_bytes, tenant=self._tenant
         )
 
-    def step(self, name: str, make: StepFunction) -> Sequence[Artifact]:
+    def step(self, name: str, make: StepFunction) -> Sequence[StoredArtifact]:
         """Not available in a plan.
 
         Raises:

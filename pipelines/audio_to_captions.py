@@ -11,17 +11,17 @@ from pipelines.media.sandbox.process import run_child
 from pipelines.models.alignment import Timing, align, wording_of
 from pipelines.models.estimates import alignment_estimate
 from schemas.audio_to_captions import AudioToCaptions
-from schemas.media import Artifact, InputFile, MediaFacts, Plan
+from schemas.media import InputFile, LocalFile, MediaFacts, Plan, StoredArtifact
 
 _MAX_AUDIO_BYTES = 100 * 1024 * 1024
 
 
-def audio_to_captions(data: AudioToCaptions, ctx: Context) -> Sequence[Artifact]:
+def audio_to_captions(data: AudioToCaptions, ctx: Context) -> Sequence[StoredArtifact]:
     """Make ``captions.srt``, ``captions.vtt`` and ``words.json``."""
     audio = _fetch(data, ctx)
     timing = align(data.alignment_mode, data.lyrics, data.language, audio, ctx)
 
-    def write(folder: Path, progress: Progress) -> Sequence[Artifact]:
+    def write(folder: Path, progress: Progress) -> Sequence[LocalFile]:
         return _write(data, audio, timing, folder, progress, ctx)
 
     return ctx.step("write", write)
@@ -40,7 +40,7 @@ def _fetch(data: AudioToCaptions, ctx: Context) -> InputFile:
 
 def _write(
     data: AudioToCaptions, audio: InputFile, timing: Timing, folder: Path, progress: Progress, ctx: Context
-) -> Sequence[Artifact]:
+) -> Sequence[LocalFile]:
     task = {
         "do": "captions",
         "audio": str(audio.path.resolve()),
@@ -51,7 +51,7 @@ def _write(
     measured = run_child(task, folder, ctx.bounds, progress)
     facts = MediaFacts(duration_seconds=measured["duration_seconds"])
     return [
-        Artifact(name="captions.srt", content_type="application/x-subrip", facts=facts, path=folder / "captions.srt"),
-        Artifact(name="captions.vtt", content_type="text/vtt", facts=facts, path=folder / "captions.vtt"),
-        Artifact(name="words.json", content_type="application/json", path=folder / "words.json"),
+        LocalFile(name="captions.srt", content_type="application/x-subrip", facts=facts, path=folder / "captions.srt"),
+        LocalFile(name="captions.vtt", content_type="text/vtt", facts=facts, path=folder / "captions.vtt"),
+        LocalFile(name="words.json", content_type="application/json", path=folder / "words.json"),
     ]

@@ -10,14 +10,14 @@ from pipelines.media.inspect.probing import seconds_of
 from pipelines.models.images import MAX_IMAGE_BYTES, fetch_image
 from pipelines.models.video import generate_video, plan_video
 from schemas.audio_to_video import AudioToVideo
-from schemas.media import Artifact, InputFile, Plan
+from schemas.media import InputFile, Plan, StoredArtifact
 
 TYPE = "audio-to-video"
 _AUDIO_KINDS = ("mp3", "wav")
 _MAX_AUDIO_BYTES = MAX_IMAGE_BYTES
 
 
-def audio_to_video(data: AudioToVideo, ctx: Context) -> Sequence[Artifact]:
+def audio_to_video(data: AudioToVideo, ctx: Context) -> Sequence[StoredArtifact]:
     """Make ``video.mp4``."""
     inputs, parameters = _fetch(data, ctx)
     ctx.annotate(prompt=data.prompt)

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 from pipelines.media.sandbox.process import Bounds
 from providers.catalogue import Catalogue
 from providers.local.host import ModelHost
-from schemas.media import Artifact, InputFile
+from schemas.media import InputFile, LocalFile, StoredArtifact
 
 #: Takes the completed share of the work, 0.0 to 1.0. It may be called at any rate, and raises to stop the work.
 Progress = Callable[[float], None]
 
 #: The work of one step: write files into the folder and return them, the most important first.
-StepFunction = Callable[[Path, Progress], Sequence[Artifact]]
+StepFunction = Callable[[Path, Progress], Sequence[LocalFile]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ModelResult:
     model: str
     provider: str
     #: The stored file.
-    artifact: Artifact | None
+    artifact: StoredArtifact | None
     #: A text or JSON result.
     value: Any
     #: Version, seed, title and so on.
@@ -106,7 +106,7 @@ class Context(Protocol):
         """
         ...
 
-    def step(self, name: str, make: StepFunction) -> Sequence[Artifact]:
+    def step(self, name: str, make: StepFunction) -> Sequence[StoredArtifact]:
         """Run ``make``, store its files and return them. A finished step is not run again.
 
         A crash inside ``make`` repeats it; a crash after its files were stored does not.

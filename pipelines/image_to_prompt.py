@@ -11,10 +11,10 @@ from pipelines.models.images import fetch_image
 from pipelines.models.matching import candidates
 from pipelines.models.prompts import IMAGE_TO_PROMPT, PromptOutput
 from schemas.image_to_prompt import ImageToPrompt
-from schemas.media import Artifact, Plan
+from schemas.media import Plan, StoredArtifact
 
 
-def image_to_prompt(data: ImageToPrompt, ctx: Context) -> Sequence[Artifact]:
+def image_to_prompt(data: ImageToPrompt, ctx: Context) -> Sequence[StoredArtifact]:
     """Make ``prompt.txt``; the manifest contains the prompt too."""
     image = fetch_image(ctx, data.image)
     return generate(ctx, "describe", IMAGE_TO_PROMPT, data, PromptOutput(), inputs={"image": image})

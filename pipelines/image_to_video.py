@@ -14,7 +14,7 @@ from pipelines.models.routing import names_local, names_local_model
 from pipelines.models.video import generate_video, plan_video
 from providers.catalogue import Catalogue
 from schemas.image_to_video import ImageToVideo
-from schemas.media import Artifact, Plan
+from schemas.media import Plan, StoredArtifact
 
 TYPE = "image-to-video"
 #: If the request names this model, a missing prompt is written from the image.
@@ -22,11 +22,11 @@ _WRITES_PROMPTS = "pika"
 _PLACEHOLDER = "a picture"
 
 
-def image_to_video(data: ImageToVideo, ctx: Context) -> Sequence[Artifact]:
+def image_to_video(data: ImageToVideo, ctx: Context) -> Sequence[StoredArtifact]:
     """Make ``video.mp4``, and ``prompt.txt`` if this worker wrote the prompt. The manifest contains the prompt."""
     check(data, TYPE, ctx.catalogue)  # Again, before any call is paid for: the catalogue may have changed.
     image = fetch_image(ctx, data.image)
-    prompt, files = data.prompt, list[Artifact]()
+    prompt, files = data.prompt, list[StoredArtifact]()
     if prompt is None:
         text, written = write_prompt(ctx, image, local=_all_local(data, ctx.catalogue))
         prompt, files = _shorten(text, _longest_prompt(data, ctx.catalogue)), list(written)

@@ -19,7 +19,7 @@ from pipelines.models.matching import candidates
 from providers.catalogue import Catalogue, Model
 from providers.local.host import ModelHost, host_for
 from schemas.errors import InputNotFound, InputTooLarge, ProviderNotConfigured
-from schemas.media import Artifact, InputFile
+from schemas.media import InputFile, LocalFile, StoredArtifact
 from schemas.settings import Settings
 
 
@@ -57,7 +57,7 @@ class MemoryContext:
     reported: list[float] = field(default_factory=list)
     host: ModelHost = field(default_factory=lambda: host_for(Settings()))
     seed: int = 0
-    _steps: dict[str, Sequence[Artifact]] = field(default_factory=dict)
+    _steps: dict[str, Sequence[StoredArtifact]] = field(default_factory=dict)
     _results: dict[str, ModelResult | Exception] = field(default_factory=dict)
 
     def annotate(self, **details: Any) -> None:
@@ -82,10 +82,10 @@ class MemoryContext:
         digest = hashlib.sha256(content).hexdigest()
         return InputFile(name=name, uri=uri, path=path, kind=kind, bytes=len(content), sha256=digest)
 
-    def step(self, name: str, make: StepFunction) -> Sequence[Artifact]:
+    def step(self, name: str, make: StepFunction) -> Sequence[StoredArtifact]:
         """Run ``make`` in ``folder``, once."""
         if name not in self._steps:
-            self._steps[name] = make(self.folder, self.reported.append)
+            self._steps[name] = [_stored(file) for file in make(self.folder, self.reported.append)]
         return self._steps[name]
 
     def call(self, name: str, call: ModelCall) -> ModelResult:
@@ -115,7 +115,8 @@ class MemoryContext:
         artifact = None
         if call.output is not None and isinstance(answer, Path):
             kind = sniff(answer.read_bytes()[:HEAD_BYTES])
-            artifact = Artifact(name=call.output.name, content_type=CONTENT_TYPES[kind or "mp4"], path=answer)
+            file = LocalFile(name=call.output.name, content_type=CONTENT_TYPES[kind or "mp4"], path=answer)
+            artifact = _stored(file)
         return ModelResult(
             model=call.model.id,
             provider=call.model.provider,
@@ -123,3 +124,18 @@ class MemoryContext:
             value=None if isinstance(answer, Path) else answer,
             details={},
         )
+
+
+def _stored(file: LocalFile) -> StoredArtifact:
+    """Return the file as if it were stored where it is."""
+    content = file.path.read_bytes()
+    return StoredArtifact(
+        name=file.name,
+        content_type=file.content_type,
+        facts=file.facts,
+        uri=file.path.absolute().as_uri(),
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        details=file.details,
+        inline=file.inline,
+    )

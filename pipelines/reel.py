@@ -13,13 +13,13 @@ from pipelines.models.alignment import Timing, align
 from pipelines.models.estimates import alignment_estimate
 from pipelines.models.local_reel import FPS, film_task, render_reel
 from pipelines.models.remote_reel import render_local_or_remote
-from schemas.media import Artifact, InputFile, Plan
+from schemas.media import InputFile, LocalFile, Plan, StoredArtifact
 from schemas.reel import Reel
 
 _MAX_INPUT_BYTES = 100 * 1024 * 1024
 
 
-def reel(data: Reel, ctx: Context) -> Sequence[Artifact]:
+def reel(data: Reel, ctx: Context) -> Sequence[StoredArtifact]:
     """Make ``video.mp4``, ``captions.srt`` and ``captions.vtt``; ``words.json`` if words were recognized.
 
     A crash before the render is stored repeats it. Only files in the job's folder are written until then.
@@ -27,10 +27,10 @@ def reel(data: Reel, ctx: Context) -> Sequence[Artifact]:
     image, audio = _fetch(data, ctx)
     timing = align(data.alignment_mode, data.lyrics, data.language, audio, ctx)
 
-    def render(folder: Path, progress: Progress) -> Sequence[Artifact]:
+    def render(folder: Path, progress: Progress) -> Sequence[LocalFile]:
         return render_reel(data, image, audio, folder, progress, timing=timing, bounds=ctx.bounds)
 
-    def render_locally() -> Sequence[Artifact]:
+    def render_locally() -> Sequence[StoredArtifact]:
         files = ctx.step("render", render)
         ctx.annotate(**files[0].details)
         return files

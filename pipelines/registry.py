@@ -19,7 +19,7 @@ from pipelines.context import Context
 from pipelines.models.matching import check_models
 from pipelines.reel import plan as plan_reel, reel
 from providers.catalogue import Catalogue
-from schemas.media import Artifact, Plan
+from schemas.media import Plan, StoredArtifact
 
 Role = Literal["io", "render", "gpu"]
 
@@ -33,7 +33,7 @@ class Pipeline:
     """The functions of one job type, and the role of the workers that run it."""
 
     #: ``run(data, context)``: makes the files.
-    run: Callable[[Any, Context], Sequence[Artifact]]
+    run: Callable[[Any, Context], Sequence[StoredArtifact]]
     #: ``plan(data, context)``: returns what ``run`` would make and cost.
     plan: Callable[[Any, Context], Plan]
     role: Role

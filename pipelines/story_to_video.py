@@ -13,13 +13,13 @@ from pipelines.models.estimates import estimate
 from pipelines.models.generate import LocalTask, generate
 from pipelines.models.hero import fetch_hero_image, generates_hero, make_hero, models_for
 from pipelines.models.images import image_seconds
-from pipelines.models.local_film import video_artifact
+from pipelines.models.local_film import video_file
 from pipelines.models.matching import candidates
 from pipelines.models.routing import LOCAL, seed_of
 from providers.catalogue import Catalogue
 from providers.local.base import LocalCall
 from schemas.errors import UnsupportedOption
-from schemas.media import Artifact, Plan
+from schemas.media import LocalFile, Plan, StoredArtifact
 from schemas.story_to_video import StoryToVideo
 
 TYPE = "story-to-video"
@@ -28,7 +28,7 @@ _MODEL_SHARE = 0.9
 _SEEDS = 2**32
 
 
-def story_to_video(data: StoryToVideo, ctx: Context) -> Sequence[Artifact]:
+def story_to_video(data: StoryToVideo, ctx: Context) -> Sequence[StoredArtifact]:
     """Make ``video.mp4``, and ``hero.png`` if the image of the hero is generated."""
     able = data.model_copy(update={"model": models_for(data, TYPE, ctx.catalogue)})
     given = fetch_hero_image(data, ctx)
@@ -92,20 +92,20 @@ class _Story:
 
     data: StoryToVideo
 
-    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[Artifact]:
+    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[StoredArtifact]:
         raise UnsupportedOption(
             f"data.model: {call.models[0]} is not a local model; story-to-video supports local models only",
             field="data.model",
             step=step,
         )
 
-    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[Artifact]:
-        def make(folder: Path, progress: Progress) -> Sequence[Artifact]:
+    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[StoredArtifact]:
+        def make(folder: Path, progress: Progress) -> Sequence[LocalFile]:
             return self._make(ctx, task, folder, progress)
 
         return ctx.step(step, make)
 
-    def _make(self, ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> Sequence[Artifact]:
+    def _make(self, ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> Sequence[LocalFile]:
         started = time.monotonic()
         data, values = self.data, task.parameters
         base = seed_of(values, ctx)
@@ -138,10 +138,10 @@ class _Story:
         video = _encode(data, result.images, folder, lambda part: progress(_MODEL_SHARE + part * (1 - _MODEL_SHARE)))
         details["elapsed_seconds"] = round(time.monotonic() - started, 3)
         video = video.model_copy(update={"details": details})
-        return [video] if hero is None or hero.artifact is None else [video, hero.artifact]
+        return [video] if hero is None or hero.file is None else [video, hero.file]
 
 
-def _encode(data: StoryToVideo, images: Sequence[Pixels], folder: Path, progress: Progress) -> Artifact:
+def _encode(data: StoryToVideo, images: Sequence[Pixels], folder: Path, progress: Progress) -> LocalFile:
     """Write the video of the images and the crossfades between them."""
 
     def draw(name: str) -> Pixels:
@@ -158,4 +158,4 @@ def _encode(data: StoryToVideo, images: Sequence[Pixels], folder: Path, progress
         fps=data.fps,
         progress=progress,
     )
-    return video_artifact(path, data.width, data.height, frames, data.fps, {})
+    return video_file(path, data.width, data.height, frames, data.fps, {})

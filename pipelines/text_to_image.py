@@ -10,13 +10,13 @@ from pipelines.models.generate import generate
 from pipelines.models.images import ImageOutput, image_seconds
 from pipelines.models.matching import candidates
 from pipelines.models.routing import LOCAL
-from schemas.media import Artifact, Plan
+from schemas.media import Plan, StoredArtifact
 from schemas.text_to_image import TextToImage
 
 TYPE = "text-to-image"
 
 
-def text_to_image(data: TextToImage, ctx: Context) -> Sequence[Artifact]:
+def text_to_image(data: TextToImage, ctx: Context) -> Sequence[StoredArtifact]:
     """Make ``image.png``."""
     ctx.annotate(prompt=data.prompt)
     images = generate(ctx, "generate", TYPE, data, ImageOutput(inline=data.return_base64))

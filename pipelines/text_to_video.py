@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from pipelines.context import Context
 from pipelines.models.video import generate_video, plan_video
-from schemas.media import Artifact, Plan
+from schemas.media import Plan, StoredArtifact
 from schemas.text_to_video import TextToVideo
 
 TYPE = "text-to-video"
 
 
-def text_to_video(data: TextToVideo, ctx: Context) -> Sequence[Artifact]:
+def text_to_video(data: TextToVideo, ctx: Context) -> Sequence[StoredArtifact]:
     """Make ``video.mp4``."""
     ctx.annotate(prompt=data.prompt)
     return generate_video(ctx, "generate", TYPE, data)

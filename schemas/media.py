@@ -44,23 +44,35 @@ class InputFile(BaseModel):
     seconds: float | None = None
 
 
-class Artifact(BaseModel):
-    """One file that a pipeline made, before or after it is stored.
-
-    ``name`` is the file's name in the results (``video.mp4``). ``path`` is set while the file is on
-    this machine, ``uri`` and ``sha256`` once it is in storage.
-    """
+class LocalFile(BaseModel):
+    """One result of a step, on this machine. Storing it gives a ``StoredArtifact``."""
 
     model_config = ConfigDict(frozen=True)
 
+    #: The file's name in the results, such as ``video.mp4``.
     name: str
     content_type: str
     facts: MediaFacts = MediaFacts()
-    path: Path | None = None
-    uri: str | None = None
-    sha256: str | None = None
-    bytes: int | None = None
+    path: Path
     #: How it was made (model, seed, …), for the manifest. Recorded with the step.
+    details: dict[str, Any] = {}
+    #: Whether the callback should contain the file itself, if it is small.
+    inline: bool = False
+
+
+class StoredArtifact(BaseModel):
+    """One result in storage. Steps and provider calls record it as JSON in the ledger."""
+
+    model_config = ConfigDict(frozen=True)
+
+    #: The file's name in the results, such as ``video.mp4``.
+    name: str
+    content_type: str
+    facts: MediaFacts = MediaFacts()
+    uri: str
+    sha256: str
+    bytes: int
+    #: How it was made (model, seed, …), for the manifest.
     details: dict[str, Any] = {}
     #: Whether the callback should contain the file itself, if it is small.
     inline: bool = False

@@ -1,4 +1,4 @@
-"""A job type for tests that asks remote models: `ask` stores what they answered as `answer.txt`."""
+"""A job type for tests: `ask` calls a remote model and stores its answer as `answer.txt`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.context import Context, ModelCall, OutputSpec, Progress
 from pipelines.registry import PIPELINES, Pipeline
 from providers.catalogue import Catalogue, Model, Parameter
 from schemas.job_types import JOB_TYPES
-from schemas.media import Artifact, Plan
+from schemas.media import LocalFile, Plan, StoredArtifact
 
 
 class Ask(BaseModel):
@@ -22,14 +22,14 @@ class Ask(BaseModel):
 
     models: tuple[str, ...] = ("first",)
     length: int | None = None
-    #: A picture that goes along.
+    #: URI of an image to send.
     image: str | None = None
-    #: Whether a film is wanted, and not a word.
+    #: Whether to ask for a video instead of text.
     film: bool = False
 
 
-def ask(data: Ask, ctx: Context) -> Sequence[Artifact]:
-    """Asks, and stores the answer."""
+def ask(data: Ask, ctx: Context) -> Sequence[StoredArtifact]:
+    """Call the model and store its answer."""
     parameters: dict[str, Any] = {} if data.length is None else {"length": data.length}
     inputs = {}
     if data.image is not None:
@@ -39,21 +39,21 @@ def ask(data: Ask, ctx: Context) -> Sequence[Artifact]:
     if made.artifact is not None:
         return [made.artifact]
 
-    def write(folder: Path, progress: Progress) -> Sequence[Artifact]:
+    def write(folder: Path, progress: Progress) -> Sequence[LocalFile]:
         path = folder / "answer.txt"
         path.write_text(str(made.value))
-        return [Artifact(name="answer.txt", content_type="text/plain", path=path)]
+        return [LocalFile(name="answer.txt", content_type="text/plain", path=path)]
 
     return ctx.step("write", write)
 
 
 def plan(data: Ask, ctx: Context) -> Plan:
-    """Nothing to tell."""
+    """Return an empty plan."""
     return Plan(estimated_seconds=0.0)
 
 
 def models(**changes: Any) -> Catalogue:
-    """Two models of two providers, each $0.10 a call."""
+    """Return a catalogue of two models of two providers, each $0.10 a call."""
     quick = {"types": ("ask",), "price": "0.10", "first_wait_seconds": 0.0, "poll_seconds": 0.05, **changes}
     length = Parameter(kind="integer", minimum=1, maximum=10, default=5)
     return Catalogue(

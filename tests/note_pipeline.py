@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from pipelines.context import Context, Progress
 from pipelines.registry import PIPELINES, Pipeline
 from schemas.job_types import JOB_TYPES
-from schemas.media import Artifact, Plan
+from schemas.media import LocalFile, Plan, StoredArtifact
 from schemas.reference import MediaReference
 
 
@@ -33,12 +33,12 @@ class Note(BaseModel):
     ledger_of_runs: str | None = None
 
 
-def note(data: Note, ctx: Context) -> Sequence[Artifact]:
+def note(data: Note, ctx: Context) -> Sequence[StoredArtifact]:
     """Stores ``note.txt``."""
     if data.image is not None:
         ctx.input("image", data.image, kinds=("jpeg", "png"), limit_bytes=1_000_000)
 
-    def work(folder: Path, progress: Progress) -> Sequence[Artifact]:
+    def work(folder: Path, progress: Progress) -> Sequence[LocalFile]:
         end = time.monotonic() + data.seconds
         while (left := end - time.monotonic()) > 0:
             progress(1 - left / data.seconds)
@@ -48,12 +48,12 @@ def note(data: Note, ctx: Context) -> Sequence[Artifact]:
                 runs.write(f"{os.getpid()}\n")
         path = folder / "note.txt"
         path.write_text(data.text)
-        return [Artifact(name="note.txt", content_type="text/plain", path=path)]
+        return [LocalFile(name="note.txt", content_type="text/plain", path=path)]
 
     return ctx.step("write", work)
 
 
-def noop(data: Note, ctx: Context) -> Sequence[Artifact]:
+def noop(data: Note, ctx: Context) -> Sequence[StoredArtifact]:
     """Does nothing at all."""
     return []
 

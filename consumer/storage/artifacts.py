@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from consumer.storage.base import ObjectFacts, Storage
 from schemas.errors import InputForbidden, InputUnavailable, OutputExists, StorageUnavailable
-from schemas.media import Artifact, MediaFacts
+from schemas.media import LocalFile, MediaFacts, StoredArtifact
 
 #: Every job's last file.
 MANIFEST = "manifest.json"
@@ -35,7 +35,7 @@ def check_output_free(storage: Storage, uris: Sequence[str], *, job_id: str, fin
             )
 
 
-def store_artifact(storage: Storage, artifact: Artifact, uri: str, *, job_id: str, fingerprint: str) -> Artifact:
+def store_artifact(storage: Storage, file: LocalFile, uri: str, *, job_id: str, fingerprint: str) -> StoredArtifact:
     """The artifact as it lies at ``uri``: its own file, or what an earlier attempt of the job put there.
 
     A crash here leaves nothing, or the whole object, which the next attempt takes over.
@@ -43,25 +43,25 @@ def store_artifact(storage: Storage, artifact: Artifact, uri: str, *, job_id: st
     Raises:
         StorageError: it cannot be written there, or something else lies there already.
     """
-    assert artifact.path is not None
-    with artifact.path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        size = file.tell()
+    with file.path.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        size = content.tell()
     facts = ObjectFacts(
         job_id=job_id,
         fingerprint=fingerprint,
-        content_type=artifact.content_type,
+        content_type=file.content_type,
         sha256=sha256,
         bytes=size,
-        facts=artifact.facts.model_dump(exclude_none=True),
+        facts=file.facts.model_dump(exclude_none=True),
     )
-    found = storage.put(artifact.path, uri, facts)
-    return artifact.model_copy(
-        update={
-            "path": None,
-            "uri": found.uri,
-            "sha256": found.sha256,
-            "bytes": found.bytes,
-            "facts": MediaFacts.model_validate(found.facts),
-        }
+    found = storage.put(file.path, uri, facts)
+    return StoredArtifact(
+        name=file.name,
+        content_type=file.content_type,
+        facts=MediaFacts.model_validate(found.facts),
+        uri=found.uri,
+        sha256=found.sha256,
+        bytes=found.bytes,
+        details=file.details,
+        inline=file.inline,
     )

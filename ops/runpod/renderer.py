@@ -27,7 +27,7 @@ from pipelines.models.remote_reel import TEXTS, read_film
 from providers.http.downloads import GuardedClient
 from providers.http.policy import Policy
 from schemas.errors import ConfigurationError, InvalidAudio, InvalidField, InvalidImage
-from schemas.media import Artifact, InputFile
+from schemas.media import InputFile, LocalFile
 from schemas.settings import Settings
 
 #: How long the video can be fetched: long enough for a call engine that was down for a day.
@@ -129,8 +129,7 @@ class ReelRenderer:
             name=name, uri=f"s3://input/{name}", path=path, kind=kind, bytes=fetched.bytes, sha256=fetched.sha256
         )
 
-    def _store(self, job: _Job, video: Artifact) -> str:
-        assert video.path is not None
+    def _store(self, job: _Job, video: LocalFile) -> str:
         with video.path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
@@ -174,6 +173,5 @@ def _has_gpu() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
-def _read(text: Artifact) -> str:
-    assert text.path is not None
+def _read(text: LocalFile) -> str:
     return text.path.read_text(encoding="utf-8")

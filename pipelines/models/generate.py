@@ -20,10 +20,10 @@ from schemas.errors import (
     TelecineError,
 )
 from schemas.generation import Generation
-from schemas.media import Artifact, InputFile
+from schemas.media import InputFile, StoredArtifact
 
 #: One attempt with one local model or one group of remote models. Takes the step name.
-Attempt = Callable[[str], Sequence[Artifact]]
+Attempt = Callable[[str], Sequence[StoredArtifact]]
 _Candidate = tuple[Model, dict[str, Any]]
 
 
@@ -41,11 +41,11 @@ class LocalTask:
 class Output(Protocol):
     """A kind of result, and the two ways to make it. Each returns stored files, the most important first."""
 
-    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[Artifact]:
+    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[StoredArtifact]:
         """Make it with remote models."""
         ...
 
-    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[Artifact]:
+    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[StoredArtifact]:
         """Make it with a local model."""
         ...
 
@@ -59,7 +59,7 @@ def generate(
     *,
     parameters: Mapping[str, Any] | None = None,
     inputs: Mapping[str, InputFile] | None = None,
-) -> Sequence[Artifact]:
+) -> Sequence[StoredArtifact]:
     """Make ``output`` with the first available model of ``data``, in the request's order of preference.
 
     Remote models that follow one another share one call. ``parameters`` are those of ``data`` by default.
@@ -83,7 +83,7 @@ def generate(
     return run_first_available(step, [attempt(group) for group in _groups(able)])
 
 
-def run_first_available(step: str, attempts: Sequence[Attempt]) -> Sequence[Artifact]:
+def run_first_available(step: str, attempts: Sequence[Attempt]) -> Sequence[StoredArtifact]:
     """Return the result of the first attempt that succeeds. The attempts after the first are steps of their own.
 
     Raises:

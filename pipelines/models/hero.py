@@ -19,7 +19,7 @@ from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall
 from providers.local.weight_files import find_adapter
 from schemas.errors import InputError, UnsupportedOption
-from schemas.media import Artifact, InputFile, MediaFacts
+from schemas.media import InputFile, LocalFile, MediaFacts
 from schemas.story_to_video import StoryToVideo
 
 #: The name of the hero's image in the results, if it was generated.
@@ -33,7 +33,7 @@ class Hero:
 
     picture: Path
     #: The image as a result, if it was generated.
-    artifact: Artifact | None
+    file: LocalFile | None
     #: For the manifest.
     details: Mapping[str, Any]
 
@@ -93,8 +93,8 @@ def make_hero(data: StoryToVideo, ctx: Context, task: LocalTask, folder: Path, p
     if given is not None:
         return Hero(_decode(given, folder, ctx), None, {"hero": "given", "hero_sha256": given.sha256, **details})
     seed = seed_of(task.parameters, ctx)
-    artifact = _generate(data, ctx, task, seed, folder / NAME, progress)
-    return Hero(folder / NAME, artifact, {"hero": "made", "hero_seed": seed, **details})
+    file = _generate(data, ctx, task, seed, folder / NAME, progress)
+    return Hero(folder / NAME, file, {"hero": "made", "hero_seed": seed, **details})
 
 
 def _decode(given: InputFile, folder: Path, ctx: Context) -> Path:
@@ -105,7 +105,9 @@ def _decode(given: InputFile, folder: Path, ctx: Context) -> Path:
         raise
 
 
-def _generate(data: StoryToVideo, ctx: Context, task: LocalTask, seed: int, path: Path, progress: Progress) -> Artifact:
+def _generate(
+    data: StoryToVideo, ctx: Context, task: LocalTask, seed: int, path: Path, progress: Progress
+) -> LocalFile:
     """Generate the hero's image from its description alone."""
     call = LocalCall(
         prompts=(data.hero_description.strip(),),
@@ -118,7 +120,7 @@ def _generate(data: StoryToVideo, ctx: Context, task: LocalTask, seed: int, path
     Image.fromarray(result.images[0]).save(path, "PNG")
     details = {"prompt": call.prompts[0], "seed": seed, "model": task.model.id}
     facts = MediaFacts(width=call.width, height=call.height)
-    return Artifact(name=NAME, content_type="image/png", facts=facts, path=path, details=details)
+    return LocalFile(name=NAME, content_type="image/png", facts=facts, path=path, details=details)
 
 
 def _has_adapter(model: Model) -> bool:

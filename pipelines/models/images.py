@@ -15,7 +15,7 @@ from pipelines.models.generate import LocalTask
 from pipelines.models.routing import seed_of
 from providers.local.base import LocalCall
 from schemas.errors import ProviderResultInvalid
-from schemas.media import Artifact, InputFile, MediaFacts
+from schemas.media import InputFile, LocalFile, MediaFacts, StoredArtifact
 
 #: The image kinds that providers accept.
 IMAGE_KINDS = ("jpeg", "png", "webp")
@@ -47,7 +47,7 @@ class ImageOutput:
     #: Whether the callback should contain the image itself.
     inline: bool = False
 
-    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[Artifact]:
+    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[StoredArtifact]:
         """Make the image with remote models.
 
         Raises:
@@ -58,15 +58,15 @@ class ImageOutput:
             raise ProviderResultInvalid(f"{result.model} answered without a picture", step=step)
         return [result.artifact.model_copy(update={"inline": self.inline})]
 
-    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[Artifact]:
+    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[StoredArtifact]:
         """Make the image with a local model."""
 
-        def make(folder: Path, progress: Progress) -> Sequence[Artifact]:
+        def make(folder: Path, progress: Progress) -> Sequence[LocalFile]:
             return [self._make(ctx, task, folder, progress)]
 
         return ctx.step(step, make)
 
-    def _make(self, ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> Artifact:
+    def _make(self, ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> LocalFile:
         started = time.monotonic()
         values = task.parameters
         seed = seed_of(values, ctx)
@@ -88,7 +88,7 @@ class ImageOutput:
             **result.details,
             "elapsed_seconds": round(time.monotonic() - started, 3),
         }
-        return Artifact(
+        return LocalFile(
             name=IMAGE.name,
             content_type="image/png",
             facts=MediaFacts(width=call.width, height=call.height),

@@ -15,7 +15,7 @@ from pipelines.models.generate import LocalTask
 from pipelines.models.routing import LOCAL, choose_backend, seed_of
 from providers.catalogue import Model
 from providers.local.base import LocalCall
-from schemas.media import Artifact, MediaFacts, Plan
+from schemas.media import LocalFile, MediaFacts, Plan, StoredArtifact
 
 #: The model's share of the work; encoding is the rest.
 _MODEL_SHARE = 0.9
@@ -23,16 +23,16 @@ _MODEL_SHARE = 0.9
 _SECONDS_PER_SECOND = 40.0
 
 
-def generate_video_locally(ctx: Context, step: str, task: LocalTask) -> Sequence[Artifact]:
+def generate_video_locally(ctx: Context, step: str, task: LocalTask) -> Sequence[StoredArtifact]:
     """Make ``video.mp4`` with a local model, with the number of frames and the size that the request asks for."""
 
-    def make(folder: Path, progress: Progress) -> Sequence[Artifact]:
+    def make(folder: Path, progress: Progress) -> Sequence[LocalFile]:
         return [_make(ctx, task, folder, progress)]
 
     return ctx.step(step, make)
 
 
-def _make(ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> Artifact:
+def _make(ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> LocalFile:
     started = time.monotonic()
     call = _local_call(ctx, task, folder)
     backend = choose_backend(task.model, call, task.job_type, ctx.catalogue, ctx.host, progress)
@@ -54,7 +54,7 @@ def _make(ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> Ar
         **result.details,
         "elapsed_seconds": round(time.monotonic() - started, 3),
     }
-    return video_artifact(path, call.width, call.height, frames, fps, details)
+    return video_file(path, call.width, call.height, frames, fps, details)
 
 
 def _local_call(ctx: Context, task: LocalTask, folder: Path) -> LocalCall:
@@ -86,8 +86,8 @@ def plan_local(model: Model, values: Mapping[str, Any], before: Estimate) -> Pla
     )
 
 
-def video_artifact(path: Path, width: int, height: int, frames: int, fps: int, details: Mapping[str, Any]) -> Artifact:
-    """Return the artifact of a silent H.264 video in ``path``."""
+def video_file(path: Path, width: int, height: int, frames: int, fps: int, details: Mapping[str, Any]) -> LocalFile:
+    """Return the result file of a silent H.264 video in ``path``."""
     facts = MediaFacts(
         width=width,
         height=height,
@@ -96,4 +96,4 @@ def video_artifact(path: Path, width: int, height: int, frames: int, fps: int, d
         frames=frames,
         video_codec="h264",
     )
-    return Artifact(name="video.mp4", content_type="video/mp4", facts=facts, path=path, details=dict(details))
+    return LocalFile(name="video.mp4", content_type="video/mp4", facts=facts, path=path, details=dict(details))

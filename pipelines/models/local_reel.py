@@ -13,7 +13,7 @@ from PIL import ImageColor
 from pipelines.context import Progress
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds, run_child
 from pipelines.models.alignment import Timing, wording_of
-from schemas.media import Artifact, InputFile, MediaFacts
+from schemas.media import InputFile, LocalFile, MediaFacts
 from schemas.reel import Reel
 
 _log = structlog.get_logger()
@@ -31,7 +31,7 @@ def render_reel(
     timing: Timing | None = None,
     bounds: Bounds = DEFAULT_BOUNDS,
     encoder: str = "skip",
-) -> list[Artifact]:
+) -> list[LocalFile]:
     """Render the reel into ``folder``, in a child process within ``bounds``, and return its files.
 
     Args:
@@ -49,13 +49,13 @@ def render_reel(
     film = film_task(data, image, audio, folder, timing, encoder)
     facts = run_child({"do": "render", "film": film}, folder, bounds, progress)
     if facts["encoder"] != encoder:
-        _log.warning("encoder_refused", wanted=encoder, encoder=facts["encoder"])
+        _log.warning("encoder_unavailable", requested=encoder, encoder=facts["encoder"])
     if facts["missing_characters"]:
         _log.warning("characters_without_font", count=len(facts["missing_characters"]))
-    return _artifacts(data, timing, facts, folder)
+    return _files(data, timing, facts, folder)
 
 
-def _artifacts(data: Reel, timing: Timing, facts: dict[str, Any], folder: Path) -> list[Artifact]:
+def _files(data: Reel, timing: Timing, facts: dict[str, Any], folder: Path) -> list[LocalFile]:
     seconds, missing = facts["duration_seconds"], facts["missing_characters"]
     video = MediaFacts(
         width=data.width,
@@ -67,22 +67,22 @@ def _artifacts(data: Reel, timing: Timing, facts: dict[str, Any], folder: Path) 
         audio_codec="aac",
     )
     captions = MediaFacts(duration_seconds=seconds)
-    artifacts = [
-        Artifact(
+    files = [
+        LocalFile(
             name="video.mp4",
             content_type="video/mp4",
             facts=video,
             path=folder / "video.mp4",
             details={"missing_characters": missing} if missing else {},
         ),
-        Artifact(
+        LocalFile(
             name="captions.srt", content_type="application/x-subrip", facts=captions, path=folder / "captions.srt"
         ),
-        Artifact(name="captions.vtt", content_type="text/vtt", facts=captions, path=folder / "captions.vtt"),
+        LocalFile(name="captions.vtt", content_type="text/vtt", facts=captions, path=folder / "captions.vtt"),
     ]
     if timing.source != "even":
-        artifacts.append(Artifact(name="words.json", content_type="application/json", path=folder / "words.json"))
-    return artifacts
+        files.append(LocalFile(name="words.json", content_type="application/json", path=folder / "words.json"))
+    return files
 
 
 def film_task(

@@ -8,10 +8,10 @@ from typing import Any
 from pipelines.context import Context, ModelCall, ModelResult
 from pipelines.models.estimates import Estimate, helper_estimate
 from pipelines.models.generate import LocalTask
-from pipelines.models.local_caption import caption_locally, prompt_artifact
+from pipelines.models.local_caption import caption_locally, prompt_file
 from providers.catalogue import Catalogue
 from schemas.errors import ModelNotInstalled, ProviderNotConfigured, ProviderResultInvalid, UnknownModel
-from schemas.media import Artifact, InputFile
+from schemas.media import InputFile, StoredArtifact
 
 #: The job type that image captioning models are listed under.
 IMAGE_TO_PROMPT = "image-to-prompt"
@@ -24,20 +24,20 @@ _BEST = {"mode": "best"}
 class PromptOutput:
     """``prompt.txt``; the prompt is added to the manifest too."""
 
-    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[Artifact]:
+    def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[StoredArtifact]:
         """Write the prompt with remote models."""
         prompt = prompt_from(ctx.call(step, call))
         ctx.annotate(prompt=prompt)
-        return ctx.step("write", lambda folder, _: [prompt_artifact(prompt, folder, {})])
+        return ctx.step("write", lambda folder, _: [prompt_file(prompt, folder, {})])
 
-    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[Artifact]:
+    def run_local(self, ctx: Context, step: str, task: LocalTask) -> Sequence[StoredArtifact]:
         """Write the prompt with a local model."""
         made = caption_locally(ctx, step, task.model, task.parameters, task.inputs["image"])
         ctx.annotate(**_manifest_details(made))
         return [made]
 
 
-def _manifest_details(made: Artifact) -> dict[str, Any]:
+def _manifest_details(made: StoredArtifact) -> dict[str, Any]:
     details = dict(made.details)
     return {"prompt": details.pop("text"), **details}
 
@@ -54,7 +54,7 @@ def prompt_from(result: ModelResult) -> str:
     return prompt
 
 
-def write_prompt(ctx: Context, image: InputFile, *, local: bool) -> tuple[str, Sequence[Artifact]]:
+def write_prompt(ctx: Context, image: InputFile, *, local: bool) -> tuple[str, Sequence[StoredArtifact]]:
     """Describe ``image``. Return the text, and ``prompt.txt`` if it was written on this worker.
 
     Unless ``local``, Replicate writes it, and this worker does only if no key for Replicate is configured.

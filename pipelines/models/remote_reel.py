@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from pipelines.context import Context, ModelCall, ModelResult, OutputSpec
 from pipelines.models.alignment import Timing
 from schemas.errors import OutOfMemory, ProviderNotConfigured, ProviderResultInvalid
-from schemas.media import Artifact, InputFile, MediaFacts
+from schemas.media import InputFile, LocalFile, MediaFacts, StoredArtifact
 from schemas.reel import Reel
 
 MODEL = "runpod-reel"
@@ -38,8 +38,8 @@ def render_local_or_remote(
     audio: InputFile,
     timing: Timing,
     ctx: Context,
-    render_locally: Callable[[], Sequence[Artifact]],
-) -> Sequence[Artifact]:
+    render_locally: Callable[[], Sequence[StoredArtifact]],
+) -> Sequence[StoredArtifact]:
     """Render the reel on the side that ``data.renderer`` selects.
 
     ``auto`` renders on this worker: it takes seconds on two cores, less than an endpoint takes to start. A reel that
@@ -62,7 +62,9 @@ def render_local_or_remote(
             raise error from None
 
 
-def render_remotely(data: Reel, image: InputFile, audio: InputFile, timing: Timing, ctx: Context) -> Sequence[Artifact]:
+def render_remotely(
+    data: Reel, image: InputFile, audio: InputFile, timing: Timing, ctx: Context
+) -> Sequence[StoredArtifact]:
     """Render ``video.mp4`` and the captions on the endpoint. The call is paid for at most once.
 
     Raises:
@@ -108,10 +110,10 @@ def _texts(made: ModelResult, timing: Timing) -> dict[str, str]:
     return texts
 
 
-def _write(texts: Mapping[str, str], seconds: float | None, folder: Path) -> list[Artifact]:
-    artifacts = []
+def _write(texts: Mapping[str, str], seconds: float | None, folder: Path) -> list[LocalFile]:
+    files = []
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
         facts = MediaFacts() if name == "words.json" else MediaFacts(duration_seconds=seconds)
-        artifacts.append(Artifact(name=name, content_type=TEXTS[name], facts=facts, path=folder / name))
-    return artifacts
+        files.append(LocalFile(name=name, content_type=TEXTS[name], facts=facts, path=folder / name))
+    return files

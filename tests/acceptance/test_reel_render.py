@@ -21,7 +21,7 @@ from pipelines.memory_context import MemoryContext
 from pipelines.models.local_reel import render_reel
 from pipelines.reel import plan, reel
 from schemas.errors import LyricsTooLong
-from schemas.media import Artifact
+from schemas.media import StoredArtifact
 from tests.media_probe import (
     boxes,
     ffmpeg,
@@ -54,13 +54,13 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def rendered(
     tmp_path_factory: pytest.TempPathFactory, material: tuple[Path, Path]
-) -> tuple[Path, Sequence[Artifact], list[float]]:
+) -> tuple[Path, Sequence[StoredArtifact], list[float]]:
     folder = tmp_path_factory.mktemp("rendered")
     context = at_hand(folder, *material)
     return folder, reel(reel_data(LYRICS), context), context.reported
 
 
-Rendered = tuple[Path, Sequence[Artifact], list[float]]
+Rendered = tuple[Path, Sequence[StoredArtifact], list[float]]
 
 
 def test_a_reel_is_a_video_and_two_caption_files_with_their_facts(rendered: Rendered) -> None:
@@ -170,8 +170,7 @@ def test_a_seek_to_any_time_shows_the_frame_of_that_time(rendered: Rendered) -> 
 def test_the_same_inputs_make_identical_bytes(rendered: Rendered, material: tuple[Path, Path], tmp_path: Path) -> None:
     again = reel(reel_data(LYRICS), at_hand(tmp_path, *material))
     for artifact in again:
-        assert artifact.path is not None
-        assert artifact.path.read_bytes() == (rendered[0] / artifact.name).read_bytes()
+        assert (tmp_path / artifact.name).read_bytes() == (rendered[0] / artifact.name).read_bytes()
 
 
 def test_a_caption_is_visible_between_its_times_and_not_outside(material: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a vendor is given is what the worker has looked at, or the call is not sent."""
+"""The provider gets the content that the worker saw, or the call is not sent."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.servers.s3 import S3
 
 
 def png(shade: int, side: int = 8) -> bytes:
-    """A grey picture."""
+    """Return a grey image."""
     into = io.BytesIO()
     Image.new("L", (side, side), shade).save(into, "PNG")
     return into.getvalue()
@@ -48,20 +48,20 @@ def in_s3(ledger: Ledger, tmp_path: Path, s3: S3, bucket: str) -> Iterator[tuple
 
 
 def with_pipeline(runtime: Runtime, run: Callable[[Any, Context], Sequence[StoredArtifact]]) -> Runtime:
-    """Jobs of the type ``ask`` are done in another way."""
+    """Return the runtime with another pipeline for jobs of type ``ask``."""
     ask = dataclasses.replace(runtime.pipelines["ask"], run=run)
     return dataclasses.replace(runtime, pipelines={**runtime.pipelines, "ask": ask})
 
 
 def parked(line: Line, uri: str, *, uploaded: bool) -> None:
-    """A job that has looked at its picture and waits for its model; with the pin of an upload, or without."""
+    """Park a job that has fetched its image and waits for its call; ``uploaded``: with the pin of an upload."""
     data = {"models": ["first", "second"], "image": uri}
     admit(line, {"id": "j", "type": "ask", "data": data}, uri if uploaded else None)
     assert line.advance() is State.WAITING
 
 
 def admit(line: Line, request: dict[str, Any], uploaded: str | None) -> None:
-    """Admits the request, with the pin of the object that was uploaded."""
+    """Admit the request, with the pin of the uploaded object."""
     policy = admission_policy(line.runtime)
     message = IncomingMessage(json.dumps(request).encode(), "test", "q")
     item = validate(request, message, policy)
@@ -74,15 +74,15 @@ def admit(line: Line, request: dict[str, Any], uploaded: str | None) -> None:
 
 
 def ended(line: Line) -> Job:
-    """The job at its end."""
+    """Run the line until the job has ended, and return the job."""
     line.start()
     line.until(lambda: line.call().settled)
     line.advance()
     return line.job()
 
 
-def takes_bytes(line: Line) -> list[bytes]:
-    """Both vendors take the file itself; what they got."""
+def load_bytes(line: Line) -> list[bytes]:
+    """Make both providers load the file; return the contents they got."""
     got: list[bytes] = []
     for vendor in (line.alpha, line.beta):
         vendor.before = lambda call: got.append(call.inputs["image"].load().read_bytes())
@@ -99,36 +99,36 @@ def check_refused(line: Line, job: Job, uri: str) -> None:
 
 
 @pytest.mark.parametrize("newer", [png(9), png(200, 99)], ids=["as large", "larger"])
-def test_a_picture_that_was_replaced_meanwhile_is_sent_to_no_vendor_and_nothing_is_paid(
+def test_a_replaced_image_is_not_sent_to_any_provider_and_nothing_is_paid(
     line: Line, newer: bytes
 ) -> None:
     place = line.runtime.settings.storage_folder / "inbox" / "a.png"
     place.parent.mkdir(parents=True)
     place.write_bytes(png(1))
-    got = takes_bytes(line)
+    got = load_bytes(line)
     parked(line, "s3://inbox/a.png", uploaded=False)
     place.write_bytes(newer)
     check_refused(line, ended(line), "s3://inbox/a.png")
     assert got == []
 
 
-def test_a_picture_that_is_still_the_same_is_sent(line: Line) -> None:
+def test_an_unchanged_image_is_sent(line: Line) -> None:
     place = line.runtime.settings.storage_folder / "inbox" / "a.png"
     place.parent.mkdir(parents=True)
     place.write_bytes(png(1))
-    got = takes_bytes(line)
+    got = load_bytes(line)
     parked(line, "s3://inbox/a.png", uploaded=True)
     assert ended(line).state is State.COMPLETED
     assert got == [png(1)]
 
 
-def test_a_vendor_is_given_the_version_that_was_uploaded_as_bytes_and_as_a_url(
+def test_a_provider_gets_the_uploaded_version_as_bytes_and_as_a_url(
     in_s3: tuple[Line, S3], bucket: str
 ) -> None:
     line, server = in_s3
     server.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     server.client().put_object(Bucket=bucket, Key="a.png", Body=png(1))
-    got = takes_bytes(line)
+    got = load_bytes(line)
 
     def reads_the_url_too(call: Call) -> None:
         with urllib.request.urlopen(call.inputs["image"].url) as answer:
@@ -143,20 +143,20 @@ def test_a_vendor_is_given_the_version_that_was_uploaded_as_bytes_and_as_a_url(
     assert got == [png(1), png(1)]
 
 
-def test_in_a_bucket_without_versions_an_upload_that_was_replaced_is_sent_to_no_vendor(
+def test_in_a_bucket_without_versions_a_replaced_upload_is_not_sent(
     in_s3: tuple[Line, S3], bucket: str
 ) -> None:
     line, server = in_s3
     server.client().put_object(Bucket=bucket, Key="a.png", Body=png(1))
-    got = takes_bytes(line)
+    got = load_bytes(line)
     parked(line, f"s3://{bucket}/a.png", uploaded=True)
     server.client().put_object(Bucket=bucket, Key="a.png", Body=png(2))
     check_refused(line, ended(line), f"s3://{bucket}/a.png")
     assert got == []
 
 
-def gone_while_the_vendor_works(line: Line, server: S3, bucket: str, *, deleted: bool) -> None:
-    """An upload whose job has its answer by now, and which is no longer there."""
+def lose_upload_while_the_provider_works(line: Line, server: S3, bucket: str, *, deleted: bool) -> None:
+    """Replace or delete an upload while the provider works on its call."""
     server.client().put_object(Bucket=bucket, Key="a.png", Body=png(1))
     parked(line, f"s3://{bucket}/a.png", uploaded=True)
     line.start()
@@ -168,17 +168,17 @@ def gone_while_the_vendor_works(line: Line, server: S3, bucket: str, *, deleted:
 
 
 @pytest.mark.parametrize("deleted", [False, True], ids=["replaced", "deleted"])
-def test_what_was_paid_for_is_not_lost_when_its_upload_goes_while_the_vendor_works(
+def test_a_paid_result_is_not_lost_if_its_upload_is_lost_while_the_provider_works(
     in_s3: tuple[Line, S3], bucket: str, deleted: bool
 ) -> None:
     line, server = in_s3
-    gone_while_the_vendor_works(line, server, bucket, deleted=deleted)
+    lose_upload_while_the_provider_works(line, server, bucket, deleted=deleted)
     line.advance()
     assert line.job().state is State.COMPLETED, line.job().error
     assert line.alpha.charges.total() == 1
 
 
-def test_a_second_call_is_not_ordered_with_an_upload_that_is_gone(in_s3: tuple[Line, S3], bucket: str) -> None:
+def test_a_second_call_with_a_lost_upload_is_not_enqueued(in_s3: tuple[Line, S3], bucket: str) -> None:
     def asks_twice(data: Any, ctx: Context) -> Sequence[StoredArtifact]:
         picture = ctx.input("image", data.image, kinds=("png",), limit_bytes=1_000_000)
         for step in ("think", "think again"):
@@ -187,13 +187,13 @@ def test_a_second_call_is_not_ordered_with_an_upload_that_is_gone(in_s3: tuple[L
 
     line, server = in_s3
     line.runtime = with_pipeline(line.runtime, asks_twice)
-    gone_while_the_vendor_works(line, server, bucket, deleted=False)
+    lose_upload_while_the_provider_works(line, server, bucket, deleted=False)
     line.advance()
     assert (line.job().state, (line.job().error or {})["code"]) == (State.FAILED, "input_replaced")
     assert line.alpha.charges.total() == 1
 
 
-def test_work_that_needs_the_upload_itself_fails_by_name_when_it_is_gone(in_s3: tuple[Line, S3], bucket: str) -> None:
+def test_a_step_that_needs_the_lost_upload_fails_with_its_name(in_s3: tuple[Line, S3], bucket: str) -> None:
     def looks_afterwards(data: Any, ctx: Context) -> Sequence[StoredArtifact]:
         picture = ctx.input("image", data.image, kinds=("png",), limit_bytes=1_000_000)
         ctx.call("think", ModelCall(data.models, {}, {"image": picture}))
@@ -202,12 +202,12 @@ def test_work_that_needs_the_upload_itself_fails_by_name_when_it_is_gone(in_s3: 
 
     line, server = in_s3
     line.runtime = with_pipeline(line.runtime, looks_afterwards)
-    gone_while_the_vendor_works(line, server, bucket, deleted=False)
+    lose_upload_while_the_provider_works(line, server, bucket, deleted=False)
     line.advance()
     assert (line.job().state, (line.job().error or {})["code"]) == (State.FAILED, "input_replaced")
 
 
-def test_a_paid_film_is_not_lost_when_its_song_was_replaced_while_the_vendor_worked(
+def test_a_paid_film_is_not_lost_if_its_song_was_replaced_while_the_provider_worked(
     in_s3: tuple[Line, S3], bucket: str, tmp_path: Path
 ) -> None:
     line, server = in_s3

@@ -23,7 +23,7 @@ from schemas.errors import (
     RequestError,
     UnsupportedOption,
 )
-from schemas.media import Artifact
+from schemas.media import StoredArtifact
 from schemas.parse import parse_request
 from tests.local.catalogue_entries import catalogue
 
@@ -48,7 +48,7 @@ class Stage:
         PIPELINES[self.kind].check(request.data, self.kind, self.context.catalogue)
         return request.data
 
-    def run(self, **data: Any) -> list[Artifact]:
+    def run(self, **data: Any) -> list[StoredArtifact]:
         return list(PIPELINES[self.kind].run(self.data(**data), self.context))
 
     def refusal(self, **data: Any) -> RequestError:
@@ -71,8 +71,11 @@ def test_a_text_becomes_a_picture_of_the_size_asked_for(tmp_path: Path, weights:
     assert (made.facts.width, made.facts.height, made.inline) == (72, 48, True)
     details = stage.context.manifest_details
     assert (details["prompt"], details["model"], details["seed"], details["num_inference_steps"]) == (
-        "a fox", "segmind/tiny-sd", 5, 10,
-    )  # fmt: skip
+        "a fox",
+        "segmind/tiny-sd",
+        5,
+        10,
+    )
     assert details["device"] == "cpu"
     assert stage.context.reported[-1] == 1.0
 
@@ -127,9 +130,15 @@ def test_the_plan_of_a_story_is_what_the_source_told(tmp_path: Path, weights: Pa
     plan = PIPELINES["story-to-video"].plan(data, stage.context)
     assert (plan.frames, plan.duration_seconds) == (240, 10.0)
     details = {
-        "scenes_count": 3, "frames_per_scene": 72, "transition_frames": 12, "total_frames": 240,
-        "total_duration_seconds": 10.0, "fps": 24, "resolution": "512x512", "estimated_generation_time_seconds": 15,
-    }  # fmt: skip
+        "scenes_count": 3,
+        "frames_per_scene": 72,
+        "transition_frames": 12,
+        "total_frames": 240,
+        "total_duration_seconds": 10.0,
+        "fps": 24,
+        "resolution": "512x512",
+        "estimated_generation_time_seconds": 15,
+    }
     assert {name: plan.details[name] for name in details} == details
 
 

@@ -24,7 +24,7 @@ from schemas.errors import (
     ProviderResultInvalid,
     ProviderTaskFailed,
 )
-from schemas.media import Artifact
+from schemas.media import StoredArtifact
 from schemas.parse import parse_request
 from schemas.settings import Settings
 from tests.doubles.films import small_film
@@ -66,7 +66,7 @@ class Stage:
         self.kind = kind
         self.context = MemoryContext(folder, kind, files, catalogue, named)
 
-    def run(self, **data: Any) -> list[Artifact]:
+    def run(self, **data: Any) -> list[StoredArtifact]:
         return list(PIPELINES[self.kind].run(data_of(self.kind, **data), self.context))
 
     @property

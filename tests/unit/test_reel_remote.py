@@ -30,7 +30,7 @@ from schemas.errors import (
     RenderTimeout,
     TelecineError,
 )
-from schemas.media import Artifact
+from schemas.media import StoredArtifact
 from schemas.settings import Settings
 from tests.doubles.runpod import CAPTIONS
 from tests.media_probe import input_file, reel_data, write_photo, write_wav
@@ -66,17 +66,21 @@ class Endpoint(MemoryContext):
         return dataclasses.replace(super().call(name, call), value=self.texts)
 
 
-def ask(ctx: MemoryContext, files: tuple[Path, Path], here: Any, timing: Timing, **options: Any) -> Sequence[Artifact]:
+def ask(
+    ctx: MemoryContext, files: tuple[Path, Path], here: Any, timing: Timing, **options: Any
+) -> Sequence[StoredArtifact]:
     image, audio = files
     data = reel_data("la la", **options)
     return render_local_or_remote(data, input_file(image, "image"), input_file(audio, "audio"), timing, ctx, here)
 
 
-def local() -> Sequence[Artifact]:
-    return [Artifact(name="video.mp4", content_type="video/mp4")]
+def local() -> Sequence[StoredArtifact]:
+    return [
+        StoredArtifact(name="video.mp4", content_type="video/mp4", uri="s3://r/video.mp4", sha256="0" * 64, bytes=1)
+    ]
 
 
-def too_large() -> Sequence[Artifact]:
+def too_large() -> Sequence[StoredArtifact]:
     raise OutOfMemory("it needs more than it may")
 
 
@@ -96,8 +100,7 @@ def test_the_endpoint_gets_what_is_meant_for_it_and_what_does_not_fit_here(
     ctx = context(tmp_path, film=files[0])
     made = ask(ctx, files, here, Timing("la la"), renderer=renderer)
     assert [artifact.name for artifact in made] == ["video.mp4", "captions.srt", "captions.vtt"]
-    assert made[1].path is not None
-    assert made[1].path.read_text() == CAPTIONS["captions.srt"]
+    assert (tmp_path / made[1].name).read_text() == CAPTIONS["captions.srt"]
     (asked,) = ctx.calls
     assert set(asked.inputs) == {"image", "audio"}
     assert "s3://bucket" not in asked.parameters["film"]
@@ -119,7 +122,7 @@ def test_a_local_reel_never_leaves_this_worker(tmp_path: Path, files: tuple[Path
 
 
 def test_other_troubles_of_the_renderer_are_not_paid_for_elsewhere(tmp_path: Path, files: tuple[Path, Path]) -> None:
-    def late() -> Sequence[Artifact]:
+    def late() -> Sequence[StoredArtifact]:
         raise RenderTimeout
 
     ctx = context(tmp_path, film=files[0])

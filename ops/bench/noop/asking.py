@@ -9,14 +9,14 @@ from pydantic import BaseModel
 from pipelines.context import Context, ModelCall
 from pipelines.registry import PIPELINES, Pipeline
 from schemas.job_types import JOB_TYPES
-from schemas.media import Artifact, Plan
+from schemas.media import Plan, StoredArtifact
 
 
 class Asking(BaseModel):
     """``data`` of an ``asking``: nothing."""
 
 
-def asking(data: Asking, ctx: Context) -> Sequence[Artifact]:
+def asking(data: Asking, ctx: Context) -> Sequence[StoredArtifact]:
     """Asks, and makes nothing of it."""
     ctx.call("animate", ModelCall(["bench-model"], {"prompt": "a kite"}))
     return []
