@@ -1,4 +1,4 @@
-"""A TCP proxy that goes wrong on purpose, for whatever speaks TCP.
+"""A TCP proxy that injects faults into any TCP protocol.
 
 with FaultProxy(server.port) as proxy:
     proxy.fault = Fault(cut_after_bytes=1_000)
@@ -19,22 +19,22 @@ from typing import Self
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to connections from now on. Bytes are counted from server to client, per connection."""
+    """The faults of connections. Bytes are counted from server to client, per connection."""
 
-    #: Every piece that the server sends arrives this much later.
+    #: Delay of every chunk that the server sends.
     delay_seconds: float = 0.0
-    #: The connection is closed, politely, after so many bytes of the answer.
+    #: The connection is closed in order after this many bytes of the response.
     cut_after_bytes: int | None = None
-    #: The connection is reset after so many bytes of the answer; 0 resets it before any.
+    #: The connection is reset after this many bytes of the response; 0 resets it before the first.
     reset_after_bytes: int | None = None
-    #: Nothing arrives any more in either direction, and nothing is closed.
+    #: No more bytes are forwarded in either direction, and the connection stays open.
     black_hole: bool = False
     #: New connections are reset at once.
     refuse: bool = False
 
 
 class FaultProxy:
-    """Forwards ``port`` to ``target_port`` on the loopback interface, from a thread of its own."""
+    """Forwards ``port`` to ``target_port`` on the loopback interface, in a thread of its own."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
@@ -42,10 +42,10 @@ class FaultProxy:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
         self._done: asyncio.Event | None = None
-        #: Faults may be changed at any time; connections that are open feel it with the next piece.
+        #: May be changed at any time; open connections are affected from the next chunk.
         self.fault = Fault()
         self.port = 0
-        #: How many connections were made so far.
+        #: Number of connections so far.
         self.connections = 0
 
     def __enter__(self) -> Self:
@@ -77,7 +77,7 @@ class FaultProxy:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._done.wait()
-        # A connection that was accepted just now must be a transport before the server closes: it would be lost, open.
+        # A newly accepted connection must become a transport before the server closes, or it would stay open.
         self._loop.remove_reader(server.sockets[0])
         await asyncio.sleep(0.01)
         server.close()
@@ -136,7 +136,7 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Closes the connection so that the other side reads ECONNRESET instead of an end."""
+    """Close the connection so that the other side gets ECONNRESET instead of end-of-file."""
     connection = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

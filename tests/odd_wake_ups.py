@@ -1,4 +1,4 @@
-"""Messages for the queues of the wake-ups that no Telecine sends, and that Celery or its libraries stumble over."""
+"""Malformed messages for the wake-up queues, which make Celery or its libraries fail."""
 
 from __future__ import annotations
 

@@ -30,24 +30,24 @@ from standardwebhooks import Webhook
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the receiver says to one attempt. A ``delay_seconds`` comes before the status line."""
+    """The response to one attempt. ``delay_seconds`` pass before the status line."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     delay_seconds: float = 0.0
-    #: Sent instead of all this, byte for byte; then the connection is closed.
+    #: Sent unchanged instead of all this; then the connection is closed.
     raw: bytes | None = None
 
 
 def redirect(location: str, status: int = 302) -> Answer:
-    """An answer that points elsewhere; callbacks must not follow it."""
+    """Return a redirect, which callbacks must not follow."""
     return Answer(status, {"location": location})
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One delivery as it arrived: header names in lower case, ``at`` in Unix seconds."""
+    """One received attempt: header names in lower case, ``at`` in Unix seconds."""
 
     method: str
     path: str
@@ -56,11 +56,11 @@ class Attempt:
     at: float
 
     def json(self) -> Any:
-        """The body, parsed."""
+        """Return the parsed body."""
         return json.loads(self.body)
 
     def as_line(self) -> str:
-        """One line of the log: JSON with ``body`` as text, or ``body_base64`` when it is none."""
+        """Return a line for the log: JSON with ``body`` as text, or ``body_base64`` if it is not UTF-8."""
         record: dict[str, Any] = {
             "at": self.at,
             "method": self.method,
@@ -75,7 +75,7 @@ class Attempt:
 
 
 class Receiver:
-    """Records every whole request and answers from a script: one answer each, the last one for ever, else 200."""
+    """Records every complete request and answers from a script: one answer each, then the last one again, or 200."""
 
     def __init__(self, answers: Sequence[int | Answer] = (), *, port: int = 0, log: Path | None = None) -> None:
         self._script = [Answer(answer) if isinstance(answer, int) else answer for answer in answers]
@@ -102,7 +102,7 @@ class Receiver:
             return list(self._attempts)
 
     def wait_for(self, count: int, timeout: float = 30.0) -> list[Attempt]:
-        """The attempts, once there are at least ``count``.
+        """Wait for at least ``count`` attempts and return all of them.
 
         Raises:
             AssertionError: there are not, after ``timeout`` seconds.
@@ -113,7 +113,7 @@ class Receiver:
             return list(self._attempts)
 
     def verify(self, attempt: Attempt, secret: str) -> Any:
-        """The parsed body, when the ``standardwebhooks`` package accepts the attempt's signature.
+        """Check the attempt's signature with the ``standardwebhooks`` package and return the parsed body.
 
         Raises:
             standardwebhooks.WebhookVerificationError: it does not.
@@ -122,7 +122,7 @@ class Receiver:
         return known.verify(attempt.body, dict(attempt.headers))
 
     def record(self, attempt: Attempt) -> Answer:
-        """Note an attempt; the answer that the script has for it."""
+        """Record an attempt and return the script's answer to it."""
         with self._changed:
             self._attempts.append(attempt)
             if self._log is not None:
@@ -133,7 +133,7 @@ class Receiver:
         return self._script[min(number, len(self._script) - 1)] if self._script else Answer()
 
     def pause(self, seconds: float) -> None:
-        """Sleep, but not longer than the receiver lives."""
+        """Sleep, but not after the receiver has stopped."""
         self._closing.wait(seconds)
 
     def __enter__(self) -> Self:
@@ -158,7 +158,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients that hang up are part of the tests."""
+        """Do not log errors: clients that close the connection are part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -190,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_GET = do_PUT = _answer
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+        """Do not log requests."""
 
 
 def main() -> None:
@@ -200,7 +200,7 @@ def main() -> None:
     options.add_argument("--log", type=Path, default=None)
     options.add_argument("--answers", default="", help="statuses, such as 500,500,200; the last one is repeated")
     chosen = options.parse_args()
-    # A shell that starts something in the background has it ignore interrupts, and so does whatever that starts.
+    # A shell makes its background processes ignore SIGINT, and their children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     script = [int(status) for status in chosen.answers.split(",") if status]
     with Receiver(script, port=chosen.port, log=chosen.log) as receiver:

@@ -1,4 +1,4 @@
-"""A ledger, an object store and trigger rules, with everything between a door and the job that an upload becomes."""
+"""A ledger, an object store and trigger rules, with everything from the door to the job of an upload."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.s3_messages import notified
 
 LIMIT = 262_144
 REEL: dict[str, Any] = {"type": "reel", "data": {"alignment_mode": "even", "lyrics": "La"}}
-#: A rule of each kind, every one about another folder of the bucket ``inbox``.
+#: A rule of each kind, each for another folder of the bucket ``inbox``.
 RULES: list[dict[str, Any]] = [
     {"bucket": "inbox", "prefix": "songs/", "suffix": ".mp3", "audio": "{uri}", "image": "s3://inbox/c.png", **REEL},
     {"bucket": "inbox", "prefix": "pairs/", "pair": True, "data": {"alignment_mode": "even"}},
@@ -41,7 +41,7 @@ RULES: list[dict[str, Any]] = [
 
 @dataclass
 class Site:
-    """What the tests of uploads work with. ``add`` uploads behind Telecine's back."""
+    """The environment of the upload tests. ``add`` uploads an object without an event."""
 
     database: Database
     scratch: Path
@@ -54,16 +54,21 @@ class Site:
 
     def __post_init__(self) -> None:
         triggers = check_rules([Trigger(**rule) for rule in self.rules], ["s3://results/"])
-        self.checks = AdmissionPolicy(
-            roles={"reel": "render"}, secret_names=frozenset(self.secrets), policy=Policy(), max_message_bytes=LIMIT,
-            tenants=self.tenants, triggers=triggers, default_signer=self.default_signer,
-        )  # fmt: skip
+        self.policy = AdmissionPolicy(
+            roles={"reel": "render"},
+            secret_names=frozenset(self.secrets),
+            policy=Policy(),
+            max_message_bytes=LIMIT,
+            tenants=self.tenants,
+            triggers=triggers,
+            default_signer=self.default_signer,
+        )
         self.request_factory = RequestFactory(self.storage, self.scratch, LIMIT, triggers)
-        self.admitter = BatchAdmitter(self.database, self.checks)
+        self.admitter = BatchAdmitter(self.database, self.policy)
         self.loop = UploadLoop(self.database, self.admitter, self.request_factory, self.woken.extend, poll_seconds=0.05)
 
     def add(self, key: str, content: bytes = b"x") -> str:
-        """Uploads an object into ``inbox``; answers its ETag."""
+        """Upload an object into ``inbox`` without an event, and return its ETag."""
         assert isinstance(self.storage, MemoryStorage)
         self.storage.add(f"s3://inbox/{key}", content)
         head = self.storage.head(f"s3://inbox/{key}")
@@ -72,71 +77,71 @@ class Site:
         return head.etag
 
     def remove(self, key: str) -> None:
-        """Somebody deletes the object."""
+        """Delete the object."""
         assert isinstance(self.storage, MemoryStorage)
         del self.storage._entries["inbox", key]
 
     def door(
         self, *messages: dict[str, Any] | bytes, door: str = "amqp", source: str = "uploads"
     ) -> Sequence[AdmitResult]:
-        """The messages come through a door, in one batch."""
+        """Admit the messages in one batch, as a door does."""
         bodies = [item if isinstance(item, bytes) else json.dumps(item).encode() for item in messages]
         return self.admitter([IncomingMessage(body, door, source) for body in bodies])
 
     def process_uploads(self) -> None:
-        """Goes through what is due, once, as the loop does."""
+        """Process the due uploads once, as the loop does."""
         for waiting in uploads.take(self.database, limit=1_000, seconds=15):
             if (wake := self.loop.process(waiting)) is not None:
                 self.woken.append(wake)
 
     def upload(self, key: str, content: bytes = b"x", **event: Any) -> Sequence[AdmitResult]:
-        """Uploads an object, and its event is settled."""
+        """Upload an object and process its event."""
         etag = self.add(key, content)
         answers = self.door(notified(key, etag=etag, **event))
         self.process_uploads()
         return answers
 
     def jobs(self) -> list[Job]:
-        """Every job, oldest first."""
+        """Return every job, oldest first."""
         return sorted(queries.list_jobs(self.database, limit=1_000), key=lambda job: job.received_at)
 
     def job(self) -> Job:
-        """The only job."""
+        """Return the only job."""
         (job,) = self.jobs()
         return job
 
     def letters(self) -> list[Rejection]:
-        """Every dead letter, oldest first."""
+        """Return every dead letter, oldest first."""
         return list(dead_letters.listed(self.database, limit=5_000))[::-1]
 
     def letter(self) -> Rejection:
-        """The only dead letter."""
+        """Return the only dead letter."""
         (letter,) = self.letters()
         return letter
 
     def waiting(self) -> int:
-        """How many uploads wait."""
+        """Return the number of stored uploads."""
         return uploads.count(self.database)
 
     def replay(self, letter: Rejection) -> str:
-        """What a replay comes to: its result, or the code of the refusal."""
-        done = DeadLetterReplay(self.database, self.checks, self.woken.extend, request_factory=self.request_factory)(
+        """Replay a dead letter; return the result, or the error code if it fails again."""
+        done = DeadLetterReplay(self.database, self.policy, self.woken.extend, request_factory=self.request_factory)(
             letter
         )
         return done.result if done.refused is None else done.refused.code
 
     def due_at(self) -> float:
-        """When the only upload that waits is looked at again, by the database's clock."""
+        """Return when the only stored upload is due, by the database's clock."""
         with self.database.read() as connection:
             return float(connection.execute(sa.select(table.c.due_at)).scalar_one())
 
     def another_loop(self) -> UploadLoop:
-        """A second process that settles uploads of the same ledger."""
-        admitter = BatchAdmitter(self.database, self.checks)
+        """Return the loop of a second process on the same ledger."""
+        admitter = BatchAdmitter(self.database, self.policy)
         return UploadLoop(self.database, admitter, self.request_factory, self.woken.extend, poll_seconds=0.05)
 
     def change(self, **values: Any) -> None:
-        """Changes every waiting upload behind the loop's back."""
+        """Update every stored upload in the database."""
         with self.database.write() as connection:
             connection.execute(sa.update(table).values(**values))
 

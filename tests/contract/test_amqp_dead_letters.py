@@ -1,4 +1,4 @@
-"""Messages that RabbitMQ gave up on, because workers died before they could admit them."""
+"""Messages that RabbitMQ dead-lettered at the delivery limit, because workers died before they admitted them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def depth(broker: RabbitMQ, queue: str) -> int:
         return int(channel.queue_declare(queue, passive=True).message_count)
 
 
-def given_up(broker: RabbitMQ, queue: str, *messages: amqp.Message) -> None:
-    """Publishes them and dies over them, until the broker has had enough."""
+def reach_delivery_limit(broker: RabbitMQ, queue: str, *messages: amqp.Message) -> None:
+    """Publish messages and drop the connection after each delivery, until RabbitMQ dead-letters them."""
     with opened(broker, queue) as channel:
         for message in messages:
             channel.basic_publish(message, "", queue)
@@ -67,7 +67,7 @@ def test_what_the_broker_gave_up_on_goes_back_as_it_was_sent_and_refused_copies_
         message_id="m-1",
         application_headers={"x-origin": "shop"},
     )
-    given_up(rabbitmq, queue, sent)
+    reach_delivery_limit(rabbitmq, queue, sent)
     with opened(rabbitmq, queue) as channel:
         channel.basic_publish(amqp.Message(b"refused"), "", queue)
     wait_until(lambda: depth(rabbitmq, queue) == 1)
@@ -83,14 +83,14 @@ def test_what_the_broker_gave_up_on_goes_back_as_it_was_sent_and_refused_copies_
     assert bytes(back.body) == BODY
     assert (back.content_type, back.delivery_mode, back.message_id) == ("application/json", 2, "m-1")
     assert back.headers == {"x-origin": "shop", "x-delivery-count": 0}
-    # A second look finds nothing to send.
+    # A second recovery finds no messages.
     assert operator.run("dead-letters", "recover", "--json").json == [{"queue": queue, "returned": 0, "kept": 1}]
 
 
 def test_doctor_says_how_to_get_back_what_the_broker_gave_up_on(
     rabbitmq: RabbitMQ, queue: str, operator: Operator
 ) -> None:
-    given_up(rabbitmq, queue, amqp.Message(BODY), amqp.Message(BODY))
+    reach_delivery_limit(rabbitmq, queue, amqp.Message(BODY), amqp.Message(BODY))
     found = {item["check"]: item for item in operator.run("doctor", "--json").json["checks"]}
     assert "2 messages in dead-letter queues" in json.dumps(found["queues"])
     assert "telecine dead-letters recover" in found["queues"]["advice"]

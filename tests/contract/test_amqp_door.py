@@ -1,4 +1,4 @@
-"""The AMQP door on a real RabbitMQ while the ledger is away."""
+"""The AMQP door on a real RabbitMQ while the ledger is unavailable."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ def test_messages_stay_with_the_door_however_long_the_ledger_is_away(
     door.stop()
     thread.join(30)
     assert sessions == [queue]
-    # Neither given back nor among the dead letters.
+    # Neither redelivered nor dead-lettered.
     wait_until(lambda: rabbitmq.ctl("list_queues", "messages", "name").count(f"0\t{queue}") == 2)

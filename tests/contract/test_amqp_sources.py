@@ -1,4 +1,4 @@
-"""What the AMQP door knows about a message besides its bytes: the queue it waited in, and what it says it is."""
+"""What the AMQP door knows about a message besides its body: its queue and its headers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATA = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "La"
 
 @dataclass(frozen=True)
 class Place:
-    """Two queues with a door before them, and what came through it."""
+    """Two queues, a door that reads them, and the messages it received."""
 
     channel: Any
     queues: Sequence[str]
@@ -69,7 +69,7 @@ def test_the_source_is_the_queue_whatever_the_message_was_published_with(place: 
     place.channel.queue_bind(urgent, exchange, "order.*.created")
     place.publish(b"1", urgent)
     place.publish(b"2", acme)
-    # A producer may choose its routing key: even the name of somebody else's queue.
+    # A producer may choose any routing key, even the name of another tenant's queue.
     place.channel.queue_bind(urgent, exchange, acme)
     place.publish(b"3", "order.7.created", exchange)
     place.publish(b"4", acme, exchange)
@@ -87,9 +87,16 @@ def test_the_source_is_the_queue_whatever_the_message_was_published_with(place: 
 @pytest.mark.parametrize("prefix", ["cloudEvents:", "cloudEvents_"])
 def test_a_binary_event_keeps_the_types_that_amqp_gave_its_attributes(place: Place, prefix: str) -> None:
     attributes = {
-        "specversion": "1.0", "source": "/shop", "id": "order-1", "type": "reel", "planonly": True, "deadline": 90,
-        "time": dt.datetime(2026, 1, 2, 3, 4, 5), "priority": "high", "callback": "https://shop.example/h",  # noqa: DTZ001
-    }  # fmt: skip
+        "specversion": "1.0",
+        "source": "/shop",
+        "id": "order-1",
+        "type": "reel",
+        "planonly": True,
+        "deadline": 90,
+        "time": dt.datetime(2026, 1, 2, 3, 4, 5),  # noqa: DTZ001 - AMQP timestamps have no zone
+        "priority": "high",
+        "callback": "https://shop.example/h",
+    }
     headers = {prefix + name: value for name, value in attributes.items()}
     place.publish(
         json.dumps(DATA).encode(), place.queues[0], application_headers=headers, content_type="application/json"

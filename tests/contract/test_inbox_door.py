@@ -1,4 +1,4 @@
-"""The inbox folder, with files in it that cannot be read or cannot be removed."""
+"""The inbox folder with files that cannot be read or deleted."""
 
 from __future__ import annotations
 
@@ -28,34 +28,38 @@ class Inbox:
         self.folder = folder
         self.ledger = ledger
         self.woken: list[str] = []
-        checks = AdmissionPolicy(
+        policy = AdmissionPolicy(
             roles={"image-to-prompt": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=262_144
         )
         self.door = InboxDoor(
-            folder, BatchAdmitter(ledger.a, checks), lambda wakes: self.woken.extend(wake.job_id for wake in wakes),
-            batch=BATCH, poll_seconds=0.02, limit_bytes=262_144,
-        )  # fmt: skip
+            folder,
+            BatchAdmitter(ledger.a, policy),
+            lambda wakes: self.woken.extend(wake.job_id for wake in wakes),
+            batch=BATCH,
+            poll_seconds=0.02,
+            limit_bytes=262_144,
+        )
         self._thread = threading.Thread(target=self.door.run)
 
     def request(self, name: str) -> Path:
-        """A good request, under the name of its job."""
+        """Write a valid request, with its job's id as the file name."""
         data = {"image": "s3://inbox/c.png"}
         path = self.folder / f"{name}.json"
         path.write_text(json.dumps({"id": name, "type": "image-to-prompt", "data": data}))
         return path
 
     def unreadable(self, name: str) -> Path:
-        """A file that nobody can read, not even root: the first page of this process's memory."""
+        """Add a file that not even root can read: the first page of this process's memory."""
         path = self.folder / f"{name}.json"
         path.symlink_to("/proc/self/mem")
         return path
 
     def start(self) -> None:
-        """Reads the folder until the test is over."""
+        """Read the folder until the test ends."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends what ``start`` began."""
+        """Stop the door."""
         self.door.stop()
         if self._thread.ident is not None:
             self._thread.join(10)
@@ -63,7 +67,7 @@ class Inbox:
 
 @pytest.fixture
 def inbox(ledger: Ledger, tmp_path: Path) -> Iterator[Inbox]:
-    """An empty inbox."""
+    """Yield an empty inbox."""
     (tmp_path / "inbox").mkdir()
     found = Inbox(ledger, tmp_path / "inbox")
     yield found
@@ -96,7 +100,7 @@ def test_a_file_that_can_be_read_at_last_is_admitted(inbox: Inbox) -> None:
 def test_files_that_cannot_be_removed_are_admitted_once_and_hold_up_no_other(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a folder with the sticky bit, where another user's file can be read and not removed."""
+    """As in a folder with the sticky bit: another user's file can be read but not deleted."""
     unlink = Path.unlink
 
     def kept(path: Path, missing_ok: bool = False) -> None:

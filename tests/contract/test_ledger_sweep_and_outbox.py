@@ -1,4 +1,4 @@
-"""The conformance suite's second half: what the sweep finds, cancelling, callbacks, dead letters, deletion."""
+"""The second half of the conformance suite: sweep, cancellation, callbacks, dead letters, deletion."""
 
 from __future__ import annotations
 
@@ -17,29 +17,34 @@ from tests.ledger_views import Ledger, delivery
 
 
 def make_due(database: Database) -> None:
-    """Lets the sweep's waiting times pass."""
+    """Let the sweep's delays pass."""
     with database.write() as connection:
         connection.execute(sa.update(jobs).where(jobs.c.wake_at.is_not(None)).values(wake_at=db_now() - 1))
 
 
 def enqueue(ledger: Ledger, *news: outbox.NewDelivery) -> None:
-    """Puts callbacks into the outbox."""
+    """Enqueue callbacks in the outbox."""
     with ledger.a.write() as connection:
         for new in news:
             outbox.enqueue(ledger.a, connection, new)
 
 
 def reject(ledger: Ledger, body: bytes, **how: object) -> int:
-    """Refuses a message."""
+    """Store a dead letter."""
     with ledger.a.write() as connection:
         return dead_letters.reject(
-            connection, door="inbox", source="x" * 2000, request_id=str(how.get("id", "j")),
-            error=InvalidJson("no"), body=body, headers={"a": 1, "b": object},
-        )  # fmt: skip
+            connection,
+            door="inbox",
+            source="x" * 2000,
+            request_id=str(how.get("id", "j")),
+            error=InvalidJson("no"),
+            body=body,
+            headers={"a": 1, "b": object},
+        )
 
 
 def waits(ledger: Ledger, again_seconds: float, expected: float) -> None:
-    """Asserts that one sweep takes the job now, and the next one may after ``expected`` seconds."""
+    """Check that one sweep claims the job now, and that the next one may after ``expected`` seconds."""
     make_due(ledger.a)
     before = ledger.b.now()
     assert [w.job_id for w in due.take_due(ledger.a, limit=9, again_seconds=again_seconds)] == ["j"]

@@ -1,4 +1,4 @@
-"""What the outbox does when receivers keep it waiting, or when it was given nothing to sign with."""
+"""The outbox with slow receivers, and without a signing secret."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.receiver import Answer, Receiver
 
 @contextmanager
 def running(home: Path, **settings: object) -> Iterator[Runtime]:
-    """An outbox at work."""
+    """Run an outbox."""
     found = Settings(home=home, allowed_private_hosts=["127.0.0.1"], **settings)  # type: ignore[arg-type]
     runtime = build_runtime(found)
     loop = OutboxLoop(runtime)
@@ -37,7 +37,7 @@ def running(home: Path, **settings: object) -> Iterator[Runtime]:
 
 
 def promise(runtime: Runtime, number: int, url: str) -> None:
-    """Puts a callback into the outbox."""
+    """Enqueue a callback in the outbox."""
     with runtime.database.write() as connection:
         new = outbox.NewDelivery(
             id=f"msg_{number}", job_id=None, event="job.failed", url=url, secret_name=None, body=b"{}"

@@ -1,4 +1,4 @@
-"""The SQS door on a real server: what is received, hidden, deleted, copied and given back."""
+"""The SQS door on a real server: receiving, visibility, deletion, copies of dead letters, release."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Serve = Callable[..., "contextlib.AbstractContextManager[SqsDoor]"]
 
 
 class FakeAdmitter:
-    """Stands where the ledger's admitter stands: notes what arrives and answers as told."""
+    """A substitute for ``BatchAdmitter``: records messages and returns given results."""
 
     def __init__(self, answer: Callable[[IncomingMessage], AdmitResult] = lambda _: AdmitResult()) -> None:
         self.answer = answer
@@ -55,7 +55,7 @@ def serving(
     url: str | None = None,
     woken: list[Wake] | None = None,
 ) -> Iterator[SqsDoor]:
-    """A door that runs; it ends long before a long poll of twenty seconds does."""
+    """Run a door, and check that it stops long before a long poll of twenty seconds ends."""
     options = SqsOptions(url or s3.url, s3.region, wait_seconds=wait, visibility_seconds=visibility)
     wake = woken.extend if woken is not None else lambda _: None
     door = SqsDoor(SqsClient(options), queues, admitter, wake, batch=200, batch_seconds=0.02)
@@ -71,7 +71,7 @@ def serving(
 
 @pytest.fixture
 def queue(s3: S3, queue_prefix: str) -> Sqs:
-    """A queue with a dead-letter queue."""
+    """Yield a queue with a dead-letter queue."""
     return make_queue(s3, f"{queue_prefix}requests")
 
 
@@ -113,7 +113,7 @@ def test_the_more_urgent_queue_is_read_first(s3: S3, queue_prefix: str) -> None:
         wait_until(lambda: len(door._in_flight._messages) == 60)
         ready.set()
         wait_until(lambda: len(admitter.arrived) == 60)
-    # What both queues had when the second batch was made: all urgent ones come before all others.
+    # Both queues had messages for the second batch: all urgent ones are admitted before all others.
     sources = [a.source for a in admitter.arrived[len(admitter.batches[0]) :]]
     assert sources == sorted(sources, key=[urgent.name, later.name].index)
 
@@ -131,8 +131,10 @@ def test_refused_messages_go_to_the_dead_letters_with_the_reason(s3: S3, queue: 
         wait_until(lambda: queue.counts() == (0, 0))
     said = {body: {name: value["StringValue"] for name, value in found.items()} for body, found in dead.items()}
     assert said["bad 1"] == {
-        "ce-id": "7", "telecine-code": "unknown_type", "telecine-reason": "type 'x' does not\ufffd exist",
-    }  # fmt: skip
+        "ce-id": "7",
+        "telecine-code": "unknown_type",
+        "telecine-reason": "type 'x' does not\ufffd exist",
+    }
     assert said["bad 2"]["telecine-reason"] == "unknown_type: type 'x' does not\ufffd exist"
     assert len(said["bad 2"]) == len(said["bad 3"]) == 10
 

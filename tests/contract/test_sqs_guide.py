@@ -1,4 +1,4 @@
-"""The set-up of docs/sqs.md, run as printed, makes queues that the door and the doctor are content with."""
+"""The commands of docs/sqs.md, run as printed, create queues that the door and ``telecine doctor`` accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tenants and priorities by queue, over every ledger: one job whatever door it comes through."""
+"""Tenants and priorities by queue, on every ledger: a request is one job, through any door."""
 
 from __future__ import annotations
 
@@ -26,27 +26,31 @@ SHOP = Tenant(read=["s3://inbox/"], write=["s3://results/shop/"])
 PRIORITIES: dict[str, Priority] = {"acme.fast": "high", "nightly": "low", "telecine.urgent": "high"}
 
 
-def checks(tenants: dict[str, Tenant] | None = None) -> AdmissionPolicy:
+def policy(tenants: dict[str, Tenant] | None = None) -> AdmissionPolicy:
     return AdmissionPolicy(
-        roles={"reel": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=262_144,
-        tenants=TenantRules(tenants or {}), queue_priorities=PRIORITIES,
-    )  # fmt: skip
+        roles={"reel": "render"},
+        secret_names=frozenset(),
+        policy=Policy(),
+        max_message_bytes=262_144,
+        tenants=TenantRules(tenants or {}),
+        queue_priorities=PRIORITIES,
+    )
 
 
-TENANTS = checks({"acme": ACME, "shop": SHOP})
+TENANTS = policy({"acme": ACME, "shop": SHOP})
 
 
 def send(
-    ledger: Ledger, source: str, checks: AdmissionPolicy = TENANTS, door: str = "amqp", **fields: Any
+    ledger: Ledger, source: str, policy: AdmissionPolicy = TENANTS, door: str = "amqp", **fields: Any
 ) -> AdmitResult:
     value = {"id": "j", "type": "reel", "data": DATA} | fields
-    return BatchAdmitter(ledger.a, checks)([IncomingMessage(json.dumps(value).encode(), door, source)])[0]
+    return BatchAdmitter(ledger.a, policy)([IncomingMessage(json.dumps(value).encode(), door, source)])[0]
 
 
-def cancel(ledger: Ledger, source: str, job_id: str, checks: AdmissionPolicy = TENANTS, **fields: Any) -> str | None:
-    """The code of the refusal, if the cancellation is refused."""
+def cancel(ledger: Ledger, source: str, job_id: str, policy: AdmissionPolicy = TENANTS, **fields: Any) -> str | None:
+    """Send a cancellation; return the error code if it becomes a dead letter."""
     value = {"type": "job.cancel", "data": {"id": job_id}} | fields
-    answer = BatchAdmitter(ledger.a, checks)([IncomingMessage(json.dumps(value).encode(), "sqs", source)])[0]
+    answer = BatchAdmitter(ledger.a, policy)([IncomingMessage(json.dumps(value).encode(), "sqs", source)])[0]
     return None if answer.error is None else answer.error.code
 
 
@@ -60,7 +64,7 @@ def test_the_queue_says_whose_a_request_is_and_where_its_results_go(ledger: Ledg
     assert send(ledger, "acme").wake is not None
     assert job(ledger).tenant == "acme"
     assert job(ledger).parsed().tenant == "acme"
-    # What the job is made from holds the output, whatever the tenant's default is later.
+    # The job stores its output, so a later change of the tenant's default has no effect.
     assert job(ledger).parsed().output == "s3://results/acme/"
 
 
@@ -78,12 +82,12 @@ def test_a_request_is_one_job_whether_its_queue_or_itself_names_the_tenant(ledge
 
 
 def test_a_priority_of_the_queue_is_the_jobs_and_not_the_requests(ledger: Ledger) -> None:
-    free = checks()
+    free = policy()
     answer = send(ledger, "telecine.urgent", free)
     assert answer.wake is not None
     assert answer.wake.priority == "high"
     assert job(ledger).priority == "high"
-    # The same request from elsewhere is the same job, and does not change it.
+    # The same request from another queue is a duplicate, and does not change the job.
     for source, fields in (("telecine.requests", {}), ("nightly", {}), ("q", {"priority": "normal"})):
         again = send(ledger, source, free, **fields)
         assert (again.wake, again.error) == (None, None)
@@ -93,15 +97,19 @@ def test_a_priority_of_the_queue_is_the_jobs_and_not_the_requests(ledger: Ledger
 @pytest.mark.parametrize(
     ("source", "named", "priority"),
     [
-        ("telecine.urgent", "low", "low"), ("telecine.urgent", "normal", "normal"), ("nightly", None, "low"),
-        ("telecine.requests", None, "normal"), ("TELECINE.URGENT", None, "normal"), ("nightly", "high", "high"),
+        ("telecine.urgent", "low", "low"),
+        ("telecine.urgent", "normal", "normal"),
+        ("nightly", None, "low"),
+        ("telecine.requests", None, "normal"),
+        ("TELECINE.URGENT", None, "normal"),
+        ("nightly", "high", "high"),
     ],
-)  # fmt: skip
+)
 def test_a_request_that_names_its_priority_has_that(
     ledger: Ledger, source: str, named: str | None, priority: str
 ) -> None:
     fields: dict[str, Any] = {} if named is None else {"priority": named}
-    send(ledger, source, checks(), **fields)
+    send(ledger, source, policy(), **fields)
     assert job(ledger).priority == priority
 
 
@@ -128,12 +136,12 @@ def test_a_refusal_is_kept_and_can_be_replayed_once_the_rules_allow_it(
     still = DeadLetterReplay(ledger.a, TENANTS)(letter)
     assert still.refused is not None
     assert still.refused.code == code
-    replayed = DeadLetterReplay(ledger.a, checks())(letter)
+    replayed = DeadLetterReplay(ledger.a, policy())(letter)
     assert (replayed.result, replayed.refused) == ("admitted", None)
 
 
 def test_a_replayed_message_belongs_to_the_queue_that_it_came_from(ledger: Ledger) -> None:
-    send(ledger, "acme.fast", checks({"shop": SHOP}))
+    send(ledger, "acme.fast", policy({"shop": SHOP}))
     (letter,) = dead_letters.listed(ledger.b, limit=9)
     assert DeadLetterReplay(ledger.a, TENANTS)(letter).result == "admitted"
     assert (job(ledger).tenant, job(ledger).priority) == ("acme", "high")
@@ -165,7 +173,7 @@ def test_the_refusal_of_a_foreign_job_reads_like_that_of_none(ledger: Ledger) ->
 
 
 def test_without_tenants_a_cancellation_that_names_one_ends_that_ones_jobs_only(ledger: Ledger) -> None:
-    free = checks()
+    free = policy()
     send(ledger, "q", free, tenant="a")
     assert cancel(ledger, "q", "j", free, tenant="b") == "job_not_found"
     assert cancel(ledger, "q", "j", free, tenant="a") is None

@@ -1,4 +1,4 @@
-"""From an S3 event to a job, over every ledger: once for each object, whatever form its event has and how often."""
+"""From an S3 event to a job, on every ledger: one job per object, for every form of event and for duplicates."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ MANIFEST: dict[str, Any] = {"type": "reel", "data": DATA}
 
 @pytest.fixture
 def site(make: Make) -> Site:
-    """A site with a rule of each kind."""
+    """Return a site with a rule of each kind."""
     return make()
 
 
 @pytest.fixture
 def make(ledger: Ledger, tmp_path: Path) -> Make:
-    """Makes sites over one ledger."""
+    """Return a factory of sites on one ledger."""
     return lambda **more: Site(ledger.a, tmp_path / "scratch", **more)
 
 
@@ -59,7 +59,7 @@ def test_every_form_of_event_is_the_same_job(site: Site) -> None:
 
 
 class Versioned(MemoryStorage):
-    """Storage that keeps versions: of each object there is the one."""
+    """Versioned storage with one version of each object."""
 
     def head(self, uri: str, version: str | None = None) -> StoredObject | None:
         found = super().head(uri, version)
@@ -414,7 +414,7 @@ def test_an_address_that_no_parser_can_read_is_refused_once(site: Site) -> None:
     assert (site.waiting(), queries.list_deliveries(site.database, limit=10)) == (0, [])
 
 
-def test_an_upload_that_no_intake_can_stand_is_a_dead_letter(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_cannot_be_admitted_is_a_dead_letter(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def falls_over(*arguments: object, **more: object) -> bool:
         raise UnicodeEncodeError("ascii", "\u00e9", 0, 1, "ordinal not in range(128)")
 

@@ -1,4 +1,4 @@
-"""Uploads in real object stores: what they tell about an object, and what happens while they do not answer."""
+"""Uploads in real object stores: their object metadata, and their outages."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ REQUEST: dict[str, Any] = {"id": "plain", "type": "reel", "data": DATA}
 
 @pytest.fixture(params=["ministack", "radosgw"])
 def server(request: pytest.FixtureRequest, use_s3: Callable[[str], S3]) -> S3:
-    """An S3 server."""
+    """Return an S3 server."""
     return use_s3(request.param)
 
 
 @pytest.fixture
 def inbox(server: S3) -> str:
-    """An empty bucket."""
+    """Yield an empty bucket."""
     name = f"test-{uuid.uuid4().hex[:16]}"
     server.client().create_bucket(Bucket=name)
     return name
 
 
 def site_in(tmp_path: Path, storage: Storage, bucket: str, rules: Sequence[dict[str, Any]] = tuple(RULES)) -> Site:
-    """A site whose rules are about ``bucket``."""
+    """Return a site whose rules name ``bucket``."""
     database = Database(f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
     migrate(database)
     return Site(database, tmp_path / "scratch", storage, [rule | {"bucket": bucket} for rule in rules])
 
 
 def opened(server: S3, port: int | None = None) -> Storage:
-    """The server as storage, perhaps through a proxy."""
+    """Return the server as storage, optionally through a proxy."""
     url = server.url if port is None else f"http://127.0.0.1:{port}"
     return open_storage("s3", endpoint_url=url, path_style=True, attempts=1, read_timeout_seconds=4)
 
 
 def put(server: S3, bucket: str, key: str, content: bytes) -> dict[str, Any]:
-    """Uploads an object; the event that the server would send."""
+    """Upload an object and return the event that the server would send."""
     answer = server.client().put_object(Bucket=bucket, Key=key, Body=content)
     return notified(key, bucket=bucket, etag=answer["ETag"].strip('"'), version=answer.get("VersionId"))
 
@@ -87,20 +87,20 @@ def test_a_pair_a_song_and_a_request_in_a_bucket_become_jobs(
     put(server, inbox, "songs/x.mp3", b"other sound")
     site.door(old)
     site.process_uploads()
-    # A bucket that keeps versions still has the song that the event is about: it is the same job once more.
+    # A versioned bucket still has the version that the event names: a duplicate of the same job.
     assert [letter.code for letter in site.letters()] == ([] if versions else ["input_replaced"])
     assert sum(job.duplicates for job in site.jobs()) == 7 + versions
 
 
 @pytest.fixture
 def versioned(server: S3, inbox: str) -> str:
-    """An empty bucket that keeps versions."""
+    """Yield an empty versioned bucket."""
     server.client().put_bucket_versioning(Bucket=inbox, VersioningConfiguration={"Status": "Enabled"})
     return inbox
 
 
 def version_in(event: dict[str, Any]) -> str:
-    """The version that the event is about."""
+    """Return the version that the event names."""
     return str(event["Records"][0]["s3"]["object"]["versionId"])
 
 

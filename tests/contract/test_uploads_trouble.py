@@ -1,4 +1,4 @@
-"""Uploads in trouble: the object store is away, processes compete, events storm."""
+"""Uploads under faults: an unavailable object store, competing processes, a storm of events."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from tests.upload_site import Make, Site
 
 @pytest.fixture
 def site(make: Make) -> Site:
-    """A site with a rule of each kind."""
+    """Return a site with a rule of each kind."""
     return make()
 
 
 @pytest.fixture
 def make(ledger: Ledger, tmp_path: Path) -> Make:
-    """Makes sites over one ledger."""
+    """Return a factory of sites on one ledger."""
     return lambda **more: Site(ledger.a, tmp_path / "scratch", **more)
 
 
 class Away(MemoryStorage):
-    """Storage in memory that does not answer for a while."""
+    """In-memory storage that is unavailable for a while."""
 
     away = True
 
     def head(self, uri: str, version: str | None = None) -> Any:
         if self.away:
-            raise InputUnavailable(f"{uri} could not be fetched just now")
+            raise InputUnavailable(f"{uri} could not be fetched at the moment")
         return super().head(uri, version)
 
 
@@ -55,7 +55,7 @@ def test_while_the_object_store_is_away_uploads_wait_longer_and_longer_and_none_
         before = site.database.now()
         site.process_uploads()
         assert before + wait - 0.01 <= site.due_at() <= site.database.now() + wait + 0.01
-    assert uploads.reasons(site.database) == ["input_unavailable: s3://inbox/songs/a.mp3 could not be fetched just now"]
+    assert uploads.reasons(site.database) == ["input_unavailable: s3://inbox/songs/a.mp3 could not be fetched at the moment"]
     assert (site.jobs(), site.letters()) == ([], [])
     storage.away = False
     site.change(due_at=0.0)

@@ -1,4 +1,4 @@
-"""Whoever may send requests may also publish to the queues of the wake-ups: nothing there stops a worker."""
+"""Anyone who may send requests may also publish to the wake-up queues: no message there stops a worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import TelecineProcess, wait_until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-#: As many of each as would take all places of a worker.
+#: Enough of each to fill all prefetch slots of a worker.
 COPIES = 3
 
 
@@ -23,10 +23,15 @@ def test_no_message_on_a_queue_of_wake_ups_stops_its_worker(rabbitmq: RabbitMQ, 
     with (
         pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection,
         TelecineProcess(
-            tmp_path, notes=True, broker_url=rabbitmq.url, amqp_queues=name, storage="folder",
-            wake_again_seconds=600, callback_secrets=json.dumps({"default": [SECRET]}),
+            tmp_path,
+            notes=True,
+            broker_url=rabbitmq.url,
+            amqp_queues=name,
+            storage="folder",
+            wake_again_seconds=600,
+            callback_secrets=json.dumps({"default": [SECRET]}),
         ) as process,
-    ):  # fmt: skip
+    ):
         channel = connection.channel()
         channel.confirm_delivery()
         process.start()

@@ -1,4 +1,4 @@
-"""Poison on a real RabbitMQ: kept by the ledger and by the broker's dead letters, and its neighbours are served."""
+"""Poison messages on a real RabbitMQ: dead letters in the ledger and the broker; other messages are served."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class Queue:
     receiver: Receiver
 
     def send(self, body: bytes, **properties: Any) -> None:
-        """Publishes one message; returns when the broker has it."""
+        """Publish one message, confirmed by the broker."""
         self.channel.basic_publish("", self.name, body, pika.BasicProperties(**properties), mandatory=True)
 
     def serves(self) -> float:
-        """Seconds that a good request takes."""
+        """Send a valid request and return the seconds until it completed."""
         job_id, started = f"good-{uuid.uuid4().hex[:8]}", time.monotonic()
         self.send(json.dumps({"id": job_id, "type": "note", "data": {}}).encode())
         assert self.process.wait_for_job(job_id).state == "completed"
         return time.monotonic() - started
 
     def dead(self, count: int) -> list[bytes]:
-        """Takes so many messages from the broker's dead letters."""
+        """Read ``count`` messages from the dead-letter queue."""
         found: list[bytes] = []
 
         def take() -> bool:
@@ -64,21 +64,28 @@ class Queue:
         return found
 
     def log(self) -> str:
-        """The end of the log, for a failed test."""
+        """Return the end of the log, for a failed test."""
         return self.process.log.read_text(errors="replace")[-3000:]
 
 
 @pytest.fixture(scope="module")
 def queue(rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
-    """One Telecine with one queue of its own."""
+    """Yield a Telecine with its own queue."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     connection = pika.BlockingConnection(pika.URLParameters(rabbitmq.url))
     channel = connection.channel()
     channel.confirm_delivery()
-    with Receiver() as receiver, TelecineProcess(
-        tmp_path_factory.mktemp("telecine"), notes=True, broker_url=rabbitmq.url, amqp_queues=name, storage="folder",
-        callback_secrets=json.dumps({"default": [SECRET]}),
-    ) as process:  # fmt: skip
+    with (
+        Receiver() as receiver,
+        TelecineProcess(
+            tmp_path_factory.mktemp("telecine"),
+            notes=True,
+            broker_url=rabbitmq.url,
+            amqp_queues=name,
+            storage="folder",
+            callback_secrets=json.dumps({"default": [SECRET]}),
+        ) as process,
+    ):
         process.start()
         wait_until(lambda: rabbitmq.read(name))
         database = process.database()
@@ -108,7 +115,7 @@ POISONS: list[tuple[str, bytes, dict[str, Any]]] = [
     ("missing_field", b"{}", {"headers": EVENT}),
     ("invalid_json", b"{}", {"headers": EVENT | {"cloudEvents:id": "a\x00b"}}),
     ("invalid_field", b"{}", {"headers": EVENT | {"cloudEvents:id": "a", "cloudEvents:deadline": "²"}}),
-]  # fmt: skip
+]
 
 
 def test_every_poison_is_refused_and_dead_lettered_byte_for_byte_and_a_neighbour_is_served(queue: Queue) -> None:

@@ -1,4 +1,4 @@
-"""Poison on a real SQS server: kept by the ledger and by the dead-letter queue, and its neighbours are served."""
+"""Poison messages on a real SQS server: dead letters in the ledger and on SQS; other messages are served."""
 
 from __future__ import annotations
 

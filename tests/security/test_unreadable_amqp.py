@@ -1,4 +1,4 @@
-"""AMQP messages that the client library cannot read: one neither stops the door nor costs another message."""
+"""AMQP messages that py-amqp cannot read do not stop the door and do not affect other messages."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _CONTENT_TYPE, _HEADERS = 0x8000, 0x2000
 
 
 def raw(flag: int, value: bytes) -> pika.BasicProperties:
-    """Properties in the bytes of our choice, as any other client may write them."""
+    """Return properties with given bytes, as any client may send them."""
     properties = pika.BasicProperties()
     properties.encode = lambda: [struct.pack(">H", flag) + value]
     return properties
 
 
 def table(item: bytes) -> bytes:
-    """A table of headers with one named ``when``."""
+    """Encode a header table with one header, ``when``."""
     entry = b"\x04when" + item
     return struct.pack(">I", len(entry)) + entry
 
 
 def nested(depth: int) -> bytes:
-    """A table in a table in a table."""
+    """Encode nested tables."""
     item = b"V"
     for _ in range(depth):
         item = b"F" + table(item)
@@ -52,7 +52,7 @@ UNREADABLE = {
 
 @pytest.fixture
 def channel(rabbitmq: RabbitMQ) -> Iterator[tuple[str, BlockingChannel]]:
-    """A new queue's name, and a channel to publish with."""
+    """Yield the name of a new queue and a channel to publish with."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     connection = pika.BlockingConnection(pika.URLParameters(rabbitmq.url))
     found = connection.channel()
@@ -68,9 +68,13 @@ def test_a_message_whose_properties_cannot_be_read_is_a_dead_letter_and_its_neig
 ) -> None:
     name, publisher = channel
     with TelecineProcess(
-        tmp_path, notes=True, broker_url=rabbitmq.url, amqp_queues=name, storage="folder",
+        tmp_path,
+        notes=True,
+        broker_url=rabbitmq.url,
+        amqp_queues=name,
+        storage="folder",
         callback_secrets=json.dumps({"default": [SECRET]}),
-    ) as process:  # fmt: skip
+    ) as process:
         process.start()
         wait_until(lambda: rabbitmq.read(name), what=lambda: process.log.read_text()[-3000:])
         bodies = [json.dumps({"id": f"odd-{n}", "type": "note", "data": {}}).encode() for n in range(len(UNREADABLE))]
@@ -90,7 +94,7 @@ def test_a_message_whose_properties_cannot_be_read_is_a_dead_letter_and_its_neig
         assert b"properties" in replayed.stdout + replayed.stderr
         assert dead_letters.newest(database) == len(bodies)  # what is refused again makes no new letter
         database.close()
-        # What the broker keeps can be looked through, too.
+        # Recovery can read the dead-letter queue, too.
         recovered = recover(rabbitmq.url, name, delivery_limit=process.settings.amqp_delivery_limit)
         assert (recovered.returned, recovered.kept) == (0, len(bodies))
         assert process.stop() == 0
@@ -101,9 +105,13 @@ def test_a_routing_key_that_is_not_utf_8_costs_no_connection(
 ) -> None:
     name, publisher = channel
     with TelecineProcess(
-        tmp_path, notes=True, broker_url=rabbitmq.url, amqp_queues=name, storage="folder",
+        tmp_path,
+        notes=True,
+        broker_url=rabbitmq.url,
+        amqp_queues=name,
+        storage="folder",
         callback_secrets=json.dumps({"default": [SECRET]}),
-    ) as process:  # fmt: skip
+    ) as process:
         process.start()
         wait_until(lambda: rabbitmq.read(name), what=lambda: process.log.read_text()[-3000:])
         body = json.dumps({"id": "odd", "type": "note", "data": {}}).encode()

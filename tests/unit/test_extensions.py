@@ -1,4 +1,4 @@
-"""Extensions: what they bring is there, and one that is wrong is refused by its name."""
+"""Extensions: their registrations are available, and an invalid one is rejected by name."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def model(**changes):
 
 @pytest.fixture
 def extension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Writes the module ``gamma``; what it registers is forgotten after the test."""
+    """Return a function that writes the module ``gamma``; its registrations are removed after the test."""
     before = [(registry, dict(registry)) for registry in (EXTENSION_PROVIDERS, JOB_TYPES, PIPELINES)]
     monkeypatch.syspath_prepend(str(tmp_path))
 

@@ -1,4 +1,4 @@
-"""Failpoints: each name stands in the code, each place has a name, and unarmed ones do nothing."""
+"""Failpoints: every name is used in the code, every use has a known name, and unarmed ones do nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PACKAGES = ("consumer", "ops", "pipelines", "providers", "schemas")
 
 
 def calls() -> set[str]:
-    """The argument of every call of ``failpoint`` in the code."""
+    """Return the argument of every call of ``failpoint`` in the code."""
     found = set()
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):

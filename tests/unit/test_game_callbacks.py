@@ -1,4 +1,4 @@
-"""Callbacks in format ``game``: the body byte for byte, where it goes, and who gets the key."""
+"""Callbacks in format ``game``: the exact body, the URL, and which host gets the API key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from schemas.envelope import CallbackSpec, Request
 from schemas.errors import InvalidField, RequestError
 from schemas.parse import parse_request
 
-#: As the I2V service's documentation prints them.
+#: From the I2V service's documentation.
 COMPLETED = b"""{
     "data": {
         "addToInventory": true,
@@ -70,11 +70,14 @@ def parsed(**callback: Any) -> Request:
     return found
 
 
-def checks(**changes: Any) -> AdmissionPolicy:
+def policy(**changes: Any) -> AdmissionPolicy:
     found = AdmissionPolicy(
-        roles={"reel": "render"}, secret_names=frozenset({"default"}), policy=Policy(), max_message_bytes=10_000,
+        roles={"reel": "render"},
+        secret_names=frozenset({"default"}),
+        policy=Policy(),
+        max_message_bytes=10_000,
         game=GameApi(OURS, KEY),
-    )  # fmt: skip
+    )
     return dataclasses.replace(found, **changes)
 
 
@@ -134,7 +137,7 @@ def test_an_id_never_leaves_its_place_in_the_address(job_id: str) -> None:
 
 
 def test_without_an_address_the_operators_is_used_and_the_request_stays_the_same() -> None:
-    admissible = checks().check(parsed())
+    admissible = policy().check(parsed())
     assert admissible.callback is not None
     assert admissible.callback.url == OURS
     assert admissible.request.identity()["callback"] == {"format": "game"}
@@ -146,19 +149,19 @@ def test_without_an_address_the_operators_is_used_and_the_request_stays_the_same
 )
 def test_the_operators_key_goes_to_no_other_host(url: str) -> None:
     with pytest.raises(InvalidField, match=r"callback\.url: format game carries the operator's key") as refused:
-        checks().check(parsed(url=url))
+        policy().check(parsed(url=url))
     assert refused.value.field == "callback.url"
 
 
 def test_another_path_on_the_operators_host_is_fine() -> None:
-    admissible = checks().check(parsed(url="https://game.example:443/sandbox/requests"))
+    admissible = policy().check(parsed(url="https://game.example:443/sandbox/requests"))
     assert admissible.callback is not None
     assert admissible.callback.url == "https://game.example:443/sandbox/requests"
 
 
 def test_without_a_key_the_format_is_refused_and_the_variable_named() -> None:
     with pytest.raises(RequestError, match="GAME_API_KEY") as refused:
-        checks(game=GameApi(OURS, None)).check(parsed())
+        policy(game=GameApi(OURS, None)).check(parsed())
     assert (refused.value.code, refused.value.field) == ("unsupported_option", "callback.format")
 
 
@@ -200,11 +203,11 @@ def database(tmp_path: Any) -> Any:
 
 
 def test_a_job_keeps_the_address_that_it_was_given_at_the_door(database: Database) -> None:
-    BatchAdmitter(database, checks())([IncomingMessage(json.dumps(request()).encode(), "test", "q")])
+    BatchAdmitter(database, policy())([IncomingMessage(json.dumps(request()).encode(), "test", "q")])
     job = find_job(database, "order-1")
     assert job is not None
     assert json.loads(job.request)["callback"]["url"] == OURS
-    again = BatchAdmitter(database, checks())([IncomingMessage(json.dumps(request()).encode(), "test", "q")])
+    again = BatchAdmitter(database, policy())([IncomingMessage(json.dumps(request()).encode(), "test", "q")])
     assert again[0].error is None
 
 
@@ -216,7 +219,7 @@ def test_a_refused_request_is_told_where_its_id_can_be(
     database: Database, fields: dict[str, Any], told: list[str]
 ) -> None:
     refused = {**request(), **fields, "data": {"wrong": 1}}
-    BatchAdmitter(database, checks())([IncomingMessage(json.dumps(refused).encode(), "test", "q")])
+    BatchAdmitter(database, policy())([IncomingMessage(json.dumps(refused).encode(), "test", "q")])
     with database.read() as connection:
         rows = connection.execute(deliveries.select()).mappings().all()
         assert connection.execute(jobs.select()).first() is None

@@ -1,4 +1,4 @@
-"""Callback signatures, against the specification's package and its published vectors."""
+"""Callback signatures, against the specification's package and its published test vectors."""
 
 from __future__ import annotations
 

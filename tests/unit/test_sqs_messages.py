@@ -1,4 +1,4 @@
-"""Names, regions and copies of SQS messages, and what the settings make of brokers."""
+"""Records of SQS queues and messages, in-flight messages, and the broker that the settings select."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def test_attributes_of_every_type_become_headers() -> None:
         },
     }
     message = parse_received(QUEUE, raw)
-    arrival = to_incoming_message(message)
+    incoming = to_incoming_message(message)
     assert (message.receive_count, message.group) == (3, "g")
-    assert dict(arrival.headers) == {"ce-id": "ä", "n": "7", "b": "\\xffx"}
-    assert arrival.body == b"\xed\xa0\x80"  # refused as no UTF-8, like the same bytes from another door
+    assert dict(incoming.headers) == {"ce-id": "ä", "n": "7", "b": "\\xffx"}
+    assert incoming.body == b"\xed\xa0\x80"  # invalid UTF-8, like the same bytes from another door
 
 
 @pytest.mark.parametrize("count", range(MAX_ATTRIBUTES + 1))
-def test_a_refused_copy_never_has_more_attributes_than_sqs_takes(count: int) -> None:
+def test_a_dead_letters_copy_never_has_more_attributes_than_sqs_allows(count: int) -> None:
     made = dead_letter_attributes(_message(count=count), InvalidJson("what \x00\ufffe was wrong" + "x" * 9_999))
     assert len(made) <= MAX_ATTRIBUTES
     assert {f"a{n}" for n in range(count)} <= set(made)
@@ -72,7 +72,7 @@ def test_a_refused_copy_never_has_more_attributes_than_sqs_takes(count: int) -> 
         assert len(reason) < 600
 
 
-def test_what_came_twice_is_held_once_with_the_newer_receipt() -> None:
+def test_a_message_delivered_twice_is_in_flight_once_with_the_newer_receipt_handle() -> None:
     in_flight = InFlightMessages(["requests"], room=20)
     in_flight.add([_message(1, receipt_handle="old"), _message(2)])
     taken = in_flight.take(10, wait_seconds=0, gather_seconds=0)
@@ -82,14 +82,14 @@ def test_what_came_twice_is_held_once_with_the_newer_receipt() -> None:
     assert in_flight.close() == []
 
 
-def test_a_message_that_could_not_be_deleted_is_settled_when_it_comes_again() -> None:
+def test_a_settled_message_whose_deletion_failed_only_has_to_be_deleted_when_it_comes_again() -> None:
     in_flight = InFlightMessages(["requests"], room=20)
     in_flight.remember_undeleted([_message(1)])
     assert [message.id for message in in_flight.add([_message(1), _message(2)])] == ["m-1"]
     assert [message.id for message in in_flight.take(10, wait_seconds=0, gather_seconds=0)] == ["m-2"]
 
 
-def test_only_what_was_hidden_long_ago_is_hidden_anew() -> None:
+def test_only_messages_whose_visibility_was_set_long_ago_need_an_extension() -> None:
     in_flight = InFlightMessages(["requests"], room=20)
     in_flight.add([_message(1)])
     assert in_flight.needing_extension(60) == []

@@ -1,4 +1,4 @@
-"""Which workers ``telecine up`` runs beside a broker, and under which names."""
+"""The workers that ``telecine up`` runs with a broker, and their names."""
 
 from __future__ import annotations
 
