@@ -33,8 +33,16 @@ FILM = {"num_frames": 8, "width": 256, "height": 256, "fps": 12, "lawful_use_con
 class GpuDeployment:
     """One deployment. ``worker`` is a separate process, which a test may kill."""
 
-    def __init__(self, home: Path, rabbitmq: RabbitMQ, postgres: Postgres, s3: S3, receiver: Receiver,
-                 entries: Sequence[Mapping[str, Any]], **settings: object) -> None:  # fmt: skip
+    def __init__(
+        self,
+        home: Path,
+        rabbitmq: RabbitMQ,
+        postgres: Postgres,
+        s3: S3,
+        receiver: Receiver,
+        entries: Sequence[Mapping[str, Any]],
+        **settings: object,
+    ) -> None:
         self.rabbitmq, self.s3, self.receiver = rabbitmq, s3, receiver
         self.bucket = f"gpu-{uuid.uuid4().hex[:12]}"
         s3.client().create_bucket(Bucket=self.bucket)
@@ -42,12 +50,20 @@ class GpuDeployment:
         #: Arms the failpoint it names, as long as the file exists.
         self.armed = home / "armed"
         chosen = {
-            "broker_url": rabbitmq.url, "amqp_queues": self.queue, "ledger_url": postgres.create_database(),
-            "storage": "s3", "s3_endpoint_url": s3.url, "s3_region": s3.region,
-            "output": f"s3://{self.bucket}/results/", "callback_secrets": json.dumps({"default": [SECRET]}),
-            "models": json.dumps(entries), "local_device": "cpu", "local_threads": 1, "failpoint_file": self.armed,
+            "broker_url": rabbitmq.url,
+            "amqp_queues": self.queue,
+            "ledger_url": postgres.create_database(),
+            "storage": "s3",
+            "s3_endpoint_url": s3.url,
+            "s3_region": s3.region,
+            "output": f"s3://{self.bucket}/results/",
+            "callback_secrets": json.dumps({"default": [SECRET]}),
+            "models": json.dumps(entries),
+            "local_device": "cpu",
+            "local_threads": 1,
+            "failpoint_file": self.armed,
             **settings,
-        }  # fmt: skip
+        }
         self.port = free_port()
         self.up = TelecineProcess(home, notes=True, **chosen)
         self.worker = TelecineProcess(home, notes=True, **{**chosen, "health_port": self.port})
@@ -114,10 +130,11 @@ class GpuDeployment:
     def wait_until_generating(self, job_id: str) -> None:
         """Wait until the model is working on the job."""
         wait_until(
-            lambda: (job := find_job(self.database, job_id)) is not None and job.state is State.RUNNING
-            and job.progress > 5,
+            lambda: (
+                (job := find_job(self.database, job_id)) is not None and job.state is State.RUNNING and job.progress > 5
+            ),
             what=lambda: f"{find_job(self.database, job_id)} {self.worker.log.read_text()[-2000:]}",
-        )  # fmt: skip
+        )
 
     def workers(self, job_id: str) -> list[int]:
         """Return the process id of each worker that claimed the job."""

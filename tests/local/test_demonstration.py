@@ -26,9 +26,12 @@ TRAVELLED = ("at night", "on a beach", "in a city", "in a forest", "under the se
 def drawn(host: ModelHost, *prompts: str) -> list[Any]:
     """Return the model's images for the prompts."""
     call = LocalCall(
-        prompts=prompts, seeds=tuple(range(100, 100 + len(prompts))), width=SIDE, height=SIDE,
+        prompts=prompts,
+        seeds=tuple(range(100, 100 + len(prompts))),
+        width=SIDE,
+        height=SIDE,
         parameters={"num_inference_steps": 20},
-    )  # fmt: skip
+    )
     return list(host.run(CATALOGUE.find("demo-shapes", "story-to-video"), call, lambda part: None).images)
 
 
@@ -107,9 +110,12 @@ def test_what_was_drawn_from_words_is_read_in_the_same_words(host: ModelHost, tm
 
 def test_scaled_up_the_hero_is_still_the_same(host: ModelHost) -> None:
     call = LocalCall(
-        prompts=("a big red circle, at night",), seeds=(100,), width=256, height=192,
+        prompts=("a big red circle, at night",),
+        seeds=(100,),
+        width=256,
+        height=192,
         parameters={"num_inference_steps": 20},
-    )  # fmt: skip
+    )
     (large,) = host.run(CATALOGUE.find("demo-shapes", "story-to-video"), call, lambda part: None).images
     assert large.shape == (192, 256, 3)
     assert color_of(large) == "red"

@@ -13,10 +13,13 @@ from schemas.settings import Settings
 @pytest.mark.parametrize(
     ("here", "wanted", "taken"),
     [
-        (("cuda", "mps"), "auto", "cuda"), (("mps",), "auto", "mps"), ((), "auto", "cpu"),
-        (("cuda", "mps"), "mps", "mps"), (("cuda", "mps"), "cpu", "cpu"),
+        (("cuda", "mps"), "auto", "cuda"),
+        (("mps",), "auto", "mps"),
+        ((), "auto", "cpu"),
+        (("cuda", "mps"), "mps", "mps"),
+        (("cuda", "mps"), "cpu", "cpu"),
     ],
-)  # fmt: skip
+)
 def test_the_best_device_is_taken_or_the_one_that_is_named(
     monkeypatch: pytest.MonkeyPatch, here: tuple[str, ...], wanted: str, taken: str
 ) -> None:

@@ -29,9 +29,12 @@ SLOW = "local.step:sleep=0.5"
 
 @pytest.fixture(scope="module", name="idle")
 def _idle(
-    tmp_path_factory: pytest.TempPathFactory, weights: Path, rabbitmq: RabbitMQ, postgres: Postgres,
+    tmp_path_factory: pytest.TempPathFactory,
+    weights: Path,
+    rabbitmq: RabbitMQ,
+    postgres: Postgres,
     ministack: Ministack,
-) -> Iterator[GpuDeployment]:  # fmt: skip
+) -> Iterator[GpuDeployment]:
     home = tmp_path_factory.mktemp("gpu")
     with Receiver() as receiver:
         s3 = endpoint("ministack", ministack)

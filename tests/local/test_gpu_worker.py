@@ -28,17 +28,27 @@ GB = 1_000_000_000
 #: Two models of which only one fits at a time, and one that never fits.
 TIGHT = {"segmind/tiny-sd": 0.6, "stable-diffusion-v1-5": 0.6, "stable-diffusion-xl": 10.0}
 STORY = {
-    "model": "demo-shapes", "hero_description": "a big red circle", "scenes": ["at night", "in the snow", "in a city"],
-    "num_inference_steps": 10, "duration_per_scene": 0.5, "fps": 12, "width": 128, "height": 96,
-    "transition_frames": 3, "seed": 100,
-}  # fmt: skip
+    "model": "demo-shapes",
+    "hero_description": "a big red circle",
+    "scenes": ["at night", "in the snow", "in a city"],
+    "num_inference_steps": 10,
+    "duration_per_scene": 0.5,
+    "fps": 12,
+    "width": 128,
+    "height": 96,
+    "transition_frames": 3,
+    "seed": 100,
+}
 
 
 @pytest.fixture(scope="module", name="deployment")
 def _line(
-    tmp_path_factory: pytest.TempPathFactory, weights: Path, rabbitmq: RabbitMQ, postgres: Postgres,
+    tmp_path_factory: pytest.TempPathFactory,
+    weights: Path,
+    rabbitmq: RabbitMQ,
+    postgres: Postgres,
     ministack: Ministack,
-) -> Iterator[GpuDeployment]:  # fmt: skip
+) -> Iterator[GpuDeployment]:
     pictures = {"source": str(weights / "pictures"), "steps": 2}
     tight = [{"id": name, "weights": pictures | {"need_gb": need}} for name, need in TIGHT.items()]
     known = [entry for entry in entries(weights) if entry["id"] not in TIGHT]

@@ -246,9 +246,13 @@ def test_weights_below_the_folder_of_models_are_found_by_the_models_name(weights
 
 @pytest.mark.parametrize(("revision", "named"), [(None, "main"), ("v2", "v2"), ("0123abcd", None)])
 def test_weights_in_the_hubs_cache_are_found_without_the_hub(
-    tmp_path: Path, weights: Path, models: Catalogue, monkeypatch: pytest.MonkeyPatch, revision: str | None,
+    tmp_path: Path,
+    weights: Path,
+    models: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
+    revision: str | None,
     named: str | None,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     copies = tmp_path / "hub" / "models--somebody--fox"

@@ -74,10 +74,14 @@ def test_a_plan_costs_nothing_where_the_prompt_is_written_here(tmp_path: Path, w
 @pytest.mark.parametrize(
     ("scenes", "each", "fades", "fps", "size"),
     [
-        (2, 1, 0, 1, (64, 48)), (2, 1, 0, 60, (64, 48)), (3, 7, 5, 60, (40, 1080)), (100, 1, 1, 1, (32, 32)),
-        (2, 61, 240, 59, (64, 48)), (2, 3_600, 0, 60, (2048, 32)),
+        (2, 1, 0, 1, (64, 48)),
+        (2, 1, 0, 60, (64, 48)),
+        (3, 7, 5, 60, (40, 1080)),
+        (100, 1, 1, 1, (32, 32)),
+        (2, 61, 240, 59, (64, 48)),
+        (2, 3_600, 0, 60, (2048, 32)),
     ],
-)  # fmt: skip
+)
 def test_a_film_of_odd_numbers_plays_for_exactly_as_long_as_was_planned(
     tmp_path: Path, scenes: int, each: int, fades: int, fps: int, size: tuple[int, int]
 ) -> None:

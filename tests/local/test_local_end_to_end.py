@@ -25,10 +25,17 @@ from tests.servers.s3 import S3, endpoint
 from tests.telecine_process import TelecineProcess, wait_until
 
 STORY = {
-    "model": "demo-shapes", "hero_description": "a big red circle", "scenes": ["at night", "on a beach", "in a city"],
-    "num_inference_steps": 20, "duration_per_scene": 0.5, "fps": 12, "width": 128, "height": 96,
-    "transition_frames": 3, "seed": 100,
-}  # fmt: skip
+    "model": "demo-shapes",
+    "hero_description": "a big red circle",
+    "scenes": ["at night", "on a beach", "in a city"],
+    "num_inference_steps": 20,
+    "duration_per_scene": 0.5,
+    "fps": 12,
+    "width": 128,
+    "height": 96,
+    "transition_frames": 3,
+    "seed": 100,
+}
 
 
 @dataclass
@@ -78,11 +85,17 @@ def _rooms(
     s3_server.client().create_bucket(Bucket=bucket)
     home = tmp_path_factory.mktemp("local")
     telecine = TelecineProcess(
-        home / "home", storage="s3", s3_endpoint_url=s3_server.url,
-        s3_region=s3_server.region, output=f"s3://{bucket}/results/", models=json.dumps(entries(weights)),
-        callback_secrets=json.dumps({"default": [SECRET]}), local_threads=1, local_device="cpu",
+        home / "home",
+        storage="s3",
+        s3_endpoint_url=s3_server.url,
+        s3_region=s3_server.region,
+        output=f"s3://{bucket}/results/",
+        models=json.dumps(entries(weights)),
+        callback_secrets=json.dumps({"default": [SECRET]}),
+        local_threads=1,
+        local_device="cpu",
         failpoint_file=home / "armed",
-    )  # fmt: skip
+    )
     telecine.environment |= {**s3_server.environment, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     with Receiver() as receiver, telecine:
         yield EmbeddedDeployment(telecine, receiver, s3_server, bucket, home / "armed")
@@ -99,9 +112,15 @@ def deployment(rooms: EmbeddedDeployment) -> Iterator[EmbeddedDeployment]:
 
 def test_a_picture_is_stored_and_told_with_its_bytes(deployment: EmbeddedDeployment) -> None:
     deployment.submit(
-        "picture-1", "text-to-image", prompt="a big red circle, at night", model="demo-shapes", width=64, height=64,
-        seed=100, return_base64=True,
-    )  # fmt: skip
+        "picture-1",
+        "text-to-image",
+        prompt="a big red circle, at night",
+        model="demo-shapes",
+        width=64,
+        height=64,
+        seed=100,
+        return_base64=True,
+    )
     files, manifest = deployment.result("picture-1")
     assert (manifest["provider"], manifest["model"], manifest["seed"]) == ("local", "demo-shapes", 100)
     assert manifest["prompt"] == "a big red circle, at night"
@@ -116,8 +135,9 @@ def test_a_picture_is_stored_and_told_with_its_bytes(deployment: EmbeddedDeploym
 
 
 def test_a_picture_of_more_than_a_mebibyte_is_stored_and_not_in_the_callback(deployment: EmbeddedDeployment) -> None:
-    deployment.submit("large-1", "text-to-image", prompt="a fox", width=1024, height=768, num_inference_steps=10,
-               return_base64=True)  # fmt: skip
+    deployment.submit(
+        "large-1", "text-to-image", prompt="a fox", width=1024, height=768, num_inference_steps=10, return_base64=True
+    )
     files, _ = deployment.result("large-1")
     assert len(files["image.png"]) > 1024 * 1024
     output = deployment.callbacks("large-1")[0]["data"]["outputs"][0]

@@ -25,9 +25,12 @@ from schemas.errors import InsufficientVram, JobCancelled, OutOfMemory
 from tests.local.catalogue_entries import catalogue
 
 SCENES = LocalCall(
-    prompts=("a fox", "a hill", "the sea", "the sun", "a house"), seeds=(1, 2, 3, 4, 5), width=64, height=64,
+    prompts=("a fox", "a hill", "the sea", "the sun", "a house"),
+    seeds=(1, 2, 3, 4, 5),
+    width=64,
+    height=64,
     parameters={"num_inference_steps": 2},
-)  # fmt: skip
+)
 #: Estimated memory of one image of this size.
 SHARE = 64 * 64 * 3_000
 

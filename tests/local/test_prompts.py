@@ -26,9 +26,12 @@ HERO = "a brave old fox in a long red coat with a hat, a lamp and a stick, who n
 def made(host: ModelHost, weights: Path, *prompts: str, name: str = ABLE, **parameters: Any) -> tuple[list[Any], Any]:
     """Return the images of the prompts, and the manifest details."""
     call = LocalCall(
-        prompts=prompts, seeds=tuple(range(1, len(prompts) + 1)), width=64, height=64,
+        prompts=prompts,
+        seeds=tuple(range(1, len(prompts) + 1)),
+        width=64,
+        height=64,
         parameters={"num_inference_steps": 2, "guidance_scale": 9.0, **parameters},
-    )  # fmt: skip
+    )
     result = host.run(with_adapters(weights).find(name, "story-to-video"), call, ignore_progress)
     return list(result.images), result.details
 
@@ -60,9 +63,15 @@ def test_a_short_text_goes_the_ordinary_way(weights: Path, host: ModelHost) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecation warnings among the libraries
         wanted = pipe(
-            ["a fox"], negative_prompt=["a hat"], num_inference_steps=2, width=64, height=64, guidance_scale=9.0,
-            generator=[torch.Generator("cpu").manual_seed(1)], output_type="pil",
-        ).images[0]  # fmt: skip
+            ["a fox"],
+            negative_prompt=["a hat"],
+            num_inference_steps=2,
+            width=64,
+            height=64,
+            guidance_scale=9.0,
+            generator=[torch.Generator("cpu").manual_seed(1)],
+            output_type="pil",
+        ).images[0]
     pictures, told = made(host, weights, "a fox", negative_prompt="a hat")
     assert same(pictures, [np.asarray(wanted)])
     assert "prompt_parts" not in told
@@ -104,9 +113,13 @@ def test_a_long_text_and_a_picture_of_the_hero_go_together(
     pictures = []
     for end in ("at a red gate", "on a blue hill"):
         call = LocalCall(
-            prompts=(f"{HERO}, {end}", "a fox"), seeds=(1, 2), width=64, height=64, image=path,
+            prompts=(f"{HERO}, {end}", "a fox"),
+            seeds=(1, 2),
+            width=64,
+            height=64,
+            image=path,
             parameters={"num_inference_steps": 2, "guidance_scale": guidance, "consistency": "reference"},
-        )  # fmt: skip
+        )
         pictures.append(host.run(with_adapters(weights).find(ABLE, "story-to-video"), call, ignore_progress).images)
     first, second = pictures
     assert not same(first[:1], second[:1])
@@ -122,10 +135,17 @@ def test_of_a_model_that_reads_the_beginning_only_it_is_told_whose_text_was_cut(
 @pytest.mark.parametrize(
     "text",
     [
-        "", "a fox", HERO, f"{HERO}, {HERO}, {HERO}", "x" * 400, f"{'x' * 200} {HERO}", "狐は山に住む。" * 20,
-        "🦊 " * 40, f"a  fox\n\tin {HERO}",
+        "",
+        "a fox",
+        HERO,
+        f"{HERO}, {HERO}, {HERO}",
+        "x" * 400,
+        f"{'x' * 200} {HERO}",
+        "狐は山に住む。" * 20,
+        "🦊 " * 40,
+        f"a  fox\n\tin {HERO}",
     ],
-)  # fmt: skip
+)
 def test_the_parts_of_a_text_hold_all_of_it_and_none_is_too_long(text: str) -> None:
     pipe = tiny_models.stable_diffusion()
     (parts,) = split_prompts(pipe, [text])

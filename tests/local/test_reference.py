@@ -28,9 +28,17 @@ from tests.local.test_local_pipelines import IMAGE, Stage, frames_of
 ABLE, LARGE = "stable-diffusion-v1-5", "stable-diffusion-xl"
 OTHER = "s3://inbox/other.png"
 STORY: dict[str, Any] = {
-    "scenes": ["on a hill", "by the sea", "in a house"], "num_inference_steps": 10, "duration_per_scene": 0.25,
-    "fps": 4, "width": 64, "height": 64, "transition_frames": 0, "seed": 5, "model": ABLE, "consistency": "reference",
-}  # fmt: skip
+    "scenes": ["on a hill", "by the sea", "in a house"],
+    "num_inference_steps": 10,
+    "duration_per_scene": 0.25,
+    "fps": 4,
+    "width": 64,
+    "height": 64,
+    "transition_frames": 0,
+    "seed": 5,
+    "model": ABLE,
+    "consistency": "reference",
+}
 HERO = "a fox in a red coat"
 
 
@@ -75,9 +83,13 @@ def images_of(host: ModelHost, model: Model, image: Path | None = None, **parame
     """Return the model's images for three prompts, with ``image`` as reference if given."""
     looking = {} if image is None else {"consistency": "reference"}
     call = LocalCall(
-        prompts=("a fox", "a hill", "the sea"), seeds=(1, 2, 3), width=64, height=64, image=image,
+        prompts=("a fox", "a hill", "the sea"),
+        seeds=(1, 2, 3),
+        width=64,
+        height=64,
+        image=image,
         parameters={"num_inference_steps": 2, **looking, **parameters},
-    )  # fmt: skip
+    )
     return list(host.run(model, call, ignore_progress).images)
 
 
@@ -175,8 +187,14 @@ def test_a_reference_that_was_cancelled_leaves_no_trace(weights: Path, host: Mod
     def cancel(part: float) -> None:
         raise JobCancelled
 
-    call = LocalCall(prompts=("a",), seeds=(1,), width=128, height=64, image=hero,
-                     parameters={"num_inference_steps": 2, "consistency": "reference"})  # fmt: skip
+    call = LocalCall(
+        prompts=("a",),
+        seeds=(1,),
+        width=128,
+        height=64,
+        image=hero,
+        parameters={"num_inference_steps": 2, "consistency": "reference"},
+    )
     with pytest.raises(JobCancelled):
         host.run(model, call, cancel)
     assert same(before, images_of(host, model))
@@ -350,18 +368,27 @@ def _resampler(width: int) -> dict[str, torch.Tensor]:
     """Return the tensors of a "plus" adapter, which uses patch embeddings instead of one image embedding."""
     own, seen, tokens = 64, 32, 4
     shapes: dict[str, tuple[int, ...]] = {
-        "latents": (1, tokens, own), "proj_in.weight": (own, seen), "proj_in.bias": (own,),
-        "proj_out.weight": (width, own), "proj_out.bias": (width,), "norm_out.weight": (width,),
+        "latents": (1, tokens, own),
+        "proj_in.weight": (own, seen),
+        "proj_in.bias": (own,),
+        "proj_out.weight": (width, own),
+        "proj_out.bias": (width,),
+        "norm_out.weight": (width,),
         "norm_out.bias": (width,),
-    }  # fmt: skip
+    }
     for layer in range(4):
-        shapes |= {f"layers.{layer}.{norm}.{part}": (own,) for norm in ("0.norm1", "0.norm2", "1.0")
-                   for part in ("weight", "bias")}  # fmt: skip
         shapes |= {
-            f"layers.{layer}.0.to_q.weight": (64, own), f"layers.{layer}.0.to_kv.weight": (128, own),
-            f"layers.{layer}.0.to_out.weight": (own, 64), f"layers.{layer}.1.1.weight": (4 * own, own),
+            f"layers.{layer}.{norm}.{part}": (own,)
+            for norm in ("0.norm1", "0.norm2", "1.0")
+            for part in ("weight", "bias")
+        }
+        shapes |= {
+            f"layers.{layer}.0.to_q.weight": (64, own),
+            f"layers.{layer}.0.to_kv.weight": (128, own),
+            f"layers.{layer}.0.to_out.weight": (own, 64),
+            f"layers.{layer}.1.1.weight": (4 * own, own),
             f"layers.{layer}.1.3.weight": (own, 4 * own),
-        }  # fmt: skip
+        }
     chance = torch.Generator().manual_seed(0)
     return {f"image_proj.{name}": torch.randn(shape, generator=chance) for name, shape in shapes.items()}
 

@@ -72,9 +72,14 @@ class Offloaded:
             if isinstance(part, torch.nn.Module) and name not in self.stay:
                 self.streamed[name] = part
                 config = offloading.GroupOffloadingConfig(
-                    onload_device=here, offload_device=here, offload_type=offloading.GroupOffloadingType.LEAF_LEVEL,
-                    non_blocking=False, record_stream=False, low_cpu_mem_usage=False, stream=Stream(),
-                )  # fmt: skip
+                    onload_device=here,
+                    offload_device=here,
+                    offload_type=offloading.GroupOffloadingType.LEAF_LEVEL,
+                    non_blocking=False,
+                    record_stream=False,
+                    low_cpu_mem_usage=False,
+                    stream=Stream(),
+                )
                 offloading._apply_group_offloading(part, config)
 
 

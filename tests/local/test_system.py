@@ -90,8 +90,9 @@ def test_each_state_says_why(weights: Path, own: ModelHost) -> None:
     )
     assert state_of({**report, "device": "cuda", "backend": None})[0] == "degraded"
     assert state_of({**report, "missing": ["torch"]}) == (
-        "unhealthy", "local models need torch: pip install 'telecine[local]'",
-    )  # fmt: skip
+        "unhealthy",
+        "local models need torch: pip install 'telecine[local]'",
+    )
     assert state_of({**report, "installed": []})[0] == "unhealthy"
 
 

@@ -132,7 +132,12 @@ def test_the_hub_is_never_asked(tmp_path: Path) -> None:
         "print(hub.HF_HUB_OFFLINE)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120,
-        cwd=Path(__file__).parents[2], env={"PATH": "", "HOME": str(tmp_path)},
-    )  # fmt: skip
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        cwd=Path(__file__).parents[2],
+        env={"PATH": "", "HOME": str(tmp_path)},
+    )
     assert done.stdout.strip() == "True"

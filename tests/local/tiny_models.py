@@ -46,10 +46,17 @@ def clip_tokenizer() -> Any:
 def clip_text(tokenizer: Any) -> dict[str, Any]:
     """Return the configuration of a text encoder for the tokenizer."""
     return {
-        "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "max_position_embeddings": 77, "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "projection_dim": 32,
-    }  # fmt: skip
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 37,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 77,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "projection_dim": 32,
+    }
 
 
 def stable_diffusion() -> Any:
@@ -58,22 +65,41 @@ def stable_diffusion() -> Any:
     torch.manual_seed(0)
     text = T.CLIPTextModel(T.CLIPTextConfig(**clip_text(tokenizer))).eval()
     unet = D.UNet2DConditionModel(
-        sample_size=16, in_channels=4, out_channels=4, block_out_channels=(4, 8), layers_per_block=1,
-        norm_num_groups=2, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=32, attention_head_dim=4,
-    )  # fmt: skip
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(4, 8),
+        layers_per_block=1,
+        norm_num_groups=2,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=32,
+        attention_head_dim=4,
+    )
     vae = D.AutoencoderKL(
-        block_out_channels=(4, 8, 8, 8), in_channels=3, out_channels=3, latent_channels=4, norm_num_groups=2,
-        layers_per_block=1, sample_size=128, down_block_types=("DownEncoderBlock2D",) * 4,
+        block_out_channels=(4, 8, 8, 8),
+        in_channels=3,
+        out_channels=3,
+        latent_channels=4,
+        norm_num_groups=2,
+        layers_per_block=1,
+        sample_size=128,
+        down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-    )  # fmt: skip
+    )
     scheduler = D.DPMSolverMultistepScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
     )
     return D.StableDiffusionPipeline(
-        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler, safety_checker=None,
-        feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
+        vae=vae,
+        text_encoder=text,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
 
 
 def stable_diffusion_with_checker() -> Any:
@@ -116,14 +142,26 @@ def mochi() -> Any:
     tokenizer, encoder = t5()
     torch.manual_seed(0)
     transformer = D.MochiTransformer3DModel(
-        patch_size=2, num_attention_heads=2, attention_head_dim=8, num_layers=2, pooled_projection_dim=16,
-        in_channels=12, out_channels=None, qk_norm="rms_norm", text_embed_dim=32, time_embed_dim=4,
-        activation_fn="swiglu", max_sequence_length=256,
-    )  # fmt: skip
+        patch_size=2,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        num_layers=2,
+        pooled_projection_dim=16,
+        in_channels=12,
+        out_channels=None,
+        qk_norm="rms_norm",
+        text_embed_dim=32,
+        time_embed_dim=4,
+        activation_fn="swiglu",
+        max_sequence_length=256,
+    )
     vae = D.AutoencoderKLMochi(
-        latent_channels=12, out_channels=3, encoder_block_out_channels=(32,) * 4,
-        decoder_block_out_channels=(32,) * 4, layers_per_block=(1,) * 5,
-    )  # fmt: skip
+        latent_channels=12,
+        out_channels=3,
+        encoder_block_out_channels=(32,) * 4,
+        decoder_block_out_channels=(32,) * 4,
+        layers_per_block=(1,) * 5,
+    )
     scheduler = D.FlowMatchEulerDiscreteScheduler()
     return D.MochiPipeline(
         transformer=transformer, vae=vae, scheduler=scheduler, text_encoder=encoder, tokenizer=tokenizer
@@ -138,14 +176,26 @@ def wan(*, from_picture: bool = False) -> Any:
         base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
     )
     transformer = D.WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=12, in_channels=36 if from_picture else 16,
-        out_channels=16, text_dim=32, freq_dim=256, ffn_dim=32, num_layers=2, cross_attn_norm=True,
-        qk_norm="rms_norm_across_heads", rope_max_seq_len=64,
-    )  # fmt: skip
+        patch_size=(1, 2, 2),
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=36 if from_picture else 16,
+        out_channels=16,
+        text_dim=32,
+        freq_dim=256,
+        ffn_dim=32,
+        num_layers=2,
+        cross_attn_norm=True,
+        qk_norm="rms_norm_across_heads",
+        rope_max_seq_len=64,
+    )
     parts = {
-        "tokenizer": tokenizer, "text_encoder": encoder, "vae": vae, "transformer": transformer,
+        "tokenizer": tokenizer,
+        "text_encoder": encoder,
+        "vae": vae,
+        "transformer": transformer,
         "scheduler": D.FlowMatchEulerDiscreteScheduler(shift=5.0),
-    }  # fmt: skip
+    }
     if from_picture:
         return D.WanImageToVideoPipeline(**parts, image_encoder=None, image_processor=None)
     return D.WanPipeline(**parts)
@@ -159,15 +209,28 @@ def save_blip(folder: Path) -> None:
     tokenizer.add_special_tokens({"bos_token": "[DEC]"})
     torch.manual_seed(0)
     text = {
-        "vocab_size": len(tokenizer), "hidden_size": 32, "encoder_hidden_size": 32, "intermediate_size": 64,
-        "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64,
-        "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.sep_token_id,
-        "pad_token_id": tokenizer.pad_token_id, "sep_token_id": tokenizer.sep_token_id, "projection_dim": 32,
-    }  # fmt: skip
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "encoder_hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 64,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "sep_token_id": tokenizer.sep_token_id,
+        "projection_dim": 32,
+    }
     seen = {
-        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "image_size": 64, "patch_size": 16, "projection_dim": 32,
-    }  # fmt: skip
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 64,
+        "patch_size": 16,
+        "projection_dim": 32,
+    }
     model = T.BlipForConditionalGeneration(T.BlipConfig(text_config=text, vision_config=seen, projection_dim=32))
     model.save_pretrained(folder)
     T.BlipProcessor(T.BlipImageProcessorPil(size={"height": 64, "width": 64}), tokenizer).save_pretrained(folder)
@@ -178,9 +241,14 @@ def save_clip(folder: Path) -> None:
     tokenizer = clip_tokenizer()
     torch.manual_seed(0)
     seen = {
-        "hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "image_size": 64, "patch_size": 16, "projection_dim": 32,
-    }  # fmt: skip
+        "hidden_size": 32,
+        "intermediate_size": 37,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 64,
+        "patch_size": 16,
+        "projection_dim": 32,
+    }
     model = T.CLIPModel(T.CLIPConfig(text_config=clip_text(tokenizer), vision_config=seen, projection_dim=32))
     model.save_pretrained(folder)
     images = T.CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
@@ -194,16 +262,31 @@ def stable_diffusion_xl() -> Any:
     text = T.CLIPTextModel(T.CLIPTextConfig(**clip_text(tokenizer))).eval()
     second = T.CLIPTextModelWithProjection(T.CLIPTextConfig(**clip_text(tokenizer))).eval()
     unet = D.UNet2DConditionModel(
-        sample_size=16, in_channels=4, out_channels=4, block_out_channels=(4, 8), layers_per_block=1,
-        norm_num_groups=2, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=64, attention_head_dim=4,
-        addition_embed_type="text_time", addition_time_embed_dim=8, projection_class_embeddings_input_dim=80,
-    )  # fmt: skip
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(4, 8),
+        layers_per_block=1,
+        norm_num_groups=2,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=64,
+        attention_head_dim=4,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=80,
+    )
     small = stable_diffusion()
     return D.StableDiffusionXLPipeline(
-        vae=small.vae, text_encoder=text, text_encoder_2=second, tokenizer=tokenizer, tokenizer_2=clip_tokenizer(),
-        unet=unet, scheduler=small.scheduler, add_watermarker=False,
-    )  # fmt: skip
+        vae=small.vae,
+        text_encoder=text,
+        text_encoder_2=second,
+        tokenizer=tokenizer,
+        tokenizer_2=clip_tokenizer(),
+        unet=unet,
+        scheduler=small.scheduler,
+        add_watermarker=False,
+    )
 
 
 def save_adapter(folder: Path, unet: Any) -> None:
@@ -231,7 +314,12 @@ def image_encoder(projection_dim: int = 32) -> Any:
     torch.manual_seed(0)
     return T.CLIPVisionModelWithProjection(
         T.CLIPVisionConfig(
-            hidden_size=32, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4, image_size=64,
-            patch_size=16, projection_dim=projection_dim,
+            hidden_size=32,
+            intermediate_size=37,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            image_size=64,
+            patch_size=16,
+            projection_dim=projection_dim,
         )
-    )  # fmt: skip
+    )
