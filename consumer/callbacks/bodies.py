@@ -47,9 +47,7 @@ def job_delivery(
         return None
     provenance = provenance or Provenance()
     completed = status == "completed"
-    occurrence: tuple[object, ...] = (progress,) if event == "progress" else ()
-    # The time is included because the same request makes another job after the first one was deleted.
-    identity = webhook_id(job.id, job.fingerprint, job.received_at, event, *occurrence)
+    identity = _job_webhook_id(job, event, progress)
     if spec.format == "game":
         body = game_body(completed=completed, outputs=outputs or (), details=provenance.details)
         return _game_delivery(identity, job.id, job.id, spec, event, body)
@@ -66,6 +64,12 @@ def job_delivery(
         metadata=metadata,
     )
     return _delivery(identity, job.id, spec, Callback(type=_EVENTS[event], timestamp=_time(now), data=data))
+
+
+def _job_webhook_id(job: Job, event: str, progress: int | None) -> str:
+    occurrence: tuple[object, ...] = (progress,) if event == "progress" else ()
+    # The time is included because the same request makes another job after the first one was deleted.
+    return webhook_id(job.id, job.fingerprint, job.received_at, event, *occurrence)
 
 
 def _job_fields(job: Job, *, completed: bool, now: float) -> dict[str, Any]:
