@@ -1,4 +1,4 @@
-"""A ledger with jobs in it and the command line before it, for the tests of ``ops``."""
+"""A command line with a ledger and jobs in it, for the tests of ``ops``."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from schemas.errors import TelecineError
 from schemas.settings import Settings
 
 REEL = {"image": "s3://inbox/cover.jpg", "audio": "s3://inbox/song.mp3", "lyrics": "One\nTwo", "alignment_mode": "even"}
-#: A process that certainly no longer runs: its lease may be taken over at once.
+#: The owner id of a process that no longer runs, so that its lease can be taken over at once.
 DEAD_WORKER = "boot/namespace/worker-a/4711/1/abcdef01"
 DEAD_LABEL = "worker-a:4711"
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command said, and how it ended."""
+class CommandResult:
+    """The output and exit status of a command."""
 
     status: int
     out: str
@@ -47,34 +47,34 @@ class Said:
 
     @property
     def json(self) -> Any:
-        """Its stdout as JSON."""
+        """The stdout, parsed as JSON."""
         return json.loads(self.out)
 
 
 class Operator:
-    """Somebody at a terminal, with a home of their own."""
+    """An operator with a separate TELECINE_HOME."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.settings = Settings(home=home)
 
-    def run(self, *arguments: str, stdin: bytes = b"") -> Said:
-        """Runs ``telecine`` with the arguments."""
+    def run(self, *arguments: str, stdin: bytes = b"") -> CommandResult:
+        """Run ``telecine`` with the arguments."""
         result = CliRunner().invoke(app, list(arguments), input=stdin)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
-        return Said(result.exit_code, result.stdout, result.stderr)
+        return CommandResult(result.exit_code, result.stdout, result.stderr)
 
     def database(self) -> Database:
-        """The ledger; the caller closes it."""
+        """Open the ledger; the caller closes it."""
         return open_ledger(self.settings)
 
     def runtime(self) -> Runtime:
-        """Everything a worker has; the caller closes it."""
+        """Build a worker's runtime; the caller closes it."""
         return build_runtime(self.settings)
 
     def job(self, job_id: str) -> Job | None:
-        """The job as it stands."""
+        """Return the current state of the job."""
         database = self.database()
         try:
             return find_job(database, job_id)
@@ -82,7 +82,7 @@ class Operator:
             database.close()
 
     def arrive(self, *bodies: bytes, headers: Mapping[str, Any] | None = None) -> None:
-        """Messages come through the inbox."""
+        """Admit messages from the inbox."""
         runtime = self.runtime()
         try:
             BatchAdmitter(runtime.database, admission_policy(runtime))(
@@ -92,11 +92,11 @@ class Operator:
             runtime.close()
 
     def receive(self, job_id: str, **more: Any) -> None:
-        """One reel request comes through the inbox."""
+        """Admit one reel request from the inbox."""
         self.arrive(request(job_id, **more))
 
     def start(self, job_id: str, *, owner: str | None = None) -> leases.Claim:
-        """A worker takes the job."""
+        """Claim the job as a worker."""
         database = self.database()
         try:
             claim = leases.claim(database, job_id, owner=owner or this_process(), seconds=0.001 if owner else 30)
@@ -106,7 +106,7 @@ class Operator:
             database.close()
 
     def step(self, claim: leases.Claim, name: str) -> None:
-        """The worker does one step."""
+        """Record one finished step."""
         database = self.database()
         try:
             steps.begin(database, claim.lease, name)
@@ -115,7 +115,7 @@ class Operator:
             database.close()
 
     def complete(self, claim: leases.Claim) -> None:
-        """The worker stores one file and ends the job."""
+        """Store one file and complete the job."""
         runtime = self.runtime()
         try:
             output = _store(runtime, claim.job)
@@ -129,7 +129,7 @@ class Operator:
             runtime.close()
 
     def fail(self, claim: leases.Claim, error: TelecineError) -> None:
-        """The job fails."""
+        """End the job as failed."""
         database = self.database()
         try:
             delivery = job_delivery(claim.job, "failed", status="failed", now=database.now(), error=error)
@@ -138,7 +138,7 @@ class Operator:
             database.close()
 
     def completed(self, job_id: str, **more: Any) -> None:
-        """A job from its receipt to its end."""
+        """Receive, run and complete a job."""
         self.receive(job_id, **more)
         claim = self.start(job_id)
         self.step(claim, "render")
@@ -146,7 +146,7 @@ class Operator:
 
 
 def an_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
-    """An operator in an empty folder, whose settings are the defaults: ``pytest.fixture(an_operator, name=…)``."""
+    """Yield an operator in an empty folder with default settings: ``pytest.fixture(an_operator, name=…)``."""
     for name in [name for name in os.environ if name.startswith(("TELECINE_", "SENTRY_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("TELECINE_HOME", str(tmp_path / "data"))
@@ -160,7 +160,7 @@ def an_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ope
 
 
 def request(job_id: str, **more: Any) -> bytes:
-    """A reel request."""
+    """Return a reel request."""
     return json.dumps({"id": job_id, "type": "reel", "data": REEL} | more).encode()
 
 
@@ -176,6 +176,14 @@ def _store(runtime: Runtime, job: Job) -> Output:
     )
     runtime.storage.put(path, uri, facts)
     return Output(
-        name="video.mp4", uri=uri, sha256=sha256, bytes=len(content), content_type="video/mp4", width=1080, height=1920,
-        duration_seconds=182.4, fps=30, frames=5472,
-    )  # fmt: skip
+        name="video.mp4",
+        uri=uri,
+        sha256=sha256,
+        bytes=len(content),
+        content_type="video/mp4",
+        width=1080,
+        height=1920,
+        duration_seconds=182.4,
+        fps=30,
+        frames=5472,
+    )

@@ -1,4 +1,4 @@
-"""``telecine callbacks``: what receivers are owed."""
+"""``telecine callbacks``: list and replay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CALLBACK = {"url": "https://shop.example/hooks"}
 
 
 def give_up(operator: Operator) -> str:
-    """The receiver of the next callback never answers; its id."""
+    """Exhaust the attempts of the next callback and return its id."""
     database = operator.database()
     [delivery] = claim_due(database, limit=1, seconds=60)
     record_attempt(database, delivery, DeliveryState.EXHAUSTED, answer="HTTP 500", retry_in=None)
@@ -26,7 +26,7 @@ def states(operator: Operator) -> dict[str, str]:
     return {item["job_id"]: item["state"] for item in operator.run("callbacks", "list", "--json").json}
 
 
-def test_list_tells_state_attempts_and_answer(operator: Operator) -> None:
+def test_list_shows_state_attempts_and_last_response(operator: Operator) -> None:
     operator.completed("order-1", callback=CALLBACK)
     give_up(operator)
     [item] = operator.run("callbacks", "list", "--state", "exhausted", "--json").json
@@ -36,16 +36,16 @@ def test_list_tells_state_attempts_and_answer(operator: Operator) -> None:
     assert "exhausted" in operator.run("callbacks", "list", "--job", "order-1").out
 
 
-def test_replay_sends_by_id_with_the_old_id(operator: Operator) -> None:
+def test_replay_by_id_keeps_the_webhook_id(operator: Operator) -> None:
     operator.completed("order-1", callback=CALLBACK)
     webhook_id = give_up(operator)
-    said = operator.run("callbacks", "replay", webhook_id, "--json")
-    assert said.json["callbacks_replayed"] == 1
+    result = operator.run("callbacks", "replay", webhook_id, "--json")
+    assert result.json["callbacks_replayed"] == 1
     [item] = operator.run("callbacks", "list", "--json").json
     assert (item["webhook_id"], item["state"], item["attempts"]) == (webhook_id, "pending", 0)
 
 
-def test_replay_sends_all_of_a_state(operator: Operator) -> None:
+def test_replay_of_a_state_sends_all_of_them(operator: Operator) -> None:
     for job_id in ("order-1", "order-2", "order-3"):
         operator.completed(job_id, callback=CALLBACK)
     give_up(operator)
@@ -54,21 +54,21 @@ def test_replay_sends_all_of_a_state(operator: Operator) -> None:
     assert set(states(operator).values()) == {"pending"}
 
 
-def test_replay_sends_those_of_one_job(operator: Operator) -> None:
+def test_replay_of_a_job_sends_its_callbacks(operator: Operator) -> None:
     operator.completed("order-1", callback=CALLBACK)
     give_up(operator)
-    said = operator.run("callbacks", "replay", "--job", "order-1")
-    assert said.out == "1 callback queued for delivery again.\n"
+    result = operator.run("callbacks", "replay", "--job", "order-1")
+    assert result.out == "1 callback queued for delivery again.\n"
 
 
-def test_replay_of_unknown_ids_says_so(operator: Operator) -> None:
+def test_replay_of_an_unknown_id_is_an_error(operator: Operator) -> None:
     operator.completed("order-1", callback=CALLBACK)
-    said = operator.run("callbacks", "replay", "msg_nothing")
-    assert said.status == 1
-    assert "unknown" in said.err
+    result = operator.run("callbacks", "replay", "msg_nothing")
+    assert result.status == 1
+    assert "unknown" in result.err
 
 
-def test_replay_wants_to_know_what(operator: Operator) -> None:
+def test_replay_needs_a_selection(operator: Operator) -> None:
     assert operator.run("callbacks", "replay").status == 2
     assert operator.run("callbacks", "replay", "msg_x", "--state", "exhausted").status == 2
     assert operator.run("callbacks", "list", "--state", "lost").status == 2

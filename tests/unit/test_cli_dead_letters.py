@@ -1,4 +1,4 @@
-"""``telecine dead-letters``: refused messages, and a second chance for them."""
+"""``telecine dead-letters``: list, show and replay."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def test_show_prints_headers_and_the_original_text(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfebytes", b'{"id": "\x1b[31m"}'])
-def test_show_prints_what_a_terminal_cannot_show_as_hexadecimal(operator: Operator, body: bytes) -> None:
+def test_show_prints_unprintable_bytes_as_a_hex_dump(operator: Operator, body: bytes) -> None:
     operator.arrive(body)
     out = operator.run("dead-letters", "show", "1").out
     assert body[:4].hex(" ") in out
     assert "\x1b" not in out
 
 
-def test_show_raw_writes_the_very_bytes(operator: Operator, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_show_raw_writes_the_original_bytes(operator: Operator, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     body = b"\xff\x00\n{" * 100
     operator.arrive(body)
     from ops.cli.dead_letters import show_
@@ -50,13 +50,13 @@ def test_show_raw_writes_the_very_bytes(operator: Operator, capfdbinary: pytest.
     assert capfdbinary.readouterr().out == body
 
 
-def test_an_unknown_number_is_a_plain_sentence(operator: Operator) -> None:
+def test_an_unknown_number_is_a_one_line_error(operator: Operator) -> None:
     said = operator.run("dead-letters", "show", "7")
     assert said.status == 1
     assert "There is no dead letter 7;" in said.err
 
 
-def test_replay_admits_what_is_right_by_now(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_admits_a_message_that_has_become_valid(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     body = request("order-1", callback={"url": "https://127.0.0.1/hook"})
     operator.arrive(body)
     assert operator.run("dead-letters", "replay", "1").status == 1
@@ -72,7 +72,7 @@ def test_replay_admits_what_is_right_by_now(operator: Operator, monkeypatch: pyt
     assert letters(operator, "--all") == [1]
 
 
-def test_a_letter_that_is_refused_again_stays_and_makes_no_second_one(operator: Operator) -> None:
+def test_a_dead_letter_that_is_refused_again_stays_the_only_one(operator: Operator) -> None:
     operator.arrive(BAD)
     said = operator.run("dead-letters", "replay", "--all", "--json")
     assert said.status == 1
@@ -80,7 +80,7 @@ def test_a_letter_that_is_refused_again_stays_and_makes_no_second_one(operator: 
     assert letters(operator, "--all") == [1]
 
 
-def test_a_letter_whose_id_belongs_to_another_request_stays(operator: Operator) -> None:
+def test_a_dead_letter_whose_id_belongs_to_another_request_stays(operator: Operator) -> None:
     operator.receive("order-1")
     operator.arrive(request("order-1", priority="high"))
     said = operator.run("dead-letters", "replay", "--all", "--json")
@@ -88,7 +88,7 @@ def test_a_letter_whose_id_belongs_to_another_request_stays(operator: Operator) 
     assert letters(operator) == [1]
 
 
-def test_a_letter_replayed_twice_is_a_duplicate(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_letter_replayed_twice_is_a_duplicate(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     operator.arrive(request("order-1", callback={"url": "https://127.0.0.1/hook"}))
     monkeypatch.setenv("TELECINE_ALLOWED_PRIVATE_HOSTS", "127.0.0.1")
     operator.run("dead-letters", "replay", "1")
@@ -109,7 +109,7 @@ def test_a_cloud_event_keeps_its_headers(operator: Operator) -> None:
     assert "from shop" in operator.run("explain", "order-1").out
 
 
-def test_a_cancellation_that_came_too_early_is_replayed(operator: Operator) -> None:
+def test_a_cancellation_that_arrived_too_early_can_be_replayed(operator: Operator) -> None:
     operator.arrive(b'{"type": "job.cancel", "data": {"id": "order-1"}}')
     assert operator.run("dead-letters", "replay", "1").status == 1
     operator.receive("order-1")
@@ -119,5 +119,5 @@ def test_a_cancellation_that_came_too_early_is_replayed(operator: Operator) -> N
     assert job.cancel_requested
 
 
-def test_replay_wants_to_know_what(operator: Operator) -> None:
+def test_replay_needs_a_selection(operator: Operator) -> None:
     assert operator.run("dead-letters", "replay").status == 2

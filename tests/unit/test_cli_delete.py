@@ -26,24 +26,24 @@ def stored(operator: Operator, path: str) -> bool:
 def test_delete_removes_the_files_and_the_job(operator: Operator) -> None:
     operator.completed("order-1")
     assert stored(operator, "results/order-1/video.mp4")
-    said = operator.run("delete", "order-1", "--json")
-    assert said.json["files_deleted"] == 1
+    result = operator.run("delete", "order-1", "--json")
+    assert result.json["files_deleted"] == 1
     assert not stored(operator, "results/order-1/video.mp4")
     assert operator.job("order-1") is None
 
 
-def test_delete_takes_no_job_with_a_similar_name(operator: Operator) -> None:
+def test_delete_keeps_jobs_with_a_similar_id(operator: Operator) -> None:
     operator.completed("order-1")
     operator.completed("order-10")
     operator.run("delete", "order-1")
     assert stored(operator, "results/order-10/video.mp4")
 
 
-def test_delete_leaves_a_job_that_has_not_ended(operator: Operator) -> None:
+def test_delete_refuses_a_job_that_has_not_ended(operator: Operator) -> None:
     operator.receive("order-1")
-    said = operator.run("delete", "order-1")
-    assert said.status == 1
-    assert "--force" in said.err
+    result = operator.run("delete", "order-1")
+    assert result.status == 1
+    assert "--force" in result.err
     assert operator.job("order-1") is not None
 
 
@@ -53,15 +53,15 @@ def test_delete_with_force_cancels_first(operator: Operator) -> None:
     assert operator.job("order-1") is None
 
 
-def test_delete_with_force_gives_up_when_the_worker_goes_on(operator: Operator) -> None:
+def test_delete_with_force_times_out_while_the_worker_runs(operator: Operator) -> None:
     operator.receive("order-1")
     operator.start("order-1")
-    said = operator.run("delete", "order-1", "--force", "--timeout", "0.3")
-    assert said.status == 2
+    result = operator.run("delete", "order-1", "--force", "--timeout", "0.3")
+    assert result.status == 2
     assert operator.job("order-1") is not None
 
 
-def test_delete_says_which_callback_goes_with_the_job(operator: Operator) -> None:
+def test_delete_names_the_undelivered_callbacks(operator: Operator) -> None:
     operator.completed("order-1", callback={"url": "https://shop.example/hooks"})
     assert operator.run("delete", "order-1", "--json").json["callbacks_dropped"] == ["job.completed"]
 
@@ -69,15 +69,15 @@ def test_delete_says_which_callback_goes_with_the_job(operator: Operator) -> Non
 def test_delete_keeps_a_folder_that_holds_the_results_of_other_jobs(operator: Operator) -> None:
     operator.completed("orders")
     operator.completed("inner", output="s3://results/orders/")
-    said = operator.run("delete", "orders")
-    assert said.status == 1
-    assert "results of other jobs" in said.err
+    result = operator.run("delete", "orders")
+    assert result.status == 1
+    assert "results of other jobs" in result.err
     assert stored(operator, "results/orders/inner/video.mp4")
     assert operator.run("delete", "inner").status == 0
     assert operator.run("delete", "orders").status == 0
 
 
-def test_a_deletion_that_broke_off_after_the_files_is_finished_by_the_next(operator: Operator) -> None:
+def test_an_interrupted_deletion_is_completed_by_the_next(operator: Operator) -> None:
     operator.completed("order-1")
     runtime = operator.runtime()
     runtime.storage.delete("s3://results/order-1/")
@@ -86,7 +86,7 @@ def test_a_deletion_that_broke_off_after_the_files_is_finished_by_the_next(opera
     assert operator.job("order-1") is None
 
 
-def test_cleanup_deletes_only_what_ended_long_ago(operator: Operator) -> None:
+def test_cleanup_deletes_only_old_jobs(operator: Operator) -> None:
     for job_id in ("old-1", "old-2", "young"):
         operator.completed(job_id)
     operator.receive("open")
@@ -99,21 +99,21 @@ def test_cleanup_deletes_only_what_ended_long_ago(operator: Operator) -> None:
     assert {job["job_id"] for job in operator.run("list", "--json").json} == {"young", "open"}
 
 
-def test_cleanup_keeps_a_job_whose_callback_is_on_its_way(operator: Operator) -> None:
+def test_cleanup_keeps_a_job_with_an_undelivered_callback(operator: Operator) -> None:
     operator.completed("order-1", callback={"url": "https://shop.example/hooks"})
     age(operator, "order-1", 25)
     assert operator.run("cleanup", "--json").json["jobs_deleted"] == 0
 
 
-def test_cleanup_goes_past_jobs_that_it_has_to_keep(operator: Operator) -> None:
+def test_cleanup_continues_after_jobs_that_it_keeps(operator: Operator) -> None:
     operator.completed("orders")
     operator.completed("inner", output="s3://results/orders/")
     age(operator, "orders", 26)
     age(operator, "inner", 25)
-    said = operator.run("cleanup", "--json")
-    assert said.status == 1
-    assert said.json["jobs_deleted"] == 1
-    assert said.json["kept"][0]["job_id"] == "orders"
+    result = operator.run("cleanup", "--json")
+    assert result.status == 1
+    assert result.json["jobs_deleted"] == 1
+    assert result.json["kept"][0]["job_id"] == "orders"
 
 
 def test_a_dry_run_deletes_nothing(operator: Operator) -> None:

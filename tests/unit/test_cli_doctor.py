@@ -1,4 +1,4 @@
-"""``telecine doctor``: findings and advice, never a secret."""
+"""``telecine doctor``: findings and advice, without secrets."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SECRET = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"
 
 
 def findings(operator: Operator) -> dict[str, tuple[str, str]]:
-    said = operator.run("doctor", "--json")
-    return {item["check"]: (item["verdict"], item["found"] + item["advice"]) for item in said.json["checks"]}
+    result = operator.run("doctor", "--json")
+    return {item["check"]: (item["verdict"], item["found"] + item["advice"]) for item in result.json["checks"]}
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def any_port(monkeypatch: pytest.MonkeyPatch, operator: Operator) -> None:
     monkeypatch.setenv("TELECINE_HEALTH_PORT", "0")
 
 
-def test_all_is_well_before_the_first_start_and_nothing_is_made(operator: Operator) -> None:
+def test_all_is_well_before_the_first_start_and_no_file_is_created(operator: Operator) -> None:
     found = findings(operator)
     assert {verdict for verdict, _ in found.values()} <= {"ok", "warn"}, found
     assert not operator.home.exists()
@@ -52,27 +52,27 @@ def test_dead_letters_are_a_warning(operator: Operator) -> None:
 
 def test_a_malformed_secret_fails_and_is_not_printed(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELECINE_CALLBACK_SECRETS", '{"default": ["whsec_!!hidden!!"]}')
-    said = operator.run("doctor")
-    assert said.status == 1
-    assert "malformed" in said.out
-    assert "hidden" not in said.out + said.err
+    result = operator.run("doctor")
+    assert result.status == 1
+    assert "malformed" in result.out
+    assert "hidden" not in result.out + result.err
 
 
-def test_a_broker_that_is_away_fails_with_advice_and_no_password(
+def test_an_unreachable_broker_fails_with_advice_and_without_the_password(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TELECINE_BROKER_URL", "amqp://me:hidden@127.0.0.1:1//")
     monkeypatch.setenv("TELECINE_STORAGE", "folder")
-    said = operator.run("doctor", "--json")
-    assert said.status == 1
-    found = {item["check"]: item for item in said.json["checks"]}
+    result = operator.run("doctor", "--json")
+    assert result.status == 1
+    found = {item["check"]: item for item in result.json["checks"]}
     assert found["broker"]["verdict"] == "fail"
     assert "TELECINE_BROKER_URL" in found["broker"]["advice"]
     assert found["keys"]["verdict"] == "fail"
-    assert "hidden" not in said.out
+    assert "hidden" not in result.out
 
 
-def test_a_model_that_is_wrong_fails_by_name(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_model_is_named(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     entry: dict[str, object] = {"id": "mine", "provider": "pika", "types": ["image-to-video"]}
     for wrong, place in [(entry | {"price": "0,35"}, "price"), ({"id": "mine", "types": ["reel"]}, "provider")]:
         monkeypatch.setenv("TELECINE_MODELS", json.dumps([wrong]))
@@ -100,7 +100,7 @@ def test_the_providers_that_are_set_up_are_named(operator: Operator, monkeypatch
     assert (verdict, "pika set up" in text, "hidden" in text) == ("ok", True, False)
 
 
-def test_a_port_that_is_taken_fails(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_fails(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("TELECINE_HEALTH_PORT", str(taken.getsockname()[1]))
@@ -109,7 +109,7 @@ def test_a_port_that_is_taken_fails(operator: Operator, monkeypatch: pytest.Monk
     assert "TELECINE_HEALTH_PORT" in text
 
 
-def test_a_check_that_hangs_or_breaks_is_a_failure_and_holds_up_no_other() -> None:
+def test_a_check_that_hangs_or_raises_fails_and_does_not_delay_the_others() -> None:
     def hang() -> Finding:
         time.sleep(60)
         return ok("late")
@@ -130,10 +130,10 @@ def test_settings_are_printed_with_their_secrets_masked(operator: Operator, monk
     monkeypatch.setenv("TELECINE_LEDGER_URL", "postgresql+psycopg://me:hidden@db/telecine")
     monkeypatch.setenv("TELECINE_CALLBACK_SECRETS", json.dumps({"default": [SECRET]}))
     monkeypatch.setenv("SENTRY_DSN", "https://hidden@sentry.example/1")
-    said = operator.run("doctor", "--settings", "--json")
-    assert "hidden" not in said.out
-    assert SECRET not in said.out
-    view = said.json
+    result = operator.run("doctor", "--settings", "--json")
+    assert "hidden" not in result.out
+    assert SECRET not in result.out
+    view = result.json
     assert view["TELECINE_BROKER_URL"] == {"value": "amqp://broker//", "from": "environment"}
     assert view["TELECINE_CALLBACK_SECRETS"]["value"] == {"default": ["********"]}
     assert view["SENTRY_DSN"]["value"] == "********"

@@ -1,4 +1,4 @@
-"""``telecine explain``: the story of a job, in sentences."""
+"""``telecine explain``: the timeline of a job as sentences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def one(event: str, **detail: object) -> str:
     return timeline_sentences([TimelineEntry(at=1.0, event=event, epoch=1, detail=detail)], 0.0)[0].sentence
 
 
-def test_a_crash_reads_like_a_story(operator: Operator) -> None:
+def test_a_crash_and_the_takeover_are_explained(operator: Operator) -> None:
     operator.receive("order-1")
     operator.step(operator.start("order-1", owner=DEAD_WORKER), "render")
     claim = operator.start("order-1")
@@ -41,7 +41,7 @@ def test_a_crash_reads_like_a_story(operator: Operator) -> None:
     assert told[-1] == "Completed."
 
 
-def test_a_crash_in_the_middle_of_a_step_says_so() -> None:
+def test_a_crash_inside_a_step_names_the_step() -> None:
     story = [
         TimelineEntry(at=1.0, event="claimed", epoch=1, detail={"worker": "a:1"}),
         TimelineEntry(at=2.0, event="step_started", epoch=1, detail={"step": "render"}),
@@ -73,7 +73,7 @@ def test_the_results_are_listed_with_their_checksums(operator: Operator) -> None
     assert "s3://results/order-1/video.mp4" in out
 
 
-def test_every_entry_tells_the_time_since_the_receipt(operator: Operator) -> None:
+def test_every_entry_shows_the_time_since_receipt(operator: Operator) -> None:
     operator.completed("order-1")
     timeline = operator.run("explain", "order-1", "--json").json["timeline"]
     assert timeline[0]["after_seconds"] == pytest.approx(0, abs=0.01)
@@ -81,7 +81,7 @@ def test_every_entry_tells_the_time_since_the_receipt(operator: Operator) -> Non
     assert "+0.00 s  Received through the inbox folder." in operator.run("explain", "order-1").out
 
 
-def test_a_conflict_and_a_duplicate_are_part_of_the_story(operator: Operator) -> None:
+def test_a_conflict_and_a_duplicate_are_part_of_the_timeline(operator: Operator) -> None:
     operator.receive("order-1")
     operator.arrive(request("order-1"), request("order-1", priority="high"))
     told = " ".join(sentences(operator, "order-1"))
@@ -89,7 +89,7 @@ def test_a_conflict_and_a_duplicate_are_part_of_the_story(operator: Operator) ->
     assert "other content" in told
 
 
-def test_a_fault_that_may_pass_tells_reason_and_wait(operator: Operator) -> None:
+def test_a_temporary_failure_shows_its_reason_and_delay(operator: Operator) -> None:
     operator.receive("order-1")
     claim = operator.start("order-1")
     database = operator.database()
@@ -108,13 +108,13 @@ def test_a_fault_that_may_pass_tells_reason_and_wait(operator: Operator) -> None
     )
 
 
-def test_a_failure_tells_code_and_message(operator: Operator) -> None:
+def test_a_failure_shows_code_and_message(operator: Operator) -> None:
     operator.receive("order-1")
     operator.fail(operator.start("order-1"), InvalidImage())
     assert "Failed: Image must be JPG or PNG (invalid_image)." in sentences(operator, "order-1")
 
 
-def test_callbacks_are_told_from_the_outbox_to_the_receiver(operator: Operator) -> None:
+def test_callbacks_are_explained_from_outbox_to_receiver(operator: Operator) -> None:
     operator.completed("order-1", callback={"url": "https://shop.example/hooks"})
     database = operator.database()
     for state, answer, retry in (
@@ -144,20 +144,22 @@ def test_callbacks_are_told_from_the_outbox_to_the_receiver(operator: Operator) 
         ("storing", {}, "All results are stored; the manifest is being written."),
         ("input_fetched", {"input": "cover", "bytes": 12, "kind": "png"}, "Fetched the input `cover` (PNG, 12 bytes)."),
         (
-            "callback_disabled", {"answer": "HTTP 410"},
+            "callback_disabled",
+            {"answer": "HTTP 410"},
             "The callback was disabled: the receiver does not want callbacks any more (HTTP 410).",
         ),
         (
-            "received", {"door": "amqp", "source": "shop", "subject": "o-1"},
+            "received",
+            {"door": "amqp", "source": "shop", "subject": "o-1"},
             "Received through RabbitMQ, as a CloudEvent from shop about o-1.",
         ),
     ],
-)  # fmt: skip
+)
 def test_each_event_has_its_sentence(event: str, detail: dict[str, object], sentence: str) -> None:
     assert one(event, **detail) == sentence
 
 
-def test_an_event_of_a_later_version_is_still_told(operator: Operator) -> None:
+def test_an_event_of_a_later_version_is_shown_by_its_name(operator: Operator) -> None:
     operator.receive("order-1")
     database = operator.database()
     with database.write() as connection:
@@ -166,11 +168,13 @@ def test_an_event_of_a_later_version_is_still_told(operator: Operator) -> None:
         note(connection, "order-1", "step_danced", step="waltz")
     database.close()
     assert sentences(operator, "order-1")[-3:] == [
-        "Moved to mars (ship Ares).", "Callback sung.", "Step danced (step waltz).",
-    ]  # fmt: skip
+        "Moved to mars (ship Ares).",
+        "Callback sung.",
+        "Step danced (step waltz).",
+    ]
 
 
-def test_a_job_that_nobody_works_on_says_what_it_waits_for(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_job_shows_what_it_waits_for(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     operator.receive("order-1")
     assert "Waiting for a free worker; `telecine up` runs one." in operator.run("explain", "order-1").out
     monkeypatch.setenv("TELECINE_BROKER_URL", "amqp://nowhere.example//")

@@ -1,4 +1,4 @@
-"""``telecine models``: the catalogue for people, for programs, and in the form of the source system."""
+"""``telecine models``: the catalogue as a table, as JSON, and in the format of the source system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.cli_operator import Operator, an_operator
 
 _operator = pytest.fixture(an_operator, name="operator")
 
-#: As the Cococlip service's documentation prints it.
+#: Copied from the Cococlip service's documentation.
 V1 = """{
   "object": "list",
   "data": [
@@ -40,16 +40,16 @@ def test_the_whole_catalogue_has_the_same_form_and_begins_with_the_same_models(o
     )
 
 
-def test_a_person_sees_what_each_model_takes(operator: Operator) -> None:
-    said = operator.run("models")
-    assert said.status == 0
-    row = next(line for line in said.out.splitlines() if line.startswith("wan25fast"))
+def test_the_table_shows_the_parameters_of_each_model(operator: Operator) -> None:
+    result = operator.run("models")
+    assert result.status == 0
+    row = next(line for line in result.out.splitlines() if line.startswith("wan25fast"))
     assert row.split()[:3] == ["wan25fast", "cococlip", "image-to-video"]
     for part in ("resolution 720p·1080p (720p)", "duration 5·10 (5)", "motion 1–4 (2)", "required"):
-        assert part in said.out
+        assert part in result.out
 
 
-def test_a_program_gets_types_parameters_and_prices(operator: Operator) -> None:
+def test_json_has_types_parameters_and_prices(operator: Operator) -> None:
     models = {model["id"]: model for model in operator.run("models", "--json", "--type", "image-to-video").json}
     assert set(models) >= {"hailuo23fast", "wan25fast", "pika", "mochi", "opensora", "auto"}
     assert models["wan25fast"]["parameters"]["duration"]["choices"] == [5, 10]
@@ -62,22 +62,23 @@ def test_a_model_of_the_settings_file_is_listed(
     entry = [{"id": "blip", "provider": "replicate", "types": ["image-to-prompt"], "price": "0.01"}]
     monkeypatch.setenv("TELECINE_MODELS", json.dumps(entry))
     assert [model["id"] for model in operator.run("models", "--json", "--type", "image-to-prompt").json] == [
-        "clip-interrogator", "clip-interrogator/local", "demo-captioner", "blip",
-    ]  # fmt: skip
+        "clip-interrogator",
+        "clip-interrogator/local",
+        "demo-captioner",
+        "blip",
+    ]
 
 
-def test_weights_whose_entry_leaves_the_size_open_are_refused_by_name(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_without_a_size_are_refused_by_name(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     size = {name: {"kind": "integer", "default": 256} for name in ("width", "height")}
     entry = {"id": "mine", "provider": "local", "types": ["text-to-image"], "parameters": size}
     monkeypatch.setenv("TELECINE_MODELS", json.dumps([entry | {"weights": {"family": "pictures", "source": "mine"}}]))
-    said = operator.run("models")
-    assert said.status == 1
-    assert "[[models]] entry 1 (mine): parameters.num_inference_steps with a default is missing" in said.err
+    result = operator.run("models")
+    assert result.status == 1
+    assert "[[models]] entry 1 (mine): parameters.num_inference_steps with a default is missing" in result.err
 
 
-def test_a_type_without_models_names_those_there_are(operator: Operator) -> None:
-    said = operator.run("models", "--type", "hologram")
-    assert said.status == 1
-    assert "image-to-video" in said.err
+def test_a_type_without_models_names_the_available_types(operator: Operator) -> None:
+    result = operator.run("models", "--type", "hologram")
+    assert result.status == 1
+    assert "image-to-video" in result.err

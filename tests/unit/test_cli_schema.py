@@ -26,7 +26,7 @@ def test_every_schema_is_valid_2020_12_with_id_and_title(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
-def test_the_request_schema_takes_a_whole_request_and_refuses_others() -> None:
+def test_the_request_schema_accepts_a_complete_request_and_refuses_others() -> None:
     validator = jsonschema.Draft202012Validator(schema_of("reel"))
     validator.validate(json.loads(request("order-1")))
     for wrong in (
@@ -53,13 +53,13 @@ def test_schema_prints_the_asyncapi_document_as_yaml_and_as_json(operator: Opera
     assert operator.run("schema", "asyncapi", "--json").json["asyncapi"] == "3.0.0"
 
 
-def test_a_schema_that_does_not_exist_is_a_plain_sentence(operator: Operator) -> None:
-    said = operator.run("schema", "nosuch")
-    assert said.status == 1
-    assert "reel" in said.err
+def test_an_unknown_schema_is_a_one_line_error(operator: Operator) -> None:
+    result = operator.run("schema", "nosuch")
+    assert result.status == 1
+    assert "reel" in result.err
 
 
-def test_secret_prints_a_new_good_secret_each_time(operator: Operator) -> None:
+def test_secret_prints_a_new_valid_secret_each_time(operator: Operator) -> None:
     first, second = operator.run("secret").out.strip(), operator.run("secret", "--json").json["secret"]
     check_secret(SecretStr(first))
     assert first != second

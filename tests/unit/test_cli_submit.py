@@ -1,4 +1,4 @@
-"""``telecine submit`` and ``plan``: from a file to a queue."""
+"""``telecine submit`` and ``telecine plan``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def inbox(operator: Operator) -> list[Path]:
 
 
 class Door:
-    """Does with the inbox what a running Telecine does, then ``after``."""
+    """Admit the inbox's files like a running Telecine, then call ``after``."""
 
     def __init__(self, operator: Operator, after: Callable[[], None] = lambda: None) -> None:
         self._operator, self._after = operator, after
@@ -71,13 +71,13 @@ def test_an_invalid_request_is_not_sent(operator: Operator) -> None:
     assert not operator.home.exists()
 
 
-def test_a_file_that_is_missing_is_a_plain_sentence(operator: Operator) -> None:
+def test_a_missing_file_is_a_one_line_error(operator: Operator) -> None:
     said = operator.run("submit", "nowhere.json")
     assert said.status == 1
     assert said.err == "nowhere.json cannot be read: No such file or directory.\n"
 
 
-def test_a_wait_that_takes_too_long_ends_with_status_2_and_says_how_to_look(operator: Operator) -> None:
+def test_a_wait_that_times_out_ends_with_status_2_and_names_the_next_command(operator: Operator) -> None:
     said = operator.run("submit", "-", "--wait", "--timeout", "0.3", stdin=request("order-1"))
     assert said.status == 2
     assert "has not ended after 0.3 s" in said.err
@@ -85,7 +85,7 @@ def test_a_wait_that_takes_too_long_ends_with_status_2_and_says_how_to_look(oper
     assert "invalid_request" not in said.err
 
 
-def test_a_wait_for_what_nobody_takes_says_so_once_without_a_terminal(
+def test_a_wait_for_a_request_that_is_not_received_warns_once_without_a_terminal(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ops.cli.job_waiter._PATIENCE_SECONDS", 0.1)
@@ -109,7 +109,7 @@ def test_a_wait_for_a_cancelled_job_ends_with_status_1(operator: Operator) -> No
     assert said.status == 1
 
 
-def test_a_wait_for_a_request_that_is_refused_tells_the_refusal_and_not_the_other_job(operator: Operator) -> None:
+def test_a_wait_for_a_refused_request_shows_its_error_and_not_the_other_job(operator: Operator) -> None:
     operator.completed("order-1")
     with Door(operator):
         said = operator.run("submit", "-", "--wait", "--timeout", "20", stdin=request("order-1", priority="high"))
@@ -117,7 +117,7 @@ def test_a_wait_for_a_request_that_is_refused_tells_the_refusal_and_not_the_othe
     assert "id_conflict" in said.err
 
 
-def test_a_broker_that_is_away_is_one_line_without_the_password(
+def test_an_unreachable_broker_is_one_line_without_the_password(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TELECINE_BROKER_URL", "amqp://me:hidden@127.0.0.1:1//")
@@ -127,7 +127,7 @@ def test_a_broker_that_is_away_is_one_line_without_the_password(
     assert "hidden" not in said.err
 
 
-def test_a_plan_of_missing_inputs_is_their_error(operator: Operator) -> None:
+def test_a_plan_with_a_missing_input_is_an_error(operator: Operator) -> None:
     said = operator.run("plan", "-", stdin=request("order-1"))
     assert said.status == 1
     assert "input_not_found" in said.err
@@ -140,10 +140,10 @@ def test_a_control_message_has_no_plan(operator: Operator) -> None:
 
 
 def void(_: object) -> None:
-    """Takes an answer that nobody needs."""
+    """Accepts a result and ignores it."""
 
 
-def test_a_plan_tells_frames_length_run_time_and_cost(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_shows_frames_length_run_time_and_cost(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     def plan(data: object, context: Context) -> Plan:
         file = context.input("image", "s3://inbox/cover.jpg", kinds=("jpeg",), limit_bytes=100)
         return Plan(

@@ -1,4 +1,4 @@
-"""Tenant, priority and deadline, as the commands show them."""
+"""Tenant, priority and deadline in the output of the commands."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _operator = pytest.fixture(an_operator, name="operator")
 TENANTS = {"acme": {"read": ["s3://inbox/acme/"], "write": ["s3://results/acme/"], "queues": ["inbox"]}}
 
 
-def test_status_shows_tenant_priority_and_deadline_where_there_are_any(operator: Operator) -> None:
+def test_status_shows_tenant_priority_and_deadline_if_set(operator: Operator) -> None:
     operator.receive("order-1", tenant="acme", priority="high", deadline=3600)
     operator.receive("order-2")
-    said = operator.run("status", "order-1").out
+    result = operator.run("status", "order-1").out
     for line in ("tenant acme", "priority high", "deadline "):
-        assert line in " ".join(said.split())
-    assert "(in 59 min" in said or "(in 1 h" in said
+        assert line in " ".join(result.split())
+    assert "(in 59 min" in result or "(in 1 h" in result
     plain = operator.run("status", "order-2").out
     assert not any(word in plain for word in ("tenant", "priority", "deadline"))
     view = operator.run("status", "order-1", "--json").json
     assert (view["tenant"], view["priority"], view["deadline_at"][-1]) == ("acme", "high", "Z")
 
 
-def test_explain_shows_what_was_asked_for(operator: Operator) -> None:
+def test_explain_shows_tenant_priority_and_deadline(operator: Operator) -> None:
     operator.receive("order-1", tenant="acme", priority="low", deadline="2099-01-02T03:04:05Z")
     assert "tenant acme, priority low, deadline 2099-01-02 03:04:05 UTC" in operator.run("explain", "order-1").out
     operator.receive("order-2")
     assert "priority" not in operator.run("explain", "order-2").out
 
 
-def test_list_has_a_column_for_tenants_where_there_are_any_and_notes_what_is_urgent(operator: Operator) -> None:
+def test_list_has_a_tenant_column_if_needed_and_notes_priority_and_deadline(operator: Operator) -> None:
     operator.receive("order-1", priority="high")
     assert "TENANT" not in operator.run("list").out
     operator.receive("order-2", tenant="acme", deadline=3600)
@@ -45,12 +45,12 @@ def test_list_has_a_column_for_tenants_where_there_are_any_and_notes_what_is_urg
     assert "high priority" in first
 
 
-def test_list_can_be_asked_for_one_tenants_jobs(operator: Operator) -> None:
+def test_list_can_be_limited_to_one_tenant(operator: Operator) -> None:
     operator.receive("order-1", tenant="acme")
     operator.receive("order-2", tenant="shop")
     operator.receive("order-3")
     assert [job["job_id"] for job in operator.run("list", "--tenant", "acme", "--json").json] == ["order-1"]
-    assert "nobody has no jobs" in operator.run("list", "--tenant", "nobody").err
+    assert "guest has no jobs" in operator.run("list", "--tenant", "guest").err
     assert "No job of acme is failed" in operator.run("list", "--tenant", "acme", "--status", "failed").err
 
 
@@ -60,13 +60,11 @@ def test_the_settings_in_force_show_the_tenants(operator: Operator, monkeypatch:
     assert json.dumps(TENANTS["acme"]) in shown
 
 
-def test_a_plan_keeps_to_the_rules_of_the_tenant(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_plan_follows_the_tenant_rules(operator: Operator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TELECINE_TENANTS", json.dumps(TENANTS))
     path = tmp_path / "request.json"
     path.write_text(json.dumps({"id": "p", "type": "reel", "data": REEL}))
-    said = operator.run("plan", str(path))
-    assert said.status == 1
-    assert "tenant_forbidden" in said.err
-    assert "data.image" in said.err
+    result = operator.run("plan", str(path))
+    assert result.status == 1
+    assert "tenant_forbidden" in result.err
+    assert "data.image" in result.err

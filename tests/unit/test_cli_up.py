@@ -1,4 +1,4 @@
-"""``telecine up`` as a process: it greets, it stops in good order, and it says what is in its way."""
+"""``telecine up`` as a process: start-up message, orderly shutdown and start-up errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def logged(telecine: TelecineProcess, text: str) -> bool:
 
 
 def wait_for_state(telecine: TelecineProcess, state: State) -> None:
-    """Read from the ledger: a command of its own would take as long as the job."""
+    """Read the job from the ledger; a separate command would take as long as the job itself."""
     database = telecine.database()
     wait_until(lambda: (job := find_job(database, "n-1")) is not None and job.state is state)
     database.close()
@@ -35,12 +35,12 @@ def wait_for_state(telecine: TelecineProcess, state: State) -> None:
 
 def test_sigterm_ends_it_with_status_0_and_a_pipe_gets_no_banner(telecine: TelecineProcess) -> None:
     telecine.start()
-    wait_until(lambda: logged(telecine, '"up"'), what=lambda: telecine.log.read_text())
+    wait_until(lambda: logged(telecine, '"started"'), what=lambda: telecine.log.read_text())
     assert telecine.stop() == 0
     assert "Ctrl-C" not in telecine.log.read_text()
 
 
-def test_a_job_that_runs_at_sigterm_is_finished_first(telecine: TelecineProcess) -> None:
+def test_a_job_running_at_sigterm_is_finished_first(telecine: TelecineProcess) -> None:
     telecine.start()
     telecine.submit({"id": "n-1", "type": "note", "data": {"seconds": 8}})
     wait_for_state(telecine, State.RUNNING)
@@ -54,12 +54,12 @@ def test_a_second_signal_does_not_wait(telecine: TelecineProcess) -> None:
     wait_for_state(telecine, State.RUNNING)
     assert telecine._process is not None
     telecine._process.send_signal(signal.SIGINT)
-    wait_until(lambda: logged(telecine, '"stopping"'))  # two signals at once are one
+    wait_until(lambda: logged(telecine, '"stopping"'))  # two signals sent at the same time would arrive as one
     telecine._process.send_signal(signal.SIGINT)
     assert telecine._process.wait(15) == 130
 
 
-def test_a_health_port_that_is_taken_is_one_line_and_status_1(tmp_path: Path) -> None:
+def test_a_health_port_in_use_is_one_line_and_status_1(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -77,7 +77,7 @@ def test_an_unknown_part_or_role_is_named(telecine: TelecineProcess) -> None:
     assert b"needs TELECINE_BROKER_URL" in telecine.run("worker", check=False).stderr
 
 
-def test_a_reader_that_goes_away_is_no_traceback() -> None:
+def test_a_closed_pipe_does_not_print_a_traceback() -> None:
     command = f"{sys.executable} -m ops.cli.main schema reel | head -c 10"
     piped = subprocess.run(["bash", "-c", command], capture_output=True, cwd=Path(__file__).parents[2], check=False)
     assert piped.stderr == b""

@@ -1,4 +1,4 @@
-"""``/health``, ``/ready`` and ``/live``: answers in time, whatever happens."""
+"""``/health``, ``/ready`` and ``/live`` respond in time in every state of the process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.telecine_process import wait_until
 
 
 class Part:
-    """A loop that does nothing until it is told to end or to fall over."""
+    """A loop that only waits until it is stopped or made to fail."""
 
     def __init__(self, *, connected: bool = True) -> None:
         self.connected = connected
@@ -87,7 +87,7 @@ def test_everything_is_healthy(database: Database) -> None:
         assert get(server, "/live")[0] == 200
 
 
-def test_a_broker_that_is_away_makes_it_degraded_and_not_ready(database: Database) -> None:
+def test_an_unreachable_broker_makes_it_degraded_and_not_ready(database: Database) -> None:
     with serving(LedgerProbe(database), Part(connected=False)) as server:
         status, report = get(server, "/health")
         assert (status, report["status"]) == (200, "degraded")
@@ -96,7 +96,7 @@ def test_a_broker_that_is_away_makes_it_degraded_and_not_ready(database: Databas
         assert get(server, "/live")[0] == 200
 
 
-def test_a_part_that_ended_makes_it_unhealthy_and_worth_a_restart(database: Database) -> None:
+def test_an_exited_part_makes_it_unhealthy_and_not_live(database: Database) -> None:
     part = Part()
     with serving(LedgerProbe(database), part) as server:
         part.stop()
@@ -104,7 +104,7 @@ def test_a_part_that_ended_makes_it_unhealthy_and_worth_a_restart(database: Data
         assert get(server, "/live")[0] == 503
 
 
-def test_a_ledger_that_is_gone_makes_it_unhealthy_but_not_dead(tmp_path: Path) -> None:
+def test_a_missing_ledger_makes_it_unhealthy_but_still_live(tmp_path: Path) -> None:
     empty = Database(f"sqlite:///{tmp_path / 'empty.sqlite3'}")
     with serving(LedgerProbe(empty)) as server:
         status, report = get(server, "/health")
@@ -121,7 +121,7 @@ def test_it_answers_within_two_seconds_while_the_ledger_hangs(
     with serving(LedgerProbe(database)) as server:
         longest: list[float] = []
         for _ in range(4):
-            # More requests than the probe has threads: none of them may wait for another.
+            # More requests than the probe has threads: no request may wait for another one.
             with ThreadPoolExecutor(7) as many:
                 asked = [many.submit(timed, server, "/health") for _ in range(6)]
                 metrics = many.submit(urllib.request.urlopen, server.url + "/metrics", timeout=20)
@@ -133,7 +133,7 @@ def test_it_answers_within_two_seconds_while_the_ledger_hangs(
             longest.append(max(seconds for seconds, _ in answers))
             if longest[-1] < 2:
                 break
-        # The machine itself may stall now and then.
+        # The machine itself may stall occasionally.
         assert longest[-1] < 2, longest
 
 
@@ -154,14 +154,14 @@ def test_head_and_unknown_paths_are_answered(database: Database) -> None:
         refused.value.close()
 
 
-def test_a_port_that_is_taken_is_a_configuration_error_that_says_what_to_do(database: Database) -> None:
+def test_a_port_in_use_is_a_configuration_error_with_advice(database: Database) -> None:
     with serving(LedgerProbe(database)) as server:
         port = int(server.url.rpartition(":")[2])
         with pytest.raises(ConfigurationError, match="TELECINE_HEALTH_PORT"):
             HealthServer("127.0.0.1", port, LedgerProbe(database))
 
 
-def test_a_probe_passes_on_the_kind_of_an_error_and_goes_on(database: Database) -> None:
+def test_a_probe_reports_the_type_of_an_error_and_keeps_working(database: Database) -> None:
     probe = LedgerProbe(database, close_after=True)
 
     def fall_over(_: Database) -> int:

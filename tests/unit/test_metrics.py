@@ -1,4 +1,4 @@
-"""``/metrics``: what Prometheus is told."""
+"""``/metrics``: the Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_callbacks_and_dead_letters_are_counted(snapshot: Snapshot) -> None:
     assert found[named("telecine_dead_letters", code="invalid_request")] == 1
 
 
-def test_the_age_of_the_oldest_open_job_is_told(snapshot: Snapshot) -> None:
+def test_the_age_of_the_oldest_open_job_is_exported(snapshot: Snapshot) -> None:
     assert samples(snapshot)[named("telecine_oldest_open_job_seconds")] > 0
 
 
@@ -82,7 +82,7 @@ def test_run_times_are_a_histogram_of_ended_jobs() -> None:
     assert found[named("telecine_recent_run_seconds_gsum", type="reel", state="completed")] == 9703
 
 
-def test_spend_is_told_of_the_tenants_of_the_settings_and_of_all_other_names_together() -> None:
+def test_spend_has_a_label_per_configured_tenant_and_one_for_all_others() -> None:
     spend = {("pika", "acme"): 500_000, ("pika", "x1"): 200_000, ("pika", "x2"): 100_000, ("pika", ""): 1_000_000}
     snapshot = Snapshot(jobs={}, callbacks={}, dead_letters={}, oldest_open_seconds=0, recent=[], spend=spend)
 
@@ -96,7 +96,7 @@ def test_spend_is_told_of_the_tenants_of_the_settings_and_of_all_other_names_tog
     assert told("acme", "shop") == {"": 1.3, "acme": 0.5}
 
 
-def test_a_silent_ledger_leaves_the_facts_of_the_process() -> None:
+def test_without_a_ledger_the_process_metrics_remain() -> None:
     found = samples(None, {"door-amqp": False, "sweep": True})
     assert found[named("telecine_ledger_up")] == 0
     assert found[named("telecine_part_up", part="door-amqp")] == 0
@@ -105,5 +105,5 @@ def test_a_silent_ledger_leaves_the_facts_of_the_process() -> None:
     assert not any(name == "telecine_jobs" for name, _ in found)
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_exported() -> None:
     assert any(name == "telecine_info" for name, _ in samples(None))
