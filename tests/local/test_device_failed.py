@@ -69,7 +69,7 @@ def _model(weights: Path) -> Model:
     return catalogue(weights).find("segmind/tiny-sd", "text-to-image")
 
 
-def test_a_card_that_no_longer_answers_is_told_from_a_model_that_fails(weights: Path, model: Model) -> None:
+def test_a_device_that_stops_responding_is_distinguished_from_a_model_that_fails(weights: Path, model: Model) -> None:
     card = FakeDevice()
     host = ModelHost(weights, device=lambda: card, model_factory=DeviceLosingModel)
     with pytest.raises(DeviceFailed):
@@ -89,7 +89,7 @@ def test_a_card_that_is_lost_while_nothing_runs_is_noticed_by_the_next_call(weig
     assert host.device_failed
 
 
-def test_health_tells_of_a_card_that_is_lost_before_a_job_meets_it(weights: Path, model: Model) -> None:
+def test_health_reports_a_lost_device_before_a_job_fails_on_it(weights: Path, model: Model) -> None:
     card = FakeDevice()
     card.kind = "cuda"
     host = ModelHost(weights, device=lambda: card)

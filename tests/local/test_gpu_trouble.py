@@ -163,7 +163,7 @@ def test_a_worker_killed_anywhere_in_a_generation_is_followed_by_one_that_finish
     assert deployment.run("kill-2", "text-to-image", {**PICTURE, "seed": 7})[0]["image.png"] == files["image.png"]
 
 
-def test_a_worker_that_is_told_to_stop_finishes_its_job_and_the_next_says_what_it_waits_for(
+def test_a_worker_that_stops_finishes_its_job_and_the_next_job_says_what_it_waits_for(
     deployment: GpuDeployment,
 ) -> None:
     start_slowly(deployment, "drain-1")

@@ -135,7 +135,7 @@ def test_two_models_that_do_not_fit_together_take_turns(deployment: GpuDeploymen
     assert (system["device"], system["status"], system["loaded"]) == ("cpu", "degraded", deployment.loaded())
 
 
-def test_what_cannot_fit_is_refused_with_the_numbers_and_nothing_is_put_away_for_it(deployment: GpuDeployment) -> None:
+def test_a_model_that_cannot_fit_is_refused_with_the_numbers_and_no_other_is_evicted(deployment: GpuDeployment) -> None:
     deployment.run("small-1", "text-to-image", PICTURE)
     before = deployment.loaded()
     deployment.submit("large-1", "text-to-image", {**PICTURE, "model": "stable-diffusion-xl"})

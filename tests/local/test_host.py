@@ -87,7 +87,7 @@ def test_shared_attention_changes_the_pictures_and_leaves_the_model_as_it_was(
     assert any(not np.array_equal(a, b) for a, b in zip(before, shared, strict=True))
 
 
-def test_progress_is_told_after_each_step_and_grows(host: ModelHost, models: Catalogue) -> None:
+def test_progress_is_reported_after_each_step_and_grows(host: ModelHost, models: Catalogue) -> None:
     reported: list[float] = []
     four = LocalCall(
         prompts=("a", "b", "c"), seeds=(1, 2, 3), width=64, height=64, parameters={"num_inference_steps": 4}
@@ -126,7 +126,7 @@ def test_the_model_that_was_used_longest_ago_makes_way(weights: Path, models: Ca
     assert host.load_count == 3
 
 
-def test_a_warm_model_is_refused_a_call_that_does_not_fit(weights: Path, models: Catalogue) -> None:
+def test_a_loaded_model_refuses_a_call_that_does_not_fit(weights: Path, models: Catalogue) -> None:
     host = host_on(Cpu(), weights, budget_bytes=100_000_000)
     host.run(picture_model(models), CALL, ignore_progress)
     with pytest.raises(InsufficientVram):
@@ -165,7 +165,7 @@ def test_a_model_that_cannot_fit_is_refused_with_the_numbers_before_it_is_loaded
     assert host.load_count == 0
 
 
-def test_a_refusal_leaves_the_warm_models_warm(weights: Path, models: Catalogue) -> None:
+def test_a_refusal_keeps_the_loaded_models(weights: Path, models: Catalogue) -> None:
     host = host_on(FakeDevice(1_000_000_000), weights)
     host.run(picture_model(models), CALL, ignore_progress)
     with pytest.raises(InsufficientVram, match=r"Insufficient RAM: large needs ~90\.0GB"):
@@ -306,7 +306,7 @@ def test_weights_that_are_not_safetensors_are_refused(tmp_path: Path, weights: P
         host_on(Cpu(), tmp_path).run(other_model(models, "part", source=str(part)), CALL, ignore_progress)
 
 
-def test_code_beside_the_weights_is_not_run(tmp_path: Path, weights: Path, models: Catalogue) -> None:
+def test_code_next_to_the_weights_is_not_run(tmp_path: Path, weights: Path, models: Catalogue) -> None:
     folder = Path(shutil.copytree(weights / "pictures", tmp_path / "copy"))
     (folder / "pipeline.py").write_text(f"open({str(tmp_path / 'harm')!r}, 'w')\n")
     index = folder / "model_index.json"

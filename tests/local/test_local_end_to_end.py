@@ -110,7 +110,7 @@ def deployment(rooms: EmbeddedDeployment) -> Iterator[EmbeddedDeployment]:
     rooms.armed.unlink(missing_ok=True)
 
 
-def test_a_picture_is_stored_and_told_with_its_bytes(deployment: EmbeddedDeployment) -> None:
+def test_an_image_is_stored_and_delivered_with_its_bytes(deployment: EmbeddedDeployment) -> None:
     deployment.submit(
         "picture-1",
         "text-to-image",

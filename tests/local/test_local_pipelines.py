@@ -124,7 +124,7 @@ def test_a_story_has_the_frames_that_its_plan_promised(tmp_path: Path, weights: 
     assert np.array_equal(frames[0], frames[5])
 
 
-def test_the_plan_of_a_story_is_what_the_source_told(tmp_path: Path, weights: Path, host: ModelHost) -> None:
+def test_the_plan_of_a_story_equals_the_source_systems(tmp_path: Path, weights: Path, host: ModelHost) -> None:
     stage = Stage(tmp_path, weights, host, "story-to-video")
     data = stage.data(hero_description="a brave knight in silver armor", scenes=["Scene 1", "Scene 2", "Scene 3"])
     plan = PIPELINES["story-to-video"].plan(data, stage.context)

@@ -232,7 +232,7 @@ def test_a_job_that_waits_for_another_ones_model_can_be_cancelled_at_once(
     assert len(made[0].images) == 5
 
 
-def test_a_refusal_leaves_the_same_model_warm_in_its_other_mode(weights: Path, model: Model) -> None:
+def test_a_refusal_keeps_the_same_model_loaded_in_its_other_mode(weights: Path, model: Model) -> None:
     host = recording(weights, 10**9)
     both = other(model, need_gb=2.0, low_need_gb=0.5)
     host.run(both, replace(SCENES, low_memory=True), ignore_progress)
@@ -241,7 +241,7 @@ def test_a_refusal_leaves_the_same_model_warm_in_its_other_mode(weights: Path, m
     assert [(loaded.id, loaded.low_memory) for loaded in host.loaded] == [("segmind/tiny-sd", True)]
 
 
-def test_a_model_that_failed_for_an_unknown_reason_is_loaded_anew(
+def test_a_model_that_failed_for_an_unknown_reason_is_loaded_again(
     weights: Path, model: Model, alone: list[ImageArray]
 ) -> None:
     host = recording(weights, 10**9)
@@ -294,7 +294,7 @@ class ModelInMainMemory:
         self.loaded = False
 
 
-def test_models_whose_weights_wait_in_main_memory_are_put_away_before_it_ends(
+def test_models_with_weights_in_main_memory_are_evicted_before_it_runs_out(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[ModelInMainMemory] = []

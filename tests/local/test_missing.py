@@ -28,7 +28,9 @@ def without_weights(tmp_path: Path, weights: Path, kind: str) -> Stage:
     return stage
 
 
-def test_nobody_is_sent_to_download_what_no_pipeline_can_load(tmp_path: Path, weights: Path, host: ModelHost) -> None:
+def test_no_download_is_suggested_for_weights_that_no_pipeline_can_load(
+    tmp_path: Path, weights: Path, host: ModelHost
+) -> None:
     with pytest.raises(ModelNotInstalled, match="no release of diffusers has a pipeline for hpcai-tech") as caught:
         Stage(tmp_path, weights, host, "text-to-video").run(model="opensora", prompt="a fox", **FILM)
     assert "hf download" not in caught.value.message
@@ -46,9 +48,7 @@ def test_where_no_backend_is_installed_the_command_brings_one_that_works(
     )
 
 
-def test_a_ranker_that_is_missing_beside_its_captioner_is_brought_by_its_own_name(
-    tmp_path: Path, weights: Path, host: ModelHost
-) -> None:
+def test_a_missing_ranker_is_downloaded_by_its_own_name(tmp_path: Path, weights: Path, host: ModelHost) -> None:
     stage = Stage(tmp_path, weights, host, "image-to-prompt")
     set_source(stage, "clip-interrogator/local", weights / "blip", ranker="openai/clip-vit-large-patch14")
     wanted = f"hf download openai/clip-vit-large-patch14 --local-dir {weights}/openai/clip-vit-large-patch14"

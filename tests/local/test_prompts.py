@@ -126,7 +126,7 @@ def test_a_long_text_and_a_picture_of_the_hero_go_together(
     assert same(first[1:], second[1:])
 
 
-def test_of_a_model_that_reads_the_beginning_only_it_is_told_whose_text_was_cut(weights: Path, host: ModelHost) -> None:
+def test_the_manifest_lists_the_prompts_that_a_model_cut(weights: Path, host: ModelHost) -> None:
     _, told = made(host, weights, "a fox", HERO, name=LARGE)
     assert told["cut_prompts"] == [1]
     assert "prompt_parts" not in told

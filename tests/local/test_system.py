@@ -29,7 +29,7 @@ def _own(weights: Path) -> Iterator[ModelHost]:
     host.unload_all()
 
 
-def test_the_command_tells_device_memory_and_installed_models(operator: Operator) -> None:
+def test_the_command_shows_device_memory_and_installed_models(operator: Operator) -> None:
     reported = operator.run("system", "--json").json
     assert reported["device"] in ("cpu", "cuda", "mps")
     assert reported["ram_total_gb"] >= reported["ram_available_gb"] > 0
@@ -41,7 +41,7 @@ def test_the_command_tells_device_memory_and_installed_models(operator: Operator
         assert part in said
 
 
-def test_health_tells_what_is_warm_and_asks_for_no_device_before_a_job_did(weights: Path, own: ModelHost) -> None:
+def test_health_shows_loaded_models_and_detects_no_device_before_a_job_does(weights: Path, own: ModelHost) -> None:
     models = list(catalogue(weights))
     watch = LocalModelsHealth(lambda: own, models, needed=False)
     before = watch.add_to({"status": "healthy", "checks": {}})

@@ -94,7 +94,7 @@ def _huge(file: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [_deep, _overlapping, _huge])
-def test_a_file_whose_header_lies_is_refused(weights: Path, folder: Path, harm: Callable[[Path], None]) -> None:
+def test_a_file_with_a_wrong_header_is_refused(weights: Path, folder: Path, harm: Callable[[Path], None]) -> None:
     harm(folder / "unet" / "diffusion_pytorch_model.safetensors")
     with pytest.raises(InvalidWeights):
         loaded(at(weights, folder))
@@ -112,7 +112,7 @@ def test_a_file_whose_header_lies_is_refused(weights: Path, folder: Path, harm: 
         (7, "is damaged"),
     ],
 )
-def test_a_list_of_shards_names_files_beside_it_that_are_there(
+def test_a_shard_index_must_name_existing_files_next_to_it(
     tmp_path: Path, weights: Path, folder: Path, shard: object, says: str
 ) -> None:
     shutil.copy(folder / "vae" / "diffusion_pytorch_model.safetensors", tmp_path / "other.safetensors")
