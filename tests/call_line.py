@@ -1,4 +1,4 @@
-"""The line from a request to a settled call, without a vendor: the parts that contract tests of calls look at."""
+"""From a request to a settled call with providers in memory, for the contract tests of calls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.ledger_views import Ledger
 
 
 class Line:
-    """A runtime with an engine and two providers in memory, on a ledger that is there."""
+    """A runtime with an engine and two providers in memory, on an existing ledger."""
 
     def __init__(self, ledger: Ledger, home: Path, **settings: Any) -> None:
         url = ledger.a.url.render_as_string(hide_password=False)
@@ -42,7 +42,7 @@ class Line:
         self.engine: CallEngine | None = None
 
     def close(self) -> None:
-        """Stops what runs, and closes the ledger."""
+        """Stop the engine and close the ledger."""
         self.stop()
         self.runtime.close()
 
@@ -54,7 +54,7 @@ class Line:
         assert answer.error is None, answer.error
 
     def start(self, *, missing: str = "") -> None:
-        """Starts the engine. The provider ``missing`` has no key there."""
+        """Start the engine. The provider ``missing`` is not configured."""
 
         def opener(name: str) -> RemoteProvider:
             if name == missing:
@@ -67,7 +67,7 @@ class Line:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops the engine."""
+        """Stop the engine."""
         if self.engine is not None:
             self.engine.stop()
             self._thread.join(30)
@@ -91,7 +91,7 @@ class Line:
             time.sleep(0.01)
 
     def finished(self, job_id: str = "j", **envelope: Any) -> Job:
-        """Submits, parks, lets the engine work, and brings the job to its end."""
+        """Submit a job, park it, let the engine settle its call, advance the job and return it."""
         self.submit(job_id, **envelope)
         assert self.advance(job_id) is State.WAITING
         self.start()
@@ -107,7 +107,7 @@ class Line:
 
 
 def raiser(error: Exception) -> Callable[[Call], None]:
-    """What a provider does with a call instead."""
+    """Return a hook for ``MemoryProvider`` that raises ``error``."""
 
     def act(call: Call) -> None:
         raise error

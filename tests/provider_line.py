@@ -1,4 +1,4 @@
-"""Telecine as a process of its own, with vendors that are doubles: for tests that kill it, or misbehave."""
+"""Telecine in its own process with doubles of the providers, for tests of crashes and misbehaving providers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MODELS = ("hailuo02standard", "seedancev1lite", "hailuo23fast", "wan25fast", "p
 
 
 class ProviderLine:
-    """Telecine in embedded mode beside Cococlip, Pika and Replicate, with quick polls and a price of $0.10 a call.
+    """Telecine in embedded mode with doubles of Cococlip, Pika and Replicate, short polls and a price of $0.10 a call.
 
     A context manager. ``telecine`` is not started.
     """
@@ -75,40 +75,40 @@ class ProviderLine:
 
     @property
     def picture(self) -> str:
-        """The URL of a picture."""
+        """URL of an image."""
         return f"{self._pictures.url}/cover.png"
 
     @property
     def secret(self) -> str:
-        """What callbacks are signed with."""
+        """The signing secret of callbacks."""
         return (self.telecine.home / "callback-secret").read_text().strip()
 
     def film(self, job_id: str, model: object = "hailuo02standard", **fields: Any) -> dict[str, Any]:
-        """Asks for a film from text; the prompt is the job's id, under which Cococlip's double counts."""
+        """Request a video from text. The prompt is the job's id, by which Cococlip's double counts charges."""
         return self.ask(job_id, "text-to-video", {"prompt": job_id, "model": model}, **fields)
 
     def prompt(self, job_id: str, **fields: Any) -> dict[str, Any]:
-        """Asks for a picture's prompt: Replicate."""
+        """Request the prompt of an image, from Replicate."""
         return self.ask(job_id, "image-to-prompt", {"image": self.picture}, **fields)
 
     def ask(self, job_id: str, job_type: str, data: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
-        """Drops a request into the inbox; answers it."""
+        """Drop a request into the inbox and return it."""
         request = {"id": job_id, "type": job_type, "data": data, "callback": {"url": self.receiver.url}, **fields}
         drop(self.telecine.settings.inbox_folder, json.dumps(request).encode())
         return request
 
     def objects(self, job_id: str) -> dict[str, bytes]:
-        """Every file of the job's results."""
+        """Return every file of the job's results."""
         folder = self.telecine.settings.storage_folder / "results" / job_id
         return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else {}
 
     def call(self, database: Database, job_id: str) -> CallRow | None:
-        """The job's newest call."""
+        """Return the job's newest call."""
         found = calls.of_job(database, job_id)
         return found[-1] if found else None
 
     def unknown(self, job_id: str) -> CallRow:
-        """The job's call, once nobody knows its outcome."""
+        """Wait until the outcome of the job's call is unknown, and return the call."""
         database = self.telecine.database()
         try:
             found: CallRow = wait_until(
@@ -120,7 +120,7 @@ class ProviderLine:
             database.close()
 
     def check_completed(self, job: Job, objects: Mapping[str, bytes] | None = None, secret: str | None = None) -> None:
-        """One set of objects, one callback, and every call settled."""
+        """Check that the job has one set of objects, one callback and only settled calls."""
         database = self.telecine.database()
         try:
             check_finished_once(database, job, self.objects(job.id) if objects is None else objects)
@@ -132,7 +132,7 @@ class ProviderLine:
 
 
 def check_settled(database: Database, job_id: str) -> None:
-    """No money of the job is set aside any more, and nobody acts for it."""
+    """Check that no price is reserved for the job any more and no call of it is leased."""
     rows = calls.of_job(database, job_id)
     assert rows
     for row in rows:

@@ -1,4 +1,4 @@
-"""kill -9 at every failpoint around a paid call, in embedded mode: the vendor charges once, or a person decides."""
+"""kill -9 at every failpoint around a paid call, in embedded mode: one charge, or an operator decides."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import S3
 from tests.telecine_process import wait_until
 
-#: Where Cococlip, which cannot be searched, leaves an unknown outcome: the charges then, the person's decision.
+#: Failpoints with an unknown outcome at Cococlip, which cannot be searched; the charges, and the decision.
 DECISIONS = [
     ("call.intended", 0, ("--resubmit",)),
     ("call.accepted", 1, ("--adopt", "TASK")),
     ("call.accepted", 1, ("--fail",)),
 ]
-#: Where it leaves none. Nothing is looked up there.
+#: Failpoints without an unknown outcome.
 CERTAIN = [name for name in CALL_FAILPOINTS if name not in ("call.intended", "call.accepted", "call.looked_up")]
 
 
 def killed_at(line: ProviderLine, point: str, marker: Path) -> None:
-    """Starts Telecine, which kills itself there, and starts it again."""
+    """Start Telecine, which kills itself at the failpoint, and start it again."""
     line.telecine.start(env={"TELECINE_FAILPOINT": f"{point}:kill", "TELECINE_FAILPOINT_ONCE": str(marker)})
     line.telecine.wait_for_death()
     assert marker.exists(), "the process died before it came to the failpoint"
@@ -35,7 +35,7 @@ def killed_at(line: ProviderLine, point: str, marker: Path) -> None:
 
 
 @pytest.mark.parametrize("point", CERTAIN)
-def test_a_film_whose_engine_is_killed_is_paid_for_once_and_arrives(point: str, tmp_path: Path) -> None:
+def test_a_film_whose_engine_is_killed_is_paid_once_and_completed(point: str, tmp_path: Path) -> None:
     with ProviderLine(tmp_path / "home") as line:
         line.film("j-1")
         killed_at(line, point, tmp_path / "killed")
@@ -45,7 +45,7 @@ def test_a_film_whose_engine_is_killed_is_paid_for_once_and_arrives(point: str, 
 
 
 @pytest.mark.parametrize(("point", "charges", "decision"), DECISIONS)
-def test_an_outcome_that_the_crash_made_unknown_is_a_persons_to_settle(
+def test_an_operator_settles_an_outcome_that_the_crash_made_unknown(
     point: str, charges: int, decision: tuple[str, ...], tmp_path: Path
 ) -> None:
     with ProviderLine(tmp_path / "home") as line:
@@ -71,7 +71,7 @@ def test_an_outcome_that_the_crash_made_unknown_is_a_persons_to_settle(
 
 
 @pytest.mark.parametrize("point", CALL_FAILPOINTS)
-def test_a_vendor_that_can_be_searched_leaves_nothing_to_a_person(point: str, tmp_path: Path) -> None:
+def test_a_provider_that_can_be_searched_needs_no_operator(point: str, tmp_path: Path) -> None:
     with ProviderLine(tmp_path / "home") as line:
         if point == "call.looked_up":
             line.replicate.fault(Fault("submit", "reset", accept=True))

@@ -1,4 +1,4 @@
-"""Vendors that lose answers, stall, refuse, forget and lie: what each costs, and what the producer is told."""
+"""Providers that drop responses, stall, refuse or return wrong files: the charges, and the error in the callback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CALM = {"breaker_failures": 1000, "burst": 1000, "rate_per_minute": 60000}
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderLine]:
     limits = json.dumps({"cococlip": _CALM, "replicate": _CALM})
-    with ProviderLine(tmp_path_factory.mktemp("vendors") / "home", provider_limits=limits) as made:
+    with ProviderLine(tmp_path_factory.mktemp("providers") / "home", provider_limits=limits) as made:
         made.telecine.start()
         yield made
 
@@ -34,7 +34,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderLine]:
         ("nameless", Fault(status=200, body="{}", accept=True)),
     ],
 )
-def test_an_answer_that_is_lost_after_the_vendor_has_charged_is_never_paid_for_again(
+def test_a_call_whose_response_is_lost_after_the_charge_is_not_paid_again(
     line: ProviderLine, name: str, fault: Fault
 ) -> None:
     line.cococlip.fault(fault)
@@ -45,7 +45,7 @@ def test_an_answer_that_is_lost_after_the_vendor_has_charged_is_never_paid_for_a
     job = line.telecine.wait_for_job(name)
     assert (job.state, (job.error or {})["code"]) == (State.FAILED, "outcome_unknown")
     assert line.cococlip.charges(name) == 1
-    check_told_of_failure(line, name, "outcome_unknown", "It is unknown whether cococlip accepted the call")
+    check_failure_callback(line, name, "outcome_unknown", "It is unknown whether cococlip accepted the call")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_an_answer_that_is_lost_after_the_vendor_has_charged_is_never_paid_for_a
         ("expired", Plan(result="gone"), "provider_result_invalid", "result is gone"),
     ],
 )
-def test_a_task_that_does_not_deliver_fails_its_job_in_words(
+def test_a_task_without_a_valid_result_fails_its_job_with_a_reason(
     line: ProviderLine, name: str, plan: Plan, code: str, words: str
 ) -> None:
     line.cococlip.plan(plan)
@@ -68,10 +68,10 @@ def test_a_task_that_does_not_deliver_fails_its_job_in_words(
     job = line.telecine.wait_for_job(name)
     assert (job.state, (job.error or {})["code"]) == (State.FAILED, code)
     assert line.cococlip.charges(name) == 1
-    check_told_of_failure(line, name, code, words)
+    check_failure_callback(line, name, code, words)
 
 
-def test_a_vendor_that_asks_to_slow_down_is_asked_again_and_paid_once(line: ProviderLine) -> None:
+def test_a_rate_limited_call_is_retried_and_paid_once(line: ProviderLine) -> None:
     line.cococlip.fault(Fault(status=429, headers={"retry-after": "1"}, times=2))
     line.film("busy")
     job = line.telecine.wait_for_job("busy")
@@ -79,7 +79,7 @@ def test_a_vendor_that_asks_to_slow_down_is_asked_again_and_paid_once(line: Prov
     assert line.cococlip.charges("busy") == 1
 
 
-def test_a_vendor_that_can_be_searched_is_asked_for_the_answer_that_was_lost(line: ProviderLine) -> None:
+def test_a_lost_response_is_looked_up_at_a_provider_that_can_be_searched(line: ProviderLine) -> None:
     line.replicate.fault(Fault(act="drop", accept=True))
     line.prompt("found")
     job = line.telecine.wait_for_job("found")
@@ -87,14 +87,14 @@ def test_a_vendor_that_can_be_searched_is_asked_for_the_answer_that_was_lost(lin
     assert (line.replicate.charges(), line.replicate.count("submit")) == (1, 1)
 
 
-def check_told_of_failure(line: ProviderLine, job_id: str, code: str, words: str) -> None:
-    """What the producer gets; and every call of the job is settled."""
+def check_failure_callback(line: ProviderLine, job_id: str, code: str, words: str) -> None:
+    """Check the error in the job's callback, and that every call is settled."""
 
-    def told() -> list[dict[str, object]]:
+    def callback_errors() -> list[dict[str, object]]:
         bodies = [attempt.json() for attempt in line.receiver.attempts]
         return [body["data"]["error"] for body in bodies if body["data"]["id"] == job_id]
 
-    (error,) = wait_until(told)
+    (error,) = wait_until(callback_errors)
     assert error["code"] == code
     assert words in str(error["message"])
     assert error["step"] == "generate"

@@ -1,4 +1,4 @@
-"""Random SIGKILLs while films and prompts are bought: nothing is lost, and nothing is paid for twice."""
+"""Random SIGKILLs during paid calls: no job is lost, and no call is paid twice."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ KILLS = int(os.environ.get("TELECINE_SOAK_KILLS", "500"))
 
 
 @pytest.mark.timeout(900)
-def test_a_few_random_kills_lose_nothing_and_pay_nothing_twice(tmp_path: Path) -> None:
+def test_a_few_random_kills_lose_no_job_and_pay_no_call_twice(tmp_path: Path) -> None:
     soak(tmp_path, kills=15, seed=4)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_hundreds_of_random_kills_lose_nothing_and_pay_nothing_twice(tmp_path: Path) -> None:
+def test_hundreds_of_random_kills_lose_no_job_and_pay_no_call_twice(tmp_path: Path) -> None:
     soak(tmp_path, kills=KILLS, seed=20261121)
 
 
 def soak(folder: Path, *, kills: int, seed: int) -> None:
-    """Kills Telecine so often while jobs come in, settles by hand what only a person can, and counts."""
+    """Kill Telecine ``kills`` times under load, resolve unknown outcomes as an operator, and check every job."""
     chance = random.Random(seed)
     generous = {"burst": 1000, "rate_per_minute": 60000, "concurrency": 1000, "breaker_failures": 1000}
     limits = json.dumps({"cococlip": generous, "replicate": generous})
     settings: dict[str, object] = {"max_crashes": 1000, "lease_seconds": 2, "concurrency": 2, "provider_limits": limits}
     with ProviderLine(folder / "home", None, **settings) as line:
         sent: list[str] = []
-        for vendor in (line.cococlip, line.replicate):
-            # Kills shall meet calls that are being sent, and tasks that are under way.
-            vendor.fault(Fault(act="slow", seconds=0.7, times=-1))
-            vendor.work_seconds = 0.5
+        for provider in (line.cococlip, line.replicate):
+            # Slow enough that kills hit calls being sent and tasks in progress.
+            provider.fault(Fault(act="slow", seconds=0.7, times=-1))
+            provider.work_seconds = 0.5
         for _ in range(kills):
             line.telecine.start()
             until = time.monotonic() + chance.uniform(0.5, 3.0)
             while time.monotonic() < until:
-                # Telecine needs a second to start; what comes meanwhile waits in the inbox.
+                # Telecine takes a second to start; requests wait in the inbox.
                 if len(sent) < 2 * kills and chance.random() < 0.1:
                     sent.append(f"{chance.choice(['film', 'prompt'])}-{len(sent)}")
                     line.film(sent[-1]) if sent[-1].startswith("film") else line.prompt(sent[-1])
@@ -77,8 +77,8 @@ def soak(folder: Path, *, kills: int, seed: int) -> None:
             made = "video.mp4" if call.provider == "cococlip" else "prompt.txt"
             assert {made, "manifest.json"} == set(line.objects(job_id))
         assert line.cococlip.charges() + line.replicate.charges() == len(sent)
-        wait_until(lambda: {job_id for job_id, _ in told(line)} == set(sent), timeout=120)
-        assert len(told(line)) == len(sent)
+        wait_until(lambda: {job_id for job_id, _ in callbacks_of(line)} == set(sent), timeout=120)
+        assert len(callbacks_of(line)) == len(sent)
         met = sum(job.crashes for job in jobs)
         print(
             f"\n{len(sent)} jobs, {kills} kills, {met} crashes met by jobs, {decided} outcomes settled by hand: "
@@ -87,25 +87,25 @@ def soak(folder: Path, *, kills: int, seed: int) -> None:
         database.close()
 
 
-def told(line: ProviderLine) -> set[tuple[str, str]]:
-    """Job and ``webhook-id`` of every callback."""
+def callbacks_of(line: ProviderLine) -> set[tuple[str, str]]:
+    """Return the job and ``webhook-id`` of every callback."""
     return {(a.json()["data"]["id"], a.headers["webhook-id"]) for a in line.receiver.attempts}
 
 
 def decide(line: ProviderLine, database: Database) -> int:
-    """What a person does about unknown outcomes, with Cococlip's own list of tasks before them; answers how many."""
+    """Resolve unknown outcomes by Cococlip's list of tasks, as an operator would; return how many."""
     unknown = [call for call in unknown_calls(database) if call.provider == "cococlip"]
     for call in unknown:
         task = next((task.id for task in list(line.cococlip.tasks.values()) if task.ref == call.job_id), None)
         if task is None:
-            call_resolution.resubmit(database, call, by="person")
+            call_resolution.resubmit(database, call, by="operator")
         else:
-            call_resolution.adopt(database, call, task, by="person", give_up_seconds=60)
+            call_resolution.adopt(database, call, task, by="operator", give_up_seconds=60)
     return len(unknown)
 
 
 def unknown_calls(database: Database) -> list[CallRow]:
-    """Calls whose outcome nobody knows."""
+    """Return the calls with an unknown outcome."""
     waiting = [job.id for job in list_jobs(database, limit=10_000) if not job.terminal]
     assert all(find_job(database, job_id) for job_id in waiting)
     return [call for job_id in waiting for call in calls.of_job(database, job_id) if call.state is CallState.UNKNOWN]

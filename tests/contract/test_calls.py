@@ -1,4 +1,4 @@
-"""Calls of remote providers, on both ledgers: paid at most once, parked while they work."""
+"""Provider calls on both ledgers: paid at most once, and the job is parked while the provider works."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def test_a_job_is_parked_while_its_provider_works_and_finishes_with_the_answer(l
     assert [event for event in story if event in line_of_events] == list(line_of_events)
 
 
-def test_a_parked_job_is_not_chosen_by_a_worker_and_is_parked_again_if_one_comes(line: Line) -> None:
+def test_a_parked_job_is_not_claimed(line: Line) -> None:
     line.submit()
     assert line.advance() is State.WAITING
-    assert line.advance() is None  # not before the engine says so
+    assert line.advance() is None  # not due until the engine wakes it
     assert line.call().state is CallState.QUEUED
 
 
-def test_what_was_certainly_not_accepted_is_tried_again_and_paid_once(line: Line) -> None:
+def test_a_call_that_was_not_accepted_is_retried_and_paid_once(line: Line) -> None:
     errors = [ProviderUnavailable("no route"), RateLimited("slow down", retry_after_seconds=0.05)]
     line.alpha.before = lambda call: raiser(errors.pop())(call) if errors else None
     assert line.finished().state is State.COMPLETED
@@ -55,9 +55,7 @@ def test_what_was_certainly_not_accepted_is_tried_again_and_paid_once(line: Line
     assert line.events().count("call_put_off") == 2
 
 
-def test_an_unknown_outcome_is_looked_up_and_the_task_that_was_made_is_adopted(
-    line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_outcome_is_looked_up_and_its_task_is_polled(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("consumer.ledger.call_outcomes.LOOK_UP_SECONDS", 0.1)
     line.alpha.after = raiser(ProviderOutcomeUnknown("connection reset"))
     assert line.finished().state is State.COMPLETED
@@ -65,9 +63,7 @@ def test_an_unknown_outcome_is_looked_up_and_the_task_that_was_made_is_adopted(
     assert "outcome_unknown" in line.events()
 
 
-def test_an_unknown_outcome_that_never_arrived_is_sent_for_the_first_time(
-    line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_call_that_never_arrived_is_submitted_after_the_look_up(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("consumer.ledger.call_outcomes.LOOK_UP_SECONDS", 0.1)
     errors = [ProviderOutcomeUnknown("connection reset")]
     line.alpha.before = lambda call: raiser(errors.pop())(call) if errors else None
@@ -76,7 +72,7 @@ def test_an_unknown_outcome_that_never_arrived_is_sent_for_the_first_time(
     assert "call_not_found" in line.events()
 
 
-def test_an_unknown_outcome_where_nobody_can_look_waits_for_a_person(line: Line) -> None:
+def test_an_unknown_outcome_at_a_provider_without_search_waits_for_an_operator(line: Line) -> None:
     line.alpha.can_find = False
     line.alpha.after = raiser(ProviderOutcomeUnknown("connection reset"))
     line.submit()
@@ -90,7 +86,7 @@ def test_an_unknown_outcome_where_nobody_can_look_waits_for_a_person(line: Line)
     assert line.alpha.charges.total() == 1
 
 
-def test_an_adapter_that_breaks_is_an_unknown_outcome_and_not_a_second_call(line: Line) -> None:
+def test_an_unexpected_exception_of_an_adapter_is_an_unknown_outcome(line: Line) -> None:
     line.alpha.can_find = False
     line.alpha.after = raiser(ZeroDivisionError())
     line.submit()
@@ -100,7 +96,7 @@ def test_an_adapter_that_breaks_is_an_unknown_outcome_and_not_a_second_call(line
     assert line.alpha.charges.total() == 1
 
 
-def test_the_next_model_is_asked_when_one_cannot_and_the_reason_is_told(line: Line) -> None:
+def test_the_next_model_is_called_if_one_fails_and_the_reason_is_recorded(line: Line) -> None:
     line.alpha.before = raiser(ProviderRefused("no cats"))
     job = line.finished(data={"models": ["first", "second"]})
     assert job.state is State.COMPLETED
@@ -117,7 +113,7 @@ def test_a_task_that_fails_fails_the_job_with_the_providers_reason(line: Line) -
     assert (line.call().spent, line.call().reserved) == (0, 0)
 
 
-def test_a_model_that_takes_longer_than_it_may_is_cancelled_and_the_job_fails(line: Line) -> None:
+def test_a_task_over_its_time_limit_is_cancelled_and_the_job_fails(line: Line) -> None:
     line.runtime = dataclasses.replace(line.runtime, catalogue=models(timeout_seconds=0.3))
     line.alpha.polls = 10_000
     job = line.finished()
@@ -171,7 +167,7 @@ def test_a_budget_stops_the_call_that_would_exceed_it_before_it_is_made(ledger: 
     ("tenants", "names", "charges"),
     [((), ["", "a", "b", "c"], 2), ((), ["", "own", "a", "own"], 4), (("a", "b"), ["a", "a", "a", "b"], 3)],
 )
-def test_a_new_name_brings_no_new_money_unless_it_is_a_tenants(
+def test_an_unconfigured_tenant_name_has_no_budget_of_its_own(
     ledger: Ledger, tmp_path: Path, tenants: tuple[str, ...], names: list[str], charges: int
 ) -> None:
     ever = {"period": "ever"}
@@ -197,7 +193,7 @@ def test_a_new_name_brings_no_new_money_unless_it_is_a_tenants(
         line.runtime.close()
 
 
-def test_only_so_many_tasks_are_at_a_provider_at_once(ledger: Ledger, tmp_path: Path) -> None:
+def test_no_more_tasks_are_in_flight_than_the_concurrency_limit(ledger: Ledger, tmp_path: Path) -> None:
     line = Line(ledger, tmp_path, provider_limits={"alpha": {"concurrency": 2, "burst": 100, "rate_per_minute": 6000}})
     line.alpha.polls = 10_000
     try:
@@ -213,7 +209,7 @@ def test_only_so_many_tasks_are_at_a_provider_at_once(ledger: Ledger, tmp_path: 
         line.runtime.close()
 
 
-def test_calls_go_out_no_faster_than_the_rate(ledger: Ledger, tmp_path: Path) -> None:
+def test_calls_are_submitted_no_faster_than_the_rate_limit(ledger: Ledger, tmp_path: Path) -> None:
     line = Line(ledger, tmp_path, provider_limits={"alpha": {"burst": 2, "rate_per_minute": 1, "concurrency": 9}})
     try:
         for number in range(4):
@@ -228,7 +224,7 @@ def test_calls_go_out_no_faster_than_the_rate(ledger: Ledger, tmp_path: Path) ->
         line.runtime.close()
 
 
-def test_the_breaker_opens_lets_one_call_through_and_closes_again(ledger: Ledger, tmp_path: Path) -> None:
+def test_the_breaker_opens_is_half_open_for_one_call_and_closes(ledger: Ledger, tmp_path: Path) -> None:
     limits = {"breaker_failures": 2, "breaker_seconds": 0.5, "burst": 100, "rate_per_minute": 6000}
     line = Line(ledger, tmp_path, provider_limits={"alpha": limits}, max_failures=9)
     down = threading.Event()
@@ -241,7 +237,7 @@ def test_the_breaker_opens_lets_one_call_through_and_closes_again(ledger: Ledger
         line.advance("k")
         line.start()
         line.until(lambda: any(a.breaker == "open" for a in accounts.list_accounts(line.runtime.database)))
-        # The other model is taken while the breaker is open.
+        # While the breaker is open, the other model is used.
         line.submit("l", data={"models": ["first", "second"]})
         line.advance("l")
         line.until(lambda: line.beta.charges.total() == 1)
@@ -253,7 +249,7 @@ def test_the_breaker_opens_lets_one_call_through_and_closes_again(ledger: Ledger
         line.runtime.close()
 
 
-def test_an_engine_that_stops_and_starts_asks_for_the_old_task_instead_of_buying_another(line: Line) -> None:
+def test_a_restarted_engine_polls_the_existing_task(line: Line) -> None:
     line.alpha.polls = 30
     line.submit()
     line.advance()
@@ -266,7 +262,7 @@ def test_an_engine_that_stops_and_starts_asks_for_the_old_task_instead_of_buying
     assert line.alpha.charges.total() == 1
 
 
-def test_a_provider_that_answers_at_once_is_settled_at_once(line: Line) -> None:
+def test_a_synchronous_answer_settles_the_call_at_once(line: Line) -> None:
     async def submit(call: Call) -> Ready:
         line.alpha.charges[call.key] += 1
         return Ready(value="now", price="0.05", details={"seed": 7, "prompt": "a kite"})

@@ -1,4 +1,4 @@
-"""A process that slept between its intent and the first byte of a paid request does not send it any more."""
+"""A process that was suspended between the intent and the first byte of a paid request does not send it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def door(server: Listener) -> Exchange:
     return Exchange(f"http://{server.host}", ANYWHERE, headers, provider="Vendor", key_setting="VENDOR_KEY")
 
 
-def test_a_paid_request_that_may_not_begin_any_more_is_kept_back_to_the_last_byte() -> None:
+def test_not_one_byte_of_a_paid_request_is_sent_after_the_time_limit() -> None:
     async def work(server: Listener) -> None:
         exchange = door(server)
         try:
@@ -49,21 +49,21 @@ def test_a_paid_request_that_may_not_begin_any_more_is_kept_back_to_the_last_byt
 
 
 @pytest.mark.parametrize("sleeper", [0, 1])
-def test_the_clock_that_has_run_furthest_counts(sleeper: int) -> None:
+def test_the_timer_returns_the_maximum_over_its_clocks(sleeper: int) -> None:
     times = [100.0, 5_000.0]
-    watch = SuspendAwareTimer([lambda: times[0], lambda: times[1]])
+    timer = SuspendAwareTimer([lambda: times[0], lambda: times[1]])
     times[sleeper] += 901.0
     times[1 - sleeper] -= 50.0
-    assert watch.seconds() == 901.0
+    assert timer.seconds() == 901.0
 
 
-def test_what_is_left_of_the_lease_is_longer_than_any_exchange() -> None:
+def test_the_rest_of_the_lease_is_longer_than_any_exchange() -> None:
     settings = Settings()
     longest = max(settings.exchange_timeout_seconds, settings.elevenlabs_timeout_seconds)
     assert longest < SUBMIT_LEASE_SECONDS - BEGIN_SECONDS
 
 
-def test_an_engine_that_was_stopped_past_its_lease_does_not_send_what_another_has_sent(
+def test_an_engine_that_was_suspended_past_its_lease_does_not_send_a_second_request(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(call_outcomes, "LOOK_UP_SECONDS", 0.0)
@@ -93,7 +93,7 @@ def test_an_engine_that_was_stopped_past_its_lease_does_not_send_what_another_ha
         first = CallEngine(
             line.runtime, line._woken, opener=lambda name: adapter(sleeps=True), clocks=[lambda: clock[0]]
         )
-        # It sleeps as a whole: nothing of it renews the lease.
+        # The whole process is suspended, so its leases are not renewed.
         monkeypatch.setattr(first._claimer, "_renew_leases", lambda calls: None)
         sleeper = threading.Thread(target=first.run, daemon=True)
         sleeper.start()

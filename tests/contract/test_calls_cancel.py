@@ -1,4 +1,4 @@
-"""Stopping a task at the provider: asked again while nobody hears it, and settled by what it cost."""
+"""Cancelling a task at the provider: retried while the provider is unavailable, and settled with its cost."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from tests.call_line import Line, raiser
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch, line: Line) -> Line:
     monkeypatch.setattr(retry_policy, "backoff", lambda failures: 0.2)
-    line.alpha.polls = 1_000_000  # a task without an end
+    line.alpha.polls = 1_000_000  # never ends
     return line
 
 
-def unheard(line: Line, *errors: ProviderError) -> list[float]:
-    """The provider raises these at the first wishes to stop a task, or the last for ever; when it was asked."""
+def cancel_fails(line: Line, *errors: ProviderError) -> list[float]:
+    """Make the first cancel requests fail with ``errors``; return the times of all cancel requests."""
     left, asked, cancel = list(errors), list[float](), line.alpha.cancel
 
-    async def deaf(call: Call, task: TaskRef) -> bool:
+    async def cancel_or_fail(call: Call, task: TaskRef) -> bool:
         asked.append(time.monotonic())
         if left:
             raise left.pop(0)
         return await cancel(call, task)
 
-    line.alpha.cancel = deaf  # type: ignore[method-assign]
+    line.alpha.cancel = cancel_or_fail  # type: ignore[method-assign]
     return asked
 
 
-def cancelled_at_work(line: Line) -> None:
+def cancel_while_working(line: Line) -> None:
     line.submit()
     assert line.advance() is State.WAITING
     line.start()
@@ -58,37 +58,37 @@ def cancelled_at_work(line: Line) -> None:
 @pytest.mark.parametrize(
     "error", [RateLimited("429", retry_after_seconds=0.3), ProviderUnavailable("503"), ProviderAnswerInvalid("<html>")]
 )
-def test_a_wish_to_stop_that_was_not_heard_is_told_again_in_a_while(line: Line, error: ProviderError) -> None:
-    asked = unheard(line, error, error)
-    cancelled_at_work(line)
+def test_a_cancel_request_that_failed_is_retried_with_backoff(line: Line, error: ProviderError) -> None:
+    asked = cancel_fails(line, error, error)
+    cancel_while_working(line)
     assert (line.call().state, line.call().spent, len(line.alpha.cancelled)) == (CallState.CANCELLED, 0, 1)
     assert len(asked) == 3
     assert all(later - earlier >= 0.19 for earlier, later in itertools.pairwise(asked))
     assert line.events().count("call_put_off") == 2
 
 
-def test_a_provider_that_never_hears_it_is_asked_a_few_times_and_paid(line: Line) -> None:
-    asked = unheard(line, *[ProviderUnavailable("503")] * 99)
-    cancelled_at_work(line)
+def test_a_cancel_request_is_retried_a_few_times_and_the_task_is_then_paid(line: Line) -> None:
+    asked = cancel_fails(line, *[ProviderUnavailable("503")] * 99)
+    cancel_while_working(line)
     assert (line.call().state, line.call().spent) == (CallState.CANCELLED, 100_000)
     assert len(asked) == retry_policy.CANCEL_TRIES
 
 
-def test_a_refusal_to_stop_is_the_answer(line: Line) -> None:
-    asked = unheard(line, ProviderRefused("no"))
-    cancelled_at_work(line)
+def test_a_refused_cancel_request_is_final(line: Line) -> None:
+    asked = cancel_fails(line, ProviderRefused("no"))
+    cancel_while_working(line)
     assert (line.call().state, line.call().spent, len(asked)) == (CallState.CANCELLED, 100_000, 1)
 
 
-def test_a_task_that_took_too_long_is_told_to_stop_until_it_is_heard(line: Line) -> None:
+def test_cancelling_an_overdue_task_is_retried(line: Line) -> None:
     object.__setattr__(line.runtime, "catalogue", models(timeout_seconds=0.3))
-    asked = unheard(line, ProviderUnavailable("503"))
+    asked = cancel_fails(line, ProviderUnavailable("503"))
     job = line.finished(data={"models": ["first"]})
     assert (job.state, (job.error or {})["code"]) == (State.FAILED, "provider_timeout")
     assert (len(asked), len(line.alpha.cancelled), line.call().spent) == (2, 1, 0)
 
 
-def test_an_outcome_that_cannot_be_looked_up_just_now_is_not_asked_for_without_a_pause(line: Line) -> None:
+def test_a_failed_look_up_is_retried_with_backoff(line: Line) -> None:
     asked: list[float] = []
 
     async def away(call: Call) -> TaskRef | None:

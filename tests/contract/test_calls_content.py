@@ -1,4 +1,4 @@
-"""A result that comes inside the vendor's answer is kept in the ledger until it is stored."""
+"""A result inside the provider's response is kept in the ledger until it is stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.call_line import Line
 from tests.doubles.films import small_film
 
 
-def answers_at_once(line: Line, content: bytes) -> None:
+def answer_synchronously(line: Line, content: bytes) -> None:
     accept = line.alpha.submit
 
     async def submit(call: Call) -> TaskRef | Ready:
@@ -24,11 +24,11 @@ def answers_at_once(line: Line, content: bytes) -> None:
     line.alpha.submit = submit  # type: ignore[method-assign]
 
 
-def test_a_film_inside_the_answer_is_stored_although_the_storage_was_away_at_first(
+def test_a_film_inside_the_response_is_stored_after_the_storage_was_unavailable(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = small_film()
-    answers_at_once(line, film)
+    answer_synchronously(line, film)
     faults, store = [StorageUnavailable(), StorageUnavailable()], fetching._store
 
     def away(*parts: object) -> object:
@@ -45,10 +45,10 @@ def test_a_film_inside_the_answer_is_stored_although_the_storage_was_away_at_fir
 
 
 @pytest.mark.parametrize("problem", [OutputForbidden, OutputExists, InternalError])
-def test_a_film_that_cannot_be_stored_waits_for_the_operator_and_no_other_model_is_paid(
+def test_a_film_that_cannot_be_stored_is_kept_for_the_operator_and_no_other_model_is_paid(
     problem: type[TelecineError], line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers_at_once(line, small_film())
+    answer_synchronously(line, small_film())
     monkeypatch.setattr(retry_policy, "backoff", lambda failures: 0.01)
     faults, store = [problem("closed") for _ in range(8)], fetching._store
 
@@ -62,8 +62,8 @@ def test_a_film_that_cannot_be_stored_waits_for_the_operator_and_no_other_model_
     assert (job.state, line.alpha.charges.total(), line.beta.charges.total()) == (State.COMPLETED, 1, 0)
 
 
-def test_a_film_waits_for_a_storage_that_stays_away_for_long(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers_at_once(line, small_film())
+def test_a_film_is_kept_while_the_storage_is_unavailable_for_long(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer_synchronously(line, small_film())
     monkeypatch.setattr(retry_policy, "backoff", lambda failures: 0.01)
     faults, store = [StorageUnavailable() for _ in range(30)], fetching._store
 
@@ -77,10 +77,10 @@ def test_a_film_waits_for_a_storage_that_stays_away_for_long(line: Line, monkeyp
     assert (job.state, line.alpha.charges.total(), line.beta.charges.total()) == (State.COMPLETED, 1, 0)
 
 
-def test_a_film_that_can_never_be_stored_ends_the_job_and_is_not_bought_from_another_model(
+def test_a_film_that_can_never_be_stored_fails_the_job_and_no_other_model_is_paid(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers_at_once(line, small_film())
+    answer_synchronously(line, small_film())
     monkeypatch.setattr(retry_policy, "backoff", lambda failures: 0.01)
     monkeypatch.setattr(retry_policy, "AWAY_TRIES", 20)
 
@@ -94,7 +94,7 @@ def test_a_film_that_can_never_be_stored_ends_the_job_and_is_not_bought_from_ano
 
 
 @pytest.mark.parametrize("content", [b"", b"<!doctype html><title>Sign in</title>"])
-def test_an_answer_that_holds_no_film_fails_by_name(content: bytes, line: Line) -> None:
-    answers_at_once(line, content)
+def test_a_response_without_a_film_is_an_invalid_result(content: bytes, line: Line) -> None:
+    answer_synchronously(line, content)
     job = line.finished(data={"film": True, "models": ["first"]})
     assert (job.state, (job.error or {})["code"]) == (State.FAILED, "provider_result_invalid")

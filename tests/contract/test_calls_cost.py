@@ -1,4 +1,4 @@
-"""What the callback of a job without a result says about the money."""
+"""The cost in the callback of a job without a result."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from schemas.errors import ProviderTaskFailed
 from tests.call_line import Line
 
 
-def told(line: Line) -> dict[str, Any]:
-    """``data`` of the job's one callback."""
+def callback_data(line: Line) -> dict[str, Any]:
+    """Return ``data`` of the job's only callback."""
     with line.runtime.database.read() as connection:
         (body,) = connection.execute(sa.select(tables.deliveries.c.body)).scalars()
     data: dict[str, Any] = json.loads(body)["data"]
@@ -31,16 +31,16 @@ def asked(**data: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("charged", [True, False])
-def test_a_failed_job_tells_what_was_spent_and_nothing_where_nothing_was(line: Line, charged: bool) -> None:
+def test_the_callback_of_a_failed_job_has_its_cost_if_there_is_one(line: Line, charged: bool) -> None:
     line.alpha.result = lambda call: Failed(ProviderTaskFailed("no ideas"), charged=charged)
     line.beta.result = lambda call: Failed(ProviderTaskFailed("none either"), charged=charged)
     job = line.finished(**asked(models=["first", "second"]))
     assert job.state is State.FAILED
-    assert told(line).get("cost") == ({"amount": "0.20", "currency": "USD"} if charged else None)
+    assert callback_data(line).get("cost") == ({"amount": "0.20", "currency": "USD"} if charged else None)
 
 
 @pytest.mark.parametrize("by_sweep", [True, False])
-def test_a_job_that_is_cancelled_after_a_paid_step_tells_its_cost(line: Line, by_sweep: bool) -> None:
+def test_the_callback_of_a_job_that_is_cancelled_after_a_paid_step_has_its_cost(line: Line, by_sweep: bool) -> None:
     line.submit(**asked())
     assert line.advance() is State.WAITING
     line.start()
@@ -50,4 +50,4 @@ def test_a_job_that_is_cancelled_after_a_paid_step_tells_its_cost(line: Line, by
         Sweep(line.runtime, lambda wakes: True).sweep()
     else:
         cancel_now(line.runtime.database, "j")
-    assert (told(line)["status"], told(line)["cost"]["amount"]) == ("cancelled", "0.10")
+    assert (callback_data(line)["status"], callback_data(line)["cost"]["amount"]) == ("cancelled", "0.10")

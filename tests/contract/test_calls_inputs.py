@@ -84,8 +84,8 @@ def ended(line: Line) -> Job:
 def load_bytes(line: Line) -> list[bytes]:
     """Make both providers load the file; return the contents they got."""
     got: list[bytes] = []
-    for vendor in (line.alpha, line.beta):
-        vendor.before = lambda call: got.append(call.inputs["image"].load().read_bytes())
+    for provider in (line.alpha, line.beta):
+        provider.before = lambda call: got.append(call.inputs["image"].load().read_bytes())
     return got
 
 
@@ -99,9 +99,7 @@ def check_refused(line: Line, job: Job, uri: str) -> None:
 
 
 @pytest.mark.parametrize("newer", [png(9), png(200, 99)], ids=["as large", "larger"])
-def test_a_replaced_image_is_not_sent_to_any_provider_and_nothing_is_paid(
-    line: Line, newer: bytes
-) -> None:
+def test_a_replaced_image_is_not_sent_to_any_provider_and_nothing_is_paid(line: Line, newer: bytes) -> None:
     place = line.runtime.settings.storage_folder / "inbox" / "a.png"
     place.parent.mkdir(parents=True)
     place.write_bytes(png(1))
@@ -122,9 +120,7 @@ def test_an_unchanged_image_is_sent(line: Line) -> None:
     assert got == [png(1)]
 
 
-def test_a_provider_gets_the_uploaded_version_as_bytes_and_as_a_url(
-    in_s3: tuple[Line, S3], bucket: str
-) -> None:
+def test_a_provider_gets_the_uploaded_version_as_bytes_and_as_a_url(in_s3: tuple[Line, S3], bucket: str) -> None:
     line, server = in_s3
     server.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     server.client().put_object(Bucket=bucket, Key="a.png", Body=png(1))
@@ -143,9 +139,7 @@ def test_a_provider_gets_the_uploaded_version_as_bytes_and_as_a_url(
     assert got == [png(1), png(1)]
 
 
-def test_in_a_bucket_without_versions_a_replaced_upload_is_not_sent(
-    in_s3: tuple[Line, S3], bucket: str
-) -> None:
+def test_in_a_bucket_without_versions_a_replaced_upload_is_not_sent(in_s3: tuple[Line, S3], bucket: str) -> None:
     line, server = in_s3
     server.client().put_object(Bucket=bucket, Key="a.png", Body=png(1))
     got = load_bytes(line)

@@ -1,7 +1,7 @@
-"""Any interleaving of engines, vendors, crashes and people keeps the promises about paid calls.
+"""The guarantees about paid calls hold for any interleaving of engines, providers, crashes and operators.
 
-The vendors live in the machine: what one has got it has charged for, whatever anybody learns of it. A request can
-arrive for as long as its turn lasts, which is longer than an exchange; its answer may be read at any time later.
+The machine simulates the providers: a request that has arrived is charged, whether or not its response is read. A
+request can arrive while its lease lasts, which is longer than an exchange; the response may be read at any later time.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ LEASE_SECONDS = 10.0
 PRICE = 100_000
 BUDGET = Budget(usd=0.25, period="ever")
 LIMITS = ProviderLimits(rate_per_minute=60_000, burst=1000, concurrency=2, breaker_failures=3, breaker_seconds=20)
-#: Alpha can be searched, beta cannot.
+#: The provider that can be searched; beta cannot.
 SEARCHED = "alpha"
 POLICIES = SubmissionPolicy(limits=lambda name: LIMITS, budgets={"*": BUDGET}, price=lambda row: PRICE)
 
 
 class CallMachine(RuleBasedStateMachine):
-    """Two engines, two vendors, a worker and a person."""
+    """Two engines, two providers, a worker and an operator."""
 
     template: Path
 
@@ -60,7 +60,7 @@ class CallMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         shutil.copy(self.template, self.folder / "ledger.sqlite3")
         self.views = [opened(self.folder / "ledger.sqlite3") for _ in range(2)]
-        #: Turns that somebody holds, or thinks so.
+        #: Claims, including those that were lost.
         self.sending: list[ClaimedCall] = []
         self.looking: list[ClaimedCall] = []
         self.arrived: set[tuple[str, int]] = set()
@@ -72,8 +72,8 @@ class CallMachine(RuleBasedStateMachine):
             view.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    @rule(job_id=IDS, vendors=st.sampled_from([("alpha",), ("beta",), ("alpha", "beta"), ("beta", "alpha")]))
-    def a_job_asks(self, job_id: str, vendors: tuple[str, ...]) -> None:
+    @rule(job_id=IDS, providers=st.sampled_from([("alpha",), ("beta",), ("alpha", "beta"), ("beta", "alpha")]))
+    def job_enqueues_a_call(self, job_id: str, providers: tuple[str, ...]) -> None:
         database = self.views[0]
         if queries.find_job(database, job_id) is not None:
             return
@@ -81,136 +81,148 @@ class CallMachine(RuleBasedStateMachine):
             admit(database, connection, [submission(reel(job_id), role="io", door="test")])
         claim = leases.claim(database, job_id, owner="worker", seconds=LEASE_SECONDS)
         assert claim is not None
-        order = CallSpec(
-            candidates=[Candidate(f"model-{name}", name, {}) for name in vendors],
+        spec = CallSpec(
+            candidates=[Candidate(f"model-{name}", name, {}) for name in providers],
             inputs={},
             output_folder="s3://out/",
             fingerprint=claim.job.fingerprint,
             type="reel",
         )
-        calls.enqueue_and_park(database, claim.lease, "step", order, tenant=None, urgency=1)
+        calls.enqueue_and_park(database, claim.lease, "step", spec, tenant=None, urgency=1)
 
     @rule(seconds=st.sampled_from([0.5, 4.0, LEASE_SECONDS + 0.1, 40.0]))
     def time_passes(self, seconds: float) -> None:
         Clock.now += seconds
 
     @rule(view=VIEWS, owner=st.sampled_from(["e1", "e2"]))
-    def an_engine_takes_submissions(self, view: int, owner: str) -> None:
+    def engine_claims_queued_calls(self, view: int, owner: str) -> None:
         database = self.views[view]
-        go, no = call_claims.claim_queued(database, POLICIES, owner=owner, lease_seconds=LEASE_SECONDS, most=9)
-        self.sending += go
-        for refused in no:
+        submitted, refused_calls = call_claims.claim_queued(
+            database, POLICIES, owner=owner, lease_seconds=LEASE_SECONDS, most=9
+        )
+        self.sending += submitted
+        for refused in refused_calls:
             call_outcomes.record_failed(database, refused.claimed, ProviderError("refused"), spent=0)
 
     @precondition(lambda self: self.sending)
     @rule(pick=PICKS)
-    def a_request_arrives(self, pick: int) -> None:
-        turn = self.sending[pick % len(self.sending)]
-        once = (self.sent(turn), turn.epoch)
-        if turn.now + LEASE_SECONDS > Clock.now and once not in self.arrived:
+    def request_arrives(self, pick: int) -> None:
+        claimed = self.sending[pick % len(self.sending)]
+        once = (self.sent(claimed), claimed.epoch)
+        if claimed.now + LEASE_SECONDS > Clock.now and once not in self.arrived:
             self.arrived.add(once)
-            self.charges[self.sent(turn)] += 1
+            self.charges[self.sent(claimed)] += 1
 
     @precondition(lambda self: self.sending)
     @rule(pick=PICKS, view=VIEWS, answer=st.sampled_from(["known", "ready", "lost", "crash"]))
-    def an_answer_is_read(self, pick: int, view: int, answer: str) -> None:
-        database, turn = self.views[view], self.sending.pop(pick % len(self.sending))
-        charged = (self.sent(turn), turn.epoch) in self.arrived
+    def response_is_read(self, pick: int, view: int, answer: str) -> None:
+        database, claimed = self.views[view], self.sending.pop(pick % len(self.sending))
+        charged = (self.sent(claimed), claimed.epoch) in self.arrived
         if answer == "crash":
             return
         if answer == "lost":
             error = ProviderError("reset")
-            call_outcomes.record_unknown(database, turn, error, look_up=turn.call.provider == SEARCHED)
+            call_outcomes.record_unknown(database, claimed, error, look_up=claimed.call.provider == SEARCHED)
             return
         try:
             if not charged:
                 with database.write() as connection:
-                    accounts.record_failure(connection, turn.call.provider, LIMITS, "down")
-                call_outcomes.reschedule(database, turn, 1.0, ProviderUnavailable("down"))
+                    accounts.record_failure(connection, claimed.call.provider, LIMITS, "down")
+                call_outcomes.reschedule(database, claimed, 1.0, ProviderUnavailable("down"))
             elif answer == "known":
-                call_outcomes.record_accepted(database, turn, CallTask(self.sent(turn)), wait_seconds=1.0, give_up=60.0)
+                call_outcomes.record_accepted(
+                    database, claimed, CallTask(self.sent(claimed)), wait_seconds=1.0, give_up=60.0
+                )
             else:
-                ready = call_outcomes.record_ready(database, turn, ProviderResult(value=1), lease_seconds=LEASE_SECONDS)
+                ready = call_outcomes.record_ready(
+                    database, claimed, ProviderResult(value=1), lease_seconds=LEASE_SECONDS
+                )
                 call_outcomes.record_done(database, ready, CallResult(model="m", provider="p"), spent=PRICE)
         except LeaseLost:
-            assert self.row(turn).epoch > turn.epoch or self.row(turn).settled
+            assert self.row(claimed).epoch > claimed.epoch or self.row(claimed).settled
 
     @rule(view=VIEWS)
-    def an_engine_finds_what_was_lost(self, view: int) -> None:
+    def engine_finds_lost_submissions(self, view: int) -> None:
         for row in call_claims.lost_submissions(self.views[view]):
             assert (row.lease_until or 0) <= Clock.now
             call_outcomes.record_lost(self.views[view], row, look_up=row.provider == SEARCHED)
 
     @rule(view=VIEWS, owner=st.sampled_from(["e1", "e2"]))
-    def an_engine_takes_what_is_due(self, view: int, owner: str) -> None:
+    def engine_claims_due_calls(self, view: int, owner: str) -> None:
         self.looking += call_claims.claim_due(self.views[view], owner=owner, lease_seconds=LEASE_SECONDS, most=9)
 
     @precondition(lambda self: self.looking)
     @rule(pick=PICKS, view=VIEWS, answer=st.sampled_from(["pending", "ready", "fails", "later", "crash"]))
-    def an_engine_acts(self, pick: int, view: int, answer: str) -> None:
-        database, turn = self.views[view], self.looking.pop(pick % len(self.looking))
+    def engine_acts(self, pick: int, view: int, answer: str) -> None:
+        database, claimed = self.views[view], self.looking.pop(pick % len(self.looking))
         if answer == "crash":
             return
         try:
-            self.act(database, turn, answer)
+            self.act(database, claimed, answer)
         except LeaseLost:
-            row = self.row(turn)
-            assert (row.epoch, row.lease_owner) != (turn.epoch, turn.owner)
+            row = self.row(claimed)
+            assert (row.epoch, row.lease_owner) != (claimed.epoch, claimed.owner)
 
-    def act(self, database: Any, turn: ClaimedCall, answer: str) -> None:
-        """What the engine does with such a turn."""
-        state = turn.call.state
+    def act(self, database: Any, claimed: ClaimedCall, answer: str) -> None:
+        """Act for the claimed call as the engine does."""
+        state = claimed.call.state
         if answer == "later":
-            call_outcomes.reschedule(database, turn, 2.0, ProviderUnavailable("away"))
+            call_outcomes.reschedule(database, claimed, 2.0, ProviderUnavailable("away"))
         elif state is CallState.UNKNOWN:
-            self.look_up(database, turn)
-        elif turn.call.cancel_requested:
-            call_outcomes.record_cancelled(database, turn, spent=PRICE)
+            self.look_up(database, claimed)
+        elif claimed.call.cancel_requested:
+            call_outcomes.record_cancelled(database, claimed, spent=PRICE)
         elif answer == "pending" and state is CallState.WORKING:
-            call_outcomes.record_pending(database, [(turn, 3.0)])
+            call_outcomes.record_pending(database, [(claimed, 3.0)])
         elif answer == "fails":
-            call_outcomes.record_failed(database, turn, ProviderError("no"), spent=PRICE)
+            call_outcomes.record_failed(database, claimed, ProviderError("no"), spent=PRICE)
         else:
-            kept = call_outcomes.record_ready(database, turn, ProviderResult(url="secret"), lease_seconds=LEASE_SECONDS)
+            kept = call_outcomes.record_ready(
+                database, claimed, ProviderResult(url="secret"), lease_seconds=LEASE_SECONDS
+            )
             call_outcomes.record_done(database, kept, CallResult(model="m", provider="p"), spent=PRICE)
 
-    def look_up(self, database: Any, turn: ClaimedCall) -> None:
-        """The vendor tells the truth; one that cannot be searched is left alone."""
-        if turn.call.provider != SEARCHED:
-            call_outcomes.abandon(database, turn)
-        elif self.charges[self.sent(turn)]:
-            call_outcomes.record_accepted(database, turn, CallTask(self.sent(turn)), wait_seconds=0.0, give_up=60.0)
+    def look_up(self, database: Any, claimed: ClaimedCall) -> None:
+        """Search the provider, or abandon the call if it cannot be searched."""
+        if claimed.call.provider != SEARCHED:
+            call_outcomes.abandon(database, claimed)
+        elif self.charges[self.sent(claimed)]:
+            call_outcomes.record_accepted(
+                database, claimed, CallTask(self.sent(claimed)), wait_seconds=0.0, give_up=60.0
+            )
         else:
-            call_outcomes.record_not_found(database, turn)
+            call_outcomes.record_not_found(database, claimed)
 
     @rule(job_id=IDS, adopt=st.booleans())
-    def a_person_decides(self, job_id: str, adopt: bool) -> None:
+    def operator_decides(self, job_id: str, adopt: bool) -> None:
         database = self.views[0]
         row = calls.latest(database, job_id, "step")
         if row is None or row.state is not CallState.UNKNOWN:
             return
         try:
             if not adopt:
-                call_resolution.write_off(database, row, by="person")
+                call_resolution.write_off(database, row, by="operator")
             elif self.charges[row.id]:
-                call_resolution.adopt(database, row, row.id, by="person", give_up_seconds=60)
-            elif all(self.sent(turn) != row.id or turn.now + LEASE_SECONDS <= Clock.now for turn in self.sending):
-                call_resolution.resubmit(database, row, by="person")
+                call_resolution.adopt(database, row, row.id, by="operator", give_up_seconds=60)
+            elif all(
+                self.sent(claimed) != row.id or claimed.now + LEASE_SECONDS <= Clock.now for claimed in self.sending
+            ):
+                call_resolution.resubmit(database, row, by="operator")
         except StepSettled:
             job = queries.find_job(database, job_id)
             assert job is not None
             assert job.terminal
 
     @rule(job_id=IDS)
-    def somebody_cancels(self, job_id: str) -> None:
+    def job_is_cancelled(self, job_id: str) -> None:
         database = self.views[0]
         job = queries.find_job(database, job_id)
         if job is not None and not job.terminal:
-            completion.request_cancel(database, job_id, by="person")
+            completion.request_cancel(database, job_id, by="operator")
             completion.end_idle(database, job_id, State.CANCELLED, JobCancelled(), None)
 
     @rule(job_id=IDS, view=VIEWS)
-    def a_worker_goes_on(self, job_id: str, view: int) -> None:
+    def worker_replays(self, job_id: str, view: int) -> None:
         database = self.views[view]
         claim = leases.claim(database, job_id, owner="worker", seconds=LEASE_SECONDS)
         if claim is None:
@@ -225,16 +237,16 @@ class CallMachine(RuleBasedStateMachine):
         else:
             completion.finish(database, claim.lease, State.FAILED, error=RenderFailed())
 
-    def sent(self, turn: ClaimedCall) -> str:
-        """The key that the vendor gets."""
-        return turn.call.id
+    def sent(self, claimed: ClaimedCall) -> str:
+        """Return the key that the provider gets."""
+        return claimed.call.id
 
-    def row(self, turn: ClaimedCall) -> CallRow:
-        """The turn's call as it stands."""
-        return next(row for row in calls.of_job(self.views[0], turn.call.job_id) if row.id == turn.call.id)
+    def row(self, claimed: ClaimedCall) -> CallRow:
+        """Return the current row of the claimed call."""
+        return next(row for row in calls.of_job(self.views[0], claimed.call.job_id) if row.id == claimed.call.id)
 
     @invariant()
-    def promises_are_kept(self) -> None:
+    def guarantees_hold(self) -> None:
         if not hasattr(self, "views"):
             return
         database = self.views[1]
@@ -251,11 +263,11 @@ class CallMachine(RuleBasedStateMachine):
             if job.state is State.WAITING:
                 assert (job.not_before <= Clock.now) == mine.settled, "woken exactly when the call has ended"
             if job.state not in OPEN:
-                assert mine.state is not CallState.QUEUED, "nobody would ever send it"
+                assert mine.state is not CallState.QUEUED, "no engine would submit it"
                 assert mine.settled or mine.cancel_requested
 
     def check(self, row: CallRow) -> None:
-        """Compares a call with what it was one rule ago."""
+        """Check the call, also against its state before the last rule."""
         out = row.state in (CallState.SUBMITTING, CallState.WORKING, CallState.FETCHING, CallState.UNKNOWN)
         assert row.reserved == (PRICE if out else 0)
         assert (row.submitted_at is not None) or not out
@@ -273,7 +285,7 @@ class CallMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.usefixtures("clock")
-def test_any_interleaving_keeps_the_promises_about_money(tmp_path: Path) -> None:
+def test_any_interleaving_keeps_the_guarantees_about_money(tmp_path: Path) -> None:
     CallMachine.template = tmp_path / "template.sqlite3"
     database = opened(CallMachine.template)
     migrate(database)

@@ -1,4 +1,4 @@
-"""What is paid for is not lost to trouble on our side: with storage, with files that are in the way."""
+"""A paid result is not lost to trouble on this side: unavailable storage, or other files at its place."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def line_settings() -> dict[str, Any]:
     return {"retry_seconds": 0.01}
 
 
-def breaks(line: Line, monkeypatch: pytest.MonkeyPatch, error: type[TelecineError], times: int) -> None:
-    """The storage takes nothing so many times."""
+def storage_fails(line: Line, monkeypatch: pytest.MonkeyPatch, error: type[TelecineError], times: int) -> None:
+    """Make the storage fail ``times`` times."""
     put, left = line.runtime.storage.put, [error("away") for _ in range(times)]
 
     def away(*arguments: Any) -> Any:
@@ -50,18 +50,18 @@ def advanced(line: Line, times: int) -> State | None:
 
 
 @pytest.mark.parametrize("error", AWAY)
-def test_a_job_that_a_provider_has_delivered_to_outlasts_a_long_fault_of_the_storage(
+def test_a_job_with_a_paid_result_outlasts_a_long_storage_outage(
     line: Line, monkeypatch: pytest.MonkeyPatch, error: type[TelecineError]
 ) -> None:
-    breaks(line, monkeypatch, error, 12)
+    storage_fails(line, monkeypatch, error, 12)
     assert line.finished().state is State.WAITING
     assert advanced(line, 11) is State.WAITING  # max_failures is 3
     assert line.advance() is State.COMPLETED
     assert line.alpha.charges.total() == 1
 
 
-def test_it_waits_for_a_day_and_not_for_ever(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    breaks(line, monkeypatch, StorageUnavailable, 99)
+def test_a_job_with_a_paid_result_is_retried_for_a_day(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage_fails(line, monkeypatch, StorageUnavailable, 99)
     assert line.finished().state is State.WAITING
     assert advanced(line, 5) is State.WAITING
     with line.runtime.database.write() as connection:
@@ -71,13 +71,13 @@ def test_it_waits_for_a_day_and_not_for_ever(line: Line, monkeypatch: pytest.Mon
     assert (line.job().error or {})["code"] == "retries_exhausted"
 
 
-def test_a_fault_of_the_rendering_is_tried_no_longer_than_ever(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    breaks(line, monkeypatch, OutOfMemory, 99)
+def test_a_rendering_error_has_the_usual_number_of_attempts(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage_fails(line, monkeypatch, OutOfMemory, 99)
     assert line.finished().state is State.WAITING
     assert advanced(line, 2) is State.FAILED
 
 
-def test_an_id_whose_old_files_are_in_the_way_is_refused_before_it_is_paid_for(line: Line) -> None:
+def test_a_job_whose_output_exists_is_refused_before_anything_is_paid(line: Line) -> None:
     assert line.finished().state is State.COMPLETED
     assert deletion.forget(line.runtime.database, "j")
     line.submit(data={"length": 7})
@@ -88,7 +88,7 @@ def test_an_id_whose_old_files_are_in_the_way_is_refused_before_it_is_paid_for(l
     assert line.alpha.charges.total() == 1
 
 
-def test_the_same_request_once_more_takes_its_own_old_files_over(line: Line) -> None:
+def test_a_repeated_request_adopts_its_own_earlier_files(line: Line) -> None:
     assert line.finished().state is State.COMPLETED
     assert deletion.forget(line.runtime.database, "j")
     line.submit()
@@ -97,7 +97,7 @@ def test_the_same_request_once_more_takes_its_own_old_files_over(line: Line) -> 
     assert line.advance() is State.COMPLETED
 
 
-def test_a_film_of_somebody_else_is_in_the_way_too(line: Line) -> None:
+def test_a_film_of_another_writer_is_not_overwritten(line: Line) -> None:
     folder = line.runtime.settings.storage_folder / "results" / "j"
     folder.mkdir(parents=True)
     (folder / "film.mp4").write_bytes(b"mine")
@@ -107,7 +107,7 @@ def test_a_film_of_somebody_else_is_in_the_way_too(line: Line) -> None:
     assert calls.of_job(line.runtime.database, "j") == []
 
 
-def test_nothing_is_paid_for_while_the_storage_is_away(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_paid_for_while_the_storage_is_unavailable(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     head, faults = line.runtime.storage.head, [InputUnavailable("HTTP 503")]
 
     def away(uri: str) -> Any:
@@ -125,7 +125,7 @@ def test_nothing_is_paid_for_while_the_storage_is_away(line: Line, monkeypatch: 
     assert line.call().provider == "alpha"
 
 
-def test_a_place_that_may_be_written_and_not_looked_at_stops_no_call(
+def test_a_folder_that_may_be_written_but_not_read_does_not_prevent_a_call(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def closed(uri: str) -> Any:

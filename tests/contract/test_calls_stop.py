@@ -1,4 +1,4 @@
-"""An engine that is told to stop: a call that is being sent is waited for, anything else is not for long."""
+"""Stopping an engine: it waits for a call that is being sent, and only briefly for anything else."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from tests.call_line import Line
 
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch, line: Line) -> Line:
+    """The line, with a short wait for anything but submissions."""
     monkeypatch.setattr(engine_module, "STOP_SECONDS", 0.2)
     return line
 
 
-def slowly(line: Line, verb: str, seconds: float) -> threading.Event:
-    """The provider takes its time with every request of the verb; set when the first has come."""
+def delay(line: Line, verb: str, seconds: float) -> threading.Event:
+    """Delay the adapter's method ``verb``; the event is set when its first call begins."""
     act, begun = getattr(line.alpha, verb), threading.Event()
 
     async def slow(*arguments: Any) -> Any:
@@ -33,8 +34,8 @@ def slowly(line: Line, verb: str, seconds: float) -> threading.Event:
     return begun
 
 
-def stopped(line: Line, begun: threading.Event) -> float:
-    """How long the engine took to stop once the request had come."""
+def stop_duration(line: Line, begun: threading.Event) -> float:
+    """Stop the engine once the request has begun, and return how long that took."""
     line.submit()
     assert line.advance() is State.WAITING
     line.start()
@@ -45,7 +46,7 @@ def stopped(line: Line, begun: threading.Event) -> float:
 
 
 def test_a_call_that_is_being_sent_when_the_engine_stops_is_not_cut_off(line: Line) -> None:
-    stopped(line, slowly(line, "submit", 1.5))
+    stop_duration(line, delay(line, "submit", 1.5))
     assert (line.call().state, line.alpha.charges.total()) == (CallState.WORKING, 1)
     assert "outcome_unknown" not in line.events()
     line.start()
@@ -53,14 +54,14 @@ def test_a_call_that_is_being_sent_when_the_engine_stops_is_not_cut_off(line: Li
     assert line.alpha.charges.total() == 1
 
 
-def test_a_question_that_takes_long_holds_up_nobody(line: Line) -> None:
-    assert stopped(line, slowly(line, "poll", 20.0)) < 10
+def test_a_slow_poll_does_not_delay_the_stop(line: Line) -> None:
+    assert stop_duration(line, delay(line, "poll", 20.0)) < 10
     assert line.call().state is CallState.WORKING
 
 
-def test_a_call_is_waited_for_no_longer_than_the_setting_says(line: Line) -> None:
+def test_the_wait_for_a_call_is_limited_by_the_setting(line: Line) -> None:
     object.__setattr__(line.runtime, "settings", line.runtime.settings.model_copy(update={"call_stop_seconds": 1.0}))
-    assert stopped(line, slowly(line, "submit", 30.0)) < 15
+    assert stop_duration(line, delay(line, "submit", 30.0)) < 15
 
 
 def test_an_idle_engine_stops_at_once(line: Line) -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong around a paid call: nothing of it pays twice, loses a result, or leaves a call unsettled."""
+"""Trouble around a paid call: it is not paid twice, its result is not lost, and it is settled."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ URL = "http://127.0.0.1:9/film.mp4?Signature=Ffd3x9SignatureOfTheResult"
 
 
 def end_job(line: Line, job_id: str = "j") -> None:
-    """The job is cancelled while it waits."""
+    """Cancel the job while it is parked."""
     request_cancel(line.runtime.database, job_id, by="test")
     assert end_idle(line.runtime.database, job_id, State.CANCELLED, JobCancelled(), None)
 
 
-def sent(line: Line, job_id: str = "j", **envelope: Any) -> None:
-    """The job is submitted and parked."""
+def submit_and_park(line: Line, job_id: str = "j", **envelope: Any) -> None:
+    """Submit the job and advance it until it is parked."""
     line.submit(job_id, **envelope)
     assert line.advance(job_id) is State.WAITING
 
@@ -62,7 +62,7 @@ def test_a_call_that_was_not_accepted_is_not_queued_again_once_its_job_has_ended
         raise ProviderUnavailable("no route")
 
     line.alpha.before = before
-    sent(line)
+    submit_and_park(line)
     line.start()
     line.until(lambda: line.call().settled)
     assert (line.call().state, line.call().due_at, line.call().reserved) == (CallState.CANCELLED, None, 0)
@@ -71,7 +71,7 @@ def test_a_call_that_was_not_accepted_is_not_queued_again_once_its_job_has_ended
 
 def test_an_unknown_outcome_of_a_cancelled_job_is_looked_up_and_stopped_at_the_provider(line: Line) -> None:
     line.alpha.after = raiser(ProviderOutcomeUnknown("connection reset"))
-    sent(line)
+    submit_and_park(line)
     line.start()
     line.until(lambda: line.call().state is CallState.UNKNOWN)
     end_job(line)
@@ -81,7 +81,7 @@ def test_an_unknown_outcome_of_a_cancelled_job_is_looked_up_and_stopped_at_the_p
 
 def test_an_unknown_outcome_of_a_cancelled_job_that_never_arrived_is_not_sent(line: Line) -> None:
     line.alpha.before = raiser(ProviderOutcomeUnknown("connection reset"))
-    sent(line)
+    submit_and_park(line)
     line.start()
     line.until(lambda: line.call().state is CallState.UNKNOWN)
     end_job(line)
@@ -89,10 +89,10 @@ def test_an_unknown_outcome_of_a_cancelled_job_that_never_arrived_is_not_sent(li
     assert (line.call().state, line.alpha.charges.total()) == (CallState.CANCELLED, 0)
 
 
-def test_a_person_cannot_send_again_what_an_ended_job_does_not_need(line: Line) -> None:
+def test_a_call_of_an_ended_job_cannot_be_resubmitted(line: Line) -> None:
     line.alpha.can_find = False
     line.alpha.after = raiser(ProviderOutcomeUnknown("connection reset"))
-    sent(line)
+    submit_and_park(line)
     line.start()
     line.until(lambda: line.call().state is CallState.UNKNOWN)
     end_job(line)
@@ -103,7 +103,7 @@ def test_a_person_cannot_send_again_what_an_ended_job_does_not_need(line: Line) 
     assert (line.call().spent, line.call().reserved) == (100_000, 0)
 
 
-def test_a_task_is_asked_for_again_when_the_operator_has_put_the_key_right(line: Line) -> None:
+def test_a_task_is_polled_again_after_the_operator_has_corrected_the_key(line: Line) -> None:
     errors = [ProviderUnauthorized("Replace the key"), ProviderNotConfigured("no key")]
     poll = line.alpha.poll
 
@@ -118,13 +118,13 @@ def test_a_task_is_asked_for_again_when_the_operator_has_put_the_key_right(line:
 
 
 @pytest.mark.parametrize("price", ["free", "NaN", "-1", "1e99"])
-def test_a_price_that_is_none_counts_as_the_one_that_was_set_aside(line: Line, price: str) -> None:
+def test_for_an_invalid_price_the_reserved_price_counts(line: Line, price: str) -> None:
     line.alpha.result = lambda call: Ready(value="done", price=price, details={"odd": {1, 2}})
     assert line.finished().state is State.COMPLETED
     assert (line.call().spent, line.call().reserved) == (100_000, 0)
 
 
-def test_a_task_id_that_no_database_can_hold_as_it_is_loses_no_call(line: Line) -> None:
+def test_a_task_id_with_a_lone_surrogate_does_not_lose_the_call(line: Line) -> None:
     submit = line.alpha.submit
 
     async def odd(call: Call) -> TaskRef:
@@ -139,7 +139,7 @@ def test_a_task_id_that_no_database_can_hold_as_it_is_loses_no_call(line: Line) 
     assert line.alpha.charges.total() == 1
 
 
-def test_an_answer_that_comes_after_the_turn_was_lost_is_taken_while_nobody_else_has_acted(line: Line) -> None:
+def test_a_response_after_the_lease_was_lost_counts_if_no_one_else_has_acted(line: Line) -> None:
     def after(call: Call) -> None:
         call_outcomes.record_lost(line.runtime.database, line.call(), look_up=True)
 
@@ -149,20 +149,20 @@ def test_an_answer_that_comes_after_the_turn_was_lost_is_taken_while_nobody_else
     assert line.events().index("outcome_unknown") < line.events().index("call_accepted")
 
 
-def test_an_answer_that_comes_after_a_persons_decision_changes_nothing(line: Line) -> None:
+def test_a_response_after_an_operators_decision_changes_nothing(line: Line) -> None:
     def after(call: Call) -> None:
         call_outcomes.record_lost(line.runtime.database, line.call(), look_up=False)
         call_resolution.write_off(line.runtime.database, line.call(), by="test")
 
     line.alpha.after = after
-    sent(line)
+    submit_and_park(line)
     line.start()
     line.until(lambda: line.call().settled)
     line.stop()
     assert (line.call().state, line.call().spent) == (CallState.FAILED, 100_000)
 
 
-def test_a_ledger_that_is_away_makes_no_unknown_outcome_of_a_call_that_was_refused(
+def test_an_unavailable_ledger_does_not_make_a_refused_call_an_unknown_outcome(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = [sa.exc.OperationalError("UPDATE", {}, Exception("away"))]
@@ -180,16 +180,18 @@ def test_a_ledger_that_is_away_makes_no_unknown_outcome_of_a_call_that_was_refus
     assert "outcome_unknown" not in line.events()
 
 
-def test_turns_are_not_dropped_when_submissions_cannot_be_taken(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claimed_calls_are_not_dropped_if_queued_ones_cannot_be_claimed(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
     line.alpha.polls = 3
-    sent(line)
+    submit_and_park(line)
     line.start()
     line.until(lambda: line.call().state is CallState.WORKING)
     monkeypatch.setattr(call_claims, "claim_queued", raiser_of(RuntimeError("locked")))
     line.until(lambda: line.call().settled)
 
 
-def test_a_defect_while_a_result_is_fetched_is_tried_again(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_while_a_result_is_fetched_is_retried(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     errors: list[Exception] = [OSError("no space left on device")]
     fetch = fetching.fetch_result
 
@@ -203,9 +205,9 @@ def test_a_defect_while_a_result_is_fetched_is_tried_again(line: Line, monkeypat
     assert line.events().count("call_put_off") == 1
 
 
-def test_a_task_that_was_done_in_a_night_without_an_engine_is_not_lost_to_one_failed_question(line: Line) -> None:
+def test_an_overdue_task_is_not_given_up_after_one_failed_poll(line: Line) -> None:
     line.alpha.polls = 10_000
-    sent(line, data={"models": ["first", "second"]})
+    submit_and_park(line, data={"models": ["first", "second"]})
     line.start()
     line.until(lambda: line.call().task is not None)
     line.stop()
@@ -224,7 +226,7 @@ def test_a_task_that_was_done_in_a_night_without_an_engine_is_not_lost_to_one_fa
     assert (line.call().state, line.alpha.charges.total(), line.beta.charges.total()) == (CallState.DONE, 1, 0)
 
 
-def test_a_vendor_that_takes_calls_one_by_one_fails_none_of_those_that_wait(
+def test_rate_limited_calls_wait_for_a_provider_that_works_one_at_a_time(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry_policy, "backoff", lambda failures: 0.01)
@@ -238,16 +240,16 @@ def test_a_vendor_that_takes_calls_one_by_one_fails_none_of_those_that_wait(
 
     line.alpha.before = before
     for number in range(4):
-        sent(line, f"j{number}", data={"models": ["first", "second"]})
+        submit_and_park(line, f"j{number}", data={"models": ["first", "second"]})
     line.start()
     line.until(lambda: all(line.call(f"j{number}").settled for number in range(4)))
     assert (line.alpha.charges.total(), line.beta.charges.total()) == (4, 0)
 
 
-def test_a_call_that_is_being_sent_is_not_lost_because_the_machine_slept(
+def test_a_call_being_sent_is_not_lost_after_a_suspend_of_the_machine(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claiming, "SUBMIT_LEASE_SECONDS", -1.0)  # over as soon as it is taken
+    monkeypatch.setattr(claiming, "SUBMIT_LEASE_SECONDS", -1.0)  # expired at the claim
     monkeypatch.setattr(call_outcomes, "LOOK_UP_SECONDS", 0.0)
     submit = line.alpha.submit
 
@@ -260,7 +262,7 @@ def test_a_call_that_is_being_sent_is_not_lost_because_the_machine_slept(
     assert (line.alpha.charges.total(), "outcome_unknown" in line.events()) == (1, False)
 
 
-def test_a_full_disk_makes_no_unknown_outcome_of_a_call_that_was_not_sent(
+def test_a_full_disk_before_the_submission_is_not_an_unknown_outcome(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors, folder = [OSError(errno.ENOSPC, "No space left on device")], job_folder
@@ -275,7 +277,7 @@ def test_a_full_disk_makes_no_unknown_outcome_of_a_call_that_was_not_sent(
     assert (line.alpha.charges.total(), "outcome_unknown" in line.events()) == (1, False)
 
 
-def test_an_input_that_does_not_fit_on_the_disk_makes_no_unknown_outcome(
+def test_an_input_that_does_not_fit_on_the_disk_is_not_an_unknown_outcome(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox = line.runtime.settings.storage_folder / "inbox"
@@ -297,7 +299,9 @@ def test_an_input_that_does_not_fit_on_the_disk_makes_no_unknown_outcome(
     assert (line.alpha.charges.total(), "outcome_unknown" in line.events()) == (1, False)
 
 
-def test_a_defect_in_a_turn_gives_it_back_at_once(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_in_an_action_releases_the_claim_at_once(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
     errors: list[Exception] = [ZeroDivisionError()]
     ready = call_outcomes.record_ready
 
@@ -311,7 +315,7 @@ def test_a_defect_in_a_turn_gives_it_back_at_once(line: Line, monkeypatch: pytes
     assert line.alpha.charges.total() == 1
 
 
-def test_a_results_url_is_gone_from_the_ledger_when_the_call_has_failed(line: Line) -> None:
+def test_a_failed_call_does_not_keep_the_url_of_its_result(line: Line) -> None:
     line.alpha.result = lambda call: Ready(url=URL)
     job = line.finished(data={"film": True})
     assert (job.state, job.error["code"] if job.error else None) == (State.FAILED, "provider_result_invalid")
@@ -322,7 +326,7 @@ def test_a_results_url_is_gone_from_the_ledger_when_the_call_has_failed(line: Li
             assert "Ffd3x9" not in repr(rows), table.name
 
 
-def test_files_that_a_provider_wants_as_bytes_are_there_for_the_submission_only(line: Line) -> None:
+def test_inputs_loaded_as_bytes_exist_only_during_the_submission(line: Line) -> None:
     scratch, seen = line.runtime.settings.scratch_folder, []
     inbox = line.runtime.settings.storage_folder / "inbox"
     inbox.mkdir(parents=True)
@@ -339,12 +343,12 @@ def test_files_that_a_provider_wants_as_bytes_are_there_for_the_submission_only(
     assert not list(scratch.iterdir())
 
 
-def test_a_provider_that_was_not_asked_does_not_count_as_there(line: Line) -> None:
+def test_a_missing_key_does_not_close_the_breaker(line: Line) -> None:
     database, limits = line.runtime.database, line.runtime.settings.limits_of("alpha")
     with database.write() as connection:
         accounts.allowance(database, connection, "alpha", limits, database.now())
         accounts.record_failure(connection, "alpha", limits, "down")
-    sent(line)
+    submit_and_park(line)
     line.alpha.submit = _not_configured  # type: ignore[method-assign]
     (account,) = accounts.list_accounts(database)
     assert account.failures == 1
@@ -354,14 +358,14 @@ def test_a_provider_that_was_not_asked_does_not_count_as_there(line: Line) -> No
     assert (account.failures, account.last_error) == (1, "down")
 
 
-def test_cancelling_is_seen_at_the_next_turn_and_not_after_the_next_wait(line: Line) -> None:
+def test_a_cancelled_task_is_not_left_until_its_next_poll(line: Line) -> None:
     async def poll(call: Call, task: TaskRef) -> Pending:
         if line.job().state is State.WAITING:
             end_job(line)
         return Pending(retry_after_seconds=3600)
 
     line.alpha.poll = poll  # type: ignore[method-assign]
-    sent(line)
+    submit_and_park(line)
     line.start()
     line.until(lambda: line.call().settled)
     assert line.alpha.cancelled == ["task-1"]
@@ -376,7 +380,7 @@ def test_the_money_of_deleted_jobs_still_counts_for_the_budget_and_the_same_requ
         assert deletion.forget(line.runtime.database, "j")
         assert calls.of_job(line.runtime.database, "j") == []
         assert call_queries.spent_since(line.runtime.database, 0.0) == {("alpha", ""): 100_000}
-        sent(line)
+        submit_and_park(line)
         line.until(lambda: line.call().settled)
         assert line.advance() is State.FAILED
         assert (line.job().error or {})["code"] == "budget_exceeded"
@@ -386,10 +390,10 @@ def test_the_money_of_deleted_jobs_still_counts_for_the_budget_and_the_same_requ
         line.runtime.close()
 
 
-def test_a_job_whose_call_goes_on_is_not_deleted(line: Line) -> None:
+def test_a_job_with_an_unsettled_call_is_not_deleted(line: Line) -> None:
     line.alpha.can_find = False
     line.alpha.after = raiser(ProviderOutcomeUnknown("connection reset"))
-    sent(line)
+    submit_and_park(line)
     line.start()
     line.until(lambda: line.call().state is CallState.UNKNOWN)
     end_job(line)
@@ -401,14 +405,14 @@ def test_a_job_whose_call_goes_on_is_not_deleted(line: Line) -> None:
     assert [job.id for job in deletion.ended_before(database, age_seconds=0, limit=9)] == ["j"]
 
 
-def test_calls_that_only_a_silent_provider_can_serve_do_not_stand_before_those_that_another_takes(
+def test_calls_without_another_candidate_do_not_block_those_that_can_be_diverted(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(call_claims, "_DIVERTED", 2)
     database, limits = line.runtime.database, line.runtime.settings.limits_of("alpha")
     for number in range(4):
-        sent(line, f"j{number}")
-    sent(line, "other", data={"models": ["first", "second"]})
+        submit_and_park(line, f"j{number}")
+    submit_and_park(line, "other", data={"models": ["first", "second"]})
     with database.write() as connection:
         accounts.allowance(database, connection, "alpha", limits, database.now())
         for _ in range(limits.breaker_failures):
@@ -419,15 +423,15 @@ def test_calls_that_only_a_silent_provider_can_serve_do_not_stand_before_those_t
     assert all(line.call(f"j{number}").state is CallState.QUEUED for number in range(4))
 
 
-def test_a_turn_is_renewed_by_who_holds_it_and_by_nobody_else(line: Line) -> None:
-    sent(line)
-    (first,), _ = _take(line, seconds=5)
+def test_a_lease_is_renewed_only_by_its_owner(line: Line) -> None:
+    submit_and_park(line)
+    (first,), _ = _claim(line, seconds=5)
     call_claims.renew(line.runtime.database, [first], lease_seconds=500)
     renewed = line.call().lease_until
     assert renewed is not None
     assert renewed > line.runtime.database.now() + 400
     call_outcomes.record_accepted(line.runtime.database, first, CallTask("task-1"), wait_seconds=0, give_up=60)
-    (second,) = call_claims.claim_due(line.runtime.database, owner="somebody", lease_seconds=5, most=9)
+    (second,) = call_claims.claim_due(line.runtime.database, owner="other", lease_seconds=5, most=9)
     call_claims.renew(line.runtime.database, [first], lease_seconds=500)
     held = line.call().lease_until
     assert held is not None
@@ -436,8 +440,8 @@ def test_a_turn_is_renewed_by_who_holds_it_and_by_nobody_else(line: Line) -> Non
 
 
 def test_a_claimed_call_says_submitting_as_its_row_does(line: Line) -> None:
-    sent(line)
-    (claimed,), _ = _take(line, seconds=60)
+    submit_and_park(line)
+    (claimed,), _ = _claim(line, seconds=60)
     assert claimed.call.state is line.call().state is CallState.SUBMITTING
     (unconfirmed,) = call_claims.claimed_but_unconfirmed(line.runtime.database, "test")
     assert unconfirmed.call.state is CallState.SUBMITTING
@@ -445,17 +449,17 @@ def test_a_claimed_call_says_submitting_as_its_row_does(line: Line) -> None:
     assert (line.call().state, line.call().reserved, line.call().submitted_at) == (CallState.QUEUED, 0, None)
 
 
-def test_a_job_whose_call_has_ended_meanwhile_is_not_parked_again(line: Line) -> None:
-    sent(line)
-    (turn,), _ = _take(line, seconds=60)
+def test_a_job_whose_call_has_ended_is_not_parked_again(line: Line) -> None:
+    submit_and_park(line)
+    (claimed,), _ = _claim(line, seconds=60)
     database = line.runtime.database
-    with database.write() as connection:  # a worker gets the job, against all rules
+    with database.write() as connection:  # let a worker claim the parked job
         connection.execute(sa.update(ledger_tables.jobs).values(not_before=0.0))
     claim = leases.claim(database, "j", owner="w", seconds=60)
     assert claim is not None
     assert (
-        call_outcomes.record_done(database, turn, CallResult(model="m", provider="p"), spent=1) is None
-    )  # running: nobody to wake
+        call_outcomes.record_done(database, claimed, CallResult(model="m", provider="p"), spent=1) is None
+    )  # the job runs: there is none to wake
     found = calls.park_unless_settled(database, claim.lease, "think")
     assert isinstance(found, CallRow)
     assert found.settled
@@ -463,14 +467,14 @@ def test_a_job_whose_call_has_ended_meanwhile_is_not_parked_again(line: Line) ->
     assert line.job().lease_owner == "w"
 
 
-def _take(line: Line, *, seconds: float) -> tuple[list[call_claims.ClaimedCall], Any]:
+def _claim(line: Line, *, seconds: float) -> tuple[list[call_claims.ClaimedCall], Any]:
     settings = line.runtime.settings
     policies = SubmissionPolicy(limits=settings.limits_of, budgets={}, price=lambda row: 7)
     return call_claims.claim_queued(line.runtime.database, policies, owner="test", lease_seconds=seconds, most=9)
 
 
 def raiser_of(error: Exception) -> Any:
-    """A function that raises."""
+    """Return a function that raises ``error``."""
 
     def act(*arguments: Any, **named: Any) -> None:
         raise error

@@ -1,4 +1,4 @@
-"""The ledger's connection breaks at a commit, and nobody hears whether it was made."""
+"""The ledger's connection fails at a commit, so that it is not known whether the commit was made."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from schemas.errors import JobCancelled
 from tests.call_line import Line
 
 
-def unheard(database: Database, monkeypatch: pytest.MonkeyPatch, function: str) -> list[str]:
-    """The first commit of ``function`` is made, and its caller hears that the connection broke; set when it was."""
+def unconfirmed_commit(database: Database, monkeypatch: pytest.MonkeyPatch, function: str) -> list[str]:
+    """Make the first commit of ``function`` raise after it was made; the returned list is non-empty from then on."""
     broken: list[str] = []
     for engine in {database._normal, database._full}:
         commit = engine.dialect.do_commit
@@ -25,35 +25,35 @@ def unheard(database: Database, monkeypatch: pytest.MonkeyPatch, function: str) 
             commit(connection)
             if not broken and function in [frame.name for frame in traceback.extract_stack()]:
                 broken.append(function)
-                raise sa.exc.OperationalError("COMMIT", {}, OSError("the connection broke"))
+                raise sa.exc.OperationalError("COMMIT", {}, OSError("connection lost"))
 
         monkeypatch.setattr(engine.dialect, "do_commit", break_down)
     return broken
 
 
-def test_a_call_whose_intent_was_written_unheard_is_sent_and_waits_for_nobody(
+def test_a_call_with_an_unconfirmed_intent_is_submitted_once_without_an_operator(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = unheard(line.runtime.database, monkeypatch, "claim_queued")
+    broken = unconfirmed_commit(line.runtime.database, monkeypatch, "claim_queued")
     assert line.finished().state is State.COMPLETED
     assert broken
     assert (line.alpha.charges.total(), line.call().spent) == (1, 100_000)
     assert "outcome_unknown" not in line.events()
 
 
-def test_a_call_whose_intent_was_written_unheard_is_not_sent_when_its_job_has_ended(
+def test_a_call_with_an_unconfirmed_intent_is_not_submitted_if_its_job_has_ended(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from consumer.ledger import call_claims
 
-    unsent = call_claims.claimed_but_unconfirmed
+    find_unconfirmed = call_claims.claimed_but_unconfirmed
 
-    def later(*arguments: Any) -> Any:
+    def end_job_first(*arguments: Any) -> Any:
         completion.end_idle(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
-        return unsent(*arguments)
+        return find_unconfirmed(*arguments)
 
-    monkeypatch.setattr(call_claims, "claimed_but_unconfirmed", later)
-    unheard(line.runtime.database, monkeypatch, "claim_queued")
+    monkeypatch.setattr(call_claims, "claimed_but_unconfirmed", end_job_first)
+    unconfirmed_commit(line.runtime.database, monkeypatch, "claim_queued")
     line.submit()
     line.advance()
     line.start()

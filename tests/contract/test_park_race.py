@@ -1,4 +1,4 @@
-"""A job that is parked for its call in the moment in which the call ends."""
+"""A race: a job is parked for its call while another transaction settles the call."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from consumer.ledger.tables import jobs
 from schemas.accounts import ProviderLimits
 from tests.ledger_views import Ledger
 
-ORDER = CallSpec(
+SPEC = CallSpec(
     candidates=[Candidate("m", "p", {})], inputs={}, output_folder="s3://results/x/", fingerprint="f", type="reel"
 )
 
 
-def test_a_job_that_is_parked_while_its_call_ends_is_woken_or_goes_on(
+def test_a_job_that_is_parked_while_its_call_ends_is_woken_or_continues(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.admit({"id": "j"})
-    calls.enqueue_and_park(ledger.a, ledger.claimed(), "step", ORDER, tenant=None, urgency=1)
+    calls.enqueue_and_park(ledger.a, ledger.claimed(), "step", SPEC, tenant=None, urgency=1)
     policies = SubmissionPolicy(limits=lambda name: ProviderLimits(), budgets={}, price=lambda row: 7)
-    (turn,), _ = call_claims.claim_queued(ledger.a, policies, owner="e", lease_seconds=60, most=9)
+    (claimed,), _ = call_claims.claim_queued(ledger.a, policies, owner="e", lease_seconds=60, most=9)
     with ledger.a.write() as connection:
         connection.execute(sa.update(jobs).values(not_before=0.0))
     lease = ledger.claimed(owner="w")
@@ -44,8 +44,8 @@ def test_a_job_that_is_parked_while_its_call_ends_is_woken_or_goes_on(
 
     monkeypatch.setattr("consumer.ledger.call_outcomes.transition_call", slowly)
     with ThreadPoolExecutor(1) as pool:
-        call_outcomes.record_done(ledger.a, turn, CallResult(model="m", provider="p"), spent=1)
+        call_outcomes.record_done(ledger.a, claimed, CallResult(model="m", provider="p"), spent=1)
         found = parking[0].result(30)
     other.close()
     job = ledger.job()
-    assert found is not None or (job.state is State.WAITING and job.wake_at is not None), "stuck: nobody wakes it"
+    assert found is not None or (job.state is State.WAITING and job.wake_at is not None), "stuck: no wake-up is due"

@@ -1,4 +1,4 @@
-"""What can go wrong between Telecine and each vendor, what it means, and that it costs one charge at most."""
+"""What can go wrong with each provider, the error it becomes, and that it costs one charge at most."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ PROMPT = "a red kite over dunes"
 
 
 @dataclass(frozen=True)
-class Vendor:
-    """One vendor under test."""
+class ProviderCase:
+    """One provider under test."""
 
     name: str
     model: str
@@ -50,7 +50,7 @@ class Vendor:
         return open_provider(self.name, settings, Policy(allowed_hosts=frozenset({self.double.host})))
 
 
-_VENDORS: dict[str, tuple[type[Double], str, Callable[[Double], dict[str, Any]]]] = {
+_CASES: dict[str, tuple[type[Double], str, Callable[[Double], dict[str, Any]]]] = {
     "pika": (Pika, "pika", lambda d: {"pika_base_url": d.url, "pika_token": SecretStr(d.key)}),
     "cococlip": (
         Cococlip,
@@ -65,44 +65,44 @@ _VENDORS: dict[str, tuple[type[Double], str, Callable[[Double], dict[str, Any]]]
 }
 
 
-@pytest.fixture(params=_VENDORS)
-def vendor(request: pytest.FixtureRequest) -> Iterator[Vendor]:
-    kind, model, values = _VENDORS[request.param]
+@pytest.fixture(params=_CASES)
+def case(request: pytest.FixtureRequest) -> Iterator[ProviderCase]:
+    kind, model, values = _CASES[request.param]
     with kind() as double:
-        yield Vendor(request.param, model, double, values(double))
+        yield ProviderCase(request.param, model, double, values(double))
 
 
-def submitted(vendor: Vendor, call: Call, **changes: Any) -> TaskRef | Ready:
+def submitted(case: ProviderCase, call: Call, **changes: Any) -> TaskRef | Ready:
     async def work(adapter: RemoteProvider) -> TaskRef | Ready:
         return await adapter.submit(call)
 
-    return asyncio.run(closing(vendor.open(**changes), work))
+    return asyncio.run(closing(case.open(**changes), work))
 
 
-def polled(vendor: Vendor, call: Call, task: TaskRef | Ready, **changes: Any) -> Pending | Ready | Failed:
+def polled(case: ProviderCase, call: Call, task: TaskRef | Ready, **changes: Any) -> Pending | Ready | Failed:
     assert isinstance(task, TaskRef)
     known = task
 
     async def work(adapter: RemoteProvider) -> Pending | Ready | Failed:
         return await adapter.poll(call, known)
 
-    return asyncio.run(closing(vendor.open(**changes), work))
+    return asyncio.run(closing(case.open(**changes), work))
 
 
-def trouble(vendor: Vendor, fault: Fault, **changes: Any) -> ProviderError:
-    """The error of a submission that meets the fault."""
-    vendor.double.fault(fault)
+def trouble(case: ProviderCase, fault: Fault, **changes: Any) -> ProviderError:
+    """Return the error of a submission with the fault."""
+    case.double.fault(fault)
     with pytest.raises(ProviderError) as caught:
-        submitted(vendor, vendor.call(), **changes)
-    assert vendor.double.count("submit") == 1
-    assert tells_no_secret(caught.value, vendor.double.key)
+        submitted(case, case.call(), **changes)
+    assert case.double.count("submit") == 1
+    assert tells_no_secret(caught.value, case.double.key)
     return caught.value
 
 
 LEAKY = json.dumps(
     {"message": f"refused https://u:w@h.example/a.png?X-Amz-Signature={INPUT_SECRET} (Signature={URL_SECRET})"}
 )
-#: Faults of a submission: what it was, whether it was charged, the code that says so.
+#: Faults of a submission: the fault, the number of charges, and the error code.
 SUBMISSIONS = {
     "accepted, then the line dropped": (Fault(act="drop", accept=True), 1, "outcome_unknown"),
     "accepted, then the line reset": (Fault(act="reset", accept=True), 1, "outcome_unknown"),
@@ -132,50 +132,48 @@ SUBMISSIONS = {
 
 
 @pytest.mark.parametrize("name", SUBMISSIONS)
-def test_a_submission_that_goes_wrong_is_sent_once_and_judged_by_what_may_have_been_accepted(
-    vendor: Vendor, name: str
+def test_a_failed_submission_is_sent_once_and_its_error_says_whether_it_may_have_been_accepted(
+    case: ProviderCase, name: str
 ) -> None:
     fault, charges, code = SUBMISSIONS[name]
     limit = {"exchange_timeout_seconds": 2.0} if fault.seconds else {}
-    error = trouble(vendor, fault, **limit)
+    error = trouble(case, fault, **limit)
     assert error.code == code
-    assert vendor.double.charges() == charges
-    # What was charged is never said to be worth another try.
+    assert case.double.charges() == charges
+    # An error after a charge is never retryable.
     assert not charges or error.verdict is Verdict.UNKNOWN
 
 
-def test_a_slow_answer_within_the_time_is_an_answer(vendor: Vendor) -> None:
-    vendor.double.fault(Fault(act="slow", seconds=0.3))
-    assert isinstance(submitted(vendor, vendor.call()), TaskRef)
-    assert vendor.double.charges() == 1
+def test_a_slow_response_within_the_timeout_is_accepted(case: ProviderCase) -> None:
+    case.double.fault(Fault(act="slow", seconds=0.3))
+    assert isinstance(submitted(case, case.call()), TaskRef)
+    assert case.double.charges() == 1
 
 
-def test_two_calls_are_two_charges_and_one_call_is_one(vendor: Vendor) -> None:
-    first, second = submitted(vendor, vendor.call()), submitted(vendor, vendor.call())
+def test_two_calls_are_two_charges_and_one_call_is_one(case: ProviderCase) -> None:
+    first, second = submitted(case, case.call()), submitted(case, case.call())
     assert first != second
-    assert vendor.double.charges() == vendor.double.count("submit") == 2
+    assert case.double.charges() == case.double.count("submit") == 2
 
 
-def test_a_vendor_that_is_not_there_certainly_did_not_accept(vendor: Vendor) -> None:
+def test_an_unreachable_provider_certainly_did_not_accept(case: ProviderCase) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{held.getsockname()[1]}"
-        moved = {name: f"http://{host}" for name in vendor.values if name.endswith("_base_url")}
-        adapter = open_provider(
-            vendor.name, Settings(**(vendor.values | moved)), Policy(allowed_hosts=frozenset({host}))
-        )
+        moved = {name: f"http://{host}" for name in case.values if name.endswith("_base_url")}
+        adapter = open_provider(case.name, Settings(**(case.values | moved)), Policy(allowed_hosts=frozenset({host})))
         with pytest.raises(ProviderError) as caught:
-            asyncio.run(closing(adapter, lambda each: each.submit(vendor.call())))
+            asyncio.run(closing(adapter, lambda each: each.submit(case.call())))
     assert (caught.value.code, caught.value.verdict) == ("provider_unavailable", Verdict.LATER)
 
 
-def test_a_host_that_the_operator_has_not_allowed_is_not_called(vendor: Vendor) -> None:
+def test_a_host_that_the_operator_has_not_allowed_is_not_called(case: ProviderCase) -> None:
     with pytest.raises(ProviderNotConfigured, match="TELECINE_ALLOWED_PRIVATE_HOSTS"):
-        open_provider(vendor.name, Settings(**vendor.values), Policy())
-    assert vendor.double.requests == []
+        open_provider(case.name, Settings(**case.values), Policy())
+    assert case.double.requests == []
 
 
-#: Faults of a look: the code of the error after which it is asked again.
+#: Faults of a poll, with the code of the error after which it is repeated.
 LOOKS = {
     "dropped": (Fault("poll", act="drop"), "provider_unavailable"),
     "reset": (Fault("poll", act="reset"), "provider_unavailable"),
@@ -188,51 +186,51 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_a_look_that_fails_is_no_end_of_the_task(vendor: Vendor, name: str) -> None:
+def test_a_failed_poll_does_not_end_the_task(case: ProviderCase, name: str) -> None:
     fault, code = LOOKS[name]
-    call = vendor.call()
-    task = submitted(vendor, call)
-    vendor.double.fault(fault)
+    call = case.call()
+    task = submitted(case, call)
+    case.double.fault(fault)
     with pytest.raises(ProviderError) as caught:
-        polled(vendor, call, task, **({"exchange_timeout_seconds": 0.3} if fault.seconds else {}))
+        polled(case, call, task, **({"exchange_timeout_seconds": 0.3} if fault.seconds else {}))
     assert (caught.value.code, caught.value.verdict) == (code, Verdict.LATER)
-    assert isinstance(polled(vendor, call, task), Ready)
-    assert vendor.double.charges() == 1
+    assert isinstance(polled(case, call, task), Ready)
+    assert case.double.charges() == 1
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_a_task_that_is_not_there_any_more_is_lost(vendor: Vendor, status: int) -> None:
-    call = vendor.call()
-    task = submitted(vendor, call)
-    vendor.double.fault(Fault("poll", status=status, body="gone"))
-    answer = polled(vendor, call, task)
+def test_a_missing_task_is_lost(case: ProviderCase, status: int) -> None:
+    call = case.call()
+    task = submitted(case, call)
+    case.double.fault(Fault("poll", status=status, body="gone"))
+    answer = polled(case, call, task)
     assert isinstance(answer, Failed)
     assert (answer.error.code, answer.charged) == ("provider_task_lost", True)
 
 
-def test_a_task_that_never_ends_stays_pending(vendor: Vendor) -> None:
-    vendor.double.plan(Plan("never"))
-    call = vendor.call()
-    task = submitted(vendor, call)
+def test_a_task_that_never_ends_stays_pending(case: ProviderCase) -> None:
+    case.double.plan(Plan("never"))
+    call = case.call()
+    task = submitted(case, call)
     for _ in range(3):
-        answer = polled(vendor, call, task)
+        answer = polled(case, call, task)
         assert isinstance(answer, Pending)
         assert answer.progress is None or 0 <= answer.progress < 1
 
 
-def test_the_answer_about_a_finished_task_is_the_same_however_often_it_is_asked(vendor: Vendor) -> None:
-    call = vendor.call()
-    task = submitted(vendor, call)
-    assert polled(vendor, call, task) == polled(vendor, call, task)
-    assert vendor.double.charges() == 1
+def test_polling_a_finished_task_is_idempotent(case: ProviderCase) -> None:
+    call = case.call()
+    task = submitted(case, call)
+    assert polled(case, call, task) == polled(case, call, task)
+    assert case.double.charges() == 1
 
 
-def test_a_failure_that_holds_secrets_is_told_without_them(vendor: Vendor) -> None:
-    key = vendor.double.key
+def test_an_error_is_reported_without_the_secrets_in_it(case: ProviderCase) -> None:
+    key = case.double.key
     words = f"sorry: {key}, Bearer {key}, https://h.example/i.png?X-Amz-Signature={INPUT_SECRET}&x=1 \x1b[2Jnsfw"
-    vendor.double.plan(Plan("fail", words + "!" * 5000))
-    call = vendor.call()
-    answer = polled(vendor, call, submitted(vendor, call))
+    case.double.plan(Plan("fail", words + "!" * 5000))
+    call = case.call()
+    answer = polled(case, call, submitted(case, call))
     assert isinstance(answer, Failed)
     assert answer.error.code == "provider_task_failed"
     assert "nsfw" in answer.error.message
@@ -241,24 +239,24 @@ def test_a_failure_that_holds_secrets_is_told_without_them(vendor: Vendor) -> No
     assert tells_no_secret(answer.error, key)
 
 
-def test_no_log_holds_a_key_or_a_presigned_url(vendor: Vendor, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_log_contains_a_key_or_a_presigned_url(case: ProviderCase, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    call = vendor.call()
-    polled(vendor, call, submitted(vendor, call))
-    vendor.double.fault(Fault("poll", status=500, body=LEAKY))
+    call = case.call()
+    polled(case, call, submitted(case, call))
+    case.double.fault(Fault("poll", status=500, body=LEAKY))
     with pytest.raises(ProviderError):
-        polled(vendor, call, submitted(vendor, call))
-    for secret in (vendor.double.key, INPUT_SECRET, URL_SECRET):
+        polled(case, call, submitted(case, call))
+    for secret in (case.double.key, INPUT_SECRET, URL_SECRET):
         assert secret not in caplog.text
 
 
-def test_many_calls_at_once_are_one_charge_each(vendor: Vendor) -> None:
-    calls = [vendor.call() for _ in range(40)]
+def test_many_calls_at_once_are_one_charge_each(case: ProviderCase) -> None:
+    calls = [case.call() for _ in range(40)]
 
     async def work(adapter: RemoteProvider) -> list[Any]:
         tasks = [task for task in await asyncio.gather(*map(adapter.submit, calls)) if isinstance(task, TaskRef)]
         return await asyncio.gather(*map(adapter.poll, calls, tasks))
 
-    answers = asyncio.run(closing(vendor.open(), work))
+    answers = asyncio.run(closing(case.open(), work))
     assert [type(answer) for answer in answers] == [Ready] * 40
-    assert vendor.double.charges() == vendor.double.count("submit") == 40
+    assert case.double.charges() == case.double.count("submit") == 40

@@ -1,4 +1,4 @@
-"""A person settles what nobody knows."""
+"""An operator settles a call with an unknown outcome."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def line(line: Line) -> Line:
     return line
 
 
-def test_resubmitting_sends_it_once_more(line: Line) -> None:
+def test_resubmit_sends_the_call_once_more(line: Line) -> None:
     call_resolution.resubmit(line.runtime.database, line.call(), by="test")
     line.until(lambda: line.call().settled)
     assert line.advance() is State.COMPLETED
-    assert line.alpha.charges.total() == 2  # the person said that the first one never arrived
+    assert line.alpha.charges.total() == 2  # the operator decided that the first one never arrived
 
 
-def test_adopting_asks_for_the_task_that_the_person_found(line: Line) -> None:
+def test_adopt_polls_the_task_that_the_operator_found(line: Line) -> None:
     call_resolution.adopt(line.runtime.database, line.call(), "task-1", by="test", give_up_seconds=60)
     line.until(lambda: line.call().settled)
     assert line.advance() is State.COMPLETED
@@ -68,14 +68,14 @@ def test_the_task_of_another_job_is_not_adopted(line: Line) -> None:
     assert line.call().state is CallState.UNKNOWN
 
 
-def test_giving_up_fails_the_job_and_counts_the_money_as_spent(line: Line) -> None:
+def test_write_off_fails_the_job_and_the_price_counts_as_spent(line: Line) -> None:
     call_resolution.write_off(line.runtime.database, line.call(), by="test")
     assert line.advance() is State.FAILED
     assert (line.job().error or {})["code"] == "outcome_unknown"
     assert (line.call().spent, line.call().reserved) == (100_000, 0)
 
 
-def test_what_was_settled_cannot_be_settled_again(line: Line) -> None:
+def test_a_settled_call_cannot_be_resolved_again(line: Line) -> None:
     unknown = line.call()
     call_resolution.write_off(line.runtime.database, unknown, by="test")
     for again in (call_resolution.resubmit, call_resolution.write_off):
