@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -43,9 +43,9 @@ class Runtime:
     secrets: Secrets
     pipelines: Mapping[str, Pipeline]
     catalogue: Catalogue
-    triggers: TriggerRules = NO_TRIGGERS
     #: Which tenant may read and write where.
-    tenants: TenantRules = field(default_factory=TenantRules)
+    tenants: TenantRules
+    triggers: TriggerRules = NO_TRIGGERS
 
     @functools.cached_property
     def host(self) -> ModelHost:
