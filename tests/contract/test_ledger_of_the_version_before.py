@@ -1,4 +1,4 @@
-"""A ledger of the version before the redesign is opened, and the jobs in it finish: nothing stored became unreadable."""
+"""A ledger of the version before the redesign is opened and its jobs finish: what is stored stays readable."""
 
 from __future__ import annotations
 
