@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from pipelines.media.moving import crossfade, write_film
+from pipelines.models.local_story import shots
 from pipelines.registry import PIPELINES
-from pipelines.story_to_video import shots
 from providers.local.host import ModelHost
 from tests.local.test_local_pipelines import FILM, IMAGE, SHORT, Stage
 from tests.local.test_reference import STORY, on_stage

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.media.moving import Pixels, crossfade, write_film
-from pipelines.story_to_video import shots
+from pipelines.models.local_story import shots
 from providers.local.machine import peak_bytes
 
 SIDE = 512
