@@ -1,4 +1,4 @@
-"""Words and their times: matched by their letters, fitted in where they were not heard, never out of order."""
+"""Word timing: words match by their letters, words without a time are filled in, and the order is kept."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def heard(*words: tuple[str, float | None, float | None]) -> list[AlignedWord]:
 
 
 def beats(text: str, start: float = 0.0, each: float = 0.5) -> list[AlignedWord]:
-    """The words of a text, one every ``each`` seconds, heard for the first four fifths of it."""
+    """Return the words of a text, one every ``each`` seconds; each takes four fifths of that time."""
     return [
         AlignedWord(text=word, start=start + index * each, end=start + (index + 0.8) * each)
         for index, word in enumerate(text.split())
@@ -55,33 +55,33 @@ def starts(lyrics: str, words: list[AlignedWord]) -> list[float | None]:
     return [None if time is None else round(time.start, 3) for time in match(words_of(lyrics), words)]
 
 
-def test_words_get_the_times_at_which_they_were_heard() -> None:
+def test_words_get_the_aligned_times() -> None:
     assert starts("one two\nthree", beats("one two three")) == [0.0, 0.5, 1.0]
 
 
-def test_spelling_case_and_punctuation_do_not_matter() -> None:
+def test_spelling_case_and_punctuation_are_ignored() -> None:
     assert starts("Don't STOP,\n“me” now…", beats("dont stop me now")) == [0.0, 0.5, 1.0, 1.5]
     assert starts("ﬁne café", beats("fine cafe\u0301")) == [0.0, 0.5]
 
 
-def test_words_that_were_cut_otherwise_are_found_by_their_letters() -> None:
+def test_words_that_are_split_differently_match_by_their_letters() -> None:
     assert starts("rock-n-roll baby", heard(("rock", 0, 1), ("n", 1, 2), ("roll", 2, 3), ("baby", 3, 4))) == [0, 3]
     times = match(words_of("夜に駆ける"), heard(("夜", 0, 1), ("に", 1, 2), ("駆ける", 2, 5)))
     assert times == [Times(0, 2), Times(2, 5)]
     assert starts("夜に駆ける", heard(("夜に駆ける", 0.0, 5.0))) == [0.0, 2.0]
 
 
-def test_what_was_sung_besides_is_passed_over_and_what_was_not_sung_has_no_time() -> None:
+def test_additional_words_are_ignored_and_missing_words_have_no_time() -> None:
     assert starts("one two three four", beats("one oh yeah baby two three four")) == [0.0, 2.0, 2.5, 3.0]
     assert starts("one two unsung words three four", beats("one two three four")) == [0.0, 0.5, None, None, 1.0, 1.5]
 
 
-def test_letters_that_are_equal_by_chance_move_no_word() -> None:
+def test_accidentally_equal_letters_do_not_match() -> None:
     assert starts("two three", beats("three")) == [None, 0.0]
     assert starts("three", beats("two three")) == [0.5]
 
 
-def test_a_chorus_is_matched_in_its_turn() -> None:
+def test_a_repeated_chorus_is_matched_in_order() -> None:
     song = "la la hey\nverse number one\nla la hey\nverse number two\nla la hey"
     times = starts(song, beats(song))
     assert times == [index * 0.5 for index in range(15)]
@@ -100,7 +100,7 @@ def test_unusable_times_are_none(word: tuple[str, float | None, float | None], w
     assert starts("one two three", heard(("one", 0, 0.4), word, ("three", 1, 1.4))) == [0, None, 1], why
 
 
-def test_a_word_that_would_go_back_in_time_is_left_out() -> None:
+def test_a_word_that_goes_back_in_time_is_dropped() -> None:
     words = heard(("one", 1, 1.4), ("two", 90, 91), ("three", 2, 2.4), ("four", 3, 3.4))
     assert starts("one two three four", words) == [1, None, 2, 3]
 
@@ -111,27 +111,30 @@ def test_coverage_is_the_share_of_words_with_letters() -> None:
     assert coverage(["—"], [None]) == 0.0
 
 
-def test_texts_that_have_nothing_in_common_are_given_up_quickly() -> None:
+def test_matching_unrelated_texts_is_fast() -> None:
     lyrics = words_of("\n".join(f"alpha{n} beta{n} gamma{n}" for n in range(3000)))
     began = time.process_time()
     assert coverage(lyrics, match(lyrics, beats("zwölf xylophone " * 4500))) < 0.2
     assert time.process_time() - began < 20
 
 
-def test_words_between_two_heard_ones_share_the_gap_by_their_lengths() -> None:
+def test_words_between_two_timed_ones_share_the_gap_by_length() -> None:
     placed = fill(["a", "bb", "cccc", "d"], [Times(0, 1), None, None, Times(5, 6)], 8.0)
     assert [(word.start, word.end, word.heard) for word in placed] == [
-        (0, 1, True), (1, 2.5, False), (2.5, 5, False), (5, 6, True),
-    ]  # fmt: skip
+        (0, 1, True),
+        (1, 2.5, False),
+        (2.5, 5, False),
+        (5, 6, True),
+    ]
 
 
-def test_words_at_both_ends_stand_close_to_the_nearest_heard_one() -> None:
+def test_words_at_both_ends_are_next_to_the_nearest_timed_one() -> None:
     placed = fill(["a", "b", "c"], [None, Times(20, 21), None], 60.0)
     assert [(word.start, word.end) for word in placed] == [(19.5, 20), (20, 21), (21, 21.5)]
     assert [word.start for word in fill(["a", "b"], [None, Times(0.2, 1)], 9.0)] == [0.0, 0.2]
 
 
-def test_with_nothing_heard_every_word_gets_the_same_share() -> None:
+def test_without_times_every_word_gets_an_equal_share() -> None:
     assert [word.start for word in fill(["a", "b"], [None, None], 4.0)] == [0.0, 2.0]
     assert [word.start for word in fill(["a", "b"], [Times(9, 10), None], 4.0)] == [0.0, 2.0]
 
@@ -141,7 +144,7 @@ times = st.one_of(st.none(), st.tuples(st.floats(0, 40), st.floats(0.01, 5)).map
 
 @settings(deadline=None)
 @given(st.lists(times, min_size=1, max_size=60), st.floats(4, 30), st.integers(1, 4), st.floats(0, 3))
-def test_whatever_was_heard_each_caption_is_seen_and_none_overlaps(
+def test_every_caption_is_visible_and_none_overlaps(
     known: list[Times | None], duration: float, size: int, least: float
 ) -> None:
     words = [f"w{index}" for index in range(len(known))]
@@ -154,9 +157,14 @@ def test_whatever_was_heard_each_caption_is_seen_and_none_overlaps(
     groups = group_words("\n".join(words), size)
     frames = round(duration * 30)
     captions = place(
-        spans_of(groups, placed, duration), duration=duration, fps=30, frames=frames, offset=0.0,
-        min_duration=least, debug=False,
-    )  # fmt: skip
+        spans_of(groups, placed, duration),
+        duration=duration,
+        fps=30,
+        frames=frames,
+        offset=0.0,
+        min_duration=least,
+        debug=False,
+    )
     assert len(captions) == len(groups)
     position = 0
     for caption in captions:
@@ -164,14 +172,14 @@ def test_whatever_was_heard_each_caption_is_seen_and_none_overlaps(
         position = caption.end
 
 
-def test_a_transcription_is_cut_into_lines_at_pauses_and_sentences() -> None:
+def test_a_transcription_is_split_at_pauses_and_sentences() -> None:
     words = [*beats("Hello there. How are you"), *beats("fine", start=9.0)]
     assert text_of(words) == "Hello there.\nHow are you\nfine"
     assert text_of(heard(("夜", 0, 1), ("に", 1, 2), ("go", 2, 3), ("now", 3, 4))) == "夜に go now"
     assert text_of([]) == ""
 
 
-def test_what_an_aligner_answers_is_read_with_care() -> None:
+def test_invalid_words_of_an_aligner_are_ignored() -> None:
     value = {
         "words": [{"text": "a", "start": 1, "end": True}, {"text": " "}, 7, {"start": 1}, {"text": "b", "start": -1}]
     }
@@ -186,11 +194,11 @@ SUNG = "one two three\nfour five six"
 
 
 def words_answer(words: list[AlignedWord]) -> Answerer:
-    return lambda asked: {"words": [asdict(word) for word in words]}
+    return lambda call: {"words": [asdict(word) for word in words]}
 
 
 def failing(error: Exception) -> Answerer:
-    def answer(asked: RecordedCall) -> object:
+    def answer(call: RecordedCall) -> object:
         raise error
 
     return answer
@@ -205,12 +213,12 @@ def aligned(
     return align(mode, lyrics, language, audio, context), context
 
 
-def test_auto_aligns_the_lyrics_that_are_sung(tmp_path: Path) -> None:
+def test_auto_aligns_the_lyrics_without_headings(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto", forced_alignment=words_answer(beats(SUNG, start=1.0)))
     assert (timing.lyrics, timing.source) == (LYRICS, "forced_alignment")
     assert timing.times is not None
     assert [time and time.start for time in timing.times] == [None, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
-    assert [(asked.step, asked.parameters["text"]) for asked in context.calls] == [("align", SUNG)]
+    assert [(call.step, call.parameters["text"]) for call in context.calls] == [("align", SUNG)]
     assert context.calls[0].seconds == pytest.approx(SECONDS)
     assert context.manifest_details == {"alignment": {"mode": "auto", "used": "forced_alignment"}}
 
@@ -222,19 +230,19 @@ def test_auto_aligns_the_lyrics_that_are_sung(tmp_path: Path) -> None:
         (failing(RetriesExhausted("tried 5 times")), "tried 5 times"),
         (words_answer(beats("one two")), "found 33% of the words"),
         (words_answer([]), "found 0% of the words"),
-        (lambda asked: None, "found 0% of the words"),
+        (lambda call: None, "found 0% of the words"),
     ],
 )
-def test_auto_shows_the_transcription_where_the_alignment_fails_and_says_why(
-    tmp_path: Path, answer: Answerer, why: str
-) -> None:
+def test_auto_falls_back_to_the_transcription_and_records_why(tmp_path: Path, answer: Answerer, why: str) -> None:
     timing, context = aligned(
         tmp_path, "auto", language="pt-BR", forced_alignment=answer, scribe=words_answer(beats("ooh yeah"))
     )
     assert (timing.lyrics, timing.source, timing.times) == (
-        "ooh yeah", "transcription", (Times(0.0, 0.4), Times(0.5, 0.9)),
-    )  # fmt: skip
-    assert [asked.step for asked in context.calls] == ["align", "transcribe"]
+        "ooh yeah",
+        "transcription",
+        (Times(0.0, 0.4), Times(0.5, 0.9)),
+    )
+    assert [call.step for call in context.calls] == ["align", "transcribe"]
     assert context.calls[1].parameters["language_code"] == "pt"
     told = context.manifest_details["alignment"]
     assert (told["mode"], told["used"]) == ("auto", "transcription")
@@ -244,12 +252,12 @@ def test_auto_shows_the_transcription_where_the_alignment_fails_and_says_why(
 @pytest.mark.parametrize(
     "error", [BudgetExceeded(), ProviderOutcomeUnknown(), ProviderUnauthorized(), QuotaExhausted()]
 )
-def test_auto_asks_nobody_else_after_a_failure_that_a_person_must_settle(tmp_path: Path, error: ProviderError) -> None:
+def test_auto_has_no_fallback_for_a_failure_that_an_operator_must_fix(tmp_path: Path, error: ProviderError) -> None:
     with pytest.raises(type(error)):
         aligned(tmp_path, "auto", forced_alignment=failing(error), scribe=words_answer(beats("x")))
 
 
-def test_auto_spreads_the_lyrics_evenly_without_a_key_and_says_so(tmp_path: Path) -> None:
+def test_auto_without_a_key_is_even_and_records_why(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto")
     assert timing == Timing(LYRICS)
     assert context.manifest_details == {
@@ -257,13 +265,13 @@ def test_auto_spreads_the_lyrics_evenly_without_a_key_and_says_so(tmp_path: Path
     }
 
 
-def test_auto_spreads_the_lyrics_evenly_where_nothing_is_heard(tmp_path: Path) -> None:
+def test_auto_is_even_if_no_words_are_recognized(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto", forced_alignment=words_answer([]), scribe=words_answer([]))
     assert timing == Timing(LYRICS)
     assert context.manifest_details["alignment"]["why"].endswith("the transcription contains no words")
 
 
-def test_lyrics_longer_than_the_aligner_takes_are_transcribed(tmp_path: Path) -> None:
+def test_auto_transcribes_if_the_lyrics_are_too_long_for_the_aligner(tmp_path: Path) -> None:
     lyrics = "\n".join(["a" * 1000] * 101)
     never = failing(AssertionError())
     timing, context = aligned(tmp_path, "auto", lyrics, forced_alignment=never, scribe=words_answer(beats("x")))
@@ -271,14 +279,14 @@ def test_lyrics_longer_than_the_aligner_takes_are_transcribed(tmp_path: Path) ->
     assert "at most 100,000 characters" in context.manifest_details["alignment"]["why"]
 
 
-def test_elevenlabs_shows_what_was_heard_whatever_the_lyrics(tmp_path: Path) -> None:
+def test_elevenlabs_ignores_the_lyrics(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "elevenlabs", scribe=words_answer(beats("sung otherwise")))
     assert (timing.lyrics, timing.source) == ("sung otherwise", "transcription")
-    assert [asked.model.id for asked in context.calls] == ["scribe"]
+    assert [call.model.id for call in context.calls] == ["scribe"]
 
 
 @pytest.mark.parametrize(("mode", "lyrics"), [("elevenlabs", LYRICS), ("elevenlabs", ""), ("auto", "")])
-def test_without_a_key_a_transcription_fails_in_the_source_systems_words(
+def test_a_transcription_without_a_key_fails_with_the_source_systems_message(
     tmp_path: Path, mode: AlignmentMode, lyrics: str
 ) -> None:
     with pytest.raises(ProviderNotConfigured) as caught:
@@ -286,22 +294,24 @@ def test_without_a_key_a_transcription_fails_in_the_source_systems_words(
     assert caught.value.message == "ElevenLabs API key is required"
 
 
-def test_a_transcription_of_silence_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_a_transcription_of_silence_fails_with_advice(tmp_path: Path) -> None:
     with pytest.raises(ProviderResultInvalid, match="no words were recognized"):
         aligned(tmp_path, "elevenlabs", scribe=words_answer([]))
 
 
-def test_even_asks_nobody_and_measures_nothing(tmp_path: Path) -> None:
+def test_even_makes_no_call_and_does_not_measure_the_audio(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "even")
     assert (timing, context.calls, context.manifest_details) == (Timing(LYRICS), [], {})
 
 
-def test_an_alignment_is_paid_for_once_however_often_the_job_runs(tmp_path: Path) -> None:
+def test_an_alignment_is_paid_for_once_if_the_job_runs_again(tmp_path: Path) -> None:
     audio = input_file(write_wav(tmp_path / "song.wav", 1.0, rate=8000), "audio")
     error: TelecineError = ProviderRefused("no")
     context = MemoryContext(
-        tmp_path, "reel", catalogue=CATALOGUE,
+        tmp_path,
+        "reel",
+        catalogue=CATALOGUE,
         answers={"forced-alignment": failing(error), "scribe": words_answer(beats("one"))},
-    )  # fmt: skip
+    )
     assert align("auto", LYRICS, None, audio, context) == align("auto", LYRICS, None, audio, context)
     assert len(context.calls) == 2

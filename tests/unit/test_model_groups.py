@@ -1,4 +1,4 @@
-"""A list of models that alternates between remote and local ones: when the next is asked, and when none is."""
+"""A list that mixes remote and local models: when the next model is tried, and when it is not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PROMPT = StoredArtifact(
 
 
 class Tried:
-    """An output that notes which models are tried: the first one fails with ``code``, the last one succeeds."""
+    """An output that records which models are tried: the first one fails with ``code``, the last one succeeds."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -58,9 +58,7 @@ class Tried:
         ("input_unavailable", MODELS),
     ],
 )
-def test_a_paid_result_that_could_not_be_stored_is_bought_from_no_other_model(
-    tmp_path: Path, code: str, asked: list[str]
-) -> None:
+def test_no_other_model_is_paid_after_a_result_could_not_be_stored(tmp_path: Path, code: str, asked: list[str]) -> None:
     body = {"image": "s3://inbox/c.jpg", "model": MODELS}
     request = parse_request(json.dumps({"id": "a", "type": "image-to-prompt", "data": body}).encode())
     assert isinstance(request, Request)

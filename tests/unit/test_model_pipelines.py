@@ -1,4 +1,4 @@
-"""The pipelines that models of the catalogue carry out, on a context in memory: what is asked, made and told."""
+"""The pipelines of catalogue models on an in-memory context: their calls, results and manifest details."""
 
 from __future__ import annotations
 
@@ -55,12 +55,19 @@ def data_of(kind: str, **data: Any) -> Any:
 
 
 class Stage:
-    """One job on a context in memory, its files and the answers of its models."""
+    """One job on an in-memory context, with its files and the results of its models."""
 
     def __init__(
-        self, kind: str, folder: Path, material: Path, *, image: str = "picture.jpeg", audio: str = "song.mp3",
-        catalogue: Catalogue = CATALOGUE, **answers: Answerer,
-    ) -> None:  # fmt: skip
+        self,
+        kind: str,
+        folder: Path,
+        material: Path,
+        *,
+        image: str = "picture.jpeg",
+        audio: str = "song.mp3",
+        catalogue: Catalogue = CATALOGUE,
+        **answers: Answerer,
+    ) -> None:
         named = {name.replace("_", "-"): answer for name, answer in answers.items()}
         files = {IMAGE: material / image, AUDIO: material / audio}
         self.kind = kind
@@ -70,76 +77,85 @@ class Stage:
         return list(PIPELINES[self.kind].run(data_of(self.kind, **data), self.context))
 
     @property
-    def asked(self) -> list[RecordedCall]:
+    def calls(self) -> list[RecordedCall]:
         return self.context.calls
 
 
 def film(material: Path) -> Answerer:
-    return lambda asked: material / "film.mp4"
+    return lambda call: material / "film.mp4"
 
 
-def caption(asked: RecordedCall) -> object:
+def caption(call: RecordedCall) -> object:
     return CAPTION
 
 
-def test_a_text_becomes_a_film(tmp_path: Path, material: Path) -> None:
+def test_text_to_video_makes_a_video(tmp_path: Path, material: Path) -> None:
     stage = Stage("text-to-video", tmp_path, material, seedancev1lite=film(material))
     made = stage.run(model="seedancev1lite", prompt="a kite", duration=10, aspect_ratio="9:16")
     assert [(artifact.name, artifact.content_type) for artifact in made] == [("video.mp4", "video/mp4")]
-    assert stage.asked[0].parameters == {
-        "prompt": "a kite", "duration": 10, "aspect_ratio": "9:16", "resolution": "720p",
-    }  # fmt: skip
-    assert stage.asked[0].output is not None
-    assert stage.asked[0].output.kinds == ("mp4",)
+    assert stage.calls[0].parameters == {
+        "prompt": "a kite",
+        "duration": 10,
+        "aspect_ratio": "9:16",
+        "resolution": "720p",
+    }
+    assert stage.calls[0].output is not None
+    assert stage.calls[0].output.kinds == ("mp4",)
     assert stage.context.manifest_details == {"prompt": "a kite"}
 
 
-def test_a_style_of_imagine_reaches_the_model(tmp_path: Path, material: Path) -> None:
+def test_imagine_receives_the_style(tmp_path: Path, material: Path) -> None:
     stage = Stage("text-to-video", tmp_path, material, imagine_text_to_video=film(material))
     stage.run(
-        model="imagine-text-to-video", prompt="A cat eating hotdogs in a park", aspect_ratio="16:9", duration=12,
-        resolution="1080p", style_id=60503, is_enhance=True,
-    )  # fmt: skip
-    assert stage.asked[0].parameters["style_id"] == 60503
-    assert stage.asked[0].parameters["is_enhance"] is True
+        model="imagine-text-to-video",
+        prompt="A cat eating hotdogs in a park",
+        aspect_ratio="16:9",
+        duration=12,
+        resolution="1080p",
+        style_id=60503,
+        is_enhance=True,
+    )
+    assert stage.calls[0].parameters["style_id"] == 60503
+    assert stage.calls[0].parameters["is_enhance"] is True
 
 
-def test_an_image_alone_is_described_and_then_animated_by_pika(tmp_path: Path, material: Path) -> None:
+def test_pika_animates_an_image_with_a_written_prompt(tmp_path: Path, material: Path) -> None:
     stage = Stage("image-to-video", tmp_path, material, clip_interrogator=caption, pika=film(material))
     made = stage.run(image_id="s3:&#x2F;&#x2F;inbox&#x2F;c.jpg")
-    assert [(asked.step, asked.model.id) for asked in stage.asked] == [
-        ("caption", "clip-interrogator"), ("animate", "pika"),
-    ]  # fmt: skip
-    assert stage.asked[0].parameters == {"mode": "best", "clip_model_name": "ViT-L-14/openai"}
-    assert stage.asked[1].parameters["prompt"] == CAPTION
-    assert {name: file.uri for name, file in stage.asked[1].inputs.items()} == {"image": IMAGE}
+    assert [(call.step, call.model.id) for call in stage.calls] == [
+        ("caption", "clip-interrogator"),
+        ("animate", "pika"),
+    ]
+    assert stage.calls[0].parameters == {"mode": "best", "clip_model_name": "ViT-L-14/openai"}
+    assert stage.calls[1].parameters["prompt"] == CAPTION
+    assert {name: file.uri for name, file in stage.calls[1].inputs.items()} == {"image": IMAGE}
     assert (made[0].name, stage.context.manifest_details) == ("video.mp4", {"prompt": CAPTION})
 
 
-def test_a_prompt_that_is_given_is_not_written_again(tmp_path: Path, material: Path) -> None:
+def test_no_prompt_is_written_if_the_request_has_one(tmp_path: Path, material: Path) -> None:
     stage = Stage("image-to-video", tmp_path, material, clip_interrogator=caption, wan25fast=film(material))
     stage.run(image=IMAGE, model="wan25fast", prompt="she waves", negative_prompt="blur")
-    assert [asked.step for asked in stage.asked] == ["animate"]
-    assert stage.asked[0].parameters["negative_prompt"] == "blur"
+    assert [call.step for call in stage.calls] == ["animate"]
+    assert stage.calls[0].parameters["negative_prompt"] == "blur"
 
 
-def test_a_written_prompt_is_cut_to_what_every_model_takes(tmp_path: Path, material: Path) -> None:
+def test_a_written_prompt_is_cut_to_the_shortest_limit(tmp_path: Path, material: Path) -> None:
     parts = ", ".join(["a very long description"] * 40)
-    stage = Stage("image-to-video", tmp_path, material, clip_interrogator=lambda asked: parts, wan25fast=film(material))
+    stage = Stage("image-to-video", tmp_path, material, clip_interrogator=lambda call: parts, wan25fast=film(material))
     stage.run(image=IMAGE, model=["wan25fast", "pika"])
-    prompt = stage.asked[1].parameters["prompt"]
+    prompt = stage.calls[1].parameters["prompt"]
     assert 450 < len(prompt) <= 500
     assert parts.startswith(prompt + ", a")
 
 
-def test_the_first_model_that_can_be_had_is_asked(tmp_path: Path, material: Path) -> None:
+def test_the_first_available_model_is_called(tmp_path: Path, material: Path) -> None:
     stage = Stage("image-to-video", tmp_path, material, wan25fast=film(material))
     stage.run(image=IMAGE, model=["hailuo23fast", "wan25fast"], prompt="x")
-    assert [asked.model.id for asked in stage.asked] == ["wan25fast"]
+    assert [call.model.id for call in stage.calls] == ["wan25fast"]
 
 
-def test_a_call_that_a_person_has_given_up_is_not_made_by_another_model_instead(tmp_path: Path, material: Path) -> None:
-    def unknown(asked: RecordedCall) -> object:
+def test_no_other_model_is_called_after_an_unknown_outcome(tmp_path: Path, material: Path) -> None:
+    def unknown(call: RecordedCall) -> object:
         raise ProviderOutcomeUnknown
 
     stage = Stage("image-to-prompt", tmp_path, material, clip_interrogator=unknown)
@@ -148,30 +164,30 @@ def test_a_call_that_a_person_has_given_up_is_not_made_by_another_model_instead(
 
 
 @pytest.mark.parametrize("value", [None, "", "  \n", 7, ["a"]])
-def test_an_empty_description_ends_the_job_before_the_film_is_paid_for(
+def test_an_empty_prompt_fails_the_job_before_the_video_is_paid_for(
     tmp_path: Path, material: Path, value: object
 ) -> None:
-    stage = Stage("image-to-video", tmp_path, material, clip_interrogator=lambda asked: value, pika=film(material))
+    stage = Stage("image-to-video", tmp_path, material, clip_interrogator=lambda call: value, pika=film(material))
     with pytest.raises(ProviderResultInvalid, match="without a description"):
         stage.run(image=IMAGE)
-    assert [asked.step for asked in stage.asked] == ["caption"]
+    assert [call.step for call in stage.calls] == ["caption"]
 
 
-def test_nothing_is_paid_for_when_the_catalogue_has_changed_since_the_door(tmp_path: Path, material: Path) -> None:
+def test_no_call_is_made_if_the_catalogue_changed_since_admission(tmp_path: Path, material: Path) -> None:
     stage = Stage("image-to-video", tmp_path, material, clip_interrogator=caption)
     stage.context.catalogue = CATALOGUE.with_entries([{"id": "pika", "parameters": {"style": {"required": True}}}])
     with pytest.raises(InvalidField, match="pika has no such parameter; it takes style"):
         stage.run(image=IMAGE)
-    assert stage.asked == []
+    assert stage.calls == []
 
 
-def test_a_provider_without_a_film_and_one_that_fails_end_the_job(tmp_path: Path, material: Path) -> None:
+def test_a_missing_video_a_failure_and_a_missing_key_fail_the_job(tmp_path: Path, material: Path) -> None:
     with pytest.raises(ProviderResultInvalid, match="hailuo02standard answered without a video"):
-        Stage("text-to-video", tmp_path, material, hailuo02standard=lambda asked: "no file").run(
+        Stage("text-to-video", tmp_path, material, hailuo02standard=lambda call: "no file").run(
             model="hailuo02standard", prompt="x"
         )
 
-    def fail(asked: RecordedCall) -> object:
+    def fail(call: RecordedCall) -> object:
         raise ProviderTaskFailed("the model ran out of ideas")
 
     with pytest.raises(ProviderTaskFailed):
@@ -181,19 +197,19 @@ def test_a_provider_without_a_film_and_one_that_fails_end_the_job(tmp_path: Path
 
 
 @pytest.mark.parametrize("audio", ["song.mp3", "song.wav"])
-def test_a_portrait_speaks_as_long_as_the_audio(tmp_path: Path, material: Path, audio: str) -> None:
+def test_a_talking_portrait_is_as_long_as_the_audio(tmp_path: Path, material: Path, audio: str) -> None:
     stage = Stage("audio-to-video", tmp_path, material, image="picture.webp", audio=audio, Infinitetalk=film(material))
     stage.run(image=IMAGE, audio=AUDIO, prompt="make video in motion", resolution="720p")
-    sent = stage.asked[0].parameters
+    sent = stage.calls[0].parameters
     assert (sent["resolution"], sent["prompt"]) == ("720p", "make video in motion")
     assert sent["audio_duration"] == pytest.approx(2.5, abs=0.1)
-    assert set(stage.asked[0].inputs) == {"image", "audio"}
+    assert set(stage.calls[0].inputs) == {"image", "audio"}
 
 
-def test_a_length_that_is_given_is_sent(tmp_path: Path, material: Path) -> None:
+def test_audio_duration_overrides_the_measured_length(tmp_path: Path, material: Path) -> None:
     stage = Stage("audio-to-video", tmp_path, material, Infinitetalk=film(material))
     stage.run(image=IMAGE, audio=AUDIO, audio_duration=5.06)
-    assert stage.asked[0].parameters == {"prompt": "", "audio_duration": 5.06, "resolution": "1080p"}
+    assert stage.calls[0].parameters == {"prompt": "", "audio_duration": 5.06, "resolution": "1080p"}
 
 
 @pytest.mark.parametrize(
@@ -205,7 +221,7 @@ def test_a_length_that_is_given_is_sent(tmp_path: Path, material: Path) -> None:
     ],
 )
 @pytest.mark.parametrize(("image", "got"), [("film.mp4", "video/mp4"), ("picture.gif", "image/gif")])
-def test_a_file_of_another_kind_is_refused_in_the_source_systems_words(
+def test_an_image_of_another_kind_is_rejected_with_the_source_systems_message(
     tmp_path: Path, material: Path, kind: str, data: dict[str, Any], image: str, got: str
 ) -> None:
     with pytest.raises(InvalidImage) as caught:
@@ -214,14 +230,14 @@ def test_a_file_of_another_kind_is_refused_in_the_source_systems_words(
     assert caught.value.field == "data.image"
 
 
-def test_a_portrait_takes_no_flac_and_a_caption_does(tmp_path: Path, material: Path) -> None:
+def test_flac_is_accepted_for_captions_but_not_for_portraits(tmp_path: Path, material: Path) -> None:
     with pytest.raises(InvalidAudio, match=r"Invalid audio file type\. Allowed: MP3, WAV\. Got: audio/flac"):
         Stage("audio-to-video", tmp_path, material, audio="song.flac").run(image=IMAGE, audio=AUDIO)
     stage = Stage("audio-to-captions", tmp_path, material, audio="song.flac")
     stage.run(audio=AUDIO, lyrics="one two", alignment_mode="even")
 
 
-def test_a_picture_of_more_than_fifty_megabytes_is_too_large(tmp_path: Path, material: Path) -> None:
+def test_an_image_of_more_than_50_mb_is_rejected(tmp_path: Path, material: Path) -> None:
     with (tmp_path / "large.jpg").open("wb") as large:
         large.truncate(50 * 1024 * 1024 + 1)
     stage = Stage("image-to-video", tmp_path, material, image=str(tmp_path / "large.jpg"))
@@ -230,21 +246,21 @@ def test_a_picture_of_more_than_fifty_megabytes_is_too_large(tmp_path: Path, mat
 
 
 @pytest.mark.parametrize("mode", ["best", "fast", "classic", "negative"])
-def test_a_picture_is_described_in_a_file_and_in_the_manifest(tmp_path: Path, material: Path, mode: str) -> None:
-    stage = Stage("image-to-prompt", tmp_path, material, clip_interrogator=lambda asked: f" {CAPTION}\n")
+def test_the_prompt_is_in_the_file_and_in_the_manifest(tmp_path: Path, material: Path, mode: str) -> None:
+    stage = Stage("image-to-prompt", tmp_path, material, clip_interrogator=lambda call: f" {CAPTION}\n")
     made = stage.run(image=IMAGE, mode=mode)
     assert [(artifact.name, artifact.content_type) for artifact in made] == [
         ("prompt.txt", "text/plain; charset=utf-8")
     ]
     assert (tmp_path / "prompt.txt").read_text() == CAPTION + "\n"
-    assert stage.asked[0].parameters["mode"] == mode
+    assert stage.calls[0].parameters["mode"] == mode
     assert stage.context.manifest_details == {"prompt": CAPTION}
 
 
-def test_captions_come_with_the_times_of_their_words(tmp_path: Path, material: Path) -> None:
+def test_captions_and_words_have_the_transcribed_times(tmp_path: Path, material: Path) -> None:
     heard = [{"text": "Hello", "start": 0.25, "end": 0.75}, {"text": "there", "start": 1.5, "end": None}]
     heard.append({"text": "world", "start": 2.0, "end": 2.25})
-    stage = Stage("audio-to-captions", tmp_path, material, audio="song.wav", scribe=lambda asked: {"words": heard})
+    stage = Stage("audio-to-captions", tmp_path, material, audio="song.wav", scribe=lambda call: {"words": heard})
     made = stage.run(audio=AUDIO, language="en", alignment_mode="elevenlabs", words_per_group=1, min_duration=0)
     assert [artifact.name for artifact in made] == ["captions.srt", "captions.vtt", "words.json"]
     assert (tmp_path / "captions.srt").read_text() == (
@@ -253,8 +269,11 @@ def test_captions_come_with_the_times_of_their_words(tmp_path: Path, material: P
     )
     words = json.loads((tmp_path / "words.json").read_text())
     assert (words["version"], words["source"], words["language"], words["duration_seconds"]) == (
-        1, "transcription", "en", 2.5,
-    )  # fmt: skip
+        1,
+        "transcription",
+        "en",
+        2.5,
+    )
     assert words["words"] == [
         {"text": "Hello", "start": 0.25, "end": 0.75, "heard": True},
         {"text": "there", "start": 0.75, "end": 2.0, "heard": False},
@@ -274,7 +293,7 @@ def test_captions_come_with_the_times_of_their_words(tmp_path: Path, material: P
         ("audio-to-captions", {"audio": AUDIO, "lyrics": "a", "alignment_mode": "even"}, "0.00", 2.5),
     ],
 )
-def test_a_plan_tells_the_catalogues_price_and_asks_nobody(
+def test_a_plan_contains_the_catalogue_price_and_makes_no_call(
     tmp_path: Path, material: Path, kind: str, data: dict[str, Any], cost: str, seconds: float | None
 ) -> None:
     prices: list[dict[str, Any]] = [
@@ -289,4 +308,4 @@ def test_a_plan_tells_the_catalogues_price_and_asks_nobody(
     assert planned.cost == {"amount": cost, "currency": "USD"}
     assert planned.duration_seconds == seconds
     assert planned.estimated_seconds > 0
-    assert stage.asked == []
+    assert stage.calls == []

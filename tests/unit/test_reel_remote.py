@@ -1,4 +1,4 @@
-"""Where a reel is render_local_or_remote, and what the endpoint is told: without an endpoint."""
+"""Where a reel is rendered, and the request to the endpoint. No endpoint is needed."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def context(tmp_path: Path, *, film: Path | None = None, texts: Any = CAPTIONS) -> MemoryContext:
-    """A worker's context, with an endpoint if ``film`` is what it makes."""
+    """Return a context; with ``film``, an endpoint is configured and returns that video."""
 
-    def answer(asked: RecordedCall) -> Any:
+    def answer(call: RecordedCall) -> Any:
         assert film is not None
         return film
 
@@ -58,7 +58,7 @@ def context(tmp_path: Path, *, film: Path | None = None, texts: Any = CAPTIONS) 
 
 
 class Endpoint(MemoryContext):
-    """Answers with a film and texts at once, which the twin itself does not."""
+    """A context whose endpoint returns a video and texts together."""
 
     texts: Any = None
 
@@ -66,7 +66,7 @@ class Endpoint(MemoryContext):
         return dataclasses.replace(super().call(name, call), value=self.texts)
 
 
-def ask(
+def render(
     ctx: MemoryContext, files: tuple[Path, Path], here: Any, timing: Timing, **options: Any
 ) -> Sequence[StoredArtifact]:
     image, audio = files
@@ -85,71 +85,67 @@ def too_large() -> Sequence[StoredArtifact]:
 
 
 @pytest.mark.parametrize("renderer", ["auto", "local"])
-def test_a_reel_is_rendered_here_even_where_there_is_an_endpoint(
-    tmp_path: Path, files: tuple[Path, Path], renderer: str
-) -> None:
+def test_auto_and_local_render_on_the_worker(tmp_path: Path, files: tuple[Path, Path], renderer: str) -> None:
     ctx = context(tmp_path, film=files[0])
-    assert ask(ctx, files, local, Timing("la"), renderer=renderer) == local()
+    assert render(ctx, files, local, Timing("la"), renderer=renderer) == local()
     assert ctx.calls == []
 
 
 @pytest.mark.parametrize(("renderer", "here"), [("runpod", local), ("auto", too_large)])
-def test_the_endpoint_gets_what_is_meant_for_it_and_what_does_not_fit_here(
+def test_the_endpoint_renders_on_request_or_if_memory_is_short(
     tmp_path: Path, files: tuple[Path, Path], renderer: str, here: Any
 ) -> None:
     ctx = context(tmp_path, film=files[0])
-    made = ask(ctx, files, here, Timing("la la"), renderer=renderer)
+    made = render(ctx, files, here, Timing("la la"), renderer=renderer)
     assert [artifact.name for artifact in made] == ["video.mp4", "captions.srt", "captions.vtt"]
     assert (tmp_path / made[1].name).read_text() == CAPTIONS["captions.srt"]
-    (asked,) = ctx.calls
-    assert set(asked.inputs) == {"image", "audio"}
-    assert "s3://bucket" not in asked.parameters["film"]
+    (call,) = ctx.calls
+    assert set(call.inputs) == {"image", "audio"}
+    assert "s3://bucket" not in call.parameters["film"]
 
 
 @pytest.mark.parametrize("renderer", ["auto", "local"])
-def test_what_does_not_fit_here_says_so_where_there_is_no_endpoint(
-    tmp_path: Path, files: tuple[Path, Path], renderer: str
-) -> None:
+def test_too_little_memory_without_an_endpoint_fails(tmp_path: Path, files: tuple[Path, Path], renderer: str) -> None:
     with pytest.raises(OutOfMemory, match="more than it may"):
-        ask(context(tmp_path), files, too_large, Timing("la"), renderer=renderer)
+        render(context(tmp_path), files, too_large, Timing("la"), renderer=renderer)
 
 
-def test_a_local_reel_never_leaves_this_worker(tmp_path: Path, files: tuple[Path, Path]) -> None:
+def test_local_never_uses_the_endpoint(tmp_path: Path, files: tuple[Path, Path]) -> None:
     ctx = context(tmp_path, film=files[0])
     with pytest.raises(OutOfMemory):
-        ask(ctx, files, too_large, Timing("la"), renderer="local")
+        render(ctx, files, too_large, Timing("la"), renderer="local")
     assert ctx.calls == []
 
 
-def test_other_troubles_of_the_renderer_are_not_paid_for_elsewhere(tmp_path: Path, files: tuple[Path, Path]) -> None:
+def test_other_render_errors_do_not_use_the_endpoint(tmp_path: Path, files: tuple[Path, Path]) -> None:
     def late() -> Sequence[StoredArtifact]:
         raise RenderTimeout
 
     ctx = context(tmp_path, film=files[0])
     with pytest.raises(RenderTimeout):
-        ask(ctx, files, late, Timing("la"))
+        render(ctx, files, late, Timing("la"))
     assert ctx.calls == []
 
 
-def test_asking_for_an_endpoint_that_is_not_there_says_so(tmp_path: Path, files: tuple[Path, Path]) -> None:
+def test_runpod_without_an_endpoint_fails(tmp_path: Path, files: tuple[Path, Path]) -> None:
     with pytest.raises(ProviderNotConfigured):
-        ask(context(tmp_path), files, local, Timing("la"), renderer="runpod")
+        render(context(tmp_path), files, local, Timing("la"), renderer="runpod")
 
 
 @pytest.mark.parametrize("texts", [None, "x", {}, {"captions.srt": "a"}, {**CAPTIONS, "captions.vtt": 7}])
-def test_an_answer_without_its_captions_is_no_result(tmp_path: Path, files: tuple[Path, Path], texts: Any) -> None:
+def test_a_result_without_captions_is_invalid(tmp_path: Path, files: tuple[Path, Path], texts: Any) -> None:
     ctx = context(tmp_path, film=files[0], texts=texts)
     with pytest.raises(ProviderResultInvalid, match="another version"):
-        ask(ctx, files, local, Timing("la"), renderer="runpod")
+        render(ctx, files, local, Timing("la"), renderer="runpod")
 
 
-def test_words_that_were_heard_come_back_as_well(tmp_path: Path, files: tuple[Path, Path]) -> None:
+def test_aligned_words_are_part_of_the_result(tmp_path: Path, files: tuple[Path, Path]) -> None:
     ctx = context(tmp_path, film=files[0], texts={**CAPTIONS, "words.json": "[]"})
-    made = ask(ctx, files, local, HEARD, renderer="runpod")
+    made = render(ctx, files, local, HEARD, renderer="runpod")
     assert [artifact.name for artifact in made][-1] == "words.json"
 
 
-def test_the_endpoint_reads_what_was_written_for_it() -> None:
+def test_the_film_parameter_round_trips() -> None:
     data = reel_data("la la", renderer="runpod", debug_mode=True, language="pt-BR", font_color="#ff8800")
     read, timing = read_film(write_film(data, HEARD))
     assert timing == HEARD
@@ -180,13 +176,13 @@ def job(**changes: Any) -> dict[str, Any]:
         ({"inputs": {"image": {"url": "file:///etc/passwd", "bytes": 1, "sha256": "0" * 64}}}, "invalid_field"),
     ],
 )
-def test_the_handler_refuses_what_is_no_job_of_telecine(tmp_path: Path, changes: dict[str, Any], code: str) -> None:
+def test_the_handler_rejects_invalid_jobs(tmp_path: Path, changes: dict[str, Any], code: str) -> None:
     with pytest.raises(TelecineError) as refused:
         renderer(tmp_path).render(job(**changes), lambda _: None)
     assert refused.value.code == code
     json.dumps(refused.value.as_record())
 
 
-def test_a_handler_whose_films_nobody_could_fetch_does_not_start(tmp_path: Path) -> None:
+def test_the_handler_does_not_start_without_object_storage(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="TELECINE_STORAGE=s3"):
         open_renderer(Settings(home=tmp_path))
