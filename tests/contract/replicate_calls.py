@@ -18,7 +18,7 @@ from providers.replicate import adapter as replicate_adapter
 from providers.replicate.models import CLIP_INTERROGATOR
 from schemas.errors import ProviderError
 from schemas.settings import Settings
-from tests.doubles.calls import call_of, closing, media, tells_no_secret
+from tests.doubles.calls import call_of, closing, contains_no_secret, media
 from tests.doubles.misbehaviour import Fault
 from tests.doubles.replicate import Replicate
 
@@ -36,9 +36,12 @@ VIDEO = Model(
     fixed={"prompt_optimizer": False},
 )
 WORDS = Model(
-    id="flux", provider="replicate", types=("text-to-image",), remote="black-forest-labs/flux-schnell",
+    id="flux",
+    provider="replicate",
+    types=("text-to-image",),
+    remote="black-forest-labs/flux-schnell",
     parameters={"prompt": Parameter(required=True)},
-)  # fmt: skip
+)
 SEEDED = WORDS.model_copy(update={"parameters": VIDEO.parameters})
 
 
@@ -57,11 +60,11 @@ def clip(**given: Any) -> Call:
 
 
 def made(double: Replicate, call: Call, polls: int = 1) -> tuple[TaskRef, Pending | Ready | Failed]:
-    async def work(vendor: replicate_adapter.Replicate) -> tuple[TaskRef, Pending | Ready | Failed]:
-        task = await vendor.submit(call)
+    async def work(provider: replicate_adapter.Replicate) -> tuple[TaskRef, Pending | Ready | Failed]:
+        task = await provider.submit(call)
         for _ in range(polls - 1):
-            await vendor.poll(call, task)
-        return task, await vendor.poll(call, task)
+            await provider.poll(call, task)
+        return task, await provider.poll(call, task)
 
     return ask(double, work)
 
@@ -71,20 +74,20 @@ def trouble(
 ) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
         ask(double, work, **changes)
-    assert tells_no_secret(caught.value, double.key)
+    assert contains_no_secret(caught.value, double.key)
     return caught.value
 
 
 def submitting(call: Call) -> Callable[[replicate_adapter.Replicate], Awaitable[TaskRef]]:
-    return lambda vendor: vendor.submit(call)
+    return lambda provider: provider.submit(call)
 
 
 def seek(double: Replicate, call: Call, **changes: Any) -> TaskRef | None:
-    return ask(double, lambda vendor: vendor.find(dataclasses.replace(call, submitted_at=time.time())), **changes)
+    return ask(double, lambda provider: provider.find(dataclasses.replace(call, submitted_at=time.time())), **changes)
 
 
 def lose(double: Replicate, call: Call) -> str:
-    """Submits the call and loses the answer; its id at the vendor."""
+    """Submits the call and loses the answer; its id at the provider."""
     double.fault(Fault("submit", "drop", accept=True))
     assert trouble(double, submitting(call)).code == "outcome_unknown"
     return list(double.tasks)[-1]

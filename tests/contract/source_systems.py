@@ -216,5 +216,16 @@ _LOCAL_IMAGE = Call(
 )
 
 CALLS = (
-    _REEL, _PICTURE, _STORY, _I2V, _HAILUO_02, _SEEDANCE, _HAILUO_23, _WAN_25, _TALK, _IMAGINE, _LOCAL, _LOCAL_IMAGE,
-)  # fmt: skip
+    _REEL,
+    _PICTURE,
+    _STORY,
+    _I2V,
+    _HAILUO_02,
+    _SEEDANCE,
+    _HAILUO_23,
+    _WAN_25,
+    _TALK,
+    _IMAGINE,
+    _LOCAL,
+    _LOCAL_IMAGE,
+)

@@ -56,9 +56,9 @@ def call(model: str, **given: Any) -> Call:
 
 
 def made(double: Cococlip, asked: Call) -> tuple[TaskRef, Pending | Ready | Failed]:
-    async def work(vendor: cococlip_adapter.Cococlip) -> tuple[TaskRef, Pending | Ready | Failed]:
-        task = await vendor.submit(asked)
-        return task, await vendor.poll(asked, task)
+    async def work(provider: cococlip_adapter.Cococlip) -> tuple[TaskRef, Pending | Ready | Failed]:
+        task = await provider.submit(asked)
+        return task, await provider.poll(asked, task)
 
     return ask(double, work)
 
@@ -158,7 +158,7 @@ def test_a_file_of_another_kind_is_refused_before_anything_is_sent(
 ) -> None:
     asked = call_of(BY_ID["Infinitetalk"], {}, INPUTS["Infinitetalk"] | {name: media("x", kind)})
     with pytest.raises(ProviderError) as caught:
-        ask(double, lambda vendor: vendor.submit(asked))
+        ask(double, lambda provider: provider.submit(asked))
     assert (caught.value.message, caught.value.field) == (told, f"data.{name}")
     assert double.requests == []
 
@@ -166,7 +166,7 @@ def test_a_file_of_another_kind_is_refused_before_anything_is_sent(
 def test_a_file_of_more_than_50_megabytes_is_refused_before_anything_is_sent(double: Cococlip) -> None:
     large = {"image": media("x", "image/png", bytes=50 * 1024 * 1024 + 1)}
     with pytest.raises(ProviderError, match="File too large"):
-        ask(double, lambda vendor: vendor.submit(call_of(BY_ID["wan25fast"], {"prompt": "x"}, large)))
+        ask(double, lambda provider: provider.submit(call_of(BY_ID["wan25fast"], {"prompt": "x"}, large)))
     assert double.requests == []
 
 
@@ -176,9 +176,9 @@ def test_each_dialect_is_read_from_the_first_look_to_the_film(double: Cococlip, 
     double.plan(Plan(polls=3))
     asked = call("seedancev1lite")
 
-    async def work(vendor: cococlip_adapter.Cococlip) -> list[Pending | Ready | Failed]:
-        task = await vendor.submit(asked)
-        return [await vendor.poll(asked, task) for _ in range(4)]
+    async def work(provider: cococlip_adapter.Cococlip) -> list[Pending | Ready | Failed]:
+        task = await provider.submit(asked)
+        return [await provider.poll(asked, task) for _ in range(4)]
 
     *running, last = ask(double, work)
     assert all(isinstance(answer, Pending) for answer in running)
@@ -225,7 +225,7 @@ def test_success_without_a_url_is_no_success(double: Cococlip, dialect: Dialect)
 def test_an_error_code_under_http_200_counts_like_the_status(double: Cococlip, body: str, code: str) -> None:
     double.fault(Fault(status=200, body=body))
     with pytest.raises(ProviderError) as caught:
-        ask(double, lambda vendor: vendor.submit(call("hailuo02standard")))
+        ask(double, lambda provider: provider.submit(call("hailuo02standard")))
     assert caught.value.code == code
     assert double.count("submit") == 1
 
@@ -282,8 +282,8 @@ def test_a_task_that_cococlip_forgot_is_lost_and_counts_as_paid(double: Cococlip
 
 def test_the_paths_are_the_operators_and_ids_are_escaped_in_them(double: Cococlip) -> None:
     paths = {"cococlip_submit_path": "v3/{kind}/{model}", "cococlip_status_path": "v3/{kind}/{model}/get?id={id}"}
-    ask(double, lambda vendor: vendor.submit(call("Infinitetalk")), **paths)
-    ask(double, lambda vendor: vendor.poll(call("Infinitetalk"), TaskRef("a&b={kind}/../x")), **paths)
+    ask(double, lambda provider: provider.submit(call("Infinitetalk")), **paths)
+    ask(double, lambda provider: provider.poll(call("Infinitetalk"), TaskRef("a&b={kind}/../x")), **paths)
     assert [seen.path for _, seen in double.requests] == [
         "/v3/audio2video/Infinitetalk",
         "/v3/audio2video/Infinitetalk/get",

@@ -25,7 +25,7 @@ from providers.registry import catalogue_of, open_provider
 from schemas.errors import InvalidField, ProviderError, ProviderNotConfigured, Verdict
 from schemas.settings import Settings
 from schemas.words import parse_aligned_words
-from tests.doubles.calls import call_of, closing, media, tells_no_secret
+from tests.doubles.calls import call_of, closing, contains_no_secret, media
 from tests.doubles.elevenlabs import ElevenLabs, refused
 from tests.doubles.misbehaviour import Fault
 
@@ -64,13 +64,13 @@ def ask(double: ElevenLabs, work: Callable[[elevenlabs_adapter.ElevenLabs], Awai
 
 
 def heard(double: ElevenLabs, call: Call, **changes: Any) -> Ready:
-    return ask(double, lambda vendor: vendor.submit(call), **changes)
+    return ask(double, lambda provider: provider.submit(call), **changes)
 
 
 def trouble(double: ElevenLabs, call: Call, **changes: Any) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
         heard(double, call, **changes)
-    assert tells_no_secret(caught.value, double.key)
+    assert contains_no_secret(caught.value, double.key)
     return caught.value
 
 
@@ -184,9 +184,9 @@ def test_a_large_file_is_sent_without_holding_up_the_loop(double: ElevenLabs, so
 
     call = align(dataclasses.replace(song, load=load))
 
-    async def work(vendor: elevenlabs_adapter.ElevenLabs) -> float:
+    async def work(provider: elevenlabs_adapter.ElevenLabs) -> float:
         longest, before = 0.0, time.monotonic()
-        task = asyncio.create_task(vendor.submit(call))
+        task = asyncio.create_task(provider.submit(call))
         while not task.done():
             await asyncio.sleep(0.005)
             longest, before = max(longest, time.monotonic() - before), time.monotonic()
@@ -199,8 +199,8 @@ def test_a_large_file_is_sent_without_holding_up_the_loop(double: ElevenLabs, so
 
 
 def test_several_calls_at_once_each_get_their_own_words(double: ElevenLabs, song: MediaInput) -> None:
-    async def work(vendor: elevenlabs_adapter.ElevenLabs) -> list[Ready]:
-        return await asyncio.gather(*(vendor.submit(align(song, f"word{number}")) for number in range(8)))
+    async def work(provider: elevenlabs_adapter.ElevenLabs) -> list[Ready]:
+        return await asyncio.gather(*(provider.submit(align(song, f"word{number}")) for number in range(8)))
 
     answers = ask(double, work)
     assert [answer.value["words"][0]["text"] for answer in answers] == [f"word{number}" for number in range(8)]
@@ -230,10 +230,10 @@ def test_a_missing_key_is_told_in_the_source_systems_words(key: SecretStr | None
 def test_the_key_of_the_environment_is_not_taken_behind_the_settings(
     double: ElevenLabs, song: MediaInput, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vendor = adapter(double)
+    provider = adapter(double)
     monkeypatch.setenv("ELEVENLABS_API_KEY", "xi_somebody_elses_key")
     call = align(song)
-    asyncio.run(closing(vendor, lambda opened: opened.submit(call)))
+    asyncio.run(closing(provider, lambda opened: opened.submit(call)))
     assert [seen.headers["xi-api-key"] for _, seen in double.requests] == [double.key]
 
 
@@ -242,7 +242,7 @@ def test_what_is_no_audio_is_refused_before_anything_is_sent(double: ElevenLabs)
     assert (error.code, error.field, double.requests) == ("provider_refused", "data.audio", [])
 
 
-def test_a_file_that_the_vendor_cannot_read_is_refused_in_its_words(
+def test_a_file_that_the_provider_cannot_read_is_refused_in_its_words(
     double: ElevenLabs, song: MediaInput, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.wav").write_bytes(b"RIFF no audio")
@@ -288,7 +288,7 @@ def test_each_refusal_has_its_error_in_both_shapes_and_is_sent_once(
     assert (double.count("submit"), double.charges()) == (1, 0)
 
 
-def test_a_wait_that_the_vendor_names_is_kept(double: ElevenLabs, song: MediaInput) -> None:
+def test_a_wait_that_the_provider_names_is_kept(double: ElevenLabs, song: MediaInput) -> None:
     double.fault(refused(429, "rate_limit_exceeded", "slow down", headers={"retry-after": "33"}))
     assert trouble(double, scribe(song)).retry_after_seconds == 33.0
 
@@ -314,13 +314,21 @@ def test_a_message_with_the_key_in_it_is_scrubbed(double: ElevenLabs, song: Medi
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(act="drop"), Fault(act="reset"), Fault(act="cut", accept=True), Fault(act="slow", seconds=9.0),
-        Fault(status=500), Fault(status=503), Fault(status=408), Fault(status=200, body="<html>"),
-        Fault(status=200, body="{}"), Fault(status=200, body='{"words": null}'), Fault(status=200, body="[]"),
+        Fault(act="drop"),
+        Fault(act="reset"),
+        Fault(act="cut", accept=True),
+        Fault(act="slow", seconds=9.0),
+        Fault(status=500),
+        Fault(status=503),
+        Fault(status=408),
+        Fault(status=200, body="<html>"),
+        Fault(status=200, body="{}"),
+        Fault(status=200, body='{"words": null}'),
+        Fault(status=200, body="[]"),
         Fault(status=202, body='{"message": "x"}'),
     ],
     ids=lambda fault: f"{fault.act}-{fault.status}-{fault.body[:12]}",
-)  # fmt: skip
+)
 def test_a_call_that_may_have_been_heard_is_unknown_and_never_sent_twice(
     double: ElevenLabs, song: MediaInput, fault: Fault, accept: bool
 ) -> None:
@@ -334,8 +342,13 @@ def test_a_call_that_may_have_been_heard_is_unknown_and_never_sent_twice(
 def test_there_is_nothing_to_ask_to_cancel_or_to_find(double: ElevenLabs, song: MediaInput) -> None:
     call, task = scribe(song), TaskRef("tr_1")
 
-    async def work(vendor: elevenlabs_adapter.ElevenLabs) -> tuple[Any, bool, TaskRef | None, bool]:
-        return await vendor.poll(call, task), await vendor.cancel(call, task), await vendor.find(call), vendor.can_find
+    async def work(provider: elevenlabs_adapter.ElevenLabs) -> tuple[Any, bool, TaskRef | None, bool]:
+        return (
+            await provider.poll(call, task),
+            await provider.cancel(call, task),
+            await provider.find(call),
+            provider.can_find,
+        )
 
     standing, *rest = ask(double, work)
     assert isinstance(standing, Failed)

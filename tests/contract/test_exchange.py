@@ -1,4 +1,4 @@
-"""One exchange with a vendor: what is sent, once, and what every fault of the line means for a paid call."""
+"""One exchange with a provider: what is sent, once, and what every fault of the line means for a paid call."""
 
 from __future__ import annotations
 
@@ -30,14 +30,21 @@ KEY = "sEcr3t-0123456789"
 
 
 def exchange(base: str, **options: Any) -> Exchange:
-    named: dict[str, Any] = {"provider": "Vendor", "key_setting": "VENDOR_KEY", "timeout_seconds": 5.0} | options
+    named: dict[str, Any] = {"provider": "Provider", "key_setting": "PROVIDER_KEY", "timeout_seconds": 5.0} | options
     return Exchange(base, named.pop("policy", ANYWHERE), {"authorization": f"Bearer {KEY}"}, **named)
 
 
 def send(
-    base: str, path: str = "/go", *, paid: bool = True, method: str = "POST", json: Any = None,
-    parts: Mapping[str, FormPart] | None = None, refine: Any = None, **options: Any,
-) -> ProviderResponse:  # fmt: skip
+    base: str,
+    path: str = "/go",
+    *,
+    paid: bool = True,
+    method: str = "POST",
+    json: Any = None,
+    parts: Mapping[str, FormPart] | None = None,
+    refine: Any = None,
+    **options: Any,
+) -> ProviderResponse:
     async def work() -> ProviderResponse:
         door = exchange(base, **options)
         try:
@@ -103,7 +110,7 @@ def test_a_line_that_breaks_after_sending_leaves_a_paid_call_unknown(name: str) 
     assert server.connections == 1
 
 
-def test_a_vendor_that_drips_is_given_up_when_the_time_for_the_whole_exchange_is_over() -> None:
+def test_a_provider_that_drips_is_given_up_when_the_time_for_the_whole_exchange_is_over() -> None:
     started = time.monotonic()
     with pytest.raises(ProviderError), Listener(drip) as server:
         send(f"http://{server.host}", paid=True, timeout_seconds=0.5)
@@ -213,11 +220,11 @@ def test_a_refusal_is_a_refusal_even_when_its_body_breaks_off(status: int) -> No
     assert error.verdict in (Verdict.NEVER, Verdict.LATER)
 
 
-def test_a_refusal_repeats_the_vendors_words_without_the_key() -> None:
+def test_a_refusal_repeats_the_providers_words_without_the_key() -> None:
     body = json.dumps({"error": {"message": f"key {KEY} may not use https://h.example/x?sig=abc\x07"}}).encode()
     error, _ = fault(reply(body, "403 Forbidden"), paid=True)
     assert error.message == (
-        "Vendor answered HTTP 403: key [hidden] may not use https://h.example/x. Replace the key in VENDOR_KEY."
+        "Provider answered HTTP 403: key [hidden] may not use https://h.example/x. Replace the key in PROVIDER_KEY."
     )
 
 
@@ -273,9 +280,15 @@ def test_the_key_goes_to_the_base_urls_host_alone() -> None:
 
 @pytest.mark.parametrize(
     "base",
-    ["http://10.0.0.1", "https://169.254.169.254/latest", "http://vendor.example", "ftp://vendor.example", "vendor",
-     "https://user:word@vendor.example"],
-)  # fmt: skip
+    [
+        "http://10.0.0.1",
+        "https://169.254.169.254/latest",
+        "http://provider.example",
+        "ftp://provider.example",
+        "provider",
+        "https://user:word@provider.example",
+    ],
+)
 def test_a_base_url_that_may_not_be_called_is_named_with_what_to_do(base: str) -> None:
     with pytest.raises(ProviderNotConfigured, match="TELECINE_ALLOWED_PRIVATE_HOSTS") as caught:
         exchange(base, policy=Policy())
@@ -288,13 +301,13 @@ def test_a_name_that_leads_into_the_inner_network_is_found_out_when_it_is_called
 
     monkeypatch.setattr(socket, "getaddrinfo", inner)
     with pytest.raises(ProviderNotConfigured, match="TELECINE_ALLOWED_PRIVATE_HOSTS"):
-        send("https://vendor.example", paid=True, policy=Policy())
+        send("https://provider.example", paid=True, policy=Policy())
 
 
 @pytest.mark.parametrize("key", ["two\nlines", "schlüssel", " padded", ""])
 def test_a_key_that_cannot_stand_in_a_header_is_refused_before_anything_is_sent(key: str) -> None:
-    with pytest.raises(ProviderNotConfigured, match="VENDOR_KEY") as caught:
-        Exchange("https://v.example", Policy(), {"x-key": key}, provider="Vendor", key_setting="VENDOR_KEY")
+    with pytest.raises(ProviderNotConfigured, match="PROVIDER_KEY") as caught:
+        Exchange("https://v.example", Policy(), {"x-key": key}, provider="Provider", key_setting="PROVIDER_KEY")
     assert not key.strip() or key.strip() not in caught.value.message
 
 

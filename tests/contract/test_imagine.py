@@ -51,9 +51,9 @@ def cat(**given: Any) -> Call:
 
 
 def made(double: Imagine, call: Call) -> tuple[TaskRef, Pending | Ready | Failed]:
-    async def work(vendor: imagine_adapter.Imagine) -> tuple[TaskRef, Pending | Ready | Failed]:
-        task = await vendor.submit(call)
-        return task, await vendor.poll(call, task)
+    async def work(provider: imagine_adapter.Imagine) -> tuple[TaskRef, Pending | Ready | Failed]:
+        task = await provider.submit(call)
+        return task, await provider.poll(call, task)
 
     return ask(double, work)
 
@@ -104,10 +104,10 @@ def test_a_style_that_is_not_mapped_is_refused_before_anything_is_sent(double: I
     with pytest.raises(
         ProviderError, match=r"no style 7; available: 60503\. Add it to TELECINE_IMAGINE_STYLES"
     ) as caught:
-        ask(double, lambda vendor: vendor.submit(cat(style_id=7)))
+        ask(double, lambda provider: provider.submit(cat(style_id=7)))
     assert (caught.value.code, caught.value.field) == ("provider_refused", "data.style_id")
     with pytest.raises(ProviderError, match="no default style"):
-        ask(double, lambda vendor: vendor.submit(cat()), imagine_styles={})
+        ask(double, lambda provider: provider.submit(cat()), imagine_styles={})
     assert double.requests == []
 
 
@@ -120,8 +120,8 @@ def test_an_entry_of_the_catalogue_can_have_a_style_of_its_own(double: Imagine) 
 
 def test_a_style_that_was_taken_away_meanwhile_loses_no_result(double: Imagine) -> None:
     call = cat(style_id=60503)
-    task = ask(double, lambda vendor: vendor.submit(call))
-    answer = ask(double, lambda vendor: vendor.poll(call, task), imagine_styles={})
+    task = ask(double, lambda provider: provider.submit(call))
+    answer = ask(double, lambda provider: provider.poll(call, task), imagine_styles={})
     assert isinstance(answer, Ready)
     assert answer.details["style"] == "luma-dream-machine-ray-2"
 
@@ -175,7 +175,7 @@ def test_a_failure_inside_or_outside_is_final(double: Imagine, body: dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("status", "vendor_code", "code"),
+    ("status", "provider_code", "code"),
     [
         (401, 1000, "provider_unauthorized"),
         (400, 1001, "provider_unauthorized"),
@@ -191,19 +191,19 @@ def test_a_failure_inside_or_outside_is_final(double: Imagine, body: dict[str, A
         (200, 7, "outcome_unknown"),
     ],
 )
-def test_the_vendors_codes_have_their_verdicts(double: Imagine, status: int, vendor_code: int, code: str) -> None:
-    body = {"status": "error", "code": vendor_code, "error": "x", "message": f"sorry, {double.key}"}
+def test_the_providers_codes_have_their_verdicts(double: Imagine, status: int, provider_code: int, code: str) -> None:
+    body = {"status": "error", "code": provider_code, "error": "x", "message": f"sorry, {double.key}"}
     double.fault(Fault(status=status, body=json.dumps(body)))
     with pytest.raises(ProviderError) as caught:
-        ask(double, lambda vendor: vendor.submit(cat()))
+        ask(double, lambda provider: provider.submit(cat()))
     assert caught.value.code == code
     assert double.key not in caught.value.message
     assert double.count("submit") == 1
 
 
-@pytest.mark.parametrize(("vendor_code", "code"), [(1000, "provider_unauthorized"), (1201, "provider_unavailable")])
-def test_a_look_up_that_failed_is_no_failed_video(double: Imagine, vendor_code: int, code: str) -> None:
-    double.fault(Fault("poll", status=200, body=json.dumps({"status": "error", "code": vendor_code})))
+@pytest.mark.parametrize(("provider_code", "code"), [(1000, "provider_unauthorized"), (1201, "provider_unavailable")])
+def test_a_look_up_that_failed_is_no_failed_video(double: Imagine, provider_code: int, code: str) -> None:
+    double.fault(Fault("poll", status=200, body=json.dumps({"status": "error", "code": provider_code})))
     with pytest.raises(ProviderError) as caught:
         made(double, cat())
     assert caught.value.code == code
@@ -220,6 +220,6 @@ def test_a_missing_key_is_named_and_a_wrong_one_too(double: Imagine) -> None:
     with pytest.raises(ProviderNotConfigured, match="IMAGINE_API_KEY"):
         adapter(double, imagine_api_key=None)
     with pytest.raises(ProviderError, match="IMAGINE_API_KEY") as caught:
-        ask(double, lambda vendor: vendor.submit(cat()), imagine_api_key=SecretStr("wrong-key-5512"))
+        ask(double, lambda provider: provider.submit(cat()), imagine_api_key=SecretStr("wrong-key-5512"))
     assert caught.value.code == "provider_unauthorized"
     assert double.charges() == 0

@@ -48,9 +48,9 @@ def kite(**given: Any) -> Call:
 def made(double: Pika, call: Call) -> tuple[TaskRef, Pending | Ready | Failed]:
     """The task that a call started, and how it stands at the first look."""
 
-    async def work(vendor: pika_adapter.Pika) -> tuple[TaskRef, Pending | Ready | Failed]:
-        task = await vendor.submit(call)
-        return task, await vendor.poll(call, task)
+    async def work(provider: pika_adapter.Pika) -> tuple[TaskRef, Pending | Ready | Failed]:
+        task = await provider.submit(call)
+        return task, await provider.poll(call, task)
 
     return ask(double, work)
 
@@ -80,7 +80,7 @@ def test_the_required_options_are_sent_with_the_calls_key_as_reference(double: P
         ({"seed": 0}, {"parameters": {"motion": 2, "guidanceScale": 16, "seed": 0}}),
     ],
 )
-def test_each_parameter_arrives_where_the_vendor_reads_it(
+def test_each_parameter_arrives_where_the_provider_reads_it(
     double: Pika, given: dict[str, Any], options: dict[str, Any]
 ) -> None:
     task, _ = made(double, kite(**given))
@@ -109,7 +109,7 @@ def test_what_pika_does_not_take_is_refused_with_what_it_takes(given: dict[str, 
 def test_an_image_of_another_kind_is_refused_before_anything_is_sent(double: Pika, kind: str) -> None:
     call = call_of(PIKA, {"prompt": "x"}, {"image": media("in", kind)})
     with pytest.raises(ProviderError, match=f"Allowed: JPEG, PNG, WebP, GIF. Got: {kind}") as caught:
-        ask(double, lambda vendor: vendor.submit(call))
+        ask(double, lambda provider: provider.submit(call))
     assert (caught.value.code, caught.value.field) == ("provider_refused", "data.image")
     assert double.requests == []
 
@@ -118,9 +118,9 @@ def test_a_job_goes_from_nothing_over_pending_to_its_film(double: Pika) -> None:
     double.plan(Plan(polls=2))
     call = kite()
 
-    async def work(vendor: pika_adapter.Pika) -> list[Pending | Ready | Failed]:
-        task = await vendor.submit(call)
-        return [await vendor.poll(call, task) for _ in range(3)]
+    async def work(provider: pika_adapter.Pika) -> list[Pending | Ready | Failed]:
+        task = await provider.submit(call)
+        return [await provider.poll(call, task) for _ in range(3)]
 
     first, second, third = ask(double, work)
     assert first == Pending(None, "queued")
@@ -156,9 +156,16 @@ def test_a_task_that_pika_forgot_is_lost_and_counts_as_paid(double: Pika) -> Non
 
 @pytest.mark.parametrize(
     "body",
-    ['{"videos": [{"status": "moderating"}]}', '{"job": {"status": "warming"}}', "{}", "[]", '{"videos": {"0": 1}}',
-     '{"videos": [], "job": {"status": "finished"}}', '{"videos": [{"status": null, "progress": "half"}]}'],
-)  # fmt: skip
+    [
+        '{"videos": [{"status": "moderating"}]}',
+        '{"job": {"status": "warming"}}',
+        "{}",
+        "[]",
+        '{"videos": {"0": 1}}',
+        '{"videos": [], "job": {"status": "finished"}}',
+        '{"videos": [{"status": null, "progress": "half"}]}',
+    ],
+)
 def test_a_status_that_nobody_knows_is_still_running(double: Pika, body: str) -> None:
     double.fault(Fault("poll", status=200, body=body))
     assert isinstance(made(double, kite())[1], Pending)
@@ -172,13 +179,13 @@ def test_a_result_url_in_an_answer_that_failed_is_not_taken(double: Pika) -> Non
 def test_pika_can_neither_stop_a_task_nor_be_searched(double: Pika) -> None:
     call = kite()
     assert not pika_adapter.Pika.can_find
-    assert ask(double, lambda vendor: vendor.find(call)) is None
-    assert ask(double, lambda vendor: vendor.cancel(call, TaskRef("t"))) is False
+    assert ask(double, lambda provider: provider.find(call)) is None
+    assert ask(double, lambda provider: provider.cancel(call, TaskRef("t"))) is False
     assert double.requests == []
 
 
 def test_an_id_with_odd_letters_cannot_lead_to_another_path(double: Pika) -> None:
-    answer = ask(double, lambda vendor: vendor.poll(kite(), TaskRef("../generate?x=1")))
+    answer = ask(double, lambda provider: provider.poll(kite(), TaskRef("../generate?x=1")))
     assert isinstance(answer, Failed)
     assert [seen.path for _, seen in double.requests] == ["/jobs/..%2Fgenerate%3Fx%3D1"]
 
@@ -191,7 +198,7 @@ def test_a_missing_key_is_named(double: Pika, token: SecretStr | None) -> None:
 
 def test_a_wrong_key_is_told_by_its_variable(double: Pika) -> None:
     with pytest.raises(ProviderError, match=r"Invalid token\. Replace the key in PIKAPI_BEARER_TOKEN") as caught:
-        ask(double, lambda vendor: vendor.submit(kite()), pika_token=SecretStr("wrong-key-5512"))
+        ask(double, lambda provider: provider.submit(kite()), pika_token=SecretStr("wrong-key-5512"))
     assert caught.value.code == "provider_unauthorized"
     assert double.charges() == 0
 

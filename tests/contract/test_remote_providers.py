@@ -1,4 +1,4 @@
-"""What every remote provider keeps to, the one in memory as well as the vendors' adapters against their doubles."""
+"""What every remote provider keeps to, the one in memory as well as the providers' adapters against their doubles."""
 
 from __future__ import annotations
 
@@ -74,10 +74,16 @@ def _account(name: str, stack: ExitStack) -> Account:
     double.plan(Plan(polls=1, times=-1))
     key = SecretStr(double.key)
     settings = Settings(
-        pika_base_url=double.url, pika_token=key, imagine_base_url=double.url, imagine_api_key=key,
-        replicate_base_url=double.url, replicate_token=key, replicate_settle_seconds=0,
-        cococlip_base_url=double.url, cococlip_auth_header=SecretStr(f"x-cococlip-key: {double.key}"),
-    )  # fmt: skip
+        pika_base_url=double.url,
+        pika_token=key,
+        imagine_base_url=double.url,
+        imagine_api_key=key,
+        replicate_base_url=double.url,
+        replicate_token=key,
+        replicate_settle_seconds=0,
+        cococlip_base_url=double.url,
+        cococlip_auth_header=SecretStr(f"x-cococlip-key: {double.key}"),
+    )
     policy = Policy(allowed_hosts=frozenset({double.host}))
     models = {model.id: model for model in (*COCOCLIP_MODELS, IMAGINE, PIKA)}
     openers: dict[str, tuple[Callable[[Settings, Policy], RemoteProvider], Call]] = {

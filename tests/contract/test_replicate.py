@@ -24,18 +24,18 @@ from tests.contract.replicate_calls import (
     submitting,
     trouble,
 )
-from tests.doubles.calls import INPUT_SECRET, call_of, media, tells_no_secret
+from tests.doubles.calls import INPUT_SECRET, call_of, contains_no_secret, media
 from tests.doubles.misbehaviour import Fault, Plan
 from tests.doubles.replicate import Replicate, problem
-from tests.doubles.replicate_document import faults_of
+from tests.doubles.replicate_document import schema_errors
 
 
 @pytest.fixture
 def double() -> Iterator[Replicate]:
-    """The double; every faithful answer that it gave is held against the vendor's document."""
+    """The double; every faithful answer that it gave is held against the provider's document."""
     with Replicate() as started:
         yield started
-    assert faults_of(started.answers) == []
+    assert schema_errors(started.answers) == []
 
 
 def test_a_call_is_one_post_with_version_input_and_the_key_in_the_images_fragment(double: Replicate) -> None:
@@ -116,9 +116,9 @@ def test_a_prediction_starts_processes_and_succeeds(double: Replicate) -> None:
     double.plan(Plan(polls=2))
     call = clip()
 
-    async def work(vendor: replicate_adapter.Replicate) -> list[Pending | Ready | Failed]:
-        task = await vendor.submit(call)
-        return [await vendor.poll(call, task) for _ in range(3)]
+    async def work(provider: replicate_adapter.Replicate) -> list[Pending | Ready | Failed]:
+        task = await provider.submit(call)
+        return [await provider.poll(call, task) for _ in range(3)]
 
     first, second, last = ask(double, work)
     assert first == Pending(None, "starting")
@@ -149,10 +149,10 @@ def test_each_end_without_a_result_has_its_error(
         double.plan(dataclasses.replace(plan, outcome="never"))
         call = clip()
 
-        async def work(vendor: replicate_adapter.Replicate) -> Pending | Ready | Failed:
-            task = await vendor.submit(call)
+        async def work(provider: replicate_adapter.Replicate) -> Pending | Ready | Failed:
+            task = await provider.submit(call)
             double.tasks[task.id].cancelled = True
-            return await vendor.poll(call, task)
+            return await provider.poll(call, task)
 
         standing = ask(double, work)
     else:
@@ -164,7 +164,7 @@ def test_each_end_without_a_result_has_its_error(
     assert told in standing.error.message
 
 
-def test_a_result_is_gone_once_the_vendors_hour_has_passed(double: Replicate) -> None:
+def test_a_result_is_gone_once_the_providers_hour_has_passed(double: Replicate) -> None:
     double.retention_seconds = -1.0
     _, standing = made(double, clip())
     assert isinstance(standing, Failed)
@@ -176,7 +176,7 @@ def test_the_words_of_a_failure_hold_no_key_and_no_query(double: Replicate) -> N
     double.plan(Plan("fail", message=told))
     _, standing = made(double, clip())
     assert isinstance(standing, Failed)
-    assert tells_no_secret(standing.error, double.key)
+    assert contains_no_secret(standing.error, double.key)
     assert "cannot fetch https://media.example/in.png" in standing.error.message
     assert len(standing.error.message) < 400
 
@@ -188,16 +188,16 @@ def test_garbage_instead_of_a_prediction_is_asked_for_again(double: Replicate, b
     call = clip()
     task, _ = made(double, call)
     double.fault(Fault("poll", status=200, body=body))
-    error = trouble(double, lambda vendor: vendor.poll(call, task))
+    error = trouble(double, lambda provider: provider.poll(call, task))
     assert error.code == "provider_answer_invalid"
-    assert isinstance(ask(double, lambda vendor: vendor.poll(call, task)), Ready)
+    assert isinstance(ask(double, lambda provider: provider.poll(call, task)), Ready)
 
 
 def test_a_status_that_is_not_known_is_no_end(double: Replicate) -> None:
     call = clip()
     task, _ = made(double, call)
     double.fault(Fault("poll", status=200, body='{"id": "x", "status": "booting", "output": null}'))
-    assert ask(double, lambda vendor: vendor.poll(call, task)) == Pending(None, "booting")
+    assert ask(double, lambda provider: provider.poll(call, task)) == Pending(None, "booting")
 
 
 @pytest.mark.parametrize(
@@ -210,14 +210,14 @@ def test_a_status_that_is_not_known_is_no_end(double: Replicate) -> None:
         ({"words": [1, 2]}, None, {"words": [1, 2]}),
         (False, None, False),
     ],
-)  # fmt: skip
+)
 def test_an_output_is_a_file_a_text_or_what_the_model_makes(
     double: Replicate, output: Any, url: Any, value: Any
 ) -> None:
     call = clip()
     task, _ = made(double, call)
     double.fault(Fault("poll", status=200, body=json.dumps({"status": "succeeded", "output": output})))
-    standing = ask(double, lambda vendor: vendor.poll(call, task))
+    standing = ask(double, lambda provider: provider.poll(call, task))
     assert isinstance(standing, Ready)
     assert (standing.url, standing.value) == (url, value)
 
@@ -228,7 +228,7 @@ def test_a_poll_is_sent_once_whatever_it_is_answered(double: Replicate) -> None:
     for status in (429, 503, 504):
         double.fault(problem(status, "later", verb="poll"))
         before = double.count("poll")
-        assert trouble(double, lambda vendor: vendor.poll(call, task)).verdict is Verdict.LATER
+        assert trouble(double, lambda provider: provider.poll(call, task)).verdict is Verdict.LATER
         assert double.count("poll") == before + 1
 
 
@@ -239,11 +239,11 @@ def test_a_cancelled_prediction_stops_and_costs_nothing_if_it_had_not_begun(
     double.plan(plan)
     call = clip()
 
-    async def work(vendor: replicate_adapter.Replicate) -> tuple[bool, bool, Pending | Ready | Failed]:
-        task = await vendor.submit(call)
-        stopped = await vendor.cancel(call, task)
-        nowhere = await vendor.cancel(call, TaskRef("nosuchprediction"))
-        return stopped, nowhere, await vendor.poll(call, task)
+    async def work(provider: replicate_adapter.Replicate) -> tuple[bool, bool, Pending | Ready | Failed]:
+        task = await provider.submit(call)
+        stopped = await provider.cancel(call, task)
+        nowhere = await provider.cancel(call, TaskRef("nosuchprediction"))
+        return stopped, nowhere, await provider.poll(call, task)
 
     stopped, nowhere, standing = ask(double, work)
     assert (stopped, nowhere) == (free, False)
@@ -255,17 +255,17 @@ def test_a_cancelled_prediction_stops_and_costs_nothing_if_it_had_not_begun(
 def test_a_prediction_that_has_ended_by_itself_was_not_cancelled_and_is_paid(double: Replicate) -> None:
     call = clip()
 
-    async def work(vendor: replicate_adapter.Replicate) -> bool:
-        task = await vendor.submit(call)
-        while not isinstance(await vendor.poll(call, task), Ready):
+    async def work(provider: replicate_adapter.Replicate) -> bool:
+        task = await provider.submit(call)
+        while not isinstance(await provider.poll(call, task), Ready):
             pass
-        return await vendor.cancel(call, task)
+        return await provider.cancel(call, task)
 
     assert not ask(double, work)
 
 
 @pytest.mark.parametrize("id_", ["../models", "a/b", "a?b", "", "x" * 200])
 def test_an_id_that_could_lead_elsewhere_is_not_asked_for(double: Replicate, id_: str) -> None:
-    standing = ask(double, lambda vendor: vendor.poll(clip(), TaskRef(id_)))
+    standing = ask(double, lambda provider: provider.poll(clip(), TaskRef(id_)))
     assert isinstance(standing, Failed)
     assert (standing.error.code, double.requests) == ("provider_task_lost", [])

@@ -1,4 +1,4 @@
-"""The double of Replicate answers as the vendor's own document says."""
+"""The double of Replicate answers as the provider's own document says."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from tests.contract.replicate_calls import (
 from tests.doubles.calls import call_of, media
 from tests.doubles.misbehaviour import Plan
 from tests.doubles.replicate import Replicate
-from tests.doubles.replicate_document import DOCUMENT, document, explain, faults_of
+from tests.doubles.replicate_document import DOCUMENT, document, explain, schema_errors
 from tests.doubles.server import Reply, Seen
 
 
 @pytest.fixture
 def double() -> Iterator[Replicate]:
-    """The double; every faithful answer that it gave is held against the vendor's document."""
+    """The double; every faithful answer that it gave is held against the provider's document."""
     with Replicate() as started:
         yield started
-    assert faults_of(started.answers) == []
+    assert schema_errors(started.answers) == []
 
 
-def test_every_answer_of_the_double_is_one_of_the_vendors_document(double: Replicate) -> None:
+def test_every_answer_of_the_double_is_one_of_the_providers_document(double: Replicate) -> None:
     print(explain())
     double.page_size = 2
     for plan in (Plan(), Plan("fail"), Plan(result="gone"), Plan(result="none"), Plan("never"), Plan(polls=3)):
@@ -44,13 +44,13 @@ def test_every_answer_of_the_double_is_one_of_the_vendors_document(double: Repli
     call = clip()
     double.plan(Plan("never"))
     task, _ = made(double, call)
-    ask(double, lambda vendor: vendor.cancel(call, task))
-    ask(double, lambda vendor: vendor.poll(call, task))
+    ask(double, lambda provider: provider.cancel(call, task))
+    ask(double, lambda provider: provider.poll(call, task))
     seek(double, call)
     trouble(double, submitting(clip()), replicate_token=SecretStr("r8_wrongwrongwrong"))
     verbs = {(verb, reply.status) for verb, _, reply in double.answers}
     assert verbs >= {("submit", 201), ("poll", 200), ("cancel", 200), ("find", 200), ("submit", 401)}
-    assert faults_of(double.answers) == []
+    assert schema_errors(double.answers) == []
 
 
 def test_an_answer_that_the_document_does_not_allow_is_noticed(double: Replicate) -> None:
@@ -59,19 +59,19 @@ def test_an_answer_that_the_document_does_not_allow_is_noticed(double: Replicate
     changes: list[dict[str, Any]] = [{"status": "booting"}, {"urls": {}}, {"data_removed": None}, {"input": 7}]
     for broken in changes:
         changed = Reply(reply.status, json.dumps(json.loads(reply.body) | broken).encode())
-        assert faults_of([(verb, seen, changed)]) != []
+        assert schema_errors([(verb, seen, changed)]) != []
 
 
-def test_ci_fails_without_the_vendors_document(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ci_fails_without_the_providers_document(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.doubles.replicate_document.DOCUMENT", DOCUMENT.with_name("absent.json"))
     monkeypatch.setenv("CI", "true")
     with pytest.raises(FileNotFoundError):
         document()
     monkeypatch.delenv("CI")
     assert document() is None
-    assert "outline of our own" in explain()
+    assert "checked against the outline only" in explain()
     seen = Seen("GET", "/v1/predictions/x", {}, {}, b"")
-    assert faults_of([("poll", seen, Reply.of({"id": "x"}))]) != []
+    assert schema_errors([("poll", seen, Reply.of({"id": "x"}))]) != []
 
 
 def test_the_keys_of_calls_fit_the_mark() -> None:

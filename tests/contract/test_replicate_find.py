@@ -26,15 +26,15 @@ from tests.contract.replicate_calls import (
 from tests.doubles.calls import call_of
 from tests.doubles.misbehaviour import Fault
 from tests.doubles.replicate import Replicate
-from tests.doubles.replicate_document import faults_of
+from tests.doubles.replicate_document import schema_errors
 
 
 @pytest.fixture
 def double() -> Iterator[Replicate]:
-    """The double; every faithful answer that it gave is held against the vendor's document."""
+    """The double; every faithful answer that it gave is held against the provider's document."""
     with Replicate() as started:
         yield started
-    assert faults_of(started.answers) == []
+    assert schema_errors(started.answers) == []
 
 
 def test_a_lost_call_is_found_among_calls_of_the_same_image(double: Replicate) -> None:
@@ -66,7 +66,7 @@ def test_a_call_that_never_arrived_is_certainly_not_there(double: Replicate) -> 
 
 def test_absence_counts_only_when_the_submission_is_old_enough(double: Replicate) -> None:
     call = dataclasses.replace(clip(), submitted_at=time.time() - 5)
-    error = trouble(double, lambda vendor: vendor.find(call), replicate_settle_seconds=300.0)
+    error = trouble(double, lambda provider: provider.find(call), replicate_settle_seconds=300.0)
     assert error.code == "outcome_unknown"
     assert error.retry_after_seconds == pytest.approx(295, abs=20)
     assert seek(double, dataclasses.replace(call, submitted_at=time.time() - 31), replicate_settle_seconds=0.0) is None
@@ -82,9 +82,9 @@ def test_clocks_that_are_apart_make_no_call_look_absent(double: Replicate, apart
     # Both are told by the ledger's clock.
     sent = time.time() + apart
     theirs = dataclasses.replace(call, submitted_at=sent, now=sent + 10)
-    assert ask(double, lambda vendor: vendor.find(theirs), replicate_settle_seconds=30.0) == TaskRef(task)
+    assert ask(double, lambda provider: provider.find(theirs), replicate_settle_seconds=30.0) == TaskRef(task)
     absent = dataclasses.replace(clip(), submitted_at=sent, now=sent + 10)
-    error = trouble(double, lambda vendor: vendor.find(absent), replicate_settle_seconds=30.0)
+    error = trouble(double, lambda provider: provider.find(absent), replicate_settle_seconds=30.0)
     assert error.code == "outcome_unknown"
     assert error.retry_after_seconds == pytest.approx(20, abs=1)
 
@@ -111,7 +111,7 @@ def test_the_same_call_sends_the_same_seed_again(double: Replicate) -> None:
 def test_calls_that_nothing_tells_apart_are_left_to_a_person(double: Replicate) -> None:
     call, twin = call_of(WORDS, {"prompt": "a red kite"}), call_of(WORDS, {"prompt": "a red kite"})
     ids = [lose(double, call), lose(double, twin)]
-    error = trouble(double, lambda vendor: vendor.find(dataclasses.replace(call, submitted_at=time.time())))
+    error = trouble(double, lambda provider: provider.find(dataclasses.replace(call, submitted_at=time.time())))
     assert error.code == "outcome_unknown"
     assert all(task in error.message for task in ids)
     assert seek(double, call_of(WORDS, {"prompt": "a blue kite"})) is None
@@ -120,9 +120,9 @@ def test_calls_that_nothing_tells_apart_are_left_to_a_person(double: Replicate) 
 def test_a_prediction_whose_input_is_removed_is_left_to_a_person(double: Replicate) -> None:
     call = clip()
     task = lose(double, call)
-    ask(double, lambda vendor: vendor.poll(call, TaskRef(task)))
+    ask(double, lambda provider: provider.poll(call, TaskRef(task)))
     double.change(task, result="gone")
-    error = trouble(double, lambda vendor: vendor.find(dataclasses.replace(call, submitted_at=time.time())))
+    error = trouble(double, lambda provider: provider.find(dataclasses.replace(call, submitted_at=time.time())))
     assert (error.code, task in error.message) == ("outcome_unknown", True)
 
 
@@ -138,7 +138,7 @@ def test_a_list_that_hides_fragments_never_makes_a_call_look_absent(double: Repl
 @pytest.mark.parametrize("body", ["", "{}", '{"results": null}', '{"results": ["x"]}', '{"results": {}}'])
 def test_a_list_that_cannot_be_read_is_no_absence(double: Replicate, body: str) -> None:
     double.fault(Fault("find", status=200, body=body))
-    assert trouble(double, lambda vendor: vendor.find(clip())).code == "provider_answer_invalid"
+    assert trouble(double, lambda provider: provider.find(clip())).code == "provider_answer_invalid"
 
 
 def test_a_link_to_another_host_is_not_followed(double: Replicate) -> None:
@@ -153,5 +153,5 @@ def test_a_link_to_another_host_is_not_followed(double: Replicate) -> None:
 def test_a_list_without_an_end_is_given_up(double: Replicate) -> None:
     body = json.dumps({"next": f"{double.url}/v1/predictions?cursor=0", "results": []})
     double.fault(Fault("find", status=200, body=body, times=-1))
-    assert trouble(double, lambda vendor: vendor.find(clip())).code == "outcome_unknown"
+    assert trouble(double, lambda provider: provider.find(clip())).code == "outcome_unknown"
     assert double.count("find") == 100

@@ -25,29 +25,39 @@ from tests.contract.replicate_calls import (
 from tests.doubles.calls import closing
 from tests.doubles.misbehaviour import Fault
 from tests.doubles.replicate import Replicate, problem, throttled
-from tests.doubles.replicate_document import faults_of
+from tests.doubles.replicate_document import schema_errors
 from tests.security.servers import closed_port
 
 
 @pytest.fixture
 def double() -> Iterator[Replicate]:
-    """The double; every faithful answer that it gave is held against the vendor's document."""
+    """The double; every faithful answer that it gave is held against the provider's document."""
     with Replicate() as started:
         yield started
-    assert faults_of(started.answers) == []
+    assert schema_errors(started.answers) == []
 
 
 @pytest.mark.parametrize("accept", [True, False])
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(act="drop"), Fault(act="reset"), Fault(act="cut", accept=True), Fault(act="slow", seconds=9.0),
-        Fault(status=500), Fault(status=502, body="<html>bad gateway"), Fault(status=503), Fault(status=504),
-        Fault(status=408), Fault(status=201, body=""), Fault(status=201, body="{}"), Fault(status=201, body='["x"]'),
-        Fault(status=202, body='{"id": "../x"}'), Fault(status=303, headers={"location": "/elsewhere"}),
+        Fault(act="drop"),
+        Fault(act="reset"),
+        Fault(act="cut", accept=True),
+        Fault(act="slow", seconds=9.0),
+        Fault(status=500),
+        Fault(status=502, body="<html>bad gateway"),
+        Fault(status=503),
+        Fault(status=504),
+        Fault(status=408),
+        Fault(status=201, body=""),
+        Fault(status=201, body="{}"),
+        Fault(status=201, body='["x"]'),
+        Fault(status=202, body='{"id": "../x"}'),
+        Fault(status=303, headers={"location": "/elsewhere"}),
     ],
     ids=lambda fault: f"{fault.act}-{fault.status}-{fault.body[:10]}",
-)  # fmt: skip
+)
 def test_a_submission_that_may_have_arrived_is_unknown_and_never_sent_twice(
     double: Replicate, fault: Fault, accept: bool
 ) -> None:
@@ -59,9 +69,9 @@ def test_a_submission_that_may_have_arrived_is_unknown_and_never_sent_twice(
 
 
 def test_a_submission_whose_time_is_over_is_not_sent_by_way_of_the_sdk_either(double: Replicate) -> None:
-    async def late(vendor: replicate_adapter.Replicate) -> object:
+    async def late(provider: replicate_adapter.Replicate) -> object:
         with send_only_while(lambda: False):
-            return await vendor.submit(clip())
+            return await provider.submit(clip())
 
     error = trouble(double, late)
     assert (error.code, error.retryable, double.requests) == ("provider_unavailable", True, [])
@@ -123,10 +133,10 @@ def test_a_missing_key_is_named(token: SecretStr | None) -> None:
 def test_the_key_of_the_environment_is_not_taken_behind_the_settings(
     double: Replicate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vendor = adapter(double)
+    provider = adapter(double)
     monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_somebody_elses_token")
     monkeypatch.setenv("REPLICATE_BASE_URL", "http://127.0.0.1:9")
-    asyncio.run(closing(vendor, submitting(clip())))
+    asyncio.run(closing(provider, submitting(clip())))
     assert {seen.headers["authorization"] for _, seen in double.requests} == {f"Bearer {double.key}"}
 
 

@@ -17,7 +17,7 @@ from providers.runpod import adapter as runpod_adapter
 from providers.runpod.models import REEL
 from schemas.errors import ProviderError, ProviderNotConfigured, ProviderRefused
 from schemas.settings import Settings
-from tests.doubles.calls import INPUT_SECRET, call_of, closing, media, tells_no_secret
+from tests.doubles.calls import INPUT_SECRET, call_of, closing, contains_no_secret, media
 from tests.doubles.double import URL_SECRET
 from tests.doubles.misbehaviour import Fault, Plan
 from tests.doubles.runpod import CAPTIONS, RunPod
@@ -54,9 +54,9 @@ def looked(double: RunPod, looks: int = 1) -> list[Pending | Ready | Failed]:
     """What a job looks like, time after time."""
     call = reel()
 
-    async def work(vendor: runpod_adapter.RunPod) -> list[Pending | Ready | Failed]:
-        task = await vendor.submit(call)
-        return [await vendor.poll(call, task) for _ in range(looks)]
+    async def work(provider: runpod_adapter.RunPod) -> list[Pending | Ready | Failed]:
+        task = await provider.submit(call)
+        return [await provider.poll(call, task) for _ in range(looks)]
 
     return ask(double, work)
 
@@ -68,8 +68,8 @@ def replied(record: dict[str, Any]) -> Fault:
 def test_media_are_sent_as_urls_with_what_they_must_be_and_a_time_limit(double: RunPod) -> None:
     call = reel('{"a": 1}', timeout_seconds=900)
 
-    async def work(vendor: runpod_adapter.RunPod) -> TaskRef:
-        return await vendor.submit(call)
+    async def work(provider: runpod_adapter.RunPod) -> TaskRef:
+        return await provider.submit(call)
 
     task = ask(double, work)
     image = INPUTS["image"]
@@ -78,15 +78,18 @@ def test_media_are_sent_as_urls_with_what_they_must_be_and_a_time_limit(double: 
     assert (asked["input"]["key"], asked["input"]["model"]) == (call.key, "runpod-reel")
     assert asked["input"]["parameters"] == {"film": '{"a": 1}'}
     assert asked["input"]["inputs"]["image"] == {
-        "url": image.url, "content_type": "image/png", "bytes": 1000, "sha256": image.sha256,
-    }  # fmt: skip
+        "url": image.url,
+        "content_type": "image/png",
+        "bytes": 1000,
+        "sha256": image.sha256,
+    }
     assert task.extra == {"endpoint": double.endpoint}
     assert (double.count("submit"), double.charges(call.key)) == (1, 1)
 
 
 @pytest.mark.parametrize(("timeout", "runs", "lives"), [(0.5, 10, 310), (1e7, 604_800, 604_800)])
 def test_time_limits_stay_within_what_runpod_takes(double: RunPod, timeout: float, runs: int, lives: int) -> None:
-    task = ask(double, lambda vendor: vendor.submit(reel(timeout_seconds=timeout)))
+    task = ask(double, lambda provider: provider.submit(reel(timeout_seconds=timeout)))
     policy = double.tasks[task.id].asked["policy"]
     assert policy == {"executionTimeout": runs * 1000, "ttl": lives * 1000}
 
@@ -150,7 +153,7 @@ def test_of_a_handlers_traceback_only_the_message_is_told(double: RunPod) -> Non
     assert "no space left" in found.error.message
     assert "Traceback" not in found.error.message
     assert "renderer.py" not in found.error.message
-    assert tells_no_secret(found.error, double.key)
+    assert contains_no_secret(found.error, double.key)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +204,7 @@ def test_every_other_end_has_its_error(double: RunPod, record: dict[str, Any], c
 
 def test_what_is_larger_than_runpod_takes_is_not_even_sent(double: RunPod) -> None:
     with pytest.raises(ProviderRefused, match="10,000,000 bytes"):
-        ask(double, lambda vendor: vendor.submit(reel(film="x" * 4_000_000, inputs=_long_urls())))
+        ask(double, lambda provider: provider.submit(reel(film="x" * 4_000_000, inputs=_long_urls())))
     assert double.count("submit") == 0
 
 
@@ -213,7 +216,7 @@ def _long_urls() -> dict[str, MediaInput]:
 def test_a_file_of_this_machine_is_refused_because_runpod_cannot_read_it(double: RunPod) -> None:
     local = dataclasses.replace(INPUTS["image"], url="file:///srv/in.png")
     with pytest.raises(ProviderRefused, match="runpod cannot read a file on this machine") as refused:
-        ask(double, lambda vendor: vendor.submit(reel(inputs={"image": local})))
+        ask(double, lambda provider: provider.submit(reel(inputs={"image": local})))
     assert refused.value.field == "data.image"
     assert double.count("submit") == 0
 
@@ -240,10 +243,10 @@ def test_every_trouble_of_a_submission_has_its_verdict_and_one_request(
     double.fault(fault)
     call = reel()
     with pytest.raises(ProviderError) as raised:
-        ask(double, lambda vendor: vendor.submit(call))
+        ask(double, lambda provider: provider.submit(call))
     assert raised.value.code == code
     assert (double.count("submit"), double.charges(call.key)) == (1, charges)
-    assert tells_no_secret(raised.value, double.key)
+    assert contains_no_secret(raised.value, double.key)
 
 
 @pytest.mark.parametrize("fault", [Fault("poll", "drop"), Fault("poll", status=503), Fault("poll", status=429)])
@@ -255,16 +258,16 @@ def test_a_question_that_fails_is_asked_again_later(double: RunPod, fault: Fault
 
 
 def test_a_model_may_name_an_endpoint_of_its_own(double: RunPod) -> None:
-    task = ask(double, lambda vendor: vendor.submit(reel(remote=double.endpoint)), runpod_endpoint_id=None)
+    task = ask(double, lambda provider: provider.submit(reel(remote=double.endpoint)), runpod_endpoint_id=None)
     assert task.extra == {"endpoint": double.endpoint}
 
 
 def test_a_job_that_a_person_has_adopted_is_asked_for_at_its_models_endpoint(double: RunPod) -> None:
     call = reel(remote=double.endpoint)
 
-    async def work(vendor: runpod_adapter.RunPod) -> Pending | Ready | Failed:
-        task = await vendor.submit(call)
-        return await vendor.poll(call, TaskRef(task.id))
+    async def work(provider: runpod_adapter.RunPod) -> Pending | Ready | Failed:
+        task = await provider.submit(call)
+        return await provider.poll(call, TaskRef(task.id))
 
     assert not isinstance(ask(double, work, runpod_endpoint_id="another"), Failed)
 
@@ -273,5 +276,5 @@ def test_what_is_missing_is_named(double: RunPod) -> None:
     with pytest.raises(ProviderNotConfigured, match="RUNPOD_API_KEY"):
         adapter(double, runpod_api_key=None)
     with pytest.raises(ProviderNotConfigured, match="RUNPOD_ENDPOINT_ID"):
-        ask(double, lambda vendor: vendor.submit(reel()), runpod_endpoint_id=None)
+        ask(double, lambda provider: provider.submit(reel()), runpod_endpoint_id=None)
     assert double.requests == []

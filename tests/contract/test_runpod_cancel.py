@@ -17,11 +17,11 @@ assert double  # the fixture
 def test_a_job_is_cancelled_and_costs_nothing_while_no_worker_has_it(double: RunPod, polls: int, free: bool) -> None:
     call = reel()
 
-    async def work(vendor: runpod_adapter.RunPod) -> tuple[bool, Pending | Ready | Failed]:
-        task = await vendor.submit(call)
+    async def work(provider: runpod_adapter.RunPod) -> tuple[bool, Pending | Ready | Failed]:
+        task = await provider.submit(call)
         for _ in range(polls):
-            await vendor.poll(call, task)
-        return await vendor.cancel(call, task), await vendor.poll(call, task)
+            await provider.poll(call, task)
+        return await provider.cancel(call, task), await provider.poll(call, task)
 
     double.plan(Plan("never"))
     stopped, found = ask(double, work)
@@ -32,10 +32,10 @@ def test_a_job_is_cancelled_and_costs_nothing_while_no_worker_has_it(double: Run
 def test_a_job_that_has_ended_was_not_cancelled_and_is_paid(double: RunPod) -> None:
     call = reel()
 
-    async def work(vendor: runpod_adapter.RunPod) -> tuple[bool, Pending | Ready | Failed]:
-        task = await vendor.submit(call)
-        await vendor.poll(call, task)
-        return await vendor.cancel(call, task), await vendor.poll(call, task)
+    async def work(provider: runpod_adapter.RunPod) -> tuple[bool, Pending | Ready | Failed]:
+        task = await provider.submit(call)
+        await provider.poll(call, task)
+        return await provider.cancel(call, task), await provider.poll(call, task)
 
     stopped, found = ask(double, work)
     assert not stopped
@@ -45,10 +45,10 @@ def test_a_job_that_has_ended_was_not_cancelled_and_is_paid(double: RunPod) -> N
 def test_a_job_is_cancelled_although_nobody_can_say_whether_it_has_run(double: RunPod) -> None:
     call = reel()
 
-    async def work(vendor: runpod_adapter.RunPod) -> bool:
-        task = await vendor.submit(call)
+    async def work(provider: runpod_adapter.RunPod) -> bool:
+        task = await provider.submit(call)
         double.fault(Fault(status=503, body="{}", verb="poll"))
-        return await vendor.cancel(call, task)
+        return await provider.cancel(call, task)
 
     double.plan(Plan("never"))
     assert (ask(double, work), double.count("cancel")) == (False, 1)

@@ -162,9 +162,15 @@ def test_a_story_is_planned_with_the_numbers_that_its_source_tells(tmp_path: Pat
     data = read(call, scenes=["Scene 1", "Scene 2", "Scene 3"], duration_per_scene=3.0, fps=24, transition_frames=12)
     planned = PIPELINES[call.type].plan(data, MemoryContext(tmp_path, call.type, catalogue=CATALOGUE))
     told = {
-        "scenes_count": 3, "frames_per_scene": 72, "transition_frames": 12, "total_frames": 240,
-        "total_duration_seconds": 10.0, "fps": 24, "resolution": "512x512", "estimated_generation_time_seconds": 15,
-    }  # fmt: skip
+        "scenes_count": 3,
+        "frames_per_scene": 72,
+        "transition_frames": 12,
+        "total_frames": 240,
+        "total_duration_seconds": 10.0,
+        "fps": 24,
+        "resolution": "512x512",
+        "estimated_generation_time_seconds": 15,
+    }
     assert {name: planned.details[name] for name in told} == told
     assert (planned.frames, planned.duration_seconds) == (240, 10.0)
 
@@ -232,5 +238,6 @@ def raised(work: Callable[[], object]) -> TelecineError:
 def test_a_model_that_does_not_fit_says_so_in_the_local_video_services_words() -> None:
     error = insufficient_memory("mochi", 6_000_000_000, 4_200_000_000)
     assert (error.code, error.message) == (
-        "insufficient_vram", "Insufficient VRAM: mochi needs ~6.0GB, but only 4.2GB available.",
-    )  # fmt: skip
+        "insufficient_vram",
+        "Insufficient VRAM: mochi needs ~6.0GB, but only 4.2GB available.",
+    )

@@ -13,14 +13,14 @@ from providers.catalogue import Model
 from schemas.errors import ProviderError
 from tests.doubles.double import URL_SECRET
 
-#: Stands in the query of every input's URL: it must turn up in no error and no log.
+#: Part of the query of every input's URL. It must not appear in any error or log.
 INPUT_SECRET = "9c1fPresignedInputSignature"
 
 T = TypeVar("T")
 
 
 def media(name: str, content_type: str, bytes: int = 1000) -> MediaInput:  # noqa: A002 - the record's name
-    """An input with a presigned URL."""
+    """Return an input with a presigned URL."""
 
     def load() -> Path:
         raise AssertionError("this provider takes URLs")
@@ -35,20 +35,20 @@ def media(name: str, content_type: str, bytes: int = 1000) -> MediaInput:  # noq
 
 
 def call_of(model: Model, given: Mapping[str, Any], inputs: Mapping[str, MediaInput] | None = None) -> Call:
-    """A call with a new key; the parameters are checked against the catalogue, as the engine does."""
+    """Return a call with a new key, its parameters checked against the catalogue as the engine checks them."""
     values = {**model.checked(given), **model.fixed}
     return Call(uuid.uuid4().hex, "job-1", "animate", model, values, dict(inputs or {}))
 
 
 async def closing(adapter: RemoteProvider, work: Callable[[Any], Awaitable[T]]) -> T:
-    """What ``work`` makes of the adapter, which is closed after it."""
+    """Await ``work(adapter)``, close the adapter and return the result of ``work``."""
     try:
         return await work(adapter)
     finally:
         await adapter.aclose()
 
 
-def tells_no_secret(error: ProviderError, *secrets: str) -> bool:
-    """Whether nothing that is printed of the error holds a secret, its causes included."""
-    told = "".join(traceback.format_exception(error)) + repr(error) + str(error.as_record())
-    return not any(secret in told for secret in (*secrets, URL_SECRET, INPUT_SECRET))
+def contains_no_secret(error: ProviderError, *secrets: str) -> bool:
+    """Check that no secret appears in the error, its record or its traceback, causes included."""
+    printed = "".join(traceback.format_exception(error)) + repr(error) + str(error.as_record())
+    return not any(secret in printed for secret in (*secrets, URL_SECRET, INPUT_SECRET))

@@ -12,7 +12,7 @@ from tests.doubles.server import Reply, Seen
 Dialect = Literal["flat", "lower", "envelope", "flag"]
 DIALECTS: tuple[Dialect, ...] = ("flat", "lower", "envelope", "flag")
 
-#: What each model takes: kind, required fields, choices.
+#: The kind, required fields and choices of each model.
 _MODELS: dict[str, tuple[str, tuple[str, ...], dict[str, tuple[Any, ...]]]] = {
     "hailuo02standard": ("text2video", ("prompt",), {"duration": (6,)}),
     "seedancev1lite": (
@@ -35,7 +35,7 @@ _MODELS: dict[str, tuple[str, tuple[str, ...], dict[str, tuple[Any, ...]]]] = {
 
 
 class Cococlip(Double):
-    """Cococlip's backend. It has no reference of the caller's: the prompt stands for it, or the image's path."""
+    """Cococlip's backend. Callers cannot send a reference; the prompt or the image's path serves as one."""
 
     dialect: Dialect = "flat"
 
@@ -76,15 +76,17 @@ class Cococlip(Double):
             return Reply.text("") if task.polls % 2 else Reply.text("<p>working</p>", content_type="text/html")
         word = "COMPLETED" if done else "FAILED" if failed else ("PENDING", "PROCESSING")[task.polls % 2]
         named = {"url": url} if done and url else {}
-        told = {"error": task.plan.message} if failed else {}
+        problem = {"error": task.plan.message} if failed else {}
         match self.dialect:
             case "flat":
                 took = {"inference_time": 128036} if done else {}
-                return Reply.of({"task_id": task.id, "status": word, **named, **told, **took})
+                return Reply.of({"task_id": task.id, "status": word, **named, **problem, **took})
             case "lower":
-                return Reply.of({"uuid": task.id, "status": word.lower(), **named, **told})
+                return Reply.of({"uuid": task.id, "status": word.lower(), **named, **problem})
             case "envelope":
-                return Reply.of({"code": 200, "data": {"taskId": task.id, "status": word, "response": named, **told}})
+                return Reply.of(
+                    {"code": 200, "data": {"taskId": task.id, "status": word, "response": named, **problem}}
+                )
         flag = 1 if done else 2 if failed else 0
         inner = {"taskId": task.id, "successFlag": flag, "response": named or None}
         return Reply.of({"code": 200, "data": inner | ({"errorMessage": task.plan.message} if failed else {})})

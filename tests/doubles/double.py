@@ -1,17 +1,17 @@
-"""What every vendor's double shares: tasks, charges, misbehaviour, a result host and a control endpoint.
+"""The base of all provider doubles: tasks, charges, misbehaviour, a result host and a control endpoint.
 
     with Pika() as pika:
         pika.fault(Fault("submit", "drop", accept=True))   # accepted and charged; the answer is lost
         ...
         assert pika.charges("the call's key") == 1
 
-A vendor's double is a subclass that says how its requests are told apart (``classify``), how it answers to each
-verb, and what its task looks like. Another process reaches the same by HTTP, see ``control``.
+Each provider's double is a subclass: it maps a request to its verb (``classify``), answers each verb and renders a
+task in the provider's format. Other processes control a double over HTTP:
 
     GET  /_control/state     charges by reference, tasks, requests by verb
     POST /_control/faults    one Fault as JSON
     POST /_control/plans     one Plan as JSON
-    POST /_control/reset     forgets everything
+    POST /_control/reset     deletes tasks, charges, faults and plans
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from tests.doubles.misbehaviour import Fault, Plan, Script, Verb
 from tests.doubles.results import result_reply
 from tests.doubles.server import Reply, Seen, Server
 
-#: Stands in the query of every result's URL: it must turn up in no error and no log.
+#: Part of the query of every result's URL. It must not appear in any error or log.
 URL_SECRET = "Ffd3x9SignatureOfTheResult"
-#: Requests that a double remembers.
+#: How many requests a double keeps.
 _MOST_REQUESTS = 50_000
 
 
 @dataclass(slots=True)
 class Task:
-    """One accepted submission: one charge."""
+    """An accepted submission. Each one is charged."""
 
     id: str
-    #: The caller's own reference, or what the vendor's double takes for one.
+    #: The caller's reference, or what the double uses as one.
     ref: str
-    #: What was asked: the parsed JSON, or the form's parts.
+    #: The request: parsed JSON or the parts of the form.
     asked: Any
     plan: Plan
     accepted_at: float = field(default_factory=time.time)
@@ -55,9 +55,9 @@ class Task:
 
 
 class Double:
-    """One vendor on 127.0.0.1. A context manager; safe to ask from the test's thread while it serves."""
+    """A provider on 127.0.0.1. A context manager whose methods are safe to call from the test's thread."""
 
-    #: Running time of a task in seconds when its plan does not say.
+    #: Running time of a task in seconds, unless its plan sets one.
     work_seconds = 0.0
 
     def __init__(self, *, port: int = 0, key: str = "double-key-7f2Qx91LmZ", work_seconds: float | None = None) -> None:
@@ -67,55 +67,55 @@ class Double:
         self._lock = threading.RLock()
         self._server = Server(self._handle, port=port)
         self._results = Server(self._result)
-        self._forget()
+        self._clear()
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self.tasks: dict[str, Task] = {}
-        #: The requests to the vendor's API, with their verbs, in the order of arrival; the last ones of very many.
+        #: The latest requests to the provider's API with their verbs, in order of arrival.
         self.requests: list[tuple[Verb, Seen]] = []
         self._counts: Counter[Verb] = Counter()
         self._script = Script()
 
-    # What a vendor's double says
+    # For subclasses to implement
 
     def classify(self, seen: Seen) -> tuple[Verb, str]:
-        """The verb of a request and the task's id, which is empty where there is none."""
+        """Return the verb of a request and its task id; the id is empty if the request has none."""
         raise NotImplementedError
 
     def submit(self, seen: Seen) -> Reply:
-        """Checks the request as the vendor does, calls ``accept`` and answers."""
+        """Check the request as the provider does, call ``accept`` and return the reply."""
         raise NotImplementedError
 
     def poll(self, task: Task, seen: Seen) -> Reply:
-        """The task as the vendor describes it; ``stage`` says how it stands."""
+        """Return the task in the provider's format; ``stage`` is its current state."""
         raise NotImplementedError
 
     def other(self, verb: Verb, task: Task | None, seen: Seen) -> Reply:
-        """Answers to the other verbs."""
+        """Answer the other verbs."""
         return Reply.of({"error": "not found"}, 404)
 
     def refusal(self, seen: Seen) -> Reply | None:
-        """The answer to a request without the right key; ``None`` when it has it."""
+        """Return the error for a request with a wrong or missing key, or ``None`` if the key is right."""
         return None
 
     def unknown(self, seen: Seen) -> Reply:
-        """The answer about a task that is not there, or no more."""
+        """Return the error for a task that does not exist or no longer exists."""
         return Reply.of({"error": "not found"}, 404)
 
     def reference(self, seen: Seen) -> str:
-        """The caller's reference in a submission, for faults and plans that are meant for one; else empty."""
+        """Return the caller's reference in a submission, which faults and plans can name; empty if it has none."""
         return ""
 
-    # What they are built of
+    # Shared by subclasses
 
-    def accept(self, ref: str, asked: Any, id: str | None = None) -> Task:  # noqa: A002 - the vendors' word
-        """A new task, charged."""
+    def accept(self, ref: str, asked: Any, id: str | None = None) -> Task:  # noqa: A002 - the providers' word
+        """Create a task and charge it."""
         task = Task(id or str(uuid.uuid4()), ref, asked, self._script.plan(ref))
         self.tasks[task.id] = task
         return task
 
     def stage(self, task: Task) -> str:
-        """``running``, ``success``, ``fail`` or ``cancelled``: how a task stands now."""
+        """Return the current stage of a task: ``running``, ``success``, ``fail`` or ``cancelled``."""
         plan = task.plan
         seconds = self.work_seconds if plan.seconds is None else plan.seconds
         if task.cancelled:
@@ -125,7 +125,7 @@ class Double:
         return plan.outcome
 
     def result_url(self, task: Task, name: str = "video.mp4") -> str | None:
-        """Where the result lies, as the task's plan has it; ``None`` where the vendor names none."""
+        """Return the URL of the result according to the task's plan; ``None`` if the plan has no URL."""
         name = quote(name)
         match task.plan.result:
             case "none":
@@ -136,7 +136,7 @@ class Double:
                 return f"http://10.0.0.7/{task.id}/{name}?Signature={URL_SECRET}"
         return f"{self._results.url}/{task.id}/{name}?Signature={URL_SECRET}"
 
-    # What tests ask and tell
+    # For tests
 
     @property
     def url(self) -> str:
@@ -150,42 +150,42 @@ class Double:
 
     @property
     def result_host(self) -> str:
-        """``127.0.0.1:PORT`` of the host that the results lie on."""
+        """``127.0.0.1:PORT`` of the host that serves the results."""
         return f"127.0.0.1:{self._results.port}"
 
     def charges(self, ref: str | None = None) -> int:
-        """Accepted submissions: of one reference, or all."""
+        """Count the accepted submissions, of one reference or of all."""
         with self._lock:
             return sum(ref is None or task.ref == ref for task in self.tasks.values())
 
     def count(self, verb: Verb) -> int:
-        """Requests of a verb that arrived, whatever became of them."""
+        """Count the requests of a verb, including those that failed."""
         with self._lock:
             return self._counts[verb]
 
     def fault(self, fault: Fault) -> None:
-        """Something goes wrong from now on."""
+        """Add a fault; it applies to requests from now on."""
         with self._lock:
             self._script.faults.append(fault)
 
     def plan(self, plan: Plan) -> None:
-        """What becomes of tasks that are accepted from now on."""
+        """Add a plan; it applies to tasks that are accepted from now on."""
         with self._lock:
             self._script.plans.append(plan)
 
     def change(self, task_id: str, **changes: Any) -> None:
-        """Changes the plan of a task that is there."""
+        """Change the plan of an existing task."""
         with self._lock:
             task = self.tasks[task_id]
             task.plan = dataclasses.replace(task.plan, **changes)
 
     def reset(self) -> None:
-        """Forgets tasks, charges, faults and plans."""
+        """Delete all tasks, charges, faults and plans."""
         with self._lock:
-            self._forget()
+            self._clear()
 
     def state(self) -> dict[str, Any]:
-        """What ``/_control/state`` answers."""
+        """Return the charges by reference, the requests by verb and the tasks."""
         with self._lock:
             return {
                 "charges": dict(Counter(task.ref for task in self.tasks.values())),
@@ -207,7 +207,7 @@ class Double:
         self._server.__exit__(kind, error, trace)
         self._results.__exit__(kind, error, trace)
 
-    # How a request is answered
+    # Answering requests
 
     async def _handle(self, seen: Seen) -> Reply:
         if seen.path.startswith("/_control/"):
@@ -275,7 +275,7 @@ class Double:
 
 
 def serve(kind: type[Double]) -> None:
-    """Serves a double until interrupted, for other processes: ``python -m tests.doubles.pika --port 8101``."""
+    """Serve a double until interrupted: ``python -m tests.doubles.pika --port 8101``."""
     options = argparse.ArgumentParser(description=kind.__doc__)
     options.add_argument("--port", type=int, default=0)
     options.add_argument("--key", default="double-key-7f2Qx91LmZ")

@@ -1,7 +1,7 @@
-"""ElevenLabs' speech API: /v1/speech-to-text and /v1/forced-alignment, forms in, words out, at once.
+"""ElevenLabs' speech API: /v1/speech-to-text and /v1/forced-alignment, which answer a form with words at once.
 
-A charge's reference is the SHA-256 of the file that was sent: the vendor takes no other. Whether an exchange takes
-long is ``work_seconds``; what it hears is ``transcript``.
+ElevenLabs accepts no caller reference, so a charge's reference is the SHA-256 of the uploaded file. ``work_seconds``
+sets how long a request takes and ``transcript`` what is recognised.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _VERBS = {"/v1/speech-to-text": "scribe", "/v1/forced-alignment": "align"}
 
 
 def refused(status: int, code: str, message: str, *, older: bool = False, **changes: Any) -> Fault:
-    """An error in the vendor's shape: with ``code``, or the ``older`` one with ``status`` and ``message`` alone."""
+    """Return an error in ElevenLabs' format; the ``older`` format has only ``status`` and ``message``."""
     detail = {"status": code, "message": message}
     if not older:
         detail |= {"type": "api_error", "code": code, "request_id": uuid.uuid4().hex}
@@ -32,11 +32,11 @@ def refused(status: int, code: str, message: str, *, older: bool = False, **chan
 
 
 class ElevenLabs(Double):
-    """ElevenLabs' speech API. There are no tasks to ask for."""
+    """ElevenLabs' speech API. It answers at once and has no tasks to poll."""
 
     transcript = "Hello there, bright kite over the dunes"
     language = "eng"
-    #: How many of the words come without times.
+    #: How many words, counted from the end, have no times.
     untimed = 0
 
     def classify(self, seen: Seen) -> tuple[Verb, str]:
@@ -64,10 +64,10 @@ class ElevenLabs(Double):
         scribe = _VERBS[seen.path] == "scribe"
         missing = [name for name in ("file", "model_id" if scribe else "text") if not parts.get(name)]
         if missing:
-            told = [{"loc": ["body", name], "msg": f"Field required: {name}", "type": "missing"} for name in missing]
-            return Reply.of({"detail": told}, 422)
+            errors = [{"loc": ["body", name], "msg": f"Field required: {name}", "type": "missing"} for name in missing]
+            return Reply.of({"detail": errors}, 422)
         if scribe and fields["model_id"] not in ("scribe_v1", "scribe_v2"):
-            return _error(400, "invalid_model_id", f"{fields['model_id']} is no speech-to-text model")
+            return _error(400, "invalid_model_id", f"{fields['model_id']} is not a speech-to-text model")
         seconds = _seconds(parts["file"])
         if seconds < 0.1:
             return _error(400, "invalid_audio", "The audio is too short or cannot be read")

@@ -1,4 +1,4 @@
-"""A small, real film for the doubles to hand out: H.264 in MP4, made once a process."""
+"""A small, real film that the doubles serve as a result: H.264 in MP4, encoded once per process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @lru_cache(maxsize=8)
 def small_film(width: int = 96, height: int = 64, seconds: float = 1.0, fps: int = 24) -> bytes:
-    """The MP4: a light bar that wanders over a dark ground."""
+    """Return an MP4 in which a light bar moves across a dark background."""
     into = io.BytesIO()
     with av.open(into, "w", format="mp4") as film:
         stream = film.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "crf": "30"})

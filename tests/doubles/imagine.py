@@ -1,4 +1,4 @@
-"""Imagine.art's key API: a multipart form, an outer success around an inner status, its own error codes."""
+"""Imagine.art's API: multipart requests, an HTTP status around an inner status, and error codes of its own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _RATIOS = ("16:9", "9:16", "4:3", "1:1")
 
 
 class Imagine(Double):
-    """Imagine.art. It has no reference of the caller's: the prompt stands for it."""
+    """Imagine.art. Callers cannot send a reference; the prompt serves as one."""
 
-    #: The same result is told as a text or as a list.
+    #: Whether the result's URL is a string or a list; the API sends both.
     url_as_list = False
 
     def classify(self, seen: Seen) -> tuple[Verb, str]:

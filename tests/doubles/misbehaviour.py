@@ -1,4 +1,4 @@
-"""What a double can be told to do wrong, in this process or over its control endpoint."""
+"""The faults and plans that a test gives a double, in the same process or over the control endpoint."""
 
 from __future__ import annotations
 
@@ -7,63 +7,63 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-#: What a request is for.
+#: The purpose of a request.
 Verb = Literal["submit", "poll", "cancel", "find", "result", "any"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The next ``times`` requests of one verb go wrong; -1: all of them.
+    """Make the next ``times`` requests of a verb fail; -1 means all of them.
 
-    ``accept`` decides whether the double does its work before: a submission is then accepted *and charged*, and
-    only its answer goes wrong.
+    With ``accept`` the double processes the request first: a submission is accepted *and charged*, and only the
+    response is lost or wrong.
     """
 
     verb: Verb = "submit"
-    #: ``reply``: the status, headers and body below. ``slow``: the true answer, ``seconds`` late.
+    #: ``reply``: the status, headers and body below. ``slow``: the normal response after ``seconds``.
     act: Literal["reply", "drop", "reset", "cut", "slow"] = "reply"
     accept: bool = False
     times: int = 1
-    #: So many requests of the verb pass before.
+    #: How many requests of the verb succeed first.
     skip: int = 0
-    #: Only requests for a task with this reference; empty: any.
+    #: Apply only to requests for the task with this reference; empty: to all.
     ref: str = ""
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
-    #: Waited before the answer, whatever it is.
+    #: Delay before the response or the disconnect.
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What becomes of the next ``times`` accepted tasks; -1: of all of them."""
+    """Decide how the next ``times`` accepted tasks end; -1 means all of them."""
 
-    #: How a task ends. ``lost``: the vendor knows it no more. ``never``: it runs for ever.
+    #: How a task ends. ``lost``: the provider no longer knows it. ``never``: it keeps running.
     outcome: Literal["success", "fail", "never", "lost", "cancelled"] = "success"
-    #: What the vendor says about a failure.
+    #: The provider's error message for a failed task.
     message: str = "the model could not make this"
-    #: Running time; ``None``: the double's own.
+    #: Running time; ``None``: the double's ``work_seconds``.
     seconds: float | None = None
-    #: It is not done before so many polls.
+    #: How many polls report ``running`` at least.
     polls: int = 0
-    #: What the result's URL gives. ``dead``: nobody listens there; ``private``: an address of the inner network;
-    #: ``none``: the vendor reports success without a URL.
+    #: What the result's URL serves. ``dead``: no server listens there; ``private``: an address of a private network;
+    #: ``none``: the provider reports success without a URL.
     result: Literal["film", "gone", "missing", "html", "text", "empty", "cut", "dead", "private", "none"] = "film"
     times: int = 1
-    #: Only tasks with this reference; empty: any.
+    #: Apply only to tasks with this reference; empty: to all.
     ref: str = ""
 
 
 class Script:
-    """The faults and plans that were told and are not used up, the oldest first."""
+    """The faults and plans of a double, oldest first."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.plans: list[Plan] = []
 
     def fault(self, verb: Verb, ref: str) -> Fault | None:
-        """What goes wrong with this request, if anything does; counted as used."""
+        """Return the fault for this request, if any, and count it as used."""
         for place, fault in enumerate(self.faults):
             if fault.times and fault.verb in (verb, "any") and (not fault.ref or fault.ref == ref):
                 if fault.skip:
@@ -74,7 +74,7 @@ class Script:
         return None
 
     def plan(self, ref: str) -> Plan:
-        """What becomes of a task that is accepted now; counted as used."""
+        """Return the plan for a newly accepted task and count it as used."""
         for place, plan in enumerate(self.plans):
             if plan.times and (not plan.ref or plan.ref == ref):
                 self.plans[place] = dataclasses.replace(plan, times=_less(plan.times))

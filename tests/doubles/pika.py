@@ -1,4 +1,4 @@
-"""Pika's reseller as the provider book describes it: /generate, /jobs/{id}, required options, late videos."""
+"""Pika's reseller, as documented: /generate, /jobs/{id}, required options, videos that appear late."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MODELS = ("1.0", "1.5", "2.0", "2.1", "Turbo")
 
 
 class Pika(Double):
-    """Pika's reseller. A job's videos are missing at first, then queued, pending and finished."""
+    """Pika's reseller. A job starts without videos; they are then queued, pending and finished."""
 
     def classify(self, seen: Seen) -> tuple[Verb, str]:
         if (seen.method, seen.path) == ("POST", "/generate"):

@@ -1,8 +1,8 @@
-"""Replicate as its API document describes it: predictions, their list, their one hour.
+"""Replicate as its API document describes it: predictions, their list, and the deletion of data after one hour.
 
-Every answer that is no misbehaviour is kept in ``answers``, for a test to hold against the vendor's own document.
-Special plans: ``Plan("cancelled", message="aborted")`` ends as ``aborted``; ``Plan(result="gone")`` has lost its
-output to the one-hour rule; ``Plan(result="none")`` succeeds without an output.
+Every normal response is kept in ``answers``, so that a test can validate it against Replicate's own document.
+Special plans: ``Plan("cancelled", message="aborted")`` ends as ``aborted``; the output of ``Plan(result="gone")`` is
+already deleted by the one-hour rule; ``Plan(result="none")`` succeeds without an output.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ _ACTIVE = ("starting", "processing")
 
 
 def throttled(seconds: int = 7, **changes: Any) -> Fault:
-    """The answer 429 in Replicate's words; the wait stands in prose."""
+    """Return Replicate's 429 response, in which the wait appears only in the error text."""
     detail = f"Request was throttled. Your rate limit for creating predictions resets in ~{seconds}s."
     return problem(429, detail, **changes)
 
 
 def problem(status: int, detail: str, **changes: Any) -> Fault:
-    """An error in Replicate's shape."""
-    told: dict[str, Any] = {"title": "Problem", "detail": detail, "status": status}
-    return dataclasses.replace(Fault(status=status, body=json.dumps(told)), **changes)
+    """Return an error in Replicate's format."""
+    details: dict[str, Any] = {"title": "Problem", "detail": detail, "status": status}
+    return dataclasses.replace(Fault(status=status, body=json.dumps(details)), **changes)
 
 
 class Replicate(Double):
-    """Replicate's API: predictions that start, process and end, found again in a list of pages."""
+    """Replicate's API: predictions that start, process and end, and a paginated list of them."""
 
-    #: How long input, output and logs of an ended prediction are kept.
+    #: How long Replicate keeps the input, output and logs of a finished prediction.
     retention_seconds = 3600.0
     page_size = 100
-    #: Whether the list and the predictions show media URLs as they were given.
+    #: Whether predictions and their list repeat media URLs with the fragment that was sent.
     echoes_fragments = True
 
-    def _forget(self) -> None:
-        super()._forget()
+    def _clear(self) -> None:
+        super()._clear()
         self.answers: deque[tuple[str, Seen, Reply]] = deque(maxlen=5000)
-        #: Predictions that were cancelled before their model ran.
+        #: Predictions that were cancelled before their model started.
         self.unstarted: set[str] = set()
 
     def classify(self, seen: Seen) -> tuple[Verb, str]:
@@ -105,7 +105,7 @@ class Replicate(Double):
         return self._list(seen) if verb == "find" else self.unknown(seen)
 
     def status(self, task: Task) -> str:
-        """The prediction's status, in Replicate's words."""
+        """Return the prediction's status in Replicate's terms."""
         stage = self.stage(task)
         if stage == "running":
             return "starting" if task.polls <= 1 and task.plan.outcome != "never" else "processing"
@@ -114,7 +114,7 @@ class Replicate(Double):
         return _ONE_RUN[stage]
 
     def prediction(self, task: Task) -> dict[str, Any]:
-        """The prediction as every answer shows it."""
+        """Return the prediction as JSON, the same in every response."""
         status = self.status(task)
         ended = status not in _ACTIVE
         seconds = self.work_seconds if task.plan.seconds is None else task.plan.seconds
@@ -177,7 +177,7 @@ class Replicate(Double):
 
 
 def _reference(given: dict[str, Any]) -> str:
-    """The mark in a media URL, or else the seed."""
+    """Return the mark in a media URL, or else the seed."""
     marks = [found[1] for value in given.values() if isinstance(value, str) and (found := _MARK.search(value))]
     return marks[0] if marks else str(given.get("seed", ""))
 
@@ -201,8 +201,8 @@ def _wrong(body: Any) -> Reply | None:
 
 
 def _problem(detail: str, status: int, title: str) -> Reply:
-    told = {"title": title, "detail": detail, "status": status}
-    return Reply(status, Reply.of(told).body, {"content-type": "application/problem+json"})
+    details = {"title": title, "detail": detail, "status": status}
+    return Reply(status, Reply.of(details).body, {"content-type": "application/problem+json"})
 
 
 def _when(at: float) -> str:

@@ -1,8 +1,8 @@
-"""Holds answers of the Replicate double against what the vendor publishes.
+"""Validation of the Replicate double's responses against the OpenAPI document that Replicate publishes.
 
-The vendor's OpenAPI document is not ours to copy: it is read where it lies beside the repository,
-``../shared/specs/replicate.openapi.json``. CI always has it there and fails without it; elsewhere the outline below,
-written by hand, is checked alone and ``explain`` says so.
+Replicate's document may not be copied into this repository: it is read from
+``../shared/specs/replicate.openapi.json``. CI always has it and fails without it. Where it is missing, responses are
+validated only against the outline below, which is written by hand, and ``explain`` reports that.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _PROBLEM: dict[str, Any] = {
 
 
 def document() -> dict[str, Any] | None:
-    """The vendor's document, put right: its ``nullable`` is a word of an older version of the language.
+    """Return Replicate's document, with OpenAPI 3.0's ``nullable`` translated to JSON Schema; ``None`` if missing.
 
     Raises:
-        FileNotFoundError: it is not there, in CI.
+        FileNotFoundError: the document is missing in CI.
     """
     if not DOCUMENT.exists() and os.environ.get("CI", "").lower() not in ("1", "true"):
         return None
@@ -51,25 +51,25 @@ def document() -> dict[str, Any] | None:
 
 
 def explain() -> str:
-    """What the answers are held against."""
+    """Return a line that names what the responses are validated against."""
     if DOCUMENT.exists():
         return f"checked against {DOCUMENT}"
-    return f"checked against an outline of our own only: the vendor's document does not lie at {DOCUMENT}"
+    return f"checked against the outline only: {DOCUMENT} does not exist"
 
 
-def faults_of(answers: Iterable[tuple[str, Seen, Reply]]) -> list[str]:
-    """What is wrong with answers, by the document where there is one and by the outline; empty: nothing."""
+def schema_errors(answers: Iterable[tuple[str, Seen, Reply]]) -> list[str]:
+    """Return the schema errors of responses, by the outline and, if there is one, the document."""
     whole = document()
     found = []
     for verb, seen, reply in answers:
-        said = json.loads(reply.body)
+        body = json.loads(reply.body)
         schemas = [_outline(verb, reply.status)]
         if whole is not None and reply.status < 400:
             schemas.append(_published(whole, seen, reply.status))
         for schema in schemas:
             validator = Draft202012Validator(schema, format_checker=FormatChecker())
             found += [
-                f"{seen.method} {seen.path} {reply.status}: {error.message}" for error in validator.iter_errors(said)
+                f"{seen.method} {seen.path} {reply.status}: {error.message}" for error in validator.iter_errors(body)
             ]
     return found
 
@@ -87,7 +87,7 @@ def _published(whole: dict[str, Any], seen: Seen, status: int) -> dict[str, Any]
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) and seen.method.lower() in verbs:
             schema = verbs[seen.method.lower()]["responses"][str(status)]["content"]["application/json"]["schema"]
             return {**schema, "components": whole["components"]}
-    raise AssertionError(f"{seen.method} {seen.path} is not in the vendor's document")
+    raise AssertionError(f"{seen.method} {seen.path} is not in Replicate's document")
 
 
 def _translated(value: Any) -> Any:
@@ -97,7 +97,7 @@ def _translated(value: Any) -> Any:
         return value
     found = {name: _translated(each) for name, each in value.items()}
     if "oneOf" in found:
-        # A version is "a text" or "hidden", of which the second is both: taken strictly, no official model has one.
+        # A version is a string or the constant "hidden". "hidden" matches both, so that oneOf would reject it.
         found["anyOf"] = found.pop("oneOf")
     if found.pop("nullable", False) is True and "type" in found:
         kinds = found["type"] if isinstance(found["type"], list) else [found["type"]]

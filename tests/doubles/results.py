@@ -1,4 +1,4 @@
-"""What a result's URL gives, by the name that a plan has for it."""
+"""The response of a result's URL, by its name in ``Plan.result``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.doubles.server import Reply
 
 
 def result_reply(result: str) -> Reply:
-    """A film, or what is there instead of one."""
+    """Return a film or the broken response that the plan asks for."""
     film = {"content-type": "video/mp4"}
     match result:
         case "film":

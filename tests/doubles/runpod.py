@@ -1,7 +1,7 @@
-"""RunPod, twice: the public job API, and the control plane that RunPod's own worker loop talks to.
+"""RunPod's two sides: the public job API, and the control plane that RunPod's own worker loop calls.
 
-Without a worker a job goes as its plan says. With one (``worker=True``) jobs wait until the worker takes them, and
-what it posts is the result: ``worker_environment`` is what such a worker needs.
+Without a worker a job follows its plan. With ``worker=True`` jobs wait until a worker takes them, and the result is
+what the worker posts. ``worker_environment`` holds the variables that such a worker needs.
 
     POST /v2/EP/run   GET /v2/EP/status/ID   POST /v2/EP/cancel/ID   GET /v2/EP/health
     GET /job-take/POD   POST /job-done/POD/ID   GET /job-stop/POD   GET /ping/POD
@@ -24,7 +24,7 @@ CAPTIONS = {
     "captions.vtt": "WEBVTT\n\n00:00.000 --> 00:01.000\nla\n",
 }
 _VERBS: dict[str, Verb] = {"run": "submit", "status": "poll", "cancel": "cancel"}
-#: What a failed handler leaves behind: a traceback, with things in it that are nobody's business.
+#: The traceback of a failed handler, with details that must not appear in any error.
 TRACEBACK = 'Traceback (most recent call last):\n  File "/app/ops/runpod/renderer.py", line 99, in render'
 
 
@@ -38,9 +38,9 @@ class RunPod(Double):
         self.worker = worker
         super().__init__(**options)
 
-    def _forget(self) -> None:
-        super()._forget()
-        #: What the worker has posted about each job, in order; ids of taken jobs; ids of jobs to stop.
+    def _clear(self) -> None:
+        super()._clear()
+        #: The worker's posts about each job, in order.
         self.posted: dict[str, list[dict[str, Any]]] = {}
         self.taken: list[str] = []
         self.stops: list[str] = []
@@ -48,12 +48,12 @@ class RunPod(Double):
 
     @property
     def base_url(self) -> str:
-        """For RUNPOD_ENDPOINT_BASE_URL."""
+        """The value of RUNPOD_ENDPOINT_BASE_URL."""
         return f"{self.url}/v2"
 
     @property
     def worker_environment(self) -> dict[str, str]:
-        """What RunPod puts into the environment of a worker."""
+        """The environment variables that RunPod gives a worker."""
         return {
             "RUNPOD_WEBHOOK_GET_JOB": f"{self.url}/job-take/$ID?gpu=none",
             "RUNPOD_WEBHOOK_POST_OUTPUT": f"{self.url}/job-done/$RUNPOD_POD_ID/$ID?gpu=none",
@@ -101,8 +101,8 @@ class RunPod(Double):
             if self._ended(task) is None:
                 task.cancelled = True
                 self.stops.append(task.id)
-            return Reply.of({"id": task.id, "status": self._by_worker(task)["status"] if self.worker
-                             else self._by_plan(task)["status"]})  # fmt: skip
+            record = self._by_worker(task) if self.worker else self._by_plan(task)
+            return Reply.of({"id": task.id, "status": record["status"]})
         if seen.path.endswith("/health"):
             waiting = sum(task.id not in self.taken for task in self.tasks.values())
             return Reply.of({"jobs": {"inQueue": waiting}, "workers": {"idle": 1, "running": 0}})
@@ -133,14 +133,14 @@ class RunPod(Double):
 
     def _by_worker(self, task: Task) -> dict[str, Any]:
         posts = self.posted.get(task.id, [])
-        # A report that comes after the result changes nothing: RunPod's worker sends them from threads of their own.
+        # A progress report may arrive after the result, because RunPod's worker sends reports from separate threads.
         final = next((post for post in posts if post["state"] != "IN_PROGRESS"), None)
         if final is not None:
-            return {"status": final["state"], "executionTime": 1, **final["said"]}
+            return {"status": final["state"], "executionTime": 1, **final["body"]}
         if task.cancelled:
             return {"status": "CANCELLED"}
         if posts:
-            return {"status": "IN_PROGRESS", "output": posts[-1]["said"].get("output")}
+            return {"status": "IN_PROGRESS", "output": posts[-1]["body"].get("output")}
         return {"status": "IN_PROGRESS" if task.id in self.taken else "IN_QUEUE"}
 
     async def _handle(self, seen: Seen) -> Reply:
@@ -150,9 +150,9 @@ class RunPod(Double):
         if seen.headers.get("authorization", "").removeprefix("Bearer ") != self.key:
             return Reply.text("", 401)
         if room == "job-take":
-            return await self._soon(self._take)
+            return await self._long_poll(self._take)
         if room == "job-stop":
-            return await self._soon(self._stop)
+            return await self._long_poll(self._stop)
         with self._lock:
             if room == "ping":
                 self.pings += 1
@@ -160,8 +160,8 @@ class RunPod(Double):
                 self._done(rest[0], json.loads(seen.body))
         return Reply.of({})
 
-    async def _soon(self, look: Any) -> Reply:
-        """A long poll of half a second."""
+    async def _long_poll(self, look: Any) -> Reply:
+        """Long-poll ``look`` for half a second."""
         for _ in range(10):
             with self._lock:
                 found = look()
@@ -181,9 +181,9 @@ class RunPod(Double):
         stops, self.stops = [each for each in self.stops if each in self.taken], []
         return {"jobsToStop": stops} if stops else None
 
-    def _done(self, task_id: str, said: dict[str, Any]) -> None:
-        state = said.pop("status", None) or ("FAILED" if said.get("error") else "COMPLETED")
-        self.posted.setdefault(task_id, []).append({"state": state, "said": said})
+    def _done(self, task_id: str, body: dict[str, Any]) -> None:
+        state = body.pop("status", None) or ("FAILED" if body.get("error") else "COMPLETED")
+        self.posted.setdefault(task_id, []).append({"state": state, "body": body})
 
 
 if __name__ == "__main__":

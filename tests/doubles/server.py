@@ -1,7 +1,7 @@
-"""A small HTTP/1.1 server that can also misbehave as no framework lets it: drop, reset, cut, stall.
+"""A small HTTP/1.1 server that can also drop, reset, cut and stall connections, which no framework allows.
 
-It runs on asyncio in a thread of its own and keeps connections open between requests, so that it holds out
-against a poller with thousands of tasks.
+It runs asyncio in a thread of its own and keeps connections alive between requests, so that it can serve a poller
+with thousands of tasks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LARGEST = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One request as it arrived. Header names are in lower case; of a repeated query name the last one counts."""
+    """A request. Header names are in lower case; if a query parameter repeats, the last value is kept."""
 
     method: str
     path: str
@@ -35,15 +35,15 @@ class Seen:
     body: bytes
 
     def json(self) -> Any:
-        """The body, parsed; an empty object where there is none."""
+        """Return the parsed body, or an empty object if there is none."""
         return json.loads(self.body) if self.body else {}
 
     def parts(self) -> dict[str, bytes]:
-        """The parts of a multipart form by name; file names are in ``files``."""
+        """Return the parts of a multipart form by name; ``files`` has the file names."""
         return {name: part.get_payload(decode=True) or b"" for name, part in self._multipart()}  # type: ignore[misc]
 
     def files(self) -> dict[str, tuple[str, str]]:
-        """File name and content type of those parts that are files."""
+        """Return the file name and content type of each part that is a file."""
         return {
             name: (found, part.get_content_type())
             for name, part in self._multipart()
@@ -60,7 +60,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the server says. ``fate`` ``drop`` closes without a word, ``reset`` with ECONNRESET, ``cut`` in the body."""
+    """A response. ``fate`` ``drop`` closes without sending, ``reset`` sends a TCP reset, ``cut`` stops mid-body."""
 
     status: int = 200
     body: bytes = b""
@@ -69,13 +69,13 @@ class Reply:
 
     @staticmethod
     def of(value: Any, status: int = 200, **headers: str) -> Reply:
-        """A JSON reply; underscores in header names are dashes."""
+        """Return a JSON reply; underscores in header names become dashes."""
         named = {name.replace("_", "-"): text for name, text in headers.items()}
         return Reply(status, json.dumps(value).encode(), {"content-type": "application/json", **named})
 
     @staticmethod
     def text(words: str, status: int = 200, content_type: str = "text/plain; charset=utf-8") -> Reply:
-        """A reply that is no JSON."""
+        """Return a reply that is not JSON."""
         return Reply(status, words.encode(), {"content-type": content_type})
 
 
@@ -83,7 +83,7 @@ Handler = Callable[[Seen], Awaitable[Reply]]
 
 
 class Server:
-    """Serves ``handler`` on 127.0.0.1. A context manager."""
+    """An HTTP server on 127.0.0.1 that answers with ``handler``. A context manager."""
 
     def __init__(self, handler: Handler, *, port: int = 0) -> None:
         self._handler = handler
@@ -131,11 +131,11 @@ class Server:
         server = await asyncio.start_server(accept, sock=self._socket, limit=256 * 1024)
         self._ready.set()
         await self._done.wait()
-        # A connection that was accepted just now must be a transport before the server closes: it would be lost, open.
+        # Stop accepting, then let accepted connections become transports: otherwise they would stay open.
         self._loop.remove_reader(self._socket)
         await asyncio.sleep(0.01)
         server.close()
-        # Those too whose client does not read: none is left open.
+        # Abort connections whose client does not read, too.
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             for transport in transports:
                 transport.abort()
@@ -160,7 +160,7 @@ class Server:
     async def _answer(self, seen: Seen) -> Reply:
         try:
             return await self._handler(seen)
-        except Exception as error:  # a defect of the double: the test sees it in the answer
+        except Exception as error:  # a bug in the double: the test sees it in the response
             return Reply.text(f"the double broke: {error!r}", 599)
 
 
@@ -190,7 +190,7 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _send(writer: asyncio.StreamWriter, reply: Reply) -> bool:
-    """Sends the reply; whether the connection stays open."""
+    """Send the reply; return whether the connection stays open."""
     if reply.fate == "reset":
         connection = writer.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
