@@ -18,7 +18,7 @@ Script = Callable[[socket.socket, bytes], None]
 
 
 class Listener:
-    """Accepts connections, counts them, reads each request and lets ``script`` answer."""
+    """A server that counts connections, reads each request and answers with ``script``."""
 
     def __init__(self, script: Script | bytes = b"", *, tls: ssl.SSLContext | None = None) -> None:
         self._script = script
@@ -87,7 +87,7 @@ class Listener:
 
 
 def _request(connection: socket.socket) -> bytes:
-    """One whole request; closing before its body is read would reset the connection."""
+    """Read a whole request, body included: closing with unread data would reset the connection."""
     request = b""
     while True:
         head, end, body = request.partition(b"\r\n\r\n")
@@ -101,13 +101,13 @@ def _request(connection: socket.socket) -> bytes:
 
 
 def reply(body: bytes = b"", status: str = "200 OK", *headers: str) -> bytes:
-    """One HTTP/1.1 reply with a Content-Length."""
+    """Return an HTTP/1.1 reply with a Content-Length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 class Names:
-    """A resolver whose answers a test writes down: name to one list of addresses for each lookup."""
+    """A resolver with fixed answers: for each name, the addresses of the first lookup, the second and so on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, Sequence[Sequence[str]]]) -> None:
         self.lookups: list[str] = []
@@ -131,7 +131,7 @@ class Names:
 
 
 class PretendInternet(httpcore2.SyncBackend):
-    """Takes every connection that the guard lets pass to one local port, and notes where it was going."""
+    """Redirect each connection that the guard allows to a local port, and record its real destination."""
 
     def __init__(self, port: int, *, dead: Sequence[str] = ()) -> None:
         self.dialled: list[str] = []
@@ -146,7 +146,7 @@ class PretendInternet(httpcore2.SyncBackend):
 
 
 class AsyncPretendInternet(httpcore2.AnyIOBackend):
-    """The same for asyncio."""
+    """``PretendInternet`` for asyncio."""
 
     def __init__(self, port: int) -> None:
         self.dialled: list[str] = []
@@ -159,7 +159,7 @@ class AsyncPretendInternet(httpcore2.AnyIOBackend):
 
 @contextlib.contextmanager
 def closed_port() -> Iterator[int]:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """Yield a port of 127.0.0.1 on which no process listens."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield int(held.getsockname()[1])

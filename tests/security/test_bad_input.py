@@ -1,6 +1,6 @@
-"""Hostile files in the inbox of a real process: each is refused by name, kept byte for byte, and harms nobody.
+"""Invalid and hostile files in the inbox of a real process become dead letters and do not affect other requests.
 
-A listener on a forbidden address counts the connections that reach it: there must be none.
+A listener on a forbidden address checks that no connection reaches it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from tests.telecine_process import TelecineProcess, wait_until
 
 REEL = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "La la", "alignment_mode": "even"}
 MIB = 1024 * 1024
-TOLD = {"url": "RECEIVER", "events": ["failed"]}
+CALLBACK = {"url": "RECEIVER", "events": ["failed"]}
 
 
 @dataclass(frozen=True)
 class Place:
-    """A running Telecine, somebody who may be called, and somebody who may not."""
+    """A running Telecine, a receiver that callbacks may reach, and a canary that they must not reach."""
 
     process: TelecineProcess
     database: Database
@@ -43,13 +43,13 @@ class Place:
     def secret(self) -> str:
         return (self.process.home / "callback-secret").read_text().strip()
 
-    def filled(self, body: bytes) -> bytes:
-        """The body with the addresses of this run."""
+    def fill_addresses(self, body: bytes) -> bytes:
+        """Replace the placeholders in the body by the addresses of this run."""
         body = body.replace(b"RECEIVER", self.receiver.url.encode())
         return body.replace(b"CANARY", f"127.0.0.1:{self.canary.port}".encode())
 
-    def refusal(self, body: bytes) -> Rejection:
-        """Drops the file and waits for its refusal."""
+    def drop_bad_file(self, body: bytes) -> Rejection:
+        """Drop a file into the inbox and return its dead letter."""
         before = dead_letters.newest(self.database)
         drop(self.process.settings.inbox_folder, body)
         wait_until(lambda: dead_letters.newest(self.database) > before, what=self.log)
@@ -59,28 +59,28 @@ class Place:
         return refused
 
     def calls(self, **expected: Any) -> list[Attempt]:
-        """What the receiver was told about a request with this id."""
+        """Return the callbacks whose data has these values."""
         return [a for a in self.receiver.attempts if expected.items() <= a.json()["data"].items()]
 
     def state(self, job_id: str) -> str | None:
-        """Where a job stands."""
+        """Return the state of a job, or ``None`` if there is no such job."""
         job = queries.find_job(self.database, job_id)
         return None if job is None else job.state.value
 
     def callbacks(self) -> int:
-        """How many callbacks were ever queued."""
+        """Count all callbacks, in any state."""
         return sum(queries.count_deliveries(self.database).values())
 
     def log(self) -> str:
-        """The end of the log, for a failed test."""
+        """Return the end of the log, for a failed test."""
         return self.process.log.read_text(errors="replace")[-3000:]
 
-    def is_well(self) -> None:
-        """Asserts that a good request is served, promptly, and that the process calls itself healthy."""
+    def check_health(self) -> None:
+        """Check that a valid request completes and that the process reports itself as healthy."""
         job_id = f"good-{uuid.uuid4().hex[:8]}"
         drop(self.process.settings.inbox_folder, json.dumps({"id": job_id, "type": "note", "data": {}}).encode())
         wait_until(lambda: self.state(job_id) == "completed", what=self.log)
-        # Written when everything runs, which a door may be a moment before.
+        # The health URL is logged once everything runs. The inbox may start slightly earlier.
         match = wait_until(lambda: re.search(r'"health": "([^"]+)"', self.process.log.read_text()))
         with urllib.request.urlopen(f"{match[1]}/health", timeout=10) as reply:
             assert json.load(reply)["status"] == "healthy"
@@ -90,7 +90,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """One Telecine for all of these tests: what one of them did must not harm the next."""
+    """Yield one Telecine for all tests of this module, so that a bad file could also harm a later test."""
     with Receiver() as receiver, Listener() as canary:
         home = tmp_path_factory.mktemp("telecine")
         hosts = f"127.0.0.1:{receiver.port}"
@@ -104,34 +104,36 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @dataclass(frozen=True)
 class Poison:
-    """A file that is no good request."""
+    """A file that is not a valid request."""
 
     body: bytes
     code: str
-    says: str = ""
+    message: str = ""
     at: str | None = None
-    #: Whether the producer can be told: the refused message names an address that may be called.
-    told: bool = False
+    #: Whether the producer gets a callback: the request must name an address that callbacks may reach.
+    has_callback: bool = False
     #: The id that the callback carries.
     id: str | None = None
 
 
-def request(told: bool = True, **changes: Any) -> bytes:
-    """A request that is good but for ``changes``; ``...`` leaves a field out."""
+def request(with_callback: bool = True, **changes: Any) -> bytes:
+    """Return a request that is valid except for ``changes``; ``...`` omits a field."""
     value = {"id": "bad", "type": "reel", "data": REEL, "metadata": {"mine": 1}} | changes
-    if told:
-        value = {"callback": TOLD} | value
+    if with_callback:
+        value = {"callback": CALLBACK} | value
     return json.dumps({name: item for name, item in value.items() if item is not ...}).encode()
 
 
-def told(code: str, says: str, at: str | None, **changes: Any) -> Poison:
-    """A poison whose producer hears of it."""
+def with_callback(code: str, message: str, at: str | None, **changes: Any) -> Poison:
+    """Return an invalid request whose producer gets a callback."""
     job_id = changes.get("id", "bad")
-    return Poison(request(**changes), code, says, at, told=True, id=job_id if isinstance(job_id, str) else None)
+    return Poison(
+        request(**changes), code, message, at, has_callback=True, id=job_id if isinstance(job_id, str) else None
+    )
 
 
 def callback(url: str) -> Poison:
-    """A request whose callback goes where it may not."""
+    """Return a request whose callback URL is forbidden."""
     return Poison(request(callback={"url": url}), "address_forbidden", "may not be called", "callback.url")
 
 
@@ -149,17 +151,21 @@ POISONS = {
     "half a surrogate": Poison(request(metadata={"a": "\ud800"}), "invalid_json", "an unpaired surrogate"),
     "a name given twice": Poison(request()[:-1] + b', "id": "other"}', "invalid_json", "the name 'id' appears twice"),
     "an S3 test event": Poison(b'{"Event": "s3:Unknown"}', "invalid_request", "no id, type or data"),
-    "an unknown type": told("unknown_type", "type 'hologram' does not exist", "type", type="hologram"),
-    "a missing field": told("missing_field", "data.image is missing", "data.image", data={"audio": "s3://abc/x"}),
-    "an extra field": told("unknown_field", "unknown field: data.zoom", "data.zoom", data={**REEL, "zoom": 2}),
-    "no lyrics": told("lyrics_required", "Lyrics text is required", "data.lyrics", data={**REEL, "lyrics": "\n"}),
-    "50,000 lines": told(
+    "an unknown type": with_callback("unknown_type", "unknown type 'hologram'", "type", type="hologram"),
+    "a missing field": with_callback(
+        "missing_field", "data.image is missing", "data.image", data={"audio": "s3://abc/x"}
+    ),
+    "an extra field": with_callback("unknown_field", "unknown field: data.zoom", "data.zoom", data={**REEL, "zoom": 2}),
+    "no lyrics": with_callback(
+        "lyrics_required", "Lyrics text is required", "data.lyrics", data={**REEL, "lyrics": "\n"}
+    ),
+    "50,000 lines": with_callback(
         "lyrics_too_long", "lyrics have 50,000 lines", "data.lyrics", data={**REEL, "lyrics": "\n".join("a" * 50_000)}
     ),
-    "an id with a slash": told("invalid_field", "id: ", "id", id="../../etc/passwd"),
-    "an id that is none": told("invalid_field", "id: ", "id", id=None),
-    "no data": told("missing_field", "data is missing", "data", data=...),
-    "a foreign prefix": told("invalid_field", "output: ", "output", output="s3://results/../secrets/"),
+    "an id with a slash": with_callback("invalid_field", "id: ", "id", id="../../etc/passwd"),
+    "an id that is none": with_callback("invalid_field", "id: ", "id", id=None),
+    "no data": with_callback("missing_field", "data is missing", "data", data=...),
+    "a foreign prefix": with_callback("invalid_field", "output: ", "output", output="s3://results/../secrets/"),
     "a listener on this machine": callback("http://CANARY/hook"),
     "the same by name": callback("https://localhost:8443/hook"),
     "the same in disguise": callback("https://[::ffff:127.0.0.1]:8443/hook"),
@@ -175,21 +181,21 @@ POISONS = {
     "an unknown signing secret": Poison(
         request(callback={"url": "RECEIVER", "secret_name": "x"}), "invalid_field", "not configured"
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", POISONS)
-def test_a_bad_file_is_refused_by_name_and_kept_and_its_neighbour_is_served(place: Place, name: str) -> None:
+def test_a_bad_file_becomes_a_dead_letter_and_the_next_request_is_served(place: Place, name: str) -> None:
     poison = POISONS[name]
-    body = place.filled(poison.body)
+    body = place.fill_addresses(poison.body)
     before, owed = len(place.receiver.attempts), place.callbacks()
-    refused = place.refusal(body)
+    refused = place.drop_bad_file(body)
     assert (refused.code, refused.door, refused.source) == (poison.code, "inbox", "inbox")
-    assert poison.says in refused.message
+    assert poison.message in refused.message
     assert "hunter2" not in refused.message
     assert refused.body == body
-    place.is_well()
-    if not poison.told:
+    place.check_health()
+    if not poison.has_callback:
         assert place.callbacks() == owed
         assert len(place.receiver.attempts) == before
         return
@@ -198,67 +204,70 @@ def test_a_bad_file_is_refused_by_name_and_kept_and_its_neighbour_is_served(plac
     assert len(attempts) == before + 1
     assert (data["status"], data.get("id"), data["metadata"]) == ("failed", poison.id, {"mine": 1})
     assert data["error"] == {
-        "code": poison.code, "message": refused.message, "retryable": False, "field": poison.at,
-    }  # fmt: skip
+        "code": poison.code,
+        "message": refused.message,
+        "retryable": False,
+        "field": poison.at,
+    }
 
 
-def test_an_id_that_belongs_to_other_content_is_refused_and_the_first_job_stays_as_it_is(place: Place) -> None:
+def test_an_id_with_other_content_becomes_a_dead_letter_and_the_first_job_is_unchanged(place: Place) -> None:
     first = {"id": "twice", "type": "note", "data": {"text": "first"}, "callback": {"url": place.receiver.url}}
     drop(place.process.settings.inbox_folder, json.dumps(first).encode())
     before = place.process.wait_for_job("twice")
     second = json.dumps(first | {"data": {"text": "second"}}).encode()
-    refused = place.refusal(second)
+    refused = place.drop_bad_file(second)
     assert (refused.code, refused.body, refused.request_id) == ("id_conflict", second, "twice")
     assert before.fingerprint[:16] in refused.message
-    place.is_well()
+    place.check_health()
     job = queries.find_job(place.database, "twice")
     assert job is not None
     assert (job.state, job.outcome, job.epoch) == (before.state, before.outcome, before.epoch)
-    # One callback, of the first one's success: a failure under its id would be a lie about it.
+    # One callback, job.completed: a failure with this id would wrongly report on the first job.
     wait_until(lambda: place.calls(id="twice"))
     assert [a.json()["type"] for a in place.calls(id="twice")] == ["job.completed"]
 
 
-def test_of_a_file_beyond_any_reason_the_beginning_is_kept(place: Place) -> None:
+def test_only_the_beginning_of_a_huge_file_is_kept(place: Place) -> None:
     body = b'{"id": "' + b"x" * (KEPT_BYTES + 5)
-    refused = place.refusal(body)
+    refused = place.drop_bad_file(body)
     assert refused.code == "message_too_large"
     assert refused.body == body[:KEPT_BYTES]
-    place.is_well()
+    place.check_health()
 
 
-def test_a_file_that_is_still_being_copied_is_not_taken_for_a_bad_one(place: Place) -> None:
+def test_a_file_that_is_still_being_copied_is_not_a_dead_letter(place: Place) -> None:
     body = b'{"id": "copied", "type": "note", "data": {}}'
     before = dead_letters.newest(place.database)
     with (place.process.settings.inbox_folder / "copied.json").open("wb") as file:
         for piece in (b"", body[:20], body[20:]):
             file.write(piece)
             file.flush()
-            place.is_well()
+            place.check_health()
     assert place.process.wait_for_job("copied").state == "completed"
     assert dead_letters.newest(place.database) == before
 
 
-def test_files_that_are_no_messages_are_left_alone(place: Place) -> None:
+def test_files_that_are_not_messages_are_ignored(place: Place) -> None:
     inbox = place.process.settings.inbox_folder
     before = dead_letters.newest(place.database)
     for name in (".hidden.json", "notes.txt", "x.json.part"):
         (inbox / name).write_bytes(b"not JSON")
     (inbox / "folder.json").mkdir()
     (inbox / "nowhere.json").symlink_to("/nonexistent")
-    place.is_well()
+    place.check_health()
     assert dead_letters.newest(place.database) == before
     assert (inbox / "notes.txt").exists()
 
 
-def test_a_thousand_bad_files_do_not_stop_the_door(place: Place) -> None:
+def test_a_thousand_bad_files_do_not_stop_the_inbox(place: Place) -> None:
     before = dead_letters.newest(place.database)
     inbox = Path(place.process.settings.inbox_folder)
     for number in range(1000):
         part = inbox / f".{number}"
         part.write_bytes(b'{"poison": %d' % number)
         part.rename(inbox / f"{number}.json")
-    place.is_well()
+    place.check_health()
     wait_until(lambda: dead_letters.newest(place.database) >= before + 1000, what=place.log)
     kept = dead_letters.listed(place.database, limit=1000)
     assert {r.body for r in kept} == {b'{"poison": %d' % number for number in range(1000)}

@@ -1,6 +1,6 @@
-"""Media that cannot be used, through the real reel pipeline: named errors in the source systems' words, and callbacks.
+"""Invalid media in the real reel pipeline: error codes, the source systems' messages, and callbacks.
 
-All requests are sent at once, together with a good one, so that none of them may harm another.
+All requests are sent at once, together with a valid one, so that a failure that affects other jobs is noticed.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from tests.telecine_process import TelecineProcess, wait_until
 
 IMAGE, AUDIO = "Image must be JPG or PNG", "Audio must be MP3, WAV, or FLAC"
 TOO_LARGE = 100 * 1024 * 1024 + 1
-TAG = b"ID3\4\0\0\0\0\0\0"  # what an MP3 file may begin with
+TAG = b"ID3\4\0\0\0\0\0\0"  # an ID3 header, as at the start of an MP3 file
 
 
 @dataclass(frozen=True)
 class Bad:
-    """One input that cannot be used, and what is said about it."""
+    """An invalid input and the error that it causes."""
 
     field: str
     code: str
     #: The whole message, or its beginning if it ends with an ellipsis.
-    says: str
-    #: What lies in the file; or the URI, for an input that is not there.
+    message: str
+    #: A function that writes the file, or the URI of an input that does not exist or is forbidden.
     content: Callable[[Path], object] | str
 
 
 def png(width: int, height: int) -> bytes:
-    """The beginning of a PNG that promises so many pixels."""
+    """Return the beginning of a PNG whose header declares this size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -49,20 +49,20 @@ def png(width: int, height: int) -> bytes:
 
 
 def sparse(path: Path, head: bytes) -> None:
-    """A file one byte too large that takes no room on the disk."""
+    """Write a sparse file that is one byte too large."""
     with path.open("wb") as file:
         file.write(head)
         file.truncate(TOO_LARGE)
 
 
 def cut(path: Path, part: float) -> None:
-    """A photograph that ends too early."""
+    """Write a photograph that is cut off after ``part`` of its bytes."""
     whole = write_photo(path.with_suffix(".jpg"), 1200, 1600).read_bytes()
     path.write_bytes(whole[: int(len(whole) * part)])
 
 
 def silent_wav(path: Path) -> None:
-    """A WAV file with a header and not one sample."""
+    """Write a WAV file with a header and no samples."""
     write_wav(path.with_suffix(".wav"), 0.0).rename(path)
 
 
@@ -83,7 +83,9 @@ BAD = {
     "half a photograph": Bad("image", "invalid_image", "the image is truncated or damaged…", lambda p: cut(p, 0.5)),
     "a photograph's first bytes": Bad("image", "invalid_image", "the image cannot be read…", lambda p: cut(p, 0.001)),
     "a bomb of 40,000 x 40,000": Bad(
-        "image", "invalid_image", "the image has 40,000 x 40,000 pixels (1,600 megapixels)…",
+        "image",
+        "invalid_image",
+        "the image has 40,000 x 40,000 pixels (1,600 megapixels)…",
         lambda p: p.write_bytes(png(40_000, 40_000)),
     ),
     "an audio without a sample": Bad("audio", "invalid_audio", "…", silent_wav),
@@ -94,34 +96,37 @@ BAD = {
     "a file outside of the allowed folders": Bad("image", "input_forbidden", "…", "file:///etc/passwd"),
     "a way out of the allowed folder": Bad("image", "input_forbidden", "…", "file://MEDIA/../callback-secret"),
     "the metadata service": Bad(
-        "image", "address_forbidden", "http://169.254.169.254/latest/meta-data/ may not…", "http://169.254.169.254/latest/meta-data/"
+        "image",
+        "address_forbidden",
+        "http://169.254.169.254/latest/meta-data/ may not…",
+        "http://169.254.169.254/latest/meta-data/",
     ),
     "a private network": Bad("audio", "address_forbidden", "10.1.2.3 may not be called…", "https://10.1.2.3/song.mp3"),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
 class Sent:
-    """Where the requests went."""
+    """The Telecine that got the requests, and the receiver of its callbacks."""
 
     process: TelecineProcess
     receiver: Receiver
     secret: str
 
-    def heard(self, job_id: str) -> list[Any]:
-        """The bodies of a job's callbacks, their signatures verified."""
+    def callbacks(self, job_id: str) -> list[Any]:
+        """Return the bodies of a job's callbacks after verifying their signatures."""
         bodies = [self.receiver.verify(attempt, self.secret) for attempt in self.receiver.attempts]
         return [body for body in bodies if body["data"]["id"] == job_id]
 
 
 def job_id(name: str) -> str:
-    """The id of a case's request."""
+    """Return the job id of a case."""
     return "".join(c if c.isalnum() else "-" for c in name)
 
 
 @pytest.fixture(scope="module")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
-    """A running Telecine with every request in its inbox."""
+    """Yield a running Telecine with all requests in its inbox."""
     home = tmp_path_factory.mktemp("telecine")
     media = home / "media"
     media.mkdir()
@@ -132,7 +137,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
     with Receiver() as receiver, TelecineProcess(home, allowed_private_hosts=f"127.0.0.1:{receiver.port}") as process:
         drop_all = {"good": good}
         for number, (name, bad) in enumerate(BAD.items()):
-            # The extension says what it should be, and decides nothing.
+            # The extension must not matter: the content decides.
             path = media / f"{number}.{'jpg' if bad.field == 'image' else 'mp3'}"
             uri = bad.content.replace("MEDIA", str(media)) if isinstance(bad.content, str) else f"file://{path}"
             if not isinstance(bad.content, str):
@@ -147,26 +152,26 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_an_input_that_cannot_be_used_fails_the_job_by_name_and_the_producer_hears_of_it(sent: Sent, name: str) -> None:
+def test_an_invalid_input_fails_its_job_with_its_code_and_a_callback(sent: Sent, name: str) -> None:
     bad = BAD[name]
     job = sent.process.wait_for_job(job_id(name))
     assert job.state == "failed"
     assert job.error is not None
     assert job.error["code"] == bad.code
-    if bad.code != "address_forbidden":  # whose message names the host
+    if bad.code != "address_forbidden":  # its message names the host
         assert job.error["field"] == f"data.{bad.field}"
-    if bad.says.endswith("…"):
-        assert job.error["message"].startswith(bad.says[:-1])
+    if bad.message.endswith("…"):
+        assert job.error["message"].startswith(bad.message[:-1])
     else:
-        assert job.error["message"] == bad.says
+        assert job.error["message"] == bad.message
     assert str(sent.process.home) not in job.error["message"]
     assert job.error["retryable"] is False
-    (body,) = wait_until(lambda: sent.heard(job.id))
+    (body,) = wait_until(lambda: sent.callbacks(job.id))
     assert (body["type"], body["data"]["status"], body["data"]["error"]) == ("job.failed", "failed", job.error)
     assert "outputs" not in body["data"]
 
 
-def test_the_good_request_among_them_was_served(sent: Sent) -> None:
+def test_the_valid_request_among_them_was_served(sent: Sent) -> None:
     job = sent.process.wait_for_job("good")
     assert job.state == "completed"
     assert (job.crashes, job.failures) == (0, 0)

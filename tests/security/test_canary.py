@@ -1,7 +1,7 @@
-"""Secrets that a Telecine is given, looked for everywhere that a Telecine writes: none may be found.
+"""No secret that Telecine is configured with may appear in anything that it writes.
 
-One real process with a broker, a database and object storage, each with a secret in its address; jobs that
-succeed, fail, meet a defect and are refused; and a Sentry of our own that takes down what it is told.
+A real process has a broker, a database and object storage, each with a secret in its address or keys. Its jobs
+succeed, fail, hit a bug in their pipeline or become dead letters. A fake Sentry records the reports that it gets.
 """
 
 from __future__ import annotations
@@ -33,13 +33,18 @@ from tests.telecine_process import TelecineProcess, wait_until
 CANARIES = {
     name: f"canary{name.replace(' ', '')}{uuid.uuid4().hex}"
     for name in (
-        "callback secret", "broker password", "ledger password", "storage key", "sentry key", "presigned query",
+        "callback secret",
+        "broker password",
+        "ledger password",
+        "storage key",
+        "sentry key",
+        "presigned query",
         "authorization in metadata",
     )
-}  # fmt: skip
+}
 SIGNING = "whsec_" + base64.b64encode(CANARIES["callback secret"].encode()).decode()
 
-#: A job type whose code is wrong, in a way that takes secrets along.
+#: A job type with a bug that puts secrets into its exception.
 DEFECT = """
 import os
 from pipelines.registry import PIPELINES, Pipeline
@@ -56,7 +61,7 @@ PIPELINES["defect"] = Pipeline(run=defect, plan=plan, role="render")
 
 
 class FakeSentry:
-    """Takes down every envelope that an SDK sends, uncompressed."""
+    """A server that records every envelope that the Sentry SDK sends, uncompressed."""
 
     def __init__(self) -> None:
         self.envelopes: list[str] = []
@@ -82,11 +87,11 @@ class FakeSentry:
 
     @property
     def dsn(self) -> str:
-        """Where an SDK sends to."""
+        """The DSN of this server."""
         return f"http://{CANARIES['sentry key']}@127.0.0.1:{self._server.server_address[1]}/1"
 
     def events(self) -> list[dict[str, Any]]:
-        """The reports of defects."""
+        """Return the error reports."""
         found = []
         for envelope in list(self.envelopes):
             lines = [json.loads(line) for line in envelope.splitlines()]
@@ -104,7 +109,7 @@ class FakeSentry:
 
 
 def extension(folder: Path) -> dict[str, str]:
-    """The environment that makes a Telecine know the faulty job type."""
+    """Return environment variables that load the faulty job type into Telecine."""
     (folder / "faulty_pipeline.py").write_text(DEFECT)
     return {
         "PYTHONPATH": str(folder),
@@ -119,7 +124,7 @@ def extension(folder: Path) -> dict[str, str]:
 def evidence(
     rabbitmq: RabbitMQ, postgres: Postgres, ministack: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
-    """Everything that a Telecine wrote while its jobs ran, by place."""
+    """Yield everything that Telecine wrote while its jobs ran, by place."""
     password, queue = CANARIES["broker password"], f"test-{uuid.uuid4().hex[:12]}"
     rabbitmq.ctl("add_user", "canary", password)
     rabbitmq.ctl("set_permissions", "canary", ".*", ".*", ".*")
@@ -127,11 +132,18 @@ def evidence(
     home = tmp_path_factory.mktemp("telecine")
     with Receiver() as receiver, FakeSentry() as sentry, Listener(b"HTTP/1.1 404 Not Found\r\n\r\n") as web:
         process = TelecineProcess(
-            home, broker_url=broker, amqp_queues=queue, max_failures=2, log_level="DEBUG",
+            home,
+            broker_url=broker,
+            amqp_queues=queue,
+            max_failures=2,
+            log_level="DEBUG",
             ledger_url=postgres.create_database().replace("postgres@", f"postgres:{CANARIES['ledger password']}@"),
-            callback_secrets=json.dumps({"default": [SIGNING]}), storage="s3", s3_endpoint_url=ministack.url,
-            s3_region="us-east-1", output="s3://canary-results/",
-        )  # fmt: skip
+            callback_secrets=json.dumps({"default": [SIGNING]}),
+            storage="s3",
+            s3_endpoint_url=ministack.url,
+            s3_region="us-east-1",
+            output="s3://canary-results/",
+        )
         keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": CANARIES["storage key"], "SENTRY_DSN": sentry.dsn}
         environment = extension(home) | keys | {"TELECINE_BROKER_URL": broker, "AWS_DEFAULT_REGION": "us-east-1"}
         process.environment |= environment
@@ -165,7 +177,7 @@ def _collect(
         {"id": "refused", "type": "reel", "data": reel | {"zoom": 1}},
         {"id": "refused-2", "type": "reel", "data": reel | {"image": presigned.replace("//", "//user:pw@")}},
         {"id": "refused-3", "type": "note", "data": {}, "callback": {"url": presigned.replace("127.0.0", "10.0.0")}},
-    ]  # fmt: skip
+    ]
     publish(broker, queue, [json.dumps(common | request).encode() for request in requests], delivery_limit=20)
     states = {name["id"]: process.wait_for_job(str(name["id"])).state.value for name in requests[:5]}
     assert states == {name: "completed" if name == "ok" else "failed" for name in states}
@@ -202,7 +214,7 @@ def _collect(
     return found
 
 
-#: Where a canary belongs: the request as it came, the callback's metadata, and whom Sentry's key is for.
+#: Where a secret may appear: in the stored request, in the callback's metadata, and in requests to Sentry.
 ALLOWED = {
     "authorization in metadata": {"jobs.request", "dead_letters.body", "callbacks", "deliveries.body"},
     "presigned query": {"jobs.request", "dead_letters.body"},
@@ -211,13 +223,13 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("name", CANARIES)
-def test_a_secret_is_written_nowhere_but_where_it_belongs(evidence: dict[str, str], name: str) -> None:
+def test_a_secret_appears_only_where_it_belongs(evidence: dict[str, str], name: str) -> None:
     spellings = {CANARIES[name], base64.b64encode(CANARIES[name].encode()).decode().rstrip("=")}
     places = {place for place, text in evidence.items() if any(spelling in text for spelling in spellings)}
     assert places <= ALLOWED.get(name, set())
 
 
-def test_the_places_were_really_looked_into(evidence: dict[str, str]) -> None:
+def test_the_places_that_are_searched_have_content(evidence: dict[str, str]) -> None:
     for place in (
         "callbacks",
         "sentry",
@@ -250,7 +262,7 @@ sys.addaudithook(watch)
 
 
 @pytest.mark.parametrize("watched", [True, False], ids=["with a DSN", "without a DSN"])
-def test_a_defect_is_reported_with_its_job_where_there_is_a_dsn_and_else_nowhere(tmp_path: Path, watched: bool) -> None:
+def test_a_defect_is_reported_with_its_job_only_if_a_dsn_is_configured(tmp_path: Path, watched: bool) -> None:
     (tmp_path / "sitecustomize.py").write_text(CONNECTIONS)
     connections = tmp_path / "connections"
     connections.touch()
@@ -266,6 +278,6 @@ def test_a_defect_is_reported_with_its_job_where_there_is_a_dsn_and_else_nowhere
             assert event["tags"]["job_id"] == "order-7"
             assert event["environment"] == "production"
         assert process.stop() == 0
-    # What was sent at the very end has been sent by now.
+    # The process has ended, so everything that it sends has been sent.
     assert bool(sentry.envelopes) == watched
     assert bool(connections.read_text()) == watched

@@ -1,4 +1,4 @@
-"""A tenant that tries to have Telecine fetch or write what is not its own: at the door, at the fetch, at the store."""
+"""A tenant cannot make Telecine read or write another tenant's objects: at admission, fetch and store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TENANTS: dict[str, dict[str, list[str]]] = {
 PICTURE = Path(__file__).parents[2].joinpath("ops/demo/cover.jpg").read_bytes()
 
 SECRETS = {name: ["whsec_" + "A" * 32] for name in ("a", "ab", "default")}
-#: What tenant-a must not read, however it spells it.
+#: Objects that tenant-a must not read, in various spellings.
 FOREIGN = {
     "foreign bucket": "s3://secrets/tenant-a/cover.jpg",
     "foreign prefix": "s3://inbox/tenant-b/cover.jpg",
@@ -79,7 +79,7 @@ FOREIGN = {
     "file in upper case": "FILE:///etc/passwd",
     "no scheme": "inbox/tenant-a/cover.jpg",
 }
-#: Literal keys beneath its own folder: odd, but its own.
+#: Unusual keys that really are in tenant-a's folder.
 OWN = {
     "plain": "s3://inbox/tenant-a/cover.jpg",
     "its own results": "s3://results/tenant-a/earlier/cover.jpg",
@@ -93,17 +93,26 @@ OWN = {
     "query": "s3://inbox/tenant-a/cover.jpg?versionId=1#x",
     "1,024 bytes": "s3://inbox/tenant-a/" + "k" * 1015,
 }
-#: Where tenant-a must not write.
+#: Outputs that tenant-a must not write to.
 ELSEWHERE = [
-    "s3://results/", "s3://results/tenant-ab/", "s3://results/tenant-ab/tenant-a/", "s3://inbox/tenant-a/", "s3://other/tenant-a/",
-    "s3://Results/tenant-a/", "s3://results/Tenant-a/", "s3://results/tenant-a./", "s3://results/tenant-a%2f../tenant-ab/",
-    "s3://results./tenant-a/", "s3://results/ten\u0430nt-a/", "s3://results/tenant-a\u200b/",
-]  # fmt: skip
+    "s3://results/",
+    "s3://results/tenant-ab/",
+    "s3://results/tenant-ab/tenant-a/",
+    "s3://inbox/tenant-a/",
+    "s3://other/tenant-a/",
+    "s3://Results/tenant-a/",
+    "s3://results/Tenant-a/",
+    "s3://results/tenant-a./",
+    "s3://results/tenant-a%2f../tenant-ab/",
+    "s3://results./tenant-a/",
+    "s3://results/ten\u0430nt-a/",
+    "s3://results/tenant-a\u200b/",
+]
 
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    """Two tenants over a folder as storage; every object that a refusal names really lies there."""
+    """Yield a runtime with two tenants and folder storage in which every forbidden object exists."""
     settings = Settings.model_validate(
         {
             "home": tmp_path / "data",
@@ -127,7 +136,7 @@ def note(job_id: str, image: str | None = "s3://inbox/tenant-a/cover.jpg", **mor
 
 
 def ask(runtime: Runtime, value: dict[str, Any], source: str = "shared") -> TelecineError | None:
-    """Why the door refuses the request, or ``None``."""
+    """Admit a request; return its error, or ``None`` if it was accepted."""
     (answer,) = BatchAdmitter(runtime.database, admission_policy(runtime))(
         [IncomingMessage(json.dumps(value).encode(), "amqp", source)]
     )
@@ -135,7 +144,7 @@ def ask(runtime: Runtime, value: dict[str, Any], source: str = "shared") -> Tele
 
 
 @pytest.mark.parametrize("uri", FOREIGN.values(), ids=FOREIGN.keys())
-def test_what_is_not_the_tenants_is_refused_at_the_door_and_at_the_fetch(
+def test_another_tenants_object_is_refused_at_admission_and_at_the_fetch(
     runtime: Runtime, tmp_path: Path, uri: str
 ) -> None:
     refused = ask(runtime, note("n", uri))
@@ -150,9 +159,7 @@ def test_what_is_not_the_tenants_is_refused_at_the_door_and_at_the_fetch(
 
 
 @pytest.mark.parametrize("uri", OWN.values(), ids=OWN.keys())
-def test_what_lies_beneath_the_tenants_folder_is_its_own_however_odd_its_name(
-    runtime: Runtime, tmp_path: Path, uri: str
-) -> None:
+def test_any_key_in_the_tenants_folder_may_be_read(runtime: Runtime, tmp_path: Path, uri: str) -> None:
     assert ask(runtime, note("n", uri)) is None
 
     def fetch() -> InputFile:
@@ -161,18 +168,18 @@ def test_what_lies_beneath_the_tenants_folder_is_its_own_however_odd_its_name(
     if uri == OWN["plain"]:
         assert fetch().bytes == len(PICTURE)
     else:
-        with pytest.raises(InputNotFound):  # nothing lies there; above all, no neighbour's file
+        with pytest.raises(InputNotFound):  # does not exist; above all, it is not another tenant's file
             fetch()
 
 
 @pytest.mark.parametrize("output", ELSEWHERE)
-def test_results_go_nowhere_but_into_the_tenants_own_folder(runtime: Runtime, output: str) -> None:
+def test_results_are_written_only_to_the_tenants_own_folder(runtime: Runtime, output: str) -> None:
     refused = ask(runtime, note("n", output=output))
     assert isinstance(refused, RequestError)
     assert (refused.code, refused.field) in (("tenant_forbidden", "output"), ("invalid_field", "output"))
 
 
-def test_a_request_without_an_output_needs_a_default_that_its_tenant_may_write(runtime: Runtime) -> None:
+def test_the_default_output_must_be_one_that_the_tenant_may_write(runtime: Runtime) -> None:
     request = note("n")
     del request["output"]
     refused = ask(runtime, request)
@@ -180,7 +187,7 @@ def test_a_request_without_an_output_needs_a_default_that_its_tenant_may_write(r
     assert (refused.code, refused.field) == ("tenant_forbidden", "output")
 
 
-def test_rules_that_became_narrower_hold_for_jobs_that_were_accepted_before(runtime: Runtime) -> None:
+def test_narrower_rules_also_apply_to_jobs_accepted_before_them(runtime: Runtime) -> None:
     assert ask(runtime, note("reads")) is None
     assert ask(runtime, note("writes", image=None)) is None
     narrow = dict(TENANTS["tenant-a"], read=["s3://inbox/tenant-a/new/"], write=["s3://results/tenant-a/new/"])
@@ -200,7 +207,7 @@ def test_rules_that_became_narrower_hold_for_jobs_that_were_accepted_before(runt
     assert not list((settings.storage_folder / "results" / "tenant-a").rglob("note.txt"))
 
 
-def test_a_job_from_before_there_were_tenants_is_not_run_as_anybodys(runtime: Runtime, tmp_path: Path) -> None:
+def test_a_job_from_before_tenants_existed_is_not_run_for_any_tenant(runtime: Runtime, tmp_path: Path) -> None:
     before = build_runtime(Settings(home=runtime.settings.home))
     try:
         request = note("old")
@@ -215,13 +222,13 @@ def test_a_job_from_before_there_were_tenants_is_not_run_as_anybodys(runtime: Ru
     assert job.error["code"] == "tenant_required"
 
 
-def test_a_callback_cannot_be_signed_as_another_tenants(runtime: Runtime) -> None:
+def test_a_callback_cannot_be_signed_with_another_tenants_secret(runtime: Runtime) -> None:
     url = "https://shop.example/hooks"
     for secret in ("ab", None, "default"):
         refused = ask(runtime, note("n", callback={"url": url, "secret_name": secret}))
         assert refused is not None
         assert refused.field == "callback.secret_name"
-    # Not even by a refusal: of a request without a tenant, of an unknown one, of one that is wrong otherwise.
+    # Nor can the callback of a dead letter: without a tenant, with an unknown tenant, or invalid in other ways.
     for value in (
         note("n", tenant="nobody", callback={"url": url, "secret_name": "ab"}),
         {k: v for k, v in note("n", callback={"url": url, "secret_name": "ab"}).items() if k != "tenant"},
@@ -235,7 +242,7 @@ def test_a_callback_cannot_be_signed_as_another_tenants(runtime: Runtime) -> Non
     assert told.secret_name == "a"
 
 
-def test_an_id_that_is_another_tenants_tells_nothing_about_its_job(runtime: Runtime) -> None:
+def test_the_error_for_another_tenants_id_reveals_nothing_about_its_job(runtime: Runtime) -> None:
     assert ask(runtime, note("n")) is None
     refused = ask(runtime, note("n", image=None, tenant="tenant-ab", output="s3://results/tenant-ab/"))
     assert refused is not None
@@ -247,7 +254,7 @@ def test_an_id_that_is_another_tenants_tells_nothing_about_its_job(runtime: Runt
     assert "fingerprint" in own.message
 
 
-def test_a_reel_is_looked_through_as_well(runtime: Runtime) -> None:
+def test_the_inputs_of_a_reel_are_checked_too(runtime: Runtime) -> None:
     data = {"image": "s3://inbox/tenant-a/c.jpg", "audio": "s3://inbox/tenant-ab/s.mp3", "lyrics": "La"}
     value = note("n") | {"type": "reel", "data": data | {"alignment_mode": "even"}}
     refused = ask(runtime, value)
@@ -255,7 +262,7 @@ def test_a_reel_is_looked_through_as_well(runtime: Runtime) -> None:
     assert (refused.code, refused.field) == ("tenant_forbidden", "data.audio")
 
 
-def test_a_forged_event_does_not_have_another_tenants_upload_read_for_the_forger(tmp_path: Path) -> None:
+def test_a_forged_event_cannot_read_another_tenants_upload(tmp_path: Path) -> None:
     tenants: dict[str, dict[str, Any]] = {
         name: {**share, "output": share["write"][0]} for name, share in TENANTS.items()
     }

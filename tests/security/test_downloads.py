@@ -1,4 +1,4 @@
-"""Downloads from servers that lie, stall, break off or never end: a whole file within the limits, or none."""
+"""Downloads from servers that send wrong lengths, stall, break off or never end: a complete file or none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def client_for(server: Listener, **options: float) -> GuardedClient:
 
 
 def refused(script: Script | bytes, into: Path, *, limit_bytes: int = 1000, **options: float) -> TelecineError:
-    """The error of a download from a server that answers so; there must be no file after it."""
+    """Download from a server with this answer; return the error after checking that no file is left."""
     with Listener(script) as server, pytest.raises(TelecineError) as refusal:
         client_for(server, **options).download(server.url, into / "file", limit_bytes)
     assert list(into.iterdir()) == []
@@ -83,7 +83,9 @@ def test_a_relative_redirect_is_followed(tmp_path: Path) -> None:
         "503 Service Unavailable": InputUnavailable,
     }.items(),
 )
-def test_a_status_says_whether_another_try_can_help(status: str, kind: type[TelecineError], tmp_path: Path) -> None:
+def test_the_status_decides_whether_an_error_is_retryable(
+    status: str, kind: type[TelecineError], tmp_path: Path
+) -> None:
     assert type(refused(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode(), tmp_path)) is kind
 
 
@@ -131,7 +133,7 @@ def test_a_body_longer_than_announced_is_read_no_further_than_announced(tmp_path
         b"",
     ],
 )
-def test_a_connection_that_ends_early_or_talks_nonsense_leaves_no_file(script: bytes, tmp_path: Path) -> None:
+def test_a_connection_that_ends_early_or_sends_invalid_data_leaves_no_file(script: bytes, tmp_path: Path) -> None:
     assert type(refused(script, tmp_path)) is InputUnavailable
 
 
@@ -163,7 +165,7 @@ def test_headers_without_end_are_cut_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "start", [b"HTTP/1.1 200 OK\r\nX-Slow: ", CHUNKED[:-2], b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n"]
 )
-def test_a_server_that_drips_is_left_at_the_total_timeout(start: bytes, tmp_path: Path) -> None:
+def test_a_slow_download_ends_at_the_total_timeout(start: bytes, tmp_path: Path) -> None:
     def drip(connection: socket.socket, head: bytes) -> None:
         connection.sendall(start)
         while True:
@@ -174,10 +176,10 @@ def test_a_server_that_drips_is_left_at_the_total_timeout(start: bytes, tmp_path
     error = refused(drip, tmp_path, read_timeout_seconds=1.0, total_timeout_seconds=0.5)
 
     assert type(error) is InputUnavailable
-    assert time.monotonic() - started < 15  # it would drip for ever
+    assert time.monotonic() - started < 15  # otherwise it would drip without end
 
 
-def test_a_server_that_falls_silent_is_left_at_the_read_timeout(tmp_path: Path) -> None:
+def test_a_silent_server_ends_the_download_at_the_read_timeout(tmp_path: Path) -> None:
     def silent(connection: socket.socket, head: bytes) -> None:
         connection.recv(1)
 
@@ -185,10 +187,10 @@ def test_a_server_that_falls_silent_is_left_at_the_read_timeout(tmp_path: Path) 
     error = refused(silent, tmp_path, read_timeout_seconds=0.2)
 
     assert type(error) is InputUnavailable
-    assert time.monotonic() - started < 4.5  # it would be silent for five seconds
+    assert time.monotonic() - started < 4.5  # the server is silent for five seconds
 
 
-def test_a_refused_connection_and_an_unknown_name_may_pass_later(
+def test_a_refused_connection_and_an_unknown_name_are_retryable(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     Names(monkeypatch, {})
@@ -200,7 +202,7 @@ def test_a_refused_connection_and_an_unknown_name_may_pass_later(
         client.download("https://unknown.example/", tmp_path / "file", 10)
 
 
-def test_errors_tell_no_part_of_a_presigned_query(tmp_path: Path) -> None:
+def test_errors_contain_no_part_of_a_presigned_query(tmp_path: Path) -> None:
     for script in (reply(b"", "404 Not Found"), reply(b"x" * 2000), reply(b"", "503 No"), b"", CHUNKED + b"5"):
         with Listener(script) as server, pytest.raises(TelecineError) as refusal:
             client_for(server).download(f"{server.url}?X-Amz-Signature=s3cret", tmp_path / "file", 1000)

@@ -1,4 +1,4 @@
-"""``file://`` inputs: only regular files, only inside the allowed folders, however they are named."""
+"""``file://`` inputs: only regular files inside the allowed folders, in any spelling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schemas.errors import InputForbidden, InputNotFound, InputTooLarge
 
 @pytest.fixture
 def allowed(tmp_path: Path) -> Path:
-    """The folder that may be read, with a song in it, next to one that may not."""
+    """Return an allowed folder with a song in it; the folder next to it is forbidden."""
     folder = tmp_path / "allowed"
     folder.mkdir()
     (folder / "song.mp3").write_bytes(b"la la la")
@@ -63,7 +63,7 @@ def test_no_name_leads_out_of_the_allowed_folder(allowed: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("uri", ["file://host/etc/passwd", "file:song.mp3", "/etc/passwd", "https://x/y", "file:///"])
-def test_what_is_no_local_file_is_forbidden(allowed: Path, tmp_path: Path, uri: str) -> None:
+def test_a_uri_that_is_not_a_local_file_is_forbidden(allowed: Path, tmp_path: Path, uri: str) -> None:
     with pytest.raises(InputForbidden):
         fetch_file(uri, tmp_path / "in", 100, [allowed])
 
@@ -74,7 +74,7 @@ def test_a_question_mark_or_hash_has_to_be_escaped(allowed: Path, tmp_path: Path
         fetch_file(f"file://{allowed}/song.mp3{extra}", tmp_path / "in", 100, [allowed])
 
 
-def test_outside_nothing_is_told_about_what_exists(allowed: Path, tmp_path: Path) -> None:
+def test_an_error_does_not_reveal_what_exists_outside_the_folder(allowed: Path, tmp_path: Path) -> None:
     told = set()
     for name in ("secret", "nowhere"):
         with pytest.raises(InputForbidden) as refused:
@@ -101,7 +101,7 @@ def test_folders_pipes_sockets_and_devices_are_refused_without_waiting(allowed: 
         fetch_file("file:///dev/zero", tmp_path / "in", 100, [Path("/dev")])
 
 
-def test_a_missing_file_is_said_to_be_missing(allowed: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_not_found(allowed: Path, tmp_path: Path) -> None:
     for name in ("nowhere.mp3", "no/such/folder.mp3", "x" * 300):
         with pytest.raises(InputNotFound):
             fetch_file(f"file://{allowed}/{name}", tmp_path / "in", 100, [allowed])

@@ -1,4 +1,4 @@
-"""Server-side request forgery: what may not be called is not called, by any spelling, name or detour."""
+"""Server-side request forgery: a forbidden address is not called through any spelling, name or redirect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ALLOWED = [line for line in (HERE / "allowed_urls.txt").read_text().splitlines()
 
 
 def blocked_urls(port: int) -> list[tuple[str, str]]:
-    """The corpus: each URL with the reason under whose heading it stands."""
+    """Return each URL of the corpus with its reason, the heading above it."""
     found, reason = [], ""
     for line in (HERE / "blocked_urls.txt").read_text().splitlines()[1:]:
         if line.startswith("# "):
@@ -39,7 +39,7 @@ def blocked_urls(port: int) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def canary() -> Iterator[Listener]:
-    """Something that listens on loopback and must hear nothing."""
+    """Yield a listener on loopback that must get no connections."""
     with Listener(reply(b"inner secret")) as listener:
         yield listener
 
@@ -91,7 +91,7 @@ def test_no_client_connects_to_the_canary_by_any_blocked_url(
 
     with guarded_client(policy) as plain:
         for url in urls:
-            # Here credentials of the URL become a header before the guard sees it, so its name is looked up.
+            # This client moves credentials from the URL to a header before the guard sees it, so the name is looked up.
             with pytest.raises((AddressForbidden, httpx2.InvalidURL, httpx2.ConnectError)):
                 plain.get(url)
 
@@ -108,7 +108,7 @@ def test_plain_http_is_refused_unless_the_policy_allows_it() -> None:
     assert check_url("http://h.example/", Policy(allowed_hosts=frozenset({"h.example"}))).scheme == "http"
 
 
-def test_a_refusal_tells_the_reason_but_no_secret_and_no_inner_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_has_the_reason_but_no_secret_and_no_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
     Names(monkeypatch, {"inner.example": [["10.20.30.40"]]})
     with pytest.raises(AddressForbidden) as by_text:
         check_url("https://user:s3cret@h.example/?token=s3cret", Policy())
@@ -155,7 +155,7 @@ def test_an_allowed_host_may_be_private_and_plain(entry: str, url: str) -> None:
         ("224.0.0.1", "http://224.0.0.1/"),
     ],
 )
-def test_an_allowed_host_opens_nothing_beside_itself_and_never_metadata(entry: str, url: str) -> None:
+def test_an_allowed_host_allows_only_itself_and_never_the_metadata_service(entry: str, url: str) -> None:
     with pytest.raises(AddressForbidden):
         check_url(url, Policy(allowed_hosts=frozenset({entry})))
 
@@ -168,7 +168,7 @@ def test_an_allowed_name_that_turns_to_the_metadata_service_is_refused(monkeypat
 
 
 @pytest.mark.parametrize("entry", ["http://localhost", "10.0.0.0/8", "user:s3cret@h", "", "a b", "h:port"])
-def test_an_entry_that_is_no_host_is_an_error_of_configuration(entry: str) -> None:
+def test_an_entry_that_is_not_a_host_is_a_configuration_error(entry: str) -> None:
     with pytest.raises(ConfigurationError, match="TELECINE_ALLOWED_PRIVATE_HOSTS") as refusal:
         Policy(allowed_hosts=frozenset({entry}))
 
@@ -176,7 +176,7 @@ def test_an_entry_that_is_no_host_is_an_error_of_configuration(entry: str) -> No
 
 
 @pytest.mark.parametrize("answers", [[PUBLIC, "127.0.0.1"], ["127.0.0.1", PUBLIC], [PUBLIC, PUBLIC_V6, "::1"]])
-def test_one_forbidden_answer_refuses_the_whole_name(
+def test_a_name_with_one_forbidden_address_is_refused(
     monkeypatch: pytest.MonkeyPatch, answers: list[str], canary: Listener, tmp_path: Path
 ) -> None:
     Names(monkeypatch, {"mixed.example": [answers]})
@@ -246,7 +246,7 @@ def test_a_dead_address_leaves_time_for_the_next_one(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     "location", ["http://127.0.0.1:{port}/", "//127.0.0.1:{port}/", "http://[::1]:{port}/", "file:///etc/passwd"]
 )
-def test_a_redirect_to_an_inner_address_is_refused(location: str, canary: Listener, tmp_path: Path) -> None:
+def test_a_redirect_to_a_private_address_is_refused(location: str, canary: Listener, tmp_path: Path) -> None:
     pointed = location.format(port=canary.port)
     with Listener(reply(b"", "302 Found", f"Location: {pointed}")) as server:
         policy = Policy(allowed_hosts=frozenset({server.host}))
@@ -279,11 +279,11 @@ def test_proxies_of_the_environment_are_not_used(
     assert canary.connections == 0
 
 
-def test_a_refusal_is_no_error_that_retries_of_transport_errors_catch() -> None:
+def test_address_forbidden_is_not_a_transport_error_that_clients_retry() -> None:
     assert not issubclass(AddressForbidden, httpx2.HTTPError | httpx2.InvalidURL | OSError | ssl.SSLError)
 
 
-def test_a_slow_name_server_holds_nobody_longer_than_the_connect_timeout(
+def test_a_slow_name_server_blocks_only_until_the_connect_timeout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     release = threading.Event()
@@ -304,7 +304,7 @@ def authority() -> trustme.CA:
 
 
 def contexts(authority: trustme.CA, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """The server's context with a certificate for ``name``, and a client's that trusts the authority."""
+    """Return a server context with a certificate for ``name``, and a client context that trusts the authority."""
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert(name).configure_cert(server)
     authority.configure_trust(client)
@@ -345,7 +345,7 @@ def test_an_unknown_authority_is_not_trusted(
     assert server.requests == []
 
 
-def test_more_redirects_than_three_are_refused(tmp_path: Path) -> None:
+def test_more_than_three_redirects_are_refused(tmp_path: Path) -> None:
     with Listener(reply(b"", "307 Temporary Redirect", "Location: /again")) as server:
         policy = Policy(allowed_hosts=frozenset({server.host}))
         with pytest.raises(InputForbidden, match="redirects more than 3 times"):

@@ -1,4 +1,4 @@
-"""Anyone who may send requests may also publish to the wake-up queues: no message there stops a worker."""
+"""No message on a wake-up queue stops a worker: anyone who may send requests may also publish there."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import TelecineProcess, wait_until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-#: Enough of each to fill all prefetch slots of a worker.
+#: Enough copies of each message to fill all prefetch slots of a worker.
 COPIES = 3
 
 
-def test_no_message_on_a_queue_of_wake_ups_stops_its_worker(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+def test_no_message_on_a_wake_up_queue_stops_its_worker(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
     name = f"test-{uuid.uuid4().hex[:12]}"
     with (
         pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection,

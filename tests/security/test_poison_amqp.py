@@ -118,7 +118,7 @@ POISONS: list[tuple[str, bytes, dict[str, Any]]] = [
 ]
 
 
-def test_every_poison_is_refused_and_dead_lettered_byte_for_byte_and_a_neighbour_is_served(queue: Queue) -> None:
+def test_every_poison_is_dead_lettered_byte_for_byte_and_the_next_request_is_served(queue: Queue) -> None:
     queue.serves()
     known = dead_letters.newest(queue.database)
     for _, body, properties in POISONS:
@@ -132,7 +132,7 @@ def test_every_poison_is_refused_and_dead_lettered_byte_for_byte_and_a_neighbour
     assert queue.process.running
 
 
-def test_the_producer_of_a_refused_message_is_told(queue: Queue) -> None:
+def test_the_producer_of_a_refused_message_gets_a_callback(queue: Queue) -> None:
     callback = {"url": queue.receiver.url}
     queue.send(json.dumps({"id": "told", "type": "hologram", "data": {}, "callback": callback}).encode())
     (attempt,) = queue.receiver.wait_for(1)
@@ -141,7 +141,7 @@ def test_the_producer_of_a_refused_message_is_told(queue: Queue) -> None:
     assert len(queue.dead(1)) == 1
 
 
-def test_a_message_that_only_calls_itself_odd_is_read_by_its_bytes(queue: Queue) -> None:
+def test_a_message_is_read_by_its_bytes_and_not_by_its_content_type(queue: Queue) -> None:
     for number, (kind, encoding) in enumerate(
         [("text/plain", "klingon"), ("application/x-python-serialize", "binary"), (None, None)]
     ):
@@ -150,15 +150,15 @@ def test_a_message_that_only_calls_itself_odd_is_read_by_its_bytes(queue: Queue)
         assert queue.process.wait_for_job(f"odd-{number}").state == "completed"
 
 
-def test_a_thousand_poisons_do_not_stop_the_door(queue: Queue) -> None:
+def test_a_thousand_poisons_do_not_stop_the_amqp_door(queue: Queue) -> None:
     alone = min(queue.serves() for _ in range(3))
     known = dead_letters.newest(queue.database)
     bodies = [b'{"poison": %d' % number for number in range(1000)]
     for number, body in enumerate(bodies):
         queue.send(body)
         if number == 500:
-            beside = queue.serves()
-    assert beside < max(2 * alone, alone + 15)
+            meanwhile = queue.serves()
+    assert meanwhile < max(2 * alone, alone + 15)
     wait_until(lambda: dead_letters.newest(queue.database) >= known + 1000, timeout=90, what=queue.log)
     assert sorted(r.body for r in dead_letters.listed(queue.database, limit=1000)) == sorted(bodies)
     assert sorted(queue.dead(1000)) == sorted(bodies)

@@ -19,7 +19,9 @@ GOOD = 20
 
 
 @pytest.mark.timeout(600)
-def test_a_thousand_poisons_among_good_requests_do_not_stop_the_door(s3: S3, queue_prefix: str, tmp_path: Path) -> None:
+def test_a_thousand_poisons_among_valid_requests_do_not_stop_the_sqs_door(
+    s3: S3, queue_prefix: str, tmp_path: Path
+) -> None:
     queue = make_queue(s3, f"{queue_prefix}requests")
     bodies = [_poison(number) for number in range(POISONS)]
     step = POISONS // GOOD

@@ -1,4 +1,4 @@
-"""Callbacks to receivers that redirect, stall, flood or break off, and the receiver that tests use."""
+"""Callbacks to receivers that redirect, stall, flood or break off; and the receiver that tests use."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_redirect_is_a_reply_and_is_not_followed() -> None:
         assert target.attempts == []
 
 
-def test_a_huge_body_is_read_no_further_than_its_excerpt() -> None:
+def test_only_an_excerpt_of_a_huge_body_is_read() -> None:
     sent = 0
 
     def flood(connection: socket.socket, head: bytes) -> None:
@@ -92,14 +92,14 @@ def test_a_huge_body_is_read_no_further_than_its_excerpt() -> None:
 
 
 @pytest.mark.parametrize("filler", [b"X-Filler: " + b"a" * 60_000 + b"\r\n", b"X: y\r\n" * 10_000])
-def test_a_reply_with_too_many_headers_is_none(filler: bytes) -> None:
+def test_a_reply_with_too_many_headers_is_not_a_reply(filler: bytes) -> None:
     answer = post_to(b"HTTP/1.1 200 OK\r\n" + filler + b"Content-Length: 0\r\n\r\n")
 
     assert answer.status is None
     assert "Error" in str(answer.failure)
 
 
-def test_headers_and_interim_replies_without_end_are_left() -> None:
+def test_endless_headers_and_interim_replies_are_cut_off() -> None:
     def headers(connection: socket.socket, head: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
         while True:
@@ -115,7 +115,7 @@ def test_headers_and_interim_replies_without_end_are_left() -> None:
 
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX-Slow: "])
-def test_a_receiver_that_drips_is_left_at_the_total_timeout(start: bytes) -> None:
+def test_a_slow_receiver_ends_at_the_total_timeout(start: bytes) -> None:
     def drip(connection: socket.socket, head: bytes) -> None:
         connection.sendall(start)
         while True:
@@ -126,7 +126,7 @@ def test_a_receiver_that_drips_is_left_at_the_total_timeout(start: bytes) -> Non
 
     assert answer.status is None
     assert answer.failure == "no complete reply within 0.4 seconds" or "Protocol" in str(answer.failure)
-    assert answer.elapsed_seconds < 15  # it would drip for ever
+    assert answer.elapsed_seconds < 15  # otherwise it would drip without end
 
 
 def test_a_status_that_arrived_counts_although_the_body_stalls_or_breaks_off() -> None:
@@ -146,7 +146,7 @@ def test_a_status_that_arrived_counts_although_the_body_stalls_or_breaks_off() -
 @pytest.mark.parametrize(
     "script", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"]
 )
-def test_no_reply_or_nonsense_is_a_failure_with_its_reason(script: bytes) -> None:
+def test_no_reply_or_an_invalid_one_is_a_failure_with_its_reason(script: bytes) -> None:
     answer = post_to(script)
 
     assert answer.status is None
@@ -172,7 +172,7 @@ def test_many_posts_run_at_once() -> None:
         replies = asyncio.run(all_at_once(receiver.url))
 
     assert {answer.status for answer in replies} == {200}
-    assert time.monotonic() - started < 15  # one after the other they take thirty seconds
+    assert time.monotonic() - started < 15  # one after the other they would take 30 seconds
 
 
 def test_the_receiver_answers_raw_bytes() -> None:

@@ -1,4 +1,4 @@
-"""Vendors' SDKs behind the guard: they reach what they were opened for, once, and nothing else."""
+"""Providers' SDKs behind the guard: they send one request, to the host that they were opened for."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def alignment(folder: Path) -> Call:
 
 
 def exchange(base: str, policy: Policy = HERE) -> Exchange:
-    return Exchange(base, policy, {"x-key": KEY.get_secret_value()}, provider="Vendor", key_setting="VENDOR_KEY")
+    return Exchange(base, policy, {"x-key": KEY.get_secret_value()}, provider="Provider", key_setting="PROVIDER_KEY")
 
 
-def failure(vendor: RemoteProvider, work: Callable[[Any], Awaitable[object]]) -> ProviderError:
+def failure(provider: RemoteProvider, work: Callable[[Any], Awaitable[object]]) -> ProviderError:
     async def run() -> None:
         try:
-            await work(vendor)
+            await work(provider)
         finally:
-            await vendor.aclose()
+            await provider.aclose()
 
     with pytest.raises(ProviderError) as caught:
         asyncio.run(run())
@@ -80,28 +80,28 @@ def test_no_sdk_is_opened_for_a_url_of_the_blocked_corpus(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.7", "169.254.169.254", "::1", "::ffff:127.0.0.1"])
-def test_a_name_that_leads_inside_is_looked_up_once_and_never_dialled(
+def test_a_name_with_a_private_address_is_looked_up_once_and_never_dialled(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
 ) -> None:
-    names = Names(monkeypatch, {"api.vendor.example": [["93.184.216.34", address]]})
+    names = Names(monkeypatch, {"api.provider.example": [["93.184.216.34", address]]})
     dialled: list[object] = []
     monkeypatch.setattr(socket.socket, "connect", lambda self, target: dialled.append(target))
     call = alignment(tmp_path)
     policy = Policy()
     for error in (
-        failure(replicate("https://api.vendor.example", policy), lambda vendor: vendor.submit(CLIP)),
-        failure(replicate("https://api.vendor.example", policy), lambda vendor: vendor.poll(CLIP, TaskRef("x"))),
-        failure(elevenlabs("https://api.vendor.example", policy), lambda vendor: vendor.submit(call)),
+        failure(replicate("https://api.provider.example", policy), lambda provider: provider.submit(CLIP)),
+        failure(replicate("https://api.provider.example", policy), lambda provider: provider.poll(CLIP, TaskRef("x"))),
+        failure(elevenlabs("https://api.provider.example", policy), lambda provider: provider.submit(call)),
     ):
         assert error.code == "provider_not_configured"
         assert "not public" in error.message
-    assert names.lookups == ["api.vendor.example"] * 3
+    assert names.lookups == ["api.provider.example"] * 3
     assert dialled == []
 
 
-def test_a_name_that_does_not_exist_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_does_not_exist_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     Names(monkeypatch, {})
-    error = failure(replicate("https://api.vendor.example", Policy()), lambda vendor: vendor.submit(CLIP))
+    error = failure(replicate("https://api.provider.example", Policy()), lambda provider: provider.submit(CLIP))
     assert error.code == "provider_unavailable"
 
 
@@ -131,14 +131,14 @@ def test_a_redirect_is_not_followed(tmp_path: Path, status: str) -> None:
     with Listener(reply(b"{}")) as target:
         with Listener(reply(b"", status, f"Location: http://{target.host}/v1/predictions")) as server:
             call = alignment(tmp_path)
-            failure(replicate(f"http://{server.host}"), lambda vendor: vendor.submit(CLIP))
-            failure(replicate(f"http://{server.host}"), lambda vendor: vendor.poll(CLIP, TaskRef("x")))
-            failure(elevenlabs(f"http://{server.host}"), lambda vendor: vendor.submit(call))
+            failure(replicate(f"http://{server.host}"), lambda provider: provider.submit(CLIP))
+            failure(replicate(f"http://{server.host}"), lambda provider: provider.poll(CLIP, TaskRef("x")))
+            failure(elevenlabs(f"http://{server.host}"), lambda provider: provider.submit(call))
         assert target.connections == 0
 
 
 def speak(base: str, work: Callable[[httpx.AsyncClient], Awaitable[object]], *, opened_for: str) -> Any:
-    """What an SDK would get that does ``work`` with the client it was given."""
+    """Return the response that an SDK would get if it did ``work`` with its HTTP client."""
 
     async def run() -> Any:
         door = exchange(opened_for)
@@ -159,7 +159,7 @@ def test_an_sdk_cannot_speak_to_another_host_scheme_or_port() -> None:
         assert (inner.connections, server.connections) == (0, 0)
 
 
-def test_an_sdk_that_tries_again_by_itself_sends_one_request_only() -> None:
+def test_an_sdk_that_retries_by_itself_sends_only_one_request() -> None:
     async def twice(client: httpx.AsyncClient) -> None:
         for _ in range(2):
             await client.post(f"http://{server.host}/", json={"n": 1})
@@ -170,7 +170,7 @@ def test_an_sdk_that_tries_again_by_itself_sends_one_request_only() -> None:
         assert len(server.requests) == 1
 
 
-def test_an_sdk_that_speaks_without_being_asked_sends_nothing() -> None:
+def test_requests_that_an_sdk_makes_by_itself_are_not_sent() -> None:
     async def run(base: str) -> None:
         door = exchange(base)
         async with sdk_client(SdkTransport(door)) as client:
@@ -183,12 +183,12 @@ def test_an_sdk_that_speaks_without_being_asked_sends_nothing() -> None:
         assert server.connections == 0
 
 
-def test_an_sdk_that_fails_before_it_sends_is_told_as_such() -> None:
+def test_an_sdk_that_fails_before_sending_is_reported_as_not_sent() -> None:
     async def broken(client: httpx.AsyncClient) -> None:
         raise ValueError("secret words")
 
     async def silent(client: httpx.AsyncClient) -> None:
-        """Sends nothing."""
+        """Send no request."""
 
     for work in (broken, silent):
         with pytest.raises(ProviderRefused) as caught:
@@ -196,7 +196,7 @@ def test_an_sdk_that_fails_before_it_sends_is_told_as_such() -> None:
         assert "secret words" not in str(caught.value)
 
 
-def test_what_an_sdk_makes_of_the_answer_does_not_matter() -> None:
+def test_an_error_of_the_sdk_after_the_response_does_not_matter() -> None:
     async def confused(client: httpx.AsyncClient) -> None:
         raise KeyError((await client.get(f"http://{server.host}/")).json()["nothing"])
 
@@ -204,7 +204,7 @@ def test_what_an_sdk_makes_of_the_answer_does_not_matter() -> None:
         assert speak("", confused, opened_for=f"http://{server.host}").json() == {"status": "aborted"}
 
 
-def test_of_an_sdks_headers_only_those_of_the_body_go_out() -> None:
+def test_only_content_headers_of_an_sdk_are_sent() -> None:
     async def chatty(client: httpx.AsyncClient) -> None:
         headers = {
             "authorization": "Bearer of-the-sdk",
@@ -238,5 +238,5 @@ def test_an_answer_of_many_gigabytes_is_cut_off() -> None:
             connection.sendall(b"x" * 65536)
 
     with Listener(flood) as server:
-        error = failure(replicate(f"http://{server.host}"), lambda vendor: vendor.poll(CLIP, TaskRef("x")))
+        error = failure(replicate(f"http://{server.host}"), lambda provider: provider.poll(CLIP, TaskRef("x")))
     assert isinstance(error, ProviderUnavailable)

@@ -1,1 +1,1 @@
-"""Private real servers for the tests: each on free loopback ports, in a folder of its own, ended by process id."""
+"""Real servers for the tests, each on free loopback ports and in a temporary folder, stopped by process id."""

@@ -1,4 +1,4 @@
-"""The AWS CLI against a server of ours, as a shell user would run it."""
+"""The AWS CLI against a server of the tests, run as a shell user would."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pathlib import Path
 from tests.servers.process import program
 from tests.servers.s3 import S3
 
-#: Where install.sh puts it, beside ministack.
+#: Where install.sh installs the CLI, next to ministack.
 _OWN_PROGRAMS = Path(__file__).parent / ".ministack" / "bin"
 
 
 class AwsFailed(Exception):
-    """The command ended with an error; the message is what it said."""
+    """The command failed; the message is its standard error."""
 
 
 class AwsCli:
     """``aws`` with an endpoint and keys: ``aws("sqs", "list-queues")``."""
 
     def __init__(self, of: S3, folder: Path) -> None:
-        """``folder`` takes a program named ``aws``."""
+        """Write a program named ``aws`` to ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         self._program = folder / "aws"
-        # Version 1 of the CLI, which PyPI has, reads no AWS_ENDPOINT_URL for SQS; the option it heeds.
+        # Version 1 of the CLI, the one on PyPI, ignores AWS_ENDPOINT_URL for SQS but accepts --endpoint-url.
         found = shlex.quote(program("aws", str(_OWN_PROGRAMS)))
         self._program.write_text(f'#!/bin/sh\nexec {found} --endpoint-url {shlex.quote(of.url)} "$@"\n')
         self._program.chmod(0o755)
-        #: What a shell needs so that ``aws`` in it talks to the same server.
+        #: Environment variables with which ``aws`` in a shell uses the same server.
         self.environment = {
             **of.environment,
             "AWS_PAGER": "",
@@ -38,10 +38,10 @@ class AwsCli:
         }
 
     def __call__(self, *arguments: str | Path, stdin: bytes = b"") -> str:
-        """What the command prints, which is JSON for most of them.
+        """Run a command and return its output, which for most commands is JSON.
 
         Raises:
-            AwsFailed: it ended with another status than 0.
+            AwsFailed: the exit status is not 0.
         """
         done = subprocess.run(
             [self._program, *map(str, arguments)],

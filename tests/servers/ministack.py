@@ -1,4 +1,4 @@
-"""A private ministack: S3, SQS and SNS as AWS speaks them, in one small process."""
+"""A ministack server for the tests: AWS's S3, SQS and SNS in one small process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from tests.servers.ports import answers, free_port
 from tests.servers.process import end, program, spawn, wait_until
 
-#: Where install.sh puts it: in an environment of its own, because it pins another botocore than ours.
+#: Installed by install.sh in a virtual environment of its own, because it pins another botocore.
 _OWN_PYTHON = Path(__file__).parent / ".ministack" / "bin" / "python"
 
 
 class Ministack:
-    """One server for S3, SQS and SNS. It forgets everything when it ends."""
+    """A server for S3, SQS and SNS that loses its data when it stops."""
 
     access_key = "test"
     secret_key = "test"
@@ -33,11 +33,11 @@ class Ministack:
 
     @property
     def url(self) -> str:
-        """The endpoint of every service."""
+        """The endpoint of all services."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Starts the server, empty."""
+        """Start the server without data."""
         environment = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": str(self._folder),
@@ -48,15 +48,15 @@ class Ministack:
         wait_until(lambda: answers(self.port), "ministack", self._log)
 
     def stop(self) -> None:
-        """Ends the server."""
+        """Stop the server."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kills the server."""
+        """Kill the server."""
         self._end(signal.SIGKILL)
 
     def close(self) -> None:
-        """Ends the server and removes what it wrote."""
+        """Stop the server and delete its files."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 

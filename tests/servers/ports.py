@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import socket
 
-#: Below the range from which systems take ports for outgoing connections (32768 and up on Linux), so
-#: that nobody's connection sits on the port when the server starts a moment later.
+#: Below the range of ports for outgoing connections (32768 and up on Linux), so that no connection occupies the port
+#: when the server starts a moment later.
 _FIRST, _LAST = 10_240, 32_000
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port that nothing listens on, never the same one twice in this process."""
+    """Return a free port, never the same one twice in this process."""
     for _ in range(1_000):
         port = random.randint(_FIRST, _LAST)
         if port not in _given and _is_free(port):
@@ -22,7 +22,7 @@ def free_port() -> int:
 
 
 def answers(port: int) -> bool:
-    """Whether something listens on the port."""
+    """Return whether a process listens on the port."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0

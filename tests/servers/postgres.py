@@ -1,4 +1,4 @@
-"""A private PostgreSQL server."""
+"""A PostgreSQL server for the tests."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.servers.process import ServerMissing, end, spawn, wait_until
 
 _OPTIONS = {
     "listen_addresses": "127.0.0.1",
-    # Nothing in the tests cuts the power, and a page that a killed process gave to the system is safe
-    # there. `synchronous_commit` stays on: without it a kill loses what was committed.
+    # fsync protects only against a power cut: pages of a killed process are safe in the system's cache.
+    # `synchronous_commit` stays on, because without it a kill loses committed transactions.
     "fsync": "off",
     "full_page_writes": "off",
     "max_connections": "200",
@@ -26,7 +26,7 @@ _OPTIONS = {
 
 
 class Postgres:
-    """One server; every test asks it for a database of its own."""
+    """A server on which each test creates its own database."""
 
     def __init__(self) -> None:
         self._programs = _newest_programs()
@@ -40,7 +40,7 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Starts the server, on the data it has if it was started before."""
+        """Start the server; data from an earlier start is kept."""
         data = self._folder / "data"
         if not data.exists():
             self._initialise(data)
@@ -51,22 +51,22 @@ class Postgres:
         wait_until(self._answers, "PostgreSQL", self._log)
 
     def stop(self) -> None:
-        """Shuts the server down in good order; its clients are disconnected."""
+        """Shut the server down cleanly, disconnecting its clients."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """Kills the server and its children."""
+        """Kill the server and its child processes."""
         self._end(signal.SIGKILL)
 
     def create_database(self) -> str:
-        """The URL of a new, empty database."""
+        """Create an empty database and return its URL."""
         name = f"test_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self._address(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
 
     def close(self) -> None:
-        """Ends everything and removes the data."""
+        """Stop the server and delete its data."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._log.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Starting and ending a server's processes."""
+"""Starting and stopping server processes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class ServerMissing(Exception):
 
 
 class ServerFailed(Exception):
-    """A server did not start; the message ends with what it said."""
+    """A server did not start; the message ends with its log."""
 
 
 def program(name: str, *folders: str) -> str:
-    """The path of an installed program.
+    """Return the path of an installed program.
 
     Raises:
-        ServerMissing: run `make test`, which installs it.
+        ServerMissing: it is not installed; `make test` installs it.
     """
     path = os.pathsep.join([*folders, os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     found = shutil.which(name, path=path)
@@ -41,7 +41,7 @@ def spawn(
     user: str | None = None,
     folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """The server's process, first of its own process group, writing to ``log``."""
+    """Start a server in its own process group, with its output in ``log``."""
     with log.open("ab") as sink:
         return subprocess.Popen(
             command,
@@ -58,7 +58,7 @@ def spawn(
 
 
 def end(process: subprocess.Popen[bytes], how: signal.Signals, patience_seconds: float = 30.0) -> None:
-    """Ends the process with ``how``, and whatever is left of its group afterwards by force."""
+    """Stop the process with signal ``how``, then kill the rest of its process group."""
     if process.poll() is None and how is not signal.SIGKILL:
         process.send_signal(how)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -69,10 +69,10 @@ def end(process: subprocess.Popen[bytes], how: signal.Signals, patience_seconds:
 
 
 def wait_until(ready: Callable[[], bool], what: str, log: Path, *, seconds: float = 120.0) -> None:
-    """Waits until ``ready()``.
+    """Wait until ``ready()`` is true.
 
     Raises:
-        ServerFailed: it took too long.
+        ServerFailed: the time is up.
     """
     last = time.monotonic() + seconds
     while True:
@@ -82,5 +82,5 @@ def wait_until(ready: Callable[[], bool], what: str, log: Path, *, seconds: floa
         if late:
             break
         time.sleep(0.05)
-    said = log.read_text(errors="replace")[-2_000:] if log.exists() else ""
-    raise ServerFailed(f"{what} was not ready after {seconds:.0f} s. It said:\n{said}")
+    output = log.read_text(errors="replace")[-2_000:] if log.exists() else ""
+    raise ServerFailed(f"{what} was not ready after {seconds:.0f} s. Its log:\n{output}")

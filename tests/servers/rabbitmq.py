@@ -1,4 +1,4 @@
-"""A private RabbitMQ node that can be stopped, killed and started again with its data."""
+"""A RabbitMQ node for the tests that can be stopped, killed and restarted with its data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from tests.servers.ports import answers, free_port
 from tests.servers.process import end, program, spawn, wait_until
 
-#: Debian's programs in /usr/sbin change the user; these are the real ones.
+#: The real programs: Debian's wrappers in /usr/sbin change the user.
 _PROGRAMS = "/usr/lib/rabbitmq/bin"
 
 
 class RabbitMQ:
-    """One node. ``start`` after ``stop`` or ``kill`` brings back its queues and persistent messages."""
+    """A node. ``start`` after ``stop`` or ``kill`` restores its queues and persistent messages."""
 
     def __init__(self) -> None:
         self._server = program("rabbitmq-server", _PROGRAMS)
@@ -35,13 +35,13 @@ class RabbitMQ:
 
     @property
     def url(self) -> str:
-        """Where clients connect to."""
+        """The URL for clients."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
 
     def start(self) -> None:
-        """Starts the node and waits until it speaks AMQP."""
+        """Start the node and wait until it accepts AMQP."""
         if self._epmd is None:
-            # Started here, because the node would leave one behind that outlives it.
+            # Start epmd here: one that the node starts would outlive it.
             command = [self._epmd_program, "-port", str(self._epmd_port), "-address", "127.0.0.1"]
             self._epmd = spawn(command, self._log, environment=self._environment())
             wait_until(lambda: answers(self._epmd_port), "epmd", self._log)
@@ -49,19 +49,19 @@ class RabbitMQ:
         wait_until(lambda: _speaks_amqp(self.port), "RabbitMQ", self._log)
 
     def stop(self) -> None:
-        """Shuts the node down in good order."""
+        """Shut the node down cleanly."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kills the node as a power cut would.
+        """Kill the node without a clean shutdown.
 
-        Quorum queues need to be some seconds old: RabbitMQ 3.10 writes down only every half second which
-        ones it has, and one that it forgot refuses every message for ever.
+        Quorum queues must be some seconds old: RabbitMQ 3.10 saves its list of quorum queues only every half second,
+        and a queue that is missing from the list refuses every message after the restart.
         """
         self._end(signal.SIGKILL)
 
     def ctl(self, *arguments: str) -> str:
-        """What ``rabbitmqctl`` says to ``arguments``."""
+        """Run ``rabbitmqctl`` and return its output."""
         command = [self._ctl, "--quiet", *arguments]
         done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
@@ -69,11 +69,11 @@ class RabbitMQ:
         return done.stdout
 
     def read(self, queue: str, vhost: str = "/") -> bool:
-        """Whether somebody reads the queue. Whoever does has declared it, and bound it."""
+        """Return whether the queue has a consumer; a consumer has also declared and bound it."""
         return queue in self.ctl("list_consumers", "-p", vhost, "queue_name").split()
 
     def close(self) -> None:
-        """Ends everything and removes the data."""
+        """Stop the node and delete its data."""
         self.kill()
         if self._epmd is not None:
             end(self._epmd, signal.SIGKILL)
@@ -96,9 +96,9 @@ class RabbitMQ:
         return {
             "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
             "LANG": "C.UTF-8",
-            # The script then becomes the node instead of waiting for it, so its process id is the node's.
+            # With this variable the script execs the node, so that its process id is the node's.
             "RUNNING_UNDER_SYSTEMD": "true",
-            # The cookie lies in the home folder: this keeps it private.
+            # A private home folder has a private Erlang cookie.
             "HOME": folder,
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -120,7 +120,7 @@ class RabbitMQ:
 
 
 def _speaks_amqp(port: int) -> bool:
-    """An open port is too early: the node is ready when it answers AMQP's greeting."""
+    """Return whether the node answers an AMQP header; its port opens before it is ready."""
     try:
         with socket.create_connection(("127.0.0.1", port), 0.5) as connection:
             connection.settimeout(2)

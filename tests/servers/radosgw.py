@@ -1,4 +1,4 @@
-"""A private Ceph with its S3 gateway: a real object store, with real locks, signatures and checks."""
+"""A Ceph cluster with its S3 gateway for the tests: an object store with real locks, signatures and checks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from tests.servers.ports import answers, free_port
 from tests.servers.process import ServerFailed, end, program, spawn, wait_until
 
-#: One monitor, one store in memory, no replicas, no authentication inside the cluster. The gateway asks
-#: for encryption by default and would wait for ever without `ms_mon_client_mode`.
+#: One monitor, one in-memory store, no replicas, no authentication inside the cluster. Without `ms_mon_client_mode`
+#: the gateway would ask for encryption and hang.
 _CONFIGURATION = """
 [global]
 fsid={fsid}
@@ -52,7 +52,7 @@ rgw_data={folder}/rgw
 
 
 class Radosgw:
-    """One store. It forgets everything when it ends."""
+    """A store that loses its data when it stops."""
 
     access_key = "TELECINETESTACCESS00"
     secret_key = "telecine-test-secret-that-is-no-secret-0"
@@ -70,11 +70,11 @@ class Radosgw:
 
     @property
     def url(self) -> str:
-        """The S3 endpoint, for path-style addresses."""
+        """The S3 endpoint, for path-style URLs."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Starts the store and its gateway, with one S3 user."""
+        """Start the store and its gateway and create an S3 user."""
         for name in ("mon", "osd", "rgw", "run"):
             (self._folder / name).mkdir()
         filled = _CONFIGURATION.format(fsid=self._fsid, mon_port=self._mon_port, port=self.port, folder=self._folder)
@@ -86,7 +86,7 @@ class Radosgw:
         wait_until(lambda: answers(self.port), "radosgw", self._log)
 
     def close(self) -> None:
-        """Ends everything and removes the data."""
+        """Stop all processes and delete the data."""
         for process in reversed(self._processes):
             end(process, signal.SIGKILL)
         shutil.rmtree(self._folder, ignore_errors=True)

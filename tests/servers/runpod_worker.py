@@ -1,4 +1,4 @@
-"""RunPod's own worker loop with Telecine's handler, as it runs in the endpoint's image."""
+"""RunPod's own worker loop with Telecine's handler, as in the image of the endpoint."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Self
 from tests.servers.process import ServerMissing, end, spawn
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
-#: Where install.sh puts RunPod's package. Telecine's own packages are lent to it.
+#: Where install.sh installs RunPod's package. The worker also imports Telecine's packages.
 _OWN = Path(__file__).parent / ".runpod"
 
 
 class RunpodWorker:
-    """One worker of an endpoint. A context manager; ``environment`` is what RunPod and the operator give it."""
+    """A worker of an endpoint, as a context manager. ``environment`` comes from RunPod and the operator."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.log = folder / "worker.log"

@@ -1,4 +1,4 @@
-"""One S3 endpoint, whichever server is behind it."""
+"""An S3 endpoint, independent of the server behind it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class S3Server(Protocol):
-    """A server of ours that speaks S3."""
+    """A test server with an S3 API."""
 
     access_key: str
     secret_key: str
@@ -28,7 +28,7 @@ class S3Server(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class S3:
-    """An endpoint and who may use it."""
+    """An endpoint and its credentials."""
 
     #: ``ministack`` or ``radosgw``.
     name: str
@@ -39,7 +39,7 @@ class S3:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the ordinary AWS chain reads, for this process or a worker's."""
+        """Environment variables for the AWS credential chain, in this process or a worker's."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
@@ -50,18 +50,18 @@ class S3:
         }
 
     def client(self) -> S3Client:
-        """A plain client, to play the people who share the bucket with Telecine."""
+        """Return a plain client, with which tests act as other users of the bucket."""
         return _client(self)
 
 
 @functools.cache
 def _client(of: S3) -> S3Client:
-    # Cached, because making one takes boto3 longer than most tests take.
+    # Cached, because creating a client takes boto3 longer than most tests run.
     return boto3.session.Session(of.access_key, of.secret_key, region_name=of.region).client(
         "s3", endpoint_url=of.url, config=Config(s3={"addressing_style": "path"}, signature_version="s3v4")
     )
 
 
 def endpoint(name: str, server: S3Server) -> S3:
-    """The endpoint of a running server."""
+    """Return the endpoint of a running server."""
     return S3(name, server.url, server.access_key, server.secret_key, server.region)

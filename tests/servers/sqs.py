@@ -1,4 +1,4 @@
-"""SQS queues of a test's own on ministack."""
+"""Queues on ministack for single tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sqs:
-    """A queue, with its dead-letter queue where it has one. Producers and operators are played by ``client``."""
+    """A queue and its dead-letter queue, if any. Tests act as producers and operators through ``client``."""
 
     client: SQSClient
     name: str
@@ -27,31 +27,31 @@ class Sqs:
     dead_url: str | None = None
 
     def send(self, *bodies: str | Mapping[str, Any], attributes: Mapping[str, str] | None = None) -> None:
-        """Puts plain messages on the queue; text attributes go with each."""
+        """Send messages to the queue, each with the text attributes."""
         texts = [body if isinstance(body, str) else json.dumps(body) for body in bodies]
         named: Any = {n: {"DataType": "String", "StringValue": v} for n, v in (attributes or {}).items()}
         for start in range(0, len(texts), 10):
             entries: Any = [
-                {"Id": str(n), "MessageBody": text, "MessageAttributes": named} | self._order()
+                {"Id": str(n), "MessageBody": text, "MessageAttributes": named} | self._fifo_parameters()
                 for n, text in enumerate(texts[start : start + 10])
             ]
             answer = self.client.send_message_batch(QueueUrl=self.url, Entries=entries)
             assert not answer.get("Failed"), answer
 
-    def _order(self) -> dict[str, str]:
-        """What a FIFO queue wants of each message."""
+    def _fifo_parameters(self) -> dict[str, str]:
+        """Return the parameters that a FIFO queue requires for each message."""
         if not self.name.endswith(".fifo"):
             return {}
         return {"MessageGroupId": "g", "MessageDeduplicationId": uuid.uuid4().hex}
 
     def counts(self) -> tuple[int, int]:
-        """Messages that wait, and messages that somebody holds."""
+        """Return how many messages are visible and how many are in flight."""
         names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return int(found[names[0]]), int(found[names[1]])
 
     def dead(self, count: int, *, timeout: float = 30) -> list[dict[str, Any]]:
-        """Takes so many messages from the dead-letter queue, and no more are there."""
+        """Receive ``count`` messages from the dead-letter queue and check that there are no others."""
         assert self.dead_url is not None
         found: list[dict[str, Any]] = []
         deadline = time.monotonic() + timeout
@@ -63,9 +63,12 @@ class Sqs:
 
     def _receive(self, url: str, *, wait: int) -> list[dict[str, Any]]:
         answer = self.client.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=wait, MessageAttributeNames=["All"],
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=wait,
+            MessageAttributeNames=["All"],
             MessageSystemAttributeNames=["All"],
-        )  # fmt: skip
+        )
         got: list[Any] = list(answer.get("Messages", []))
         for message in got:
             self.client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
@@ -73,7 +76,7 @@ class Sqs:
 
 
 def make_queue(of: S3, name: str, *, dead_letters: bool = True, max_receives: int = 5, **attributes: str) -> Sqs:
-    """A new queue; its dead-letter queue is called the same with ``-dead``."""
+    """Create a queue and its dead-letter queue, which has the same name with ``-dead``."""
     client = _client(of)
     suffix = ".fifo" if name.endswith(".fifo") else ""
     fifo: Any = {"FifoQueue": "true"} if suffix else {}
