@@ -1,4 +1,4 @@
-# Everything runs from .venv, which is made when it is missing or older than pyproject.toml.
+# Everything runs from .venv, which is made when it is missing or older than pyproject.toml or constraints.txt.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,9 +6,13 @@ BIN := $(VENV)/bin
 # Tests wait more than they compute: four share two cores well, each with servers of its own.
 # Files keep their order, in which the long ones come first.
 TESTERS ?= 4
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# What `make test` runs: any arguments of pytest, such as TESTS="tests/unit/test_parse.py -k bom".
+TESTS ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo demo-story test lint bench chaos clean
+.PHONY: help demo demo-story test unit lint fix coverage audit bench chaos lock clean
 
 help:  ## these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' Makefile
@@ -16,53 +20,70 @@ help:  ## these targets
 demo: $(VENV)/.installed  ## one real reel, from a request to a verified callback
 	@$(BIN)/python -m ops.demo
 
-demo-story: $(VENV)/.local  ## a little story from text, made here by the demonstration models
+demo-story: $(VENV)/.local  ## a short story video from text, made here by the demonstration models
 	@$(BIN)/python -m ops.demo.story
 
-test: $(VENV)/.tested  ## everything; installs and starts the servers it needs
+test: $(VENV)/.tested  ## everything, or TESTS="tests/unit/test_parse.py"; installs and starts the servers it needs
 	@bash tests/servers/install.sh
-	@$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) $(PARALLEL) $(TESTS)
 
-lint: $(VENV)/.tested  ## style, types, layers, the published contract
+unit: $(VENV)/.linted  ## the tests that need no server, no Node and no torch: under two minutes
+	@$(PYTEST) -n $(TESTERS) tests/unit
+
+lint: $(VENV)/.linted  ## style, types, layers, the published contract, generated pages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@bash tests/servers/install.sh node
 	@$(BIN)/python -m ops.contract --check docs/contract
-	@node tests/node/asyncapi.mjs docs/contract/asyncapi.yaml --quiet
 	@$(BIN)/python docs/generate.py --check
 
-bench: $(VENV)/.benched  ## the figures of docs/benchmarks.md, on this machine
+fix: $(VENV)/.linted  ## format the code, mend what ruff can mend, regenerate the contract and the reference pages
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/python -m ops.contract docs/contract
+	@$(BIN)/python docs/generate.py
+
+coverage: $(VENV)/.tested  ## branch coverage of the product by the unit and contract tests
 	@bash tests/servers/install.sh
-	@$(BIN)/python -m ops.bench
+	@$(PYTEST) $(PARALLEL) --cov --cov-branch --cov-report=term:skip-covered tests/unit tests/contract
+
+audit: $(VENV)/.linted  ## dependencies that are missing, unused or known to be vulnerable
+	@$(BIN)/deptry .
+	@$(BIN)/pip-audit --local || echo "pip-audit found a vulnerability, or could not reach its database"
+
+bench: $(VENV)/.tested  ## the figures of docs/benchmarks.md, on this machine
+	@bash tests/servers/install.sh
+	@$(BIN)/python -m tests.bench
 
 chaos: $(VENV)/.tested  ## the long soak: random kills for several minutes
 	@bash tests/servers/install.sh
-	@$(BIN)/python -m pytest tests/chaos -m "slow or not slow" --timeout=3600
+	@$(PYTEST) tests/chaos -m "slow or not slow" --timeout=3600
+
+lock: $(VENV)/.tested  ## write constraints.txt anew from what is installed
+	@$(BIN)/python tests/lock.py constraints.txt
 
 $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.installed: pyproject.toml constraints.txt celeryconfig.py | $(VENV)/bin/python
 	@echo "Installing Telecine into $(VENV) …"
-	@$(PIP) install --constraint constraints.txt --editable .
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.linted: $(VENV)/.installed
+	@echo "Installing what the linters and the tests need …"
+	@$(PIP) --editable ".[lint,test,postgres]"
 	@touch $@
 
 $(VENV)/.local: $(VENV)/.installed
 	@echo "Installing torch and what local models need …"
-	@$(PIP) install --constraint constraints.txt torch
-	@$(PIP) install --constraint constraints.txt --editable ".[local]"
+	@$(PIP) torch
+	@$(PIP) --editable ".[local]"
 	@touch $@
 
-$(VENV)/.tested: $(VENV)/.local
-	@echo "Installing what the tests and linters need …"
-	@$(PIP) install --constraint constraints.txt --editable ".[test,lint,postgres]"
+$(VENV)/.tested: $(VENV)/.linted $(VENV)/.local
 	@touch $@
 
-$(VENV)/.benched: $(VENV)/.tested
-	@$(PIP) install --constraint constraints.txt --editable ".[bench]"
-	@touch $@
-
-clean:  ## what make itself has made; the jobs in telecine-data stay
+clean:  ## delete what make itself has made; the jobs in telecine-data stay
 	@rm -rf $(VENV) telecine-demo bench-results

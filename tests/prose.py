@@ -19,7 +19,7 @@ UNWANTED = re.compile(
 )
 #: First words that show that a docstring opens with a noun phrase or a question.
 NOUN_PHRASES = frozenset(
-    "the a an what whether how where why which who when nothing each every all any no as this that those these one "
+    "the a an what whether how where why which who when nothing each every all any no as this that those these one "  # noqa: SIM905
     "same its".split()
 )
 

@@ -197,11 +197,9 @@ def test_a_model_that_changes_without_its_published_form_fails_the_check(tmp_pat
     assert "out of date: hologram.schema.json, manifest.schema.json" in _contract(tmp_path, "--check").stderr
 
 
-def test_lint_runs_the_check_and_the_parser() -> None:
+def test_lint_checks_that_the_published_contract_is_current() -> None:
     lint = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
     assert "-m ops.contract --check docs/contract" in lint
-    assert "asyncapi.mjs docs/contract/asyncapi.yaml" in lint
-    assert "install.sh node" in lint
 
 
 def _contract(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

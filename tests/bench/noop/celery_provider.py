@@ -1,4 +1,4 @@
-"""The two ways in which Celery tasks usually wait for a vendor: asleep in the task, or by ``retry(countdown=…)``."""
+"""The two ways in which Celery tasks usually wait for a provider: asleep in the task, or by ``retry(countdown=…)``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from celery import Celery
 
-QUEUE = "bench.vendor"
+QUEUE = "bench.provider"
 POLL_SECONDS = float(os.environ.get("TELECINE_BENCH_POLL", "30"))
 
-app = Celery("bench-vendor", broker=os.environ.get("TELECINE_BENCH_BROKER", "memory://"))
+app = Celery("bench-provider", broker=os.environ.get("TELECINE_BENCH_BROKER", "memory://"))
 app.conf.update(
     task_default_queue=QUEUE,
     task_default_queue_type="quorum",
@@ -27,15 +27,15 @@ app.conf.update(
 
 
 def _ask(method: str, path: str) -> dict[str, Any]:
-    request = urllib.request.Request(os.environ["TELECINE_BENCH_VENDOR"] + path, method=method)  # noqa: S310
-    with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310
+    request = urllib.request.Request(os.environ["TELECINE_BENCH_PROVIDER"] + path, method=method)
+    with urllib.request.urlopen(request, timeout=10) as reply:
         answer: dict[str, Any] = json.load(reply)
     return answer
 
 
 @app.task(name="bench.blocking")
 def blocking(number: int) -> None:
-    """Holds its place until the vendor is done."""
+    """Hold its place until the provider is done."""
     task = _ask("POST", "/v3/text2video/bench-model")["task_id"]
     while True:
         time.sleep(POLL_SECONDS)
@@ -45,7 +45,7 @@ def blocking(number: int) -> None:
 
 @app.task(bind=True, name="bench.retrying", max_retries=None)
 def retrying(self: Any, number: int, task: str | None = None) -> None:
-    """Gives its place back between two looks."""
+    """Release its place between two polls."""
     if task is None:
         task = _ask("POST", "/v3/text2video/bench-model")["task_id"]
     elif _ask("GET", f"/get?id={task}")["status"] == "COMPLETED":

@@ -1,12 +1,11 @@
-"""All benchmarks, one after the other: ``python -m ops.bench``. Writes ``bench.json`` and ``bench.md``.
+"""All benchmarks, one after the other: ``python -m tests.bench``. Writes ``bench.json`` and ``bench.md``.
 
-Needs a checkout, for the private servers are the tests'. `make bench` installs what else is needed.
+Run it with `make bench`, which installs what it needs. A part that fails is reported, and the others continue.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import subprocess
@@ -14,23 +13,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ops.bench import tables
+from tests.bench import tables
 
 
 def main() -> None:
-    """Run what is there, in processes of their own, and write one summary."""
-    options = argparse.ArgumentParser(prog="python -m ops.bench", description=__doc__)
+    """Run every benchmark in a process of its own and write one summary."""
+    options = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     options.add_argument("--folder", type=Path, default=Path("bench-results"), help="where the figures go")
     folder: Path = options.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     ran, failed = [], []
     for name in ("reel", "messages", "flights", "local"):
-        if importlib.util.find_spec(f"ops.bench.{name}") is None:
-            continue
         print(f"== {name}", flush=True)
-        command = [sys.executable, "-m", f"ops.bench.{name}", "--json", str(folder / f"{name}.json")]
-        with (folder / f"{name}.txt").open("w") as told:
-            if subprocess.run(command, stdout=told, check=False).returncode:
+        command = [sys.executable, "-m", f"tests.bench.{name}", "--json", str(folder / f"{name}.json")]
+        with (folder / f"{name}.txt").open("w") as output:
+            if subprocess.run(command, stdout=output, check=False).returncode:
                 failed.append(name)
             else:
                 ran.append(name)
@@ -57,8 +54,8 @@ def _markdown(folder: Path, summary: dict[str, Any]) -> str:
     if "messages" in summary:
         parts += ["## Messages", tables.markdown(summary["messages"])]
     if "flights" in summary:
-        told = (folder / "flights.txt").read_text().splitlines()
-        parts += ["## Provider jobs in flight", "\n".join(f"- {line}" for line in told if ": {" in line)]
+        printed = (folder / "flights.txt").read_text().splitlines()
+        parts += ["## Provider jobs in flight", "\n".join(f"- {line}" for line in printed if ": {" in line)]
     if "local" in summary:
         parts += ["## Local models", (folder / "local.txt").read_text().strip()]
     return "\n\n".join(parts).rstrip() + "\n"

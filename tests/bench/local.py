@@ -1,6 +1,6 @@
 """Local models: a story's pictures in one call or in several, a warm model or a load for each job, memory over jobs.
 
-``python -m ops.bench.local --model segmind/tiny-sd --size 512`` measures another model than the demonstration's.
+``python -m tests.bench.local --model segmind/tiny-sd --size 512`` measures another model than the demonstration's.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _PAGE_BYTES = 4096
 
 
 def main() -> None:
-    """Measures and tells, as Markdown; with ``--json`` into a file too."""
-    options = argparse.ArgumentParser(prog="python -m ops.bench.local", description=__doc__)
+    """Measure and print as Markdown; with ``--json`` write a file too."""
+    options = argparse.ArgumentParser(prog="python -m tests.bench.local", description=__doc__)
     options.add_argument("--json", type=Path, help="a file for the figures")
     options.add_argument("--model", default="demo-shapes")
     options.add_argument("--size", type=int, default=64)
@@ -38,17 +38,15 @@ def main() -> None:
     given = options.parse_args()
     logs.configure("WARNING", "auto")
     settings = Settings()
-    figures = measure(
-        host_for(settings), catalogue_of(settings).find(given.model, "story-to-video"), given.size, given.steps,
-        runs=given.runs, jobs=given.jobs,
-    )  # fmt: skip
+    model = catalogue_of(settings).find(given.model, "story-to-video")
+    figures = measure(host_for(settings), model, given.size, given.steps, runs=given.runs, jobs=given.jobs)
     print(markdown(figures))
     if given.json is not None:
         given.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def measure(host: ModelHost, model: Model, size: int, steps: int, *, runs: int, jobs: int) -> dict[str, Any]:
-    """The figures, each a median of ``runs``."""
+    """Return the figures, each a median of ``runs``."""
 
     def pictures(first: int, count: int) -> None:
         call = LocalCall(
@@ -64,7 +62,7 @@ def measure(host: ModelHost, model: Model, size: int, steps: int, *, runs: int, 
         for scene in range(_SCENES):
             pictures(scene, 1)
 
-    def anew() -> None:
+    def reloaded() -> None:
         host.unload_all()
         pictures(0, 1)
 
@@ -76,7 +74,7 @@ def measure(host: ModelHost, model: Model, size: int, steps: int, *, runs: int, 
     batched = _median(lambda: pictures(0, _SCENES), runs)
     single = _median(each, runs)
     warm = _median(lambda: pictures(0, 1), runs)
-    cold = _median(anew, runs)
+    cold = _median(reloaded, runs)
     memory = []
     for number in range(jobs):
         pictures(number % _SCENES, 1)
@@ -102,7 +100,7 @@ def measure(host: ModelHost, model: Model, size: int, steps: int, *, runs: int, 
 
 
 def markdown(figures: dict[str, Any]) -> str:
-    """The figures as a table."""
+    """Return the figures as a Markdown table."""
     what = f"{figures['model']}, {figures['size']}², {figures['steps']} steps, {figures['device']}"
     rows = (
         ("story of 5 scenes, one call", f"{figures['story_batched_seconds']:.3f} s"),
@@ -128,7 +126,7 @@ def _median(work: Callable[[], object], runs: int) -> float:
 
 
 def _resident_bytes() -> int:
-    """What this process holds in main memory."""
+    """Return the resident memory of this process in bytes."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
     except OSError:

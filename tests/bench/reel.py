@@ -1,4 +1,4 @@
-"""How long a three-minute reel takes, beside other ways to make it: ``python -m ops.bench.reel``.
+"""How long a three-minute reel takes, compared with other ways to make it: ``python -m tests.bench.reel``.
 
 Makes its own material (a photograph-like picture, a song, 180 captions of three words), renders it
 with Telecine's child process, with two ffmpeg command lines, with MoviePy and, as the floor, encodes
@@ -77,7 +77,7 @@ class Figure:
 
 
 def make_material(folder: Path, seconds: int) -> tuple[Path, Path, str]:
-    """A picture with soft shapes and grain, a song of chords and beats, and lyrics of one caption a second."""
+    """Make a picture with soft shapes and grain, a song of chords and beats, and lyrics of one caption a second."""
     random = np.random.default_rng(2026)
     coarse = random.integers(30, 226, (24, 14, 3), dtype=np.uint8)
     soft = Image.fromarray(coarse).resize((1440, 2560), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(6))
@@ -101,7 +101,7 @@ def make_material(folder: Path, seconds: int) -> tuple[Path, Path, str]:
 
 
 def write_ass(path: Path, captions: list[Caption]) -> None:
-    """The captions for libass: about the same letters at about the same place."""
+    """Write the captions for libass: about the same letters at about the same place."""
 
     def clock(frame: int) -> str:
         hundredths = round(frame * 100 / FPS)
@@ -293,16 +293,14 @@ def _judge(folder: Path, figures: list[Figure], loop: str, seconds: int) -> None
 
 
 def _lossless_telecine(folder: Path) -> None:
-    """What Telecine drew, one frame per caption held for a second, without loss."""
+    """Write what Telecine drew, one frame per caption held for a second, without loss."""
     from pipelines.media.inspect.picture import fit_picture, open_picture
     from pipelines.media.text.canvas import Canvas
     from pipelines.media.text.caption_renderer import Letterer, Style
     from pipelines.media.text.fonts import Fonts
 
-    texts = [
-        line for line in (folder / "telecine" / "captions.srt").read_text().splitlines()
-        if line and not line.isdigit() and "-->" not in line
-    ]  # fmt: skip
+    lines = (folder / "telecine" / "captions.srt").read_text().splitlines()
+    texts = [line for line in lines if line and not line.isdigit() and "-->" not in line]
     photo = fit_picture(open_picture(folder / "photo.jpg", "jpeg"), WIDTH, HEIGHT)
     canvas = Canvas(photo, Letterer(WIDTH, HEIGHT, Style(FONT_PIXELS, (255, 255, 0)), Fonts(None)))
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{WIDTH}x{HEIGHT}", "-r", "1", "-i", "pipe:0"]
@@ -315,7 +313,7 @@ def _lossless_telecine(folder: Path) -> None:
 
 
 def _fonts_folder(folder: Path) -> str:
-    """A folder with Noto Sans only, which libass scans."""
+    """Return a folder with Noto Sans only, which libass scans."""
     import manimgx_fonts
 
     fonts = folder / "fonts"
@@ -333,7 +331,7 @@ def _input(path: Path, kind: str) -> InputFile:
 
 
 def table(figures: list[Figure]) -> str:
-    """The figures as a Markdown table; ratios of wall time to the sound alone and to Telecine."""
+    """Return the figures as a Markdown table; ratios of wall time to the sound alone and to Telecine."""
     floor, own = figures[0].wall_seconds, figures[1].wall_seconds
     lines = [
         "| way | wall s | / AAC alone | / Telecine | CPU s | peak MB | file MB | frames | SSIM | |",

@@ -1,9 +1,9 @@
-"""A vendor for the benchmark: tasks that take their time, and a record of when each was done and when it was noticed.
+"""A provider for the benchmark: tasks that take a while, and a record of when each was done and when it was noticed.
 
-    python -m ops.bench.noop.vendor PORT SECONDS
+    python -m tests.bench.noop.provider PORT SECONDS
 
-``POST …`` makes a task, ``GET …?id=`` asks for one, ``GET /figures`` tells. One process, asyncio, no framework, so
-that it costs little beside what is measured.
+``POST …`` creates a task, ``GET …?id=`` polls one, ``GET /figures`` returns the record. One process, asyncio, no
+framework, so that it costs little compared with what is measured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 
-class Vendor:
+class Provider:
     """Its tasks, each done ``seconds`` after it was made, give or take a tenth."""
 
     def __init__(self, seconds: float) -> None:
@@ -28,7 +28,7 @@ class Vendor:
         self._most = 0
 
     def figures(self) -> dict[str, Any]:
-        """What was seen so far. ``delays`` are seconds from done to noticed."""
+        """Return what was seen so far. ``delays`` are seconds from done to noticed."""
         return {
             "submitted": len(self._done_at),
             "noticed": len(self._noticed),
@@ -38,13 +38,13 @@ class Vendor:
         }
 
     def answer(self, method: str, target: str) -> dict[str, Any]:
-        """The reply to one request."""
+        """Return the reply to one request."""
         now = time.time()
         if target == "/figures":
             return self.figures()
         if method == "POST":
             task = f"t{len(self._done_at)}"
-            self._done_at[task] = now + self._seconds * random.uniform(0.9, 1.1)  # noqa: S311 - spreads the ends
+            self._done_at[task] = now + self._seconds * random.uniform(0.9, 1.1)
             self._most = max(self._most, len(self._done_at) - len(self._noticed))
             return {"task_id": task}
         self._polls += 1
@@ -55,7 +55,7 @@ class Vendor:
         return {"task_id": task, "status": "COMPLETED", "url": "http://127.0.0.1/film.mp4"}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, kept as long as the client likes."""
+        """Serve one connection until the client closes it."""
         try:
             while line := await reader.readline():
                 method, target, _ = line.decode().split(" ", 2)
@@ -76,8 +76,8 @@ class Vendor:
 
 
 async def main(port: int, seconds: float) -> None:
-    """Serves on 127.0.0.1 until it is killed."""
-    server = await asyncio.start_server(Vendor(seconds).serve, "127.0.0.1", port)
+    """Serve on 127.0.0.1 until killed."""
+    server = await asyncio.start_server(Provider(seconds).serve, "127.0.0.1", port)
     async with server:
         await server.serve_forever()
 

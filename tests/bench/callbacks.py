@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 
 from consumer.ledger.tables import jobs
-from ops.bench.lines import Line, prepared, wait_for
-from ops.bench.queues import Broker, publish, request
+from tests.bench.lines import Line, prepared, wait_for
+from tests.bench.queues import Broker, publish, request
 from tests.receiver import Receiver
 
 #: The stretches of the way, in order: to the ledger, to a worker, through the worker, to the receiver.
@@ -19,12 +19,12 @@ STRETCHES = ("total", "door", "wake_up", "work", "callback")
 
 
 def overhead(broker: Broker, line: Line, count: int, *, per_second: float = 20.0) -> dict[str, dict[str, float]]:
-    """Milliseconds by stretch, each with p50 and p99. The jobs do nothing, so all of it is Telecine's own.
+    """Return milliseconds by stretch, each with p50 and p99. The jobs do nothing, so all of it is Telecine's own.
 
     Requests come at random moments, as from independent producers: a fixed beat would fall on the
     same moments of every poll.
     """
-    pace = random.Random(2026)  # noqa: S311 - the same moments in every run
+    pace = random.Random(2026)
     sent: dict[str, float] = {}
     with Receiver() as receiver, prepared(broker, line) as started:
         started.process.start(arguments=("up", "--roles", "io"))
@@ -42,19 +42,19 @@ def overhead(broker: Broker, line: Line, count: int, *, per_second: float = 20.0
         columns = sa.select(jobs.c.id, jobs.c.received_at, jobs.c.started_at, jobs.c.finished_at)
         with started.database.read() as connection:
             ledger = {row.id: (row.received_at, row.started_at, row.finished_at) for row in connection.execute(columns)}
-    told = {str(attempt.json()["data"]["id"]): attempt.at for attempt in attempts}
-    ways = [_stretches(sent[name], ledger[name], told[name]) for name in sent]
+    arrived = {str(attempt.json()["data"]["id"]): attempt.at for attempt in attempts}
+    ways = [_stretches(sent[name], ledger[name], arrived[name]) for name in sent]
     return {name: _quantiles([way[name] for way in ways]) for name in STRETCHES}
 
 
-def _stretches(sent: float, ledger: Sequence[float], told: float) -> Mapping[str, float]:
+def _stretches(sent: float, ledger: Sequence[float], arrived: float) -> Mapping[str, float]:
     received, began, finished = ledger
     return {
-        "total": told - sent,
+        "total": arrived - sent,
         "door": received - sent,
         "wake_up": began - received,
         "work": finished - began,
-        "callback": told - finished,
+        "callback": arrived - finished,
     }
 
 

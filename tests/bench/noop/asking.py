@@ -13,17 +13,17 @@ from schemas.media import Plan, StoredArtifact
 
 
 class Asking(BaseModel):
-    """``data`` of an ``asking``: nothing."""
+    """``data`` of an ``asking``: no fields."""
 
 
 def asking(data: Asking, ctx: Context) -> Sequence[StoredArtifact]:
-    """Asks, and makes nothing of it."""
+    """Call the model and store nothing."""
     ctx.call("animate", ModelCall(["bench-model"], {"prompt": "a kite"}))
     return []
 
 
 def plan(data: Asking, ctx: Context) -> Plan:
-    """Nothing to tell."""
+    """Return an empty plan."""
     return Plan(estimated_seconds=0.0)
 
 

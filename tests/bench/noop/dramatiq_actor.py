@@ -7,7 +7,7 @@ import os
 import dramatiq
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
-from ops.bench.noop.counter import counter
+from tests.bench.noop.counter import counter
 
 QUEUE = "bench_dramatiq"
 
@@ -15,7 +15,7 @@ dramatiq.set_broker(RabbitmqBroker(url=os.environ["TELECINE_BENCH_BROKER"]))
 _count = counter()
 
 
-@dramatiq.actor(queue_name=QUEUE)  # type: ignore[untyped-decorator]
+@dramatiq.actor(queue_name=QUEUE)
 def noop(message: dict[str, object]) -> None:
-    """Counts."""
+    """Count the message."""
     _count()

@@ -1,7 +1,7 @@
-"""Messages a second, and what Telecine adds to a job's own time: ``python -m ops.bench.messages``.
+"""Messages a second, and what Telecine adds to a job's own time: ``python -m tests.bench.messages``.
 
 From plain JSON in RabbitMQ to a finished job that did nothing, for Telecine with its ledger in SQLite
-and in PostgreSQL, beside bare Celery, dramatiq and pika on the same broker. The others keep no ledger,
+and in PostgreSQL, next to bare Celery, dramatiq and pika on the same broker. The others keep no ledger,
 store no manifest and owe no callback: the ratio is the price of those. Needs a checkout, because the
 private servers and the receiver are the tests'. Every way is measured ``--rounds`` times in turn; the
 median counts, and least and most are printed with it.
@@ -23,11 +23,11 @@ from typing import Any
 
 from rich.console import Console
 
-from ops.bench.callbacks import overhead
-from ops.bench.lines import Line, admission, throughput
-from ops.bench.queues import Broker
-from ops.bench.rivals import rivals
-from ops.bench.tables import rates_table, stretches_table
+from tests.bench.callbacks import overhead
+from tests.bench.lines import Line, admission, throughput
+from tests.bench.queues import Broker
+from tests.bench.rivals import rivals
+from tests.bench.tables import rates_table, stretches_table
 from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ
 
@@ -39,7 +39,7 @@ ADMISSION = 10
 
 @contextlib.contextmanager
 def servers(broker_url: str | None) -> Iterator[tuple[Broker, Postgres]]:
-    """A PostgreSQL of our own, and a RabbitMQ of our own unless one is named."""
+    """Start a private PostgreSQL, and a private RabbitMQ unless one is named."""
     with contextlib.ExitStack() as stack:
         postgres = Postgres()
         stack.callback(postgres.close)
@@ -53,35 +53,44 @@ def servers(broker_url: str | None) -> Iterator[tuple[Broker, Postgres]]:
 
 
 def lines(postgres: Postgres) -> list[Line]:
-    """Telecine with either ledger."""
+    """Return Telecine with either ledger."""
     return [Line("SQLite", None), Line("PostgreSQL", postgres.create_database)]
 
 
 def rate_measures(broker: Broker, postgres: Postgres, count: int) -> dict[str, Measure]:
-    """What gives messages a second, by name, in the order of the table."""
+    """Return what measures messages per second, by name, in the order of the table."""
     found: dict[str, Measure] = {}
     for line in lines(postgres):
         found[f"Telecine, {line.name}"] = partial(throughput, broker, line, count)
     for line in lines(postgres):
         found[f"Telecine, admission alone, {line.name}"] = partial(admission, broker, line, count * ADMISSION)
     for rival in rivals():
-        if rival.installed:
-            found[rival.name] = partial(rival.rate, broker, count)
+        found[rival.name] = partial(rival.rate, broker, count)
     return found
 
 
-def in_turn(measures: Mapping[str, Measure], rounds: int) -> dict[str, list[Any]]:
-    """Every measure once, then every one again: what else the machine does hits all of them alike."""
+def in_turn(measures: Mapping[str, Measure], rounds: int, failed: dict[str, str]) -> dict[str, list[Any]]:
+    """Run every measure once, then every one again, so that other load on the machine affects all of them alike.
+
+    A measure that fails is reported in ``failed`` and left out from then on; the others continue.
+    """
     results: dict[str, list[Any]] = {name: [] for name in measures}
     for number in range(rounds):
         for name, measure in measures.items():
-            results[name].append(measure())
-            print(f"  round {number + 1}: {name}: {_brief(results[name][-1])}", file=sys.stderr, flush=True)
-    return results
+            if name in failed:
+                continue
+            try:
+                results[name].append(measure())
+            except Exception as error:
+                failed[name] = str(error) or type(error).__name__
+                print(f"  round {number + 1}: {name} FAILED: {failed[name]}", file=sys.stderr, flush=True)
+            else:
+                print(f"  round {number + 1}: {name}: {_brief(results[name][-1])}", file=sys.stderr, flush=True)
+    return {name: found for name, found in results.items() if found}
 
 
 def summary(rates: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
-    """Median, least and most of each."""
+    """Return median, least and most of each."""
     return {
         name: {"median": statistics.median(each), "least": min(each), "most": max(each), "runs": len(each)}
         for name, each in rates.items()
@@ -89,7 +98,7 @@ def summary(rates: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]
 
 
 def stretches(runs: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
-    """The median over the runs, of each quantile of each stretch."""
+    """Return the median over the runs of each quantile of each stretch."""
     return {
         stretch: {of: statistics.median(run[stretch][of] for run in runs) for of in runs[0][stretch]}
         for stretch in runs[0]
@@ -97,26 +106,28 @@ def stretches(runs: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, di
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """All figures, ready to be written as JSON."""
+    """Measure everything and return the figures, ready to be written as JSON."""
     load = os.getloadavg()[0]
+    failed: dict[str, str] = {}
     with servers(given.broker) as (broker, postgres):
         measures = {
             name: each
             for name, each in rate_measures(broker, postgres, given.count).items()
             if not given.only or given.only.lower() in name.lower()
         }
-        rates = in_turn(measures, given.rounds)
+        rates = in_turn(measures, given.rounds, failed)
         callbacks: dict[str, list[Any]] = {}
         if given.callbacks:
             callbacks = in_turn(
                 {line.name: partial(overhead, broker, line, given.callbacks) for line in lines(postgres)},
                 given.callback_rounds,
+                failed,
             )
     return {
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "load_at_start": load},
         "count": given.count,
         "messages_per_second": summary(rates),
-        "not_installed": [rival.name for rival in rivals() if not rival.installed],
+        "failed": failed,
         "callbacks": given.callbacks,
         "milliseconds_to_callback": {name: stretches(runs) for name, runs in callbacks.items()},
         "runs": {"messages_per_second": rates, "milliseconds_to_callback": callbacks},
@@ -131,8 +142,8 @@ def _brief(result: Any) -> str:
 
 
 def arguments() -> argparse.ArgumentParser:
-    """The command's options."""
-    options = argparse.ArgumentParser(prog="python -m ops.bench.messages", description=__doc__)
+    """Return the command's options."""
+    options = argparse.ArgumentParser(prog="python -m tests.bench.messages", description=__doc__)
     options.add_argument("--count", type=int, default=2000, help="jobs of one run of Telecine; faster ways get more")
     options.add_argument("--rounds", type=int, default=3, help="runs of each way, in turn")
     options.add_argument("--callbacks", type=int, default=300, help="jobs whose callbacks are timed; 0 leaves it out")
@@ -144,7 +155,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Measure, print, and write the JSON file."""
+    """Measure, print, and write the JSON file. Exit with 1 if Telecine itself failed; only report a failed rival."""
     given = arguments().parse_args()
     figures = measure(given)
     console = Console()
@@ -152,10 +163,12 @@ def main() -> None:
         console.print(rates_table(figures))
     if figures["milliseconds_to_callback"]:
         console.print(stretches_table(figures))
-    for name in figures["not_installed"]:
-        console.print(f"not measured, because it is not installed: {name} (`make bench` installs it)")
+    for name, reason in figures["failed"].items():
+        console.print(f"{name} failed: {reason}", markup=False)
     given.json.write_text(json.dumps(figures, indent=2) + "\n")
     console.print(f"figures: {given.json}")
+    if any(name.startswith("Telecine") or name in ("SQLite", "PostgreSQL") for name in figures["failed"]):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ from typing import Any
 
 import pika
 
-from ops.bench.noop.counter import counter
+from tests.bench.noop.counter import counter
 
 QUEUE = "bench.pika"
 
 
 def main() -> None:
-    """Consumes until killed."""
+    """Consume until killed."""
     count = counter()
 
     def take(channel: Any, method: Any, properties: Any, body: bytes) -> None:

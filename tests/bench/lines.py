@@ -1,4 +1,4 @@
-"""Telecine as the benchmark runs it: ``telecine up`` with a broker, folder storage and a user's default settings."""
+"""Telecine as the benchmarks run it: ``telecine up`` with a broker, folder storage and a user's default settings."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from pathlib import Path
 import sqlalchemy as sa
 from kombu import Connection
 
-from consumer.intake.amqp import declare
+from consumer.doors.amqp import declare
 from consumer.ledger.database import Database
 from consumer.ledger.tables import jobs
-from ops.bench.queues import Broker
 from schemas.settings import Settings
+from tests.bench.queues import Broker
 from tests.telecine_process import TelecineProcess
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - for the benchmark only
-#: The tests shorten these; here they are what a user has who sets nothing.
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+#: The tests shorten these; the benchmarks use the defaults.
 _DEFAULTS = (
-    "lease_seconds", "sweep_seconds", "retry_seconds", "outbox_poll_seconds", "callback_timeout_seconds",
+    "lease_seconds",
+    "sweep_seconds",
+    "retry_seconds",
+    "outbox_poll_seconds",
+    "callback_timeout_seconds",
     "wake_again_seconds",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Line:
     """One way to set Telecine up."""
 
     name: str
-    #: Makes an empty ledger and answers its URL; ``None``: SQLite in Telecine's home folder.
+    #: Creates an empty ledger and returns its URL; ``None``: SQLite in Telecine's home folder.
     new_ledger: Callable[[], str] | None
 
 
@@ -49,7 +53,7 @@ class Started:
 
 @contextlib.contextmanager
 def prepared(broker: Broker, line: Line, **settings: object) -> Iterator[Started]:
-    """Telecine with an empty ledger and its queue declared. Not started."""
+    """Yield Telecine with an empty ledger and its queue declared, not started."""
     queue = f"bench.requests.{uuid.uuid4().hex[:8]}"
     limit = Settings.model_fields["amqp_delivery_limit"].default
     with tempfile.TemporaryDirectory(prefix="telecine-bench-") as folder:
@@ -76,10 +80,10 @@ def prepared(broker: Broker, line: Line, **settings: object) -> Iterator[Started
 
 
 def wait_for(started: Started, rows: sa.ColumnElement[bool], count: int, *, timeout_seconds: float = 300) -> None:
-    """Returns once so many jobs are as ``rows`` says.
+    """Wait until ``count`` jobs satisfy ``rows``.
 
     Raises:
-        RuntimeError: they are not, or Telecine died.
+        RuntimeError: they do not within the time, or Telecine died.
     """
     query = sa.select(sa.func.count()).select_from(jobs).where(rows)
     end = time.monotonic() + timeout_seconds
@@ -95,7 +99,7 @@ def wait_for(started: Started, rows: sa.ColumnElement[bool], count: int, *, time
 
 
 def throughput(broker: Broker, line: Line, count: int) -> float:
-    """Jobs a second from a full queue to ``finished``, between the first tenth and the last."""
+    """Return jobs per second from a full queue to ``finished``, between the first tenth and the last."""
     with prepared(broker, line) as started:
         broker.fill(started.queue, count)
         started.process.start(arguments=("up", "--roles", "io"))
@@ -107,7 +111,7 @@ def throughput(broker: Broker, line: Line, count: int) -> float:
 
 
 def admission(broker: Broker, line: Line, count: int) -> float:
-    """Messages a second from a full queue into the ledger, acknowledged, their wake-ups sent; no worker runs."""
+    """Return messages per second from a full queue into the ledger, acknowledged, wake-ups sent; no worker runs."""
     with prepared(broker, line) as started:
         broker.fill(started.queue, count)
         started.process.start(arguments=("up", "--only", "doors"))

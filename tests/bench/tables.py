@@ -1,4 +1,4 @@
-"""The figures of ``ops.bench.messages`` for people: on the terminal, and as Markdown."""
+"""The figures of ``tests.bench.messages`` for people: on the terminal, and as Markdown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STRETCHES = {
 
 
 def rate_rows(figures: Mapping[str, Any]) -> list[list[str]]:
-    """Name, median, least and most, and the ratio to Telecine on SQLite."""
+    """Return name, median, least and most, and the ratio to Telecine on SQLite."""
     rates = figures["messages_per_second"]
     own = rates.get("Telecine, SQLite", {}).get("median")
     return [
@@ -32,7 +32,7 @@ def rate_rows(figures: Mapping[str, Any]) -> list[list[str]]:
 
 
 def stretch_rows(figures: Mapping[str, Any]) -> list[list[str]]:
-    """Ledger, stretch, p50 and p99 in milliseconds."""
+    """Return ledger, stretch, p50 and p99 in milliseconds."""
     return [
         [name, words, f"{found[stretch]['p50_ms']:.0f}", f"{found[stretch]['p99_ms']:.0f}"]
         for name, found in figures["milliseconds_to_callback"].items()
@@ -45,18 +45,18 @@ _OVERHEAD = ("ledger", "stretch", "p50 ms", "p99 ms")
 
 
 def rates_table(figures: Mapping[str, Any]) -> Table:
-    """Messages a second, for the terminal."""
+    """Return messages per second as a table for the terminal."""
     return _table("Plain JSON in RabbitMQ to a finished no-op", _RATES, rate_rows(figures), words=1)
 
 
 def stretches_table(figures: Mapping[str, Any]) -> Table:
-    """The way to the callback, for the terminal."""
+    """Return the way to the callback as a table for the terminal."""
     title = f"From publish to callback, {figures['callbacks']} jobs at 20 a second"
     return _table(title, _OVERHEAD, stretch_rows(figures), words=2)
 
 
 def markdown(figures: Mapping[str, Any]) -> str:
-    """Both tables."""
+    """Return both tables as Markdown."""
     parts = [_markdown(_RATES, rate_rows(figures), words=1)]
     if figures["milliseconds_to_callback"]:
         parts.append(_markdown(_OVERHEAD, stretch_rows(figures), words=2))

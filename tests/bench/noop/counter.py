@@ -11,7 +11,7 @@ VARIABLE = "TELECINE_BENCH_COUNTER"
 
 
 def counter() -> Callable[[], None]:
-    """What a worker calls for each message; costs it one ``write``."""
+    """Return what a worker calls for each message; it costs one ``write``."""
     handle = os.open(os.environ[VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def count() -> None:
@@ -21,7 +21,7 @@ def counter() -> Callable[[], None]:
 
 
 def rate_of(path: Path, messages: int, *, alive: Callable[[], bool], timeout_seconds: float) -> float:
-    """Messages a second between the first tenth and the last message.
+    """Return messages per second between the first tenth and the last message.
 
     Raises:
         RuntimeError: the workers died or did not get there in time.

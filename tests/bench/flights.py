@@ -1,7 +1,7 @@
-"""Ten thousand provider jobs in flight on one worker: ``python -m ops.bench.flights``.
+"""Ten thousand provider jobs in flight on one worker: ``python -m tests.bench.flights``.
 
-A vendor on this machine takes two minutes or so for each task, and tells when each was done and when somebody
-noticed. Telecine runs in embedded mode with its defaults, but for the pace of that vendor. Beside it, on a private
+A provider on this machine takes about two minutes for each task, and records when each was done and when that was
+noticed. Telecine runs in embedded mode with its defaults, but for the pace of that provider. Next to it, on a private
 RabbitMQ: Celery tasks that sleep between polls (50 places), and Celery tasks that come back by
 ``retry(countdown=…)``; each gets the same jobs and as much time, and as far as it got is printed.
 """
@@ -42,7 +42,7 @@ class Watch:
         self.peak_bytes = 0
 
     def look(self) -> int:
-        """Resident memory now, of all together."""
+        """Return the resident memory of all processes now, in bytes."""
         total = 0
         for process in [self._root, *self._root.children(recursive=True)]:
             try:
@@ -56,17 +56,17 @@ class Watch:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU of every process that was seen."""
+        """The CPU time of every process that was seen, in seconds."""
         return sum(self._cpu.values())
 
 
-def measure(pid: int, vendor: str, count: int, limit_seconds: float) -> Figures:
-    """Watches until every task was noticed, or the time is over."""
+def measure(pid: int, provider: str, count: int, limit_seconds: float) -> Figures:
+    """Sample until every task was noticed or the time is over; return the figures."""
     watch, began, samples, figures = Watch(pid), time.monotonic(), [], {}
     while time.monotonic() - began < limit_seconds:
         time.sleep(2)
         samples.append(watch.look())
-        figures = ask(vendor)
+        figures = ask(provider)
         if figures["noticed"] >= count:
             break
     delays = sorted(figures.get("delays", []))
@@ -85,26 +85,26 @@ def measure(pid: int, vendor: str, count: int, limit_seconds: float) -> Figures:
     }
 
 
-def ask(vendor: str) -> Figures:
-    """The vendor's own record."""
-    with urllib.request.urlopen(f"{vendor}/figures", timeout=30) as reply:  # noqa: S310 - ours, on this machine
+def ask(provider: str) -> Figures:
+    """Return the provider's own record."""
+    with urllib.request.urlopen(f"{provider}/figures", timeout=30) as reply:
         found: Figures = json.load(reply)
     return found
 
 
-def telecine(vendor: str, count: int, poll_seconds: float, limit_seconds: float) -> Figures:
-    """Telecine in embedded mode: one command, no server."""
+def telecine(provider: str, count: int, poll_seconds: float, limit_seconds: float) -> Figures:
+    """Measure Telecine in embedded mode: one command, no server."""
     with tempfile.TemporaryDirectory(prefix="telecine-bench-") as folder:
         entry = {"id": "bench-model", "provider": "cococlip", "types": ["asking"], "poll_seconds": poll_seconds}
         entry |= {"first_wait_seconds": poll_seconds, "remote": "text2video/bench-model"}
         entry |= {"parameters": {"prompt": {"kind": "text"}}}
         settings: dict[str, Any] = {
-            "extensions": "ops.bench.noop.asking",
+            "extensions": "tests.bench.noop.asking",
             "models": json.dumps([entry]),
             "provider_limits": json.dumps(
                 {"cococlip": {"rate_per_minute": 60_000, "burst": 1000, "concurrency": count}}
             ),
-            "cococlip_base_url": vendor,
+            "cococlip_base_url": provider,
             "cococlip_auth_header": "Authorization: Bearer bench",
             "sweep_seconds": 2,
         }
@@ -121,29 +121,29 @@ def telecine(vendor: str, count: int, poll_seconds: float, limit_seconds: float)
                 admitter([IncomingMessage(body, "bench", "bench") for body in bodies])
             database.close()
             process.start()
-            return measure(process.pid, vendor, count, limit_seconds)
+            return measure(process.pid, provider, count, limit_seconds)
 
 
 def celery(task: str, options: list[str]) -> Callable[[str, int, float, float], Figures]:
-    """Celery with tasks of that kind."""
+    """Return what measures Celery with tasks of that kind."""
 
-    def run(vendor: str, count: int, poll_seconds: float, limit_seconds: float) -> Figures:
+    def run(provider: str, count: int, poll_seconds: float, limit_seconds: float) -> Figures:
         rabbitmq = RabbitMQ()
         rabbitmq.start()
         environment = os.environ | {
             "TELECINE_BENCH_BROKER": rabbitmq.url,
-            "TELECINE_BENCH_VENDOR": vendor,
+            "TELECINE_BENCH_PROVIDER": provider,
             "TELECINE_BENCH_POLL": str(poll_seconds),
         }
         os.environ["TELECINE_BENCH_BROKER"] = rabbitmq.url
-        module = "ops.bench.noop.celery_vendor"
+        module = "tests.bench.noop.celery_provider"
         command = [sys.executable, "-m", "celery", "-A", module, "worker", "-l", "ERROR", *options]
         worker = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
         try:
             time.sleep(8)
             send = f"from {module} import app\nfor n in range({count}): app.send_task('bench.{task}', (n,))"
             subprocess.run([sys.executable, "-c", send], cwd=ROOT, env=environment, check=True)
-            return measure(worker.pid, vendor, count, limit_seconds)
+            return measure(worker.pid, provider, count, limit_seconds)
         finally:
             worker.kill()
             worker.wait()
@@ -160,10 +160,10 @@ WAYS: Mapping[str, Callable[[str, int, float, float], Figures]] = {
 
 
 def main() -> None:
-    """Every way in turn."""
-    options = argparse.ArgumentParser(prog="python -m ops.bench.flights", description=__doc__)
+    """Measure every way in turn; report one that fails and continue."""
+    options = argparse.ArgumentParser(prog="python -m tests.bench.flights", description=__doc__)
     options.add_argument("--count", type=int, default=10_000, help="jobs")
-    options.add_argument("--task-seconds", type=float, default=120.0, help="how long the vendor takes")
+    options.add_argument("--task-seconds", type=float, default=120.0, help="how long the provider takes")
     options.add_argument("--poll-seconds", type=float, default=30.0, help="time between two polls of one task")
     options.add_argument("--limit-seconds", type=float, default=420.0, help="time for each way")
     options.add_argument("--only", default="", help="only the ways whose name has this in it")
@@ -174,16 +174,18 @@ def main() -> None:
         if chosen.only not in name:
             continue
         port = free_port()
-        vendor = subprocess.Popen(
-            [sys.executable, "-m", "ops.bench.noop.vendor", str(port), str(chosen.task_seconds)], cwd=ROOT
+        provider = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.noop.provider", str(port), str(chosen.task_seconds)], cwd=ROOT
         )
         try:
             time.sleep(0.5)
             url = f"http://127.0.0.1:{port}"
             results[name] = run(url, chosen.count, chosen.poll_seconds, chosen.limit_seconds)
+        except Exception as error:
+            results[name] = {"failed": str(error) or type(error).__name__}
         finally:
-            vendor.kill()
-            vendor.wait()
+            provider.kill()
+            provider.wait()
         print(f"{name}: {json.dumps(results[name])}", flush=True)
     chosen.json.write_text(json.dumps({"count": chosen.count, "ways": results}, indent=2) + "\n")
 

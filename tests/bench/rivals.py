@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import sys
@@ -11,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.bench.noop.counter import VARIABLE, rate_of
-from ops.bench.queues import Broker, request
+from tests.bench.noop.counter import VARIABLE, rate_of
+from tests.bench.queues import Broker, request
 from tests.servers.process import end, spawn
 from tests.telecine_process import ROOT
 
@@ -27,15 +26,13 @@ class Rival:
     fill: Callable[[Broker, int], None]
     times: int = 1
     prefetch: int = 1
-    needs: str | None = None
-
-    @property
-    def installed(self) -> bool:
-        """Whether its package is there: `make bench` installs them."""
-        return self.needs is None or importlib.util.find_spec(self.needs) is not None
 
     def rate(self, broker: Broker, count: int) -> float:
-        """Messages a second."""
+        """Return messages per second.
+
+        Raises:
+            RuntimeError: its workers died, or did not finish in two minutes.
+        """
         messages = count * self.times
         with tempfile.TemporaryDirectory(prefix="telecine-bench-") as folder:
             counted, log = Path(folder) / "counted", Path(folder) / "log"
@@ -59,23 +56,21 @@ class Rival:
 
 
 def rivals() -> list[Rival]:
-    """The rivals, slowest first."""
-    celery = (
-        "celery", "-A", "ops.bench.noop.celery_app", "worker", "-P", "prefork", "-c", "2", "-l", "ERROR",
-        "--without-gossip", "--without-mingle",
-    )  # fmt: skip
-    dramatiq = ("dramatiq", "ops.bench.noop.dramatiq_actor", "--processes", "2")
+    """Return the rivals, slowest first."""
+    options = ["-P", "prefork", "-c", "2", "-l", "ERROR", "--without-gossip", "--without-mingle"]
+    celery = ("celery", "-A", "tests.bench.noop.celery_app", "worker", *options)
+    dramatiq = ("dramatiq", "tests.bench.noop.dramatiq_actor", "--processes", "2")
     dramatiq_queues = ("bench_dramatiq", "bench_dramatiq.DQ", "bench_dramatiq.XQ")
     return [
         Rival("Celery, prefork 2, prefetch 1", ("bench.celery",), celery, _fill_celery, times=2, prefetch=1),
         Rival("Celery, prefork 2, prefetch 4 (default)", ("bench.celery",), celery, _fill_celery, times=2, prefetch=4),
-        Rival("dramatiq, 2 processes", dramatiq_queues, dramatiq, _fill_dramatiq, times=8, needs="dramatiq"),
-        Rival("pika, prefetch 100", ("bench.pika",), ("ops.bench.noop.pika_consumer",), _fill_pika, times=8),
+        Rival("dramatiq, 2 processes", dramatiq_queues, dramatiq, _fill_dramatiq, times=8),
+        Rival("pika, prefetch 100", ("bench.pika",), ("tests.bench.noop.pika_consumer",), _fill_pika, times=8),
     ]
 
 
 def _fill_celery(broker: Broker, messages: int) -> None:
-    from ops.bench.noop.celery_app import QUEUE, app, noop
+    from tests.bench.noop.celery_app import QUEUE, app, noop
 
     with app.connection_for_write() as connection, connection.channel() as channel:
         for queue in app.amqp.queues.values():
@@ -89,7 +84,7 @@ def _fill_celery(broker: Broker, messages: int) -> None:
 def _fill_dramatiq(broker: Broker, messages: int) -> None:
     from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
-    from ops.bench.noop.dramatiq_actor import QUEUE, noop
+    from tests.bench.noop.dramatiq_actor import QUEUE, noop
 
     # Another one each round: it declares a queue once in its life, and the queues are deleted between the rounds.
     sender = RabbitmqBroker(url=broker.url)
@@ -101,7 +96,7 @@ def _fill_dramatiq(broker: Broker, messages: int) -> None:
 
 
 def _fill_pika(broker: Broker, messages: int) -> None:
-    from ops.bench.noop.pika_consumer import QUEUE
+    from tests.bench.noop.pika_consumer import QUEUE
 
     broker.declare(QUEUE)
     broker.fill(QUEUE, messages)

@@ -1,0 +1,70 @@
+"""Every benchmark runs in small, so that it cannot rot: counts, not speeds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.flights import WAYS
+from tests.bench.messages import in_turn
+from tests.servers.rabbitmq import RabbitMQ
+from tests.telecine_process import ROOT
+
+
+def run(name: str, folder: Path, *options: str) -> dict[str, Any]:
+    """Run a benchmark as ``make bench`` does and return its figures."""
+    out = folder / f"{name}.json"
+    command = [sys.executable, "-m", f"tests.bench.{name}", "--json", str(out), *options]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=240, stdout=subprocess.DEVNULL)
+    figures: dict[str, Any] = json.loads(out.read_text())
+    return figures
+
+
+def test_every_way_of_taking_messages_gets_through_a_few_of_them(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    options = ("--count", "30", "--rounds", "1", "--callbacks", "5", "--broker", rabbitmq.url)
+    figures = run("messages", tmp_path, *options)
+    assert figures["failed"] == {}
+    assert list(figures["messages_per_second"]) == [
+        "Telecine, SQLite",
+        "Telecine, PostgreSQL",
+        "Telecine, admission alone, SQLite",
+        "Telecine, admission alone, PostgreSQL",
+        "Celery, prefork 2, prefetch 1",
+        "Celery, prefork 2, prefetch 4 (default)",
+        "dramatiq, 2 processes",
+        "pika, prefetch 100",
+    ]
+    assert set(figures["milliseconds_to_callback"]) == {"SQLite", "PostgreSQL"}
+
+
+def test_a_rival_that_fails_is_reported_and_the_others_go_on() -> None:
+    def broken() -> float:
+        raise RuntimeError("0 of 4000 messages after 120 seconds")
+
+    failed: dict[str, str] = {}
+    assert in_turn({"broken": broken, "sound": lambda: 5.0}, 2, failed) == {"sound": [5.0, 5.0]}
+    assert failed == {"broken": "0 of 4000 messages after 120 seconds"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_waiting_for_a_provider_notices_that_its_tasks_are_done(way: str, tmp_path: Path) -> None:
+    options = ("--count", "4", "--task-seconds", "1", "--poll-seconds", "1", "--limit-seconds", "60", "--only", way)
+    figures = run("flights", tmp_path, *options)["ways"][way]
+    assert (figures["submitted"], figures["noticed"]) == (4, 4)
+
+
+def test_a_short_reel_is_made_in_every_way(tmp_path: Path) -> None:
+    figures = run("reel", tmp_path, "--seconds", "3", "--repeats", "1", "--moviepy-seconds", "0")["figures"]
+    assert len(figures) >= 4
+    assert all(figure["wall_seconds"] > 0 and figure["file_bytes"] > 0 for figure in figures)
+
+
+def test_local_models_are_measured(tmp_path: Path) -> None:
+    figures = run("local", tmp_path, "--steps", "2", "--runs", "1", "--jobs", "6")
+    assert figures["jobs"] == 6
+    assert figures["pictures_per_second"] > 0
