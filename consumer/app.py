@@ -16,7 +16,7 @@ from celery.signals import setup_logging, worker_process_init
 
 from consumer import logs, sentry
 from consumer.execution.durable import advance as advance_job
-from consumer.ledger.due import choose
+from consumer.ledger.due import pick_job
 from consumer.runtime import Runtime
 from consumer.storage.scratch import clear_abandoned
 from consumer.wakeups.queues import ADVANCE
@@ -64,7 +64,7 @@ def advance(job_id: str) -> None:
     for _ in range(_TRIES):
         if parts.device_failed:
             return  # this process is about to exit; other workers run its jobs
-        chosen = choose(parts.database, job_id)
+        chosen = pick_job(parts.database, job_id)
         if chosen is None:
             return
         with sentry.job_scope(chosen):

@@ -9,11 +9,11 @@ from consumer.admission.dead_letters import FailedMessage
 from consumer.admission.message import IncomingMessage
 from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import dead_letters
-from consumer.ledger.admission import Submission, submission
+from consumer.ledger.admission import Submission, build_submission
 from consumer.ledger.database import Database
 from consumer.ledger.due import Waker
 from consumer.ledger.queries import find_job
-from consumer.ledger.records import Rejection
+from consumer.ledger.records import DeadLetter
 from consumer.uploads.decide import decide, is_event
 from consumer.uploads.request_factory import RequestFactory
 from schemas.envelope import Cancellation
@@ -57,7 +57,7 @@ class DeadLetterReplay:
         self._request_factory = request_factory
         self._wake = wake
 
-    def __call__(self, letter: Rejection) -> ReplayResult:
+    def __call__(self, letter: DeadLetter) -> ReplayResult:
         """Admit the message and return the result. A message that fails again does not create a second dead letter."""
         try:
             if self._request_factory is not None and is_event(letter.body, letter.headers):
@@ -74,7 +74,7 @@ class DeadLetterReplay:
             self._wake([answer.wake])
         return ReplayResult(letter.seq, "admitted" if answer.wake is not None else result, job_id)
 
-    def _expected(self, letter: Rejection) -> tuple[str, str]:
+    def _expected(self, letter: DeadLetter) -> tuple[str, str]:
         """Return the job's id and the expected result.
 
         Raises:
@@ -88,10 +88,10 @@ class DeadLetterReplay:
                 raise JobNotFound(f"no job has the id {request.id!r}")
             return request.id, "cancelled"
         admissible = self._policy.check(request, letter.source)
-        self._check_free(submission(admissible.request, role=admissible.role, door=DOOR))
+        self._check_free(build_submission(admissible.request, role=admissible.role, door=DOOR))
         return request.id, "duplicate"
 
-    def _uploaded(self, letter: Rejection, request_factory: RequestFactory) -> ReplayResult:
+    def _uploaded(self, letter: DeadLetter, request_factory: RequestFactory) -> ReplayResult:
         """Check the uploaded object now instead of queueing it, so that the result of the replay is known at once.
 
         Raises:

@@ -51,7 +51,7 @@ class JobDeleter:
             files = sum(self._storage.delete(folder) for folder in folders)
         except TelecineError as error:
             return DeletionResult(job.id, 0, f"its files could not be deleted: {error.message} ({error.code})")
-        gone = deletion.forget(self._database, job.id)
+        gone = deletion.delete_job(self._database, job.id)
         return DeletionResult(job.id, files, None if gone else "it has not ended, or another process deleted it")
 
     def delete_older(self, seconds: float) -> Iterator[DeletionResult]:

@@ -40,7 +40,7 @@ def take_snapshot(database: Database) -> Snapshot:
     return Snapshot(
         jobs=queries.count_jobs_by_type(database),
         callbacks=queries.count_deliveries(database),
-        dead_letters=queries.count_rejections(database),
+        dead_letters=queries.count_dead_letters(database),
         oldest_open_seconds=queries.oldest_open_seconds(database),
         recent=queries.recent_times(database, seconds=RECENT_SECONDS),
         calls=count_calls(database),

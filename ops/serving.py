@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from consumer.ledger.leases import hand_back
+from consumer.ledger.leases import release_owned_by
 from consumer.ledger.owner import is_gone, this_process
 from consumer.logs import logger
 from consumer.runtime import Runtime
@@ -66,7 +66,7 @@ def _release_jobs(runtime: Runtime) -> None:
     """Release the jobs that did not end within the grace period, so that an orderly stop does not count as a crash."""
     me = this_process()
     try:
-        released = hand_back(runtime.database, lambda owner: owner == me or is_gone(owner))
+        released = release_owned_by(runtime.database, lambda owner: owner == me or is_gone(owner))
     except Exception:
         log.warning("job_release_failed", exc_info=True)
         return

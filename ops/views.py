@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from consumer.ledger.records import Delivery, Job, Rejection
+from consumer.ledger.records import DeadLetter, Delivery, Job
 from consumer.logs import scrub
 
 
@@ -66,7 +66,7 @@ def callback_view(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def dead_letter_view(rejection: Rejection) -> dict[str, Any]:
+def dead_letter_view(rejection: DeadLetter) -> dict[str, Any]:
     """Return the dead letter as JSON, without its body."""
     return {
         "number": rejection.seq,

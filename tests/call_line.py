@@ -100,7 +100,7 @@ class Line:
         return self.job(job_id)
 
     def events(self, job_id: str = "j") -> list[str]:
-        return [entry.event for entry in queries.story(self.runtime.database, job_id)]
+        return [entry.event for entry in queries.timeline_of(self.runtime.database, job_id)]
 
     def _woken(self, wakes: Any) -> None:
         assert all(isinstance(wake, Wake) for wake in wakes)

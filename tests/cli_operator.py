@@ -119,7 +119,7 @@ class Operator:
         runtime = self.runtime()
         try:
             output = _store(runtime, claim.job)
-            completion.start_storing(runtime.database, claim.lease)
+            completion.begin_storing(runtime.database, claim.lease)
             delivery = job_delivery(
                 claim.job, "completed", status="completed", now=runtime.database.now(), outputs=[output]
             )

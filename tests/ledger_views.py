@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from consumer.ledger import completion, leases, outbox, queries, steps
-from consumer.ledger.admission import Admission, admit, submission
+from consumer.ledger.admission import Admission, admit, build_submission
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job, Lease
 from consumer.ledger.states import State
@@ -35,7 +35,7 @@ class Ledger:
         """Admits reels, in one commit."""
         requests = [parse_request(json.dumps({"type": "reel", "data": DATA} | value).encode()) for value in values]
         with self.a.write(durable=True) as connection:
-            batch = [submission(r, role="render", door="test") for r in requests if isinstance(r, Request)]
+            batch = [build_submission(r, role="render", door="test") for r in requests if isinstance(r, Request)]
             return admit(self.a, connection, batch)
 
     def job(self, job_id: str = "j") -> Job:
@@ -54,13 +54,13 @@ class Ledger:
         """A new job, brought to its end; the lease that it had."""
         self.admit({"id": job_id})
         lease = self.claimed(job_id)
-        completion.start_storing(self.a, lease)
+        completion.begin_storing(self.a, lease)
         completion.finish(self.a, lease, state, **how)
         return lease
 
     def events(self, job_id: str = "j") -> list[str]:
         """The words of the job's timeline."""
-        return [entry.event for entry in queries.story(self.b, job_id)]
+        return [entry.event for entry in queries.timeline_of(self.b, job_id)]
 
     def everything(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table."""
@@ -89,7 +89,7 @@ Write = Callable[[Database, Lease], object]
 WRITES: dict[str, Write] = {
     "renew": lambda db, lease: leases.renew(db, lease, seconds=60, progress=99),
     "park": lambda db, lease: leases.park(db, lease, seconds=0, event="retry_later", failures=1),
-    "store": completion.start_storing,
+    "store": completion.begin_storing,
     "complete": lambda db, lease: completion.finish(db, lease, State.COMPLETED, outcome={}, delivery=delivery()),
     "fail": lambda db, lease: completion.finish(db, lease, State.FAILED, error=RenderFailed(), delivery=delivery()),
     "begin a step": lambda db, lease: steps.begin(db, lease, "render"),

@@ -16,7 +16,7 @@ from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import dead_letters, queries, uploads
 from consumer.ledger.database import Database
 from consumer.ledger.due import Wake
-from consumer.ledger.records import Job, Rejection
+from consumer.ledger.records import DeadLetter, Job
 from consumer.ledger.tables import uploads as table
 from consumer.storage.base import Storage
 from consumer.storage.memory import MemoryStorage
@@ -90,7 +90,7 @@ class Site:
 
     def process_uploads(self) -> None:
         """Process the due uploads once, as the loop does."""
-        for waiting in uploads.take(self.database, limit=1_000, seconds=15):
+        for waiting in uploads.claim_due(self.database, limit=1_000, seconds=15):
             if (wake := self.loop.process(waiting)) is not None:
                 self.woken.append(wake)
 
@@ -110,11 +110,11 @@ class Site:
         (job,) = self.jobs()
         return job
 
-    def letters(self) -> list[Rejection]:
+    def letters(self) -> list[DeadLetter]:
         """Return every dead letter, oldest first."""
-        return list(dead_letters.listed(self.database, limit=5_000))[::-1]
+        return list(dead_letters.list_newest(self.database, limit=5_000))[::-1]
 
-    def letter(self) -> Rejection:
+    def letter(self) -> DeadLetter:
         """Return the only dead letter."""
         (letter,) = self.letters()
         return letter
@@ -123,7 +123,7 @@ class Site:
         """Return the number of stored uploads."""
         return uploads.count(self.database)
 
-    def replay(self, letter: Rejection) -> str:
+    def replay(self, letter: DeadLetter) -> str:
         """Replay a dead letter; return the result, or the error code if it fails again."""
         done = DeadLetterReplay(self.database, self.policy, self.woken.extend, request_factory=self.request_factory)(
             letter

@@ -136,7 +136,7 @@ class BatchAdmitter:
         # A hundred records would store a hundred copies of the headers, and a single record does not need them.
         headers = message.headers if notification.records == 1 else {}
         for body in notification.uploads:
-            uploads.keep(connection, door=message.door, source=message.source, body=body, headers=headers)
+            uploads.enqueue(connection, door=message.door, source=message.source, body=body, headers=headers)
         failed = [
             self._dead_letters.write(
                 connection, dataclasses.replace(message, body=body, headers=headers), FailedMessage(error)

@@ -13,7 +13,7 @@ from consumer.admission.message import AdmitResult, IncomingMessage
 from consumer.admission.policy import AdmissionPolicy, UploadOrigin
 from consumer.callbacks.bodies import dead_letter_delivery
 from consumer.ledger.database import Database
-from consumer.ledger.dead_letters import reject
+from consumer.ledger.dead_letters import add_dead_letter
 from consumer.ledger.outbox import NewDelivery, enqueue
 from consumer.logs import logger
 from schemas.envelope import CallbackSpec
@@ -64,7 +64,7 @@ class DeadLetterWriter:
 
     def write(self, connection: Connection, message: IncomingMessage, failed: FailedMessage) -> AdmitResult:
         """Store the message as a dead letter, and enqueue a ``failed`` callback if the request asks for one."""
-        seq = reject(
+        seq = add_dead_letter(
             connection,
             door=message.door,
             source=message.source,

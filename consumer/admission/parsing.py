@@ -9,7 +9,7 @@ from consumer.admission.dead_letters import FailedMessage, failed_message
 from consumer.admission.message import IncomingMessage
 from consumer.admission.notification import S3Notification, classify
 from consumer.admission.policy import AdmissionPolicy, UploadOrigin
-from consumer.ledger.admission import Submission, submission
+from consumer.ledger.admission import Submission, build_submission
 from consumer.logs import logger
 from schemas.envelope import Cancellation
 from schemas.errors import InternalError, TelecineError
@@ -54,7 +54,7 @@ def validate(
     if isinstance(request, Cancellation):
         return policy.check_cancellation(request, message.source)
     admissible = policy.check(request, message.source, origin=origin)
-    return submission(
+    return build_submission(
         admissible.request,
         role=admissible.role,
         door=message.door,

@@ -102,7 +102,7 @@ def notify(runtime: Runtime, claim: Claim, event: str, *, progress: int | None =
     delivery = job_delivery(claim.job, event, status="running", now=claim.now(), progress=progress)
     if delivery is not None:
         with runtime.database.write() as connection:
-            leases.hold(connection, claim.lease)
+            leases.assert_held(connection, claim.lease)
             outbox.enqueue(runtime.database, connection, delivery)
 
 
@@ -111,7 +111,7 @@ def complete(
 ) -> State:
     """Write the manifest, then end the job as completed together with its callback."""
     context.check()
-    completion.start_storing(runtime.database, claim.lease)
+    completion.begin_storing(runtime.database, claim.lease)
     failpoint("advance.before_manifest")
     provenance = provenance_of(runtime.database, claim.job, context.manifest_details)
     manifest = write_manifest(runtime, claim, context, artifacts, folder, provenance)
@@ -134,7 +134,7 @@ def complete_plan(runtime: Runtime, claim: Claim, plan: Plan) -> State:
     """End a ``plan_only`` job with its plan; it has no files."""
     record = plan.model_dump(mode="json", exclude_none=True)
     delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), plan=record)
-    completion.start_storing(runtime.database, claim.lease, event="planned")
+    completion.begin_storing(runtime.database, claim.lease, event="planned")
     completion.finish(runtime.database, claim.lease, State.COMPLETED, outcome={"plan": record}, delivery=delivery)
     return State.COMPLETED
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 from consumer.execution.outcome import failure_delivery
-from consumer.ledger.completion import end_idle
-from consumer.ledger.due import Waker, not_woken, take_due, to_end, wake_all
-from consumer.ledger.leases import release_dead
+from consumer.ledger.completion import finish_unleased
+from consumer.ledger.due import Waker, cancelled_or_expired, reset_wakeups, take_due, undo_wakeup
+from consumer.ledger.leases import expire_dead_owners
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from consumer.logs import logger
@@ -40,7 +40,7 @@ class Sweep:
         wakeups_lost = self._runtime.settings.embedded
         while not self._stopped.is_set():
             self._guarded(self._clear)
-            if wakeups_lost and self._guarded(lambda: wake_all(self._runtime.database)):
+            if wakeups_lost and self._guarded(lambda: reset_wakeups(self._runtime.database)):
                 wakeups_lost = False
             self._guarded(self.sweep)
             self._stopped.wait(self._runtime.settings.sweep_seconds)
@@ -52,12 +52,12 @@ class Sweep:
     def sweep(self) -> int:
         """Sweep once and return the number of jobs woken."""
         settings, database = self._runtime.settings, self._runtime.database
-        self._guarded(lambda: release_dead(database))
+        self._guarded(lambda: expire_dead_owners(database))
         self._guarded(self._end_cancelled_and_expired)
         woken = 0
         while due := take_due(database, limit=BATCH, again_seconds=settings.wake_again_seconds):
             if self._wake(due) is False:
-                not_woken(database, due, again_seconds=settings.wake_again_seconds)
+                undo_wakeup(database, due, again_seconds=settings.wake_again_seconds)
                 break
             woken += len(due)
             if len(due) < BATCH:
@@ -75,7 +75,7 @@ class Sweep:
             log.info("scratch_deleted", folders=cleared)
 
     def _end_cancelled_and_expired(self) -> None:
-        for job in to_end(self._runtime.database, limit=BATCH):
+        for job in cancelled_or_expired(self._runtime.database, limit=BATCH):
             # One by one: a job of a newer version, which this one cannot read, must not hold up the others.
             self._guarded(functools.partial(self._end, job))
 
@@ -84,7 +84,7 @@ class Sweep:
             (State.CANCELLED, JobCancelled()) if job.cancel_requested else (State.EXPIRED, DeadlineExceeded())
         )
         delivery = failure_delivery(self._runtime, job, state, error)
-        end_idle(self._runtime.database, job.id, state, error, delivery)
+        finish_unleased(self._runtime.database, job.id, state, error, delivery)
 
     def _guarded(self, act: Callable[[], object]) -> bool:
         """Call ``act`` and return whether it succeeded. Log the error if it did not."""

@@ -60,7 +60,7 @@ class Admission:
     conflict: IdConflict | None = None
 
 
-def submission(
+def build_submission(
     request: Request,
     *,
     role: str,

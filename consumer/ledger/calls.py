@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from consumer.ledger.call_records import CallRow, call_from
 from consumer.ledger.call_request import CallSpec
 from consumer.ledger.database import Database, db_now
-from consumer.ledger.leases import move
+from consumer.ledger.leases import transition
 from consumer.ledger.records import Lease
 from consumer.ledger.states import CallState, State
 from consumer.ledger.tables import calls
@@ -142,7 +142,7 @@ def _latest(connection: Connection, job_id: str, step: str) -> CallRow | None:
 def _park(connection: Connection, lease: Lease) -> None:
     now = float(connection.execute(sa.select(db_now())).scalar_one())
     # No query for due jobs reads a parked job: the transaction that settles its call makes it due.
-    move(
+    transition(
         connection,
         lease,
         State.WAITING,

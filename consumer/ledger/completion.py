@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from consumer.ledger.calls import stop_calls
 from consumer.ledger.database import Database, db_now
-from consumer.ledger.leases import idle, move
+from consumer.ledger.leases import transition, unleased
 from consumer.ledger.outbox import NewDelivery, enqueue
 from consumer.ledger.records import Job, Lease, job_from
 from consumer.ledger.states import OPEN, State
@@ -20,10 +20,10 @@ from consumer.ledger.timeline import note
 from schemas.errors import JobNotFound, TelecineError
 
 
-def start_storing(database: Database, lease: Lease, *, event: str = "storing") -> None:
+def begin_storing(database: Database, lease: Lease, *, event: str = "storing") -> None:
     """The media are made; what follows is the manifest. A plan has made none: its ``event`` is ``planned``."""
     with database.write() as connection:
-        move(connection, lease, State.STORING)
+        transition(connection, lease, State.STORING)
         note(connection, lease.job_id, event, epoch=lease.epoch)
 
 
@@ -46,9 +46,9 @@ def finish(
     """
     with database.write(durable=True) as connection:
         if state is State.COMPLETED:
-            move(connection, lease, state, timed="finished_at", progress=100, **_closed(outcome, error))
+            transition(connection, lease, state, timed="finished_at", progress=100, **_closed(outcome, error))
         else:
-            move(connection, lease, state, timed="finished_at", **_closed(outcome, error))
+            transition(connection, lease, state, timed="finished_at", **_closed(outcome, error))
         _note_end(connection, lease.job_id, state, error, lease.epoch)
         if state is not State.COMPLETED:
             stop_calls(connection, lease.job_id)
@@ -56,12 +56,14 @@ def finish(
             enqueue(database, connection, delivery)
 
 
-def end_idle(database: Database, job_id: str, state: State, error: TelecineError, delivery: NewDelivery | None) -> bool:
+def finish_unleased(
+    database: Database, job_id: str, state: State, error: TelecineError, delivery: NewDelivery | None
+) -> bool:
     """Ends a job that no worker holds: cancelled or past its deadline. ``False`` if one holds it or it has ended."""
     with database.write(durable=True) as connection:
         statement = (
             sa.update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.state.in_([s.value for s in OPEN]), idle())
+            .where(jobs.c.id == job_id, jobs.c.state.in_([s.value for s in OPEN]), unleased())
             .values(state=state.value, epoch=jobs.c.epoch + 1, finished_at=db_now(), **_closed(None, error))
         )
         if connection.execute(statement).rowcount != 1:

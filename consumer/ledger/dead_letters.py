@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import Database, db_now
-from consumer.ledger.records import Rejection, rejection_from
+from consumer.ledger.records import DeadLetter, dead_letter_from
 from consumer.ledger.tables import rejections
 from schemas.errors import TelecineError
 
@@ -18,7 +18,7 @@ from schemas.errors import TelecineError
 KEPT_BYTES = 16 * 1024 * 1024
 
 
-def reject(
+def add_dead_letter(
     connection: Connection,
     *,
     door: str,
@@ -41,45 +41,45 @@ def storable(value: str) -> str:
     return value.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def listed(database: Database, *, limit: int, pending_only: bool = False) -> Sequence[Rejection]:
+def list_newest(database: Database, *, limit: int, pending_only: bool = False) -> Sequence[DeadLetter]:
     """The newest dead letters."""
     query = sa.select(rejections).order_by(rejections.c.seq.desc()).limit(limit)
     if pending_only:
         query = query.where(rejections.c.replayed_at.is_(None))
     with database.read() as connection:
-        return [rejection_from(row) for row in connection.execute(query).mappings()]
+        return [dead_letter_from(row) for row in connection.execute(query).mappings()]
 
 
-def find(database: Database, seq: int) -> Rejection | None:
+def find(database: Database, seq: int) -> DeadLetter | None:
     """One dead letter by its number."""
     with database.read() as connection:
         row = connection.execute(sa.select(rejections).where(rejections.c.seq == seq)).mappings().first()
-    return None if row is None else rejection_from(row)
+    return None if row is None else dead_letter_from(row)
 
 
-def pending(database: Database) -> list[int]:
+def pending_numbers(database: Database) -> list[int]:
     """The number of every dead letter that was not replayed, oldest first."""
     query = sa.select(rejections.c.seq).where(rejections.c.replayed_at.is_(None)).order_by(rejections.c.seq)
     with database.read() as connection:
         return list(connection.execute(query).scalars())
 
 
-def newest(database: Database) -> int:
+def newest_number(database: Database) -> int:
     """The number of the newest dead letter; 0 when there is none."""
     with database.read() as connection:
         return int(connection.execute(sa.select(sa.func.max(rejections.c.seq))).scalar() or 0)
 
 
-def refusal_of(database: Database, request_id: str, *, after: int) -> Rejection | None:
+def find_for_request(database: Database, request_id: str, *, after: int) -> DeadLetter | None:
     """The refusal of a request with this id, among the dead letters with a number above ``after``."""
     same = (rejections.c.request_id == request_id, rejections.c.seq > after)
     query = sa.select(rejections).where(*same).order_by(rejections.c.seq)
     with database.read() as connection:
         row = connection.execute(query.limit(1)).mappings().first()
-    return None if row is None else rejection_from(row)
+    return None if row is None else dead_letter_from(row)
 
 
-def last_refusal_of(database: Database, request_id: str) -> int | None:
+def newest_number_for_request(database: Database, request_id: str) -> int | None:
     """The number of the newest dead letter with this id."""
     query = sa.select(sa.func.max(rejections.c.seq)).where(rejections.c.request_id == request_id)
     with database.read() as connection:

@@ -52,7 +52,7 @@ def outputs(database: Database) -> list[str]:
         return sorted(connection.execute(sa.select(output).where(output.is_not(None)).distinct()).scalars())
 
 
-def forget(database: Database, job_id: str) -> bool:
+def delete_job(database: Database, job_id: str) -> bool:
     """Removes a terminal job with its steps, timeline and callbacks; ``False`` when it is open or unknown.
 
     Its settled calls that cost something stay for the budgets, bare of everything but the money.

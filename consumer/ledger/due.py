@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
-from consumer.ledger.leases import idle
+from consumer.ledger.leases import unleased
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import OPEN
 from consumer.ledger.tables import jobs
@@ -55,14 +55,14 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
         return [Wake(row.id, row.role, row.priority) for row in connection.execute(statement)]
 
 
-def choose(database: Database, job_id: str) -> str | None:
+def pick_job(database: Database, job_id: str) -> str | None:
     """The job that a wake-up for ``job_id`` should move: the most urgent one of its role, and the oldest of those.
 
     So priority is strict, whatever order the broker delivers in: a wake-up says that there is one more job
     to do, not which. ``None`` when every job of the role has a worker or is not due.
     """
     role = sa.select(jobs.c.role).where(jobs.c.id == job_id).scalar_subquery()
-    due = (jobs.c.role == role, jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), idle())
+    due = (jobs.c.role == role, jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), unleased())
     with database.read() as connection:
         for priority in PRIORITIES:
             query = sa.select(jobs.c.id).where(*due, jobs.c.priority == priority).order_by(jobs.c.received_at).limit(1)
@@ -72,7 +72,7 @@ def choose(database: Database, job_id: str) -> str | None:
     return None
 
 
-def not_woken(database: Database, wakes: Sequence[Wake], *, again_seconds: float) -> None:
+def undo_wakeup(database: Database, wakes: Sequence[Wake], *, again_seconds: float) -> None:
     """Takes back one repetition of jobs whose wake-ups no broker took: an outage must not make them rarer."""
     with database.write() as connection:
         connection.execute(
@@ -82,12 +82,12 @@ def not_woken(database: Database, wakes: Sequence[Wake], *, again_seconds: float
         )
 
 
-def wake_all(database: Database) -> None:
+def reset_wakeups(database: Database) -> None:
     """Makes every open job without a live lease due for the sweep: a transport that forgets was started anew."""
     with database.write() as connection:
         # Parked jobs are due for nobody: their calls wake them.
         waiting = jobs.c.wake_at.is_not(None)
-        statement = sa.update(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), idle(), waiting)
+        statement = sa.update(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), unleased(), waiting)
         connection.execute(
             statement.values(
                 wakes=0, wake_at=sa.case((jobs.c.not_before > db_now(), jobs.c.not_before), else_=db_now())
@@ -95,10 +95,10 @@ def wake_all(database: Database) -> None:
         )
 
 
-def to_end(database: Database, *, limit: int) -> Sequence[Job]:
+def cancelled_or_expired(database: Database, *, limit: int) -> Sequence[Job]:
     """Open jobs without a live lease that are to be cancelled or whose deadline has passed."""
     over = sa.or_(jobs.c.cancel_requested.is_(True), jobs.c.deadline_at <= db_now())
-    query = sa.select(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), idle(), over).limit(limit)
+    query = sa.select(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), unleased(), over).limit(limit)
     with database.read() as connection:
         return [job_from(row) for row in connection.execute(query).mappings()]
 

@@ -39,7 +39,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class HeartbeatResult:
     """The answer to a heartbeat."""
 
     cancel_requested: bool
@@ -86,7 +86,7 @@ def claim(database: Database, job_id: str, *, owner: str, seconds: float) -> Cla
     return Claim(Lease(job_id, epoch, owner), job, row["now"])
 
 
-def renew(database: Database, lease: Lease, *, seconds: float, progress: int) -> Pulse:
+def renew(database: Database, lease: Lease, *, seconds: float, progress: int) -> HeartbeatResult:
     """One heartbeat: the lease lives on, the progress is shown, and a wish to cancel comes back.
 
     Raises:
@@ -106,10 +106,12 @@ def renew(database: Database, lease: Lease, *, seconds: float, progress: int) ->
         row = connection.execute(statement).first()
         if row is None:
             raise LeaseLost
-        return Pulse(bool(row.cancel_requested), row.deadline_at is not None and row.deadline_at <= row.now)
+        return HeartbeatResult(bool(row.cancel_requested), row.deadline_at is not None and row.deadline_at <= row.now)
 
 
-def move(connection: Connection, lease: Lease, state: State, *, timed: str | None = None, **changes: object) -> None:
+def transition(
+    connection: Connection, lease: Lease, state: State, *, timed: str | None = None, **changes: object
+) -> None:
     """Changes the job's state under the lease; the column ``timed`` gets the database's time.
 
     Raises:
@@ -130,7 +132,7 @@ def _move(state: State, timed: str | None) -> sa.Update:
     return statement if timed is None else statement.values({timed: db_now()})
 
 
-def hold(connection: Connection, lease: Lease) -> None:
+def assert_held(connection: Connection, lease: Lease) -> None:
     """Makes sure that the lease is held, and keeps it so until the transaction ends.
 
     Raises:
@@ -151,7 +153,7 @@ def park(database: Database, lease: Lease, *, seconds: float, event: str, failur
     """
     with database.write() as connection:
         due = float(connection.execute(sa.select(db_now())).scalar_one()) + seconds
-        move(
+        transition(
             connection,
             lease,
             State.WAITING,
@@ -165,12 +167,12 @@ def park(database: Database, lease: Lease, *, seconds: float, event: str, failur
         note(connection, lease.job_id, event, epoch=lease.epoch, seconds=round(seconds, 3), failures=failures, **detail)
 
 
-def idle() -> sa.ColumnElement[bool]:
+def unleased() -> sa.ColumnElement[bool]:
     """No worker holds the job's lease now."""
     return sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
 
 
-def release_dead(database: Database) -> list[str]:
+def expire_dead_owners(database: Database) -> list[str]:
     """Ends the leases of processes of this machine that no longer run; answers the jobs' ids."""
     with database.read() as connection:
         held = connection.execute(
@@ -194,7 +196,7 @@ def release_dead(database: Database) -> list[str]:
     return freed
 
 
-def hand_back(database: Database, mine: Callable[[str], bool]) -> list[str]:
+def release_owned_by(database: Database, mine: Callable[[str], bool]) -> list[str]:
     """Parks, due at once, the jobs whose owner satisfies ``mine``: a worker that stops in good order is no crash.
 
     What the owner still does for them is refused with ``LeaseLost``.

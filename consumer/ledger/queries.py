@@ -33,7 +33,7 @@ def list_jobs(
         return [job_from(row) for row in connection.execute(query).mappings()]
 
 
-def story(database: Database, job_id: str) -> Sequence[TimelineEntry]:
+def timeline_of(database: Database, job_id: str) -> Sequence[TimelineEntry]:
     """The job's timeline, oldest first."""
     with database.read() as connection:
         return timelines.story(connection, job_id)
@@ -122,7 +122,7 @@ def count_deliveries(database: Database) -> dict[str, int]:
     return _counts(database, deliveries.c.state)
 
 
-def count_rejections(database: Database) -> dict[str, int]:
+def count_dead_letters(database: Database) -> dict[str, int]:
     """How many dead letters wait for a person, by code."""
     return _counts(database, rejections.c.code, rejections.c.replayed_at.is_(None))
 

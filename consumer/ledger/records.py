@@ -118,7 +118,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
+class DeadLetter:
     """A message that never became a job, with its original bytes."""
 
     seq: int
@@ -152,9 +152,9 @@ def delivery_from(row: RowMapping | Mapping[str, Any]) -> Delivery:
     return Delivery(**values)
 
 
-def rejection_from(row: RowMapping | Mapping[str, Any]) -> Rejection:
+def dead_letter_from(row: RowMapping | Mapping[str, Any]) -> DeadLetter:
     """The record of a row of ``rejections``."""
-    values = {name: row[name] for name in Rejection.__slots__}
+    values = {name: row[name] for name in DeadLetter.__slots__}
     values["body"] = bytes(row["body"])
     values["headers"] = json.loads(row["headers"])
-    return Rejection(**values)
+    return DeadLetter(**values)

@@ -46,6 +46,14 @@ def sources(target: State) -> list[str]:
     return [state.value for state, targets in TRANSITIONS.items() if target in targets]
 
 
+class StepState(enum.StrEnum):
+    """The state of a step."""
+
+    RUNNING = "running"
+    #: Its result is recorded and will not be computed again.
+    DONE = "done"
+
+
 class DeliveryState(enum.StrEnum):
     """Where a callback stands."""
 

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import Database, db_now
-from consumer.ledger.leases import hold
+from consumer.ledger.leases import assert_held
 from consumer.ledger.records import Lease, Step
+from consumer.ledger.states import StepState
 from consumer.ledger.tables import steps
 from consumer.ledger.timeline import note
 
@@ -18,12 +19,18 @@ from consumer.ledger.timeline import note
 def begin(database: Database, lease: Lease, name: str) -> Step:
     """The step as it stands: ``done`` with its result, or now ``running`` under this lease."""
     with database.write() as connection:
-        hold(connection, lease)
+        assert_held(connection, lease)
         found = _find(connection, lease.job_id, name)
-        if found is not None and found.state == "done":
+        if found is not None and found.state is StepState.DONE:
             note(connection, lease.job_id, "step_remembered", epoch=lease.epoch, step=name)
             return found
-        values = {"state": "running", "epoch": lease.epoch, "started_at": db_now(), "finished_at": None, "result": None}
+        values = {
+            "state": StepState.RUNNING.value,
+            "epoch": lease.epoch,
+            "started_at": db_now(),
+            "finished_at": None,
+            "result": None,
+        }
         statement = database.insert(steps).values(job_id=lease.job_id, name=name, **values)
         connection.execute(statement.on_conflict_do_update(index_elements=["job_id", "name"], set_=values))
         note(connection, lease.job_id, "step_started", epoch=lease.epoch, step=name)
@@ -39,13 +46,20 @@ def record(database: Database, lease: Lease, name: str, result: Any, **detail: A
         LeaseLost: another worker has the job; nothing was written.
     """
     with database.write() as connection:
-        hold(connection, lease)
+        assert_held(connection, lease)
         connection.execute(
             sa.update(steps)
             .where(steps.c.job_id == lease.job_id, steps.c.name == name)
-            .values(state="done", epoch=lease.epoch, finished_at=db_now(), result=json.dumps(result))
+            .values(state=StepState.DONE.value, epoch=lease.epoch, finished_at=db_now(), result=json.dumps(result))
         )
         note(connection, lease.job_id, "step_done", epoch=lease.epoch, step=name, **detail)
+
+
+def is_done(database: Database, job_id: str, name: str) -> bool:
+    """Return whether the step's result is recorded."""
+    with database.read() as connection:
+        step = _find(connection, job_id, name)
+    return step is not None and step.state is StepState.DONE
 
 
 def of_job(database: Database, job_id: str) -> list[Step]:
@@ -66,7 +80,7 @@ def _find(connection: Connection, job_id: str, name: str) -> Step | None:
 def _step(row: Any) -> Step:
     return Step(
         name=row["name"],
-        state=row["state"],
+        state=StepState(row["state"]),
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         result=None if row["result"] is None else json.loads(row["result"]),

@@ -22,7 +22,7 @@ _ANY_DUE = sa.select(uploads.c.seq).where(uploads.c.due_at <= db_now()).limit(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class ClaimedUpload:
     """One upload, taken by this process. ``tries`` counts who took it, this time included."""
 
     seq: int
@@ -35,7 +35,7 @@ class Waiting:
     age_seconds: float
 
 
-def keep(connection: Connection, *, door: str, source: str, body: bytes, headers: Mapping[str, Any]) -> None:
+def enqueue(connection: Connection, *, door: str, source: str, body: bytes, headers: Mapping[str, Any]) -> None:
     """Keeps a notification of one record, in the caller's transaction. It is due at once."""
     connection.execute(
         uploads.insert().values(
@@ -45,7 +45,7 @@ def keep(connection: Connection, *, door: str, source: str, body: bytes, headers
     )  # fmt: skip
 
 
-def take(database: Database, *, limit: int, seconds: float, but: Collection[int] = ()) -> Sequence[Waiting]:
+def claim_due(database: Database, *, limit: int, seconds: float, but: Collection[int] = ()) -> Sequence[ClaimedUpload]:
     """Up to ``limit`` due uploads besides ``but``, due again after ``seconds`` should this process die with them."""
     with database.read() as connection:
         if connection.execute(_ANY_DUE).first() is None:
@@ -68,19 +68,19 @@ def take(database: Database, *, limit: int, seconds: float, but: Collection[int]
         return [_waiting(row) for row in connection.execute(statement).mappings()]
 
 
-def hold(database: Database, seqs: Collection[int], *, seconds: float) -> None:
+def extend(database: Database, seqs: Collection[int], *, seconds: float) -> None:
     """Goes on holding what this process is still busy with."""
     with database.write() as connection:
         connection.execute(sa.update(uploads).where(uploads.c.seq.in_(seqs)).values(due_at=db_now() + seconds))
 
 
-def done(connection: Connection, waiting: Waiting) -> bool:
+def settle(connection: Connection, waiting: ClaimedUpload) -> bool:
     """Takes the upload away, in the transaction that says what became of it; ``False``: somebody else has it."""
     gone = sa.delete(uploads).where(uploads.c.seq == waiting.seq, uploads.c.tries == waiting.tries)
     return connection.execute(gone).rowcount == 1
 
 
-def put_back(database: Database, waiting: Waiting, *, seconds: float, reason: str) -> None:
+def reschedule(database: Database, waiting: ClaimedUpload, *, seconds: float, reason: str) -> None:
     """Tries it again after ``seconds``, unless somebody else has it by now."""
     statement = (
         sa.update(uploads)
@@ -104,8 +104,8 @@ def reasons(database: Database) -> Sequence[str]:
         return list(connection.execute(query).scalars())
 
 
-def _waiting(row: sa.RowMapping) -> Waiting:
-    return Waiting(
+def _waiting(row: sa.RowMapping) -> ClaimedUpload:
+    return ClaimedUpload(
         seq=row["seq"], door=row["door"], source=row["source"], body=bytes(row["body"]),
         headers=json.loads(row["headers"]), tries=row["tries"], age_seconds=row["age_seconds"],
     )  # fmt: skip

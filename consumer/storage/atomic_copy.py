@@ -22,7 +22,7 @@ def chunks_of(source: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def refuse_changed(path: Path, facts: ObjectFacts) -> bytes:
+def check_unchanged(path: Path, facts: ObjectFacts) -> bytes:
     """The MD5 of the file at ``path``, which is still the file that ``facts`` speak of.
 
     Raises:
@@ -52,7 +52,7 @@ def pinned(uri: str, pin: Pin | None) -> Callable[[Fetched], None]:
     return check
 
 
-def refuse_large(size: int, limit_bytes: int) -> None:
+def check_size(size: int, limit_bytes: int) -> None:
     """Raises InputTooLarge if ``size`` is over the limit."""
     if size > limit_bytes:
         raise InputTooLarge(f"File too large: {size:,} bytes, at most {limit_bytes:,} are allowed")

@@ -18,7 +18,7 @@ from schemas.reference import Pin, split_s3
 #: S3 allows 2 KB of user metadata in all; what is left after ids and digests is for the facts.
 FACTS_BYTES = 1_400
 #: How many neighbours of an object are looked at.
-SIBLINGS = 1_000
+LIST_LIMIT = 1_000
 
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 #: Printable ASCII without spaces at the ends, because it travels in an HTTP header.
@@ -129,7 +129,7 @@ class Storage(Protocol):
         """
         ...
 
-    def siblings(self, uri: str) -> list[str]:
+    def list_prefix(self, uri: str) -> list[str]:
         """The objects in the folder of ``uri`` whose names begin like it, sorted; at most a thousand.
 
         Raises:

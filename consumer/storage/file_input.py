@@ -8,7 +8,7 @@ from io import BufferedReader
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from consumer.storage.atomic_copy import chunks_of, copy_whole, refuse_large
+from consumer.storage.atomic_copy import check_size, chunks_of, copy_whole
 from consumer.storage.base import Fetched
 from consumer.storage.safe_open import NotRegular, open_beneath
 from schemas.errors import InputForbidden, InputNotFound
@@ -32,7 +32,7 @@ def fetch_file(uri: str, into: Path, limit_bytes: int, allowed: Iterable[Path]) 
         raise InputForbidden("The input file lies outside the folders that this worker may read.")
     with _opened(root, real) as source:
         size = os.fstat(source.fileno()).st_size
-        refuse_large(size, limit_bytes)
+        check_size(size, limit_bytes)
         return copy_whole(chunks_of(source), into, limit_bytes=limit_bytes, expected_bytes=size)
 
 

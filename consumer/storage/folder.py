@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
-from consumer.storage.atomic_copy import chunks_of, copy_whole, pinned, refuse_changed, refuse_large
-from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder
+from consumer.storage.atomic_copy import check_size, check_unchanged, chunks_of, copy_whole, pinned
+from consumer.storage.base import LIST_LIMIT, Fetched, ObjectFacts, StoredObject, locate, locate_folder
 from consumer.storage.folder_errors import writing
-from consumer.storage.object_metadata import adopt, described, marks_for
+from consumer.storage.object_metadata import adopt, described, metadata_of
 from consumer.storage.paths import bucket_folder, key_of, path_of
 from consumer.storage.safe_open import NotRegular, open_beneath
 from consumer.storage.sidecar import Sidecars, make_folders, sync_folder
@@ -51,7 +51,7 @@ class FolderStorage:
             raise InputForbidden(f"{uri} is not a regular file that this worker may read.") from None
         with source:
             size = os.fstat(source.fileno()).st_size
-            refuse_large(size, limit_bytes)
+            check_size(size, limit_bytes)
             return copy_whole(
                 chunks_of(source), into, limit_bytes=limit_bytes, expected_bytes=size, check=pinned(uri, pin)
             )
@@ -69,7 +69,7 @@ class FolderStorage:
                     with contextlib.suppress(FileExistsError, FileNotFoundError):
                         self._link(part, bucket, key, facts)
                         return described(
-                            uri, marks_for(facts), facts.bytes, facts.content_type, facts.sha256, etag=facts.sha256
+                            uri, metadata_of(facts), facts.bytes, facts.content_type, facts.sha256, etag=facts.sha256
                         )
         raise StorageUnavailable(f"{uri} comes and goes. It is tried again.")
 
@@ -107,7 +107,7 @@ class FolderStorage:
             raise InputForbidden(f"{uri} may not be read. Grant the worker read access.") from None
         return None if found is None else found[0]
 
-    def siblings(self, uri: str) -> list[str]:
+    def list_prefix(self, uri: str) -> list[str]:
         """The files in the folder of ``uri`` whose names begin like it."""
         bucket, key = locate(uri)
         above, slash, _ = key.rpartition("/")
@@ -124,11 +124,11 @@ class FolderStorage:
         names = (key_of(PurePosixPath(path.relative_to(home))) for path in files)
         # A name that people gave to a file and that is not UTF-8 is no key.
         found = sorted(name for name in names if name.startswith(key) and _SURROGATE.search(name) is None)
-        return [f"s3://{bucket}/{name}" for name in found][:SIBLINGS]
+        return [f"s3://{bucket}/{name}" for name in found][:LIST_LIMIT]
 
     def _link(self, part: Path, bucket: str, key: str, facts: ObjectFacts) -> None:
         """The one indivisible step; what is known about the object is on the disk before it."""
-        self._sidecars.write(bucket, key, facts.sha256, facts.content_type, marks_for(facts))
+        self._sidecars.write(bucket, key, facts.sha256, facts.content_type, metadata_of(facts))
         target = self._path(bucket, key)
         make_folders(target.parent)
         os.link(part, target)
@@ -157,7 +157,7 @@ class FolderStorage:
         part = self._parts / uuid.uuid4().hex
         try:
             shutil.copyfile(path, part)
-            refuse_changed(part, facts)
+            check_unchanged(part, facts)
             with part.open("rb") as written:
                 os.fsync(written.fileno())
             yield part

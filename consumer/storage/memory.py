@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 from urllib.parse import quote
 
-from consumer.storage.atomic_copy import copy_whole, pinned, refuse_changed, refuse_large
-from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder
-from consumer.storage.object_metadata import adopt, described, marks_for
+from consumer.storage.atomic_copy import check_size, check_unchanged, copy_whole, pinned
+from consumer.storage.base import LIST_LIMIT, Fetched, ObjectFacts, StoredObject, locate, locate_folder
+from consumer.storage.object_metadata import adopt, described, metadata_of
 from schemas.errors import InputNotFound
 from schemas.reference import Pin
 
@@ -40,14 +40,14 @@ class MemoryStorage:
         if entry is None:
             raise InputNotFound(f"{uri} does not exist. Upload it before sending the request.")
         size = len(entry.content)
-        refuse_large(size, limit_bytes)
+        check_size(size, limit_bytes)
         return copy_whole([entry.content], into, limit_bytes=limit_bytes, expected_bytes=size, check=pinned(uri, pin))
 
     def put(self, path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
         """The object at ``uri``; the first writer's."""
         name = locate(uri)
-        refuse_changed(path, facts)
-        entry = _Entry(path.read_bytes(), facts.content_type, marks_for(facts))
+        check_unchanged(path, facts)
+        entry = _Entry(path.read_bytes(), facts.content_type, metadata_of(facts))
         with self._lock:
             found = self._entries.setdefault(name, entry)
         stored = _described(uri, found)
@@ -72,12 +72,12 @@ class MemoryStorage:
         entry = self._entries.get(locate(uri))
         return None if entry is None else _described(uri, entry)
 
-    def siblings(self, uri: str) -> list[str]:
+    def list_prefix(self, uri: str) -> list[str]:
         """The objects whose names begin like ``uri``, in its folder only."""
         bucket, key = locate(uri)
         with self._lock:
             names = [name for place, name in self._entries if place == bucket and name.startswith(key)]
-        return [f"s3://{bucket}/{name}" for name in sorted(names) if "/" not in name[len(key) :]][:SIBLINGS]
+        return [f"s3://{bucket}/{name}" for name in sorted(names) if "/" not in name[len(key) :]][:LIST_LIMIT]
 
 
 def _described(uri: str, entry: _Entry) -> StoredObject:

@@ -17,7 +17,7 @@ FACTS = "telecine-facts"
 TAG = "telecine=1"
 
 
-def marks_for(facts: ObjectFacts) -> dict[str, str]:
+def metadata_of(facts: ObjectFacts) -> dict[str, str]:
     """User metadata for an object: four short ASCII strings."""
     # A run of spaces in a header is folded by some servers and breaks their signature check. Outside
     # its strings compact JSON has no spaces, so each one can be written as an escape.

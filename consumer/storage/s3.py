@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from consumer.storage.atomic_copy import CHUNK_BYTES, copy_whole, refuse_changed, refuse_large
-from consumer.storage.base import SIBLINGS, Fetched, ObjectFacts, StoredObject, locate, locate_folder, replaced
-from consumer.storage.object_metadata import SHA256, TAG, adopt, described, marks_for
+from consumer.storage.atomic_copy import CHUNK_BYTES, check_size, check_unchanged, copy_whole
+from consumer.storage.base import LIST_LIMIT, Fetched, ObjectFacts, StoredObject, locate, locate_folder, replaced
+from consumer.storage.object_metadata import SHA256, TAG, adopt, described, metadata_of
 from consumer.storage.s3_client import S3Connection, S3Options
 from consumer.storage.s3_errors import code_of, reading, writing
 from schemas.errors import ChecksumMismatch, OutputForbidden, StorageUnavailable
@@ -45,7 +45,7 @@ class S3Storage:
                 if pin is not None and "IfMatch" in _only(pin) and _etag(answer) != pin.etag:
                     raise replaced(uri, pin)  # the server knows no conditions
                 size = answer["ContentLength"]
-                refuse_large(size, limit_bytes)
+                check_size(size, limit_bytes)
                 return copy_whole(
                     body.iter_chunks(CHUNK_BYTES),
                     into,
@@ -61,7 +61,7 @@ class S3Storage:
             raise OutputForbidden(
                 f"A result of {facts.bytes:,} bytes is larger than the {LARGEST_BYTES:,} S3 takes at once"
             )
-        md5 = refuse_changed(path, facts)
+        md5 = check_unchanged(path, facts)
         with writing(uri, self._options.bucket_owners.get(bucket)):
             for _ in range(_TRIES):
                 if self._create(path, bucket, key, facts, md5):
@@ -106,12 +106,12 @@ class S3Storage:
                 stored = stored.model_copy(update={"own": True})
         return stored
 
-    def siblings(self, uri: str) -> list[str]:
+    def list_prefix(self, uri: str) -> list[str]:
         """The objects whose names begin like ``uri``, in its folder only."""
         bucket, key = locate(uri)
         with reading(uri, self._options.bucket_owners.get(bucket)):
             page = self._connection.client().list_objects_v2(
-                Bucket=bucket, Prefix=key, Delimiter="/", MaxKeys=SIBLINGS, **self._owner(bucket)
+                Bucket=bucket, Prefix=key, Delimiter="/", MaxKeys=LIST_LIMIT, **self._owner(bucket)
             )
         return sorted(f"s3://{bucket}/{found['Key']}" for found in page.get("Contents", []))
 
@@ -132,7 +132,7 @@ class S3Storage:
                     ContentLength=facts.bytes,
                     ContentMD5=base64.b64encode(md5).decode(),
                     ContentType=facts.content_type,
-                    Metadata=marks_for(facts),
+                    Metadata=metadata_of(facts),
                     **extra,
                 )
         except ClientError as error:
@@ -153,7 +153,7 @@ class S3Storage:
         found = self._look(bucket, key)
         if found is None:
             raise StorageUnavailable(f"{uri} was deleted while it was written. It is tried again.")
-        if not marks_for(facts).items() <= found["Metadata"].items():
+        if not metadata_of(facts).items() <= found["Metadata"].items():
             raise ChecksumMismatch(f"{uri} was written without its marks, or over; see `telecine doctor`.")
         if found["ContentLength"] != facts.bytes or not _digests_agree(found, facts, md5):
             self._delete(bucket, key)

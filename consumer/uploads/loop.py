@@ -14,7 +14,7 @@ from consumer.admission.notification import S3Notification
 from consumer.failpoints import failpoint
 from consumer.ledger.database import Database, is_ledger_fault
 from consumer.ledger.due import Wake, Waker
-from consumer.ledger.uploads import Waiting, done, hold, put_back, take
+from consumer.ledger.uploads import ClaimedUpload, claim_due, extend, reschedule, settle
 from consumer.logs import logger
 from consumer.uploads.decide import dead_letter_after_retries, decide
 from consumer.uploads.request_factory import RequestFactory
@@ -61,8 +61,8 @@ class UploadLoop:
         self._wake = wake
         self._poll_seconds = poll_seconds
         self._stopped = threading.Event()
-        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
-        self._busy: dict[int, Waiting] = {}
+        self._queue: queue.SimpleQueue[ClaimedUpload | None] = queue.SimpleQueue()
+        self._busy: dict[int, ClaimedUpload] = {}
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -76,7 +76,7 @@ class UploadLoop:
             try:
                 taken = self._fill()
                 if self._busy and time.monotonic() - held > VISIBILITY_SECONDS / 3:
-                    hold(self._database, list(self._busy), seconds=VISIBILITY_SECONDS)
+                    extend(self._database, list(self._busy), seconds=VISIBILITY_SECONDS)
                     held = time.monotonic()
             except Exception:
                 log.warning("reading_uploads_failed", exc_info=True)
@@ -92,7 +92,7 @@ class UploadLoop:
         self._stopped.set()
         self._admitter.new_uploads.set()
 
-    def process(self, waiting: Waiting) -> Wake | None:
+    def process(self, waiting: ClaimedUpload) -> Wake | None:
         """Process one upload: it becomes a job or a dead letter, is deleted, or is put back with a delay."""
         message = IncomingMessage(waiting.body, waiting.door, waiting.source, waiting.headers)
         try:
@@ -101,12 +101,12 @@ class UploadLoop:
             if waiting.age_seconds < RETRY_LIMIT_SECONDS:
                 wait = backoff(waiting.tries - 1, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
                 log.warning("upload_retry_scheduled", code=error.code, reason=error.message, retry_in=wait)
-                put_back(self._database, waiting, seconds=wait, reason=f"{error.code}: {error.message}")
+                reschedule(self._database, waiting, seconds=wait, reason=f"{error.code}: {error.message}")
                 return None
             item = dead_letter_after_retries(self._request_factory, message, error)
 
         def delete_upload(connection: Connection) -> None:
-            if not done(connection, waiting):
+            if not settle(connection, waiting):
                 raise ClaimedElsewhere
 
         failpoint("upload.decided")
@@ -117,7 +117,9 @@ class UploadLoop:
     def _fill(self) -> bool:
         """Claim due uploads for the threads; return whether there were any."""
         free = 2 * THREADS - len(self._busy)
-        taken = take(self._database, limit=free, seconds=VISIBILITY_SECONDS, but=list(self._busy)) if free > 0 else []
+        taken = (
+            claim_due(self._database, limit=free, seconds=VISIBILITY_SECONDS, but=list(self._busy)) if free > 0 else []
+        )
         for waiting in taken:
             with self._lock:
                 self._busy[waiting.seq] = waiting

@@ -113,7 +113,7 @@ class RequestFactory:
         """Return the uploaded parts of the pair by field. Objects written by Telecine do not count."""
         found: dict[str, StoredObject] = {}
         bucket_uri = f"s3://{bucket}/"
-        for uri in self.storage.siblings(f"{bucket_uri}{stem}."):
+        for uri in self.storage.list_prefix(f"{bucket_uri}{stem}."):
             part = part_of(uri.removeprefix(bucket_uri))
             if part is None or part.stem != stem or part.field not in required:
                 continue

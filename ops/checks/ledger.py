@@ -6,7 +6,7 @@ import os
 import time
 
 from consumer.ledger.database import Database, describe
-from consumer.ledger.queries import count_rejections, ledger_version
+from consumer.ledger.queries import count_dead_letters, ledger_version
 from consumer.ledger.schema import HEAD
 from consumer.logs import scrub
 from ops.checks.finding import Finding, failed, ok, warn
@@ -77,7 +77,7 @@ def dead_letters(settings: Settings) -> Finding:
         return ok("none")
     database = Database(settings.ledger)
     try:
-        waiting = count_rejections(database) if ledger_version(database) is not None else {}
+        waiting = count_dead_letters(database) if ledger_version(database) is not None else {}
     finally:
         database.close()
     if not waiting:

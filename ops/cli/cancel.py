@@ -8,7 +8,7 @@ import typer
 
 from consumer.callbacks.bodies import job_delivery
 from consumer.execution.heartbeat import BEAT_SECONDS
-from consumer.ledger.completion import end_idle, request_cancel
+from consumer.ledger.completion import finish_unleased, request_cancel
 from consumer.ledger.database import Database
 from consumer.ledger.provenance import spent_on
 from consumer.ledger.queries import find_job
@@ -51,7 +51,7 @@ def cancel_now(database: Database, job_id: str) -> Job:
         error = JobCancelled()
         cost = spent_on(database, job_id)
         delivery = job_delivery(job, "failed", status="cancelled", now=database.now(), error=error, cost=cost)
-        end_idle(database, job_id, State.CANCELLED, error, delivery)
+        finish_unleased(database, job_id, State.CANCELLED, error, delivery)
     return find_job(database, job_id) or job
 
 

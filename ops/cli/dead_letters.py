@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.ledger import dead_letters
-from consumer.ledger.records import Rejection
+from consumer.ledger.records import DeadLetter
 from consumer.logs import scrub
 from ops.cli.console import JsonOption, out, print_json, remark, show, stop, table
 from ops.cli.dead_letters_replay import replay
@@ -43,7 +43,7 @@ def list_(
 ) -> None:
     """List dead letters, newest first."""
     with opened_ledger(read_settings()) as database:
-        letters = dead_letters.listed(database, limit=limit, pending_only=not all_)
+        letters = dead_letters.list_newest(database, limit=limit, pending_only=not all_)
         now = database.now()
     if as_json:
         print_json([dead_letter_view(letter) for letter in letters])
@@ -107,7 +107,7 @@ def recover(as_json: JsonOption = False) -> None:
         remark("The broker has not given up on any message.")
 
 
-def _table(letters: Sequence[Rejection], now: float) -> Table:
+def _table(letters: Sequence[DeadLetter], now: float) -> Table:
     made = table("N", "WHEN", "FROM", "ID", "CODE", "REASON", right=("N",), whole=("N", "WHEN", "CODE"))
     for letter in letters:
         reason = letter.message + ("" if letter.replayed_at is None else "  (replayed)")
@@ -122,7 +122,7 @@ def _table(letters: Sequence[Rejection], now: float) -> Table:
     return made
 
 
-def _facts(letter: Rejection) -> Table:
+def _facts(letter: DeadLetter) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")

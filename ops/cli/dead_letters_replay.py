@@ -49,7 +49,7 @@ def _replayed(numbers: Sequence[int]) -> list[ReplayResult]:
         return []
     runtime = build_runtime(settings)
     try:
-        pending = numbers or dead_letters.pending(runtime.database)
+        pending = numbers or dead_letters.pending_numbers(runtime.database)
         letters = [require_dead_letter(runtime.database, number) for number in pending]
         act = DeadLetterReplay(
             runtime.database,

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from consumer.ledger.queries import deliveries_of, story
+from consumer.ledger.queries import deliveries_of, timeline_of
 from consumer.ledger.records import Delivery, Job
 from consumer.logs import scrub
 from ops.cli.console import JsonOption, out, print_json, show
@@ -39,7 +39,7 @@ def explain(
     settings = read_settings()
     with opened_ledger(settings) as database:
         job = require_job(database, job_id)
-        lines = timeline_sentences(story(database, job_id), job.received_at)
+        lines = timeline_sentences(timeline_of(database, job_id), job.received_at)
         deliveries = deliveries_of(database, job_id)
         waiting = waiting_on(database, job, embedded=settings.embedded)
     if as_json:

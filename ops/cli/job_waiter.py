@@ -67,7 +67,7 @@ class JobWaiter:
         job = find_job(self._database, self._request.id)
         if job is not None and job.fingerprint == self._fingerprint:
             return job
-        refused = dead_letters.refusal_of(self._database, self._request.id, after=self._after)
+        refused = dead_letters.find_for_request(self._database, self._request.id, after=self._after)
         if refused is not None:
             raise error_for(refused.code, refused.message)
         return None

@@ -13,7 +13,7 @@ from pydantic_settings import SettingsError
 from consumer.ledger import dead_letters
 from consumer.ledger.database import Database
 from consumer.ledger.queries import find_job
-from consumer.ledger.records import Job, Rejection
+from consumer.ledger.records import DeadLetter, Job
 from consumer.ledger.schema import migrate
 from consumer.wiring import open_ledger
 from ops.checks.paths import missing_ledger
@@ -69,7 +69,7 @@ def require_job(database: Database, job_id: str) -> Job:
     """
     job = find_job(database, job_id)
     if job is None:
-        letter = dead_letters.last_refusal_of(database, job_id)
+        letter = dead_letters.newest_number_for_request(database, job_id)
         if letter is not None:
             raise JobNotFound(
                 f"no job has the id {job_id!r}: its request is a dead letter; see `telecine dead-letters show {letter}`"
@@ -78,7 +78,7 @@ def require_job(database: Database, job_id: str) -> Job:
     return job
 
 
-def require_dead_letter(database: Database, number: int) -> Rejection:
+def require_dead_letter(database: Database, number: int) -> DeadLetter:
     """Return the dead letter with this number; end the command if it does not exist."""
     letter = dead_letters.find(database, number)
     if letter is None:

@@ -84,7 +84,7 @@ def send(settings: Settings, body: bytes) -> None:
 def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_seconds: float, as_json: bool) -> None:
     database = open_ledger(settings)
     try:
-        waiter = JobWaiter(database, request, after=dead_letters.newest(database))
+        waiter = JobWaiter(database, request, after=dead_letters.newest_number(database))
         send(settings, body)
         job = waiter.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
         deliveries = deliveries_of(database, job.id)

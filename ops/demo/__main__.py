@@ -58,7 +58,7 @@ def main(make_request: Callable[[str], dict[str, Any]] | None = None) -> int:
             database = open_ledger(settings)
             parsed = parse_request(body)
             assert isinstance(parsed, Request)
-            waiter = JobWaiter(database, parsed, after=dead_letters.newest(database))
+            waiter = JobWaiter(database, parsed, after=dead_letters.newest_number(database))
             send(settings, body)
             job = waiter.until_ended(180, quiet=False, embedded=True, keep=True)
             return _report(settings, job, receiver)

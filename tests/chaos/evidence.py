@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from consumer.ledger.database import Database
-from consumer.ledger.queries import story
+from consumer.ledger.queries import timeline_of
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from tests.receiver import Receiver
@@ -20,7 +20,7 @@ ReadAll = Callable[[str], Mapping[str, bytes]]
 def check_finished_once(database: Database, job: Job, objects: Mapping[str, bytes]) -> None:
     """The job completed, once; its objects are those of the manifest, bit for bit, and no others."""
     assert job.state is State.COMPLETED, job.error
-    entries = story(database, job.id)
+    entries = timeline_of(database, job.id)
     assert [entry.event for entry in entries].count("completed") == 1
     manifest = json.loads(objects["manifest.json"])
     named = {artifact["name"]: artifact for artifact in manifest["artifacts"]}

@@ -12,7 +12,7 @@ import pika
 import pytest
 
 from consumer.ledger.database import Database
-from consumer.ledger.queries import count_jobs, story
+from consumer.ledger.queries import count_jobs, timeline_of
 from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import TelecineProcess, wait_until
 
@@ -95,4 +95,4 @@ def test_every_confirmed_request_ends_exactly_once_though_the_broker_goes_away(
 
 def _ended_twice(database: Database) -> list[str]:
     ids = [f"m-{number}" for number in range(MESSAGES)]
-    return [job for job in ids if [entry.event for entry in story(database, job)].count("completed") != 1]
+    return [job for job in ids if [entry.event for entry in timeline_of(database, job)].count("completed") != 1]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from consumer.doors.inbox import drop
 from consumer.failpoints import FAILPOINTS
-from consumer.ledger.queries import deliveries_of, story
+from consumer.ledger.queries import deliveries_of, timeline_of
 from consumer.ledger.states import DeliveryState
 from tests.chaos.evidence import check_finished_once, check_told_once
 from tests.receiver import Receiver
@@ -42,7 +42,7 @@ def test_a_process_killed_at_any_point_finishes_the_job_once_after_its_restart(p
         wait_until(lambda: not list(telecine.settings.scratch_folder.glob("job-*")))
         if point.startswith("advance.") and point != "advance.finished":
             assert job.crashes == 1
-            assert "worker_lost" in [entry.event for entry in story(database, "j-1")]
+            assert "worker_lost" in [entry.event for entry in timeline_of(database, "j-1")]
 
 
 def _folder(path: Path) -> Path:

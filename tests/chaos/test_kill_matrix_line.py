@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from consumer.failpoints import FAILPOINTS
-from consumer.ledger.queries import deliveries_of, story
+from consumer.ledger.queries import deliveries_of, timeline_of
 from consumer.ledger.states import DeliveryState
 from tests.acceptance.line import SECRET, objects_below, publish_with_node, telecine_with, upload_media
 from tests.chaos.evidence import check_finished_once, check_told_once
@@ -43,7 +43,7 @@ def test_a_reel_whose_worker_is_killed_at_any_point_is_finished_once(
         check_told_once(receiver, point, SECRET)
         wait_until(lambda: deliveries_of(database, point)[0].state is DeliveryState.DELIVERED)
         if point.startswith("advance.") and point != "advance.finished":
-            assert "worker_lost" in [entry.event for entry in story(database, point)]
+            assert "worker_lost" in [entry.event for entry in timeline_of(database, point)]
             assert "died" in telecine.run("explain", point).stdout.decode()
         # Whatever came again has been taken, too.
         wait_until(lambda: rabbitmq.ctl("list_queues", "name", "messages").count(f"{queue}\t0") == 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from consumer.failpoints import FAILPOINTS
-from consumer.ledger.queries import deliveries_of, story
+from consumer.ledger.queries import deliveries_of, timeline_of
 from consumer.ledger.states import DeliveryState
 from tests.acceptance.line import SECRET, objects_below
 from tests.acceptance.test_sqs_line import telecine_on_sqs
@@ -49,5 +49,5 @@ def test_a_door_killed_at_any_point_loses_no_message_and_runs_none_twice(
         wait_until(lambda: deliveries_of(database, "j-1")[0].state is DeliveryState.DELIVERED)
         wait_until(lambda: queue.counts() == (0, 0))
         assert len(runs.read_text().splitlines()) == 1
-        assert ("duplicate" in [entry.event for entry in story(database, "j-1")]) is (point in KNOWN)
+        assert ("duplicate" in [entry.event for entry in timeline_of(database, "j-1")]) is (point in KNOWN)
         assert queue.dead(1)[0]["MessageAttributes"]["telecine-code"]["StringValue"] == "unknown_type"

@@ -40,5 +40,5 @@ def test_an_upload_is_one_job_wherever_the_process_was_killed(point: str, tmp_pa
         check_finished_once(database, job, {path.name: path.read_bytes() for path in storage.iterdir()})
         assert len(runs.read_text().splitlines()) == 1
         assert len(list_jobs(database)) == 1
-        assert dead_letters.listed(database, limit=10) == []
+        assert dead_letters.list_newest(database, limit=10) == []
         database.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from consumer.doors.inbox import drop
-from consumer.ledger.queries import count_jobs, list_jobs, story
+from consumer.ledger.queries import count_jobs, list_jobs, timeline_of
 from consumer.ledger.states import State
 from tests.receiver import Receiver
 from tests.telecine_process import TelecineProcess, wait_until
@@ -58,7 +58,7 @@ def test_after_minutes_of_random_kills_every_job_ended_once_and_was_told_under_o
         assert {job.id for job in jobs} == set(sent)
         assert {job.state for job in jobs} == {State.COMPLETED}
         for job in jobs:
-            assert Counter(entry.event for entry in story(database, job.id))["completed"] == 1
+            assert Counter(entry.event for entry in timeline_of(database, job.id))["completed"] == 1
             folder = telecine.settings.storage_folder / "results" / job.id
             assert {path.name for path in folder.iterdir()} == {"note.txt", "manifest.json"}
             assert (folder / "note.txt").read_text() == job.id

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consumer.ledger.admission import submission
+from consumer.ledger.admission import build_submission
 from schemas.envelope import Request
 from schemas.parse import parse_request
 
@@ -80,7 +80,7 @@ def identity(golden: Golden) -> str:
     """
     request = parse_request(golden.body, golden.headers)
     assert isinstance(request, Request), golden.name
-    return submission(request, role="render", door="golden").fingerprint
+    return build_submission(request, role="render", door="golden").fingerprint
 
 
 def recorded() -> dict[str, tuple[str, str]]:

@@ -88,14 +88,14 @@ def ended(runtime: Runtime, seconds: float = 20.0) -> Job:
 
 
 @pytest.mark.parametrize("made", [True, False], ids=["made", "not made"])
-@pytest.mark.parametrize("function", ["claim", "notify", "begin", "record", "start_storing", "finish"])
+@pytest.mark.parametrize("function", ["claim", "notify", "begin", "record", "begin_storing", "finish"])
 def test_a_commit_that_nobody_heard_of_neither_loses_a_job_nor_ends_it_twice(
     function: str, made: bool, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = break_a_commit(runtime.database, monkeypatch, function, made=made)
     assert ended(runtime).state is State.COMPLETED
     assert broken == [function]
-    assert [entry.event for entry in queries.story(runtime.database, "j")].count("completed") == 1
+    assert [entry.event for entry in queries.timeline_of(runtime.database, "j")].count("completed") == 1
     told = sorted(delivery.event for delivery in queries.deliveries_of(runtime.database, "j"))
     assert told == ["job.completed", "job.started"]
 
@@ -122,7 +122,7 @@ def test_a_worker_that_was_stopped_tells_nothing_of_a_job_that_has_ended_meanwhi
         check(*arguments)
         with runtime.database.write() as connection:  # its lease runs out meanwhile
             connection.execute(sa.update(jobs).values(lease_until=0.0))
-        assert completion.end_idle(runtime.database, "j", State.CANCELLED, JobCancelled(), None)
+        assert completion.finish_unleased(runtime.database, "j", State.CANCELLED, JobCancelled(), None)
 
     monkeypatch.setattr(outcome, "check_runnable", stopped)
     assert advance(runtime, "j") is State.RUNNING

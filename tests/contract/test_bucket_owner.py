@@ -113,7 +113,7 @@ def use_everything(storage: Storage, bucket: str, folder: Path) -> None:
     storage.put(path, uri, facts_of(path))
     storage.put(path, uri, facts_of(path))
     storage.head(uri)
-    storage.siblings(uri)
+    storage.list_prefix(uri)
     storage.fetch(uri, folder / "back", 99)
     storage.delete(f"s3://{bucket}/j/")
 
@@ -145,7 +145,7 @@ def test_a_bucket_that_changed_hands_is_neither_read_nor_written_and_the_error_s
     for kind, call in (
         (InputForbidden, lambda: foreign.fetch(uri, tmp_path / "in", 99)),
         (InputForbidden, lambda: foreign.head(uri)),
-        (InputForbidden, lambda: foreign.siblings(uri)),
+        (InputForbidden, lambda: foreign.list_prefix(uri)),
         (OutputForbidden, lambda: foreign.put(path, f"s3://{bucket}/j/b.txt", facts_of(path))),
         (OutputForbidden, lambda: foreign.delete(f"s3://{bucket}/j/")),
     ):

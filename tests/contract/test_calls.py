@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from consumer.ledger import accounts, queries
-from consumer.ledger.completion import end_idle, request_cancel
+from consumer.ledger.completion import finish_unleased, request_cancel
 from consumer.ledger.states import CallState, State
 from providers.base import Call, Failed, Ready
 from schemas.errors import (
@@ -101,7 +101,7 @@ def test_the_next_model_is_called_if_one_fails_and_the_reason_is_recorded(line: 
     job = line.finished(data={"models": ["first", "second"]})
     assert job.state is State.COMPLETED
     assert (line.alpha.charges.total(), line.beta.charges.total()) == (0, 1)
-    chosen = [e for e in queries.story(line.runtime.database, "j") if e.event == "model_chosen"]
+    chosen = [e for e in queries.timeline_of(line.runtime.database, "j") if e.event == "model_chosen"]
     assert chosen[-1].detail["model"] == "second"
     assert chosen[-1].detail["passed_over"] == [{"model": "first", "why": "provider_refused: no cats"}]
 
@@ -128,7 +128,7 @@ def test_cancelling_a_parked_job_reaches_the_provider(line: Line) -> None:
     line.start()
     line.until(lambda: line.call().state is CallState.WORKING)
     request_cancel(line.runtime.database, "j", by="test")
-    assert end_idle(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
+    assert finish_unleased(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
     line.until(lambda: line.call().settled)
     assert (line.call().state, line.alpha.cancelled, line.call().spent) == (CallState.CANCELLED, ["task-1"], 0)
 
@@ -137,7 +137,7 @@ def test_a_cancelled_job_whose_call_was_not_sent_is_never_charged(line: Line) ->
     line.submit()
     line.advance()
     request_cancel(line.runtime.database, "j", by="test")
-    end_idle(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
+    finish_unleased(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
     line.start()
     line.until(lambda: line.call().settled)
     assert line.call().state is CallState.CANCELLED

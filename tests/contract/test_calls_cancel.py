@@ -8,7 +8,7 @@ import time
 import pytest
 
 from consumer.calls import retry_policy
-from consumer.ledger.completion import end_idle, request_cancel
+from consumer.ledger.completion import finish_unleased, request_cancel
 from consumer.ledger.states import CallState, State
 from providers.base import Call, TaskRef
 from schemas.errors import (
@@ -51,7 +51,7 @@ def cancel_while_working(line: Line) -> None:
     line.start()
     line.until(lambda: line.call().state is CallState.WORKING)
     request_cancel(line.runtime.database, "j", by="test")
-    assert end_idle(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
+    assert finish_unleased(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
     line.until(lambda: line.call().settled)
 
 
@@ -102,6 +102,6 @@ def test_a_failed_look_up_is_retried_with_backoff(line: Line) -> None:
     line.start()
     line.until(lambda: line.call().state is CallState.UNKNOWN)
     request_cancel(line.runtime.database, "j", by="test")
-    assert end_idle(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
+    assert finish_unleased(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
     line.until(lambda: len(asked) >= 4)
     assert asked[3] - asked[0] >= 0.55

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 from consumer.ledger import accounts, call_claims, call_outcomes, call_resolution, calls, completion, leases, queries
-from consumer.ledger.admission import admit, submission
+from consumer.ledger.admission import admit, build_submission
 from consumer.ledger.call_claims import ClaimedCall, SubmissionPolicy
 from consumer.ledger.call_records import CallResult, CallRow, CallTask, ProviderResult, call_from
 from consumer.ledger.call_request import CallSpec, Candidate
@@ -78,7 +78,7 @@ class CallMachine(RuleBasedStateMachine):
         if queries.find_job(database, job_id) is not None:
             return
         with database.write() as connection:
-            admit(database, connection, [submission(reel(job_id), role="io", door="test")])
+            admit(database, connection, [build_submission(reel(job_id), role="io", door="test")])
         claim = leases.claim(database, job_id, owner="worker", seconds=LEASE_SECONDS)
         assert claim is not None
         spec = CallSpec(
@@ -219,7 +219,7 @@ class CallMachine(RuleBasedStateMachine):
         job = queries.find_job(database, job_id)
         if job is not None and not job.terminal:
             completion.request_cancel(database, job_id, by="operator")
-            completion.end_idle(database, job_id, State.CANCELLED, JobCancelled(), None)
+            completion.finish_unleased(database, job_id, State.CANCELLED, JobCancelled(), None)
 
     @rule(job_id=IDS, view=VIEWS)
     def worker_replays(self, job_id: str, view: int) -> None:
@@ -232,7 +232,7 @@ class CallMachine(RuleBasedStateMachine):
         assert row.settled, "a job is claimed only when its call has ended"
         assert calls.park_unless_settled(database, claim.lease, "step") is not None
         if row.state is CallState.DONE:
-            completion.start_storing(database, claim.lease)
+            completion.begin_storing(database, claim.lease)
             completion.finish(database, claim.lease, State.COMPLETED, outcome={})
         else:
             completion.finish(database, claim.lease, State.FAILED, error=RenderFailed())

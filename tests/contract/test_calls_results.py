@@ -79,7 +79,7 @@ def test_a_rendering_error_has_the_usual_number_of_attempts(line: Line, monkeypa
 
 def test_a_job_whose_output_exists_is_refused_before_anything_is_paid(line: Line) -> None:
     assert line.finished().state is State.COMPLETED
-    assert deletion.forget(line.runtime.database, "j")
+    assert deletion.delete_job(line.runtime.database, "j")
     line.submit(data={"length": 7})
     assert line.advance() is State.FAILED
     error = line.job().error or {}
@@ -90,7 +90,7 @@ def test_a_job_whose_output_exists_is_refused_before_anything_is_paid(line: Line
 
 def test_a_repeated_request_adopts_its_own_earlier_files(line: Line) -> None:
     assert line.finished().state is State.COMPLETED
-    assert deletion.forget(line.runtime.database, "j")
+    assert deletion.delete_job(line.runtime.database, "j")
     line.submit()
     assert line.advance() is State.WAITING
     line.until(lambda: line.call().settled)

@@ -25,7 +25,7 @@ from consumer.ledger import (
 )
 from consumer.ledger.call_claims import SubmissionPolicy
 from consumer.ledger.call_records import CallResult, CallRow, CallTask
-from consumer.ledger.completion import end_idle, request_cancel
+from consumer.ledger.completion import finish_unleased, request_cancel
 from consumer.ledger.states import CallState, State
 from consumer.storage.scratch import job_folder
 from providers.base import Call, Pending, Ready, TaskRef
@@ -47,7 +47,7 @@ URL = "http://127.0.0.1:9/film.mp4?Signature=Ffd3x9SignatureOfTheResult"
 def end_job(line: Line, job_id: str = "j") -> None:
     """Cancel the job while it is parked."""
     request_cancel(line.runtime.database, job_id, by="test")
-    assert end_idle(line.runtime.database, job_id, State.CANCELLED, JobCancelled(), None)
+    assert finish_unleased(line.runtime.database, job_id, State.CANCELLED, JobCancelled(), None)
 
 
 def submit_and_park(line: Line, job_id: str = "j", **envelope: Any) -> None:
@@ -377,7 +377,7 @@ def test_the_money_of_deleted_jobs_still_counts_for_the_budget_and_the_same_requ
     line = Line(ledger, tmp_path, budgets={"*": {"usd": 0.15, "period": "ever"}})
     try:
         assert line.finished().state is State.COMPLETED
-        assert deletion.forget(line.runtime.database, "j")
+        assert deletion.delete_job(line.runtime.database, "j")
         assert calls.of_job(line.runtime.database, "j") == []
         assert call_queries.spent_since(line.runtime.database, 0.0) == {("alpha", ""): 100_000}
         submit_and_park(line)
@@ -398,7 +398,7 @@ def test_a_job_with_an_unsettled_call_is_not_deleted(line: Line) -> None:
     line.until(lambda: line.call().state is CallState.UNKNOWN)
     end_job(line)
     database = line.runtime.database
-    assert not deletion.forget(database, "j")
+    assert not deletion.delete_job(database, "j")
     assert deletion.ended_before(database, age_seconds=0, limit=9) == []
     line.until(lambda: line.call().due_at is None and line.call().lease_owner is None)
     call_resolution.write_off(database, line.call(), by="test")

@@ -49,7 +49,7 @@ def test_a_call_with_an_unconfirmed_intent_is_not_submitted_if_its_job_has_ended
     find_unconfirmed = call_claims.claimed_but_unconfirmed
 
     def end_job_first(*arguments: Any) -> Any:
-        completion.end_idle(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
+        completion.finish_unleased(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
         return find_unconfirmed(*arguments)
 
     monkeypatch.setattr(call_claims, "claimed_but_unconfirmed", end_job_first)

@@ -119,9 +119,9 @@ def test_files_that_cannot_be_removed_are_admitted_once_and_hold_up_no_other(
         threading.Event().wait(0.5)
         changed = inbox.folder / "kept-bad.json"
         changed.write_text("{ }")
-        wait_until(lambda: len(dead_letters.listed(inbox.ledger.a, limit=10)) == 2, timeout=20)
+        wait_until(lambda: len(dead_letters.list_newest(inbox.ledger.a, limit=10)) == 2, timeout=20)
         inbox.stop()
     assert len(inbox.woken) == BATCH + 3
     assert {job.duplicates for job in queries.list_jobs(inbox.ledger.a, limit=100)} == {0}
-    assert len(dead_letters.listed(inbox.ledger.a, limit=10)) == 2
+    assert len(dead_letters.list_newest(inbox.ledger.a, limit=10)) == 2
     assert sum(log["event"] == "inbox_file_not_deleted" for log in logs) == BATCH + 2

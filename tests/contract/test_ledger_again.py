@@ -29,7 +29,7 @@ def told(ledger: Ledger) -> outbox.NewDelivery:
 
 def test_the_callback_of_a_deleted_and_repeated_request_is_no_copy_that_a_receiver_drops(ledger: Ledger) -> None:
     first = told(ledger)
-    assert deletion.forget(ledger.a, "j")
+    assert deletion.delete_job(ledger.a, "j")
     assert queries.deliveries_of(ledger.b, "j") == []
     second = told(ledger)
     assert first.body != second.body

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from consumer.ledger import completion, due, leases, queries, steps
-from consumer.ledger.admission import AdmissionOutcome, admit, submission
+from consumer.ledger.admission import AdmissionOutcome, admit, build_submission
 from consumer.ledger.records import Lease
 from consumer.ledger.states import TERMINAL, TRANSITIONS, State
 from schemas.envelope import Request
@@ -37,9 +37,13 @@ def test_a_new_request_becomes_a_job_once_and_every_copy_is_counted(ledger: Ledg
 def test_the_same_id_with_other_content_is_refused_naming_both_fingerprints(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     answers = ledger.admit({"id": "j", "priority": "low"}, {"id": "k"}, {"id": "k", "plan_only": True})
-    assert [a.outcome for a in answers] == [AdmissionOutcome.CONFLICT, AdmissionOutcome.ADMITTED, AdmissionOutcome.CONFLICT]
+    assert [a.outcome for a in answers] == [
+        AdmissionOutcome.CONFLICT,
+        AdmissionOutcome.ADMITTED,
+        AdmissionOutcome.CONFLICT,
+    ]
     assert answers[0].conflict is not None
-    entry = queries.story(ledger.b, "j")[-1]
+    entry = queries.timeline_of(ledger.b, "j")[-1]
     assert (entry.event, ledger.job().priority, ledger.job().duplicates) == ("conflict", "normal", 0)
     assert ledger.job().fingerprint[:16] in answers[0].conflict.message
     assert entry.detail["fingerprint"][:16] in answers[0].conflict.message
@@ -57,7 +61,7 @@ def test_a_batch_that_is_not_committed_leaves_nothing(ledger: Ledger) -> None:
     request = parse_request(json.dumps({"id": "j", "type": "reel", "data": DATA}).encode())
     assert isinstance(request, Request)
     with pytest.raises(RuntimeError), ledger.a.write() as connection:
-        admit(ledger.a, connection, [submission(request, role="render", door="test")])
+        admit(ledger.a, connection, [build_submission(request, role="render", door="test")])
         raise RuntimeError
     assert not any(ledger.everything().values())
 
@@ -86,7 +90,7 @@ def test_a_job_passes_through_its_states_and_the_timeline_tells_it(ledger: Ledge
     assert (job.state, job.failures, job.lease_owner, job.lease_until) == (State.WAITING, 2, None, None)
     second = ledger.claimed(owner="two")
     assert (second.epoch, ledger.job().crashes) == (2, 0)
-    completion.start_storing(ledger.a, second)
+    completion.begin_storing(ledger.a, second)
     assert ledger.job().state is State.STORING
     completion.finish(ledger.a, second, State.COMPLETED, outcome={"outputs": []}, delivery=delivery())
     job = ledger.job()
@@ -149,12 +153,12 @@ def test_nothing_leads_out_of_a_terminal_state(ledger: Ledger, state: State) -> 
         with pytest.raises(LeaseLost):
             write(ledger.b, lease)
     assert leases.claim(ledger.b, "j", owner="two", seconds=60) is None
-    assert not completion.end_idle(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
+    assert not completion.finish_unleased(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
     assert completion.request_cancel(ledger.b, "j", by="test").state is state
-    assert leases.release_dead(ledger.b) == []
-    due.wake_all(ledger.b)
+    assert leases.expire_dead_owners(ledger.b) == []
+    due.reset_wakeups(ledger.b)
     assert not due.take_due(ledger.b, limit=9, again_seconds=0)
-    assert not due.to_end(ledger.b, limit=9)
+    assert not due.cancelled_or_expired(ledger.b, limit=9)
     assert ledger.everything() == before
 
 
@@ -192,10 +196,10 @@ time.sleep(60)
     assert child.stdout is not None
     with child.stdout:
         assert child.stdout.readline() == "1\n"
-        assert leases.release_dead(ledger.b) == []
+        assert leases.expire_dead_owners(ledger.b) == []
         child.kill()
         child.wait(10)
-    assert leases.release_dead(ledger.b) == ["j"]
+    assert leases.expire_dead_owners(ledger.b) == ["j"]
     assert [wake.job_id for wake in due.take_due(ledger.b, limit=9, again_seconds=5)] == ["j"]
     assert ledger.claimed(owner="two").epoch == 2
     assert ledger.job().crashes == 1

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from sqlalchemy.ext.compiler import compiles
 
 from consumer.ledger import completion, database as databases, due, leases, outbox, queries, steps
-from consumer.ledger.admission import AdmissionOutcome, admit, submission
+from consumer.ledger.admission import AdmissionOutcome, admit, build_submission
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, Lease
 from consumer.ledger.schema import migrate
@@ -129,7 +129,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(job_id=IDS, copies=st.integers(1, 3), other=st.booleans(), hurry=st.booleans())
     def a_request_arrives(self, job_id: str, copies: int, other: bool, hurry: bool) -> None:
         changes: dict[str, Any] = ({"priority": "low"} if other else {}) | ({"deadline": 25} if hurry else {})
-        batch = [submission(reel(job_id, **changes), role="render", door="test")] * copies
+        batch = [build_submission(reel(job_id, **changes), role="render", door="test")] * copies
         with self.views[0].write(durable=True) as connection:
             answers = [answer.outcome for answer in admit(self.views[0], connection, batch)]
         known = self.last.get(job_id)
@@ -179,7 +179,7 @@ class LedgerMachine(RuleBasedStateMachine):
         elif act == "park":
             leases.park(database, lease, seconds=3, event="parked", failures=1)
         elif act == "store":
-            completion.start_storing(database, lease)
+            completion.begin_storing(database, lease)
         elif act == "complete":
             completion.finish(database, lease, State.COMPLETED, outcome={}, delivery=told(lease, State.COMPLETED))
         elif act == "fail":
@@ -199,16 +199,16 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def the_sweep_looks(self) -> None:
-        for job in due.to_end(self.views[1], limit=9):
+        for job in due.cancelled_or_expired(self.views[1], limit=9):
             state = State.CANCELLED if job.cancel_requested else State.EXPIRED
             error = JobCancelled() if job.cancel_requested else DeadlineExceeded()
-            assert completion.end_idle(self.views[1], job.id, state, error, told(job, state))
+            assert completion.finish_unleased(self.views[1], job.id, state, error, told(job, state))
         for wake in due.take_due(self.views[1], limit=9, again_seconds=2):
             assert self.last[wake.job_id].state in OPEN
 
     @rule()
     def a_transport_forgets(self) -> None:
-        due.wake_all(self.views[0])
+        due.reset_wakeups(self.views[0])
 
     @invariant()
     def promises_are_kept(self) -> None:
@@ -225,7 +225,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def check(self, job: Job, before: Job | None) -> None:
         """Compares a job with what it was one rule ago."""
-        story = queries.story(self.views[1], job.id)
+        story = queries.timeline_of(self.views[1], job.id)
         words = [entry.event for entry in story]
         epochs = [entry.epoch for entry in story if entry.event == "claimed"]
         assert epochs == sorted({epoch for epoch in epochs if epoch is not None}), (

@@ -111,7 +111,7 @@ def test_the_rest_of_the_old_ledger_is_readable(line: Line) -> None:
     assert line.job("completed").state is State.COMPLETED
     (delivery,) = queries.deliveries_of(database, "completed")
     assert (delivery.event, delivery.attempts) == ("job.completed", 0)
-    (letter,) = dead_letters.listed(database, limit=9)
+    (letter,) = dead_letters.list_newest(database, limit=9)
     assert (letter.code, letter.request_id, letter.headers) == ("missing_field", "bad", {"x": "y"})
     assert line.events("received") == ["received"]
     for job_id in ("delivered", "in-flight", "unknown", "queued", "stepped", "completed"):

@@ -27,7 +27,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 claim = leases.claim(database, "j", owner="one", seconds=0.5)
 try:
     with database.write() as connection:
-        leases.hold(connection, claim.lease)
+        leases.assert_held(connection, claim.lease)
         print("held", flush=True)
         signal.sigwait({signal.SIGUSR1})
         connection.execute(sa.update(jobs).values(state="failed"))

@@ -32,7 +32,7 @@ def enqueue(ledger: Ledger, *news: outbox.NewDelivery) -> None:
 def reject(ledger: Ledger, body: bytes, **how: object) -> int:
     """Store a dead letter."""
     with ledger.a.write() as connection:
-        return dead_letters.reject(
+        return dead_letters.add_dead_letter(
             connection,
             door="inbox",
             source="x" * 2000,
@@ -102,7 +102,7 @@ def test_a_forgetful_transport_wakes_what_is_idle_and_keeps_waiting_times(ledger
     ledger.claimed("held")
     ledger.claimed("lost", seconds=-1)
     ledger.ended(State.FAILED, "over")
-    due.wake_all(ledger.a)
+    due.reset_wakeups(ledger.a)
     assert {w.job_id for w in due.take_due(ledger.b, limit=9, again_seconds=60)} == {"new", "lost"}
     assert ledger.job("parked").wake_at == ledger.job("parked").not_before
     assert ledger.job("over").wake_at is None
@@ -115,12 +115,12 @@ def test_a_cancelled_job_ends_once_and_its_holder_hears_of_it(ledger: Ledger) ->
     for _ in range(2):
         completion.request_cancel(ledger.b, "j", by="inbox")
     assert leases.renew(ledger.a, lease, seconds=60, progress=0).cancel_requested
-    assert due.to_end(ledger.b, limit=9) == []
-    assert not completion.end_idle(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
+    assert due.cancelled_or_expired(ledger.b, limit=9) == []
+    assert not completion.finish_unleased(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
     leases.park(ledger.a, lease, seconds=60, event="retry_later", failures=1)
-    assert [job.id for job in due.to_end(ledger.b, limit=9)] == ["j"]
-    assert completion.end_idle(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
-    assert not completion.end_idle(ledger.a, "j", State.CANCELLED, JobCancelled(), delivery())
+    assert [job.id for job in due.cancelled_or_expired(ledger.b, limit=9)] == ["j"]
+    assert completion.finish_unleased(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
+    assert not completion.finish_unleased(ledger.a, "j", State.CANCELLED, JobCancelled(), delivery())
     assert ledger.job().error == {"code": "cancelled", "message": "The job was cancelled.", "retryable": False}
     assert ledger.events() == ["received", "claimed", "cancel_requested", "retry_later", "cancelled", "callback_queued"]
     with pytest.raises(JobNotFound, match="no job has the id 'unknown'"):
@@ -133,8 +133,8 @@ def test_a_deadline_is_seen_by_the_holder_and_by_the_sweep(ledger: Ledger) -> No
     while ledger.b.now() <= (ledger.job("held").deadline_at or 0):
         pass
     assert leases.renew(ledger.a, lease, seconds=-1, progress=0).deadline_passed
-    assert sorted(job.id for job in due.to_end(ledger.b, limit=9)) == ["held", "late"]
-    assert completion.end_idle(ledger.b, "held", State.EXPIRED, DeadlineExceeded(), None)
+    assert sorted(job.id for job in due.cancelled_or_expired(ledger.b, limit=9)) == ["held", "late"]
+    assert completion.finish_unleased(ledger.b, "held", State.EXPIRED, DeadlineExceeded(), None)
     with pytest.raises(LeaseLost):
         completion.finish(ledger.a, lease, State.FAILED)
     assert ledger.job("held").state is State.EXPIRED
@@ -196,7 +196,7 @@ def test_a_replayed_callback_is_due_again_under_its_old_id_with_a_fresh_schedule
 def test_an_ending_that_fails_leaves_neither_outcome_nor_callback(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     lease = ledger.claimed()
-    completion.start_storing(ledger.a, lease)
+    completion.begin_storing(ledger.a, lease)
     before = ledger.everything()
     with pytest.raises(TypeError):
         completion.finish(ledger.a, lease, State.COMPLETED, outcome={"x": object()}, delivery=delivery())
@@ -215,21 +215,21 @@ def test_a_dead_letter_keeps_every_byte_up_to_the_limit(ledger: Ledger) -> None:
 
 
 def test_dead_letters_are_listed_newest_first_and_a_replayed_one_no_longer_waits(ledger: Ledger) -> None:
-    assert dead_letters.newest(ledger.b) == 0
+    assert dead_letters.newest_number(ledger.b) == 0
     numbers = [reject(ledger, b"", id=name) for name in ("j", "k", "j")]
     with ledger.a.write() as connection:
         dead_letters.mark_replayed(connection, numbers[1])
-    assert [r.seq for r in dead_letters.listed(ledger.b, limit=9)] == numbers[::-1]
-    assert [r.seq for r in dead_letters.listed(ledger.b, limit=9, pending_only=True)] == [numbers[2], numbers[0]]
-    assert dead_letters.pending(ledger.b) == [numbers[0], numbers[2]]
-    assert dead_letters.newest(ledger.b) == numbers[2]
-    later = dead_letters.refusal_of(ledger.b, "j", after=numbers[0])
+    assert [r.seq for r in dead_letters.list_newest(ledger.b, limit=9)] == numbers[::-1]
+    assert [r.seq for r in dead_letters.list_newest(ledger.b, limit=9, pending_only=True)] == [numbers[2], numbers[0]]
+    assert dead_letters.pending_numbers(ledger.b) == [numbers[0], numbers[2]]
+    assert dead_letters.newest_number(ledger.b) == numbers[2]
+    later = dead_letters.find_for_request(ledger.b, "j", after=numbers[0])
     assert later is not None
     assert later.seq == numbers[2]
-    assert dead_letters.refusal_of(ledger.b, "j", after=numbers[2]) is None
+    assert dead_letters.find_for_request(ledger.b, "j", after=numbers[2]) is None
     assert dead_letters.find(ledger.b, 10**9) is None
-    assert queries.count_rejections(ledger.b) == {"invalid_json": 2}
-    assert MessageTooLarge.code not in queries.count_rejections(ledger.b)
+    assert queries.count_dead_letters(ledger.b) == {"invalid_json": 2}
+    assert MessageTooLarge.code not in queries.count_dead_letters(ledger.b)
 
 
 def test_an_ended_job_is_forgotten_with_all_its_rows_and_an_open_one_is_not(ledger: Ledger) -> None:
@@ -242,9 +242,9 @@ def test_an_ended_job_is_forgotten_with_all_its_rows_and_an_open_one_is_not(ledg
     assert [job.id for job in deletion.ended_before(ledger.b, age_seconds=0, limit=9)] == ["old", "other"]
     assert deletion.ended_before(ledger.b, age_seconds=60, limit=9) == []
     assert [job.id for job in deletion.ended_before(ledger.b, age_seconds=0, limit=1, offset=1)] == ["other"]
-    assert not deletion.forget(ledger.a, "open")
-    assert not deletion.forget(ledger.a, "unknown")
-    assert deletion.forget(ledger.a, "old")
+    assert not deletion.delete_job(ledger.a, "open")
+    assert not deletion.delete_job(ledger.a, "unknown")
+    assert deletion.delete_job(ledger.a, "old")
     assert queries.find_job(ledger.b, "old") is None
     assert ledger.events("old") == []
     assert queries.deliveries_of(ledger.b, "old") == []

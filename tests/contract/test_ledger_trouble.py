@@ -51,7 +51,7 @@ def test_doors_that_admit_the_same_ids_in_opposite_orders_do_not_wait_for_each_o
 def test_a_routing_key_that_no_database_can_hold_refuses_nobody_else(ledger: Ledger, source: str) -> None:
     answers = BatchAdmitter(ledger.a, CHECKS)([IncomingMessage(b"junk", "amqp", source), *reels("j")])
     assert [(answer.error is None, answer.wake is None) for answer in answers] == [(False, True), (True, False)]
-    (letter,) = dead_letters.listed(ledger.b, limit=9)
+    (letter,) = dead_letters.list_newest(ledger.b, limit=9)
     assert letter.source in ("a\N{REPLACEMENT CHARACTER}b", "a?b")
 
 
@@ -78,7 +78,7 @@ def test_a_read_only_ledger_refuses_no_request(postgres_url: str) -> None:
     with pytest.raises(sa.exc.InternalError) as caught:
         BatchAdmitter(database, CHECKS)(reels("j", "k"))
     assert is_ledger_fault(caught.value)
-    assert queries.count_rejections(database) == {}
+    assert queries.count_dead_letters(database) == {}
     database.close()
 
 
@@ -96,11 +96,11 @@ def test_a_server_with_stricter_transactions_refuses_no_worker(level: str, postg
     def work(number: int) -> None:
         lease = ledger.claimed(f"j{number}")
         leases.renew(database, lease, seconds=60, progress=50)
-        completion.start_storing(database, lease)
+        completion.begin_storing(database, lease)
         completion.finish(database, lease, State.COMPLETED, outcome={})
 
     def sweep(_: int) -> None:
-        due.wake_all(database)
+        due.reset_wakeups(database)
         due.take_due(database, limit=500, again_seconds=1)
 
     with ThreadPoolExecutor(8) as pool:
@@ -152,7 +152,7 @@ def test_a_wake_up_that_no_broker_took_does_not_make_the_next_one_later(ledger: 
     lease = ledger.claimed("held")
     held = ledger.job("held").wake_at
     before = ledger.b.now()
-    due.not_woken(ledger.a, taken, again_seconds=5)
+    due.undo_wakeup(ledger.a, taken, again_seconds=5)
     assert before + 4.99 <= (ledger.job().wake_at or 0) <= ledger.b.now() + 5.01
     assert (ledger.job("held").wake_at, lease.epoch) == (held, 1)
 
@@ -170,8 +170,8 @@ def test_only_the_lease_that_was_seen_is_handed_back(ledger: Ledger, monkeypatch
                 )
             return True
 
-        assert leases.hand_back(ledger.a, mine) == ["k"]
+        assert leases.release_owned_by(ledger.a, mine) == ["k"]
         assert ledger.job("j").lease_owner == "two"
         assert "worker_stopped" not in ledger.events("j")
     else:
-        assert leases.hand_back(ledger.a, lambda _: True) == ["j", "k"]
+        assert leases.release_owned_by(ledger.a, lambda _: True) == ["j", "k"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from consumer.storage.atomic_copy import refuse_large
+from consumer.storage.atomic_copy import check_size
 from pipelines.memory_context import MemoryContext
 from pipelines.models.matching import candidates
 from pipelines.registry import PIPELINES
@@ -223,7 +223,7 @@ def test_an_error_has_the_words_of_its_source(
 
 
 def test_a_file_that_is_too_large_is_told_in_the_reel_creators_words() -> None:
-    error = raised(lambda: refuse_large(104_857_601, 104_857_600))
+    error = raised(lambda: check_size(104_857_601, 104_857_600))
     assert error.code == "file_too_large"
     assert error.message == "File too large: 104,857,601 bytes, at most 104,857,600 are allowed"
 

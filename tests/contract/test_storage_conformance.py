@@ -314,10 +314,10 @@ def test_siblings_lie_in_the_same_folder_and_begin_alike(place: Place) -> None:
     beside = ["pairs/song.mp3", "pairs/song.é +%2B.txt", "pairs/song.jpg"]
     for key in [*beside, "pairs/songs.mp3", "pairs/song.d/x.mp3", "pairs/a/song.mp3", "song.mp3", "pair"]:
         place.add(key, b"x")
-    assert place.storage.siblings(place.uri("pairs/song.")) == sorted(map(place.uri, beside))
-    assert place.storage.siblings(place.uri("song.")) == [place.uri("song.mp3")]
-    assert place.storage.siblings(place.uri("nowhere/song.")) == []
-    assert len(place.storage.siblings(place.uri("pairs/song"))) == 4
+    assert place.storage.list_prefix(place.uri("pairs/song.")) == sorted(map(place.uri, beside))
+    assert place.storage.list_prefix(place.uri("song.")) == [place.uri("song.mp3")]
+    assert place.storage.list_prefix(place.uri("nowhere/song.")) == []
+    assert len(place.storage.list_prefix(place.uri("pairs/song"))) == 4
 
 
 def test_a_file_that_changed_after_it_was_made_is_not_stored(place: Place, tmp_path: Path) -> None:

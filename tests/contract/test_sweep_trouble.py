@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from consumer.execution.sweep import Sweep
 from consumer.ledger import calls, leases
 from consumer.ledger.call_request import CallSpec, Candidate
-from consumer.ledger.due import Wake, wake_all
+from consumer.ledger.due import Wake, reset_wakeups
 from consumer.ledger.states import State
 from consumer.ledger.tables import calls as calls_table, jobs
 from consumer.runtime import Runtime
@@ -61,9 +61,9 @@ def test_what_a_dead_transport_forgot_is_woken_though_the_first_try_failed(
     def busy(*arguments: object) -> None:
         if troubles:
             raise troubles.pop()
-        wake_all(runtime.database)
+        reset_wakeups(runtime.database)
 
-    monkeypatch.setattr("consumer.execution.sweep.wake_all", busy)
+    monkeypatch.setattr("consumer.execution.sweep.reset_wakeups", busy)
     woken: list[Wake] = []
 
     def wake(wakes: object) -> bool:

@@ -131,7 +131,7 @@ def test_a_refusal_is_kept_and_can_be_replayed_once_the_rules_allow_it(
     assert answer.error is not None
     assert answer.error.code == code
     assert list_jobs(ledger.b) == []
-    (letter,) = dead_letters.listed(ledger.b, limit=9)
+    (letter,) = dead_letters.list_newest(ledger.b, limit=9)
     assert (letter.source, letter.code) == (source, code)
     still = DeadLetterReplay(ledger.a, TENANTS)(letter)
     assert still.refused is not None
@@ -142,7 +142,7 @@ def test_a_refusal_is_kept_and_can_be_replayed_once_the_rules_allow_it(
 
 def test_a_replayed_message_belongs_to_the_queue_that_it_came_from(ledger: Ledger) -> None:
     send(ledger, "acme.fast", policy({"shop": SHOP}))
-    (letter,) = dead_letters.listed(ledger.b, limit=9)
+    (letter,) = dead_letters.list_newest(ledger.b, limit=9)
     assert DeadLetterReplay(ledger.a, TENANTS)(letter).result == "admitted"
     assert (job(ledger).tenant, job(ledger).priority) == ("acme", "high")
 
@@ -161,14 +161,14 @@ def test_a_tenant_cancels_its_own_jobs_and_no_others(ledger: Ledger) -> None:
     assert cancel(ledger, "shared", "s", tenant="shop") is None
     assert job(ledger).cancel_requested
     assert job(ledger, "s").cancel_requested
-    assert len(dead_letters.listed(ledger.b, limit=9)) == 5
+    assert len(dead_letters.list_newest(ledger.b, limit=9)) == 5
 
 
 def test_the_refusal_of_a_foreign_job_reads_like_that_of_none(ledger: Ledger) -> None:
     send(ledger, "acme")
     for job_id in ("j", "k"):
         assert cancel(ledger, "shared", job_id, tenant="shop") == "job_not_found"
-    foreign, none = (letter.message for letter in dead_letters.listed(ledger.b, limit=9))
+    foreign, none = (letter.message for letter in dead_letters.list_newest(ledger.b, limit=9))
     assert foreign.replace("'k'", "'j'") == none.replace("'k'", "'j'")
 
 
@@ -182,7 +182,7 @@ def test_without_tenants_a_cancellation_that_names_one_ends_that_ones_jobs_only(
 
 def test_a_replayed_cancellation_is_judged_like_a_new_one(ledger: Ledger) -> None:
     cancel(ledger, "acme", "j")
-    (letter,) = dead_letters.listed(ledger.b, limit=9)
+    (letter,) = dead_letters.list_newest(ledger.b, limit=9)
     send(ledger, "shared", id="j", tenant="shop", output="s3://results/shop/")
     refused = DeadLetterReplay(ledger.a, TENANTS)(letter).refused
     assert refused is not None

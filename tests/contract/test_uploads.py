@@ -91,16 +91,16 @@ def test_the_headers_of_a_message_are_kept_once_and_not_with_each_of_its_records
     arrive("songs/a.mp3", "songs/b.mp3", bad)
     (letter,) = site.letters()
     assert letter.headers == {}
-    assert [waiting.headers for waiting in uploads.take(site.database, limit=10, seconds=15)] == [{}, {}]
+    assert [waiting.headers for waiting in uploads.claim_due(site.database, limit=10, seconds=15)] == [{}, {}]
     arrive(bad)
     arrive("songs/c.mp3")
     assert site.letters()[-1].headers == {"trace": "t" * 1_000}
-    assert [w.headers for w in uploads.take(site.database, limit=10, seconds=15)] == [{"trace": "t" * 1_000}]
+    assert [w.headers for w in uploads.claim_due(site.database, limit=10, seconds=15)] == [{"trace": "t" * 1_000}]
 
 
 def test_the_story_of_a_job_tells_of_its_upload(site: Site) -> None:
     site.upload("songs/a.mp3")
-    received = queries.story(site.database, site.job().id)[0].detail
+    received = queries.timeline_of(site.database, site.job().id)[0].detail
     assert (received["source"], received["subject"], received["door"]) == ("s3://inbox", "songs/a.mp3", "amqp")
 
 

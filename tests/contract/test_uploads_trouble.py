@@ -55,7 +55,9 @@ def test_while_the_object_store_is_away_uploads_wait_longer_and_longer_and_none_
         before = site.database.now()
         site.process_uploads()
         assert before + wait - 0.01 <= site.due_at() <= site.database.now() + wait + 0.01
-    assert uploads.reasons(site.database) == ["input_unavailable: s3://inbox/songs/a.mp3 could not be fetched at the moment"]
+    assert uploads.reasons(site.database) == [
+        "input_unavailable: s3://inbox/songs/a.mp3 could not be fetched at the moment"
+    ]
     assert (site.jobs(), site.letters()) == ([], [])
     storage.away = False
     site.change(due_at=0.0)
@@ -80,8 +82,8 @@ def test_after_a_day_a_person_has_to_look_and_may_replay(make: Make) -> None:
 def test_two_processes_that_hold_one_upload_settle_it_once(site: Site) -> None:
     site.add("songs/a.mp3")
     site.door(notified("songs/a.mp3"), notified("songs/gone.mp3"))
-    slow = uploads.take(site.database, limit=10, seconds=-1)  # its hold has run out
-    for waiting in uploads.take(site.database, limit=10, seconds=15):
+    slow = uploads.claim_due(site.database, limit=10, seconds=-1)  # its hold has run out
+    for waiting in uploads.claim_due(site.database, limit=10, seconds=15):
         site.loop.process(waiting)
     for waiting in slow:
         with pytest.raises(ClaimedElsewhere):
@@ -91,14 +93,14 @@ def test_two_processes_that_hold_one_upload_settle_it_once(site: Site) -> None:
 
 def test_what_is_held_is_not_taken_until_the_hold_has_run_out(site: Site) -> None:
     site.door(notified("songs/a.mp3"), notified("songs/b.mp3"))
-    (one,) = uploads.take(site.database, limit=1, seconds=15)
-    (other,) = uploads.take(site.database, limit=10, seconds=15)
+    (one,) = uploads.claim_due(site.database, limit=1, seconds=15)
+    (other,) = uploads.claim_due(site.database, limit=10, seconds=15)
     assert {one.seq, other.seq} == {item.seq for item in (one, other)}
-    assert uploads.take(site.database, limit=10, seconds=15) == []
+    assert uploads.claim_due(site.database, limit=10, seconds=15) == []
     site.change(due_at=0.0)
-    assert [item.seq for item in uploads.take(site.database, limit=10, seconds=15, but=[one.seq])] == [other.seq]
-    uploads.hold(site.database, [one.seq], seconds=60)
-    assert uploads.take(site.database, limit=10, seconds=15) == []
+    assert [item.seq for item in uploads.claim_due(site.database, limit=10, seconds=15, but=[one.seq])] == [other.seq]
+    uploads.extend(site.database, [one.seq], seconds=60)
+    assert uploads.claim_due(site.database, limit=10, seconds=15) == []
 
 
 def test_a_storm_of_shuffled_duplicates_makes_each_job_once(site: Site) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pika
 
 from consumer.ledger.database import Database
-from consumer.ledger.queries import find_job, story
+from consumer.ledger.queries import find_job, timeline_of
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from tests.acceptance.line import SECRET, objects_below
@@ -138,7 +138,7 @@ class GpuDeployment:
 
     def workers(self, job_id: str) -> list[int]:
         """Return the process id of each worker that claimed the job."""
-        claimed = [entry for entry in story(self.database, job_id) if entry.event == "claimed"]
+        claimed = [entry for entry in timeline_of(self.database, job_id) if entry.event == "claimed"]
         return [int(entry.detail["worker"].rpartition(":")[2]) for entry in claimed]
 
     def loaded(self) -> list[dict[str, Any]]:

@@ -140,7 +140,7 @@ def test_the_job_waits_for_the_worker_that_comes_after_the_one_that_lost_its_car
     assert (job.state, job.failures, job.crashes) == (State.WAITING, 1, 0)
     # Celery's loop checks this before it takes the next message.
     assert state.should_stop == 1
-    (entry,) = [event for event in queries.story(runtime.database, "fox-1") if event.event == "retry_later"]
+    (entry,) = [event for event in queries.timeline_of(runtime.database, "fox-1") if event.event == "retry_later"]
     assert entry.detail["code"] == "device_failed"
     # A worker that is stopping does not claim the job again.
     time.sleep(0.2)

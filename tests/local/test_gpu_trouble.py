@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from consumer.failpoints import LOCAL_FAILPOINTS
-from consumer.ledger.queries import find_job, story
+from consumer.ledger.queries import find_job, timeline_of
 from consumer.ledger.states import State
 from ops.checks.finding import ok
 from ops.checks.workers import workers
@@ -67,7 +67,7 @@ def test_a_job_is_cancelled_between_two_steps_and_the_worker_takes_the_next(depl
     deployment.up.run("cancel", "cancel-1")
     job = deployment.wait_for_end("cancel-1")
     assert (job.state, job.progress < 90) == (State.CANCELLED, True)
-    at = {entry.event: entry.at for entry in story(deployment.database, "cancel-1")}
+    at = {entry.event: entry.at for entry in timeline_of(deployment.database, "cancel-1")}
     assert at["cancelled"] - at["cancel_requested"] < 10  # otherwise it would run for more than twenty seconds
     deployment.armed.unlink()
     deployment.result("after-cancel")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from consumer.ledger.dead_letters import listed
+from consumer.ledger.dead_letters import list_newest
 from consumer.ledger.states import State
 from tests.local.catalogue_entries import entries
 from tests.local.test_local_pipelines import frames_of
@@ -57,7 +57,7 @@ def test_a_story_with_a_model_that_has_no_adapter_is_refused_at_the_door(telecin
     data = {**STORY, "hero_description": HERO, "model": "demo-shapes"}
     telecine.submit({"id": "third", "type": "story-to-video", "data": data})
     database = telecine.database()
-    (letter,) = wait_until(lambda: listed(database, limit=1))
+    (letter,) = wait_until(lambda: list_newest(database, limit=1))
     database.close()
     assert letter.code == "unsupported_option"
     assert "demo-shapes cannot use an image of the hero" in letter.message

@@ -20,7 +20,7 @@ from consumer.doors.inbox import drop
 from consumer.ledger import dead_letters, queries
 from consumer.ledger.database import Database
 from consumer.ledger.dead_letters import KEPT_BYTES
-from consumer.ledger.records import Rejection
+from consumer.ledger.records import DeadLetter
 from tests.receiver import Attempt, Receiver
 from tests.security.servers import Listener
 from tests.telecine_process import TelecineProcess, wait_until
@@ -48,12 +48,12 @@ class Place:
         body = body.replace(b"RECEIVER", self.receiver.url.encode())
         return body.replace(b"CANARY", f"127.0.0.1:{self.canary.port}".encode())
 
-    def drop_bad_file(self, body: bytes) -> Rejection:
+    def drop_bad_file(self, body: bytes) -> DeadLetter:
         """Drop a file into the inbox and return its dead letter."""
-        before = dead_letters.newest(self.database)
+        before = dead_letters.newest_number(self.database)
         drop(self.process.settings.inbox_folder, body)
-        wait_until(lambda: dead_letters.newest(self.database) > before, what=self.log)
-        assert dead_letters.newest(self.database) == before + 1
+        wait_until(lambda: dead_letters.newest_number(self.database) > before, what=self.log)
+        assert dead_letters.newest_number(self.database) == before + 1
         refused = dead_letters.find(self.database, before + 1)
         assert refused is not None
         return refused
@@ -238,36 +238,36 @@ def test_only_the_beginning_of_a_huge_file_is_kept(place: Place) -> None:
 
 def test_a_file_that_is_still_being_copied_is_not_a_dead_letter(place: Place) -> None:
     body = b'{"id": "copied", "type": "note", "data": {}}'
-    before = dead_letters.newest(place.database)
+    before = dead_letters.newest_number(place.database)
     with (place.process.settings.inbox_folder / "copied.json").open("wb") as file:
         for piece in (b"", body[:20], body[20:]):
             file.write(piece)
             file.flush()
             place.check_health()
     assert place.process.wait_for_job("copied").state == "completed"
-    assert dead_letters.newest(place.database) == before
+    assert dead_letters.newest_number(place.database) == before
 
 
 def test_files_that_are_not_messages_are_ignored(place: Place) -> None:
     inbox = place.process.settings.inbox_folder
-    before = dead_letters.newest(place.database)
+    before = dead_letters.newest_number(place.database)
     for name in (".hidden.json", "notes.txt", "x.json.part"):
         (inbox / name).write_bytes(b"not JSON")
     (inbox / "folder.json").mkdir()
     (inbox / "nowhere.json").symlink_to("/nonexistent")
     place.check_health()
-    assert dead_letters.newest(place.database) == before
+    assert dead_letters.newest_number(place.database) == before
     assert (inbox / "notes.txt").exists()
 
 
 def test_a_thousand_bad_files_do_not_stop_the_inbox(place: Place) -> None:
-    before = dead_letters.newest(place.database)
+    before = dead_letters.newest_number(place.database)
     inbox = Path(place.process.settings.inbox_folder)
     for number in range(1000):
         part = inbox / f".{number}"
         part.write_bytes(b'{"poison": %d' % number)
         part.rename(inbox / f"{number}.json")
     place.check_health()
-    wait_until(lambda: dead_letters.newest(place.database) >= before + 1000, what=place.log)
-    kept = dead_letters.listed(place.database, limit=1000)
+    wait_until(lambda: dead_letters.newest_number(place.database) >= before + 1000, what=place.log)
+    kept = dead_letters.list_newest(place.database, limit=1000)
     assert {r.body for r in kept} == {b'{"poison": %d' % number for number in range(1000)}

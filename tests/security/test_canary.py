@@ -182,7 +182,7 @@ def _collect(
     states = {name["id"]: process.wait_for_job(str(name["id"])).state.value for name in requests[:5]}
     assert states == {name: "completed" if name == "ok" else "failed" for name in states}
     database = process.database()
-    wait_until(lambda: dead_letters.newest(database) >= 3)
+    wait_until(lambda: dead_letters.newest_number(database) >= 3)
     receiver.wait_for(7, timeout=30)
     wait_until(sentry.events, what=lambda: process.log.read_text()[-2000:])
     found = {

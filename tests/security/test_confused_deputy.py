@@ -151,7 +151,7 @@ def test_another_tenants_object_is_refused_at_admission_and_at_the_fetch(
     assert isinstance(refused, RequestError)
     assert refused.code in ("tenant_forbidden", "invalid_field", "invalid_json")
     assert find_job(runtime.database, "n") is None
-    assert len(dead_letters.listed(runtime.database, limit=9)) == 1
+    assert len(dead_letters.list_newest(runtime.database, limit=9)) == 1
     with pytest.raises(TenantForbidden) as caught:
         fetch_input(runtime, "image", uri, tmp_path / "in", kinds=["jpeg"], limit_bytes=10**7, tenant="tenant-a")
     assert caught.value.field == "data.image"

@@ -120,12 +120,12 @@ POISONS: list[tuple[str, bytes, dict[str, Any]]] = [
 
 def test_every_poison_is_dead_lettered_byte_for_byte_and_the_next_request_is_served(queue: Queue) -> None:
     queue.serves()
-    known = dead_letters.newest(queue.database)
+    known = dead_letters.newest_number(queue.database)
     for _, body, properties in POISONS:
         queue.send(body, **properties)
     assert queue.serves() < 20
-    wait_until(lambda: dead_letters.newest(queue.database) >= known + len(POISONS), what=queue.log)
-    kept = list(dead_letters.listed(queue.database, limit=len(POISONS)))[::-1]
+    wait_until(lambda: dead_letters.newest_number(queue.database) >= known + len(POISONS), what=queue.log)
+    kept = list(dead_letters.list_newest(queue.database, limit=len(POISONS)))[::-1]
     assert sorted((r.code, r.body) for r in kept) == sorted((code, body) for code, body, _ in POISONS)
     assert {(r.door, r.source) for r in kept} == {("amqp", queue.name)}
     assert sorted(queue.dead(len(POISONS))) == sorted(body for _, body, _ in POISONS)
@@ -152,15 +152,15 @@ def test_a_message_is_read_by_its_bytes_and_not_by_its_content_type(queue: Queue
 
 def test_a_thousand_poisons_do_not_stop_the_amqp_door(queue: Queue) -> None:
     alone = min(queue.serves() for _ in range(3))
-    known = dead_letters.newest(queue.database)
+    known = dead_letters.newest_number(queue.database)
     bodies = [b'{"poison": %d' % number for number in range(1000)]
     for number, body in enumerate(bodies):
         queue.send(body)
         if number == 500:
             meanwhile = queue.serves()
     assert meanwhile < max(2 * alone, alone + 15)
-    wait_until(lambda: dead_letters.newest(queue.database) >= known + 1000, timeout=90, what=queue.log)
-    assert sorted(r.body for r in dead_letters.listed(queue.database, limit=1000)) == sorted(bodies)
+    wait_until(lambda: dead_letters.newest_number(queue.database) >= known + 1000, timeout=90, what=queue.log)
+    assert sorted(r.body for r in dead_letters.list_newest(queue.database, limit=1000)) == sorted(bodies)
     assert sorted(queue.dead(1000)) == sorted(bodies)
     queue.serves()
     assert "amqp_disconnected" not in queue.process.log.read_text()

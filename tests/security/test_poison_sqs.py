@@ -35,7 +35,7 @@ def test_a_thousand_poisons_among_valid_requests_do_not_stop_the_sqs_door(
             lambda: count_jobs(database) == {"completed": GOOD}, timeout=90, what=lambda: str(count_jobs(database))
         )
         wait_until(lambda: queue.counts() == (0, 0), timeout=90)
-        kept = dead_letters.listed(database, limit=POISONS + 1)
+        kept = dead_letters.list_newest(database, limit=POISONS + 1)
         dead = queue.dead(POISONS, timeout=90)
         assert telecine.running
         assert "sqs_disconnected" not in telecine.log.read_text()

@@ -85,14 +85,14 @@ def test_a_message_whose_properties_cannot_be_read_is_a_dead_letter_and_its_neig
         for number in range(len(UNREADABLE)):
             assert process.wait_for_job(f"good-{number}").state == "completed"
         database = process.database()
-        wait_until(lambda: dead_letters.newest(database) >= len(bodies))
-        letters = dead_letters.listed(database, limit=100)
+        wait_until(lambda: dead_letters.newest_number(database) >= len(bodies))
+        letters = dead_letters.list_newest(database, limit=100)
         assert sorted((letter.code, letter.body) for letter in letters) == [("invalid_request", b) for b in bodies]
         assert all("properties" in letter.message for letter in letters)
         assert "amqp_disconnected" not in process.log.read_text()
         replayed = process.run("dead-letters", "replay", "--all", check=False)
         assert b"properties" in replayed.stdout + replayed.stderr
-        assert dead_letters.newest(database) == len(bodies)  # what is refused again makes no new letter
+        assert dead_letters.newest_number(database) == len(bodies)  # what is refused again makes no new letter
         database.close()
         # Recovery can read the dead-letter queue, too.
         recovered = recover(rabbitmq.url, name, delivery_limit=process.settings.amqp_delivery_limit)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from consumer.ledger.admission import submission
+from consumer.ledger.admission import build_submission
 from schemas.envelope import Cancellation, Request
 from schemas.errors import RequestError
 from schemas.parse import parse_request
@@ -56,7 +56,7 @@ def refusal(value: Any, headers: Mapping[str, Any] | None = None) -> RequestErro
 
 
 def identity(request: Request) -> str:
-    return submission(request, role="render", door="test").fingerprint
+    return build_submission(request, role="render", door="test").fingerprint
 
 
 @pytest.mark.parametrize("content_type", [STRUCTURED, f"{STRUCTURED}; charset=UTF-8", "application/json", None])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from consumer.ledger.admission import submission
+from consumer.ledger.admission import build_submission
 from schemas.envelope import Cancel, Request
 from schemas.errors import RequestError
 from schemas.parse import parse_mapping, parse_request, recover_fields
@@ -47,7 +47,7 @@ def refusal(value: Mapping[str, Any], headers: Mapping[str, Any] | None = None) 
 
 def fingerprint(request: Request) -> str:
     """Return the identity of the request in a message: equal for equal requests."""
-    return submission(request, role="render", door="test").fingerprint
+    return build_submission(request, role="render", door="test").fingerprint
 
 
 def headers_of(value: Mapping[str, Any], prefix: str) -> dict[str, Any]:
