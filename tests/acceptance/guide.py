@@ -1,4 +1,4 @@
-"""Programs as the guides print them, run as they stand."""
+"""Runs the programs and sessions that the guides print, without changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COMMANDS: Mapping[str, tuple[str, list[str]]] = {
 
 
 def program(language: str, text: str, folder: Path) -> list[str]:
-    """The command that runs the block, which is written into ``folder``."""
+    """Write the block into ``folder`` and return the command that runs it."""
     folder.mkdir(parents=True, exist_ok=True)
     name, command = _COMMANDS[language]
     path = folder / name
@@ -37,7 +37,7 @@ def program(language: str, text: str, folder: Path) -> list[str]:
 def run(
     language: str, text: str, folder: Path, environment: Mapping[str, str], *, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the block to its end, in ``folder``."""
+    """Run the block in ``folder`` until it ends."""
     return subprocess.run(
         program(language, text, folder),
         cwd=folder,
@@ -52,7 +52,7 @@ def run(
 def telecine_session(
     text: str, folder: Path, environment: Mapping[str, str], *, timeout: float = 120
 ) -> Iterator[tuple[str, str, subprocess.CompletedProcess[str]]]:
-    """Each ``$ telecine …`` of a session but ``up``, run in ``folder``: the line, what the page shows, what it did."""
+    """Run each ``$ telecine …`` command except ``up``; yield its line, the output on the page and the result."""
     for line, shown in re.findall(r"^\$ ([^\n]*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
         words = shlex.split(line, comments=True)
         if words[:1] != ["telecine"] or words[1] == "up":
@@ -70,7 +70,7 @@ def telecine_session(
 
 
 def shows(page: str, output: str) -> bool:
-    """Whether a page shows this output: columns and sizes of files may differ, and ``…`` stands for anything."""
+    """Return whether the page shows this output; spacing and file sizes may differ, and ``…`` matches any text."""
     wanted = ["(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*") + "\n" for line in _plain(page)]
     return re.fullmatch("".join(wanted), "".join(line + "\n" for line in _plain(output))) is not None
 

@@ -1,4 +1,4 @@
-"""What the tests of the whole line share: Telecine with a broker and S3, a song, a producer in another language."""
+"""Helpers for end-to-end tests: Telecine with a broker and S3, media, and a producer in another language."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NODE = Path(__file__).resolve().parent.parent / "node"
 def telecine_with(
     home: Path, rabbitmq: RabbitMQ, queue: str, s3: S3, bucket: str, **settings: object
 ) -> TelecineProcess:
-    """A Telecine that reads ``queue`` and stores below ``s3://bucket/results/``. Not started."""
+    """Return a Telecine, not started, that reads ``queue`` and stores results under ``s3://bucket/results/``."""
     return TelecineProcess(
         home,
         notes=True,
@@ -36,7 +36,7 @@ def telecine_with(
 
 
 def publish_with_node(rabbitmq: RabbitMQ, queue: str, requests: Sequence[Mapping[str, Any]]) -> None:
-    """Node's amqplib puts each request on the queue as plain JSON, and waits for the confirms."""
+    """Publish each request as plain JSON with Node's amqplib, and wait for the confirms."""
     lines = "".join(json.dumps(request) + "\n" for request in requests)
     wait_until(lambda: queue in rabbitmq.ctl("list_queues", "name").split())
     done = subprocess.run(
@@ -47,7 +47,7 @@ def publish_with_node(rabbitmq: RabbitMQ, queue: str, requests: Sequence[Mapping
 
 
 def upload_media(s3: S3, bucket: str, folder: Path, *, seconds: float) -> dict[str, str]:
-    """A photo and a song of ``seconds``, uploaded; answers ``image`` and ``audio`` of a reel's data."""
+    """Upload a photo and a song of ``seconds``; return the ``image`` and ``audio`` of a reel's data."""
     folder.mkdir(parents=True, exist_ok=True)
     client = s3.client()
     client.upload_file(str(write_photo(folder / "cover.png")), bucket, "in/cover.png")
@@ -56,7 +56,7 @@ def upload_media(s3: S3, bucket: str, folder: Path, *, seconds: float) -> dict[s
 
 
 def objects_below(s3: S3, bucket: str, prefix: str) -> dict[str, bytes]:
-    """Every object below a prefix: name without the prefix, and bytes."""
+    """Return all objects under a prefix, by their name without the prefix."""
     client = s3.client()
     found = client.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
     return {

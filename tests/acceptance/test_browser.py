@@ -1,4 +1,4 @@
-"""The reel in a browser: headless Chromium plays it, seeks in it and decodes its sound."""
+"""A reel in headless Chromium, which plays it, seeks in it and decodes its sound."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ const picture = async t => {
 
 
 class _Pages(SimpleHTTPRequestHandler):
-    """Serves the folder with byte ranges, and takes the page's report."""
+    """Serves the folder with byte ranges and receives the page's report."""
 
     reports: ClassVar[list[dict[str, Any]]] = []
     arrived: ClassVar[threading.Event] = threading.Event()
@@ -79,11 +79,11 @@ class _Pages(SimpleHTTPRequestHandler):
         try:
             self.wfile.write(piece)
         except OSError:
-            self.close_connection = True  # the browser has enough and hangs up
+            self.close_connection = True  # the browser closes the connection when it has enough
         return None
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+        """Do not log requests."""
 
 
 @pytest.fixture
@@ -99,12 +99,24 @@ def report(tmp_path: Path) -> Iterator[dict[str, Any]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Pages, directory=str(tmp_path)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     browser = subprocess.Popen(
-        [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--mute-audio",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--autoplay-policy=no-user-gesture-required", f"--user-data-dir={tmp_path / 'profile'}",
-         f"http://127.0.0.1:{server.server_port}/index.html"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            chromium,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--mute-audio",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--autoplay-policy=no-user-gesture-required",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"http://127.0.0.1:{server.server_port}/index.html",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         assert _Pages.arrived.wait(90), "the browser did not report"
         yield _Pages.reports[0]
@@ -115,14 +127,14 @@ def report(tmp_path: Path) -> Iterator[dict[str, Any]]:
         server.server_close()
 
 
-def test_chromium_plays_the_reel_frame_by_frame_seeks_to_each_caption_and_hears_it(report: dict[str, Any]) -> None:
+def test_chromium_plays_the_reel_seeks_to_each_caption_and_decodes_its_sound(report: dict[str, Any]) -> None:
     assert "error" not in report, report["error"]
     assert report["duration"] == pytest.approx(SECONDS, abs=1 / 30)
     assert (report["width"], report["height"]) == (540, 960)
     assert report["sound"] == pytest.approx(SECONDS, abs=1 / 30)
-    # Two moments of one caption show one picture; different captions show different ones.
+    # Early and late in a caption the picture is the same; different captions have different pictures.
     assert all(early == late for early, late in report["pairs"]), report["pairs"]
     assert len({early for early, _ in report["pairs"]}) == len(report["pairs"])
-    # Frames advance by whole thirtieths, none twice; a busy machine may skip some.
+    # Frames advance by multiples of 1/30 s and never repeat; a busy machine may skip some.
     assert len(report["steps"]) > 10
     assert min(report["steps"]) >= 1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from consumer.doors.publish import publish
-from consumer.ledger.queries import count_jobs, list_jobs, story
+from consumer.ledger.queries import count_jobs, list_jobs, timeline_of
 from tests.acceptance.test_sqs_line import telecine_on_sqs
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import S3
@@ -66,10 +66,10 @@ def test_two_hundred_jobs_sent_up_to_five_times_each_by_three_doors_run_once_eac
         doors = Counter(
             entry.detail["door"]
             for request in requests
-            for entry in story(database, str(request["id"]))
+            for entry in timeline_of(database, str(request["id"]))
             if entry.event in ("received", "duplicate")
         )
-        # What is uploaded comes by the queue of the events.
+        # The events of uploads arrive through the SQS queue.
         assert doors == {"amqp": sent["amqp"], "sqs": sent["sqs"] + sent["s3"]}
         wait_until(lambda: requests_queue.counts() == events.counts() == (0, 0))
         assert requests_queue.dead(0) == events.dead(0) == []
@@ -89,7 +89,7 @@ def _send(
 
 
 def _notify(s3: S3, bucket: str, queue: Any) -> None:
-    """The bucket tells the queue of every object."""
+    """Configure the bucket to send an event to the queue for every object."""
     to: Any = {"QueueArn": queue["Attributes"]["QueueArn"], "Events": ["s3:ObjectCreated:*"]}
     s3.client().put_bucket_notification_configuration(
         Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [to]}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from consumer.doors.inbox import drop
-from consumer.ledger.queries import find_job, list_jobs, story
+from consumer.ledger.queries import find_job, list_jobs, timeline_of
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from tests.receiver import Receiver
@@ -38,22 +38,24 @@ def running(telecine: TelecineProcess, job_id: str) -> None:
 
 
 def jobs(telecine: TelecineProcess) -> dict[str, Job]:
-    """Every job as it stands, by its id."""
+    """Return all jobs by id."""
     database = telecine.database()
     found = {job.id: job for job in list_jobs(database, limit=20)}
     database.close()
     return found
 
 
-def test_a_running_job_is_cancelled_within_seconds_and_its_callback_says_so(telecine: TelecineProcess) -> None:
+def test_a_running_job_is_cancelled_within_seconds_and_its_callback_has_status_cancelled(
+    telecine: TelecineProcess,
+) -> None:
     with Receiver() as receiver:
         put(telecine, "long", data={"seconds": 60}, callback={"url": receiver.url})
         telecine.start()
         running(telecine, "long")
         telecine.run("cancel", "long")
         assert telecine.wait_for_job("long", timeout=30).state is State.CANCELLED
-        told = receiver.wait_for(1)[0].json()
-        assert (told["type"], told["data"]["status"], told["data"]["error"]["code"]) == (
+        body = receiver.wait_for(1)[0].json()
+        assert (body["type"], body["data"]["status"], body["data"]["error"]["code"]) == (
             "job.failed",
             "cancelled",
             "cancelled",
@@ -67,7 +69,7 @@ def test_a_job_that_waits_behind_others_is_cancelled_by_a_message(telecine: Tele
     put(telecine, "second")
     drop(telecine.settings.inbox_folder, json.dumps({"type": "job.cancel", "data": {"id": "second"}}).encode())
     assert telecine.wait_for_job("second").state is State.CANCELLED
-    assert jobs(telecine)["first"].state is State.RUNNING  # which the second one did not wait for
+    assert jobs(telecine)["first"].state is State.RUNNING  # the second job did not wait for it
     assert telecine.wait_for_job("first").state is State.COMPLETED
 
 
@@ -95,12 +97,12 @@ def test_a_high_priority_job_overtakes_a_queue_of_low_ones(telecine: TelecinePro
         assert started is not None
         found = jobs(telecine)
         low = [job.started_at or math.inf for job in found.values() if job.priority == "low"]
-        # One may have been chosen a moment before.
+        # The worker may already have claimed one job before the urgent one arrived.
         assert sum(found[job_id].received_at < other < started for other in low) <= 1
         assert sum(other > started for other in low) >= 5
 
 
-def test_started_and_progress_are_told_when_asked_for_and_never_go_back(telecine: TelecineProcess) -> None:
+def test_started_and_progress_callbacks_are_sent_on_request_and_never_go_back(telecine: TelecineProcess) -> None:
     with Receiver() as receiver:
         events = ["started", "progress", "completed"]
         put(telecine, "watched", data={"seconds": 6}, callback={"url": receiver.url, "events": events})
@@ -108,7 +110,7 @@ def test_started_and_progress_are_told_when_asked_for_and_never_go_back(telecine
         telecine.wait_for_job("watched")
         wait_until(lambda: any(a.json()["type"] == "job.completed" for a in receiver.attempts))
         wait_until(lambda: sum(a.json()["type"] == "job.progress" for a in receiver.attempts) >= 2)
-        # A callback may come twice, and overtake another on its way: each tells when it was written.
+        # Callbacks may be duplicated and reordered, so sort them by created_at.
         copies = {attempt.headers["webhook-id"]: attempt.json() for attempt in receiver.attempts}
         told = sorted(copies.values(), key=lambda item: item["timestamp"])
         assert [item["type"] for item in told].count("job.started") == 1
@@ -118,7 +120,7 @@ def test_started_and_progress_are_told_when_asked_for_and_never_go_back(telecine
         assert all(0 < value < 100 for value in percentages)
 
 
-def test_sigterm_ends_the_process_cleanly_and_the_job_goes_on_at_the_next_start(telecine: TelecineProcess) -> None:
+def test_sigterm_ends_the_process_cleanly_and_the_job_continues_at_the_next_start(telecine: TelecineProcess) -> None:
     runs = telecine.home / "runs"
     put(telecine, "long", data={"seconds": 6, "ledger_of_runs": str(runs)})
     telecine.start()
@@ -129,7 +131,7 @@ def test_sigterm_ends_the_process_cleanly_and_the_job_goes_on_at_the_next_start(
     assert len(runs.read_text().splitlines()) == 1
 
 
-def test_a_job_that_outlasts_the_grace_is_handed_back_and_no_crash_is_counted(telecine: TelecineProcess) -> None:
+def test_a_job_that_outlasts_the_grace_period_is_released_without_a_crash_count(telecine: TelecineProcess) -> None:
     put(telecine, "longer", data={"seconds": 60})
     telecine.start()
     running(telecine, "longer")
@@ -138,10 +140,10 @@ def test_a_job_that_outlasts_the_grace_is_handed_back_and_no_crash_is_counted(te
     job = find_job(database, "longer")
     assert job is not None
     assert (job.state, job.crashes, job.lease_owner) == (State.WAITING, 0, None)
-    assert "worker_stopped" in [entry.event for entry in story(database, "longer")]
+    assert "worker_stopped" in [entry.event for entry in timeline_of(database, "longer")]
 
 
-def test_a_job_that_kills_every_worker_fails_instead_of_going_round_for_ever(tmp_path: Path) -> None:
+def test_a_job_that_kills_every_worker_fails_instead_of_being_retried_without_end(tmp_path: Path) -> None:
     with TelecineProcess(tmp_path / "home", notes=True, max_crashes=2) as telecine:
         put(telecine, "poison")
         for _ in range(3):
@@ -151,11 +153,11 @@ def test_a_job_that_kills_every_worker_fails_instead_of_going_round_for_ever(tmp
         job = telecine.wait_for_job("poison")
         assert job.error is not None
         assert (job.state, job.error["code"], job.crashes) == (State.FAILED, "worker_lost", 3)
-        put(telecine, "other", data={"text": "x"})  # and the worker still lives to meet its own failpoint
+        put(telecine, "other", data={"text": "x"})  # the worker is still alive to reach the next failpoint
         telecine.wait_for_death()
 
 
-def test_a_plan_costs_nothing_and_is_answered_by_callback(telecine: TelecineProcess) -> None:
+def test_a_plan_costs_nothing_and_is_sent_by_callback(telecine: TelecineProcess) -> None:
     with Receiver() as receiver:
         put(telecine, "plan", data={"seconds": 30}, plan_only=True, callback={"url": receiver.url})
         telecine.start()
@@ -181,13 +183,16 @@ def test_the_ordinary_celery_worker_and_its_tools_work(rabbitmq: RabbitMQ, queue
         try:
             put(telecine, "plain")
             assert telecine.wait_for_job("plain").state is State.COMPLETED
-            # Asked by its name, because then the answer is not waited for longer than it takes.
+            # With a destination, ping returns as soon as the worker has replied instead of at its timeout.
             ping = subprocess.run(
                 [*command, "inspect", "ping", "--json", "--destination", "plain@localhost", "--timeout", "30"],
-                cwd=ROOT, env=environment, capture_output=True, check=True,
-            )  # fmt: skip
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                check=True,
+            )
             assert b"pong" in ping.stdout
-            events = [entry.event for entry in story(telecine.database(), "plain")]
+            events = [entry.event for entry in timeline_of(telecine.database(), "plain")]
             assert events[0] == "received"
         finally:
             worker.terminate()

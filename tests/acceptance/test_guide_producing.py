@@ -1,4 +1,4 @@
-"""Every producer of the guide, run as it is printed: the job that it asks for is finished once."""
+"""Every producer program of the guide, run as printed: its job completes once."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ SENT = fences("*", "send")
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-    """An installation with the names that the guide uses, and what its programs read from their environment."""
+    """Telecine with the queues and buckets that the guide names, and the environment of its programs."""
 
     telecine: TelecineProcess
     rabbitmq: RabbitMQ
     environment: dict[str, str]
-    #: A virtual host without any queue.
+    #: URL of a virtual host without queues.
     empty: str
 
 
 @pytest.fixture(scope="module")
 def site(rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Telecine on a virtual host and an S3 and SQS of their own: the guide's names are nobody else's there."""
+    """Yield Telecine on its own virtual host, S3 and SQS, so that no other test uses the guide's names."""
     urls = []
     for _ in range(2):
         vhost = f"guide-{uuid.uuid4().hex[:8]}"
@@ -50,7 +50,7 @@ def site(rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     try:
         server.start()
         s3 = endpoint("ministack", server)
-        _furnish(s3, tmp_path_factory.mktemp("media"))
+        _set_up(s3, tmp_path_factory.mktemp("media"))
         cli = AwsCli(s3, tmp_path_factory.mktemp("aws"))
         telecine = TelecineProcess(
             tmp_path_factory.mktemp("guide") / "home",
@@ -75,8 +75,8 @@ def site(rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         server.close()
 
 
-def _furnish(s3: S3, folder: Path) -> None:
-    """Buckets, media, a queue with its dead letters, and the notification of uploads."""
+def _set_up(s3: S3, folder: Path) -> None:
+    """Create buckets, media, a queue with a dead-letter queue, and the notifications of uploads."""
     client = s3.client()
     for bucket in ("inbox", "results"):
         client.create_bucket(Bucket=bucket)
@@ -112,7 +112,7 @@ def _wait_for_duplicates(site: Site, ids: Sequence[str]) -> None:
 
 
 @pytest.mark.parametrize("fence", [fence for fence in SENT if "AMQP_URL" in fence.text], ids=str)
-def test_the_program_fails_where_no_queue_takes_its_message(fence: Fence, site: Site, tmp_path: Path) -> None:
+def test_the_program_fails_if_no_queue_takes_its_message(fence: Fence, site: Site, tmp_path: Path) -> None:
     done = guide.run(fence.words[0], fence.text, tmp_path, {**site.environment, "AMQP_URL": site.empty})
     assert done.returncode != 0
     assert "NO_ROUTE" in done.stderr or "UnroutableError" in done.stderr

@@ -1,4 +1,4 @@
-"""The receivers of the guide, run as they are printed: a callback from a real job, and its copies."""
+"""The receivers of the guide, run as printed, with callbacks of real jobs and their duplicates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_receiver_takes_each_callback_once_while_the_secret_is_replaced(langua
     old, new, port = generate_secret(), generate_secret(), free_port()
     folder = tmp_path / "receiver"
     command = guide.program(language, one_fence(language, "receiver"), folder)
-    # Telecine signs with both; the receiver has not heard of the new one yet.
+    # Telecine signs with both secrets; the receiver knows only the old one.
     secrets = json.dumps({"default": [new, old]})
     with TelecineProcess(tmp_path / "home", notes=True, callback_secrets=secrets) as telecine:
         telecine.start()
@@ -35,20 +35,20 @@ def test_a_receiver_takes_each_callback_once_while_the_secret_is_replaced(langua
         try:
             _send(telecine, "order-1", port)
             assert _refused(port) == 401
-            # Stopped between the work and its mark, it would rightly do the work again.
-            wait_until(lambda: _done(folder, language) == 1, what=(folder / "said").read_text)
+            # Wait until the callback is marked as done: a receiver stopped before that would do the work again.
+            wait_until(lambda: _done(folder, language) == 1, what=(folder / "output").read_text)
         finally:
             receiver.terminate()
             receiver.wait(30)
-        # Both secrets are known now, and what was kept is still known.
+        # The receiver now knows both secrets, and still knows the callbacks that it stored.
         receiver = _started(command, folder, port, f"{new} {old}")
         try:
             telecine.run("callbacks", "replay", "--job", "order-1")
             _wait_until_delivered(telecine, "order-1")
             _send(telecine, "order-2", port)
-            said = folder / "said"
-            wait_until(lambda: "order-2" in said.read_text(), what=said.read_text)
-            assert sorted(said.read_text().splitlines()) == [
+            output = folder / "output"
+            wait_until(lambda: "order-2" in output.read_text(), what=output.read_text)
+            assert sorted(output.read_text().splitlines()) == [
                 "job.completed order-1 completed",
                 "job.completed order-2 completed",
             ]
@@ -59,9 +59,9 @@ def test_a_receiver_takes_each_callback_once_while_the_secret_is_replaced(langua
 
 def _started(command: list[str], folder: Path, port: int, secrets: str) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PORT": str(port), "WEBHOOK_SECRETS": secrets}
-    with (folder / "said").open("ab") as said, (folder / "complaints").open("ab") as complaints:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=complaints)
-    wait_until(lambda: answers(port), what=(folder / "complaints").read_text)
+    with (folder / "output").open("ab") as output, (folder / "errors").open("ab") as errors:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=errors)
+    wait_until(lambda: answers(port), what=(folder / "errors").read_text)
     return process
 
 
@@ -84,7 +84,7 @@ def _wait_until_delivered(telecine: TelecineProcess, job_id: str) -> None:
 
 
 def _done(folder: Path, language: str) -> int:
-    """How many callbacks the receiver has marked as worked through."""
+    """Count the callbacks that the receiver has marked as done."""
     if language == "js":
         return len(list((folder / "callbacks").glob("*.done")))
     with closing(sqlite3.connect(folder / "callbacks.sqlite3", timeout=10)) as connection:
@@ -92,7 +92,7 @@ def _done(folder: Path, language: str) -> int:
 
 
 def _refused(port: int) -> int:
-    """The status for a POST that nobody signed."""
+    """Send an unsigned POST and return the error status."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/hooks", data=b"{}", method="POST")
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request, timeout=10)

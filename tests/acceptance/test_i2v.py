@@ -1,4 +1,4 @@
-"""The I2V service's story, and what guards its money, through real processes and the command line."""
+"""The I2V service's use case, with fallbacks, budgets and circuit breakers, in real processes and the CLI."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.provider_line import GAME_KEY, ProviderLine, check_settled
 from tests.servers.s3 import S3
 from tests.telecine_process import wait_until
 
-#: As the I2V service's documentation shows it.
+#: The callback body in the I2V service's documentation.
 BODY = """{
     "data": {
         "addToInventory": true,
@@ -39,7 +39,7 @@ FAILED = """{
 }"""
 
 
-def test_an_image_id_alone_becomes_a_film_and_the_game_api_is_told_byte_for_byte(
+def test_an_image_id_becomes_a_film_and_a_callback_to_the_game_api_byte_for_byte(
     tmp_path: Path, s3: S3, bucket: str
 ) -> None:
     stored: dict[str, object] = {
@@ -74,12 +74,12 @@ def test_an_image_id_alone_becomes_a_film_and_the_game_api_is_told_byte_for_byte
     assert attempt.headers["x-api-key"] == GAME_KEY
     url = attempt.json()["data"]["output"]["url"]
     assert url.startswith(f"{s3.url}/{bucket}/results/order-1/video.mp4?")
-    # The title rule: the words of Pika's file name up to the first comma.
+    # The title is Pika's file name up to the first comma.
     assert attempt.body.decode() == BODY % ("a red kite over dunes", url)
     assert story.index("replicate accepted") < story.index("pika accepted") < story.rindex("completed")
 
 
-def test_the_game_api_is_told_of_a_film_that_failed(tmp_path: Path) -> None:
+def test_the_game_api_gets_a_callback_for_a_failed_film(tmp_path: Path) -> None:
     with ProviderLine(tmp_path / "home") as line:
         line.pika.plan(Plan("fail", message="the image shows a person"))
         line.telecine.start()
@@ -91,7 +91,7 @@ def test_the_game_api_is_told_of_a_film_that_failed(tmp_path: Path) -> None:
     assert attempt.body.decode() == FAILED
 
 
-def test_a_fallback_is_taken_and_explained(tmp_path: Path) -> None:
+def test_a_fallback_is_used_and_explained(tmp_path: Path) -> None:
     with ProviderLine(tmp_path / "home") as line:
         line.cococlip.fault(Fault(status=400, body='{"detail": "prompt is not allowed"}'))
         line.telecine.start()
@@ -133,8 +133,8 @@ def test_the_breaker_opens_and_one_call_is_tried_before_it_closes(tmp_path: Path
         line.film("lost-1")
         line.film("lost-2")
         database = line.telecine.database()
-        # Opened by the second trouble; a moment later it is written down what that means for its call.
-        wait_until(lambda: breaker(database) == "open" and unknown(database) == 2)
+        # The second failure opens the breaker; the outcome of its call is recorded slightly later.
+        wait_until(lambda: breaker_state(database) == "open" and count_unknown(database) == 2)
         (row,) = [row for row in providers(line) if row["provider"] == "cococlip"]
         assert (row["breaker"], row["unknown"]) == ("open", 2)
         assert "may have arrived" in str(row["last_error"])
@@ -144,10 +144,10 @@ def test_the_breaker_opens_and_one_call_is_tried_before_it_closes(tmp_path: Path
         line.cococlip.plan(Plan(polls=2))
         line.film("after")
         line.film("after-2", model=["hailuo02standard", "seedancev1lite"])
-        wait_until(lambda: breaker(database) in ("half", "closed"))
+        wait_until(lambda: breaker_state(database) in ("half", "closed"))
         for name in ("after", "after-2"):
             assert line.telecine.wait_for_job(name).terminal
-        assert breaker(database) == "closed"
+        assert breaker_state(database) == "closed"
         assert submitted == 2
         database.close()
 
@@ -181,17 +181,17 @@ def test_the_operators_tables_show_no_secret(secret: str, tmp_path: Path) -> Non
 
 
 def providers(line: ProviderLine) -> list[dict[str, object]]:
-    """What ``telecine providers --json`` prints."""
+    """Return the output of ``telecine providers --json``."""
     found: list[dict[str, object]] = json.loads(line.telecine.run("providers", "--json").stdout)
     return found
 
 
-def unknown(database: Database) -> int:
-    """How many calls there are whose outcome nobody knows."""
+def count_unknown(database: Database) -> int:
+    """Count the calls with an unknown outcome."""
     found = [calls.of_job(database, job_id) for job_id in ("lost-1", "lost-2")]
     return sum(call.state is CallState.UNKNOWN for rows in found for call in rows)
 
 
-def breaker(database: Database) -> str:
-    """Cococlip's circuit breaker."""
+def breaker_state(database: Database) -> str:
+    """Return the state of Cococlip's circuit breaker."""
     return next((a.breaker for a in accounts.list_accounts(database) if a.provider == "cococlip"), "closed")

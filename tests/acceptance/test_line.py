@@ -1,4 +1,4 @@
-"""The line a job travels, with real parts: Node, RabbitMQ, S3, the worker, a receiver."""
+"""A job from end to end with real parts: Node, RabbitMQ, S3, a worker and a receiver."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from consumer.doors.inbox import drop
-from consumer.ledger.dead_letters import listed
-from consumer.ledger.queries import deliveries_of, list_jobs, story
+from consumer.ledger.dead_letters import list_newest
+from consumer.ledger.queries import deliveries_of, list_jobs, timeline_of
 from consumer.ledger.states import DeliveryState, State
 from tests.acceptance.line import SECRET, objects_below, publish_with_node, telecine_with, upload_media
 from tests.chaos.evidence import check_finished_once, check_told_once
@@ -71,7 +71,7 @@ def test_a_reel_goes_from_a_node_producer_to_a_verified_callback(
         assert telecine.stop() == 0
 
 
-def test_the_same_job_sent_five_times_by_two_doors_runs_once(
+def test_the_same_job_sent_five_times_through_two_doors_runs_once(
     rabbitmq: RabbitMQ, queue_prefix: str, s3: S3, bucket: str, tmp_path: Path
 ) -> None:
     queue = f"{queue_prefix}requests"
@@ -88,17 +88,17 @@ def test_the_same_job_sent_five_times_by_two_doors_runs_once(
         database = telecine.database()
         wait_until(lambda: list_jobs(database)[0].duplicates == 4, what=lambda: str(list_jobs(database)))
         assert len(runs.read_text().splitlines()) == 1
-        doors = [entry.detail["door"] for entry in story(database, "same") if entry.event == "duplicate"]
+        doors = [entry.detail["door"] for entry in timeline_of(database, "same") if entry.event == "duplicate"]
         assert sorted(doors).count("amqp") in (2, 3)
         assert "inbox" in doors
 
         publish_with_node(rabbitmq, queue, [request | {"data": {"text": "other"}}])
-        refused = wait_until(lambda: listed(database, limit=1))[0]
+        refused = wait_until(lambda: list_newest(database, limit=1))[0]
         assert refused.code == "id_conflict"
         assert refused.request_id == "same"
         assert list_jobs(database)[0].state is State.COMPLETED
         assert len(runs.read_text().splitlines()) == 1
-        assert [entry.event for entry in story(database, "same")].count("duplicate") == 4
+        assert [entry.event for entry in timeline_of(database, "same")].count("duplicate") == 4
 
 
 def _check_video(video: bytes, srt: str, folder: Path) -> None:
@@ -121,7 +121,7 @@ def _check_video(video: bytes, srt: str, folder: Path) -> None:
     for start, end, _ in captions:
         assert _yellow(frames[round((start + end) / 2 * 30)]) > 500
     changes = {0} | {n for n in range(1, len(frames)) if not np.array_equal(frames[n], frames[n - 1])}
-    # A caption's picture changes at its edges, to the frame, and nowhere else (a key frame may re-encode a hold).
+    # The picture changes exactly at the frames where captions start and end (key frames may re-encode held frames).
     assert {round(start * 30) for start, _, _ in captions} <= changes
 
 

@@ -1,4 +1,4 @@
-"""A reel rendered by the real child process, looked at with other decoders."""
+"""A reel rendered by the real child process and checked with other decoders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.media_probe import (
     sound_of,
     write_photo,
     write_wav,
-)  # fmt: skip
+)
 from tests.telecine_process import wait_until
 
 SECONDS = 12.35
@@ -41,7 +41,7 @@ LYRICS = "one two three\nfour five six\n[Chorus]\nseven eight"
 
 
 def at_hand(folder: Path, image: Path, audio: Path) -> MemoryContext:
-    """A context with the two files that ``reel_data`` names."""
+    """Return a context with the two files that ``reel_data`` names."""
     return MemoryContext(folder, "reel", {"s3://bucket/a.jpg": image, "s3://bucket/a.wav": audio})
 
 
@@ -66,8 +66,10 @@ Rendered = tuple[Path, Sequence[StoredArtifact], list[float]]
 def test_a_reel_is_a_video_and_two_caption_files_with_their_facts(rendered: Rendered) -> None:
     folder, artifacts, _ = rendered
     assert [(a.name, a.content_type) for a in artifacts] == [
-        ("video.mp4", "video/mp4"), ("captions.srt", "application/x-subrip"), ("captions.vtt", "text/vtt"),
-    ]  # fmt: skip
+        ("video.mp4", "video/mp4"),
+        ("captions.srt", "application/x-subrip"),
+        ("captions.vtt", "text/vtt"),
+    ]
     facts = artifacts[0].facts
     assert (facts.width, facts.height, facts.fps) == (270, 480, 30.0)
     assert facts.frames == round(SECONDS * 30)
@@ -81,12 +83,12 @@ def test_progress_grows_to_the_end(rendered: Rendered) -> None:
     assert reported[-1] == 1.0
 
 
-def test_a_caller_that_is_slow_to_listen_hears_of_the_end_too(tmp_path: Path, material: tuple[Path, Path]) -> None:
+def test_a_slow_progress_listener_still_gets_the_end(tmp_path: Path, material: tuple[Path, Path]) -> None:
     reported: list[float] = []
 
     def listen(done: float) -> None:
         reported.append(done)
-        time.sleep(3)  # the child goes on, and ends
+        time.sleep(3)  # the child continues and ends meanwhile
 
     sound = input_file(write_wav(tmp_path / "short.wav", 1.0), "audio")
     render_reel(reel_data(LYRICS), input_file(material[0], "image"), sound, tmp_path, listen)
@@ -114,7 +116,7 @@ def test_the_stream_is_plain_h264_for_players(rendered: Rendered) -> None:
         assert not video.codec_context.has_b_frames
 
 
-def test_the_index_comes_first_and_there_is_no_edit_list(rendered: Rendered) -> None:
+def test_the_index_comes_first_and_the_file_has_no_edit_list(rendered: Rendered) -> None:
     found = boxes((rendered[0] / "video.mp4").read_bytes())
     top = [name for name in found if "/" not in name]
     assert top[0] == "ftyp"
@@ -127,7 +129,7 @@ def test_sound_and_picture_end_within_one_frame(rendered: Rendered) -> None:
     assert abs(sound.size / rate - round(SECONDS * 30) / 30) <= 1 / 30
 
 
-def test_held_frames_are_bit_identical_and_captions_change_where_the_files_say(rendered: Rendered) -> None:
+def test_held_frames_are_bit_identical_and_captions_change_at_the_times_in_the_files(rendered: Rendered) -> None:
     digests = planes_digest(rendered[0] / "video.mp4")
     changes = [index for index in range(1, len(digests)) if digests[index] != digests[index - 1]]
     starts = []
@@ -135,7 +137,7 @@ def test_held_frames_are_bit_identical_and_captions_change_where_the_files_say(r
         if "-->" in line:
             hours, minutes, rest = line.split(" --> ")[0].split(":")
             starts.append(round((int(hours) * 3600 + int(minutes) * 60 + float(rest.replace(",", "."))) * 30))
-    # A key frame may draw the same caption anew; nothing else changes between captions.
+    # A key frame may encode the same caption again; otherwise frames between captions are equal.
     assert set(starts[1:]) <= set(changes)
     with av.open(str(rendered[0] / "video.mp4")) as container:
         keys = {index for index, frame in enumerate(container.decode(video=0)) if frame.key_frame}
@@ -180,7 +182,7 @@ def test_a_caption_is_visible_between_its_times_and_not_outside(material: tuple[
     reel(data, at_hand(folder, *material))
     yellow = []
     for _, _, pixels in frames_of(folder / "video.mp4"):
-        # Bright in red and green, dark in blue: nothing in the photograph is.
+        # Bright red and green, dark blue: no pixel of the photograph has this colour.
         yellow.append(int(((pixels[:, :, 0] > 200) & (pixels[:, :, 1] > 200) & (pixels[:, :, 2] < 90)).sum()))
     assert max(yellow[:120]) == 0
     assert min(yellow[120:]) > 100
@@ -204,7 +206,7 @@ def test_lyrics_draw_nothing_but_letters(material: tuple[Path, Path], tmp_path: 
     assert not changed[:, width - round(width * 50 / 1080) :].any()
 
 
-def test_characters_that_no_font_has_are_told_and_the_rest_is_drawn(
+def test_characters_without_a_font_are_reported_and_the_rest_is_drawn(
     material: tuple[Path, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "known").mkdir()
@@ -254,16 +256,14 @@ def test_the_plain_encoder_shows_the_same_film(tmp_path: Path, size: tuple[int, 
         assert np.abs(one - other).mean() < 2.5
 
 
-def test_a_plan_tells_the_frames_that_the_render_makes(material: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_plan_has_the_frame_count_of_the_render(material: tuple[Path, Path], tmp_path: Path) -> None:
     planned = plan(reel_data(LYRICS), at_hand(tmp_path, *material))
     assert planned.frames == round(SECONDS * 30)
     assert planned.details["captions"] == 4
     assert planned.estimated_seconds > 0
 
 
-def test_a_plan_without_lyrics_tells_the_frames_and_counts_no_captions(
-    material: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_plan_without_lyrics_has_frames_and_no_captions(material: tuple[Path, Path], tmp_path: Path) -> None:
     planned = plan(reel_data("", alignment_mode="auto"), at_hand(tmp_path, *material))
     assert planned.frames == round(SECONDS * 30)
     assert "captions" not in planned.details
@@ -275,7 +275,7 @@ def test_more_captions_than_frames_are_refused_with_the_numbers(material: tuple[
         plan(data, at_hand(tmp_path, *material))
 
 
-def test_a_landscape_photograph_is_whole_over_a_blurred_fill(tmp_path: Path) -> None:
+def test_a_landscape_photograph_is_shown_whole_over_a_blurred_background(tmp_path: Path) -> None:
     image = Image.new("RGB", (800, 400), (200, 40, 40))
     image.paste((40, 40, 200), (400, 0, 800, 400))
     image.save(tmp_path / "wide.png")
@@ -307,11 +307,11 @@ def test_the_child_dies_with_the_worker_that_started_it(material: tuple[Path, Pa
     wait_until(lambda: processes_naming(str(tmp_path)) == [], timeout=30)
 
 
-def test_ffmpeg_is_the_one_that_the_package_brings() -> None:
+def test_ffmpeg_comes_with_its_package() -> None:
     assert Path(imageio_ffmpeg.get_ffmpeg_exe()).is_file()
 
 
-def test_a_parser_that_shares_no_code_with_ffmpeg_finds_nothing_to_complain_about(tmp_path: Path) -> None:
+def test_a_parser_that_shares_no_code_with_ffmpeg_finds_no_errors(tmp_path: Path) -> None:
     photo = input_file(write_photo(tmp_path / "p.png"), "image")
     song = input_file(write_wav(tmp_path / "s.wav", 10.0), "audio")
     render_reel(reel_data("one two three\nfour five six"), photo, song, tmp_path)
@@ -331,7 +331,7 @@ def test_a_parser_that_shares_no_code_with_ffmpeg_finds_nothing_to_complain_abou
     assert abs(sound["seconds"] - picture["seconds"]) <= 1 / 30
 
 
-def test_without_nvidias_encoder_the_same_bytes_come_from_the_other_one(
+def test_without_nvenc_the_plain_encoder_makes_the_same_bytes(
     rendered: Rendered, material: tuple[Path, Path], tmp_path: Path
 ) -> None:
     image, audio = material

@@ -1,4 +1,4 @@
-"""A reel whose words were heard: each caption is on the picture exactly while its file says so."""
+"""A reel with recognised words: each caption is visible exactly at the times in its caption file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.media_probe import frames_of, reel_data, write_photo, write_wav
 
 SECONDS = 5.0
 LYRICS = "First light\nof day\nNever again"
-#: Word, start, end; the fourth was not heard, the last line starts late.
-HEARD = [("First", 0.5, 0.8), ("light", 0.9, 1.2), ("of", 2.0, 2.2), ("Never", 4.0, 4.2), ("again", 4.3, 4.6)]
+#: Word, start, end. The fourth word was not recognised, and the last line starts late.
+RECOGNISED = [("First", 0.5, 0.8), ("light", 0.9, 1.2), ("of", 2.0, 2.2), ("Never", 4.0, 4.2), ("again", 4.3, 4.6)]
 
 
 def rendered(folder: Path, **options: object) -> MemoryContext:
-    words = [{"text": text, "start": start, "end": end} for text, start, end in HEARD]
+    words = [{"text": text, "start": start, "end": end} for text, start, end in RECOGNISED]
     context = MemoryContext(
         folder,
         "reel",
@@ -36,7 +36,7 @@ def rendered(folder: Path, **options: object) -> MemoryContext:
 
 
 def seen(folder: Path) -> list[tuple[float, float]]:
-    """When something is written on the picture, in seconds: found by its pixels."""
+    """Return the times in seconds at which text is visible, found by its pixels."""
     spans: list[tuple[float, float]] = []
     frames = [pixels.astype(int) for _, _, pixels in frames_of(folder / "video.mp4")]
     blank = frames[0]
@@ -50,9 +50,9 @@ def seen(folder: Path) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.3])
-def test_captions_are_on_the_picture_while_their_words_are_heard(tmp_path: Path, offset: float) -> None:
+def test_captions_are_visible_while_their_words_are_sung(tmp_path: Path, offset: float) -> None:
     context = rendered(tmp_path, timing_offset=offset)
-    # "day" was not heard: it has its share of the gap before the next word.
+    # "day" was not recognised: it gets a share of the gap before the next word.
     expected = [(0.5, 1.2), (2.0, 4.0), (4.0, 4.6)]
     joined = [(start + offset, end + offset) for start, end in (expected[0], (expected[1][0], expected[2][1]))]
     assert seen(tmp_path) == [pytest.approx(span, abs=1 / 30) for span in joined]
@@ -61,11 +61,15 @@ def test_captions_are_on_the_picture_while_their_words_are_heard(tmp_path: Path,
     assert context.manifest_details == {"alignment": {"mode": "auto", "used": "forced_alignment"}}
 
 
-def test_the_words_stand_in_a_file_with_the_times_of_the_audio(tmp_path: Path) -> None:
+def test_the_words_file_has_the_times_of_the_audio(tmp_path: Path) -> None:
     rendered(tmp_path, timing_offset=1.0, language="en")
     words = TypeAdapter(WordTimes).validate_json((tmp_path / "words.json").read_bytes())
     assert (words.version, words.source, words.language, words.duration_seconds) == (1, "forced_alignment", "en", 5.0)
     assert [(word.text, word.start, word.heard) for word in words.words] == [
-        ("First", 0.5, True), ("light", 0.9, True), ("of", 2.0, True), ("day", 2.2, False), ("Never", 4.0, True),
+        ("First", 0.5, True),
+        ("light", 0.9, True),
+        ("of", 2.0, True),
+        ("day", 2.2, False),
+        ("Never", 4.0, True),
         ("again", 4.3, True),
-    ]  # fmt: skip
+    ]

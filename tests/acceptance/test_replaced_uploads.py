@@ -1,4 +1,4 @@
-"""An upload that is replaced while its job waits: each result is made of the object that its event named."""
+"""Uploads that are replaced while their jobs wait: each result uses the object that its event named."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ KEY = "covers/Song no. 7 é+%.png"
 
 
 def picture(colour: tuple[int, int, int]) -> bytes:
-    """A picture of one colour, all over."""
+    """Return a picture of a single colour."""
     into = io.BytesIO()
     Image.new("RGB", (270, 480), colour).save(into, "PNG")
     return into.getvalue()
 
 
 def colour_of(film: bytes, folder: Path) -> tuple[int, ...]:
-    """The colour in the corner of the first frame, to the nearest ten."""
+    """Return the colour in the corner of the first frame, rounded to tens."""
     path = folder / "film.mp4"
     path.write_bytes(film)
     _, _, pixels = next(frames_of(path))
@@ -43,17 +43,27 @@ def colour_of(film: bytes, folder: Path) -> tuple[int, ...]:
 
 @pytest.fixture
 def telecine(aws_cli: AwsCli, s3: S3, bucket: str, queue_prefix: str, tmp_path: Path) -> Iterator[TelecineProcess]:
-    """Telecine with a rule that makes a reel of every cover, and its only worker busy with the job ``hold``."""
+    """Yield Telecine with a rule that makes a reel of every cover; the job ``hold`` occupies its only worker."""
     queue = make_queue(s3, f"{queue_prefix}requests")
     connect("sqs", aws_cli, queue, bucket, tmp_path / "setup")
     s3.client().upload_file(str(write_wav(tmp_path / "song.wav", 1.0)), bucket, "song.wav")
     reel = {"alignment_mode": "even", "width": 270, "height": 480, "lyrics": "La"}
-    rule = {"bucket": bucket, "prefix": "covers/", "type": "reel", "image": "{uri}",
-            "audio": f"s3://{bucket}/song.wav", "data": reel}  # fmt: skip
+    rule = {
+        "bucket": bucket,
+        "prefix": "covers/",
+        "type": "reel",
+        "image": "{uri}",
+        "audio": f"s3://{bucket}/song.wav",
+        "data": reel,
+    }
     settings = {
-        "storage": "s3", "s3_endpoint_url": s3.url, "s3_region": s3.region, "triggers": json.dumps([rule]),
-        "output": f"s3://{bucket}/results/", "concurrency": 1,
-    }  # fmt: skip
+        "storage": "s3",
+        "s3_endpoint_url": s3.url,
+        "s3_region": s3.region,
+        "triggers": json.dumps([rule]),
+        "output": f"s3://{bucket}/results/",
+        "concurrency": 1,
+    }
     with on_sqs(tmp_path / "home", s3, queue, **settings) as made:
         made.start()
         made.submit({"id": "hold", "type": "note", "data": {"seconds": 300}})
@@ -64,8 +74,8 @@ def telecine(aws_cli: AwsCli, s3: S3, bucket: str, queue_prefix: str, tmp_path: 
         assert made.stop() == 0
 
 
-def uploaded_twice(telecine: TelecineProcess, s3: S3, bucket: str) -> list[Job]:
-    """Uploads a red cover and then a blue one; answers their jobs, which still wait."""
+def upload_twice(telecine: TelecineProcess, s3: S3, bucket: str) -> list[Job]:
+    """Upload a red cover and then a blue one; return their jobs, which still wait."""
     database = telecine.database()
 
     def jobs() -> list[Job]:
@@ -86,8 +96,8 @@ def test_in_a_bucket_with_versions_each_upload_becomes_a_film_of_its_own(
     telecine: TelecineProcess, s3: S3, bucket: str, tmp_path: Path
 ) -> None:
     s3.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    first, second = uploaded_twice(telecine, s3, bucket)
-    s3.client().delete_object(Bucket=bucket, Key=KEY)  # the versions are kept under the marker
+    first, second = upload_twice(telecine, s3, bucket)
+    s3.client().delete_object(Bucket=bucket, Key=KEY)  # older versions remain below the delete marker
     telecine.run("cancel", "hold")
     for job, colour in ((first, RED), (second, BLUE)):
         ended = telecine.wait_for_job(job.id)
@@ -95,10 +105,10 @@ def test_in_a_bucket_with_versions_each_upload_becomes_a_film_of_its_own(
         assert colour_of(objects_below(s3, bucket, f"results/{job.id}/")["video.mp4"], tmp_path) == colour
 
 
-def test_in_a_bucket_without_versions_the_older_job_fails_by_name_and_the_newer_one_becomes_a_film(
+def test_in_a_bucket_without_versions_the_older_job_fails_and_the_newer_one_becomes_a_film(
     telecine: TelecineProcess, s3: S3, bucket: str, tmp_path: Path
 ) -> None:
-    first, second = uploaded_twice(telecine, s3, bucket)
+    first, second = upload_twice(telecine, s3, bucket)
     telecine.run("cancel", "hold")
     older, newer = telecine.wait_for_job(first.id), telecine.wait_for_job(second.id)
     assert (older.state, (older.error or {})["code"]) == (State.FAILED, "input_replaced")
@@ -107,5 +117,5 @@ def test_in_a_bucket_without_versions_the_older_job_fails_by_name_and_the_newer_
     assert newer.state is State.COMPLETED, newer.error
     assert colour_of(objects_below(s3, bucket, f"results/{second.id}/")["video.mp4"], tmp_path) == BLUE
     database = telecine.database()
-    assert dead_letters.listed(database, limit=10) == []
+    assert dead_letters.list_newest(database, limit=10) == []
     database.close()

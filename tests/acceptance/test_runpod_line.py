@@ -1,4 +1,4 @@
-"""A reel on RunPod: a request, RunPod's own worker loop with Telecine's handler, and the reel comes back."""
+"""A reel rendered on RunPod, from the request through RunPod's own worker loop to the stored result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LYRICS = "one two three four\nfive six seven eight"
 
 @dataclass
 class Site:
-    """Telecine, an endpoint with one real worker, and a bucket that both can read."""
+    """Telecine, an endpoint with one real worker, and a bucket that both use."""
 
     telecine: TelecineProcess
     runpod: RunPod
@@ -69,7 +69,7 @@ def site(tmp_path: Path, s3: S3, bucket: str) -> Iterator[Site]:
             yield Site(telecine.start(), runpod, worker, s3, bucket, media)
 
 
-def test_the_reel_comes_back_the_same_as_one_that_was_rendered_here(site: Site, tmp_path: Path) -> None:
+def test_the_reel_is_the_same_as_one_that_is_rendered_locally(site: Site, tmp_path: Path) -> None:
     with Receiver() as receiver:
         site.ask("order-1", callback={"url": receiver.url})
         job = site.telecine.wait_for_job("order-1", timeout=90)
@@ -91,14 +91,14 @@ def test_the_reel_comes_back_the_same_as_one_that_was_rendered_here(site: Site, 
     assert len(json.dumps(task.asked)) < 10_000
     assert site.runpod.posted[task.id][-1]["state"] == "COMPLETED"
     assert "X-Amz" not in site.worker.log.read_text()
-    # On its way it lay under the call's key, with the tag by which triggers know Telecine's own files.
+    # The worker stored it under the call's key, with the tag by which triggers recognise Telecine's own files.
     (name,) = objects_below(site.s3, site.bucket, "films/")
     assert name == f"{task.ref}/video.mp4"
     tags = site.s3.client().get_object_tagging(Bucket=site.bucket, Key=f"films/{name}")["TagSet"]
     assert {"Key": "telecine", "Value": "1"} in tags
 
 
-def test_a_song_that_cannot_be_decoded_is_told_without_a_traceback(site: Site, tmp_path: Path) -> None:
+def test_a_song_that_cannot_be_decoded_fails_without_a_traceback(site: Site, tmp_path: Path) -> None:
     broken = (tmp_path / "media" / "song.wav").read_bytes()[:36] + b"junk" * 20
     site.s3.client().put_object(Bucket=site.bucket, Key="in/broken.wav", Body=broken)
     site.ask("order-2", data={"audio": f"s3://{site.bucket}/in/broken.wav"})
@@ -121,7 +121,7 @@ def test_a_cancelled_job_stops_the_worker_at_runpod(site: Site, tmp_path: Path) 
     assert site.telecine.wait_for_job("order-3", timeout=30).state is State.CANCELLED
     (task,) = site.runpod.tasks.values()
     wait_until(lambda: task.cancelled, timeout=30)
-    # The worker is free again, and has thrown the other film away.
+    # The worker is free again and has discarded the other film.
     site.ask("order-4")
     assert site.telecine.wait_for_job("order-4").state is State.COMPLETED
     assert {post["state"] for post in site.runpod.posted[task.id]} == {"IN_PROGRESS"}

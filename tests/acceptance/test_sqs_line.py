@@ -1,4 +1,4 @@
-"""The line a job travels from SQS, with Celery on RabbitMQ, on SQS, and without a broker."""
+"""Jobs from SQS, end to end, with Celery on RabbitMQ, with Celery on SQS and without a broker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from consumer.ledger.queries import count_jobs, list_jobs, story
+from consumer.ledger.queries import count_jobs, list_jobs, timeline_of
 from consumer.ledger.states import State
 from consumer.wakeups.sqs_transport import Transport
 from tests.acceptance.line import SECRET, objects_below, upload_media
@@ -34,12 +34,15 @@ SMALL = {"width": 270, "height": 480}
 
 
 def telecine_on_sqs(home: Path, s3: S3, queue: Sqs, bucket: str | None = None, **settings: object) -> TelecineProcess:
-    """A Telecine that reads ``queue``, without a broker unless the settings name one. Not started."""
+    """Return a Telecine, not started, that reads ``queue``; without a broker unless the settings have one."""
     stored: dict[str, object] = {"storage": "folder"}
     if bucket is not None:
         stored = {
-            "storage": "s3", "s3_endpoint_url": s3.url, "s3_region": s3.region, "output": f"s3://{bucket}/results/",
-        }  # fmt: skip
+            "storage": "s3",
+            "s3_endpoint_url": s3.url,
+            "s3_region": s3.region,
+            "output": f"s3://{bucket}/results/",
+        }
     chosen: dict[str, object] = {
         "sqs_queues": queue.name,
         "sqs_endpoint_url": s3.url,
@@ -52,7 +55,7 @@ def telecine_on_sqs(home: Path, s3: S3, queue: Sqs, bucket: str | None = None, *
 
 @pytest.fixture
 def queue(s3: S3, queue_prefix: str) -> Sqs:
-    """A request queue with its dead-letter queue."""
+    """Return a request queue with a dead-letter queue."""
     return make_queue(s3, f"{queue_prefix}requests")
 
 
@@ -74,7 +77,7 @@ def test_a_request_sent_with_the_aws_cli_becomes_a_reel_and_a_callback(
         job = telecine.wait_for_job("order-1")
         check_finished_once(telecine.database(), job, objects_below(s3, bucket, "results/order-1/"))
         check_told_once(receiver, "order-1", SECRET)
-        assert story(telecine.database(), "order-1")[0].detail["door"] == "sqs"
+        assert timeline_of(telecine.database(), "order-1")[0].detail["door"] == "sqs"
         wait_until(lambda: queue.counts() == (0, 0))
         assert telecine.stop() == 0
 
@@ -89,7 +92,7 @@ def test_a_cloud_event_in_message_attributes_is_a_request(s3: S3, queue: Sqs, tm
         assert job.deadline_at is not None
 
 
-def test_a_worker_of_one_role_does_its_jobs_with_celery_on_sqs(s3: S3, queue: Sqs, tmp_path: Path) -> None:
+def test_a_worker_of_one_role_runs_its_jobs_with_celery_on_sqs(s3: S3, queue: Sqs, tmp_path: Path) -> None:
     with telecine_on_sqs(tmp_path / "home", s3, queue, broker_url="sqs://", wake_again_seconds=600) as telecine:
         telecine.start(arguments=("up", "--only", "doors,sweep,outbox"))
         command = [sys.executable, "-m", "ops.cli.main", "worker", "--role", "render", "--concurrency", "1"]
@@ -103,7 +106,7 @@ def test_a_worker_of_one_role_does_its_jobs_with_celery_on_sqs(s3: S3, queue: Sq
             worker.wait(60)
 
 
-def test_celery_on_sqs_survives_the_kill_of_its_worker_and_of_everything(s3: S3, queue: Sqs, tmp_path: Path) -> None:
+def test_celery_on_sqs_survives_the_kill_of_its_worker_and_of_all_processes(s3: S3, queue: Sqs, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     with telecine_on_sqs(tmp_path / "home", s3, queue, broker_url="sqs://") as telecine:
         telecine.start()
@@ -119,17 +122,17 @@ def test_celery_on_sqs_survives_the_kill_of_its_worker_and_of_everything(s3: S3,
         telecine.kill()
         telecine.start()
         wait_until(lambda: count_jobs(database) == {"completed": 4}, timeout=90, what=lambda: str(count_jobs(database)))
-        # What was killed after its work and before its record is worked on again: one run for each job and each crash.
+        # A worker killed between its work and the record does the work again: one run for each job and each crash.
         crashes = sum(job.crashes for job in list_jobs(database))
         assert 4 <= len(runs.read_text().splitlines()) <= 4 + crashes
         assert telecine.stop() == 0
 
 
-def test_the_sweep_heals_what_celery_on_sqs_misses_while_its_sqs_is_away(
+def test_the_sweep_recovers_jobs_that_celery_misses_while_its_sqs_is_unreachable(
     s3: S3, queue: Sqs, ministack: Ministack, tmp_path: Path
 ) -> None:
     with FaultProxy(ministack.port) as proxy:
-        # The way to Celery's queues breaks, the door's does not.
+        # Celery's connection to SQS breaks, the door's does not.
         address = f"sqs://{s3.access_key}:{s3.secret_key}@127.0.0.1:{proxy.port}"
         with telecine_on_sqs(tmp_path / "home", s3, queue, broker_url=address) as telecine:
             telecine.start()
@@ -167,12 +170,12 @@ def test_two_machines_without_a_broker_share_a_queue_and_a_ledger(
             lambda: count_jobs(database) == {"completed": 12}, timeout=90, what=lambda: str(count_jobs(database))
         )
         assert other.stop() == 0
-    events = Counter(entry.event for number in range(12) for entry in story(database, f"m-{number}"))
+    events = Counter(entry.event for number in range(12) for entry in timeline_of(database, f"m-{number}"))
     database.close()
     assert events["completed"] == 12
 
 
-def test_a_job_that_takes_longer_than_the_visibility_runs_once(s3: S3, queue: Sqs, tmp_path: Path) -> None:
+def test_a_job_that_takes_longer_than_the_visibility_timeout_runs_once(s3: S3, queue: Sqs, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     with telecine_on_sqs(tmp_path / "home", s3, queue, sqs_visibility_seconds=6) as telecine:
         telecine.start()
@@ -182,26 +185,28 @@ def test_a_job_that_takes_longer_than_the_visibility_runs_once(s3: S3, queue: Sq
         assert list_jobs(telecine.database())[0].duplicates == 0
 
 
-def test_submit_puts_the_request_on_sqs_where_celery_is_there_too(s3: S3, queue: Sqs, tmp_path: Path) -> None:
+def test_submit_sends_the_request_to_sqs_when_celery_uses_sqs_too(s3: S3, queue: Sqs, tmp_path: Path) -> None:
     telecine = telecine_on_sqs(tmp_path / "home", s3, queue, broker_url="sqs://")
     telecine.submit({"id": "s-1", "type": "note", "data": {}})
     assert queue.counts() == (1, 0)
 
 
 def _children(pid: int) -> list[int]:
-    """The processes that any thread of a process started."""
+    """Return the child processes of all threads of a process."""
     found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
     return [int(child) for children in found for child in children]
 
 
-def test_junk_on_a_queue_of_wake_ups_does_not_stop_its_worker(s3: S3, queue: Sqs, tmp_path: Path) -> None:
+def test_invalid_messages_on_a_wake_up_queue_do_not_stop_its_worker(s3: S3, queue: Sqs, tmp_path: Path) -> None:
     junk = ["hello", '{"properties": 5}', '{"properties": {"delivery_info": []}}', '{"properties": {}}', "//79"]
     address = {"exchange": "", "routing_key": "x"}
     kombu: dict[str, Any] = {
-        "body": "W1tdLCB7fSwge31d", "headers": {"task": "telecine.advance", "id": "x"},
-        "content-type": "application/json", "content-encoding": "utf-8",
+        "body": "W1tdLCB7fSwge31d",
+        "headers": {"task": "telecine.advance", "id": "x"},
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
         "properties": {"body_encoding": "base64", "delivery_info": address},
-    }  # fmt: skip
+    }
     changes: list[dict[str, Any]] = [
         {"body": None},
         {"properties": {"body_encoding": "rot13", "delivery_info": address}},
@@ -226,7 +231,7 @@ def test_junk_on_a_queue_of_wake_ups_does_not_stop_its_worker(s3: S3, queue: Sqs
         assert telecine.stop() == 0
 
 
-def test_what_was_received_with_a_message_that_cannot_be_read_is_delivered_and_that_one_deleted(
+def test_unreadable_messages_are_deleted_and_the_rest_of_their_batch_is_delivered(
     s3: S3, queue: Sqs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good: dict[str, Any] = {"body": "e30=", "properties": {"body_encoding": "base64", "delivery_info": {}}}
@@ -246,4 +251,4 @@ def test_what_was_received_with_a_message_that_cannot_be_read_is_delivered_and_t
             answer = queue.client.receive_message(QueueUrl=queue.url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
             found += answer.get("Messages", [])
         channel._on_messages_ready(queue.url, queue.name, {"Messages": found})
-        assert (read, queue.counts()) == ([b"{}"], (0, 1))  # the good one is the worker's, until it is acknowledged
+        assert (read, queue.counts()) == ([b"{}"], (0, 1))  # the valid message is in flight until it is acknowledged

@@ -1,21 +1,21 @@
-"""SIGTERM while a paid call is being sent: the process waits for the answer, and nothing is left to a person."""
+"""SIGTERM while a paid call is in flight: the process waits for the response, so no operator has to decide."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-from consumer.ledger.queries import story
+from consumer.ledger.queries import timeline_of
 from consumer.ledger.states import CallState, State
 from tests.doubles.misbehaviour import Fault
 from tests.provider_line import ProviderLine
 from tests.telecine_process import wait_until
 
-#: Longer than a stop waits for anything else.
+#: Longer than a stop waits for any other work.
 SLOW_SECONDS = 18.0
 
 
-def test_a_stop_waits_for_the_answer_to_a_call_that_is_being_sent(tmp_path: Path) -> None:
+def test_a_stop_waits_for_the_response_to_a_call_in_flight(tmp_path: Path) -> None:
     with ProviderLine(tmp_path / "home", exchange_timeout_seconds=40) as line:
         line.cococlip.fault(Fault("submit", "slow", seconds=SLOW_SECONDS))
         line.film("slow")
@@ -29,7 +29,7 @@ def test_a_stop_waits_for_the_answer_to_a_call_that_is_being_sent(tmp_path: Path
             call = line.call(database, "slow")
             assert call is not None
             assert call.state is CallState.WORKING
-            assert "outcome_unknown" not in [entry.event for entry in story(database, "slow")]
+            assert "outcome_unknown" not in [entry.event for entry in timeline_of(database, "slow")]
         finally:
             database.close()
         line.telecine.start()
@@ -38,7 +38,7 @@ def test_a_stop_waits_for_the_answer_to_a_call_that_is_being_sent(tmp_path: Path
         assert line.cococlip.count("submit") == 1
 
 
-def test_a_stop_takes_no_longer_than_ever_when_nothing_is_being_sent(tmp_path: Path) -> None:
+def test_a_stop_is_fast_when_no_call_is_in_flight(tmp_path: Path) -> None:
     with ProviderLine(tmp_path / "home", call_stop_seconds=300) as line:
         line.film("done")
         line.telecine.start()

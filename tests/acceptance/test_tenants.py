@@ -1,4 +1,4 @@
-"""Two tenants on one Telecine: over RabbitMQ, each through its own queue, with its own folders."""
+"""Two tenants on one Telecine over RabbitMQ, each with its own queue and folders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tenant(name: str, queue: str) -> dict[str, Any]:
     }
 
 
-def test_each_tenant_has_its_own_queue_folders_and_priority_and_reaches_for_no_others(
+def test_each_tenant_has_its_own_queue_folders_and_priority_and_cannot_use_others(
     rabbitmq: RabbitMQ, queue_prefix: str, tmp_path: Path
 ) -> None:
     acme, sibling = f"{queue_prefix}acme", f"{queue_prefix}acme-2"
@@ -69,24 +69,28 @@ def test_each_tenant_has_its_own_queue_folders_and_priority_and_reaches_for_no_o
             assert (job.state, job.tenant, job.priority) == (State.COMPLETED, name, priority)
             assert (storage / "results" / name / job_id / "note.txt").read_text() == job_id
         database = process.database()
-        wait_until(lambda: len(dead_letters.listed(database, limit=9)) == 3)
-        letters = {letter.request_id: letter for letter in dead_letters.listed(database, limit=9)}
+        wait_until(lambda: len(dead_letters.list_newest(database, limit=9)) == 3)
+        letters = {letter.request_id: letter for letter in dead_letters.list_newest(database, limit=9)}
         assert {job_id: letter.code for job_id, letter in letters.items()} == dict.fromkeys(
             ("sibling", "claims", "writes"), "tenant_forbidden"
         )
         assert {letter.source for letter in letters.values()} == {acme}
         assert len(list_jobs(database)) == 2
         wait_until(lambda: len({attempt.json()["data"]["id"] for attempt in receiver.attempts}) == 5)
-        told = {attempt.json()["data"]["id"]: attempt.json()["data"] for attempt in receiver.attempts}
-        assert {job_id: data["status"] for job_id, data in told.items()} == {
-            "own": "completed", "own-2": "completed", "sibling": "failed", "claims": "failed", "writes": "failed"
-        }  # fmt: skip
-        assert told["sibling"]["error"]["field"] == "data.image"
+        callbacks = {attempt.json()["data"]["id"]: attempt.json()["data"] for attempt in receiver.attempts}
+        assert {job_id: data["status"] for job_id, data in callbacks.items()} == {
+            "own": "completed",
+            "own-2": "completed",
+            "sibling": "failed",
+            "claims": "failed",
+            "writes": "failed",
+        }
+        assert callbacks["sibling"]["error"]["field"] == "data.image"
 
-        # A running job is its tenant's to cancel, and nobody else's.
+        # Only its own tenant can cancel a running job.
         channel.basic_publish(amqp.Message(b'{"type": "job.cancel", "data": {"id": "own"}}'), "", sibling)
-        wait_until(lambda: len(dead_letters.listed(database, limit=9)) == 4)
-        assert dead_letters.listed(database, limit=1)[0].code == "job_not_found"
+        wait_until(lambda: len(dead_letters.list_newest(database, limit=9)) == 4)
+        assert dead_letters.list_newest(database, limit=1)[0].code == "job_not_found"
         found = find_job(database, "own")
         assert found is not None
         assert not found.cancel_requested

@@ -1,4 +1,4 @@
-"""From an upload to a job, with no other message: S3, SNS, EventBridge, MinIO's form and a real Ceph."""
+"""Uploads that become jobs by their events alone: S3, SNS, EventBridge, MinIO's event format and a real Ceph."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ SMALL = {"alignment_mode": "even", "width": 270, "height": 480}
 
 @dataclass(frozen=True)
 class Inbox:
-    """A bucket, and the rules of the guide for it, made small."""
+    """A bucket with the rules of the guide, for small reels."""
 
     bucket: str
 
     def settings(self, s3: S3, **callback: str) -> dict[str, object]:
-        """What a Telecine that reads from it needs."""
+        """Return the settings of a Telecine that processes its uploads."""
         told = {"callback": callback} if callback else {}
         rules = [
             {"bucket": self.bucket, "prefix": "reels/", "pair": True, "data": SMALL, **told},
@@ -45,19 +45,23 @@ class Inbox:
             {"bucket": self.bucket, "prefix": "notes/", "type": "note", "text": "{key}"},
         ]
         return {
-            "storage": "s3", "s3_endpoint_url": s3.url, "s3_region": s3.region, "triggers": json.dumps(rules),
-            "output": f"s3://{self.bucket}/results/", "callback_secrets": json.dumps({"default": [SECRET]}),
-        }  # fmt: skip
+            "storage": "s3",
+            "s3_endpoint_url": s3.url,
+            "s3_region": s3.region,
+            "triggers": json.dumps(rules),
+            "output": f"s3://{self.bucket}/results/",
+            "callback_secrets": json.dumps({"default": [SECRET]}),
+        }
 
 
 @pytest.fixture
 def queue(aws_cli: AwsCli, s3: S3, queue_prefix: str) -> Sqs:
-    """A queue on ministack."""
+    """Return a queue on ministack."""
     return make_queue(s3, f"{queue_prefix}requests")
 
 
 def connect(form: str, aws_cli: AwsCli, queue: Sqs, bucket: str, folder: Path) -> None:
-    """Connects the bucket to the queue with the commands of the guide."""
+    """Connect the bucket to the queue with the commands of the guide."""
     done = guide.run(
         "sh", one_fence("sh", "setup", form), folder, {**aws_cli.environment, "QUEUE_URL": queue.url, "BUCKET": bucket}
     )
@@ -65,15 +69,18 @@ def connect(form: str, aws_cli: AwsCli, queue: Sqs, bucket: str, folder: Path) -
 
 
 def on_sqs(home: Path, s3: S3, queue: Sqs, **settings: object) -> TelecineProcess:
-    """A Telecine that reads the queue, without a broker. Not started."""
+    """Return a Telecine, not started and without a broker, that reads the queue."""
     chosen: dict[str, object] = {
-        "sqs_queues": queue.name, "sqs_endpoint_url": s3.url, "sqs_region": s3.region, "sqs_wait_seconds": 1,
-    }  # fmt: skip
+        "sqs_queues": queue.name,
+        "sqs_endpoint_url": s3.url,
+        "sqs_region": s3.region,
+        "sqs_wait_seconds": 1,
+    }
     return TelecineProcess(home, notes=True, **(chosen | settings))
 
 
-def the_job(telecine: TelecineProcess, *, door: str) -> Job:
-    """The only job, once it has ended."""
+def wait_for_only_job(telecine: TelecineProcess, *, door: str) -> Job:
+    """Wait for the only job, check that it completed and return it."""
     database = telecine.database()
     try:
         (found,) = wait_until(
@@ -100,7 +107,7 @@ def test_a_picture_a_song_and_lyrics_put_with_the_aws_cli_become_a_reel_and_a_ca
         aws_cli("s3", "cp", song, f"s3://{bucket}/reels/Song no. 7 é+%.wav")
         aws_cli("s3", "cp", tmp_path / "words.lrc", f"s3://{bucket}/reels/Song no. 7 é+%.lrc")
         aws_cli("s3", "cp", photo, f"s3://{bucket}/reels/Song no. 7 é+%.png")
-        job = the_job(telecine, door="sqs")
+        job = wait_for_only_job(telecine, door="sqs")
         assert job.id.startswith("s3-Song-no.-7-")
         objects = objects_below(s3, bucket, f"results/{job.id}/")
         check_finished_once(telecine.database(), job, objects)
@@ -111,7 +118,7 @@ def test_a_picture_a_song_and_lyrics_put_with_the_aws_cli_become_a_reel_and_a_ca
         told = telecine.run("explain", job.id).stdout.decode()
         assert f"for the upload of s3://{bucket}/reels/Song no. 7 é+%" in told.replace("\n", " ")
 
-        # The results lie in the same bucket, which sends their events too; they trigger nothing. Nor does a copy.
+        # The bucket sends events for the results too, but neither they nor copies of them trigger jobs.
         aws_cli("s3", "cp", f"s3://{bucket}/results/{job.id}/video.mp4", f"s3://{bucket}/notes/copy.mp4")
         aws_cli("s3", "cp", photo, f"s3://{bucket}/notes/last.png")
         database = telecine.database()
@@ -119,12 +126,12 @@ def test_a_picture_a_song_and_lyrics_put_with_the_aws_cli_become_a_reel_and_a_ca
         wait_until(lambda: queue.counts() == (0, 0))
         wait_until(lambda: uploads.count(database) == 0)
         assert sorted(found.type for found in list_jobs(database)) == ["note", "reel"]
-        assert dead_letters.listed(database, limit=10) == []
+        assert dead_letters.list_newest(database, limit=10) == []
         assert telecine.stop() == 0
 
 
 @pytest.mark.parametrize("form", ["sns", "eventbridge"])
-def test_an_upload_told_by_sns_or_eventbridge_becomes_a_job(
+def test_an_upload_event_from_sns_or_eventbridge_becomes_a_job(
     form: str, aws_cli: AwsCli, s3: S3, bucket: str, queue: Sqs, tmp_path: Path
 ) -> None:
     connect(form, aws_cli, queue, bucket, tmp_path / "setup")
@@ -132,7 +139,7 @@ def test_an_upload_told_by_sns_or_eventbridge_becomes_a_job(
         telecine.start()
         (tmp_path / "note").write_text("x")
         aws_cli("s3", "cp", tmp_path / "note", f"s3://{bucket}/notes/a b+é%2B.txt")
-        job = the_job(telecine, door="sqs")
+        job = wait_for_only_job(telecine, door="sqs")
         assert objects_below(s3, bucket, f"results/{job.id}/")["note.txt"].decode() == "notes/a b+é%2B.txt"
         assert telecine.stop() == 0
 
@@ -156,21 +163,21 @@ def test_an_upload_to_minio_becomes_a_job_through_rabbitmq(
         with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
-            # As MinIO publishes: to the exchange, persistent, without a content encoding.
+            # Like MinIO: to the exchange, persistent, without a content encoding.
             for _ in range(3):
                 channel.basic_publish("telecine.requests", queue, json.dumps(event).encode(), mandatory=True)
             plain = request | {"data": data | {"image": f"s3://{bucket}/orders/ü +b/ü/dot.png"}}
             channel.basic_publish("", queue, json.dumps(plain).encode(), mandatory=True)
-        job = the_job(telecine, door="amqp")
+        job = wait_for_only_job(telecine, door="amqp")
         database = telecine.database()
         wait_until(lambda: list_jobs(database)[0].duplicates == 3, what=lambda: str(list_jobs(database)))
         assert job.id == "order-1"
-        assert dead_letters.listed(database, limit=10) == []
+        assert dead_letters.list_newest(database, limit=10) == []
         assert telecine.stop() == 0
 
 
 @pytest.mark.parametrize("s3", ["radosgw"], indirect=True)
-def test_an_upload_to_ceph_is_told_by_ceph_itself_and_becomes_a_job(
+def test_an_upload_to_ceph_becomes_a_job_by_cephs_own_event(
     rabbitmq: RabbitMQ, queue_prefix: str, s3: S3, bucket: str, tmp_path: Path
 ) -> None:
     queue = f"{queue_prefix}requests"
@@ -182,8 +189,8 @@ def test_an_upload_to_ceph_is_told_by_ceph_itself_and_becomes_a_job(
         names = {"ENDPOINT": s3.url, "QUEUE": queue, "BUCKET": bucket, "AMQP_URL": f"amqp://127.0.0.1:{rabbitmq.port}"}
         exec(compile(one_fence("python", "ceph"), "ceph.py", "exec"), names)
         s3.client().put_object(Bucket=bucket, Key="notes/a b+é%2B.txt", Body=b"x")
-        job = the_job(telecine, door="amqp")
+        job = wait_for_only_job(telecine, door="amqp")
         assert objects_below(s3, bucket, f"results/{job.id}/")["note.txt"].decode() == "notes/a b+é%2B.txt"
         database = telecine.database()
-        assert (uploads.count(database), dead_letters.listed(database, limit=10)) == (0, [])
+        assert (uploads.count(database), dead_letters.list_newest(database, limit=10)) == (0, [])
         assert telecine.stop() == 0

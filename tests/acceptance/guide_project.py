@@ -1,4 +1,4 @@
-"""A folder with the files of the page on adding a model, and Telecine beside it."""
+"""A project with the files that the page on adding a model prints, and Telecine with its settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import av
 
 from consumer.doors.inbox import drop
 from consumer.ledger import calls
-from consumer.ledger.dead_letters import listed
+from consumer.ledger.dead_letters import list_newest
 from consumer.ledger.records import Job
 from tests.acceptance import guide
 from tests.chaos.evidence import check_finished_once
@@ -25,8 +25,8 @@ from tests.telecine_process import TelecineProcess, wait_until
 PAGE = ROOT / "docs" / "adding-a-model.md"
 
 
-class Desk:
-    """A folder with the files of the page, and Telecine in embedded mode with the settings that lie there."""
+class GuideProject:
+    """A folder with the files of the page, and Telecine in embedded mode with the settings file in it."""
 
     def __init__(self, folder: Path, way: str, **environment: str) -> None:
         self.folder = folder
@@ -40,7 +40,7 @@ class Desk:
         self.telecine = TelecineProcess(
             folder / "telecine-data", call_poll_seconds=0.1, exchange_timeout_seconds=8, local_device="cpu"
         )
-        #: What only processes of their own are given: this one does not read the settings file.
+        #: Environment variables for child processes only; the test process does not read the settings file.
         self.environment = {
             "TELECINE_SETTINGS_FILE": str(folder / "telecine.toml"),
             "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
@@ -48,18 +48,18 @@ class Desk:
         }
 
     def start(self, **environment: str) -> TelecineProcess:
-        """Telecine, started."""
+        """Start Telecine and return it."""
         return self.telecine.start(env=self.environment | environment)
 
     def run(self, *arguments: str) -> str:
-        """What a command prints."""
+        """Run a command and return its output."""
         command = [sys.executable, "-m", "ops.cli.main", *arguments]
         environment = {**self.telecine.inherited(), **self.environment}
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=True)
         return done.stdout
 
-    def session(self, way: str) -> None:
-        """Every command of the page's sessions says what is printed there."""
+    def run_sessions(self, way: str) -> None:
+        """Run the page's console sessions and check that each command prints what the page shows."""
         for fence in fences("console", way):
             environment = {**self.telecine.inherited(), **self.environment}
             for line, printed, done in guide.telecine_session(fence.text, self.folder, environment):
@@ -70,11 +70,11 @@ class Desk:
         request = {"id": job_id, "type": job_type, "data": data}
         drop(self.telecine.settings.inbox_folder, json.dumps(request).encode())
 
-    def refusal(self, job_id: str) -> str:
-        """The code of the error that the door refused the request with."""
+    def rejection_code(self, job_id: str) -> str:
+        """Wait for the dead letter of a request and return its error code."""
         database = self.telecine.database()
         try:
-            found = wait_until(lambda: [one for one in listed(database, limit=9) if one.request_id == job_id])
+            found = wait_until(lambda: [one for one in list_newest(database, limit=9) if one.request_id == job_id])
             return str(found[0].code)
         finally:
             database.close()
@@ -83,8 +83,8 @@ class Desk:
         folder = self.telecine.settings.storage_folder / "results" / job_id
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def done(self, job_id: str) -> dict[str, bytes]:
-        """The files of the job, which completed once and owes nothing to a vendor."""
+    def wait_for_files(self, job_id: str) -> dict[str, bytes]:
+        """Wait for a job, check that it completed once and all its calls are settled, and return its files."""
         job: Job = self.telecine.wait_for_job(job_id, timeout=120)
         database, files = self.telecine.database(), self.files(job_id)
         try:
@@ -97,6 +97,6 @@ class Desk:
 
 
 def frames(film: bytes) -> list[tuple[int, int]]:
-    """The size of each frame."""
+    """Return the size of each frame."""
     with av.open(io.BytesIO(film), "r") as opened:
         return [(frame.width, frame.height) for frame in opened.decode(video=0)]
