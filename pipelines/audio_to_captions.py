@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines.context import Context, Progress
 from pipelines.media.inspect.probing import seconds_of
 from pipelines.media.sandbox.process import run_child
-from pipelines.models.alignment import Timing, align, wording_of
+from pipelines.models.alignment import Timing, align, caption_spec
 from pipelines.models.estimates import alignment_estimate
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.media import InputFile, LocalFile, MediaFacts, Plan, StoredArtifact
@@ -46,7 +46,7 @@ def _write(
         "audio": str(audio.path.resolve()),
         "audio_kind": audio.kind,
         "folder": str(folder.resolve()),
-        "wording": wording_of(data, timing).as_json(),
+        "wording": caption_spec(data, timing).as_json(),
     }
     measured = run_child(task, folder, ctx.bounds, progress)
     facts = MediaFacts(duration_seconds=measured["duration_seconds"])

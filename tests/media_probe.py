@@ -34,9 +34,13 @@ def input_file(path: Path, name: str) -> InputFile:
     """``path`` as the consumer would hand it to a pipeline, its kind taken from its suffix."""
     data = path.read_bytes()
     return InputFile(
-        name=name, uri=f"s3://bucket/{path.name}", path=path, kind=KINDS[path.suffix], bytes=len(data),
+        name=name,
+        uri=f"s3://bucket/{path.name}",
+        path=path,
+        kind=KINDS[path.suffix],
+        bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-    )  # fmt: skip
+    )
 
 
 def reel_data(lyrics: str, **options: object) -> Reel:

@@ -17,6 +17,8 @@ UNWANTED = re.compile(
     r"|theirs|ours|vendors?|however often|for ever|in vain|just now)\b",
     re.IGNORECASE,
 )
+#: Names in code are not prose: they may be stored or published words.
+CODE = re.compile(r"```.*?```|``[^`]*``|`[^`\n]*`", re.DOTALL)
 #: First words that show that a docstring opens with a noun phrase or a question.
 NOUN_PHRASES = frozenset(
     "the a an what whether how where why which who when nothing each every all any no as this that those these one "  # noqa: SIM905
@@ -64,7 +66,7 @@ def measure(folders: Sequence[Path]) -> Prose:
 
 def unwanted_words(text: str) -> list[str]:
     """Return the unwanted words of a text that is prose as a whole."""
-    return UNWANTED.findall(text)
+    return UNWANTED.findall(CODE.sub("", text))
 
 
 def _measure_file(path: Path, found: Prose) -> None:
@@ -80,7 +82,7 @@ def _measure_file(path: Path, found: Prose) -> None:
                 found.noun_phrases.append(f"{path}:{node.lineno}")
     for line, prose in _passages(text, tree):
         found.words += len(prose.split())
-        found.unwanted += [f"{path}:{line}: {word}" for word in UNWANTED.findall(prose)]
+        found.unwanted += [f"{path}:{line}: {word}" for word in unwanted_words(prose)]
         found.skipped_formats += "fmt: skip" in prose
 
 

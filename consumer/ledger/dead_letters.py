@@ -29,10 +29,20 @@ def add_dead_letter(
     headers: Mapping[str, Any],
 ) -> int:
     """Keeps the message with its reason, in the caller's transaction; answers its number."""
-    statement = rejections.insert().values(
-        at=db_now(), door=door, source=storable(source)[:1024], request_id=request_id, code=error.code,
-        message=error.message, body=body[:KEPT_BYTES], headers=json.dumps(dict(headers), default=repr),
-    ).returning(rejections.c.seq)  # fmt: skip
+    statement = (
+        rejections.insert()
+        .values(
+            at=db_now(),
+            door=door,
+            source=storable(source)[:1024],
+            request_id=request_id,
+            code=error.code,
+            message=error.message,
+            body=body[:KEPT_BYTES],
+            headers=json.dumps(dict(headers), default=repr),
+        )
+        .returning(rejections.c.seq)
+    )
     return int(connection.execute(statement).scalar_one())
 
 

@@ -41,9 +41,18 @@ def webhook_id(*parts: object) -> str:
 def enqueue(database: Database, connection: Connection, new: NewDelivery) -> None:
     """Adds the callback, in the caller's transaction. The same id again changes nothing."""
     statement = database.insert(deliveries).values(
-        id=new.id, job_id=new.job_id, event=new.event, url=new.url, secret_name=new.secret_name, body=new.body,
-        state=DeliveryState.PENDING.value, attempts=0, created_at=db_now(), due_at=db_now(), epoch=0,
-    )  # fmt: skip
+        id=new.id,
+        job_id=new.job_id,
+        event=new.event,
+        url=new.url,
+        secret_name=new.secret_name,
+        body=new.body,
+        state=DeliveryState.PENDING.value,
+        attempts=0,
+        created_at=db_now(),
+        due_at=db_now(),
+        epoch=0,
+    )
     # Not the row count: psycopg's is gone by the time that an INSERT without RETURNING answers.
     statement = statement.on_conflict_do_nothing(index_elements=["id"]).returning(deliveries.c.id)
     added = connection.execute(statement).first() is not None
@@ -111,9 +120,14 @@ def record_attempt(
         if delivery.job_id is not None:
             detail: dict[str, Any] = {} if retry_in is None else {"retry_in_seconds": round(retry_in, 1)}
             note(
-                connection, delivery.job_id, f"callback_{state.value}",
-                webhook_id=delivery.id, attempt=delivery.attempts + 1, answer=answer[:255], **detail,
-            )  # fmt: skip
+                connection,
+                delivery.job_id,
+                f"callback_{state.value}",
+                webhook_id=delivery.id,
+                attempt=delivery.attempts + 1,
+                answer=answer[:255],
+                **detail,
+            )
     return True
 
 

@@ -39,10 +39,15 @@ def enqueue(connection: Connection, *, door: str, source: str, body: bytes, head
     """Keeps a notification of one record, in the caller's transaction. It is due at once."""
     connection.execute(
         uploads.insert().values(
-            at=db_now(), door=door, source=storable(source)[:1024], body=body,
-            headers=json.dumps(dict(headers), default=repr), due_at=db_now(), tries=0,
+            at=db_now(),
+            door=door,
+            source=storable(source)[:1024],
+            body=body,
+            headers=json.dumps(dict(headers), default=repr),
+            due_at=db_now(),
+            tries=0,
         )
-    )  # fmt: skip
+    )
 
 
 def claim_due(database: Database, *, limit: int, seconds: float, but: Collection[int] = ()) -> Sequence[ClaimedUpload]:
@@ -106,6 +111,11 @@ def reasons(database: Database) -> Sequence[str]:
 
 def _waiting(row: sa.RowMapping) -> ClaimedUpload:
     return ClaimedUpload(
-        seq=row["seq"], door=row["door"], source=row["source"], body=bytes(row["body"]),
-        headers=json.loads(row["headers"]), tries=row["tries"], age_seconds=row["age_seconds"],
-    )  # fmt: skip
+        seq=row["seq"],
+        door=row["door"],
+        source=row["source"],
+        body=bytes(row["body"]),
+        headers=json.loads(row["headers"]),
+        tries=row["tries"],
+        age_seconds=row["age_seconds"],
+    )

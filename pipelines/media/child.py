@@ -22,7 +22,7 @@ _REPORT_SECONDS = 0.1
 
 
 class _Reports:
-    """The JSON lines, on a descriptor of their own: whatever a library prints goes to standard error."""
+    """The JSON lines, on a descriptor of their own: output of libraries goes to standard error."""
 
     def __init__(self) -> None:
         self._stream = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
@@ -40,7 +40,7 @@ class _Reports:
 
 
 def main() -> int:
-    """Do what standard input asks for. Returns the exit status: 0 with a result, 1 with an error."""
+    """Do the task on standard input. Return the exit status: 0 with a result, 1 with an error."""
     task = json.load(sys.stdin)
     die_with_parent(task["parent"])()
     bound_self(**task["bounds"])
@@ -85,7 +85,7 @@ def _do(task: dict[str, Any], reports: _Reports) -> dict[str, Any]:
         return write_captions(task)
     from pipelines.media.reel_film import Film, plan_film, render_film
 
-    # The encoder's threads work mostly outside the interpreter; whoever comes back should not wait 5 ms for it.
+    # The encoder's threads work mostly outside the interpreter; a thread that returns should not wait 5 ms for it.
     sys.setswitchinterval(0.001)
     film = Film.from_json(task["film"])
     return plan_film(film) if task["do"] == "plan" else render_film(film, reports.progress)

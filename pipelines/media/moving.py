@@ -1,4 +1,4 @@
-"""Pictures become a silent MP4. Each is drawn when the encoder wants it, so memory does not grow with the length."""
+"""Encode pictures as a silent MP4. Each is drawn when the encoder needs it: memory does not grow with the length."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from pipelines.media.captions.placement import Caption
-from pipelines.media.encode.frame_runs import GOP_SECONDS, Hold, chunks, every_frame, plan_holds
+from pipelines.media.encode.frame_runs import GOP_SECONDS, FrameRun, chunks, plan_frame_runs, single_frames
 from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.mp4 import write_mp4
 from pipelines.media.encode.x264 import AccessUnit, ChunkEncoder
@@ -27,9 +27,9 @@ Draw = Callable[[str], Pixels]
 def write_film(
     path: Path, shots: Sequence[tuple[str, int]], draw: Draw, *, fps: int, progress: Callable[[float], None]
 ) -> int:
-    """Writes the film of ``shots``, each a picture's name and for how many frames it stands; the number of frames.
+    """Write the film of ``shots``, each a picture's name and its number of frames; return the total number of frames.
 
-    A picture that stands is encoded once.
+    A picture that is held is encoded once.
     """
     captions, first = [], 0
     for name, length in shots:
@@ -39,7 +39,7 @@ def write_film(
     for skip in (True, False):
         try:
             written = _write(
-                path, plan_holds(captions, first, GOP_SECONDS * fps), draw, (width, height, fps), skip, progress
+                path, plan_frame_runs(captions, first, GOP_SECONDS * fps), draw, (width, height, fps), skip, progress
             )
         except UnexpectedStream:
             continue
@@ -50,18 +50,23 @@ def write_film(
 
 
 def crossfade(before: Pixels, after: Pixels, step: int, steps: int) -> Pixels:
-    """Frame ``step`` of ``steps`` between two pictures, counted from 1, rounded to the nearest."""
+    """Return frame ``step`` of ``steps`` between two pictures, counted from 1, rounded to the nearest."""
     part = step / (steps + 1)
     mixed: Pixels = opencv().addWeighted(before, 1 - part, after, part, 0)
     return mixed
 
 
 def _write(
-    path: Path, holds: list[Hold], draw: Draw, size: tuple[int, int, int], skip: bool, progress: Callable[[float], None]
+    path: Path,
+    holds: list[FrameRun],
+    draw: Draw,
+    size: tuple[int, int, int],
+    skip: bool,
+    progress: Callable[[float], None],
 ) -> int:
     frames = sum(hold.length for hold in holds)
     encoder = ChunkEncoder(*size, skip=skip)
-    held = holds if skip else every_frame(holds)
+    held = holds if skip else single_frames(holds)
 
     def units() -> Iterator[AccessUnit]:
         for chunk in chunks(held):
@@ -77,7 +82,7 @@ def _write(
 
 
 def _frame(pixels: Pixels) -> VideoFrame:
-    """The picture in the encoder's colours: planar YUV 4:2:0, BT.709, limited range."""
+    """Return the picture in the encoder's colours: planar YUV 4:2:0, BT.709, limited range."""
     return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24").reformat(
         format="yuv420p",
         src_colorspace=Colorspace.ITU709,

@@ -12,19 +12,19 @@ from typing import Any
 import av
 from av.codec.codec import UnknownCodecError
 
-from pipelines.media.captions.files import Wording, captions_for, write_subtitles, write_words
+from pipelines.media.captions.files import CaptionSpec, captions_for, write_subtitles, write_words
 from pipelines.media.captions.placement import Caption
 from pipelines.media.captions.timing import Placed
 from pipelines.media.encode.aac import frames_for, read_format, read_frames, start_aac
-from pipelines.media.encode.chunk_encoder import ChunkSpool
-from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, every_frame, plan_holds
+from pipelines.media.encode.chunk_encoder import ParallelEncoder
+from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, plan_frame_runs, single_frames
 from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.mp4 import write_mp4
 from pipelines.media.encode.x264 import NVENC, X264, ChunkEncoder
 from pipelines.media.inspect.picture import fit_picture, open_picture
 from pipelines.media.inspect.sound import Sound, measure
 from pipelines.media.text.canvas import Canvas
-from pipelines.media.text.caption_renderer import Letterer, Style
+from pipelines.media.text.caption_renderer import CaptionRenderer, Style
 from pipelines.media.text.fonts import Fonts
 from schemas.errors import RenderFailed
 
@@ -37,21 +37,21 @@ _UNFIT: dict[str, tuple[type[Exception], ...]] = {
     "skip": (UnexpectedStream,),
     "plain": (),
 }
-#: Share of the work that is encoding; and how often progress is told, in seconds, while the sound is encoded.
+#: Share of the work that is encoding; and how often progress is reported, in seconds, while the sound is encoded.
 _ENCODING = 0.9
 _REPORT_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """What is asked for. ``folder`` takes the results and everything in between; all paths are our own."""
+    """One film to render. ``folder`` takes results and temporary files; all paths are chosen by Telecine."""
 
     image: Path
     image_kind: str
     audio: Path
     audio_kind: str
     folder: Path
-    wording: Wording
+    wording: CaptionSpec
     font_size: float
     color: tuple[int, int, int]
     width: int
@@ -64,18 +64,18 @@ class Film:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Film:
         paths = {name: Path(record[name]) for name in ("image", "audio", "folder")}
-        wording = Wording.from_json(record["wording"])
+        wording = CaptionSpec.from_json(record["wording"])
         return cls(**{**record, **paths, "color": tuple(record["color"]), "wording": wording})
 
 
 def plan_film(film: Film) -> dict[str, Any]:
-    """What rendering ``film`` would make: sizes and counts, found by reading both inputs whole.
+    """Return what rendering ``film`` would make: sizes and counts, found by reading both inputs whole.
 
     Without lyrics the captions are not known yet, and none are counted.
 
     Raises:
         InputError: an input cannot be used.
-        LyricsTooLong: a caption would be seen for less than one frame.
+        LyricsTooLong: a caption would be visible for less than one frame.
     """
     fit_picture(open_picture(film.image, film.image_kind), film.width, film.height)
     sound = measure(film.audio, film.audio_kind)
@@ -83,16 +83,16 @@ def plan_film(film: Film) -> dict[str, Any]:
     frames = _frames(sound)
     if film.wording.lyrics.strip():
         captions, _, frames = _captions(film, sound)
-    pictures = len(plan_holds(captions, frames, GOP_SECONDS * FPS))
+    pictures = len(plan_frame_runs(captions, frames, GOP_SECONDS * FPS))
     return {"frames": frames, "duration_seconds": sound.seconds, "captions": len(captions), "pictures": pictures}
 
 
 def render_film(film: Film, progress: Progress) -> dict[str, Any]:
-    """Write ``video.mp4``, ``captions.srt`` and ``captions.vtt`` into ``film.folder`` and say what they hold.
+    """Write ``video.mp4``, ``captions.srt`` and ``captions.vtt`` into ``film.folder`` and return their facts.
 
     Raises:
         InputError: an input cannot be used.
-        LyricsTooLong: a caption would be seen for less than one frame.
+        LyricsTooLong: a caption would be visible for less than one frame.
         RenderFailed: the sound could not be encoded.
     """
     # The header alone is read first: a picture that is too large should not cost a song.
@@ -103,7 +103,7 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
         sound = measure(film.audio, film.audio_kind)
         captions, words, frames = _captions(film, sound)
         photo = fit_picture(image, film.width, film.height)
-        letterer = Letterer(
+        letterer = CaptionRenderer(
             film.width,
             film.height,
             Style(film.font_size * min(film.width, film.height) / 1080, film.color),
@@ -154,14 +154,14 @@ def _write(
     encoder: str,
     progress: Progress,
 ) -> int:
-    """Encode and write the video; the number of frames in it."""
-    holds = plan_holds(captions, frames, GOP_SECONDS * FPS)
+    """Encode and write the video; return its number of frames."""
+    holds = plan_frame_runs(captions, frames, GOP_SECONDS * FPS)
     if encoder == "plain":
-        holds = every_frame(holds)
+        holds = single_frames(holds)
     size = (film.width, film.height, FPS)
     codec = NVENC if encoder == "nvenc" else X264
     pictures = ChunkEncoder(*size, skip=encoder != "plain", codec=codec)
-    spool = ChunkSpool(pictures, chunks(holds), canvas.draw, film.folder)
+    spool = ParallelEncoder(pictures, chunks(holds), canvas.draw, film.folder)
     try:
         # Encoding is nearly all of the work, so that its frames are what progress counts; writing is the rest.
         while speaker.poll() is None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from pipelines.context import Context, ModelCall
-from pipelines.media.captions.files import Wording
+from pipelines.media.captions.files import CaptionSpec
 from pipelines.media.captions.matching import Times, coverage, match
 from pipelines.media.captions.timing import text_of
 from pipelines.media.captions.words import words_of
@@ -122,9 +122,9 @@ def _without_headings(lyrics: str) -> str:
     return "\n".join(lines) or lyrics
 
 
-def wording_of(data: Reel | AudioToCaptions, timing: Timing, *, debug: bool = False) -> Wording:
+def caption_spec(data: Reel | AudioToCaptions, timing: Timing, *, debug: bool = False) -> CaptionSpec:
     """Return what the child process needs for the captions."""
-    return Wording(
+    return CaptionSpec(
         lyrics=timing.lyrics,
         language=data.language,
         words_per_group=data.words_per_group,

@@ -12,7 +12,7 @@ from PIL import ImageColor
 
 from pipelines.context import Progress
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds, run_child
-from pipelines.models.alignment import Timing, wording_of
+from pipelines.models.alignment import Timing, caption_spec
 from schemas.media import InputFile, LocalFile, MediaFacts
 from schemas.reel import Reel
 
@@ -95,7 +95,7 @@ def film_task(
         "audio": str(audio.path.resolve()),
         "audio_kind": audio.kind,
         "folder": str(folder.resolve()),
-        "wording": wording_of(data, timing, debug=data.debug_mode).as_json(),
+        "wording": caption_spec(data, timing, debug=data.debug_mode).as_json(),
         "font_size": data.font_size,
         "color": ImageColor.getrgb(data.font_color)[:3],
         "width": data.width,

@@ -55,7 +55,7 @@ class Imagine:
         parts = self._parts(call)
         response = await self._exchange.send(
             "POST", "/video/text-to-video", parts=parts, paid=True, refine=self._refined
-        )  # fmt: skip
+        )
         document = response.json()
         task = first_text(document, ("id",))
         if task:

@@ -43,9 +43,12 @@ LEASE_SECONDS = 10.0
 DATA = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "La", "alignment_mode": "even"}
 #: The state that each word of the timeline leaves a job in.
 LEADS_TO = {
-    "received": State.RECEIVED, "claimed": State.RUNNING, "parked": State.WAITING, "storing": State.STORING,
+    "received": State.RECEIVED,
+    "claimed": State.RUNNING,
+    "parked": State.WAITING,
+    "storing": State.STORING,
     **{state.value: state for state in TERMINAL},
-}  # fmt: skip
+}
 CALLBACK = "https://shop.example/hook"
 
 
@@ -162,9 +165,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def a_worker_writes(self, number: int, view: int, act: str) -> None:
         lease, database = self.pick(-1 if number % 2 else number), self.views[view]
         state = self.last[lease.job_id].state
-        may = self.holds(lease) and (act != "complete" or state is State.STORING) and (
-            act != "store" or State.STORING in TRANSITIONS[state]
-        )  # fmt: skip
+        may = (
+            self.holds(lease)
+            and (act != "complete" or state is State.STORING)
+            and (act != "store" or State.STORING in TRANSITIONS[state])
+        )
         try:
             self.write(database, lease, act)
         except LeaseLost:

@@ -57,10 +57,25 @@ def test_a_job_that_was_admitted_before_there_were_pins_is_read_as_one_without(
         older.setattr(schema, "HEAD", "0003")
         schema.migrate(database)
     with database.write() as connection:
-        row = {"id": "'j'", "type": "'noop'", "state": "'received'", "role": "'io'", "priority": "'normal'",
-               "fingerprint": "'f'", "request": "'{}'", "door": "'amqp'", "received_at": "1", "not_before": "1",
-               "wakes": "0", "epoch": "0", "crashes": "0", "failures": "0", "duplicates": "0", "progress": "0",
-               "cancel_requested": "false"}  # fmt: skip
+        row = {
+            "id": "'j'",
+            "type": "'noop'",
+            "state": "'received'",
+            "role": "'io'",
+            "priority": "'normal'",
+            "fingerprint": "'f'",
+            "request": "'{}'",
+            "door": "'amqp'",
+            "received_at": "1",
+            "not_before": "1",
+            "wakes": "0",
+            "epoch": "0",
+            "crashes": "0",
+            "failures": "0",
+            "duplicates": "0",
+            "progress": "0",
+            "cancel_requested": "false",
+        }
         connection.execute(sa.text(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({', '.join(row.values())})"))
     schema.migrate(database)
     job = queries.find_job(database, "j")

@@ -127,10 +127,12 @@ def test_an_object_that_came_in_parts_is_known_by_its_etag(
     client, key = server.client(), "large.mp3"
     upload = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
     parts: list[Any] = [
-        {"PartNumber": number, "ETag": client.upload_part(
-            Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=body)["ETag"]}
+        {
+            "PartNumber": number,
+            "ETag": client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=body)["ETag"],
+        }
         for number, body in ((1, bytes(PART)), (2, b"end"))
-    ]  # fmt: skip
+    ]
     client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
     pin = _pin(storage.head(f"s3://{bucket}/{key}"))
     assert pin.etag is not None

@@ -119,8 +119,10 @@ def test_every_java_program_compiles(fence: Fence, tmp_path: Path) -> None:
     command = guide.program("java", fence.text, tmp_path)
     done = subprocess.run(
         ["javac", "-Xlint:all", "-Werror", *command[1:3], "-d", str(tmp_path), command[-1]],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -216,9 +216,12 @@ def test_a_huge_picture_ends_as_out_of_memory_within_the_bound(tmp_path: Path) -
     (tmp_path / "job").mkdir()
     with pytest.raises(OutOfMemory):
         render_reel(
-            reel_data("x"), as_input(tmp_path / "large.png", "png"), as_input(write_wav(tmp_path / "a.wav", 1), "wav"),
-            tmp_path / "job", bounds=Bounds(memory_bytes=700 * 1024**2),
-        )  # fmt: skip
+            reel_data("x"),
+            as_input(tmp_path / "large.png", "png"),
+            as_input(write_wav(tmp_path / "a.wav", 1), "wav"),
+            tmp_path / "job",
+            bounds=Bounds(memory_bytes=700 * 1024**2),
+        )
 
 
 def test_a_slow_render_is_ended_with_all_its_processes(tmp_path: Path) -> None:
@@ -227,9 +230,13 @@ def test_a_slow_render_is_ended_with_all_its_processes(tmp_path: Path) -> None:
     data = reel_data("x", width=1080, height=1920)
     with pytest.raises(RenderTimeout):
         render_reel(
-            data, as_input(image, "jpeg"), as_input(audio, "wav"), tmp_path / "job", bounds=Bounds(wall_seconds=1),
+            data,
+            as_input(image, "jpeg"),
+            as_input(audio, "wav"),
+            tmp_path / "job",
+            bounds=Bounds(wall_seconds=1),
             encoder="plain",
-        )  # fmt: skip
+        )
     wait_until(lambda: processes_naming(str(tmp_path)) == [], timeout=30)
 
 

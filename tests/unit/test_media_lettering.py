@@ -9,23 +9,35 @@ from PIL import Image
 
 from pipelines.media.captions.words import clean
 from pipelines.media.text.bidi import levels, visual_order
-from pipelines.media.text.caption_renderer import Letterer, Style
+from pipelines.media.text.caption_renderer import CaptionRenderer, Style
 from pipelines.media.text.fonts import EMOJI, Fonts
 from pipelines.media.text.shaping import Shaper
 from pipelines.media.text.wrapping import atoms, clusters, wrap
 
 SCRIPTS = {
-    "Latin": "Füße ångström", "Greek": "Καλημέρα", "Cyrillic": "Привет мир", "Devanagari": "नमस्ते क्षत्रिय श्री",
-    "Arabic": "مرحبا بالعالم", "Hebrew": "שלום עולם", "Thai": "สวัสดี", "Japanese": "夜に駆ける", "Chinese": "你好，世界",
-    "Korean": "안녕하세요", "Bengali": "নমস্কার", "Tamil": "வணக்கம்", "Telugu": "నమస్కారం", "Georgian": "გამარჯობა",
-    "symbols": "♫ → ✓ ½ ™", "emoji": "🎉👨‍👩‍👧‍👦🇯🇵",
-}  # fmt: skip
+    "Latin": "Füße ångström",
+    "Greek": "Καλημέρα",
+    "Cyrillic": "Привет мир",
+    "Devanagari": "नमस्ते क्षत्रिय श्री",
+    "Arabic": "مرحبا بالعالم",
+    "Hebrew": "שלום עולם",
+    "Thai": "สวัสดี",
+    "Japanese": "夜に駆ける",
+    "Chinese": "你好，世界",
+    "Korean": "안녕하세요",
+    "Bengali": "নমস্কার",
+    "Tamil": "வணக்கம்",
+    "Telugu": "నమస్కారం",
+    "Georgian": "გამარჯობა",
+    "symbols": "♫ → ✓ ½ ™",
+    "emoji": "🎉👨‍👩‍👧‍👦🇯🇵",
+}
 
 
 def letterer(
     width: int = 1080, height: int = 1920, size: float = 64, color: tuple[int, int, int] = (255, 255, 0)
-) -> Letterer:
-    return Letterer(width, height, Style(size, color), Fonts(None))
+) -> CaptionRenderer:
+    return CaptionRenderer(width, height, Style(size, color), Fonts(None))
 
 
 def drawn(text: str, width: int = 1080, height: int = 1920, size: float = 64) -> tuple[int, int, NDArray[np.uint8]]:
@@ -114,7 +126,7 @@ def test_ornamental_letters_are_drawn_as_plain_ones() -> None:
 
 def test_chinese_japanese_and_korean_have_their_own_shapes() -> None:
     def shape_of(language: str | None, sample: str = "") -> bytes:
-        caption = Letterer(1080, 1920, Style(100, (255, 255, 0)), Fonts(language, sample), "und").draw("直骨")
+        caption = CaptionRenderer(1080, 1920, Style(100, (255, 255, 0)), Fonts(language, sample), "und").draw("直骨")
         assert caption is not None
         return caption[2].tobytes()
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from pipelines.media.captions.placement import Caption
 from pipelines.media.encode import x264
 from pipelines.media.encode.bits import BitReader, BitWriter, escape, split_nals, unescape
-from pipelines.media.encode.frame_runs import Hold, chunks, every_frame, plan_holds
+from pipelines.media.encode.frame_runs import FrameRun, chunks, plan_frame_runs, single_frames
 from pipelines.media.encode.h264 import UnexpectedStream, read_shape
 from pipelines.media.encode.x264 import ChunkEncoder, parameter_sets
 
@@ -41,7 +41,7 @@ def test_every_held_frame_equals_the_one_before(
     width, height = 2 * half_width, 2 * half_height
     holds, first = [], 0
     for index, length in enumerate(lengths):
-        holds.append(Hold(first, length, str(index), key=index % 3 == 0))
+        holds.append(FrameRun(first, length, str(index), key=index % 3 == 0))
         first += length
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(x264, "_QUALITY", str(quantiser))
@@ -107,7 +107,7 @@ def test_holds_cover_every_frame_once_with_key_frames_in_reach(gaps: list[tuple[
     for index, (gap, length) in enumerate(gaps):
         captions.append(Caption(str(index), position + gap, position + gap + length))
         position += gap + length
-    holds = plan_holds(captions, position + rest, 240)
+    holds = plan_frame_runs(captions, position + rest, 240)
     end, last_key = 0, 0
     for hold in holds:
         assert hold.first == end
@@ -117,7 +117,7 @@ def test_holds_cover_every_frame_once_with_key_frames_in_reach(gaps: list[tuple[
         assert end - last_key <= 240
     assert holds[0].key
     assert end == position + rest
-    assert len(every_frame(holds)) == end
+    assert len(single_frames(holds)) == end
     parts = chunks(holds, 10)
     assert [hold for part in parts for hold in part] == holds
     assert all(part[0].key for part in parts)

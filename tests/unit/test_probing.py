@@ -53,8 +53,15 @@ def test_a_film_that_ends_early_is_no_result(tmp_path: Path, part: float) -> Non
 
 
 def test_a_film_whose_first_half_alone_arrived_behind_its_index_is_no_result(tmp_path: Path) -> None:
-    ffmpeg("-i", str(written(tmp_path / "a.mp4", small_film(96, 64, 4.0))), "-c", "copy", "-movflags", "faststart",
-           str(tmp_path / "b.mp4"))  # fmt: skip
+    ffmpeg(
+        "-i",
+        str(written(tmp_path / "a.mp4", small_film(96, 64, 4.0))),
+        "-c",
+        "copy",
+        "-movflags",
+        "faststart",
+        str(tmp_path / "b.mp4"),
+    )
     film = (tmp_path / "b.mp4").read_bytes()
     with pytest.raises(ProviderResultInvalid, match=r"ends early|cannot be decoded"):
         probe(written(tmp_path / "half", film[: len(film) * 3 // 4]), "mp4", tmp_path)

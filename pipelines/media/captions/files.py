@@ -17,13 +17,13 @@ from pipelines.media.inspect.sound import measure
 from schemas.errors import LyricsRequired
 from schemas.words import Source, TimedWord, WordTimes
 
-#: Frames a second where there is no picture: milliseconds, as finely as the files tell.
+#: Frames per second if there is no picture: milliseconds, the resolution of the files.
 _FPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
-    """What captions say, and how their times are found."""
+class CaptionSpec:
+    """The text of the captions and how they are timed."""
 
     lyrics: str
     language: str | None
@@ -36,23 +36,23 @@ class Wording:
     times: tuple[Times | None, ...] | None
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Wording:
+    def from_json(cls, record: dict[str, Any]) -> CaptionSpec:
         times = record["times"]
         known = None if times is None else tuple(None if time is None else Times(*time) for time in times)
         return cls(**{**record, "times": known})
 
     def as_json(self) -> dict[str, Any]:
-        """The wording for a child process."""
+        """Return the record as JSON for the child process."""
         times = None if self.times is None else [time and [time.start, time.end] for time in self.times]
         return {name: getattr(self, name) for name in self.__slots__} | {"times": times}
 
 
-def captions_for(wording: Wording, seconds: float, fps: int, frames: int) -> tuple[list[Caption], list[Placed]]:
-    """The captions in ``frames`` frames, and every word with its seconds.
+def captions_for(wording: CaptionSpec, seconds: float, fps: int, frames: int) -> tuple[list[Caption], list[Placed]]:
+    """Return the captions of a video of ``frames`` frames, and every word with its seconds.
 
     Raises:
         LyricsRequired: there are no words.
-        LyricsTooLong: a caption would be seen for less than one frame.
+        LyricsTooLong: a caption would be visible for less than one frame.
     """
     groups = group_words(wording.lyrics, wording.words_per_group)
     if not groups:
@@ -72,13 +72,13 @@ def captions_for(wording: Wording, seconds: float, fps: int, frames: int) -> tup
 
 
 def write_subtitles(folder: Path, captions: Sequence[Caption], fps: int) -> None:
-    """Writes ``captions.srt`` and ``captions.vtt``."""
+    """Write ``captions.srt`` and ``captions.vtt``."""
     (folder / "captions.srt").write_text(write_srt(captions, fps), encoding="utf-8", newline="\n")
     (folder / "captions.vtt").write_text(write_vtt(captions, fps), encoding="utf-8", newline="\n")
 
 
-def write_words(folder: Path, wording: Wording, words: Sequence[Placed], seconds: float) -> None:
-    """Writes ``words.json``."""
+def write_words(folder: Path, wording: CaptionSpec, words: Sequence[Placed], seconds: float) -> None:
+    """Write ``words.json``."""
     times = WordTimes(
         source=wording.source,
         language=wording.language,
@@ -93,13 +93,13 @@ def write_words(folder: Path, wording: Wording, words: Sequence[Placed], seconds
 
 
 def write_captions(task: dict[str, Any]) -> dict[str, Any]:
-    """Measures the audio and writes the files of its captions: the work of the child process.
+    """Measure the audio and write the files of its captions. Runs in the child process.
 
     Raises:
         InvalidAudio: the audio cannot be decoded to its end.
         LyricsTooLong: there are too many captions for its length.
     """
-    wording = Wording.from_json(task["wording"])
+    wording = CaptionSpec.from_json(task["wording"])
     seconds = measure(Path(task["audio"]), task["audio_kind"]).seconds
     captions, words = captions_for(wording, seconds, _FPS, max(1, round(seconds * _FPS)))
     folder = Path(task["folder"])

@@ -1,4 +1,4 @@
-"""Which of the heard words is which word of the lyrics, by their letters; so that spelling and spacing may differ."""
+"""Match aligned words to the words of the lyrics by their letters, so that spelling and spacing may differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from schemas.words import AlignedWord
 
-#: Where the texts part, they are brought together again by so many equal letters, looked for that far ahead.
+#: Where the texts diverge, they are joined again at this many equal letters, searched this far ahead.
 _ANCHOR = 6
 _REACH = 40
 #: Letters that are given up at once where they do not meet again.
@@ -18,14 +18,14 @@ _LOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """When one word is heard, in seconds."""
+    """Start and end of one word, in seconds."""
 
     start: float
     end: float
 
 
 def match(words: Sequence[str], heard: Sequence[AlignedWord]) -> list[Times | None]:
-    """The times of each of ``words``; ``None`` where none of ``heard`` fits.
+    """Return the times of each of ``words``; ``None`` where none of the aligned words fits.
 
     Both are in the order in which they are sung. A word has times when at least half of its letters were found.
     """
@@ -43,19 +43,19 @@ def match(words: Sequence[str], heard: Sequence[AlignedWord]) -> list[Times | No
 
 
 def coverage(words: Sequence[str], times: Sequence[Times | None]) -> float:
-    """The share of the words with letters that have times; 0.0 when there are none."""
+    """Return the share of the words with letters that have times; 0.0 if no word has letters."""
     sung = [time for word, time in zip(words, times, strict=True) if _letters(word)]
     return sum(time is not None for time in sung) / len(sung) if sung else 0.0
 
 
 def _letters(text: str) -> str:
-    """Letters, digits and the marks on them, in one spelling."""
+    """Return the letters, digits and their marks, casefolded and normalized."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(character for character in folded if unicodedata.category(character)[0] in "LNM")
 
 
 def _timed_letters(word: AlignedWord) -> list[tuple[str, Times | None]]:
-    """Each letter with its share of the word's time.
+    """Return each letter with its share of the word's time.
 
     Without a time where the word has none, or one without length: aligners that are lost give many words one time.
     """
@@ -67,7 +67,7 @@ def _timed_letters(word: AlignedWord) -> list[tuple[str, Times | None]]:
 
 
 def _pairs(mine: str, other: str) -> list[tuple[int, int]]:
-    """Positions of equal letters, ascending in both."""
+    """Return positions of equal letters, ascending in both texts."""
     pairs: list[tuple[int, int]] = []
     i = j = 0
     while i < len(mine) and j < len(other):
@@ -86,12 +86,12 @@ def _pairs(mine: str, other: str) -> list[tuple[int, int]]:
 
 
 def _by_chance(pair: tuple[int, int], i: int, j: int) -> bool:
-    """Whether a pair holds one of the letters that could be a pair themselves."""
+    """Return whether a pair consists of a letter that could pair with its neighbour as well."""
     return (pair[0] == i) != (pair[1] == j)
 
 
 def _rejoin(mine: str, other: str, i: int, j: int) -> tuple[int, int]:
-    """Where the texts agree again, as near as can be; some letters further in both where they do not."""
+    """Return where the texts agree again, as near as possible; some letters further in both if they do not."""
     for distance in range(1, 2 * _REACH):
         for skipped in range(max(0, distance - _REACH), min(distance, _REACH) + 1):
             a, b = i + skipped, j + distance - skipped
@@ -103,7 +103,7 @@ def _rejoin(mine: str, other: str, i: int, j: int) -> tuple[int, int]:
 
 
 def _ascending(times: Sequence[Times | None]) -> list[Times | None]:
-    """The times without those that go back: the longest ascending run is kept."""
+    """Return the times without those that go back: the longest ascending run is kept."""
     tails: list[float] = []
     places: list[int] = []
     before: list[int | None] = [None] * len(times)

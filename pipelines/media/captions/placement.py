@@ -1,4 +1,4 @@
-"""When each caption is seen: groups of words laid over the audio, rounded to frames once."""
+"""When each caption is visible: groups of words placed over the audio, rounded to frames once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A text and the seconds between which it is heard."""
+    """A text and the seconds between which it is sung or spoken."""
 
     text: str
     start: float
@@ -26,7 +26,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """A text and the frames on which it is seen: ``first`` up to, not including, ``end``."""
+    """A text and the frames on which it is visible: ``first`` up to, not including, ``end``."""
 
     text: str
     first: int
@@ -34,7 +34,7 @@ class Caption:
 
 
 def spread_evenly(groups: Sequence[Group], duration: float) -> list[Span]:
-    """Alignment mode ``even``: every word gets the same share of ``duration`` seconds."""
+    """Give every word the same share of ``duration`` seconds: alignment mode ``even``."""
     total = sum(group.count for group in groups)
     return [
         Span(group.text, group.first * duration / total, (group.first + group.count) * duration / total)
@@ -45,14 +45,14 @@ def spread_evenly(groups: Sequence[Group], duration: float) -> list[Span]:
 def place(
     spans: Sequence[Span], *, duration: float, fps: int, frames: int, offset: float, min_duration: float, debug: bool
 ) -> list[Caption]:
-    """Captions for ``spans`` (ordered by start, in seconds) in a video of ``frames`` frames.
+    """Return captions for ``spans`` (ordered by start, in seconds) in a video of ``frames`` frames.
 
-    Each stays at least ``min_duration`` seconds where the next one allows, is shifted by ``offset``
+    Each is visible for at least ``min_duration`` seconds where the next one allows, is shifted by ``offset``
     seconds and cut off at both ends of the video. Those outside it are left out. ``debug`` prefixes
     the start time, as in ``[2.5s]``.
 
     Raises:
-        LyricsTooLong: a caption would be seen for less than one frame.
+        LyricsTooLong: a caption would be visible for less than one frame.
     """
     longest = []
     for index, span in enumerate(spans):

@@ -1,4 +1,4 @@
-"""Captions as SubRip and WebVTT files, with the times of the frames on which they are seen."""
+"""Captions as SubRip and WebVTT files, with the times of the frames on which they are visible."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipelines.media.captions.placement import Caption
 
 
 def write_srt(captions: Sequence[Caption], fps: int) -> str:
-    """A SubRip file. The text is as it is: SubRip knows no escapes, and the captions hold no line breaks."""
+    """Return a SubRip file. The text is not escaped: SubRip has no escapes, and captions have no line breaks."""
     blocks = (
         f"{number}\n{_clock(caption.first, fps, ',')} --> {_clock(caption.end, fps, ',')}\n{caption.text}\n"
         for number, caption in enumerate(captions, 1)
@@ -17,7 +17,7 @@ def write_srt(captions: Sequence[Caption], fps: int) -> str:
 
 
 def write_vtt(captions: Sequence[Caption], fps: int) -> str:
-    """A WebVTT file; ``&``, ``<`` and ``>`` are escaped as its cue text asks for, which also breaks up ``-->``."""
+    """Return a WebVTT file. ``&``, ``<`` and ``>`` are escaped as in cue text, which also breaks up ``-->``."""
     blocks = (
         f"{_clock(caption.first, fps, '.')} --> {_clock(caption.end, fps, '.')}\n{_escape(caption.text)}\n"
         for caption in captions
@@ -30,7 +30,7 @@ def _escape(text: str) -> str:
 
 
 def _clock(frame: int, fps: int, point: str) -> str:
-    """The time at which ``frame`` begins, rounded to milliseconds."""
+    """Return the time at which ``frame`` begins, rounded to milliseconds."""
     milliseconds = (frame * 2000 + fps) // (fps * 2)
     seconds, milliseconds = divmod(milliseconds, 1000)
     minutes, seconds = divmod(seconds, 60)

@@ -1,4 +1,4 @@
-"""Real times for captions: words that were heard keep theirs, the others are fitted in between."""
+"""Real times for captions: aligned words keep their times, the others are fitted in between."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.media.captions.placement import Span
 from pipelines.media.captions.words import Group
 from schemas.words import AlignedWord
 
-#: Longest time in seconds that a word without a time takes before the first or after the last heard one.
+#: Longest time in seconds that a word without a time takes before the first or after the last aligned one.
 _WORD_SECONDS = 0.5
 #: Captions begin at least so far apart: more than a frame, so that each is seen.
 _APART_SECONDS = 0.05
@@ -22,7 +22,7 @@ _ENDS = frozenset(".!?…。！？।؟")
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A word and its seconds; ``heard`` unless they were fitted in."""
+    """A word and its seconds; ``heard`` unless they were interpolated."""
 
     text: str
     start: float
@@ -31,10 +31,10 @@ class Placed:
 
 
 def fill(words: Sequence[str], times: Sequence[Times | None], duration: float) -> list[Placed]:
-    """Every word with its seconds, in order and within ``duration``.
+    """Return every word with its seconds, in order and within ``duration``.
 
-    Between two heard words the others share the gap by their lengths; at both ends they stand close to the
-    nearest heard one. With nothing heard at all every word gets the same share.
+    Between two aligned words the others share the gap by their lengths; at both ends they are placed close to the
+    nearest aligned one. If no word is aligned, every word gets the same share.
     """
     known = [time if time is not None and time.start < duration else None for time in times]
     marks = [index for index, time in enumerate(known) if time is not None]
@@ -62,7 +62,7 @@ def fill(words: Sequence[str], times: Sequence[Times | None], duration: float) -
 
 
 def spans_of(groups: Sequence[Group], placed: Sequence[Placed], duration: float) -> list[Span]:
-    """The captions' spans, their starts far enough apart for each to be seen, if ``duration`` allows."""
+    """Return the captions' spans, their starts far enough apart for each to be visible if ``duration`` allows."""
     spans = [Span(group.text, placed[group.first].start, placed[group.first + group.count - 1].end) for group in groups]
     apart = min(_APART_SECONDS, duration / len(spans)) if spans else 0.0
     for index in range(1, len(spans)):
@@ -77,7 +77,7 @@ def spans_of(groups: Sequence[Group], placed: Sequence[Placed], duration: float)
 
 
 def text_of(heard: Sequence[AlignedWord]) -> str:
-    """A transcription as lyrics: a new line after a pause, after a sentence and after very many words."""
+    """Return a transcription as lyrics: a new line after a pause, after a sentence and after very many words."""
     lines: list[list[str]] = [[]]
     last: AlignedWord | None = None
     for word in heard:
@@ -91,7 +91,7 @@ def text_of(heard: Sequence[AlignedWord]) -> str:
 
 
 def _joined(words: Sequence[str]) -> str:
-    """The words as a line; without spaces where the script writes none."""
+    """Join the words to a line, without spaces where the script writes none."""
     line = ""
     for word in words:
         close = line and _unspaced(line[-1]) and _unspaced(word[0])
@@ -100,7 +100,7 @@ def _joined(words: Sequence[str]) -> str:
 
 
 def _unspaced(character: str) -> bool:
-    """Whether the character is of a script without spaces between words: Chinese, Japanese, Thai, Lao, Khmer, …."""
+    """Return whether the character's script has no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, …."""
     ranges = (
         ("\u0e00", "\u0eff"),
         ("\u1000", "\u109f"),
@@ -113,7 +113,7 @@ def _unspaced(character: str) -> bool:
 
 
 def _shared(words: Sequence[str], low: float, high: float) -> list[Placed]:
-    """``words`` between two times, each with a share by its length."""
+    """Place ``words`` between two times, each with a share by its length."""
     total = sum(len(word) + 1 for word in words)
     placed, at = [], low
     for word in words:

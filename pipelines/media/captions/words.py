@@ -1,4 +1,4 @@
-"""Lyrics cut into groups of words: what one caption shows."""
+"""Lyrics cut into groups of words; one group is one caption."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Group:
 
 
 def group_words(lyrics: str, words_per_group: int) -> list[Group]:
-    """The groups of ``lyrics`` in order, at most ``words_per_group`` words each, none across a line's end.
+    """Return the groups of ``lyrics`` in order, at most ``words_per_group`` words each, none across a line's end.
 
     A word is what spaces delimit. Text in scripts that write no spaces is cut into phrases of a few
     characters, each counted as a word. Headings such as ``[Chorus]`` are words like others.
@@ -49,7 +49,7 @@ def group_words(lyrics: str, words_per_group: int) -> list[Group]:
 
 
 def words_of(lyrics: str) -> list[str]:
-    """Every word of ``lyrics`` in order: what ``Group.first`` and ``Group.count`` count."""
+    """Return every word of ``lyrics`` in order: what ``Group.first`` and ``Group.count`` count."""
     return [line[start:end] for line, spans in _lines(lyrics) for start, end in spans]
 
 
@@ -59,7 +59,7 @@ def _lines(lyrics: str) -> Iterator[tuple[str, list[tuple[int, int]]]]:
 
 
 def clean(text: str) -> str:
-    """``text`` in NFC on one line, without control characters and explicit direction overrides.
+    """Return ``text`` in NFC on one line, without control characters and explicit direction overrides.
 
     Joiners (U+200C, U+200D), variation selectors and the emoji tags stay: letters and emoji need them. So do
     characters that Python does not know: its tables are older than some emoji.
@@ -79,12 +79,12 @@ def clean(text: str) -> str:
 
 
 def _is_noncharacter(code: int) -> bool:
-    """Whether Unicode has given the code point away for good: no text holds it (section 23.7)."""
+    """Return whether the code point is a noncharacter (Unicode section 23.7), which no text contains."""
     return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def _pieces(word: str, offset: int) -> list[tuple[int, int]]:
-    """The spans of what counts as words inside ``word``, which begins at ``offset`` of its line."""
+    """Return the spans of what counts as words inside ``word``, which begins at ``offset`` of its line."""
     if _CJK.search(word):
         spans = [match.span() for match in _CJK_PIECE.finditer(word)]
     elif _UNSPACED.search(word) and len(word) > _UNSPACED_LENGTH:

@@ -21,7 +21,7 @@ _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 
 
 @dataclass(frozen=True, slots=True)
 class AacFormat:
-    """What every frame of an ADTS stream says about it."""
+    """The format that every frame header of an ADTS stream repeats."""
 
     object_type: int
     rate: int
@@ -31,24 +31,56 @@ class AacFormat:
 
     @property
     def specific_config(self) -> bytes:
-        """AudioSpecificConfig, ISO/IEC 14496-3 clause 1.6.2.1."""
+        """Return the AudioSpecificConfig, ISO/IEC 14496-3 clause 1.6.2.1."""
         return (self.object_type << 11 | _RATES.index(self.rate) << 7 | self.channels << 3).to_bytes(2, "big")
 
 
 def start_aac(ffmpeg: str, source: Path, kind: str, target: Path) -> subprocess.Popen[bytes]:
-    """Begin to encode the first audio stream of ``source`` as ADTS into ``target``.
+    """Start to encode the first audio stream of ``source`` as ADTS into ``target``.
 
     The demuxer is forced to ``kind`` (``mp3``, ``wav`` or ``flac``) and may open nothing else: a
-    playlist in disguise is not followed. Both paths are ours. The process dies with this one.
+    playlist in disguise is not followed. Telecine chose both paths. The process dies with this one.
     """
     command = [
-        ffmpeg, "-nostdin", "-hide_banner", "-v", "error", "-y",
-        "-protocol_whitelist", "file,pipe", "-format_whitelist", kind, "-f", kind, "-i", f"file:{source}",
-        "-map", "0:a:0", "-dn", "-sn", "-vn", "-map_metadata", "-1", "-map_chapters", "-1",
-        "-af", "aformat=sample_rates=44100|48000:channel_layouts=stereo",
-        "-c:a", "aac", "-aac_coder", "fast", "-b:a", str(BIT_RATE), "-flags:a", "+bitexact", "-threads", "1",
-        "-f", "adts", f"file:{target}",
-    ]  # fmt: skip
+        ffmpeg,
+        "-nostdin",
+        "-hide_banner",
+        "-v",
+        "error",
+        "-y",
+        "-protocol_whitelist",
+        "file,pipe",
+        "-format_whitelist",
+        kind,
+        "-f",
+        kind,
+        "-i",
+        f"file:{source}",
+        "-map",
+        "0:a:0",
+        "-dn",
+        "-sn",
+        "-vn",
+        "-map_metadata",
+        "-1",
+        "-map_chapters",
+        "-1",
+        "-af",
+        "aformat=sample_rates=44100|48000:channel_layouts=stereo",
+        "-c:a",
+        "aac",
+        "-aac_coder",
+        "fast",
+        "-b:a",
+        str(BIT_RATE),
+        "-flags:a",
+        "+bitexact",
+        "-threads",
+        "1",
+        "-f",
+        "adts",
+        f"file:{target}",
+    ]
     with open(os.devnull, "wb") as nowhere:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=nowhere, stderr=nowhere, preexec_fn=die_with_parent(os.getpid())
@@ -56,7 +88,11 @@ def start_aac(ffmpeg: str, source: Path, kind: str, target: Path) -> subprocess.
 
 
 def read_format(path: Path) -> AacFormat:
-    """The format of the ADTS stream at ``path``. Raises ``ValueError`` when it is none."""
+    """Return the format of the ADTS stream at ``path``.
+
+    Raises:
+        ValueError: it is not an ADTS stream.
+    """
     with path.open("rb") as stream:
         header = stream.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or header[0] != 0xFF or header[1] & 0xF6 != 0xF0:
@@ -65,7 +101,7 @@ def read_format(path: Path) -> AacFormat:
 
 
 def read_frames(path: Path, limit: int) -> Iterator[bytes]:
-    """At most ``limit`` raw AAC frames of the ADTS stream at ``path``, without the encoder's delay."""
+    """Yield at most ``limit`` raw AAC frames of the ADTS stream at ``path``, without the encoder's delay."""
     with path.open("rb") as stream:
         index = 0
         while index < limit + _PRIMING_FRAMES:
@@ -81,7 +117,7 @@ def read_frames(path: Path, limit: int) -> Iterator[bytes]:
 
 
 def frames_for(samples: int, video_seconds: float, rate: int) -> int:
-    """How many AAC frames to keep for ``samples`` at ``rate``, so that sound and picture end together.
+    """Return how many AAC frames to keep for ``samples`` at ``rate``, so that sound and picture end together.
 
     All of the sound, unless the last frame (up to 23 ms, mostly padding) would end more than one
     video frame of 1/30 s after the picture does.

@@ -16,21 +16,21 @@ class BitReader:
         self.position = 0
 
     def u(self, count: int) -> int:
-        """An unsigned number of ``count`` bits, clause 7.2. Raises ``EOFError`` behind the end."""
+        """Read an unsigned number of ``count`` bits, clause 7.2. Raises ``EOFError`` at the end."""
         if self.position + count > self._length:
             raise EOFError("the payload ends inside a syntax element")
         self.position += count
         return self._bits >> (self._length - self.position) & ((1 << count) - 1)
 
     def ue(self) -> int:
-        """An unsigned Exp-Golomb number, clause 9.1."""
+        """Read an unsigned Exp-Golomb number, clause 9.1."""
         zeros = 0
         while self.u(1) == 0:
             zeros += 1
         return (1 << zeros) - 1 + self.u(zeros)
 
     def se(self) -> int:
-        """A signed Exp-Golomb number, clause 9.1.1."""
+        """Read a signed Exp-Golomb number, clause 9.1.1."""
         code = self.ue()
         return (code + 1) // 2 if code & 1 else -(code // 2)
 
@@ -57,13 +57,13 @@ class BitWriter:
         self.ue(2 * value - 1 if value > 0 else -2 * value)
 
     def getvalue(self) -> bytes:
-        """The bits so far, filled up with zeros to whole bytes."""
+        """Return the bits so far, padded with zeros to whole bytes."""
         filling = -self.length % 8
         return (self._value << filling).to_bytes((self.length + filling) // 8, "big")
 
 
 def unescape(payload: bytes) -> bytes:
-    """``payload`` without emulation prevention bytes, clause 7.4.1."""
+    """Return ``payload`` without emulation prevention bytes, clause 7.4.1."""
     if b"\0\0\3" not in payload:
         return payload
     plain = bytearray()
@@ -78,7 +78,7 @@ def unescape(payload: bytes) -> bytes:
 
 
 def escape(payload: bytes) -> bytes:
-    """``payload`` with an emulation prevention byte wherever clause 7.4.1 asks for one."""
+    """Return ``payload`` with an emulation prevention byte wherever clause 7.4.1 requires one."""
     if b"\0\0" not in payload:
         return payload
     escaped = bytearray()
@@ -93,7 +93,7 @@ def escape(payload: bytes) -> bytes:
 
 
 def split_nals(stream: bytes) -> list[bytes]:
-    """The NAL units of an Annex B byte stream, without start codes and trailing zero bytes (clause B.1)."""
+    """Return the NAL units of an Annex B byte stream, without start codes and trailing zero bytes (clause B.1)."""
     units = []
     start = stream.find(b"\0\0\1")
     while start >= 0:

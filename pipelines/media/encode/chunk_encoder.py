@@ -1,4 +1,4 @@
-"""Chunks of a video encoded side by side, and read back in order."""
+"""Chunks of a video encoded in parallel and read back in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO
 
 from av.video.frame import VideoFrame
 
-from pipelines.media.encode.frame_runs import Hold
+from pipelines.media.encode.frame_runs import FrameRun
 from pipelines.media.encode.x264 import AccessUnit, ChunkEncoder
 
 #: Encoder threads. Each holds one x264 context (some 60 MB at 1080 x 1920).
@@ -20,7 +20,7 @@ _THREADS = 2
 _HEADER = struct.Struct(">I?")
 
 
-class ChunkSpool:
+class ParallelEncoder:
     """Encodes ``parts`` in threads, each into a nameless file in ``folder``: memory does not grow with the length.
 
     The threads start at once. A part that fails stops the others; ``units`` raises its error.
@@ -29,7 +29,7 @@ class ChunkSpool:
     def __init__(
         self,
         encoder: ChunkEncoder,
-        parts: Sequence[Sequence[Hold]],
+        parts: Sequence[Sequence[FrameRun]],
         draw: Callable[[str], VideoFrame],
         folder: Path,
     ) -> None:
@@ -47,7 +47,7 @@ class ChunkSpool:
             thread.start()
 
     def units(self) -> Iterator[AccessUnit]:
-        """The access units of all parts in order, as soon as they are there."""
+        """Yield the access units of all parts in order, as soon as they are available."""
         for index in range(len(self._parts)):
             with self._changed:
                 while self._files[index] is None and self._error is None:
@@ -85,7 +85,7 @@ class ChunkSpool:
                     self._error = error
                     self._changed.notify_all()
 
-    def _encode(self, part: Sequence[Hold]) -> IO[bytes]:
+    def _encode(self, part: Sequence[FrameRun]) -> IO[bytes]:
         file: IO[bytes] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - units() closes it
         for data, key in self._encoder.encode(part, self._draw):
             if self._stopped:

@@ -15,8 +15,8 @@ CHUNK_PICTURES = 90
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """One picture, seen on ``length`` frames from frame ``first`` on."""
+class FrameRun:
+    """One picture, visible on ``length`` frames from frame ``first`` on."""
 
     first: int
     length: int
@@ -26,8 +26,8 @@ class Hold:
     key: bool
 
 
-def plan_holds(captions: Sequence[Caption], frames: int, gop: int) -> list[Hold]:
-    """The holds of a video of ``frames`` frames, key frames at most ``gop`` frames apart.
+def plan_frame_runs(captions: Sequence[Caption], frames: int, gop: int) -> list[FrameRun]:
+    """Return the runs of a video of ``frames`` frames, with key frames at most ``gop`` frames apart.
 
     Key frames fall on changes of the picture where they can; a picture held longer is encoded again.
     """
@@ -48,23 +48,23 @@ def plan_holds(captions: Sequence[Caption], frames: int, gop: int) -> list[Hold]
             if key:
                 last_key = first
             length = min(end, last_key + gop) - first
-            holds.append(Hold(first, length, text, key))
+            holds.append(FrameRun(first, length, text, key))
             first += length
     return holds
 
 
-def every_frame(holds: Sequence[Hold]) -> list[Hold]:
-    """The same video with a hold of one frame for every frame: what a plain encoder is given."""
+def single_frames(holds: Sequence[FrameRun]) -> list[FrameRun]:
+    """Return the same video as runs of one frame each, for a plain encoder."""
     return [
-        Hold(hold.first + index, 1, hold.text, hold.key and index == 0)
+        FrameRun(hold.first + index, 1, hold.text, hold.key and index == 0)
         for hold in holds
         for index in range(hold.length)
     ]
 
 
-def chunks(holds: Sequence[Hold], size: int = CHUNK_PICTURES) -> list[list[Hold]]:
-    """``holds`` cut at key frames into parts of about ``size`` pictures; a small rest joins the part before it."""
-    parts: list[list[Hold]] = []
+def chunks(holds: Sequence[FrameRun], size: int = CHUNK_PICTURES) -> list[list[FrameRun]]:
+    """Cut the runs at key frames into parts of about ``size`` pictures; a small rest joins the part before it."""
+    parts: list[list[FrameRun]] = []
     for hold in holds:
         # Two IDR pictures in a row may need different ids (clause 7.4.3), which two contexts do not agree on.
         if not parts or (hold.key and len(parts[-1]) >= size and not (parts[-1][-1].key and parts[-1][-1].length == 1)):

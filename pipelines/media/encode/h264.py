@@ -2,9 +2,9 @@
 
 libx264 encodes each distinct picture once. Every further frame in which nothing changes is written
 here, as a P slice that skips every macroblock: decoders then repeat the picture before it, bit for
-bit. The frames in between shift ``frame_num``, so the slices of libx264 get theirs overwritten.
+bit. The frames in between shift ``frame_num``, so that of libx264's slices is overwritten.
 
-Clause numbers are those of ITU-T H.264 (08/2021). What is not proven from the parameter sets is
+Clause numbers are those of ITU-T H.264 (08/2021). What cannot be proven from the parameter sets is
 refused with ``UnexpectedStream``, so that the caller can encode plainly instead.
 """
 
@@ -25,7 +25,7 @@ class UnexpectedStream(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StreamShape:
-    """What the parameter sets say, as far as slice headers depend on it."""
+    """The values of the parameter sets that slice headers depend on."""
 
     #: Macroblocks in a picture.
     macroblocks: int
@@ -39,7 +39,7 @@ class StreamShape:
 
 
 def read_shape(sps: bytes, pps: bytes) -> StreamShape:
-    """The shape of a stream from its parameter sets (NAL units, clauses 7.3.2.1 and 7.3.2.2).
+    """Return the shape of a stream from its parameter sets (NAL units, clauses 7.3.2.1 and 7.3.2.2).
 
     Raises:
         UnexpectedStream: the stream is interlaced, has reordering, several slice groups or reference
@@ -96,7 +96,7 @@ def _read_pps(bits: BitReader, frame_num_bits: int, macroblocks: int) -> StreamS
 
 
 def skip_slice(shape: StreamShape, frame_num: int) -> bytes:
-    """The NAL unit of a frame that repeats the one before it (clauses 7.3.3 and 7.3.4).
+    """Return the NAL unit of a frame that repeats the one before it (clauses 7.3.3 and 7.3.4).
 
     It is a reference picture (``nal_ref_idc`` 2), because order count type 2 forbids two
     non-reference pictures in a row (clause 8.2.1.3).
@@ -125,7 +125,7 @@ def skip_slice(shape: StreamShape, frame_num: int) -> bytes:
 
 
 def with_frame_num(unit: bytes, shape: StreamShape, frame_num: int) -> bytes:
-    """The slice ``unit`` with another ``frame_num``, a field of fixed length, so that all else stays in place."""
+    """Return the slice ``unit`` with another ``frame_num``, a field of fixed length: all else stays in place."""
     payload = unescape(unit[1:])
     # The head is short; whole slices would be slow as one number.
     size = min(len(payload), 16)

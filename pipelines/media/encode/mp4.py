@@ -31,10 +31,10 @@ def write_mp4(
     written: Callable[[int], None],
     codec: str = X264,
 ) -> int:
-    """Write ``path`` and return the number of frames; ``written`` is told the count as it grows.
+    """Write ``path`` and return the number of frames; call ``written`` with the count as it grows.
 
     ``size`` is width, height and frames per second; ``extradata`` is that of the encoder ``codec``. ``audio`` gives raw
-    AAC frames, the first of which sounds at 0; without it the film is silent. Packets are
+    AAC frames, the first of which starts at 0; without it the film is silent. Packets are
     interleaved and streamed: memory does not grow with the length, but for the muxer's index.
 
     Raises:

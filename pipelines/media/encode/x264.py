@@ -11,7 +11,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
 from pipelines.media.encode.bits import split_nals
-from pipelines.media.encode.frame_runs import Hold
+from pipelines.media.encode.frame_runs import FrameRun
 from pipelines.media.encode.h264 import (
     IDR_SLICE,
     PPS,
@@ -36,9 +36,20 @@ _STRUCTURE = (
 X264, NVENC = "libx264", "h264_nvenc"
 #: The same structure from NVIDIA's encoder, and a constant quality in the class of the one above.
 _NVENC_OPTIONS = {
-    "preset": "p4", "rc": "constqp", "qp": "19", "bf": "0", "refs": "1", "weighted_pred": "0", "g": "-1",
-    "no-scenecut": "1", "forced-idr": "1", "zerolatency": "1", "delay": "0", "surfaces": "2", "aud": "0",
-}  # fmt: skip
+    "preset": "p4",
+    "rc": "constqp",
+    "qp": "19",
+    "bf": "0",
+    "refs": "1",
+    "weighted_pred": "0",
+    "g": "-1",
+    "no-scenecut": "1",
+    "forced-idr": "1",
+    "zerolatency": "1",
+    "delay": "0",
+    "surfaces": "2",
+    "aud": "0",
+}
 
 #: One frame as an Annex B byte stream, and whether it is a key frame.
 AccessUnit = tuple[bytes, bool]
@@ -56,7 +67,7 @@ def set_up(context: VideoCodecContext, width: int, height: int, fps: int) -> Non
 
 
 def parameter_sets(extradata: bytes | None) -> tuple[bytes, bytes]:
-    """The sequence and the picture parameter set of an encoder's extradata.
+    """Return the sequence and the picture parameter set of an encoder's extradata.
 
     Raises:
         UnexpectedStream: there is not exactly one of each.
@@ -73,10 +84,10 @@ class ChunkEncoder:
     """Encodes chunks of holds. Safe to use from several threads: each call has its own context."""
 
     def __init__(self, width: int, height: int, fps: int, *, skip: bool, codec: str = X264) -> None:
-        """``skip``: fill holds with skip slices; otherwise every hold must be one frame long.
+        """Open an encoder. With ``skip`` runs are filled with skip slices; otherwise every run must be one frame long.
 
         Raises:
-            UnexpectedStream: ``skip``, and the encoder's stream is not fit for it.
+            UnexpectedStream: with ``skip``: skip slices cannot be put into the encoder's stream.
             av.FFmpegError: there is no such ``codec`` on this machine.
         """
         self._codec = codec
@@ -99,8 +110,8 @@ class ChunkEncoder:
         set_up(context, *self._size)
         return context
 
-    def encode(self, holds: Sequence[Hold], draw: Callable[[str], VideoFrame]) -> Iterator[AccessUnit]:
-        """The access units of ``holds``, one per frame; ``draw`` gives the picture of a caption.
+    def encode(self, holds: Sequence[FrameRun], draw: Callable[[str], VideoFrame]) -> Iterator[AccessUnit]:
+        """Yield the access units of ``holds``, one per frame; ``draw`` returns the picture of a caption.
 
         Raises:
             UnexpectedStream: the encoder wrote something that skip slices cannot follow.
@@ -124,7 +135,7 @@ class ChunkEncoder:
                 yield self._skips[frame_num % len(self._skips)], False
 
     def _packets(
-        self, context: VideoCodecContext, holds: Sequence[Hold], draw: Callable[[str], VideoFrame]
+        self, context: VideoCodecContext, holds: Sequence[FrameRun], draw: Callable[[str], VideoFrame]
     ) -> Iterator[bytes]:
         for index, hold in enumerate(holds):
             frame = draw(hold.text)
@@ -136,5 +147,5 @@ class ChunkEncoder:
 
 
 def _prefixed(unit: bytes) -> bytes:
-    """``unit`` behind a start code (clause B.1); the muxer replaces it by the length that MP4 stores."""
+    """Return ``unit`` after a start code (clause B.1); the muxer replaces it by the length that MP4 stores."""
     return b"\0\0\0\1" + unit

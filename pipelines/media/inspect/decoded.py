@@ -1,4 +1,4 @@
-"""A picture from outside, decoded and written anew as PNG: what a model may open without care. Runs in the child."""
+"""Decode a picture from outside and re-encode it as PNG, which a model can open safely. Runs in the child."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LYING = (5, 6, 7, 8)
 
 
 def decode_in_child(image: InputFile, folder: Path, bounds: Bounds) -> Path:
-    """The picture as a PNG in ``folder``, decoded in a child process.
+    """Write the picture as a PNG in ``folder``, decoded in a child process.
 
     Raises:
         InvalidImage: it is damaged, or too large.
@@ -35,7 +35,7 @@ def decode_in_child(image: InputFile, folder: Path, bounds: Bounds) -> Path:
 
 
 def decode(task: dict[str, Any]) -> dict[str, Any]:
-    """Writes the upright RGB picture of ``task``; its size."""
+    """Write the upright RGB picture of ``task``; return its size."""
     image = open_picture(Path(task["path"]), task["kind"])
     width, height = image.size
     if _lies(image):
@@ -48,15 +48,15 @@ def decode(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _middle(image: Image.Image) -> Image.Image:
-    """The picture, cut around its middle where it is far longer than wide."""
+    """Return the picture, cropped to its centre if it is far longer than wide."""
     most = min(image.size) * _MOST_SHAPE
     left, top = (max(0, side - most) // 2 for side in image.size)
     return image.crop((left, top, image.width - left, image.height - top))
 
 
 def _lies(image: Image.Image) -> bool:
-    """Whether the camera was held upright, so that width and height change places."""
+    """Return whether the EXIF orientation swaps width and height."""
     try:
         return image.getexif().get(_ORIENTATION) in _LYING
     except Exception:
-        return False  # damaged; whoever decodes it says how
+        return False  # damaged: decoding reports how

@@ -1,4 +1,4 @@
-"""The facts of a finished video or picture, by decoding it whole. Runs inside the child process."""
+"""Facts of a finished video or picture, found by decoding all of it. Runs in the child process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MISSING_FRAMES, _MISSING_SHARE = 2, 0.02
 
 
 def facts_of(path: Path, kind: str) -> dict[str, Any]:
-    """The fields of ``MediaFacts`` that apply.
+    """Return the fields of ``MediaFacts`` that apply.
 
     Raises:
         ProviderResultInvalid: it cannot be decoded to its end, holds no picture, or is larger than is taken.
@@ -90,7 +90,7 @@ def _video(path: Path, demuxer: str) -> dict[str, Any]:
 
 
 def _length(stream: Any) -> float:
-    """The length of a stream in seconds as its container tells it."""
+    """Return the length of a stream in seconds according to its container."""
     if stream is None or stream.duration is None:
         return 0.0
     return float(stream.duration * stream.time_base)

@@ -1,4 +1,4 @@
-"""What to say of a file that is of another kind than is wanted. The words are those of the source systems."""
+"""The error for a file of an unexpected kind, in the wording of the source systems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OWN_WORDS = (frozenset(("jpeg", "png")), frozenset(("mp3", "wav", "flac")))
 
 
 def wrong_kind(kind: str | None, kinds: Collection[str], *, field: str | None = None) -> InputError:
-    """The error about a file of ``kind``, ``None`` for an unknown one, where one of ``kinds`` is wanted."""
+    """Return the error for a file of ``kind`` (``None``: unknown) where one of ``kinds`` is expected."""
     sound = {CONTENT_TYPES[wanted].partition("/")[0] for wanted in kinds} == {"audio"}
     error = InvalidAudio if sound else InvalidImage
     if frozenset(kinds) in _OWN_WORDS:

@@ -1,4 +1,4 @@
-"""A photograph, opened with care and placed into the reel's frame."""
+"""Open a photograph safely and fit it into the reel's frame."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _BACKDROP_BRIGHTNESS = 0.62
 
 
 def open_picture(path: Path, kind: str) -> Image.Image:
-    """The picture at ``path``, its header read and its size found acceptable, not yet decoded.
+    """Open the picture at ``path`` and check its size from the header, without decoding it.
 
     Raises:
         InvalidImage: it is not a JPEG or PNG (``kind`` says which), or has more than ``MAX_PIXELS``.
     """
-    # Pillow's own limit warns first and raises later; ours is one limit, checked before any decoding.
+    # Pillow's own limit warns first and raises later; MAX_PIXELS is one limit, checked before any decoding.
     Image.MAX_IMAGE_PIXELS = None
     try:
         with warnings.catch_warnings():
@@ -48,7 +48,7 @@ def open_picture(path: Path, kind: str) -> Image.Image:
 
 
 def fit_picture(image: Image.Image, width: int, height: int) -> Image.Image:
-    """``image`` in RGB, upright, whole, in a frame of ``width`` x ``height`` pixels.
+    """Return ``image`` in RGB, upright and uncropped, in a frame of ``width`` x ``height`` pixels.
 
     Where its shape differs from the frame's, a blurred and darkened copy fills the rest.
 
@@ -82,7 +82,7 @@ def fit_picture(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """``image`` without transparency (over white), palette or more than 8 bits: RGB, or CMYK for its profile."""
+    """Return ``image`` without transparency (over white), palette or more than 8 bits: RGB, or CMYK for its profile."""
     if image.mode.startswith("I"):
         # 16-bit grey: Pillow's own conversion would clip instead of scaling.
         values = np.asarray(image)
@@ -98,7 +98,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """``image`` in sRGB. A colour profile that cannot be used is passed over."""
+    """Return ``image`` in sRGB. An unusable colour profile is ignored."""
     if profile:
         from PIL import ImageCms  # only wide-gamut pictures need it, and it takes time to load
 

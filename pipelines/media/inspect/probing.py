@@ -1,4 +1,4 @@
-"""What a file holds, found out by decoding all of it in a child process."""
+"""Probe a file by decoding all of it in a child process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemas.media import InputFile, MediaFacts
 
 
 def probe(path: Path, kind: str, folder: Path, bounds: Bounds = DEFAULT_BOUNDS) -> MediaFacts:
-    """The facts of a finished video or picture; ``kind`` is what ``sniff`` said of its content.
+    """Return the facts of a finished video or picture; ``kind`` is the result of ``sniff``.
 
     Every frame of a video is decoded and counted. ``folder`` is for the child's own files.
 
@@ -25,7 +25,7 @@ def probe(path: Path, kind: str, folder: Path, bounds: Bounds = DEFAULT_BOUNDS) 
 
 
 def seconds_of(audio: InputFile, bounds: Bounds = DEFAULT_BOUNDS) -> float:
-    """The length of an input in seconds: counted while decoding it.
+    """Return the length of an input in seconds, counted while decoding it.
 
     Raises:
         InvalidAudio: it cannot be decoded to its end.

@@ -1,4 +1,4 @@
-"""How long a song really is: counted while decoding, because headers lie and files are cut off."""
+"""Measure a song by decoding it: headers may be wrong and files may be cut off."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from schemas.errors import InvalidAudio
 
 #: Longest song that is taken, in seconds.
 MAX_SECONDS = 4 * 3600
-#: Share of damaged packets up to which a song counts as whole: a scratch is heard, not refused.
+#: Share of damaged packets up to which a song counts as whole: a scratch is audible but not refused.
 _DAMAGE_TOLERATED = 0.01
 _FIELD = "data.audio"
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What decoding a song found: samples per channel at ``rate`` hertz."""
+    """The result of decoding a song: samples per channel at ``rate`` hertz."""
 
     samples: int
     rate: int
@@ -67,7 +67,7 @@ def _truncated(detail: str) -> InvalidAudio:
 
 
 def _decode(path: Path, kind: str) -> tuple[Sound, int]:
-    """The sound, and the number of samples that a FLAC file promises (0: none)."""
+    """Return the sound, and the number of samples that a FLAC header promises (0: none)."""
     options = {"format_whitelist": kind, "protocol_whitelist": "file"}
     with av.open(str(path), format=kind, options=options) as container:
         if not container.streams.audio:
@@ -89,7 +89,7 @@ def _decode(path: Path, kind: str) -> tuple[Sound, int]:
             for frame in frames:
                 assert isinstance(frame, AudioFrame)
                 if frame.sample_rate != rate:
-                    raise InvalidAudio("the audio changes its sample rate midway; encode it anew", field=_FIELD)
+                    raise InvalidAudio("the audio changes its sample rate midway; re-encode it", field=_FIELD)
                 samples += frame.samples
             if samples > MAX_SECONDS * rate:
                 raise InvalidAudio(f"the audio is longer than {MAX_SECONDS // 3600} hours; shorten it", field=_FIELD)
@@ -122,7 +122,7 @@ def _check_wav(path: Path) -> None:
 
 
 def _check_mp3(path: Path) -> None:
-    """Compare the Xing header's count of bytes with the file, and look whether the last frame is whole."""
+    """Compare the Xing header's byte count with the file, and check that the last frame is whole."""
     size = path.stat().st_size
     if size == 0:
         raise InvalidAudio(field=_FIELD)
@@ -142,7 +142,7 @@ def _check_mp3(path: Path) -> None:
 
 
 def _end_of_frames(file: BinaryIO, position: int, size: int) -> int:
-    """Where the last MPEG frame ends, found by going from one to the next; ``size`` when something else follows."""
+    """Return where the last MPEG frame ends, going from frame to frame; ``size`` if something else follows."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         while position + 4 <= size:
             length = mpeg_frame_length(data[position : position + 4])
@@ -153,7 +153,7 @@ def _end_of_frames(file: BinaryIO, position: int, size: int) -> int:
 
 
 def _skip_id3(file: BinaryIO) -> int:
-    """Where the MPEG frames begin: behind any ID3v2 tags (ID3v2.4 section 3.1)."""
+    """Return where the MPEG frames begin: after any ID3v2 tags (ID3v2.4 section 3.1)."""
     position = 0
     while True:
         file.seek(position)

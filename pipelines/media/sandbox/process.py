@@ -27,7 +27,7 @@ _LOG_TAIL_BYTES = 4000
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one child may use. Memory is address space, of which libraries claim more than they touch."""
+    """The limits of one child. Memory is address space, of which libraries reserve more than they touch."""
 
     wall_seconds: float = 1800.0
     cpu_seconds: int = 7200
@@ -42,11 +42,11 @@ DEFAULT_BOUNDS = Bounds()
 def run_child(
     task: dict[str, Any], folder: Path, bounds: Bounds = DEFAULT_BOUNDS, progress: Callable[[float], None] | None = None
 ) -> dict[str, Any]:
-    """Do ``task`` in a child process that works in ``folder``, and return its result.
+    """Run ``task`` in a child process that works in ``folder``, and return its result.
 
     The child has its own process group and an environment without secrets, and dies with this
-    process. ``progress`` gets shares from 0 to 1 and at least one call a second; what it raises ends
-    the child and is passed on.
+    process. ``progress`` is called with shares from 0 to 1 at least once a second; an exception from it
+    ends the child and propagates.
 
     Raises:
         TelecineError: what the child reported, by its code.
@@ -112,7 +112,7 @@ def _tell(child: subprocess.Popen[bytes], task: dict[str, Any]) -> None:
 def _listen(
     child: subprocess.Popen[bytes], deadline: float, progress: Callable[[float], None] | None
 ) -> dict[str, Any] | None:
-    """The child's last word, or ``None`` when it ended without one."""
+    """Return the child's final message, or ``None`` if it ended without one."""
     assert child.stdout is not None
     report = progress or (lambda _: None)
     done, text = 0.0, b""
@@ -137,7 +137,7 @@ def _listen(
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Leave nothing of the child behind: neither it nor what it started. One that has spoken may end by itself."""
+    """Kill the child and everything it started; one that has sent its final message may end by itself first."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(timeout=0.5 if sys.exc_info()[0] is None else 0)
     with contextlib.suppress(ProcessLookupError):
@@ -148,13 +148,13 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _death(status: int, log: Path) -> OutOfMemory | RenderTimeout | RenderFailed:
-    """What the exit status of a child that said nothing means."""
+    """Return the error that the exit status of a silent child means."""
     tail = _tail(log)
     error: OutOfMemory | RenderTimeout | RenderFailed
     if status == -signal.SIGXCPU:
         error = RenderTimeout()
     elif status == -signal.SIGKILL or "MemoryError" in tail or "memory allocation" in tail:
-        # Nobody but the kernel kills a child that is neither late nor cancelled: it was short of memory.
+        # Only the kernel kills a child that is neither late nor cancelled: it ran out of memory.
         error = OutOfMemory()
     else:
         how = f"signal {-status}" if status < 0 else f"status {status}"

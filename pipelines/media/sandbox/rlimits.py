@@ -13,7 +13,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 def die_with_parent(parent: int) -> Callable[[], None]:
-    """A function for a new process: the kernel then kills it when the process ``parent`` ends (Linux only)."""
+    """Return a ``preexec_fn`` that makes the kernel kill the new process when ``parent`` ends (Linux only)."""
 
     def ask() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)

@@ -1,7 +1,7 @@
 """The visual order of one line of text: Unicode Standard Annex #9 without explicit codes.
 
-Explicit embeddings, overrides and isolates are removed from lyrics before (``words.clean``). Mirrored
-forms are the shaper's business.
+Explicit embeddings, overrides and isolates are removed from lyrics before (``words.clean``). The shaper
+handles mirrored forms.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _STRONG = {"L": 0, "R": 1, "AL": 1}
 
 
 def base_level(text: str) -> int:
-    """0 for a left-to-right line, 1 for a right-to-left one: the first strong letter decides (P2, P3)."""
+    """Return 0 for a left-to-right line, 1 for a right-to-left one: the first strong letter decides (P2, P3)."""
     for character in text:
         level = _STRONG.get(unicodedata.bidirectional(character))
         if level is not None:
@@ -23,7 +23,7 @@ def base_level(text: str) -> int:
 
 
 def levels(text: str) -> list[int]:
-    """The embedding level of each character of ``text``; odd ones run from right to left."""
+    """Return the embedding level of each character of ``text``; odd ones run from right to left."""
     base = base_level(text)
     if base == 0 and not any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text):
         return [0] * len(text)
@@ -41,26 +41,10 @@ def levels(text: str) -> list[int]:
 
 
 def _weak(classes: list[str], start: str) -> list[str]:
-    """Rules W1 to W7."""
-    previous, strong = start, start
-    for index, kind in enumerate(classes):
-        if kind in ("NSM", "BN"):  # W1, and joiners go with the letter before them
-            kind = previous
-        if kind in ("L", "R", "AL"):
-            strong = kind
-        elif kind == "EN" and strong == "AL":  # W2
-            kind = "AN"
-        previous = classes[index] = kind
+    """Apply rules W1 to W7."""
+    classes = _marks_and_numbers(classes, start)
     classes = ["R" if kind == "AL" else kind for kind in classes]  # W3
-    for index in range(1, len(classes) - 1):  # W4
-        before, after = classes[index - 1], classes[index + 1]
-        if before == after and (
-            (classes[index] == "ES" and before == "EN") or (classes[index] == "CS" and before in ("EN", "AN"))
-        ):
-            classes[index] = before
-    for start_index, end_index in _stretches(classes, {"ET"}):  # W5
-        if "EN" in (classes[start_index - 1 : start_index] + classes[end_index : end_index + 1]):
-            classes[start_index:end_index] = ["EN"] * (end_index - start_index)
+    classes = _separators_and_terminators(classes)
     classes = ["ON" if kind in ("ES", "ET", "CS") else kind for kind in classes]  # W6
     strong = start
     for index, kind in enumerate(classes):  # W7
@@ -71,8 +55,36 @@ def _weak(classes: list[str], start: str) -> list[str]:
     return classes
 
 
+def _marks_and_numbers(classes: list[str], start: str) -> list[str]:
+    """Apply rules W1 and W2."""
+    previous, strong = start, start
+    for index, kind in enumerate(classes):
+        if kind in ("NSM", "BN"):  # W1, and joiners go with the letter before them
+            kind = previous
+        if kind in ("L", "R", "AL"):
+            strong = kind
+        elif kind == "EN" and strong == "AL":  # W2
+            kind = "AN"
+        previous = classes[index] = kind
+    return classes
+
+
+def _separators_and_terminators(classes: list[str]) -> list[str]:
+    """Apply rules W4 and W5."""
+    for index in range(1, len(classes) - 1):  # W4
+        before, after = classes[index - 1], classes[index + 1]
+        if before == after and (
+            (classes[index] == "ES" and before == "EN") or (classes[index] == "CS" and before in ("EN", "AN"))
+        ):
+            classes[index] = before
+    for start_index, end_index in _stretches(classes, {"ET"}):  # W5
+        if "EN" in (classes[start_index - 1 : start_index] + classes[end_index : end_index + 1]):
+            classes[start_index:end_index] = ["EN"] * (end_index - start_index)
+    return classes
+
+
 def _brackets(text: str, classes: list[str], base: str) -> list[str]:
-    """Rule N0: a pair of brackets runs with the line if its content does, else with content and context."""
+    """Apply rule N0: a pair of brackets runs with the line if its content does, else with content and context."""
     open_at: list[int] = []
     pairs = []
     for index, character in enumerate(text):
@@ -96,7 +108,7 @@ def _brackets(text: str, classes: list[str], base: str) -> list[str]:
 
 
 def _neutral(classes: list[str], base: str) -> list[str]:
-    """Rules N1 and N2; numbers count as right-to-left."""
+    """Apply rules N1 and N2; numbers count as right-to-left."""
     strong = {"L", "R", "EN", "AN"}
     for start, end in _stretches(classes, set(classes) - strong):
         before = classes[start - 1] if start else base
@@ -107,7 +119,7 @@ def _neutral(classes: list[str], base: str) -> list[str]:
 
 
 def _stretches(classes: Sequence[str], wanted: set[str]) -> list[tuple[int, int]]:
-    """The longest stretches of ``classes`` that are in ``wanted``."""
+    """Yield the longest stretches of ``classes`` that are in ``wanted``."""
     found = []
     index = 0
     while index < len(classes):
@@ -121,7 +133,7 @@ def _stretches(classes: Sequence[str], wanted: set[str]) -> list[tuple[int, int]
 
 
 def visual_order(run_levels: Sequence[int]) -> list[int]:
-    """The order from left to right of runs with these levels (L2)."""
+    """Return the order from left to right of runs with these levels (L2)."""
     order = list(range(len(run_levels)))
     if not order:
         return order

@@ -13,12 +13,12 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.media.text.caption_renderer import Letterer
+from pipelines.media.text.caption_renderer import CaptionRenderer
 
 _Pixels = NDArray[np.uint8]
 #: Finished captions that are kept: choruses come back.
 _CACHED = 64
-#: Side of a macroblock. Regions keep to them, so that nothing around a caption is encoded anew.
+#: Side of a macroblock. Regions keep to them, so that nothing around a caption is encoded again.
 _BLOCK = 16
 
 
@@ -28,7 +28,7 @@ class Canvas:
     Frames are planar YUV 4:2:0, BT.709, limited range. Safe to use from several threads.
     """
 
-    def __init__(self, background: Image.Image, letterer: Letterer) -> None:
+    def __init__(self, background: Image.Image, letterer: CaptionRenderer) -> None:
         self._background = background
         self._letterer = letterer
         self._planes = _to_planes(background)
@@ -36,7 +36,7 @@ class Canvas:
         self._regions: OrderedDict[str, tuple[int, int, list[_Pixels]] | None] = OrderedDict()
 
     def draw(self, text: str) -> VideoFrame:
-        """A new frame with ``text`` on it; without text, the background."""
+        """Return a new frame with ``text`` on it; without text, the background."""
         width, height = self._background.size
         frame = VideoFrame(width, height, "yuv420p")
         targets = [_pixels(plane) for plane in frame.planes]
@@ -64,7 +64,7 @@ class Canvas:
         return region
 
     def _blend(self, text: str) -> tuple[int, int, list[_Pixels]] | None:
-        """The caption's surroundings with the caption on them: left, top and the three planes."""
+        """Return the caption blended into its surroundings: left, top and the three planes."""
         drawn = self._letterer.draw(text)
         if drawn is None:
             return None
@@ -79,7 +79,7 @@ class Canvas:
 
 
 def _to_planes(picture: Image.Image) -> list[_Pixels]:
-    """The Y, U and V planes of an sRGB picture of even size."""
+    """Return the Y, U and V planes of an sRGB picture of even size."""
     width, height = picture.size
     frame = VideoFrame.from_ndarray(np.asarray(picture), format="rgb24").reformat(
         format="yuv420p",
@@ -96,5 +96,5 @@ def _to_planes(picture: Image.Image) -> list[_Pixels]:
 
 
 def _pixels(plane: VideoPlane) -> _Pixels:
-    """The memory of ``plane`` as rows, with the bytes that fill them up."""
+    """Return the memory of ``plane`` as rows, padding bytes included."""
     return np.frombuffer(cast(memoryview, plane), np.uint8).reshape(-1, plane.line_size)

@@ -48,7 +48,7 @@ class Style:
         return (255, 255, 255) if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 70 else (0, 0, 0)
 
 
-class Letterer:
+class CaptionRenderer:
     """Draws captions for pictures of one size."""
 
     def __init__(self, width: int, height: int, style: Style, fonts: Fonts, language: str | None = None) -> None:
@@ -57,9 +57,9 @@ class Letterer:
         self.shaper = Shaper(fonts, language)
 
     def draw(self, text: str) -> tuple[int, int, Image.Image] | None:
-        """``text`` as left edge, top edge and an RGBA picture (not premultiplied).
+        """Return ``text`` as left edge, top edge and an RGBA picture (not premultiplied).
 
-        ``None`` when nothing of it can be seen.
+        ``None`` if none of it is visible.
         """
         size, lines = self._layout(text)
         if not any(line.glyphs for line in lines):
@@ -82,7 +82,7 @@ class Letterer:
         return left, top, _paint(placed, right - left, bottom - top, size, self._style)
 
     def _layout(self, text: str) -> tuple[float, list[ShapedLine]]:
-        """The em size in pixels and the lines: balanced, and smaller only where the text would not fit."""
+        """Return the em size in pixels and the lines: balanced, and smaller only where the text would not fit."""
         limit = self._width * (1 - 2 * _SIDE_MARGIN)
         tallest = self._height * _TALLEST
         size, lines = self._style.size, [text]
@@ -95,7 +95,7 @@ class Letterer:
         return size, [self.shaper.shape(line) for line in lines]
 
     def _wrap(self, text: str, limit: float, *, break_words: bool) -> list[str] | None:
-        """The lines within ``limit`` ems; of the words, only those that are wider are broken."""
+        """Return the lines within ``limit`` ems; of the words, only those that are wider are broken."""
 
         def width(part: str) -> float:
             return self.shaper.shape(part).width
@@ -104,7 +104,7 @@ class Letterer:
 
 
 def _paint(placed: list[tuple[Glyph, float, float]], width: int, height: int, size: float, style: Style) -> Image.Image:
-    """Shadow, outline, letters and emoji, one over the other, as RGBA.
+    """Paint shadow, outline, letters and emoji, one over the other, as RGBA.
 
     ``placed`` has each glyph's origin in pixels from the top left corner.
     """
@@ -128,7 +128,7 @@ def _paint(placed: list[tuple[Glyph, float, float]], width: int, height: int, si
 
 
 def _shadow(edge: Image.Image, size: float) -> Image.Image:
-    """A soft copy of ``edge``, a little lower: blurred at a quarter of the size, which nobody can tell."""
+    """Return a soft copy of ``edge``, a little lower; blurring at a quarter of the size makes no visible difference."""
     small = edge.reduce(4).filter(ImageFilter.GaussianBlur(_SHADOW_BLUR * size / 4))
     soft = small.resize((small.width * 4, small.height * 4), Image.Resampling.BILINEAR)
     shadow = Image.new("L", edge.size)
@@ -137,7 +137,7 @@ def _shadow(edge: Image.Image, size: float) -> Image.Image:
 
 
 def _coverage(placed: list[tuple[Glyph, float, float]], width: int, height: int, size: float) -> _Pixels:
-    """How much of each pixel the letters cover, 0 to 255."""
+    """Return how much of each pixel the letters cover, 0 to 255."""
     raster = hb.RasterDraw()
     raster.extents = hb.RasterExtents(0, 0, width, height, 0)
     for glyph, x, y in placed:
@@ -149,7 +149,7 @@ def _coverage(placed: list[tuple[Glyph, float, float]], width: int, height: int,
 
 
 def _emoji(placed: list[tuple[Glyph, float, float]], width: int, height: int, size: float) -> _Pixels | None:
-    """The coloured glyphs as premultiplied RGBA, or ``None`` when there are none."""
+    """Return the coloured glyphs as premultiplied RGBA, or ``None`` if there are none."""
     pictures = [(glyph, x, y) for glyph, x, y in placed if glyph.face.colored]
     if not pictures:
         return None
@@ -174,14 +174,14 @@ def _put(canvas: _Pixels, tile: _Pixels, left: int, top: int) -> None:
 
 
 def _rows(image: hb.RasterImage | None, height: int) -> _Pixels:
-    """The rows of a HarfBuzz image, the top one first."""
+    """Return the rows of a HarfBuzz image, the top one first."""
     if image is None:
         raise MemoryError("no memory for a caption")
     return np.frombuffer(image.buffer, np.uint8).reshape(height, -1)[::-1]
 
 
 def _dilate(mask: _Pixels, radius: float) -> _Pixels:
-    """``mask`` grown by ``radius`` pixels: the maximum over a disc, whose rim counts by the share inside."""
+    """Return ``mask`` grown by ``radius`` pixels: the maximum over a disc, whose rim counts by the share inside."""
     height, width = mask.shape
     reach = math.ceil(radius + 0.5)
     padded = np.pad(mask, reach)
@@ -201,7 +201,7 @@ _WHOLE = 4
 
 @functools.lru_cache(maxsize=64)
 def _disc(radius: float) -> list[tuple[int, list[tuple[int, int]]]]:
-    """Offsets that a disc of ``radius`` covers, by the share of ``_WHOLE`` that it covers of the pixel.
+    """Return the offsets that a disc of ``radius`` covers, by the share of ``_WHOLE`` that it covers of the pixel.
 
     Strokes of letters are some pixels wide, so that of the offsets well inside a few are enough.
     """

@@ -18,11 +18,27 @@ _CJK_FILE = "NotoSansCJK-VF.otf.ttc"
 _CJK_FACES = {"ja": 0, "ko": 1, "zh-hans": 2, "zh-hant": 3, "zh-hk": 4}
 # Noto Sans first: it has the letters of most European languages. Then one font for each further script.
 _NAMES = (
-    "NotoSans", "NotoSansDevanagari", "NotoSansArabic", "NotoSansHebrew", "NotoSansThai", "NotoSansBengali",
-    "NotoSansTamil", "NotoSansTelugu", "NotoSansGujarati", "NotoSansGurmukhi", "NotoSansKannada",
-    "NotoSansMalayalam", "NotoSansOriya", "NotoSansSinhala", "NotoSansLao", "NotoSansKhmer", "NotoSansMyanmar",
-    "NotoSansGeorgian", "NotoSansArmenian", "NotoSansEthiopic",
-)  # fmt: skip
+    "NotoSans",
+    "NotoSansDevanagari",
+    "NotoSansArabic",
+    "NotoSansHebrew",
+    "NotoSansThai",
+    "NotoSansBengali",
+    "NotoSansTamil",
+    "NotoSansTelugu",
+    "NotoSansGujarati",
+    "NotoSansGurmukhi",
+    "NotoSansKannada",
+    "NotoSansMalayalam",
+    "NotoSansOriya",
+    "NotoSansSinhala",
+    "NotoSansLao",
+    "NotoSansKhmer",
+    "NotoSansMyanmar",
+    "NotoSansGeorgian",
+    "NotoSansArmenian",
+    "NotoSansEthiopic",
+)
 
 # Drawn in the text's colour: their coloured pictures are black, and so is the outline.
 _BLACK_EMOJI = frozenset(map(ord, "\u25fc\u265f\u2712\u2714\u2716\u2734"))
@@ -56,16 +72,19 @@ class Fonts:
     """Finds faces; loads each when a character first needs it."""
 
     def __init__(self, language: str | None, sample: str = "") -> None:
-        """``language`` is a BCP 47 tag; without one, ``sample`` decides between Japanese, Korean and Chinese shapes."""
+        """Prepare to find faces.
+
+        ``language`` is a BCP 47 tag; without one, ``sample`` decides between Japanese, Korean and Chinese shapes.
+        """
         self._cjk = _CJK_FACES[_cjk_language(language, sample)]
         self._chosen: dict[str, Face | None] = {}
 
     def emoji(self) -> Face:
-        """The face of coloured emoji."""
+        """Return the face of coloured emoji."""
         return _load(_EMOJI_FILE, 0, colored=True)
 
     def covering(self, character: str) -> Face | None:
-        """The face for ``character`` as text, or ``None`` when no font has it."""
+        """Return the face for ``character`` as text, or ``None`` when no font has it."""
         if character not in self._chosen:
             self._chosen[character] = self._search(character)
         return self._chosen[character]
@@ -104,7 +123,7 @@ def _cjk_language(language: str | None, sample: str) -> str:
 
 @functools.cache
 def _folder(package: str) -> str:
-    """Where a package of fonts is installed. It is looked up, not imported."""
+    """Return where a package of fonts is installed, without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(f"the package {package} is not installed")

@@ -50,7 +50,7 @@ class Shaper:
         self.missing: set[str] = set()
 
     def shape(self, text: str) -> ShapedLine:
-        """``text`` as one line. Characters that no font has are left out, and noted in ``missing``."""
+        """Shape ``text`` as one line. Characters that no font has are left out and added to ``missing``."""
         line = self._lines.get(text)
         if line is None:
             if len(self._lines) > 4096:
@@ -67,14 +67,14 @@ class Shaper:
         return ShapedLine(tuple(glyphs), x)
 
     def _plain(self, character: str) -> str:
-        """``character``, or the plain letters for it where only those have a font: 𝓐 is drawn as A."""
+        """Return ``character``, or the plain letters for it where only those have a font: 𝓐 is drawn as A."""
         if unicodedata.decomposition(character)[:1] != "<" or self._fonts.covering(character):
             return character
         plain = unicodedata.normalize("NFKC", character)
         return plain if all(map(self._fonts.covering, plain)) else character
 
     def _runs(self, text: str) -> list[_Run]:
-        """Stretches of one font and one direction, in logical order; each emoji is a run of its own."""
+        """Yield stretches of one font and one direction, in logical order; each emoji is a run of its own."""
         level = levels(text)
         runs: list[_Run] = []
         position = 0
@@ -98,7 +98,7 @@ class Shaper:
     def _face_for(self, character: str, previous: Face | None) -> Face | None:
         if character in _INVISIBLE or "\ufe00" <= character <= "\ufe0f" or "\U000e0020" <= character <= "\U000e007f":
             return None
-        # Spaces, punctuation and marks are drawn like the letters they stand with.
+        # Spaces, punctuation and marks are drawn like the letters next to them.
         joins = unicodedata.category(character)[0] in "MZP" or character in "\u200c\u200d"
         if joins and previous is not None and (previous.covers(ord(character)) or character in "\u200c\u200d"):
             return previous

@@ -16,16 +16,16 @@ _WIDE_RANGES = ((0x2E80, 0x9FFF), (0xAC00, 0xD7AF), (0xF900, 0xFAFF), (0xFF00, 0
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """A part of the text that is not broken, and whether a space stood before it."""
+    """A part of the text that is not broken, and whether a space preceded it."""
 
     text: str
     spaced: bool
 
 
 def atoms(text: str, *, breaks: Callable[[str], bool] = lambda word: False) -> list[Atom]:
-    """``text`` cut where a line may break: at spaces, between CJK characters, between the letters of words to break.
+    """Cut ``text`` where a line may break: at spaces, between CJK characters, between the letters of words to break.
 
-    ``breaks`` says of a word whether it is one of those.
+    ``breaks`` returns whether a word is one of those.
     """
     found: list[Atom] = []
     for word in text.split(" "):
@@ -50,7 +50,7 @@ def _parts(word: str, anywhere: bool) -> list[str]:
 
 
 def clusters(text: str) -> list[str]:
-    """``text`` cut between what people see as characters: marks, joiners and emoji parts stay together."""
+    """Cut ``text`` between what people see as characters: marks, joiners and emoji parts stay together."""
     found: list[str] = []
     position = 0
     while position < len(text):
@@ -69,7 +69,7 @@ def clusters(text: str) -> list[str]:
 
 
 def _is_linker(character: str) -> bool:
-    """Whether the next letter belongs to this one: a joiner, or a virama (combining class 9) of a conjunct."""
+    """Return whether the next letter belongs to this one: a joiner, or a virama (combining class 9) of a conjunct."""
     return character == "\u200d" or unicodedata.combining(character) == 9
 
 
@@ -79,9 +79,9 @@ def _is_wide(character: str) -> bool:
 
 
 def wrap(parts: Sequence[Atom], width: Callable[[str], float], limit: float) -> list[str] | None:
-    """``parts`` as the fewest lines not wider than ``limit``, the lines as even as can be.
+    """Break ``parts`` into the fewest lines not wider than ``limit``, as even as possible.
 
-    ``width`` measures a text, in the unit of ``limit``. ``None`` when a part alone is wider.
+    ``width`` measures a text, in the unit of ``limit``. Return ``None`` if a part alone is wider.
     """
     widths = [width(part.text) for part in parts]
     if not parts or max(widths) > limit:
