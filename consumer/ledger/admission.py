@@ -1,4 +1,4 @@
-"""Admission: a request becomes a job, once, whatever door it came through and however often."""
+"""Admission: a request becomes exactly one job, even if it arrives several times or through several doors."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from schemas.errors import IdConflict
 from schemas.reference import Pin
 from schemas.strict_json import canonical, fingerprint
 
-# A door publishes the wake-up right after the commit. If it dies in between, the sweep does it after this long.
+# A door publishes the wake-up right after the commit. If it dies in between, the sweep sends one after this time.
 FIRST_WAKE_SECONDS = 5.0
 
 
 class AdmissionOutcome(enum.Enum):
-    """What became of one request."""
+    """The result of admitting one request."""
 
     ADMITTED = "admitted"
-    #: The same request again: absorbed and counted.
+    #: The same request again: counted, without effect.
     DUPLICATE = "duplicate"
     #: The same id, but other content: refused.
     CONFLICT = "conflict"
@@ -39,19 +39,19 @@ class Submission:
 
     request: Request
     role: str
-    #: Of the job. The request may name none and have its queue's.
+    #: The job's priority: the request's, or that of its queue.
     priority: str
     door: str
-    #: The request in its canonical spelling, every default written out.
+    #: The request as canonical JSON with every default written out.
     whole: bytes
     fingerprint: str
-    #: By URI: which content of its inputs is meant. Belongs to the job, not to the request.
+    #: By input URI: which version of the object is meant. Belongs to the job, not to the request.
     pins: Mapping[str, Pin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What became of one submission. ``conflict`` is there for a ``CONFLICT`` only."""
+    """The result of one submission. ``conflict`` is set for a ``CONFLICT`` only."""
 
     outcome: AdmissionOutcome
     job_id: str
@@ -69,10 +69,10 @@ def build_submission(
     output: str | None = None,
     callback: CallbackSpec | None = None,
 ) -> Submission:
-    """The request with what identifies it.
+    """Return the request with its fingerprint.
 
-    ``priority``, ``output`` and ``callback`` are what this installation makes of a request that leaves them
-    open. They go into the job and not into its identity: through another queue the request is the same.
+    ``priority``, ``output`` and ``callback`` are defaults of this installation for a request that names none. They
+    belong to the job, not to its identity: through another queue it is the same request.
     """
     given = {"output": request.output or output, "callback": callback or request.callback}
     placed = request.model_copy(update=given)
@@ -87,10 +87,10 @@ def build_submission(
 
 
 def admit(database: Database, connection: Connection, batch: Sequence[Submission]) -> list[Admission]:
-    """Inserts the new ones, counts the duplicates, refuses the conflicts; answers in the batch's order.
+    """Insert new jobs, count duplicates and report conflicts; return the results in the batch's order.
 
-    Nothing holds before the caller's transaction is committed. A crash before that leaves the
-    messages with their broker; after it, the broker's second copy is a duplicate here.
+    Takes effect when the caller's transaction is committed. After a crash before the commit the messages are
+    still with their broker; after it, the broker's second copy is a duplicate.
     """
     now = float(connection.execute(sa.select(db_now())).scalar_one())
     statement = database.insert(jobs).on_conflict_do_nothing(index_elements=["id"]).returning(jobs.c.id)
@@ -157,7 +157,7 @@ def _received(item: Submission) -> dict[str, object]:
 
 
 def _known(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
-    """Fingerprint and tenant of the jobs with these ids."""
+    """Return fingerprint and tenant of the jobs with these ids."""
     query = sa.select(jobs.c.id, jobs.c.fingerprint, jobs.c.tenant).where(jobs.c.id.in_(set(ids)))
     return {row.id: (row.fingerprint, row.tenant) for row in connection.execute(query)}
 
@@ -168,7 +168,7 @@ def _count_duplicates(connection: Connection, ids: Sequence[str]) -> None:
 
 
 def _conflict(item: Submission, known: str, tenant: str | None) -> IdConflict:
-    if tenant != item.request.tenant:  # nothing about another tenant's job
+    if tenant != item.request.tenant:  # reveal nothing about another tenant's job
         return IdConflict(f"id {item.request.id!r} is taken; use ids that begin with your name", field="id")
     return IdConflict(
         f"id {item.request.id!r} belongs to another request: the first has fingerprint {known[:16]}…, "

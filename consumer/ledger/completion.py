@@ -1,4 +1,4 @@
-"""How a job ends: its outcome and its callback in one transaction, once."""
+"""How a job ends: its outcome and its callback are written once, in one transaction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from schemas.errors import JobNotFound, TelecineError
 
 
 def begin_storing(database: Database, lease: Lease, *, event: str = "storing") -> None:
-    """The media are made; what follows is the manifest. A plan has made none: its ``event`` is ``planned``."""
+    """Record that the media are stored and the manifest follows. For a plan, ``event`` is ``planned``."""
     with database.write() as connection:
         transition(connection, lease, State.STORING)
         note(connection, lease.job_id, event, epoch=lease.epoch)
@@ -36,10 +36,10 @@ def finish(
     error: TelecineError | None = None,
     delivery: NewDelivery | None = None,
 ) -> None:
-    """Ends the job under its lease and puts its callback into the outbox, durably and together.
+    """End the job under its lease and enqueue its callback, in one durable transaction.
 
-    A crash before this commit leaves the job to the next worker, which finds its steps done; a crash
-    after it leaves the callback to the outbox.
+    After a crash before this commit, the next worker finds the steps done and ends the job; after it, the outbox
+    delivers the callback.
 
     Raises:
         LeaseLost: another worker has the job; nothing was written.
@@ -59,7 +59,7 @@ def finish(
 def finish_unleased(
     database: Database, job_id: str, state: State, error: TelecineError, delivery: NewDelivery | None
 ) -> bool:
-    """Ends a job that no worker holds: cancelled or past its deadline. ``False`` if one holds it or it has ended."""
+    """End a job that no worker holds, cancelled or past its deadline. Return ``False`` if one holds it or it has ended."""
     with database.write(durable=True) as connection:
         statement = (
             sa.update(jobs)
@@ -76,10 +76,10 @@ def finish_unleased(
 
 
 def request_cancel(database: Database, job_id: str, *, by: str, tenant: str | None = None) -> Job:
-    """Notes the wish to cancel; the holder of the lease sees it with its next heartbeat.
+    """Request cancellation. The holder of the lease sees it at its next heartbeat; otherwise the sweep ends the job.
 
     Raises:
-        JobNotFound: no job has this id, or it is another tenant's than ``tenant``, where one is given.
+        JobNotFound: no job has this id, or it belongs to another tenant than ``tenant``, if one is given.
     """
     with database.write(durable=True) as connection:
         row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id).with_for_update()).mappings().first()

@@ -1,8 +1,8 @@
 """The connection to the ledger: one way to read, one way to write, two dialects.
 
 SQLite runs in WAL mode with one writer at a time. ``durable`` writes wait for the disk
-(``synchronous=FULL``), the others survive a killed process but not a power cut (``NORMAL``). On
-PostgreSQL every commit is durable: a fencing number that a power cut took back could be given twice.
+(``synchronous=FULL``); the others survive a killed process but not a power cut (``NORMAL``). On
+PostgreSQL every commit is durable: otherwise a power cut could cause a fencing number to be used twice.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 BUSY_SECONDS = 30.0
 
-# A PostgreSQL that vanished without a word is noticed in half a minute. Left to the system, every loop and
-# heartbeat would wait for two hours. What the URL says itself counts more.
+# A PostgreSQL that vanished without closing its connections is noticed in half a minute. With the system's
+# defaults every loop and heartbeat would wait for two hours. Options in the URL take precedence.
 _LIBPQ = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -34,17 +34,17 @@ _LIBPQ = {
 }
 
 
-#: A transaction in which nothing is said for so long is ended by PostgreSQL, with its locks. A worker that was stopped
-#: in it, or sleeps with its machine, would keep all others waiting for its rows.
+#: PostgreSQL ends a transaction that is idle for this long. Otherwise a worker that was stopped or whose machine
+#: sleeps inside one would keep all others waiting for its row locks.
 IDLE_SECONDS = 60
 
-#: Who writes, by SQLite file. A child that was forked meanwhile begins with none.
+#: The lock of the writing thread, by SQLite file. A forked child starts without any.
 _TURNS: dict[str, threading.Lock] = {}
 os.register_at_fork(after_in_child=_TURNS.clear)
 
 
 class db_now(FunctionElement[float]):
-    """The database's clock, in epoch seconds. Leases compare nothing else."""
+    """The database's clock in epoch seconds, as SQL. Leases use no other clock."""
 
     type = sa.Double()
     inherit_cache = True
@@ -61,7 +61,7 @@ def _now_postgresql(element: db_now, compiler: Any, **options: Any) -> str:
 
 
 class Database:
-    """The ledger's engine. Opens connections as they are needed; ``close`` before a fork."""
+    """The ledger's database. Opens connections when needed; ``close`` it before a fork."""
 
     def __init__(self, url: str | URL) -> None:
         self.url = make_url(url)
@@ -77,14 +77,14 @@ class Database:
             engine = sa.create_engine(
                 self.url,
                 connect_args=patience,
-                # What the statements are written for. Under a stricter default of the server's most would be refused.
+                # The isolation level that the statements are written for; under a stricter default most would fail.
                 isolation_level="READ COMMITTED",
                 pool_pre_ping=True,
                 pool_size=5,
                 max_overflow=20,
-                hide_parameters=True,  # an error would repeat requests and signed URLs into the log
+                hide_parameters=True,  # otherwise errors put requests and signed URLs into the log
             )
-            # By a statement: a pooler between us and the server refuses it in the URL.
+            # As a statement: a pooler refuses it in the URL.
             sa.event.listen(engine, "connect", _bound_idling)
             return engine
         engine = sa.create_engine(
@@ -97,7 +97,7 @@ class Database:
 
         @sa.event.listens_for(engine, "connect")
         def _connect(connection: Any, record: Any) -> None:
-            connection.isolation_level = None  # transactions are begun below, and nowhere else
+            connection.isolation_level = None  # transactions begin below, and nowhere else
             _use_wal(connection)
             connection.execute(f"PRAGMA synchronous={synchronous}")
             connection.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
@@ -111,15 +111,15 @@ class Database:
 
     @contextlib.contextmanager
     def write(self, *, durable: bool = False) -> Iterator[Connection]:
-        """A transaction: committed at the end, rolled back when the body raises."""
+        """Begin a transaction: committed at the end, rolled back if the body raises."""
         with self._turn(), (self._full if durable else self._normal).begin() as connection:
             yield connection
 
     def _turn(self) -> contextlib.AbstractContextManager[object]:
-        """This thread's turn to write to SQLite; elsewhere writers do not wait for each other.
+        """Wait for this thread's turn to write to SQLite; on PostgreSQL writers do not wait for each other.
 
-        SQLite itself makes a waiting writer sleep and look again, up to 100 ms at a time: with ten threads that
-        write, most of the time nobody does. Between processes it is still so.
+        SQLite itself makes a waiting writer sleep up to 100 ms before it tries again, so that with ten writing threads
+        the database is idle most of the time. Between processes that remains so.
         """
         if self.dialect != "sqlite" or not self.url.database:
             return contextlib.nullcontext()
@@ -127,22 +127,22 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
-        """A consistent view; writers are not held up."""
+        """Begin a read-only transaction with a consistent view. Does not block writers."""
         with self._normal.connect().execution_options(reading=True) as connection:
             yield connection
 
     def now(self) -> float:
-        """The database's time in epoch seconds."""
+        """Return the database's time in epoch seconds."""
         with self.read() as connection:
             return float(connection.execute(sa.select(db_now())).scalar_one())
 
     def close(self) -> None:
-        """Closes every pooled connection. The database can be used again afterwards."""
+        """Close every pooled connection. The database can be used again afterwards."""
         self._normal.dispose()
         self._full.dispose()
 
     def insert(self, table: sa.Table) -> Any:
-        """``INSERT`` that can say ``ON CONFLICT``, in this database's dialect."""
+        """Return an ``INSERT`` that supports ``ON CONFLICT`` in this database's dialect."""
         if self.dialect == "sqlite":
             from sqlalchemy.dialects.sqlite import insert
         else:
@@ -157,7 +157,7 @@ def _bound_idling(connection: Any, record: Any) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    # SQLite does not wait for this one lock, whatever the busy timeout: https://www.sqlite.org/wal.html, section 8.
+    # SQLite ignores the busy timeout for this one lock: https://www.sqlite.org/wal.html, section 8.
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -171,18 +171,18 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def is_ledger_fault(error: Exception) -> bool:
-    """Whether the ledger is to blame for the error, and not the values that it was given.
+    """Return whether the error is the ledger's fault, not that of the values: the same write may succeed later.
 
-    Away, read-only after a failover, without a table or a right: the same write may succeed later.
+    For example: unreachable, read-only after a failover, without a table or a permission.
     """
     if not isinstance(error, sa.exc.SQLAlchemyError):
         return False
     if isinstance(error, sa.exc.DBAPIError):
         return not isinstance(error, sa.exc.DataError | sa.exc.IntegrityError)
-    return not isinstance(error, sa.exc.StatementError)  # which wraps a value that could not be bound
+    return not isinstance(error, sa.exc.StatementError)  # StatementError: a value could not be bound
 
 
 def describe(dialect: Dialect | str) -> str:
-    """The database's name for people."""
+    """Return the database's name for people, without its password."""
     name = dialect if isinstance(dialect, str) else dialect.name
     return {"sqlite": "SQLite", "postgresql": "PostgreSQL"}.get(name, name)

@@ -1,4 +1,4 @@
-"""Dead letters: messages that never became a job, kept with their bytes until a person has seen them."""
+"""Dead letters: messages that never became a job, kept with their bytes for a person."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from consumer.ledger.records import DeadLetter, dead_letter_from
 from consumer.ledger.tables import rejections
 from schemas.errors import TelecineError
 
-# What is kept of a message that is too large to be a request.
+# How many bytes are kept of a message that is too large to be a request.
 KEPT_BYTES = 16 * 1024 * 1024
 
 
@@ -28,7 +28,7 @@ def add_dead_letter(
     body: bytes,
     headers: Mapping[str, Any],
 ) -> int:
-    """Keeps the message with its reason, in the caller's transaction; answers its number."""
+    """Keep the message with its reason, in the caller's transaction; return its number."""
     statement = (
         rejections.insert()
         .values(
@@ -47,12 +47,12 @@ def add_dead_letter(
 
 
 def storable(value: str) -> str:
-    """``value`` as every database can hold it: a routing key is any bytes that a producer likes."""
+    """Make text storable in SQL: replace NUL and lone surrogates. A routing key may be any bytes."""
     return value.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def list_newest(database: Database, *, limit: int, pending_only: bool = False) -> Sequence[DeadLetter]:
-    """The newest dead letters."""
+    """Return the newest dead letters."""
     query = sa.select(rejections).order_by(rejections.c.seq.desc()).limit(limit)
     if pending_only:
         query = query.where(rejections.c.replayed_at.is_(None))
@@ -61,27 +61,27 @@ def list_newest(database: Database, *, limit: int, pending_only: bool = False) -
 
 
 def find(database: Database, seq: int) -> DeadLetter | None:
-    """One dead letter by its number."""
+    """Return one dead letter by its number."""
     with database.read() as connection:
         row = connection.execute(sa.select(rejections).where(rejections.c.seq == seq)).mappings().first()
     return None if row is None else dead_letter_from(row)
 
 
 def pending_numbers(database: Database) -> list[int]:
-    """The number of every dead letter that was not replayed, oldest first."""
+    """Return the number of every dead letter that was not replayed, oldest first."""
     query = sa.select(rejections.c.seq).where(rejections.c.replayed_at.is_(None)).order_by(rejections.c.seq)
     with database.read() as connection:
         return list(connection.execute(query).scalars())
 
 
 def newest_number(database: Database) -> int:
-    """The number of the newest dead letter; 0 when there is none."""
+    """Return the number of the newest dead letter; 0 if there are none."""
     with database.read() as connection:
         return int(connection.execute(sa.select(sa.func.max(rejections.c.seq))).scalar() or 0)
 
 
 def find_for_request(database: Database, request_id: str, *, after: int) -> DeadLetter | None:
-    """The refusal of a request with this id, among the dead letters with a number above ``after``."""
+    """Return the dead letter of a request with this id, with a number above ``after``."""
     same = (rejections.c.request_id == request_id, rejections.c.seq > after)
     query = sa.select(rejections).where(*same).order_by(rejections.c.seq)
     with database.read() as connection:
@@ -90,7 +90,7 @@ def find_for_request(database: Database, request_id: str, *, after: int) -> Dead
 
 
 def newest_number_for_request(database: Database, request_id: str) -> int | None:
-    """The number of the newest dead letter with this id."""
+    """Return the number of the newest dead letter with this id."""
     query = sa.select(sa.func.max(rejections.c.seq)).where(rejections.c.request_id == request_id)
     with database.read() as connection:
         seq: int | None = connection.execute(query).scalar()
@@ -98,5 +98,5 @@ def newest_number_for_request(database: Database, request_id: str) -> int | None
 
 
 def mark_replayed(connection: Connection, seq: int) -> None:
-    """Notes that the dead letter was put before the door again."""
+    """Record that the dead letter was replayed."""
     connection.execute(sa.update(rejections).where(rejections.c.seq == seq).values(replayed_at=db_now()))

@@ -1,4 +1,4 @@
-"""Forgetting jobs: their rows, after their files. What their calls have cost is remembered, without their names."""
+"""Delete jobs: their rows, after their files. What their calls cost is kept, without their names."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from consumer.ledger.tables import calls, deliveries, jobs, steps, timeline
 
 
 def ended_before(database: Database, *, age_seconds: float, limit: int, offset: int = 0) -> Sequence[Job]:
-    """Terminal jobs that ended at least ``age_seconds`` ago, owe no callback and have no call that goes on.
+    """Return terminal jobs that ended at least ``age_seconds`` ago, oldest first.
 
-    The oldest first.
+    Jobs with an undelivered callback or an open call are left out.
     """
     owed = (
         sa.select(deliveries.c.job_id)
@@ -37,13 +37,13 @@ def ended_before(database: Database, *, age_seconds: float, limit: int, offset: 
 
 
 def unsettled(database: Database, job_id: str) -> bool:
-    """Whether a paid call of the job still goes on, or its outcome is unknown."""
+    """Return whether a paid call of the job is still open, or its outcome unknown."""
     with database.read() as connection:
         return connection.execute(_goes_on(job_id).limit(1)).first() is not None
 
 
 def outputs(database: Database) -> list[str]:
-    """Every ``output`` that a request named, sorted: so that no folder is deleted which holds another job's results."""
+    """Return every ``output`` that a request named, sorted: a folder with another job's results must not be deleted."""
     if database.dialect == "sqlite":
         output = sa.func.json_extract(jobs.c.request, "$.output")
     else:
@@ -53,9 +53,9 @@ def outputs(database: Database) -> list[str]:
 
 
 def delete_job(database: Database, job_id: str) -> bool:
-    """Removes a terminal job with its steps, timeline and callbacks; ``False`` when it is open or unknown.
+    """Delete a terminal job with its steps, timeline and callbacks. Return ``False`` if it is open or unknown.
 
-    Its settled calls that cost something stay for the budgets, bare of everything but the money.
+    Settled calls that cost something are kept for the budgets, stripped of everything but the money.
     """
     with database.write(durable=True) as connection:
         if connection.execute(_goes_on(job_id).limit(1)).first() is not None:
@@ -76,6 +76,6 @@ def _goes_on(job_id: str | sa.ColumnElement[str]) -> sa.Select[tuple[str]]:
 def _keep_the_money(connection: Connection, job_id: str) -> None:
     spent = sa.select(calls.c.id).where(calls.c.job_id == job_id, calls.c.spent > 0)
     for key in list(connection.execute(spent).scalars()):
-        # Another key: the same request may come again, and is another call then.
+        # A new key: if the same request comes again, its call is another one.
         bare = {"id": uuid.uuid4().hex, "job_id": "", "step": "", "request": "{}"}
         connection.execute(sa.update(calls).where(calls.c.id == key).values(**bare, task=None, result=None, error=None))

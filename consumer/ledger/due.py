@@ -1,4 +1,4 @@
-"""What the sweep looks for: jobs that should move and that nobody moves."""
+"""Jobs that are due and have no worker: what the sweep looks for, and which job a wake-up runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_WAKE_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """A job to be advanced, and the queue its wake-up belongs on."""
+    """A job to wake, and the queue of its wake-up."""
 
     job_id: str
     role: str
@@ -31,7 +31,7 @@ Waker = Callable[[Sequence[Wake]], bool | None]
 
 
 def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequence[Wake]:
-    """Due jobs without a live lease. Each is due for the sweep again later, ever more rarely.
+    """Return due jobs without a live lease, and schedule the next wake-up of each with exponential backoff.
 
     So a wake-up that a broker lost is repeated, and a long queue is not filled with copies.
     """
@@ -44,7 +44,7 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
             .with_for_update(skip_locked=True)
             .cte("due")  # read once; as a plain subquery PostgreSQL may read it for every row, past the limit
         )
-        # 2^wakes without the database's power function: it doubles by being shifted.
+        # 2^wakes as a bit shift: not every database has a power function.
         wait = again_seconds * sa.cast(sa.literal(1).bitwise_lshift(_least(jobs.c.wakes, 10)), sa.Double)
         statement = (
             sa.update(jobs)
@@ -56,10 +56,10 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
 
 
 def pick_job(database: Database, job_id: str) -> str | None:
-    """The job that a wake-up for ``job_id`` should move: the most urgent one of its role, and the oldest of those.
+    """Return the job that a wake-up for ``job_id`` should run: the most urgent of its role, and the oldest of those.
 
-    So priority is strict, whatever order the broker delivers in: a wake-up says that there is one more job
-    to do, not which. ``None`` when every job of the role has a worker or is not due.
+    So priority is strict in whatever order the broker delivers: a wake-up means that one more job is due, not which.
+    ``None`` if every job of the role has a worker or is not due.
     """
     role = sa.select(jobs.c.role).where(jobs.c.id == job_id).scalar_subquery()
     due = (jobs.c.role == role, jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), unleased())
@@ -73,7 +73,7 @@ def pick_job(database: Database, job_id: str) -> str | None:
 
 
 def undo_wakeup(database: Database, wakes: Sequence[Wake], *, again_seconds: float) -> None:
-    """Takes back one repetition of jobs whose wake-ups no broker took: an outage must not make them rarer."""
+    """Undo the backoff of wake-ups that no broker accepted: an outage must not make them rarer."""
     with database.write() as connection:
         connection.execute(
             sa.update(jobs)
@@ -83,9 +83,9 @@ def undo_wakeup(database: Database, wakes: Sequence[Wake], *, again_seconds: flo
 
 
 def reset_wakeups(database: Database) -> None:
-    """Makes every open job without a live lease due for the sweep: a transport that forgets was started anew."""
+    """Make every open job without a live lease due now: a transport that keeps nothing was restarted."""
     with database.write() as connection:
-        # Parked jobs are due for nobody: their calls wake them.
+        # Parked jobs are never due: their calls wake them.
         waiting = jobs.c.wake_at.is_not(None)
         statement = sa.update(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), unleased(), waiting)
         connection.execute(
@@ -96,7 +96,7 @@ def reset_wakeups(database: Database) -> None:
 
 
 def cancelled_or_expired(database: Database, *, limit: int) -> Sequence[Job]:
-    """Open jobs without a live lease that are to be cancelled or whose deadline has passed."""
+    """Return open jobs without a live lease that are to be cancelled or whose deadline has passed."""
     over = sa.or_(jobs.c.cancel_requested.is_(True), jobs.c.deadline_at <= db_now())
     query = sa.select(jobs).where(jobs.c.state.in_([s.value for s in OPEN]), unleased(), over).limit(limit)
     with database.read() as connection:

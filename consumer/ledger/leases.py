@@ -1,4 +1,4 @@
-"""Leases: at most one worker moves a job, and one that lost its lease can write nothing more."""
+"""Leases: at most one worker runs a job, and one that lost its lease can write nothing more."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TAKE = sa.update(jobs).where(jobs.c.id == sa.bindparam("wanted"))
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A lease just taken, and the job as it stands now."""
+    """A lease that was just taken, and the job at that moment."""
 
     lease: Lease
     job: Job
@@ -34,7 +34,7 @@ class Claim:
     _monotonic: float = field(default_factory=time.monotonic)
 
     def now(self) -> float:
-        """The database's time without asking it again: that of the claim, and what has passed here since."""
+        """Return the database's time without a query: that of the claim plus the time that has passed here since."""
         return self.taken_at + time.monotonic() - self._monotonic
 
 
@@ -47,10 +47,10 @@ class HeartbeatResult:
 
 
 def claim(database: Database, job_id: str, *, owner: str, seconds: float) -> Claim | None:
-    """Takes the job's lease, or ``None`` when it is terminal, held by a live worker, or not due yet.
+    """Take the job's lease. Return ``None`` if the job is terminal, held by a live worker, or not due yet.
 
-    A lease that is taken over from a worker which did not release it counts as a crash. The claim is
-    durable: its fencing number is never given twice.
+    Taking over a lease that its worker did not release counts as a crash. The claim is durable: its fencing number
+    is never used twice.
     """
     with database.write(durable=True) as connection:
         row = connection.execute(_LOOK, {"wanted": job_id}).mappings().first()
@@ -87,7 +87,7 @@ def claim(database: Database, job_id: str, *, owner: str, seconds: float) -> Cla
 
 
 def renew(database: Database, lease: Lease, *, seconds: float, progress: int) -> HeartbeatResult:
-    """One heartbeat: the lease lives on, the progress is shown, and a wish to cancel comes back.
+    """Extend the lease and record progress; return the cancellation and deadline flags.
 
     Raises:
         LeaseLost: another worker has the job.
@@ -112,7 +112,7 @@ def renew(database: Database, lease: Lease, *, seconds: float, progress: int) ->
 def transition(
     connection: Connection, lease: Lease, state: State, *, timed: str | None = None, **changes: object
 ) -> None:
-    """Changes the job's state under the lease; the column ``timed`` gets the database's time.
+    """Change the job's state under the lease; the column ``timed`` is set to the database's time.
 
     Raises:
         LeaseLost: another worker has the job, or it has ended.
@@ -133,7 +133,7 @@ def _move(state: State, timed: str | None) -> sa.Update:
 
 
 def assert_held(connection: Connection, lease: Lease) -> None:
-    """Makes sure that the lease is held, and keeps it so until the transaction ends.
+    """Check that the lease is held, and lock it until the transaction ends.
 
     Raises:
         LeaseLost: another worker has the job.
@@ -146,7 +146,7 @@ def assert_held(connection: Connection, lease: Lease) -> None:
 
 
 def park(database: Database, lease: Lease, *, seconds: float, event: str, failures: int, **detail: object) -> None:
-    """Gives the lease back; the job is due again after ``seconds``.
+    """Release the lease; the job is due again after ``seconds``.
 
     Raises:
         LeaseLost: another worker has the job.
@@ -168,12 +168,12 @@ def park(database: Database, lease: Lease, *, seconds: float, event: str, failur
 
 
 def unleased() -> sa.ColumnElement[bool]:
-    """No worker holds the job's lease now."""
+    """Return the SQL condition that no worker holds the job's lease now."""
     return sa.or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= db_now())
 
 
 def expire_dead_owners(database: Database) -> list[str]:
-    """Ends the leases of processes of this machine that no longer run; answers the jobs' ids."""
+    """End the leases of processes of this machine that no longer run; return the jobs' ids."""
     with database.read() as connection:
         held = connection.execute(
             sa.select(jobs.c.id, jobs.c.lease_owner, jobs.c.epoch).where(
@@ -185,7 +185,7 @@ def expire_dead_owners(database: Database) -> list[str]:
         if not owners.is_gone(row.lease_owner):
             continue
         with database.write() as connection:
-            # The owner stays, so that the next claim counts the crash.
+            # The owner is kept, so that the next claim counts the crash.
             statement = (
                 sa.update(jobs)
                 .where(jobs.c.id == row.id, jobs.c.epoch == row.epoch, jobs.c.lease_owner == row.lease_owner)
@@ -197,9 +197,9 @@ def expire_dead_owners(database: Database) -> list[str]:
 
 
 def release_owned_by(database: Database, mine: Callable[[str], bool]) -> list[str]:
-    """Parks, due at once, the jobs whose owner satisfies ``mine``: a worker that stops in good order is no crash.
+    """Release the jobs whose owner satisfies ``mine``, due at once: an orderly stop does not count as a crash.
 
-    What the owner still does for them is refused with ``LeaseLost``.
+    Later writes of that owner fail with ``LeaseLost``.
     """
     with database.write(durable=True) as connection:
         query = sa.select(jobs.c.id, jobs.c.lease_owner, jobs.c.epoch).where(jobs.c.lease_owner.is_not(None))
@@ -207,7 +207,7 @@ def release_owned_by(database: Database, mine: Callable[[str], bool]) -> list[st
         for row in connection.execute(query.order_by(jobs.c.id)).all():
             if not mine(row.lease_owner):
                 continue
-            # Only the lease that was seen: another worker may have taken the job over meanwhile.
+            # Only the lease that was read: another worker may have taken the job over since.
             parked = connection.execute(
                 sa.update(jobs)
                 .where(jobs.c.id == row.id, jobs.c.epoch == row.epoch, jobs.c.lease_owner == row.lease_owner)

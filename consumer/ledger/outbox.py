@@ -1,4 +1,4 @@
-"""The outbox: callbacks that were promised and have not arrived yet."""
+"""The outbox: callbacks that are promised and not delivered yet."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class NewDelivery:
 
 
 def webhook_id(*parts: object) -> str:
-    """A ``webhook-id`` that is the same whenever the same event of the same job is told."""
+    """Return the ``webhook-id``, which is the same for every delivery of the same event of the same job."""
     return f"msg_{uuid.uuid5(_NAMESPACE, chr(31).join(map(str, parts))).hex}"
 
 
 def enqueue(database: Database, connection: Connection, new: NewDelivery) -> None:
-    """Adds the callback, in the caller's transaction. The same id again changes nothing."""
+    """Add the callback, in the caller's transaction. Idempotent by id."""
     statement = database.insert(deliveries).values(
         id=new.id,
         job_id=new.job_id,
@@ -53,7 +53,7 @@ def enqueue(database: Database, connection: Connection, new: NewDelivery) -> Non
         due_at=db_now(),
         epoch=0,
     )
-    # Not the row count: psycopg's is gone by the time that an INSERT without RETURNING answers.
+    # Not the row count, which psycopg does not report for an INSERT without RETURNING.
     statement = statement.on_conflict_do_nothing(index_elements=["id"]).returning(deliveries.c.id)
     added = connection.execute(statement).first() is not None
     if added and new.job_id is not None:
@@ -63,10 +63,10 @@ def enqueue(database: Database, connection: Connection, new: NewDelivery) -> Non
 def claim_due(
     database: Database, *, limit: int, seconds: float, only: Sequence[str] = (), but: Sequence[str] = ()
 ) -> Sequence[Delivery]:
-    """Up to ``limit`` due callbacks, due again after ``seconds`` should this process die with them.
+    """Claim up to ``limit`` due callbacks; they are due again after ``seconds`` in case this process dies.
 
-    ``only`` and ``but`` are beginnings of URLs: those that are taken, or else those that are left alone.
-    Looks before it writes: an idle outbox, which looks often, keeps nobody from writing.
+    ``only`` and ``but`` are URL prefixes to claim or to leave out. Reads before it writes, so that an idle outbox,
+    which polls often, does not block writers.
     """
     with database.read() as connection:
         if connection.execute(_ANY_DUE).first() is None:
@@ -97,10 +97,10 @@ def _begins(url: str) -> sa.ColumnElement[bool]:
 def record_attempt(
     database: Database, delivery: Delivery, state: DeliveryState, *, answer: str, retry_in: float | None
 ) -> bool:
-    """Writes what came of one attempt; ``False`` when another process has the delivery by now.
+    """Record one attempt. Return ``False`` if another process has claimed the delivery since.
 
-    A crash between the receiver's answer and this commit sends the callback again, with the same
-    ``webhook-id``: the receiver drops the second copy.
+    After a crash between the receiver's answer and this commit the callback is sent again with the same
+    ``webhook-id``, by which the receiver recognises the duplicate.
     """
     delivered = state is DeliveryState.DELIVERED
     with database.write(durable=delivered) as connection:
@@ -132,7 +132,7 @@ def record_attempt(
 
 
 def replay(database: Database, webhook_ids: Sequence[str]) -> int:
-    """Makes the callbacks due now, with a fresh schedule and their old ``webhook-id``; answers how many there are."""
+    """Make the callbacks due now, with a fresh schedule and their old ``webhook-id``; return how many."""
     with database.write(durable=True) as connection:
         statement = (
             sa.update(deliveries)

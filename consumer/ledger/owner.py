@@ -1,6 +1,6 @@
-"""Who holds a lease: this very process, told apart from any other that ever ran.
+"""The owner of a lease: an id of this process that no other process ever has.
 
-On the same machine a lease of a process that is gone need not run out: it is released at once.
+On the same machine the lease of a dead process is released at once, before it expires.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NONCE = uuid.uuid4().hex[:8]
 
 
 def this_process() -> str:
-    """``boot/pid-namespace/host/pid/start-time/nonce``; unknown parts are ``-`` (not Linux)."""
+    """Return ``boot/pid-namespace/host/pid/start-time/nonce``; unknown parts are ``-`` (not Linux)."""
     return _name_of(os.getpid())
 
 
@@ -26,7 +26,7 @@ def _name_of(pid: int) -> str:
 
 
 def is_gone(owner: str) -> bool:
-    """Whether the owner certainly no longer runs. Of another machine or container nothing is certain."""
+    """Return whether the owner certainly no longer runs. Nothing is certain of another machine or container."""
     if not is_near(owner):
         return False
     _, _, _, pid, started, _ = owner.split("/")
@@ -34,13 +34,13 @@ def is_gone(owner: str) -> bool:
 
 
 def is_near(owner: str) -> bool:
-    """Whether the owner was started since this machine's boot and in this container: whether it runs can be seen."""
+    """Return whether the owner is in our boot and PID namespace, so that its liveness is observable."""
     parts = owner.split("/")
     return len(parts) == 6 and "-" not in parts[:2] and parts[:2] == [_boot(), _namespace()]
 
 
 def label(owner: str | None) -> str:
-    """The owner for people: ``host:pid``."""
+    """Return the owner for people: ``host:pid``."""
     parts = (owner or "").split("/")
     return f"{parts[2]}:{parts[3]}" if len(parts) == 6 else (owner or "nobody")
 
@@ -60,7 +60,7 @@ def _namespace() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """The process's start in clock ticks since boot; ``None`` when there is none or it is a zombie."""
+    """Return the process's start in clock ticks since boot; ``None`` if it does not exist or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

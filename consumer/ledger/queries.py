@@ -1,4 +1,4 @@
-"""Looking into the ledger, without changing anything."""
+"""Read-only queries of the ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from consumer.ledger.tables import deliveries, jobs, rejections
 
 
 def find_job(database: Database, job_id: str) -> Job | None:
-    """The job, or ``None``."""
+    """Return the job, or ``None``."""
     with database.read() as connection:
         row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).mappings().first()
     return None if row is None else job_from(row)
@@ -23,7 +23,7 @@ def find_job(database: Database, job_id: str) -> Job | None:
 def list_jobs(
     database: Database, *, states: Sequence[str] = (), tenant: str | None = None, limit: int = 20
 ) -> Sequence[Job]:
-    """The newest jobs first; of all states and all tenants, unless some are named."""
+    """Return jobs, newest first; of all states and tenants unless some are named."""
     query = sa.select(jobs).order_by(jobs.c.received_at.desc(), jobs.c.id).limit(limit)
     if states:
         query = query.where(jobs.c.state.in_(states))
@@ -34,13 +34,13 @@ def list_jobs(
 
 
 def timeline_of(database: Database, job_id: str) -> Sequence[TimelineEntry]:
-    """The job's timeline, oldest first."""
+    """Return the job's timeline, oldest first."""
     with database.read() as connection:
         return timelines.story(connection, job_id)
 
 
 def deliveries_of(database: Database, job_id: str) -> Sequence[Delivery]:
-    """The job's callbacks."""
+    """Return the job's callbacks."""
     query = sa.select(deliveries).where(deliveries.c.job_id == job_id).order_by(deliveries.c.created_at)
     with database.read() as connection:
         return [delivery_from(row) for row in connection.execute(query).mappings()]
@@ -49,21 +49,21 @@ def deliveries_of(database: Database, job_id: str) -> Sequence[Delivery]:
 def list_deliveries(
     database: Database, *, state: str | None = None, job_id: str | None = None, limit: int = 20
 ) -> Sequence[Delivery]:
-    """The newest callbacks first."""
+    """Return callbacks, newest first."""
     query = sa.select(deliveries).where(*_chosen(state, job_id)).order_by(deliveries.c.created_at.desc()).limit(limit)
     with database.read() as connection:
         return [delivery_from(row) for row in connection.execute(query).mappings()]
 
 
 def delivery_ids(database: Database, *, state: str | None = None, job_id: str | None = None) -> Sequence[str]:
-    """The ``webhook-id`` of every such callback, oldest first."""
+    """Return the ``webhook-id`` of every such callback, oldest first."""
     query = sa.select(deliveries.c.id).where(*_chosen(state, job_id)).order_by(deliveries.c.created_at)
     with database.read() as connection:
         return list(connection.execute(query).scalars())
 
 
 def deliveries_by_job(database: Database, job_ids: Sequence[str]) -> dict[str, list[Delivery]]:
-    """The callbacks of several jobs, oldest first."""
+    """Return the callbacks of several jobs, oldest first."""
     query = sa.select(deliveries).where(deliveries.c.job_id.in_(job_ids)).order_by(deliveries.c.created_at)
     found: dict[str, list[Delivery]] = {}
     with database.read() as connection:
@@ -73,19 +73,19 @@ def deliveries_by_job(database: Database, job_ids: Sequence[str]) -> dict[str, l
 
 
 def count_jobs(database: Database) -> dict[str, int]:
-    """How many jobs are in each state."""
+    """Count the jobs in each state."""
     return _counts(database, jobs.c.state)
 
 
 def count_jobs_by_type(database: Database) -> dict[tuple[str, str], int]:
-    """How many jobs there are of each type in each state."""
+    """Count the jobs of each type in each state."""
     query = sa.select(jobs.c.type, jobs.c.state, sa.func.count()).group_by(jobs.c.type, jobs.c.state)
     with database.read() as connection:
         return {(row[0], row[1]): row[2] for row in connection.execute(query)}
 
 
 def count_jobs_by_role(database: Database) -> dict[str, tuple[int, int]]:
-    """Of each role: due jobs that nobody works on, and jobs that a worker holds."""
+    """Count, for each role, due jobs without a worker and jobs with one."""
     held = sa.func.coalesce(jobs.c.lease_until > db_now(), sa.false())
     due = sa.and_(jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), sa.not_(held))
     counted = (sa.func.sum(sa.case((what, 1), else_=0)) for what in (due, held))
@@ -95,7 +95,7 @@ def count_jobs_by_role(database: Database) -> dict[str, tuple[int, int]]:
 
 
 def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, str, float, float]]:
-    """Type, state, seconds until the start and seconds from there to the end, of jobs received and ended lately."""
+    """Return type, state, seconds until the start and seconds from there to the end, of jobs received and ended lately."""
     query = sa.select(
         jobs.c.type, jobs.c.state, jobs.c.started_at - jobs.c.received_at, jobs.c.finished_at - jobs.c.started_at
     ).where(
@@ -109,7 +109,7 @@ def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, s
 
 
 def ledger_version(database: Database) -> str | None:
-    """The migration that the ledger stands at, or ``None`` when it has no tables yet. Changes nothing."""
+    """Return the ledger's migration, or ``None`` if it has no tables yet. Changes nothing."""
     with database.read() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
             return None
@@ -118,17 +118,17 @@ def ledger_version(database: Database) -> str | None:
 
 
 def count_deliveries(database: Database) -> dict[str, int]:
-    """How many callbacks are in each state."""
+    """Count the callbacks in each state."""
     return _counts(database, deliveries.c.state)
 
 
 def count_dead_letters(database: Database) -> dict[str, int]:
-    """How many dead letters wait for a person, by code."""
+    """Count the dead letters that were not replayed, by code."""
     return _counts(database, rejections.c.code, rejections.c.replayed_at.is_(None))
 
 
 def oldest_open_seconds(database: Database) -> float:
-    """Age of the oldest job that has not ended, in seconds; 0 when there is none."""
+    """Return the age of the oldest open job in seconds; 0 if there is none."""
     query = sa.select(db_now() - sa.func.min(jobs.c.received_at)).where(jobs.c.state.in_([s.value for s in OPEN]))
     with database.read() as connection:
         return float(connection.execute(query).scalar() or 0.0)

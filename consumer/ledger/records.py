@@ -18,7 +18,7 @@ from schemas.reference import Pin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One accepted request and how far it came."""
+    """One accepted request and its progress."""
 
     id: str
     type: str
@@ -27,7 +27,7 @@ class Job:
     priority: str
     tenant: str | None
     fingerprint: str
-    #: The request as JSON, in its canonical spelling.
+    #: The request as canonical JSON.
     request: str
     door: str
     received_at: float
@@ -46,21 +46,21 @@ class Job:
     cancel_requested: bool
     outcome: dict[str, Any] | None
     error: dict[str, Any] | None
-    #: By URI, for a job that was made of an upload: which content of the object is meant. Empty for all others.
+    #: By URI, for a job made from an upload: which version of the object is meant. Empty for all others.
     pins: Mapping[str, Pin]
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing more happens to it."""
+        """Whether it has ended."""
         return self.state in TERMINAL
 
     @property
     def urgency(self) -> int:
-        """Its place among the priorities; 0 is the most urgent."""
+        """Its rank among the priorities; 0 is the most urgent."""
         return PRIORITIES.index(self.priority)
 
     def parsed(self) -> Request:
-        """The request again as its model."""
+        """Parse the stored request."""
         request = parse_mapping(json.loads(self.request))
         if not isinstance(request, Request):
             raise InternalError(f"job {self.id} holds no request")
@@ -69,7 +69,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to move one job. Every write of its holder names the epoch."""
+    """The right to run one job for a limited time. Every write of its holder names the epoch, its fencing number."""
 
     job_id: str
     epoch: int
@@ -78,7 +78,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One named step of a job. ``result`` is there once it is ``done``."""
+    """One named step of a job. ``result`` is set once it is ``done``."""
 
     name: str
     state: StepState
@@ -89,7 +89,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEntry:
-    """One thing that happened to a job. ``event`` is a stable word."""
+    """One event in a job's timeline. ``event`` is a stable name."""
 
     at: float
     event: str
@@ -99,7 +99,7 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One callback, to be sent until it arrives."""
+    """One callback and the state of its delivery."""
 
     #: The ``webhook-id``: the same for every attempt.
     id: str
@@ -134,7 +134,7 @@ class DeadLetter:
 
 
 def job_from(row: RowMapping | Mapping[str, Any]) -> Job:
-    """The record of a row of ``jobs``."""
+    """Return the record of a row of ``jobs``."""
     values = {name: row[name] for name in Job.__slots__}
     values["state"] = State(row["state"])
     values["cancel_requested"] = bool(row["cancel_requested"])
@@ -145,7 +145,7 @@ def job_from(row: RowMapping | Mapping[str, Any]) -> Job:
 
 
 def delivery_from(row: RowMapping | Mapping[str, Any]) -> Delivery:
-    """The record of a row of ``deliveries``."""
+    """Return the record of a row of ``deliveries``."""
     values = {name: row[name] for name in Delivery.__slots__}
     values["state"] = DeliveryState(row["state"])
     values["body"] = bytes(row["body"])
@@ -153,7 +153,7 @@ def delivery_from(row: RowMapping | Mapping[str, Any]) -> Delivery:
 
 
 def dead_letter_from(row: RowMapping | Mapping[str, Any]) -> DeadLetter:
-    """The record of a row of ``rejections``."""
+    """Return the record of a row of ``rejections``."""
     values = {name: row[name] for name in DeadLetter.__slots__}
     values["body"] = bytes(row["body"])
     values["headers"] = json.loads(row["headers"])

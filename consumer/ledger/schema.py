@@ -1,4 +1,4 @@
-"""Bringing a ledger to the newest form. Every entry does it at start; it costs one query when nothing is to do."""
+"""Migrate a ledger to the newest schema. Every process does it at start; one query if there is nothing to do."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from schemas.errors import ConfigurationError
 #: The newest migration. A test compares it with the folder.
 HEAD = "0004"
 
-# Any number, the same everywhere: held on PostgreSQL while one process migrates.
+# The key of PostgreSQL's advisory lock while one process migrates: any number, the same everywhere.
 _LOCK = 7_265_438_111
 
 
 def migrate(database: Database) -> None:
-    """Applies the missing migrations. Two processes that start together do it one after the other."""
+    """Apply the missing migrations. Processes that start together do it one after the other."""
     version = _version(database)
     if version == HEAD:
         return

@@ -1,4 +1,4 @@
-"""The states of a job and the only ways between them (contract, section 5)."""
+"""The states of jobs, steps, calls and deliveries, and the allowed transitions of a job (contract, section 5)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import enum
 
 
 class State(enum.StrEnum):
-    """Where a job stands. A terminal state absorbs: nothing leads out of it."""
+    """The state of a job. A terminal state absorbs: no transition leads out of it."""
 
-    #: Admitted; no worker has had it yet.
+    #: Admitted; not claimed yet.
     RECEIVED = "received"
     #: A worker holds its lease.
     RUNNING = "running"
-    #: Parked: until a provider has answered, or a fault has passed.
+    #: Parked until a provider has answered, or until a retry is due.
     WAITING = "waiting"
-    #: Its media are made; the manifest is being written.
+    #: Its media are stored; the manifest is being written.
     STORING = "storing"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -32,7 +32,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.RUNNING}) | _ENDS,
     State.RUNNING: frozenset({State.RUNNING, State.WAITING, State.STORING}) | _ENDS,
     State.WAITING: frozenset({State.RUNNING}) | _ENDS,
-    # Back to running when the worker died while storing: the next one goes through the steps again.
+    # Back to running if the worker died while storing: the next one replays the steps.
     State.STORING: frozenset({State.COMPLETED, State.RUNNING, State.WAITING}) | _ENDS,
     State.COMPLETED: frozenset(),
     State.FAILED: frozenset(),
@@ -42,7 +42,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 
 def sources(target: State) -> list[str]:
-    """The states that may become ``target``; every UPDATE of a state names them."""
+    """Return the states that may become ``target``; every UPDATE of a state names them."""
     return [state.value for state, targets in TRANSITIONS.items() if target in targets]
 
 
@@ -55,34 +55,34 @@ class StepState(enum.StrEnum):
 
 
 class DeliveryState(enum.StrEnum):
-    """Where a callback stands."""
+    """The state of a callback's delivery."""
 
     PENDING = "pending"
     RETRYING = "retrying"
     DELIVERED = "delivered"
-    #: The receiver answered 410, or its address is forbidden.
+    #: The receiver answered 410, or its address is forbidden: never sent again.
     DISABLED = "disabled"
-    #: Every attempt of the schedule failed.
+    #: Every attempt of the schedule failed. It can be replayed.
     EXHAUSTED = "exhausted"
 
 
 class CallState(enum.StrEnum):
-    """Where a call of a remote provider stands."""
+    """The state of a call of a remote provider."""
 
-    #: Wanted; nothing was sent.
+    #: Enqueued; nothing was sent.
     QUEUED = "queued"
-    #: The intent is written; it is being sent, or was when its worker died.
+    #: The intent is recorded; it is being sent, or its engine died while sending.
     SUBMITTING = "submitting"
-    #: The provider has it, and its task is known.
+    #: The provider accepted it, and its task id is recorded.
     WORKING = "working"
     #: The provider is done; the result is being fetched into storage.
     FETCHING = "fetching"
-    #: Nobody knows whether the provider has it. Looked up where that is possible, else a person decides.
+    #: Unknown whether the provider accepted it. Looked up where possible, otherwise a person decides.
     UNKNOWN = "unknown"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
-#: Calls that nothing more happens to.
+#: Terminal states of a call.
 SETTLED = frozenset({CallState.DONE, CallState.FAILED, CallState.CANCELLED})

@@ -1,4 +1,4 @@
-"""Steps: what a job need not do twice."""
+"""Steps: the recorded results that a replayed job does not compute again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from consumer.ledger.timeline import note
 
 
 def begin(database: Database, lease: Lease, name: str) -> Step:
-    """The step as it stands: ``done`` with its result, or now ``running`` under this lease."""
+    """Return the step: ``done`` with its result, or now ``running`` under this lease."""
     with database.write() as connection:
         assert_held(connection, lease)
         found = _find(connection, lease.job_id, name)
@@ -40,7 +40,7 @@ def begin(database: Database, lease: Lease, name: str) -> Step:
 
 
 def record(database: Database, lease: Lease, name: str, result: Any, **detail: Any) -> None:
-    """Marks the step done. A crash before this commit repeats the step, a crash after it does not.
+    """Mark the step done. A crash before this commit repeats the step, a crash after it does not.
 
     Raises:
         LeaseLost: another worker has the job; nothing was written.
@@ -63,7 +63,7 @@ def is_done(database: Database, job_id: str, name: str) -> bool:
 
 
 def of_job(database: Database, job_id: str) -> list[Step]:
-    """The job's steps in the order they began."""
+    """Return the job's steps in the order in which they began."""
     with database.read() as connection:
         rows = connection.execute(
             sa.select(steps).where(steps.c.job_id == job_id).order_by(steps.c.started_at)

@@ -12,7 +12,7 @@ metadata = sa.MetaData(
     }
 )
 
-# SQLite counts rows by itself only for INTEGER keys.
+# SQLite autoincrements INTEGER keys only.
 _Counter = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 jobs = sa.Table(
@@ -31,14 +31,14 @@ jobs = sa.Table(
     sa.Column("started_at", sa.Double),
     sa.Column("finished_at", sa.Double),
     sa.Column("deadline_at", sa.Double),
-    # Nobody may claim the job before this time.
+    # The job cannot be claimed before this time.
     sa.Column("not_before", sa.Double, nullable=False),
-    # When the sweep next looks at the job; null once it is terminal.
+    # When the sweep wakes the job next; null once it is terminal or parked for a call.
     sa.Column("wake_at", sa.Double),
     sa.Column("wakes", sa.Integer, nullable=False, default=0),
     sa.Column("lease_until", sa.Double),
     sa.Column("lease_owner", sa.String(255)),
-    # The fencing number: goes up with every claim; every later write names it.
+    # The fencing number: incremented by every claim, named by every later write.
     sa.Column("epoch", sa.Integer, nullable=False, default=0),
     sa.Column("crashes", sa.Integer, nullable=False, default=0),
     sa.Column("failures", sa.Integer, nullable=False, default=0),
@@ -47,13 +47,13 @@ jobs = sa.Table(
     sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
     sa.Column("outcome", sa.Text),
     sa.Column("error", sa.Text),
-    # Of a job that was made of an upload: which content of its inputs is meant. Not part of the request.
+    # For a job made from an upload: which version of its inputs is meant. Not part of the request.
     sa.Column("pins", sa.Text),
     sa.Index(None, "wake_at"),
     sa.Index(None, "state", "received_at"),
 )
 
-# What is open, in the order in which workers take it.
+# Open jobs in the order in which workers claim them.
 sa.Index(
     "ix_jobs_open",
     jobs.c.role,
@@ -119,9 +119,9 @@ uploads = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("headers", sa.Text, nullable=False),
     sa.Column("due_at", sa.Double, nullable=False),
-    # How often somebody has taken it; every later write names it.
+    # How often it was claimed; every later write names it.
     sa.Column("tries", sa.Integer, nullable=False, default=0),
-    # Why it is still here: the last fault, as a person reads it.
+    # The last error, for people.
     sa.Column("reason", sa.Text),
     sa.Index(None, "due_at"),
 )
@@ -143,11 +143,11 @@ rejections = sa.Table(
 )
 
 # Calls of remote providers: one row for each attempt of a step at one model. The row is the intent, written
-# before anything is sent, and later the receipt.
+# before anything is sent, and later the outcome.
 calls = sa.Table(
     "calls",
     metadata,
-    # The call's key, minted from job, step and attempt.
+    # The idempotency key, derived from job, step and attempt.
     sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("job_id", sa.String(128), nullable=False),
     sa.Column("step", sa.String(64), nullable=False),
@@ -161,7 +161,7 @@ calls = sa.Table(
     sa.Column("request", sa.Text, nullable=False),
     # The provider's task: id and what else polling needs.
     sa.Column("task", sa.Text),
-    # When the engine looks at it next; null when it has ended or waits for a person.
+    # When the engine acts on it next; null if it has ended or waits for a person.
     sa.Column("due_at", sa.Double),
     sa.Column("lease_until", sa.Double),
     sa.Column("lease_owner", sa.String(255)),
@@ -170,12 +170,12 @@ calls = sa.Table(
     sa.Column("queued_at", sa.Double, nullable=False),
     sa.Column("submitted_at", sa.Double),
     sa.Column("finished_at", sa.Double),
-    # Submitted and not ready by then, it is given up.
+    # If it is not ready by then, it is abandoned.
     sa.Column("give_up_at", sa.Double),
     sa.Column("polls", sa.Integer, nullable=False, default=0),
     sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
-    # Money in millionths of a US dollar: set aside while it is out, and what it was in the end.
+    # Millionths of a US dollar: reserved while it is open, and spent in the end.
     sa.Column("reserved", sa.BigInteger, nullable=False, default=0),
     sa.Column("spent", sa.BigInteger, nullable=False, default=0),
     sa.Column("result", sa.Text),
@@ -186,19 +186,19 @@ calls = sa.Table(
     sa.Index(None, "tenant", "submitted_at"),
 )
 
-# What all workers together know of a provider's account: its pace and whether it answers.
+# The shared state of a provider's account: rate limit and circuit breaker.
 accounts = sa.Table(
     "accounts",
     metadata,
     sa.Column("provider", sa.String(32), primary_key=True),
-    # A token bucket: so many submissions may go out at once, refilled over time.
+    # A token bucket: how many submissions may go out now; refilled over time.
     sa.Column("tokens", sa.Double, nullable=False, default=0.0),
     sa.Column("tokens_at", sa.Double, nullable=False, default=0.0),
     # ``closed``, ``open`` or ``half``: open lets nothing through until ``open_until``, half lets one through.
     sa.Column("breaker", sa.String(8), nullable=False, default="closed"),
     sa.Column("failures", sa.Integer, nullable=False, default=0),
     sa.Column("open_until", sa.Double, nullable=False, default=0.0),
-    # The provider asked for silence until then.
+    # The provider asked for no requests until then.
     sa.Column("paused_until", sa.Double, nullable=False, default=0.0),
     sa.Column("last_error", sa.String(255)),
 )

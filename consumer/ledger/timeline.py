@@ -1,4 +1,4 @@
-"""The story of a job: one row for everything that happened to it. ``telecine explain`` tells it."""
+"""The timeline of a job: one row for every event. ``telecine explain`` prints it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _NOTE = timeline.insert().values(at=db_now())
 
 
 def note(connection: Connection, job_id: str, event: str, *, epoch: int | None = None, **detail: Any) -> None:
-    """Adds one entry, in the caller's transaction: it is there exactly when the change that it tells of is."""
+    """Add one entry in the caller's transaction, so that it exists exactly if the change that it describes does."""
     connection.execute(_NOTE, {"job_id": job_id, "event": event, "epoch": epoch, "detail": _json(detail)})
 
 
 def note_many(connection: Connection, at: float, entries: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
-    """Adds ``(job_id, event, detail)`` entries, all at one time."""
+    """Add ``(job_id, event, detail)`` entries with the same time."""
     rows = [
         {"job_id": job, "at": at, "event": event, "epoch": None, "detail": _json(detail)}
         for job, event, detail in entries
@@ -33,7 +33,7 @@ def note_many(connection: Connection, at: float, entries: Iterable[tuple[str, st
 
 
 def story(connection: Connection, job_id: str) -> list[TimelineEntry]:
-    """Everything that happened to a job, oldest first."""
+    """Return everything that happened to a job, oldest first."""
     rows = connection.execute(
         sa.select(timeline).where(timeline.c.job_id == job_id).order_by(timeline.c.seq)
     ).mappings()

@@ -1,7 +1,7 @@
 """Uploads: objects that a trigger rule covers, kept from their notification until they are jobs or dead letters.
 
-The object store is asked about them later and elsewhere, so it can hold up neither a door nor a plain
-request; and while it is away, nothing is lost and nobody has to act.
+The object store is read later, by the upload loop: it cannot delay a door or a plain request, and while it is
+unavailable nothing is lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ANY_DUE = sa.select(uploads.c.seq).where(uploads.c.due_at <= db_now()).limit(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedUpload:
-    """One upload, taken by this process. ``tries`` counts who took it, this time included."""
+    """One upload claimed by this process. ``tries`` counts the claims, this one included."""
 
     seq: int
     door: str
@@ -31,12 +31,12 @@ class ClaimedUpload:
     body: bytes
     headers: Mapping[str, Any]
     tries: int
-    #: Since its notification came, by the database's clock.
+    #: Seconds since its notification arrived, by the database's clock.
     age_seconds: float
 
 
 def enqueue(connection: Connection, *, door: str, source: str, body: bytes, headers: Mapping[str, Any]) -> None:
-    """Keeps a notification of one record, in the caller's transaction. It is due at once."""
+    """Keep a notification of one record, in the caller's transaction. It is due at once."""
     connection.execute(
         uploads.insert().values(
             at=db_now(),
@@ -51,7 +51,7 @@ def enqueue(connection: Connection, *, door: str, source: str, body: bytes, head
 
 
 def claim_due(database: Database, *, limit: int, seconds: float, but: Collection[int] = ()) -> Sequence[ClaimedUpload]:
-    """Up to ``limit`` due uploads besides ``but``, due again after ``seconds`` should this process die with them."""
+    """Claim up to ``limit`` due uploads except ``but``; they are due again after ``seconds`` if this process dies."""
     with database.read() as connection:
         if connection.execute(_ANY_DUE).first() is None:
             return []
@@ -74,19 +74,19 @@ def claim_due(database: Database, *, limit: int, seconds: float, but: Collection
 
 
 def extend(database: Database, seqs: Collection[int], *, seconds: float) -> None:
-    """Goes on holding what this process is still busy with."""
+    """Extend the visibility of uploads in progress."""
     with database.write() as connection:
         connection.execute(sa.update(uploads).where(uploads.c.seq.in_(seqs)).values(due_at=db_now() + seconds))
 
 
 def settle(connection: Connection, waiting: ClaimedUpload) -> bool:
-    """Takes the upload away, in the transaction that says what became of it; ``False``: somebody else has it."""
+    """Delete the upload in the caller's transaction. Return ``False`` if another process has claimed it."""
     gone = sa.delete(uploads).where(uploads.c.seq == waiting.seq, uploads.c.tries == waiting.tries)
     return connection.execute(gone).rowcount == 1
 
 
 def reschedule(database: Database, waiting: ClaimedUpload, *, seconds: float, reason: str) -> None:
-    """Tries it again after ``seconds``, unless somebody else has it by now."""
+    """Make it due again after ``seconds``, unless another process has claimed it."""
     statement = (
         sa.update(uploads)
         .where(uploads.c.seq == waiting.seq, uploads.c.tries == waiting.tries)
@@ -97,13 +97,13 @@ def reschedule(database: Database, waiting: ClaimedUpload, *, seconds: float, re
 
 
 def count(database: Database) -> int:
-    """How many uploads wait."""
+    """Count the waiting uploads."""
     with database.read() as connection:
         return int(connection.execute(sa.select(sa.func.count()).select_from(uploads)).scalar_one())
 
 
 def reasons(database: Database) -> Sequence[str]:
-    """Why uploads wait, for those that were tried in vain."""
+    """Return why uploads wait, for those that failed at least once."""
     query = sa.select(uploads.c.reason).where(uploads.c.reason.is_not(None)).order_by(uploads.c.seq)
     with database.read() as connection:
         return list(connection.execute(query).scalars())
