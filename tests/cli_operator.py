@@ -138,7 +138,7 @@ class Operator:
             database.close()
 
     def completed(self, job_id: str, **more: Any) -> None:
-        """Receive, run and complete a job."""
+        """Admit, claim and complete a job."""
         self.receive(job_id, **more)
         claim = self.start(job_id)
         self.step(claim, "render")

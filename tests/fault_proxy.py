@@ -23,7 +23,7 @@ class Fault:
 
     #: Delay of every chunk that the server sends.
     delay_seconds: float = 0.0
-    #: The connection is closed in order after this many bytes of the response.
+    #: The connection is closed normally after this many bytes of the response.
     cut_after_bytes: int | None = None
     #: The connection is reset after this many bytes of the response; 0 resets it before the first.
     reset_after_bytes: int | None = None

@@ -1,4 +1,4 @@
-"""A ledger as its conformance suite sees it: two views of it, and everything in it."""
+"""A ledger for its conformance tests, with two connections and access to all rows."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ DATA = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "La"
 
 @dataclass(frozen=True)
 class Ledger:
-    """``a`` and ``b`` are two views of one ledger: what one of them writes, the other sees."""
+    """A ledger with two connections: what ``a`` writes, ``b`` can read, and the other way round."""
 
     a: Database
     b: Database
 
     def admit(self, *values: dict[str, Any]) -> list[Admission]:
-        """Admits reels, in one commit."""
+        """Admit reels in one transaction."""
         requests = [parse_request(json.dumps({"type": "reel", "data": DATA} | value).encode()) for value in values]
         with self.a.write(durable=True) as connection:
             batch = [build_submission(r, role="render", door="test") for r in requests if isinstance(r, Request)]
             return admit(self.a, connection, batch)
 
     def job(self, job_id: str = "j") -> Job:
-        """The job as the other side sees it."""
+        """Return the job, read through ``b``."""
         found = queries.find_job(self.b, job_id)
         assert found is not None
         return found
 
     def claimed(self, job_id: str = "j", *, seconds: float = 60.0, owner: str = "one") -> Lease:
-        """A lease on the job. Negative ``seconds``: one that has run out already."""
+        """Claim the job and return its lease; with negative ``seconds`` the lease has already expired."""
         claim = leases.claim(self.a, job_id, owner=owner, seconds=seconds)
         assert claim is not None
         return claim.lease
 
     def ended(self, state: State, job_id: str = "j", **how: Any) -> Lease:
-        """A new job, brought to its end; the lease that it had."""
+        """Admit a job and end it in ``state``; return the lease that it had."""
         self.admit({"id": job_id})
         lease = self.claimed(job_id)
         completion.begin_storing(self.a, lease)
@@ -59,11 +59,11 @@ class Ledger:
         return lease
 
     def events(self, job_id: str = "j") -> list[str]:
-        """The words of the job's timeline."""
+        """Return the event names of the job's timeline."""
         return [entry.event for entry in queries.timeline_of(self.b, job_id)]
 
     def everything(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of every table."""
+        """Return all rows of all tables."""
         with self.b.read() as connection:
             return {
                 t.name: [tuple(row) for row in connection.execute(sa.select(t).order_by(*t.primary_key.columns))]
@@ -71,21 +71,21 @@ class Ledger:
             }
 
     def run(self, code: str) -> subprocess.Popen[str]:
-        """Another process that has the ledger as ``database``."""
+        """Start another process that runs ``code`` with the ledger as ``database``."""
         opening = "import sys; from consumer.ledger.database import Database; database = Database(sys.argv[1])\n"
         url = self.a.url.render_as_string(hide_password=False)
         return subprocess.Popen([sys.executable, "-c", opening + code, url], stdout=subprocess.PIPE, text=True)
 
 
 def delivery(job_id: str | None = "j", number: int = 1) -> outbox.NewDelivery:
-    """A callback."""
+    """Return a callback for the outbox."""
     return outbox.NewDelivery(
         id=f"msg_{number}", job_id=job_id, event="job.completed", url="https://a.example/", secret_name=None, body=b"{}"
     )
 
 
 Write = Callable[[Database, Lease], object]
-#: Everything that the holder of a lease may do.
+#: All writes that require a lease.
 WRITES: dict[str, Write] = {
     "renew": lambda db, lease: leases.renew(db, lease, seconds=60, progress=99),
     "park": lambda db, lease: leases.park(db, lease, seconds=0, event="retry_later", failures=1),

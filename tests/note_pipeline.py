@@ -1,6 +1,6 @@
-"""A job type for tests and measurements, registered the way any type is: `note` stores a text, `pause` takes its time.
+"""Job types for tests and benchmarks, registered as an extension: `note` stores a text, `noop` stores no files.
 
-``TELECINE_EXTENSIONS=tests.note_pipeline`` makes any Telecine process know them.
+``TELECINE_EXTENSIONS=tests.note_pipeline`` adds them to any Telecine process.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class Note(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     text: str = ""
-    #: A JPEG or PNG that is fetched first.
+    #: A JPEG or PNG to fetch first.
     image: MediaReference | None = None
     #: How long the work takes.
     seconds: float = 0.0
-    #: A file that gets one line each time the work is really done.
+    #: A file to which each run of the work appends a line.
     ledger_of_runs: str | None = None
 
 
 def note(data: Note, ctx: Context) -> Sequence[StoredArtifact]:
-    """Stores ``note.txt``."""
+    """Store ``note.txt``."""
     if data.image is not None:
         ctx.input("image", data.image, kinds=("jpeg", "png"), limit_bytes=1_000_000)
 
@@ -54,12 +54,12 @@ def note(data: Note, ctx: Context) -> Sequence[StoredArtifact]:
 
 
 def noop(data: Note, ctx: Context) -> Sequence[StoredArtifact]:
-    """Does nothing at all."""
+    """Return no files."""
     return []
 
 
 def plan(data: Note, ctx: Context) -> Plan:
-    """What a note would take."""
+    """Estimate the time of a note."""
     return Plan(estimated_seconds=data.seconds)
 
 

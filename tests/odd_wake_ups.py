@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _WAKE_UP = {"lang": "py", "task": "telecine.advance", "id": "x"}
-_BODY = '[["nobody"], {}, {}]'
+_BODY = '[["unknown"], {}, {}]'
 
 #: Headers and body of messages in Celery's protocol.
 ODD: list[tuple[dict[str, Any], str]] = [

@@ -13,11 +13,11 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglo
 
 @dataclass(frozen=True)
 class Fence:
-    """One block of code in a page."""
+    """A block of code in a page."""
 
     page: Path
     line: int
-    #: The words behind the backticks: the language first.
+    #: The words after the backticks, of which the first is the language.
     words: tuple[str, ...]
     text: str
 
@@ -37,7 +37,7 @@ FENCES = list(_fences())
 
 
 def fences(*words: str) -> Sequence[Fence]:
-    """The blocks whose words begin with these; ``*`` stands for any one."""
+    """Return the blocks whose words begin with these; ``*`` matches any word."""
     return [fence for fence in FENCES if len(fence.words) >= len(words) and _begins(fence.words, words)]
 
 
@@ -46,7 +46,7 @@ def _begins(words: Sequence[str], wanted: Sequence[str]) -> bool:
 
 
 def one_fence(*words: str) -> str:
-    """The text of the only block whose words begin with these."""
+    """Return the text of the only block whose words begin with these."""
     found = fences(*words)
     assert len(found) == 1, words
     return found[0].text

@@ -18,7 +18,7 @@ from consumer.ledger.call_records import CallRow
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job
 from consumer.ledger.states import CallState
-from tests.chaos.evidence import check_finished_once, check_told_once
+from tests.chaos.evidence import check_callback_once, check_finished_once
 from tests.doubles.cococlip import Cococlip
 from tests.doubles.pika import Pika
 from tests.doubles.replicate import Replicate
@@ -125,7 +125,7 @@ class ProviderLine:
         try:
             check_finished_once(database, job, self.objects(job.id) if objects is None else objects)
             wait_until(lambda: any(attempt.json()["data"]["id"] == job.id for attempt in self.receiver.attempts))
-            check_told_once(self.receiver, job.id, secret or self.secret)
+            check_callback_once(self.receiver, job.id, secret or self.secret)
             check_settled(database, job.id)
         finally:
             database.close()

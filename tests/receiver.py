@@ -30,13 +30,13 @@ from standardwebhooks import Webhook
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response to one attempt. ``delay_seconds`` pass before the status line."""
+    """The response to one attempt, sent after ``delay_seconds``."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     delay_seconds: float = 0.0
-    #: Sent unchanged instead of all this; then the connection is closed.
+    #: Raw bytes to send instead of the other fields; then the connection is closed.
     raw: bytes | None = None
 
 
@@ -75,7 +75,7 @@ class Attempt:
 
 
 class Receiver:
-    """Records every complete request and answers from a script: one answer each, then the last one again, or 200."""
+    """Records all complete requests. It sends ``answers`` in turn and repeats the last one; the default is 200."""
 
     def __init__(self, answers: Sequence[int | Answer] = (), *, port: int = 0, log: Path | None = None) -> None:
         self._script = [Answer(answer) if isinstance(answer, int) else answer for answer in answers]
@@ -92,7 +92,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where to send: ``http://127.0.0.1:PORT/hook``. Every other path works as well."""
+        """The callback URL, ``http://127.0.0.1:PORT/hook``. Any other path works as well."""
         return f"http://127.0.0.1:{self.port}/hook"
 
     @property
@@ -105,7 +105,7 @@ class Receiver:
         """Wait for at least ``count`` attempts and return all of them.
 
         Raises:
-            AssertionError: there are not, after ``timeout`` seconds.
+            AssertionError: fewer arrived within ``timeout`` seconds.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._attempts) >= count, timeout):
@@ -116,7 +116,7 @@ class Receiver:
         """Check the attempt's signature with the ``standardwebhooks`` package and return the parsed body.
 
         Raises:
-            standardwebhooks.WebhookVerificationError: it does not.
+            standardwebhooks.WebhookVerificationError: the signature is wrong.
         """
         known = Webhook(secret if secret.startswith("whsec_") else secret.encode())
         return known.verify(attempt.body, dict(attempt.headers))
@@ -150,7 +150,7 @@ class Receiver:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # so that closing waits for the answers under way, and leaves no open socket
+    daemon_threads = False  # closing waits for pending answers and leaves no open socket
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], receiver: Receiver) -> None:
@@ -171,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(length)
         if len(body) < length:
-            self.close_connection = True  # the sender died in the middle: that was no attempt
+            self.close_connection = True  # the sender died mid-request: not an attempt
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer = receiver.record(Attempt(self.command, self.path, headers, body, time.time()))
@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """Receive until interrupted; one line of JSON per attempt goes to the log."""
+    """Receive until interrupted, and log each attempt as a line of JSON."""
     options = argparse.ArgumentParser(prog="python -m tests.receiver", description=main.__doc__)
     options.add_argument("--port", type=int, default=8099)
     options.add_argument("--log", type=Path, default=None)

@@ -1,4 +1,4 @@
-"""Telecine as its users run it: a process of its own, which tests may kill."""
+"""Telecine as users run it: in a separate process, which tests may kill."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from typing import Any, Self
 from consumer.ledger.database import Database
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
-from consumer.runtime import open_ledger
+from consumer.wiring import open_ledger
 from schemas.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class TelecineProcess:
-    """``telecine`` with settings of its own and a data folder of its own.
+    """``telecine`` with its own settings and data folder.
 
-    ``start`` runs ``telecine up``; ``kill`` ends it and all its children with SIGKILL. Its waits are short, but
-    longer than a busy machine stalls: no lease and no exchange of these tests is to run out by itself.
+    ``start`` runs ``telecine up``; ``kill`` sends SIGKILL to it and all its children. Leases and timeouts are short,
+    but longer than a busy machine stalls, so that none expires by itself in a test.
     """
 
     def __init__(self, home: Path, *, notes: bool = False, **settings: object) -> None:
@@ -55,7 +55,7 @@ class TelecineProcess:
         self.log = home / "up.log"
 
     def start(self, *, env: Mapping[str, str] | None = None, arguments: tuple[str, ...] = ("up",)) -> Self:
-        """Starts it, and returns when the ledger is there."""
+        """Start Telecine and wait until its ledger exists."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(*arguments),
@@ -71,7 +71,7 @@ class TelecineProcess:
     def run(
         self, *arguments: str, stdin: bytes = b"", check: bool = True, timeout: float = 120
     ) -> subprocess.CompletedProcess[bytes]:
-        """Runs one ``telecine`` command to its end."""
+        """Run a ``telecine`` command and wait for its end."""
         return subprocess.run(
             self._command(*arguments),
             cwd=ROOT,
@@ -83,25 +83,25 @@ class TelecineProcess:
         )
 
     def submit(self, request: Mapping[str, Any]) -> None:
-        """Sends a request as ``telecine submit -`` does."""
+        """Submit a request with ``telecine submit -``."""
         self.run("submit", "-", stdin=json.dumps(request).encode())
 
     def kill(self) -> None:
-        """SIGKILL for the whole process group, as a power cut would."""
+        """Send SIGKILL to the whole process group."""
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(30)
 
     def wait_for_death(self, timeout: float = 90) -> int:
-        """Waits until the process ends by itself; what is left of its group is killed. Answers its status."""
+        """Wait until the process ends by itself, kill the rest of its group and return the exit status."""
         assert self._process is not None
         status = self._process.wait(timeout)
         self.kill()
         return status
 
     def stop(self, timeout: float = 60) -> int:
-        """SIGTERM, and the exit status."""
+        """Send SIGTERM and return the exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         try:
@@ -112,12 +112,12 @@ class TelecineProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the main process lives."""
+        """Whether the main process is alive."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def settings(self) -> Settings:
-        """Its settings, read as it reads them."""
+        """The settings of its processes."""
         saved = dict(os.environ)
         os.environ.update(self.environment)
         try:
@@ -128,16 +128,16 @@ class TelecineProcess:
 
     @property
     def pid(self) -> int:
-        """The process that was started."""
+        """The id of the main process."""
         assert self._process is not None
         return self._process.pid
 
     def database(self) -> Database:
-        """Its ledger."""
+        """Open its ledger; the caller closes it."""
         return open_ledger(self.settings)
 
     def wait_for_job(self, job_id: str, *, timeout: float = 90) -> Job:
-        """The job once it has ended."""
+        """Wait until the job has ended and return it."""
         database = self.database()
         try:
             job: Job = wait_until(
@@ -155,7 +155,7 @@ class TelecineProcess:
         return [sys.executable, "-m", "ops.cli.main", *arguments]
 
     def inherited(self) -> dict[str, str]:
-        """The environment of its processes, for another program that shall share its settings."""
+        """Return the environment of its processes, for other programs that share its settings."""
         return self._environment(None)
 
     def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -173,14 +173,14 @@ class TelecineProcess:
 
 
 def wait_until(probe: Callable[[], Any], *, timeout: float = 60, what: Callable[[], str] = lambda: "") -> Any:
-    """The first true value that ``probe`` gives.
+    """Call ``probe`` until it returns a true value, and return that value.
 
     Raises:
-        AssertionError: none came in time; ``what`` says how things stood.
+        AssertionError: the time is up; the message ends with the result of ``what``.
     """
     deadline = time.monotonic() + timeout
     while True:
-        late = time.monotonic() >= deadline  # looked at before the probe: a stall between the two costs nothing
+        late = time.monotonic() >= deadline  # read before the probe, so that a stall in between does not fail the wait
         found = probe()
         if found:
             return found

@@ -16,7 +16,7 @@ from consumer.ledger.dead_letters import list_newest
 from consumer.ledger.queries import deliveries_of, list_jobs, timeline_of
 from consumer.ledger.states import DeliveryState, State
 from tests.acceptance.line import SECRET, objects_below, publish_with_node, telecine_with, upload_media
-from tests.chaos.evidence import check_finished_once, check_told_once
+from tests.chaos.evidence import check_callback_once, check_finished_once
 from tests.media_probe import frames_of
 from tests.receiver import Receiver
 from tests.servers.rabbitmq import RabbitMQ
@@ -55,7 +55,7 @@ def test_a_reel_goes_from_a_node_producer_to_a_verified_callback(
         _check_video(objects["video.mp4"], objects["captions.srt"].decode(), tmp_path)
 
         attempts = receiver.wait_for(3, timeout=30)
-        check_told_once(receiver, "order-1042", SECRET)
+        check_callback_once(receiver, "order-1042", SECRET)
         assert len(attempts) == 3
         told = attempts[-1].json()["data"]
         assert told["metadata"] == {"customer": "c-17"}

@@ -19,7 +19,7 @@ from consumer.ledger.queries import count_jobs, list_jobs, timeline_of
 from consumer.ledger.states import State
 from consumer.wakeups.sqs_transport import Transport
 from tests.acceptance.line import SECRET, objects_below, upload_media
-from tests.chaos.evidence import check_finished_once, check_told_once
+from tests.chaos.evidence import check_callback_once, check_finished_once
 from tests.fault_proxy import Fault, FaultProxy
 from tests.odd_wake_ups import ODD
 from tests.receiver import Receiver
@@ -76,7 +76,7 @@ def test_a_request_sent_with_the_aws_cli_becomes_a_reel_and_a_callback(
         aws_cli("sqs", "send-message", "--queue-url", queue.url, "--message-body", json.dumps(body))
         job = telecine.wait_for_job("order-1")
         check_finished_once(telecine.database(), job, objects_below(s3, bucket, "results/order-1/"))
-        check_told_once(receiver, "order-1", SECRET)
+        check_callback_once(receiver, "order-1", SECRET)
         assert timeline_of(telecine.database(), "order-1")[0].detail["door"] == "sqs"
         wait_until(lambda: queue.counts() == (0, 0))
         assert telecine.stop() == 0

@@ -16,7 +16,7 @@ from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from tests.acceptance import guide
 from tests.acceptance.line import SECRET, objects_below
-from tests.chaos.evidence import check_finished_once, check_told_once
+from tests.chaos.evidence import check_callback_once, check_finished_once
 from tests.media_probe import write_photo, write_wav
 from tests.pages import one_fence
 from tests.receiver import Receiver
@@ -111,7 +111,7 @@ def test_a_picture_a_song_and_lyrics_put_with_the_aws_cli_become_a_reel_and_a_ca
         assert job.id.startswith("s3-Song-no.-7-")
         objects = objects_below(s3, bucket, f"results/{job.id}/")
         check_finished_once(telecine.database(), job, objects)
-        check_told_once(receiver, job.id, SECRET)
+        check_callback_once(receiver, job.id, SECRET)
         captions = objects["captions.srt"].decode()
         assert "One two" in captions
         assert "[00:" not in captions

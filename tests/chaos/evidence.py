@@ -1,4 +1,4 @@
-"""What is checked of a job that went through a crash: finished once, one set of files, one webhook-id."""
+"""Checks of a job that survived a crash: completed once, one set of files, one ``webhook-id``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from tests.receiver import Receiver
 
-#: Reads every object below a job's output: name to bytes.
+#: Reads all objects under a job's output, by name.
 ReadAll = Callable[[str], Mapping[str, bytes]]
 
 
 def check_finished_once(database: Database, job: Job, objects: Mapping[str, bytes]) -> None:
-    """The job completed, once; its objects are those of the manifest, bit for bit, and no others."""
+    """Check that the job completed once and that its objects are exactly those of the manifest."""
     assert job.state is State.COMPLETED, job.error
     entries = timeline_of(database, job.id)
     assert [entry.event for entry in entries].count("completed") == 1
@@ -29,12 +29,15 @@ def check_finished_once(database: Database, job: Job, objects: Mapping[str, byte
         assert hashlib.sha256(objects[name]).hexdigest() == artifact["sha256"], name
         assert len(objects[name]) == artifact["bytes"]
     assert job.outcome is not None
-    told = {output["name"]: output["sha256"] for output in job.outcome["outputs"]}
-    assert told == {name: hashlib.sha256(content).hexdigest() for name, content in objects.items()}
+    recorded = {output["name"]: output["sha256"] for output in job.outcome["outputs"]}
+    assert recorded == {name: hashlib.sha256(content).hexdigest() for name, content in objects.items()}
 
 
-def check_told_once(receiver: Receiver, job_id: str, secret: str) -> list[Any]:
-    """The completed callback arrived, correctly signed; however often, under one ``webhook-id`` and with one body."""
+def check_callback_once(receiver: Receiver, job_id: str, secret: str) -> list[Any]:
+    """Check that all attempts of the job's callback have valid signatures, one ``webhook-id`` and one body.
+
+    Returns the attempts.
+    """
     receiver.wait_for(1, timeout=30)
     attempts = [attempt for attempt in receiver.attempts if attempt.json()["data"]["id"] == job_id]
     assert attempts, "no callback came"

@@ -1,4 +1,4 @@
-"""RabbitMQ stopped, killed and started again under a stream of confirmed publishes."""
+"""RabbitMQ is stopped, killed and restarted while messages are published with confirms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MESSAGES = 1_000
 
 
 class Producer(threading.Thread):
-    """Publishes numbered jobs with confirms; one that was not confirmed is published again."""
+    """Publishes numbered jobs and repeats those that the broker did not confirm."""
 
     def __init__(self, url: str, queue: str) -> None:
         super().__init__(daemon=True)
@@ -65,7 +65,7 @@ def _kill_and_start(server: RabbitMQ) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("trouble", [_stop_and_start, _kill_and_start])
-def test_every_confirmed_request_ends_exactly_once_though_the_broker_goes_away(
+def test_every_confirmed_request_ends_exactly_once_although_the_broker_restarts(
     trouble: Callable[[RabbitMQ], None], rabbitmq: RabbitMQ, queue_prefix: str, tmp_path: Path
 ) -> None:
     queue = f"{queue_prefix}requests"
@@ -73,7 +73,7 @@ def test_every_confirmed_request_ends_exactly_once_though_the_broker_goes_away(
     with TelecineProcess(tmp_path / "home", notes=True, **settings) as telecine:
         telecine.start()
         wait_until(lambda: rabbitmq.read(queue))
-        # RabbitMQ 3.10 does not recover a quorum queue that was declared just before a SIGKILL.
+        # RabbitMQ 3.10 does not recover a quorum queue that was declared shortly before a SIGKILL.
         time.sleep(5)
         producer = Producer(rabbitmq.url, queue)
         producer.start()

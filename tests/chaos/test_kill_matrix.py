@@ -1,4 +1,4 @@
-"""kill -9 at every failpoint of the line a job travels, in embedded mode."""
+"""kill -9 at every failpoint from request to callback, in embedded mode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from consumer.doors.inbox import drop
 from consumer.failpoints import FAILPOINTS
 from consumer.ledger.queries import deliveries_of, timeline_of
 from consumer.ledger.states import DeliveryState
-from tests.chaos.evidence import check_finished_once, check_told_once
+from tests.chaos.evidence import check_callback_once, check_finished_once
 from tests.receiver import Receiver
 from tests.telecine_process import TelecineProcess, wait_until
 
@@ -36,7 +36,7 @@ def test_a_process_killed_at_any_point_finishes_the_job_once_after_its_restart(p
         storage = telecine.settings.storage_folder / "results" / "j-1"
         check_finished_once(database, job, {path.name: path.read_bytes() for path in storage.iterdir()})
         secret = (telecine.home / "callback-secret").read_text().strip()
-        check_told_once(receiver, "j-1", secret)
+        check_callback_once(receiver, "j-1", secret)
         wait_until(lambda: deliveries_of(database, "j-1")[0].state is DeliveryState.DELIVERED)
         wait_until(lambda: not list(telecine.settings.inbox_folder.glob("*.json")))
         wait_until(lambda: not list(telecine.settings.scratch_folder.glob("job-*")))

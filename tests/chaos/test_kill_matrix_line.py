@@ -1,4 +1,4 @@
-"""kill -9 at every failpoint of the line a reel travels: Node, RabbitMQ, S3, the callback."""
+"""kill -9 at every failpoint of a reel with a Node producer, RabbitMQ, S3 and a callback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from consumer.failpoints import FAILPOINTS
 from consumer.ledger.queries import deliveries_of, timeline_of
 from consumer.ledger.states import DeliveryState
 from tests.acceptance.line import SECRET, objects_below, publish_with_node, telecine_with, upload_media
-from tests.chaos.evidence import check_finished_once, check_told_once
+from tests.chaos.evidence import check_callback_once, check_finished_once
 from tests.receiver import Receiver
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import S3
@@ -33,19 +33,19 @@ def test_a_reel_whose_worker_is_killed_at_any_point_is_finished_once(
             [{"id": point, "type": "reel", "data": {**data, **small}, "callback": {"url": receiver.url}}],
         )
         wait_until(marker.exists)
-        telecine.kill()  # whatever of the group outlived the failpoint: the worker's parent, or the doors
+        telecine.kill()  # the processes that outlived the failpoint: the worker's parent, or the doors
 
         telecine.start()
         job = telecine.wait_for_job(point)
 
         database = telecine.database()
         check_finished_once(database, job, objects_below(s3, bucket, f"results/{point}/"))
-        check_told_once(receiver, point, SECRET)
+        check_callback_once(receiver, point, SECRET)
         wait_until(lambda: deliveries_of(database, point)[0].state is DeliveryState.DELIVERED)
         if point.startswith("advance.") and point != "advance.finished":
             assert "worker_lost" in [entry.event for entry in timeline_of(database, point)]
             assert "died" in telecine.run("explain", point).stdout.decode()
-        # Whatever came again has been taken, too.
+        # Redelivered messages have been acknowledged, too.
         wait_until(lambda: rabbitmq.ctl("list_queues", "name", "messages").count(f"{queue}\t0") == 1)
         telecine.stop()
         wait_until(lambda: rabbitmq.ctl("list_queues", "name", "messages").count(f"{queue}\t0") == 1)

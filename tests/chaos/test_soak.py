@@ -1,4 +1,4 @@
-"""Random kills for minutes, then the accounts are checked. Run by `make chaos`."""
+"""Minutes of random kills, then a check of every job and callback. Run by `make chaos`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ JOBS = 300
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_after_minutes_of_random_kills_every_job_ended_once_and_was_told_under_one_id(tmp_path: Path) -> None:
+def test_after_minutes_of_random_kills_every_job_ended_once_with_one_callback_id(tmp_path: Path) -> None:
     chance = random.Random(20261121)
     settings = {"max_crashes": 1000, "lease_seconds": 2, "concurrency": 4}
     with Receiver() as receiver, TelecineProcess(tmp_path / "home", notes=True, **settings) as telecine:
@@ -33,7 +33,7 @@ def test_after_minutes_of_random_kills_every_job_ended_once_and_was_told_under_o
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             telecine.start()
-            # Some kills come while it starts, most while it works.
+            # Some kills hit the start, most hit running jobs.
             until = time.monotonic() + chance.uniform(0.5, 6.0)
             while time.monotonic() < until:
                 if len(sent) < JOBS:

@@ -17,7 +17,7 @@ from consumer.ledger.queries import find_job, timeline_of
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from tests.acceptance.line import SECRET, objects_below
-from tests.chaos.evidence import check_finished_once, check_told_once
+from tests.chaos.evidence import check_callback_once, check_finished_once
 from tests.receiver import Receiver
 from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
@@ -114,7 +114,7 @@ class GpuDeployment:
         files = objects_below(self.s3, self.bucket, f"results/{job_id}/")
         check_finished_once(self.database, job, files)
         wait_until(lambda: self.callbacks(job_id), what=lambda: f"no callback about {job_id}")
-        check_told_once(self.receiver, job_id, SECRET)
+        check_callback_once(self.receiver, job_id, SECRET)
         return files, json.loads(files["manifest.json"])
 
     def run(self, job_id: str, kind: str, data: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, Any]]:

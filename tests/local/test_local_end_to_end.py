@@ -17,7 +17,7 @@ from consumer.doors.inbox import drop
 from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
 from tests.acceptance.line import SECRET, objects_below, upload_media
-from tests.chaos.evidence import check_finished_once, check_told_once
+from tests.chaos.evidence import check_callback_once, check_finished_once
 from tests.local.catalogue_entries import entries
 from tests.receiver import Receiver
 from tests.servers.ministack import Ministack
@@ -60,7 +60,7 @@ class EmbeddedDeployment:
         with contextlib.closing(self.telecine.database()) as database:
             check_finished_once(database, job, files)
         wait_until(lambda: self.callbacks(job_id), what=lambda: f"no callback about {job_id}")
-        check_told_once(self.receiver, job_id, SECRET)
+        check_callback_once(self.receiver, job_id, SECRET)
         return files, json.loads(files["manifest.json"])
 
     def start_slowly(self, job_id: str, kind: str, **data: Any) -> None:
