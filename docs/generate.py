@@ -1,9 +1,9 @@
-"""Writes the parts of the documentation that follow from the code.
+"""Generate the parts of the documentation that follow from the code.
 
-    python docs/generate.py           writes settings.md, states.md, reference-cli.md and the tables of other pages
-    python docs/generate.py --check   changes nothing; ends with 1 where something is not current
+    python docs/generate.py           write settings.md, states.md, reference-cli.md and the tables in other pages
+    python docs/generate.py --check   change nothing; exit with status 1 if a page is not current
 
-A table inside a page stands between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``.
+A table inside a page is between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _SETTINGS_HEAD = """# Settings
 
 <!-- Written by docs/generate.py from schemas/settings/. Change it there. -->
 
-Every setting has a default, and with none set Telecine runs in [embedded mode](quickstart.md#embedded-no-server).
-A variable in the environment wins over the settings file, and the file wins over the default. The file is
-`telecine.toml` in the working directory, or what `TELECINE_SETTINGS_FILE` names; its keys are the names below in
-lower case without `TELECINE_`:
+Every setting has a default. Without any settings, Telecine runs in
+[embedded mode](quickstart.md#embedded-no-server). Environment variables take precedence over the settings file, and the
+file over the defaults. The file is `telecine.toml` in the working directory, or the one that `TELECINE_SETTINGS_FILE`
+names; its keys are the names below in lower case, without `TELECINE_`:
 
 ```toml
 broker_url = "amqp://telecine:secret@rabbit:5672/media"
@@ -48,58 +48,57 @@ concurrency = 4
 callback_secrets = { default = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] }
 ```
 
-`telecine doctor --settings` prints what is in force and where each value comes from, secrets masked.
+`telecine doctor --settings` prints the current values and where each comes from, with secrets masked.
 
-S3 credentials are not settings of Telecine: they come from the usual AWS chain (`AWS_ACCESS_KEY_ID`,
-`AWS_SECRET_ACCESS_KEY`, `AWS_PROFILE`, a role of the machine).
+S3 credentials are not settings of Telecine: they come from the usual AWS sources (`AWS_ACCESS_KEY_ID`,
+`AWS_SECRET_ACCESS_KEY`, `AWS_PROFILE`, or the role of the machine).
 """
 
 _STATES_HEAD = """# States of a job
 
 <!-- Written by docs/generate.py from consumer/ledger/states.py. Change it there. -->
 
-Every change of state goes through one table, [`TRANSITIONS`](../consumer/ledger/states.py): each `UPDATE` of a state
-names the states it may come from, so a change that is not drawn here cannot be written. Nothing leads out of
-`completed`, `failed`, `cancelled` and `expired`.
+All changes of state follow one table, [`TRANSITIONS`](../consumer/ledger/states.py). Each `UPDATE` of a state names the
+allowed previous states, so a transition that is not shown here cannot be written. The states `completed`, `failed`,
+`cancelled` and `expired` are final.
 """
 
 _STATES_TAIL = """
-A request that is refused at the door never becomes a job: it is a [dead letter](operations.md#dead-letters).
+A refused request never becomes a job: it becomes a [dead letter](operations.md#dead-letters).
 
-A callback has states of its own: `pending` → `delivered`, or `retrying` until it is `delivered`, `disabled` (the
-receiver answered 410, or its address is forbidden) or `exhausted` (every attempt failed). See
-[receiving.md](receiving.md).
+A callback has its own states: `pending` → `delivered`, or `retrying` until it is `delivered`, `disabled` (the receiver
+answered 410, or its address is forbidden) or `exhausted` (every attempt failed). See [receiving.md](receiving.md).
 """
 
 _MEANINGS = {
-    State.RECEIVED: "It is in the ledger; no worker has had it yet.",
+    State.RECEIVED: "It is in the ledger; no worker has claimed it yet.",
     State.RUNNING: "A worker holds its lease.",
-    State.WAITING: "Parked, without a worker: until a fault has passed, or until a provider has answered.",
+    State.WAITING: "Parked, without a worker: it waits for a retry, or for a provider.",
     State.STORING: "Its files are stored; the manifest is being written.",
     State.COMPLETED: "Every file and the manifest are in storage.",
-    State.FAILED: "It cannot be done; `error` says why.",
-    State.CANCELLED: "Somebody cancelled it.",
-    State.EXPIRED: "Its deadline passed first.",
+    State.FAILED: "It ended without results; `error` contains the reason.",
+    State.CANCELLED: "It was cancelled.",
+    State.EXPIRED: "Its deadline passed before it completed.",
 }
 
 _CLI_HEAD = """# The command `telecine`
 
 <!-- Written by docs/generate.py from ops/cli/. Change it there. -->
 
-Results go to standard output, everything else to standard error. `--json` prints one JSON document, for programs; an
-error is then `{"error": {"code", "message", …}}` on standard error. In a pipe nothing is folded or cut.
+Results go to standard output, everything else to standard error. With `--json`, the result is one JSON document, and an
+error is `{"error": {"code", "message", …}}` on standard error. In a pipe, lines are not wrapped or truncated.
 
-Every command reads the same [settings](settings.md) as the workers do, and looks at the same ledger.
+Every command uses the same [settings](settings.md) and the same ledger as the workers.
 
 | Exit status | Meaning |
 | --- | --- |
 | 0 | done; for `submit --wait`: the job completed |
-| 1 | a named error, printed as `error CODE  message`; for `submit --wait`: the job ended otherwise |
-| 2 | the command was called wrongly, or `submit --wait` ran out of time |
+| 1 | an error with a code, printed as `error CODE  message`; for `submit --wait`: the job did not complete |
+| 2 | invalid usage, or `submit --wait` reached its timeout |
 """
 
-#: What becomes of a request with this error, where its family does not say it.
-_FATES: dict[type[TelecineError], str] = {
+#: The result of a request with this error, if it does not follow from the error's class.
+_RESULTS: dict[type[TelecineError], str] = {
     errors.LyricsTooLong: "refused or failed",
     errors.AddressForbidden: "refused or failed",
     errors.JobCancelled: "cancelled",
@@ -110,7 +109,7 @@ _FATES: dict[type[TelecineError], str] = {
 
 
 def settings_page() -> str:
-    """``settings.md``: the sections are the comments between the fields of the classes."""
+    """Return ``settings.md``. Its sections are the comments between the fields of the classes."""
     parts = [_SETTINGS_HEAD]
     for title, names in _sections():
         rows = [(f"`{_variable(name)}`", *_setting_cells(name)) for name in names]
@@ -119,7 +118,7 @@ def settings_page() -> str:
 
 
 def states_page() -> str:
-    """``states.md``."""
+    """Return ``states.md``."""
     arrows = ["stateDiagram-v2", "    [*] --> received"]
     for source, targets in TRANSITIONS.items():
         arrows += [f"    {source} --> {target}" for target in State if target in targets]
@@ -134,7 +133,7 @@ def states_page() -> str:
 
 
 def cli_page() -> str:
-    """``reference-cli.md``: the commands in the order of ``telecine --help``."""
+    """Return ``reference-cli.md``, with the commands in the order of ``telecine --help``."""
     parts = [_CLI_HEAD]
     for name, command in _commands(typer.main.get_command(app), "telecine"):
         parts.append(f"## {name}\n\n{_plain(command.help)}\n")
@@ -144,18 +143,18 @@ def cli_page() -> str:
 
 
 def errors_table() -> str:
-    """Every error that a producer can meet, in the order of the tree."""
+    """Return the table of all errors that a producer can get, in the order of the class tree."""
     rows = [
-        (f"`{kind.code}`", _sentence(kind), _fate(kind))
+        (f"`{kind.code}`", _sentence(kind), _result(kind))
         for coded in errors.every_error()
-        if coded is not errors.LeaseLost  # of the engine's own affairs; no producer ever sees it
-        for kind in (coded, *_of_another_fate(coded))
+        if coded is not errors.LeaseLost  # internal; a producer never gets it
+        for kind in (coded, *_retried_differently(coded))
     ]
     return _table(("`code`", "What it means and what to do", "The request is"), rows)
 
 
 def data_table(type_: str) -> str:
-    """The parameters of a job type."""
+    """Return the table of a job type's parameters."""
     rows = [
         (f"`{name}`", _default(field), _limits(field), field.description or "")
         for name, field in JOB_TYPES[type_].model_fields.items()
@@ -164,7 +163,7 @@ def data_table(type_: str) -> str:
 
 
 def schedule_table() -> str:
-    """When a callback is tried again, by the default schedule."""
+    """Return the default retry schedule of callbacks."""
     rows, passed = [("1", "at once", "0 s")], 0.0
     for number, delay in enumerate(DELAYS_SECONDS, 2):
         passed += delay
@@ -173,7 +172,7 @@ def schedule_table() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {"errors": errors_table, "schedule": schedule_table} | {
-    # Extensions may have registered types of their own.
+    # Extensions may have registered other types.
     name: functools.partial(data_table, name)
     for name, data in JOB_TYPES.items()
     if data.__module__.startswith("schemas.")
@@ -181,7 +180,7 @@ TABLES: dict[str, Callable[[], str]] = {"errors": errors_table, "schedule": sche
 
 
 def pages() -> Iterator[tuple[Path, str]]:
-    """Every page that is written here in whole or in part, with the text that it should have."""
+    """Yield each page that is generated in whole or in part, with its current text."""
     yield DOCS / "settings.md", settings_page()
     yield DOCS / "states.md", states_page()
     yield DOCS / "reference-cli.md", cli_page()
@@ -192,7 +191,7 @@ def pages() -> Iterator[tuple[Path, str]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Writes, or with ``--check`` compares; answers the exit status."""
+    """Write the pages, or with ``--check`` compare them, and return the exit status."""
     stale = [(path, text) for path, text in pages() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path, text in stale:
         if "--check" in arguments:
@@ -287,17 +286,17 @@ def _sentence(kind: type[TelecineError]) -> str:
     return kind().message.rstrip(".") + "."
 
 
-def _of_another_fate(coded: type[TelecineError]) -> list[type[TelecineError]]:
-    """Errors that share its code, and are tried again where it is not, or the other way round."""
-    heirs = (child for child in coded.__subclasses__() if "code" not in child.__dict__)
-    return [child for child in heirs if child().retryable != coded().retryable]
+def _retried_differently(coded: type[TelecineError]) -> list[type[TelecineError]]:
+    """Return the subclasses with the same code of which one is retried and the other is not."""
+    children = (child for child in coded.__subclasses__() if "code" not in child.__dict__)
+    return [child for child in children if child().retryable != coded().retryable]
 
 
-def _fate(kind: type[TelecineError]) -> str:
-    if kind in _FATES:
-        return _FATES[kind]
+def _result(kind: type[TelecineError]) -> str:
+    if kind in _RESULTS:
+        return _RESULTS[kind]
     if kind().retryable:
-        return "tried again"
+        return "retried"
     return "refused" if issubclass(kind, RequestError) else "failed"
 
 
@@ -336,7 +335,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """The text where a bar would end the cell and a ``<`` would begin HTML; code is left alone."""
+    """Escape ``|``, which would end the cell, and ``<``, which would begin HTML, except in code."""
     text = text.replace("|", "\\|")
     return text if text.startswith("`") else text.replace("<", "&lt;")
 
