@@ -11,6 +11,7 @@ from consumer.ledger.call_claims import ClaimedCall
 from consumer.ledger.database import is_ledger_fault
 from consumer.logs import logger
 from consumer.runtime import Runtime
+from schemas.backoff import backoff
 from schemas.errors import ProviderOutcomeUnknown, ProviderUnavailable, RateLimited, TelecineError
 
 log = logger(__name__)
@@ -65,7 +66,7 @@ class CallRecorder:
                 accounts.record_answer(connection, provider)
 
     async def _retry_until_ledger_up(self, write: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        wait = _FIRST_WAIT_SECONDS
+        failures = 0
         while True:
             try:
                 return await asyncio.to_thread(write, *arguments, **named)
@@ -73,5 +74,5 @@ class CallRecorder:
                 if not is_ledger_fault(error):
                     raise
                 log.warning("ledger_unavailable_retrying", reason=type(error).__name__)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, _MAX_WAIT_SECONDS)
+                await asyncio.sleep(backoff(failures, _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS))
+                failures += 1

@@ -19,10 +19,17 @@ from consumer.ledger.due import Waker
 from consumer.logs import logger
 from consumer.wakeups import lenient_amqp
 from consumer.wakeups.queues import DEAD_EXCHANGE, dead_queue
+from schemas.backoff import backoff
 
 log = logger(__name__)
 
 HEARTBEAT_SECONDS = 30
+#: A session that lasted longer resets the backoff of reconnecting.
+_STABLE_SECONDS = 10
+_FIRST_RECONNECT_SECONDS = 0.5
+_LONGEST_RECONNECT_SECONDS = 15.0
+_FIRST_RETRY_SECONDS = 0.2
+_LONGEST_RETRY_SECONDS = 5.0
 
 
 def request_queue(name: str, *, delivery_limit: int) -> Queue:
@@ -92,7 +99,7 @@ class AmqpDoor:
 
     def run(self) -> None:
         """Read messages until ``stop``."""
-        wait = 0.5
+        failures = 0
         while not self._stopped.is_set():
             started = time.monotonic()
             try:
@@ -102,8 +109,8 @@ class AmqpDoor:
                 log.warning("amqp_disconnected", reason=f"{type(error).__name__}: {error}"[:200])
             finally:
                 self.connected = False
-            wait = 0.5 if time.monotonic() - started > 10 else min(wait * 2, 15.0)
-            self._stopped.wait(wait)
+            failures = 0 if time.monotonic() - started > _STABLE_SECONDS else failures + 1
+            self._stopped.wait(backoff(failures, _FIRST_RECONNECT_SECONDS, _LONGEST_RECONNECT_SECONDS))
 
     def stop(self) -> None:
         """Make ``run`` return soon. Unacknowledged messages go back to their queues."""
@@ -172,7 +179,7 @@ class AmqpDoor:
 
         Messages that are returned to the broker instead would use up their delivery limit.
         """
-        wait = 0.2
+        failures = 0
         while not self._stopped.is_set():
             try:
                 return self._admit(messages)
@@ -180,8 +187,8 @@ class AmqpDoor:
                 if not is_ledger_fault(error):
                     raise
                 log.warning("ledger_unavailable", messages=len(messages), reason=type(error).__name__)
-                self._wait(connection, wait)
-                wait = min(wait * 2, 5.0)
+                self._wait(connection, backoff(failures, _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS))
+                failures += 1
         return None
 
     def _wait(self, connection: Connection, seconds: float) -> None:

@@ -11,11 +11,13 @@ from consumer.doors.sqs.client import BATCH, SqsClient, error_code
 from consumer.doors.sqs.in_flight import InFlightMessages, batches_of_ten
 from consumer.doors.sqs.messages import SqsMessage, SqsQueue, queue_name
 from consumer.logs import logger
+from schemas.backoff import backoff
 
 log = logger(__name__)
 
 #: Concurrent requests while a queue is full: one at a time is slow over the network.
 PARALLEL = 8
+_FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 15.0
 _SHORT_SECONDS = 0.5
 
@@ -31,7 +33,7 @@ class SqsReceiver:
         self._in_flight = in_flight
         self._pool = pool
         self._stopped = stopped
-        self._wait = 0.5
+        self._failures = 0
         self.connected = False
 
     def run(self) -> None:
@@ -43,15 +45,15 @@ class SqsReceiver:
                 log.info("sqs_connected", queue=queue.name)
                 while self._in_flight.wait_for_room(queue.name):
                     self._receive(queue)
-                    self._wait = 0.5
+                    self._failures = 0
             except Exception as error:
                 self.connected = False
                 if not self._stopped.is_set():
                     log.warning("sqs_disconnected", queue=queue_name(self._name_or_url), reason=error_code(error))
                 # The credentials may be the reason, and may have been rotated.
                 self._client.reset()
-            self._stopped.wait(self._wait)
-            self._wait = min(self._wait * 2, _LONGEST_WAIT_SECONDS)
+            self._stopped.wait(backoff(self._failures, _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS))
+            self._failures += 1
 
     def _receive(self, queue: SqsQueue) -> None:
         """Receive with one long poll; while batches are full, with several concurrent short polls."""
