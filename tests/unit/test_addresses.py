@@ -1,4 +1,4 @@
-"""Which addresses are global unicast, and which spellings are addresses at all."""
+"""IP addresses: which are global unicast, and which spellings are addresses."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ def test_a_global_unicast_address_passes(address: str) -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_nothing_that_python_calls_private_passes(number: int) -> None:
+def test_no_address_that_python_calls_private_passes(number: int) -> None:
     address = IPv4Address(number)
     if address.is_private or address.is_multicast or address.is_reserved or address.is_link_local:
         assert forbidden_reason(address) is not None
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_an_ipv4_address_is_judged_the_same_in_every_ipv6_form_that_reaches_it(number: int) -> None:
+def test_an_ipv4_address_is_judged_the_same_in_every_ipv6_form(number: int) -> None:
     plain = forbidden_reason(IPv4Address(number))
 
     assert forbidden_reason(IPv6Address(0xFFFF << 32 | number)) == plain
@@ -174,7 +174,7 @@ def test_an_address_is_read_in_every_spelling(host: str, address: str) -> None:
 @pytest.mark.parametrize(
     "host", ["example.com", "example.com.", "1.example", "0x7f.example", "a", "xn--bcher-kva.example"]
 )
-def test_a_name_is_no_address(host: str) -> None:
+def test_a_name_is_not_an_address(host: str) -> None:
     assert parse_ip_literal(host) is None
 
 
@@ -182,7 +182,7 @@ def test_a_name_is_no_address(host: str) -> None:
     "host",
     ["256.1.1.1", "1.2.3.4.5", "1.2.256.1", "4294967296", "08.1.1.1", "a.1", "0xg", "1..1", "fe80::1%eth0", ":::"],
 )
-def test_what_ends_like_an_address_and_is_none_is_an_error(host: str) -> None:
+def test_a_host_that_only_ends_like_an_address_is_an_error(host: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_ip_literal(host)
 
@@ -202,7 +202,7 @@ def test_what_ends_like_an_address_and_is_none_is_an_error(host: str) -> None:
         "": "<not a URL>",
     }.items(),
 )
-def test_a_url_is_shown_without_what_is_secret_in_it(url: str, shown: str) -> None:
+def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
     assert redact_url(url) == shown
 
 
@@ -211,7 +211,7 @@ def test_a_long_url_is_cut() -> None:
 
 
 @given(st.text(st.sampled_from("0123456789abcdefxX."), min_size=1, max_size=14))
-def test_whatever_the_system_reads_as_an_address_is_read_as_the_same_one(host: str) -> None:
+def test_an_address_that_the_system_reads_is_read_as_the_same_one(host: str) -> None:
     try:
         packed = socket.inet_aton(host)
     except OSError:
@@ -219,6 +219,6 @@ def test_whatever_the_system_reads_as_an_address_is_read_as_the_same_one(host: s
     try:
         found = parse_ip_literal(host)
     except ValueError:
-        return  # refused, which is as good
+        return  # a rejected address is safe too
 
     assert found == IPv4Address(packed)

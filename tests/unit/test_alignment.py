@@ -39,7 +39,7 @@ CATALOGUE = catalogue_of(Settings())
 SECONDS = 6.0
 
 
-def heard(*words: tuple[str, float | None, float | None]) -> list[AlignedWord]:
+def aligned_words(*words: tuple[str, float | None, float | None]) -> list[AlignedWord]:
     return [AlignedWord(text=text, start=start, end=end) for text, start, end in words]
 
 
@@ -65,10 +65,13 @@ def test_spelling_case_and_punctuation_are_ignored() -> None:
 
 
 def test_words_that_are_split_differently_match_by_their_letters() -> None:
-    assert starts("rock-n-roll baby", heard(("rock", 0, 1), ("n", 1, 2), ("roll", 2, 3), ("baby", 3, 4))) == [0, 3]
-    times = match(words_of("夜に駆ける"), heard(("夜", 0, 1), ("に", 1, 2), ("駆ける", 2, 5)))
+    assert starts("rock-n-roll baby", aligned_words(("rock", 0, 1), ("n", 1, 2), ("roll", 2, 3), ("baby", 3, 4))) == [
+        0,
+        3,
+    ]
+    times = match(words_of("夜に駆ける"), aligned_words(("夜", 0, 1), ("に", 1, 2), ("駆ける", 2, 5)))
     assert times == [Times(0, 2), Times(2, 5)]
-    assert starts("夜に駆ける", heard(("夜に駆ける", 0.0, 5.0))) == [0.0, 2.0]
+    assert starts("夜に駆ける", aligned_words(("夜に駆ける", 0.0, 5.0))) == [0.0, 2.0]
 
 
 def test_additional_words_are_ignored_and_missing_words_have_no_time() -> None:
@@ -97,11 +100,11 @@ def test_a_repeated_chorus_is_matched_in_order() -> None:
     ],
 )
 def test_unusable_times_are_none(word: tuple[str, float | None, float | None], why: str) -> None:
-    assert starts("one two three", heard(("one", 0, 0.4), word, ("three", 1, 1.4))) == [0, None, 1], why
+    assert starts("one two three", aligned_words(("one", 0, 0.4), word, ("three", 1, 1.4))) == [0, None, 1], why
 
 
 def test_a_word_that_goes_back_in_time_is_dropped() -> None:
-    words = heard(("one", 1, 1.4), ("two", 90, 91), ("three", 2, 2.4), ("four", 3, 3.4))
+    words = aligned_words(("one", 1, 1.4), ("two", 90, 91), ("three", 2, 2.4), ("four", 3, 3.4))
     assert starts("one two three four", words) == [1, None, 2, 3]
 
 
@@ -175,7 +178,7 @@ def test_every_caption_is_visible_and_none_overlaps(
 def test_a_transcription_is_split_at_pauses_and_sentences() -> None:
     words = [*beats("Hello there. How are you"), *beats("fine", start=9.0)]
     assert text_of(words) == "Hello there.\nHow are you\nfine"
-    assert text_of(heard(("夜", 0, 1), ("に", 1, 2), ("go", 2, 3), ("now", 3, 4))) == "夜に go now"
+    assert text_of(aligned_words(("夜", 0, 1), ("に", 1, 2), ("go", 2, 3), ("now", 3, 4))) == "夜に go now"
     assert text_of([]) == ""
 
 
@@ -244,9 +247,9 @@ def test_auto_falls_back_to_the_transcription_and_records_why(tmp_path: Path, an
     )
     assert [call.step for call in context.calls] == ["align", "transcribe"]
     assert context.calls[1].parameters["language_code"] == "pt"
-    told = context.manifest_details["alignment"]
-    assert (told["mode"], told["used"]) == ("auto", "transcription")
-    assert why in told["why"]
+    details = context.manifest_details["alignment"]
+    assert (details["mode"], details["used"]) == ("auto", "transcription")
+    assert why in details["why"]
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,9 @@ def test_show_raw_writes_the_original_bytes(operator: Operator, capfdbinary: pyt
 
 
 def test_an_unknown_number_is_a_one_line_error(operator: Operator) -> None:
-    said = operator.run("dead-letters", "show", "7")
-    assert said.status == 1
-    assert "There is no dead letter 7;" in said.err
+    result = operator.run("dead-letters", "show", "7")
+    assert result.status == 1
+    assert "There is no dead letter 7;" in result.err
 
 
 def test_replay_admits_a_message_that_has_become_valid(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,17 +74,17 @@ def test_replay_admits_a_message_that_has_become_valid(operator: Operator, monke
 
 def test_a_dead_letter_that_is_refused_again_stays_the_only_one(operator: Operator) -> None:
     operator.arrive(BAD)
-    said = operator.run("dead-letters", "replay", "--all", "--json")
-    assert said.status == 1
-    assert said.json[0]["error"]["code"] == "missing_field"
+    result = operator.run("dead-letters", "replay", "--all", "--json")
+    assert result.status == 1
+    assert result.json[0]["error"]["code"] == "missing_field"
     assert letters(operator, "--all") == [1]
 
 
 def test_a_dead_letter_whose_id_belongs_to_another_request_stays(operator: Operator) -> None:
     operator.receive("order-1")
     operator.arrive(request("order-1", priority="high"))
-    said = operator.run("dead-letters", "replay", "--all", "--json")
-    assert said.json[0]["error"]["code"] == "id_conflict"
+    result = operator.run("dead-letters", "replay", "--all", "--json")
+    assert result.json[0]["error"]["code"] == "id_conflict"
     assert letters(operator) == [1]
 
 

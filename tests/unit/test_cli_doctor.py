@@ -90,8 +90,8 @@ def test_providers_and_types_that_do_not_exist_are_a_warning(
     monkeypatch.setenv("TELECINE_PROVIDER_LIMITS", '{"pikka": {"concurrency": 2}, "pika": {"concurrency": 2}}')
     verdict, text = findings(operator)["models"]
     assert verdict == "warn"
-    told = "[[models]] mine: provider pica; [[models]] mine: type image-to-film; [provider_limits.pikka]"
-    assert text.startswith(f"unknown: {told}providers are cococlip, ")
+    unknown = "[[models]] mine: provider pica; [[models]] mine: type image-to-film; [provider_limits.pikka]"
+    assert text.startswith(f"unknown: {unknown}providers are cococlip, ")
 
 
 def test_the_providers_that_are_set_up_are_named(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,15 +30,15 @@ def test_a_crash_and_the_takeover_are_explained(operator: Operator) -> None:
     claim = operator.start("order-1")
     operator.step(claim, "render")
     operator.complete(claim)
-    told = sentences(operator, "order-1")
-    lost = next(number for number, sentence in enumerate(told) if "died" in sentence)
-    assert told[lost] == (
+    shown = sentences(operator, "order-1")
+    lost = next(number for number, sentence in enumerate(shown) if "died" in sentence)
+    assert shown[lost] == (
         f"Detected that worker {DEAD_LABEL} died (SIGKILL, power loss or out of memory) while running,"
         " after step `render`."
     )
-    assert "took over the job as attempt 2." in told[lost + 1]
-    assert told[lost + 2] == "Step `render` had already finished and was not repeated."
-    assert told[-1] == "Completed."
+    assert "took over the job as attempt 2." in shown[lost + 1]
+    assert shown[lost + 2] == "Step `render` had already finished and was not repeated."
+    assert shown[-1] == "Completed."
 
 
 def test_a_crash_inside_a_step_names_the_step() -> None:
@@ -49,9 +49,9 @@ def test_a_crash_inside_a_step_names_the_step() -> None:
         TimelineEntry(at=9.0, event="claimed", epoch=2, detail={"worker": "b:2"}),
         TimelineEntry(at=9.1, event="step_started", epoch=2, detail={"step": "render"}),
     ]
-    told = [line.sentence for line in timeline_sentences(story, 0.0)]
-    assert "while running, in the middle of step `render`." in told[2]
-    assert told[4] == "Step `render` started again, from the beginning."
+    shown = [line.sentence for line in timeline_sentences(story, 0.0)]
+    assert "while running, in the middle of step `render`." in shown[2]
+    assert shown[4] == "Step `render` started again, from the beginning."
 
 
 def test_the_header_counts_attempts_crashes_and_duplicates(operator: Operator) -> None:
@@ -84,9 +84,9 @@ def test_every_entry_shows_the_time_since_receipt(operator: Operator) -> None:
 def test_a_conflict_and_a_duplicate_are_part_of_the_timeline(operator: Operator) -> None:
     operator.receive("order-1")
     operator.arrive(request("order-1"), request("order-1", priority="high"))
-    told = " ".join(sentences(operator, "order-1"))
-    assert "The same request arrived again through the inbox folder and was absorbed." in told
-    assert "other content" in told
+    shown = " ".join(sentences(operator, "order-1"))
+    assert "The same request arrived again through the inbox folder and was absorbed." in shown
+    assert "other content" in shown
 
 
 def test_a_temporary_failure_shows_its_reason_and_delay(operator: Operator) -> None:
@@ -127,12 +127,12 @@ def test_callbacks_are_explained_from_outbox_to_receiver(operator: Operator) -> 
     [delivery] = claim_due(database, limit=1, seconds=60)
     record_attempt(database, delivery, DeliveryState.DELIVERED, answer="HTTP 200", retry_in=None)
     database.close()
-    told = sentences(operator, "order-1")[-5:]
-    assert told[0] == "The callback `completed` is ready to be sent."
-    assert told[1].startswith("Attempt 1 to deliver the callback `completed` failed (HTTP 503); the next one is in")
-    assert f"`telecine callbacks replay {delivery.id}` sends it again" in told[2]
-    assert told[3] == "An operator replayed the callback `completed`."
-    assert told[4] == "The callback `completed` was delivered at attempt 1 (HTTP 200)."
+    shown = sentences(operator, "order-1")[-5:]
+    assert shown[0] == "The callback `completed` is ready to be sent."
+    assert shown[1].startswith("Attempt 1 to deliver the callback `completed` failed (HTTP 503); the next one is in")
+    assert f"`telecine callbacks replay {delivery.id}` sends it again" in shown[2]
+    assert shown[3] == "An operator replayed the callback `completed`."
+    assert shown[4] == "The callback `completed` was delivered at attempt 1 (HTTP 200)."
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,8 @@ class Door:
 def test_submit_puts_the_bytes_into_the_inbox_and_prints_the_id(operator: Operator, tmp_path: Path) -> None:
     file = tmp_path / "request.json"
     file.write_bytes(request("order-1"))
-    said = operator.run("submit", str(file))
-    assert (said.status, said.out) == (0, "order-1\n")
+    result = operator.run("submit", str(file))
+    assert (result.status, result.out) == (0, "order-1\n")
     [dropped] = inbox(operator)
     assert dropped.read_bytes() == request("order-1")
 
@@ -65,72 +65,72 @@ def test_submit_reads_standard_input(operator: Operator) -> None:
 
 
 def test_an_invalid_request_is_not_sent(operator: Operator) -> None:
-    said = operator.run("submit", "-", stdin=b'{"id": "x", "type": "reel", "data": {}}')
-    assert said.status == 1
-    assert "missing_field" in said.err
+    result = operator.run("submit", "-", stdin=b'{"id": "x", "type": "reel", "data": {}}')
+    assert result.status == 1
+    assert "missing_field" in result.err
     assert not operator.home.exists()
 
 
 def test_a_missing_file_is_a_one_line_error(operator: Operator) -> None:
-    said = operator.run("submit", "nowhere.json")
-    assert said.status == 1
-    assert said.err == "nowhere.json cannot be read: No such file or directory.\n"
+    result = operator.run("submit", "nowhere.json")
+    assert result.status == 1
+    assert result.err == "nowhere.json cannot be read: No such file or directory.\n"
 
 
 def test_a_wait_that_times_out_ends_with_status_2_and_names_the_next_command(operator: Operator) -> None:
-    said = operator.run("submit", "-", "--wait", "--timeout", "0.3", stdin=request("order-1"))
-    assert said.status == 2
-    assert "has not ended after 0.3 s" in said.err
-    assert "telecine status order-1" in said.err
-    assert "invalid_request" not in said.err
+    result = operator.run("submit", "-", "--wait", "--timeout", "0.3", stdin=request("order-1"))
+    assert result.status == 2
+    assert "has not ended after 0.3 s" in result.err
+    assert "telecine status order-1" in result.err
+    assert "invalid_request" not in result.err
 
 
 def test_a_wait_for_a_request_that_is_not_received_warns_once_without_a_terminal(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ops.cli.job_waiter._PATIENCE_SECONDS", 0.1)
-    said = operator.run("submit", "-", "--wait", "--timeout", "1", stdin=request("order-1"))
-    assert said.err.count("order-1 not received yet; is `telecine up` running?") == 1
+    result = operator.run("submit", "-", "--wait", "--timeout", "1", stdin=request("order-1"))
+    assert result.err.count("order-1 not received yet; is `telecine up` running?") == 1
     with Door(operator, lambda: operator.complete(operator.start("order-1"))):
-        said = operator.run("submit", "-", "--wait", "--json", "--timeout", "20", stdin=request("order-1"))
-    assert "not received" not in said.err
+        result = operator.run("submit", "-", "--wait", "--json", "--timeout", "20", stdin=request("order-1"))
+    assert "not received" not in result.err
 
 
 def test_a_wait_ends_with_the_job(operator: Operator) -> None:
     with Door(operator, lambda: operator.complete(operator.start("order-1"))):
-        said = operator.run("submit", "-", "--wait", "--json", "--timeout", "20", stdin=request("order-1"))
-    assert said.status == 0
-    assert said.json["status"] == "completed"
+        result = operator.run("submit", "-", "--wait", "--json", "--timeout", "20", stdin=request("order-1"))
+    assert result.status == 0
+    assert result.json["status"] == "completed"
 
 
 def test_a_wait_for_a_cancelled_job_ends_with_status_1(operator: Operator) -> None:
     with Door(operator, lambda: void(operator.run("cancel", "order-1"))):
-        said = operator.run("submit", "-", "--wait", "--timeout", "20", stdin=request("order-1"))
-    assert said.status == 1
+        result = operator.run("submit", "-", "--wait", "--timeout", "20", stdin=request("order-1"))
+    assert result.status == 1
 
 
 def test_a_wait_for_a_refused_request_shows_its_error_and_not_the_other_job(operator: Operator) -> None:
     operator.completed("order-1")
     with Door(operator):
-        said = operator.run("submit", "-", "--wait", "--timeout", "20", stdin=request("order-1", priority="high"))
-    assert said.status == 1
-    assert "id_conflict" in said.err
+        result = operator.run("submit", "-", "--wait", "--timeout", "20", stdin=request("order-1", priority="high"))
+    assert result.status == 1
+    assert "id_conflict" in result.err
 
 
 def test_an_unreachable_broker_is_one_line_without_the_password(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TELECINE_BROKER_URL", "amqp://me:hidden@127.0.0.1:1//")
-    said = operator.run("submit", "-", stdin=request("order-1"))
-    assert said.status == 1
-    assert "did not confirm" in said.err
-    assert "hidden" not in said.err
+    result = operator.run("submit", "-", stdin=request("order-1"))
+    assert result.status == 1
+    assert "did not confirm" in result.err
+    assert "hidden" not in result.err
 
 
 def test_a_plan_with_a_missing_input_is_an_error(operator: Operator) -> None:
-    said = operator.run("plan", "-", stdin=request("order-1"))
-    assert said.status == 1
-    assert "input_not_found" in said.err
+    result = operator.run("plan", "-", stdin=request("order-1"))
+    assert result.status == 1
+    assert "input_not_found" in result.err
     assert not (operator.home / "ledger.sqlite3").exists()
 
 

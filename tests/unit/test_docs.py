@@ -1,4 +1,4 @@
-"""The documentation is true: examples are valid, snippets run, links lead somewhere, tables are current."""
+"""The documentation is true: examples are valid, snippets run, links have a target, tables are current."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from schemas.words import WordTimes
 from tests.acceptance import guide
 from tests.pages import FENCES, PAGES, ROOT, Fence, fences, one_fence
 
-#: What a receiver answers to each of ``_deliveries``, and says about them all.
+#: The status that a receiver answers to each of ``_deliveries``, and what it prints for all of them.
 ANSWERS = [204, 204, 204, 401, 401, 401, 401]
-TOLD = "job.completed j-1 ✓ completed\n"
+PRINTED = "job.completed j-1 ✓ completed\n"
 BODY = json.dumps(
     {"type": "job.completed", "data": {"id": "j-1 ✓", "status": "completed"}}, ensure_ascii=False
 ).encode()
@@ -46,10 +46,10 @@ def test_every_json_example_is_a_valid_request_callback_or_policy(fence: Fence) 
         Callback.model_validate_json(fence.text)
         return
     if fence.words[1:] == ("game",):
-        told = json.loads(fence.text)["data"]["output"]
+        details = json.loads(fence.text)["data"]["output"]
         file = {"name": "video.mp4", "uri": "s3://a/b", "sha256": "", "bytes": 1, "content_type": "video/mp4"}
-        outputs = [] if told is None else [Output(**file, url=told["url"])]
-        assert fence.text.encode() == game_body(completed=told is not None, outputs=outputs, details=told) + b"\n"
+        outputs = [] if details is None else [Output(**file, url=details["url"])]
+        assert fence.text.encode() == game_body(completed=details is not None, outputs=outputs, details=details) + b"\n"
         return
     if fence.words[1:] == ("policy",):
         policy = json.loads(fence.text)
@@ -59,10 +59,10 @@ def test_every_json_example_is_a_valid_request_callback_or_policy(fence: Fence) 
     if fence.words[1:] == ("words",):
         TypeAdapter(WordTimes).validate_json(fence.text)
         return
-    assert fence.words[1:2] == ("request",), f"{fence} says neither request nor callback nor policy"
+    assert fence.words[1:2] == ("request",), f"{fence} is not marked as request, callback or policy"
     if len(fence.words) == 3:
         assert json.loads(fence.text)["type"] == fence.words[2]
-        assert fence.words[2] not in JOB_TYPES, "an example of an extension that is no extension"
+        assert fence.words[2] not in JOB_TYPES, "this job type is built in: mark the example without a type"
         return
     request = parse_request(fence.text.encode())
     assert isinstance(request, Cancel) or request.type in JOB_TYPES
@@ -74,7 +74,7 @@ def test_every_python_snippet_compiles(fence: Fence) -> None:
 
 
 @pytest.mark.parametrize("fence", [*fences("js"), *fences("mjs")], ids=str)
-def test_every_javascript_snippet_is_understood_by_node(fence: Fence, tmp_path: Path) -> None:
+def test_every_javascript_snippet_is_valid_for_node(fence: Fence, tmp_path: Path) -> None:
     path = tmp_path / "snippet.mjs"
     path.write_text(fence.text, encoding="utf-8")
     done = subprocess.run(["node", "--check", str(path)], capture_output=True, text=True, timeout=60)
@@ -82,14 +82,14 @@ def test_every_javascript_snippet_is_understood_by_node(fence: Fence, tmp_path: 
 
 
 @pytest.mark.parametrize("fence", fences("toml"), ids=str)
-def test_every_settings_file_is_one(fence: Fence) -> None:
+def test_every_settings_file_is_valid(fence: Fence) -> None:
     values = tomllib.loads(fence.text)
     assert set(values) - set(Settings.model_fields) == set()
     Settings(**values)
 
 
 @pytest.mark.parametrize("fence", fences("sh"), ids=str)
-def test_every_shell_snippet_is_understood_and_sets_what_exists(fence: Fence) -> None:
+def test_every_shell_snippet_is_valid_and_sets_existing_variables(fence: Fence) -> None:
     done = subprocess.run(["sh", "-n"], input=fence.text, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     named = set(re.findall(r"\bTELECINE_([A-Z0-9_]+)=", fence.text))
@@ -109,7 +109,7 @@ def test_every_option_in_a_session_exists(fence: Fence) -> None:
 
 
 def test_every_block_is_of_a_kind_that_is_checked() -> None:
-    # Drawings are looked at: the one of the states is generated, the other names no code.
+    # Diagrams are reviewed by people: the one of the states is generated, the other contains no names of the code.
     checked = {"json", "python", "js", "java", "sh", "console", "toml", "mermaid"}
     assert [str(fence) for fence in FENCES if fence.words[:1] and fence.words[0] not in checked] == []
 
@@ -127,7 +127,7 @@ def test_every_java_program_compiles(fence: Fence, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_relative_link_leads_somewhere(page: Path) -> None:
+def test_every_relative_link_has_a_target(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     targets = re.findall(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"", text)
     broken = [target for pair in targets if (target := pair[0] or pair[1]) and not _leads(page, target)]
@@ -154,7 +154,7 @@ def test_the_generated_pages_and_tables_are_current() -> None:
     assert stale == [], "run python docs/generate.py"
 
 
-def test_every_table_that_can_be_generated_stands_in_a_page() -> None:
+def test_every_table_that_can_be_generated_is_in_a_page() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert [name for name in _generator().TABLES if f"<!-- generated: {name} -->" not in text] == []
 
@@ -212,7 +212,7 @@ def _text(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def test_the_python_receiver_takes_a_signed_callback_once_and_refuses_every_other(
+def test_the_python_receiver_accepts_a_signed_callback_once_and_refuses_all_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     secret = generate_secret()
@@ -224,22 +224,22 @@ def test_the_python_receiver_takes_a_signed_callback_once_and_refuses_every_othe
     assert answers == ANSWERS
     for _ in range(2):
         names["work"]()
-    assert capsys.readouterr().out == TOLD
+    assert capsys.readouterr().out == PRINTED
 
 
-def test_the_node_receiver_takes_a_signed_callback_once_and_refuses_every_other(tmp_path: Path) -> None:
+def test_the_node_receiver_accepts_a_signed_callback_once_and_refuses_all_others(tmp_path: Path) -> None:
     secret = generate_secret()
     main = (
         'import { receive, work } from "./send.mjs";\n'
         "for (const [body, headers] of deliveries) answers.push(receive(Buffer.from(body), headers));\n"
         "work();\n"
     )
-    told, answers = _in_node(tmp_path, one_fence("js", "receiver"), main, secret)
+    printed, answers = _in_node(tmp_path, one_fence("js", "receiver"), main, secret)
     assert answers == ANSWERS
-    assert told == TOLD
+    assert printed == PRINTED
 
 
-def test_the_verification_without_a_package_comes_to_the_same_answers(tmp_path: Path) -> None:
+def test_the_verification_without_a_package_gives_the_same_answers(tmp_path: Path) -> None:
     secret = generate_secret()
     main = (
         'import { verified } from "./send.mjs";\n'
@@ -251,7 +251,7 @@ def test_the_verification_without_a_package_comes_to_the_same_answers(tmp_path: 
 
 
 def _in_node(folder: Path, text: str, main: str, secret: str) -> tuple[str, list[int]]:
-    """What a program says that imports the block, and the answers that it collects for the deliveries."""
+    """Run a program that imports the block; return its output and its answers to the deliveries."""
     guide.program("js", text, folder)
     deliveries = [[body.decode(), headers] for body, headers in _deliveries(secret)]
     first = f"const deliveries = {json.dumps(deliveries)};\nconst answers = [];\n"
@@ -264,7 +264,7 @@ def _in_node(folder: Path, text: str, main: str, secret: str) -> tuple[str, list
 
 
 def _deliveries(secret: str) -> list[tuple[bytes, dict[str, str]]]:
-    """A callback, its copy, one signed with two secrets; then changed, foreign, old and unsigned ones."""
+    """Return deliveries: valid, again, signed with two secrets; then changed, foreign, old and unsigned ones."""
     now = int(time.time())
     mine, other = SecretStr(secret), SecretStr(generate_secret())
     good = sign("msg_1", now, BODY, [mine])
@@ -313,9 +313,9 @@ def test_the_example_of_a_job_type_runs_as_an_extension(tmp_path: Path) -> None:
     assert json.loads(card.read_text())["kind"] == "jpeg"
 
 
-def test_the_pages_name_no_place_where_they_were_written() -> None:
-    told = [page.name for page in PAGES if re.search(r"/work/|/tmp/doc|\.\./shared", _text(page))]
-    assert told == []
+def test_the_pages_name_no_path_of_the_machine_they_were_written_on() -> None:
+    found = [page.name for page in PAGES if re.search(r"/work/|/tmp/doc|\.\./shared", _text(page))]
+    assert found == []
 
 
 def test_the_picture_in_the_readme_is_small() -> None:

@@ -45,7 +45,7 @@ def test_the_drawing_is_the_tree() -> None:
 
 
 @pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
-def test_the_drawing_gives_each_error_its_code_and_says_which_pass(kind: type[TelecineError]) -> None:
+def test_the_drawing_shows_the_code_of_each_error_and_which_are_temporary(kind: type[TelecineError]) -> None:
     rest = drawn()[kind.__name__][1]
     assert rest.split()[0] == kind.code
     if issubclass(kind, errors.InputError | errors.StorageError | errors.RenderError):
@@ -61,7 +61,7 @@ def test_codes_are_words_and_no_two_errors_share_one() -> None:
 
 
 @pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
-def test_an_error_without_a_message_says_what_happened_and_what_to_do(kind: type[TelecineError]) -> None:
+def test_default_messages_say_what_happened_and_what_to_do(kind: type[TelecineError]) -> None:
     message = kind().message
     assert "\n" not in message
     assert str(kind()) == message
@@ -94,7 +94,7 @@ def test_a_record_names_what_a_failure_callback_promises() -> None:
 
 
 @pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
-def test_an_error_survives_the_way_out_of_a_child_process(kind: type[TelecineError]) -> None:
+def test_an_error_of_a_child_process_is_restored(kind: type[TelecineError]) -> None:
     again = error_for(kind.code, "why", step="render")
     assert (type(again), again.message, again.step) == (kind, "why", "render")
 

@@ -57,10 +57,10 @@ def extension(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write
         registry.update(entries)  # type: ignore[arg-type]
 
 
-def test_a_provider_and_its_models_are_there_after_the_start(extension: Write) -> None:
+def test_a_provider_and_its_models_are_available_after_the_start(extension: Write) -> None:
     extension('add_provider("gamma", opener, [model()])')
     load_extensions(["gamma"])
-    load_extensions(["gamma"])  # every command does, and so does every worker
+    load_extensions(["gamma"])  # as every command and every worker does
     assert "gamma" in provider_names()
     assert isinstance(open_provider("gamma", Settings(), Policy()), MemoryProvider)
     assert catalogue_of(Settings()).find("gamma-1", "text-to-video").price == "0.30"
@@ -71,7 +71,7 @@ def test_a_provider_and_its_models_are_there_after_the_start(extension: Write) -
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("x = (", r"SyntaxError: .*gamma\.py, line"),
         ("1 / 0", r"fails to import: ZeroDivisionError: .*gamma\.py, line"),
@@ -95,20 +95,22 @@ def test_a_provider_and_its_models_are_there_after_the_start(extension: Write) -
         ('PIPELINES["text-to-song"] = PIPELINES["reel"]', "job type 'text-to-song' is not in JOB_TYPES"),
     ],
 )
-def test_an_extension_that_is_wrong_is_refused_by_its_name(text: str, told: str, extension: Write) -> None:
+def test_an_invalid_extension_is_refused_by_its_name(text: str, reason: str, extension: Write) -> None:
     extension(text)
-    with pytest.raises(ConfigurationError, match=told) as refused:
+    with pytest.raises(ConfigurationError, match=reason) as refused:
         load_extensions(["gamma"])
     assert "gamma" in refused.value.message or "extension" in refused.value.message
     assert "\n" not in refused.value.message
 
 
-def test_a_command_ends_with_the_refusal(operator: Operator, extension: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_ends_with_the_error_of_an_extension(
+    operator: Operator, extension: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     extension("1 / 0")
     monkeypatch.setenv("TELECINE_EXTENSIONS", "gamma")
-    said = operator.run("models")
-    assert (said.status, said.out) == (1, "")
-    assert said.err.startswith("error configuration  extension gamma fails to import: ZeroDivisionError")
+    result = operator.run("models")
+    assert (result.status, result.out) == (1, "")
+    assert result.err.startswith("error configuration  extension gamma fails to import: ZeroDivisionError")
 
 
 def test_an_account_that_no_extension_uses_is_a_warning_and_no_key_is_printed(
@@ -123,11 +125,11 @@ def test_an_account_that_no_extension_uses_is_a_warning_and_no_key_is_printed(
 
 
 @pytest.mark.parametrize("account", ["{}", '{"key": ""}', '{"key": "hidden-3f", "kye": 1}'])
-def test_an_account_that_is_wrong_is_refused_without_its_key(
+def test_an_invalid_account_is_refused_without_its_key(
     account: str, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TELECINE_PROVIDERS", f'{{"gamma": {account}}}')
-    said = operator.run("models")
-    assert said.status == 1
-    assert "TELECINE_PROVIDERS, gamma." in said.err
-    assert "hidden-3f" not in said.out + said.err
+    result = operator.run("models")
+    assert result.status == 1
+    assert "TELECINE_PROVIDERS, gamma." in result.err
+    assert "hidden-3f" not in result.out + result.err

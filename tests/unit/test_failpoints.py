@@ -37,7 +37,7 @@ def calls() -> set[str]:
     return found
 
 
-def test_every_named_failpoint_stands_in_the_code_and_every_one_in_the_code_is_named() -> None:
+def test_the_failpoints_of_the_code_are_those_of_the_list() -> None:
     names = [*FAILPOINTS, *CALL_FAILPOINTS, *UPLOAD_FAILPOINTS, *LOCAL_FAILPOINTS]
     assert calls() == set(names)
     assert len(names) == len(set(names))
@@ -72,7 +72,7 @@ def test_an_armed_failpoint_can_run_out_of_memory(name: str, monkeypatch: pytest
         local_failpoint(name.removeprefix("local."))
 
 
-def test_a_failpoint_armed_for_once_is_inert_afterwards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failpoint_armed_once_does_nothing_afterwards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TELECINE_FAILPOINT", "outbox.sent:raise")
     monkeypatch.setenv("TELECINE_FAILPOINT_ONCE", str(tmp_path / "met"))
     failpoint("outbox.recorded")
@@ -82,7 +82,9 @@ def test_a_failpoint_armed_for_once_is_inert_afterwards(monkeypatch: pytest.Monk
     failpoint("outbox.sent")
 
 
-def test_a_running_process_is_armed_and_disarmed_by_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_failpoints_of_a_running_process_are_armed_and_disarmed_by_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("TELECINE_FAILPOINT", raising=False)
     monkeypatch.setenv("TELECINE_FAILPOINT_FILE", str(tmp_path / "armed"))
     failpoint("outbox.sent")
@@ -98,7 +100,7 @@ def test_a_running_process_is_armed_and_disarmed_by_a_file(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("armed", ["door.committed:kill", "door.committed"])
-def test_a_kill_is_one_that_no_handler_can_see(armed: str) -> None:
+def test_a_kill_runs_no_handler(armed: str) -> None:
     code = "import atexit; atexit.register(print, 'ended'); from consumer.failpoints import failpoint\n"
     code += "try: failpoint('door.committed')\nfinally: print('cleaned up')"
     done = subprocess.run(

@@ -81,25 +81,27 @@ def policy(**changes: Any) -> AdmissionPolicy:
     return dataclasses.replace(found, **changes)
 
 
-def test_a_finished_video_is_told_byte_for_byte_as_the_source_system_documents() -> None:
+def test_the_body_of_a_finished_video_is_byte_for_byte_that_of_the_source_system() -> None:
     title = {"title": "Generated Video Title", "seed": 4}
     assert game_body(completed=True, outputs=[MANIFEST, VIDEO], details=title) == COMPLETED
 
 
-def test_a_failure_is_told_byte_for_byte_as_the_source_system_documents() -> None:
+def test_the_body_of_a_failure_is_byte_for_byte_that_of_the_source_system() -> None:
     assert game_body(completed=False, outputs=[VIDEO], details={"title": "x"}) == FAILED
 
 
 @pytest.mark.parametrize("details", [None, {}, {"title": None}, {"title": "  "}, {"title": 7}])
-def test_a_result_without_a_title_has_the_source_systems_own(details: Mapping[str, object] | None) -> None:
+def test_a_result_without_a_title_has_the_default_title_of_the_source_system(
+    details: Mapping[str, object] | None,
+) -> None:
     body = json.loads(game_body(completed=True, outputs=[VIDEO], details=details))
     assert body["data"]["output"]["title"] == "Generated Video"
 
 
-def test_the_film_is_told_before_its_captions_and_a_text_where_there_is_no_film() -> None:
+def test_the_url_is_that_of_the_video_or_else_of_a_text() -> None:
     captions = output("captions.srt", "application/x-subrip", "captions_url")
-    told = [json.loads(game_body(completed=True, outputs=o)) for o in ([captions, VIDEO], [MANIFEST, captions])]
-    assert [body["data"]["output"]["url"] for body in told] == ["video_url", "captions_url"]
+    bodies = [json.loads(game_body(completed=True, outputs=o)) for o in ([captions, VIDEO], [MANIFEST, captions])]
+    assert [body["data"]["output"]["url"] for body in bodies] == ["video_url", "captions_url"]
 
 
 def test_a_plan_adds_nothing_to_the_inventory() -> None:
@@ -128,7 +130,7 @@ def test_the_callback_goes_to_the_jobs_own_address(base: str, url: str) -> None:
 
 
 @given(st.text(max_size=140) | st.sampled_from([".", "..", "a/b", "a?b", "a b", "a\n", "%2e%2e"]))
-def test_an_id_never_leaves_its_place_in_the_address(job_id: str) -> None:
+def test_an_id_never_changes_another_part_of_the_address(job_id: str) -> None:
     url = game_url(OURS, job_id)
     if url is not None:
         assert url == f"{OURS}/{job_id}/callback"
@@ -136,7 +138,7 @@ def test_an_id_never_leaves_its_place_in_the_address(job_id: str) -> None:
         assert job_id not in ("", ".", "..")
 
 
-def test_without_an_address_the_operators_is_used_and_the_request_stays_the_same() -> None:
+def test_without_an_address_the_operators_is_used_and_the_request_is_unchanged() -> None:
     admissible = policy().check(parsed())
     assert admissible.callback is not None
     assert admissible.callback.url == OURS
@@ -147,26 +149,26 @@ def test_without_an_address_the_operators_is_used_and_the_request_stays_the_same
     "url",
     ["https://evil.example/requests", "https://game.example.evil.example/", "https://game.example:8443/requests"],
 )
-def test_the_operators_key_goes_to_no_other_host(url: str) -> None:
+def test_the_operators_key_is_sent_to_no_other_host(url: str) -> None:
     with pytest.raises(InvalidField, match=r"callback\.url: format game carries the operator's key") as refused:
         policy().check(parsed(url=url))
     assert refused.value.field == "callback.url"
 
 
-def test_another_path_on_the_operators_host_is_fine() -> None:
+def test_another_path_on_the_operators_host_is_allowed() -> None:
     admissible = policy().check(parsed(url="https://game.example:443/sandbox/requests"))
     assert admissible.callback is not None
     assert admissible.callback.url == "https://game.example:443/sandbox/requests"
 
 
-def test_without_a_key_the_format_is_refused_and_the_variable_named() -> None:
+def test_without_a_key_the_format_is_refused_with_the_name_of_the_variable() -> None:
     with pytest.raises(RequestError, match="GAME_API_KEY") as refused:
         policy(game=GameApi(OURS, None)).check(parsed())
     assert (refused.value.code, refused.value.field) == ("unsupported_option", "callback.format")
 
 
 @pytest.mark.parametrize("event", ["started", "progress"])
-def test_events_that_the_format_has_no_body_for_are_refused(event: str) -> None:
+def test_events_without_a_body_in_this_format_are_refused(event: str) -> None:
     with pytest.raises(InvalidField, match="format game supports completed and failed") as refused:
         parsed(events=["completed", event])
     assert refused.value.field == "callback.events"
@@ -177,7 +179,7 @@ def test_the_standard_format_still_needs_an_address() -> None:
         parsed(format="standard")
 
 
-def test_a_second_copy_that_the_api_has_already_counts_as_delivered() -> None:
+def test_a_duplicate_that_the_api_reports_counts_as_delivered() -> None:
     def verdict(status: int) -> object:
         return next_attempt(1, status, jitter=lambda: 0.0, delivered=DELIVERED)
 
@@ -202,7 +204,7 @@ def database(tmp_path: Any) -> Any:
     found.close()
 
 
-def test_a_job_keeps_the_address_that_it_was_given_at_the_door(database: Database) -> None:
+def test_a_job_keeps_the_address_of_its_admission(database: Database) -> None:
     BatchAdmitter(database, policy())([IncomingMessage(json.dumps(request()).encode(), "test", "q")])
     job = find_job(database, "order-1")
     assert job is not None
@@ -212,20 +214,20 @@ def test_a_job_keeps_the_address_that_it_was_given_at_the_door(database: Databas
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "urls"),
     [({}, [f"{OURS}/order-1/callback"]), ({"id": "../a"}, []), ({"id": ".."}, []), ({"id": 7}, [])],
 )
-def test_a_refused_request_is_told_where_its_id_can_be(
-    database: Database, fields: dict[str, Any], told: list[str]
+def test_a_refused_request_has_a_callback_if_its_id_is_valid_in_a_url(
+    database: Database, fields: dict[str, Any], urls: list[str]
 ) -> None:
     refused = {**request(), **fields, "data": {"wrong": 1}}
     BatchAdmitter(database, policy())([IncomingMessage(json.dumps(refused).encode(), "test", "q")])
     with database.read() as connection:
         rows = connection.execute(deliveries.select()).mappings().all()
         assert connection.execute(jobs.select()).first() is None
-    assert [row["url"] for row in rows] == told
+    assert [row["url"] for row in rows] == urls
     assert all((bytes(row["body"]), row["event"]) == (FAILED, "game.failed") for row in rows)
 
 
-def test_a_spec_without_an_address_is_one_of_the_format_game() -> None:
+def test_a_spec_of_the_format_game_may_have_no_address() -> None:
     assert CallbackSpec(format="game").url == ""

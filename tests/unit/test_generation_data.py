@@ -45,7 +45,7 @@ def refusal(kind: str, **changes: Any) -> RequestError:
 
 
 @pytest.mark.parametrize("kind", sorted(LEAST))
-def test_the_least_request_of_each_type_is_taken(kind: str) -> None:
+def test_the_smallest_request_of_each_type_is_accepted(kind: str) -> None:
     read(kind)
 
 
@@ -69,7 +69,7 @@ def test_the_defaults_are_those_of_the_contract(kind: str, field: str, value: ob
 
 
 @pytest.mark.parametrize(
-    ("kind", "model", "field", "good", "bad", "says"),
+    ("kind", "model", "field", "good", "bad", "message"),
     [
         ("text-to-video", "hailuo02standard", "duration", [6], 5, "must be one of 6 for hailuo02standard"),
         ("text-to-video", "seedancev1lite", "duration", [5, 10, "5", 5.0], 6, "must be one of 5, 10"),
@@ -88,15 +88,15 @@ def test_the_defaults_are_those_of_the_contract(kind: str, field: str, value: ob
         ("image-to-prompt", "clip-interrogator", "mode", ["best", "fast", "classic", "negative"], "slow", "Input"),
     ],
 )
-def test_each_parameter_of_each_model_is_taken_in_its_range_and_refused_with_what_there_is(
-    kind: str, model: str, field: str, good: list[Any], bad: Any, says: str
+def test_each_parameter_is_accepted_in_its_range_and_refused_with_the_range(
+    kind: str, model: str, field: str, good: list[Any], bad: Any, message: str
 ) -> None:
     with_prompt = {"prompt": "a kite"} if kind == "image-to-video" else {}
     for value in good:
         assert field in read(kind, model=model, **{field: value}, **with_prompt).explicit_parameters()
     error = refusal(kind, model=model, **{field: bad}, **with_prompt)
     assert (error.code, error.field) == ("invalid_field", f"data.{field}")
-    assert says in error.message
+    assert message in error.message
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_each_parameter_of_each_model_is_taken_in_its_range_and_refused_with_wha
         ("image-to-video", "wan25fast", 500),
     ],
 )
-def test_a_prompt_may_be_as_long_as_the_model_takes_it(kind: str, model: str, most: int) -> None:
+def test_a_prompt_may_have_the_length_that_the_model_accepts(kind: str, model: str, most: int) -> None:
     read(kind, model=model, prompt="a" * most)
     error = refusal(kind, model=model, prompt="a" * (most + 1))
     assert (error.code, error.field) == ("invalid_field", "data.prompt")
@@ -121,14 +121,14 @@ def test_a_text_to_video_needs_a_prompt(prompt: Any) -> None:
     assert refusal("text-to-video", prompt=prompt).field == "data.prompt"
 
 
-def test_a_prompt_is_written_for_pika_and_asked_for_by_the_others() -> None:
+def test_a_prompt_is_written_for_pika_and_required_by_the_others() -> None:
     read("image-to-video", model="Pika")
     read("image-to-video", model=["hailuo23fast", "pika"])
     error = refusal("image-to-video", model="hailuo23fast")
     assert (error.code, error.message) == ("invalid_field", "data.prompt: hailuo23fast needs it")
 
 
-def test_a_model_for_another_type_is_refused_with_those_there_are() -> None:
+def test_a_model_for_another_type_is_refused_with_the_available_ones() -> None:
     error = refusal("text-to-video", model="wan25fast")
     assert (error.code, error.field) == ("unknown_model", "data.model")
     assert "'wan25fast' is not for text-to-video" in error.message
@@ -139,7 +139,7 @@ def test_a_model_for_another_type_is_refused_with_those_there_are() -> None:
 
 @pytest.mark.parametrize("kind", ["text-to-video", "image-to-video"])
 @pytest.mark.parametrize("model", ["mochi", "opensora", "auto", "wan"])
-def test_a_local_model_wants_to_hear_that_the_use_is_lawful(kind: str, model: str) -> None:
+def test_a_local_model_requires_consent_to_lawful_use(kind: str, model: str) -> None:
     error = refusal(kind, model=model, prompt="a kite")
     assert (error.code, error.field) == ("consent_required", "data.lawful_use_consent")
 
@@ -155,7 +155,7 @@ def test_a_parameter_of_the_local_models_is_refused_by_the_others(kind: str, fie
     assert "has no such parameter" in error.message
 
 
-def test_one_of_several_models_has_to_take_the_parameters() -> None:
+def test_at_least_one_of_several_models_must_accept_the_parameters() -> None:
     taken = read("image-to-video", model=["hailuo23fast", "wan25fast"], prompt="x", resolution="1080p")
     assert taken.models == ["hailuo23fast", "wan25fast"]
     error = refusal("image-to-video", model=["hailuo23fast", "wan25fast"], prompt="x", resolution="480p")
@@ -165,7 +165,7 @@ def test_one_of_several_models_has_to_take_the_parameters() -> None:
 
 
 @pytest.mark.parametrize("model", [[], ["pika"] * 2, ["pika", "Pika"], ["a"] * 9, "", None, 7, {}, ["pika", None]])
-def test_a_list_of_models_is_short_and_names_each_once(model: Any) -> None:
+def test_a_list_of_models_is_short_and_without_duplicates(model: Any) -> None:
     error = refusal("image-to-video", model=model)
     assert (error.code, error.field.split(".")[1] if error.field else "") == ("invalid_field", "model")
 
@@ -184,12 +184,12 @@ def test_a_list_of_one_model_is_the_same_request_as_its_name() -> None:
         ("https://cdn.example/a.jpg?q=&amp;amp;", "https://cdn.example/a.jpg?q=&amp;"),
     ],
 )
-def test_the_older_name_of_an_image_is_read_escaped_or_not(written: str, means: str) -> None:
+def test_the_older_name_of_an_image_is_read_with_and_without_escapes(written: str, means: str) -> None:
     data = read("image-to-video", image=..., image_id=written)
     assert data == read("image-to-video", image=means)
 
 
-def test_an_image_under_two_names_must_be_one() -> None:
+def test_an_image_given_under_two_names_must_be_the_same() -> None:
     assert read("image-to-video", image_id=IMAGE).image == IMAGE
     assert refusal("image-to-video", image_id="s3://inbox/other.jpg").field == "data.image_id"
     assert refusal("image-to-video", image=..., image_id=7).field == "data.image_id"
@@ -202,7 +202,7 @@ def test_an_escape_in_an_image_is_part_of_its_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
         ([f"m{number}" for number in range(10_000)], "data.model: List should have at most 8 items"),
         ([], "data.model: List should have at least 1 item"),
@@ -212,19 +212,19 @@ def test_an_escape_in_an_image_is_part_of_its_key() -> None:
         (5, "data.model: Input should be a valid string"),
     ],
 )
-def test_a_model_that_is_no_name_is_told_what_is_wrong_with_what_it_is(model: Any, said: str) -> None:
+def test_a_model_that_is_not_a_name_is_refused_with_the_reason(model: Any, message: str) -> None:
     error = refusal("image-to-video", model=model)
-    assert error.message.startswith(said)
-    assert error.field == said.partition(":")[0]
+    assert error.message.startswith(message)
+    assert error.field == message.partition(":")[0]
 
 
-def test_a_field_that_is_called_like_a_kind_of_value_keeps_its_name() -> None:
+def test_a_field_with_the_name_of_a_value_type_keeps_its_name() -> None:
     for name in ("str", "float"):
         assert refusal("image-to-video", parameters={name: [1]}).field == f"data.parameters.{name}"
         assert refusal("image-to-video", **{name: 1}).field == f"data.{name}"
 
 
-def test_further_parameters_of_a_model_are_given_by_its_own_names() -> None:
+def test_additional_parameters_of_a_model_have_its_own_names() -> None:
     assert read("image-to-video", parameters={"motion": 4, "guidanceScale": 7.5}).explicit_parameters()["motion"] == 4
     error = refusal("image-to-video", parameters={"motion": 5})
     assert (error.field, error.message) == (
@@ -240,7 +240,7 @@ def test_further_parameters_of_a_model_are_given_by_its_own_names() -> None:
         assert refusal("image-to-video", parameters=bad).code == "invalid_field"
 
 
-def test_captions_need_lyrics_only_where_they_are_spread_evenly() -> None:
+def test_captions_need_lyrics_only_if_they_are_spread_evenly() -> None:
     for mode in ("auto", "elevenlabs"):
         read("audio-to-captions", alignment_mode=mode)
     assert refusal("audio-to-captions", alignment_mode="even").code == "lyrics_required"
@@ -248,7 +248,7 @@ def test_captions_need_lyrics_only_where_they_are_spread_evenly() -> None:
     assert read("audio-to-captions", lyrics="a\\nb\r\nc").lyrics == "a\nb\nc"
 
 
-def test_a_picture_waits_for_a_gpu_worker_only_where_a_local_model_may_make_it(tmp_path: Path) -> None:
+def test_an_image_needs_a_gpu_worker_only_if_a_local_model_may_make_it(tmp_path: Path) -> None:
     entry = {"id": "flux", "provider": "replicate", "types": ["text-to-image"], "parameters": {"prompt": {}}}
     runtime = build_runtime(Settings(home=tmp_path, models=[entry]))
     roles = {}

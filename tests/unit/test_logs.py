@@ -1,4 +1,4 @@
-"""What stands in the log, whatever a message holds."""
+"""Log lines: safe to show in a terminal and without credentials, for any message."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ except ValueError:
 
 
 @pytest.mark.parametrize("style", ["console", "json"])
-def test_nothing_in_a_message_commands_the_terminal_that_shows_the_log(style: str) -> None:
+def test_no_control_sequence_of_a_message_reaches_the_terminal(style: str) -> None:
     command = [sys.executable, "-c", PROGRAM.replace("{style}", style)]
     shown = subprocess.run(command, capture_output=True, check=True, timeout=60).stderr.decode()
     assert shown.count("[2J") == 3
@@ -42,12 +42,12 @@ def test_nothing_in_a_message_commands_the_terminal_that_shows_the_log(style: st
         ("what?", "what?"),
     ],
 )
-def test_no_query_and_no_credentials_of_a_url_are_logged(text: str, shown: str) -> None:
+def test_urls_are_logged_without_query_and_credentials(text: str, shown: str) -> None:
     assert scrub(text) == shown
 
 
 @pytest.mark.parametrize("text", ["token" * 13_000, "a://" * 16_000, "https://" + "a" * 64_000])
-def test_a_long_text_is_scrubbed_at_once(text: str) -> None:
+def test_a_long_text_is_scrubbed_quickly(text: str) -> None:
     started = time.process_time()
     scrub(text)
     assert time.process_time() - started < 3

@@ -86,14 +86,14 @@ def test_spend_has_a_label_per_configured_tenant_and_one_for_all_others() -> Non
     spend = {("pika", "acme"): 500_000, ("pika", "x1"): 200_000, ("pika", "x2"): 100_000, ("pika", ""): 1_000_000}
     snapshot = Snapshot(jobs={}, callbacks={}, dead_letters={}, oldest_open_seconds=0, recent=[], spend=spend)
 
-    def told(*tenants: str) -> dict[str, float]:
+    def spend_by_tenant(*tenants: str) -> dict[str, float]:
         families = text_string_to_metric_families(render_metrics(snapshot, {}, tenants).decode())
         found = [sample for family in families for sample in family.samples]
         name = "telecine_provider_spend_usd"
         return {sample.labels["tenant"]: sample.value for sample in found if sample.name == name}
 
-    assert told() == {"": 1.8}
-    assert told("acme", "shop") == {"": 1.3, "acme": 0.5}
+    assert spend_by_tenant() == {"": 1.8}
+    assert spend_by_tenant("acme", "shop") == {"": 1.3, "acme": 0.5}
 
 
 def test_without_a_ledger_the_process_metrics_remain() -> None:

@@ -49,7 +49,7 @@ class Tried:
 
 
 @pytest.mark.parametrize(
-    ("code", "asked"),
+    ("code", "tried"),
     [
         ("storage_unavailable", MODELS[:1]),
         ("checksum_mismatch", MODELS[:1]),
@@ -58,7 +58,7 @@ class Tried:
         ("input_unavailable", MODELS),
     ],
 )
-def test_no_other_model_is_paid_after_a_result_could_not_be_stored(tmp_path: Path, code: str, asked: list[str]) -> None:
+def test_no_other_model_is_paid_after_a_result_could_not_be_stored(tmp_path: Path, code: str, tried: list[str]) -> None:
     body = {"image": "s3://inbox/c.jpg", "model": MODELS}
     request = parse_request(json.dumps({"id": "a", "type": "image-to-prompt", "data": body}).encode())
     assert isinstance(request, Request)
@@ -70,9 +70,9 @@ def test_no_other_model_is_paid_after_a_result_could_not_be_stored(tmp_path: Pat
     def made() -> Sequence[StoredArtifact]:
         return generate(context, "caption", "image-to-prompt", data, output, parameters={})
 
-    if asked == MODELS:
+    if tried == MODELS:
         assert made() == [PROMPT]
     else:
         with pytest.raises(RetriesExhausted, match=code):
             made()
-    assert output.models == asked
+    assert output.models == tried

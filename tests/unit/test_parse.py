@@ -113,7 +113,7 @@ def test_headers_without_a_specversion_change_nothing() -> None:
         {"zoom": "2"},
     ],
 )
-def test_a_header_can_do_no_more_than_be_refused(changes: dict[str, Any]) -> None:
+def test_an_invalid_header_is_refused(changes: dict[str, Any]) -> None:
     headers = headers_of(PLAIN, "ce-") | {f"ce-{name}": value for name, value in changes.items()}
     assert refusal(DATA, headers).code in ("invalid_field", "invalid_json", "unknown_field")
 
@@ -145,7 +145,7 @@ def test_a_header_can_do_no_more_than_be_refused(changes: dict[str, Any]) -> Non
         ({"specversion": "1.0", "source": "/shop", "time": 1_700_000_000}, "invalid_field", "time"),
     ],
 )
-def test_a_refusal_names_its_code_and_the_field(changes: dict[str, Any], code: str, field: str | None) -> None:
+def test_an_error_names_its_code_and_the_field(changes: dict[str, Any], code: str, field: str | None) -> None:
     error = refusal({name: value for name, value in (PLAIN | changes).items() if value is not ...})
     assert (error.code, error.field) == (code, field)
     assert len(error.message) < 1_000
@@ -222,7 +222,7 @@ def test_a_callback_needs_a_web_address(url: Any) -> None:
     assert (error.code, error.field) == ("invalid_field", "callback.url")
 
 
-def test_a_message_that_is_json_but_no_request_is_told_so() -> None:
+def test_json_that_is_not_a_request_is_an_invalid_request() -> None:
     value: dict[str, Any]
     for value in ({}, {"Records": []}, {"hello": "world"}):
         assert refusal(value).code == "invalid_request"
@@ -236,13 +236,13 @@ def test_unknown_fields_are_named_and_the_known_ones_of_that_place_listed() -> N
     assert nested.message == "unknown field: callback.retry; available in callback: url, events, format, secret_name"
 
 
-def test_a_deadline_counts_from_receipt_or_is_a_moment() -> None:
+def test_a_deadline_is_a_number_of_seconds_from_receipt_or_a_time() -> None:
     assert read(PLAIN | {"deadline": 90}).deadline_at(1000.0) == 1090.0
     assert read(PLAIN | {"deadline": "1970-01-01T01:00:10+01:00"}).deadline_at(1000.0) == 10.0
     assert read(PLAIN).deadline_at(1000.0) is None
 
 
-def test_a_cancellation_names_a_job_and_nothing_else() -> None:
+def test_a_cancellation_contains_only_the_id_of_a_job() -> None:
     cancel = parse_request(b'{"type": "job.cancel", "data": {"id": "order-1042"}}')
     assert isinstance(cancel, Cancel)
     assert cancel.id == "order-1042"
@@ -280,12 +280,12 @@ def test_other_content_has_another_fingerprint(changes: dict[str, Any]) -> None:
     assert fingerprint(read(FULL | changes)) != fingerprint(read(FULL))
 
 
-def test_what_carried_a_request_does_not_belong_to_it() -> None:
+def test_the_transport_of_a_request_is_not_part_of_its_identity() -> None:
     trace = {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}
     assert fingerprint(read(FULL | trace)) == fingerprint(read(FULL))
 
 
-def test_the_ledger_reads_a_stored_request_back_as_the_same() -> None:
+def test_a_stored_request_is_read_back_as_the_same() -> None:
     for value in (PLAIN, FULL, FULL | {"deadline": "2026-01-01T00:00:00.5+05:30"}):
         request = read(value)
         again = parse_mapping(request.identity())
@@ -295,7 +295,7 @@ def test_the_ledger_reads_a_stored_request_back_as_the_same() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(sorted(FULL)), VALUE, st.sampled_from(sorted(DATA)), VALUE)
-def test_any_value_in_any_field_is_a_request_or_a_named_refusal(field: str, value: Any, inner: str, other: Any) -> None:
+def test_any_value_in_any_field_is_a_request_or_a_named_error(field: str, value: Any, inner: str, other: Any) -> None:
     for changed in (FULL | {field: value}, FULL | {"data": DATA | {inner: other}}, {**FULL, str(value)[:5]: other}):
         try:
             request = read(changed)
@@ -306,7 +306,7 @@ def test_any_value_in_any_field_is_a_request_or_a_named_refusal(field: str, valu
 
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from([*FULL, "specversion", "source", "time"]), VALUE, max_size=6), st.booleans())
-def test_any_object_is_a_request_or_a_named_refusal_and_what_is_sound_can_be_told(value: Any, binary: bool) -> None:
+def test_any_object_is_a_request_or_a_named_error_and_its_valid_fields_are_recovered(value: Any, binary: bool) -> None:
     headers = {f"ce-{name}": item for name, item in value.items()} if binary else None
     with pytest.raises(RequestError):
         parse_request(json.dumps(value).encode(), headers)

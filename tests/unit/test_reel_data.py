@@ -57,7 +57,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("height", 128, 3840),
     ],
 )
-def test_a_number_is_taken_up_to_its_limits_and_refused_beyond(field: str, least: int, most: int) -> None:
+def test_a_number_is_accepted_up_to_its_limits_and_refused_beyond(field: str, least: int, most: int) -> None:
     for good in (least, most):
         assert getattr(read(**{field: good}), field) == good
     value: Any
@@ -68,28 +68,28 @@ def test_a_number_is_taken_up_to_its_limits_and_refused_beyond(field: str, least
 
 
 @pytest.mark.parametrize("field", ["width", "height"])
-def test_an_odd_size_is_refused_because_the_codec_has_none(field: str) -> None:
+def test_an_odd_size_is_refused_because_the_codec_needs_even_ones(field: str) -> None:
     assert "must be even" in refusal(**{field: 1081}).message
 
 
 @pytest.mark.parametrize("color", ["yellow", "Yellow", "#ff0", "#FFFF00", "#ffff00cc", "rgb(255, 255, 0)"])
-def test_css_colours_are_understood(color: str) -> None:
+def test_css_colours_are_accepted(color: str) -> None:
     assert read(font_color=color).font_color == color
 
 
 @pytest.mark.parametrize("color", ["", "gelb", "#ff", "ffff00", "#ggg", "url(x)", "a" * 65])
-def test_what_is_no_colour_is_refused(color: str) -> None:
+def test_an_invalid_colour_is_refused(color: str) -> None:
     error = refusal(font_color=color)
     assert (error.code, error.field) == ("invalid_field", "data.font_color")
 
 
 @pytest.mark.parametrize("tag", ["en", "hi", "ja", "pt-BR", "zh_Hant", "yue"])
-def test_language_tags_are_taken(tag: str) -> None:
+def test_language_tags_are_accepted(tag: str) -> None:
     assert read(language=tag).language == tag
 
 
 @pytest.mark.parametrize("tag", ["", "e", "english", "en-", "../x", "en\n", "日本"])
-def test_what_is_no_language_tag_is_refused(tag: str) -> None:
+def test_an_invalid_language_tag_is_refused(tag: str) -> None:
     assert refusal(language=tag).field == "data.language"
 
 
@@ -105,7 +105,7 @@ def test_what_is_no_language_tag_is_refused(tag: str) -> None:
         "s3://inbox/" + "k" * 1024,
     ],
 )
-def test_media_may_be_named_in_every_way_of_the_contract_and_is_not_rewritten(field: str, uri: str) -> None:
+def test_every_media_reference_of_the_contract_is_accepted_and_not_rewritten(field: str, uri: str) -> None:
     assert getattr(read(**{field: uri}), field) == uri
 
 
@@ -141,7 +141,7 @@ def test_media_may_be_named_in_every_way_of_the_contract_and_is_not_rewritten(fi
         {},
     ],
 )
-def test_a_media_reference_that_is_none_is_refused_by_its_name(field: str, uri: Any) -> None:
+def test_an_invalid_media_reference_is_refused_by_its_name(field: str, uri: Any) -> None:
     error = refusal(**{field: uri})
     assert (error.code, error.field) == ("invalid_field", f"data.{field}")
     assert "hunter2" not in error.message
@@ -155,18 +155,18 @@ def test_a_missing_input_is_named(field: str) -> None:
 
 
 @pytest.mark.parametrize("lyrics", [..., None, "", " ", "\n\n", "\\n", " \t\r\n ", "\u200b\ufeff\u200d"])
-def test_without_lyrics_the_source_systems_words_are_used(lyrics: Any) -> None:
+def test_missing_lyrics_have_the_source_systems_message(lyrics: Any) -> None:
     error = refusal(lyrics=lyrics)
     assert (error.code, error.field, error.message) == ("lyrics_required", "data.lyrics", "Lyrics text is required")
 
 
 @pytest.mark.parametrize("lyrics", ["one\\ntwo", "one\r\ntwo", "one\rtwo", "one\ntwo"])
-def test_every_way_to_write_a_line_break_means_the_same_reel(lyrics: str) -> None:
+def test_every_form_of_line_breaks_gives_the_same_reel(lyrics: str) -> None:
     assert read(lyrics=lyrics).lyrics == "one\ntwo"
 
 
 @pytest.mark.parametrize(
-    ("most", "too_much", "says"),
+    ("most", "too_much", "message"),
     [
         ("a\n" * (MAX_LYRICS_LINES - 1) + "a", "a\n" * 50_000, "lyrics have 50,001 lines, the limit is 5,000"),
         ("a\n" * (MAX_LYRICS_LINES - 1) + "a", "a\n" * MAX_LYRICS_LINES, "lyrics have 5,001 lines, the limit is 5,000"),
@@ -174,34 +174,34 @@ def test_every_way_to_write_a_line_break_means_the_same_reel(lyrics: str) -> Non
         (("a " * 900 + "\n") * 22 + "a " * 200, ("a " * 900 + "\n") * 23, "lyrics have more than 20,000 words"),
     ],
 )
-def test_lyrics_that_no_reel_can_show_are_refused(most: str, too_much: str, says: str) -> None:
+def test_lyrics_that_no_reel_can_show_are_refused(most: str, too_much: str, message: str) -> None:
     assert len(most.split()) <= MAX_LYRICS_WORDS
     assert read(lyrics=most).lyrics == most
     error = refusal(lyrics=too_much)
-    assert (error.code, error.field, error.message) == ("lyrics_too_long", "data.lyrics", says)
+    assert (error.code, error.field, error.message) == ("lyrics_too_long", "data.lyrics", message)
 
 
-def test_an_option_of_the_contract_that_this_worker_lacks_is_said_to_be_missing_here() -> None:
+def test_an_option_of_the_contract_that_this_worker_lacks_is_reported_as_missing_here() -> None:
     error = refusal(alignment_mode="local")
     assert (error.code, error.field) == ("unsupported_option", "data.alignment_mode")
     assert "local" in error.message
 
 
 @pytest.mark.parametrize("language", ["english!", "e", "pt-", "", 7])
-def test_a_wrong_language_is_told_what_one_looks_like(language: Any) -> None:
+def test_an_invalid_language_is_refused_with_an_example(language: Any) -> None:
     error = refusal(language=language)
     assert (error.code, error.field) == ("invalid_field", "data.language")
     assert error.message == "data.language: use a language tag such as en or pt-BR"
 
 
-def test_lyrics_are_needed_only_where_they_are_spread_evenly() -> None:
+def test_lyrics_are_needed_only_if_they_are_spread_evenly() -> None:
     for mode in ("auto", "elevenlabs"):
         assert read(alignment_mode=mode, lyrics=...).lyrics == ""
     assert refusal(alignment_mode="even", lyrics=...).code == "lyrics_required"
 
 
 @pytest.mark.parametrize(("field", "value"), [("alignment_mode", "best"), ("renderer", "cloud"), ("debug_mode", "x")])
-def test_a_choice_outside_of_the_contract_is_an_invalid_field(field: str, value: str) -> None:
+def test_a_value_outside_of_the_contract_is_an_invalid_field(field: str, value: str) -> None:
     error = refusal(**{field: value})
     assert (error.code, error.field) == ("invalid_field", f"data.{field}")
 

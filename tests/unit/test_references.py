@@ -51,12 +51,12 @@ def test_files_are_found_in_lists_dictionaries_and_models_of_models() -> None:
         ("scenes.1.picture", "s3://inbox/4"),
         ("last.picture", "s3://inbox/5"),
         ("pair.0", "s3://inbox/6"),
-        ("pair.1", "s3://inbox/7"),  # shares its annotation with a reference, so it counts as one
+        ("pair.1", "s3://inbox/7"),  # has the annotation of a reference, so it counts as one
         ("described", "s3://inbox/8"),
     ]
 
 
-def test_nothing_is_found_where_nothing_is_named() -> None:
+def test_no_file_is_found_if_none_is_named() -> None:
     assert references(Scene(text="s3://inbox/no")) == []
 
 
@@ -79,6 +79,6 @@ def test_nothing_is_found_where_nothing_is_named() -> None:
         "s3://inbox/" + "é" * 513,
     ],
 )
-def test_what_is_no_object_of_a_bucket_is_refused_by_its_shape(uri: str) -> None:
+def test_a_uri_that_is_not_an_object_of_a_bucket_is_refused_by_its_form(uri: str) -> None:
     with pytest.raises(ValueError, match=r"must be|bucket|longer"):
         split_s3(uri)

@@ -1,4 +1,4 @@
-"""What S3 says, in Telecine's words: what passes is tried again, what does not fails at once."""
+"""Errors of S3 as errors of Telecine: temporary ones are retried, others fail at once."""
 
 from __future__ import annotations
 
@@ -71,24 +71,24 @@ def test_every_refusal_has_its_error(
     code: str, status: int, read: type[TelecineError], write: type[TelecineError]
 ) -> None:
     for place, kind in ((reading, read), (writing, write)):
-        with pytest.raises(kind) as told, place(URI):
+        with pytest.raises(kind) as caught, place(URI):
             raise _refusal(code, status)
-        assert type(told.value) is kind
-        assert code in str(told.value)
-        assert "R-1" in str(told.value)
-        assert CANARY not in str(told.value)
+        assert type(caught.value) is kind
+        assert code in str(caught.value)
+        assert "R-1" in str(caught.value)
+        assert CANARY not in str(caught.value)
 
 
-def test_an_answer_without_a_body_has_its_status_named_once() -> None:
-    with pytest.raises(InputNotFound) as told, reading(URI):
+def test_the_status_of_an_answer_without_a_body_is_shown_once() -> None:
+    with pytest.raises(InputNotFound) as caught, reading(URI):
         raise _refusal("404", 404)
-    assert "(HTTP 404, request R-1)" in str(told.value)
-    with pytest.raises(InputNotFound) as told, reading(URI):
+    assert "(HTTP 404, request R-1)" in str(caught.value)
+    with pytest.raises(InputNotFound) as caught, reading(URI):
         raise _refusal("NoSuchKey", 404)
-    assert "(NoSuchKey, HTTP 404, request R-1)" in str(told.value)
+    assert "(NoSuchKey, HTTP 404, request R-1)" in str(caught.value)
 
 
-def test_a_missing_bucket_and_a_missing_key_are_told_apart() -> None:
+def test_a_missing_bucket_and_a_missing_key_have_different_messages() -> None:
     with pytest.raises(InputNotFound, match="bucket inbox"), reading(URI):
         raise _refusal("NoSuchBucket", 404)
     with pytest.raises(InputNotFound, match=r"object s3://inbox/song\.mp3"), reading(URI):
@@ -106,7 +106,7 @@ def test_a_missing_bucket_and_a_missing_key_are_told_apart() -> None:
         TimeoutError(CANARY),
     ],
 )
-def test_faults_of_the_network_are_tried_again_later(fault: Exception) -> None:
+def test_network_errors_are_retried(fault: Exception) -> None:
     with pytest.raises(InputUnavailable) as read, reading(URI):
         raise fault
     with pytest.raises(StorageUnavailable) as write, writing(URI):
@@ -122,8 +122,8 @@ def test_a_wrong_checksum_and_an_impossible_name_have_their_own_errors() -> None
             raise ParamValidationError(report="Invalid bucket name")
 
 
-def test_errors_of_this_machine_and_of_telecine_pass_as_they_are() -> None:
+def test_errors_of_this_machine_and_of_telecine_are_not_translated() -> None:
     for error in (OSError(28, "No space left on device"), InputForbidden("x")):
-        with pytest.raises(type(error)) as told, reading(URI):
+        with pytest.raises(type(error)) as caught, reading(URI):
             raise error
-        assert told.value is error
+        assert caught.value is error

@@ -18,7 +18,7 @@ VERSION = "096fKKXTRTtl3on89fVO.nfljtsv6qko"
 EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
 
 #: The upload in each recorded message; ``None`` for messages that need no action.
-SAID: dict[str, Upload | None] = {
+MEANING: dict[str, Upload | None] = {
     "aws-put": Upload("amzn-s3-demo-bucket", "HappyFace.jpg", VERSION, EMPTY, "0055AED6DCD90281E5"),
     "aws-multipart-with-encoded-key": Upload(
         "amzn-s3-demo-bucket", "in/a b+é.wav", None, "3858f62230ac3c915f300c664312c11f-9", "0055AED6DCD90281E5"
@@ -50,19 +50,19 @@ SAID: dict[str, Upload | None] = {
 }
 
 
-def test_every_recorded_message_has_its_meaning_written_down() -> None:
-    assert {path.stem for path in GOLDEN.glob("*.json")} == set(SAID)
+def test_every_recorded_message_has_a_documented_meaning() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(MEANING)
 
 
-@pytest.mark.parametrize("name", SAID)
-def test_a_recorded_message_says_what_it_said_when_it_was_recorded(name: str) -> None:
+@pytest.mark.parametrize("name", MEANING)
+def test_a_recorded_message_is_read_as_when_it_was_recorded(name: str) -> None:
     records = read_event(json.loads((GOLDEN / f"{name}.json").read_text()))
     assert records is not None
     (record,) = records
-    if SAID[name] is None:
+    if MEANING[name] is None:
         assert isinstance(record.content, Dropped)
     else:
-        assert record.content == SAID[name]
+        assert record.content == MEANING[name]
     again = read_event(record.as_single_event)
     assert again is not None
     assert [found.content for found in again] == [record.content]
@@ -90,13 +90,13 @@ def test_a_request_is_never_taken_for_an_event(message: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("records", [[], {}, None, "x", 1, [{}] * (MAX_RECORDS + 1)], ids=lambda r: str(r)[:10])
-def test_records_that_are_no_short_list_are_refused_as_a_whole(records: Any) -> None:
+def test_records_that_are_not_a_short_list_are_refused_as_a_whole(records: Any) -> None:
     with pytest.raises(InvalidEvent, match="Records"):
         read_event({"Records": records})
 
 
 @pytest.mark.parametrize(
-    ("message", "error", "says"),
+    ("message", "error", "reason"),
     [
         ({"Type": "Notification", "Message": 1}, InvalidEvent, "must be a string"),
         ({"Type": "Notification", "Message": "no JSON"}, InvalidJson, "not valid JSON"),
@@ -110,10 +110,10 @@ def test_records_that_are_no_short_list_are_refused_as_a_whole(records: Any) -> 
         ({"Type": "SubscriptionConfirmation", "Message": "…"}, InvalidEvent, "confirm"),
     ],
 )
-def test_an_sns_message_without_a_sound_event_is_refused(
-    message: dict[str, Any], error: type[TelecineError], says: str
+def test_an_sns_message_without_a_valid_event_is_refused(
+    message: dict[str, Any], error: type[TelecineError], reason: str
 ) -> None:
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=reason):
         read_event(message)
 
 
@@ -140,18 +140,18 @@ WRONG: list[Any] = [None, 1, True, "", [], {}, [[]], {"a": 1}, "x" * 5_000]
         "detail-type",
     ],
 )
-def test_a_wrong_value_anywhere_is_a_refusal_that_names_the_field(path: str, value: Any) -> None:
+def test_an_invalid_value_anywhere_is_an_error_that_names_the_field(path: str, value: Any) -> None:
     message = notified("song.mp3") if path.startswith("Records") else bridged("song.mp3")
     _put(message, path.split("."), value)
     records = read_event(message)
     assert records is not None
-    said = records[0].content
-    if isinstance(said, Dropped):  # the changed value makes it an event of another kind
+    content = records[0].content
+    if isinstance(content, Dropped):  # the changed value makes it an event of another kind
         assert path in ("Records.0.eventName", "detail-type")
         return
-    assert isinstance(said, InvalidEvent)
-    assert said.field is not None
-    assert said.field in said.message
+    assert isinstance(content, InvalidEvent)
+    assert content.field is not None
+    assert content.field in content.message
 
 
 def _put(message: Any, path: list[str], value: Any) -> None:
@@ -161,7 +161,7 @@ def _put(message: Any, path: list[str], value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "says"),
+    ("key", "reason"),
     [
         ("a%00b", "NUL"),
         ("%ff", "UTF-8"),
@@ -172,13 +172,13 @@ def _put(message: Any, path: list[str], value: Any) -> None:
         ("%C3%A9" * 513, "1,024 bytes"),
     ],
 )
-def test_a_key_that_no_object_can_have_is_refused(key: str, says: str) -> None:
+def test_an_impossible_object_key_is_refused(key: str, reason: str) -> None:
     message = notified("x")
     message["Records"][0]["s3"]["object"]["key"] = key
     records = read_event(message)
     assert records is not None
     assert isinstance(records[0].content, InvalidEvent)
-    assert says in records[0].content.message
+    assert reason in records[0].content.message
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_key_that_no_object_can_have_is_refused(key: str, says: str) -> None:
         "inbox\u202e",
     ],
 )
-def test_a_bucket_that_is_an_arn_an_access_point_or_no_name_is_refused(bucket: str) -> None:
+def test_a_bucket_that_is_an_arn_an_access_point_or_not_a_name_is_refused(bucket: str) -> None:
     for message in (notified("k", bucket=bucket), bridged("k", bucket=bucket)):
         records = read_event(message)
         assert records is not None
@@ -207,7 +207,7 @@ def test_a_bucket_that_is_an_arn_an_access_point_or_no_name_is_refused(bucket: s
     ["../x", "a/../b", "%2e%2e/x", "\u202egpj.exe", "dot.", "a//b", "/a", "a b+c", "k" * 1_024, "é" * 512, "a?b#c&d"],
     ids=lambda key: key[:8],
 )
-def test_an_odd_key_comes_out_of_every_form_as_it_is(key: str) -> None:
+def test_an_unusual_key_is_read_unchanged_from_every_form(key: str) -> None:
     for message in (
         notified(key),
         notified(key, source="minio:s3"),
@@ -255,17 +255,17 @@ ALMOST = st.recursive(
 
 
 @given(KEY)
-def test_every_key_survives_every_form(key: str) -> None:
+def test_every_key_is_read_unchanged_from_every_form(key: str) -> None:
     forms = [notified(key), notified(key, source="minio:s3"), notified(key, source="ceph:s3"), bridged(key)]
     for message in [*forms, *map(wrapped, forms)]:
         records = read_event(json.loads(json.dumps(message)))
         assert records is not None
-        said = records[0].content
-        assert said == (Upload("inbox", key) if len(key.encode()) <= 1_024 else said)
+        content = records[0].content
+        assert content == (Upload("inbox", key) if len(key.encode()) <= 1_024 else content)
 
 
 @given(st.dictionaries(NAMES | st.text(max_size=8), ALMOST | JSON, max_size=8))
-def test_whatever_the_message_it_is_an_event_a_refusal_or_something_else(message: dict[str, Any]) -> None:
+def test_any_message_is_an_event_an_error_or_something_else(message: dict[str, Any]) -> None:
     try:
         records = read_event(message)
     except TelecineError:

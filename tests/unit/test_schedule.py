@@ -35,7 +35,7 @@ def test_the_schedule_is_that_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize(("random", "seconds"), {0.0: 300, 0.5: 315, 1.0: 330, -9.0: 300, 9.0: 330}.items())
-def test_jitter_adds_up_to_a_tenth_and_takes_nothing_away(random: float, seconds: float) -> None:
+def test_jitter_adds_up_to_a_tenth_and_never_subtracts(random: float, seconds: float) -> None:
     verdict = next_attempt(2, 500, jitter=lambda: random)
 
     assert isinstance(verdict, Retry)
@@ -51,7 +51,7 @@ def test_any_2xx_delivers(status: int, attempt: int) -> None:
 @pytest.mark.parametrize(
     "status", [None, 100, 300, 301, 302, 304, 307, 308, 400, 401, 403, 404, 408, 422, 500, 503, 599]
 )
-def test_anything_else_is_tried_again(status: int | None) -> None:
+def test_any_other_status_is_retried(status: int | None) -> None:
     assert next_attempt(1, status, jitter=none) == Retry(5.0)
 
 
@@ -68,7 +68,7 @@ def test_another_error_is_a_failed_attempt() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 502, 504])
-def test_an_overloaded_receiver_is_given_a_minute_and_marked(status: int) -> None:
+def test_an_overloaded_receiver_gets_a_minute_and_is_marked(status: int) -> None:
     assert next_attempt(1, status, jitter=none) == Retry(60.0)
     assert next_attempt(2, status, jitter=none) == Retry(300.0)
 
@@ -81,7 +81,7 @@ def test_another_schedule_is_followed_to_its_end() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_retry_after_is_a_not_before(status: int) -> None:
+def test_retry_after_is_the_earliest_time(status: int) -> None:
     later, sooner = next_attempt(1, status, "120", jitter=none), next_attempt(3, status, "120", jitter=none)
 
     assert isinstance(later, Retry)
@@ -125,7 +125,7 @@ def test_a_retry_after_header_is_read_within_bounds(header: str | None, seconds:
 
 
 @given(st.text())
-def test_no_retry_after_header_breaks_the_schedule(header: str) -> None:
+def test_any_retry_after_header_keeps_the_schedule_valid(header: str) -> None:
     assert 0.0 <= (parse_retry_after(header, NOW) or 0.0) <= 86_400.0
 
 

@@ -1,4 +1,4 @@
-"""What crashes leave on the disk goes away, and what somebody works in stays."""
+"""Scratch folders: those that crashes left_folder are deleted, those in use are kept."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ DEAD = this_process().split("/")
 DEAD[3:5] = "999999999", "1"
 
 
-def left(root: Path, name: str | None, *, age: float = 0.0) -> Path:
-    """A folder as a worker left it ``age`` seconds ago, with a file in a folder of its own."""
+def left_folder(root: Path, name: str | None, *, age: float = 0.0) -> Path:
+    """Return a folder that a worker left_folder ``age`` seconds ago, with a file in a subfolder."""
     folder = root / f"job-{len(list(root.glob('*')))}"
     (folder / "steps").mkdir(parents=True)
     (folder / "steps" / "video.mp4").write_bytes(b"x" * 100)
@@ -29,8 +29,8 @@ def left(root: Path, name: str | None, *, age: float = 0.0) -> Path:
     return folder
 
 
-def test_the_folder_of_a_process_that_died_here_goes_at_once_and_that_of_a_live_one_stays(tmp_path: Path) -> None:
-    dead = left(tmp_path, "/".join(DEAD))
+def test_the_folder_of_a_dead_process_is_deleted_at_once_and_that_of_a_live_one_is_kept(tmp_path: Path) -> None:
+    dead = left_folder(tmp_path, "/".join(DEAD))
     with job_folder(tmp_path) as live:
         os.utime(live, (0, 0))
         assert clear_abandoned(tmp_path) == 1
@@ -38,29 +38,29 @@ def test_the_folder_of_a_process_that_died_here_goes_at_once_and_that_of_a_live_
 
 
 @pytest.mark.parametrize("part", [0, 1])
-def test_what_another_boot_or_container_left_goes_when_nothing_has_changed_in_it_for_long(
+def test_a_folder_of_another_boot_or_container_is_deleted_when_it_has_long_been_unchanged(
     part: int, tmp_path: Path
 ) -> None:
     name = this_process().split("/")
     name[part] = "another"
-    old = left(tmp_path, "/".join(name), age=FOREIGN_SECONDS + 60)
-    young = left(tmp_path, "/".join(name), age=FOREIGN_SECONDS - 600)
-    busy = left(tmp_path, "/".join(name), age=FOREIGN_SECONDS + 60)
+    old = left_folder(tmp_path, "/".join(name), age=FOREIGN_SECONDS + 60)
+    young = left_folder(tmp_path, "/".join(name), age=FOREIGN_SECONDS - 600)
+    busy = left_folder(tmp_path, "/".join(name), age=FOREIGN_SECONDS + 60)
     (busy / "steps" / "video.mp4").write_bytes(b"still written")
     os.utime(busy / "steps", (0, 0))
     assert clear_abandoned(tmp_path) == 1
     assert (old.exists(), young.exists(), busy.exists()) == (False, True, True)
 
 
-@pytest.mark.parametrize("name", [None, ""])  # cut off by a crash; written when the power went
-def test_a_folder_that_names_nobody_goes_after_a_while(name: str | None, tmp_path: Path) -> None:
-    old = left(tmp_path, name, age=FOREIGN_SECONDS + 60)
-    young = left(tmp_path, name)
+@pytest.mark.parametrize("name", [None, ""])  # without its file; with an empty one, as a power failure leaves it
+def test_a_folder_without_an_owner_is_deleted_after_a_while(name: str | None, tmp_path: Path) -> None:
+    old = left_folder(tmp_path, name, age=FOREIGN_SECONDS + 60)
+    young = left_folder(tmp_path, name)
     assert clear_abandoned(tmp_path) == 1
     assert (old.exists(), young.exists()) == (False, True)
 
 
-def test_an_owner_is_of_this_boot_and_container_or_nothing_is_known_of_it() -> None:
+def test_an_owner_is_near_only_in_the_same_boot_and_container() -> None:
     assert owner.is_near(this_process())
     assert owner.is_near("/".join(DEAD))
     assert not owner.is_near("")

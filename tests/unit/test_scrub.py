@@ -1,4 +1,4 @@
-"""Vendors' messages: short, one line, and without a secret, wherever a vendor puts one."""
+"""Messages of providers: short, one line, and without secrets, in every form that a provider sends them."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ KEY = "k7-Zq/81 x+Qm=="
         ("the skating rink", "the skating rink"),
     ],
 )
-def test_a_message_keeps_its_words_and_loses_its_secrets(text: str, left: str) -> None:
+def test_only_the_secrets_of_a_message_are_hidden(text: str, left: str) -> None:
     assert scrubbed(text, [KEY]) == left
 
 
-def test_a_long_message_is_cut_and_a_huge_one_is_not_even_read() -> None:
+def test_a_long_message_is_cut_and_a_huge_one_is_not_read() -> None:
     assert scrubbed("x" * 1000) == "x" * (LONGEST - 1) + "…"
     assert scrubbed("word " * 10_000_000) == ("word " * 100)[: LONGEST - 1] + "…"
 
 
-def test_a_secret_is_not_left_in_half_where_a_huge_message_is_cut() -> None:
+def test_cutting_a_huge_message_leaves_no_half_of_a_secret() -> None:
     assert "k7" not in scrubbed("https://h/" + "a" * 4_080 + f" {'k7-Zq81xQm'}", ["k7-Zq81xQm"])
 
 
@@ -64,12 +64,12 @@ def test_a_secret_is_not_left_in_half_where_a_huge_message_is_cut() -> None:
         (7, ""),
     ],
 )
-def test_the_message_is_found_wherever_a_vendor_puts_it(answer: object, message: str) -> None:
+def test_the_message_is_found_in_every_form_of_a_providers_answer(answer: object, message: str) -> None:
     assert extract_message(answer) == message
     assert provider_message(json.dumps(answer).encode(), "application/json") == message
 
 
-def test_plain_text_is_a_message_and_a_web_page_is_none() -> None:
+def test_plain_text_is_a_message_and_a_web_page_is_not() -> None:
     assert provider_message(b"rate limit\nexceeded", "text/plain") == "rate limit exceeded"
     assert provider_message(b"<html><body>502 nginx", "text/plain") == ""
     assert provider_message(b"oops <b>", "text/html; charset=utf-8") == ""
@@ -77,13 +77,13 @@ def test_plain_text_is_a_message_and_a_web_page_is_none() -> None:
     assert provider_message(b"", "") == ""
 
 
-def test_a_message_nested_without_end_is_not_followed() -> None:
+def test_a_deeply_nested_message_is_not_followed() -> None:
     assert provider_message(b"[" * 50_000, "application/json") == scrubbed("[" * 50_000)
     assert extract_message({"error": {"error": {"error": {"error": {"error": "deep"}}}}}) == ""
 
 
 @pytest.mark.parametrize("word", ["x", "-", "token", "key ", "a://", "bearer ", "token=", "token   "])
-def test_a_long_message_takes_no_time_whatever_it_repeats(word: str) -> None:
+def test_a_long_message_is_scrubbed_quickly_for_every_repeated_word(word: str) -> None:
     started = time.process_time()
     scrubbed(word * (20_000 // len(word)))
     assert time.process_time() - started < 1.0

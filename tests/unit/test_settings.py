@@ -40,7 +40,7 @@ def toml(tmp_path: Path) -> Write:
     return write
 
 
-def test_without_any_setting_everything_runs_in_one_folder(tmp_path: Path) -> None:
+def test_without_settings_everything_is_in_one_folder(tmp_path: Path) -> None:
     settings = Settings()
     assert settings.embedded
     assert settings.storage_kind == "folder"
@@ -51,7 +51,7 @@ def test_without_any_setting_everything_runs_in_one_folder(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-def test_the_defaults_that_the_contract_binds() -> None:
+def test_the_defaults_are_those_of_the_contract() -> None:
     settings = Settings()
     assert settings.max_message_bytes == 256 * 1024
     assert settings.callback_schedule_seconds == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
@@ -87,7 +87,7 @@ def test_the_settings_file_is_read(toml: Write) -> None:
     assert settings.callback_secrets["default"][0].get_secret_value() == "whsec_1"
 
 
-def test_an_argument_beats_the_environment_beats_the_file_beats_the_default(
+def test_arguments_override_the_environment_and_the_environment_overrides_the_file(
     toml: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toml("lease_seconds = 11\nsweep_seconds = 11\nretry_seconds = 11\n")
@@ -100,7 +100,7 @@ def test_an_argument_beats_the_environment_beats_the_file_beats_the_default(
     assert settings.max_crashes == 5
 
 
-def test_the_settings_file_may_lie_elsewhere(tmp_path: Path) -> None:
+def test_the_settings_file_may_be_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text("lease_seconds = 77")
     code = "from schemas.settings import Settings; print(Settings().lease_seconds)"
     environment = {"TELECINE_SETTINGS_FILE": str(tmp_path / "other.toml"), "PYTHONPATH": str(ROOT)}
@@ -149,7 +149,7 @@ def test_no_secret_is_printed_with_the_settings(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "value", [f'{{"default": "{SECRET}"}}', SECRET, f'["{SECRET}"]', f'{{"default": [["{SECRET}"]]}}']
 )
-def test_no_secret_is_printed_with_a_complaint_about_it(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_is_printed_with_an_error_about_it(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELECINE_CALLBACK_SECRETS", value)
     with pytest.raises(Exception) as caught:
         Settings()
@@ -158,7 +158,7 @@ def test_no_secret_is_printed_with_a_complaint_about_it(value: str, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "message"),
     [
         ("BUDGETS", '{"a": {"usd": "x"}}', "TELECINE_BUDGETS, a.usd: Input should be a valid number"),
         ("PROVIDER_LIMITS", '{"pika": {"burst": 0}}', "TELECINE_PROVIDER_LIMITS, pika.burst: "),
@@ -175,11 +175,11 @@ def test_no_secret_is_printed_with_a_complaint_about_it(value: str, monkeypatch:
         ("BROKER_URL", "sqs://AKIA:sec#ret@", "TELECINE_BROKER_URL: is not a valid URL; write / ? # and @ in its"),
     ],
 )
-def test_a_complaint_names_the_setting_and_the_entry_of_it(
-    variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+def test_an_error_names_the_setting_and_its_entry(
+    variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"TELECINE_{variable}", value)
-    with pytest.raises(ConfigurationError, match=f"^the settings are invalid: {re.escape(said)}") as caught:
+    with pytest.raises(ConfigurationError, match=f"^the settings are invalid: {re.escape(message)}") as caught:
         read_settings()
     assert "cret" not in str(caught.value)
 
@@ -189,7 +189,7 @@ def test_settings_cannot_be_changed_after_they_were_read() -> None:
         Settings().home = Path("/elsewhere")  # type: ignore[misc]
 
 
-def test_every_setting_is_documented_and_says_its_unit() -> None:
+def test_every_setting_is_documented_with_its_unit() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name

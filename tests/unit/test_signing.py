@@ -34,7 +34,7 @@ VECTORS = [
 
 
 @pytest.mark.parametrize(("secret", "message_id", "timestamp", "body", "signature"), VECTORS)
-def test_the_published_vectors_are_met(
+def test_signatures_match_the_published_vectors(
     secret: str, message_id: str, timestamp: int, body: bytes, signature: str
 ) -> None:
     assert sign(message_id, timestamp, body, [SecretStr(secret)]) == {
@@ -51,11 +51,11 @@ def test_the_standard_package_accepts_every_body(text: str) -> None:
     Webhook(secret).verify(body, sign("msg_1", int(time.time()), body, [SecretStr(secret)]), json_parse=False)
 
 
-def test_a_body_that_is_no_text_is_signed_as_it_is() -> None:
+def test_a_binary_body_is_signed_unchanged() -> None:
     assert sign("msg_1", 1, b"\xff\x00", [SecretStr(generate_secret())])["webhook-signature"].startswith("v1,")
 
 
-def test_during_a_rotation_either_secret_verifies() -> None:
+def test_during_a_rotation_both_secrets_verify() -> None:
     old, new, other = generate_secret(), generate_secret(), generate_secret()
     headers = sign("msg_1", int(time.time()), b"{}", [SecretStr(new), SecretStr(old)])
 
@@ -78,13 +78,13 @@ def test_a_changed_body_id_or_time_does_not_verify(changed: str) -> None:
         Webhook(secret).verify(body, headers)
 
 
-def test_a_secret_without_prefix_is_used_as_the_text_it_is() -> None:
+def test_a_secret_without_prefix_is_used_as_text() -> None:
     secret = "a-raw-secret-of-some-length"
 
     Webhook(secret.encode()).verify(b"{}", sign("msg_1", int(time.time()), b"{}", [SecretStr(secret)]))
 
 
-def test_a_secret_without_padding_and_with_a_newline_is_understood() -> None:
+def test_a_secret_without_padding_and_with_a_newline_is_accepted() -> None:
     key = os.urandom(32)
     padded, bare = (
         f"whsec_{text}" for text in (base64.b64encode(key).decode(), base64.b64encode(key).decode().rstrip("="))
@@ -109,7 +109,7 @@ def test_without_a_secret_nothing_is_signed() -> None:
 
 
 @pytest.mark.parametrize("message_id", ["", "msg.1", "msg 1", "msg\r\nx: y", "mßg"])
-def test_an_id_that_could_be_mistaken_for_more_than_an_id_is_refused(message_id: str) -> None:
+def test_an_id_that_could_forge_the_signed_text_is_refused(message_id: str) -> None:
     with pytest.raises(ValueError, match="message id"):
         sign(message_id, 1, b"{}", [SecretStr(generate_secret())])
 

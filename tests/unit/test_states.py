@@ -1,4 +1,4 @@
-"""The table of states: the contract's states, and no way out of the terminal ones."""
+"""The table of states: the contract's states, and no transitions out of terminal ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_state_is_open_or_terminal_and_has_its_row() -> None:
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL))
-def test_nothing_leads_out_of_a_terminal_state(state: State) -> None:
+def test_no_transition_leaves_a_terminal_state(state: State) -> None:
     assert TRANSITIONS[state] == frozenset()
     for target in State:
         assert state.value not in sources(target)

@@ -34,20 +34,20 @@ def outcome(body: bytes) -> str:
 
 @settings(deadline=None)
 @given(st.dictionaries(TEXT, JSON, max_size=5))
-def test_what_json_writes_is_read_back_unchanged(value: dict[str, Any]) -> None:
+def test_written_json_is_read_back_unchanged(value: dict[str, Any]) -> None:
     for body in (json.dumps(value), json.dumps(value, ensure_ascii=False), json.dumps(value, indent=3)):
         assert parse_object(body.encode()) == value
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=60) | st.text(max_size=40).map(lambda t: t.encode(errors="surrogatepass")))
-def test_any_bytes_are_an_object_or_a_named_refusal(body: bytes) -> None:
+def test_any_bytes_are_an_object_or_a_named_error(body: bytes) -> None:
     assert outcome(body) in ("object", "invalid_json")
 
 
 @settings(deadline=None)
 @given(TEXT.map(lambda t: f'{{"a":"{t}"}}'.encode()), st.integers(min_value=0), st.binary(min_size=1, max_size=3))
-def test_a_damaged_object_is_an_object_or_a_named_refusal(body: bytes, place: int, damage: bytes) -> None:
+def test_a_damaged_object_is_an_object_or_a_named_error(body: bytes, place: int, damage: bytes) -> None:
     at = place % len(body)
     assert outcome(body[:at] + damage + body[at + len(damage) :]) in ("object", "invalid_json")
 
@@ -87,9 +87,7 @@ def test_a_damaged_object_is_an_object_or_a_named_refusal(body: bytes, place: in
         (b'{"\\uDFFF": 1}', "an unpaired surrogate"),
     ],
 )
-def test_what_two_parsers_could_read_differently_is_refused_and_the_message_says_where(
-    body: bytes, reason: str
-) -> None:
+def test_ambiguous_json_is_refused_and_the_message_says_where(body: bytes, reason: str) -> None:
     with pytest.raises(InvalidJson) as caught:
         parse_object(body)
     assert reason in caught.value.message
@@ -122,7 +120,7 @@ def test_the_size_limit_counts_bytes_and_comes_before_any_parsing() -> None:
         parse_object(b"{}" * 9, limit_bytes=17)
 
 
-def test_a_name_given_twice_among_tens_of_thousands_is_found_at_once() -> None:
+def test_a_duplicate_among_tens_of_thousands_of_names_is_found_quickly() -> None:
     names = [f"{number:x}" for number in range(29_000)]
     body = ("{" + ",".join(f'"{name}":0' for name in [*names, names[-1]]) + "}").encode()
     assert len(body) <= MAX_MESSAGE_BYTES
@@ -141,7 +139,7 @@ def test_the_fingerprint_does_not_depend_on_order_or_spaces(value: dict[str, Any
     assert parse_object(canonical(value)) == value
 
 
-def test_the_canonical_spelling_is_fixed_for_ever() -> None:
+def test_the_canonical_form_never_changes() -> None:
     value = {"b": [1, 1.5, None, True], "a": "é\n😀", "ä": {}}
     assert canonical(value) == '{"a":"é\\n😀","b":[1,1.5,null,true],"ä":{}}'.encode()
     assert fingerprint({}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"

@@ -37,7 +37,7 @@ RULES = TenantRules({"a": A, "ab": AB, "nothing": Tenant()})
         ("s3://inbox/dot.", "s3://inbox/dot./"),
     ],
 )
-def test_a_location_is_a_folder_whether_its_last_slash_is_written_or_not(written: str, meant: str) -> None:
+def test_a_location_is_a_folder_with_and_without_a_last_slash(written: str, meant: str) -> None:
     assert location(written) == meant
     assert Tenant(read=[written]).read == [meant]
 
@@ -68,7 +68,7 @@ def test_a_location_is_a_folder_whether_its_last_slash_is_written_or_not(written
         "s3://inbox/tenant-*/",
     ],
 )
-def test_a_location_that_could_mean_something_else_is_refused(written: str) -> None:
+def test_an_ambiguous_location_is_refused(written: str) -> None:
     with pytest.raises(ValidationError):
         Tenant(read=[written])
     with pytest.raises(ValidationError):
@@ -76,7 +76,7 @@ def test_a_location_that_could_mean_something_else_is_refused(written: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("tenants", "said"),
+    ("tenants", "message"),
     [
         ({"a b": {}}, "not a valid tenant name"),
         ({"": {}}, "not a valid tenant name"),
@@ -87,17 +87,17 @@ def test_a_location_that_could_mean_something_else_is_refused(written: str) -> N
         ({"a": {"read": ["s3://inbox/../b"]}}, "dot segments|segments"),
     ],
 )
-def test_rules_that_cannot_be_kept_stop_the_start_and_name_the_setting(
-    monkeypatch: pytest.MonkeyPatch, tenants: dict[str, Any], said: str
+def test_invalid_rules_prevent_the_start_and_name_the_setting(
+    monkeypatch: pytest.MonkeyPatch, tenants: dict[str, Any], message: str
 ) -> None:
     monkeypatch.setenv("TELECINE_TENANTS", json.dumps(tenants))
-    with pytest.raises(ConfigurationError, match=said) as caught:
+    with pytest.raises(ConfigurationError, match=message) as caught:
         read_settings()
     assert "TELECINE_TENANTS" in caught.value.message
 
 
 @pytest.mark.parametrize(
-    ("tenants", "trigger", "said"),
+    ("tenants", "trigger", "message"),
     [
         (
             {"a": {"callback_secrets": ["nosuch"]}},
@@ -112,15 +112,15 @@ def test_rules_that_cannot_be_kept_stop_the_start_and_name_the_setting(
         ({}, {"tenant": "label"}, None),
     ],
 )
-def test_a_secret_or_a_tenant_that_does_not_exist_stops_the_start(
-    tmp_path: Path, tenants: dict[str, Any], trigger: dict[str, Any], said: str | None
+def test_a_secret_or_a_tenant_that_does_not_exist_prevents_the_start(
+    tmp_path: Path, tenants: dict[str, Any], trigger: dict[str, Any], message: str | None
 ) -> None:
     rules = [{"bucket": "inbox", "pair": True, **trigger}]
     found = Settings.model_validate({"home": tmp_path, "tenants": tenants, "triggers": rules})
-    if said is None:
+    if message is None:
         build_runtime(found).close()
         return
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         build_runtime(found)
 
 
@@ -138,7 +138,7 @@ def test_rules_are_read_from_tables_of_the_settings_file(tmp_path: Any, monkeypa
     check_tenants(found.tenants)
 
 
-def test_a_priority_that_does_not_exist_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_priority_that_does_not_exist_prevents_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELECINE_QUEUE_PRIORITIES", '{"q": "urgent"}')
     with pytest.raises(ConfigurationError, match="TELECINE_QUEUE_PRIORITIES"):
         read_settings()
@@ -157,7 +157,7 @@ def test_a_priority_that_does_not_exist_stops_the_start(monkeypatch: pytest.Monk
         (None, "shared", "ab", "ab"),
     ],
 )
-def test_a_message_belongs_to_the_tenant_of_its_queue_or_rule_else_to_the_one_that_it_names(
+def test_the_tenant_is_that_of_the_queue_or_rule_or_else_the_named_one(
     named: str | None, source: str, rule: str | None, tenant: str
 ) -> None:
     assert RULES.resolve(named, source, rule=rule) == tenant
@@ -179,7 +179,7 @@ def test_a_message_belongs_to_the_tenant_of_its_queue_or_rule_else_to_the_one_th
         (None, "shared", "gone", TenantUnknown),
     ],
 )
-def test_nobody_gets_another_tenants_share_by_naming_it(
+def test_naming_another_tenant_is_refused(
     named: str | None, source: str, rule: str | None, error: type[RequestError]
 ) -> None:
     with pytest.raises(error) as caught:
@@ -189,15 +189,15 @@ def test_nobody_gets_another_tenants_share_by_naming_it(
 
 def test_without_tenants_the_name_is_a_label_and_everything_is_allowed() -> None:
     rules = TenantRules()
-    assert rules.resolve("whoever", "q") == "whoever"
+    assert rules.resolve("anyone", "q") == "anyone"
     assert rules.resolve(None, "q") is None
     rules.check_read(None, "file:///etc/passwd", field="data.image")
-    rules.check_write("whoever", "s3://anywhere/at/all")
+    rules.check_write("anyone", "s3://anywhere/at/all")
     rules.check_secret(None, "default")
-    assert rules.output_of("whoever") is None
+    assert rules.output_of("anyone") is None
 
 
-def test_a_tenant_reads_where_it_may_read_or_write_and_writes_where_it_may_write() -> None:
+def test_a_tenant_may_read_where_it_may_write_but_not_the_reverse() -> None:
     for uri in (
         "s3://inbox/tenant-a/x",
         "s3://inbox/tenant-a/b/c.jpg",
@@ -213,7 +213,7 @@ def test_a_tenant_reads_where_it_may_read_or_write_and_writes_where_it_may_write
     assert "'a' may write: s3://results/tenant-a/" in caught.value.message
 
 
-def test_a_whole_bucket_may_be_given() -> None:
+def test_a_whole_bucket_may_be_allowed() -> None:
     rules = TenantRules({"all": Tenant(read=["s3://inbox"], write=["s3://results"])})
     rules.check_read("all", "s3://inbox/x", field="data.image")
     rules.check_write("all", "s3://results/")
@@ -222,7 +222,7 @@ def test_a_whole_bucket_may_be_given() -> None:
             rules.check_write("all", uri)
 
 
-def test_a_tenant_that_is_gone_or_has_nothing_may_nothing() -> None:
+def test_a_removed_tenant_and_one_without_permissions_may_do_nothing() -> None:
     with pytest.raises(TenantUnknown):
         RULES.check_read("gone", "s3://inbox/tenant-a/x", field="data.image")
     with pytest.raises(TenantRequired):
@@ -243,7 +243,7 @@ def test_a_tenant_signs_with_its_own_secrets_only() -> None:
 
 
 @pytest.mark.parametrize("text", re.findall(r"^```toml settings\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
-def test_the_examples_of_the_page_are_settings_that_hold(text: str) -> None:
+def test_the_examples_of_the_page_are_valid_settings(text: str) -> None:
     written = tomllib.loads(text)
     assert Settings.model_validate(written).model_fields_set >= set(written)
     assert set(written) <= set(Settings.model_fields)
@@ -262,9 +262,7 @@ SCHEME = st.sampled_from(["s3://", "S3://", "s3:/", "s3:", "", "file://", "s3://
 
 @settings(max_examples=600, deadline=None)
 @given(SCHEME, BUCKET, KEY)
-def test_what_is_allowed_lies_beneath_an_allowed_folder_whatever_the_strings(
-    scheme: str, bucket: str, key: str
-) -> None:
+def test_every_allowed_uri_is_below_an_allowed_folder(scheme: str, bucket: str, key: str) -> None:
     uri = f"{scheme}{bucket}/{key}"
     try:
         RULES.check_read("a", uri, field="data.image")
@@ -300,7 +298,7 @@ def test_no_key_leaves_the_folder_of_its_bucket(key: str, bucket: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(KEY, KEY)
-def test_a_sibling_is_never_beneath(folder: str, key: str) -> None:
+def test_a_sibling_folder_is_never_below(folder: str, key: str) -> None:
     try:
         allowed = location(f"s3://inbox/{folder}")
     except ValueError:

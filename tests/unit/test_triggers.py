@@ -58,7 +58,7 @@ def request(mapping: dict[str, Any]) -> Request:
         ({"prefix": "%2e/"}, "./x", False),
     ],
 )
-def test_a_rule_covers_what_begins_and_ends_as_it_says(rule: dict[str, Any], key: str, covered: bool) -> None:
+def test_a_rule_covers_objects_with_its_prefix_and_suffix(rule: dict[str, Any], key: str, covered: bool) -> None:
     assert Trigger(bucket="inbox", **rule).covers("inbox", key) == covered
     assert not Trigger(bucket="inbox", **rule).covers("inbox2", key)
 
@@ -83,7 +83,7 @@ def test_the_first_rule_that_covers_an_object_wins() -> None:
         ("p.mp3/song", None, None),
     ],
 )
-def test_the_parts_of_a_pair_are_known_by_their_endings(key: str, field: str | None, stem: str | None) -> None:
+def test_the_parts_of_a_pair_are_recognised_by_their_suffixes(key: str, field: str | None, stem: str | None) -> None:
     part = part_of(key)
     assert (part and part.field, part and part.stem) == (field, stem)
 
@@ -98,7 +98,7 @@ def test_placeholders_are_filled_in_everywhere_and_once() -> None:
     assert made.metadata == {"from": {"key": ["inbox/in/{uri}.request.jpg"]}}
 
 
-def test_the_envelope_of_a_rule_goes_into_its_requests() -> None:
+def test_the_envelope_of_a_rule_is_part_of_its_requests() -> None:
     envelope = {
         "output": "s3://out/x",
         "callback": {"url": "https://shop.example/hook"},
@@ -113,7 +113,7 @@ def test_the_envelope_of_a_rule_goes_into_its_requests() -> None:
 
 
 @given(KEY, KEY)
-def test_an_id_is_sound_and_belongs_to_one_object_in_one_version(one: str, other: str) -> None:
+def test_an_id_is_valid_and_belongs_to_one_version_of_one_object(one: str, other: str) -> None:
     rule = Trigger(**REEL)
     ids = [
         object_request(rule, Upload(bucket, key), version)["id"]
@@ -126,13 +126,13 @@ def test_an_id_is_sound_and_belongs_to_one_object_in_one_version(one: str, other
     assert object_request(rule, Upload("inbox", one), "v1")["id"] == ids[0] or one != other
 
 
-def test_an_id_repeats_the_name_of_the_object_for_people() -> None:
+def test_an_id_contains_the_name_of_the_object_for_people() -> None:
     assert derived_id("Song No. 7 (live)", "x").startswith("s3-Song-No.-7-live-")
     assert len(derived_id("s" * 1000, "x")) <= 128
     assert re.fullmatch(r"s3-[0-9a-f]{20}", derived_id("שיר", "x"))
 
 
-def test_the_id_of_a_pair_depends_on_every_part_and_on_nothing_else() -> None:
+def test_the_id_of_a_pair_depends_on_its_parts_only() -> None:
     rule = Trigger(**PAIR)
     parts = {
         "image": ("s3://inbox/s.jpg", "1"),
@@ -167,7 +167,7 @@ def test_a_relative_name_does_not_lead_out_of_its_folder(name: str) -> None:
         resolve_relative_uris({"type": "reel", "data": {"image": name}}, "s3://inbox/o/")
 
 
-def test_only_media_names_are_resolved_and_nothing_in_them_is_decoded() -> None:
+def test_only_media_names_are_resolved_and_they_are_not_decoded() -> None:
     data = {"image": "%2e%2e/c d+.png", "audio": "s3://b/k", "lyrics": "c.png", "nonsense": "c.png"}
     found = resolve_relative_uris({"type": "reel", "data": data}, "s3://inbox/o/")["data"]
     assert found == data | {"image": "s3://inbox/o/%2e%2e/c d+.png"}
@@ -176,7 +176,7 @@ def test_only_media_names_are_resolved_and_nothing_in_them_is_decoded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "says"),
+    ("rule", "reason"),
     [
         ({"bucket": "inbox"}, "type is missing"),
         ({"bucket": "inbox", "type": "hologram"}, "hologram"),
@@ -199,8 +199,8 @@ def test_only_media_names_are_resolved_and_nothing_in_them_is_decoded() -> None:
         (REEL | {"bucket": "results"}, "would match the trigger rule"),
     ],
 )
-def test_a_rule_that_cannot_work_is_refused_by_its_number(rule: dict[str, Any], says: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"trigger rule 2 .*{says}"):
+def test_a_rule_that_cannot_work_is_refused_by_its_number(rule: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"trigger rule 2 .*{reason}"):
         rules(REEL | {"prefix": "good/"}, rule)
 
 
@@ -227,7 +227,7 @@ def test_the_rules_of_the_guide_and_of_the_contract_work() -> None:
         ("in/", "s3://other/in/", False),
     ],
 )
-def test_an_output_that_could_match_a_rule_is_known(prefix: str, output: str, loops: bool) -> None:
+def test_an_output_that_could_match_a_rule_is_detected(prefix: str, output: str, loops: bool) -> None:
     found = TriggerRules((Trigger(**REEL | {"prefix": prefix}),))
     assert (found.would_trigger(output) is not None) == loops
     if loops:
@@ -248,7 +248,7 @@ def test_an_output_that_could_match_a_rule_is_known(prefix: str, output: str, lo
         ({"manifest": True}, "bucket"),
     ],
 )
-def test_a_rule_of_the_wrong_shape_is_refused_by_its_number_and_field(
+def test_a_rule_of_an_invalid_form_is_refused_by_its_number_and_field(
     rule: dict[str, Any], place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with pytest.raises(ValidationError):
@@ -259,8 +259,8 @@ def test_a_rule_of_the_wrong_shape_is_refused_by_its_number_and_field(
         read_settings()
 
 
-def test_lrc_loses_its_tags_and_is_put_in_the_order_of_its_times() -> None:
-    lrc = "\ufeff[ar:Somebody]\r\n[offset:+5]\r\n[00:10.00][01:05.5]Chorus <00:11.00>line\r\n[00:20:50] Verse [x2]\n\n"
+def test_lrc_is_read_without_tags_in_the_order_of_its_times() -> None:
+    lrc = "\ufeff[ar:Someone]\r\n[offset:+5]\r\n[00:10.00][01:05.5]Chorus <00:11.00>line\r\n[00:20:50] Verse [x2]\n\n"
     assert lyrics_text(lrc.encode(), "s3://inbox/a.LRC").splitlines() == [
         "Chorus line",
         "Verse [x2]",
@@ -275,6 +275,6 @@ def test_plain_lyrics_are_left_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfea\x00", b"a\x00b", "é".encode("latin-1")])
-def test_lyrics_that_are_no_text_are_refused(content: bytes) -> None:
+def test_lyrics_that_are_not_text_are_refused(content: bytes) -> None:
     with pytest.raises(InvalidField, match=r"data\.lyrics: s3://inbox/a\.txt"):
         lyrics_text(content, "s3://inbox/a.txt")

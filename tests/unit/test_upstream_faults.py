@@ -1,6 +1,6 @@
-"""The faults of py-amqp, kombu and Celery that ``consumer/wakeups`` patches.
+"""Bugs of py-amqp, kombu and Celery that ``consumer/wakeups`` patches.
 
-Each test asks the unpatched library. If one fails after an upgrade, the library has been corrected: remove the patch.
+Each test asks the unpatched library. If one fails after an upgrade, the bug is fixed: remove the patch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HEADERS_FLAG = struct.pack(">H", 0x2000)
 
 
 def unpatched(reader: Any) -> Any:
-    """py-amqp's own function behind the patch, which importing ``consumer`` installs."""
+    """Return py-amqp's own function behind the patch, which importing ``consumer`` installs."""
     return reader._read
 
 

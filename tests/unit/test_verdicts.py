@@ -1,4 +1,4 @@
-"""What each status means for a call that may have cost money."""
+"""HTTP statuses as errors of a call that may have cost money."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from schemas.errors import ProviderError, Verdict
 
 
 def judged(status: int, *, paid: bool) -> ProviderError:
-    return error_for_status(status, "words", provider="Vendor", key_setting="VENDOR_KEY", paid=paid)
+    return error_for_status(status, "words", provider="Pika", key_setting="PIKA_KEY", paid=paid)
 
 
 @pytest.mark.parametrize(
-    ("status", "paid", "asked"),
+    ("status", "paid", "unpaid"),
     [
         (301, "provider_not_configured", "provider_not_configured"),
         (302, "outcome_unknown", "provider_not_configured"),
@@ -40,19 +40,21 @@ def judged(status: int, *, paid: bool) -> ProviderError:
         (101, "outcome_unknown", "provider_unavailable"),
     ],
 )
-def test_a_status_has_one_verdict_for_a_paid_call_and_one_for_a_question(status: int, paid: str, asked: str) -> None:
+def test_a_status_has_one_verdict_for_a_paid_call_and_one_for_an_unpaid_request(
+    status: int, paid: str, unpaid: str
+) -> None:
     assert judged(status, paid=True).code == paid
-    assert judged(status, paid=False).code == asked
+    assert judged(status, paid=False).code == unpaid
 
 
-def test_only_what_was_certainly_not_accepted_may_be_sent_again() -> None:
+def test_only_a_call_that_was_certainly_not_accepted_may_be_repeated() -> None:
     again = [status for status in range(300, 600) if judged(status, paid=True).verdict is Verdict.LATER]
     assert again == [429]
 
 
 def test_errors_about_the_key_name_its_variable() -> None:
-    assert "VENDOR_KEY" in judged(401, paid=True).message
-    assert "VENDOR_KEY" in judged(402, paid=True).message
+    assert "PIKA_KEY" in judged(401, paid=True).message
+    assert "PIKA_KEY" in judged(402, paid=True).message
 
 
 @pytest.mark.parametrize(

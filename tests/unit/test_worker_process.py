@@ -29,14 +29,14 @@ def test_a_gpu_worker_does_one_job_at_a_time_in_its_own_process() -> None:
     assert {"--pool=prefork", "--concurrency=4"} <= set(worker_arguments(["render"], concurrency=4))
 
 
-def test_workers_of_one_machine_have_names_of_their_own() -> None:
+def test_workers_of_one_machine_have_different_names() -> None:
     (first,) = (item for item in worker_arguments(["io", "gpu"], concurrency=1) if item.startswith("--hostname="))
     assert first.removeprefix("--hostname=").startswith("io-gpu-")
     assert "--hostname=mine@%h" in worker_arguments(["gpu"], concurrency=1, name="mine")
 
 
 @pytest.mark.parametrize(("asked", "status"), [(None, None), (0, None), (1, 1)])
-def test_a_worker_that_ended_itself_ends_with_status_one_and_one_that_was_told_to_with_none(
+def test_a_worker_that_stopped_by_itself_exits_with_status_one(
     monkeypatch: pytest.MonkeyPatch, asked: int | None, status: int | None
 ) -> None:
     monkeypatch.setattr(app, "worker_main", lambda arguments: None)
