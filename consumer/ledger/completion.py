@@ -59,7 +59,7 @@ def finish(
 def finish_unleased(
     database: Database, job_id: str, state: State, error: TelecineError, delivery: NewDelivery | None
 ) -> bool:
-    """End a job that no worker holds, cancelled or past its deadline. Return ``False`` if one holds it or it has ended."""
+    """End a cancelled or expired job that no worker holds. Return ``False`` if one holds it or it has ended."""
     with database.write(durable=True) as connection:
         statement = (
             sa.update(jobs)

@@ -58,7 +58,7 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
 def pick_job(database: Database, job_id: str) -> str | None:
     """Return the job that a wake-up for ``job_id`` should run: the most urgent of its role, and the oldest of those.
 
-    So priority is strict in whatever order the broker delivers: a wake-up means that one more job is due, not which.
+    So priority is strict in any order of delivery: a wake-up means that one more job is due, not which.
     ``None`` if every job of the role has a worker or is not due.
     """
     role = sa.select(jobs.c.role).where(jobs.c.id == job_id).scalar_subquery()

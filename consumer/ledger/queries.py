@@ -95,7 +95,7 @@ def count_jobs_by_role(database: Database) -> dict[str, tuple[int, int]]:
 
 
 def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, str, float, float]]:
-    """Return type, state, seconds until the start and seconds from there to the end, of jobs received and ended lately."""
+    """Return type, state, seconds to the start and seconds from start to end, of jobs that ended recently."""
     query = sa.select(
         jobs.c.type, jobs.c.state, jobs.c.started_at - jobs.c.received_at, jobs.c.finished_at - jobs.c.started_at
     ).where(

@@ -1,4 +1,4 @@
-"""Putting a file that was made into storage: by a step of this worker, or by a provider."""
+"""Store a made file: from a step of this worker, or from a provider."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import hashlib
 from collections.abc import Sequence
 
 from consumer.storage.base import ObjectFacts, Storage
-from schemas.errors import InputForbidden, InputUnavailable, OutputExists, StorageUnavailable
+from schemas.errors import InputForbidden, InputUnavailable, StorageUnavailable
 from schemas.media import LocalFile, MediaFacts, StoredArtifact
 
-#: Every job's last file.
+#: The last file that a job stores.
 MANIFEST = "manifest.json"
 
 
 def check_output_free(storage: Storage, uris: Sequence[str], *, job_id: str, fingerprint: str) -> None:
-    """Nothing, if the job may store its results at ``uris``: looked at before anything is paid for.
+    """Check that the job can store its results at ``uris``, before anything is paid for.
 
-    What an earlier attempt of the job put there is in nobody's way. Where the worker may not look, storing tells.
+    Objects of an earlier attempt of the job are fine. If the worker may not look, storing will find out.
 
     Raises:
-        OutputExists: something else lies there.
-        StorageUnavailable: tried again later.
+        OutputExists: another object is already there.
+        StorageUnavailable: retry later.
     """
     for uri in uris:
         try:
@@ -29,19 +29,17 @@ def check_output_free(storage: Storage, uris: Sequence[str], *, job_id: str, fin
             continue
         except InputUnavailable as error:
             raise StorageUnavailable(error.message) from None
-        if found is not None and found.writer != (job_id, fingerprint):
-            raise OutputExists(
-                f"Another file already lies at {uri}. Choose another `output` or remove it.", field="output"
-            )
+        if found is not None:
+            found.check_owner(job_id, fingerprint)
 
 
 def store_artifact(storage: Storage, file: LocalFile, uri: str, *, job_id: str, fingerprint: str) -> StoredArtifact:
-    """The artifact as it lies at ``uri``: its own file, or what an earlier attempt of the job put there.
+    """Store the file at ``uri`` and return the artifact, or the one that an earlier attempt of the job stored there.
 
-    A crash here leaves nothing, or the whole object, which the next attempt takes over.
+    A crash leaves nothing, or the whole object, which the next attempt adopts.
 
     Raises:
-        StorageError: it cannot be written there, or something else lies there already.
+        StorageError: it cannot be written, or another object is already there.
     """
     with file.path.open("rb") as content:
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()

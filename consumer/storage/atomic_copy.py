@@ -1,4 +1,4 @@
-"""Copying a stream of bytes into a file, whole or not at all."""
+"""Copying a stream of bytes into a file, completely or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from consumer.storage.base import Fetched, ObjectFacts, replaced
+from consumer.storage.base import Fetched, ObjectFacts, input_replaced
 from providers.http.bounded_copy import bounded_copy
 from schemas.errors import ChecksumMismatch, InputTooLarge, InputUnavailable
 from schemas.reference import Pin
@@ -17,16 +17,16 @@ CHUNK_BYTES = 1 << 20
 
 
 def chunks_of(source: BinaryIO) -> Iterator[bytes]:
-    """The bytes of an open file, a piece at a time."""
+    """Yield the bytes of an open file in chunks."""
     while piece := source.read(CHUNK_BYTES):
         yield piece
 
 
 def check_unchanged(path: Path, facts: ObjectFacts) -> bytes:
-    """The MD5 of the file at ``path``, which is still the file that ``facts`` speak of.
+    """Check that the file at ``path`` still has the size and SHA-256 in ``facts``, and return its MD5.
 
     Raises:
-        ChecksumMismatch: it is not.
+        ChecksumMismatch: it has changed.
     """
     md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
     with path.open("rb") as source:
@@ -35,25 +35,29 @@ def check_unchanged(path: Path, facts: ObjectFacts) -> bytes:
             sha256.update(piece)
             size += len(piece)
     if (size, sha256.hexdigest()) != (facts.bytes, facts.sha256):
-        raise ChecksumMismatch("The file changed on this machine after it was made. It is made again.")
+        raise ChecksumMismatch("The file changed on this machine after it was made. Will make it again.")
     return md5.digest()
 
 
-def pinned(uri: str, pin: Pin | None) -> Callable[[Fetched], None]:
-    """A check for ``copy_whole``, for places whose ETag is the SHA-256.
+def pin_check(uri: str, pin: Pin | None) -> Callable[[Fetched], None]:
+    """Return a ``check`` for ``copy_whole``, for storage whose ETag is the SHA-256.
 
-    It raises InputReplaced if what was copied is not what ``pin`` is about.
+    The check raises InputReplaced if the copied content is not the content of ``pin``.
     """
 
     def check(fetched: Fetched) -> None:
         if pin is not None and pin.etag not in (None, fetched.sha256):
-            raise replaced(uri, pin)
+            raise input_replaced(uri, pin)
 
     return check
 
 
 def check_size(size: int, limit_bytes: int) -> None:
-    """Raises InputTooLarge if ``size`` is over the limit."""
+    """Check that ``size`` is within the limit.
+
+    Raises:
+        InputTooLarge: it is not.
+    """
     if size > limit_bytes:
         raise InputTooLarge(f"File too large: {size:,} bytes, at most {limit_bytes:,} are allowed")
 
@@ -67,24 +71,23 @@ def copy_whole(
     sha256: str | None = None,
     check: Callable[[Fetched], None] = lambda fetched: None,
 ) -> Fetched:
-    """The file ``into``, written under another name first and renamed when it is whole.
+    """Write ``pieces`` under a temporary name, and rename the file to ``into`` when it is complete.
 
-    A crash here leaves a hidden ``.part`` file and nothing of the name ``into``. ``check`` may refuse the file
-    before it has that name.
+    A crash leaves a hidden ``.part`` file and no file ``into``. ``check`` may refuse the file before it is renamed.
 
     Raises:
-        InputTooLarge: there is more than ``limit_bytes``; never more than that is written.
-        InputUnavailable: the stream ended early or went on for too long.
-        ChecksumMismatch: the bytes are not those of ``sha256``, where that is known.
+        InputTooLarge: there are more than ``limit_bytes``; no more than that is written.
+        InputUnavailable: the number of bytes is not ``expected_bytes``.
+        ChecksumMismatch: the bytes do not have the given ``sha256``.
     """
     into.parent.mkdir(parents=True, exist_ok=True)
     part = into.parent / f".{uuid.uuid4().hex}.part"
     try:
         fetched = _write(pieces, part, limit_bytes)
         if fetched.bytes != expected_bytes:
-            raise InputUnavailable(f"The input broke off: {fetched.bytes:,} of {expected_bytes:,} bytes arrived")
+            raise InputUnavailable(f"The input is incomplete: received {fetched.bytes:,} of {expected_bytes:,} bytes")
         if sha256 not in (None, fetched.sha256):
-            raise ChecksumMismatch("The stored object holds other bytes than Telecine wrote.")
+            raise ChecksumMismatch("The stored object has different bytes than Telecine wrote.")
         check(fetched)
         part.replace(into)
     finally:

@@ -1,51 +1,63 @@
-"""What storage is: six verbs on ``s3://bucket/key`` names, and the records they take and give.
+"""The storage interface: whole objects named ``s3://bucket/key``, and the metadata that says which job stored them.
 
-The first writer of a key wins and nothing is ever overwritten. So a worker that lost its lease but
-does not know it yet can do no harm: it either adopts what is there or is refused.
+The first writer of a key wins, and nothing is ever overwritten. So a worker that has lost its lease without knowing it
+does no harm: its write is either answered with the object that its job stored before, or refused.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from schemas.errors import InputReplaced, InvalidField
+from schemas.errors import InputReplaced, InvalidField, OutputExists
 from schemas.reference import Pin, split_s3
 
-#: S3 allows 2 KB of user metadata in all; what is left after ids and digests is for the facts.
+#: S3 allows 2 KB of user metadata in all; this is what remains for the facts after ids and digests.
 FACTS_BYTES = 1_400
-#: How many neighbours of an object are looked at.
+#: ``list_prefix`` returns at most this many objects.
 LIST_LIMIT = 1_000
+#: The tag of every object that Telecine wrote, for servers that support tags. S3 triggers ignore objects that have it.
+TAG = "telecine=1"
+
+#: The keys of the user metadata.
+_JOB = "telecine-job"
+_FINGERPRINT = "telecine-fingerprint"
+_SHA256 = "telecine-sha256"
+_FACTS = "telecine-facts"
 
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-#: Printable ASCII without spaces at the ends, because it travels in an HTTP header.
+#: Printable ASCII without spaces at the ends, because it is sent in an HTTP header.
 _Header = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~]*[!-~])?$", max_length=256)]
 
 
 class Fetched(BaseModel):
-    """One file that lies whole on this machine now."""
+    """A file that was completely copied to this machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    #: Size in bytes.
     bytes: int
     sha256: _Sha256
 
 
 class ObjectFacts(BaseModel):
-    """What is written down beside an object: whose it is and what is in it."""
+    """What is stored with an object: which job it belongs to and what is in it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    #: The job that stores the object.
     job_id: _Header
-    #: The request's fingerprint: a second request under the same id is another owner.
+    #: The fingerprint of the job's request: another request under the same id is another owner.
     fingerprint: _Header
     content_type: _Header
     sha256: _Sha256
+    #: Size in bytes.
     bytes: Annotated[int, Field(ge=0)]
-    #: Media facts; small, because object stores keep them in a header.
+    #: Media facts, such as ``width``; at most ``FACTS_BYTES`` as JSON, because object stores keep them in a header.
     facts: dict[str, Any] = {}
 
     @field_validator("facts")
@@ -55,91 +67,147 @@ class ObjectFacts(BaseModel):
             raise ValueError(f"takes more than {FACTS_BYTES} bytes as JSON")
         return value
 
+    def as_metadata(self) -> dict[str, str]:
+        """Return the user metadata of the object: four short ASCII strings."""
+        # Some servers fold a run of spaces in a header, which breaks their signature check. Compact JSON has spaces
+        # only in its strings, so each one can be escaped.
+        facts = json.dumps(self.facts, separators=(",", ":"), sort_keys=True).replace(" ", "\\u0020")
+        return {_JOB: self.job_id, _FINGERPRINT: self.fingerprint, _SHA256: self.sha256, _FACTS: facts}
+
 
 class StoredObject(BaseModel):
-    """One object that is in storage, whole."""
+    """An object that is completely in storage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     uri: str
-    #: ``None`` for an object that Telecine did not write and whose bytes nobody has read.
+    #: ``None`` for an object that Telecine did not write and whose bytes were not read.
     sha256: str | None
+    #: Size in bytes.
     bytes: int
     content_type: str
+    #: Media facts from the object's metadata; empty if Telecine did not write it.
     facts: dict[str, Any] = {}
-    #: True if an earlier attempt of the same job had written it already.
-    adopted: bool = False
-    #: True if Telecine wrote it, this job or any other, here or elsewhere.
-    own: bool = False
-    #: The job and the request's fingerprint that wrote it, by its marks: the only ones that take it over.
-    writer: tuple[str, str] | None = None
-    #: Changes with the content; the storage's own choice of digest. ``None`` where there is none.
+    #: Whether Telecine wrote it: this job or any other, this installation or another.
+    written_by_telecine: bool = False
+    #: The job id and request fingerprint from its metadata; only this job may use the object as its own result.
+    owner: tuple[str, str] | None = None
+    #: Changes with the content. The storage chooses the digest; ``None`` where it has none.
     etag: str | None = None
-    #: The version, in a bucket that keeps versions.
+    #: The version id, in a bucket that keeps versions.
     version: str | None = None
 
     @property
     def pin(self) -> Pin:
-        """What to give to ``fetch`` to read this content and no other."""
+        """What to pass to ``fetch`` to read exactly this content."""
         return Pin(self.version, self.etag)
+
+    def check_owner(self, job_id: str, fingerprint: str) -> None:
+        """Check that an earlier attempt of this job stored the object.
+
+        Raises:
+            OutputExists: another job, another request or another program wrote it.
+        """
+        if self.owner != (job_id, fingerprint):
+            raise OutputExists(
+                f"Another file is already at {self.uri}. Choose another `output` or delete it.", field="output"
+            )
 
 
 class Storage(Protocol):
-    """Whole objects under names that do not change. Safe to use from several threads."""
+    """Whole, immutable objects by name. Safe to use from several threads."""
 
     def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
-        """The object, copied to the file ``into``: with ``pin``, that content of it and no other.
+        """Copy the object to the file ``into``; with ``pin``, only if it still has that content.
 
-        A crash here leaves no file of that name.
+        A crash leaves no file of that name.
 
         Raises:
             InputNotFound, InputForbidden, InputTooLarge: the request has to change.
-            InputReplaced: the pinned content was replaced, in a place that keeps no versions.
-            InputUnavailable, ChecksumMismatch: tried again later.
+            InputReplaced: the pinned content was replaced, in a bucket that keeps no versions.
+            InputUnavailable, ChecksumMismatch: retry later.
         """
         ...
 
     def put(self, path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
-        """The object at ``uri``: the file at ``path``, or what an earlier attempt of this job put there.
+        """Store the file at ``path`` as ``uri``, or return the object that an earlier attempt of the job stored there.
 
-        A crash here leaves either nothing or the whole object, which the next attempt adopts.
+        A crash leaves either nothing or the whole object, which the next attempt adopts.
 
         Raises:
-            OutputExists: something else lies there; it is left as it is.
+            OutputExists: another object is already there; it stays as it is.
             OutputForbidden: the location may not be written.
-            StorageUnavailable, ChecksumMismatch: tried again later.
+            StorageUnavailable, ChecksumMismatch: retry later.
         """
         ...
 
     def url(self, uri: str, lifetime_seconds: int, pin: Pin | None = None) -> str:
-        """A URL that anyone may read the object with, for a limited time. It is a secret.
+        """Return a URL that anyone can read the object with for a limited time. It is a secret.
 
-        With a pin that has a version it is that version's. An ETag cannot be part of a URL.
+        A pin with a version yields the URL of that version; an ETag cannot be part of a URL.
         """
         ...
 
     def delete(self, prefix_uri: str) -> int:
-        """How many objects below the folder ``prefix_uri`` were deleted. A crash here leaves some of them."""
+        """Delete the objects below the folder ``prefix_uri`` and return their number. A crash leaves some of them."""
         ...
 
     def head(self, uri: str, version: str | None = None) -> StoredObject | None:
-        """What is known about the object, or ``None`` if there is none.
+        """Return what is known about the object, or ``None`` if it does not exist.
 
-        With ``version``, about that version of it; a place that keeps no versions answers as without.
+        ``version`` asks for that version of it. A storage that keeps no versions ignores it.
         """
         ...
 
     def list_prefix(self, uri: str) -> list[str]:
-        """The objects in the folder of ``uri`` whose names begin like it, sorted; at most a thousand.
+        """Return the objects whose URI starts with ``uri``, in its folder only, sorted; at most ``LIST_LIMIT``.
 
         Raises:
-            InputError: the folder may not be listed, or the storage does not answer just now.
+            InputError: the folder may not be listed, or the storage does not respond.
         """
         ...
 
 
+def to_stored_object(
+    uri: str,
+    metadata: Mapping[str, str],
+    size: int,
+    content_type: str,
+    sha256: str | None,
+    *,
+    etag: str | None,
+    version: str | None = None,
+) -> StoredObject:
+    """Return the record of the object at ``uri``; metadata that Telecine did not write is ignored."""
+    owned = {_JOB, _FINGERPRINT, _SHA256} <= metadata.keys()
+    return StoredObject(
+        uri=uri,
+        sha256=sha256 or stored_sha256(metadata),
+        bytes=size,
+        content_type=content_type,
+        facts=_facts_in(metadata),
+        written_by_telecine=_JOB in metadata,
+        owner=(metadata[_JOB], metadata[_FINGERPRINT]) if owned else None,
+        etag=etag,
+        version=version,
+    )
+
+
+def stored_sha256(metadata: Mapping[str, str]) -> str | None:
+    """Return the SHA-256 that Telecine stored with an object, or ``None``."""
+    return metadata.get(_SHA256)
+
+
+def _facts_in(metadata: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        found = json.loads(metadata.get(_FACTS, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def locate(uri: str) -> tuple[str, str]:
-    """Bucket and key of ``uri``.
+    """Return bucket and key of ``uri``.
 
     Raises:
         InvalidField: it is not ``s3://bucket/key``.
@@ -150,15 +218,15 @@ def locate(uri: str) -> tuple[str, str]:
         raise InvalidField(f"the storage location {error}") from None
 
 
-def replaced(uri: str, pin: Pin) -> InputReplaced:
-    """The refusal of content that is no longer there."""
-    return InputReplaced(
-        f"{uri} was replaced while its job waited: the job is about {pin.label}, and the bucket keeps no versions. "
-        "The newer object has an event of its own."
-    )
-
-
 def locate_folder(prefix_uri: str) -> tuple[str, str]:
-    """Bucket and prefix of a folder, the prefix with its final slash: ``job-1`` is no prefix of ``job-10``."""
+    """Return bucket and prefix of a folder. The prefix ends with a slash, so ``job-1`` does not match ``job-10``."""
     bucket, key = locate(prefix_uri)
     return bucket, key if key.endswith("/") else key + "/"
+
+
+def input_replaced(uri: str, pin: Pin) -> InputReplaced:
+    """Return the error for pinned content that no longer exists."""
+    return InputReplaced(
+        f"{uri} was replaced while its job waited: the job refers to {pin.label}, and the bucket keeps no versions. "
+        "The newer object has an event of its own."
+    )

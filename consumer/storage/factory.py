@@ -1,4 +1,4 @@
-"""Opening the storage that the settings name."""
+"""Open the storage that the settings name."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def open_storage(
     read_timeout_seconds: float = 60.0,
     attempts: int = 3,
 ) -> Storage:
-    """The storage. ``folder`` goes with kind ``folder``, all that follows it with kind ``s3``.
+    """Return the storage. ``folder`` is for kind ``folder``, all later arguments for kind ``s3``.
 
-    Nothing is connected yet. boto3 is imported only for S3, because it takes half a second.
+    Does not connect yet. boto3 is imported only for S3, because it takes half a second.
     """
     if kind == "memory":
         return MemoryStorage()

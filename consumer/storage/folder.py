@@ -1,8 +1,9 @@
-"""Storage in a folder: ``s3://bucket/key`` is the file ``<root>/bucket/key``, for people to look into."""
+"""Storage in a folder: ``s3://bucket/key`` is the file ``<root>/bucket/key``, so that people can look at it."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -13,35 +14,56 @@ from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
-from consumer.storage.atomic_copy import check_size, check_unchanged, chunks_of, copy_whole, pinned
-from consumer.storage.base import LIST_LIMIT, Fetched, ObjectFacts, StoredObject, locate, locate_folder
-from consumer.storage.folder_errors import writing
-from consumer.storage.object_metadata import adopt, described, metadata_of
+from consumer.storage.atomic_copy import check_size, check_unchanged, chunks_of, copy_whole, pin_check
+from consumer.storage.base import (
+    LIST_LIMIT,
+    Fetched,
+    ObjectFacts,
+    StoredObject,
+    locate,
+    locate_folder,
+    to_stored_object,
+)
+from consumer.storage.local_files import NotRegular, open_beneath
 from consumer.storage.paths import bucket_folder, key_of, path_of
-from consumer.storage.safe_open import NotRegular, open_beneath
 from consumer.storage.sidecar import Sidecars, make_folders, sync_folder
-from schemas.errors import InputForbidden, InputNotFound, OutputForbidden, StorageUnavailable
+from schemas.errors import (
+    ConfigurationError,
+    InputForbidden,
+    InputNotFound,
+    OutputExists,
+    OutputForbidden,
+    StorageUnavailable,
+)
 from schemas.reference import Pin
 
-#: Everything of Telecine's own lies here; no bucket can have this name.
+#: The folder for Telecine's own files; no bucket can have this name.
 HIDDEN = ".telecine"
-#: A copy that nobody finished within a day was left by a crash.
+#: A partial copy older than this (a day) was left by a crash and is deleted.
 LEFTOVER_SECONDS = 86_400
+#: How often ``put`` looks again when a file appears or its folder disappears during the write.
 _LOOKS = 20
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES,)
+#: A failed disk is remounted read-only; a network share disappears and comes back.
+_TEMPORARY = (errno.EROFS, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
+_NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP)
+
 
 class FolderStorage:
-    """Objects as ordinary files below ``root``. Several processes may share it, on one machine."""
+    """Objects as ordinary files below ``root``. Several processes on one machine may share it."""
 
     def __init__(self, root: Path) -> None:
+        """Open the folder, and delete partial copies that a crash left."""
         self._root = root.resolve()
         self._parts = self._root / HIDDEN / "parts"
         self._sidecars = Sidecars(self._root / HIDDEN)
         self._sweep()
 
     def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
-        """The object, copied to ``into``. Files that people put into the folder are objects too."""
+        """Copy the object to ``into``. Files that people put into the folder are objects too."""
         bucket, key = locate(uri)
         try:
             source = self._open(bucket, key)
@@ -53,32 +75,30 @@ class FolderStorage:
             size = os.fstat(source.fileno()).st_size
             check_size(size, limit_bytes)
             return copy_whole(
-                chunks_of(source), into, limit_bytes=limit_bytes, expected_bytes=size, check=pinned(uri, pin)
+                chunks_of(source), into, limit_bytes=limit_bytes, expected_bytes=size, check=pin_check(uri, pin)
             )
 
     def put(self, path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
-        """The object at ``uri``. A crash here leaves nothing but hidden files, or the whole object."""
+        """Store the file. A crash leaves only hidden files, or the whole object."""
         bucket, key = locate(uri)
-        with writing(uri), self._copied(path, facts) as part:
+        with _writing(uri), self._copied(path, facts) as part:
             for _ in range(_LOOKS):
                 with self._sidecars.locked(bucket, key):
                     if (found := self._look(bucket, key)) is not None:
-                        return adopt(found[0], found[1], facts)
-                    # Somebody who takes no locks may put a file there (EEXIST) or take its folder away
-                    # (ENOENT) between the look and the link: then it is looked at again.
+                        found.check_owner(facts.job_id, facts.fingerprint)
+                        return found
+                    # Between the look and the link, a program that takes no locks may create the file (EEXIST) or
+                    # delete its folder (ENOENT): then look again.
                     with contextlib.suppress(FileExistsError, FileNotFoundError):
-                        self._link(part, bucket, key, facts)
-                        return described(
-                            uri, metadata_of(facts), facts.bytes, facts.content_type, facts.sha256, etag=facts.sha256
-                        )
-        raise StorageUnavailable(f"{uri} comes and goes. It is tried again.")
+                        return self._link(part, bucket, key, facts)
+        raise StorageUnavailable(f"{uri} appeared and disappeared again while it was written. Will retry.")
 
     def url(self, uri: str, lifetime_seconds: int, pin: Pin | None = None) -> str:
-        """A ``file://`` URL. It does not expire."""
+        """Return a ``file://`` URL. It does not expire."""
         return self._path(*locate(uri)).as_uri()
 
     def delete(self, prefix_uri: str) -> int:
-        """How many files below the folder were deleted; folders that are empty then go too."""
+        """Delete the files below the folder and return their number; folders that are then empty are deleted too."""
         bucket, prefix = locate_folder(prefix_uri)
         home = self._root / bucket_folder(bucket)
         folder = home / path_of(prefix.removesuffix("/"))
@@ -91,24 +111,23 @@ class FolderStorage:
                 key = key_of(PurePosixPath(found.relative_to(home)))
                 with self._sidecars.locked(bucket, key):
                     found.unlink(missing_ok=True)
-                    self._sidecars.forget(bucket, key)
+                    self._sidecars.delete(bucket, key)
                 count += 1
             with contextlib.suppress(OSError):
                 Path(parent).rmdir()
         return count
 
     def head(self, uri: str, version: str | None = None) -> StoredObject | None:
-        """What is known about the object. Its bytes are read, because people may have changed the file."""
+        """Return what is known about the object. Its bytes are read, because people may have changed the file."""
         try:
-            found = self._look(*locate(uri))
+            return self._look(*locate(uri))
         except NotRegular:
             return None
         except PermissionError:
             raise InputForbidden(f"{uri} may not be read. Grant the worker read access.") from None
-        return None if found is None else found[0]
 
     def list_prefix(self, uri: str) -> list[str]:
-        """The files in the folder of ``uri`` whose names begin like it."""
+        """Return the files whose URI starts with ``uri``, in its folder only."""
         bucket, key = locate(uri)
         above, slash, _ = key.rpartition("/")
         home = self._root / bucket_folder(bucket)
@@ -122,27 +141,31 @@ class FolderStorage:
         except PermissionError:
             raise InputForbidden(f"The folder of {uri} may not be listed. Grant the worker read access.") from None
         names = (key_of(PurePosixPath(path.relative_to(home))) for path in files)
-        # A name that people gave to a file and that is not UTF-8 is no key.
+        # A file name that is not UTF-8 is not a key.
         found = sorted(name for name in names if name.startswith(key) and _SURROGATE.search(name) is None)
         return [f"s3://{bucket}/{name}" for name in found][:LIST_LIMIT]
 
-    def _link(self, part: Path, bucket: str, key: str, facts: ObjectFacts) -> None:
-        """The one indivisible step; what is known about the object is on the disk before it."""
-        self._sidecars.write(bucket, key, facts.sha256, facts.content_type, metadata_of(facts))
+    def _link(self, part: Path, bucket: str, key: str, facts: ObjectFacts) -> StoredObject:
+        """Create the object in one atomic step, after its metadata is on the disk."""
+        metadata = facts.as_metadata()
+        self._sidecars.write(bucket, key, facts.sha256, facts.content_type, metadata)
         target = self._path(bucket, key)
         make_folders(target.parent)
         os.link(part, target)
         sync_folder(target.parent)
+        return to_stored_object(
+            f"s3://{bucket}/{key}", metadata, facts.bytes, facts.content_type, facts.sha256, etag=facts.sha256
+        )
 
-    def _look(self, bucket: str, key: str) -> tuple[StoredObject, dict[str, str]] | None:
+    def _look(self, bucket: str, key: str) -> StoredObject | None:
         try:
             with self._open(bucket, key) as source:
                 size = os.fstat(source.fileno()).st_size
                 sha256 = hashlib.file_digest(source, "sha256").hexdigest()
         except FileNotFoundError:
             return None
-        content_type, marks = self._sidecars.read(bucket, key, sha256) or ("application/octet-stream", {})
-        return described(f"s3://{bucket}/{key}", marks, size, content_type, sha256, etag=sha256), marks
+        content_type, metadata = self._sidecars.read(bucket, key, sha256) or ("application/octet-stream", {})
+        return to_stored_object(f"s3://{bucket}/{key}", metadata, size, content_type, sha256, etag=sha256)
 
     def _path(self, bucket: str, key: str) -> Path:
         return self._root / bucket_folder(bucket) / path_of(key)
@@ -152,7 +175,7 @@ class FolderStorage:
 
     @contextlib.contextmanager
     def _copied(self, path: Path, facts: ObjectFacts) -> Iterator[Path]:
-        """A copy of the file on the same file system, whole and on the disk."""
+        """Yield a complete copy of the file on the storage's file system, flushed to the disk."""
         make_folders(self._parts)
         part = self._parts / uuid.uuid4().hex
         try:
@@ -165,8 +188,32 @@ class FolderStorage:
             part.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        with contextlib.suppress(OSError):  # gone already, or the disk is read-only: no reason not to start
+        with contextlib.suppress(OSError):  # already deleted, or a read-only disk: neither may prevent the start
             for part in self._parts.iterdir():
                 with contextlib.suppress(FileNotFoundError):
                     if time.time() - part.stat().st_mtime > LEFTOVER_SECONDS:
                         part.unlink()
+
+
+@contextlib.contextmanager
+def _writing(uri: str) -> Iterator[None]:
+    """Turn the operating system's errors about writing ``uri`` into errors that say what to do; others pass."""
+    try:
+        yield
+    except (NotADirectoryError, IsADirectoryError, NotRegular):
+        raise OutputExists(
+            f"{uri} needs a folder where a file is, or a file where a folder is. Choose another `output`.",
+            field="output",
+        ) from None
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageUnavailable("The disk with the storage folder is full. Will retry.") from None
+        if error.errno in _TEMPORARY:
+            raise StorageUnavailable(
+                f"The storage folder cannot be written: {os.strerror(error.errno)}. Will retry."
+            ) from None
+        if error.errno in _FORBIDDEN:
+            raise OutputForbidden(f"{uri} may not be written. Grant write access or change `output`.") from None
+        if error.errno in _NO_LINKS:
+            raise ConfigurationError("The storage folder has to be on one file system that has hard links.") from None
+        raise

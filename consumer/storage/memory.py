@@ -1,4 +1,4 @@
-"""Storage in memory: the twin for tests and for trying things out. Gone with the process."""
+"""Storage in memory, for tests and trials. Its objects are lost when the process ends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ import threading
 from pathlib import Path
 from urllib.parse import quote
 
-from consumer.storage.atomic_copy import check_size, check_unchanged, copy_whole, pinned
-from consumer.storage.base import LIST_LIMIT, Fetched, ObjectFacts, StoredObject, locate, locate_folder
-from consumer.storage.object_metadata import adopt, described, metadata_of
+from consumer.storage.atomic_copy import check_size, check_unchanged, copy_whole, pin_check
+from consumer.storage.base import (
+    LIST_LIMIT,
+    Fetched,
+    ObjectFacts,
+    StoredObject,
+    locate,
+    locate_folder,
+    to_stored_object,
+)
 from schemas.errors import InputNotFound
 from schemas.reference import Pin
 
@@ -19,47 +26,52 @@ from schemas.reference import Pin
 class _Entry:
     content: bytes
     content_type: str
-    marks: dict[str, str]
+    metadata: dict[str, str]
 
 
 class MemoryStorage:
-    """Objects in a dictionary, with the promises of the others."""
+    """Objects in a dictionary, with the same guarantees as the other storages."""
 
     def __init__(self) -> None:
+        """Create an empty storage."""
         self._entries: dict[tuple[str, str], _Entry] = {}
         self._lock = threading.Lock()
 
     def add(self, uri: str, content: bytes, content_type: str = "application/octet-stream") -> None:
-        """Puts an object there that Telecine did not write, such as an input."""
+        """Add an object that Telecine did not write, such as an input."""
         with self._lock:
             self._entries[locate(uri)] = _Entry(content, content_type, {})
 
     def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
-        """The object, copied to ``into``."""
+        """Copy the object to ``into``."""
         entry = self._entries.get(locate(uri))
         if entry is None:
             raise InputNotFound(f"{uri} does not exist. Upload it before sending the request.")
         size = len(entry.content)
         check_size(size, limit_bytes)
-        return copy_whole([entry.content], into, limit_bytes=limit_bytes, expected_bytes=size, check=pinned(uri, pin))
+        return copy_whole(
+            [entry.content], into, limit_bytes=limit_bytes, expected_bytes=size, check=pin_check(uri, pin)
+        )
 
     def put(self, path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
-        """The object at ``uri``; the first writer's."""
+        """Store the file, unless an earlier attempt of the job did."""
         name = locate(uri)
         check_unchanged(path, facts)
-        entry = _Entry(path.read_bytes(), facts.content_type, metadata_of(facts))
+        entry = _Entry(path.read_bytes(), facts.content_type, facts.as_metadata())
         with self._lock:
             found = self._entries.setdefault(name, entry)
-        stored = _described(uri, found)
-        return stored if found is entry else adopt(stored, found.marks, facts)
+        stored = _stored(uri, found)
+        if found is not entry:
+            stored.check_owner(facts.job_id, facts.fingerprint)
+        return stored
 
     def url(self, uri: str, lifetime_seconds: int, pin: Pin | None = None) -> str:
-        """A ``memory://`` URL, for show: nobody else can open it."""
+        """Return a ``memory://`` URL, for display: no one else can open it."""
         bucket, key = locate(uri)
         return f"memory://{bucket}/{quote(key)}"
 
     def delete(self, prefix_uri: str) -> int:
-        """How many objects below the folder were deleted."""
+        """Delete the objects below the folder and return their number."""
         bucket, prefix = locate_folder(prefix_uri)
         with self._lock:
             names = [name for name in self._entries if name[0] == bucket and name[1].startswith(prefix)]
@@ -68,18 +80,18 @@ class MemoryStorage:
         return len(names)
 
     def head(self, uri: str, version: str | None = None) -> StoredObject | None:
-        """What is known about the object."""
+        """Return what is known about the object."""
         entry = self._entries.get(locate(uri))
-        return None if entry is None else _described(uri, entry)
+        return None if entry is None else _stored(uri, entry)
 
     def list_prefix(self, uri: str) -> list[str]:
-        """The objects whose names begin like ``uri``, in its folder only."""
+        """Return the objects whose URI starts with ``uri``, in its folder only."""
         bucket, key = locate(uri)
         with self._lock:
             names = [name for place, name in self._entries if place == bucket and name.startswith(key)]
         return [f"s3://{bucket}/{name}" for name in sorted(names) if "/" not in name[len(key) :]][:LIST_LIMIT]
 
 
-def _described(uri: str, entry: _Entry) -> StoredObject:
+def _stored(uri: str, entry: _Entry) -> StoredObject:
     sha256 = hashlib.sha256(entry.content).hexdigest()
-    return described(uri, entry.marks, len(entry.content), entry.content_type, sha256, etag=sha256)
+    return to_stored_object(uri, entry.metadata, len(entry.content), entry.content_type, sha256, etag=sha256)

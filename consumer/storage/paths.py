@@ -1,4 +1,4 @@
-"""Keys as paths: every key has one path, every path one key, and an ordinary key looks like itself.
+"""Object keys as file paths, one to one; an ordinary key looks like itself.
 
     orders/1042/video.mp4   orders/1042/video.mp4
     a/../b                  a/%2E%2E/b
@@ -6,7 +6,7 @@
     100%                    100%25
     a segment of 300 bytes  its first 200 bytes or so, "%~", and the rest in that folder
 
-A percent sign in a key is always encoded, so whatever else begins with one was made here.
+A percent sign in a key is always encoded, so any other name with one was made here.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import os
 from pathlib import PurePosixPath
 from urllib.parse import unquote_to_bytes
 
-#: File systems take 255 bytes; the rest of a segment goes into a folder of its own.
+#: File systems allow names of 255 bytes. The rest of a longer segment is the name of a file or folder inside.
 SEGMENT_BYTES = 240
 _EMPTY = "%"
 _CONTINUED = "%~"
 
 
 def path_of(key: str) -> PurePosixPath:
-    """The relative path of ``key``. It never leaves its folder and no other key has it."""
+    """Return the relative path of ``key``. It never leaves its folder, and no other key has it."""
     return PurePosixPath(*(name for segment in key.split("/") for name in _names(segment)))
 
 
 def key_of(path: PurePosixPath) -> str:
-    """The key that ``path_of`` made ``path`` from."""
+    """Return the key of ``path``; the inverse of ``path_of``."""
     segments: list[str] = []
     begun = ""
     for name in path.parts:
         if name.endswith(_CONTINUED):
             begun += name.removesuffix(_CONTINUED)
         else:
-            # A name that people gave to a file need not be UTF-8.
+            # The name of a file that a person created need not be UTF-8.
             whole = unquote_to_bytes(os.fsencode(begun + name)).decode(errors="surrogateescape")
             segments.append("" if name == _EMPTY else whole)
             begun = ""
@@ -42,7 +42,7 @@ def key_of(path: PurePosixPath) -> str:
 
 
 def bucket_folder(bucket: str) -> str:
-    """The folder of a bucket. Names that begin with a dot are kept free for Telecine's own files."""
+    """Return the folder of a bucket. Names that begin with a dot are reserved for Telecine's own files."""
     return "%2E" + bucket[1:] if bucket.startswith(".") else bucket
 
 
@@ -60,7 +60,6 @@ def _names(segment: str) -> list[str]:
 
 
 def _written(character: str, *, only_dots: bool, last: bool) -> str:
-    # Control characters and changes of writing direction deceive whoever looks at the folder; dots and
-    # spaces at the end are dropped by Windows shares.
+    # Control and bidirectional characters can disguise a name; Windows shares drop dots and spaces at its end.
     unsafe = character == "%" or not character.isprintable() or (last and character in ". ") or only_dots
     return "".join(f"%{byte:02X}" for byte in character.encode()) if unsafe else character

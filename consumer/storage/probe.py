@@ -1,4 +1,4 @@
-"""Whether a bucket keeps the promises that Telecine builds on: for ``telecine doctor``."""
+"""Check that a bucket gives the guarantees that Telecine relies on, for ``telecine doctor``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from consumer.storage.base import ObjectFacts, Storage
 from schemas.errors import ConfigurationError, OutputExists
 
-_CONTENT = b"Telecine looks whether this bucket honours conditional writes. This object may be deleted.\n"
+_CONTENT = b"Telecine checks whether this bucket honours conditional writes. This object may be deleted.\n"
 
 
 def probe(storage: Storage, bucket: str) -> None:
-    """Writes a small object twice, expects the second write to be refused, and deletes it.
+    """Write a small object twice, expect the second write to be refused, and delete it.
 
-    A crash here leaves one object below ``.telecine-probe/``.
+    A crash leaves one object below ``.telecine-probe/``.
 
     Raises:
-        ConfigurationError: the second write went through, or the bytes came back changed.
+        ConfigurationError: the second write succeeded, or the bytes changed.
         TelecineError: the bucket cannot be written, read or deleted from at all.
     """
     folder = f"s3://{bucket}/.telecine-probe/{uuid.uuid4().hex}/"
@@ -31,7 +31,7 @@ def probe(storage: Storage, bucket: str) -> None:
             storage.put(path, uri, _facts("probe-1"))
             _expect_refusal(storage, path, uri)
             if storage.fetch(uri, Path(scratch, "back.txt"), len(_CONTENT)).sha256 != _facts("probe-1").sha256:
-                raise ConfigurationError(f"The bucket {bucket} gave back other bytes than were written.")
+                raise ConfigurationError(f"The bucket {bucket} returned other bytes than were written.")
         finally:
             storage.delete(folder)
 

@@ -1,4 +1,4 @@
-"""Storage on S3, or on a server that speaks like it and honours conditional writes."""
+"""Storage on S3, or on a compatible server that honours conditional writes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from consumer.storage.atomic_copy import CHUNK_BYTES, check_size, check_unchanged, copy_whole
-from consumer.storage.base import LIST_LIMIT, Fetched, ObjectFacts, StoredObject, locate, locate_folder, replaced
-from consumer.storage.object_metadata import SHA256, TAG, adopt, described, metadata_of
+from consumer.storage.base import (
+    LIST_LIMIT,
+    TAG,
+    Fetched,
+    ObjectFacts,
+    StoredObject,
+    input_replaced,
+    locate,
+    locate_folder,
+    stored_sha256,
+    to_stored_object,
+)
 from consumer.storage.s3_client import S3Connection, S3Options
 from consumer.storage.s3_errors import code_of, reading, writing
 from schemas.errors import ChecksumMismatch, OutputForbidden, StorageUnavailable
@@ -22,28 +32,32 @@ from schemas.reference import Pin
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
-#: What S3 takes in one piece; one piece is what makes a conditional write simple.
+#: The largest object that S3 takes in one PUT. Only a single PUT can be conditional.
 LARGEST_BYTES = 5 << 30
-#: The longest life of a signed URL.
+#: The longest lifetime of a presigned URL.
 LONGEST_SECONDS = 7 * 86_400
+#: How often ``put`` tries when the object appears and disappears.
 _TRIES = 4
 
 
 class S3Storage:
-    """Objects in S3. Every write is one conditional PUT with checksums, looked at afterwards."""
+    """Objects in S3. Every write is one conditional PUT with checksums, verified afterwards."""
 
     def __init__(self, options: S3Options) -> None:
+        """Prepare the storage; it connects on first use."""
         self._options = options
         self._connection = S3Connection(options)
 
     def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
-        """The object, copied to ``into`` while it streams; its length and known checksum are checked."""
+        """Stream the object to ``into`` and check its length and, if known, its checksum."""
         bucket, key = locate(uri)
         with reading(uri, self._options.bucket_owners.get(bucket), pin):
-            answer = self._connection.client().get_object(Bucket=bucket, Key=key, **self._owner(bucket), **_only(pin))
+            answer = self._connection.client().get_object(
+                Bucket=bucket, Key=key, **self._owner(bucket), **_condition(pin)
+            )
             with contextlib.closing(answer["Body"]) as body:
-                if pin is not None and "IfMatch" in _only(pin) and _etag(answer) != pin.etag:
-                    raise replaced(uri, pin)  # the server knows no conditions
+                if pin is not None and "IfMatch" in _condition(pin) and _etag(answer) != pin.etag:
+                    raise input_replaced(uri, pin)  # the server ignores conditions
                 size = answer["ContentLength"]
                 check_size(size, limit_bytes)
                 return copy_whole(
@@ -51,15 +65,15 @@ class S3Storage:
                     into,
                     limit_bytes=limit_bytes,
                     expected_bytes=size,
-                    sha256=answer["Metadata"].get(SHA256),
+                    sha256=stored_sha256(answer["Metadata"]),
                 )
 
     def put(self, path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
-        """The object at ``uri``. A crash here leaves nothing, or the whole object, which is adopted later."""
+        """Store the file. A crash leaves nothing, or the whole object, which the next attempt adopts."""
         bucket, key = locate(uri)
         if facts.bytes > LARGEST_BYTES:
             raise OutputForbidden(
-                f"A result of {facts.bytes:,} bytes is larger than the {LARGEST_BYTES:,} S3 takes at once"
+                f"A result of {facts.bytes:,} bytes is larger than the {LARGEST_BYTES:,} that S3 accepts in one PUT"
             )
         md5 = check_unchanged(path, facts)
         with writing(uri, self._options.bucket_owners.get(bucket)):
@@ -69,11 +83,13 @@ class S3Storage:
                 found = self._look(bucket, key)
                 # None: it was deleted meanwhile, or another writer's PUT failed half-way (409).
                 if found is not None:
-                    return adopt(_stored(uri, found), found["Metadata"], facts)
-        raise StorageUnavailable(f"{uri} comes and goes. It is tried again.")
+                    stored = _stored(uri, found)
+                    stored.check_owner(facts.job_id, facts.fingerprint)
+                    return stored
+        raise StorageUnavailable(f"{uri} appeared and disappeared again while it was written. Will retry.")
 
     def url(self, uri: str, lifetime_seconds: int, pin: Pin | None = None) -> str:
-        """A signed URL for reading. S3 lets it live for seven days at most."""
+        """Return a presigned URL for reading. S3 limits its lifetime to seven days."""
         bucket, key = locate(uri)
         which = {"Bucket": bucket, "Key": key, **_of_version(None if pin is None else pin.version)}
         with reading(uri, self._options.bucket_owners.get(bucket)):
@@ -82,7 +98,7 @@ class S3Storage:
             )
 
     def delete(self, prefix_uri: str) -> int:
-        """How many objects below the folder were deleted."""
+        """Delete the objects below the folder and return their number."""
         bucket, prefix = locate_folder(prefix_uri)
         count = 0
         with writing(prefix_uri, self._options.bucket_owners.get(bucket)):
@@ -94,20 +110,20 @@ class S3Storage:
         return count
 
     def head(self, uri: str, version: str | None = None) -> StoredObject | None:
-        """What is known about the object, without reading it."""
+        """Return what is known about the object, without reading it."""
         bucket, key = locate(uri)
         with reading(uri, self._options.bucket_owners.get(bucket), Pin(version)):
             found = self._look(bucket, key, version)
             if found is None:
                 return None
             stored = _stored(uri, found)
-            # A copy may have lost its metadata and kept its tags. The count is there for who may read them.
-            if not stored.own and found.get("TagCount", 0) and self._is_tagged(bucket, key, version):
-                stored = stored.model_copy(update={"own": True})
+            # A copy may have lost its metadata and kept its tags. TagCount is present only if we may read the tags.
+            if not stored.written_by_telecine and found.get("TagCount", 0) and self._is_tagged(bucket, key, version):
+                stored = stored.model_copy(update={"written_by_telecine": True})
         return stored
 
     def list_prefix(self, uri: str) -> list[str]:
-        """The objects whose names begin like ``uri``, in its folder only."""
+        """Return the objects whose URI starts with ``uri``, in its folder only."""
         bucket, key = locate(uri)
         with reading(uri, self._options.bucket_owners.get(bucket)):
             page = self._connection.client().list_objects_v2(
@@ -116,7 +132,7 @@ class S3Storage:
         return sorted(f"s3://{bucket}/{found['Key']}" for found in page.get("Contents", []))
 
     def _create(self, path: Path, bucket: str, key: str, facts: ObjectFacts, md5: bytes) -> bool:
-        """Whether this call made the object; False if there is one already."""
+        """Return whether this call created the object; ``False`` if one exists already."""
         extra: dict[str, Any] = self._owner(bucket)
         if self._options.checksums:
             extra["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(facts.sha256)).decode()
@@ -132,32 +148,32 @@ class S3Storage:
                     ContentLength=facts.bytes,
                     ContentMD5=base64.b64encode(md5).decode(),
                     ContentType=facts.content_type,
-                    Metadata=metadata_of(facts),
+                    Metadata=facts.as_metadata(),
                     **extra,
                 )
         except ClientError as error:
-            # 409: two conditional writes at the same moment; one of them has to try again.
+            # 409: two conditional writes at the same moment; one of them has to retry.
             if code_of(error)[1] in (409, 412):
                 return False
             raise
         return True
 
     def _verified(self, uri: str, facts: ObjectFacts, md5: bytes) -> StoredObject:
-        """What the server says about the object that was just written.
+        """Check the object that was just written, and return what the server reports about it.
 
         Raises:
-            ChecksumMismatch: it holds something else. If that is this very write, it is removed, so that
-                the next attempt does not adopt it.
+            ChecksumMismatch: it has other content. If this call wrote it, it is deleted, so that the next attempt does
+                not adopt it.
         """
         bucket, key = locate(uri)
         found = self._look(bucket, key)
         if found is None:
-            raise StorageUnavailable(f"{uri} was deleted while it was written. It is tried again.")
-        if not metadata_of(facts).items() <= found["Metadata"].items():
-            raise ChecksumMismatch(f"{uri} was written without its marks, or over; see `telecine doctor`.")
+            raise StorageUnavailable(f"{uri} was deleted while it was written. Will retry.")
+        if not facts.as_metadata().items() <= found["Metadata"].items():
+            raise ChecksumMismatch(f"{uri} was written without its metadata, or overwritten; see `telecine doctor`.")
         if found["ContentLength"] != facts.bytes or not _digests_agree(found, facts, md5):
             self._delete(bucket, key)
-            raise ChecksumMismatch(f"{uri} did not arrive as it was sent. It was removed and is tried again.")
+            raise ChecksumMismatch(f"{uri} did not arrive as it was sent. It was deleted. Will retry.")
         return _stored(uri, found)
 
     def _look(self, bucket: str, key: str, version: str | None = None) -> HeadObjectOutputTypeDef | None:
@@ -178,7 +194,7 @@ class S3Storage:
         return any(f"{tag['Key']}={tag['Value']}" == TAG for tag in tags.get("TagSet", []))
 
     def _delete(self, bucket: str, key: str) -> None:
-        # One at a time: the bulk call is missing on some servers, and its XML cannot name every key.
+        # One at a time: some servers lack the bulk call, and its XML cannot express every key.
         self._connection.client().delete_object(Bucket=bucket, Key=key, **self._owner(bucket))
 
     def _owner(self, bucket: str) -> dict[str, Any]:
@@ -190,8 +206,8 @@ def _of_version(version: str | None) -> dict[str, Any]:
     return {} if version is None else {"VersionId": version}
 
 
-def _only(pin: Pin | None) -> dict[str, Any]:
-    """What makes a GET answer with the pinned content only."""
+def _condition(pin: Pin | None) -> dict[str, Any]:
+    """Return the conditions that make a GET return the pinned content only."""
     if pin is None or pin.version is not None or pin.etag is None:
         return _of_version(None if pin is None else pin.version)
     return {"IfMatch": f'"{pin.etag}"'}
@@ -202,20 +218,19 @@ def _etag(found: Mapping[str, Any]) -> str | None:
 
 
 def _digests_agree(found: HeadObjectOutputTypeDef, facts: ObjectFacts, md5: bytes) -> bool:
-    """Whether every digest that the server reports is the file's."""
+    """Return whether every digest that the server reports matches the file."""
     etag = found.get("ETag", "").strip('"').lower()
-    # Under SSE-KMS an ETag looks like an MD5 and is none.
+    # Under SSE-KMS an ETag looks like an MD5 but is not one.
     is_md5 = re.fullmatch("[0-9a-f]{32}", etag) and found.get("ServerSideEncryption", "AES256") == "AES256"
     reported = found.get("ChecksumSHA256")
     return not (is_md5 and etag != md5.hex()) and (reported is None or base64.b64decode(reported).hex() == facts.sha256)
 
 
 def _stored(uri: str, found: HeadObjectOutputTypeDef) -> StoredObject:
-    marks: Mapping[str, str] = found["Metadata"]
     version = found.get("VersionId")
-    return described(
+    return to_stored_object(
         uri,
-        marks,
+        found["Metadata"],
         found["ContentLength"],
         found.get("ContentType", "application/octet-stream"),
         None,

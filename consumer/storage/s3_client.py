@@ -1,4 +1,4 @@
-"""The S3 client: made when it is first needed, once in each process."""
+"""The S3 client, created when first needed, once per process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class S3Options(BaseModel):
-    """How to reach S3 or what speaks like it. Credentials come from the ordinary AWS chain."""
+    """How to reach S3 or a compatible server. Credentials come from the usual AWS chain."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,40 +25,42 @@ class S3Options(BaseModel):
     region: str | None = None
     #: ``http://host/bucket/key`` instead of ``http://bucket.host/key``.
     path_style: bool = False
-    #: SHA-256 checked by the server. Off for endpoints that refuse it; MD5 is always sent.
+    #: Have the server check a SHA-256. Off for endpoints that refuse it; MD5 is always sent.
     checksums: bool = True
-    #: The tag ``telecine=1``. Off for endpoints without tagging; S3 triggers then go by metadata alone.
+    #: Tag objects with ``telecine=1``. Off for endpoints without tagging; S3 triggers then rely on metadata alone.
     tags: bool = True
-    #: Account numbers by bucket: a bucket that changed hands is refused.
+    #: Expected account numbers by bucket: a bucket that belongs to another account is refused.
     bucket_owners: Mapping[str, str] = {}
     connect_timeout_seconds: Annotated[float, Field(gt=0)] = 5.0
     read_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
-    #: Within one call; what fails after that is tried again much later by the engine.
+    #: Attempts within one call; after that the job is retried later.
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
 
 
-#: Held over a fork, so that no child inherits it locked by a thread that it does not have.
-_making = threading.Lock()
-os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
+#: Held during a fork, so that no child inherits it locked by a thread that it does not have.
+_creating = threading.Lock()
+os.register_at_fork(before=_creating.acquire, after_in_parent=_creating.release, after_in_child=_creating.release)
 
 
 class S3Connection:
-    """One client for each process: sockets must not be shared over a fork."""
+    """One client per process: sockets must not be shared over a fork."""
 
     def __init__(self, options: S3Options) -> None:
+        """Prepare the connection; the client is created on first use."""
         self._options = options
-        self._made: tuple[int, S3Client] | None = None
+        #: The client and the id of the process that created it.
+        self._created: tuple[int, S3Client] | None = None
 
     def client(self) -> S3Client:
-        """The client of this process. Any thread may use it."""
-        with _making:
-            if self._made is None or self._made[0] != os.getpid():
-                self._made = (os.getpid(), make_client(self._options))
-            return self._made[1]
+        """Return the client of this process. Any thread may use it."""
+        with _creating:
+            if self._created is None or self._created[0] != os.getpid():
+                self._created = (os.getpid(), _create_client(self._options))
+            return self._created[1]
 
 
-def make_client(options: S3Options) -> S3Client:
-    """A client that gives up after bounded time and tries."""
+def _create_client(options: S3Options) -> S3Client:
+    """Return a client with bounded time and number of attempts."""
     checksums: Literal["when_supported", "when_required"] = "when_supported" if options.checksums else "when_required"
     config = Config(
         connect_timeout=options.connect_timeout_seconds,

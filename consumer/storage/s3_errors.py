@@ -1,7 +1,7 @@
-"""What S3 says when it refuses, in Telecine's words.
+"""S3's errors as Telecine's.
 
-Only the error's code, the HTTP status and the request id are repeated: what botocore and urllib3 say
-beyond that may hold addresses with signatures. For the same reason the cause is not chained.
+Only the error's code, the HTTP status and the request id are repeated: the messages of botocore and urllib3 may
+contain signed URLs. For the same reason the cause is not chained.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from botocore.exceptions import (
 )
 from urllib3.exceptions import HTTPError
 
-from consumer.storage.base import replaced
+from consumer.storage.base import input_replaced
 from schemas.errors import (
     ChecksumMismatch,
     ConfigurationError,
@@ -31,8 +31,8 @@ from schemas.errors import (
 )
 from schemas.reference import Pin
 
-#: Codes that pass by themselves, besides every 5xx and 429.
-_PASSING = frozenset(
+#: Temporary error codes, besides every 5xx and 429.
+_TEMPORARY = frozenset(
     {
         "ConditionalRequestConflict",
         "ExpiredToken",
@@ -52,100 +52,102 @@ _TRANSPORT = (BotoCoreError, HTTPError, ConnectionError, TimeoutError)
 
 
 def code_of(error: ClientError) -> tuple[str, int]:
-    """S3's code and the HTTP status. Answers to HEAD have no body, so their code is the status."""
+    """Return S3's code and the HTTP status. Responses to HEAD have no body, so their code is the status."""
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     return str(error.response.get("Error", {}).get("Code", "")), status
 
 
 @contextlib.contextmanager
 def reading(uri: str, owner: str | None = None, pin: Pin | None = None) -> Iterator[None]:
-    """Turns S3's errors about reading ``uri`` into InputErrors.
+    """Turn S3's errors about reading ``uri`` into InputErrors.
 
     ``owner`` is the account that the bucket must have, ``pin`` the content that was asked for.
     """
     try:
         yield
     except ClientError as error:
-        raise _read_refusal(uri, error, owner, pin or Pin()) from None
+        raise _read_error(uri, error, owner, pin or Pin()) from None
     except FlexibleChecksumError:
-        raise ChecksumMismatch(f"{uri} arrived with another checksum than it was stored with.") from None
+        raise ChecksumMismatch(f"{uri} was received with a different checksum than it was stored with.") from None
     except ParamValidationError:
-        raise InputForbidden(f"{uri} is no name that S3 allows.") from None
+        raise InputForbidden(f"{uri} is not a name that S3 allows.") from None
     except NoCredentialsError:
         raise InputUnavailable("No AWS credentials were found, so inputs cannot be fetched.") from None
     except _TRANSPORT as error:
-        raise InputUnavailable(f"{uri} could not be fetched just now: {type(error).__name__}") from None
+        raise InputUnavailable(f"{uri} could not be fetched ({type(error).__name__}). Will retry.") from None
 
 
 @contextlib.contextmanager
 def writing(uri: str, owner: str | None = None) -> Iterator[None]:
-    """Turns S3's errors about writing or deleting ``uri`` into StorageErrors; ``owner`` as in ``reading``."""
+    """Turn S3's errors about writing or deleting ``uri`` into StorageErrors; ``owner`` as in ``reading``."""
     try:
         yield
     except ClientError as error:
-        raise _write_refusal(uri, error, owner) from None
+        raise _write_error(uri, error, owner) from None
     except ParamValidationError:
-        raise OutputForbidden(f"{uri} is no name that S3 allows. Change `output`.", field="output") from None
+        raise OutputForbidden(f"{uri} is not a name that S3 allows. Change `output`.", field="output") from None
     except NoCredentialsError:
         raise StorageUnavailable("No AWS credentials were found, so results cannot be stored.") from None
     except _TRANSPORT as error:
-        raise StorageUnavailable(f"{uri} could not be written just now: {type(error).__name__}") from None
+        raise StorageUnavailable(f"{uri} could not be written ({type(error).__name__}). Will retry.") from None
 
 
-def _read_refusal(uri: str, error: ClientError, owner: str | None, pin: Pin) -> TelecineError:
+def _read_error(uri: str, error: ClientError, owner: str | None, pin: Pin) -> TelecineError:
     code, status = code_of(error)
-    said = _said(error)
+    details = _details(error)
     bucket = uri.split("/")[2]
     if code == "NoSuchBucket":
-        return InputNotFound(f"The bucket {bucket} of {uri} does not exist {said}")
+        return InputNotFound(f"The bucket {bucket} of {uri} does not exist {details}")
     if status == 404 and pin.version is not None:
-        return InputNotFound(f"Version {pin.version} of {uri} does not exist any more. Upload it again {said}")
+        return InputNotFound(f"Version {pin.version} of {uri} no longer exists. Upload it again {details}")
     if status == 412:
-        return replaced(uri, pin)
+        return input_replaced(uri, pin)
     if code == "NoSuchKey" or status == 404:
-        return InputNotFound(f"The object {uri} does not exist. Upload it before sending the request {said}")
-    if _passes(code, status):
-        return InputUnavailable(f"{uri} could not be fetched just now {said}")
+        return InputNotFound(f"The object {uri} does not exist. Upload it before sending the request {details}")
+    if _is_temporary(code, status):
+        return InputUnavailable(f"{uri} could not be fetched {details}. Will retry.")
     if code == "InvalidObjectState":
-        return InputForbidden(f"{uri} is archived. Restore it before sending the request {said}")
+        return InputForbidden(f"{uri} is archived. Restore it before sending the request {details}")
     action = "s3:GetObject" if pin.version is None else "s3:GetObjectVersion"
     return InputForbidden(
-        f"{uri} may not be read. Grant the worker {action}, and s3:ListBucket so that it can tell"
-        f" a missing object from a forbidden one{_or_foreign(bucket, owner)} {said}"
+        f"{uri} may not be read. Grant the worker {action}, and s3:ListBucket so that it can"
+        f" distinguish a missing object from a forbidden one{_or_other_owner(bucket, owner)} {details}"
     )
 
 
-def _write_refusal(uri: str, error: ClientError, owner: str | None) -> TelecineError:
+def _write_error(uri: str, error: ClientError, owner: str | None) -> TelecineError:
     code, status = code_of(error)
-    said = _said(error)
+    details = _details(error)
     bucket = uri.split("/")[2]
     if code == "NoSuchBucket" or status == 404:
-        return OutputForbidden(f"The bucket {bucket} does not exist. Make it or change `output` {said}", field="output")
+        return OutputForbidden(
+            f"The bucket {bucket} does not exist. Make it or change `output` {details}", field="output"
+        )
     if code in _DAMAGED:
-        return ChecksumMismatch(f"{uri} did not arrive as it was sent {said}")
+        return ChecksumMismatch(f"{uri} did not arrive as it was sent {details}")
     if status == 501:
-        return ConfigurationError(f"The S3 endpoint cannot do what Telecine needs; see `telecine doctor` {said}")
-    if _passes(code, status):
-        return StorageUnavailable(f"{uri} could not be written just now {said}")
+        return ConfigurationError(f"The S3 endpoint cannot do what Telecine needs; see `telecine doctor` {details}")
+    if _is_temporary(code, status):
+        return StorageUnavailable(f"{uri} could not be written {details}. Will retry.")
     return OutputForbidden(
-        f"{uri} may not be written. Grant write access or change `output`{_or_foreign(bucket, owner)} {said}",
+        f"{uri} may not be written. Grant write access or change `output`{_or_other_owner(bucket, owner)} {details}",
         field="output",
     )
 
 
-def _or_foreign(bucket: str, owner: str | None) -> str:
-    """S3 says no more than "forbidden" when a bucket has another owner than the one that was expected."""
+def _or_other_owner(bucket: str, owner: str | None) -> str:
+    """Return a hint: S3 answers only "forbidden" if a bucket has another owner than the expected one."""
     if owner is None:
         return ""
     return f"; or the bucket {bucket} does not belong to account {owner} (TELECINE_S3_BUCKET_OWNERS)"
 
 
-def _passes(code: str, status: int) -> bool:
-    return code in _PASSING or status >= 500 or status in (0, 408, 409, 429)
+def _is_temporary(code: str, status: int) -> bool:
+    return code in _TEMPORARY or status >= 500 or status in (0, 408, 409, 429)
 
 
-def _said(error: ClientError) -> str:
+def _details(error: ClientError) -> str:
     code, status = code_of(error)
     request = error.response.get("ResponseMetadata", {}).get("RequestId", "")
-    named = f"{code}, " if code and not code.isdecimal() else ""  # an answer to HEAD has no code but its status
+    named = f"{code}, " if code and not code.isdecimal() else ""  # a response to HEAD has no code but its status
     return f"({named}HTTP {status}{', request ' + request if request else ''})"

@@ -1,4 +1,4 @@
-"""The folders that jobs work in, each with the name of its owner, so that what a crash left behind is found."""
+"""The folders that jobs work in, each marked with its owner, so that folders of crashed workers are found."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from pathlib import Path
 from consumer.ledger.owner import is_gone, is_near, this_process
 
 _OWNER = ".owner"
-#: The owner's boot or container is another one, or it left no name: nobody works in a folder that has not changed
-#: for so long.
+#: When a folder is abandoned whose owner is unknown or in another boot or container: it has not changed for so long.
 FOREIGN_SECONDS = 86_400.0
 
 
 @contextlib.contextmanager
 def job_folder(root: Path) -> Iterator[Path]:
-    """A fresh folder, removed at the end. A crash leaves it to ``clear_abandoned``."""
+    """Yield an empty folder and delete it at the end. After a crash ``clear_abandoned`` deletes it."""
     root.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="job-", dir=root))
     try:
@@ -30,7 +29,7 @@ def job_folder(root: Path) -> Iterator[Path]:
 
 
 def clear_abandoned(root: Path) -> int:
-    """Removes the folders of processes of this machine that no longer run, and very old ones; answers how many."""
+    """Delete the folders of dead processes of this machine, and very old ones; return how many."""
     if not root.is_dir():
         return 0
     abandoned = [folder for folder in root.glob("job-*") if _is_abandoned(folder)]
@@ -47,8 +46,8 @@ def _is_abandoned(folder: Path) -> bool:
     if is_near(owner):
         return is_gone(owner)
     try:
-        # Also what lies deeper: a folder does not change with the files in it.
+        # Files below count too: changing a file does not change its folder.
         changed = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
     except OSError:
-        return False  # gone already, or somebody is at work in it
+        return False  # deleted already, or in use
     return time.time() - changed > FOREIGN_SECONDS

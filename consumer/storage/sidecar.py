@@ -1,7 +1,7 @@
-"""Where the folder storage writes down whose an object is: hidden files, one for each key and content.
+"""Hidden files in which the folder storage keeps the metadata of objects, one for each key and content.
 
-A sidecar is written before its object appears and is found by the object's own SHA-256. So one that
-was left by a crash describes nothing, and a file that somebody put over an object has no sidecar.
+A sidecar is written before its object and found by the object's SHA-256. So one that a crash left behind
+describes nothing, and a file that replaced an object has no sidecar.
 """
 
 from __future__ import annotations
@@ -16,48 +16,49 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Lock files; keys that share one wait for each other for no longer than one small write.
+#: Number of lock files; keys that share one wait for each other for one small write at most.
 _LOCKS = 64
 
 
 class Sidecars:
-    """The sidecars below one folder, shared by threads and processes."""
+    """The sidecars of one storage folder, shared by threads and processes."""
 
     def __init__(self, folder: Path) -> None:
+        """Use ``folder`` for the sidecars; it need not exist yet."""
         self._folder = folder
 
     @contextlib.contextmanager
     def locked(self, bucket: str, key: str) -> Iterator[None]:
-        """Nobody else writes this key meanwhile. The system frees the lock of a process that died."""
+        """Lock the key for writing. The system releases the lock of a process that dies."""
         path = self._folder / "locks" / f"{int(_name(bucket, key)[:8], 16) % _LOCKS:02}"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def write(self, bucket: str, key: str, sha256: str, content_type: str, marks: dict[str, str]) -> None:
-        """Writes the sidecar, whole and on the disk, in place of any that a crash left for this key."""
-        self.forget(bucket, key)
+    def write(self, bucket: str, key: str, sha256: str, content_type: str, metadata: dict[str, str]) -> None:
+        """Write the sidecar durably, in place of any that a crash left for this key."""
+        self.delete(bucket, key)
         folder = self._of(bucket, key)
         make_folders(folder)
         part = folder / f".{uuid.uuid4().hex}"
         with part.open("xb") as sink:
-            sink.write(json.dumps({"content_type": content_type, "marks": marks}).encode())
+            sink.write(json.dumps({"content_type": content_type, "marks": metadata}).encode())
             sink.flush()
             os.fsync(sink.fileno())
         part.rename(folder / f"{sha256}.json")
         sync_folder(folder)
 
     def read(self, bucket: str, key: str, sha256: str) -> tuple[str, dict[str, str]] | None:
-        """Content type and marks of the object with this content, or ``None`` if it is not Telecine's."""
+        """Return content type and metadata of the object with this content; ``None`` if Telecine did not write it."""
         try:
             found = json.loads((self._of(bucket, key) / f"{sha256}.json").read_bytes())
         except FileNotFoundError:
             return None
         return str(found["content_type"]), {str(name): str(value) for name, value in found["marks"].items()}
 
-    def forget(self, bucket: str, key: str) -> None:
-        """Removes whatever is written down about this key."""
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete all sidecars of this key."""
         shutil.rmtree(self._of(bucket, key), ignore_errors=True)
 
     def _of(self, bucket: str, key: str) -> Path:
@@ -70,7 +71,7 @@ def _name(bucket: str, key: str) -> str:
 
 
 def make_folders(folder: Path) -> None:
-    """Makes ``folder`` and its parents, so that they are still there after a power cut."""
+    """Create ``folder`` and its parents durably, so that they survive a power cut."""
     if not folder.is_dir():
         make_folders(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -78,7 +79,7 @@ def make_folders(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until the names in ``folder`` are on the disk."""
+    """Flush the directory entries of ``folder`` to the disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

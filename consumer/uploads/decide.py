@@ -74,7 +74,13 @@ def decide(
         if not isinstance(item, Submission):
             raise InvalidField("type: a control message is sent to a queue, not uploaded", field="type")
         item = replace(item, pins=draft.pins)
-        log.info("upload_admitted", uri=upload.uri, job_id=item.request.id, version=upload.version, sequencer=upload.sequencer)
+        log.info(
+            "upload_admitted",
+            uri=upload.uri,
+            job_id=item.request.id,
+            version=upload.version,
+            sequencer=upload.sequencer,
+        )
         return item
     except TelecineError as error:
         if error.verdict is Verdict.LATER:

@@ -54,7 +54,7 @@ class RequestFactory:
                 raise no_trigger(upload)
             return Dropped("no rule covers it")
         stored = self._find(rule, upload)
-        if stored.own:
+        if stored.written_by_telecine:
             return Dropped("Telecine wrote it")
         if rule.pair:
             return self._pair(rule, upload)
@@ -118,7 +118,7 @@ class RequestFactory:
             if part is None or part.stem != stem or part.field not in required:
                 continue
             stored = self.storage.head(uri)
-            if stored is None or stored.own:
+            if stored is None or stored.written_by_telecine:
                 continue
             if (other := found.get(part.field)) is not None:
                 raise InvalidEvent(f"the pair has two files for {part.field}, {other.uri} and {uri}; remove one")

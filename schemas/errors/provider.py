@@ -24,7 +24,7 @@ class ProviderError(TelecineError):
 
 
 class ProviderNotConfigured(ProviderError):
-    """This worker has no key for the provider. Set the variable that the message names."""
+    """The worker has no key for the provider. Set the variable that the message names."""
 
     code = "provider_not_configured"
 

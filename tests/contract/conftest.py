@@ -1,4 +1,4 @@
-"""The ledgers that the conformance suite runs over, and the line of calls on each."""
+"""The ledgers of the conformance suite, and the line of calls on each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.ledger_views import Ledger
 
 @pytest.fixture(scope="module", params=["sqlite", "sqlite-shared", "postgresql"])
 def opened_ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    """A ledger for the whole module."""
+    """Yield a ledger that all tests of a module share."""
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres").create_database()
     else:
@@ -33,7 +33,7 @@ def opened_ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest.fixture
 def ledger(opened_ledger: Ledger) -> Ledger:
-    """The ledger, empty."""
+    """Return the ledger of the module, emptied."""
     with opened_ledger.a.write() as connection:
         for table in metadata.sorted_tables:
             connection.execute(sa.delete(table))
@@ -42,13 +42,13 @@ def ledger(opened_ledger: Ledger) -> Ledger:
 
 @pytest.fixture
 def line_settings() -> dict[str, Any]:
-    """The settings of ``line``. A module has its own."""
+    """Return the settings of ``line``. Modules override this fixture."""
     return {}
 
 
 @pytest.fixture
 def line(ledger: Ledger, tmp_path: Path, line_settings: dict[str, Any]) -> Iterator[Line]:
-    """Jobs, their calls and the engine, on an empty ledger."""
+    """Yield jobs, their calls and the engine, on an empty ledger."""
     made = Line(ledger, tmp_path, **line_settings)
     yield made
     made.close()

@@ -1,4 +1,4 @@
-"""A worker whose ledger or disk fails it: the job ends once and is told once, whatever was heard of it."""
+"""A worker whose ledger or disk fails: its job ends once, with one callback."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from schemas.settings import Settings
 from tests import note_pipeline
 from tests.ledger_views import Ledger
 
-assert note_pipeline  # which adds its job types
+assert note_pipeline  # importing it adds its job types
 
 
 @pytest.fixture
@@ -54,7 +54,10 @@ def runtime(ledger: Ledger, tmp_path: Path) -> Iterator[Runtime]:
 
 
 def break_a_commit(database: Database, monkeypatch: pytest.MonkeyPatch, function: str, *, made: bool) -> list[str]:
-    """The first commit of ``function`` is ``made`` or not, and its caller hears that the connection broke."""
+    """Make the first commit of ``function`` raise, after it was made or, without ``made``, rolled back.
+
+    Return a list that contains ``function`` from then on.
+    """
     broken: list[str] = []
     for engine in {database._normal, database._full}:
         commit = engine.dialect.do_commit
@@ -74,10 +77,10 @@ def break_a_commit(database: Database, monkeypatch: pytest.MonkeyPatch, function
 
 
 def ended(runtime: Runtime, seconds: float = 20.0) -> Job:
-    """The job, moved as wake-ups move it until it has ended."""
+    """Advance the job, as wake-ups do, until it has ended; return it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        with contextlib.suppress(sa.exc.OperationalError):  # as Celery sees it
+        with contextlib.suppress(sa.exc.OperationalError):  # a worker fails like this, and Celery continues
             advance(runtime, "j")
         job = queries.find_job(runtime.database, "j")
         assert job is not None
@@ -89,20 +92,18 @@ def ended(runtime: Runtime, seconds: float = 20.0) -> Job:
 
 @pytest.mark.parametrize("made", [True, False], ids=["made", "not made"])
 @pytest.mark.parametrize("function", ["claim", "notify", "begin", "record", "begin_storing", "finish"])
-def test_a_commit_that_nobody_heard_of_neither_loses_a_job_nor_ends_it_twice(
+def test_an_unconfirmed_commit_neither_loses_a_job_nor_ends_it_twice(
     function: str, made: bool, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = break_a_commit(runtime.database, monkeypatch, function, made=made)
     assert ended(runtime).state is State.COMPLETED
     assert broken == [function]
     assert [entry.event for entry in queries.timeline_of(runtime.database, "j")].count("completed") == 1
-    told = sorted(delivery.event for delivery in queries.deliveries_of(runtime.database, "j"))
-    assert told == ["job.completed", "job.started"]
+    sent = sorted(delivery.event for delivery in queries.deliveries_of(runtime.database, "j"))
+    assert sent == ["job.completed", "job.started"]
 
 
-def test_a_full_disk_is_named_to_whoever_waited_for_it_in_vain(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_that_fails_after_a_full_disk_names_the_disk(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(root: Path) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -113,14 +114,14 @@ def test_a_full_disk_is_named_to_whoever_waited_for_it_in_vain(
     assert "no disk space" in job.error["message"]
 
 
-def test_a_worker_that_was_stopped_tells_nothing_of_a_job_that_has_ended_meanwhile(
+def test_a_stopped_worker_sends_no_callback_of_a_job_that_has_ended_meanwhile(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = outcome.check_runnable
 
     def stopped(*arguments: Any) -> None:
         check(*arguments)
-        with runtime.database.write() as connection:  # its lease runs out meanwhile
+        with runtime.database.write() as connection:  # its lease expires in the meantime
             connection.execute(sa.update(jobs).values(lease_until=0.0))
         assert completion.finish_unleased(runtime.database, "j", State.CANCELLED, JobCancelled(), None)
 
@@ -129,7 +130,7 @@ def test_a_worker_that_was_stopped_tells_nothing_of_a_job_that_has_ended_meanwhi
     assert queries.deliveries_of(runtime.database, "j") == []
 
 
-def test_a_job_that_has_waited_for_weeks_still_waits(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_backoff_of_a_job_stays_at_its_cap_after_weeks(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(root: Path) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 

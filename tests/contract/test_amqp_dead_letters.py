@@ -57,7 +57,7 @@ def queue(rabbitmq: RabbitMQ, queue_prefix: str, operator: Operator, monkeypatch
     return f"{queue_prefix}requests"
 
 
-def test_what_the_broker_gave_up_on_goes_back_as_it_was_sent_and_refused_copies_stay(
+def test_messages_at_the_delivery_limit_are_returned_unchanged_and_refused_copies_stay(
     rabbitmq: RabbitMQ, queue: str, operator: Operator
 ) -> None:
     sent = amqp.Message(
@@ -87,7 +87,7 @@ def test_what_the_broker_gave_up_on_goes_back_as_it_was_sent_and_refused_copies_
     assert operator.run("dead-letters", "recover", "--json").json == [{"queue": queue, "returned": 0, "kept": 1}]
 
 
-def test_doctor_says_how_to_get_back_what_the_broker_gave_up_on(
+def test_doctor_shows_how_to_recover_messages_at_the_delivery_limit(
     rabbitmq: RabbitMQ, queue: str, operator: Operator
 ) -> None:
     reach_delivery_limit(rabbitmq, queue, amqp.Message(BODY), amqp.Message(BODY))

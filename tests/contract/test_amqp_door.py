@@ -17,7 +17,7 @@ from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import wait_until
 
 
-def test_messages_stay_with_the_door_however_long_the_ledger_is_away(
+def test_messages_stay_with_the_door_while_the_ledger_is_unavailable(
     rabbitmq: RabbitMQ, queue_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(amqp, "HEARTBEAT_SECONDS", 3)
@@ -29,7 +29,7 @@ def test_messages_stay_with_the_door_however_long_the_ledger_is_away(
         declare(channel, queues, delivery_limit=delivery_limit)
 
     monkeypatch.setattr(amqp, "declare", counted)
-    queue, back = f"{queue_prefix}requests", time.monotonic() + 14  # more than two heartbeats, twice
+    queue, back = f"{queue_prefix}requests", time.monotonic() + 14  # more than twice the time of two heartbeats
     admitted = threading.Event()
 
     def admit(arrivals: Sequence[IncomingMessage]) -> Sequence[AdmitResult]:

@@ -1,4 +1,4 @@
-"""What the AMQP door knows about a message besides its body: its queue and its headers."""
+"""The source and the headers of a message from RabbitMQ."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def place(rabbitmq: RabbitMQ, queue_prefix: str) -> Iterator[Place]:
     assert not thread.is_alive()
 
 
-def test_the_source_is_the_queue_whatever_the_message_was_published_with(place: Place, queue_prefix: str) -> None:
+def test_the_source_is_the_queue_for_any_exchange_and_routing_key(place: Place, queue_prefix: str) -> None:
     urgent, acme = place.queues
     exchange = f"{queue_prefix}orders"
     place.channel.exchange_declare(exchange, "topic")
@@ -85,7 +85,7 @@ def test_the_source_is_the_queue_whatever_the_message_was_published_with(place: 
 
 
 @pytest.mark.parametrize("prefix", ["cloudEvents:", "cloudEvents_"])
-def test_a_binary_event_keeps_the_types_that_amqp_gave_its_attributes(place: Place, prefix: str) -> None:
+def test_a_binary_event_keeps_the_amqp_types_of_its_attributes(place: Place, prefix: str) -> None:
     attributes = {
         "specversion": "1.0",
         "source": "/shop",
@@ -117,7 +117,7 @@ def test_the_content_type_of_the_message_decides_how_an_event_is_read(place: Pla
     assert "content-type" not in plain.headers
 
 
-def test_one_acknowledgement_for_both_queues_leaves_nothing_behind(place: Place, rabbitmq: RabbitMQ) -> None:
+def test_one_acknowledgement_for_both_queues_covers_all_messages(place: Place, rabbitmq: RabbitMQ) -> None:
     for number in range(60):
         place.publish(b"%d" % number, place.queues[number % 2])
     assert len(place.take(60)) == 60

@@ -1,6 +1,6 @@
-"""``ExpectedBucketOwner``: every call about a bucket says whose it has to be, and a foreign one is refused by name.
+"""``ExpectedBucketOwner``: every call names the expected owner of its bucket, and a foreign bucket is refused by name.
 
-ministack does not look at the header. So a proxy before it does what AWS does, and takes down each call.
+ministack ignores the header. So a proxy in front of it checks it as AWS does, and records each call.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from consumer.storage.factory import open_storage
 from schemas.errors import InputForbidden, OutputForbidden, TelecineError
 from tests.servers.s3 import S3
 
-OURS, THEIRS = "111122223333", "444455556666"
+OWNER, OTHER_OWNER = "111122223333", "444455556666"
 HEADER = "x-amz-expected-bucket-owner"
 REFUSED = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
 
 
 class OwnedS3(ThreadingHTTPServer):
-    """Forwards to ``url`` what names ``OURS`` as the bucket's owner, or nobody."""
+    """Forwards requests to ``url`` that name ``OWNER`` as the bucket's owner or name no owner, and refuses all others."""
 
     daemon_threads = True
 
     def __init__(self, url: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = urlsplit(url).netloc
-        #: Method, path and the owner that the call named.
+        #: Method, path and owner header of each call.
         self.calls: list[tuple[str, str, str | None]] = []
 
     @property
@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
         owner = self.headers.get(HEADER)
         self.server.calls.append((self.command, urlsplit(self.path).path, owner))
         body = self._body()
-        if owner not in (None, OURS):
+        if owner not in (None, OWNER):
             self._answer(403, [("content-type", "application/xml")], REFUSED)
             return
         connection = http.client.HTTPConnection(self.server.target, timeout=20)
@@ -105,7 +105,7 @@ def facts_of(path: Path) -> ObjectFacts:
 
 
 def use_everything(storage: Storage, bucket: str, folder: Path) -> None:
-    """Every verb of a storage that speaks to the server."""
+    """Call every method of a storage that sends a request to the server."""
     folder.mkdir(exist_ok=True)
     path = folder / "a.txt"
     path.write_text("la la la")
@@ -118,29 +118,27 @@ def use_everything(storage: Storage, bucket: str, folder: Path) -> None:
     storage.delete(f"s3://{bucket}/j/")
 
 
-def test_every_call_names_the_owner_that_the_bucket_has_to_have(
-    owned: OwnedS3, s3: S3, bucket: str, tmp_path: Path
-) -> None:
-    use_everything(storage(owned, s3, {bucket: OURS}), bucket, tmp_path / "w")
+def test_every_call_names_the_expected_owner_of_the_bucket(owned: OwnedS3, s3: S3, bucket: str, tmp_path: Path) -> None:
+    use_everything(storage(owned, s3, {bucket: OWNER}), bucket, tmp_path / "w")
     assert {method for method, _, _ in owned.calls} >= {"PUT", "HEAD", "GET", "DELETE"}
-    assert {owner for _, _, owner in owned.calls} == {OURS}
+    assert {owner for _, _, owner in owned.calls} == {OWNER}
 
 
 def test_a_bucket_without_a_configured_owner_is_used_without_naming_one(
     owned: OwnedS3, s3: S3, bucket: str, tmp_path: Path
 ) -> None:
-    use_everything(storage(owned, s3, {f"{bucket}b": THEIRS}), bucket, tmp_path / "w")
+    use_everything(storage(owned, s3, {f"{bucket}b": OTHER_OWNER}), bucket, tmp_path / "w")
     assert {owner for _, _, owner in owned.calls} == {None}
 
 
-def test_a_bucket_that_changed_hands_is_neither_read_nor_written_and_the_error_says_why(
+def test_a_bucket_of_another_owner_is_neither_read_nor_written_and_the_error_says_why(
     owned: OwnedS3, s3: S3, bucket: str, tmp_path: Path
 ) -> None:
     uri = f"s3://{bucket}/j/a.txt"
     s3.client().put_object(Bucket=bucket, Key="j/a.txt", Body=b"la la la")
     path = tmp_path / "b.txt"
     path.write_text("lo lo lo")
-    foreign = storage(owned, s3, {bucket: THEIRS})
+    foreign = storage(owned, s3, {bucket: OTHER_OWNER})
     refused: list[TelecineError] = []
     for kind, call in (
         (InputForbidden, lambda: foreign.fetch(uri, tmp_path / "in", 99)),
@@ -153,7 +151,7 @@ def test_a_bucket_that_changed_hands_is_neither_read_nor_written_and_the_error_s
             call()
         refused.append(caught.value)
     for error in refused:
-        assert f"the bucket {bucket} does not belong to account {THEIRS}" in error.message
+        assert f"the bucket {bucket} does not belong to account {OTHER_OWNER}" in error.message
     assert not (tmp_path / "in").exists()
     keys = [found["Key"] for found in s3.client().list_objects_v2(Bucket=bucket)["Contents"]]
     assert keys == ["j/a.txt"]

@@ -33,16 +33,16 @@ def line(monkeypatch: pytest.MonkeyPatch, line: Line) -> Line:
 
 def cancel_fails(line: Line, *errors: ProviderError) -> list[float]:
     """Make the first cancel requests fail with ``errors``; return the times of all cancel requests."""
-    left, asked, cancel = list(errors), list[float](), line.alpha.cancel
+    left, request_times, cancel = list(errors), list[float](), line.alpha.cancel
 
     async def cancel_or_fail(call: Call, task: TaskRef) -> bool:
-        asked.append(time.monotonic())
+        request_times.append(time.monotonic())
         if left:
             raise left.pop(0)
         return await cancel(call, task)
 
     line.alpha.cancel = cancel_or_fail  # type: ignore[method-assign]
-    return asked
+    return request_times
 
 
 def cancel_while_working(line: Line) -> None:
@@ -59,40 +59,40 @@ def cancel_while_working(line: Line) -> None:
     "error", [RateLimited("429", retry_after_seconds=0.3), ProviderUnavailable("503"), ProviderAnswerInvalid("<html>")]
 )
 def test_a_cancel_request_that_failed_is_retried_with_backoff(line: Line, error: ProviderError) -> None:
-    asked = cancel_fails(line, error, error)
+    request_times = cancel_fails(line, error, error)
     cancel_while_working(line)
     assert (line.call().state, line.call().spent, len(line.alpha.cancelled)) == (CallState.CANCELLED, 0, 1)
-    assert len(asked) == 3
-    assert all(later - earlier >= 0.19 for earlier, later in itertools.pairwise(asked))
+    assert len(request_times) == 3
+    assert all(later - earlier >= 0.19 for earlier, later in itertools.pairwise(request_times))
     assert line.events().count("call_put_off") == 2
 
 
 def test_a_cancel_request_is_retried_a_few_times_and_the_task_is_then_paid(line: Line) -> None:
-    asked = cancel_fails(line, *[ProviderUnavailable("503")] * 99)
+    request_times = cancel_fails(line, *[ProviderUnavailable("503")] * 99)
     cancel_while_working(line)
     assert (line.call().state, line.call().spent) == (CallState.CANCELLED, 100_000)
-    assert len(asked) == retry_policy.CANCEL_TRIES
+    assert len(request_times) == retry_policy.CANCEL_TRIES
 
 
 def test_a_refused_cancel_request_is_final(line: Line) -> None:
-    asked = cancel_fails(line, ProviderRefused("no"))
+    request_times = cancel_fails(line, ProviderRefused("no"))
     cancel_while_working(line)
-    assert (line.call().state, line.call().spent, len(asked)) == (CallState.CANCELLED, 100_000, 1)
+    assert (line.call().state, line.call().spent, len(request_times)) == (CallState.CANCELLED, 100_000, 1)
 
 
 def test_cancelling_an_overdue_task_is_retried(line: Line) -> None:
     object.__setattr__(line.runtime, "catalogue", models(timeout_seconds=0.3))
-    asked = cancel_fails(line, ProviderUnavailable("503"))
+    request_times = cancel_fails(line, ProviderUnavailable("503"))
     job = line.finished(data={"models": ["first"]})
     assert (job.state, (job.error or {})["code"]) == (State.FAILED, "provider_timeout")
-    assert (len(asked), len(line.alpha.cancelled), line.call().spent) == (2, 1, 0)
+    assert (len(request_times), len(line.alpha.cancelled), line.call().spent) == (2, 1, 0)
 
 
 def test_a_failed_look_up_is_retried_with_backoff(line: Line) -> None:
-    asked: list[float] = []
+    request_times: list[float] = []
 
     async def away(call: Call) -> TaskRef | None:
-        asked.append(time.monotonic())
+        request_times.append(time.monotonic())
         raise ProviderUnavailable("503")
 
     line.alpha.find = away  # type: ignore[method-assign]
@@ -103,5 +103,5 @@ def test_a_failed_look_up_is_retried_with_backoff(line: Line) -> None:
     line.until(lambda: line.call().state is CallState.UNKNOWN)
     request_cancel(line.runtime.database, "j", by="test")
     assert finish_unleased(line.runtime.database, "j", State.CANCELLED, JobCancelled(), None)
-    line.until(lambda: len(asked) >= 4)
-    assert asked[3] - asked[0] >= 0.55
+    line.until(lambda: len(request_times) >= 4)
+    assert request_times[3] - request_times[0] >= 0.55

@@ -26,7 +26,7 @@ def callback_data(line: Line) -> dict[str, Any]:
     return data
 
 
-def asked(**data: Any) -> dict[str, Any]:
+def fields(**data: Any) -> dict[str, Any]:
     return {"callback": {"url": "https://shop.example/hook"}, "data": data}
 
 
@@ -34,14 +34,14 @@ def asked(**data: Any) -> dict[str, Any]:
 def test_the_callback_of_a_failed_job_has_its_cost_if_there_is_one(line: Line, charged: bool) -> None:
     line.alpha.result = lambda call: Failed(ProviderTaskFailed("no ideas"), charged=charged)
     line.beta.result = lambda call: Failed(ProviderTaskFailed("none either"), charged=charged)
-    job = line.finished(**asked(models=["first", "second"]))
+    job = line.finished(**fields(models=["first", "second"]))
     assert job.state is State.FAILED
     assert callback_data(line).get("cost") == ({"amount": "0.20", "currency": "USD"} if charged else None)
 
 
 @pytest.mark.parametrize("by_sweep", [True, False])
 def test_the_callback_of_a_job_that_is_cancelled_after_a_paid_step_has_its_cost(line: Line, by_sweep: bool) -> None:
-    line.submit(**asked())
+    line.submit(**fields())
     assert line.advance() is State.WAITING
     line.start()
     line.until(lambda: line.call().settled)

@@ -205,12 +205,12 @@ def test_a_paid_film_is_not_lost_if_its_song_was_replaced_while_the_provider_wor
     in_s3: tuple[Line, S3], bucket: str, tmp_path: Path
 ) -> None:
     line, server = in_s3
-    length, words = Parameter(kind="number", minimum=0.5, maximum=60), Parameter(kind="text", shortest=0)
+    length, prompt = Parameter(kind="number", minimum=0.5, maximum=60), Parameter(kind="text", shortest=0)
     model = Model(
         id="talk",
         provider="alpha",
         types=("audio-to-video",),
-        parameters={"audio_duration": length, "prompt": words},
+        parameters={"audio_duration": length, "prompt": prompt},
         price="0.10",
         first_wait_seconds=0.0,
         poll_seconds=0.05,

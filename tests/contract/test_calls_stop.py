@@ -16,7 +16,7 @@ from tests.call_line import Line
 
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch, line: Line) -> Line:
-    """The line, with a short wait for anything but submissions."""
+    """Return the line, with a short wait for everything but submissions."""
     monkeypatch.setattr(engine_module, "STOP_SECONDS", 0.2)
     return line
 

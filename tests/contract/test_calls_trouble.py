@@ -439,7 +439,7 @@ def test_a_lease_is_renewed_only_by_its_owner(line: Line) -> None:
     assert second.epoch == first.epoch + 1
 
 
-def test_a_claimed_call_says_submitting_as_its_row_does(line: Line) -> None:
+def test_a_claimed_call_is_submitting_like_its_row(line: Line) -> None:
     submit_and_park(line)
     (claimed,), _ = _claim(line, seconds=60)
     assert claimed.call.state is line.call().state is CallState.SUBMITTING

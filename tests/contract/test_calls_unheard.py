@@ -16,7 +16,7 @@ from tests.call_line import Line
 
 
 def unconfirmed_commit(database: Database, monkeypatch: pytest.MonkeyPatch, function: str) -> list[str]:
-    """Make the first commit of ``function`` raise after it was made; the returned list is non-empty from then on."""
+    """Make the first commit of ``function`` raise after it was made; the returned list is not empty from then on."""
     broken: list[str] = []
     for engine in {database._normal, database._full}:
         commit = engine.dialect.do_commit

@@ -74,7 +74,7 @@ def inbox(ledger: Ledger, tmp_path: Path) -> Iterator[Inbox]:
     found.stop()
 
 
-def test_a_full_batch_of_files_that_cannot_be_read_holds_up_no_other_and_is_told_once(inbox: Inbox) -> None:
+def test_unreadable_files_do_not_block_others_and_are_logged_once(inbox: Inbox) -> None:
     blocked = [inbox.unreadable(f"a-{number}") for number in range(2 * BATCH)]
     good = [inbox.request(f"job-{number}") for number in range(2 * BATCH + 1)]
     with capture_logs() as logs:
@@ -83,11 +83,11 @@ def test_a_full_batch_of_files_that_cannot_be_read_holds_up_no_other_and_is_told
         threading.Event().wait(0.5)
         inbox.stop()
     assert len(inbox.woken) == len(good)
-    told = [log["file"] for log in logs if log["event"] == "inbox_file_unreadable"]
-    assert sorted(told) == sorted(path.name for path in blocked)
+    logged = [log["file"] for log in logs if log["event"] == "inbox_file_unreadable"]
+    assert sorted(logged) == sorted(path.name for path in blocked)
 
 
-def test_a_file_that_can_be_read_at_last_is_admitted(inbox: Inbox) -> None:
+def test_a_file_that_becomes_readable_is_admitted(inbox: Inbox) -> None:
     path = inbox.unreadable("late")
     inbox.start()
     threading.Event().wait(0.2)
@@ -97,10 +97,10 @@ def test_a_file_that_can_be_read_at_last_is_admitted(inbox: Inbox) -> None:
     assert inbox.woken == ["late"]
 
 
-def test_files_that_cannot_be_removed_are_admitted_once_and_hold_up_no_other(
+def test_files_that_cannot_be_deleted_are_admitted_once_and_do_not_block_others(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a folder with the sticky bit: another user's file can be read but not deleted."""
+    """Like files of another user in a folder with the sticky bit: readable, but not to be deleted."""
     unlink = Path.unlink
 
     def kept(path: Path, missing_ok: bool = False) -> None:

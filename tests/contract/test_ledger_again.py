@@ -1,4 +1,4 @@
-"""A request that comes again after its job was deleted: a new job, told by callbacks of its own."""
+"""A request that is repeated after its job was deleted: a new job with callbacks of its own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.ledger_views import Ledger
 REQUEST = {"id": "j", "callback": {"url": "https://a.example/"}}
 
 
-def told(ledger: Ledger) -> outbox.NewDelivery:
-    """The callback of the job, which is accepted, fails and is told of."""
+def failed_callback(ledger: Ledger) -> outbox.NewDelivery:
+    """Admit the job, fail it and deliver its callback; return the callback."""
     ledger.admit(REQUEST)
     claim = leases.claim(ledger.a, "j", owner="one", seconds=60)
     assert claim is not None
@@ -20,17 +20,17 @@ def told(ledger: Ledger) -> outbox.NewDelivery:
     new, copy = (job_delivery(claim.job, "failed", status="failed", now=claim.now(), error=error) for _ in range(2))
     assert new is not None
     assert copy is not None
-    assert new.id == copy.id  # however often it is written
+    assert new.id == copy.id  # the same each time it is written
     completion.finish(ledger.a, claim.lease, State.FAILED, error=error, delivery=new)
     (sent,) = outbox.claim_due(ledger.a, limit=9, seconds=60)
     outbox.record_attempt(ledger.a, sent, DeliveryState.DELIVERED, answer="HTTP 200", retry_in=None)
     return new
 
 
-def test_the_callback_of_a_deleted_and_repeated_request_is_no_copy_that_a_receiver_drops(ledger: Ledger) -> None:
-    first = told(ledger)
+def test_the_callback_of_a_deleted_and_repeated_request_has_a_new_id(ledger: Ledger) -> None:
+    first = failed_callback(ledger)
     assert deletion.delete_job(ledger.a, "j")
     assert queries.deliveries_of(ledger.b, "j") == []
-    second = told(ledger)
+    second = failed_callback(ledger)
     assert first.body != second.body
     assert first.id != second.id

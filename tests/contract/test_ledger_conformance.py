@@ -50,7 +50,7 @@ def test_the_same_id_with_other_content_is_refused_naming_both_fingerprints(ledg
     assert answers[0].conflict.field == "id"
 
 
-def test_a_duplicate_of_an_ended_job_does_not_bring_it_back(ledger: Ledger) -> None:
+def test_a_duplicate_of_an_ended_job_does_not_reopen_it(ledger: Ledger) -> None:
     ledger.ended(State.COMPLETED)
     assert [a.outcome for a in ledger.admit({"id": "j"})] == [AdmissionOutcome.DUPLICATE]
     assert ledger.job().state is State.COMPLETED
@@ -80,7 +80,7 @@ def test_only_one_of_many_claims_wins(ledger: Ledger) -> None:
     assert (ledger.job().lease_owner, ledger.job().epoch) == (won[0].lease.owner, 1)
 
 
-def test_a_job_passes_through_its_states_and_the_timeline_tells_it(ledger: Ledger) -> None:
+def test_a_job_passes_through_its_states_and_the_timeline_records_them(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     first = ledger.claimed()
     assert (ledger.job().state, ledger.job().crashes) == (State.RUNNING, 0)
@@ -114,7 +114,7 @@ def test_a_parked_job_cannot_be_claimed_before_its_time(ledger: Ledger) -> None:
     assert leases.claim(ledger.b, "j", owner="two", seconds=60) is None
 
 
-def test_progress_never_goes_back_and_a_heartbeat_keeps_the_lease(ledger: Ledger) -> None:
+def test_progress_never_decreases_and_a_heartbeat_keeps_the_lease(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     lease = ledger.claimed(seconds=-1)
     leases.renew(ledger.a, lease, seconds=60, progress=40)
@@ -123,7 +123,7 @@ def test_progress_never_goes_back_and_a_heartbeat_keeps_the_lease(ledger: Ledger
     assert leases.claim(ledger.b, "j", owner="two", seconds=60) is None
 
 
-def test_a_lease_that_ran_out_is_taken_over_and_counts_as_a_crash(ledger: Ledger) -> None:
+def test_an_expired_lease_is_taken_over_and_counts_as_a_crash(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     for crashes in range(4):
         assert ledger.claimed(seconds=-1).epoch == crashes + 1
@@ -132,7 +132,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_counts_as_a_crash(ledger: Ledger
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_who_lost_the_lease_can_write_nothing(ledger: Ledger, write: str) -> None:
+def test_a_worker_that_lost_its_lease_cannot_write(ledger: Ledger, write: str) -> None:
     ledger.admit({"id": "j"})
     stale = ledger.claimed(seconds=-1)
     steps.begin(ledger.a, stale, "render")
@@ -145,7 +145,7 @@ def test_who_lost_the_lease_can_write_nothing(ledger: Ledger, write: str) -> Non
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL))
-def test_nothing_leads_out_of_a_terminal_state(ledger: Ledger, state: State) -> None:
+def test_no_transition_leaves_a_terminal_state(ledger: Ledger, state: State) -> None:
     assert TRANSITIONS[state] == frozenset()
     lease = ledger.ended(state, error=RenderFailed())
     before = ledger.everything()
@@ -171,7 +171,7 @@ def test_a_job_completes_only_from_storing(ledger: Ledger) -> None:
     assert ledger.job().error == {"code": "render_failed", "message": "no", "retryable": False, "step": "render"}
 
 
-def test_a_finished_step_is_remembered_by_the_next_worker_and_an_unfinished_one_begins_anew(ledger: Ledger) -> None:
+def test_the_next_worker_reuses_a_finished_step_and_repeats_an_unfinished_one(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     first = ledger.claimed(seconds=-1)
     assert steps.begin(ledger.a, first, "align").state == "running"

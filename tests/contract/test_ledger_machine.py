@@ -1,7 +1,7 @@
-"""Any interleaving of whatever can happen to jobs keeps the ledger's promises.
+"""The guarantees of the ledger hold for any interleaving of producers, workers, sweeps and operators.
 
-Time is not slept through: a clock that the rules move stands in for the database's, in the one function
-by which every statement asks for the time. A second view plays a second worker on the same file.
+Tests do not sleep: the rules advance a clock that replaces the database's, in the one function with which every
+statement reads the time. A second view is a second worker on the same file.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from schemas.parse import parse_request
 IDS = st.sampled_from(["a", "b", "c"])
 LEASE_SECONDS = 10.0
 DATA = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "La", "alignment_mode": "even"}
-#: The state that each word of the timeline leaves a job in.
+#: The state of a job after each event of the timeline.
 LEADS_TO = {
     "received": State.RECEIVED,
     "claimed": State.RUNNING,
@@ -60,19 +60,19 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def clock() -> Iterator[None]:
-    """Puts the clock in the place of SQLite's."""
+    """Replace SQLite's clock by ``Clock``."""
     compiles(db_now, "sqlite")(lambda element, compiler, **options: "test_clock()")
     yield
     compiles(db_now, "sqlite")(databases._now_sqlite)
 
 
 def opened(path: Path) -> Database:
-    """A view of the ledger that asks the clock."""
+    """Return a view of the ledger that reads the time from ``Clock``."""
     database = Database(f"sqlite:///{path}")
 
     def connect(raw: Any, record: Any) -> None:
         raw.create_function("test_clock", 0, lambda: Clock.now)
-        raw.execute("PRAGMA synchronous=OFF")  # nothing here cuts the power
+        raw.execute("PRAGMA synchronous=OFF")  # the test simulates no power failures
 
     for engine in {database._normal, database._full}:
         sa.event.listen(engine, "connect", connect)
@@ -80,15 +80,15 @@ def opened(path: Path) -> Database:
 
 
 def reel(job_id: str, **changes: Any) -> Request:
-    """A request that wants to hear of its end."""
+    """Return a request with a callback."""
     value = {"id": job_id, "type": "reel", "data": DATA, "callback": {"url": CALLBACK}} | changes
     request = parse_request(json.dumps(value).encode())
     assert isinstance(request, Request)
     return request
 
 
-def told(lease_or_job: Lease | Job, state: State) -> outbox.NewDelivery:
-    """The callback about a job's end; its id is that of the job, as the engine makes it."""
+def end_callback(lease_or_job: Lease | Job, state: State) -> outbox.NewDelivery:
+    """Return the callback about the end of a job, with an id derived from the job's, as in the product."""
     job_id = lease_or_job.job_id if isinstance(lease_or_job, Lease) else lease_or_job.id
     return outbox.NewDelivery(
         id=outbox.webhook_id(job_id, state),
@@ -101,7 +101,7 @@ def told(lease_or_job: Lease | Job, state: State) -> outbox.NewDelivery:
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Producers, workers that die, sweeps and people, in any order."""
+    """Producers, workers that die, sweeps and operators, in any order."""
 
     template: Path
 
@@ -110,7 +110,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         shutil.copy(self.template, self.folder / "ledger.sqlite3")
         self.views = [opened(self.folder / "ledger.sqlite3") for _ in range(2)]
-        #: Every lease that anybody was ever given: a worker that was late may still try to use it.
+        #: All leases ever granted: a late worker may still try to use an old one.
         self.leases: list[Lease] = []
         self.last: dict[str, Job] = {}
         self.steps_done: dict[str, int] = {}
@@ -121,11 +121,11 @@ class LedgerMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def pick(self, number: int) -> Lease:
-        """One of the leases, old or new."""
+        """Return one of the leases, old or new."""
         return self.leases[number % len(self.leases)]
 
     def holds(self, lease: Lease) -> bool:
-        """Whether the ledger should accept what this lease's holder writes."""
+        """Return whether the ledger should accept writes under this lease."""
         job = self.last[lease.job_id]
         return (job.epoch, job.lease_owner) == (lease.epoch, lease.owner)
 
@@ -178,7 +178,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert may
 
     def write(self, database: Database, lease: Lease, act: str) -> None:
-        """Does one thing under the lease."""
+        """Write once under the lease."""
         if act == "renew":
             leases.renew(database, lease, seconds=LEASE_SECONDS, progress=int(Clock.now) % 99)
         elif act == "park":
@@ -186,9 +186,13 @@ class LedgerMachine(RuleBasedStateMachine):
         elif act == "store":
             completion.begin_storing(database, lease)
         elif act == "complete":
-            completion.finish(database, lease, State.COMPLETED, outcome={}, delivery=told(lease, State.COMPLETED))
+            completion.finish(
+                database, lease, State.COMPLETED, outcome={}, delivery=end_callback(lease, State.COMPLETED)
+            )
         elif act == "fail":
-            completion.finish(database, lease, State.FAILED, error=RenderFailed(), delivery=told(lease, State.FAILED))
+            completion.finish(
+                database, lease, State.FAILED, error=RenderFailed(), delivery=end_callback(lease, State.FAILED)
+            )
         elif act == "begin":
             known = lease.job_id in self.steps_done
             found = steps.begin(database, lease, "render")
@@ -198,25 +202,25 @@ class LedgerMachine(RuleBasedStateMachine):
             self.steps_done[lease.job_id] = lease.epoch
 
     @rule(job_id=IDS)
-    def somebody_cancels(self, job_id: str) -> None:
+    def an_operator_cancels(self, job_id: str) -> None:
         if job_id in self.last:
             completion.request_cancel(self.views[0], job_id, by="test")
 
     @rule()
-    def the_sweep_looks(self) -> None:
+    def the_sweep_runs(self) -> None:
         for job in due.cancelled_or_expired(self.views[1], limit=9):
             state = State.CANCELLED if job.cancel_requested else State.EXPIRED
             error = JobCancelled() if job.cancel_requested else DeadlineExceeded()
-            assert completion.finish_unleased(self.views[1], job.id, state, error, told(job, state))
+            assert completion.finish_unleased(self.views[1], job.id, state, error, end_callback(job, state))
         for wake in due.take_due(self.views[1], limit=9, again_seconds=2):
             assert self.last[wake.job_id].state in OPEN
 
     @rule()
-    def a_transport_forgets(self) -> None:
+    def a_transport_loses_its_messages(self) -> None:
         due.reset_wakeups(self.views[0])
 
     @invariant()
-    def promises_are_kept(self) -> None:
+    def guarantees_hold(self) -> None:
         if not hasattr(self, "views"):
             return
         with self.views[1].read() as connection:
@@ -229,25 +233,25 @@ class LedgerMachine(RuleBasedStateMachine):
         assert set(self.last) == set(ids)
 
     def check(self, job: Job, before: Job | None) -> None:
-        """Compares a job with what it was one rule ago."""
+        """Check a job, also against its state before the last rule."""
         story = queries.timeline_of(self.views[1], job.id)
-        words = [entry.event for entry in story]
+        events = [entry.event for entry in story]
         epochs = [entry.epoch for entry in story if entry.event == "claimed"]
         assert epochs == sorted({epoch for epoch in epochs if epoch is not None}), (
-            "a fencing number is never given twice"
+            "a lease number is never granted twice"
         )
-        assert [LEADS_TO[word] for word in words if word in LEADS_TO][-1] is job.state
-        ends = [word for word in words if word in LEADS_TO and LEADS_TO[word] in TERMINAL]
+        assert [LEADS_TO[event] for event in events if event in LEADS_TO][-1] is job.state
+        ends = [event for event in events if event in LEADS_TO and LEADS_TO[event] in TERMINAL]
         sent = queries.deliveries_of(self.views[1], job.id)
-        assert len(ends) == len(sent) == words.count("callback_queued") == int(job.terminal)
+        assert len(ends) == len(sent) == events.count("callback_queued") == int(job.terminal)
         assert (job.wake_at is None) == (job.finished_at is not None) == job.terminal
         assert (job.lease_owner is None) == (job.lease_until is None)
         assert (job.lease_owner is not None) == (job.state in (State.RUNNING, State.STORING))
-        assert job.crashes == words.count("worker_lost")
-        assert job.duplicates == words.count("duplicate")
+        assert job.crashes == events.count("worker_lost")
+        assert job.duplicates == events.count("duplicate")
         found = {step.name: step for step in steps.of_job(self.views[1], job.id)}
         if job.id in self.steps_done:
-            assert found["render"].result == [self.steps_done[job.id]], "a finished step is never done again"
+            assert found["render"].result == [self.steps_done[job.id]], "a finished step is never repeated"
         if before is None:
             return
         assert job.epoch >= before.epoch
@@ -264,7 +268,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.usefixtures("clock")
-def test_any_interleaving_keeps_the_promises(tmp_path: Path) -> None:
+def test_any_interleaving_keeps_the_guarantees(tmp_path: Path) -> None:
     LedgerMachine.template = tmp_path / "template.sqlite3"
     database = opened(LedgerMachine.template)
     migrate(database)

@@ -1,4 +1,4 @@
-"""The ledger's tables: what the migrations make is what the code expects, on every database."""
+"""Migrations: the tables that they create are those that the code expects, on every database."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print(queries.ledger_version(database))
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database that does not exist yet or is empty."""
+    """Return the URL of a database that does not exist yet or is empty."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'new' / 'ledger.sqlite3'}"
     return str(request.getfixturevalue("postgres_url"))
@@ -49,9 +49,7 @@ def test_the_migrated_tables_are_the_tables_of_the_code(url: str) -> None:
     database.close()
 
 
-def test_a_job_that_was_admitted_before_there_were_pins_is_read_as_one_without(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_that_was_admitted_before_pins_existed_has_none(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(url)
     with monkeypatch.context() as older:
         older.setattr(schema, "HEAD", "0003")

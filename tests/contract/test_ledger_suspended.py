@@ -44,7 +44,7 @@ def shared(postgres_url: str) -> Iterator[Ledger]:
     database.close()
 
 
-def test_a_job_whose_row_a_sleeping_worker_holds_is_taken_over_and_the_worker_writes_no_more(shared: Ledger) -> None:
+def test_a_job_whose_row_a_suspended_worker_holds_is_taken_over_and_the_worker_cannot_write(shared: Ledger) -> None:
     shared.admit({"id": "j"})
     with shared.run(STOPPED) as worker, ThreadPoolExecutor(1) as pool:
         try:
@@ -56,10 +56,10 @@ def test_a_job_whose_row_a_sleeping_worker_holds_is_taken_over_and_the_worker_wr
             assert taken.result(20) is not None
             worker.send_signal(signal.SIGUSR1)
             worker.send_signal(signal.SIGCONT)
-            said, _ = worker.communicate(timeout=60)
+            printed, _ = worker.communicate(timeout=60)
         finally:
             worker.kill()
-    assert said in ("OperationalError True\n", "InternalError True\n")
+    assert printed in ("OperationalError True\n", "InternalError True\n")
     job = queries.find_job(shared.a, "j")
     assert job is not None
     assert (job.state, job.lease_owner, job.epoch) == (State.RUNNING, "two", 2)

@@ -53,7 +53,7 @@ def waits(ledger: Ledger, again_seconds: float, expected: float) -> None:
     assert before + expected - 0.01 <= (ledger.job().wake_at or 0) <= after + expected + 0.01
 
 
-def test_a_wake_up_is_repeated_ever_more_rarely_until_a_worker_takes_the_job(ledger: Ledger) -> None:
+def test_a_wake_up_is_repeated_with_backoff_until_a_worker_claims_the_job(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     for repetition in range(13):
         waits(ledger, 20, min(20 * 2**repetition, 3600))
@@ -62,7 +62,7 @@ def test_a_wake_up_is_repeated_ever_more_rarely_until_a_worker_takes_the_job(led
     waits(ledger, 20, 20)
 
 
-def test_due_jobs_come_oldest_first_with_their_role_and_priority_and_no_more_than_asked_for(ledger: Ledger) -> None:
+def test_due_jobs_come_oldest_first_with_role_and_priority_up_to_the_limit(ledger: Ledger) -> None:
     for number in range(5):
         ledger.admit({"id": f"j{number}", "priority": "high" if number == 0 else "low"})
     make_due(ledger.a)
@@ -73,7 +73,7 @@ def test_due_jobs_come_oldest_first_with_their_role_and_priority_and_no_more_tha
     assert due.Wake("j0", "render", "high") in [*first, *rest]
 
 
-def test_sweeps_that_run_together_never_take_the_same_job(ledger: Ledger) -> None:
+def test_concurrent_sweeps_never_take_the_same_job(ledger: Ledger) -> None:
     ledger.admit(*({"id": f"j{number}"} for number in range(60)))
     make_due(ledger.a)
     together = threading.Barrier(6)
@@ -89,14 +89,14 @@ def test_sweeps_that_run_together_never_take_the_same_job(ledger: Ledger) -> Non
     assert sorted(taken) == sorted({f"j{number}" for number in range(60)})
 
 
-def test_a_leased_job_is_left_alone_until_its_lease_runs_out(ledger: Ledger) -> None:
+def test_a_leased_job_is_not_woken_until_its_lease_expires(ledger: Ledger) -> None:
     ledger.admit({"id": "held"}, {"id": "lost"})
     ledger.claimed("held")
     ledger.claimed("lost", seconds=-1)
     assert [w.job_id for w in due.take_due(ledger.b, limit=9, again_seconds=5)] == ["lost"]
 
 
-def test_a_forgetful_transport_wakes_what_is_idle_and_keeps_waiting_times(ledger: Ledger) -> None:
+def test_resetting_wake_ups_wakes_idle_jobs_and_keeps_the_times_of_parked_ones(ledger: Ledger) -> None:
     ledger.admit({"id": "new"}, {"id": "parked"}, {"id": "held"}, {"id": "lost"})
     leases.park(ledger.a, ledger.claimed("parked"), seconds=500, event="retry_later", failures=1)
     ledger.claimed("held")
@@ -108,7 +108,7 @@ def test_a_forgetful_transport_wakes_what_is_idle_and_keeps_waiting_times(ledger
     assert ledger.job("over").wake_at is None
 
 
-def test_a_cancelled_job_ends_once_and_its_holder_hears_of_it(ledger: Ledger) -> None:
+def test_a_cancelled_job_ends_once_and_its_worker_is_notified(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     lease = ledger.claimed()
     assert not leases.renew(ledger.a, lease, seconds=60, progress=0).cancel_requested
@@ -127,7 +127,7 @@ def test_a_cancelled_job_ends_once_and_its_holder_hears_of_it(ledger: Ledger) ->
         completion.request_cancel(ledger.a, "unknown", by="inbox")
 
 
-def test_a_deadline_is_seen_by_the_holder_and_by_the_sweep(ledger: Ledger) -> None:
+def test_a_deadline_is_noticed_by_the_worker_and_by_the_sweep(ledger: Ledger) -> None:
     ledger.admit({"id": "late", "deadline": 0.001}, {"id": "held", "deadline": 0.001}, {"id": "early", "deadline": 600})
     lease = ledger.claimed("held")
     while ledger.b.now() <= (ledger.job("held").deadline_at or 0):
@@ -140,7 +140,7 @@ def test_a_deadline_is_seen_by_the_holder_and_by_the_sweep(ledger: Ledger) -> No
     assert ledger.job("held").state is State.EXPIRED
 
 
-def test_a_callback_is_queued_once_and_taken_by_one(ledger: Ledger) -> None:
+def test_a_callback_is_enqueued_once_and_claimed_once(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     enqueue(ledger, delivery(), delivery(), delivery(None, 2))
     assert ledger.events() == ["received", "callback_queued"]
@@ -150,7 +150,7 @@ def test_a_callback_is_queued_once_and_taken_by_one(ledger: Ledger) -> None:
     assert outbox.claim_due(ledger.b, limit=9, seconds=60) == []
 
 
-def test_deliveries_under_contention_are_each_taken_once(ledger: Ledger) -> None:
+def test_deliveries_under_contention_are_claimed_once_each(ledger: Ledger) -> None:
     enqueue(ledger, *(delivery(None, number) for number in range(60)))
     together = threading.Barrier(6)
 
@@ -164,7 +164,7 @@ def test_deliveries_under_contention_are_each_taken_once(ledger: Ledger) -> None
     assert len(taken) == len(set(taken)) == 60
 
 
-def test_only_the_latest_taker_of_a_callback_may_record_its_attempt(ledger: Ledger) -> None:
+def test_only_the_latest_claim_of_a_callback_may_record_its_attempt(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     enqueue(ledger, delivery())
     (first,) = outbox.claim_due(ledger.a, limit=9, seconds=-1)
@@ -193,7 +193,7 @@ def test_a_replayed_callback_is_due_again_under_its_old_id_with_a_fresh_schedule
     assert ledger.events()[-1] == "callback_replayed"
 
 
-def test_an_ending_that_fails_leaves_neither_outcome_nor_callback(ledger: Ledger) -> None:
+def test_a_failed_completion_leaves_neither_outcome_nor_callback(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     lease = ledger.claimed()
     completion.begin_storing(ledger.a, lease)
@@ -214,7 +214,7 @@ def test_a_dead_letter_keeps_every_byte_up_to_the_limit(ledger: Ledger) -> None:
     assert len((dead_letters.find(ledger.b, large) or found).body) == dead_letters.KEPT_BYTES == 16 * 1024 * 1024
 
 
-def test_dead_letters_are_listed_newest_first_and_a_replayed_one_no_longer_waits(ledger: Ledger) -> None:
+def test_dead_letters_are_listed_newest_first_and_a_replayed_one_is_not_pending(ledger: Ledger) -> None:
     assert dead_letters.newest_number(ledger.b) == 0
     numbers = [reject(ledger, b"", id=name) for name in ("j", "k", "j")]
     with ledger.a.write() as connection:
@@ -232,7 +232,7 @@ def test_dead_letters_are_listed_newest_first_and_a_replayed_one_no_longer_waits
     assert MessageTooLarge.code not in queries.count_dead_letters(ledger.b)
 
 
-def test_an_ended_job_is_forgotten_with_all_its_rows_and_an_open_one_is_not(ledger: Ledger) -> None:
+def test_an_ended_job_is_deleted_with_all_its_rows_and_an_open_one_is_not(ledger: Ledger) -> None:
     ledger.ended(State.COMPLETED, "old", delivery=delivery("old", 1))
     ledger.ended(State.FAILED, "other")
     ledger.admit({"id": "open", "output": "s3://abc/x"}, {"id": "open2", "output": "s3://abc/x/"}, {"id": "open3"})

@@ -1,4 +1,4 @@
-"""What the doors and loops do when the ledger, the broker or a neighbour misbehaves."""
+"""Doors and loops while the ledger, the broker or a concurrent process causes trouble."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHECKS = AdmissionPolicy(roles={"reel": "render"}, secret_names=frozenset(), pol
 
 
 def reels(*ids: str) -> list[IncomingMessage]:
-    """Good requests."""
+    """Return messages with valid requests."""
     return [IncomingMessage(json.dumps({"id": i, "type": "reel", "data": DATA}).encode(), "amqp", "q") for i in ids]
 
 
@@ -48,16 +48,14 @@ def test_doors_that_admit_the_same_ids_in_opposite_orders_do_not_wait_for_each_o
 
 
 @pytest.mark.parametrize("source", ["a\x00b", "a\ud800b"])
-def test_a_routing_key_that_no_database_can_hold_refuses_nobody_else(ledger: Ledger, source: str) -> None:
+def test_a_routing_key_that_no_database_can_store_does_not_block_other_messages(ledger: Ledger, source: str) -> None:
     answers = BatchAdmitter(ledger.a, CHECKS)([IncomingMessage(b"junk", "amqp", source), *reels("j")])
     assert [(answer.error is None, answer.wake is None) for answer in answers] == [(False, True), (True, False)]
     (letter,) = dead_letters.list_newest(ledger.b, limit=9)
     assert letter.source in ("a\N{REPLACEMENT CHARACTER}b", "a?b")
 
 
-def test_a_message_that_cannot_be_admitted_is_refused_though_it_comes_alone(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_single_message_that_cannot_be_admitted_is_refused(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     def break_down(database: object, connection: object, batch: Sequence[object]) -> Sequence[object]:
         if batch:
             raise UnicodeError
@@ -69,7 +67,7 @@ def test_a_message_that_cannot_be_admitted_is_refused_though_it_comes_alone(
     assert answer.error.code == "internal_error"
 
 
-def test_a_read_only_ledger_refuses_no_request(postgres_url: str) -> None:
+def test_a_read_only_ledger_is_a_ledger_fault_and_refuses_no_request(postgres_url: str) -> None:
     database = Database(postgres_url)
     migrate(database)
     with database.write() as connection:
@@ -83,7 +81,7 @@ def test_a_read_only_ledger_refuses_no_request(postgres_url: str) -> None:
 
 
 @pytest.mark.parametrize("level", ["serializable", "repeatable read"])
-def test_a_server_with_stricter_transactions_refuses_no_worker(level: str, postgres_url: str) -> None:
+def test_a_server_with_stricter_transactions_can_be_used(level: str, postgres_url: str) -> None:
     database = Database(postgres_url)
     migrate(database)
     with database.write() as connection:
@@ -111,7 +109,7 @@ def test_a_server_with_stricter_transactions_refuses_no_worker(level: str, postg
     database.close()
 
 
-def test_an_error_of_the_ledger_does_not_repeat_the_values(ledger: Ledger) -> None:
+def test_an_error_of_the_ledger_does_not_contain_the_values(ledger: Ledger) -> None:
     with pytest.raises(sa.exc.SQLAlchemyError) as caught, ledger.a.write() as connection:
         connection.execute(sa.text("SELECT :given FROM nowhere"), {"given": "https://b/?X-Amz-Signature=secret"})
     assert "secret" not in str(caught.value)
@@ -119,7 +117,7 @@ def test_an_error_of_the_ledger_does_not_repeat_the_values(ledger: Ledger) -> No
     assert not is_ledger_fault(UnicodeError())
 
 
-def test_a_claim_takes_no_more_than_asked_for_whatever_the_planner_does(ledger: Ledger) -> None:
+def test_a_claim_respects_its_limit_for_every_query_plan(ledger: Ledger) -> None:
     with ledger.a.write() as connection:
         for number in range(30):
             outbox.enqueue(ledger.a, connection, delivery(None, number))
@@ -132,7 +130,7 @@ def test_a_claim_takes_no_more_than_asked_for_whatever_the_planner_does(ledger: 
     database.close()
 
 
-def test_slow_receivers_can_be_left_alone_or_taken_alone(ledger: Ledger) -> None:
+def test_claims_can_exclude_slow_receivers_or_be_limited_to_them(ledger: Ledger) -> None:
     with ledger.a.write() as connection:
         for number, url in enumerate(("https://slow.example/a_b", "https://quick.example/", "https://slow.example/c")):
             new = outbox.NewDelivery(
@@ -144,7 +142,7 @@ def test_slow_receivers_can_be_left_alone_or_taken_alone(ledger: Ledger) -> None
     assert sorted(d.id for d in outbox.claim_due(ledger.a, limit=9, seconds=60, only=slow)) == ["msg_0", "msg_2"]
 
 
-def test_a_wake_up_that_no_broker_took_does_not_make_the_next_one_later(ledger: Ledger) -> None:
+def test_a_wake_up_that_no_broker_accepted_is_repeated_soon(ledger: Ledger) -> None:
     ledger.admit({"id": "j"}, {"id": "held"})
     with ledger.a.write() as connection:
         connection.execute(sa.text("UPDATE jobs SET wake_at = 0"))
@@ -157,11 +155,11 @@ def test_a_wake_up_that_no_broker_took_does_not_make_the_next_one_later(ledger: 
     assert (ledger.job("held").wake_at, lease.epoch) == (held, 1)
 
 
-def test_only_the_lease_that_was_seen_is_handed_back(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_lease_that_was_read_is_released(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.admit({"id": "j"}, {"id": "k"})
     ledger.claimed("j")
     ledger.claimed("k")
-    if ledger.a.dialect == "postgresql":  # elsewhere nobody can write in between
+    if ledger.a.dialect == "postgresql":  # SQLite has one writer at a time: no one can write in between
 
         def mine(owner: str) -> bool:
             with ledger.b.write() as connection:

@@ -46,7 +46,7 @@ def promise(runtime: Runtime, number: int, url: str) -> None:
 
 
 @pytest.mark.parametrize("places", [1, 2])
-def test_a_slow_receiver_keeps_no_other_from_its_callbacks_however_few_places_there_are(
+def test_a_slow_receiver_does_not_delay_the_callbacks_of_others(
     places: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slow_receivers, "SLOW_SECONDS", 0.2)
@@ -64,7 +64,7 @@ def test_a_slow_receiver_keeps_no_other_from_its_callbacks_however_few_places_th
 
 
 @pytest.mark.parametrize("name", ["default", "old"])
-def test_a_name_without_a_secret_is_refused_at_the_start_and_not_by_every_callback(name: str, tmp_path: Path) -> None:
+def test_a_secret_name_without_a_secret_is_refused_at_the_start(name: str, tmp_path: Path) -> None:
     secrets = {"default": [SecretStr("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")], name: []}
     runtime = build_runtime(Settings(home=tmp_path, callback_secrets=secrets))
     with pytest.raises(ConfigurationError, match=f"TELECINE_CALLBACK_SECRETS.*{name}"):

@@ -13,7 +13,7 @@ from tests.call_line import Line, raiser
 
 @pytest.fixture
 def line(line: Line) -> Line:
-    """A line whose only call has an unknown outcome."""
+    """Return a line whose only call has an unknown outcome."""
     line.alpha.can_find = False
     errors = [ProviderOutcomeUnknown("connection reset")]
 

@@ -94,7 +94,7 @@ def test_messages_are_admitted_as_they_were_sent_and_deleted(by_url: bool, s3: S
 def test_a_full_queue_is_admitted_in_large_batches(s3: S3, queue: Sqs) -> None:
     queue.send(*(f'{{"n": {n}}}' for n in range(500)))
     admitter = FakeAdmitter()
-    admitter.trouble = lambda: time.sleep(0.2)  # what a commit takes; meanwhile the next batch comes together
+    admitter.trouble = lambda: time.sleep(0.2)  # as long as a commit; in the meantime the next batch fills up
     with serving(s3, [queue.name], admitter):
         wait_until(lambda: len(admitter.arrived) == 500)
         wait_until(lambda: queue.counts() == (0, 0))
@@ -118,7 +118,7 @@ def test_the_more_urgent_queue_is_read_first(s3: S3, queue_prefix: str) -> None:
     assert sources == sorted(sources, key=[urgent.name, later.name].index)
 
 
-def test_refused_messages_go_to_the_dead_letters_with_the_reason(s3: S3, queue: Sqs) -> None:
+def test_refused_messages_are_copied_to_the_dead_letter_queue_with_the_reason(s3: S3, queue: Sqs) -> None:
     error = UnknownType("type 'x' does not\x00 exist")
     admitter = FakeAdmitter(lambda arrival: AdmitResult(error=error) if b"bad" in arrival.body else AdmitResult())
     queue.send("bad 1", attributes={"ce-id": "7", "telecine-reason": "of an earlier refusal"})
@@ -129,14 +129,16 @@ def test_refused_messages_go_to_the_dead_letters_with_the_reason(s3: S3, queue: 
         wait_until(lambda: len(admitter.arrived) == 4)
         dead = {message["Body"]: message.get("MessageAttributes", {}) for message in queue.dead(3)}
         wait_until(lambda: queue.counts() == (0, 0))
-    said = {body: {name: value["StringValue"] for name, value in found.items()} for body, found in dead.items()}
-    assert said["bad 1"] == {
+    attributes_of = {
+        body: {name: value["StringValue"] for name, value in found.items()} for body, found in dead.items()
+    }
+    assert attributes_of["bad 1"] == {
         "ce-id": "7",
         "telecine-code": "unknown_type",
         "telecine-reason": "type 'x' does not\ufffd exist",
     }
-    assert said["bad 2"]["telecine-reason"] == "unknown_type: type 'x' does not\ufffd exist"
-    assert len(said["bad 2"]) == len(said["bad 3"]) == 10
+    assert attributes_of["bad 2"]["telecine-reason"] == "unknown_type: type 'x' does not\ufffd exist"
+    assert len(attributes_of["bad 2"]) == len(attributes_of["bad 3"]) == 10
 
 
 def test_a_refused_message_of_a_queue_without_dead_letters_is_deleted(s3: S3, queue_prefix: str) -> None:
@@ -148,7 +150,7 @@ def test_a_refused_message_of_a_queue_without_dead_letters_is_deleted(s3: S3, qu
     assert len(admitter.arrived) == 1
 
 
-def test_a_redriven_message_is_admitted_anew(s3: S3, queue: Sqs) -> None:
+def test_a_redriven_message_is_admitted_again(s3: S3, queue: Sqs) -> None:
     admitter = FakeAdmitter(lambda _: AdmitResult(error=InvalidJson()))
     queue.send("again")
     with serving(s3, [queue.name], admitter):
@@ -161,7 +163,7 @@ def test_a_redriven_message_is_admitted_anew(s3: S3, queue: Sqs) -> None:
     assert queue.dead(0) == []
 
 
-def test_messages_stay_hidden_and_use_up_no_receipt_while_the_ledger_is_away(s3: S3, queue: Sqs) -> None:
+def test_messages_stay_in_flight_while_the_ledger_is_unavailable(s3: S3, queue: Sqs) -> None:
     admitter, back = FakeAdmitter(), threading.Event()
 
     def away() -> None:
@@ -186,7 +188,7 @@ def test_messages_stay_hidden_and_use_up_no_receipt_while_the_ledger_is_away(s3:
     assert queue.dead(0) == []
 
 
-def test_what_is_held_is_given_back_at_once_when_the_door_stops(s3: S3, queue: Sqs) -> None:
+def test_messages_in_flight_are_released_at_once_when_the_door_stops(s3: S3, queue: Sqs) -> None:
     def away() -> None:
         raise sa.exc.OperationalError("SELECT", {}, Exception("away"))
 
@@ -195,29 +197,29 @@ def test_what_is_held_is_given_back_at_once_when_the_door_stops(s3: S3, queue: S
     queue.send("kept")
     with serving(s3, [queue.name], admitter):
         wait_until(lambda: queue.counts() == (0, 1))
-    wait_until(lambda: queue.counts() == (1, 0), timeout=15)  # by itself it would come back after 30 s
+    wait_until(lambda: queue.counts() == (1, 0), timeout=15)  # its visibility timeout would end after 30 s
     second = FakeAdmitter()
     with serving(s3, [queue.name], second):
         wait_until(lambda: len(second.arrived) == 1)
 
 
-def test_a_door_stops_at_once_though_a_long_poll_is_open_and_loses_nothing(s3: S3, queue: Sqs) -> None:
+def test_a_door_stops_at_once_during_a_long_poll_and_loses_no_message(s3: S3, queue: Sqs) -> None:
     with serving(s3, [queue.name], FakeAdmitter(), wait=20) as door:
         wait_until(lambda: door.connected)
         time.sleep(0.3)
-    queue.send("for the next")  # the poll that is still open gets it, and gives it back
+    queue.send("for the next")  # the poll that is still open receives it, and makes it visible again
     second = FakeAdmitter()
     with serving(s3, [queue.name], second):
         wait_until(lambda: len(second.arrived) == 1, timeout=15)
 
 
-def test_a_message_that_no_intake_can_stand_comes_again_until_sqs_moves_it(s3: S3, queue_prefix: str) -> None:
+def test_a_message_that_breaks_admission_is_retried_until_sqs_dead_letters_it(s3: S3, queue_prefix: str) -> None:
     queue = make_queue(s3, f"{queue_prefix}crash", max_receives=2)
     admitter, tries = FakeAdmitter(), []
 
     def fall_over() -> None:
         tries.append(time.monotonic())
-        raise RuntimeError("no message does this")
+        raise RuntimeError("a defect")
 
     admitter.trouble = fall_over
     queue.send("loops")
@@ -241,7 +243,7 @@ def test_a_fifo_queue_keeps_its_order_and_its_dead_letters_their_group(s3: S3, q
     assert letter["Attributes"]["MessageGroupId"] == "g"
 
 
-def test_a_queue_that_is_made_later_is_read_then(s3: S3, queue_prefix: str) -> None:
+def test_a_queue_that_is_created_later_is_read(s3: S3, queue_prefix: str) -> None:
     admitter, name = FakeAdmitter(), f"{queue_prefix}later"
     with serving(s3, [name], admitter) as door:
         time.sleep(1)
@@ -251,7 +253,9 @@ def test_a_queue_that_is_made_later_is_read_then(s3: S3, queue_prefix: str) -> N
         assert door.connected
 
 
-def test_a_server_that_is_away_or_breaks_off_is_read_again(s3: S3, queue: Sqs, ministack: Ministack) -> None:
+def test_a_server_that_was_unavailable_or_dropped_connections_is_read_again(
+    s3: S3, queue: Sqs, ministack: Ministack
+) -> None:
     admitter = FakeAdmitter()
     with (
         FaultProxy(ministack.port) as proxy,
@@ -291,7 +295,7 @@ def test_a_message_that_could_not_be_deleted_is_not_admitted_again(
     assert len(queue.dead(1)) == 1
 
 
-def test_a_server_that_was_stopped_and_started_is_read_again(tmp_path: Any) -> None:
+def test_a_restarted_server_is_read_again(tmp_path: Any) -> None:
     server = Ministack()
     try:
         server.start()

@@ -49,7 +49,7 @@ def test_the_policy_of_the_guide_grants_what_the_door_calls() -> None:
     assert copying == common | {"sqs:SendMessage"}
 
 
-def test_the_doctor_says_what_is_wrong_with_a_queue(s3: S3, queue_prefix: str) -> None:
+def test_the_doctor_explains_what_is_wrong_with_a_queue(s3: S3, queue_prefix: str) -> None:
     bare = make_queue(s3, f"{queue_prefix}bare", dead_letters=False)
     assert (_look(s3, bare.name).verdict, "RedrivePolicy" in _look(s3, bare.name).advice) == ("warn", True)
     hasty = make_queue(s3, f"{queue_prefix}hasty", max_receives=1)
@@ -65,7 +65,7 @@ def test_the_doctor_says_what_is_wrong_with_a_queue(s3: S3, queue_prefix: str) -
     assert (missing.verdict, "TELECINE_SQS_QUEUES" in missing.advice) == ("fail", True)
 
 
-def test_the_doctor_tells_an_unreachable_server_and_missing_keys(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_reports_an_unreachable_server_and_missing_keys(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     away = sqs.queues(_settings(s3, "any", sqs_endpoint_url="http://127.0.0.1:1"))
     assert (away.verdict, "TELECINE_SQS_ENDPOINT_URL" in away.advice) == ("fail", True)
     assert sqs.queues(_settings(s3)).verdict == "ok"
@@ -75,7 +75,7 @@ def test_the_doctor_tells_an_unreachable_server_and_missing_keys(s3: S3, monkeyp
     assert (without.verdict, "AWS_ACCESS_KEY_ID" in without.advice) == ("fail", True)
 
 
-def test_the_doctor_looks_at_celery_on_sqs(s3: S3, tmp_path: Path) -> None:
+def test_the_doctor_checks_celery_on_sqs(s3: S3, tmp_path: Path) -> None:
     environment = os.environ | {
         "TELECINE_BROKER_URL": "sqs://",
         "TELECINE_SQS_ENDPOINT_URL": s3.url,

@@ -1,4 +1,4 @@
-"""Reading the object that somebody named once, and no other: by its version, or by its ETag where there are none."""
+"""Reads of a pinned object return that object or fail: pinned by its version, or by its ETag without versions."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from schemas.errors import InputForbidden, InputNotFound, InputReplaced
 from schemas.reference import Pin
 from tests.servers.s3 import S3
 
-#: The smallest first part that S3 takes of an upload in parts.
+#: The smallest size that S3 accepts for the first part of a multipart upload.
 PART = 5 << 20
 
 
 @pytest.fixture(params=["ministack", "radosgw"])
 def server(request: pytest.FixtureRequest, use_s3: Callable[[str], S3]) -> S3:
-    """An S3 server."""
+    """Return an S3 server."""
     return use_s3(request.param)
 
 
 @pytest.fixture
 def bucket(server: S3) -> str:
-    """An empty bucket."""
+    """Return the name of an empty bucket."""
     name = f"test-{uuid.uuid4().hex[:16]}"
     server.client().create_bucket(Bucket=name)
     return name
@@ -40,7 +40,7 @@ def bucket(server: S3) -> str:
 
 @pytest.fixture
 def storage(server: S3) -> Storage:
-    """The server as storage."""
+    """Return the server as storage."""
     return open_storage("s3", endpoint_url=server.url, path_style=True, attempts=2, read_timeout_seconds=10)
 
 
@@ -58,7 +58,7 @@ def _put(server: S3, storage: Storage, bucket: str, content: bytes) -> Pin:
     return _pin(storage.head(f"s3://{bucket}/a b+é.mp3"))
 
 
-def test_a_version_is_read_although_a_newer_one_lies_over_it(
+def test_a_version_is_read_although_there_is_a_newer_one(
     server: S3, storage: Storage, bucket: str, tmp_path: Path
 ) -> None:
     _versioned(server, bucket)
@@ -75,7 +75,7 @@ def test_a_version_is_read_although_a_newer_one_lies_over_it(
             assert answer.read() == content
 
 
-def test_a_version_is_read_although_the_object_was_deleted_over_it(
+def test_a_version_is_read_although_the_object_was_deleted_later(
     server: S3, storage: Storage, bucket: str, tmp_path: Path
 ) -> None:
     _versioned(server, bucket)
@@ -88,7 +88,7 @@ def test_a_version_is_read_although_the_object_was_deleted_over_it(
     assert (tmp_path / "back").read_bytes() == b"one"
 
 
-def test_a_version_that_is_gone_is_named(server: S3, storage: Storage, bucket: str, tmp_path: Path) -> None:
+def test_a_missing_version_is_named(server: S3, storage: Storage, bucket: str, tmp_path: Path) -> None:
     _versioned(server, bucket)
     pin = _put(server, storage, bucket, b"one")
     _put(server, storage, bucket, b"two")
@@ -121,7 +121,7 @@ def test_without_versions_an_object_that_was_replaced_is_not_read(
     assert (tmp_path / "back").read_bytes() == b"two"
 
 
-def test_an_object_that_came_in_parts_is_known_by_its_etag(
+def test_an_object_of_a_multipart_upload_is_identified_by_its_etag(
     server: S3, storage: Storage, bucket: str, tmp_path: Path
 ) -> None:
     client, key = server.client(), "large.mp3"
@@ -140,7 +140,9 @@ def test_an_object_that_came_in_parts_is_known_by_its_etag(
     assert storage.fetch(f"s3://{bucket}/{key}", tmp_path / "back", 2 * PART, pin).bytes == PART + 3
 
 
-def test_a_server_that_ignores_the_condition_gives_no_other_object(use_s3: Callable[[str], S3], tmp_path: Path) -> None:
+def test_another_object_from_a_server_that_ignores_the_condition_is_refused(
+    use_s3: Callable[[str], S3], tmp_path: Path
+) -> None:
     server = use_s3("ministack")
     name = f"test-{uuid.uuid4().hex[:16]}"
     server.client().create_bucket(Bucket=name)
@@ -158,10 +160,10 @@ def test_a_server_that_ignores_the_condition_gives_no_other_object(use_s3: Calla
     assert not list(tmp_path.iterdir())
 
 
-def test_whoever_may_not_read_versions_is_told_which_permission_that_takes(
+def test_without_permission_to_read_versions_the_error_names_the_permission(
     use_s3: Callable[[str], S3], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = use_s3("radosgw")  # ministack looks at no signature
+    server = use_s3("radosgw")  # ministack does not check signatures
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong" * 8)
     storage = open_storage("s3", endpoint_url=server.url, path_style=True, attempts=1)
     with pytest.raises(InputForbidden, match="s3:GetObjectVersion"):
@@ -180,7 +182,7 @@ def _in_a_folder(folder: Path) -> tuple[Storage, Callable[[bytes], None]]:
 
 
 @pytest.mark.parametrize("made", [_in_memory, _in_a_folder])
-def test_a_file_that_was_replaced_is_not_read_either(
+def test_a_replaced_file_is_not_read(
     made: Callable[[Path], tuple[Storage, Callable[[bytes], None]]], tmp_path: Path
 ) -> None:
     storage, add = made(tmp_path)

@@ -1,4 +1,4 @@
-"""What the sweep does when something is in its way."""
+"""The sweep, with jobs that it cannot end and errors of the ledger."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     made.close()
 
 
-def test_a_job_that_this_version_cannot_end_keeps_no_other_from_its_end(runtime: Runtime) -> None:
+def test_a_job_that_this_version_cannot_end_does_not_block_others(runtime: Runtime) -> None:
     ledger = Ledger(runtime.database, runtime.database)
     ledger.admit(*({"id": name, "deadline": 0.001} for name in ("a", "newer", "z")))
     order = CallSpec(
@@ -46,15 +46,15 @@ def test_a_job_that_this_version_cannot_end_keeps_no_other_from_its_end(runtime:
     time.sleep(0.01)
     Sweep(runtime, lambda wakes: True).sweep()
     assert [ledger.job(name).state for name in ("a", "z")] == [State.EXPIRED, State.EXPIRED]
-    assert ledger.job("newer").state is State.WAITING  # for a sweep that can tell what it has cost
+    assert ledger.job("newer").state is State.WAITING  # a sweep of the newer version can read its cost, and ends it
 
 
-def test_what_a_dead_transport_forgot_is_woken_though_the_first_try_failed(
+def test_jobs_that_a_dead_transport_lost_are_woken_although_the_first_try_failed(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = Ledger(runtime.database, runtime.database)
     ledger.admit({"id": "j"})
-    with runtime.database.write() as connection:  # woken so often that it is due in an hour
+    with runtime.database.write() as connection:  # after so many wake-ups that the next one is due in an hour
         connection.execute(sa.update(jobs).values(wakes=12, wake_at=runtime.database.now() + 3600))
     troubles = [OSError("the disk is busy")]
 

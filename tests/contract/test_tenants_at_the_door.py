@@ -60,7 +60,7 @@ def job(ledger: Ledger, job_id: str = "j") -> Job:
     return found
 
 
-def test_the_queue_says_whose_a_request_is_and_where_its_results_go(ledger: Ledger) -> None:
+def test_the_queue_determines_the_tenant_and_the_output_of_a_request(ledger: Ledger) -> None:
     assert send(ledger, "acme").wake is not None
     assert job(ledger).tenant == "acme"
     assert job(ledger).parsed().tenant == "acme"
@@ -68,7 +68,7 @@ def test_the_queue_says_whose_a_request_is_and_where_its_results_go(ledger: Ledg
     assert job(ledger).parsed().output == "s3://results/acme/"
 
 
-def test_a_request_is_one_job_whether_its_queue_or_itself_names_the_tenant(ledger: Ledger) -> None:
+def test_a_request_is_one_job_whether_queue_or_request_name_the_tenant(ledger: Ledger) -> None:
     assert send(ledger, "acme").wake is not None
     again: list[tuple[str, dict[str, Any]]] = [
         ("acme", {"tenant": "acme"}),
@@ -81,7 +81,7 @@ def test_a_request_is_one_job_whether_its_queue_or_itself_names_the_tenant(ledge
     assert job(ledger).duplicates == 3
 
 
-def test_a_priority_of_the_queue_is_the_jobs_and_not_the_requests(ledger: Ledger) -> None:
+def test_the_priority_of_the_queue_belongs_to_the_job_and_not_to_the_request(ledger: Ledger) -> None:
     free = policy()
     answer = send(ledger, "telecine.urgent", free)
     assert answer.wake is not None
@@ -105,7 +105,7 @@ def test_a_priority_of_the_queue_is_the_jobs_and_not_the_requests(ledger: Ledger
         ("nightly", "high", "high"),
     ],
 )
-def test_a_request_that_names_its_priority_has_that(
+def test_the_priority_of_a_request_overrides_that_of_its_queue(
     ledger: Ledger, source: str, named: str | None, priority: str
 ) -> None:
     fields: dict[str, Any] = {} if named is None else {"priority": named}
@@ -117,14 +117,14 @@ def test_a_request_that_names_its_priority_has_that(
     ("source", "fields", "code"),
     [
         ("shared", {"output": "s3://results/shop/"}, "tenant_required"),
-        ("shared", {"tenant": "nobody"}, "tenant_unknown"),
+        ("shared", {"tenant": "unknown"}, "tenant_unknown"),
         ("shared", {"tenant": "acme"}, "tenant_forbidden"),
         ("acme", {"tenant": "shop"}, "tenant_forbidden"),
         ("acme", {"output": "s3://results/shop/"}, "tenant_forbidden"),
         ("shared", {"tenant": "shop"}, "tenant_forbidden"),
     ],
 )
-def test_a_refusal_is_kept_and_can_be_replayed_once_the_rules_allow_it(
+def test_a_dead_letter_can_be_replayed_once_the_rules_allow_it(
     ledger: Ledger, source: str, fields: dict[str, Any], code: str
 ) -> None:
     answer = send(ledger, source, **fields)
@@ -164,7 +164,7 @@ def test_a_tenant_cancels_its_own_jobs_and_no_others(ledger: Ledger) -> None:
     assert len(dead_letters.list_newest(ledger.b, limit=9)) == 5
 
 
-def test_the_refusal_of_a_foreign_job_reads_like_that_of_none(ledger: Ledger) -> None:
+def test_the_error_for_a_foreign_job_is_that_for_an_unknown_job(ledger: Ledger) -> None:
     send(ledger, "acme")
     for job_id in ("j", "k"):
         assert cancel(ledger, "shared", job_id, tenant="shop") == "job_not_found"
@@ -172,7 +172,7 @@ def test_the_refusal_of_a_foreign_job_reads_like_that_of_none(ledger: Ledger) ->
     assert foreign.replace("'k'", "'j'") == none.replace("'k'", "'j'")
 
 
-def test_without_tenants_a_cancellation_that_names_one_ends_that_ones_jobs_only(ledger: Ledger) -> None:
+def test_without_tenants_a_cancellation_with_a_tenant_name_ends_only_jobs_of_that_name(ledger: Ledger) -> None:
     free = policy()
     send(ledger, "q", free, tenant="a")
     assert cancel(ledger, "q", "j", free, tenant="b") == "job_not_found"

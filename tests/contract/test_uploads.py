@@ -290,7 +290,7 @@ def test_whatever_marks_an_uploader_writes_on_an_object_it_is_settled_at_once(si
     etag = site.add("songs/a.mp3")
     assert isinstance(site.storage, MemoryStorage)
     entry = site.storage._entries["inbox", "songs/a.mp3"]
-    entry.marks["telecine-facts"] = "[" * 1_900
+    entry.metadata["telecine-facts"] = "[" * 1_900
     site.door(notified("songs/a.mp3", etag=etag))
     site.process_uploads()
     assert (len(site.jobs()), site.waiting()) == (1, 0)

@@ -104,9 +104,7 @@ def version_in(event: dict[str, Any]) -> str:
     return str(event["Records"][0]["s3"]["object"]["versionId"])
 
 
-def test_each_version_is_a_job_about_itself_in_whatever_order_their_events_come(
-    server: S3, versioned: str, tmp_path: Path
-) -> None:
+def test_each_version_is_a_job_of_its_own_for_any_order_of_events(server: S3, versioned: str, tmp_path: Path) -> None:
     site = site_in(tmp_path, opened(server), versioned)
     events = [put(server, versioned, "songs/x.mp3", content) for content in (b"one", b"two", b"three")]
     server.client().delete_object(Bucket=versioned, Key="songs/x.mp3")
@@ -130,9 +128,7 @@ def test_a_version_that_was_deleted_is_a_dead_letter_that_names_it(server: S3, v
     assert site.replay(site.letter()) == "input_not_found"
 
 
-def test_a_request_in_a_file_is_read_as_it_was_when_its_event_was_sent(
-    server: S3, versioned: str, tmp_path: Path
-) -> None:
+def test_a_request_file_is_read_in_the_version_of_its_event(server: S3, versioned: str, tmp_path: Path) -> None:
     site = site_in(tmp_path, opened(server), versioned)
     events = [
         put(server, versioned, "orders/x.request.json", json.dumps(REQUEST | {"id": name}).encode())
@@ -144,19 +140,17 @@ def test_a_request_in_a_file_is_read_as_it_was_when_its_event_was_sent(
     assert [job.pins for job in site.jobs()] == [{}, {}]
 
 
-def test_an_older_version_that_telecine_wrote_triggers_no_more_than_the_newest(
-    server: S3, versioned: str, tmp_path: Path
-) -> None:
+def test_an_older_version_that_telecine_wrote_triggers_no_job(server: S3, versioned: str, tmp_path: Path) -> None:
     site = site_in(tmp_path, opened(server), versioned)
     key = "songs/made.mp3"
     made = server.client().put_object(Bucket=versioned, Key=key, Body=b"x", Metadata={"telecine-job": "j"})
-    put(server, versioned, key, b"somebody else's")
+    put(server, versioned, key, b"another writer's")
     site.door(notified(key, bucket=versioned, etag=made["ETag"].strip('"'), version=made["VersionId"]))
     site.process_uploads()
     assert (site.jobs(), site.letters(), site.waiting()) == ([], [], 0)
 
 
-def test_the_job_of_a_replayed_event_is_about_the_version_that_the_event_names(
+def test_the_job_of_a_replayed_event_uses_the_version_that_the_event_names(
     server: S3, versioned: str, tmp_path: Path
 ) -> None:
     broken = [{"bucket": versioned, "prefix": "songs/", "suffix": ".mp3", "manifest": True}]
@@ -181,10 +175,10 @@ def test_a_bucket_that_does_not_exist_is_a_dead_letter(server: S3, tmp_path: Pat
     assert [letter.code for letter in site.letters()] == ["input_not_found"] * 2
 
 
-def test_a_refused_key_is_a_dead_letter_for_a_person(
+def test_a_refused_key_is_a_dead_letter(
     use_s3: Callable[[str], S3], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server, inbox = use_s3("radosgw"), f"test-{uuid.uuid4().hex[:16]}"  # ministack looks at no signature
+    server, inbox = use_s3("radosgw"), f"test-{uuid.uuid4().hex[:16]}"  # ministack does not check signatures
     server.client().create_bucket(Bucket=inbox)
     event = put(server, inbox, "songs/a.mp3", b"x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong" * 8)
@@ -199,7 +193,7 @@ def test_a_refused_key_is_a_dead_letter_for_a_person(
 @pytest.mark.parametrize(
     "fault", [Fault(refuse=True), Fault(black_hole=True), Fault(reset_after_bytes=0)], ids=["refuse", "hole", "reset"]
 )
-def test_an_object_store_that_does_not_answer_holds_up_no_door_and_loses_nothing(
+def test_an_object_store_that_does_not_respond_blocks_no_door_and_loses_no_upload(
     use_s3: Callable[[str], S3], tmp_path: Path, fault: Fault
 ) -> None:
     server, inbox = use_s3("ministack"), f"test-{uuid.uuid4().hex[:16]}"
@@ -214,7 +208,7 @@ def test_an_object_store_that_does_not_answer_holds_up_no_door_and_loses_nothing
         answers = site.door(*events, REQUEST)
         for number in range(50):
             site.door(REQUEST | {"id": f"plain-{number}"})
-        assert time.monotonic() - started < 20  # a door that looked itself would wait 4 s for each of the 20
+        assert time.monotonic() - started < 20  # a door that read the objects itself would wait 4 s for each of the 20
         assert answers[-1].wake is not None
         assert (len(site.jobs()), site.waiting()) == (51, 20)
         proxy.fault = Fault()

@@ -45,7 +45,7 @@ class Away(MemoryStorage):
         return super().head(uri, version)
 
 
-def test_while_the_object_store_is_away_uploads_wait_longer_and_longer_and_none_is_lost(make: Make) -> None:
+def test_while_the_object_store_is_unavailable_uploads_are_retried_with_backoff(make: Make) -> None:
     storage = Away()
     site = make(storage=storage)
     storage.add("s3://inbox/songs/a.mp3", b"x")
@@ -65,7 +65,7 @@ def test_while_the_object_store_is_away_uploads_wait_longer_and_longer_and_none_
     assert (len(site.jobs()), site.letters(), site.waiting()) == (1, [], 0)
 
 
-def test_after_a_day_a_person_has_to_look_and_may_replay(make: Make) -> None:
+def test_after_a_day_an_upload_becomes_a_dead_letter_that_can_be_replayed(make: Make) -> None:
     storage = Away()
     site = make(storage=storage)
     storage.add("s3://inbox/songs/a.mp3", b"x")
@@ -79,10 +79,10 @@ def test_after_a_day_a_person_has_to_look_and_may_replay(make: Make) -> None:
     assert site.replay(site.letter()) == "admitted"
 
 
-def test_two_processes_that_hold_one_upload_settle_it_once(site: Site) -> None:
+def test_an_upload_that_two_processes_claimed_is_settled_once(site: Site) -> None:
     site.add("songs/a.mp3")
     site.door(notified("songs/a.mp3"), notified("songs/gone.mp3"))
-    slow = uploads.claim_due(site.database, limit=10, seconds=-1)  # its hold has run out
+    slow = uploads.claim_due(site.database, limit=10, seconds=-1)  # its visibility timeout has ended
     for waiting in uploads.claim_due(site.database, limit=10, seconds=15):
         site.loop.process(waiting)
     for waiting in slow:
@@ -91,7 +91,7 @@ def test_two_processes_that_hold_one_upload_settle_it_once(site: Site) -> None:
     assert (len(site.jobs()), site.job().duplicates, len(site.letters())) == (1, 0, 1)
 
 
-def test_what_is_held_is_not_taken_until_the_hold_has_run_out(site: Site) -> None:
+def test_a_claimed_upload_is_not_claimed_again_before_its_visibility_timeout(site: Site) -> None:
     site.door(notified("songs/a.mp3"), notified("songs/b.mp3"))
     (one,) = uploads.claim_due(site.database, limit=1, seconds=15)
     (other,) = uploads.claim_due(site.database, limit=10, seconds=15)
@@ -130,7 +130,7 @@ def test_a_storm_of_shuffled_duplicates_makes_each_job_once(site: Site) -> None:
     assert sorted(wake.job_id for wake in site.woken) == sorted(job.id for job in jobs)
 
 
-def test_a_poison_event_a_thousand_times_is_a_thousand_dead_letters_and_its_neighbours_are_served(site: Site) -> None:
+def test_invalid_events_become_dead_letters_and_do_not_block_valid_ones(site: Site) -> None:
     etag = site.add("songs/good.mp3")
     poison = notified("%ff")
     poison["Records"][0]["s3"]["object"]["key"] = "songs/%ff.mp3"
@@ -143,7 +143,7 @@ def test_a_poison_event_a_thousand_times_is_a_thousand_dead_letters_and_its_neig
     assert {letter.body for letter in site.letters()} == {json.dumps(poison).encode()}
 
 
-def test_a_message_with_as_many_records_as_are_taken_is_taken(site: Site) -> None:
+def test_a_message_with_the_maximum_number_of_records_is_accepted(site: Site) -> None:
     for number in range(MAX_RECORDS):
         site.add(f"songs/{number}.mp3")
     site.door({"Records": [notified(f"songs/{number}.mp3")["Records"][0] for number in range(MAX_RECORDS)]})

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.storage.file_input import fetch_file
-from consumer.storage.safe_open import NotRegular, open_beneath
+from consumer.storage.local_files import NotRegular, fetch_file, open_beneath
 from schemas.errors import InputForbidden, InputNotFound, InputTooLarge
 
 

@@ -110,7 +110,9 @@ def test_a_crash_before_the_object_appears_leaves_nothing_to_see(
         FolderStorage(root).put(video, URI, _facts(video, "job-0"))
     storage = FolderStorage(root)
     assert storage.head(URI) is None
-    assert not storage.put(video, URI, _facts(video, "job-1")).adopted
+    owner = storage.put(video, URI, _facts(video, "job-1")).owner
+    assert owner is not None
+    assert owner[0] == "job-1"
     with pytest.raises(OutputExists):
         storage.put(video, URI, _facts(video, "job-0"))
 
@@ -125,7 +127,8 @@ def test_a_crash_after_the_object_appeared_is_adopted(root: Path, video: Path, m
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr("consumer.storage.folder.os.link", link_and_die)
         FolderStorage(root).put(video, URI, _facts(video))
-    assert FolderStorage(root).put(video, URI, _facts(video)).adopted
+    stored = FolderStorage(root).head(URI)
+    assert FolderStorage(root).put(video, URI, _facts(video)) == stored
 
 
 def test_a_file_that_people_changed_is_no_longer_telecines(root: Path, video: Path) -> None:

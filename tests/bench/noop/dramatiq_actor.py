@@ -15,7 +15,7 @@ dramatiq.set_broker(RabbitmqBroker(url=os.environ["TELECINE_BENCH_BROKER"]))
 _count = counter()
 
 
-@dramatiq.actor(queue_name=QUEUE)
+@dramatiq.actor(queue_name=QUEUE)  # type: ignore[untyped-decorator]
 def noop(message: dict[str, object]) -> None:
     """Count the message."""
     _count()
