@@ -28,7 +28,7 @@ test: $(VENV)/.tested  ## everything, or TESTS="tests/unit/test_parse.py"; insta
 	@$(PYTEST) $(PARALLEL) $(TESTS)
 
 unit: $(VENV)/.linted  ## the tests that need no server, no Node and no torch: under two minutes
-	@$(PYTEST) -n $(TESTERS) tests/unit
+	@$(PYTEST) -n $(TESTERS) -m "not slow and not node" tests/unit
 
 lint: $(VENV)/.linted  ## style, types, layers, the published contract, generated pages
 	@$(BIN)/ruff format --check .
@@ -50,7 +50,7 @@ coverage: $(VENV)/.tested  ## branch coverage of the product by the unit and con
 
 audit: $(VENV)/.linted  ## dependencies that are missing, unused or known to be vulnerable
 	@$(BIN)/deptry .
-	@$(BIN)/pip-audit --local || echo "pip-audit found a vulnerability, or could not reach its database"
+	@$(BIN)/pip-audit --local --skip-editable --progress-spinner off
 
 bench: $(VENV)/.tested  ## the figures of docs/benchmarks.md, on this machine
 	@bash tests/servers/install.sh

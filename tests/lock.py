@@ -45,7 +45,8 @@ def main() -> None:
     """Write the lock to the file that is named."""
     extras = {"lint", "local", "postgres", "sqs", "test"}
     packages = locked("telecine", extras)
-    packages.pop("telecine")
+    for name in ("telecine", "pip"):
+        del packages[name]
     packages["torch"] = packages["torch"].partition("+")[0]
     lines = [f"{name}=={version}" for name, version in sorted(packages.items()) if not name.startswith("nvidia")]
     Path(sys.argv[1]).write_text(HEADER + "\n".join(lines) + "\n")

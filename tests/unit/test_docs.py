@@ -74,6 +74,7 @@ def test_every_python_snippet_compiles(fence: Fence) -> None:
 
 
 @pytest.mark.parametrize("fence", [*fences("js"), *fences("mjs")], ids=str)
+@pytest.mark.node
 def test_every_javascript_snippet_is_valid_for_node(fence: Fence, tmp_path: Path) -> None:
     path = tmp_path / "snippet.mjs"
     path.write_text(fence.text, encoding="utf-8")
@@ -227,6 +228,7 @@ def test_the_python_receiver_accepts_a_signed_callback_once_and_refuses_all_othe
     assert capsys.readouterr().out == PRINTED
 
 
+@pytest.mark.node
 def test_the_node_receiver_accepts_a_signed_callback_once_and_refuses_all_others(tmp_path: Path) -> None:
     secret = generate_secret()
     main = (
@@ -239,6 +241,7 @@ def test_the_node_receiver_accepts_a_signed_callback_once_and_refuses_all_others
     assert printed == PRINTED
 
 
+@pytest.mark.node
 def test_the_verification_without_a_package_gives_the_same_answers(tmp_path: Path) -> None:
     secret = generate_secret()
     main = (
