@@ -227,7 +227,7 @@ def test_a_disk_that_is_full_read_only_or_away_is_waited_for(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    with monkeypatch.context() as patch, pytest.raises(StorageUnavailable, match="It is tried again"):
+    with monkeypatch.context() as patch, pytest.raises(StorageUnavailable, match="Will retry"):
         patch.setattr(os, "link", fail)
         storage.put(video, URI, _facts(video))
     assert storage.put(video, URI, _facts(video)).bytes == len(video.read_bytes())
