@@ -26,7 +26,7 @@ REFUSED = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access
 
 
 class OwnedS3(ThreadingHTTPServer):
-    """Forwards requests to ``url`` that name ``OWNER`` as the bucket's owner or name no owner, and refuses all others."""
+    """Forwards requests to ``url`` that name ``OWNER`` or no owner, and refuses all others."""
 
     daemon_threads = True
 
