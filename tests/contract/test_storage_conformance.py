@@ -1,4 +1,4 @@
-"""Every storage keeps the same promises: in memory, in a folder, on ministack and on a real Ceph."""
+"""One suite for every storage: in memory, in a folder, on ministack and on a real Ceph."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ KEYS = [
 
 @dataclass(frozen=True)
 class Place:
-    """One storage, a bucket in it, and a way to put things there behind Telecine's back."""
+    """One storage, a bucket in it, and a way to add objects to it without Telecine."""
 
     storage: Storage
     bucket: str
@@ -76,7 +76,7 @@ class Place:
 
 @pytest.fixture(params=["memory", "folder", "ministack", "radosgw"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """The storage under test."""
+    """Return the storage under test, with an empty bucket."""
     if request.param == "memory":
         memory = MemoryStorage()
         return Place(memory, "results", lambda key, content: memory.add(f"s3://results/{key}", content))
@@ -88,7 +88,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 @pytest.fixture(params=["ministack", "radosgw"])
 def s3_server(request: pytest.FixtureRequest, use_s3: Callable[[str], S3]) -> S3:
-    """An S3 server, for what only S3 can do."""
+    """Return an S3 server, for features that only S3 has."""
     return use_s3(request.param)
 
 
@@ -113,7 +113,7 @@ def _s3_place(server: S3) -> Place:
 
 @functools.cache
 def _shared(server: S3) -> Storage:
-    """One for all tests, because making a client takes longer than most of them."""
+    """Return a storage for all tests: making a client takes longer than most of them."""
     return _open(server)
 
 
@@ -141,7 +141,7 @@ def _put(
     return storage.put(path, uri, _facts(content, job_id, fingerprint))
 
 
-def test_what_was_put_is_fetched_and_described(place: Place, tmp_path: Path) -> None:
+def test_a_stored_object_is_fetched_and_described(place: Place, tmp_path: Path) -> None:
     content = os.urandom(3 * MEGABYTE + 7)
     uri = place.uri("orders/1/video.mp4")
     stored = _put(place.storage, tmp_path, uri, content)
@@ -159,7 +159,7 @@ def test_an_empty_file_is_an_object(place: Place, tmp_path: Path) -> None:
     assert place.storage.fetch(place.uri("empty"), tmp_path / "back", 10).bytes == 0
 
 
-def test_a_second_attempt_adopts_what_the_first_one_stored(place: Place, tmp_path: Path) -> None:
+def test_a_second_attempt_adopts_the_object_of_the_first(place: Place, tmp_path: Path) -> None:
     uri = place.uri("orders/1/video.mp4")
     first = _put(place.storage, tmp_path, uri, b"first rendering")
     second = _put(place.storage, tmp_path, uri, b"second rendering, other bytes")
@@ -226,7 +226,7 @@ def _in_threads(work: Callable[[int], None]) -> None:
         thread.join()
 
 
-def test_a_missing_object_is_said_to_be_missing(place: Place, tmp_path: Path) -> None:
+def test_a_missing_object_is_not_found(place: Place, tmp_path: Path) -> None:
     place.add("there", b"x")
     with pytest.raises(InputNotFound, match="nowhere"):
         place.storage.fetch(place.uri("nowhere"), tmp_path / "back", 10)
@@ -234,7 +234,7 @@ def test_a_missing_object_is_said_to_be_missing(place: Place, tmp_path: Path) ->
     assert not (tmp_path / "back").exists()
 
 
-def test_a_missing_bucket_is_said_to_be_missing(place: Place, tmp_path: Path) -> None:
+def test_a_missing_bucket_is_not_found(place: Place, tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match="no-such-bucket-anywhere"):
         place.storage.fetch("s3://no-such-bucket-anywhere/x", tmp_path / "back", 10)
 
@@ -248,7 +248,7 @@ def test_a_large_object_is_refused_before_it_is_copied(place: Place, tmp_path: P
 
 
 @pytest.mark.parametrize("key", KEYS, ids=range(len(KEYS)))
-def test_every_key_is_a_name_of_its_own(place: Place, tmp_path: Path, key: str) -> None:
+def test_every_key_names_an_object_of_its_own(place: Place, tmp_path: Path, key: str) -> None:
     others = [other for other in ("x", "b", "a/b", "leading", "%2e%2e", "../../x") if other != key]
     for other in others:
         place.add(other, b"other " + other.encode())
@@ -260,7 +260,7 @@ def test_every_key_is_a_name_of_its_own(place: Place, tmp_path: Path, key: str) 
         assert place.storage.fetch(place.uri(other), tmp_path / "back", 2_000).bytes == 6 + len(other)
 
 
-def test_the_whole_corpus_of_keys_lives_side_by_side(place: Place, tmp_path: Path) -> None:
+def test_objects_with_all_keys_can_coexist(place: Place, tmp_path: Path) -> None:
     for key in KEYS:
         place.add(key, key.encode())
     for key in KEYS:
@@ -269,7 +269,7 @@ def test_the_whole_corpus_of_keys_lives_side_by_side(place: Place, tmp_path: Pat
 
 
 @pytest.mark.parametrize("uri", ["s3://b/x", "s3://results", "s3://results/", "https://results/x", "results/x"])
-def test_what_is_no_name_is_refused(place: Place, tmp_path: Path, uri: str) -> None:
+def test_a_uri_that_names_no_object_is_refused(place: Place, tmp_path: Path, uri: str) -> None:
     with pytest.raises(InvalidField):
         place.storage.fetch(uri, tmp_path / "back", 10)
     with pytest.raises(InvalidField):
@@ -288,16 +288,16 @@ def test_deleting_a_folder_leaves_its_siblings(place: Place, tmp_path: Path, sla
     assert _put(place.storage, tmp_path, place.uri(gone[0]), b"again", "job-3").owner[0] == "job-3"  # type: ignore[index]
 
 
-def test_what_telecine_wrote_is_known_as_its_own_and_what_others_put_there_is_not(place: Place, tmp_path: Path) -> None:
+def test_objects_that_telecine_wrote_are_recognised(place: Place, tmp_path: Path) -> None:
     assert _put(place.storage, tmp_path, place.uri("own"), b"mine").written_by_telecine
-    place.add("foreign", b"theirs")
+    place.add("foreign", b"foreign")
     own, foreign = place.storage.head(place.uri("own")), place.storage.head(place.uri("foreign"))
     assert own is not None
     assert foreign is not None
     assert (own.written_by_telecine, foreign.written_by_telecine) == (True, False)
 
 
-def test_an_etag_is_plain_and_changes_with_the_content(place: Place) -> None:
+def test_an_etag_has_no_quotes_and_changes_with_the_content(place: Place) -> None:
     found = []
     for content in (b"one", b"two", b"one"):
         place.add("song.txt", content)
@@ -310,17 +310,17 @@ def test_an_etag_is_plain_and_changes_with_the_content(place: Place) -> None:
     assert found[0] == found[2] != found[1]
 
 
-def test_siblings_lie_in_the_same_folder_and_begin_alike(place: Place) -> None:
-    beside = ["pairs/song.mp3", "pairs/song.é +%2B.txt", "pairs/song.jpg"]
-    for key in [*beside, "pairs/songs.mp3", "pairs/song.d/x.mp3", "pairs/a/song.mp3", "song.mp3", "pair"]:
+def test_a_prefix_lists_siblings_in_the_same_folder(place: Place) -> None:
+    siblings = ["pairs/song.mp3", "pairs/song.é +%2B.txt", "pairs/song.jpg"]
+    for key in [*siblings, "pairs/songs.mp3", "pairs/song.d/x.mp3", "pairs/a/song.mp3", "song.mp3", "pair"]:
         place.add(key, b"x")
-    assert place.storage.list_prefix(place.uri("pairs/song.")) == sorted(map(place.uri, beside))
+    assert place.storage.list_prefix(place.uri("pairs/song.")) == sorted(map(place.uri, siblings))
     assert place.storage.list_prefix(place.uri("song.")) == [place.uri("song.mp3")]
     assert place.storage.list_prefix(place.uri("nowhere/song.")) == []
     assert len(place.storage.list_prefix(place.uri("pairs/song"))) == 4
 
 
-def test_a_file_that_changed_after_it_was_made_is_not_stored(place: Place, tmp_path: Path) -> None:
+def test_a_file_that_changed_after_its_checksum_was_taken_is_not_stored(place: Place, tmp_path: Path) -> None:
     (tmp_path / "video").write_bytes(b"other")
     with pytest.raises(ChecksumMismatch):
         place.storage.put(tmp_path / "video", place.uri("video.mp4"), _facts(b"made!"))
@@ -341,14 +341,14 @@ def test_a_url_is_readable_by_anyone_for_a_while(s3_server: S3, tmp_path: Path) 
         assert answer.read() == b"moving pictures"
         assert answer.headers["Content-Type"] == "video/mp4"
     unsigned = url.partition("?")[0]
-    if s3_server.name == "radosgw":  # ministack checks no signatures
+    if s3_server.name == "radosgw":  # ministack does not check signatures
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(unsigned, timeout=10)
         assert refused.value.code == 403
         refused.value.close()
 
 
-def test_an_object_carries_the_tag_that_keeps_it_from_triggering(s3_server: S3, tmp_path: Path) -> None:
+def test_a_stored_object_has_the_tag_that_prevents_triggering(s3_server: S3, tmp_path: Path) -> None:
     place = _s3_place(s3_server)
     _put(place.storage, tmp_path, place.uri("video.mp4"), b"x")
     tags = s3_server.client().get_object_tagging(Bucket=place.bucket, Key="video.mp4")["TagSet"]
@@ -364,7 +364,7 @@ def test_a_server_without_checksums_and_tags_can_be_used(s3_server: S3, tmp_path
     probe(storage, place.bucket)
 
 
-def test_what_arrived_damaged_is_removed_and_not_adopted(
+def test_an_object_that_was_damaged_in_transfer_is_deleted_and_not_adopted(
     s3_server: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = _s3_place(s3_server)
@@ -395,7 +395,7 @@ def test_storing_into_a_missing_bucket_names_it(s3_server: S3, tmp_path: Path) -
         _put(_shared(s3_server), tmp_path, "s3://no-such-bucket-anywhere/video.mp4", b"x")
 
 
-def test_wrong_keys_are_forbidden_and_not_told(
+def test_wrong_keys_are_forbidden_and_not_printed(
     use_s3: Callable[[str], S3], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = use_s3("radosgw")
@@ -407,32 +407,32 @@ def test_wrong_keys_are_forbidden_and_not_told(
         storage.fetch(place.uri("x"), tmp_path / "back", 10)
     with pytest.raises(OutputForbidden) as write:
         _put(storage, tmp_path, place.uri("y"), b"y")
-    for told in (str(read.value), str(write.value)):
-        assert "SignatureDoesNotMatch" in told
-        assert "canary" not in told
-        assert server.access_key not in told
+    for message in (str(read.value), str(write.value)):
+        assert "SignatureDoesNotMatch" in message
+        assert "canary" not in message
+        assert server.access_key not in message
 
 
-def test_a_result_too_large_for_one_piece_is_refused_unread(s3_server: S3, tmp_path: Path) -> None:
+def test_a_result_over_the_limit_of_one_put_is_refused_unread(s3_server: S3, tmp_path: Path) -> None:
     facts = _facts(b"x").model_copy(update={"bytes": LARGEST_BYTES + 1})
     with pytest.raises(OutputForbidden, match="larger than"):
         _shared(s3_server).put(tmp_path / "unread", "s3://results/video.mp4", facts)
 
 
-def test_a_copy_that_lost_its_metadata_is_known_by_its_tag(s3_server: S3) -> None:
+def test_a_copy_without_metadata_is_recognised_by_its_tag(s3_server: S3) -> None:
     place, client = _s3_place(s3_server), s3_server.client()
     for tag in ("telecine=1", "telecine=0"):
         client.put_object(Bucket=place.bucket, Key=tag, Body=b"made", Tagging=tag)
     own, other = place.storage.head(place.uri("telecine=1")), place.storage.head(place.uri("telecine=0"))
     assert own is not None
     assert other is not None
-    # A server that counts no tags in its answer to HEAD says nothing about them.
+    # Some servers do not return the number of tags for HEAD.
     assert own.written_by_telecine == bool(client.head_object(Bucket=place.bucket, Key="telecine=1").get("TagCount"))
     assert own.written_by_telecine or s3_server.name != "radosgw"
     assert not other.written_by_telecine
 
 
-def test_a_bucket_with_versions_tells_the_version(s3_server: S3, tmp_path: Path) -> None:
+def test_a_versioned_bucket_returns_the_version(s3_server: S3, tmp_path: Path) -> None:
     place = _s3_place(s3_server)
     s3_server.client().put_bucket_versioning(Bucket=place.bucket, VersioningConfiguration={"Status": "Enabled"})
     found = []
@@ -448,7 +448,7 @@ def test_a_bucket_with_versions_tells_the_version(s3_server: S3, tmp_path: Path)
 @pytest.mark.parametrize(
     "fault", [Fault(cut_after_bytes=200_000), Fault(reset_after_bytes=200_000), Fault(refuse=True)]
 )
-def test_a_stream_that_breaks_off_leaves_no_file(s3_server: S3, tmp_path: Path, fault: Fault) -> None:
+def test_an_interrupted_download_leaves_no_file(s3_server: S3, tmp_path: Path, fault: Fault) -> None:
     place = _s3_place(s3_server)
     place.add("song.mp3", os.urandom(2 * MEGABYTE))
     with FaultProxy(int(s3_server.url.rpartition(":")[2])) as proxy:
@@ -461,7 +461,7 @@ def test_a_stream_that_breaks_off_leaves_no_file(s3_server: S3, tmp_path: Path, 
         assert storage.fetch(place.uri("song.mp3"), tmp_path / "into" / "back", 4 * MEGABYTE).bytes == 2 * MEGABYTE
 
 
-def test_a_server_that_falls_silent_is_given_up(s3_server: S3, tmp_path: Path) -> None:
+def test_a_server_that_stops_responding_is_a_temporary_failure(s3_server: S3, tmp_path: Path) -> None:
     with FaultProxy(int(s3_server.url.rpartition(":")[2])) as proxy:
         place = _s3_place(s3_server)
         storage = _open(s3_server, port=proxy.port, read_timeout_seconds=0.3)
@@ -470,7 +470,7 @@ def test_a_server_that_falls_silent_is_given_up(s3_server: S3, tmp_path: Path) -
             _put(storage, tmp_path, place.uri("video.mp4"), b"x")
 
 
-def test_a_write_whose_answer_was_lost_is_adopted_and_not_doubled(s3_server: S3, tmp_path: Path) -> None:
+def test_a_write_whose_response_was_lost_is_adopted(s3_server: S3, tmp_path: Path) -> None:
     place = _s3_place(s3_server)
     with FaultProxy(int(s3_server.url.rpartition(":")[2])) as proxy:
         storage = _open(s3_server, port=proxy.port)
@@ -483,7 +483,7 @@ def test_a_write_whose_answer_was_lost_is_adopted_and_not_doubled(s3_server: S3,
     assert (tmp_path / "back").read_bytes() == b"first attempt"
 
 
-def test_the_probe_unmasks_a_server_that_overwrites() -> None:
+def test_the_probe_detects_a_server_that_overwrites() -> None:
     class Careless(MemoryStorage):
         def put(self, path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
             self.add(uri, path.read_bytes())

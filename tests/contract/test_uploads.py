@@ -66,7 +66,7 @@ class Versioned(MemoryStorage):
         return None if found is None else found.model_copy(update={"version": "v7"})
 
 
-def test_every_form_of_event_is_the_same_job_where_the_bucket_keeps_versions(make: Make) -> None:
+def test_every_form_of_event_is_the_same_job_in_a_versioned_bucket(make: Make) -> None:
     site = make(storage=Versioned())
     etag = site.add("songs/a.mp3")
     forms = [
@@ -82,7 +82,7 @@ def test_every_form_of_event_is_the_same_job_where_the_bucket_keeps_versions(mak
     assert site.letters() == []
 
 
-def test_the_headers_of_a_message_are_kept_once_and_not_with_each_of_its_records(site: Site) -> None:
+def test_headers_are_stored_only_for_messages_with_one_record(site: Site) -> None:
     def arrive(*keys: str) -> None:
         event = {"Records": [record for key in keys for record in notified(key)["Records"]]}
         site.admitter([IncomingMessage(json.dumps(event).encode(), "amqp", "uploads", {"trace": "t" * 1_000})])
@@ -98,7 +98,7 @@ def test_the_headers_of_a_message_are_kept_once_and_not_with_each_of_its_records
     assert [w.headers for w in uploads.claim_due(site.database, limit=10, seconds=15)] == [{"trace": "t" * 1_000}]
 
 
-def test_the_story_of_a_job_tells_of_its_upload(site: Site) -> None:
+def test_the_timeline_of_a_job_names_its_upload(site: Site) -> None:
     site.upload("songs/a.mp3")
     received = queries.timeline_of(site.database, site.job().id)[0].detail
     assert (received["source"], received["subject"], received["door"]) == ("s3://inbox", "songs/a.mp3", "amqp")
@@ -115,7 +115,7 @@ def test_another_version_and_another_content_are_other_jobs(site: Site) -> None:
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["song.JPG", "song.mp3", "song.lrc"])), ids="-".join)
-def test_a_pair_is_one_job_in_whatever_order_its_parts_arrive(site: Site, order: tuple[str, ...]) -> None:
+def test_a_pair_is_one_job_for_any_order_of_its_parts(site: Site, order: tuple[str, ...]) -> None:
     content = {"song.JPG": b"picture", "song.mp3": b"sound", "song.lrc": b"[00:02.00]Two\n[00:01.00]One"}
     for name in order[:2]:
         site.upload(f"pairs/{name}", content[name])
@@ -125,7 +125,7 @@ def test_a_pair_is_one_job_in_whatever_order_its_parts_arrive(site: Site, order:
     data = json.loads(job.request)["data"]
     assert (data["image"], data["audio"]) == ("s3://inbox/pairs/song.JPG", "s3://inbox/pairs/song.mp3")
     assert data["lyrics"] == "One\nTwo"
-    assert job.id == "s3-song-3d19169cf0a7c7b16870"  # in every order, and in every later version of Telecine
+    assert job.id == "s3-song-3d19169cf0a7c7b16870"  # the same in every order and in every later version of Telecine
     events = [notified(f"pairs/{name}") for name in order]
     site.door(*events, *events)
     site.process_uploads()
@@ -133,7 +133,7 @@ def test_a_pair_is_one_job_in_whatever_order_its_parts_arrive(site: Site, order:
     assert site.letters() == []
 
 
-def test_a_job_knows_which_content_of_its_upload_is_meant_and_its_request_says_nothing_of_it(site: Site) -> None:
+def test_a_job_has_the_pin_of_its_upload_and_its_request_does_not(site: Site) -> None:
     etag = site.add("songs/a.mp3", b"one")
     site.door(notified("songs/a.mp3"))
     site.process_uploads()
@@ -145,14 +145,14 @@ def test_a_job_knows_which_content_of_its_upload_is_meant_and_its_request_says_n
     assert {job.id: job.pins for job in site.jobs()}["sent"] == {}
 
 
-def test_a_job_knows_which_content_of_each_part_of_a_pair_is_meant(site: Site) -> None:
+def test_a_job_has_the_pin_of_each_part_of_its_pair(site: Site) -> None:
     etags = {name: site.add(f"pairs/song.{name}", name.encode()) for name in ("png", "mp3", "txt")}
     site.door(notified("pairs/song.png"))
     site.process_uploads()
     assert site.job().pins == {f"s3://inbox/pairs/song.{name}": Pin(etag=etags[name]) for name in etags}
 
 
-def test_a_pair_whose_parts_arrive_at_once_is_one_job(site: Site) -> None:
+def test_a_pair_whose_parts_arrive_together_is_one_job(site: Site) -> None:
     for name in ("song.png", "song.wav", "song.txt"):
         site.add(f"pairs/{name}")
     site.door(*(notified(f"pairs/{name}") for name in ("song.png", "song.wav", "song.txt")))
@@ -166,14 +166,14 @@ def test_a_pair_with_other_content_is_another_job(site: Site) -> None:
     assert [job.duplicates for job in site.jobs()] == [1, 0]
 
 
-def test_neighbours_are_no_part_of_a_pair(site: Site) -> None:
+def test_files_with_similar_names_are_not_part_of_a_pair(site: Site) -> None:
     for name in ("song.png", "song.final.mp3", "song2.mp3", "deep/song.mp3", "song.mid", "song", "song.mp3.txt"):
         site.upload(f"pairs/{name}")
     assert site.jobs() == []
     assert site.letters() == []
 
 
-def test_lyrics_that_stand_in_the_rule_need_no_file(make: Make) -> None:
+def test_lyrics_in_the_rule_need_no_file(make: Make) -> None:
     rule = {"bucket": "inbox", "pair": True, "data": {"alignment_mode": "even", "lyrics": "{stem}"}}
     site = make(rules=[rule])
     for name in ("song.png", "song.mp3", "song.txt", "song.lrc"):
@@ -181,7 +181,7 @@ def test_lyrics_that_stand_in_the_rule_need_no_file(make: Make) -> None:
     assert json.loads(site.job().request)["data"]["lyrics"] == "song"
 
 
-def test_two_files_for_one_part_are_a_dead_letter_until_one_is_removed(site: Site) -> None:
+def test_two_files_for_one_part_are_a_dead_letter_until_one_is_deleted(site: Site) -> None:
     for name in ("song.png", "song.jpg", "song.txt", "song.mp3"):
         site.add(f"pairs/{name}")
     site.door(notified("pairs/song.mp3"))
@@ -205,7 +205,7 @@ def test_a_request_uploaded_as_a_file_and_sent_as_a_message_is_one_job(site: Sit
     assert site.letter().code == "id_conflict"
 
 
-def test_a_request_without_an_id_gets_that_of_its_file(site: Site) -> None:
+def test_a_request_without_an_id_gets_one_derived_from_its_file(site: Site) -> None:
     site.upload("orders/x.request.json", json.dumps(MANIFEST).encode())
     assert site.job().id.startswith("s3-x-")
     site.upload("orders/x.request.json", json.dumps(MANIFEST | {"priority": "low"}).encode())
@@ -229,7 +229,7 @@ def test_a_request_without_an_id_gets_that_of_its_file(site: Site) -> None:
     ],
     ids=lambda value: value[:20] if isinstance(value, bytes) else value,
 )
-def test_a_file_that_is_no_good_request_is_a_dead_letter(site: Site, content: bytes, code: str) -> None:
+def test_a_file_with_an_invalid_request_is_a_dead_letter(site: Site, content: bytes, code: str) -> None:
     site.upload("orders/x.request.json", content)
     assert site.letter().code == code
     assert site.jobs() == []
@@ -238,7 +238,7 @@ def test_a_file_that_is_no_good_request_is_a_dead_letter(site: Site, content: by
     assert len(site.jobs()) == 1
 
 
-def test_whoever_uploaded_a_bad_request_is_told(site: Site) -> None:
+def test_an_invalid_request_file_has_a_callback(site: Site) -> None:
     bad = {"id": "order-1", "type": "hologram", "data": {}, "callback": {"url": "https://shop.example/hook"}}
     site.upload("orders/x.request.json", json.dumps(bad).encode())
     (delivery,) = queries.list_deliveries(site.database, limit=10)
@@ -246,18 +246,18 @@ def test_whoever_uploaded_a_bad_request_is_told(site: Site) -> None:
     assert site.letter().request_id == "order-1"
 
 
-def test_the_address_in_a_rule_is_told_of_an_object_that_is_gone(make: Make) -> None:
+def test_the_callback_url_of_a_rule_is_notified_of_a_missing_object(make: Make) -> None:
     site = make(rules=[RULES[0] | {"callback": {"url": "https://shop.example/hook"}, "metadata": {"a": 1}}])
     site.door(notified("songs/a.mp3", etag="e"))
     site.process_uploads()
     (delivery,) = queries.list_deliveries(site.database, limit=10)
-    told = json.loads(delivery.body)["data"]
-    assert (told["error"]["code"], told["metadata"]) == ("input_not_found", {"a": 1})
+    data = json.loads(delivery.body)["data"]
+    assert (data["error"]["code"], data["metadata"]) == ("input_not_found", {"a": 1})
     site.upload("songs/a.mp3")
-    assert told["id"].startswith("s3-a-")
+    assert data["id"].startswith("s3-a-")
 
 
-def test_an_object_that_was_deleted_meanwhile_is_a_dead_letter_and_replayed_when_it_is_back(site: Site) -> None:
+def test_a_deleted_object_is_a_dead_letter_that_can_be_replayed_when_it_is_back(site: Site) -> None:
     for key in ("songs/../a.mp3", "pairs/%2e%2e.mp3", "orders/\u202ex.request.json", "songs/.mp3"):
         assert site.door(notified(key))[0].error is None
     site.process_uploads()
@@ -275,7 +275,7 @@ def test_an_object_that_was_deleted_meanwhile_is_a_dead_letter_and_replayed_when
     assert len(site.letters()) == 4
 
 
-def test_an_object_that_was_replaced_meanwhile_is_left_to_its_newer_event(site: Site) -> None:
+def test_a_replaced_object_is_left_to_its_newer_event(site: Site) -> None:
     first = site.add("songs/a.mp3", b"one")
     second = site.add("songs/a.mp3", b"two")
     site.door(notified("songs/a.mp3", etag=second), notified("songs/a.mp3", etag=first))
@@ -286,7 +286,7 @@ def test_an_object_that_was_replaced_meanwhile_is_left_to_its_newer_event(site: 
     assert second in site.letter().message
 
 
-def test_whatever_marks_an_uploader_writes_on_an_object_it_is_settled_at_once(site: Site) -> None:
+def test_an_upload_with_invalid_metadata_is_settled_at_once(site: Site) -> None:
     etag = site.add("songs/a.mp3")
     assert isinstance(site.storage, MemoryStorage)
     entry = site.storage._entries["inbox", "songs/a.mp3"]
@@ -296,7 +296,7 @@ def test_whatever_marks_an_uploader_writes_on_an_object_it_is_settled_at_once(si
     assert (len(site.jobs()), site.waiting()) == (1, 0)
 
 
-def test_what_telecine_wrote_never_triggers(site: Site, tmp_path: Path) -> None:
+def test_objects_that_telecine_wrote_never_trigger(site: Site, tmp_path: Path) -> None:
     (tmp_path / "made").write_bytes(b"made")
     sha256 = hashlib.sha256(b"made").hexdigest()
     for key in ("songs/made.mp3", "pairs/made.mp3", "orders/made.request.json"):
@@ -319,7 +319,7 @@ def test_a_request_whose_results_would_trigger_is_refused_at_the_door(site: Site
     assert site.door(request | {"output": "s3://inbox/elsewhere/"})[0].wake is not None
 
 
-def test_each_record_of_a_message_is_judged_for_itself(site: Site) -> None:
+def test_each_record_of_a_message_is_judged_separately(site: Site) -> None:
     etag = site.add("songs/good.mp3")
     good, gone = notified("songs/good.mp3", etag=etag), notified("songs/gone.mp3")
     records = [good, notified("%00"), gone, notified("k", bucket="arn:aws:s3:::x"), notified("songs/x", bucket="other")]
@@ -337,7 +337,7 @@ def test_each_record_of_a_message_is_judged_for_itself(site: Site) -> None:
     assert results == {"input_not_found": "admitted", "invalid_event": "invalid_event", "no_trigger": "no_trigger"}
 
 
-def test_a_message_with_nothing_sound_in_it_is_refused_byte_for_byte(site: Site) -> None:
+def test_a_message_without_a_valid_record_is_stored_byte_for_byte(site: Site) -> None:
     body = json.dumps(notified("k", bucket="arn:aws:s3:::x"), indent=3).encode()
     (answer,) = site.door(body)
     assert answer.error is not None
@@ -345,7 +345,7 @@ def test_a_message_with_nothing_sound_in_it_is_refused_byte_for_byte(site: Site)
 
 
 @pytest.mark.parametrize("name", ["aws-test", "sns-test", "aws-removed", "eventbridge-deleted"])
-def test_a_recorded_message_that_asks_for_nothing_is_acknowledged_and_forgotten(site: Site, name: str) -> None:
+def test_a_recorded_message_without_an_upload_is_acknowledged_and_dropped(site: Site, name: str) -> None:
     body = (Path(__file__).parent / "golden" / "s3-events" / f"{name}.json").read_bytes()
     (answer,) = site.door(body)
     assert (answer.error, answer.wake) == (None, None)
@@ -360,7 +360,7 @@ def test_without_any_rule_events_are_acknowledged_and_malformed_ones_still_refus
     assert site.letter().code == "invalid_event"
 
 
-def test_a_bucket_that_no_rule_names_is_a_dead_letter_and_replayed_once_there_is_a_rule(make: Make) -> None:
+def test_an_event_without_a_rule_is_a_dead_letter_that_can_be_replayed_with_one(make: Make) -> None:
     site = make(rules=RULES[1:])
     site.door(notified("songs/a.mp3", bucket="music"), notified("readme.md"))
     assert site.letter().code == "no_trigger"
@@ -371,7 +371,7 @@ def test_a_bucket_that_no_rule_names_is_a_dead_letter_and_replayed_once_there_is
 
 
 @pytest.mark.parametrize("bound", [{"tenant": "shop"}, {}], ids=["rule of a tenant", "rule of all"])
-def test_the_refusal_of_an_uploaded_request_is_never_signed_with_another_tenants_secret(
+def test_the_callback_of_a_refused_upload_is_never_signed_with_another_tenants_secret(
     make: Make, bound: dict[str, str]
 ) -> None:
     shop = Tenant(read=["s3://inbox/orders/shop/"], write=["s3://results/shop/"], callback_secrets=["shop"])
@@ -379,7 +379,7 @@ def test_the_refusal_of_an_uploaded_request_is_never_signed_with_another_tenants
     site = make(tenants=TenantRules({"shop": shop, "acme": acme}), rules=[RULES[2] | bound], secrets=("shop", "acme"))
     for number, named in enumerate([{"tenant": "acme"}, {"tenant": "acme", "type": "hologram"}, {}]):
         callback = {"url": "https://thief.example/hook", "secret_name": "acme"}
-        request = MANIFEST | {"callback": callback, "metadata": {"order": "of somebody else's"}} | named
+        request = MANIFEST | {"callback": callback, "metadata": {"order": "of another tenant"}} | named
         site.upload(f"orders/shop/{number}.request.json", json.dumps(request).encode())
     assert len(site.letters()) == 3
     assert queries.list_deliveries(site.database, limit=10) == []
@@ -393,19 +393,19 @@ def test_the_refusal_of_an_uploaded_request_is_never_signed_with_another_tenants
     assert delivery.secret_name == "shop"
 
 
-def test_a_refusal_is_not_signed_with_a_tenants_secret_for_want_of_a_default_one(make: Make) -> None:
+def test_the_secret_of_a_tenant_is_never_the_default_for_others(make: Make) -> None:
     acme = Tenant(read=["s3://inbox/"], write=["s3://results/"], callback_secrets=["acme"])
     tenants = TenantRules({"acme": acme, "free": Tenant(write=["s3://results/"])})
     site = make(tenants=tenants, secrets=("acme", "other"), default_signer="acme")
     bad = {"id": "j", "type": "hologram", "data": {}, "callback": {"url": "https://thief.example/hook"}}
-    site.door(bad, bad | {"tenant": "nobody"})
+    site.door(bad, bad | {"tenant": "unknown"})
     assert len(site.letters()) == 2
     assert queries.list_deliveries(site.database, limit=10) == []
     site.door(bad | {"tenant": "acme"})
     assert len(queries.list_deliveries(site.database, limit=10)) == 1
 
 
-def test_an_address_that_no_parser_can_read_is_refused_once(site: Site) -> None:
+def test_an_unreadable_callback_url_is_refused_once(site: Site) -> None:
     bad = {"type": "hologram", "data": {}, "callback": {"url": "https://[fe80::1]\u00e9]/hook"}}
     site.upload("orders/x.request.json", json.dumps(bad).encode())
     (answer,) = site.door({"id": "x"} | bad)
@@ -424,7 +424,7 @@ def test_an_upload_that_cannot_be_admitted_is_a_dead_letter(site: Site, monkeypa
     assert (site.letter().code, site.waiting()) == ("internal_error", 0)
 
 
-def test_a_rule_that_is_gone_by_the_time_makes_no_job(make: Make) -> None:
+def test_a_removed_rule_makes_no_job(make: Make) -> None:
     site = make()
     site.add("songs/a.mp3")
     site.door(notified("songs/a.mp3"))

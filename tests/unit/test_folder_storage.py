@@ -1,4 +1,4 @@
-"""The storage folder: ordinary to look at, whole after a crash, and nobody gets out of it."""
+"""The storage folder: ordinary files and names, consistent after a crash, and no access outside of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ URI = "s3://results/orders/1/video.mp4"
 
 
 class Killed(BaseException):
-    """Stands for a kill -9: nothing of ours catches it."""
+    """A simulated kill -9, which no code of the product catches."""
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ keys = st.text(st.one_of(st.sampled_from("/.%~ab2E "), st.characters(codec="utf-
 
 
 @given(keys)
-def test_every_path_leads_back_to_its_key(key: str) -> None:
+def test_every_path_is_converted_back_to_its_key(key: str) -> None:
     path = path_of(key)
     assert key_of(path) == key
     assert not path.is_absolute()
@@ -62,7 +62,7 @@ def test_two_keys_never_share_a_path(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["orders/1042/order-1042/video.mp4", "a b+é.wav", "שלום.mp3", ".hidden", "v1.2/x_y-z~"])
-def test_ordinary_keys_are_ordinary_paths(key: str) -> None:
+def test_ordinary_keys_are_used_unchanged_as_paths(key: str) -> None:
     assert path_of(key) == PurePosixPath(key)
 
 
@@ -82,13 +82,13 @@ def test_unsafe_keys_are_written_with_percent_signs(key: str, path: str) -> None
     assert str(path_of(key)) == path
 
 
-def test_no_bucket_can_take_the_hidden_folder() -> None:
+def test_no_bucket_has_the_name_of_the_hidden_folder() -> None:
     assert bucket_folder(HIDDEN) != HIDDEN
     assert bucket_folder("...") not in ("..", "...")
     assert bucket_folder("results") == "results"
 
 
-def test_a_result_lies_where_its_uri_says(root: Path, video: Path) -> None:
+def test_a_result_is_at_the_path_of_its_uri(root: Path, video: Path) -> None:
     storage = FolderStorage(root)
     storage.put(video, URI, _facts(video))
     assert (root / "results/orders/1/video.mp4").read_bytes() == b"moving pictures"
@@ -99,7 +99,7 @@ def test_a_result_lies_where_its_uri_says(root: Path, video: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["consumer.storage.folder.os.link", "consumer.storage.sidecar.sync_folder"])
-def test_a_crash_before_the_object_appears_leaves_nothing_to_see(
+def test_a_crash_before_the_object_appears_leaves_no_object(
     root: Path, video: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def killed(*_: object) -> None:
@@ -117,7 +117,7 @@ def test_a_crash_before_the_object_appears_leaves_nothing_to_see(
         storage.put(video, URI, _facts(video, "job-0"))
 
 
-def test_a_crash_after_the_object_appeared_is_adopted(root: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_from_before_a_crash_is_adopted(root: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link = os.link
 
     def link_and_die(*paths: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_crash_after_the_object_appeared_is_adopted(root: Path, video: Path, m
     assert FolderStorage(root).put(video, URI, _facts(video)) == stored
 
 
-def test_a_file_that_people_changed_is_no_longer_telecines(root: Path, video: Path) -> None:
+def test_a_file_that_people_changed_is_not_adopted(root: Path, video: Path) -> None:
     storage = FolderStorage(root)
     storage.put(video, URI, _facts(video))
     (root / "results/orders/1/video.mp4").write_bytes(b"Moving Pictures")
@@ -155,7 +155,7 @@ def test_a_file_that_appears_during_the_write_is_kept(root: Path, video: Path, m
     assert (root / "results/orders/1/video.mp4").read_bytes() == b"from a person"
 
 
-def test_a_name_cannot_be_file_and_folder_at_once(root: Path, video: Path) -> None:
+def test_a_name_cannot_be_both_file_and_folder(root: Path, video: Path) -> None:
     storage = FolderStorage(root)
     storage.put(video, URI, _facts(video))
     for uri in (URI + "/below", "s3://results/orders"):
@@ -191,7 +191,7 @@ def test_a_pipe_in_the_folder_is_refused_without_waiting(root: Path, tmp_path: P
         FolderStorage(root).fetch("s3://inbox/song.mp3", tmp_path / "back", 100)
 
 
-def test_a_full_disk_is_tried_again_later(root: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_temporary_failure(root: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -200,7 +200,7 @@ def test_a_full_disk_is_tried_again_later(root: Path, video: Path, monkeypatch: 
         FolderStorage(root).put(video, URI, _facts(video))
 
 
-def test_copies_that_a_crash_left_are_swept_after_a_day(root: Path) -> None:
+def test_partial_copies_of_a_crash_are_deleted_after_a_day(root: Path) -> None:
     parts = root / HIDDEN / "parts"
     parts.mkdir(parents=True)
     for name, age in (("old", LEFTOVER_SECONDS + 60), ("new", 60)):
@@ -210,7 +210,7 @@ def test_copies_that_a_crash_left_are_swept_after_a_day(root: Path) -> None:
     assert [path.name for path in parts.iterdir()] == ["new"]
 
 
-def test_deleting_takes_empty_folders_and_hidden_files_along(root: Path, video: Path) -> None:
+def test_deleting_includes_empty_folders_and_hidden_files(root: Path, video: Path) -> None:
     storage = FolderStorage(root)
     storage.put(video, URI, _facts(video))
     assert storage.delete("s3://results/orders/1") == 1
@@ -219,7 +219,7 @@ def test_deleting_takes_empty_folders_and_hidden_files_along(root: Path, video: 
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOSPC, errno.EDQUOT])
-def test_a_disk_that_is_full_read_only_or_away_is_waited_for(
+def test_a_full_read_only_or_unavailable_disk_is_a_temporary_failure(
     number: int, root: Path, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = FolderStorage(root)
@@ -233,7 +233,7 @@ def test_a_disk_that_is_full_read_only_or_away_is_waited_for(
     assert storage.put(video, URI, _facts(video)).bytes == len(video.read_bytes())
 
 
-def test_a_leftover_on_a_read_only_disk_keeps_no_process_from_its_start(
+def test_a_leftover_on_a_read_only_disk_does_not_prevent_the_start(
     root: Path, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = root / HIDDEN / "parts" / "left"
