@@ -72,8 +72,9 @@ class DeadLetterWriter:
             error=failed.error,
             body=message.body,
             headers=message.headers,
+            keep_bytes=self._policy.max_message_bytes,
         )
-        delivery = self._delivery(seq, message, failed)
+        delivery = self._delivery(message, failed)
         if delivery is not None:
             enqueue(self._database, connection, delivery)
         log.warning(
@@ -81,19 +82,25 @@ class DeadLetterWriter:
         )
         return AdmitResult(error=failed.error)
 
-    def _delivery(self, seq: int, message: IncomingMessage, failed: FailedMessage) -> NewDelivery | None:
+    def _delivery(self, message: IncomingMessage, failed: FailedMessage) -> NewDelivery | None:
         callback = failed.callback
         if callback is None or "failed" not in callback.events:
             return None
         if not self._policy.may_notify(callback, failed.tenant, message.source, origin=failed.origin):
             return None
         return dead_letter_delivery(
-            seq=seq,
+            message=message.body,
             request_id=failed.request_id,
             type=failed.type,
             status="failed",
             error=failed.error,
-            callback=self._policy.game.with_url(callback),
+            callback=self._with_signer(self._policy.game.with_url(callback)),
             metadata=failed.metadata,
             at=dt.datetime.now(dt.UTC),
         )
+
+    def _with_signer(self, callback: CallbackSpec) -> CallbackSpec:
+        """Name the default signing secret, because there is no job to check a later default against."""
+        if callback.secret_name is not None or not self._policy.tenants.tenants:
+            return callback
+        return callback.model_copy(update={"secret_name": self._policy.default_signer})
