@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consumer import logs
 from consumer.wakeups.connection import worker_connection
 from consumer.wakeups.queues import ROLES
 from ops.cli.arguments import parse_names
-from ops.cli.opening import read_settings
+from ops.cli.opening import read_settings, warn_of_unknown_variables
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
@@ -42,6 +43,9 @@ def worker(
 
     if status_fd is not None:
         worker_connection.report_to(status_fd)
+    else:
+        logs.configure(settings.log_level, settings.log_format)
+        warn_of_unknown_variables()
     if health and "health_port" in settings.model_fields_set:
         _serve_health(settings, gpu="gpu" in roles)
     run_worker(roles, concurrency=concurrency or settings.concurrency, name=name)
