@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class SettingsFile(TomlConfigSettingsSource):
         self._known = _keys(settings_cls)
         super().__init__(settings_cls, toml_file=settings_file())
 
-    def _read_file(self, file_path: Path) -> dict[str, Any]:
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
         """Read the file, and return its values by the names that Pydantic expects.
 
         Raises:
@@ -84,7 +85,7 @@ def unknown_variables(settings: type[BaseModel], environment: Mapping[str, str])
 
 def _keys(settings: type[BaseModel]) -> dict[str, str]:
     """Return the keys that the file may have, each with the name that Pydantic expects for it."""
-    keys = {}
+    keys: dict[str, str] = {}
     for name, field in settings.model_fields.items():
         alias = field.validation_alias
         expected = alias if isinstance(alias, str) else name
