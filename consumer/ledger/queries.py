@@ -45,7 +45,7 @@ def list_jobs(
 
 def _error_code(database: Database) -> sa.ColumnElement[str]:
     if database.dialect == "sqlite":
-        return sa.func.json_extract(jobs.c.error, "$.code")
+        return sa.func.json_extract(jobs.c.error, "$.code", type_=sa.String)
     return sa.cast(jobs.c.error, sa.JSON)["code"].as_string()
 
 
