@@ -41,8 +41,8 @@ def worker_command(roles: Sequence[str], status_fd: int) -> list[str]:
 def worker_environment() -> dict[str, str]:
     """Return this process's environment, with the folder that this process was imported from as first in the path.
 
-    So the worker runs the same code, installed or not, whatever lies in the working directory or in other folders of
-    ``PYTHONPATH``.
+    So the worker runs the same code as this process, even if the working directory or another folder of ``PYTHONPATH``
+    has packages of the same names.
     """
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))}
 
