@@ -73,18 +73,22 @@ def cleanup(
         float, typer.Option(min=0, help="Delete jobs that ended more than so many hours ago.")
     ] = 24.0,
     dead_letters_max_age_hours: Annotated[
-        float, typer.Option(min=0, help="Delete dead letters and their callbacks that are older than so many hours.")
-    ] = 720.0,
+        float | None,
+        typer.Option(min=0, help="Also delete dead letters and their callbacks that are older than so many hours."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete old jobs with their results, and old dead letters. Jobs whose callback is not delivered yet are kept.
+    """Delete old jobs with their results, and on request old dead letters.
 
+    Jobs whose callback is not delivered yet are kept.
     If the same request arrives again after its job was deleted, it becomes a new job.
     """
     settings = read_settings()
     with opened_ledger(settings) as database:
-        letters = cleanup_dead_letters(database, dead_letters_max_age_hours * 3600, dry_run=dry_run)
+        letters = 0
+        if dead_letters_max_age_hours is not None:
+            letters = cleanup_dead_letters(database, dead_letters_max_age_hours * 3600, dry_run=dry_run)
         cutoff = database.now() - max_age_hours * 3600
         deleter = JobDeleter(settings, database, storage_of(settings))
         if dry_run:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,11 +121,16 @@ def test_a_request_that_cannot_be_written_leaves_nothing_attack_3(
     if call == "write":
         (tmp_path / "full").symlink_to("/dev/full")
         opened = Path.open
-        monkeypatch.setattr(
-            Path, "open", lambda path, *how: (opened(path, "wb").close(), opened(Path("/dev/full"), *how))[1]
-        )
+
+        def open_full(path: Path, *how: Any) -> object:
+            opened(path, "wb").close()
+            return opened(Path("/dev/full"), *how)
+
+        monkeypatch.setattr(Path, "open", open_full)
+    elif call == "fsync":
+        monkeypatch.setattr(os, "fsync", full)
     else:
-        monkeypatch.setattr(*((os, "fsync") if call == "fsync" else (Path, "rename")), full)
+        monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(OSError, match="No space left"):
         drop(tmp_path / "inbox", body("one"))
     assert list((tmp_path / "inbox").iterdir()) == []
