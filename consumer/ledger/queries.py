@@ -46,7 +46,8 @@ def list_jobs(
 def _error_code(database: Database) -> sa.ColumnElement[str]:
     if database.dialect == "sqlite":
         return sa.func.json_extract(jobs.c.error, "$.code", type_=sa.String)
-    return sa.cast(jobs.c.error, sa.JSON)["code"].as_string()
+    found: sa.ColumnElement[str] = sa.cast(jobs.c.error, sa.JSON)["code"].as_string()
+    return found
 
 
 def timeline_of(database: Database, job_id: str) -> Sequence[TimelineEntry]:
