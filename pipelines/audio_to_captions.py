@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.context import Context, Progress
-from pipelines.media.inspect.probing import seconds_of
-from pipelines.media.sandbox.process import run_child
+from pipelines.media.inspect.in_child import seconds_of
+from pipelines.media.sandbox.process import Task, run_child
 from pipelines.models.alignment import Timing, align, caption_spec
 from pipelines.models.estimates import alignment_estimate
 from schemas.audio_to_captions import AudioToCaptions
@@ -41,14 +41,13 @@ def _fetch(data: AudioToCaptions, ctx: Context) -> InputFile:
 def _write(
     data: AudioToCaptions, audio: InputFile, timing: Timing, folder: Path, progress: Progress, ctx: Context
 ) -> Sequence[LocalFile]:
-    task = {
-        "do": "captions",
+    arguments = {
         "audio": str(audio.path.resolve()),
         "audio_kind": audio.kind,
         "folder": str(folder.resolve()),
-        "wording": caption_spec(data, timing).as_json(),
+        "caption_spec": caption_spec(data, timing).as_json(),
     }
-    measured = run_child(task, folder, ctx.bounds, progress)
+    measured = run_child(Task.CAPTIONS, arguments, folder, ctx.bounds, progress)
     facts = MediaFacts(duration_seconds=measured["duration_seconds"])
     return [
         LocalFile(name="captions.srt", content_type="application/x-subrip", facts=facts, path=folder / "captions.srt"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.context import Context
-from pipelines.media.inspect.probing import seconds_of
+from pipelines.media.inspect.in_child import seconds_of
 from pipelines.models.images import MAX_IMAGE_BYTES, fetch_image
 from pipelines.models.video import generate_video, plan_video
 from schemas.audio_to_video import AudioToVideo

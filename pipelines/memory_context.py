@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.context import ModelCall, ModelResult, OutputSpec, StepFunction
-from pipelines.media.inspect.kinds import wrong_kind
-from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
+from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff, wrong_kind
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds
 from pipelines.models.matching import candidates
 from providers.catalogue import Catalogue, Model

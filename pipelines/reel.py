@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.context import Context, Progress
-from pipelines.media.sandbox.process import run_child
+from pipelines.media.sandbox.process import Task, run_child
 from pipelines.models.alignment import Timing, align
 from pipelines.models.estimates import alignment_estimate
 from pipelines.models.local_reel import FPS, film_task, render_reel
@@ -48,7 +48,7 @@ def plan(data: Reel, ctx: Context) -> Plan:
     timing = Timing(data.lyrics)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        facts = run_child({"do": "plan", "film": film_task(data, image, audio, folder, timing)}, folder, ctx.bounds)
+        facts = run_child(Task.PLAN, film_task(data, image, audio, folder, timing), folder, ctx.bounds)
     alignment = alignment_estimate(data.alignment_mode, data.lyrics, facts["duration_seconds"], ctx.catalogue)
     return Plan(
         frames=facts["frames"],

@@ -9,7 +9,7 @@ from consumer.ledger.call_request import CallOutput
 from consumer.runtime import Runtime
 from consumer.storage.artifacts import store_artifact
 from consumer.storage.scratch import job_folder
-from pipelines.media.inspect.probing import probe
+from pipelines.media.inspect.in_child import probe
 from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
 from providers.http.redact import redact_url
 from schemas.errors import (

@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 from consumer.ledger.call_records import CallRow
 from consumer.runtime import Runtime
 from consumer.storage.local_files import fetch_file
-from pipelines.media.inspect.kinds import wrong_kind
-from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff
+from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff, wrong_kind
 from schemas.errors import AddressForbidden, InputError, InputForbidden
 from schemas.media import InputFile
 from schemas.reference import Pin

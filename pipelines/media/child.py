@@ -1,8 +1,9 @@
-"""The process in which media from outside is decoded: ``python -m pipelines.media.child``.
+"""The child process that decodes media from outside: ``python -m pipelines.media.child``.
 
-It reads one JSON object from standard input and writes JSON lines to standard output: any number of
-``{"progress": 0.5}``, then one ``{"result": {...}}`` or one ``{"error": {"code", "message", "field"}}``.
-It bounds itself before it opens anything, so that a hostile file costs no more than the bounds.
+It reads one JSON object from standard input: ``{"task", "arguments", "bounds", "parent"}``. It writes JSON lines to
+standard output: any number of ``{"progress": 0.5}``, then one ``{"result": {...}}`` or one
+``{"error": {"code", "message", "field"}}``. It applies its limits before it opens any file, so that a hostile file
+cannot use more than they allow. The parent's side is ``sandbox/process.py``.
 """
 
 from __future__ import annotations
@@ -15,91 +16,92 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pipelines.media.sandbox.process import Task
 from pipelines.media.sandbox.rlimits import bound_self, die_with_parent
 from schemas.errors import InternalError, OutOfMemory, RenderFailed, TelecineError
 
-_REPORT_SECONDS = 0.1
+#: Shortest time between two progress messages, in seconds.
+_PROGRESS_SECONDS = 0.1
 
 
-class _Reports:
-    """The JSON lines, on a descriptor of their own: output of libraries goes to standard error."""
+class _Messages:
+    """Writes JSON lines to the parent, and redirects whatever libraries print to standard error."""
 
     def __init__(self) -> None:
         self._stream = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
         os.dup2(2, 1)
-        self._said, self._due = 0.0, 0.0
+        self._last_progress, self._next_progress_at = 0.0, 0.0
 
-    def progress(self, done: float) -> None:
-        now, done = time.monotonic(), round(min(done, 1.0), 4)
-        if done > self._said and (now >= self._due or done == 1):
-            self._said, self._due = done, now + _REPORT_SECONDS
-            self.say(progress=done)
+    def progress(self, share: float) -> None:
+        """Report a share from 0 to 1, unless the last report was a moment ago; the final 1 is always reported."""
+        now, share = time.monotonic(), round(min(share, 1.0), 4)
+        if share > self._last_progress and (now >= self._next_progress_at or share == 1):
+            self._last_progress, self._next_progress_at = share, now + _PROGRESS_SECONDS
+            self.send(progress=share)
 
-    def say(self, **record: Any) -> None:
-        self._stream.write(json.dumps(record) + "\n")
+    def send(self, **message: Any) -> None:
+        """Write one message."""
+        self._stream.write(json.dumps(message) + "\n")
 
 
 def main() -> int:
-    """Do the task on standard input. Return the exit status: 0 with a result, 1 with an error."""
-    task = json.load(sys.stdin)
-    die_with_parent(task["parent"])()
-    bound_self(**task["bounds"])
-    reports = _Reports()
+    """Run the task on standard input. Return the exit status: 0 with a result, 1 with an error."""
+    job = json.load(sys.stdin)
+    die_with_parent(job["parent"])()
+    bound_self(**job["bounds"])
+    messages = _Messages()
     try:
-        reports.say(result=_do(task, reports))
+        messages.send(result=_run(Task(job["task"]), job["arguments"], messages))
         return 0
-    except MemoryError:
-        error: TelecineError = OutOfMemory()
-    except TelecineError as reported:
-        error = reported
-    except OSError as fault:
-        if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-            error = InternalError("the worker has no disk space left for this job")
-        elif fault.errno == errno.ENOMEM:
-            error = OutOfMemory()
-        else:
-            error = _defect(fault)
     except Exception as fault:
-        error = _defect(fault)
-    reports.say(error={"code": error.code, "message": error.message, "field": error.field})
+        error = _as_telecine_error(fault)
+    messages.send(error={"code": error.code, "message": error.message, "field": error.field})
     return 1
 
 
-def _do(task: dict[str, Any], reports: _Reports) -> dict[str, Any]:
-    # Imported behind the bounds, and only here: numpy, PyAV and HarfBuzz.
-    if task["do"] == "probe":
+def _run(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str, Any]:
+    # numpy, PyAV and HarfBuzz are imported here, after the limits are applied, and only if the task needs them.
+    if task is Task.PROBE:
         from pipelines.media.inspect.film_facts import facts_of
 
-        return facts_of(Path(task["path"]), task["kind"])
-    if task["do"] == "measure":
+        return facts_of(Path(arguments["path"]), arguments["kind"])
+    if task is Task.MEASURE:
         from pipelines.media.inspect.sound import measure
 
-        return {"duration_seconds": measure(Path(task["path"]), task["kind"]).seconds}
-    if task["do"] == "decode":
-        from pipelines.media.inspect.decoded import decode
+        return {"duration_seconds": measure(Path(arguments["path"]), arguments["kind"]).seconds}
+    if task is Task.DECODE:
+        from pipelines.media.inspect.decode import decode
 
-        return decode(task)
-    if task["do"] == "captions":
+        return decode(Path(arguments["path"]), arguments["kind"], Path(arguments["target"]))
+    if task is Task.CAPTIONS:
         from pipelines.media.captions.files import write_captions
 
-        return write_captions(task)
+        return write_captions(arguments)
     from pipelines.media.reel_film import Film, plan_film, render_film
 
-    # The encoder's threads work mostly outside the interpreter; a thread that returns should not wait 5 ms for it.
+    # Encoder threads spend most of their time outside the interpreter. At Python's default switch interval, a thread
+    # that returns waits up to 5 ms for the interpreter lock.
     sys.setswitchinterval(0.001)
-    film = Film.from_json(task["film"])
-    return plan_film(film) if task["do"] == "plan" else render_film(film, reports.progress)
+    film = Film.from_json(arguments)
+    return plan_film(film) if task is Task.PLAN else render_film(film, messages.progress)
 
 
-def _defect(fault: Exception) -> RenderFailed:
+def _as_telecine_error(fault: Exception) -> TelecineError:
+    """Return the error to report for ``fault``; an unexpected one is logged with its traceback."""
+    if isinstance(fault, TelecineError):
+        return fault
+    if isinstance(fault, MemoryError) or (isinstance(fault, OSError) and fault.errno == errno.ENOMEM):
+        return OutOfMemory()
+    if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InternalError("the worker has no disk space left for this job")
     import traceback
 
-    traceback.print_exc(file=sys.stderr)
+    traceback.print_exception(fault, file=sys.stderr)
     return RenderFailed(f"the renderer failed with {type(fault).__name__}; check the media in another player")
 
 
 if __name__ == "__main__":
-    # Threads of an aborted encoder must not keep the process: nothing is left to be tidied.
     status = main()
     sys.stderr.flush()
+    # Exit at once: a normal exit would wait for the threads of an aborted encoder.
     os._exit(status)

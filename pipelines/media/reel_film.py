@@ -1,10 +1,10 @@
-"""One reel, made from start to end inside the child process: measure, plan, draw, encode, write."""
+"""Plan or render one reel, inside the child process: measure, place captions, draw, encode, write."""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,173 +14,208 @@ from av.codec.codec import UnknownCodecError
 
 from pipelines.media.captions.files import CaptionSpec, captions_for, write_subtitles, write_words
 from pipelines.media.captions.placement import Caption
-from pipelines.media.captions.timing import Placed
-from pipelines.media.encode.aac import frames_for, read_format, read_frames, start_aac
-from pipelines.media.encode.chunk_encoder import ParallelEncoder
-from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, plan_frame_runs, single_frames
+from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, start_aac
+from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
+from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, expand, plan_frame_runs
 from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.mp4 import write_mp4
-from pipelines.media.encode.x264 import NVENC, X264, ChunkEncoder
+from pipelines.media.encode.parallel_encoder import ParallelEncoder
 from pipelines.media.inspect.picture import fit_picture, open_picture
 from pipelines.media.inspect.sound import Sound, measure
 from pipelines.media.text.canvas import Canvas
 from pipelines.media.text.caption_renderer import CaptionRenderer, Style
 from pipelines.media.text.fonts import Fonts
 from schemas.errors import RenderFailed
+from schemas.words import TimedWord
 
 Progress = Callable[[float], None]
 FPS = 30
-#: What to encode with where an encoder is not there or does not fit, and how that shows.
-_NEXT = {"nvenc": "skip", "skip": "plain"}
-_UNFIT: dict[str, tuple[type[Exception], ...]] = {
+#: The encoder to try after one that is not available or whose stream cannot be used, and the errors that show it.
+_FALLBACK = {"nvenc": "skip", "skip": "plain"}
+_FALLBACK_ON: dict[str, tuple[type[Exception], ...]] = {
     "nvenc": (UnexpectedStream, av.FFmpegError, UnknownCodecError),
     "skip": (UnexpectedStream,),
     "plain": (),
 }
-#: Share of the work that is encoding; and how often progress is reported, in seconds, while the sound is encoded.
-_ENCODING = 0.9
+#: The share of the progress that stands for encoding; the rest is writing the file.
+_ENCODING_SHARE = 0.9
+#: Time between two progress reports while ffmpeg encodes the sound, in seconds.
 _REPORT_SECONDS = 0.2
+_AAC_NAME = "audio.aac"
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """One film to render. ``folder`` takes results and temporary files; all paths are chosen by Telecine."""
+    """One reel to render. ``folder`` receives results and temporary files; Telecine chooses all paths."""
 
     image: Path
     image_kind: str
     audio: Path
     audio_kind: str
     folder: Path
-    wording: CaptionSpec
+    caption_spec: CaptionSpec
+    #: Em size in pixels of a video whose shorter side has 1080 pixels; scaled to the size of this one.
     font_size: float
     color: tuple[int, int, int]
     width: int
     height: int
-    #: ``skip`` or ``plain``: whether held pictures are written as skip slices or encoded frame by frame;
-    #: ``nvenc`` is ``skip`` with the pictures encoded by NVIDIA's encoder.
+    #: ``skip``: frames that repeat a picture are skip slices. ``plain``: every frame is encoded.
+    #: ``nvenc``: as ``skip``, with the pictures encoded by NVIDIA's encoder.
     encoder: str
+    #: Path of the ffmpeg program.
     ffmpeg: str
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Film:
         paths = {name: Path(record[name]) for name in ("image", "audio", "folder")}
-        wording = CaptionSpec.from_json(record["wording"])
-        return cls(**{**record, **paths, "color": tuple(record["color"]), "wording": wording})
+        caption_spec = CaptionSpec.from_json(record["caption_spec"])
+        return cls(**{**record, **paths, "color": tuple(record["color"]), "caption_spec": caption_spec})
+
+
+@dataclass(frozen=True, slots=True)
+class _Timeline:
+    """The measured sound, the number of video frames, and what is shown and sung when."""
+
+    sound: Sound
+    frames: int
+    captions: list[Caption]
+    words: list[TimedWord]
 
 
 def plan_film(film: Film) -> dict[str, Any]:
-    """Return what rendering ``film`` would make: sizes and counts, found by reading both inputs whole.
+    """Return the sizes and counts of the reel that ``film`` describes. Both inputs are decoded completely.
 
     Without lyrics the captions are not known yet, and none are counted.
 
     Raises:
-        InputError: an input cannot be used.
-        LyricsTooLong: a caption would be visible for less than one frame.
+        InputError: An input cannot be used.
+        LyricsTooLong: A caption would be visible for less than one frame.
     """
     fit_picture(open_picture(film.image, film.image_kind), film.width, film.height)
-    sound = measure(film.audio, film.audio_kind)
-    captions: list[Caption] = []
-    frames = _frames(sound)
-    if film.wording.lyrics.strip():
-        captions, _, frames = _captions(film, sound)
-    pictures = len(plan_frame_runs(captions, frames, GOP_SECONDS * FPS))
-    return {"frames": frames, "duration_seconds": sound.seconds, "captions": len(captions), "pictures": pictures}
-
-
-def render_film(film: Film, progress: Progress) -> dict[str, Any]:
-    """Write ``video.mp4``, ``captions.srt`` and ``captions.vtt`` into ``film.folder`` and return their facts.
-
-    Raises:
-        InputError: an input cannot be used.
-        LyricsTooLong: a caption would be visible for less than one frame.
-        RenderFailed: the sound could not be encoded.
-    """
-    # The header alone is read first: a picture that is too large should not cost a song.
-    image = open_picture(film.image, film.image_kind)
-    adts = film.folder / "audio.aac"
-    speaker = start_aac(film.ffmpeg, film.audio, film.audio_kind, adts)
-    try:
-        sound = measure(film.audio, film.audio_kind)
-        captions, words, frames = _captions(film, sound)
-        photo = fit_picture(image, film.width, film.height)
-        letterer = CaptionRenderer(
-            film.width,
-            film.height,
-            Style(film.font_size * min(film.width, film.height) / 1080, film.color),
-            Fonts(film.wording.language, film.wording.lyrics),
-            film.wording.language,
-        )
-        canvas = Canvas(photo, letterer)
-        encoder, written = film.encoder, None
-        while written is None:
-            try:
-                written = _write(film, canvas, captions, frames, sound, speaker, encoder, progress)
-            except _UNFIT[encoder]:
-                encoder = _NEXT[encoder]
-    finally:
-        speaker.kill()
-        speaker.wait()
-    if written != frames:
-        raise RenderFailed(f"{written:,} frames were written where {frames:,} were planned")
-    write_subtitles(film.folder, captions, FPS)
-    if film.wording.source != "even":
-        write_words(film.folder, film.wording, words, sound.seconds)
-    adts.unlink(missing_ok=True)
+    timeline = _timeline(film, with_captions=bool(film.caption_spec.lyrics.strip()))
     return {
-        "frames": frames,
-        "duration_seconds": sound.seconds,
-        "captions": len(captions),
-        "encoder": encoder,
-        "missing_characters": "".join(sorted(letterer.shaper.missing)),
+        "frames": timeline.frames,
+        "duration_seconds": timeline.sound.seconds,
+        "captions": len(timeline.captions),
+        "pictures": len(plan_frame_runs(timeline.captions, timeline.frames, GOP_SECONDS * FPS)),
     }
 
 
-def _captions(film: Film, sound: Sound) -> tuple[list[Caption], list[Placed], int]:
-    frames = _frames(sound)
-    return *captions_for(film.wording, sound.seconds, FPS, frames), frames
+def render_film(film: Film, progress: Progress) -> dict[str, Any]:
+    """Write ``video.mp4`` and the caption files into ``film.folder``; return the video's facts.
+
+    ``progress`` is called with shares from 0 to 1.
+
+    Raises:
+        InputError: An input cannot be used.
+        LyricsTooLong: A caption would be visible for less than one frame.
+        RenderFailed: The sound could not be encoded.
+    """
+    # Only the header is read first, so that a picture with too many pixels fails before the sound is decoded.
+    image = open_picture(film.image, film.image_kind)
+    aac_path = film.folder / _AAC_NAME
+    aac_process = start_aac(film.ffmpeg, film.audio, film.audio_kind, aac_path)
+    try:
+        timeline = _timeline(film)
+        photo = fit_picture(image, film.width, film.height)
+        renderer = _caption_renderer(film)
+        encoder = _encode(film, Canvas(photo, renderer), timeline, aac_process, progress)
+    finally:
+        aac_process.kill()
+        aac_process.wait()
+    write_subtitles(film.folder, timeline.captions, FPS)
+    if film.caption_spec.source != "even":
+        write_words(film.folder, film.caption_spec, timeline.words, timeline.sound.seconds)
+    aac_path.unlink(missing_ok=True)
+    return {
+        "frames": timeline.frames,
+        "duration_seconds": timeline.sound.seconds,
+        "captions": len(timeline.captions),
+        "encoder": encoder,
+        "missing_characters": "".join(sorted(renderer.shaper.missing)),
+    }
 
 
-def _frames(sound: Sound) -> int:
-    return max(1, round(sound.seconds * FPS))
+def _timeline(film: Film, *, with_captions: bool = True) -> _Timeline:
+    sound = measure(film.audio, film.audio_kind)
+    frames = max(1, round(sound.seconds * FPS))
+    captions: list[Caption] = []
+    words: list[TimedWord] = []
+    if with_captions:
+        captions, words = captions_for(film.caption_spec, sound.seconds, FPS, frames)
+    return _Timeline(sound, frames, captions, words)
 
 
-def _write(
+def _caption_renderer(film: Film) -> CaptionRenderer:
+    style = Style(film.font_size * min(film.width, film.height) / 1080, film.color)
+    language = film.caption_spec.language
+    return CaptionRenderer(film.width, film.height, style, Fonts(language, film.caption_spec.lyrics), language)
+
+
+def _encode(
+    film: Film, canvas: Canvas, timeline: _Timeline, aac_process: subprocess.Popen[bytes], progress: Progress
+) -> str:
+    """Write the video with the requested encoder or the first fallback that works; return the encoder's name."""
+    encoder, frames_written = film.encoder, None
+    while frames_written is None:
+        try:
+            frames_written = _write_video(film, canvas, timeline, aac_process, encoder, progress)
+        except _FALLBACK_ON[encoder]:
+            encoder = _FALLBACK[encoder]
+    if frames_written != timeline.frames:
+        raise RenderFailed(f"{frames_written:,} frames were written where {timeline.frames:,} were planned")
+    return encoder
+
+
+def _write_video(
     film: Film,
     canvas: Canvas,
-    captions: Sequence[Caption],
-    frames: int,
-    sound: Sound,
-    speaker: subprocess.Popen[bytes],
+    timeline: _Timeline,
+    aac_process: subprocess.Popen[bytes],
     encoder: str,
     progress: Progress,
 ) -> int:
     """Encode and write the video; return its number of frames."""
-    holds = plan_frame_runs(captions, frames, GOP_SECONDS * FPS)
+    runs = plan_frame_runs(timeline.captions, timeline.frames, GOP_SECONDS * FPS)
     if encoder == "plain":
-        holds = single_frames(holds)
+        runs = expand(runs)
     size = (film.width, film.height, FPS)
     codec = NVENC if encoder == "nvenc" else X264
-    pictures = ChunkEncoder(*size, skip=encoder != "plain", codec=codec)
-    spool = ParallelEncoder(pictures, chunks(holds), canvas.draw, film.folder)
+    chunk_encoder = ChunkEncoder(*size, skip=encoder != "plain", codec=codec)
+    parallel = ParallelEncoder(chunk_encoder, chunks(runs), canvas.draw, film.folder)
+
+    def report(frames_written: int) -> None:
+        # Encoding is nearly all of the work, and continues in its threads while frames are written.
+        done = _ENCODING_SHARE * parallel.encoded + (1 - _ENCODING_SHARE) * frames_written
+        progress(done / timeline.frames)
+
     try:
-        # Encoding is nearly all of the work, so that its frames are what progress counts; writing is the rest.
-        while speaker.poll() is None:
-            progress(_ENCODING * spool.encoded / frames)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                speaker.wait(_REPORT_SECONDS)
-        if speaker.returncode != 0:
-            raise RenderFailed("the audio could not be encoded; check it in another player")
-        form = read_format(film.folder / "audio.aac")
-        sounded = frames_for(round(sound.samples * form.rate / sound.rate), frames / FPS, form.rate)
+        _wait_for_audio(aac_process, lambda: report(0))
         return write_mp4(
             film.folder / "video.mp4",
-            spool.units(),
+            parallel.units(),
             size=size,
-            extradata=pictures.extradata,
+            extradata=chunk_encoder.extradata,
             codec=codec,
-            audio=read_frames(film.folder / "audio.aac", sounded),
-            audio_format=form,
-            written=lambda done: progress((_ENCODING * spool.encoded + (1 - _ENCODING) * done) / frames),
+            audio=_read_audio(film, timeline),
+            on_frame=report,
         )
     finally:
-        spool.close()
+        parallel.close()
+
+
+def _wait_for_audio(aac_process: subprocess.Popen[bytes], report: Callable[[], None]) -> None:
+    while aac_process.poll() is None:
+        report()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            aac_process.wait(_REPORT_SECONDS)
+    if aac_process.returncode != 0:
+        raise RenderFailed("the audio could not be encoded; check it in another player")
+
+
+def _read_audio(film: Film, timeline: _Timeline) -> tuple[AacFormat, Iterator[bytes]]:
+    """Return the format of the encoded sound and its frames, cut to the length of the video."""
+    path = film.folder / _AAC_NAME
+    audio_format = read_format(path)
+    samples = round(timeline.sound.samples * audio_format.rate / timeline.sound.rate)
+    return audio_format, read_frames(path, frames_for(samples, timeline.frames / FPS, audio_format.rate))

@@ -9,8 +9,8 @@ from pipelines.context import Context, ModelCall
 from pipelines.media.captions.files import CaptionSpec
 from pipelines.media.captions.matching import Times, coverage, match
 from pipelines.media.captions.timing import text_of
-from pipelines.media.captions.words import words_of
-from pipelines.media.inspect.probing import seconds_of
+from pipelines.media.captions.word_groups import words_of
+from pipelines.media.inspect.in_child import seconds_of
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.errors import (
     BudgetExceeded,

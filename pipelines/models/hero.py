@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from pipelines.context import Context, Progress
-from pipelines.media.inspect.decoded import decode_in_child
+from pipelines.media.inspect.in_child import decode_in_child
 from pipelines.models.generate import LocalTask
 from pipelines.models.images import MAX_IMAGE_BYTES
 from pipelines.models.matching import candidates

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.context import Context, Progress
-from pipelines.media.inspect.decoded import decode_in_child
+from pipelines.media.inspect.in_child import decode_in_child
 from providers.catalogue import Model
 from providers.local.base import LocalCall
 from schemas.errors import ProviderResultInvalid

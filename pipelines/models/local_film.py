@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.context import Context, Progress
-from pipelines.media.inspect.decoded import decode_in_child
-from pipelines.media.moving import write_film
+from pipelines.media.inspect.in_child import decode_in_child
+from pipelines.media.silent_film import write_silent_film
 from pipelines.models.estimates import Estimate
 from pipelines.models.generate import LocalTask
 from pipelines.models.routing import LOCAL, choose_backend, seed_of
@@ -39,7 +39,7 @@ def _make(ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> Lo
     result = ctx.host.run(backend, call, lambda part: progress(part * _MODEL_SHARE))
     path = folder / "video.mp4"
     fps = int(task.parameters["fps"])
-    frames = write_film(
+    frames = write_silent_film(
         path,
         [(str(number), 1) for number in range(len(result.images))],
         lambda name: result.images[int(name)],

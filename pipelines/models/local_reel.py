@@ -11,7 +11,7 @@ import structlog
 from PIL import ImageColor
 
 from pipelines.context import Progress
-from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds, run_child
+from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds, Task, run_child
 from pipelines.models.alignment import Timing, caption_spec
 from schemas.media import InputFile, LocalFile, MediaFacts
 from schemas.reel import Reel
@@ -47,7 +47,7 @@ def render_reel(
     """
     timing = timing or Timing(data.lyrics)
     film = film_task(data, image, audio, folder, timing, encoder)
-    facts = run_child({"do": "render", "film": film}, folder, bounds, progress)
+    facts = run_child(Task.RENDER, film, folder, bounds, progress)
     if facts["encoder"] != encoder:
         _log.warning("encoder_unavailable", requested=encoder, encoder=facts["encoder"])
     if facts["missing_characters"]:
@@ -88,14 +88,14 @@ def _files(data: Reel, timing: Timing, facts: dict[str, Any], folder: Path) -> l
 def film_task(
     data: Reel, image: InputFile, audio: InputFile, folder: Path, timing: Timing, encoder: str = "skip"
 ) -> dict[str, Any]:
-    """Return the child process's task: plain values and paths of our own, no other part of the request."""
+    """Return the arguments of the child process's task: plain values, and paths that Telecine chose."""
     return {
         "image": str(image.path.resolve()),
         "image_kind": image.kind,
         "audio": str(audio.path.resolve()),
         "audio_kind": audio.kind,
         "folder": str(folder.resolve()),
-        "wording": caption_spec(data, timing, debug=data.debug_mode).as_json(),
+        "caption_spec": caption_spec(data, timing, debug=data.debug_mode).as_json(),
         "font_size": data.font_size,
         "color": ImageColor.getrgb(data.font_color)[:3],
         "width": data.width,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.context import Context, ModelCall, Progress
-from pipelines.media.moving import Pixels, crossfade, write_film
+from pipelines.media.silent_film import Pixels, crossfade, write_silent_film
 from pipelines.models.generate import LocalTask
 from pipelines.models.hero import generates_hero, make_hero
 from pipelines.models.local_film import video_file
@@ -104,7 +104,7 @@ def _encode(data: StoryToVideo, images: Sequence[Pixels], folder: Path, progress
         return crossfade(images[scene], images[scene + 1], fade, data.transition_frames)
 
     path = folder / "video.mp4"
-    frames = write_film(
+    frames = write_silent_film(
         path,
         list(shots(len(data.scenes), data.frames_per_scene, data.transition_frames)),
         draw,

@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from pipelines.media.captions.placement import Caption, place, spread_evenly
-from pipelines.media.captions.words import group_words
+from pipelines.media.captions.word_groups import group_words
 from pipelines.models.local_reel import render_reel
 from schemas.media import InputFile
 from schemas.reel import Reel

@@ -1,6 +1,6 @@
-"""The golden corpus: messages that have to stay accepted, and what was recorded of each when it was added.
+"""The golden corpus: messages that must stay accepted, with the digest and fingerprint recorded for each.
 
-``python -m tests.contract.golden_corpus`` records files that are new. It changes no line that is there.
+``python -m tests.contract.golden_corpus`` records new files. It does not change existing records.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ _NONE = "-" * 64
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """One file of the corpus."""
+    """A file of the corpus."""
 
-    #: Relative to the corpus: ``requests/reel/minimal.json``.
+    #: The path in the corpus, such as ``requests/reel/minimal.json``.
     name: str
     raw: bytes
 
     @property
     def kind(self) -> str:
-        """The folder at the top."""
+        """The top folder."""
         return self.name.partition("/")[0]
 
     @property
     def type(self) -> str:
-        """The job type of a request: the folder below."""
+        """The job type of a request: the second folder."""
         return self.name.split("/")[1]
 
     @property
     def body(self) -> bytes:
-        """The message's body: the file as it stands, or ``data`` of a binary event."""
+        """The message's body: the file itself, or the ``data`` of a binary event."""
         return json.dumps(self.value["data"]).encode() if self.kind == "binary" else self.raw
 
     @property
@@ -58,7 +58,7 @@ class Golden:
 
     @property
     def sha256(self) -> str:
-        """Of the file's bytes."""
+        """The digest of the file's bytes."""
         return hashlib.sha256(self.raw).hexdigest()
 
     def __str__(self) -> str:
@@ -66,17 +66,17 @@ class Golden:
 
 
 def corpus(*kinds: str) -> list[Golden]:
-    """The files of these kinds, all if none is named."""
+    """Return the files of these kinds, or all files without arguments."""
     chosen = kinds or KINDS
     paths = sorted(path for kind in chosen for path in (GOLDEN / kind).rglob("*.json"))
     return [Golden(path.relative_to(GOLDEN).as_posix(), path.read_bytes()) for path in paths]
 
 
 def identity(golden: Golden) -> str:
-    """The fingerprint of the request in the file.
+    """Return the fingerprint of the request in the file.
 
     Raises:
-        RequestError: it is refused.
+        RequestError: the request is not accepted.
     """
     request = parse_request(golden.body, golden.headers)
     assert isinstance(request, Request), golden.name
@@ -84,13 +84,13 @@ def identity(golden: Golden) -> str:
 
 
 def recorded() -> dict[str, tuple[str, str]]:
-    """Name to SHA-256 of the file and fingerprint of the request, dashes where there is no request."""
+    """Return the digest of each file and the fingerprint of its request, dashes if it has none, by name."""
     lines = RECORDED.read_text(encoding="utf-8").splitlines() if RECORDED.exists() else []
     return {name: (sha256, known) for sha256, known, name in (line.split(maxsplit=2) for line in lines)}
 
 
 def main() -> int:
-    """Records what is new; ends with 1 where a file that is recorded has changed."""
+    """Record new files; return 1 if a recorded file has changed."""
     known = recorded()
     fresh = [golden for golden in corpus() if golden.name not in known]
     changed = [golden.name for golden in corpus() if known.get(golden.name, (golden.sha256,))[0] != golden.sha256]

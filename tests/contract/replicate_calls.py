@@ -1,4 +1,4 @@
-"""Calls of Replicate, and what becomes of them at its double."""
+"""Helpers that send calls to Replicate's double."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def seek(double: Replicate, call: Call, **changes: Any) -> TaskRef | None:
 
 
 def lose(double: Replicate, call: Call) -> str:
-    """Submits the call and loses the answer; its id at the provider."""
+    """Submit a call whose response is lost; return its id at Replicate."""
     double.fault(Fault("submit", "drop", accept=True))
     assert trouble(double, submitting(call)).code == "outcome_unknown"
     return list(double.tasks)[-1]

@@ -1,6 +1,6 @@
-"""The parameters of the five source systems, as each of them documents its own: the tables behind the test.
+"""The parameters of the five source systems, as each system documents them.
 
-Limits that a source does not name are Telecine's, and so are the defaults of Cococlip's and Imagine.art's models.
+Limits that a source does not document are Telecine's, as are the defaults of Cococlip's and Imagine.art's models.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ _LONG = "a" * 1000
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: its default, its lowest and highest value or its choices, and what is refused."""
+    """A parameter with its default, accepted values and refused values."""
 
     name: str
     default: Any
     good: tuple[Any, ...]
-    #: What is out of range, with the words of the refusal.
+    #: Refused values, each with a part of its error message.
     bad: tuple[tuple[Any, str], ...] = ()
-    #: What stands for a default although it is spelled otherwise: an empty field of a form, null.
+    #: Values that mean the default, such as null or an empty form field.
     empty: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a source system, and the job type that it became."""
+    """A call of a source system and its job type in Telecine."""
 
     name: str
     type: str
-    #: What the call requires.
+    #: The fields that the call requires.
     required: dict[str, Any]
     parameters: tuple[Parameter, ...]
-    #: What is new in the request: the model that the call meant.
+    #: Fields that the source does not have: the model that its call implies.
     model: dict[str, Any] = field(default_factory=dict)
-    #: What values are tried with.
-    beside: dict[str, Any] = field(default_factory=dict)
+    #: Other fields to send with each tested value.
+    also_sent: dict[str, Any] = field(default_factory=dict)
     #: Whether the source takes a form, so that numbers and flags arrive as text.
     form: bool = False
 
@@ -47,7 +47,7 @@ class Call:
 
 
 def whole(name: str, default: int | None, low: int, high: int, *more: int, step: int | None = None) -> Parameter:
-    """A whole number with limits."""
+    """Return an integer parameter with limits."""
     bad: list[tuple[Any, str]] = [
         (low - (step or 1), f"greater than or equal to {low}"),
         (high + (step or 1), f"less than or equal to {high}"),
@@ -58,12 +58,12 @@ def whole(name: str, default: int | None, low: int, high: int, *more: int, step:
 
 
 def choice(name: str, default: Any, *choices: Any, bad: Any) -> Parameter:
-    """One of several; a refusal lists them."""
+    """Return a parameter with several choices, which its error message lists."""
     return Parameter(name, default, choices, ((bad, f"must be one of {', '.join(map(str, choices))} for "),))
 
 
 def flag(name: str, default: bool | None = False) -> Parameter:
-    """True or false."""
+    """Return a boolean parameter."""
     return Parameter(name, default, (True, False), (("perhaps", "valid boolean"),))
 
 
@@ -84,7 +84,7 @@ _REEL = Call(
         ),
         flag("debug_mode"),
     ),
-    beside={"lyrics": LYRICS},
+    also_sent={"lyrics": LYRICS},
     form=True,
 )
 
@@ -211,7 +211,7 @@ _LOCAL_IMAGE = Call(
     {"image": IMAGE, **_CONSENT},
     _FILM,
     model={"model": "auto"},
-    beside={"prompt": "Zoom into this scene"},
+    also_sent={"prompt": "Zoom into this scene"},
     form=True,
 )
 

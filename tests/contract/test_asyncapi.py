@@ -1,4 +1,4 @@
-"""The AsyncAPI document is current, satisfies the official parser, and says what the code does."""
+"""The AsyncAPI document is current, valid for the official parser, and in agreement with the code."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def _parsed(path: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    """The committed document as the official parser resolves it."""
+    """Return the committed document, resolved by the official parser."""
     done = _parsed(CONTRACT / "asyncapi.yaml")
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
 
-def test_every_channel_and_operation_is_there(document: dict[str, Any]) -> None:
+def test_every_channel_and_operation_exists(document: dict[str, Any]) -> None:
     assert document["asyncapi"] == "3.0.0"
     channels = document["channels"]
     assert channels["amqpRequests"]["address"] == "telecine.requests"
@@ -55,7 +55,7 @@ def test_every_channel_and_operation_is_there(document: dict[str, Any]) -> None:
     assert headers["required"] == ["webhook-id", "webhook-timestamp", "webhook-signature"]
 
 
-def test_every_example_of_a_request_is_accepted_at_the_door(document: dict[str, Any]) -> None:
+def test_every_example_of_a_request_is_accepted(document: dict[str, Any]) -> None:
     seen = set()
     for name, message in document["channels"]["amqpRequests"]["messages"].items():
         for example in message.get("examples", []):
@@ -68,7 +68,7 @@ def test_every_example_of_a_request_is_accepted_at_the_door(document: dict[str, 
     assert {"reel", "reel.structured", "reel.binary", "job.cancel"} <= seen
 
 
-def test_every_example_is_valid_by_the_schemas_beside_it(document: dict[str, Any]) -> None:
+def test_every_example_is_valid_by_its_schemas(document: dict[str, Any]) -> None:
     for name, message in document["components"]["messages"].items():
         assert message["examples"], name
         for example in message["examples"]:
@@ -165,7 +165,7 @@ def test_yaml_reads_back_as_what_was_written(tmp_path: Path) -> None:
         [{"a": [1]}],
         {"": {"a b": "c"}},
     ]
-    # Names have one line, as those of the document; js-yaml merges "<<", even quoted.
+    # Only names of one line, as in the document, and not "<<", which js-yaml merges even if quoted.
     names = [str(item) for item in odd if len(str(item).splitlines()) == 1 and item != "<<"]
     value = {"x-odd": odd, "x-names": dict.fromkeys(names, 1)}
     path = tmp_path / "odd.yaml"
@@ -176,7 +176,7 @@ def test_yaml_reads_back_as_what_was_written(tmp_path: Path) -> None:
     assert {name: json.loads(done.stdout)[name] for name in value} == value
 
 
-def test_a_model_that_changes_without_its_published_form_fails_the_check(tmp_path: Path) -> None:
+def test_a_model_that_changes_without_its_published_schema_fails_the_check(tmp_path: Path) -> None:
     for name in PACKAGES:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "celeryconfig.py", tmp_path)

@@ -113,7 +113,7 @@ def test_each_model_is_sent_its_parameters_at_its_path(
 
 
 @pytest.mark.parametrize(
-    ("model", "given", "told"),
+    ("model", "given", "message"),
     [
         ("hailuo02standard", {"duration": 10}, "data.duration: must be one of 6 for hailuo02standard"),
         ("hailuo02standard", {"resolution": "720p"}, "has no such parameter; it takes prompt, duration"),
@@ -132,21 +132,23 @@ def test_each_model_is_sent_its_parameters_at_its_path(
         ("Infinitetalk", {"audio_duration": "5"}, "data.audio_duration: must be a number for Infinitetalk"),
     ],
 )
-def test_what_a_model_does_not_take_is_refused_with_what_it_takes(model: str, given: dict[str, Any], told: str) -> None:
+def test_an_unsupported_value_is_refused_with_the_supported_ones(
+    model: str, given: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InvalidField) as caught:
         call(model, **given)
-    assert told in caught.value.message
+    assert message in caught.value.message
 
 
 @pytest.mark.parametrize("model", ["hailuo02standard", "seedancev1lite", "hailuo23fast", "wan25fast"])
-def test_a_prompt_is_needed_but_for_a_talking_portrait(model: str) -> None:
+def test_a_prompt_is_required_except_for_a_talking_portrait(model: str) -> None:
     with pytest.raises(InvalidField, match=rf"data\.prompt: {model} needs it"):
         call_of(BY_ID[model], {}, INPUTS[model])
     assert call_of(BY_ID["Infinitetalk"], {}).parameters == {"resolution": "1080p"}
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "told"),
+    ("name", "kind", "message"),
     [
         ("image", "video/mp4", "Invalid image file type. Allowed: JPEG, PNG, WebP. Got: video/mp4"),
         ("image", "image/gif", "Invalid image file type. Allowed: JPEG, PNG, WebP. Got: image/gif"),
@@ -154,12 +156,12 @@ def test_a_prompt_is_needed_but_for_a_talking_portrait(model: str) -> None:
     ],
 )
 def test_a_file_of_another_kind_is_refused_before_anything_is_sent(
-    double: Cococlip, name: str, kind: str, told: str
+    double: Cococlip, name: str, kind: str, message: str
 ) -> None:
     asked = call_of(BY_ID["Infinitetalk"], {}, INPUTS["Infinitetalk"] | {name: media("x", kind)})
     with pytest.raises(ProviderError) as caught:
         ask(double, lambda provider: provider.submit(asked))
-    assert (caught.value.message, caught.value.field) == (told, f"data.{name}")
+    assert (caught.value.message, caught.value.field) == (message, f"data.{name}")
     assert double.requests == []
 
 
@@ -171,7 +173,7 @@ def test_a_file_of_more_than_50_megabytes_is_refused_before_anything_is_sent(dou
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_each_dialect_is_read_from_the_first_look_to_the_film(double: Cococlip, dialect: Dialect) -> None:
+def test_each_dialect_is_read_from_the_first_poll_to_the_film(double: Cococlip, dialect: Dialect) -> None:
     double.dialect = dialect
     double.plan(Plan(polls=3))
     asked = call("seedancev1lite")
@@ -199,7 +201,7 @@ def test_a_failure_is_read_in_each_dialect_and_loses_its_secrets(double: Cococli
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_success_without_a_url_is_no_success(double: Cococlip, dialect: Dialect) -> None:
+def test_success_without_a_url_is_not_a_success(double: Cococlip, dialect: Dialect) -> None:
     double.dialect = dialect
     double.plan(Plan(result="none"))
     assert isinstance(made(double, call("hailuo02standard"))[1], Pending)
@@ -247,7 +249,7 @@ def test_an_error_code_about_a_task_ends_it(double: Cococlip, body: str, code: s
 @pytest.mark.parametrize(
     ("body", "code"), [('{"code": 429}', "rate_limited"), ('{"code": 500}', "provider_unavailable")]
 )
-def test_an_error_code_of_the_moment_is_asked_again(double: Cococlip, body: str, code: str) -> None:
+def test_a_temporary_error_code_is_polled_again(double: Cococlip, body: str, code: str) -> None:
     double.fault(Fault("poll", status=200, body=body))
     with pytest.raises(ProviderError) as caught:
         made(double, call("hailuo02standard"))
@@ -256,7 +258,7 @@ def test_an_error_code_of_the_moment_is_asked_again(double: Cococlip, body: str,
 
 @pytest.mark.parametrize("verb", ["submit", "poll"])
 @pytest.mark.parametrize(("headers", "seconds"), [({}, 20.0), ({"retry-after": "3"}, 3.0)])
-def test_too_many_requests_means_twenty_seconds_more_if_nothing_else_is_said(
+def test_too_many_requests_means_twenty_seconds_more_without_retry_after(
     double: Cococlip, verb: Any, headers: dict[str, str], seconds: float
 ) -> None:
     double.fault(Fault(verb, status=429, headers=headers))
@@ -268,12 +270,12 @@ def test_too_many_requests_means_twenty_seconds_more_if_nothing_else_is_said(
 @pytest.mark.parametrize(
     "body", ["", "<p>wait", '{"status": "REVIEWING"}', '{"data": {"successFlag": 0}}', "null", "7"]
 )
-def test_an_answer_that_says_nothing_means_that_the_task_runs(double: Cococlip, body: str) -> None:
+def test_a_response_without_a_status_means_that_the_task_runs(double: Cococlip, body: str) -> None:
     double.fault(Fault("poll", status=200, body=body))
     assert isinstance(made(double, call("hailuo02standard"))[1], Pending)
 
 
-def test_a_task_that_cococlip_forgot_is_lost_and_counts_as_paid(double: Cococlip) -> None:
+def test_a_task_that_cococlip_no_longer_knows_is_lost_and_counts_as_paid(double: Cococlip) -> None:
     double.plan(Plan("lost"))
     _, answer = made(double, call("hailuo02standard"))
     assert isinstance(answer, Failed)
@@ -302,7 +304,7 @@ def test_the_paths_are_the_operators_and_ids_are_escaped_in_them(double: Cococli
         ({"cococlip_auth_header": SecretStr("X Key: abcdefg")}, "TELECINE_COCOCLIP_AUTH_HEADER"),
     ],
 )
-def test_it_is_off_until_it_is_configured_and_says_what_is_missing(
+def test_it_is_off_until_it_is_configured_and_the_error_names_what_is_missing(
     double: Cococlip, changes: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(ProviderNotConfigured, match=named) as caught:

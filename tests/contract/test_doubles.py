@@ -1,4 +1,4 @@
-"""The doubles themselves: their control endpoint, the films they hand out, their faults."""
+"""The doubles themselves: their control endpoint, the films they serve, and their faults."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def other_process(*options: str) -> Iterator[str]:
             process.terminate()
 
 
-def test_a_double_in_another_process_is_told_and_asked_by_http() -> None:
+def test_a_double_in_another_process_is_controlled_by_http() -> None:
     with other_process("--key", "other-key-1", "--work-seconds", "0") as url:
         http(f"{url}/_control/plans", {"outcome": "fail", "message": "no", "ref": "ref-1"})
         http(f"{url}/_control/faults", {"verb": "submit", "act": "drop", "accept": True})
@@ -96,7 +96,7 @@ def test_a_result_can_be_gone_missing_cut_or_dead(tmp_path: Path, result: str, e
             GuardedClient(policy).download(film_of(double, result=result), tmp_path / "film.mp4", 10_000_000)
 
 
-def test_a_result_can_be_something_else_than_a_film(tmp_path: Path) -> None:
+def test_a_result_can_be_something_other_than_a_film(tmp_path: Path) -> None:
     with Pika() as double:
         client = GuardedClient(Policy(allowed_hosts=frozenset({double.result_host})))
         for result, start in (("html", b"<!doctype html>"), ("text", b"this is no film"), ("empty", b"")):
@@ -104,7 +104,7 @@ def test_a_result_can_be_something_else_than_a_film(tmp_path: Path) -> None:
             assert (tmp_path / "it").read_bytes()[: len(start) or None] == start
 
 
-def test_a_fault_of_the_result_host_passes(tmp_path: Path) -> None:
+def test_a_fault_of_the_result_host_is_temporary(tmp_path: Path) -> None:
     with Pika() as double:
         client = GuardedClient(Policy(allowed_hosts=frozenset({double.result_host})))
         url = film_of(double)
@@ -114,7 +114,7 @@ def test_a_fault_of_the_result_host_passes(tmp_path: Path) -> None:
         client.download(url, tmp_path / "it", 10_000_000)
 
 
-def test_faults_and_plans_are_for_one_reference_when_they_name_one_and_pass_some_when_they_skip() -> None:
+def test_faults_and_plans_honour_their_reference_and_skip() -> None:
     with Pika() as double:
         double.fault(Fault(status=429, ref="other"))
         double.fault(Fault(status=500, skip=1, times=2))
@@ -131,7 +131,7 @@ def test_faults_and_plans_are_for_one_reference_when_they_name_one_and_pass_some
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"options": {}}, "options.parameters is required"),
         ({"options": {"frameRate": 30, "parameters": {"motion": 2, "guidanceScale": 16}}}, "frameRate must be"),
@@ -140,10 +140,10 @@ def test_faults_and_plans_are_for_one_reference_when_they_name_one_and_pass_some
         ({"image": "file:///etc/passwd"}, "image must be a URL"),
     ],
 )
-def test_pikas_double_refuses_what_pika_refuses(change: dict[str, Any], told: str) -> None:
+def test_pikas_double_refuses_what_pika_refuses(change: dict[str, Any], message: str) -> None:
     with Pika() as double:
         with pytest.raises(urllib.error.HTTPError) as caught:
             http(f"{double.url}/generate", BODY | change)
-        assert told in caught.value.read().decode()
+        assert message in caught.value.read().decode()
         caught.value.close()
         assert double.charges() == 0

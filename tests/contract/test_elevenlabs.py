@@ -1,4 +1,4 @@
-"""ElevenLabs' adapter against its double: forms that are sent once, words that come back, each trouble's meaning."""
+"""ElevenLabs' adapter against its double: forms that are sent once, recognised words, and errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def double() -> Iterator[ElevenLabs]:
 
 @pytest.fixture
 def song(tmp_path: Path) -> MediaInput:
-    """Four seconds of silence as a WAV."""
+    """Return four seconds of silence as a WAV."""
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)
@@ -63,13 +63,13 @@ def ask(double: ElevenLabs, work: Callable[[elevenlabs_adapter.ElevenLabs], Awai
     return asyncio.run(closing(adapter(double, **changes), work))
 
 
-def heard(double: ElevenLabs, call: Call, **changes: Any) -> Ready:
+def submit(double: ElevenLabs, call: Call, **changes: Any) -> Ready:
     return ask(double, lambda provider: provider.submit(call), **changes)
 
 
 def trouble(double: ElevenLabs, call: Call, **changes: Any) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
-        heard(double, call, **changes)
+        submit(double, call, **changes)
     assert contains_no_secret(caught.value, double.key)
     return caught.value
 
@@ -82,11 +82,11 @@ def align(song: MediaInput, text: str = "Hello there,\nbright kite") -> Call:
     return call_of(FORCED_ALIGNMENT, {"text": text}, {"audio": song})
 
 
-# What is sent and what comes back
+# Requests and responses
 
 
-def test_scribe_hears_words_with_their_times_and_the_language(double: ElevenLabs, song: MediaInput) -> None:
-    answer = heard(double, scribe(song))
+def test_scribe_returns_words_with_their_times_and_the_language(double: ElevenLabs, song: MediaInput) -> None:
+    answer = submit(double, scribe(song))
     assert [word["text"] for word in answer.value["words"]] == double.transcript.split()
     assert answer.value["words"][0] == {"text": "Hello", "start": 0.0, "end": 0.457}
     assert answer.value["language"] == "eng"
@@ -95,14 +95,14 @@ def test_scribe_hears_words_with_their_times_and_the_language(double: ElevenLabs
     assert (double.count("submit"), double.charges(song.sha256), double.charges()) == (1, 1, 1)
 
 
-def test_a_file_of_this_machine_is_sent_and_its_path_is_not(double: ElevenLabs, song: MediaInput) -> None:
+def test_a_local_file_is_sent_without_its_path(double: ElevenLabs, song: MediaInput) -> None:
     local = dataclasses.replace(song, url="file:///home/somebody/song.wav")
-    assert heard(double, scribe(local)).value["words"]
+    assert submit(double, scribe(local)).value["words"]
     assert "somebody" not in repr(double.requests)
 
 
-def test_the_form_holds_the_whole_file_and_no_field_is_lost(double: ElevenLabs, song: MediaInput) -> None:
-    heard(double, scribe(song, language_code="de", tag_audio_events=True))
+def test_the_form_has_the_whole_file_and_all_fields(double: ElevenLabs, song: MediaInput) -> None:
+    submit(double, scribe(song, language_code="de", tag_audio_events=True))
     ((_, seen),) = double.requests
     parts = seen.parts()
     assert parts["file"] == song.load().read_bytes()
@@ -115,34 +115,34 @@ def test_the_form_holds_the_whole_file_and_no_field_is_lost(double: ElevenLabs, 
     assert not [name for name in seen.headers if name.startswith("x-fern")]
 
 
-def test_audio_events_are_left_out_unless_they_are_wanted(double: ElevenLabs, song: MediaInput) -> None:
-    plain, events = heard(double, scribe(song)), heard(double, scribe(song, tag_audio_events=True))
+def test_audio_events_are_omitted_unless_requested(double: ElevenLabs, song: MediaInput) -> None:
+    plain, events = submit(double, scribe(song)), submit(double, scribe(song, tag_audio_events=True))
     assert "(laughter)" not in [word["text"] for word in plain.value["words"]]
     assert events.value["words"][-1]["text"] == "(laughter)"
 
 
 def test_forced_alignment_gives_each_given_word_its_time(double: ElevenLabs, song: MediaInput) -> None:
-    answer = heard(double, align(song))
+    answer = submit(double, align(song))
     assert [word["text"] for word in answer.value["words"]] == ["Hello", "there,", "bright", "kite"]
     assert answer.value["words"][1] == {"text": "there,", "start": 1.0, "end": 1.8}
     assert answer.value["language"] is None
     assert answer.details == {"loss": 0.1}
     ((_, seen),) = double.requests
     assert seen.path == "/v1/forced-alignment"
-    # A multipart form writes line breaks as they are.
+    # A multipart form does not change line breaks.
     assert seen.parts()["text"].decode().splitlines() == ["Hello there,", "bright kite"]
 
 
 def test_words_without_times_stay_without_times(double: ElevenLabs, song: MediaInput) -> None:
     double.untimed = 2
-    words = heard(double, scribe(song)).value["words"]
+    words = submit(double, scribe(song)).value["words"]
     assert [word["text"] for word in words] == double.transcript.split()
     assert [word["start"] is None for word in words] == [False] * 5 + [True] * 2
 
 
 def test_a_song_without_words_has_none(double: ElevenLabs, song: MediaInput) -> None:
     double.transcript = ""
-    assert heard(double, scribe(song)).value == {"words": [], "language": "eng"}
+    assert submit(double, scribe(song)).value == {"words": [], "language": "eng"}
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_song_without_words_has_none(double: ElevenLabs, song: MediaInput) -> 
         ("a", None),
     ],
 )
-def test_each_oddity_of_a_word_is_made_sound(word: Any, kept: dict[str, Any] | None) -> None:
+def test_each_invalid_word_is_corrected_or_dropped(word: Any, kept: dict[str, Any] | None) -> None:
     assert words_in({"words": [word]}) == ([] if kept is None else [kept])
 
 
@@ -174,7 +174,7 @@ def test_a_word_before_its_predecessor_loses_its_times() -> None:
     assert [word["start"] for word in words_in({"words": words}) or []] == [2.0, None, 2.0]
 
 
-def test_a_large_file_is_sent_without_holding_up_the_loop(double: ElevenLabs, song: MediaInput, tmp_path: Path) -> None:
+def test_a_large_file_is_sent_without_blocking_the_loop(double: ElevenLabs, song: MediaInput, tmp_path: Path) -> None:
     large = tmp_path / "large.wav"
     large.write_bytes(song.load().read_bytes() + bytes(4 * 1024 * 1024))
 
@@ -193,7 +193,7 @@ def test_a_large_file_is_sent_without_holding_up_the_loop(double: ElevenLabs, so
         await task
         return longest
 
-    # A busy machine holds it up now and then; reading and sending in the loop would do it each time.
+    # A busy machine may block the loop in one attempt; reading and sending in the loop would block it in all.
     assert any(ask(double, work) < 0.25 for _ in range(5))
     assert len(double.requests[0][1].parts()["file"]) == large.stat().st_size
 
@@ -207,7 +207,7 @@ def test_several_calls_at_once_each_get_their_own_words(double: ElevenLabs, song
     assert double.charges() == 8
 
 
-# What is refused
+# Refused requests
 
 
 def test_the_catalogue_has_both_for_captions_and_reels() -> None:
@@ -222,12 +222,12 @@ def test_forced_alignment_needs_its_text(song: MediaInput) -> None:
 
 
 @pytest.mark.parametrize("key", [None, SecretStr("")])
-def test_a_missing_key_is_told_in_the_source_systems_words(key: SecretStr | None) -> None:
+def test_a_missing_key_has_the_source_systems_message(key: SecretStr | None) -> None:
     with pytest.raises(ProviderNotConfigured, match=r"ElevenLabs API key is required\. Set ELEVENLABS_API_KEY"):
         open_provider("elevenlabs", Settings(elevenlabs_key=key), Policy())
 
 
-def test_the_key_of_the_environment_is_not_taken_behind_the_settings(
+def test_a_key_in_the_environment_does_not_override_the_settings(
     double: ElevenLabs, song: MediaInput, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = adapter(double)
@@ -237,12 +237,12 @@ def test_the_key_of_the_environment_is_not_taken_behind_the_settings(
     assert [seen.headers["xi-api-key"] for _, seen in double.requests] == [double.key]
 
 
-def test_what_is_no_audio_is_refused_before_anything_is_sent(double: ElevenLabs) -> None:
+def test_a_file_that_is_not_audio_is_refused_before_any_request(double: ElevenLabs) -> None:
     error = trouble(double, call_of(SCRIBE, {}, {"audio": media("in.mp4", "video/mp4")}))
     assert (error.code, error.field, double.requests) == ("provider_refused", "data.audio", [])
 
 
-def test_a_file_that_the_provider_cannot_read_is_refused_in_its_words(
+def test_a_file_that_elevenlabs_cannot_read_is_refused_with_its_message(
     double: ElevenLabs, song: MediaInput, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.wav").write_bytes(b"RIFF no audio")
@@ -258,7 +258,7 @@ _QUOTA = "This request exceeds your quota. You have 12 credits remaining"
 
 @pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize(
-    ("status", "code", "expected", "told", "wait"),
+    ("status", "code", "expected", "message", "wait"),
     [
         (401, "quota_exceeded", "quota_exhausted", _QUOTA, None),
         (401, "invalid_api_key", "provider_unauthorized", "ELEVENLABS_API_KEY", None),
@@ -271,29 +271,29 @@ _QUOTA = "This request exceeds your quota. You have 12 credits remaining"
         (400, "invalid_language_code", "provider_refused", "HTTP 400", None),
     ],
 )
-def test_each_refusal_has_its_error_in_both_shapes_and_is_sent_once(
+def test_each_refusal_has_its_error_in_both_formats_and_is_sent_once(
     double: ElevenLabs,
     song: MediaInput,
     status: int,
     code: str,
     expected: str,
-    told: str,
+    message: str,
     wait: float | None,
     older: bool,
 ) -> None:
     double.fault(refused(status, code, _QUOTA, older=older))
     error = trouble(double, scribe(song))
     assert (error.code, error.retry_after_seconds) == (expected, wait)
-    assert told in error.message
+    assert message in error.message
     assert (double.count("submit"), double.charges()) == (1, 0)
 
 
-def test_a_wait_that_the_provider_names_is_kept(double: ElevenLabs, song: MediaInput) -> None:
+def test_the_retry_after_of_elevenlabs_is_kept(double: ElevenLabs, song: MediaInput) -> None:
     double.fault(refused(429, "rate_limit_exceeded", "slow down", headers={"retry-after": "33"}))
     assert trouble(double, scribe(song)).retry_after_seconds == 33.0
 
 
-def test_a_validation_error_is_told_although_it_is_a_list(double: ElevenLabs, song: MediaInput) -> None:
+def test_a_validation_error_in_a_list_has_its_message(double: ElevenLabs, song: MediaInput) -> None:
     detail = [{"loc": ["body", "model_id"], "msg": "Field required: model_id", "type": "missing"}]
     double.fault(Fault(status=422, body=json.dumps({"detail": detail})))
     error = trouble(double, scribe(song))
@@ -307,7 +307,7 @@ def test_a_message_with_the_key_in_it_is_scrubbed(double: ElevenLabs, song: Medi
     assert len(error.message) < 500
 
 
-# What nobody knows
+# Unknown outcomes
 
 
 @pytest.mark.parametrize("accept", [True, False])
@@ -329,7 +329,7 @@ def test_a_message_with_the_key_in_it_is_scrubbed(double: ElevenLabs, song: Medi
     ],
     ids=lambda fault: f"{fault.act}-{fault.status}-{fault.body[:12]}",
 )
-def test_a_call_that_may_have_been_heard_is_unknown_and_never_sent_twice(
+def test_a_call_that_may_have_been_received_is_unknown_and_never_sent_twice(
     double: ElevenLabs, song: MediaInput, fault: Fault, accept: bool
 ) -> None:
     double.fault(dataclasses.replace(fault, accept=accept or fault.accept))
@@ -339,7 +339,7 @@ def test_a_call_that_may_have_been_heard_is_unknown_and_never_sent_twice(
     assert double.charges() <= 1
 
 
-def test_there_is_nothing_to_ask_to_cancel_or_to_find(double: ElevenLabs, song: MediaInput) -> None:
+def test_it_has_no_poll_cancel_or_find(double: ElevenLabs, song: MediaInput) -> None:
     call, task = scribe(song), TaskRef("tr_1")
 
     async def work(provider: elevenlabs_adapter.ElevenLabs) -> tuple[Any, bool, TaskRef | None, bool]:

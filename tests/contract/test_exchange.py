@@ -1,4 +1,4 @@
-"""One exchange with a provider: what is sent, once, and what every fault of the line means for a paid call."""
+"""An exchange with a provider: one request, and what each network fault means for a paid call."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def reset(connection: socket.socket, head: bytes) -> None:
 
 
 def drop(connection: socket.socket, head: bytes) -> None:
-    """Says nothing; the listener closes."""
+    """Send no response; the listener closes the connection."""
 
 
 def stall(connection: socket.socket, head: bytes) -> None:
@@ -101,8 +101,8 @@ BROKEN: dict[str, Script | bytes] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_line_that_breaks_after_sending_leaves_a_paid_call_unknown(name: str) -> None:
-    # Only those that never end are left at the time limit.
+def test_a_connection_that_breaks_after_sending_leaves_a_paid_call_unknown(name: str) -> None:
+    # Only faults that never end wait for the time limit.
     seconds = 1.0 if name in ("stalled", "dripping") else 20.0
     error, server = fault(BROKEN[name], paid=True, timeout_seconds=seconds, limit_bytes=1000, json={"a": 1})
     assert error.code == "outcome_unknown"
@@ -153,10 +153,10 @@ def test_a_provider_that_drips_is_given_up_when_the_time_for_the_whole_exchange_
     with pytest.raises(ProviderError), Listener(drip) as server:
         send(f"http://{server.host}", paid=True, timeout_seconds=0.5)
     given_up = time.monotonic() - started
-    assert given_up < 15  # it would drip for half a minute; closing the listener waits for its next drop
+    assert given_up < 15  # the server would drip for half a minute; closing the listener waits for its next byte
 
 
-def test_a_bomb_is_not_unpacked_past_the_limit() -> None:
+def test_a_decompression_bomb_is_cut_off_at_the_limit() -> None:
     bomb = reply(gzip.compress(bytes(60_000_000)), "200 OK", "Content-Encoding: gzip")
     tracemalloc.start()
     try:
@@ -169,20 +169,20 @@ def test_a_bomb_is_not_unpacked_past_the_limit() -> None:
 
 
 @pytest.mark.parametrize("name", ["reset", "dropped", "stalled", "cut in the body", "too large"])
-def test_a_question_that_gets_no_whole_answer_is_asked_again_later(name: str) -> None:
+def test_an_unpaid_request_without_a_complete_response_is_retryable(name: str) -> None:
     error, server = fault(BROKEN[name], paid=False, timeout_seconds=1.0, limit_bytes=1000)
     assert (error.code, error.verdict) == ("provider_unavailable", Verdict.LATER)
     assert server.connections == 1
 
 
-def test_a_call_that_nobody_listens_to_was_certainly_not_accepted() -> None:
+def test_a_call_to_a_closed_port_was_certainly_not_accepted() -> None:
     with closed_port() as port, pytest.raises(ProviderError, match="Nothing was sent") as caught:
         send(f"http://127.0.0.1:{port}", paid=True)
     assert caught.value.code == "provider_unavailable"
 
 
 def test_a_call_whose_connection_takes_too_long_was_certainly_not_accepted() -> None:
-    # A full backlog: the kernel answers no further connection.
+    # The backlog is full, so the kernel accepts no further connection.
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen(0)
@@ -206,7 +206,7 @@ def test_a_certificate_that_is_not_trusted_stops_the_call_before_it_is_sent() ->
     assert server.requests == []
 
 
-def test_a_trusted_certificate_is_spoken_to() -> None:
+def test_a_trusted_certificate_is_accepted() -> None:
     authority, server_side, trust = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), None
     authority.issue_cert("127.0.0.1").configure_cert(server_side)
     trust = ssl.create_default_context()
@@ -215,7 +215,7 @@ def test_a_trusted_certificate_is_spoken_to() -> None:
         assert send(f"https://{server.host}", paid=True, tls=trust).json() == {}
 
 
-def test_one_json_request_goes_out_with_the_key_and_one_answer_comes_back() -> None:
+def test_a_json_request_is_sent_with_the_key_and_its_response_is_parsed() -> None:
     with Listener(reply(b'{"id": "t1"}', "202 Accepted", "X-Note: seen")) as server:
         answer = send(f"http://{server.host}/web/", "/generate", json={"prompt": "Grüße"})
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
@@ -227,7 +227,7 @@ def test_one_json_request_goes_out_with_the_key_and_one_answer_comes_back() -> N
     assert len(server.requests) == 1
 
 
-def test_a_form_goes_out_in_parts_with_texts_and_files() -> None:
+def test_a_form_is_sent_in_parts_with_texts_and_files() -> None:
     with Listener(reply(b"{}")) as server:
         send(f"http://{server.host}", parts={"prompt": "a kite", "file": ("in.png", b"\x89PNG", "image/png")})
     request = server.requests[0]
@@ -236,14 +236,14 @@ def test_a_form_goes_out_in_parts_with_texts_and_files() -> None:
     assert b'name="file"; filename="in.png"\r\nContent-Type: image/png\r\n\r\n\x89PNG\r\n' in request
 
 
-def test_a_packed_answer_is_unpacked() -> None:
+def test_a_compressed_response_is_decompressed() -> None:
     packed = reply(gzip.compress(b'{"id": 1}'), "200 OK", "Content-Encoding: gzip")
     with Listener(packed) as server:
         assert send(f"http://{server.host}").json() == {"id": 1}
 
 
 @pytest.mark.parametrize("status", ["301 x", "302 x", "303 x", "307 x", "308 x"])
-def test_a_redirect_is_not_followed_and_carries_the_key_nowhere(status: str) -> None:
+def test_a_redirect_is_not_followed_and_does_not_get_the_key(status: str) -> None:
     with Listener(reply(b"{}")) as target:
         error, server = fault(reply(b"", status, f"Location: http://{target.host}/"), paid=False)
         assert target.connections == 0
@@ -251,14 +251,14 @@ def test_a_redirect_is_not_followed_and_carries_the_key_nowhere(status: str) -> 
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 413, 422, 429])
-def test_a_refusal_is_a_refusal_even_when_its_body_breaks_off(status: int) -> None:
+def test_an_error_status_is_a_refusal_even_if_its_body_breaks_off(status: int) -> None:
     head = f"HTTP/1.1 {status} x\r\nContent-Length: 100\r\n\r\n".encode()
     error, _ = fault(head + b'{"message": "no', paid=True)
     assert error.code != "outcome_unknown"
     assert error.verdict in (Verdict.NEVER, Verdict.LATER)
 
 
-def test_a_refusal_repeats_the_providers_words_without_the_key() -> None:
+def test_a_refusal_has_the_providers_message_without_the_key() -> None:
     body = json.dumps({"error": {"message": f"key {KEY} may not use https://h.example/x?sig=abc\x07"}}).encode()
     error, _ = fault(reply(body, "403 Forbidden"), paid=True)
     assert error.message == (
@@ -266,12 +266,12 @@ def test_a_refusal_repeats_the_providers_words_without_the_key() -> None:
     )
 
 
-def test_too_many_requests_says_how_long_to_wait() -> None:
+def test_too_many_requests_has_the_time_to_wait() -> None:
     error, _ = fault(reply(b"{}", "429 Too Many Requests", "Retry-After: 17"), paid=True)
     assert (error.code, error.retry_after_seconds) == ("rate_limited", 17.0)
 
 
-def test_an_adapter_can_know_better_what_a_refusal_means() -> None:
+def test_an_adapter_can_refine_a_refusal() -> None:
     def refine(answer: ProviderResponse) -> ProviderError | None:
         return ProviderRefused("mine") if answer.json() == {"code": 9} else None
 
@@ -279,14 +279,14 @@ def test_an_adapter_can_know_better_what_a_refusal_means() -> None:
     assert fault(reply(b'{"code": 8}', "403 x"), paid=True, refine=refine)[0].code == "provider_unauthorized"
 
 
-def test_an_answer_that_is_no_json_is_unknown_when_paid_and_asked_again_when_not() -> None:
+def test_a_response_that_is_not_json_is_unknown_if_paid_and_retryable_if_not() -> None:
     for paid, code in ((True, "outcome_unknown"), (False, "provider_answer_invalid")):
         with Listener(reply(b"<html>")) as server, pytest.raises(ProviderError) as caught:
             send(f"http://{server.host}", paid=paid).json()
         assert caught.value.code == code
 
 
-def test_a_paid_call_never_uses_a_connection_from_before_and_questions_share_theirs() -> None:
+def test_a_paid_call_uses_a_new_connection_and_unpaid_requests_share_one() -> None:
     def keep(connection: socket.socket, head: bytes) -> None:
         while head:
             connection.sendall(reply(b"{}"))
@@ -308,7 +308,7 @@ def test_a_paid_call_never_uses_a_connection_from_before_and_questions_share_the
     assert paid == 3
 
 
-def test_the_key_goes_to_the_base_urls_host_alone() -> None:
+def test_the_key_is_sent_only_to_the_host_of_the_base_url() -> None:
     with Listener(reply(b"{}")) as home, Listener(reply(b"{}")) as other:
         send(f"http://{home.host}", f"http://{other.host}/upload", paid=False)
         send(f"http://{home.host}", f"http://{home.host}/mine", paid=False)
@@ -327,13 +327,13 @@ def test_the_key_goes_to_the_base_urls_host_alone() -> None:
         "https://user:word@provider.example",
     ],
 )
-def test_a_base_url_that_may_not_be_called_is_named_with_what_to_do(base: str) -> None:
+def test_the_error_for_a_forbidden_base_url_has_the_url_and_a_remedy(base: str) -> None:
     with pytest.raises(ProviderNotConfigured, match="TELECINE_ALLOWED_PRIVATE_HOSTS") as caught:
         exchange(base, policy=Policy())
     assert "word" not in caught.value.message.replace("a password", "")
 
 
-def test_a_name_that_leads_into_the_inner_network_is_found_out_when_it_is_called(monkeypatch: Any) -> None:
+def test_a_name_with_a_private_address_is_refused_when_it_is_called(monkeypatch: Any) -> None:
     def inner(*arguments: Any, **options: Any) -> Any:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.168.1.9", 443))]
 
@@ -343,7 +343,7 @@ def test_a_name_that_leads_into_the_inner_network_is_found_out_when_it_is_called
 
 
 @pytest.mark.parametrize("key", ["two\nlines", "schlüssel", " padded", ""])
-def test_a_key_that_cannot_stand_in_a_header_is_refused_before_anything_is_sent(key: str) -> None:
+def test_a_key_that_is_not_a_valid_header_is_refused_before_any_request(key: str) -> None:
     with pytest.raises(ProviderNotConfigured, match="PROVIDER_KEY") as caught:
         Exchange("https://v.example", Policy(), {"x-key": key}, provider="Provider", key_setting="PROVIDER_KEY")
     assert not key.strip() or key.strip() not in caught.value.message
@@ -364,7 +364,7 @@ def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     assert KEY not in caplog.text
 
 
-def test_a_call_that_is_given_up_closes_its_connection() -> None:
+def test_a_cancelled_call_closes_its_connection() -> None:
     closed: list[bytes] = []
     arrived = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Messages that were accepted once stay accepted, as the same jobs."""
+"""Messages that were once accepted are still accepted, as the same jobs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from schemas.reel import Reel
 from tests.contract.golden_corpus import Golden, corpus, identity, recorded
 
 REQUESTS = corpus("requests", "binary")
-#: Job types that tests register are no part of the contract.
+#: The job types of the contract, without those that tests register.
 PUBLISHED = sorted(name for name, model in JOB_TYPES.items() if model.__module__.startswith("schemas."))
 
 
 @pytest.mark.parametrize("golden", REQUESTS, ids=str)
-def test_an_old_request_is_accepted_as_the_job_it_always_was(golden: Golden) -> None:
+def test_an_old_request_is_still_accepted_as_the_same_job(golden: Golden) -> None:
     request = parse_request(golden.body, golden.headers)
     assert isinstance(request, Request)
     assert request.type == golden.type
@@ -29,20 +29,20 @@ def test_an_old_request_is_accepted_as_the_job_it_always_was(golden: Golden) -> 
 
 
 @pytest.mark.parametrize("golden", corpus("controls"), ids=str)
-def test_an_old_control_message_is_accepted(golden: Golden) -> None:
+def test_an_old_control_message_is_still_accepted(golden: Golden) -> None:
     control = parse_request(golden.body)
     assert isinstance(control, Cancel)
     assert control.id == "order-1042"
 
 
 @pytest.mark.parametrize("golden", corpus("callbacks"), ids=str)
-def test_an_old_callback_is_still_one_that_telecine_could_send(golden: Golden) -> None:
+def test_an_old_callback_still_matches_the_schema(golden: Golden) -> None:
     sent = Callback.model_validate_json(golden.raw)
     assert json.loads(sent.model_dump_json(exclude_none=True)) == golden.value
 
 
 @pytest.mark.parametrize("golden", corpus("manifests"), ids=str)
-def test_an_old_manifest_is_still_understood(golden: Golden) -> None:
+def test_an_old_manifest_can_still_be_read(golden: Golden) -> None:
     manifest = Manifest.model_validate_json(golden.raw)
     assert json.loads(manifest.model_dump_json(exclude_none=True)) == golden.value
 

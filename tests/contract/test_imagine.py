@@ -82,7 +82,7 @@ def test_each_parameter_is_a_part_of_the_form(double: Imagine, given: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"duration": 10}, "data.duration: must be one of 5, 6, 12 for imagine-text-to-video"),
         ({"resolution": "768p"}, "data.resolution: must be one of 720p, 1080p for imagine-text-to-video"),
@@ -94,10 +94,10 @@ def test_each_parameter_is_a_part_of_the_form(double: Imagine, given: dict[str, 
         ({"motion": 2}, "data.motion: imagine-text-to-video has no such parameter; it takes prompt, duration"),
     ],
 )
-def test_what_it_does_not_take_is_refused_with_what_it_takes(given: dict[str, Any], told: str) -> None:
+def test_an_unsupported_value_is_refused_with_the_supported_ones(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidField) as caught:
         cat(**given)
-    assert told in caught.value.message
+    assert message in caught.value.message
 
 
 def test_a_style_that_is_not_mapped_is_refused_before_anything_is_sent(double: Imagine) -> None:
@@ -118,7 +118,7 @@ def test_an_entry_of_the_catalogue_can_have_a_style_of_its_own(double: Imagine) 
         assert double.tasks[task.id].asked["style"] == style
 
 
-def test_a_style_that_was_taken_away_meanwhile_loses_no_result(double: Imagine) -> None:
+def test_a_style_that_was_removed_meanwhile_loses_no_result(double: Imagine) -> None:
     call = cat(style_id=60503)
     task = ask(double, lambda provider: provider.submit(call))
     answer = ask(double, lambda provider: provider.poll(call, task), imagine_styles={})
@@ -127,7 +127,7 @@ def test_a_style_that_was_taken_away_meanwhile_loses_no_result(double: Imagine) 
 
 
 @pytest.mark.parametrize("url_as_list", [False, True])
-def test_the_url_is_a_text_or_a_list(double: Imagine, url_as_list: bool) -> None:
+def test_the_url_is_a_string_or_a_list(double: Imagine, url_as_list: bool) -> None:
     double.url_as_list = url_as_list
     _, answer = made(double, cat())
     assert isinstance(answer, Ready)
@@ -135,7 +135,7 @@ def test_the_url_is_a_text_or_a_list(double: Imagine, url_as_list: bool) -> None
     assert answer.url.startswith(f"http://{double.result_host}/")
 
 
-def test_an_outer_success_around_a_running_video_is_no_success(double: Imagine) -> None:
+def test_an_outer_success_around_a_running_video_is_not_a_success(double: Imagine) -> None:
     double.plan(Plan("never"))
     assert made(double, cat())[1] == Pending(status="processing")
 
@@ -153,7 +153,7 @@ def test_an_outer_success_around_a_running_video_is_no_success(double: Imagine) 
         [],
     ],
 )
-def test_nothing_but_a_finished_video_with_a_url_is_a_success(double: Imagine, body: Any) -> None:
+def test_only_a_finished_video_with_a_url_is_a_success(double: Imagine, body: Any) -> None:
     double.fault(Fault("poll", status=200, body=json.dumps(body)))
     assert isinstance(made(double, cat())[1], Pending)
 
@@ -191,7 +191,7 @@ def test_a_failure_inside_or_outside_is_final(double: Imagine, body: dict[str, A
         (200, 7, "outcome_unknown"),
     ],
 )
-def test_the_providers_codes_have_their_verdicts(double: Imagine, status: int, provider_code: int, code: str) -> None:
+def test_each_error_code_has_its_verdict(double: Imagine, status: int, provider_code: int, code: str) -> None:
     body = {"status": "error", "code": provider_code, "error": "x", "message": f"sorry, {double.key}"}
     double.fault(Fault(status=status, body=json.dumps(body)))
     with pytest.raises(ProviderError) as caught:
@@ -202,21 +202,21 @@ def test_the_providers_codes_have_their_verdicts(double: Imagine, status: int, p
 
 
 @pytest.mark.parametrize(("provider_code", "code"), [(1000, "provider_unauthorized"), (1201, "provider_unavailable")])
-def test_a_look_up_that_failed_is_no_failed_video(double: Imagine, provider_code: int, code: str) -> None:
+def test_a_failed_poll_is_not_a_failed_video(double: Imagine, provider_code: int, code: str) -> None:
     double.fault(Fault("poll", status=200, body=json.dumps({"status": "error", "code": provider_code})))
     with pytest.raises(ProviderError) as caught:
         made(double, cat())
     assert caught.value.code == code
 
 
-def test_a_video_that_imagine_forgot_is_lost_and_counts_as_paid(double: Imagine) -> None:
+def test_a_video_that_imagine_no_longer_knows_is_lost_and_counts_as_paid(double: Imagine) -> None:
     double.plan(Plan("lost"))
     _, answer = made(double, cat())
     assert isinstance(answer, Failed)
     assert (answer.error.code, answer.charged) == ("provider_task_lost", True)
 
 
-def test_a_missing_key_is_named_and_a_wrong_one_too(double: Imagine) -> None:
+def test_the_error_for_a_missing_or_wrong_key_names_its_variable(double: Imagine) -> None:
     with pytest.raises(ProviderNotConfigured, match="IMAGINE_API_KEY"):
         adapter(double, imagine_api_key=None)
     with pytest.raises(ProviderError, match="IMAGINE_API_KEY") as caught:

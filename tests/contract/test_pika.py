@@ -1,4 +1,4 @@
-"""Pika's adapter against its double: what is sent, how a job goes on, what each trouble means."""
+"""Pika's adapter against its double: requests, the states of a task, and errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def kite(**given: Any) -> Call:
 
 
 def made(double: Pika, call: Call) -> tuple[TaskRef, Pending | Ready | Failed]:
-    """The task that a call started, and how it stands at the first look."""
+    """Submit a call and poll it once; return the task and its state."""
 
     async def work(provider: pika_adapter.Pika) -> tuple[TaskRef, Pending | Ready | Failed]:
         task = await provider.submit(call)
@@ -88,7 +88,7 @@ def test_each_parameter_arrives_where_the_provider_reads_it(
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"frameRate": 0}, "data.frameRate: must be from 1 to 24 for pika"),
         ({"frameRate": 25}, "data.frameRate: must be from 1 to 24 for pika"),
@@ -99,10 +99,10 @@ def test_each_parameter_arrives_where_the_provider_reads_it(
         ({"duration": 5}, "data.duration: pika has no such parameter; it takes prompt, frameRate, motion"),
     ],
 )
-def test_what_pika_does_not_take_is_refused_with_what_it_takes(given: dict[str, Any], told: str) -> None:
+def test_an_unsupported_value_is_refused_with_the_supported_ones(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidField) as caught:
         kite(**given)
-    assert caught.value.message.startswith(told)
+    assert caught.value.message.startswith(message)
 
 
 @pytest.mark.parametrize("kind", ["video/mp4", "image/tiff"])
@@ -114,7 +114,7 @@ def test_an_image_of_another_kind_is_refused_before_anything_is_sent(double: Pik
     assert double.requests == []
 
 
-def test_a_job_goes_from_nothing_over_pending_to_its_film(double: Pika) -> None:
+def test_a_task_goes_from_no_videos_over_pending_to_its_film(double: Pika) -> None:
     double.plan(Plan(polls=2))
     call = kite()
 
@@ -131,7 +131,7 @@ def test_a_job_goes_from_nothing_over_pending_to_its_film(double: Pika) -> None:
     assert third.details == {"title": "a red kite over dunes", "version": "1.5", "seed": 42}
 
 
-def test_a_reported_failure_is_final_and_tells_the_reason_without_secrets(double: Pika) -> None:
+def test_a_reported_failure_is_final_and_has_its_reason_without_secrets(double: Pika) -> None:
     double.plan(Plan("fail", f"token {double.key} saw https://cdn.example/x.png?sig=1234\nno face"))
     _, answer = made(double, kite())
     assert isinstance(answer, Failed)
@@ -142,12 +142,12 @@ def test_a_reported_failure_is_final_and_tells_the_reason_without_secrets(double
     )
 
 
-def test_success_without_a_url_is_no_success(double: Pika) -> None:
+def test_success_without_a_url_is_not_a_success(double: Pika) -> None:
     double.plan(Plan(result="none"))
     assert made(double, kite())[1] == Pending(1.0, "finished")
 
 
-def test_a_task_that_pika_forgot_is_lost_and_counts_as_paid(double: Pika) -> None:
+def test_a_task_that_pika_no_longer_knows_is_lost_and_counts_as_paid(double: Pika) -> None:
     double.plan(Plan("lost"))
     _, answer = made(double, kite())
     assert isinstance(answer, Failed)
@@ -166,17 +166,17 @@ def test_a_task_that_pika_forgot_is_lost_and_counts_as_paid(double: Pika) -> Non
         '{"videos": [{"status": null, "progress": "half"}]}',
     ],
 )
-def test_a_status_that_nobody_knows_is_still_running(double: Pika, body: str) -> None:
+def test_an_unknown_status_is_pending(double: Pika, body: str) -> None:
     double.fault(Fault("poll", status=200, body=body))
     assert isinstance(made(double, kite())[1], Pending)
 
 
-def test_a_result_url_in_an_answer_that_failed_is_not_taken(double: Pika) -> None:
+def test_a_result_url_in_a_failed_response_is_ignored(double: Pika) -> None:
     double.fault(Fault("poll", status=200, body='{"videos": [{"status": "ERROR", "resultUrl": "https://x/y.mp4"}]}'))
     assert isinstance(made(double, kite())[1], Failed)
 
 
-def test_pika_can_neither_stop_a_task_nor_be_searched(double: Pika) -> None:
+def test_pika_can_neither_cancel_nor_find_a_task(double: Pika) -> None:
     call = kite()
     assert not pika_adapter.Pika.can_find
     assert ask(double, lambda provider: provider.find(call)) is None
@@ -184,19 +184,19 @@ def test_pika_can_neither_stop_a_task_nor_be_searched(double: Pika) -> None:
     assert double.requests == []
 
 
-def test_an_id_with_odd_letters_cannot_lead_to_another_path(double: Pika) -> None:
+def test_an_id_with_special_characters_cannot_lead_to_another_path(double: Pika) -> None:
     answer = ask(double, lambda provider: provider.poll(kite(), TaskRef("../generate?x=1")))
     assert isinstance(answer, Failed)
     assert [seen.path for _, seen in double.requests] == ["/jobs/..%2Fgenerate%3Fx%3D1"]
 
 
 @pytest.mark.parametrize("token", [None, SecretStr("")])
-def test_a_missing_key_is_named(double: Pika, token: SecretStr | None) -> None:
+def test_the_error_for_a_missing_key_names_its_variable(double: Pika, token: SecretStr | None) -> None:
     with pytest.raises(ProviderNotConfigured, match="PIKAPI_BEARER_TOKEN"):
         adapter(double, pika_token=token)
 
 
-def test_a_wrong_key_is_told_by_its_variable(double: Pika) -> None:
+def test_the_error_for_a_wrong_key_names_its_variable(double: Pika) -> None:
     with pytest.raises(ProviderError, match=r"Invalid token\. Replace the key in PIKAPI_BEARER_TOKEN") as caught:
         ask(double, lambda provider: provider.submit(kite()), pika_token=SecretStr("wrong-key-5512"))
     assert caught.value.code == "provider_unauthorized"
@@ -221,7 +221,7 @@ def test_the_title_comes_from_the_films_name(url: str, title: str) -> None:
     assert pika_adapter.title(url) == title
 
 
-def test_the_waits_of_the_i2v_system_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_poll_intervals_of_the_i2v_system_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     def waits(models: tuple[Model, ...]) -> tuple[float, float, float]:
         entry = next(model for model in models if model.id == "pika")
         return entry.first_wait_seconds, entry.poll_seconds, entry.timeout_seconds

@@ -1,4 +1,4 @@
-"""What can go wrong with each provider, the error it becomes, and that it costs one charge at most."""
+"""Faults of each provider: the error of each, and at most one charge per call."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ SUBMISSIONS = {
 
 
 @pytest.mark.parametrize("name", SUBMISSIONS)
-def test_a_failed_submission_is_sent_once_and_its_error_says_whether_it_may_have_been_accepted(
+def test_a_failed_submission_is_sent_once_and_its_error_shows_whether_it_may_be_accepted(
     case: ProviderCase, name: str
 ) -> None:
     fault, charges, code = SUBMISSIONS[name]

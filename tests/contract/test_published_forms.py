@@ -1,4 +1,4 @@
-"""The published schemas say what the door does: accepted is valid and valid is accepted, but for named exceptions."""
+"""The published schemas agree with admission: accepted requests are valid and the reverse, with named exceptions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILES = sorted(CONTRACT.glob("*.schema.json"))
 TYPES = sorted({golden.type for golden in corpus("requests")})
 NAMED = set(re.findall(r"^\| `([a-z-]+)` \|", (CONTRACT / "README.md").read_text(), re.MULTILINE))
 
-#: What stands in for any value of a message.
+#: Values that replace each value of a message.
 VALUES: list[Any] = [
     None,
     True,
@@ -142,7 +142,7 @@ VALUE = st.sampled_from(VALUES) | st.recursive(
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
-    # In JSON Schema `$` is the end of the text; Python's also matches before a line break there.
+    # In JSON Schema `$` matches only the end of the text; in Python also before a final line break.
     if isinstance(instance, str) and not re.search(pattern.replace("$", r"\Z"), instance):
         yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
 
@@ -167,8 +167,8 @@ def test_a_golden_request_is_valid_or_a_named_exception(golden: Golden) -> None:
 def test_every_other_golden_message_is_valid(golden: Golden) -> None:
     if golden.kind == "callbacks":
         VALIDATORS["callback"].validate(golden.value)
-        told = [name for name in EVENTS if VALIDATORS[name].is_valid(golden.value)]
-        assert told == [golden.value["type"]]
+        matching = [name for name in EVENTS if VALIDATORS[name].is_valid(golden.value)]
+        assert matching == [golden.value["type"]]
     else:
         VALIDATORS["job.cancel" if golden.kind == "controls" else "manifest"].validate(golden.value)
 
@@ -211,7 +211,7 @@ def test_accepted_is_valid_and_valid_is_accepted(name: str) -> None:
 @pytest.mark.parametrize("name", TYPES)
 @settings(max_examples=60, deadline=None)
 @given(draw=st.data())
-def test_accepted_is_valid_whatever_stands_in_the_fields(name: str, draw: st.DataObject) -> None:
+def test_accepted_is_valid_with_any_values_in_the_fields(name: str, draw: st.DataObject) -> None:
     message = _whole(name)
     for path in draw.draw(st.lists(st.sampled_from(list(_paths(message))), min_size=1, max_size=3)):
         _put(message, path, draw.draw(VALUE))
@@ -229,7 +229,7 @@ def test_accepted_is_valid_whatever_stands_in_the_fields(name: str, draw: st.Dat
         b'{"id": "a", "type": "reel", "data": {"lyrics": "' + b"x" * 262_144 + b'"}}',
     ],
 )
-def test_what_is_wrong_with_the_bytes_no_schema_sees(raw: bytes) -> None:
+def test_bytes_that_are_not_a_json_object_are_refused_without_a_schema(raw: bytes) -> None:
     assert "message" in NAMED
     with pytest.raises(RequestError) as caught:
         parse_request(raw)
@@ -237,7 +237,7 @@ def test_what_is_wrong_with_the_bytes_no_schema_sees(raw: bytes) -> None:
 
 
 def _difference(name: str, message: Mapping[str, Any]) -> str | None:
-    """``None`` where schema and door agree; else the name of the exception, or what is wrong."""
+    """Return ``None`` if schema and parser agree, else the name of the exception or the difference."""
     valid = VALIDATORS[name].is_valid(message)
     try:
         request = parse_request(json.dumps(message).encode())
@@ -246,7 +246,7 @@ def _difference(name: str, message: Mapping[str, Any]) -> str | None:
     if valid:
         return None
     assert isinstance(request, Request)
-    # Accepted in another spelling: as Telecine itself spells the request, it is valid.
+    # The request is accepted in a lenient spelling; in Telecine's own spelling it must be valid.
     VALIDATORS[name].validate(request.model_dump(mode="json", exclude_unset=True))
     return "event-spelling" if "specversion" in message and _is_event(message) else "lenient-scalar"
 
@@ -283,14 +283,14 @@ def _refused(error: RequestError, message: Mapping[str, Any]) -> str:
 
 
 def _whole(name: str) -> dict[str, Any]:
-    """A request of the type with every field that there is."""
+    """Return a request of the type with all fields."""
     full = next(golden for golden in corpus("requests") if golden.name == f"requests/{name}/full.json").value
     event = {"specversion": "1.0", "source": "/shop", "subject": "a", "time": "2026-01-01T00:00:00Z"}
     return full | event | {"datacontenttype": "application/json", "dataschema": "urn:x"}
 
 
 def _neighbours(name: str) -> Iterator[dict[str, Any]]:
-    """The message as a plain request and as an event, with one value changed, left out or put beside the others."""
+    """Yield the message as a request and as an event, each with one value changed, omitted or added."""
     event = _whole(name)
     plain = {key: event[key] for key in event if key not in ("specversion", "source", "subject", "time")}
     # The envelope is the same for all types.
@@ -331,7 +331,7 @@ def _put(message: Any, path: tuple[str | int, ...], value: Any) -> None:
         if not isinstance(place, str):
             place[path[-1]] = value
     except (KeyError, IndexError, TypeError):
-        return  # a value put there before has no such place
+        return  # the path does not exist because an earlier value replaced its parent
 
 
 def _remove(message: Any, path: tuple[str | int, ...]) -> None:

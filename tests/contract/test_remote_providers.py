@@ -1,4 +1,4 @@
-"""What every remote provider keeps to, the one in memory as well as the providers' adapters against their doubles."""
+"""The contract of all remote providers: the one in memory, and the adapters against their doubles."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ PICTURE = {"image": media("in.png", "image/png")}
 
 @dataclass
 class Account:
-    """An account at a provider that works for a moment, and how often it has charged."""
+    """A provider's adapter and double with a short running time, and the number of charges."""
 
     open: Callable[[], RemoteProvider]
     call: Call
     charges: Callable[[], int]
 
     def run(self, work: Callable[[RemoteProvider], Awaitable[Any]]) -> Any:
-        """Does something with a new adapter, which is closed after it."""
+        """Run ``work`` with a new adapter, close the adapter and return the result."""
 
         async def closing() -> Any:
             adapter = self.open()
@@ -114,7 +114,7 @@ def test_a_submission_charges_once_and_names_a_task_that_is_pending_and_then_rea
     assert account.charges() == 1
 
 
-def test_asking_finding_and_cancelling_cost_nothing(account: Account) -> None:
+def test_poll_find_and_cancel_cost_nothing(account: Account) -> None:
     async def work(adapter: RemoteProvider) -> None:
         before = await adapter.find(account.call)
         assert before is None
@@ -129,7 +129,7 @@ def test_asking_finding_and_cancelling_cost_nothing(account: Account) -> None:
     assert account.charges() == 1
 
 
-def test_another_adapter_goes_on_with_the_task(account: Account) -> None:
+def test_another_adapter_can_poll_the_task(account: Account) -> None:
     task = account.run(lambda adapter: adapter.submit(account.call))
     answer = account.run(lambda adapter: adapter.poll(account.call, task))
     assert isinstance(answer, Pending | Ready)
@@ -137,7 +137,7 @@ def test_another_adapter_goes_on_with_the_task(account: Account) -> None:
 
 
 @pytest.mark.parametrize(("name", "kind"), [("pika", "image"), ("replicate", "image"), ("cococlip", "audio")])
-def test_a_file_of_this_machine_is_refused_before_anything_is_sent(name: str, kind: str) -> None:
+def test_a_local_file_is_refused_before_any_request(name: str, kind: str) -> None:
     file = media("in", {"image": "image/png", "audio": "audio/mpeg"}[kind])
     local = {kind: dataclasses.replace(file, url="file:///home/somebody/in")}
     with ExitStack() as stack:

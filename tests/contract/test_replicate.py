@@ -1,4 +1,4 @@
-"""Replicate's adapter against its double: what is sent, and each state that a prediction can be in."""
+"""Replicate's adapter against its double: requests, and each state of a prediction."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.doubles.replicate_document import schema_errors
 
 @pytest.fixture
 def double() -> Iterator[Replicate]:
-    """The double; every faithful answer that it gave is held against the provider's document."""
+    """Yield the double, and validate all its normal responses against Replicate's document afterwards."""
     with Replicate() as started:
         yield started
     assert schema_errors(started.answers) == []
@@ -57,25 +57,25 @@ def test_a_call_is_one_post_with_version_input_and_the_key_in_the_images_fragmen
 
 
 @pytest.mark.parametrize("mode", ["best", "fast", "classic", "negative"])
-def test_each_mode_of_the_interrogator_arrives(double: Replicate, mode: str) -> None:
+def test_each_mode_of_the_interrogator_is_sent(double: Replicate, mode: str) -> None:
     task, _ = made(double, clip(mode=mode))
     assert double.tasks[task.id].asked["input"]["mode"] == mode
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"mode": "slow"}, "data.mode: must be one of best, fast, classic, negative for clip-interrogator"),
         ({"clip_model_name": "ViT-L/14"}, "data.clip_model_name: must be one of ViT-L-14/openai, ViT-H-14/"),
     ],
 )
-def test_what_the_interrogator_does_not_take_is_refused_with_what_it_takes(given: dict[str, Any], told: str) -> None:
+def test_an_unsupported_value_is_refused_with_the_supported_ones(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidField) as caught:
         clip(**given)
-    assert caught.value.message.startswith(told)
+    assert caught.value.message.startswith(message)
 
 
-def test_the_settings_name_the_interrogators_version(double: Replicate) -> None:
+def test_the_interrogators_version_is_a_setting(double: Replicate) -> None:
     named = f"someone/clip:{'a' * 64}"
     (model,) = configured(Settings(replicate_model_id=named))
     assert configured(Settings()) == MODELS
@@ -88,7 +88,7 @@ def test_an_operators_model_has_its_own_names_and_constants(double: Replicate) -
     entry = VIDEO.model_dump(exclude_defaults=True) | {"id": "hailuo"}
     model = Catalogue(MODELS).with_entries([entry]).find("hailuo", "image-to-video")
     call = call_of(model, {"prompt": "it flies", "seed": 7}, {"image": media("in.png", "image/png")})
-    task, standing = made(double, call, 2)
+    task, answer = made(double, call, 2)
     assert double.tasks[task.id].asked == {
         "version": "minimax/video-01",
         "input": {
@@ -98,14 +98,14 @@ def test_an_operators_model_has_its_own_names_and_constants(double: Replicate) -
             "first_frame_image": f"{call.inputs['image'].url}#telecine-{call.key}",
         },
     }
-    assert isinstance(standing, Ready)
-    assert standing.url is not None
-    assert standing.url.startswith(f"http://{double.result_host}/{task.id}/out-0.mp4")
-    assert standing.value is None
+    assert isinstance(answer, Ready)
+    assert answer.url is not None
+    assert answer.url.startswith(f"http://{double.result_host}/{task.id}/out-0.mp4")
+    assert answer.value is None
 
 
 @pytest.mark.parametrize("remote", ["nothing", "a/b/c", "a/b:latest", f"{'a' * 63}", "https://replicate.com/a/b"])
-def test_a_remote_that_names_no_model_is_told_and_nothing_is_sent(double: Replicate, remote: str) -> None:
+def test_a_remote_that_names_no_model_is_an_error_and_no_request_is_sent(double: Replicate, remote: str) -> None:
     call = dataclasses.replace(clip(), model=CLIP_INTERROGATOR.model_copy(update={"remote": remote}))
     error = trouble(double, submitting(call))
     assert (error.code, double.requests) == ("provider_not_configured", [])
@@ -131,7 +131,7 @@ def test_a_prediction_starts_processes_and_succeeds(double: Replicate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "code", "told", "charged"),
+    ("plan", "code", "message", "charged"),
     [
         (Plan("fail", message="E1001: out of memory"), "provider_task_failed", "E1001: out of memory", True),
         (Plan("cancelled", message="canceled"), "provider_task_failed", "cancelled at Replicate", True),
@@ -143,7 +143,7 @@ def test_a_prediction_starts_processes_and_succeeds(double: Replicate) -> None:
     ],
 )
 def test_each_end_without_a_result_has_its_error(
-    double: Replicate, plan: Plan, code: str, told: str, charged: bool
+    double: Replicate, plan: Plan, code: str, message: str, charged: bool
 ) -> None:
     if plan.outcome == "cancelled":
         double.plan(dataclasses.replace(plan, outcome="never"))
@@ -154,37 +154,39 @@ def test_each_end_without_a_result_has_its_error(
             double.tasks[task.id].cancelled = True
             return await provider.poll(call, task)
 
-        standing = ask(double, work)
+        answer = ask(double, work)
     else:
         double.plan(plan)
-        _, standing = made(double, clip())
-    assert isinstance(standing, Failed)
-    assert (standing.error.code, standing.charged) == (code, charged)
-    assert standing.error.verdict is Verdict.NEVER
-    assert told in standing.error.message
+        _, answer = made(double, clip())
+    assert isinstance(answer, Failed)
+    assert (answer.error.code, answer.charged) == (code, charged)
+    assert answer.error.verdict is Verdict.NEVER
+    assert message in answer.error.message
 
 
-def test_a_result_is_gone_once_the_providers_hour_has_passed(double: Replicate) -> None:
+def test_a_result_is_gone_after_an_hour(double: Replicate) -> None:
     double.retention_seconds = -1.0
-    _, standing = made(double, clip())
-    assert isinstance(standing, Failed)
-    assert "one hour" in standing.error.message
+    _, answer = made(double, clip())
+    assert isinstance(answer, Failed)
+    assert "one hour" in answer.error.message
 
 
-def test_the_words_of_a_failure_hold_no_key_and_no_query(double: Replicate) -> None:
-    told = f"cannot fetch https://media.example/in.png?X-Amz-Signature={INPUT_SECRET} with {double.key} " + "x" * 5000
-    double.plan(Plan("fail", message=told))
-    _, standing = made(double, clip())
-    assert isinstance(standing, Failed)
-    assert contains_no_secret(standing.error, double.key)
-    assert "cannot fetch https://media.example/in.png" in standing.error.message
-    assert len(standing.error.message) < 400
+def test_the_message_of_a_failure_has_no_key_and_no_query(double: Replicate) -> None:
+    message = (
+        f"cannot fetch https://media.example/in.png?X-Amz-Signature={INPUT_SECRET} with {double.key} " + "x" * 5000
+    )
+    double.plan(Plan("fail", message=message))
+    _, answer = made(double, clip())
+    assert isinstance(answer, Failed)
+    assert contains_no_secret(answer.error, double.key)
+    assert "cannot fetch https://media.example/in.png" in answer.error.message
+    assert len(answer.error.message) < 400
 
 
 @pytest.mark.parametrize(
     "body", ["", "{}", "[]", '"x"', "null", "<html>", '{"status": 7.5', '{"id": "x", "status": null}']
 )
-def test_garbage_instead_of_a_prediction_is_asked_for_again(double: Replicate, body: str) -> None:
+def test_an_invalid_response_instead_of_a_prediction_is_polled_again(double: Replicate, body: str) -> None:
     call = clip()
     task, _ = made(double, call)
     double.fault(Fault("poll", status=200, body=body))
@@ -193,7 +195,7 @@ def test_garbage_instead_of_a_prediction_is_asked_for_again(double: Replicate, b
     assert isinstance(ask(double, lambda provider: provider.poll(call, task)), Ready)
 
 
-def test_a_status_that_is_not_known_is_no_end(double: Replicate) -> None:
+def test_an_unknown_status_is_pending(double: Replicate) -> None:
     call = clip()
     task, _ = made(double, call)
     double.fault(Fault("poll", status=200, body='{"id": "x", "status": "booting", "output": null}'))
@@ -211,18 +213,16 @@ def test_a_status_that_is_not_known_is_no_end(double: Replicate) -> None:
         (False, None, False),
     ],
 )
-def test_an_output_is_a_file_a_text_or_what_the_model_makes(
-    double: Replicate, output: Any, url: Any, value: Any
-) -> None:
+def test_an_output_is_a_file_a_text_or_json(double: Replicate, output: Any, url: Any, value: Any) -> None:
     call = clip()
     task, _ = made(double, call)
     double.fault(Fault("poll", status=200, body=json.dumps({"status": "succeeded", "output": output})))
-    standing = ask(double, lambda provider: provider.poll(call, task))
-    assert isinstance(standing, Ready)
-    assert (standing.url, standing.value) == (url, value)
+    answer = ask(double, lambda provider: provider.poll(call, task))
+    assert isinstance(answer, Ready)
+    assert (answer.url, answer.value) == (url, value)
 
 
-def test_a_poll_is_sent_once_whatever_it_is_answered(double: Replicate) -> None:
+def test_a_poll_is_sent_once_for_any_response(double: Replicate) -> None:
     call = clip()
     task, _ = made(double, call)
     for status in (429, 503, 504):
@@ -245,11 +245,11 @@ def test_a_cancelled_prediction_stops_and_costs_nothing_if_it_had_not_begun(
         nowhere = await provider.cancel(call, TaskRef("nosuchprediction"))
         return stopped, nowhere, await provider.poll(call, task)
 
-    stopped, nowhere, standing = ask(double, work)
+    stopped, nowhere, answer = ask(double, work)
     assert (stopped, nowhere) == (free, False)
-    assert isinstance(standing, Failed)
-    assert "cancelled" in standing.error.message
-    assert standing.charged is not free
+    assert isinstance(answer, Failed)
+    assert "cancelled" in answer.error.message
+    assert answer.charged is not free
 
 
 def test_a_prediction_that_has_ended_by_itself_was_not_cancelled_and_is_paid(double: Replicate) -> None:
@@ -265,7 +265,7 @@ def test_a_prediction_that_has_ended_by_itself_was_not_cancelled_and_is_paid(dou
 
 
 @pytest.mark.parametrize("id_", ["../models", "a/b", "a?b", "", "x" * 200])
-def test_an_id_that_could_lead_elsewhere_is_not_asked_for(double: Replicate, id_: str) -> None:
-    standing = ask(double, lambda provider: provider.poll(clip(), TaskRef(id_)))
-    assert isinstance(standing, Failed)
-    assert (standing.error.code, double.requests) == ("provider_task_lost", [])
+def test_an_id_that_could_lead_to_another_path_is_not_polled(double: Replicate, id_: str) -> None:
+    answer = ask(double, lambda provider: provider.poll(clip(), TaskRef(id_)))
+    assert isinstance(answer, Failed)
+    assert (answer.error.code, double.requests) == ("provider_task_lost", [])

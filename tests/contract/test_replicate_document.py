@@ -1,4 +1,4 @@
-"""The double of Replicate answers as the provider's own document says."""
+"""The double of Replicate answers as Replicate's own document describes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from tests.doubles.server import Reply, Seen
 
 @pytest.fixture
 def double() -> Iterator[Replicate]:
-    """The double; every faithful answer that it gave is held against the provider's document."""
+    """Yield the double, and validate all its normal responses against Replicate's document afterwards."""
     with Replicate() as started:
         yield started
     assert schema_errors(started.answers) == []
 
 
-def test_every_answer_of_the_double_is_one_of_the_providers_document(double: Replicate) -> None:
+def test_every_response_of_the_double_matches_replicates_document(double: Replicate) -> None:
     print(explain())
     double.page_size = 2
     for plan in (Plan(), Plan("fail"), Plan(result="gone"), Plan(result="none"), Plan("never"), Plan(polls=3)):
@@ -53,7 +53,7 @@ def test_every_answer_of_the_double_is_one_of_the_providers_document(double: Rep
     assert schema_errors(double.answers) == []
 
 
-def test_an_answer_that_the_document_does_not_allow_is_noticed(double: Replicate) -> None:
+def test_a_response_that_the_document_does_not_allow_is_noticed(double: Replicate) -> None:
     made(double, clip())
     verb, seen, reply = double.answers[-1]
     changes: list[dict[str, Any]] = [{"status": "booting"}, {"urls": {}}, {"data_removed": None}, {"input": 7}]
@@ -62,7 +62,7 @@ def test_an_answer_that_the_document_does_not_allow_is_noticed(double: Replicate
         assert schema_errors([(verb, seen, changed)]) != []
 
 
-def test_ci_fails_without_the_providers_document(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ci_fails_without_replicates_document(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.doubles.replicate_document.DOCUMENT", DOCUMENT.with_name("absent.json"))
     monkeypatch.setenv("CI", "true")
     with pytest.raises(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""A call of Replicate whose answer was lost is found among its neighbours, or is certainly not there."""
+"""A call of Replicate whose response was lost is found in the list, or proved absent, or left to an operator."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.doubles.replicate_document import schema_errors
 
 @pytest.fixture
 def double() -> Iterator[Replicate]:
-    """The double; every faithful answer that it gave is held against the provider's document."""
+    """Yield the double, and validate all its normal responses against Replicate's document afterwards."""
     with Replicate() as started:
         yield started
     assert schema_errors(started.answers) == []
@@ -56,7 +56,7 @@ def test_a_lost_call_is_found_on_the_last_of_many_pages(double: Replicate) -> No
     assert double.count("find") == 4
 
 
-def test_a_call_that_never_arrived_is_certainly_not_there(double: Replicate) -> None:
+def test_a_call_that_never_arrived_is_certainly_absent(double: Replicate) -> None:
     call = clip()
     double.fault(Fault("submit", "drop"))
     trouble(double, submitting(call))
@@ -76,10 +76,10 @@ def test_absence_counts_only_when_the_submission_is_old_enough(double: Replicate
 
 
 @pytest.mark.parametrize("apart", [-600, 600])
-def test_clocks_that_are_apart_make_no_call_look_absent(double: Replicate, apart: float) -> None:
+def test_clock_skew_makes_no_call_look_absent(double: Replicate, apart: float) -> None:
     call = clip()
     task = lose(double, call)
-    # Both are told by the ledger's clock.
+    # Both times come from the ledger's clock.
     sent = time.time() + apart
     theirs = dataclasses.replace(call, submitted_at=sent, now=sent + 10)
     assert ask(double, lambda provider: provider.find(theirs), replicate_settle_seconds=30.0) == TaskRef(task)
@@ -89,12 +89,12 @@ def test_clocks_that_are_apart_make_no_call_look_absent(double: Replicate, apart
     assert error.retry_after_seconds == pytest.approx(20, abs=1)
 
 
-def test_a_request_that_was_given_up_may_still_arrive_before_its_absence_counts() -> None:
+def test_a_call_counts_as_absent_only_after_a_timed_out_request_could_have_arrived() -> None:
     settings = Settings()
     assert settings.replicate_settle_seconds >= settings.exchange_timeout_seconds + 120
 
 
-def test_a_seed_made_from_the_key_tells_calls_of_the_same_words_apart(double: Replicate) -> None:
+def test_a_seed_from_the_key_distinguishes_calls_with_the_same_prompt(double: Replicate) -> None:
     calls = [call_of(SEEDED, {"prompt": "a red kite"}) for _ in range(4)]
     ids = [lose(double, call) for call in calls]
     assert [seek(double, call) for call in calls] == [TaskRef(task) for task in ids]
@@ -108,7 +108,7 @@ def test_the_same_call_sends_the_same_seed_again(double: Replicate) -> None:
     assert standing.details["seed"] == int(call.key[:8], 16) & 0x7FFFFFFF
 
 
-def test_calls_that_nothing_tells_apart_are_left_to_a_person(double: Replicate) -> None:
+def test_calls_that_cannot_be_distinguished_are_left_to_an_operator(double: Replicate) -> None:
     call, twin = call_of(WORDS, {"prompt": "a red kite"}), call_of(WORDS, {"prompt": "a red kite"})
     ids = [lose(double, call), lose(double, twin)]
     error = trouble(double, lambda provider: provider.find(dataclasses.replace(call, submitted_at=time.time())))
@@ -117,7 +117,7 @@ def test_calls_that_nothing_tells_apart_are_left_to_a_person(double: Replicate) 
     assert seek(double, call_of(WORDS, {"prompt": "a blue kite"})) is None
 
 
-def test_a_prediction_whose_input_is_removed_is_left_to_a_person(double: Replicate) -> None:
+def test_a_prediction_whose_input_is_removed_is_left_to_an_operator(double: Replicate) -> None:
     call = clip()
     task = lose(double, call)
     ask(double, lambda provider: provider.poll(call, TaskRef(task)))
@@ -136,7 +136,7 @@ def test_a_list_that_hides_fragments_never_makes_a_call_look_absent(double: Repl
 
 
 @pytest.mark.parametrize("body", ["", "{}", '{"results": null}', '{"results": ["x"]}', '{"results": {}}'])
-def test_a_list_that_cannot_be_read_is_no_absence(double: Replicate, body: str) -> None:
+def test_an_unreadable_list_does_not_prove_absence(double: Replicate, body: str) -> None:
     double.fault(Fault("find", status=200, body=body))
     assert trouble(double, lambda provider: provider.find(clip())).code == "provider_answer_invalid"
 
@@ -150,7 +150,7 @@ def test_a_link_to_another_host_is_not_followed(double: Replicate) -> None:
     assert [seen.path for verb, seen in double.requests if verb == "find"] == ["/v1/predictions"] * 2
 
 
-def test_a_list_without_an_end_is_given_up(double: Replicate) -> None:
+def test_an_endless_list_is_not_read_to_its_end(double: Replicate) -> None:
     body = json.dumps({"next": f"{double.url}/v1/predictions?cursor=0", "results": []})
     double.fault(Fault("find", status=200, body=body, times=-1))
     assert trouble(double, lambda provider: provider.find(clip())).code == "outcome_unknown"

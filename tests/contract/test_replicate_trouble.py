@@ -1,4 +1,4 @@
-"""Submissions to Replicate that go wrong: sent once, with the right error, and no secret in it."""
+"""Submissions to Replicate that fail: each is sent once and has the right error without secrets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.security.servers import closed_port
 
 @pytest.fixture
 def double() -> Iterator[Replicate]:
-    """The double; every faithful answer that it gave is held against the provider's document."""
+    """Yield the double, and validate all its normal responses against Replicate's document afterwards."""
     with Replicate() as started:
         yield started
     assert schema_errors(started.answers) == []
@@ -68,7 +68,7 @@ def test_a_submission_that_may_have_arrived_is_unknown_and_never_sent_twice(
     assert double.charges() <= 1
 
 
-def test_a_submission_whose_time_is_over_is_not_sent_by_way_of_the_sdk_either(double: Replicate) -> None:
+def test_the_sdk_does_not_send_a_submission_after_its_timeout(double: Replicate) -> None:
     async def late(provider: replicate_adapter.Replicate) -> object:
         with send_only_while(lambda: False):
             return await provider.submit(clip())
@@ -77,7 +77,7 @@ def test_a_submission_whose_time_is_over_is_not_sent_by_way_of_the_sdk_either(do
     assert (error.code, error.retryable, double.requests) == ("provider_unavailable", True, [])
 
 
-def test_a_submission_that_reached_nobody_may_be_sent_again(double: Replicate) -> None:
+def test_a_submission_that_reached_no_server_is_retryable(double: Replicate) -> None:
     with closed_port() as port:
         policy = Policy(allowed_hosts=frozenset({"127.0.0.1"}))
         settings = Settings(replicate_base_url=f"http://127.0.0.1:{port}", replicate_token=SecretStr("k-123456789"))
@@ -87,7 +87,7 @@ def test_a_submission_that_reached_nobody_may_be_sent_again(double: Replicate) -
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "told", "wait"),
+    ("fault", "code", "message", "wait"),
     [
         (throttled(7), "rate_limited", "throttled", 7.0),
         (throttled(3, headers={"retry-after": "20"}), "rate_limited", "throttled", 20.0),
@@ -102,35 +102,35 @@ def test_a_submission_that_reached_nobody_may_be_sent_again(double: Replicate) -
     ],
 )
 def test_each_refusal_has_its_error_and_cost_nothing(
-    double: Replicate, fault: Fault, code: str, told: str, wait: float | None
+    double: Replicate, fault: Fault, code: str, message: str, wait: float | None
 ) -> None:
     double.fault(fault)
     error = trouble(double, submitting(clip()))
     assert (error.code, error.retry_after_seconds) == (code, wait)
-    assert told in error.message
+    assert message in error.message
     assert (double.count("submit"), double.charges()) == (1, 0)
 
 
-def test_the_low_credit_throttle_is_no_empty_account(double: Replicate) -> None:
+def test_the_low_credit_throttle_is_not_an_empty_account(double: Replicate) -> None:
     words = "Your rate limit is reduced while you have less than $5.0 in credit. resets in ~9s."
     double.fault(problem(429, words))
     error = trouble(double, submitting(clip()))
     assert (error.code, error.retry_after_seconds) == ("rate_limited", 9.0)
 
 
-def test_a_wrong_key_is_told_by_its_variable(double: Replicate) -> None:
+def test_the_error_for_a_wrong_key_names_its_variable(double: Replicate) -> None:
     error = trouble(double, submitting(clip()), replicate_token=SecretStr("r8_wrongwrongwrong"))
     assert error.code == "provider_unauthorized"
     assert "REPLICATE_API_TOKEN" in error.message
 
 
 @pytest.mark.parametrize("token", [None, SecretStr("")])
-def test_a_missing_key_is_named(token: SecretStr | None) -> None:
+def test_the_error_for_a_missing_key_names_its_variable(token: SecretStr | None) -> None:
     with pytest.raises(ProviderNotConfigured, match="REPLICATE_API_TOKEN"):
         open_provider("replicate", Settings(replicate_token=token), Policy())
 
 
-def test_the_key_of_the_environment_is_not_taken_behind_the_settings(
+def test_a_key_in_the_environment_does_not_override_the_settings(
     double: Replicate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = adapter(double)
@@ -140,6 +140,6 @@ def test_the_key_of_the_environment_is_not_taken_behind_the_settings(
     assert {seen.headers["authorization"] for _, seen in double.requests} == {f"Bearer {double.key}"}
 
 
-def test_a_base_url_of_the_newer_sdk_serves_as_well(double: Replicate) -> None:
+def test_the_base_url_of_the_newer_sdk_works_too(double: Replicate) -> None:
     ask(double, submitting(clip()), replicate_base_url=f"{double.url}/v1/")
     assert double.charges() == 1

@@ -1,4 +1,4 @@
-"""RunPod's adapter against its double: what is sent, how a job goes on, what each trouble means."""
+"""RunPod's adapter against its double: requests, the states of a job, and errors."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def reel(film: str = "{}", inputs: dict[str, MediaInput] | None = None, **model:
     return call_of(REEL.model_copy(update=model), {"film": film}, INPUTS if inputs is None else inputs)
 
 
-def looked(double: RunPod, looks: int = 1) -> list[Pending | Ready | Failed]:
-    """What a job looks like, time after time."""
+def poll(double: RunPod, polls: int = 1) -> list[Pending | Ready | Failed]:
+    """Submit a job and return the answers of its polls."""
     call = reel()
 
     async def work(provider: runpod_adapter.RunPod) -> list[Pending | Ready | Failed]:
         task = await provider.submit(call)
-        return [await provider.poll(call, task) for _ in range(looks)]
+        return [await provider.poll(call, task) for _ in range(polls)]
 
     return ask(double, work)
 
@@ -65,7 +65,7 @@ def replied(record: dict[str, Any]) -> Fault:
     return Fault("poll", "reply", status=200, body=json.dumps({"id": "x", **record}))
 
 
-def test_media_are_sent_as_urls_with_what_they_must_be_and_a_time_limit(double: RunPod) -> None:
+def test_media_are_sent_as_urls_with_their_digests_and_a_time_limit(double: RunPod) -> None:
     call = reel('{"a": 1}', timeout_seconds=900)
 
     async def work(provider: runpod_adapter.RunPod) -> TaskRef:
@@ -88,7 +88,7 @@ def test_media_are_sent_as_urls_with_what_they_must_be_and_a_time_limit(double: 
 
 
 @pytest.mark.parametrize(("timeout", "runs", "lives"), [(0.5, 10, 310), (1e7, 604_800, 604_800)])
-def test_time_limits_stay_within_what_runpod_takes(double: RunPod, timeout: float, runs: int, lives: int) -> None:
+def test_time_limits_stay_within_runpods_limits(double: RunPod, timeout: float, runs: int, lives: int) -> None:
     task = ask(double, lambda provider: provider.submit(reel(timeout_seconds=timeout)))
     policy = double.tasks[task.id].asked["policy"]
     assert policy == {"executionTimeout": runs * 1000, "ttl": lives * 1000}
@@ -96,7 +96,7 @@ def test_time_limits_stay_within_what_runpod_takes(double: RunPod, timeout: floa
 
 def test_a_job_goes_from_the_queue_over_its_progress_to_its_result(double: RunPod) -> None:
     double.plan(Plan(polls=2))
-    queued, working, ready = looked(double, 3)
+    queued, working, ready = poll(double, 3)
     assert queued == Pending(None, "IN_QUEUE")
     assert working == Pending(0.4, "IN_PROGRESS")
     assert isinstance(ready, Ready)
@@ -106,26 +106,26 @@ def test_a_job_goes_from_the_queue_over_its_progress_to_its_result(double: RunPo
     assert ready.details == {"version": "0.1.0", "frames": 24}
 
 
-def test_a_report_that_comes_after_the_result_undoes_nothing(double: RunPod) -> None:
+def test_a_report_that_arrives_after_the_result_is_ignored(double: RunPod) -> None:
     double.fault(
         Fault("poll", "reply", skip=1, times=-1, status=200, body='{"id": "x", "status": "IN_PROGRESS", "output": 90}')
     )
-    first, second = looked(double, 2)
+    first, second = poll(double, 2)
     assert isinstance(first, Ready)
     assert second == first
 
 
-def test_a_result_that_a_late_report_stands_in_for_is_waited_for(double: RunPod) -> None:
+def test_a_late_report_in_place_of_the_result_means_pending(double: RunPod) -> None:
     double.fault(replied({"status": "COMPLETED", "output": 95}))
-    late, ready = looked(double, 2)
+    late, ready = poll(double, 2)
     assert late == Pending(0.95, "COMPLETED")
     assert isinstance(ready, Ready)
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "IN_QUEUE", "SLEEPING", "", "x" * 500])
-def test_a_status_that_nobody_knows_is_no_end(double: RunPod, status: str) -> None:
+def test_an_unknown_status_is_pending(double: RunPod, status: str) -> None:
     double.fault(replied({"status": status}))
-    found = looked(double)[0]
+    found = poll(double)[0]
     assert isinstance(found, Pending)
     assert len(found.status) <= 40
 
@@ -133,21 +133,21 @@ def test_a_status_that_nobody_knows_is_no_end(double: RunPod, status: str) -> No
 @pytest.mark.parametrize("output", [float("nan"), True, "90", {"a": 1}, None, -5, 700])
 def test_progress_is_a_share_or_nothing(double: RunPod, output: Any) -> None:
     double.fault(replied({"status": "IN_PROGRESS", "output": output}))
-    found = looked(double)[0]
+    found = poll(double)[0]
     assert isinstance(found, Pending)
     assert found.progress is None or 0 <= found.progress <= 1
 
 
 def test_a_job_that_outlived_its_time_at_runpod_is_lost_and_paid(double: RunPod) -> None:
     double.plan(Plan("lost"))
-    found = looked(double)[0]
+    found = poll(double)[0]
     assert isinstance(found, Failed)
     assert (found.error.code, found.charged) == ("provider_task_lost", True)
 
 
-def test_of_a_handlers_traceback_only_the_message_is_told(double: RunPod) -> None:
+def test_an_error_has_the_message_of_the_handlers_traceback_only(double: RunPod) -> None:
     double.plan(Plan("fail", message=f"no space left for https://bucket.example/a?X-Amz-Signature={INPUT_SECRET}"))
-    found = looked(double)[0]
+    found = poll(double)[0]
     assert isinstance(found, Failed)
     assert (found.error.code, found.charged) == ("provider_task_failed", True)
     assert "no space left" in found.error.message
@@ -157,7 +157,7 @@ def test_of_a_handlers_traceback_only_the_message_is_told(double: RunPod) -> Non
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (json.dumps({"code": "invalid_audio", "message": "Audio must be MP3", "field": "data.audio"}), "Audio must be"),
         ("worker exited with code 137", "exited with code 137"),
@@ -167,19 +167,19 @@ def test_of_a_handlers_traceback_only_the_message_is_told(double: RunPod) -> Non
         ({"message": "odd"}, "no reason given"),
     ],
 )
-def test_whatever_shape_an_error_has_it_is_told_in_one_line(double: RunPod, error: Any, told: str) -> None:
+def test_an_error_of_any_form_becomes_one_line(double: RunPod, error: Any, message: str) -> None:
     double.fault(replied({"status": "FAILED", "error": error}))
-    found = looked(double)[0]
+    found = poll(double)[0]
     assert isinstance(found, Failed)
-    assert told in found.error.message or error == "[" * 100_000
+    assert message in found.error.message or error == "[" * 100_000
     assert len(found.error.message) < 400
     assert "\n" not in found.error.message
 
 
-def test_the_field_of_an_input_that_cannot_be_used_is_told(double: RunPod) -> None:
+def test_the_error_for_an_invalid_input_has_its_field(double: RunPod) -> None:
     error = json.dumps({"code": "invalid_audio", "message": "Audio must be MP3, WAV, or FLAC", "field": "data.audio"})
     double.fault(replied({"status": "FAILED", "error": error}))
-    found = looked(double)[0]
+    found = poll(double)[0]
     assert isinstance(found, Failed)
     assert found.error.field == "data.audio"
 
@@ -197,12 +197,12 @@ def test_the_field_of_an_input_that_cannot_be_used_is_told(double: RunPod) -> No
 )
 def test_every_other_end_has_its_error(double: RunPod, record: dict[str, Any], code: str, charged: bool) -> None:
     double.fault(replied(record))
-    found = looked(double)[0]
+    found = poll(double)[0]
     assert isinstance(found, Failed)
     assert (found.error.code, found.charged) == (code, charged)
 
 
-def test_what_is_larger_than_runpod_takes_is_not_even_sent(double: RunPod) -> None:
+def test_a_request_that_is_too_large_for_runpod_is_not_sent(double: RunPod) -> None:
     with pytest.raises(ProviderRefused, match="10,000,000 bytes"):
         ask(double, lambda provider: provider.submit(reel(film="x" * 4_000_000, inputs=_long_urls())))
     assert double.count("submit") == 0
@@ -213,7 +213,7 @@ def _long_urls() -> dict[str, MediaInput]:
     return {f"part{number}": long for number in range(7)}
 
 
-def test_a_file_of_this_machine_is_refused_because_runpod_cannot_read_it(double: RunPod) -> None:
+def test_a_local_file_is_refused_because_runpod_cannot_read_it(double: RunPod) -> None:
     local = dataclasses.replace(INPUTS["image"], url="file:///srv/in.png")
     with pytest.raises(ProviderRefused, match="runpod cannot read a file on this machine") as refused:
         ask(double, lambda provider: provider.submit(reel(inputs={"image": local})))
@@ -237,7 +237,7 @@ def test_a_file_of_this_machine_is_refused_because_runpod_cannot_read_it(double:
         (Fault(status=429, headers={"retry-after": "7"}), "rate_limited", 0),
     ],
 )
-def test_every_trouble_of_a_submission_has_its_verdict_and_one_request(
+def test_every_failed_submission_has_its_verdict_and_one_request(
     double: RunPod, fault: Fault, code: str, charges: int
 ) -> None:
     double.fault(fault)
@@ -250,10 +250,10 @@ def test_every_trouble_of_a_submission_has_its_verdict_and_one_request(
 
 
 @pytest.mark.parametrize("fault", [Fault("poll", "drop"), Fault("poll", status=503), Fault("poll", status=429)])
-def test_a_question_that_fails_is_asked_again_later(double: RunPod, fault: Fault) -> None:
+def test_a_failed_poll_is_retryable(double: RunPod, fault: Fault) -> None:
     double.fault(fault)
     with pytest.raises(ProviderError) as raised:
-        looked(double)
+        poll(double)
     assert raised.value.retryable
 
 
@@ -262,7 +262,7 @@ def test_a_model_may_name_an_endpoint_of_its_own(double: RunPod) -> None:
     assert task.extra == {"endpoint": double.endpoint}
 
 
-def test_a_job_that_a_person_has_adopted_is_asked_for_at_its_models_endpoint(double: RunPod) -> None:
+def test_a_job_that_an_operator_has_adopted_is_polled_at_its_models_endpoint(double: RunPod) -> None:
     call = reel(remote=double.endpoint)
 
     async def work(provider: runpod_adapter.RunPod) -> Pending | Ready | Failed:
@@ -272,7 +272,7 @@ def test_a_job_that_a_person_has_adopted_is_asked_for_at_its_models_endpoint(dou
     assert not isinstance(ask(double, work, runpod_endpoint_id="another"), Failed)
 
 
-def test_what_is_missing_is_named(double: RunPod) -> None:
+def test_the_error_names_a_missing_setting(double: RunPod) -> None:
     with pytest.raises(ProviderNotConfigured, match="RUNPOD_API_KEY"):
         adapter(double, runpod_api_key=None)
     with pytest.raises(ProviderNotConfigured, match="RUNPOD_ENDPOINT_ID"):

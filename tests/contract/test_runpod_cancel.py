@@ -1,4 +1,4 @@
-"""Stopping a job at RunPod: free while it waits, paid for once a worker has it."""
+"""Cancelling a job at RunPod: free while it waits, charged once a worker has it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_job_that_has_ended_was_not_cancelled_and_is_paid(double: RunPod) -> N
     assert isinstance(found, Ready)
 
 
-def test_a_job_is_cancelled_although_nobody_can_say_whether_it_has_run(double: RunPod) -> None:
+def test_a_job_is_cancelled_although_it_is_unknown_whether_it_has_run(double: RunPod) -> None:
     call = reel()
 
     async def work(provider: runpod_adapter.RunPod) -> bool:

@@ -1,4 +1,4 @@
-"""The servers that the other tests build on start, serve, survive what they must, and leave nothing behind."""
+"""The servers of the other tests start, serve, survive kills where they must, and stop without leftovers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_rabbitmq_keeps_confirmed_messages_over_a_kill_and_a_stop(rabbitmq: Rabb
     assert _drain(rabbitmq.url, queue) == [b"one", b"two"]
 
 
-def test_rabbitmqctl_speaks_to_the_private_node(rabbitmq: RabbitMQ, queue_prefix: str) -> None:
+def test_rabbitmqctl_uses_the_tests_own_node(rabbitmq: RabbitMQ, queue_prefix: str) -> None:
     _publish(rabbitmq.url, queue_prefix + "listed", [b"x"])
     assert f"{queue_prefix}listed\tquorum" in rabbitmq.ctl("list_queues", "name", "type")
     with pytest.raises(RuntimeError, match="no_such_command"):
@@ -88,7 +88,7 @@ def _node(url: str, queue: str, lines: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, input=lines, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_every_database_of_postgres_is_empty_and_its_own(postgres: Postgres) -> None:
+def test_every_new_database_of_postgres_is_empty_and_separate(postgres: Postgres) -> None:
     for _ in range(2):
         engine = create_engine(postgres.create_database())
         with engine.begin() as connection:
@@ -137,7 +137,7 @@ def test_ministack_listens_on_loopback_only_and_ends() -> None:
         server.close()
 
 
-def test_a_missing_server_names_the_way_to_install_it() -> None:
+def test_the_error_for_a_missing_server_names_the_command_that_installs_it() -> None:
     with pytest.raises(ServerMissing, match="make test"):
         program("no-such-server")
 
@@ -147,7 +147,7 @@ def test_a_free_port_is_never_given_twice() -> None:
     assert len(set(ports)) == 50
 
 
-def test_the_fault_proxy_does_what_it_says(ministack: Ministack) -> None:
+def test_the_fault_proxy_injects_each_fault(ministack: Ministack) -> None:
     with FaultProxy(ministack.port) as proxy:
 
         def answer(timeout_seconds: float = 20) -> bytes:
@@ -174,4 +174,4 @@ def test_the_fault_proxy_leaves_no_thread(use_s3: Callable[[str], S3]) -> None:
     before = set(threading.enumerate())
     with FaultProxy(int(use_s3("ministack").url.rpartition(":")[2])) as proxy:
         assert proxy.port
-    assert set(threading.enumerate()) <= before  # of those, some may have ended meanwhile
+    assert set(threading.enumerate()) <= before  # some of the earlier threads may have ended meanwhile

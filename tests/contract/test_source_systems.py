@@ -1,4 +1,4 @@
-"""Users of the five source systems lose nothing: every parameter, its default and range, and the words of refusals."""
+"""The five source systems' parameters, with their defaults and ranges, and their error messages still work."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ CATALOGUE = catalogue_of(Settings())
 PAIRS = [(call, parameter) for call in CALLS for parameter in call.parameters]
 EXAMPLES = [fence for fence in fences("json", "request") if fence.page.name.startswith("migrating-from-")]
 EACH_CALL = pytest.mark.parametrize("call", CALLS, ids=str)
-#: How a refusal is called where a required field is missing.
+#: Error codes for a missing required field.
 MISSING = {"missing_field", "invalid_field", "consent_required"}
 
 
 def each_parameter(chosen: Callable[[Call, Parameter], object] = lambda call, parameter: True) -> pytest.MarkDecorator:
-    """Runs a test for each parameter of each call, or for those that are chosen."""
+    """Parametrize a test with each parameter of each call, or with the ``chosen`` ones."""
     cases = [pytest.param(*pair, id=f"{pair[0]}: {pair[1].name}") for pair in PAIRS if chosen(*pair)]
     return pytest.mark.parametrize(("call", "parameter"), cases)
 
 
 def read(call: Call, *, without: str | None = None, **changes: Any) -> Any:
-    """The data of a request with what the call requires and these changes, checked as the door checks it."""
+    """Parse and check a request with the call's required fields and ``changes``; return its data."""
     data = {**call.model, **call.required, **changes}
     data.pop(without or "", None)
     request = parse_request(json.dumps({"id": "a", "type": call.type, "data": data}).encode())
@@ -51,7 +51,7 @@ def read(call: Call, *, without: str | None = None, **changes: Any) -> Any:
 
 
 def values(call: Call, data: Any) -> dict[str, Any]:
-    """What the job is made from: the request's fields, and the model's defaults for those that it leaves out."""
+    """Return the values that the job uses: the request's fields and the model's defaults for the others."""
     named: dict[str, Any] = data.model_dump()
     if not isinstance(data, Generation):
         return named
@@ -61,21 +61,21 @@ def values(call: Call, data: Any) -> dict[str, Any]:
 
 
 def refusal(call: Call, **changes: Any) -> RequestError:
-    """Why the request is refused."""
+    """Return the error of a request with these changes."""
     with pytest.raises(RequestError) as caught:
         read(call, **changes)
     return caught.value
 
 
 @EACH_CALL
-def test_what_the_source_requires_is_enough(call: Call) -> None:
+def test_the_fields_that_the_source_requires_are_enough(call: Call) -> None:
     read(call)
 
 
 @pytest.mark.parametrize(
     ("call", "name"), [pytest.param(call, name, id=f"{call}: {name}") for call in CALLS for name in call.required]
 )
-def test_what_the_source_requires_is_asked_for_by_its_name(call: Call, name: str) -> None:
+def test_the_error_names_a_missing_required_field(call: Call, name: str) -> None:
     with pytest.raises(RequestError) as caught:
         read(call, without=name)
     assert caught.value.field == f"data.{name}"
@@ -83,38 +83,36 @@ def test_what_the_source_requires_is_asked_for_by_its_name(call: Call, name: str
 
 
 @each_parameter()
-def test_a_default_is_the_sources(call: Call, parameter: Parameter) -> None:
+def test_each_default_is_that_of_the_source(call: Call, parameter: Parameter) -> None:
     if parameter.name not in call.required:
         assert values(call, read(call)).get(parameter.name) == parameter.default
 
 
 @each_parameter()
-def test_each_value_of_the_source_is_taken_as_it_is(call: Call, parameter: Parameter) -> None:
+def test_each_value_of_the_source_is_accepted_unchanged(call: Call, parameter: Parameter) -> None:
     for value in parameter.good:
-        assert values(call, read(call, **call.beside | {parameter.name: value}))[parameter.name] == value
+        assert values(call, read(call, **call.also_sent | {parameter.name: value}))[parameter.name] == value
 
 
 @each_parameter(lambda call, parameter: parameter.empty)
-def test_a_field_that_is_left_empty_is_the_same_request_as_one_that_is_left_out(
-    call: Call, parameter: Parameter
-) -> None:
+def test_an_empty_field_is_the_same_as_an_omitted_one(call: Call, parameter: Parameter) -> None:
     for value in parameter.empty:
         assert read(call, **{parameter.name: value}) == read(call)
 
 
 @each_parameter(lambda call, parameter: call.form)
-def test_a_field_of_a_form_arrives_as_text_and_means_the_same(call: Call, parameter: Parameter) -> None:
+def test_a_form_field_as_text_means_the_same(call: Call, parameter: Parameter) -> None:
     for value in parameter.good:
         written = json.dumps(value) if isinstance(value, bool) else str(value)
-        assert read(call, **call.beside | {parameter.name: written}) == read(
-            call, **call.beside | {parameter.name: value}
+        assert read(call, **call.also_sent | {parameter.name: written}) == read(
+            call, **call.also_sent | {parameter.name: value}
         )
 
 
 @each_parameter()
-def test_a_value_out_of_range_is_refused_with_what_there_is(call: Call, parameter: Parameter) -> None:
+def test_a_value_out_of_range_is_refused_with_the_range(call: Call, parameter: Parameter) -> None:
     for value, says in parameter.bad:
-        error = refusal(call, **call.beside | {parameter.name: value})
+        error = refusal(call, **call.also_sent | {parameter.name: value})
         assert (error.code, error.field) == (
             "unknown_model" if parameter.name == "model" else "invalid_field",
             f"data.{parameter.name}",
@@ -128,7 +126,7 @@ def test_the_image_of_i2v_is_read_escaped_or_not() -> None:
         assert read(call, without="image", image_id=written) == read(call)
 
 
-def test_the_waits_and_addresses_of_i2v_have_their_names_and_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_intervals_and_urls_of_i2v_keep_their_names_and_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().pika_base_url == "https://api.pikapikapika.io/web"
     for name, attribute, default in (
         ("INITIAL_WAIT_TIME", "pika_first_wait_seconds", 300),
@@ -140,7 +138,7 @@ def test_the_waits_and_addresses_of_i2v_have_their_names_and_defaults(monkeypatc
 
 
 @pytest.mark.parametrize("fence", EXAMPLES, ids=str)
-def test_a_request_of_the_pages_for_their_users_is_taken(fence: Fence) -> None:
+def test_each_request_in_the_migration_pages_is_accepted(fence: Fence) -> None:
     request = parse_request(fence.text.encode())
     assert isinstance(request, Request)
     PIPELINES[request.type].check(request.data, request.type, CATALOGUE)
@@ -157,11 +155,11 @@ def test_a_local_film_without_consent_is_refused(consent: Any) -> None:
             assert refusal(call, lawful_use_consent=consent).code == "consent_required"
 
 
-def test_a_story_is_planned_with_the_numbers_that_its_source_tells(tmp_path: Path) -> None:
+def test_a_story_is_planned_with_the_numbers_of_its_source(tmp_path: Path) -> None:
     (call,) = [call for call in CALLS if call.type == "story-to-video"]
     data = read(call, scenes=["Scene 1", "Scene 2", "Scene 3"], duration_per_scene=3.0, fps=24, transition_frames=12)
     planned = PIPELINES[call.type].plan(data, MemoryContext(tmp_path, call.type, catalogue=CATALOGUE))
-    told = {
+    expected = {
         "scenes_count": 3,
         "frames_per_scene": 72,
         "transition_frames": 12,
@@ -171,18 +169,18 @@ def test_a_story_is_planned_with_the_numbers_that_its_source_tells(tmp_path: Pat
         "resolution": "512x512",
         "estimated_generation_time_seconds": 15,
     }
-    assert {name: planned.details[name] for name in told} == told
+    assert {name: planned.details[name] for name in expected} == expected
     assert (planned.frames, planned.duration_seconds) == (240, 10.0)
 
 
-def test_the_machine_is_described_under_the_local_video_services_names(tmp_path: Path) -> None:
+def test_the_machine_is_described_with_the_local_video_services_names(tmp_path: Path) -> None:
     report = system_report(MemoryContext(tmp_path, "").host, [])
     names = "cuda_available device_name total_vram_gb free_vram_gb used_vram_gb"
     assert {*names.split(), "cpu_percent", "ram_available_gb", "ram_total_gb", "backend"} <= set(report)
 
 
 @pytest.mark.parametrize(
-    ("kind", "data", "code", "says"),
+    ("kind", "data", "code", "message"),
     [
         ("reel", {"image": "film.mp4"}, "invalid_image", "Image must be JPG or PNG"),
         ("reel", {"audio": "song.ogg"}, "invalid_audio", "Audio must be MP3, WAV, or FLAC"),
@@ -203,8 +201,8 @@ def test_the_machine_is_described_under_the_local_video_services_names(tmp_path:
         ),
     ],
 )
-def test_an_error_has_the_words_of_its_source(
-    tmp_path: Path, kind: str, data: dict[str, Any], code: str, says: str
+def test_an_error_has_the_message_of_its_source(
+    tmp_path: Path, kind: str, data: dict[str, Any], code: str, message: str
 ) -> None:
     Image.new("RGB", (64, 64), "teal").save(tmp_path / "picture.jpg")
     write_wav(tmp_path / "song.wav", 1.0)
@@ -219,23 +217,23 @@ def test_an_error_has_the_words_of_its_source(
         PIPELINES[kind].run(parsed.data, MemoryContext(tmp_path, kind, files, CATALOGUE))
 
     error = raised(run)
-    assert (error.code, error.message) == (code, says)
+    assert (error.code, error.message) == (code, message)
 
 
-def test_a_file_that_is_too_large_is_told_in_the_reel_creators_words() -> None:
+def test_a_file_that_is_too_large_has_the_reel_creators_message() -> None:
     error = raised(lambda: check_size(104_857_601, 104_857_600))
     assert error.code == "file_too_large"
     assert error.message == "File too large: 104,857,601 bytes, at most 104,857,600 are allowed"
 
 
 def raised(work: Callable[[], object]) -> TelecineError:
-    """The error that ``work`` ends with."""
+    """Call ``work`` and return the error that it raises."""
     with pytest.raises(TelecineError) as caught:
         work()
     return caught.value
 
 
-def test_a_model_that_does_not_fit_says_so_in_the_local_video_services_words() -> None:
+def test_a_model_that_does_not_fit_has_the_local_video_services_message() -> None:
     error = insufficient_memory("mochi", 6_000_000_000, 4_200_000_000)
     assert (error.code, error.message) == (
         "insufficient_vram",

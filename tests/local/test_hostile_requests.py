@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.media.moving import crossfade, write_film
+from pipelines.media.silent_film import crossfade, write_silent_film
 from pipelines.models.local_story import shots
 from pipelines.registry import PIPELINES
 from providers.local.host import ModelHost
@@ -92,7 +92,7 @@ def test_a_film_of_odd_numbers_plays_for_exactly_as_long_as_was_planned(
         return crossfade(pictures[scene], pictures[scene + 1], fade, fades) if fade else pictures[scene]
 
     path = tmp_path / "video.mp4"
-    written = write_film(path, list(shots(scenes, each, fades)), draw, fps=fps, progress=lambda _: None)
+    written = write_silent_film(path, list(shots(scenes, each, fades)), draw, fps=fps, progress=lambda _: None)
     assert written == scenes * each + (scenes - 1) * fades
     with av.open(str(path)) as film:
         stream = film.streams.video[0]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.media.moving import crossfade
+from pipelines.media.silent_film import crossfade
 from pipelines.memory_context import MemoryContext
 from pipelines.registry import PIPELINES
 from providers.local.host import ModelHost

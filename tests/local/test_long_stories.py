@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.media.moving import Pixels, crossfade, write_film
+from pipelines.media.silent_film import Pixels, crossfade, write_silent_film
 from pipelines.models.local_story import shots
 from providers.local.machine import peak_bytes
 
@@ -26,7 +26,7 @@ def test_memory_does_not_grow_with_the_length_of_a_story(tmp_path: Path) -> None
     def written(scenes: int) -> int:
         film = list(shots(scenes, 12, 60))
         return peak_bytes(
-            lambda: write_film(tmp_path / f"{scenes}.mp4", film, draw, fps=24, progress=lambda part: None), "cpu"
+            lambda: write_silent_film(tmp_path / f"{scenes}.mp4", film, draw, fps=24, progress=lambda part: None), "cpu"
         )
 
     written(3)  # imports and one-time allocations

@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from pipelines.media.captions.matching import Times, coverage, match
 from pipelines.media.captions.placement import place
 from pipelines.media.captions.timing import fill, spans_of, text_of
-from pipelines.media.captions.words import group_words, words_of
+from pipelines.media.captions.word_groups import group_words, words_of
 from pipelines.memory_context import Answerer, MemoryContext, RecordedCall
 from pipelines.models.alignment import Timing, align
 from providers.registry import catalogue_of

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from pipelines.media.captions.files import format_srt, format_vtt
 from pipelines.media.captions.placement import Caption, Span, place, spread_evenly
-from pipelines.media.captions.subtitles import write_srt, write_vtt
-from pipelines.media.captions.words import clean, group_words
+from pipelines.media.captions.word_groups import clean, group_words
 from schemas.errors import LyricsTooLong
 
 
@@ -104,10 +104,10 @@ def test_captions_never_overlap_nor_leave_the_video(
 
 def test_subtitle_times_are_those_of_the_frames() -> None:
     captions = [Caption("a", 0, 1), Caption("b & <i>c</i> --> d", 107999, 108001)]
-    assert write_srt(captions, 30) == (
+    assert format_srt(captions, 30) == (
         "1\n00:00:00,000 --> 00:00:00,033\na\n\n2\n00:59:59,967 --> 01:00:00,033\nb & <i>c</i> --> d\n"
     )
-    assert write_vtt(captions, 30) == (
+    assert format_vtt(captions, 30) == (
         "WEBVTT\n\n00:00:00.000 --> 00:00:00.033\na\n\n"
         "00:59:59.967 --> 01:00:00.033\nb &amp; &lt;i&gt;c&lt;/i&gt; --&gt; d\n"
     )

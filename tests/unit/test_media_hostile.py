@@ -18,7 +18,7 @@ from pipelines.media.encode.aac import start_aac
 from pipelines.media.inspect.picture import fit_picture, open_picture
 from pipelines.media.inspect.sound import measure
 from pipelines.media.sandbox import process
-from pipelines.media.sandbox.process import Bounds, run_child
+from pipelines.media.sandbox.process import Bounds, Task, run_child
 from pipelines.models.local_reel import _ffmpeg, render_reel
 from schemas.errors import InvalidAudio, InvalidImage, OutOfMemory, RenderFailed, RenderTimeout
 from schemas.media import InputFile
@@ -271,7 +271,7 @@ def test_a_child_that_dies_is_reported_by_its_death(
     monkeypatch.setattr(process, "_ROOT", str(tmp_path))
     monkeypatch.setattr(process, "_MODULE", "doomed")
     with pytest.raises(error):
-        run_child({}, tmp_path)
+        run_child(Task.PROBE, {}, tmp_path)
 
 
 def test_the_child_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +279,7 @@ def test_the_child_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "nosy.py").write_text("import json, os; print(json.dumps({'result': dict(os.environ)}))")
     monkeypatch.setattr(process, "_ROOT", str(tmp_path))
     monkeypatch.setattr(process, "_MODULE", "nosy")
-    assert "canary-secret" not in run_child({}, tmp_path).values()
+    assert "canary-secret" not in run_child(Task.PROBE, {}, tmp_path).values()
 
 
 def test_the_child_loads_no_heavy_modules() -> None:

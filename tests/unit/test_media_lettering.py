@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.media.captions.words import clean
+from pipelines.media.captions.word_groups import clean
 from pipelines.media.text.bidi import levels, visual_order
 from pipelines.media.text.caption_renderer import CaptionRenderer, Style
 from pipelines.media.text.fonts import EMOJI, Fonts

@@ -11,11 +11,11 @@ from av.video.frame import VideoFrame
 from hypothesis import given, settings, strategies as st
 
 from pipelines.media.captions.placement import Caption
-from pipelines.media.encode import x264
+from pipelines.media.encode import chunk_encoder
 from pipelines.media.encode.bits import BitReader, BitWriter, escape, split_nals, unescape
-from pipelines.media.encode.frame_runs import FrameRun, chunks, plan_frame_runs, single_frames
+from pipelines.media.encode.chunk_encoder import ChunkEncoder, parameter_sets
+from pipelines.media.encode.frame_runs import FrameRun, chunks, expand, plan_frame_runs
 from pipelines.media.encode.h264 import UnexpectedStream, read_shape
-from pipelines.media.encode.x264 import ChunkEncoder, parameter_sets
 
 
 def noise(width: int, height: int, seed: int) -> VideoFrame:
@@ -39,19 +39,19 @@ def test_every_held_frame_equals_the_one_before(
     half_width: int, half_height: int, quantiser: int, lengths: list[int]
 ) -> None:
     width, height = 2 * half_width, 2 * half_height
-    holds, first = [], 0
+    runs, first = [], 0
     for index, length in enumerate(lengths):
-        holds.append(FrameRun(first, length, str(index), key=index % 3 == 0))
+        runs.append(FrameRun(first, length, str(index), key=index % 3 == 0))
         first += length
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(x264, "_QUALITY", str(quantiser))
+        patch.setattr(chunk_encoder, "_QUALITY", str(quantiser))
         encoder = ChunkEncoder(width, height, 30, skip=True)
-        units = list(encoder.encode(holds, lambda text: noise(width, height, int(text))))
+        units = list(encoder.encode(runs, lambda text: noise(width, height, int(text))))
     assert len(units) == sum(lengths)
     pictures = decode(encoder.extradata, [data for data, _ in units])
     assert len(pictures) == sum(lengths)
-    for hold in holds:
-        assert len(set(pictures[hold.first : hold.first + hold.length])) == 1
+    for run in runs:
+        assert len(set(pictures[run.first : run.first + run.length])) == 1
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_streams_that_skip_slices_would_break_are_refused(
     monkeypatch: pytest.MonkeyPatch, changed: str, what: str
 ) -> None:
     name = changed.partition("=")[0]
-    kept = ":".join(part for part in x264._STRUCTURE.split(":") if not part.startswith(f"{name}="))
-    monkeypatch.setattr(x264, "_STRUCTURE", f"{kept}:{changed}")
+    kept = ":".join(part for part in chunk_encoder._STRUCTURE.split(":") if not part.startswith(f"{name}="))
+    monkeypatch.setattr(chunk_encoder, "_STRUCTURE", f"{kept}:{changed}")
     with pytest.raises(UnexpectedStream, match=what):
         ChunkEncoder(128, 128, 30, skip=True)
 
@@ -107,17 +107,17 @@ def test_holds_cover_every_frame_once_with_key_frames_in_reach(gaps: list[tuple[
     for index, (gap, length) in enumerate(gaps):
         captions.append(Caption(str(index), position + gap, position + gap + length))
         position += gap + length
-    holds = plan_frame_runs(captions, position + rest, 240)
+    runs = plan_frame_runs(captions, position + rest, 240)
     end, last_key = 0, 0
-    for hold in holds:
-        assert hold.first == end
-        if hold.key:
-            last_key = hold.first
-        end = hold.first + hold.length
+    for run in runs:
+        assert run.first == end
+        if run.key:
+            last_key = run.first
+        end = run.first + run.length
         assert end - last_key <= 240
-    assert holds[0].key
+    assert runs[0].key
     assert end == position + rest
-    assert len(single_frames(holds)) == end
-    parts = chunks(holds, 10)
-    assert [hold for part in parts for hold in part] == holds
+    assert len(expand(runs)) == end
+    parts = chunks(runs, 10)
+    assert [run for part in parts for run in part] == runs
     assert all(part[0].key for part in parts)

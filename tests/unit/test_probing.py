@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.media.inspect.probing import probe, seconds_of
+from pipelines.media.inspect.in_child import probe, seconds_of
 from pipelines.media.sandbox.process import Bounds
 from schemas.errors import InvalidAudio, ProviderResultInvalid, RenderTimeout
 from tests.doubles.films import small_film

@@ -1,24 +1,23 @@
-"""Captions and the files that hold them: ``captions.srt``, ``captions.vtt`` and ``words.json``."""
+"""The caption files: ``captions.srt`` (SubRip), ``captions.vtt`` (WebVTT) and ``words.json``."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.media.captions.matching import Times
 from pipelines.media.captions.placement import Caption, place, spread_evenly
-from pipelines.media.captions.subtitles import write_srt, write_vtt
-from pipelines.media.captions.timing import Placed, fill, spans_of
-from pipelines.media.captions.words import group_words, words_of
+from pipelines.media.captions.timing import fill, spans_of
+from pipelines.media.captions.word_groups import group_words, words_of
 from pipelines.media.inspect.sound import measure
 from schemas.errors import LyricsRequired
 from schemas.words import Source, TimedWord, WordTimes
 
-#: Frames per second if there is no picture: milliseconds, the resolution of the files.
-_FPS = 1000
+#: Frames per second where there is no video: the files have a resolution of one millisecond.
+_FPS_WITHOUT_VIDEO = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class CaptionSpec:
     min_duration: float
     debug: bool
     source: Source
-    #: One for each word of the lyrics; ``None``: all words get the same share.
+    #: One entry per word of the lyrics, ``None`` for a word without known times. ``None``: equal shares for all words.
     times: tuple[Times | None, ...] | None
 
     @classmethod
@@ -47,62 +46,91 @@ class CaptionSpec:
         return {name: getattr(self, name) for name in self.__slots__} | {"times": times}
 
 
-def captions_for(wording: CaptionSpec, seconds: float, fps: int, frames: int) -> tuple[list[Caption], list[Placed]]:
-    """Return the captions of a video of ``frames`` frames, and every word with its seconds.
+def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tuple[list[Caption], list[TimedWord]]:
+    """Return the captions of a video of ``seconds`` and ``frames`` frames, and every word with its times in seconds.
 
     Raises:
-        LyricsRequired: there are no words.
-        LyricsTooLong: a caption would be visible for less than one frame.
+        LyricsRequired: The lyrics contain no words.
+        LyricsTooLong: A caption would be visible for less than one frame.
     """
-    groups = group_words(wording.lyrics, wording.words_per_group)
+    groups = group_words(spec.lyrics, spec.words_per_group)
     if not groups:
         raise LyricsRequired("the lyrics hold no words", field="data.lyrics")
-    words = words_of(wording.lyrics)
-    placed = fill(words, wording.times or (None,) * len(words), seconds)
+    words = words_of(spec.lyrics)
+    timed = fill(words, spec.times or (None,) * len(words), seconds)
     captions = place(
-        spread_evenly(groups, seconds) if wording.times is None else spans_of(groups, placed, seconds),
+        spread_evenly(groups, seconds) if spec.times is None else spans_of(groups, timed, seconds),
         duration=seconds,
         fps=fps,
         frames=frames,
-        offset=wording.timing_offset,
-        min_duration=wording.min_duration,
-        debug=wording.debug,
+        offset=spec.timing_offset,
+        min_duration=spec.min_duration,
+        debug=spec.debug,
     )
-    return captions, placed
+    return captions, timed
 
 
 def write_subtitles(folder: Path, captions: Sequence[Caption], fps: int) -> None:
     """Write ``captions.srt`` and ``captions.vtt``."""
-    (folder / "captions.srt").write_text(write_srt(captions, fps), encoding="utf-8", newline="\n")
-    (folder / "captions.vtt").write_text(write_vtt(captions, fps), encoding="utf-8", newline="\n")
+    (folder / "captions.srt").write_text(format_srt(captions, fps), encoding="utf-8", newline="\n")
+    (folder / "captions.vtt").write_text(format_vtt(captions, fps), encoding="utf-8", newline="\n")
 
 
-def write_words(folder: Path, wording: CaptionSpec, words: Sequence[Placed], seconds: float) -> None:
-    """Write ``words.json``."""
+def write_words(folder: Path, spec: CaptionSpec, words: Sequence[TimedWord], seconds: float) -> None:
+    """Write ``words.json``: times in seconds, rounded to milliseconds."""
     times = WordTimes(
-        source=wording.source,
-        language=wording.language,
+        source=spec.source,
+        language=spec.language,
         duration_seconds=round(seconds, 3),
-        words=[
-            TimedWord(text=word.text, start=round(word.start, 3), end=round(word.end, 3), heard=word.heard)
-            for word in words
-        ],
+        words=[replace(word, start=round(word.start, 3), end=round(word.end, 3)) for word in words],
     )
     text = json.dumps(asdict(times), ensure_ascii=False, indent=1)
     (folder / "words.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def write_captions(task: dict[str, Any]) -> dict[str, Any]:
-    """Measure the audio and write the files of its captions. Runs in the child process.
+def write_captions(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Measure the audio and write the three files of its captions. Runs in the child process.
 
     Raises:
-        InvalidAudio: the audio cannot be decoded to its end.
-        LyricsTooLong: there are too many captions for its length.
+        InvalidAudio: The audio cannot be decoded to its end.
+        LyricsRequired: The lyrics contain no words.
+        LyricsTooLong: There are too many captions for the length of the audio.
     """
-    wording = CaptionSpec.from_json(task["wording"])
-    seconds = measure(Path(task["audio"]), task["audio_kind"]).seconds
-    captions, words = captions_for(wording, seconds, _FPS, max(1, round(seconds * _FPS)))
-    folder = Path(task["folder"])
-    write_subtitles(folder, captions, _FPS)
-    write_words(folder, wording, words, seconds)
+    spec = CaptionSpec.from_json(arguments["caption_spec"])
+    seconds = measure(Path(arguments["audio"]), arguments["audio_kind"]).seconds
+    captions, words = captions_for(spec, seconds, _FPS_WITHOUT_VIDEO, max(1, round(seconds * _FPS_WITHOUT_VIDEO)))
+    folder = Path(arguments["folder"])
+    write_subtitles(folder, captions, _FPS_WITHOUT_VIDEO)
+    write_words(folder, spec, words, seconds)
     return {"duration_seconds": seconds, "captions": len(captions)}
+
+
+def format_srt(captions: Sequence[Caption], fps: int) -> str:
+    """Return a SubRip file. Text is not escaped: SubRip has no escapes, and captions contain no line breaks."""
+    blocks = (
+        f"{number}\n{_timestamp(caption.first, fps, ',')} --> {_timestamp(caption.end, fps, ',')}\n{caption.text}\n"
+        for number, caption in enumerate(captions, 1)
+    )
+    return "\n".join(blocks)
+
+
+def format_vtt(captions: Sequence[Caption], fps: int) -> str:
+    """Return a WebVTT file. Escape ``&``, ``<`` and ``>`` as cue text requires; that also prevents ``-->``."""
+    blocks = (
+        f"{_timestamp(caption.first, fps, '.')} --> {_timestamp(caption.end, fps, '.')}\n{_escape(caption.text)}\n"
+        for caption in captions
+    )
+    return "\n".join(("WEBVTT\n", *blocks))
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _timestamp(frame: int, fps: int, separator: str) -> str:
+    """Return the time at which ``frame`` begins, as ``HH:MM:SS,mmm`` rounded to milliseconds."""
+    milliseconds = (frame * 2000 + fps) // (fps * 2)
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{seconds:02}{separator}{milliseconds:03}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.media.captions.words import Group
+from pipelines.media.captions.word_groups import Group
 from schemas.errors import LyricsTooLong
 
 #: Right-to-left mark: keeps a caption's direction when its first letters are the debug time.

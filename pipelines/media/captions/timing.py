@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pipelines.media.captions.matching import Times
 from pipelines.media.captions.placement import Span
-from pipelines.media.captions.words import Group
-from schemas.words import AlignedWord
+from pipelines.media.captions.word_groups import Group
+from schemas.words import AlignedWord, TimedWord
 
 #: Longest time in seconds that a word without a time takes before the first or after the last aligned one.
 _WORD_SECONDS = 0.5
@@ -20,50 +20,40 @@ _LINE_WORDS = 200
 _ENDS = frozenset(".!?…。！？।؟")
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A word and its seconds; ``heard`` unless they were interpolated."""
-
-    text: str
-    start: float
-    end: float
-    heard: bool
-
-
-def fill(words: Sequence[str], times: Sequence[Times | None], duration: float) -> list[Placed]:
+def fill(words: Sequence[str], times: Sequence[Times | None], duration: float) -> list[TimedWord]:
     """Return every word with its seconds, in order and within ``duration``.
 
-    Between two aligned words the others share the gap by their lengths; at both ends they are placed close to the
+    Between two aligned words the others share the gap by their lengths; at both ends they are timed close to the
     nearest aligned one. If no word is aligned, every word gets the same share.
     """
     known = [time if time is not None and time.start < duration else None for time in times]
     marks = [index for index, time in enumerate(known) if time is not None]
     if not marks:
         share = duration / len(words) if words else 0.0
-        return [Placed(text, index * share, (index + 1) * share, False) for index, text in enumerate(words)]
-    placed: list[Placed] = []
+        return [TimedWord(text, index * share, (index + 1) * share, False) for index, text in enumerate(words)]
+    timed: list[TimedWord] = []
     for here, after in zip([-1, *marks], [*marks, len(words)], strict=True):
         if here >= 0:
             time = known[here]
             assert time is not None
             following = known[after] if after < len(words) else None
             limit = duration if following is None else following.start
-            placed.append(Placed(words[here], time.start, max(time.start, min(time.end, limit)), True))
+            timed.append(TimedWord(words[here], time.start, max(time.start, min(time.end, limit)), True))
         gap = words[here + 1 : after]
-        low = placed[-1].end if placed else 0.0
+        low = timed[-1].end if timed else 0.0
         next_time = known[after] if after < len(words) else None
         high = duration if next_time is None else max(low, next_time.start)
         if here < 0:
             low = max(low, high - _WORD_SECONDS * len(gap))
         elif next_time is None:
             high = min(high, low + _WORD_SECONDS * len(gap))
-        placed += _shared(gap, low, high)
-    return placed
+        timed += _shared(gap, low, high)
+    return timed
 
 
-def spans_of(groups: Sequence[Group], placed: Sequence[Placed], duration: float) -> list[Span]:
+def spans_of(groups: Sequence[Group], timed: Sequence[TimedWord], duration: float) -> list[Span]:
     """Return the captions' spans, their starts far enough apart for each to be visible if ``duration`` allows."""
-    spans = [Span(group.text, placed[group.first].start, placed[group.first + group.count - 1].end) for group in groups]
+    spans = [Span(group.text, timed[group.first].start, timed[group.first + group.count - 1].end) for group in groups]
     apart = min(_APART_SECONDS, duration / len(spans)) if spans else 0.0
     for index in range(1, len(spans)):
         spans[index] = replace(spans[index], start=max(spans[index].start, spans[index - 1].start + apart))
@@ -112,12 +102,12 @@ def _unspaced(character: str) -> bool:
     return any(low <= character <= high for low, high in (*ranges, *wide))
 
 
-def _shared(words: Sequence[str], low: float, high: float) -> list[Placed]:
+def _shared(words: Sequence[str], low: float, high: float) -> list[TimedWord]:
     """Place ``words`` between two times, each with a share by its length."""
     total = sum(len(word) + 1 for word in words)
-    placed, at = [], low
+    timed, at = [], low
     for word in words:
         end = at + (high - low) * (len(word) + 1) / total
-        placed.append(Placed(word, at, end, False))
+        timed.append(TimedWord(word, at, end, False))
         at = end
-    return placed
+    return timed

@@ -1,4 +1,4 @@
-"""The reel's sound: encoded to AAC by an ffmpeg process of its own, read back frame by frame."""
+"""Encode a reel's sound to AAC in a separate ffmpeg process, and read the result back frame by frame."""
 
 from __future__ import annotations
 
@@ -10,18 +10,30 @@ from pathlib import Path
 
 from pipelines.media.sandbox.rlimits import die_with_parent
 
+#: Bits per second.
 BIT_RATE = 160_000
-#: Samples per AAC frame, ISO/IEC 14496-3.
+#: Samples per channel in an AAC frame, ISO/IEC 14496-3.
 FRAME_SAMPLES = 1024
-#: The encoder's delay in frames: the first one holds silence from before the sound begins.
+#: The encoder's delay in frames: the first frame contains silence from before the sound begins.
 _PRIMING_FRAMES = 1
+#: Length of an ADTS header without checksum, ISO/IEC 13818-7 clause 6.2.
 _HEADER_BYTES = 7
+_INPUT_OPTIONS = ("-nostdin", "-hide_banner", "-v", "error", "-y", "-protocol_whitelist", "file,pipe")
+#: The first audio stream as stereo AAC at 44.1 or 48 kHz, without metadata: equal inputs give equal bytes.
+_OUTPUT_OPTIONS = tuple(
+    (
+        "-map 0:a:0 -dn -sn -vn -map_metadata -1 -map_chapters -1"
+        " -af aformat=sample_rates=44100|48000:channel_layouts=stereo"
+        f" -c:a aac -aac_coder fast -b:a {BIT_RATE} -flags:a +bitexact -threads 1 -f adts"
+    ).split()
+)
+#: Sample rates in hertz by sampling frequency index, ISO/IEC 14496-3 table 1.18.
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
 
 @dataclass(frozen=True, slots=True)
 class AacFormat:
-    """The format that every frame header of an ADTS stream repeats."""
+    """The format of an ADTS stream, which every frame header repeats; ``rate`` in hertz, ``samples`` per frame."""
 
     object_type: int
     rate: int
@@ -31,59 +43,21 @@ class AacFormat:
 
     @property
     def specific_config(self) -> bytes:
-        """Return the AudioSpecificConfig, ISO/IEC 14496-3 clause 1.6.2.1."""
+        """The two bytes of AudioSpecificConfig, ISO/IEC 14496-3 clause 1.6.2.1."""
         return (self.object_type << 11 | _RATES.index(self.rate) << 7 | self.channels << 3).to_bytes(2, "big")
 
 
 def start_aac(ffmpeg: str, source: Path, kind: str, target: Path) -> subprocess.Popen[bytes]:
-    """Start to encode the first audio stream of ``source`` as ADTS into ``target``.
+    """Start ffmpeg, which encodes the first audio stream of ``source`` into ``target`` as ADTS; return its process.
 
-    The demuxer is forced to ``kind`` (``mp3``, ``wav`` or ``flac``) and may open nothing else: a
-    playlist in disguise is not followed. Telecine chose both paths. The process dies with this one.
+    ffmpeg may use no demuxer but ``kind`` (``mp3``, ``wav`` or ``flac``), so that a playlist with a wrong extension is
+    not followed. Telecine chooses both paths. The kernel kills ffmpeg when this process ends.
     """
-    command = [
-        ffmpeg,
-        "-nostdin",
-        "-hide_banner",
-        "-v",
-        "error",
-        "-y",
-        "-protocol_whitelist",
-        "file,pipe",
-        "-format_whitelist",
-        kind,
-        "-f",
-        kind,
-        "-i",
-        f"file:{source}",
-        "-map",
-        "0:a:0",
-        "-dn",
-        "-sn",
-        "-vn",
-        "-map_metadata",
-        "-1",
-        "-map_chapters",
-        "-1",
-        "-af",
-        "aformat=sample_rates=44100|48000:channel_layouts=stereo",
-        "-c:a",
-        "aac",
-        "-aac_coder",
-        "fast",
-        "-b:a",
-        str(BIT_RATE),
-        "-flags:a",
-        "+bitexact",
-        "-threads",
-        "1",
-        "-f",
-        "adts",
-        f"file:{target}",
-    ]
-    with open(os.devnull, "wb") as nowhere:
+    input_options = [*_INPUT_OPTIONS, "-format_whitelist", kind, "-f", kind, "-i", f"file:{source}"]
+    command = [ffmpeg, *input_options, *_OUTPUT_OPTIONS, f"file:{target}"]
+    with open(os.devnull, "wb") as null:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=nowhere, stderr=nowhere, preexec_fn=die_with_parent(os.getpid())
+            command, stdin=subprocess.DEVNULL, stdout=null, stderr=null, preexec_fn=die_with_parent(os.getpid())
         )
 
 
@@ -91,7 +65,7 @@ def read_format(path: Path) -> AacFormat:
     """Return the format of the ADTS stream at ``path``.
 
     Raises:
-        ValueError: it is not an ADTS stream.
+        ValueError: The file is not an ADTS stream.
     """
     with path.open("rb") as stream:
         header = stream.read(_HEADER_BYTES)
@@ -101,14 +75,14 @@ def read_format(path: Path) -> AacFormat:
 
 
 def read_frames(path: Path, limit: int) -> Iterator[bytes]:
-    """Yield at most ``limit`` raw AAC frames of the ADTS stream at ``path``, without the encoder's delay."""
+    """Yield at most ``limit`` raw AAC frames of the ADTS stream at ``path``, without the priming frame."""
     with path.open("rb") as stream:
         index = 0
         while index < limit + _PRIMING_FRAMES:
             header = stream.read(_HEADER_BYTES)
             if len(header) < _HEADER_BYTES:
                 return
-            # ISO/IEC 13818-7 clause 6.2: aac_frame_length counts the header; a clear bit 0 adds a checksum of 2 bytes.
+            # ISO/IEC 13818-7 clause 6.2: aac_frame_length includes the header; protection_absent 0 adds a 2-byte CRC.
             length = ((header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5) - _HEADER_BYTES
             frame = stream.read(length)[0 if header[1] & 1 else 2 :]
             if index >= _PRIMING_FRAMES:
@@ -117,10 +91,15 @@ def read_frames(path: Path, limit: int) -> Iterator[bytes]:
 
 
 def frames_for(samples: int, video_seconds: float, rate: int) -> int:
-    """Return how many AAC frames to keep for ``samples`` at ``rate``, so that sound and picture end together.
+    """Return how many AAC frames to keep so that sound and picture end together.
 
-    All of the sound, unless the last frame (up to 23 ms, mostly padding) would end more than one
-    video frame of 1/30 s after the picture does.
+    That is all of the sound, unless the last AAC frame (up to 23 ms, mostly padding) would end more than one video
+    frame (1/30 s) after the picture.
+
+    Args:
+        samples: The sound's samples per channel.
+        video_seconds: The length of the video in seconds.
+        rate: Samples per second.
     """
     count = -(-samples // FRAME_SAMPLES)
     if count > 1 and count * FRAME_SAMPLES / rate - video_seconds > 1 / 30:

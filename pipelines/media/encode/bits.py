@@ -1,4 +1,4 @@
-"""Bits of an H.264 NAL unit: reading, writing, and the emulation prevention bytes around them.
+"""Read and write the bits of an H.264 NAL unit, with its emulation prevention bytes.
 
 Clause numbers are those of ITU-T H.264 (08/2021).
 """
@@ -7,63 +7,67 @@ from __future__ import annotations
 
 
 class BitReader:
-    """Reads fixed-length and Exp-Golomb codes from a raw byte sequence payload, first bit first."""
+    """Reads fixed-length and Exp-Golomb codes from a raw byte sequence payload, most significant bit first."""
 
     def __init__(self, payload: bytes) -> None:
         self._bits = int.from_bytes(payload, "big")
         self._length = len(payload) * 8
-        #: Bits read so far.
+        #: Number of bits read so far.
         self.position = 0
 
     def u(self, count: int) -> int:
-        """Read an unsigned number of ``count`` bits, clause 7.2. Raises ``EOFError`` at the end."""
+        """Read an unsigned number of ``count`` bits (clause 7.2).
+
+        Raises:
+            EOFError: Fewer than ``count`` bits are left.
+        """
         if self.position + count > self._length:
             raise EOFError("the payload ends inside a syntax element")
         self.position += count
         return self._bits >> (self._length - self.position) & ((1 << count) - 1)
 
     def ue(self) -> int:
-        """Read an unsigned Exp-Golomb number, clause 9.1."""
+        """Read an unsigned Exp-Golomb number (clause 9.1)."""
         zeros = 0
         while self.u(1) == 0:
             zeros += 1
         return (1 << zeros) - 1 + self.u(zeros)
 
     def se(self) -> int:
-        """Read a signed Exp-Golomb number, clause 9.1.1."""
+        """Read a signed Exp-Golomb number (clause 9.1.1)."""
         code = self.ue()
         return (code + 1) // 2 if code & 1 else -(code // 2)
 
 
 class BitWriter:
-    """Collects bits, first bit first. Meant for headers and other short payloads."""
+    """Collects bits, most significant bit first. For headers and other short payloads: the bits are one integer."""
 
     def __init__(self) -> None:
         self._value = 0
-        #: Bits written so far.
+        #: Number of bits written so far.
         self.length = 0
 
     def u(self, value: int, count: int) -> None:
-        """Append ``value`` in ``count`` bits."""
+        """Append ``value`` as ``count`` bits."""
         self._value = self._value << count | value
         self.length += count
 
     def ue(self, value: int) -> None:
-        """Append an unsigned Exp-Golomb number, clause 9.1."""
+        """Append an unsigned Exp-Golomb number (clause 9.1)."""
         self.u(value + 1, 2 * (value + 1).bit_length() - 1)
 
     def se(self, value: int) -> None:
-        """Append a signed Exp-Golomb number, clause 9.1.1."""
+        """Append a signed Exp-Golomb number (clause 9.1.1)."""
         self.ue(2 * value - 1 if value > 0 else -2 * value)
 
     def getvalue(self) -> bytes:
         """Return the bits so far, padded with zeros to whole bytes."""
-        filling = -self.length % 8
-        return (self._value << filling).to_bytes((self.length + filling) // 8, "big")
+        padding = -self.length % 8
+        return (self._value << padding).to_bytes((self.length + padding) // 8, "big")
 
 
 def unescape(payload: bytes) -> bytes:
-    """Return ``payload`` without emulation prevention bytes, clause 7.4.1."""
+    """Return ``payload`` without emulation prevention bytes (clause 7.4.1)."""
     if b"\0\0\3" not in payload:
         return payload
     plain = bytearray()
@@ -93,7 +97,7 @@ def escape(payload: bytes) -> bytes:
 
 
 def split_nals(stream: bytes) -> list[bytes]:
-    """Return the NAL units of an Annex B byte stream, without start codes and trailing zero bytes (clause B.1)."""
+    """Return the NAL units of an Annex B byte stream (clause B.1), without start codes and trailing zero bytes."""
     units = []
     start = stream.find(b"\0\0\1")
     while start >= 0:

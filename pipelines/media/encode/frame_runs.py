@@ -1,4 +1,4 @@
-"""A video as a list of pictures and how long each is held."""
+"""A video as runs of frames that show the same picture."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 from pipelines.media.captions.placement import Caption
 
-#: Longest distance between two key frames, in seconds: how far a player decodes after a seek.
+#: Longest distance between two key frames, in seconds: the most that a player decodes after a seek.
 GOP_SECONDS = 8
-#: Pictures that one encoder context takes before the next one starts at a key frame. Contexts run side by side, and
-#: where they are cut depends on the content alone, so that any number of cores makes the same bytes.
+#: Pictures per chunk. Each chunk starts at a key frame and has an encoder context of its own, so that chunks can be
+#: encoded in parallel. The cuts depend on the content only: any number of cores produces the same bytes.
 CHUNK_PICTURES = 90
 
 
 @dataclass(frozen=True, slots=True)
 class FrameRun:
-    """One picture, visible on ``length`` frames from frame ``first`` on."""
+    """One picture, shown on ``length`` consecutive frames starting at frame ``first``."""
 
     first: int
     length: int
-    #: The caption shown, empty for none.
+    #: The picture's name for the function that draws it: for a reel, the caption; empty for none.
     text: str
     #: Whether it is a key frame (IDR).
     key: bool
@@ -29,7 +29,8 @@ class FrameRun:
 def plan_frame_runs(captions: Sequence[Caption], frames: int, gop: int) -> list[FrameRun]:
     """Return the runs of a video of ``frames`` frames, with key frames at most ``gop`` frames apart.
 
-    Key frames fall on changes of the picture where they can; a picture held longer is encoded again.
+    Key frames coincide with changes of the picture where possible. A picture shown for longer than ``gop`` frames is
+    encoded again at each key frame.
     """
     changes: list[tuple[int, int, str]] = []
     position = 0
@@ -40,7 +41,7 @@ def plan_frame_runs(captions: Sequence[Caption], frames: int, gop: int) -> list[
         position = caption.end
     if position < frames:
         changes.append((position, frames, ""))
-    holds = []
+    runs = []
     last_key = -gop
     for first, end, text in changes:
         while first < end:
@@ -48,28 +49,27 @@ def plan_frame_runs(captions: Sequence[Caption], frames: int, gop: int) -> list[
             if key:
                 last_key = first
             length = min(end, last_key + gop) - first
-            holds.append(FrameRun(first, length, text, key))
+            runs.append(FrameRun(first, length, text, key))
             first += length
-    return holds
+    return runs
 
 
-def single_frames(holds: Sequence[FrameRun]) -> list[FrameRun]:
-    """Return the same video as runs of one frame each, for a plain encoder."""
+def expand(runs: Sequence[FrameRun]) -> list[FrameRun]:
+    """Return the same video as runs of one frame each, for an encoder without skip slices."""
     return [
-        FrameRun(hold.first + index, 1, hold.text, hold.key and index == 0)
-        for hold in holds
-        for index in range(hold.length)
+        FrameRun(run.first + index, 1, run.text, run.key and index == 0) for run in runs for index in range(run.length)
     ]
 
 
-def chunks(holds: Sequence[FrameRun], size: int = CHUNK_PICTURES) -> list[list[FrameRun]]:
-    """Cut the runs at key frames into parts of about ``size`` pictures; a small rest joins the part before it."""
+def chunks(runs: Sequence[FrameRun], size: int = CHUNK_PICTURES) -> list[list[FrameRun]]:
+    """Cut the runs at key frames into chunks of about ``size`` pictures; a short last chunk joins the one before it."""
     parts: list[list[FrameRun]] = []
-    for hold in holds:
-        # Two IDR pictures in a row may need different ids (clause 7.4.3), which two contexts do not agree on.
-        if not parts or (hold.key and len(parts[-1]) >= size and not (parts[-1][-1].key and parts[-1][-1].length == 1)):
+    for run in runs:
+        # Two consecutive IDR pictures need different values of idr_pic_id (ITU-T H.264 clause 7.4.3), and two contexts
+        # may choose the same one.
+        if not parts or (run.key and len(parts[-1]) >= size and not (parts[-1][-1].key and parts[-1][-1].length == 1)):
             parts.append([])
-        parts[-1].append(hold)
+        parts[-1].append(run)
     if len(parts) > 1 and len(parts[-1]) < size // 3:
         rest = parts.pop()
         parts[-1].extend(rest)

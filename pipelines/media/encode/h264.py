@@ -1,11 +1,11 @@
-"""The parts of an H.264 stream that holding a picture needs: parameter sets, slice headers, skip slices.
+"""What repeating a picture needs of H.264: parameter sets, slice headers, skip slices.
 
-libx264 encodes each distinct picture once. Every further frame in which nothing changes is written
-here, as a P slice that skips every macroblock: decoders then repeat the picture before it, bit for
-bit. The frames in between shift ``frame_num``, so that of libx264's slices is overwritten.
+The encoder encodes each distinct picture once. Every further frame that shows the same picture is written here, as a P
+slice that skips every macroblock: decoders then repeat the previous picture bit for bit. The inserted frames shift
+``frame_num``, so ``frame_num`` in the encoder's own slices is overwritten.
 
-Clause numbers are those of ITU-T H.264 (08/2021). What cannot be proven from the parameter sets is
-refused with ``UnexpectedStream``, so that the caller can encode plainly instead.
+Clause numbers are those of ITU-T H.264 (08/2021). If the parameter sets do not prove that skip slices are exact and
+legal, ``UnexpectedStream`` is raised, and the caller encodes every frame instead.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _HIGH_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128)
 
 
 class UnexpectedStream(Exception):
-    """The encoder's stream is not of the kind that skip slices can be put into."""
+    """Skip slices cannot be inserted into the encoder's stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamShape:
-    """The values of the parameter sets that slice headers depend on."""
+    """The values of the parameter sets that determine the form of slice headers."""
 
-    #: Macroblocks in a picture.
+    #: Number of macroblocks in a picture.
     macroblocks: int
-    #: Length of ``frame_num`` in bits; it counts modulo ``2 ** frame_num_bits``.
+    #: Length of ``frame_num`` in bits; ``frame_num`` counts modulo ``2 ** frame_num_bits``.
     frame_num_bits: int
     pps_id: int
     cabac: bool
@@ -42,8 +42,8 @@ def read_shape(sps: bytes, pps: bytes) -> StreamShape:
     """Return the shape of a stream from its parameter sets (NAL units, clauses 7.3.2.1 and 7.3.2.2).
 
     Raises:
-        UnexpectedStream: the stream is interlaced, has reordering, several slice groups or reference
-            pictures, or weighted prediction: skip slices would not be exact or not be legal.
+        UnexpectedStream: The stream is interlaced, reorders pictures, or has several slice groups, several reference
+            pictures or weighted prediction: skip slices would not be exact or not be legal.
     """
     try:
         frame_num_bits, macroblocks = _read_sps(BitReader(unescape(sps[1:])))
@@ -52,9 +52,9 @@ def read_shape(sps: bytes, pps: bytes) -> StreamShape:
         raise UnexpectedStream(str(error)) from None
 
 
-def _require(condition: bool, what: str) -> None:
+def _require(condition: bool, problem: str) -> None:
     if not condition:
-        raise UnexpectedStream(what)
+        raise UnexpectedStream(problem)
 
 
 def _read_sps(bits: BitReader) -> tuple[int, int]:
@@ -98,8 +98,8 @@ def _read_pps(bits: BitReader, frame_num_bits: int, macroblocks: int) -> StreamS
 def skip_slice(shape: StreamShape, frame_num: int) -> bytes:
     """Return the NAL unit of a frame that repeats the one before it (clauses 7.3.3 and 7.3.4).
 
-    It is a reference picture (``nal_ref_idc`` 2), because order count type 2 forbids two
-    non-reference pictures in a row (clause 8.2.1.3).
+    It is a reference picture (``nal_ref_idc`` 2), because picture order count type 2 forbids two consecutive
+    non-reference pictures (clause 8.2.1.3).
     """
     bits = BitWriter()
     bits.ue(0)  # first_mb_in_slice
@@ -113,7 +113,7 @@ def skip_slice(shape: StreamShape, frame_num: int) -> bytes:
         bits.ue(0)  # cabac_init_idc
     bits.se(0)  # slice_qp_delta
     if shape.deblocking_control:
-        bits.ue(1)  # disable_deblocking_filter_idc: nothing would be filtered anyway
+        bits.ue(1)  # disable_deblocking_filter_idc: skipped macroblocks have nothing to filter
     if shape.cabac:
         while bits.length % 8:
             bits.u(1, 1)  # cabac_alignment_one_bit
@@ -125,9 +125,9 @@ def skip_slice(shape: StreamShape, frame_num: int) -> bytes:
 
 
 def with_frame_num(unit: bytes, shape: StreamShape, frame_num: int) -> bytes:
-    """Return the slice ``unit`` with another ``frame_num``, a field of fixed length: all else stays in place."""
+    """Return the slice ``unit`` with another ``frame_num``. The field has a fixed length, so no other bit moves."""
     payload = unescape(unit[1:])
-    # The head is short; whole slices would be slow as one number.
+    # Only the slice header is parsed, as one integer of 16 bytes; a whole slice as one integer would be slow.
     size = min(len(payload), 16)
     bits = BitReader(payload[:size])
     bits.ue()

@@ -6,6 +6,10 @@ filetype takes RF64 for nothing and FLAC behind ID3 for MP3.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from schemas.errors import InputError, InvalidAudio, InvalidImage
+
 #: How many bytes ``sniff`` wants to see. Fewer are accepted.
 HEAD_BYTES = 4096
 
@@ -32,6 +36,18 @@ CONTENT_TYPES: dict[str, str] = {
     "mkv": "video/x-matroska",
     "avi": "video/x-msvideo",
 }
+
+_DISPLAY_NAMES = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "webp": "WebP",
+    "gif": "GIF",
+    "mp3": "MP3",
+    "wav": "WAV",
+    "flac": "FLAC",
+}
+#: The sets of kinds that the default messages of ``InvalidImage`` and ``InvalidAudio`` name.
+_DEFAULT_MESSAGE_KINDS = (frozenset(("jpeg", "png")), frozenset(("mp3", "wav", "flac")))
 
 _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -133,3 +149,19 @@ def mpeg_frame_length(header: bytes) -> int:
     if layer == 1:
         return (12000 * kilobits // sampling + padding) * 4
     return (144000 if first or layer == 2 else 72000) * kilobits // sampling + padding
+
+
+def wrong_kind(kind: str | None, kinds: Collection[str], *, field: str | None = None) -> InputError:
+    """Return the error for a file of ``kind`` (``None``: unknown) where one of ``kinds`` is expected.
+
+    The messages are those of the source systems.
+    """
+    is_audio = {CONTENT_TYPES[allowed].partition("/")[0] for allowed in kinds} == {"audio"}
+    error = InvalidAudio if is_audio else InvalidImage
+    if frozenset(kinds) in _DEFAULT_MESSAGE_KINDS:
+        return error(field=field)
+    allowed_names = ", ".join(_DISPLAY_NAMES.get(allowed, allowed.upper()) for allowed in kinds)
+    got = "an unknown format" if kind is None else CONTENT_TYPES[kind]
+    return error(
+        f"Invalid {'audio' if is_audio else 'image'} file type. Allowed: {allowed_names}. Got: {got}", field=field
+    )

@@ -1,8 +1,9 @@
-"""The parent's side of the media child: start it with nothing but its task, watch it, end it."""
+"""The parent's side of the media child process: start it with its task and no secrets, watch it, end it."""
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import json
 import os
 import selectors
@@ -20,14 +21,35 @@ from schemas.errors import OutOfMemory, RenderFailed, RenderTimeout, error_for
 
 _MODULE = "pipelines.media.child"
 _ROOT = str(Path(pipelines.__file__).parent.parent)
-#: How often the caller's ``progress`` is called while the child has nothing to say, so that it can cancel.
+#: How often the caller's ``progress`` is called while the child sends no messages, so that the caller can cancel.
 _HEARTBEAT_SECONDS = 1.0
 _LOG_TAIL_BYTES = 4000
 
 
+class Task(enum.StrEnum):
+    """What the child is to do; ``child.py`` maps each task to its function."""
+
+    #: Decode a finished video or picture and return its facts.
+    PROBE = "probe"
+    #: Decode audio and return its length.
+    MEASURE = "measure"
+    #: Decode a picture and re-encode it as PNG.
+    DECODE = "decode"
+    #: Write the caption files of an audio file.
+    CAPTIONS = "captions"
+    #: Read the inputs of a reel and return its sizes and counts.
+    PLAN = "plan"
+    #: Render a reel.
+    RENDER = "render"
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The limits of one child. Memory is address space, of which libraries reserve more than they touch."""
+    """The limits of one child process.
+
+    ``memory_bytes`` limits address space, of which libraries reserve more than they use. ``wall_seconds`` is enforced
+    by the parent, the others by the kernel.
+    """
 
     wall_seconds: float = 1800.0
     cpu_seconds: int = 7200
@@ -35,30 +57,54 @@ class Bounds:
     file_bytes: int = 4 * 1024**3
 
 
-#: Enough for a reel of hours; a worker's settings may say otherwise.
+#: Enough for a reel of several hours. A worker takes its bounds from its settings.
 DEFAULT_BOUNDS = Bounds()
 
 
 def run_child(
-    task: dict[str, Any], folder: Path, bounds: Bounds = DEFAULT_BOUNDS, progress: Callable[[float], None] | None = None
+    task: Task,
+    arguments: dict[str, Any],
+    folder: Path,
+    bounds: Bounds = DEFAULT_BOUNDS,
+    progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
     """Run ``task`` in a child process that works in ``folder``, and return its result.
 
-    The child has its own process group and an environment without secrets, and dies with this
-    process. ``progress`` is called with shares from 0 to 1 at least once a second; an exception from it
-    ends the child and propagates.
+    The child has its own process group and an environment without secrets, and is killed when this process ends.
+    ``progress`` is called with shares from 0 to 1 at least once a second; an exception that it raises ends the child
+    and propagates.
 
     Raises:
-        TelecineError: what the child reported, by its code.
-        RenderTimeout: it took longer than the bounds allow; it has been killed.
-        OutOfMemory: it needed more memory than the bounds allow.
-        RenderFailed: it died of something else.
+        TelecineError: The child reported this error.
+        RenderTimeout: The child took longer than the bounds allow, and was killed.
+        OutOfMemory: The child needed more memory than the bounds allow.
+        RenderFailed: The child ended for another reason without a result.
     """
     limits = asdict(bounds)
     deadline = time.monotonic() + limits.pop("wall_seconds")
     log = folder / "render.log"
+    child = _start(folder, log)
+    try:
+        _send_task(child, {"task": task, "arguments": arguments, "bounds": limits, "parent": os.getpid()})
+        message = _read_messages(child, deadline, progress)
+    finally:
+        _stop(child)
+    if message is None:
+        raise _exit_error(child.returncode, log)
+    if "error" in message:
+        error = error_for(message["error"]["code"], message["error"]["message"])
+        error.field = message["error"]["field"]
+        if isinstance(error, RenderFailed):
+            error.add_note(_tail(log))
+        raise error
+    result: dict[str, Any] = message["result"]
+    log.unlink(missing_ok=True)
+    return result
+
+
+def _start(folder: Path, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as errors:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-P", "-s", "-m", _MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -67,22 +113,6 @@ def run_child(
             env=_environment(folder),
             process_group=0,
         )
-    try:
-        _tell(child, {**task, "bounds": limits, "parent": os.getpid()})
-        answer = _listen(child, deadline, progress)
-    finally:
-        _end(child)
-    if answer is None:
-        raise _death(child.returncode, log)
-    if "error" in answer:
-        error = error_for(answer["error"]["code"], answer["error"]["message"])
-        error.field = answer["error"]["field"]
-        if isinstance(error, RenderFailed):
-            error.add_note(_tail(log))
-        raise error
-    result: dict[str, Any] = answer["result"]
-    log.unlink(missing_ok=True)
-    return result
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -91,7 +121,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONUTF8": "1",
         "HOME": str(folder),
         "TMPDIR": str(folder),
-        # One thread each: more only claim address space.
+        # One thread each: more threads reserve address space and make nothing faster here.
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
@@ -100,19 +130,19 @@ def _environment(folder: Path) -> dict[str, str]:
     return environment
 
 
-def _tell(child: subprocess.Popen[bytes], task: dict[str, Any]) -> None:
+def _send_task(child: subprocess.Popen[bytes], task: dict[str, Any]) -> None:
     assert child.stdin is not None
     try:
         child.stdin.write(json.dumps(task).encode())
         child.stdin.close()
     except BrokenPipeError:
-        pass  # it died at once: its exit status says of what
+        pass  # the child has already ended: its exit status gives the reason
 
 
-def _listen(
+def _read_messages(
     child: subprocess.Popen[bytes], deadline: float, progress: Callable[[float], None] | None
 ) -> dict[str, Any] | None:
-    """Return the child's final message, or ``None`` if it ended without one."""
+    """Pass the child's progress on; return its final message, or ``None`` if it ended without one."""
     assert child.stdout is not None
     report = progress or (lambda _: None)
     done, text = 0.0, b""
@@ -129,15 +159,15 @@ def _listen(
                 *lines, text = (text + chunk).split(b"\n")
                 for message in map(json.loads, lines):
                     if "progress" not in message:
-                        report(done)  # the last of it may have come together with the answer
-                        answer: dict[str, Any] = message
-                        return answer
+                        report(done)  # the last progress may have arrived together with the final message
+                        final: dict[str, Any] = message
+                        return final
                     done = message["progress"]
             report(done)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child and everything it started; one that has sent its final message may end by itself first."""
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child and every process it started; after its final message it gets half a second to exit."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(timeout=0.5 if sys.exc_info()[0] is None else 0)
     with contextlib.suppress(ProcessLookupError):
@@ -147,18 +177,18 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.stdout.close()
 
 
-def _death(status: int, log: Path) -> OutOfMemory | RenderTimeout | RenderFailed:
-    """Return the error that the exit status of a silent child means."""
+def _exit_error(status: int, log: Path) -> OutOfMemory | RenderTimeout | RenderFailed:
+    """Return the error for a child that ended with this exit status and without a final message."""
     tail = _tail(log)
     error: OutOfMemory | RenderTimeout | RenderFailed
     if status == -signal.SIGXCPU:
         error = RenderTimeout()
     elif status == -signal.SIGKILL or "MemoryError" in tail or "memory allocation" in tail:
-        # Only the kernel kills a child that is neither late nor cancelled: it ran out of memory.
+        # A child that was killed, and not by _stop, was killed by the kernel because memory ran out.
         error = OutOfMemory()
     else:
-        how = f"signal {-status}" if status < 0 else f"status {status}"
-        error = RenderFailed(f"the renderer ended with {how} on this input; check the media in another player")
+        reason = f"signal {-status}" if status < 0 else f"status {status}"
+        error = RenderFailed(f"the renderer ended with {reason} on this input; check the media in another player")
     error.add_note(tail)
     return error
 

@@ -1,4 +1,4 @@
-"""Bounds that a process sets on itself before it touches media from outside."""
+"""Limits that a process sets on itself before it opens media from outside."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _LIBC = ctypes.CDLL(None)
 def die_with_parent(parent: int) -> Callable[[], None]:
     """Return a ``preexec_fn`` that makes the kernel kill the new process when ``parent`` ends (Linux only)."""
 
-    def ask() -> None:
+    def set_death_signal() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != parent:
-            # It ended before the kernel was asked.
+            # The parent ended before prctl was called, so the kernel would not send the signal.
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return ask
+    return set_death_signal
 
 
 def bound_self(*, memory_bytes: int, cpu_seconds: int, file_bytes: int) -> None:
-    """Limit this process and its children: address space, processor time, size of a file; no core files."""
+    """Limit this process and its children: address space, CPU time and size of one file. Disable core files."""
     for name, value in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, cpu_seconds),

@@ -1,4 +1,4 @@
-"""Encode pictures as a silent MP4. Each is drawn when the encoder needs it: memory does not grow with the length."""
+"""Encode pictures as a silent MP4 file. A picture is drawn when the encoder needs it: memory use does not grow."""
 
 from __future__ import annotations
 
@@ -12,45 +12,48 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from pipelines.media.captions.placement import Caption
-from pipelines.media.encode.frame_runs import GOP_SECONDS, FrameRun, chunks, plan_frame_runs, single_frames
+from pipelines.media.encode.chunk_encoder import AccessUnit, ChunkEncoder
+from pipelines.media.encode.frame_runs import GOP_SECONDS, FrameRun, chunks, expand, plan_frame_runs
 from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.mp4 import write_mp4
-from pipelines.media.encode.x264 import AccessUnit, ChunkEncoder
 from providers.local.opencv import opencv
 from schemas.errors import RenderFailed
 
+#: An RGB picture: shape (height, width, 3), uint8.
 Pixels = NDArray[Any]
-#: Draws the picture of a name, in RGB.
+#: Draws the picture with this name.
 Draw = Callable[[str], Pixels]
 
 
-def write_film(
+def write_silent_film(
     path: Path, shots: Sequence[tuple[str, int]], draw: Draw, *, fps: int, progress: Callable[[float], None]
 ) -> int:
-    """Write the film of ``shots``, each a picture's name and its number of frames; return the total number of frames.
+    """Write the film of ``shots``, each a picture's name and its number of frames; return the number of frames.
 
-    A picture that is held is encoded once.
+    A picture is encoded once for all frames of its shot. ``progress`` is called with shares from 0 to 1.
+
+    Raises:
+        RenderFailed: The encoder's stream cannot be used, or has another number of frames than planned.
     """
-    captions, first = [], 0
+    pictures, frames = [], 0
     for name, length in shots:
-        captions.append(Caption(name, first, first + length))
-        first += length
+        pictures.append(Caption(name, frames, frames + length))
+        frames += length
     height, width = draw(shots[0][0]).shape[:2]
+    runs = plan_frame_runs(pictures, frames, GOP_SECONDS * fps)
     for skip in (True, False):
         try:
-            written = _write(
-                path, plan_frame_runs(captions, first, GOP_SECONDS * fps), draw, (width, height, fps), skip, progress
-            )
+            frames_written = _write(path, runs, draw, (width, height, fps), skip, progress)
         except UnexpectedStream:
             continue
-        if written == first:
-            return written
-        raise RenderFailed(f"{written:,} frames were written where {first:,} were planned")
+        if frames_written == frames:
+            return frames_written
+        raise RenderFailed(f"{frames_written:,} frames were written where {frames:,} were planned")
     raise RenderFailed("the encoder of this machine writes a stream that cannot be used")
 
 
 def crossfade(before: Pixels, after: Pixels, step: int, steps: int) -> Pixels:
-    """Return frame ``step`` of ``steps`` between two pictures, counted from 1, rounded to the nearest."""
+    """Return frame ``step`` (1 to ``steps``) of a linear crossfade between two pictures, rounded to the nearest."""
     part = step / (steps + 1)
     mixed: Pixels = opencv().addWeighted(before, 1 - part, after, part, 0)
     return mixed
@@ -58,18 +61,18 @@ def crossfade(before: Pixels, after: Pixels, step: int, steps: int) -> Pixels:
 
 def _write(
     path: Path,
-    holds: list[FrameRun],
+    runs: list[FrameRun],
     draw: Draw,
     size: tuple[int, int, int],
     skip: bool,
     progress: Callable[[float], None],
 ) -> int:
-    frames = sum(hold.length for hold in holds)
+    frames = sum(run.length for run in runs)
     encoder = ChunkEncoder(*size, skip=skip)
-    held = holds if skip else single_frames(holds)
+    runs = runs if skip else expand(runs)
 
     def units() -> Iterator[AccessUnit]:
-        for chunk in chunks(held):
+        for chunk in chunks(runs):
             yield from encoder.encode(chunk, lambda name: _frame(draw(name)))
 
     return write_mp4(
@@ -77,12 +80,12 @@ def _write(
         units(),
         size=size,
         extradata=encoder.extradata,
-        written=lambda done: progress(done / frames),
+        on_frame=lambda count: progress(count / frames),
     )
 
 
 def _frame(pixels: Pixels) -> VideoFrame:
-    """Return the picture in the encoder's colours: planar YUV 4:2:0, BT.709, limited range."""
+    """Return the picture in the encoder's colour format: planar YUV 4:2:0, BT.709, limited range."""
     return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24").reformat(
         format="yuv420p",
         src_colorspace=Colorspace.ITU709,

@@ -1,0 +1,51 @@
+"""Inspect and decode media in a child process: the parent's side, which loads no decoder."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds, Task, run_child
+from schemas.media import InputFile, MediaFacts
+
+
+def probe(path: Path, kind: str, folder: Path, bounds: Bounds = DEFAULT_BOUNDS) -> MediaFacts:
+    """Return the facts of a finished video or picture; every frame of a video is decoded and counted.
+
+    Args:
+        path: The file.
+        kind: Its kind, as ``sniff`` returned it.
+        folder: A folder for the child's own files.
+        bounds: The child's limits.
+
+    Raises:
+        ProviderResultInvalid: The file cannot be decoded to its end, or contains no picture.
+        RenderTimeout: Decoding took longer than the bounds allow.
+        OutOfMemory: Decoding needed more memory than the bounds allow.
+    """
+    arguments = {"path": str(path.resolve()), "kind": kind}
+    return MediaFacts.model_validate(run_child(Task.PROBE, arguments, folder, bounds))
+
+
+def seconds_of(audio: InputFile, bounds: Bounds = DEFAULT_BOUNDS) -> float:
+    """Return the length of an audio input in seconds, measured by decoding all of it.
+
+    Raises:
+        InvalidAudio: The audio cannot be decoded to its end.
+    """
+    with tempfile.TemporaryDirectory(prefix="telecine-sound-") as folder:
+        arguments = {"path": str(audio.path.resolve()), "kind": audio.kind}
+        measured = run_child(Task.MEASURE, arguments, Path(folder), bounds)
+    return float(measured["duration_seconds"])
+
+
+def decode_in_child(image: InputFile, folder: Path, bounds: Bounds) -> Path:
+    """Decode an image and write it as ``picture.png`` into ``folder``, upright and in RGB; return its path.
+
+    Raises:
+        InvalidImage: The image is damaged, or has too many pixels.
+    """
+    target = folder / "picture.png"
+    arguments = {"path": str(image.path.resolve()), "kind": image.kind, "target": str(target.resolve())}
+    run_child(Task.DECODE, arguments, folder, bounds)
+    return target
