@@ -39,7 +39,7 @@ lint: $(VENV)/.linted  ## style, types, layers, the published contract, generate
 	@$(BIN)/python docs/generate.py --check
 
 fix: $(VENV)/.linted  ## format the code, mend what ruff can mend, regenerate the contract and the reference pages
-	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff check --fix --exit-zero --quiet .
 	@$(BIN)/ruff format .
 	@$(BIN)/python -m ops.contract docs/contract
 	@$(BIN)/python docs/generate.py

@@ -24,6 +24,14 @@ from schemas.parse import parse_request
 DATA = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "La", "alignment_mode": "even"}
 
 
+def count_jobs(database: Database) -> dict[str, int]:
+    """Return the number of jobs in each state."""
+    numbers: dict[str, int] = {}
+    for (_, state), number in queries.count_jobs_by_type(database).items():
+        numbers[state] = numbers.get(state, 0) + number
+    return numbers
+
+
 @dataclass(frozen=True)
 class Ledger:
     """A ledger with two connections: what ``a`` writes, ``b`` can read, and the other way round."""

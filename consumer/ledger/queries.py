@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from consumer.ledger import timeline as timelines
 from consumer.ledger.database import Database, db_now
-from consumer.ledger.records import Delivery, Job, TimelineEntry, delivery_from, job_from
+from consumer.ledger.records import Delivery, Job, TimelineEntry, delivery_from, job_from, timeline_entry_from
 from consumer.ledger.states import OPEN, TERMINAL
-from consumer.ledger.tables import deliveries, jobs, rejections
+from consumer.ledger.tables import deliveries, jobs, rejections, timeline
 
 
 def find_job(database: Database, job_id: str) -> Job | None:
@@ -52,8 +51,9 @@ def _error_code(database: Database) -> sa.ColumnElement[str]:
 
 def timeline_of(database: Database, job_id: str) -> Sequence[TimelineEntry]:
     """Return the job's timeline, oldest first."""
+    query = sa.select(timeline).where(timeline.c.job_id == job_id).order_by(timeline.c.seq)
     with database.read() as connection:
-        return timelines.story(connection, job_id)
+        return [timeline_entry_from(row) for row in connection.execute(query).mappings()]
 
 
 def deliveries_of(database: Database, job_id: str) -> Sequence[Delivery]:
@@ -89,11 +89,6 @@ def deliveries_by_job(database: Database, job_ids: Sequence[str]) -> dict[str, l
     return found
 
 
-def count_jobs(database: Database) -> dict[str, int]:
-    """Count the jobs in each state."""
-    return _counts(database, jobs.c.state)
-
-
 def count_jobs_by_type(database: Database) -> dict[tuple[str, str], int]:
     """Count the jobs of each type in each state."""
     query = sa.select(jobs.c.type, jobs.c.state, sa.func.count()).group_by(jobs.c.type, jobs.c.state)
@@ -123,15 +118,6 @@ def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, s
     )
     with database.read() as connection:
         return [(row[0], row[1], float(row[2]), float(row[3])) for row in connection.execute(query)]
-
-
-def ledger_version(database: Database) -> str | None:
-    """Return the ledger's migration, or ``None`` if it has no tables yet. Changes nothing."""
-    with database.read() as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
-            return None
-        version: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-        return version
 
 
 def count_deliveries(database: Database) -> dict[str, int]:

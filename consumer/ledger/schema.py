@@ -19,12 +19,12 @@ _LOCK = 7_265_438_111
 
 def migrate(database: Database) -> None:
     """Apply the missing migrations. Processes that start together do it one after the other."""
-    version = _version(database)
+    version = ledger_version(database)
     if version == HEAD:
         return
     if version is not None and version > HEAD:
         raise ConfigurationError(
-            f"the ledger has form {version}, this Telecine knows forms up to {HEAD}; run the newer version"
+            f"the ledger is at schema {version}, but this Telecine knows schemas up to {HEAD}; run the newer version"
         )
     with database.write(durable=True) as connection:
         if database.dialect == "postgresql":
@@ -32,7 +32,8 @@ def migrate(database: Database) -> None:
         _upgrade(connection)
 
 
-def _version(database: Database) -> str | None:
+def ledger_version(database: Database) -> str | None:
+    """Return the migration that the ledger is at, or ``None`` if it has no tables yet. Changes nothing."""
     with database.read() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
             return None

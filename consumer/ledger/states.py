@@ -16,10 +16,13 @@ class State(enum.StrEnum):
     WAITING = "waiting"
     #: Its media are stored; the manifest is being written.
     STORING = "storing"
+    #: Its manifest is stored; its outcome is recorded.
     COMPLETED = "completed"
+    #: It ended with an error that is not retried, or after too many retries.
     FAILED = "failed"
+    #: It ended because its cancellation was requested.
     CANCELLED = "cancelled"
-    #: Its deadline passed first.
+    #: Its deadline passed before it completed.
     EXPIRED = "expired"
 
 
@@ -49,6 +52,7 @@ def sources(target: State) -> list[str]:
 class StepState(enum.StrEnum):
     """The state of a step."""
 
+    #: An attempt began and its result is not recorded: it is running, or its worker died.
     RUNNING = "running"
     #: Its result is recorded and will not be computed again.
     DONE = "done"
@@ -57,8 +61,11 @@ class StepState(enum.StrEnum):
 class DeliveryState(enum.StrEnum):
     """The state of a callback's delivery."""
 
+    #: No attempt was recorded yet.
     PENDING = "pending"
+    #: The last attempt failed; another one is scheduled.
     RETRYING = "retrying"
+    #: The receiver acknowledged it.
     DELIVERED = "delivered"
     #: The receiver answered 410, or its address is forbidden: never sent again.
     DISABLED = "disabled"
@@ -79,8 +86,11 @@ class CallState(enum.StrEnum):
     FETCHING = "fetching"
     #: Unknown whether the provider accepted it. Looked up where possible, otherwise a person decides.
     UNKNOWN = "unknown"
+    #: Its result is in storage and recorded.
     DONE = "done"
+    #: It ended with an error; the job may choose another model.
     FAILED = "failed"
+    #: It was cancelled, at the provider too if it had been accepted.
     CANCELLED = "cancelled"
 
 

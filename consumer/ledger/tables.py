@@ -1,4 +1,7 @@
-"""The ledger's tables. Times are epoch seconds of the database's clock; JSON is stored as text."""
+"""The ledger's tables. Times are epoch seconds of the database's clock; JSON is stored as text.
+
+The records in ``records.py`` and ``call_records.py`` say what a column of the same name means.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ metadata = sa.MetaData(
 # SQLite autoincrements INTEGER keys only.
 _Counter = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+# Accepted requests; see ``Job``.
 jobs = sa.Table(
     "jobs",
     metadata,
@@ -35,6 +39,7 @@ jobs = sa.Table(
     sa.Column("not_before", sa.Double, nullable=False),
     # When the sweep wakes the job next; null once it is terminal or parked for a call.
     sa.Column("wake_at", sa.Double),
+    # How often the sweep has woken the job since its last claim; the interval doubles with each.
     sa.Column("wakes", sa.Integer, nullable=False, default=0),
     sa.Column("lease_until", sa.Double),
     sa.Column("lease_owner", sa.String(255)),
@@ -63,18 +68,21 @@ sa.Index(
     postgresql_where=jobs.c.wake_at.is_not(None),
 )
 
+# Steps and their results; see ``Step``.
 steps = sa.Table(
     "steps",
     metadata,
     sa.Column("job_id", sa.String(128), primary_key=True),
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("state", sa.String(16), nullable=False),
+    # The job's epoch at the last write.
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("started_at", sa.Double, nullable=False),
     sa.Column("finished_at", sa.Double),
     sa.Column("result", sa.Text),
 )
 
+# What happened to jobs; see ``TimelineEntry``.
 timeline = sa.Table(
     "timeline",
     metadata,
@@ -87,6 +95,7 @@ timeline = sa.Table(
     sa.Index(None, "job_id", "seq"),
 )
 
+# The outbox: callbacks until they are delivered or given up, kept until their job is deleted; see ``Delivery``.
 deliveries = sa.Table(
     "deliveries",
     metadata,
@@ -107,17 +116,19 @@ deliveries = sa.Table(
     sa.Index(None, "job_id"),
 )
 
-# Uploaded objects that a trigger rule covers, until they are jobs or dead letters.
+# Uploaded objects that a trigger rule covers, until they are jobs or dead letters; see ``ClaimedUpload``.
 uploads = sa.Table(
     "uploads",
     metadata,
     sa.Column("seq", _Counter, primary_key=True, autoincrement=True),
+    # When the notification arrived, through which door and from where, such as a queue.
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("door", sa.String(32), nullable=False),
     sa.Column("source", sa.String(1024), nullable=False),
     # A notification with this one record.
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("headers", sa.Text, nullable=False),
+    # When it can be claimed: at once, after a delay, or when the claim of a dead process expires.
     sa.Column("due_at", sa.Double, nullable=False),
     # How often it was claimed; every later write names it.
     sa.Column("tries", sa.Integer, nullable=False, default=0),
@@ -126,6 +137,7 @@ uploads = sa.Table(
     sa.Index(None, "due_at"),
 )
 
+# Dead letters; see ``DeadLetter``.
 rejections = sa.Table(
     "rejections",
     metadata,

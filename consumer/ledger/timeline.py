@@ -6,11 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import db_now
-from consumer.ledger.records import TimelineEntry
 from consumer.ledger.tables import timeline
 
 # Built once: building a statement costs more than sending it.
@@ -30,17 +28,6 @@ def note_many(connection: Connection, at: float, entries: Iterable[tuple[str, st
     ]
     if rows:
         connection.execute(timeline.insert(), rows)
-
-
-def story(connection: Connection, job_id: str) -> list[TimelineEntry]:
-    """Return everything that happened to a job, oldest first."""
-    rows = connection.execute(
-        sa.select(timeline).where(timeline.c.job_id == job_id).order_by(timeline.c.seq)
-    ).mappings()
-    return [
-        TimelineEntry(at=row["at"], event=row["event"], epoch=row["epoch"], detail=json.loads(row["detail"] or "{}"))
-        for row in rows
-    ]
 
 
 def _json(detail: Mapping[str, Any]) -> str | None:

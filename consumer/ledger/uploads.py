@@ -23,13 +23,18 @@ _ANY_DUE = sa.select(uploads.c.seq).where(uploads.c.due_at <= db_now()).limit(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedUpload:
-    """One upload claimed by this process. ``tries`` counts the claims, this one included."""
+    """One upload claimed by this process."""
 
+    #: Its number, in the order of arrival.
     seq: int
+    #: The door through which its notification was received, and where, such as a queue.
     door: str
     source: str
+    #: The notification, with this one record.
     body: bytes
+    #: The notification's headers or properties.
     headers: Mapping[str, Any]
+    #: How often it was claimed, this time included; names the claim in later writes.
     tries: int
     #: Seconds since its notification arrived, by the database's clock.
     age_seconds: float

@@ -6,8 +6,8 @@ import os
 import time
 
 from consumer.ledger.database import Database, describe
-from consumer.ledger.queries import count_dead_letters, ledger_version
-from consumer.ledger.schema import HEAD
+from consumer.ledger.queries import count_dead_letters
+from consumer.ledger.schema import HEAD, ledger_version
 from consumer.logs import scrub
 from ops.checks.finding import Finding, failed, ok, warn
 from ops.checks.paths import missing_ledger, nearest_existing

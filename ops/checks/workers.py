@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from consumer.ledger.database import Database
-from consumer.ledger.queries import count_jobs_by_role, ledger_version
-from consumer.ledger.schema import HEAD
+from consumer.ledger.queries import count_jobs_by_role
+from consumer.ledger.schema import HEAD, ledger_version
 from consumer.wakeups.queues import ROLES, wake_queue
 from ops.checks.broker import consumers
 from ops.checks.finding import Finding, ok, warn

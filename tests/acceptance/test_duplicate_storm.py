@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from consumer.doors.publish import publish
-from consumer.ledger.queries import count_jobs, list_jobs, timeline_of
+from consumer.ledger.queries import list_jobs, timeline_of
 from tests.acceptance.test_sqs_line import telecine_on_sqs
+from tests.ledger_views import count_jobs
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.s3 import S3
 from tests.servers.sqs import make_queue

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from consumer.ledger.queries import count_jobs, list_jobs, timeline_of
+from consumer.ledger.queries import list_jobs, timeline_of
 from consumer.ledger.states import State
 from consumer.wakeups.sqs_transport import Transport
 from tests.acceptance.line import SECRET, objects_below, upload_media
 from tests.chaos.evidence import check_callback_once, check_finished_once
 from tests.fault_proxy import Fault, FaultProxy
+from tests.ledger_views import count_jobs
 from tests.odd_wake_ups import ODD
 from tests.receiver import Receiver
 from tests.servers.aws_cli import AwsCli

@@ -12,7 +12,8 @@ import pika
 import pytest
 
 from consumer.ledger.database import Database
-from consumer.ledger.queries import count_jobs, timeline_of
+from consumer.ledger.queries import timeline_of
+from tests.ledger_views import count_jobs
 from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import TelecineProcess, wait_until
 

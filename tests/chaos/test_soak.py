@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from consumer.doors.inbox import drop
-from consumer.ledger.queries import count_jobs, list_jobs, timeline_of
+from consumer.ledger.queries import list_jobs, timeline_of
 from consumer.ledger.states import State
+from tests.ledger_views import count_jobs
 from tests.receiver import Receiver
 from tests.telecine_process import TelecineProcess, wait_until
 

@@ -13,9 +13,10 @@ import pytest
 from consumer.ledger import call_resolution, calls
 from consumer.ledger.call_records import CallRow
 from consumer.ledger.database import Database
-from consumer.ledger.queries import count_jobs, find_job, list_jobs
+from consumer.ledger.queries import find_job, list_jobs
 from consumer.ledger.states import CallState, State
 from tests.doubles.misbehaviour import Fault
+from tests.ledger_views import count_jobs
 from tests.provider_line import ProviderLine, check_settled
 from tests.telecine_process import wait_until
 

@@ -19,13 +19,13 @@ from consumer.ledger.tables import metadata
 VERSIONS = Path(consumer.ledger.migrations.versions.__file__).parent
 MIGRATE = """
 import sys
-from consumer.ledger import queries, schema
+from consumer.ledger import schema
 from consumer.ledger.database import Database
 database = Database(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 schema.migrate(database)
-print(queries.ledger_version(database))
+print(schema.ledger_version(database))
 """
 
 
@@ -39,10 +39,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def test_the_migrated_tables_are_the_tables_of_the_code(url: str) -> None:
     database = Database(url)
-    assert queries.ledger_version(database) is None
+    assert schema.ledger_version(database) is None
     schema.migrate(database)
     schema.migrate(database)
-    assert queries.ledger_version(database) == schema.HEAD
+    assert schema.ledger_version(database) == schema.HEAD
     with database.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
         assert set(sa.inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}

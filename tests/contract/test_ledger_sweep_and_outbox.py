@@ -13,7 +13,7 @@ from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import DeliveryState, State
 from consumer.ledger.tables import jobs
 from schemas.errors import DeadlineExceeded, InvalidJson, JobCancelled, JobNotFound, LeaseLost, MessageTooLarge
-from tests.ledger_views import Ledger, delivery
+from tests.ledger_views import Ledger, count_jobs, delivery
 
 
 def make_due(database: Database) -> None:
@@ -248,4 +248,4 @@ def test_an_ended_job_is_deleted_with_all_its_rows_and_an_open_one_is_not(ledger
     assert queries.deliveries_of(ledger.b, "old") == []
     assert ledger.events("other")
     assert deletion.outputs(ledger.b) == ["s3://abc/x/"]
-    assert queries.count_jobs(ledger.b) == {"failed": 1, "received": 3}
+    assert count_jobs(ledger.b) == {"failed": 1, "received": 3}

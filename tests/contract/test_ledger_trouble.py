@@ -18,7 +18,7 @@ from consumer.ledger.database import Database, is_ledger_fault
 from consumer.ledger.schema import migrate
 from consumer.ledger.states import DeliveryState, State
 from providers.http.policy import Policy
-from tests.ledger_views import DATA, Ledger, delivery
+from tests.ledger_views import DATA, Ledger, count_jobs, delivery
 
 CHECKS = AdmissionPolicy(roles={"reel": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=262_144)
 
@@ -105,7 +105,7 @@ def test_a_server_with_stricter_transactions_can_be_used(level: str, postgres_ur
         futures = [pool.submit(work, number) for number in range(60)] + [pool.submit(sweep, n) for n in range(20)]
         for future in futures:
             future.result(60)
-    assert queries.count_jobs(database) == {"completed": 60}
+    assert count_jobs(database) == {"completed": 60}
     database.close()
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from consumer.ledger import dead_letters
-from consumer.ledger.queries import count_jobs
 from tests.acceptance.test_sqs_line import telecine_on_sqs
+from tests.ledger_views import count_jobs
 from tests.servers.s3 import S3
 from tests.servers.sqs import make_queue
 from tests.telecine_process import wait_until
