@@ -93,7 +93,13 @@ class DeadLetterWriter:
             type=failed.type,
             status="failed",
             error=failed.error,
-            callback=self._policy.game.with_url(callback),
+            callback=self._with_signer(self._policy.game.with_url(callback)),
             metadata=failed.metadata,
             at=dt.datetime.now(dt.UTC),
         )
+
+    def _with_signer(self, callback: CallbackSpec) -> CallbackSpec:
+        """Name the default signing secret, because there is no job to check a later default against."""
+        if callback.secret_name is not None or not self._policy.tenants.tenants:
+            return callback
+        return callback.model_copy(update={"secret_name": self._policy.default_signer})
