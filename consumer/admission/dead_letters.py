@@ -72,8 +72,9 @@ class DeadLetterWriter:
             error=failed.error,
             body=message.body,
             headers=message.headers,
+            keep_bytes=self._policy.max_message_bytes,
         )
-        delivery = self._delivery(seq, message, failed)
+        delivery = self._delivery(message, failed)
         if delivery is not None:
             enqueue(self._database, connection, delivery)
         log.warning(
@@ -81,14 +82,14 @@ class DeadLetterWriter:
         )
         return AdmitResult(error=failed.error)
 
-    def _delivery(self, seq: int, message: IncomingMessage, failed: FailedMessage) -> NewDelivery | None:
+    def _delivery(self, message: IncomingMessage, failed: FailedMessage) -> NewDelivery | None:
         callback = failed.callback
         if callback is None or "failed" not in callback.events:
             return None
         if not self._policy.may_notify(callback, failed.tenant, message.source, origin=failed.origin):
             return None
         return dead_letter_delivery(
-            seq=seq,
+            message=message.body,
             request_id=failed.request_id,
             type=failed.type,
             status="failed",
