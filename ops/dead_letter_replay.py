@@ -125,7 +125,7 @@ class DeadLetterReplay:
             raise IdConflict(f"id {item.request.id!r} now belongs to another request", field="id")
 
 
-def _check_whole(letter: Rejection) -> None:
+def _check_whole(letter: DeadLetter) -> None:
     """Check that the dead letter has all bytes of its message.
 
     Raises:

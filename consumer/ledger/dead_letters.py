@@ -34,7 +34,10 @@ def add_dead_letter(
     headers: Mapping[str, Any],
     keep_bytes: int = KEPT_BYTES,
 ) -> int:
-    """Keeps the message with its reason, in the caller's transaction; answers its number."""
+    """Store the message with its error, in the caller's transaction, and return its number.
+
+    Of a message of more than ``keep_bytes``, which is too large to be a request, only the beginning is stored.
+    """
     kept = dict(headers)
     if len(body) > max(keep_bytes, KEPT_BYTES):
         kept |= {SIZE: len(body), SHA256: hashlib.sha256(body).hexdigest()}

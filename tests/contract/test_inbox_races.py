@@ -46,7 +46,7 @@ class Door:
 
     def jobs(self) -> dict[str, int]:
         """Return the number of duplicates by job."""
-        return {job.id: job.duplicates for job in queries.list_jobs(self.ledger.a, limit=99)}
+        return {job.id: job.duplicates for job in queries.list_jobs(self.ledger.a, limit=999)}
 
     def put(self, name: str, job_id: str) -> None:
         """Write a request beside the inbox and rename it into the inbox."""

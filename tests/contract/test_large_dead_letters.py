@@ -12,7 +12,7 @@ from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
 from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import dead_letters, queries
-from consumer.ledger.records import Rejection
+from consumer.ledger.records import DeadLetter
 from ops.dead_letter_replay import DeadLetterReplay
 from providers.http.policy import Policy
 from tests.ledger_views import Ledger
@@ -23,10 +23,10 @@ POLICY = AdmissionPolicy(
 )
 
 
-def refused(ledger: Ledger, body: bytes, **headers: object) -> Rejection:
+def refused(ledger: Ledger, body: bytes, **headers: object) -> DeadLetter:
     (result,) = BatchAdmitter(ledger.a, POLICY)([IncomingMessage(body, "amqp", "q", headers)])
     assert result.error is not None
-    (found,) = dead_letters.listed(ledger.b, limit=1)
+    (found,) = dead_letters.list_newest(ledger.b, limit=1)
     return found
 
 

@@ -17,7 +17,7 @@ from consumer.callbacks import slow_receivers
 from consumer.callbacks.outbox_loop import OutboxLoop
 from consumer.callbacks.signing import generate_secret
 from consumer.ledger import outbox
-from consumer.ledger.admission import admit, submission
+from consumer.ledger.admission import admit, build_submission
 from consumer.ledger.queries import list_deliveries
 from consumer.ledger.states import DeliveryState
 from consumer.runtime import Runtime
@@ -150,7 +150,7 @@ def test_a_callback_is_never_signed_with_another_tenants_secret(
         request = Request.model_validate({"id": "j", "type": "noop", "data": Cancel(id="x"), "tenant": tenant})
         with runtime.database.write() as connection:
             if tenant:
-                admit(runtime.database, connection, [submission(request, role="io", door="inbox")])
+                admit(runtime.database, connection, [build_submission(request, role="io", door="inbox")])
             outbox.enqueue(runtime.database, connection, new)
         wait_until(lambda: list_deliveries(runtime.database, limit=9)[0].attempts == 1, timeout=20)
         (found,) = list_deliveries(runtime.database, limit=9)
