@@ -117,14 +117,16 @@ def test_a_request_that_cannot_be_written_leaves_nothing_attack_3(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    opened = Path.open
+
+    def full_disk(path: Path, mode: str) -> object:
+        opened(path, mode).close()
+        return opened(Path("/dev/full"), mode)
+
     if call == "write":
-        (tmp_path / "full").symlink_to("/dev/full")
-        opened = Path.open
-        monkeypatch.setattr(
-            Path, "open", lambda path, *how: (opened(path, "wb").close(), opened(Path("/dev/full"), *how))[1]
-        )
+        monkeypatch.setattr(Path, "open", full_disk)
     else:
-        monkeypatch.setattr(*((os, "fsync") if call == "fsync" else (Path, "rename")), full)
+        monkeypatch.setattr({"fsync": "os.fsync", "rename": "pathlib.Path.rename"}[call], full)
     with pytest.raises(OSError, match="No space left"):
         drop(tmp_path / "inbox", body("one"))
     assert list((tmp_path / "inbox").iterdir()) == []
