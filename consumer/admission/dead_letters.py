@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from consumer.admission.message import AdmitResult, IncomingMessage
 from consumer.admission.policy import AdmissionPolicy, UploadOrigin
 from consumer.callbacks.bodies import dead_letter_delivery
+from consumer.ledger.admission import Identity
 from consumer.ledger.database import Database
 from consumer.ledger.dead_letters import add_dead_letter
 from consumer.ledger.outbox import NewDelivery, enqueue
@@ -36,10 +37,16 @@ class FailedMessage:
     tenant: object = None
     #: Set if the request was made from an upload.
     origin: UploadOrigin | None = None
+    #: Set if the message is a valid request that may not become a job, though it may be the duplicate of one.
+    identity: Identity | None = None
 
 
 def failed_message(
-    mapping: Mapping[str, Any], error: TelecineError, *, origin: UploadOrigin | None = None
+    mapping: Mapping[str, Any],
+    error: TelecineError,
+    *,
+    origin: UploadOrigin | None = None,
+    identity: Identity | None = None,
 ) -> FailedMessage:
     """Return the dead letter of an invalid request, with those of its fields that are valid."""
     request_id, callback, metadata = recover_fields(mapping)
@@ -52,6 +59,7 @@ def failed_message(
         type=kind if isinstance(kind, str) else None,
         tenant=mapping.get("tenant"),
         origin=origin,
+        identity=identity,
     )
 
 

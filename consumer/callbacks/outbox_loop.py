@@ -171,8 +171,8 @@ class OutboxLoop:
         """Return the secrets that sign the delivery by today's settings, which may differ from those at admission.
 
         Raises:
-            TenantForbidden: The secret was removed or now belongs to another tenant, whose receivers would take the
-                callback for one of theirs.
+            TenantForbidden: The secret was removed, or belongs to another tenant now, whose receivers would accept the
+                callback.
         """
         secrets, tenants = self._runtime.secrets, self._runtime.tenants
         default = default_secret(secrets)
@@ -184,7 +184,7 @@ class OutboxLoop:
             raise TenantForbidden(f"the signing secret {name!r} is not configured any more; add it, then replay")
         job = None if delivery.job_id is None else find_job(self._runtime.database, delivery.job_id)
         if job is not None:
-            # A tenant that was removed owns nothing, but its callbacks may still use what nobody else owns.
+            # The callbacks of a tenant that was removed may still use a secret that no other tenant owns.
             tenants.check_secret(job.tenant if job.tenant in tenants.tenants else None, name)
         return secrets[name]
 

@@ -37,7 +37,7 @@ _FALLBACK_ON: dict[str, tuple[type[Exception], ...]] = {
     "skip": (UnexpectedStream,),
     "plain": (),
 }
-#: The share of the progress that stands for encoding; the rest is writing the file.
+#: The share of the progress that is for encoding; the rest is writing the file.
 _ENCODING_SHARE = 0.9
 #: Time between two progress reports while ffmpeg encodes the sound, in seconds.
 _REPORT_SECONDS = 0.2

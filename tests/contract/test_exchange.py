@@ -148,7 +148,7 @@ def test_a_paid_call_that_was_refused_is_not_unknown_although_its_headers_cannot
     assert error.code == code
 
 
-def test_a_provider_that_drips_is_given_up_when_the_time_for_the_whole_exchange_is_over() -> None:
+def test_a_provider_that_drips_is_cut_off_at_the_exchange_timeout() -> None:
     started = time.monotonic()
     with pytest.raises(ProviderError), Listener(drip) as server:
         send(f"http://{server.host}", paid=True, timeout_seconds=0.5)

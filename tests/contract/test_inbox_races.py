@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -118,19 +117,16 @@ def test_a_request_that_cannot_be_written_leaves_nothing_attack_3(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    opened = Path.open
+
+    def full_disk(path: Path, mode: str) -> object:
+        opened(path, mode).close()
+        return opened(Path("/dev/full"), mode)
+
     if call == "write":
-        (tmp_path / "full").symlink_to("/dev/full")
-        opened = Path.open
-
-        def open_full(path: Path, *how: Any) -> object:
-            opened(path, "wb").close()
-            return opened(Path("/dev/full"), *how)
-
-        monkeypatch.setattr(Path, "open", open_full)
-    elif call == "fsync":
-        monkeypatch.setattr(os, "fsync", full)
+        monkeypatch.setattr(Path, "open", full_disk)
     else:
-        monkeypatch.setattr(Path, "rename", full)
+        monkeypatch.setattr({"fsync": "os.fsync", "rename": "pathlib.Path.rename"}[call], full)
     with pytest.raises(OSError, match="No space left"):
         drop(tmp_path / "inbox", body("one"))
     assert list((tmp_path / "inbox").iterdir()) == []

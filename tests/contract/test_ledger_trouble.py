@@ -130,7 +130,7 @@ def test_a_claim_respects_its_limit_for_every_query_plan(ledger: Ledger) -> None
     database.close()
 
 
-def test_claims_can_exclude_slow_receivers_or_be_limited_to_them(ledger: Ledger) -> None:
+def test_due_callbacks_are_listed_page_by_page_and_claimed_by_their_ids(ledger: Ledger) -> None:
     with ledger.a.write() as connection:
         for number in range(5):
             outbox.enqueue(ledger.a, connection, delivery(None, number))
