@@ -1,4 +1,4 @@
-"""What tests want to know about media: made with other tools than the renderer where that is possible."""
+"""Make and inspect media for tests, with other tools than the renderer where possible."""
 
 from __future__ import annotations
 
@@ -25,13 +25,17 @@ KINDS = {".jpg": "jpeg", ".png": "png", ".wav": "wav", ".mp3": "mp3", ".flac": "
 
 
 def ffmpeg(*arguments: str) -> str:
-    """Run ffmpeg and return its standard output. Raises ``CalledProcessError`` with its message."""
+    """Run ffmpeg and return its standard output.
+
+    Raises:
+        CalledProcessError: ffmpeg failed; the error has its message.
+    """
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def input_file(path: Path, name: str) -> InputFile:
-    """``path`` as the consumer would hand it to a pipeline, its kind taken from its suffix."""
+    """Return ``path`` as the input that a pipeline gets from the consumer; the kind is taken from the suffix."""
     data = path.read_bytes()
     return InputFile(
         name=name,
@@ -44,13 +48,13 @@ def input_file(path: Path, name: str) -> InputFile:
 
 
 def reel_data(lyrics: str, **options: object) -> Reel:
-    """A request's data in mode ``even``, small unless ``options`` say otherwise."""
+    """Return a reel request's data in mode ``even`` at 270 x 480 pixels; ``options`` override fields."""
     small = {"width": 270, "height": 480, "font_size": 80, "alignment_mode": "even", **options}
     return Reel.model_validate({"image": "s3://bucket/a.jpg", "audio": "s3://bucket/a.wav", "lyrics": lyrics, **small})
 
 
 def write_photo(path: Path, width: int = 540, height: int = 960) -> Path:
-    """A picture with gradients and noise, as photographs have."""
+    """Write a picture with gradients and noise like a photograph; return its path."""
     noise = np.random.default_rng(7).integers(0, 24, (height, width, 3))
     y, x = np.mgrid[0:height, 0:width]
     ramp = np.stack([60 + 100 * x / width, 70 + 80 * y / height, 120 + 60 * (x + y) / (width + height)], 2)
@@ -59,7 +63,7 @@ def write_photo(path: Path, width: int = 540, height: int = 960) -> Path:
 
 
 def write_wav(path: Path, seconds: float, rate: int = 44_100, *, clicks: bool = False) -> Path:
-    """A stereo WAV file: a soft tone, or one click at each whole second."""
+    """Write a stereo WAV file with a soft tone, or one click at each whole second; return its path."""
     count = round(seconds * rate)
     time = np.arange(count) / rate
     sound = 0.2 * np.sin(2 * np.pi * 330 * time)
@@ -77,7 +81,7 @@ def write_wav(path: Path, seconds: float, rate: int = 44_100, *, clicks: bool = 
 
 
 def frames_of(path: Path) -> Iterator[tuple[float, bool, Pixels]]:
-    """Time in seconds, whether it is a key frame, and the RGB pixels of every frame."""
+    """Yield, for every frame, its time in seconds, whether it is a key frame, and its RGB pixels."""
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             assert frame.time is not None
@@ -85,13 +89,13 @@ def frames_of(path: Path) -> Iterator[tuple[float, bool, Pixels]]:
 
 
 def planes_digest(path: Path) -> list[str]:
-    """A digest of the decoded planes of each frame."""
+    """Return a digest of the decoded planes of each frame."""
     with av.open(str(path)) as container:
         return [hashlib.md5(frame.to_ndarray().tobytes()).hexdigest() for frame in container.decode(video=0)]
 
 
 def sound_of(path: Path) -> tuple[NDArray[np.float32], int]:
-    """The first channel of the sound and its rate; decoding starts where the file says it does."""
+    """Return the samples of the first channel, float32, and the sample rate in hertz."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         parts = [frame.to_ndarray()[0] for frame in container.decode(stream)]
@@ -99,7 +103,7 @@ def sound_of(path: Path) -> tuple[NDArray[np.float32], int]:
 
 
 def processes_naming(text: str) -> list[str]:
-    """The command lines of running processes that name ``text``, this one's left out."""
+    """Return the command lines of other running processes whose command line or folder contains ``text``."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -112,7 +116,7 @@ def processes_naming(text: str) -> list[str]:
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> list[str]:
-    """The boxes of an MP4 file in order, those inside ``moov`` and its like included as ``moov/trak``."""
+    """Return the names of an MP4 file's boxes in order; nested ones as paths, such as ``moov/trak``."""
     found = []
     end = len(data) if end is None else end
     while start + 8 <= end:

@@ -25,7 +25,7 @@ _PROGRESS_SECONDS = 0.1
 
 
 class _Messages:
-    """Writes JSON lines to the parent, and redirects anything that libraries print to standard error."""
+    """Writes JSON lines to the parent, and redirects the output of libraries to standard error."""
 
     def __init__(self) -> None:
         self._stream = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")

@@ -37,7 +37,7 @@ _FALLBACK_ON: dict[str, tuple[type[Exception], ...]] = {
     "skip": (UnexpectedStream,),
     "plain": (),
 }
-#: The share of the progress that is for encoding; the rest is writing the file.
+#: The share of the progress that encoding counts for; the rest is writing the file.
 _ENCODING_SHARE = 0.9
 #: Time between two progress reports while ffmpeg encodes the sound, in seconds.
 _REPORT_SECONDS = 0.2
@@ -67,6 +67,7 @@ class Film:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Film:
+        """Return the film that ``film_task`` described."""
         paths = {name: Path(record[name]) for name in ("image", "audio", "folder")}
         caption_spec = CaptionSpec.from_json(record["caption_spec"])
         return cls(**{**record, **paths, "color": tuple(record["color"]), "caption_spec": caption_spec})

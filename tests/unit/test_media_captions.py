@@ -1,3 +1,5 @@
+"""Groups of words, placement of captions, and the caption files."""
+
 from __future__ import annotations
 
 import pytest
@@ -47,11 +49,11 @@ def test_control_characters_and_direction_overrides_are_removed() -> None:
     assert clean("a\x00b\x1b[31m\u202ec\u2066d\ue000 \t x\u200d") == "ab[31mcd x\u200d"
 
 
-def test_characters_newer_than_python_s_tables_stay() -> None:
+def test_characters_newer_than_python_s_unicode_tables_are_kept() -> None:
     assert clean("pink \U0001fa77 shaking \U0001fae8\ufdd0\ufffe\U0001ffff") == "pink \U0001fa77 shaking \U0001fae8"
 
 
-def test_each_word_has_the_same_share() -> None:
+def test_words_get_equal_shares_of_the_time() -> None:
     spans = spread_evenly(group_words("a b c\nd", 3), 8.0)
     assert [(span.start, span.end) for span in spans] == [(0.0, 6.0), (6.0, 8.0)]
 
@@ -68,7 +70,7 @@ def test_an_offset_shifts_and_cuts_at_both_ends() -> None:
     assert put(spans, offset=60) == []
 
 
-def test_debug_captions_carry_their_start() -> None:
+def test_debug_captions_begin_with_their_start_time() -> None:
     assert [c.text for c in put([Span("a", 2.5, 4)], debug=True)] == ["[2.5s] a"]
 
 
@@ -102,7 +104,7 @@ def test_captions_never_overlap_nor_leave_the_video(
         position = caption.end
 
 
-def test_subtitle_times_are_those_of_the_frames() -> None:
+def test_subtitle_times_are_the_start_times_of_frames() -> None:
     captions = [Caption("a", 0, 1), Caption("b & <i>c</i> --> d", 107999, 108001)]
     assert format_srt(captions, 30) == (
         "1\n00:00:00,000 --> 00:00:00,033\na\n\n2\n00:59:59,967 --> 01:00:00,033\nb & <i>c</i> --> d\n"

@@ -1,4 +1,4 @@
-"""Media that lies, ends early, is too large, or wants to read other files."""
+"""Media that is mislabelled, truncated or too large, or that refers to other files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.telecine_process import wait_until
 
 
 def png(width: int, height: int, data: bytes = b"") -> bytes:
-    """A PNG that says it has ``width`` x ``height`` grey pixels."""
+    """Return a PNG whose header declares ``width`` x ``height`` grey pixels."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -71,14 +71,14 @@ def test_a_truncated_picture_is_refused(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"\xff\xd8\xff", b"#EXTM3U\nfile:///etc/passwd\n", b"%!PS", b"<svg/>", os.urandom(999)]
 )
-def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_picture_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.jpg").write_bytes(content)
     for kind in ("jpeg", "png"):
         with pytest.raises(InvalidImage, match="cannot be read"):
             open_picture(tmp_path / "x.jpg", kind)
 
 
-def test_a_picture_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+def test_a_picture_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None:
     image = Image.new("RGB", (60, 40), "red")
     image.paste("blue", (0, 0, 30, 40))
     exif = Image.Exif()
@@ -89,7 +89,7 @@ def test_a_picture_is_turned_as_its_camera_says(tmp_path: Path) -> None:
     assert frame.getpixel((20, 55)) == (255, 0, 0)
 
 
-def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
+def test_transparency_is_blended_over_white(tmp_path: Path) -> None:
     Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     assert fit_picture(open_picture(tmp_path / "clear.png", "png"), 40, 40).getpixel((20, 20)) == (255, 255, 255)
 
@@ -142,14 +142,14 @@ def test_an_mp3_without_a_count_is_refused_when_its_last_frame_is_cut(tmp_path: 
     assert measure(tmp_path / "tagged.mp3", "mp3").seconds == pytest.approx(3, abs=0.1)
 
 
-def test_a_song_of_no_length_is_refused(tmp_path: Path) -> None:
+def test_audio_without_samples_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidAudio, match="the audio is empty"):
         measure(write_wav(tmp_path / "empty.wav", 0), "wav")
 
 
 @pytest.mark.parametrize("kind", ["mp3", "wav", "flac"])
 @pytest.mark.parametrize("content", [b"", b"ID3", b"RIFF\0\0\0\0WAVE", b"fLaC", os.urandom(5000), bytes(5000)])
-def test_what_is_no_song_is_refused(tmp_path: Path, kind: str, content: bytes) -> None:
+def test_a_file_that_is_not_audio_is_refused(tmp_path: Path, kind: str, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(InvalidAudio):
         measure(tmp_path / "x", kind)
@@ -200,7 +200,7 @@ def test_a_damaged_flac_is_refused(tmp_path: Path) -> None:
 # --- the child ------------------------------------------------------------------------------------------------------
 
 
-def test_errors_of_the_child_arrive_as_themselves(tmp_path: Path) -> None:
+def test_errors_of_the_child_are_raised_unchanged(tmp_path: Path) -> None:
     (tmp_path / "bomb.png").write_bytes(png(40_000, 40_000))
     audio = write_wav(tmp_path / "a.wav", 1)
     (tmp_path / "job").mkdir()
@@ -240,7 +240,7 @@ def test_a_slow_render_is_ended_with_all_its_processes(tmp_path: Path) -> None:
     wait_until(lambda: processes_naming(str(tmp_path)) == [], timeout=30)
 
 
-def test_what_progress_raises_ends_the_child(tmp_path: Path) -> None:
+def test_an_exception_from_progress_ends_the_child(tmp_path: Path) -> None:
     class CancelledError(Exception):
         pass
 
@@ -264,7 +264,7 @@ def test_what_progress_raises_ends_the_child(tmp_path: Path) -> None:
         ("raise MemoryError", OutOfMemory),
     ],
 )
-def test_a_child_that_dies_is_reported_by_its_death(
+def test_a_child_that_dies_is_reported_by_its_exit_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, error: type[Exception]
 ) -> None:
     (tmp_path / "doomed.py").write_text(code)

@@ -1,4 +1,4 @@
-"""Skip slices: what they decode to, for any size and quantiser."""
+"""Skip slices repeat the previous picture exactly, for any size and quantiser."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def decode(extradata: bytes, units: list[bytes]) -> list[bytes]:
 @given(
     st.integers(8, 100), st.integers(8, 100), st.integers(1, 51), st.lists(st.integers(1, 40), min_size=1, max_size=5)
 )
-def test_every_held_frame_equals_the_one_before(
+def test_every_frame_of_a_run_equals_the_first(
     half_width: int, half_height: int, quantiser: int, lengths: list[int]
 ) -> None:
     width, height = 2 * half_width, 2 * half_height
@@ -97,12 +97,12 @@ def test_escaped_payloads_hold_no_start_code_and_read_back(payload: bytes) -> No
     assert not any(code in escaped for code in (b"\0\0\0", b"\0\0\1", b"\0\0\2"))
 
 
-def test_units_are_found_between_start_codes() -> None:
+def test_nal_units_are_split_at_start_codes() -> None:
     assert split_nals(b"\0\0\0\1abc\0\0\1d\0\0\0\1e") == [b"abc", b"d", b"e"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 300)), max_size=30), st.integers(1, 400))
-def test_holds_cover_every_frame_once_with_key_frames_in_reach(gaps: list[tuple[int, int]], rest: int) -> None:
+def test_frame_runs_cover_every_frame_once_with_key_frames_in_time(gaps: list[tuple[int, int]], rest: int) -> None:
     captions, position = [], 0
     for index, (gap, length) in enumerate(gaps):
         captions.append(Caption(str(index), position + gap, position + gap + length))

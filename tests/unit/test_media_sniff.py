@@ -1,3 +1,5 @@
+"""Detection of file kinds from their first bytes."""
+
 from __future__ import annotations
 
 import pytest
@@ -32,7 +34,7 @@ MP3_FRAME = b"\xff\xfb\x90\x64" + bytes(413)  # 128 kbit/s, 44.1 kHz: 417 bytes
         (b"\x1aE\xdf\xa3\xa3B\x86\x81\x01B\x82\x88matroska", "mkv"),
     ],
 )
-def test_a_kind_is_known_by_its_first_bytes(head: bytes, kind: str) -> None:
+def test_a_kind_is_detected_from_the_first_bytes(head: bytes, kind: str) -> None:
     assert sniff(head) == kind
     assert kind in CONTENT_TYPES
 
@@ -55,11 +57,11 @@ def test_a_kind_is_known_by_its_first_bytes(head: bytes, kind: str) -> None:
         b"\0" * 4096,
     ],
 )
-def test_playlists_text_and_rubbish_are_of_no_kind(head: bytes) -> None:
+def test_playlists_text_and_garbage_are_not_recognised(head: bytes) -> None:
     assert sniff(head) is None
 
 
-def test_any_first_bytes_are_looked_at_without_a_fault() -> None:
+def test_no_first_bytes_cause_an_exception() -> None:
     for prefix in (b"ID3", b"RIFF", b"\xff\xfb", b"\xff\xf1", b"BM", b"\0\0\0\x20ftyp"):
         for length in range(len(MP3_FRAME)):
             sniff(prefix + MP3_FRAME[:length])

@@ -1,4 +1,4 @@
-"""Finished films and pictures are decoded whole before anybody calls them a result."""
+"""Finished videos and pictures are decoded completely before they are accepted as a result."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_the_size_of_a_picture_is_known_after_decoding_it(tmp_path: Path, kind: 
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
-def test_a_film_that_ends_early_is_no_result(tmp_path: Path, part: float) -> None:
+def test_a_truncated_film_is_not_a_result(tmp_path: Path, part: float) -> None:
     film = small_film(96, 64, 1.5, 24)
     with pytest.raises(ProviderResultInvalid):
         probe(written(tmp_path / "film", film[: int(len(film) * part)]), "mp4", tmp_path)
 
 
-def test_a_film_whose_first_half_alone_arrived_behind_its_index_is_no_result(tmp_path: Path) -> None:
+def test_a_film_with_a_complete_index_and_missing_frames_is_not_a_result(tmp_path: Path) -> None:
     ffmpeg(
         "-i",
         str(written(tmp_path / "a.mp4", small_film(96, 64, 4.0))),
@@ -79,14 +79,14 @@ def test_a_film_whose_first_half_alone_arrived_behind_its_index_is_no_result(tmp
         (b"ID3", "mp3"),
     ],
 )
-def test_what_is_no_film_is_no_result(tmp_path: Path, content: bytes, kind: str) -> None:
+def test_a_file_that_is_not_a_film_is_not_a_result(tmp_path: Path, content: bytes, kind: str) -> None:
     with pytest.raises(ProviderResultInvalid):
         probe(written(tmp_path / "x", content), kind, tmp_path)
 
 
-def test_sound_alone_is_no_film(tmp_path: Path) -> None:
+def test_sound_alone_is_not_a_film(tmp_path: Path) -> None:
     ffmpeg("-i", str(write_wav(tmp_path / "a.wav", 1.0)), str(tmp_path / "sound.mp4"))
-    with pytest.raises(ProviderResultInvalid, match="holds no video"):
+    with pytest.raises(ProviderResultInvalid, match="contains no video"):
         probe(tmp_path / "sound.mp4", "mp4", tmp_path)
 
 

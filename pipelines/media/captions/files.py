@@ -27,8 +27,10 @@ class CaptionSpec:
     lyrics: str
     language: str | None
     words_per_group: int
+    #: Shift of all captions, and the shortest time that one is visible, in seconds.
     timing_offset: float
     min_duration: float
+    #: Whether captions begin with their start time.
     debug: bool
     source: Source
     #: One entry per word of the lyrics, ``None`` for a word without known times. ``None``: equal shares for all words.
@@ -36,6 +38,7 @@ class CaptionSpec:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> CaptionSpec:
+        """Return the record that ``as_json`` wrote."""
         times = record["times"]
         known = None if times is None else tuple(None if time is None else Times(*time) for time in times)
         return cls(**{**record, "times": known})
@@ -55,7 +58,7 @@ def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tu
     """
     groups = group_words(spec.lyrics, spec.words_per_group)
     if not groups:
-        raise LyricsRequired("the lyrics hold no words", field="data.lyrics")
+        raise LyricsRequired("the lyrics contain no words", field="data.lyrics")
     words = words_of(spec.lyrics)
     timed = fill(words, spec.times or (None,) * len(words), seconds)
     captions = place(

@@ -1,4 +1,4 @@
-"""Match aligned words to the words of the lyrics by their letters, so that spelling and spacing may differ."""
+"""Match aligned words to the words of the lyrics, letter by letter, so that spelling and spacing may differ."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from schemas.words import AlignedWord
 
-#: Where the texts diverge, they are joined again at this many equal letters, searched this far ahead.
-_ANCHOR = 6
-_REACH = 40
-#: Letters that are given up at once where they do not meet again.
-_LOST = 20
+#: After a difference, matching resumes where this many letters are equal, at most ``_MAX_SKIP`` letters ahead in each.
+_ANCHOR_LETTERS = 6
+_MAX_SKIP = 40
+#: The number of letters to skip in both texts if no such place is found.
+_UNMATCHED_SKIP = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +24,28 @@ class Times:
     end: float
 
 
-def match(words: Sequence[str], heard: Sequence[AlignedWord]) -> list[Times | None]:
-    """Return the times of each of ``words``; ``None`` where none of the aligned words fits.
+def match(words: Sequence[str], aligned: Sequence[AlignedWord]) -> list[Times | None]:
+    """Return the times of each of ``words``; ``None`` for a word that matches none of the aligned ones.
 
-    Both are in the order in which they are sung. A word has times when at least half of its letters were found.
+    Both are in the order in which they are sung. A word has times if at least half of its letters were matched.
     """
-    theirs = [pair for word in heard for pair in _timed_letters(word)]
-    ours = [(letter, index) for index, word in enumerate(words) for letter in _letters(word)]
-    found: dict[int, list[Times]] = {}
-    for mine, other in _pairs("".join(letter for letter, _ in ours), "".join(letter for letter, _ in theirs)):
-        if (time := theirs[other][1]) is not None:
-            found.setdefault(ours[mine][1], []).append(time)
+    lyric_letters = [(letter, index) for index, word in enumerate(words) for letter in _letters(word)]
+    aligned_letters = [pair for word in aligned for pair in _timed_letters(word)]
+    matched: dict[int, list[Times]] = {}
+    for i, j in _pairs(
+        "".join(letter for letter, _ in lyric_letters), "".join(letter for letter, _ in aligned_letters)
+    ):
+        if (time := aligned_letters[j][1]) is not None:
+            matched.setdefault(lyric_letters[i][1], []).append(time)
     times: list[Times | None] = [None] * len(words)
-    for index, letters in found.items():
+    for index, letters in matched.items():
         if 2 * len(letters) >= len(_letters(words[index])):
             times[index] = Times(letters[0].start, letters[-1].end)
     return _ascending(times)
 
 
 def coverage(words: Sequence[str], times: Sequence[Times | None]) -> float:
-    """Return the share of the words with letters that have times; 0.0 if no word has letters."""
+    """Return the share (0 to 1) of the words with letters that have times; 0.0 if no word contains a letter."""
     sung = [time for word, time in zip(words, times, strict=True) if _letters(word)]
     return sum(time is not None for time in sung) / len(sung) if sung else 0.0
 
@@ -57,7 +59,8 @@ def _letters(text: str) -> str:
 def _timed_letters(word: AlignedWord) -> list[tuple[str, Times | None]]:
     """Return each letter with its share of the word's time.
 
-    Without a time where the word has none, or one without length: aligners that are lost give many words one time.
+    The letters have no times if the word has none, or if it starts and ends at the same moment: an aligner that has
+    lost its place gives many words the same time.
     """
     letters = _letters(word.text)
     if word.start is None or word.end is None or word.end <= word.start:
@@ -66,19 +69,20 @@ def _timed_letters(word: AlignedWord) -> list[tuple[str, Times | None]]:
     return [(letter, Times(start + index * share, start + (index + 1) * share)) for index, letter in enumerate(letters)]
 
 
-def _pairs(mine: str, other: str) -> list[tuple[int, int]]:
-    """Return positions of equal letters, ascending in both texts."""
+def _pairs(lyrics: str, aligned: str) -> list[tuple[int, int]]:
+    """Return the positions ``(in lyrics, in aligned)`` of letters that match, ascending in both texts."""
     pairs: list[tuple[int, int]] = []
     i = j = 0
-    while i < len(mine) and j < len(other):
-        if mine[i] == other[j]:
+    while i < len(lyrics) and j < len(aligned):
+        if lyrics[i] == aligned[j]:
             pairs.append((i, j))
             i, j = i + 1, j + 1
             continue
-        i, j = _rejoin(mine, other, i, j)
-        # Letters that were equal by chance before the texts parted belong to where they meet again.
+        i, j = _rejoin(lyrics, aligned, i, j)
+        # Letters before the difference may have matched by chance. If they also match the letters before the place
+        # where matching resumes, they are paired with those.
         back = 1
-        while pairs and _by_chance(pairs[-1], i - back, j - back) and mine[i - back] == other[j - back]:
+        while pairs and _by_chance(pairs[-1], i - back, j - back) and lyrics[i - back] == aligned[j - back]:
             pairs.pop()
             back += 1
         pairs += [(i - step, j - step) for step in range(back - 1, 0, -1)]
@@ -86,24 +90,26 @@ def _pairs(mine: str, other: str) -> list[tuple[int, int]]:
 
 
 def _by_chance(pair: tuple[int, int], i: int, j: int) -> bool:
-    """Return whether a pair consists of a letter that could pair with its neighbour as well."""
+    """Return whether exactly one side of the pair is at this position, so that the pair may be by chance."""
     return (pair[0] == i) != (pair[1] == j)
 
 
-def _rejoin(mine: str, other: str, i: int, j: int) -> tuple[int, int]:
-    """Return where the texts agree again, as near as possible; some letters further in both if they do not."""
-    for distance in range(1, 2 * _REACH):
-        for skipped in range(max(0, distance - _REACH), min(distance, _REACH) + 1):
+def _rejoin(lyrics: str, aligned: str, i: int, j: int) -> tuple[int, int]:
+    """Return the nearest positions where the texts agree again, or positions further on in both if there are none."""
+    for distance in range(1, 2 * _MAX_SKIP):
+        for skipped in range(max(0, distance - _MAX_SKIP), min(distance, _MAX_SKIP) + 1):
             a, b = i + skipped, j + distance - skipped
-            anchor = mine[a : a + _ANCHOR]
-            whole = len(anchor) == _ANCHOR or (a + len(anchor) == len(mine) and b + len(anchor) == len(other))
-            if anchor and whole and other[b : b + _ANCHOR] == anchor:
+            anchor = lyrics[a : a + _ANCHOR_LETTERS]
+            whole = len(anchor) == _ANCHOR_LETTERS or (
+                a + len(anchor) == len(lyrics) and b + len(anchor) == len(aligned)
+            )
+            if anchor and whole and aligned[b : b + _ANCHOR_LETTERS] == anchor:
                 return a, b
-    return i + _LOST, j + _LOST
+    return i + _UNMATCHED_SKIP, j + _UNMATCHED_SKIP
 
 
 def _ascending(times: Sequence[Times | None]) -> list[Times | None]:
-    """Return the times without those that go back: the longest ascending run is kept."""
+    """Return the times without those that go back in time: the longest ascending subsequence is kept."""
     tails: list[float] = []
     places: list[int] = []
     before: list[int | None] = [None] * len(times)

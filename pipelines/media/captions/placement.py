@@ -1,4 +1,4 @@
-"""When each caption is visible: groups of words placed over the audio, rounded to frames once."""
+"""When each caption is visible: times in seconds are rounded to frames once, here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pipelines.media.captions.word_groups import Group
 from schemas.errors import LyricsTooLong
 
-#: Right-to-left mark: keeps a caption's direction when its first letters are the debug time.
+#: Put before the debug time of a right-to-left caption, so that the Latin letters in it do not change its direction.
 _RIGHT_TO_LEFT_MARK = "\u200f"
 _RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -17,7 +17,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A text and the seconds between which it is sung or spoken."""
+    """A text and when it is sung or spoken, in seconds from the start of the audio."""
 
     text: str
     start: float
@@ -26,7 +26,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """A text and the frames on which it is visible: ``first`` up to, not including, ``end``."""
+    """A text and the frames on which it is visible: from ``first`` to ``end``, which is excluded."""
 
     text: str
     first: int
@@ -34,7 +34,7 @@ class Caption:
 
 
 def spread_evenly(groups: Sequence[Group], duration: float) -> list[Span]:
-    """Give every word the same share of ``duration`` seconds: alignment mode ``even``."""
+    """Return the spans of the groups if every word gets the same share of ``duration`` seconds (mode ``even``)."""
     total = sum(group.count for group in groups)
     return [
         Span(group.text, group.first * duration / total, (group.first + group.count) * duration / total)
@@ -45,26 +45,31 @@ def spread_evenly(groups: Sequence[Group], duration: float) -> list[Span]:
 def place(
     spans: Sequence[Span], *, duration: float, fps: int, frames: int, offset: float, min_duration: float, debug: bool
 ) -> list[Caption]:
-    """Return captions for ``spans`` (ordered by start, in seconds) in a video of ``frames`` frames.
+    """Return the captions for ``spans`` in a video of ``frames`` frames.
 
-    Each is visible for at least ``min_duration`` seconds where the next one allows, is shifted by ``offset``
-    seconds and cut off at both ends of the video. Those outside it are left out. ``debug`` prefixes
-    the start time, as in ``[2.5s]``.
+    Args:
+        spans: Texts and their times, ordered by start.
+        duration: Length of the audio in seconds.
+        fps: Frames per second.
+        frames: Length of the video. Captions are cut at both of its ends; captions outside of it are left out.
+        offset: Shift of all captions in seconds.
+        min_duration: Shortest time in seconds that a caption is visible, unless the next one starts earlier.
+        debug: Whether captions begin with their start time, as in ``[2.5s]``.
 
     Raises:
-        LyricsTooLong: a caption would be visible for less than one frame.
+        LyricsTooLong: A caption would be visible for less than one frame.
     """
-    longest = []
+    extended = []
     for index, span in enumerate(spans):
         following = spans[index + 1].start if index + 1 < len(spans) else duration
         end = max(span.end, min(span.start + min_duration, max(following, span.start)))
-        longest.append(replace(span, end=min(end, max(following, span.start))))
+        extended.append(replace(span, end=min(end, max(following, span.start))))
     captions = []
-    for span in longest:
+    for span in extended:
         first, end = round((span.start + offset) * fps), round((span.end + offset) * fps)
         if end <= first:
             raise LyricsTooLong(
-                f"the lyrics make {len(spans):,} captions in {duration:.1f} s of audio, and some would be seen for "
+                f"the lyrics make {len(spans):,} captions in {duration:.1f} s of audio, and some would be visible for "
                 f"less than one of its {frames:,} frames; shorten the lyrics or raise words_per_group",
                 field="data.lyrics",
             )

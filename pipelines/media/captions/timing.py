@@ -1,4 +1,4 @@
-"""Real times for captions: aligned words keep their times, the others are fitted in between."""
+"""Times of the words from an alignment: aligned words keep their times, the others are interpolated."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from pipelines.media.captions.placement import Span
 from pipelines.media.captions.word_groups import Group
 from schemas.words import AlignedWord, TimedWord
 
-#: Longest time in seconds that a word without a time takes before the first or after the last aligned one.
+#: Longest time in seconds for each word without times before the first or after the last aligned word.
 _WORD_SECONDS = 0.5
-#: Captions begin at least so far apart: more than a frame, so that each is seen.
+#: Shortest time between the starts of two captions, in seconds: more than one frame, so that each is visible.
 _APART_SECONDS = 0.05
-#: A pause in seconds that ends a line of a transcription, and the most words in one.
+#: The shortest pause in seconds that ends a line of a transcription, and the most words in a line.
 _PAUSE_SECONDS = 1.0
 _LINE_WORDS = 200
-_ENDS = frozenset(".!?…。！？।؟")
+#: Characters that end a sentence.
+_SENTENCE_ENDS = frozenset(".!?…。！？।؟")
 
 
 def fill(words: Sequence[str], times: Sequence[Times | None], duration: float) -> list[TimedWord]:
-    """Return every word with its seconds, in order and within ``duration``.
+    """Return every word with its times in seconds, in order and within ``duration``.
 
-    Between two aligned words the others share the gap by their lengths; at both ends they are timed close to the
-    nearest aligned one. If no word is aligned, every word gets the same share.
+    Words between two aligned words share the gap in proportion to their lengths. Words before the first and after the
+    last aligned word are placed next to it. If no word is aligned, all words get equal shares of ``duration``.
     """
     known = [time if time is not None and time.start < duration else None for time in times]
-    marks = [index for index, time in enumerate(known) if time is not None]
-    if not marks:
+    aligned = [index for index, time in enumerate(known) if time is not None]
+    if not aligned:
         share = duration / len(words) if words else 0.0
         return [TimedWord(text, index * share, (index + 1) * share, False) for index, text in enumerate(words)]
     timed: list[TimedWord] = []
-    for here, after in zip([-1, *marks], [*marks, len(words)], strict=True):
+    for here, after in zip([-1, *aligned], [*aligned, len(words)], strict=True):
         if here >= 0:
             time = known[here]
             assert time is not None
@@ -52,7 +53,7 @@ def fill(words: Sequence[str], times: Sequence[Times | None], duration: float) -
 
 
 def spans_of(groups: Sequence[Group], timed: Sequence[TimedWord], duration: float) -> list[Span]:
-    """Return the captions' spans, their starts far enough apart for each to be visible if ``duration`` allows."""
+    """Return the spans of the groups, with starts far enough apart for each to be visible if ``duration`` allows."""
     spans = [Span(group.text, timed[group.first].start, timed[group.first + group.count - 1].end) for group in groups]
     apart = min(_APART_SECONDS, duration / len(spans)) if spans else 0.0
     for index in range(1, len(spans)):
@@ -66,13 +67,13 @@ def spans_of(groups: Sequence[Group], timed: Sequence[TimedWord], duration: floa
     return spans
 
 
-def text_of(heard: Sequence[AlignedWord]) -> str:
-    """Return a transcription as lyrics: a new line after a pause, after a sentence and after very many words."""
+def text_of(transcribed: Sequence[AlignedWord]) -> str:
+    """Return a transcription as lyrics: a new line after a pause, after a sentence and after ``_LINE_WORDS`` words."""
     lines: list[list[str]] = [[]]
     last: AlignedWord | None = None
-    for word in heard:
+    for word in transcribed:
         pause = last is not None and last.end is not None and word.start is not None and word.start - last.end
-        ended = last is not None and last.text.strip()[-1:] in _ENDS
+        ended = last is not None and last.text.strip()[-1:] in _SENTENCE_ENDS
         if lines[-1] and (ended or (pause or 0.0) >= _PAUSE_SECONDS or len(lines[-1]) >= _LINE_WORDS):
             lines.append([])
         lines[-1].append(" ".join(word.text.split()))
@@ -81,16 +82,16 @@ def text_of(heard: Sequence[AlignedWord]) -> str:
 
 
 def _joined(words: Sequence[str]) -> str:
-    """Join the words to a line, without spaces where the script writes none."""
+    """Join the words to a line, without spaces between words of scripts that write none."""
     line = ""
     for word in words:
-        close = line and _unspaced(line[-1]) and _unspaced(word[0])
-        line += word if close or not line else f" {word}"
+        without_space = line and _unspaced(line[-1]) and _unspaced(word[0])
+        line += word if without_space or not line else f" {word}"
     return line
 
 
 def _unspaced(character: str) -> bool:
-    """Return whether the character's script has no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, …."""
+    """Return whether the character's script writes no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, …."""
     ranges = (
         ("\u0e00", "\u0eff"),
         ("\u1000", "\u109f"),
@@ -103,7 +104,7 @@ def _unspaced(character: str) -> bool:
 
 
 def _shared(words: Sequence[str], low: float, high: float) -> list[TimedWord]:
-    """Place ``words`` between two times, each with a share by its length."""
+    """Return ``words`` between the times ``low`` and ``high``, each with a share in proportion to its length."""
     total = sum(len(word) + 1 for word in words)
     timed, at = [], low
     for word in words:

@@ -7,36 +7,36 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-#: Characters of Thai, Lao, Khmer and Myanmar that a word of unknown bounds may hold.
+#: Longest piece in characters that Thai, Lao, Khmer and Myanmar text is cut into: its word boundaries are unknown.
 _UNSPACED_LENGTH = 6
 _HAN = r"\u2e80-\u2fdf\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _KANA = r"\u3041-\u309f\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f"
-# A Japanese phrase: kanji with the hiragana behind them; a Chinese one: two characters; katakana stay together.
+# A Japanese piece is kanji with the hiragana after them, a Chinese piece two characters; katakana stay together.
 _CJK_PIECE = re.compile(
     rf"[{_HAN}]{{1,3}}[\u3041-\u309f]{{1,3}}|[{_HAN}]{{1,2}}|[\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f]{{1,8}}"
     rf"|[\u3041-\u309f]{{1,4}}|[^{_HAN}{_KANA}]+"
 )
 _CJK = re.compile(rf"[{_HAN}{_KANA}]")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
-#: Vowels written before the consonant that they are spoken after: a piece may begin here.
+#: Vowels written before the consonant that they follow in speech: a piece may begin with one.
 _LEADING_VOWELS = frozenset("เแโใไເແໂໃໄ")
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Some words of one lyric line, shown together."""
+    """Consecutive words of one line of the lyrics, shown as one caption."""
 
     text: str
-    #: Position of the first word among all words of the lyrics, and how many they are.
+    #: Index of the first word among all words of the lyrics, and the number of words.
     first: int
     count: int
 
 
 def group_words(lyrics: str, words_per_group: int) -> list[Group]:
-    """Return the groups of ``lyrics`` in order, at most ``words_per_group`` words each, none across a line's end.
+    """Return the groups of ``lyrics`` in order, with at most ``words_per_group`` words of one line each.
 
-    A word is what spaces delimit. Text in scripts that write no spaces is cut into phrases of a few
-    characters, each counted as a word. Headings such as ``[Chorus]`` are words like others.
+    Words are separated by spaces. Text in scripts that write no spaces is cut into pieces of a few characters, each of
+    which counts as a word. Headings such as ``[Chorus]`` are words like others.
     """
     groups = []
     first = 0
@@ -49,7 +49,7 @@ def group_words(lyrics: str, words_per_group: int) -> list[Group]:
 
 
 def words_of(lyrics: str) -> list[str]:
-    """Return every word of ``lyrics`` in order: what ``Group.first`` and ``Group.count`` count."""
+    """Return every word of ``lyrics`` in order. ``Group.first`` is an index into this list."""
     return [line[start:end] for line, spans in _lines(lyrics) for start, end in spans]
 
 
@@ -61,8 +61,8 @@ def _lines(lyrics: str) -> Iterator[tuple[str, list[tuple[int, int]]]]:
 def clean(text: str) -> str:
     """Return ``text`` in NFC on one line, without control characters and explicit direction overrides.
 
-    Joiners (U+200C, U+200D), variation selectors and the emoji tags stay: letters and emoji need them. So do
-    characters that Python does not know: its tables are older than some emoji.
+    Joiners (U+200C, U+200D), variation selectors and emoji tags are kept, because letters and emoji need them. So are
+    characters that Python's Unicode tables do not know, because these are older than some emoji.
     """
     kept = []
     for character in unicodedata.normalize("NFC", text):
@@ -79,12 +79,12 @@ def clean(text: str) -> str:
 
 
 def _is_noncharacter(code: int) -> bool:
-    """Return whether the code point is a noncharacter (Unicode section 23.7), which no text contains."""
+    """Return whether the code point is a noncharacter (Unicode section 23.7), which valid text does not contain."""
     return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def _pieces(word: str, offset: int) -> list[tuple[int, int]]:
-    """Return the spans of what counts as words inside ``word``, which begins at ``offset`` of its line."""
+    """Return the spans in the line of the pieces of ``word``, which begins at ``offset`` of the line."""
     if _CJK.search(word):
         spans = [match.span() for match in _CJK_PIECE.finditer(word)]
     elif _UNSPACED.search(word) and len(word) > _UNSPACED_LENGTH:
@@ -93,7 +93,7 @@ def _pieces(word: str, offset: int) -> list[tuple[int, int]]:
         spans = [(0, len(word))]
     joined: list[tuple[int, int]] = []
     for start, end in spans:
-        # Punctuation alone is no word: it stays with the one before it.
+        # Punctuation alone is not a word: it is joined to the word before it.
         if joined and all(unicodedata.category(character)[0] in "PM" for character in word[start:end]):
             joined[-1] = (joined[-1][0], end)
         else:

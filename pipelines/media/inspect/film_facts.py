@@ -1,4 +1,4 @@
-"""Facts of a finished video or picture, found by decoding all of it. Runs in the child process."""
+"""Return the facts of a finished video or picture after decoding all of it. Runs in the child process."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from PIL import Image
 
 from schemas.errors import ProviderResultInvalid
 
-#: The one demuxer that is tried for each kind.
+#: The only demuxer that is used for each kind.
 _DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska"}
 _PICTURES = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
 _MAX_PIXELS = 100_000_000
 _MAX_FRAMES = 4 * 3600 * 60
-#: Frames that an index may promise too many: those before an edit list's start.
+#: Tolerated difference between the frames in the index and those decoded: frames before the start of an edit list.
 _MISSING_FRAMES, _MISSING_SHARE = 2, 0.02
 
 
 def facts_of(path: Path, kind: str) -> dict[str, Any]:
-    """Return the fields of ``MediaFacts`` that apply.
+    """Return the fields of ``MediaFacts`` that apply to the file at ``path``, which is of ``kind``.
 
     Raises:
-        ProviderResultInvalid: it cannot be decoded to its end, holds no picture, or is larger than is taken.
+        ProviderResultInvalid: The file cannot be decoded to its end, contains no picture, or exceeds a limit.
     """
     try:
         if kind in _PICTURES:
@@ -46,7 +46,9 @@ def _picture(path: Path, form: str) -> dict[str, Any]:
             with Image.open(path, formats=(form,)) as image:
                 width, height = image.size
                 if width * height > _MAX_PIXELS:
-                    raise ProviderResultInvalid(f"the picture has {width:,} x {height:,} pixels, too many")
+                    raise ProviderResultInvalid(
+                        f"the picture has {width:,} x {height:,} pixels, the limit is {_MAX_PIXELS:,}"
+                    )
                 image.load()
     except (MemoryError, ProviderResultInvalid):
         raise
@@ -59,23 +61,25 @@ def _video(path: Path, demuxer: str) -> dict[str, Any]:
     options = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm", "protocol_whitelist": "file"}
     with av.open(str(path), format=demuxer, options=options) as container:
         if not container.streams.video:
-            raise ProviderResultInvalid("the result holds no video")
+            raise ProviderResultInvalid("the result contains no video")
         video = container.streams.video[0]
         video.thread_type = "AUTO"
         audio = container.streams.audio[0] if container.streams.audio else None
         frames, width, height, first, last = 0, 0, 0, 0.0, 0.0
         for frame in container.decode(video):
             if frame.width * frame.height > _MAX_PIXELS or frames >= _MAX_FRAMES:
-                raise ProviderResultInvalid("the video is larger or longer than any that is taken")
+                raise ProviderResultInvalid(
+                    f"the video exceeds the limit of {_MAX_PIXELS:,} pixels or {_MAX_FRAMES:,} frames"
+                )
             width, height = width or frame.width, height or frame.height
             at = frame.time or 0.0
             first, last = (at, at) if frames == 0 else (min(first, at), max(last, at))
             frames += 1
         if frames == 0:
-            raise ProviderResultInvalid("the video holds no frame")
+            raise ProviderResultInvalid("the video contains no frames")
         if frames + max(_MISSING_FRAMES, video.frames * _MISSING_SHARE) < video.frames:
-            raise ProviderResultInvalid(f"the video ends early: {frames:,} of {video.frames:,} frames are there")
-        # The last frame is seen as long as the others are on average.
+            raise ProviderResultInvalid(f"the video ends early: {frames:,} of {video.frames:,} frames are present")
+        # The last frame is assumed to be visible for the average time of the others.
         rate = (frames - 1) / (last - first) if last > first else float(video.average_rate or 0)
         seconds = max(last - first + (1 / rate if rate else 0.0), _length(audio))
         return {
@@ -90,7 +94,7 @@ def _video(path: Path, demuxer: str) -> dict[str, Any]:
 
 
 def _length(stream: Any) -> float:
-    """Return the length of a stream in seconds according to its container."""
+    """Return the length of a stream in seconds as its container states it; 0.0 if it does not."""
     if stream is None or stream.duration is None:
         return 0.0
     return float(stream.duration * stream.time_base)

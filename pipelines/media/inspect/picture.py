@@ -1,4 +1,4 @@
-"""Open a photograph safely and fit it into the reel's frame."""
+"""Open a picture from outside safely and fit it into a frame. Runs in the child process."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from PIL import Image, ImageFilter, ImageOps
 
 from schemas.errors import InvalidImage
 
-#: Largest picture that is decoded, in pixels. A 50-megapixel camera fits; a decompression bomb does not.
+#: Most pixels of a picture that is decoded: enough for a 50-megapixel camera, too few for a decompression bomb.
 MAX_PIXELS = 100_000_000
-#: Relative difference of shape up to which a picture is stretched to fill the frame instead of getting thin bars.
-_SHAPE_TOLERANCE = 0.01
+#: Relative difference of aspect ratio up to which a picture is stretched to the frame, to avoid thin bars.
+_ASPECT_TOLERANCE = 0.01
 _FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
-# The fill behind a picture of another shape: blurred at an eighth of the size, and darkened.
+# The backdrop of a picture with another aspect ratio: blurred at one eighth of the frame's size, with a radius that is
+# a share of the longest side, and darkened by a factor.
 _BACKDROP_SCALE = 8
 _BACKDROP_BLUR = 0.025
 _BACKDROP_BRIGHTNESS = 0.62
@@ -26,9 +27,9 @@ def open_picture(path: Path, kind: str) -> Image.Image:
     """Open the picture at ``path`` and check its size from the header, without decoding it.
 
     Raises:
-        InvalidImage: it is not a JPEG or PNG (``kind`` says which), or has more than ``MAX_PIXELS``.
+        InvalidImage: The file is not a picture of ``kind`` (``jpeg``, ``png`` or ``webp``), or exceeds ``MAX_PIXELS``.
     """
-    # Pillow's own limit warns first and raises later; MAX_PIXELS is one limit, checked before any decoding.
+    # Pillow's own limit is switched off: it warns at one size and raises at twice that. MAX_PIXELS is checked below.
     Image.MAX_IMAGE_PIXELS = None
     try:
         with warnings.catch_warnings():
@@ -50,15 +51,15 @@ def open_picture(path: Path, kind: str) -> Image.Image:
 def fit_picture(image: Image.Image, width: int, height: int) -> Image.Image:
     """Return ``image`` in RGB, upright and uncropped, in a frame of ``width`` x ``height`` pixels.
 
-    Where its shape differs from the frame's, a blurred and darkened copy fills the rest.
+    If its aspect ratio differs from the frame's, a blurred and darkened copy fills the rest.
 
     Raises:
-        InvalidImage: it ends early or is damaged.
+        InvalidImage: The picture is truncated or damaged.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # Lets the JPEG decoder scale down by whole powers of two while it decodes: less time and memory.
+            # The JPEG decoder may scale down by a power of two while it decodes, which saves time and memory.
             image.draft("RGB", (2 * max(width, height),) * 2)
             image.load()
             upright = ImageOps.exif_transpose(image)
@@ -70,7 +71,7 @@ def fit_picture(image: Image.Image, width: int, height: int) -> Image.Image:
         raise InvalidImage(f"the image is truncated or damaged: {_reason(error)}", field="data.image") from None
     scale = min(width / photo.width, height / photo.height)
     size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
-    if abs(photo.width * height / (photo.height * width) - 1) <= _SHAPE_TOLERANCE:
+    if abs(photo.width * height / (photo.height * width) - 1) <= _ASPECT_TOLERANCE:
         size = (width, height)
     profile = image.info.get("icc_profile")
     fitted = _to_srgb(photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), profile)
@@ -82,9 +83,9 @@ def fit_picture(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """Return ``image`` without transparency (over white), palette or more than 8 bits: RGB, or CMYK for its profile."""
+    """Return ``image`` as 8-bit RGB over white, or as CMYK if its colour profile is still needed."""
     if image.mode.startswith("I"):
-        # 16-bit grey: Pillow's own conversion would clip instead of scaling.
+        # 16-bit grey: Pillow's conversion would clip the values instead of scaling them.
         values = np.asarray(image)
         return Image.fromarray((values.clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
@@ -100,7 +101,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return ``image`` in sRGB. An unusable colour profile is ignored."""
     if profile:
-        from PIL import ImageCms  # only wide-gamut pictures need it, and it takes time to load
+        from PIL import ImageCms  # imported here because it loads slowly and few pictures have a profile
 
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -112,6 +113,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _backdrop(photo: Image.Image, width: int, height: int) -> Image.Image:
+    """Return a blurred and darkened copy that covers ``width`` x ``height`` pixels."""
     small = (max(1, width // _BACKDROP_SCALE), max(1, height // _BACKDROP_SCALE))
     cover = ImageOps.fit(photo, small, Image.Resampling.BOX)
     blurred = cover.filter(ImageFilter.GaussianBlur(max(small) * _BACKDROP_BLUR))
@@ -121,5 +123,5 @@ def _backdrop(photo: Image.Image, width: int, height: int) -> Image.Image:
 
 def _reason(error: Exception) -> str:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    # Pillow names our own path in some messages; it means nothing to the sender.
+    # Some of Pillow's messages contain our temporary path, which means nothing to the sender.
     return text.partition("'/")[0].strip()[:200] or type(error).__name__

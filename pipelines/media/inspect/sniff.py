@@ -1,7 +1,8 @@
-"""The kind of a file by its first bytes; a name or a header from outside is never trusted.
+"""Detect the kind of a file from its first bytes. File names and content types from outside are never trusted.
 
-Libraries were tried: puremagic returns nothing for MP3 with ID3, FLAC behind ID3 and M4A, and accepts M3U8 playlists;
-filetype takes RF64 for nothing and FLAC behind ID3 for MP3.
+No library is used, because those tried give wrong answers for inputs that matter here: puremagic does not recognise MP3
+with an ID3 tag, FLAC after an ID3 tag or M4A, and accepts M3U8 playlists; filetype does not recognise RF64, and takes
+FLAC after an ID3 tag for MP3.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Collection
 
 from schemas.errors import InputError, InvalidAudio, InvalidImage
 
-#: How many bytes ``sniff`` wants to see. Fewer are accepted.
+#: Number of bytes to pass to ``sniff``. Fewer are accepted.
 HEAD_BYTES = 4096
 
 #: Content type of every kind that ``sniff`` can return.
@@ -80,7 +81,7 @@ _HERTZ = (44100, 48000, 32000)
 def sniff(head: bytes) -> str | None:
     """Return the kind of the file that begins with ``head`` (a key of ``CONTENT_TYPES``), or ``None``.
 
-    Give it the first ``HEAD_BYTES`` bytes. Text, playlists and everything unknown are ``None``.
+    ``head`` should be the first ``HEAD_BYTES`` bytes. Text, playlists and unknown formats give ``None``.
     """
     for prefix, kind in _PREFIXES:
         if head.startswith(prefix):
@@ -104,7 +105,7 @@ def sniff(head: bytes) -> str | None:
 
 
 def _behind_id3(head: bytes) -> str | None:
-    """Return what follows an ID3v2 tag (ID3v2.4 section 3.1). A FLAC or AAC file may carry one too."""
+    """Return the kind of what follows an ID3v2 tag (ID3v2.4 section 3.1): FLAC and AAC files may have one too."""
     if len(head) < 10 or head[3] == 0xFF or any(byte & 0x80 for byte in head[6:10]):
         return None
     size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
@@ -114,7 +115,7 @@ def _behind_id3(head: bytes) -> str | None:
         return "flac"
     if rest[:2] in (b"\xff\xf1", b"\xff\xf9") and _adts_length(rest) > 7:
         return "aac"
-    # A tag with a cover picture is longer than any head that is looked at: an ID3v2 tag means MP3.
+    # A tag with a cover picture is longer than HEAD_BYTES, so what follows is unknown: it is almost always MP3.
     return "mp3"
 
 
@@ -124,7 +125,7 @@ def _adts_length(head: bytes) -> int:
 
 
 def _mpeg_frames(head: bytes) -> bool:
-    """Return whether MPEG audio frames follow each other from the first byte: at least two, or one that is cut off."""
+    """Return whether ``head`` consists of MPEG audio frames from its first byte; the last may be cut off."""
     position, frames = 0, 0
     while position + 4 <= len(head) and frames < 3:
         length = mpeg_frame_length(head[position : position + 4])

@@ -1,4 +1,4 @@
-"""Measure a song by decoding it: headers may be wrong and files may be cut off."""
+"""Measure the length of audio by decoding it, because headers may be wrong and files may be truncated."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from av.audio.frame import AudioFrame
 from pipelines.media.inspect.sniff import mpeg_frame_length
 from schemas.errors import InvalidAudio
 
-#: Longest song that is taken, in seconds.
+#: Longest audio that is accepted, in seconds.
 MAX_SECONDS = 4 * 3600
-#: Share of damaged packets up to which a song counts as whole: a scratch is audible but not refused.
+#: Share of damaged packets up to which audio is accepted: a short click is audible, but not worth an error.
 _DAMAGE_TOLERATED = 0.01
 _FIELD = "data.audio"
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The result of decoding a song: samples per channel at ``rate`` hertz."""
+    """The result of decoding audio: ``samples`` per channel at ``rate`` hertz."""
 
     samples: int
     rate: int
@@ -32,16 +32,17 @@ class Sound:
 
     @property
     def seconds(self) -> float:
+        """The length in seconds."""
         return self.samples / self.rate
 
 
 def measure(path: Path, kind: str) -> Sound:
-    """Decode the whole of the first audio stream of ``path`` and count.
+    """Decode the first audio stream of ``path`` completely and return its length.
 
-    ``kind`` is ``mp3``, ``wav`` or ``flac`` and the only format that is tried.
+    ``kind`` is ``mp3``, ``wav`` or ``flac``; no other format is tried.
 
     Raises:
-        InvalidAudio: it holds no such audio, ends early, is damaged, empty, or longer than ``MAX_SECONDS``.
+        InvalidAudio: The file contains no such audio, or is truncated, damaged, empty or longer than ``MAX_SECONDS``.
     """
     try:
         if kind == "wav":
@@ -56,9 +57,9 @@ def measure(path: Path, kind: str) -> Sound:
             raise MemoryError(str(error)) from None
         raise InvalidAudio(f"the audio cannot be decoded: {error.strerror or 'damaged data'}", field=_FIELD) from None
     if sound.samples == 0:
-        raise InvalidAudio("the audio is empty: it holds no samples", field=_FIELD)
+        raise InvalidAudio("the audio is empty: it contains no samples", field=_FIELD)
     if expected and sound.samples < expected:
-        raise _truncated(f"{sound.samples / sound.rate:.1f} s of {expected / sound.rate:.1f} s are there")
+        raise _truncated(f"{sound.samples / sound.rate:.1f} s of {expected / sound.rate:.1f} s are present")
     return sound
 
 
@@ -67,7 +68,7 @@ def _truncated(detail: str) -> InvalidAudio:
 
 
 def _decode(path: Path, kind: str) -> tuple[Sound, int]:
-    """Return the sound, and the number of samples that a FLAC header promises (0: none)."""
+    """Return the sound, and the number of samples that a FLAC header states (0 if unknown)."""
     options = {"format_whitelist": kind, "protocol_whitelist": "file"}
     with av.open(str(path), format=kind, options=options) as container:
         if not container.streams.audio:
@@ -75,9 +76,9 @@ def _decode(path: Path, kind: str) -> tuple[Sound, int]:
         stream = container.streams.audio[0]
         try:
             rate, codec = stream.rate, stream.codec_context.name
-        except AttributeError:  # there is no decoder for what its header names
+        except AttributeError:  # the codec in the header has no decoder
             raise InvalidAudio(field=_FIELD) from None
-        promised = stream.duration if kind == "flac" and stream.duration else 0
+        stated = stream.duration if kind == "flac" and stream.duration else 0
         samples = packets = damaged = 0
         for packet in container.demux(stream):
             packets += 1
@@ -95,11 +96,15 @@ def _decode(path: Path, kind: str) -> tuple[Sound, int]:
                 raise InvalidAudio(f"the audio is longer than {MAX_SECONDS // 3600} hours; shorten it", field=_FIELD)
     if damaged > max(1, packets * _DAMAGE_TOLERATED) or (kind == "flac" and damaged):
         raise InvalidAudio(f"the audio is damaged: {damaged:,} of {packets:,} packets cannot be decoded", field=_FIELD)
-    return Sound(samples, rate, codec), promised
+    return Sound(samples, rate, codec), stated
 
 
 def _check_wav(path: Path) -> None:
-    """Compare the length of the data chunk with the file (RIFF; RF64 as in EBU Tech 3306)."""
+    """Check that the data chunk is complete (RIFF; RF64 as in EBU Tech 3306).
+
+    Raises:
+        InvalidAudio: The file is shorter than its header states.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         form = file.read(12)[:4]
@@ -110,19 +115,23 @@ def _check_wav(path: Path) -> None:
                 long_size = struct.unpack("<8xQ", file.read(16))[0]
                 length -= 16
             elif name == b"data":
-                # Recorders that stream write 0 or all ones, and the file's end counts.
+                # A length of 0 or all ones is written by recorders that stream: the data ends with the file.
                 if length == 0xFFFFFFFF:
                     length = long_size or 0
-                there = size - file.tell()
-                if length > there and length < 0xFFFFFF00:
-                    raise _truncated(f"{there:,} of {length:,} bytes are there")
+                present = size - file.tell()
+                if length > present and length < 0xFFFFFF00:
+                    raise _truncated(f"{present:,} of {length:,} bytes are present")
                 return
             file.seek(length + length % 2, os.SEEK_CUR)
     raise _truncated("it ends before the sound begins")
 
 
 def _check_mp3(path: Path) -> None:
-    """Compare the Xing header's byte count with the file, and check that the last frame is whole."""
+    """Check that the file has as many bytes as its Xing header states, or else that its last frame is complete.
+
+    Raises:
+        InvalidAudio: The file is truncated or empty.
+    """
     size = path.stat().st_size
     if size == 0:
         raise InvalidAudio(field=_FIELD)
@@ -133,16 +142,16 @@ def _check_mp3(path: Path) -> None:
         at = max(head.find(b"Xing", 0, 64), head.find(b"Info", 0, 64))
         if at >= 0 and struct.unpack_from(">I", head, at + 4)[0] & 2:
             offset = at + 8 + (4 if head[at + 7] & 1 else 0)
-            promised = struct.unpack_from(">I", head, offset)[0]
-            there = size - start
+            stated = struct.unpack_from(">I", head, offset)[0]
+            present = size - start
         else:
-            there, promised = size, _end_of_frames(file, start, size)
-    if there < promised:
-        raise _truncated(f"{there:,} of {promised:,} bytes are there")
+            present, stated = size, _end_of_frames(file, start, size)
+    if present < stated:
+        raise _truncated(f"{present:,} of {stated:,} bytes are present")
 
 
 def _end_of_frames(file: BinaryIO, position: int, size: int) -> int:
-    """Return where the last MPEG frame ends, going from frame to frame; ``size`` if something else follows."""
+    """Return the offset at which the last MPEG frame ends, found from frame to frame; ``size`` if other data follow."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         while position + 4 <= size:
             length = mpeg_frame_length(data[position : position + 4])
@@ -153,7 +162,7 @@ def _end_of_frames(file: BinaryIO, position: int, size: int) -> int:
 
 
 def _skip_id3(file: BinaryIO) -> int:
-    """Return where the MPEG frames begin: after any ID3v2 tags (ID3v2.4 section 3.1)."""
+    """Return the offset of the first MPEG frame, after any ID3v2 tags (ID3v2.4 section 3.1)."""
     position = 0
     while True:
         file.seek(position)

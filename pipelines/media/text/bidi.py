@@ -1,7 +1,7 @@
-"""The visual order of one line of text: Unicode Standard Annex #9 without explicit codes.
+"""The visual order of one line of text: Unicode Standard Annex #9 (UAX #9) without explicit formatting characters.
 
-Explicit embeddings, overrides and isolates are removed from lyrics before (``words.clean``). The shaper
-handles mirrored forms.
+``word_groups.clean`` has removed explicit embeddings, overrides and isolates from the lyrics. The shaper handles
+mirrored forms. Rule names such as W1 are those of UAX #9.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _STRONG = {"L": 0, "R": 1, "AL": 1}
 
 
 def base_level(text: str) -> int:
-    """Return 0 for a left-to-right line, 1 for a right-to-left one: the first strong letter decides (P2, P3)."""
+    """Return 0 for a left-to-right line and 1 for a right-to-left one, by its first strong character (P2, P3)."""
     for character in text:
         level = _STRONG.get(unicodedata.bidirectional(character))
         if level is not None:
@@ -23,7 +23,7 @@ def base_level(text: str) -> int:
 
 
 def levels(text: str) -> list[int]:
-    """Return the embedding level of each character of ``text``; odd ones run from right to left."""
+    """Return the embedding level of each character of ``text``; odd levels run from right to left."""
     base = base_level(text)
     if base == 0 and not any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text):
         return [0] * len(text)
@@ -32,7 +32,7 @@ def levels(text: str) -> list[int]:
     # I1 and I2.
     raised = {0: {"L": 0, "R": 1, "AN": 2, "EN": 2}, 1: {"L": 2, "R": 1, "AN": 2, "EN": 2}}[base]
     result = [raised[kind] for kind in classes]
-    # L1: spaces at the end of the line run with the line.
+    # L1: spaces at the end of the line have the base level.
     for index in range(len(text) - 1, -1, -1):
         if unicodedata.bidirectional(text[index]) not in ("WS", "BN"):
             break
@@ -59,7 +59,7 @@ def _marks_and_numbers(classes: list[str], start: str) -> list[str]:
     """Apply rules W1 and W2."""
     previous, strong = start, start
     for index, kind in enumerate(classes):
-        if kind in ("NSM", "BN"):  # W1, and joiners go with the letter before them
+        if kind in ("NSM", "BN"):  # W1; joiners too take the class of the character before them
             kind = previous
         if kind in ("L", "R", "AL"):
             strong = kind
@@ -77,14 +77,14 @@ def _separators_and_terminators(classes: list[str]) -> list[str]:
             (classes[index] == "ES" and before == "EN") or (classes[index] == "CS" and before in ("EN", "AN"))
         ):
             classes[index] = before
-    for start_index, end_index in _stretches(classes, {"ET"}):  # W5
+    for start_index, end_index in _ranges(classes, {"ET"}):  # W5
         if "EN" in (classes[start_index - 1 : start_index] + classes[end_index : end_index + 1]):
             classes[start_index:end_index] = ["EN"] * (end_index - start_index)
     return classes
 
 
 def _brackets(text: str, classes: list[str], base: str) -> list[str]:
-    """Apply rule N0: a pair of brackets runs with the line if its content does, else with content and context."""
+    """Apply rule N0: a pair of brackets gets the direction of the line, or that of its content and context."""
     open_at: list[int] = []
     pairs = []
     for index, character in enumerate(text):
@@ -110,7 +110,7 @@ def _brackets(text: str, classes: list[str], base: str) -> list[str]:
 def _neutral(classes: list[str], base: str) -> list[str]:
     """Apply rules N1 and N2; numbers count as right-to-left."""
     strong = {"L", "R", "EN", "AN"}
-    for start, end in _stretches(classes, set(classes) - strong):
+    for start, end in _ranges(classes, set(classes) - strong):
         before = classes[start - 1] if start else base
         after = classes[end] if end < len(classes) else base
         before, after = ("L" if kind == "L" else "R" for kind in (before, after))
@@ -118,8 +118,8 @@ def _neutral(classes: list[str], base: str) -> list[str]:
     return classes
 
 
-def _stretches(classes: Sequence[str], wanted: set[str]) -> list[tuple[int, int]]:
-    """Yield the longest stretches of ``classes`` that are in ``wanted``."""
+def _ranges(classes: Sequence[str], wanted: set[str]) -> list[tuple[int, int]]:
+    """Return the maximal ranges ``(start, end)`` of ``classes`` whose elements are all in ``wanted``."""
     found = []
     index = 0
     while index < len(classes):
@@ -133,11 +133,11 @@ def _stretches(classes: Sequence[str], wanted: set[str]) -> list[tuple[int, int]
 
 
 def visual_order(run_levels: Sequence[int]) -> list[int]:
-    """Return the order from left to right of runs with these levels (L2)."""
+    """Return the indices of runs with these levels, ordered from left to right (L2)."""
     order = list(range(len(run_levels)))
     if not order:
         return order
     for level in range(max(run_levels), 0, -1):
-        for start, end in _stretches(["x" if run_levels[index] >= level else "" for index in order], {"x"}):
+        for start, end in _ranges(["x" if run_levels[index] >= level else "" for index in order], {"x"}):
             order[start:end] = reversed(order[start:end])
     return order

@@ -1,4 +1,4 @@
-"""Captions blended into a picture, as frames in the encoder's colour format."""
+"""Draw captions onto a still picture, as frames in the encoder's colour format."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from PIL import Image
 
 from pipelines.media.text.caption_renderer import CaptionRenderer
 
-_Pixels = NDArray[np.uint8]
-#: Finished captions that are kept: choruses come back.
+#: One plane of a frame: shape (height, width), uint8.
+_Plane = NDArray[np.uint8]
+#: Number of drawn captions to keep: a chorus is repeated.
 _CACHED = 64
-#: Side of a macroblock. Regions keep to them, so that nothing around a caption is encoded again.
+#: Side of a macroblock in pixels. Regions are aligned to macroblocks, so that those around a caption do not change.
 _BLOCK = 16
 
 
@@ -28,15 +29,16 @@ class Canvas:
     Frames are planar YUV 4:2:0, BT.709, limited range. Safe to use from several threads.
     """
 
-    def __init__(self, background: Image.Image, letterer: CaptionRenderer) -> None:
+    def __init__(self, background: Image.Image, renderer: CaptionRenderer) -> None:
         self._background = background
-        self._letterer = letterer
+        self._renderer = renderer
         self._planes = _to_planes(background)
         self._lock = threading.Lock()
-        self._regions: OrderedDict[str, tuple[int, int, list[_Pixels]] | None] = OrderedDict()
+        #: Per text: left, top and the planes of the region that differs from the background; ``None`` if none does.
+        self._regions: OrderedDict[str, tuple[int, int, list[_Plane]] | None] = OrderedDict()
 
     def draw(self, text: str) -> VideoFrame:
-        """Return a new frame with ``text`` on it; without text, the background."""
+        """Return a new frame with ``text`` drawn on the background; the background alone if ``text`` is empty."""
         width, height = self._background.size
         frame = VideoFrame(width, height, "yuv420p")
         targets = [_pixels(plane) for plane in frame.planes]
@@ -51,7 +53,7 @@ class Canvas:
                 target[top : top + plane.shape[0], left : left + plane.shape[1]] = plane
         return frame
 
-    def _region(self, text: str) -> tuple[int, int, list[_Pixels]] | None:
+    def _region(self, text: str) -> tuple[int, int, list[_Plane]] | None:
         with self._lock:
             if text in self._regions:
                 self._regions.move_to_end(text)
@@ -63,9 +65,9 @@ class Canvas:
                 self._regions.popitem(last=False)
         return region
 
-    def _blend(self, text: str) -> tuple[int, int, list[_Pixels]] | None:
-        """Return the caption blended into its surroundings: left, top and the three planes."""
-        drawn = self._letterer.draw(text)
+    def _blend(self, text: str) -> tuple[int, int, list[_Plane]] | None:
+        """Return the region of the picture with the caption: left and top in pixels, and its Y, U and V planes."""
+        drawn = self._renderer.draw(text)
         if drawn is None:
             return None
         x, y, caption = drawn
@@ -78,8 +80,8 @@ class Canvas:
         return left, top, _to_planes(blended)
 
 
-def _to_planes(picture: Image.Image) -> list[_Pixels]:
-    """Return the Y, U and V planes of an sRGB picture of even size."""
+def _to_planes(picture: Image.Image) -> list[_Plane]:
+    """Return the Y, U and V planes of an sRGB picture with even width and height; U and V have half its size."""
     width, height = picture.size
     frame = VideoFrame.from_ndarray(np.asarray(picture), format="rgb24").reformat(
         format="yuv420p",
@@ -95,6 +97,6 @@ def _to_planes(picture: Image.Image) -> list[_Pixels]:
     return planes
 
 
-def _pixels(plane: VideoPlane) -> _Pixels:
-    """Return the memory of ``plane`` as rows, padding bytes included."""
+def _pixels(plane: VideoPlane) -> _Plane:
+    """Return the memory of ``plane`` as an array (rows, line size), uint8, including the padding of each row."""
     return np.frombuffer(cast(memoryview, plane), np.uint8).reshape(-1, plane.line_size)

@@ -1,4 +1,4 @@
-"""Captions as pictures: bold letters with an outline and a soft shadow, inside the safe area of a tall video."""
+"""Draw captions: bold letters with an outline and a soft shadow, inside the safe area of a portrait video."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from pipelines.media.text.fonts import Fonts
 from pipelines.media.text.shaping import Glyph, ShapedLine, Shaper
 from pipelines.media.text.wrapping import atoms, wrap
 
+#: Shape (height, width) for coverage or (height, width, 4) for RGBA, uint8.
 _Pixels = NDArray[np.uint8]
 
-# Of a picture 1080 x 1920: players cover its lower end with buttons and texts.
+# Shares of the width and height, from a video of 1080 x 1920 pixels. Players cover its lower end with controls.
 _SIDE_MARGIN = 80 / 1080
 _BASELINE = 1 - 420 / 1920
-#: Highest block of lines, as a share of the picture's height.
-_TALLEST = 0.5
-# In ems: distance of baselines, width of the outline, blur and fall of the shadow; and how dark the shadow is.
+#: Greatest height of a caption's lines, as a share of the picture's height.
+_MAX_HEIGHT = 0.5
+# In ems: distance between baselines, width of the outline, blur and vertical offset of the shadow. Then its opacity.
 _LEADING = 1.28
 _OUTLINE = 0.075
 _SHADOW_BLUR = 0.09
-_SHADOW_FALL = 0.05
-_SHADOW_DARKNESS = 0.6
-#: Lines of full-sized text before the size is reduced, the sizes tried, and where words are broken at last.
+_SHADOW_OFFSET = 0.05
+_SHADOW_OPACITY = 0.6
+#: Most lines at full size before a smaller size is tried; the sizes to try, as shares of the full size; and the size
+#: below which words that are wider than a line are broken.
 _FULL_SIZE_LINES = 4
 _SIZES = tuple(0.9**step for step in range(22))
 _BREAK_WORDS_BELOW = 0.6
@@ -36,7 +38,7 @@ _BREAK_WORDS_BELOW = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How captions look: em size in pixels of the picture and the letters' colour as red, green, blue."""
+    """How captions look: em size in pixels, and the colour of the letters as red, green and blue from 0 to 255."""
 
     size: float
     color: tuple[int, int, int]
@@ -57,14 +59,14 @@ class CaptionRenderer:
         self.shaper = Shaper(fonts, language)
 
     def draw(self, text: str) -> tuple[int, int, Image.Image] | None:
-        """Return ``text`` as left edge, top edge and an RGBA picture (not premultiplied).
+        """Draw ``text``; return the left and top edge in pixels and an RGBA picture (alpha not premultiplied).
 
-        ``None`` if none of it is visible.
+        Return ``None`` if none of ``text`` is visible.
         """
         size, lines = self._layout(text)
         if not any(line.glyphs for line in lines):
             return None
-        pad = math.ceil(size * (_OUTLINE + 2 * _SHADOW_BLUR + _SHADOW_FALL)) + 2
+        pad = math.ceil(size * (_OUTLINE + 2 * _SHADOW_BLUR + _SHADOW_OFFSET)) + 2
         widest = max(line.width for line in lines) * size
         leading = size * _LEADING
         last = self._height * _BASELINE
@@ -82,20 +84,20 @@ class CaptionRenderer:
         return left, top, _paint(placed, right - left, bottom - top, size, self._style)
 
     def _layout(self, text: str) -> tuple[float, list[ShapedLine]]:
-        """Return the em size in pixels and the lines: balanced, and smaller only where the text would not fit."""
+        """Return the em size in pixels and the lines of similar width; a long text gets a smaller size."""
         limit = self._width * (1 - 2 * _SIDE_MARGIN)
-        tallest = self._height * _TALLEST
+        max_height = self._height * _MAX_HEIGHT
         size, lines = self._style.size, [text]
         for scale in _SIZES:
             size = self._style.size * scale
             wrapped = self._wrap(text, limit / size, break_words=scale < _BREAK_WORDS_BELOW)
             lines = wrapped or lines
-            if wrapped and len(lines) * size * _LEADING <= tallest and (len(lines) <= _FULL_SIZE_LINES or scale < 1):
+            if wrapped and len(lines) * size * _LEADING <= max_height and (len(lines) <= _FULL_SIZE_LINES or scale < 1):
                 break
         return size, [self.shaper.shape(line) for line in lines]
 
     def _wrap(self, text: str, limit: float, *, break_words: bool) -> list[str] | None:
-        """Return the lines within ``limit`` ems; of the words, only those that are wider are broken."""
+        """Return lines of at most ``limit`` ems. Only words that are wider than that may be broken."""
 
         def width(part: str) -> float:
             return self.shaper.shape(part).width
@@ -104,9 +106,9 @@ class CaptionRenderer:
 
 
 def _paint(placed: list[tuple[Glyph, float, float]], width: int, height: int, size: float, style: Style) -> Image.Image:
-    """Paint shadow, outline, letters and emoji, one over the other, as RGBA.
+    """Return shadow, outline, letters and emoji, painted in this order, as an RGBA picture of ``width`` x ``height``.
 
-    ``placed`` has each glyph's origin in pixels from the top left corner.
+    ``placed`` has each glyph with its origin in pixels from the top left corner; ``size`` is the em size in pixels.
     """
     letters = _coverage(placed, width, height, size)
     emoji = _emoji(placed, width, height, size)
@@ -122,22 +124,22 @@ def _paint(placed: list[tuple[Glyph, float, float]], width: int, height: int, si
             ImageChops.multiply(pixels, Image.merge("RGB", [ImageChops.invert(over)] * 3)),
             Image.fromarray(np.ascontiguousarray(emoji[:, :, :3])),
         )
-    # Below the outline there is only the shadow, and it is black as the pixels are.
+    # Outside of the outline there is only the shadow, which is black like the pixels there.
     pixels.putalpha(ImageChops.lighter(edge, _shadow(edge, size)))
     return pixels
 
 
 def _shadow(edge: Image.Image, size: float) -> Image.Image:
-    """Return a soft copy of ``edge``, a little lower; blurring at a quarter of the size makes no visible difference."""
+    """Return the shadow of ``edge``: blurred and moved down. Blurring at a quarter of the size looks the same."""
     small = edge.reduce(4).filter(ImageFilter.GaussianBlur(_SHADOW_BLUR * size / 4))
     soft = small.resize((small.width * 4, small.height * 4), Image.Resampling.BILINEAR)
     shadow = Image.new("L", edge.size)
-    shadow.paste(soft, (0, round(_SHADOW_FALL * size)))
-    return shadow.point([round(value * _SHADOW_DARKNESS) for value in range(256)])
+    shadow.paste(soft, (0, round(_SHADOW_OFFSET * size)))
+    return shadow.point([round(value * _SHADOW_OPACITY) for value in range(256)])
 
 
 def _coverage(placed: list[tuple[Glyph, float, float]], width: int, height: int, size: float) -> _Pixels:
-    """Return how much of each pixel the letters cover, 0 to 255."""
+    """Return how much of each pixel the letters cover, from 0 to 255: shape (height, width), uint8."""
     raster = hb.RasterDraw()
     raster.extents = hb.RasterExtents(0, 0, width, height, 0)
     for glyph, x, y in placed:
@@ -149,14 +151,14 @@ def _coverage(placed: list[tuple[Glyph, float, float]], width: int, height: int,
 
 
 def _emoji(placed: list[tuple[Glyph, float, float]], width: int, height: int, size: float) -> _Pixels | None:
-    """Return the coloured glyphs as premultiplied RGBA, or ``None`` if there are none."""
+    """Return the coloured glyphs as premultiplied RGBA, shape (height, width, 4), or ``None`` if there are none."""
     pictures = [(glyph, x, y) for glyph, x, y in placed if glyph.face.colored]
     if not pictures:
         return None
     canvas = np.zeros((height, width, 4), np.uint8)
     for glyph, x, y in pictures:
         scale = size / glyph.face.upem
-        # Emoji do not overlap, so each is painted in a square of its own.
+        # Emoji do not overlap, so each is painted into a square tile of its own.
         left, base, side = math.floor(x), math.ceil(y), math.ceil(size * 1.3) + 2
         paint = hb.RasterPaint()
         paint.extents = hb.RasterExtents(0, 0, side, side, 0)
@@ -174,14 +176,14 @@ def _put(canvas: _Pixels, tile: _Pixels, left: int, top: int) -> None:
 
 
 def _rows(image: hb.RasterImage | None, height: int) -> _Pixels:
-    """Return the rows of a HarfBuzz image, the top one first."""
+    """Return the rows of a HarfBuzz image, which stores the bottom row first, from top to bottom."""
     if image is None:
-        raise MemoryError("no memory for a caption")
+        raise MemoryError("not enough memory to draw a caption")
     return np.frombuffer(image.buffer, np.uint8).reshape(height, -1)[::-1]
 
 
 def _dilate(mask: _Pixels, radius: float) -> _Pixels:
-    """Return ``mask`` grown by ``radius`` pixels: the maximum over a disc, whose rim counts by the share inside."""
+    """Return ``mask`` grown by ``radius`` pixels: the maximum over a disc, at its rim weighted by the covered share."""
     height, width = mask.shape
     reach = math.ceil(radius + 0.5)
     padded = np.pad(mask, reach)
@@ -195,15 +197,15 @@ def _dilate(mask: _Pixels, radius: float) -> _Pixels:
     return grown
 
 
-#: Steps in which the rim of a disc is counted.
+#: Number of steps from an uncovered to a completely covered pixel at the rim of a disc.
 _WHOLE = 4
 
 
 @functools.lru_cache(maxsize=64)
 def _disc(radius: float) -> list[tuple[int, list[tuple[int, int]]]]:
-    """Return the offsets that a disc of ``radius`` covers, by the share of ``_WHOLE`` that it covers of the pixel.
+    """Return the pixel offsets that a disc of ``radius`` covers, by how much of the pixel it covers (1 to ``_WHOLE``).
 
-    Strokes of letters are some pixels wide, so that of the offsets well inside a few are enough.
+    The strokes of letters are several pixels wide, so only one in nine of the offsets well inside the disc is needed.
     """
     shares: dict[int, list[tuple[int, int]]] = {}
     reach = math.ceil(radius + 0.5)

@@ -1,4 +1,4 @@
-"""Which font draws which character: bold Noto Sans for every script, and coloured emoji."""
+"""Choose the font for each character: bold Noto Sans for every script, Twemoji for coloured emoji."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import uharfbuzz as hb
 _BOLD = 700
 _EMOJI_FILE = Path(__file__).with_name("fonts") / "TwemojiCOLR.ttf"
 _CJK_FILE = "NotoSansCJK-VF.otf.ttc"
-#: Faces of the CJK collection, by the language whose shapes they have.
+#: Index of the face in the CJK collection by language: the same characters have other shapes in each.
 _CJK_FACES = {"ja": 0, "ko": 1, "zh-hans": 2, "zh-hant": 3, "zh-hk": 4}
 # Noto Sans first: it has the letters of most European languages. Then one font for each further script.
 _NAMES = (
@@ -40,7 +40,7 @@ _NAMES = (
     "NotoSansEthiopic",
 )
 
-# Drawn in the text's colour: their coloured pictures are black, and so is the outline.
+# Drawn as text in the caption's colour: their coloured glyphs are black, as the outline is, and would not be visible.
 _BLACK_EMOJI = frozenset(map(ord, "\u25fc\u265f\u2712\u2714\u2716\u2734"))
 
 # Characters of the BMP that are emoji without a variation selector (Emoji_Presentation, emoji-data.txt 15.1).
@@ -59,23 +59,21 @@ EMOJI = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One font, ready to shape and to draw. Measures are in units of ``1 / upem`` of the em."""
+    """One font, ready to shape and to draw. Its lengths are in font units, ``upem`` of which are one em."""
 
     font: hb.Font
     upem: int
+    #: Returns whether the font has a glyph for a code point.
     covers: Callable[[int], bool]
-    #: Whether its glyphs have colours of their own.
+    #: Whether its glyphs have their own colours.
     colored: bool
 
 
 class Fonts:
-    """Finds faces; loads each when a character first needs it."""
+    """Chooses a face per character. A font is loaded when a character first needs it."""
 
     def __init__(self, language: str | None, sample: str = "") -> None:
-        """Prepare to find faces.
-
-        ``language`` is a BCP 47 tag; without one, ``sample`` decides between Japanese, Korean and Chinese shapes.
-        """
+        """Choose between Japanese, Korean and Chinese shapes by the BCP 47 tag ``language``, or by ``sample``."""
         self._cjk = _CJK_FACES[_cjk_language(language, sample)]
         self._chosen: dict[str, Face | None] = {}
 
@@ -84,7 +82,7 @@ class Fonts:
         return _load(_EMOJI_FILE, 0, colored=True)
 
     def covering(self, character: str) -> Face | None:
-        """Return the face for ``character`` as text, or ``None`` when no font has it."""
+        """Return the face for ``character`` as text, or ``None`` if no font has it."""
         if character not in self._chosen:
             self._chosen[character] = self._search(character)
         return self._chosen[character]
@@ -123,7 +121,7 @@ def _cjk_language(language: str | None, sample: str) -> str:
 
 @functools.cache
 def _folder(package: str) -> str:
-    """Return where a package of fonts is installed, without importing it."""
+    """Return the folder of an installed package of fonts, without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(f"the package {package} is not installed")

@@ -1,4 +1,4 @@
-"""Text as positioned glyphs: font fallback, bidirectional order, joining and conjuncts by HarfBuzz."""
+"""Turn text into positioned glyphs: font fallback, bidirectional order, and shaping by HarfBuzz."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import uharfbuzz as hb
 from pipelines.media.text.bidi import levels, visual_order
 from pipelines.media.text.fonts import EMOJI, Face, Fonts
 
-#: Marks of direction: they order the text and draw nothing.
+#: Direction marks (U+200E, U+200F): they affect the order of the text and have no glyph.
 _INVISIBLE = "\u200e\u200f"
 
 
 @dataclass(frozen=True, slots=True)
 class Glyph:
-    """One glyph of a shaped line. Positions are in ems from the line's left end on the baseline, y upward."""
+    """One glyph of a shaped line. ``x`` and ``y`` are in ems from the line's left end on the baseline, y upward."""
 
     face: Face
     index: int
@@ -40,13 +40,13 @@ class _Run:
 
 
 class Shaper:
-    """Shapes lines with one set of fonts. Results are kept: words are measured again and again."""
+    """Shapes lines with one set of fonts. Results are cached, because wrapping measures the same words repeatedly."""
 
     def __init__(self, fonts: Fonts, language: str | None = None) -> None:
         self._fonts = fonts
         self._language = language
         self._lines: dict[str, ShapedLine] = {}
-        #: Characters for which no font was found, and which are therefore not drawn.
+        #: Characters that no font has, and that are therefore not drawn.
         self.missing: set[str] = set()
 
     def shape(self, text: str) -> ShapedLine:
@@ -67,14 +67,14 @@ class Shaper:
         return ShapedLine(tuple(glyphs), x)
 
     def _plain(self, character: str) -> str:
-        """Return ``character``, or the plain letters for it where only those have a font: 𝓐 is drawn as A."""
+        """Return ``character``, or its compatibility form (NFKC) if only that has a font: 𝓐 is drawn as A."""
         if unicodedata.decomposition(character)[:1] != "<" or self._fonts.covering(character):
             return character
         plain = unicodedata.normalize("NFKC", character)
         return plain if all(map(self._fonts.covering, plain)) else character
 
     def _runs(self, text: str) -> list[_Run]:
-        """Yield stretches of one font and one direction, in logical order; each emoji is a run of its own."""
+        """Return the runs of one font and one level, in logical order; each emoji is a run of its own."""
         level = levels(text)
         runs: list[_Run] = []
         position = 0
@@ -98,7 +98,7 @@ class Shaper:
     def _face_for(self, character: str, previous: Face | None) -> Face | None:
         if character in _INVISIBLE or "\ufe00" <= character <= "\ufe0f" or "\U000e0020" <= character <= "\U000e007f":
             return None
-        # Spaces, punctuation and marks are drawn like the letters next to them.
+        # Spaces, punctuation and marks are drawn with the font of the character before them, if it has them.
         joins = unicodedata.category(character)[0] in "MZP" or character in "\u200c\u200d"
         if joins and previous is not None and (previous.covers(ord(character)) or character in "\u200c\u200d"):
             return previous

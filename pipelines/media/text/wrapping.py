@@ -1,4 +1,4 @@
-"""Lines of even length for a caption that is wider than the picture."""
+"""Break a caption that is wider than the picture into lines of similar width."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipelines.media.text.fonts import EMOJI
 
-#: Characters that no line begins with, and that none ends with, in Chinese and Japanese typesetting.
+#: Characters that must not begin, and that must not end, a line in Chinese and Japanese typesetting.
 _NOT_FIRST = frozenset("、。，．・：；？！」』）】》〉〕］｝”’ー々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮ…‥%)]},.!?;:")
 _NOT_LAST = frozenset("「『（【《〈〔［｛“‘([{")
 _WIDE_RANGES = ((0x2E80, 0x9FFF), (0xAC00, 0xD7AF), (0xF900, 0xFAFF), (0xFF00, 0xFFEF), (0x20000, 0x3FFFF))
@@ -16,16 +16,16 @@ _WIDE_RANGES = ((0x2E80, 0x9FFF), (0xAC00, 0xD7AF), (0xF900, 0xFAFF), (0xFF00, 0
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """A part of the text that is not broken, and whether a space preceded it."""
+    """A part of the text that is not broken, and whether a space precedes it."""
 
     text: str
     spaced: bool
 
 
 def atoms(text: str, *, breaks: Callable[[str], bool] = lambda word: False) -> list[Atom]:
-    """Cut ``text`` where a line may break: at spaces, between CJK characters, between the letters of words to break.
+    """Cut ``text`` where a line may break: at spaces and between CJK characters.
 
-    ``breaks`` returns whether a word is one of those.
+    Words for which ``breaks`` returns true are cut between their letters as well.
     """
     found: list[Atom] = []
     for word in text.split(" "):
@@ -50,7 +50,7 @@ def _parts(word: str, anywhere: bool) -> list[str]:
 
 
 def clusters(text: str) -> list[str]:
-    """Cut ``text`` between what people see as characters: marks, joiners and emoji parts stay together."""
+    """Cut ``text`` into user-perceived characters: letters with their marks and joiners, and whole emoji."""
     found: list[str] = []
     position = 0
     while position < len(text):
@@ -69,7 +69,7 @@ def clusters(text: str) -> list[str]:
 
 
 def _is_linker(character: str) -> bool:
-    """Return whether the next letter belongs to this one: a joiner, or a virama (combining class 9) of a conjunct."""
+    """Return whether the next letter belongs to this one: a ZWJ, or a virama (combining class 9) of a conjunct."""
     return character == "\u200d" or unicodedata.combining(character) == 9
 
 
@@ -79,16 +79,16 @@ def _is_wide(character: str) -> bool:
 
 
 def wrap(parts: Sequence[Atom], width: Callable[[str], float], limit: float) -> list[str] | None:
-    """Break ``parts`` into the fewest lines not wider than ``limit``, as even as possible.
+    """Break ``parts`` into the fewest lines that are not wider than ``limit``, and as similar in width as possible.
 
-    ``width`` measures a text, in the unit of ``limit``. Return ``None`` if a part alone is wider.
+    ``width`` returns the width of a text in the unit of ``limit``. Return ``None`` if a single part is wider.
     """
     widths = [width(part.text) for part in parts]
     if not parts or max(widths) > limit:
         return None
     space = width(" ")
     lines = _fill(parts, widths, space, limit)
-    # The narrowest limit that still gives as few lines makes them even.
+    # Binary search for the narrowest limit that gives the same number of lines: their widths are then similar.
     low, high = max(widths), limit
     for _ in range(12):
         middle = (low + high) / 2

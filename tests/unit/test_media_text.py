@@ -1,4 +1,4 @@
-"""Captions as pictures: every script in its own shapes, inside the safe area."""
+"""Drawn captions: every script has its glyphs, and all text stays inside the safe area."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ SCRIPTS = {
 }
 
 
-def letterer(
+def renderer(
     width: int = 1080, height: int = 1920, size: float = 64, color: tuple[int, int, int] = (255, 255, 0)
 ) -> CaptionRenderer:
     return CaptionRenderer(width, height, Style(size, color), Fonts(None))
 
 
 def drawn(text: str, width: int = 1080, height: int = 1920, size: float = 64) -> tuple[int, int, NDArray[np.uint8]]:
-    result = letterer(width, height, size).draw(text)
+    result = renderer(width, height, size).draw(text)
     assert result is not None
     return result[0], result[1], np.asarray(result[2])
 
@@ -142,8 +142,8 @@ def test_a_character_that_no_font_has_is_left_out_and_noted() -> None:
     assert shaper.missing == {"\U00013000"}
 
 
-def test_a_caption_of_nothing_visible_is_no_picture() -> None:
-    assert letterer().draw("\u200e") is None
+def test_a_caption_without_visible_characters_is_not_drawn() -> None:
+    assert renderer().draw("\u200e") is None
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_the_outline_is_dark_and_grows_with_the_size() -> None:
 
 
 def test_dark_letters_get_a_light_outline() -> None:
-    caption = letterer(color=(0, 0, 0)).draw("I")
+    caption = renderer(color=(0, 0, 0)).draw("I")
     assert caption is not None
     pixels = np.asarray(caption[2])
     assert ((pixels[:, :, 3] > 250) & (pixels[:, :, :3].min(axis=2) > 245)).any()
@@ -205,7 +205,7 @@ def test_only_a_word_that_is_too_wide_is_broken() -> None:
 
 @pytest.mark.parametrize("follows", ["one of the words that stay whole", "क्षत्रिय श्री ज्ञान"])
 def test_a_long_word_does_not_break_its_neighbours(follows: str) -> None:
-    lines = letterer()._wrap("Supercalifragilisticexpialidocious" * 2 + " " + follows, 20.0, break_words=True)
+    lines = renderer()._wrap("Supercalifragilisticexpialidocious" * 2 + " " + follows, 20.0, break_words=True)
     assert lines is not None
     assert set(follows.split()) <= set(" ".join(lines).split())
 
