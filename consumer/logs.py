@@ -14,6 +14,23 @@ import structlog
 # Bounded lengths keep these linear: a log line may repeat hostile text from a producer.
 _QUERY = re.compile(r"(\w://[^\s?#]{1,4096})\?[^\s\"']*")
 _CREDENTIALS = re.compile(r"(\w://)[^/\s@]+@")
+#: Loggers of libraries that log at INFO more than is useful; they start at WARNING.
+_NOISY = (
+    "botocore",
+    "boto3",
+    "urllib3",
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "amqp",
+    "alembic",
+    "kombu",
+    "s3transfer",
+    # "received" and "succeeded" for every wake-up: the job's own lines say more.
+    "celery.worker.strategy",
+    "celery.app.trace",
+)
 #: Escapes for ``str.translate``: control characters except line breaks and tabs, and bidirectional controls, which
 #: change how a terminal shows nearby text. Ids, keys and prompts come from producers and may contain any of these.
 TERMINAL_CONTROLS = {
@@ -77,22 +94,7 @@ def configure(level: str, style: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in (
-        "botocore",
-        "boto3",
-        "urllib3",
-        "httpx",
-        "httpx2",
-        "httpcore",
-        "httpcore2",
-        "amqp",
-        "alembic",
-        "kombu",
-        "s3transfer",
-        # "received" and "succeeded" for every wake-up: the job's own lines say more.
-        "celery.worker.strategy",
-        "celery.app.trace",
-    ):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 
