@@ -4,11 +4,9 @@
 path         200                                                  503
 ============ ==================================================== ============================================
 ``/health``  ``healthy``, or ``degraded``: a broker is            ``unhealthy``: the ledger does not answer, a
-             unreachable, or a GPU worker has no accelerator      part exited or keeps exiting, or a GPU worker
-                                                                  has no models
+             unreachable, or a GPU worker has no accelerator      part exited, or a GPU worker has no models
 ``/ready``   ``healthy``                                          any other state: do not send work here
-``/live``    every part of this process runs                      a part exited or keeps exiting: restart the
-                                                                  process
+``/live``    every part of this process runs                      a part exited: restart the process
 ============ ==================================================== ============================================
 """
 
@@ -18,7 +16,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -47,7 +45,6 @@ class HealthServer:
         service: Service | None = None,
         tenants: Collection[str] = (),
         local: LocalModelsHealth | None = None,
-        connections: Mapping[str, Callable[[], bool]] | None = None,
     ) -> None:
         """Bind the port.
 
@@ -58,7 +55,6 @@ class HealthServer:
             service: The loops to report on; a worker has none.
             tenants: Tenants that may appear as metric labels.
             local: The local models of this process.
-            connections: Further parts of this process, and whether each is connected.
 
         Raises:
             ConfigurationError: If the port is in use, or the address does not belong to this machine.
@@ -67,7 +63,6 @@ class HealthServer:
         self._service = service
         self._tenants = tenants
         self._local = local
-        self._connections = connections or {}
         handler = type("Handler", (_Handler,), {"respond": staticmethod(self.respond)})
         try:
             self._server = ThreadingHTTPServer((host, port), handler)
@@ -99,8 +94,7 @@ class HealthServer:
         if path == "/metrics":
             return 200, CONTENT_TYPE_PLAIN_0_0_4, render_metrics(self._snapshot(), self._parts_up(), self._tenants)
         if path == "/live":
-            alive = not self._part_exited() and not self._keep_exiting()
-            return _json({"status": "healthy" if alive else "unhealthy"}, good=alive)
+            return _json({"status": "unhealthy" if self._part_exited() else "healthy"}, good=not self._part_exited())
         if path in ("/health", "/ready"):
             report = self.report()
             status = report["status"]
@@ -111,12 +105,10 @@ class HealthServer:
         """Return the JSON body of ``/health``: the overall status and the state of each part."""
         ledger = self._ledger()
         parts = {name: "ok" if up else "not connected" for name, up in self._parts_up().items()}
-        parts |= dict.fromkeys(exiting := self._keep_exiting(), "keeps exiting")
         if self._part_exited():
             parts["loops"] = "one ended"
         all_ok = set(parts.values()) <= {"ok"}
-        broken = ledger != "ok" or self._part_exited() or exiting
-        status = "unhealthy" if broken else "healthy" if all_ok else "degraded"
+        status = "unhealthy" if ledger != "ok" or self._part_exited() else "healthy" if all_ok else "degraded"
         report = {"status": status, "checks": {"ledger": ledger, **parts}}
         return report if self._local is None else self._local.add_to(report)
 
@@ -135,13 +127,7 @@ class HealthServer:
 
     def _parts_up(self) -> dict[str, bool]:
         loops = self._service.loops if self._service is not None else ()
-        parts = {item.name: bool(getattr(item.loop, "connected", True)) for item in loops}
-        return parts | {name: connected() for name, connected in self._connections.items()}
-
-    def _keep_exiting(self) -> list[str]:
-        """Return the parts whose child process exits after each start."""
-        loops = self._service.loops if self._service is not None else ()
-        return [item.name for item in loops if getattr(item.loop, "keeps_exiting", False)]
+        return {item.name: bool(getattr(item.loop, "connected", True)) for item in loops}
 
     def _part_exited(self) -> bool:
         return self._service is not None and self._service.failed.is_set()

@@ -10,7 +10,6 @@ from pydantic import BaseModel, SecretStr
 
 from consumer.logs import scrub
 from schemas.settings import Settings
-from schemas.settings.sources import variable
 
 _MASK = "********"
 #: URLs with credentials in them: shown without the credentials.
@@ -38,7 +37,8 @@ def settings_view(settings: Settings) -> list[SettingView]:
 
 
 def _variable(name: str) -> str:
-    return variable(name, Settings)
+    alias = Settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else f"TELECINE_{name.upper()}"
 
 
 def _origin(name: str, settings: Settings) -> str:
