@@ -96,7 +96,7 @@ def test_scribe_returns_words_with_their_times_and_the_language(double: ElevenLa
 
 
 def test_a_local_file_is_sent_without_its_path(double: ElevenLabs, song: MediaInput) -> None:
-    local = dataclasses.replace(song, url="file:///home/somebody/song.wav")
+    local = dataclasses.replace(song, url="file:///home/example/song.wav")
     assert submit(double, scribe(local)).value["words"]
     assert "somebody" not in repr(double.requests)
 

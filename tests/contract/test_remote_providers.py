@@ -139,7 +139,7 @@ def test_another_adapter_can_poll_the_task(account: Account) -> None:
 @pytest.mark.parametrize(("name", "kind"), [("pika", "image"), ("replicate", "image"), ("cococlip", "audio")])
 def test_a_local_file_is_refused_before_any_request(name: str, kind: str) -> None:
     file = media("in", {"image": "image/png", "audio": "audio/mpeg"}[kind])
-    local = {kind: dataclasses.replace(file, url="file:///home/somebody/in")}
+    local = {kind: dataclasses.replace(file, url="file:///home/example/in")}
     with ExitStack() as stack:
         account = _account(name, stack)
         call = dataclasses.replace(account.call, inputs=local)

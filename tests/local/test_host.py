@@ -241,7 +241,7 @@ def test_missing_weights_are_refused_with_the_command_that_brings_them(tmp_path:
 
 def test_weights_below_the_folder_of_models_are_found_by_the_models_name(weights: Path, models: Catalogue) -> None:
     host = host_on(Cpu(), weights)
-    assert host.run(other_model(models, "pictures", source="somebody/pictures"), CALL, ignore_progress).images
+    assert host.run(other_model(models, "pictures", source="example/pictures"), CALL, ignore_progress).images
 
 
 @pytest.mark.parametrize(("revision", "named"), [(None, "main"), ("v2", "v2"), ("0123abcd", None)])
@@ -260,10 +260,10 @@ def test_weights_in_the_hubs_cache_are_found_without_the_hub(
     if named is not None:
         (copies / "refs").mkdir()
         (copies / "refs" / named).write_text("0123abcd")
-    model = other_model(models, "fox", source="somebody/fox", revision=revision)
+    model = other_model(models, "fox", source="example/fox", revision=revision)
     assert find_weights(model, tmp_path / "none") == copies / "snapshots" / "0123abcd"
-    with pytest.raises(ModelNotInstalled, match="hf download somebody/fox --revision v9"):
-        find_weights(other_model(models, "fox", source="somebody/fox", revision="v9"), tmp_path / "none")
+    with pytest.raises(ModelNotInstalled, match="hf download example/fox --revision v9"):
+        find_weights(other_model(models, "fox", source="example/fox", revision="v9"), tmp_path / "none")
 
 
 def _cut_short(file: Path) -> None:

@@ -286,7 +286,7 @@ def test_an_adapter_that_is_not_here_names_the_command_that_brings_it(
 def test_an_adapter_is_found_below_the_models_and_in_the_hubs_cache(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = with_adapters(weights, source="somebody/adapter").find(ABLE, "story-to-video")
+    model = with_adapters(weights, source="example/adapter").find(ABLE, "story-to-video")
     own = shutil.copytree(weights / "adapter", tmp_path / "somebody" / "adapter")
     assert find_adapter(model, tmp_path) == own
     monkeypatch.setenv("HF_HOME", str(tmp_path))
