@@ -216,8 +216,8 @@ def _collect(
 
 #: Where a secret may appear: in the stored request, in the callback's metadata, and in requests to Sentry.
 ALLOWED = {
-    "authorization in metadata": {"jobs.request", "dead_letters.body", "callbacks", "deliveries.body"},
-    "presigned query": {"jobs.request", "dead_letters.body"},
+    "authorization in metadata": {"jobs.request", "rejections.body", "callbacks", "deliveries.body"},
+    "presigned query": {"jobs.request", "rejections.body"},
     "sentry key": {"sentry"},
 }
 
@@ -238,7 +238,7 @@ def test_the_places_that_are_searched_have_content(evidence: dict[str, str]) -> 
         "health",
         "timeline.detail",
         "jobs.error",
-        "dead_letters.message",
+        "rejections.message",
     ):
         assert evidence[place], place
     assert CANARIES["authorization in metadata"] in evidence["callbacks"]
