@@ -7,13 +7,18 @@ Celery application; ``telecine worker --role render`` says the same more briefly
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import threading
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from celery import Celery
+from celery.loaders.app import AppLoader
 from celery.signals import setup_logging, worker_process_init
 
+import consumer
 from consumer import logs, sentry
 from consumer.execution.durable import advance as advance_job
 from consumer.ledger.due import pick_job
@@ -28,8 +33,25 @@ _TRIES = 5
 
 log = logs.logger(__name__)
 
-app = Celery("telecine")
-app.config_from_object("celeryconfig")
+
+def _celery_settings() -> ModuleType:
+    """Import the ``celeryconfig.py`` that was installed with this package.
+
+    By its name, Celery would take a file of that name from the working directory.
+    """
+    path = Path(consumer.__file__).parent.parent / "celeryconfig.py"
+    spec = importlib.util.spec_from_file_location("telecine_celeryconfig", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Celery's fix-up for Django would also search the working directory, if DJANGO_SETTINGS_MODULE is set. The loader is
+# named, because Celery searches the working directory for it otherwise.
+app = Celery("telecine", loader=AppLoader, fixups=[])
+app.config_from_object(_celery_settings())
 
 #: This process's settings, read at the first use.
 _settings = functools.cache(Settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -169,14 +170,22 @@ def _secrets(settings: Settings) -> Secrets:
 
 
 def _embedded_secret(path: Path) -> str:
-    """Return embedded mode's signing secret; generate it at the first start, readable by its owner only."""
+    """Return embedded mode's signing secret; generate it at the first start, readable by its owner only.
+
+    A start that died before it wrote the secret leaves an empty file, which the next start fills. The lock makes
+    processes that start together agree on one secret.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(handle, "w") as file:
-        file.write(generate_secret() + "\n")
+    if path.exists() and (secret := path.read_text().strip()):
+        return secret  # the file may be read-only
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if secret := file.read().strip():
+            return secret
+        secret = generate_secret()
+        file.seek(0)
+        file.truncate()
+        file.write(secret + "\n")
         file.flush()
         os.fsync(file.fileno())
-    return path.read_text().strip()
+    return secret

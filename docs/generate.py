@@ -48,7 +48,11 @@ concurrency = 4
 callback_secrets = { default = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] }
 ```
 
-`telecine doctor --settings` prints the current values and where each comes from, with secrets masked.
+An unknown name in the file is an error, and so is a `TELECINE_SETTINGS_FILE` that does not exist. An unknown
+`TELECINE_…` variable is logged at the start as `setting_unknown`, and `telecine doctor` warns of it.
+
+`telecine doctor` names the settings file in use. `telecine doctor --settings` prints the current values and where each
+comes from, with secrets masked.
 
 S3 credentials are not settings of Telecine: they come from the usual AWS sources (`AWS_ACCESS_KEY_ID`,
 `AWS_SECRET_ACCESS_KEY`, `AWS_PROFILE`, or the role of the machine).

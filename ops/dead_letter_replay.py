@@ -17,7 +17,7 @@ from consumer.ledger.records import DeadLetter
 from consumer.uploads.decide import decide, is_event
 from consumer.uploads.request_factory import RequestFactory
 from schemas.envelope import Cancellation
-from schemas.errors import IdConflict, JobNotFound, TelecineError
+from schemas.errors import IdConflict, JobNotFound, MessageTooLarge, TelecineError
 from schemas.parse import parse_request
 from schemas.s3_events import Dropped
 
@@ -60,6 +60,7 @@ class DeadLetterReplay:
     def __call__(self, letter: DeadLetter) -> ReplayResult:
         """Admit the message and return the result. A message that fails again does not create a second dead letter."""
         try:
+            _check_whole(letter)
             if self._request_factory is not None and is_event(letter.body, letter.headers):
                 return self._uploaded(letter, self._request_factory)
             job_id, result = self._expected(letter)
@@ -122,3 +123,15 @@ class DeadLetterReplay:
         known = find_job(self._database, item.request.id)
         if known is not None and known.fingerprint != item.fingerprint:
             raise IdConflict(f"id {item.request.id!r} now belongs to another request", field="id")
+
+
+def _check_whole(letter: DeadLetter) -> None:
+    """Check that the dead letter has all bytes of its message.
+
+    Raises:
+        MessageTooLarge: Only the beginning was kept.
+    """
+    if (size := letter.headers.get(dead_letters.SIZE)) is not None:
+        raise MessageTooLarge(
+            f"only the first {len(letter.body):,} of {size:,} bytes were kept; the producer must send the message again"
+        )

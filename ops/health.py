@@ -4,9 +4,11 @@
 path         200                                                  503
 ============ ==================================================== ============================================
 ``/health``  ``healthy``, or ``degraded``: a broker is            ``unhealthy``: the ledger does not answer, a
-             unreachable, or a GPU worker has no accelerator      part exited, or a GPU worker has no models
+             unreachable, or a GPU worker has no accelerator      part exited or keeps exiting, or a GPU worker
+                                                                  has no models
 ``/ready``   ``healthy``                                          any other state: do not send work here
-``/live``    every part of this process runs                      a part exited: restart the process
+``/live``    every part of this process runs                      a part exited or keeps exiting: restart the
+                                                                  process
 ============ ==================================================== ============================================
 """
 
@@ -16,7 +18,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -45,6 +47,7 @@ class HealthServer:
         service: Service | None = None,
         tenants: Collection[str] = (),
         local: LocalModelsHealth | None = None,
+        connections: Mapping[str, Callable[[], bool]] | None = None,
     ) -> None:
         """Bind the port.
 
@@ -55,6 +58,7 @@ class HealthServer:
             service: The loops to report on; a worker has none.
             tenants: Tenants that may appear as metric labels.
             local: The local models of this process.
+            connections: Further parts of this process, and whether each is connected.
 
         Raises:
             ConfigurationError: If the port is in use, or the address does not belong to this machine.
@@ -63,6 +67,7 @@ class HealthServer:
         self._service = service
         self._tenants = tenants
         self._local = local
+        self._connections = connections or {}
         handler = type("Handler", (_Handler,), {"respond": staticmethod(self.respond)})
         try:
             self._server = ThreadingHTTPServer((host, port), handler)
@@ -94,7 +99,8 @@ class HealthServer:
         if path == "/metrics":
             return 200, CONTENT_TYPE_PLAIN_0_0_4, render_metrics(self._snapshot(), self._parts_up(), self._tenants)
         if path == "/live":
-            return _json({"status": "unhealthy" if self._part_exited() else "healthy"}, good=not self._part_exited())
+            alive = not self._part_exited() and not self._keep_exiting()
+            return _json({"status": "healthy" if alive else "unhealthy"}, good=alive)
         if path in ("/health", "/ready"):
             report = self.report()
             status = report["status"]
@@ -105,10 +111,12 @@ class HealthServer:
         """Return the JSON body of ``/health``: the overall status and the state of each part."""
         ledger = self._ledger()
         parts = {name: "ok" if up else "not connected" for name, up in self._parts_up().items()}
+        parts |= dict.fromkeys(exiting := self._keep_exiting(), "keeps exiting")
         if self._part_exited():
             parts["loops"] = "one ended"
         all_ok = set(parts.values()) <= {"ok"}
-        status = "unhealthy" if ledger != "ok" or self._part_exited() else "healthy" if all_ok else "degraded"
+        broken = ledger != "ok" or self._part_exited() or exiting
+        status = "unhealthy" if broken else "healthy" if all_ok else "degraded"
         report = {"status": status, "checks": {"ledger": ledger, **parts}}
         return report if self._local is None else self._local.add_to(report)
 
@@ -127,7 +135,13 @@ class HealthServer:
 
     def _parts_up(self) -> dict[str, bool]:
         loops = self._service.loops if self._service is not None else ()
-        return {item.name: bool(getattr(item.loop, "connected", True)) for item in loops}
+        parts = {item.name: bool(getattr(item.loop, "connected", True)) for item in loops}
+        return parts | {name: connected() for name, connected in self._connections.items()}
+
+    def _keep_exiting(self) -> list[str]:
+        """Return the parts whose child process exits after each start."""
+        loops = self._service.loops if self._service is not None else ()
+        return [item.name for item in loops if getattr(item.loop, "keeps_exiting", False)]
 
     def _part_exited(self) -> bool:
         return self._service is not None and self._service.failed.is_set()

@@ -10,6 +10,7 @@ from pydantic import BaseModel, SecretStr
 
 from consumer.logs import scrub
 from schemas.settings import Settings
+from schemas.settings.sources import variable
 
 _MASK = "********"
 #: URLs with credentials in them: shown without the credentials.
@@ -37,8 +38,7 @@ def settings_view(settings: Settings) -> list[SettingView]:
 
 
 def _variable(name: str) -> str:
-    alias = Settings.model_fields[name].validation_alias
-    return alias if isinstance(alias, str) else f"TELECINE_{name.upper()}"
+    return variable(name, Settings)
 
 
 def _origin(name: str, settings: Settings) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,6 +49,19 @@ def job_view(job: Job, deliveries: Sequence[Delivery] = ()) -> dict[str, Any]:
         "next_attempt_at": iso(job.not_before) if job.state.value == "waiting" else None,
         "callbacks": [callback_view(delivery) for delivery in deliveries],
     }
+
+
+def request_view(job: Job) -> Any:
+    """Return the job's request as JSON, without the credentials and queries of URLs in it."""
+    return _scrubbed(json.loads(job.request))
+
+
+def _scrubbed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _scrubbed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_scrubbed(item) for item in value]
+    return scrub(value) if isinstance(value, str) else value
 
 
 def callback_view(delivery: Delivery) -> dict[str, Any]:

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import ops
 from consumer.logs import logger
 from consumer.service import Named
+from consumer.wakeups.connection import CONNECTED
 from pipelines.media.sandbox.rlimits import die_with_parent
 
 log = logger(__name__)
@@ -20,6 +23,28 @@ log = logger(__name__)
 _RESTART_SECONDS = 1.0
 # Less than the grace period of ``telecine up``, so that jobs cut off here can still be released.
 _GRACE_SECONDS = 15.0
+#: A worker that exits this often in a row, each time within ``_STABLE_SECONDS``, does not recover by being restarted.
+_QUICK_EXITS = 5
+_STABLE_SECONDS = 60.0
+_ROOT = str(Path(ops.__file__).parent.parent)
+
+
+def worker_command(roles: Sequence[str], status_fd: int) -> list[str]:
+    """Return the command of a worker that writes to ``status_fd`` whether it is connected to the broker.
+
+    ``-P`` keeps the working directory out of the module search path.
+    """
+    options = ["--role", ",".join(roles), "--no-health", "--status-fd", str(status_fd)]
+    return [sys.executable, "-P", "-m", "ops.cli.main", "worker", *options]
+
+
+def worker_environment() -> dict[str, str]:
+    """Return this process's environment, with the folder that this process was imported from as first in the path.
+
+    So the worker runs the same code as this process, even if the working directory or another folder of ``PYTHONPATH``
+    has packages of the same names.
+    """
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))}
 
 
 class WorkerProcess:
@@ -27,27 +52,60 @@ class WorkerProcess:
 
     def __init__(self, roles: Sequence[str]) -> None:
         self.roles = tuple(roles)
-        self._command = [sys.executable, "-m", "ops.cli.main", "worker", "--role", ",".join(roles), "--no-health"]
         self._stopped = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
+        self._connected = False
+        self._quick_exits = 0
 
     @property
     def connected(self) -> bool:
-        """Whether the worker runs."""
-        return self._child is not None and self._child.poll() is None
+        """Whether the worker runs and is connected to its broker."""
+        return self._connected and self._child is not None and self._child.poll() is None
+
+    @property
+    def keeps_exiting(self) -> bool:
+        """Whether the worker exited several times in a row, each time soon after its start."""
+        return self._quick_exits >= _QUICK_EXITS
 
     def run(self) -> None:
         """Keep the worker running until ``stop`` is called, then wait for its running jobs."""
         while not self._stopped.is_set():
             # The child dies with this process; otherwise each kill -9 of it would leave a worker behind.
-            self._child = subprocess.Popen(self._command, preexec_fn=die_with_parent(os.getpid()))
+            self._child, status = self._start()
+            started = time.monotonic()
             while self._child.poll() is None and not self._stopped.wait(0.2):
-                pass
+                self._read(status)
+                if time.monotonic() - started > _STABLE_SECONDS:
+                    self._quick_exits = 0
+            os.close(status)
+            self._connected = False
             if not self._stopped.is_set():
+                self._quick_exits += 1
                 log.warning("worker_process_exited", status=self._child.returncode)
                 self._stopped.wait(_RESTART_SECONDS)
         if self._child is not None and self._child.poll() is None:
             self._end(self._child)
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], int]:
+        """Start a worker, and return it and the pipe in which it reports its connection."""
+        status, theirs = os.pipe()
+        os.set_blocking(status, False)
+        try:
+            child = subprocess.Popen(
+                worker_command(self.roles, theirs),
+                env=worker_environment(),
+                pass_fds=[theirs],
+                preexec_fn=die_with_parent(os.getpid()),
+            )
+        finally:
+            os.close(theirs)
+        return child, status
+
+    def _read(self, status: int) -> None:
+        """Take over the last connection state that the worker has reported."""
+        with contextlib.suppress(BlockingIOError):
+            if reported := os.read(status, 4096):
+                self._connected = reported.endswith(CONNECTED)
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
         """Shut the worker down warmly. One that takes too long is killed with its pool; others continue its jobs."""

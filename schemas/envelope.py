@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -14,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SerializeAsAny,
     ValidationError,
     model_validator,
@@ -121,6 +123,7 @@ Output = Annotated[
 
 #: Fields that describe how and when a request was sent.
 _TRANSPORT_FIELDS = {"traceparent", "specversion", "source", "subject", "time", "datacontenttype", "dataschema"}
+_TRACEPARENT = r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 _GAME_EVENTS = ("completed", "failed")
 
 
@@ -169,6 +172,19 @@ class CallbackSpec(BaseModel):
         return self
 
 
+def is_traceparent(value: Any) -> bool:
+    """Return whether the value is a trace context that can be recorded, or is left out.
+
+    Any other one is dropped and noted, because tracing must never stop a job:
+    https://www.w3.org/TR/trace-context/#a-traceparent-is-received.
+    """
+    return value is None or (isinstance(value, str) and re.fullmatch(_TRACEPARENT, value) is not None)
+
+
+def _printable(value: Any) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)[:64])
+
+
 class Request(BaseModel):
     """One validated request. ``data`` is an instance of its job type's model."""
 
@@ -186,7 +202,7 @@ class Request(BaseModel):
     tenant: TenantName | None = None
     plan_only: bool = False
     metadata: Annotated[dict[str, Any] | None, AfterValidator(check_metadata_size)] = None
-    traceparent: str | None = Field(None, pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+    traceparent: str | None = Field(None, pattern=_TRACEPARENT)
 
     # CloudEvents 1.0 context attributes: recorded in the timeline, not part of the request's identity.
     specversion: Literal["1.0"] | None = None
@@ -195,6 +211,19 @@ class Request(BaseModel):
     time: Annotated[Time, BeforeValidator(_time)] | None = None
     datacontenttype: str | None = Field(None, max_length=128)
     dataschema: str | None = Field(None, max_length=1024)
+
+    #: Fields that could not be read and that no job depends on; noted in the timeline.
+    _ignored: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def ignored(self) -> Mapping[str, str]:
+        """Fields of the message that were dropped because they cannot be read, each with its beginning as text."""
+        return self._ignored
+
+    def note_ignored(self, fields: Mapping[str, Any]) -> Self:
+        """Record dropped fields, and return the request itself."""
+        self._ignored.update({name: _printable(value) for name, value in fields.items()})
+        return self
 
     def identity(self) -> dict[str, Any]:
         """Return the content that makes two requests equal: everything but how and when they were sent.

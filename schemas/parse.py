@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from schemas.cloud_events import as_request, binary_attributes, check_content, declares_structured_mode
-from schemas.envelope import CallbackSpec, Cancel, Cancellation, Request
-from schemas.errors import InvalidEnvelope, InvalidField, MissingField, RequestError, UnknownField, UnknownType
+from schemas.content_encoding import decoded
+from schemas.envelope import CallbackSpec, Cancel, Cancellation, Request, is_traceparent
+from schemas.errors import (
+    InvalidEnvelope,
+    InvalidField,
+    InvalidJson,
+    MissingField,
+    RequestError,
+    UnknownField,
+    UnknownType,
+)
 from schemas.job_types import JOB_TYPES
 from schemas.strict_json import MAX_MESSAGE_BYTES, parse_object
 
 CANCEL = "job.cancel"
 #: Header that replaces the headers of a message whose AMQP properties cannot be decoded; its value names the fault.
 UNREADABLE = "telecine-unreadable-properties"
+#: The body that the SQS Extended Client Library sends: in Java since version 1 or 2, in Python and in Go.
+_S3_POINTER = re.compile(
+    rb'\s*\[\s*"(software\.amazon\.payloadoffloading\.PayloadS3Pointer|com\.amazon\.sqs\.javamessaging\.MessageS3Pointer)"'
+)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 #: Names that pydantic gives to the members of a union of plain values.
 _MEMBERS = frozenset(
@@ -49,6 +63,8 @@ def read_mapping(
             "such as one in milliseconds, or a string that is not UTF-8; correct or remove them and send it again"
         )
     attributes = binary_attributes(headers)
+    body = decoded(body, headers, limit_bytes=limit_bytes)
+    check_no_s3_pointer(body)
     value = parse_object(body, limit_bytes=limit_bytes)
     if attributes:
         if "specversion" in value:
@@ -62,6 +78,19 @@ def read_mapping(
     if declares_structured_mode(headers):
         raise InvalidEnvelope("the content type declares a CloudEvent, but the body has no specversion")
     return value
+
+
+def check_no_s3_pointer(body: bytes) -> None:
+    """Check that the message is not the pointer that Amazon's SQS Extended Client Library sends for large messages.
+
+    Raises:
+        InvalidJson: it is.
+    """
+    if _S3_POINTER.match(body):
+        raise InvalidJson(
+            "the message is a pointer of the Amazon SQS Extended Client Library, whose payload is in S3; send the "
+            "request itself, or put it into a bucket as a request file (see the upload triggers)"
+        )
 
 
 def parse_mapping(value: Mapping[str, Any]) -> Request | Cancellation:
@@ -92,8 +121,10 @@ def parse_mapping(value: Mapping[str, Any]) -> Request | Cancellation:
     if ("specversion" in value) != ("source" in value):
         raise InvalidEnvelope("a CloudEvent needs both specversion and source; a plain request has neither")
     envelope = {name: item for name, item in value.items() if name != "data"}
+    unreadable = not is_traceparent(envelope.get("traceparent"))
+    ignored = {"traceparent": envelope.pop("traceparent")} if unreadable else {}
     parsed = _validate(model, data, "data.")
-    return _validate(Request, {**envelope, "data": parsed}, "")
+    return _validate(Request, {**envelope, "data": parsed}, "").note_ignored(ignored)
 
 
 def recover_fields(value: Mapping[str, Any]) -> tuple[str | None, CallbackSpec | None, dict[str, Any] | None]:

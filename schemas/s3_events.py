@@ -22,6 +22,8 @@ _SNS_TYPES = ("Notification", "SubscriptionConfirmation", "UnsubscribeConfirmati
 _CREATED = "ObjectCreated:"
 _ESCAPES = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _MAX_TEXT = 1024
+#: ETag of an object without content: the MD5 of nothing.
+_EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 MAX_KEY_BYTES = 1024
 #: Each byte of a key takes up to three characters when it is encoded. Longer keys are refused before decoding.
 _MAX_ENCODED_KEY = 4 * MAX_KEY_BYTES
@@ -37,6 +39,8 @@ class Upload:
     etag: str | None = None
     #: Orders the events of one key: a hexadecimal number of any length.
     sequencer: str | None = None
+    #: Whether the event says that the object has no content.
+    empty: bool = False
 
     @property
     def uri(self) -> str:
@@ -129,6 +133,7 @@ def _notified(event: Mapping[str, Any]) -> Upload | Dropped:
         version=_version(_optional(s3_object, "versionId", "s3.object")),
         etag=plain_etag(_optional(s3_object, "eTag", "s3.object")),
         sequencer=_optional(s3_object, "sequencer", "s3.object"),
+        empty=_is_empty(s3_object),
     )
 
 
@@ -147,7 +152,15 @@ def _bridged(value: Mapping[str, Any]) -> Upload | Dropped:
         version=_version(_optional(s3_object, "version-id", "detail.object")),
         etag=plain_etag(_optional(s3_object, "etag", "detail.object")),
         sequencer=_optional(s3_object, "sequencer", "detail.object"),
+        empty=_is_empty(s3_object),
     )
+
+
+def _is_empty(s3_object: Mapping[str, Any]) -> bool:
+    """Return whether the object has no bytes. MinIO leaves the size out then, and only the ETag says so."""
+    size = s3_object.get("size")
+    etag = next((s3_object[name] for name in ("eTag", "etag") if isinstance(s3_object.get(name), str)), None)
+    return (size == 0 and not isinstance(size, bool)) or (size is None and plain_etag(etag) == _EMPTY_MD5)
 
 
 def _bucket(value: Mapping[str, Any], parent: str) -> str:

@@ -14,6 +14,7 @@ from schemas.errors import InvalidJson, MessageTooLarge
 #: Default size limit of a request, checked before parsing.
 MAX_MESSAGE_BYTES = 256 * 1024
 MAX_DEPTH = 32
+_BOM = b"\xef\xbb\xbf"
 
 # Only these escapes can produce a string that UTF-8 or a database cannot store; most messages have none.
 _SUSPICIOUS = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
@@ -23,7 +24,8 @@ def parse_object(body: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) -> dict[s
     """Parse ``body`` as one JSON object.
 
     Besides invalid JSON these are refused: NaN and infinities (also ``1e999``), duplicate names in one object,
-    more than 32 levels of nesting, NUL characters and unpaired surrogates in strings.
+    more than 32 levels of nesting, NUL characters and unpaired surrogates in strings. A byte order mark at the
+    beginning is ignored, as RFC 8259, section 8.1 allows: Windows tools write one.
 
     Raises:
         MessageTooLarge: ``body`` is longer than ``limit_bytes``.
@@ -36,10 +38,16 @@ def parse_object(body: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) -> dict[s
         )
     try:
         value = json.loads(
-            body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique
+            body.removeprefix(_BOM).decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_unique,
         )
     except UnicodeDecodeError as error:
-        raise InvalidJson(f"the message is not UTF-8 (byte {error.start})") from None
+        if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise InvalidJson("the message is not UTF-8 but UTF-16; save or send it as UTF-8") from None
+        start = error.start + (len(_BOM) if body.startswith(_BOM) else 0)
+        raise InvalidJson(f"the message is not UTF-8 (byte {start})") from None
     except RecursionError:
         raise InvalidJson(f"the message is nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:

@@ -15,7 +15,7 @@ from consumer.admission.parsing import ParsedMessage, parse_message
 from consumer.admission.policy import AdmissionPolicy
 from consumer.failpoints import failpoint
 from consumer.ledger import uploads
-from consumer.ledger.admission import AdmissionOutcome, Submission, admit
+from consumer.ledger.admission import AdmissionOutcome, Submission, absorb, admit
 from consumer.ledger.completion import request_cancel
 from consumer.ledger.database import Database, is_ledger_fault
 from consumer.ledger.due import Wake
@@ -99,6 +99,9 @@ class BatchAdmitter:
             results |= self._admit(connection, messages, parsed)
             for index, item in enumerate(parsed):
                 if isinstance(item, FailedMessage):
+                    if item.identity is not None and absorb(connection, item.identity, messages[index].door):
+                        results[index] = AdmitResult()
+                        continue
                     results[index] = self._dead_letters.write(connection, messages[index], item)
                 elif isinstance(item, S3Notification):
                     results[index] = self._store_uploads(connection, messages[index], item)

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from consumer.admission.message import AdmitResult, IncomingMessage
 from consumer.admission.policy import AdmissionPolicy, UploadOrigin
 from consumer.callbacks.bodies import dead_letter_delivery
+from consumer.ledger.admission import Identity
 from consumer.ledger.database import Database
 from consumer.ledger.dead_letters import add_dead_letter
 from consumer.ledger.outbox import NewDelivery, enqueue
@@ -36,10 +37,16 @@ class FailedMessage:
     tenant: object = None
     #: Set if the request was made from an upload.
     origin: UploadOrigin | None = None
+    #: Set if the message is a valid request that may not become a job, though it may be the duplicate of one.
+    identity: Identity | None = None
 
 
 def failed_message(
-    mapping: Mapping[str, Any], error: TelecineError, *, origin: UploadOrigin | None = None
+    mapping: Mapping[str, Any],
+    error: TelecineError,
+    *,
+    origin: UploadOrigin | None = None,
+    identity: Identity | None = None,
 ) -> FailedMessage:
     """Return the dead letter of an invalid request, with those of its fields that are valid."""
     request_id, callback, metadata = recover_fields(mapping)
@@ -52,6 +59,7 @@ def failed_message(
         type=kind if isinstance(kind, str) else None,
         tenant=mapping.get("tenant"),
         origin=origin,
+        identity=identity,
     )
 
 
@@ -72,8 +80,9 @@ class DeadLetterWriter:
             error=failed.error,
             body=message.body,
             headers=message.headers,
+            keep_bytes=self._policy.max_message_bytes,
         )
-        delivery = self._delivery(seq, message, failed)
+        delivery = self._delivery(message, failed)
         if delivery is not None:
             enqueue(self._database, connection, delivery)
         log.warning(
@@ -81,19 +90,25 @@ class DeadLetterWriter:
         )
         return AdmitResult(error=failed.error)
 
-    def _delivery(self, seq: int, message: IncomingMessage, failed: FailedMessage) -> NewDelivery | None:
+    def _delivery(self, message: IncomingMessage, failed: FailedMessage) -> NewDelivery | None:
         callback = failed.callback
         if callback is None or "failed" not in callback.events:
             return None
         if not self._policy.may_notify(callback, failed.tenant, message.source, origin=failed.origin):
             return None
         return dead_letter_delivery(
-            seq=seq,
+            message=message.body,
             request_id=failed.request_id,
             type=failed.type,
             status="failed",
             error=failed.error,
-            callback=self._policy.game.with_url(callback),
+            callback=self._with_signer(self._policy.game.with_url(callback)),
             metadata=failed.metadata,
             at=dt.datetime.now(dt.UTC),
         )
+
+    def _with_signer(self, callback: CallbackSpec) -> CallbackSpec:
+        """Name the default signing secret, because there is no job to check a later default against."""
+        if callback.secret_name is not None or not self._policy.tenants.tenants:
+            return callback
+        return callback.model_copy(update={"secret_name": self._policy.default_signer})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from consumer.admission.message import IncomingMessage
 from consumer.logs import logger
+from schemas.content_encoding import declared_encoding
 from schemas.errors import NoTrigger, TelecineError
 from schemas.s3_events import Dropped, Record, Upload
 from schemas.triggers import TriggerRules
@@ -30,7 +31,8 @@ def classify(records: Sequence[Record], rules: TriggerRules, message: IncomingMe
     uploads: list[bytes] = []
     invalid: list[tuple[bytes, TelecineError]] = []
     for record in records:
-        body = message.body if len(records) == 1 else json.dumps(record.as_single_event, ensure_ascii=False).encode()
+        unchanged = len(records) == 1 and declared_encoding(message.headers) is None
+        body = message.body if unchanged else json.dumps(record.as_single_event, ensure_ascii=False).encode()
         content = record.content
         if isinstance(content, TelecineError):
             invalid.append((body, content))

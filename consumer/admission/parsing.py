@@ -9,10 +9,10 @@ from consumer.admission.dead_letters import FailedMessage, failed_message
 from consumer.admission.message import IncomingMessage
 from consumer.admission.notification import S3Notification, classify
 from consumer.admission.policy import AdmissionPolicy, UploadOrigin
-from consumer.ledger.admission import Submission, build_submission
+from consumer.ledger.admission import Identity, Submission, build_submission
 from consumer.logs import logger
 from schemas.envelope import Cancellation
-from schemas.errors import InternalError, TelecineError
+from schemas.errors import InternalError, RequestError, TelecineError
 from schemas.parse import parse_mapping, read_mapping
 from schemas.s3_events import read_event
 
@@ -32,7 +32,7 @@ def parse_message(message: IncomingMessage, policy: AdmissionPolicy) -> ParsedMe
             return classify(records, policy.triggers, message)
         return validate(mapping, message, policy)
     except TelecineError as error:
-        return failed_message(mapping, error)
+        return failed_message(mapping, error, identity=_identity(mapping, message, policy))
     except Exception as error:  # a message that breaks the parser must not stop the door
         log.exception("parse_failed", door=message.door)
         return failed_message(mapping, InternalError(f"the request could not be read: {type(error).__name__}"))
@@ -62,3 +62,18 @@ def validate(
         output=admissible.output,
         callback=admissible.callback,
     )
+
+
+def _identity(mapping: Mapping[str, Any], message: IncomingMessage, policy: AdmissionPolicy) -> Identity | None:
+    """Return what identifies a valid request that the policy does not permit; ``None`` for any other message.
+
+    The rules may have changed since the same request was admitted. Its duplicate is a duplicate nevertheless.
+    """
+    try:
+        request = parse_mapping(mapping)
+        if isinstance(request, Cancellation):
+            return None
+        tenant = policy.tenants.resolve(request.tenant, message.source)
+    except RequestError:
+        return None
+    return Identity.of(request.model_copy(update={"tenant": tenant}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -85,7 +86,7 @@ def _job_fields(job: Job, *, completed: bool, now: float) -> dict[str, Any]:
 
 def dead_letter_delivery(
     *,
-    seq: int,
+    message: bytes,
     request_id: str | None,
     type: str | None,  # noqa: A002 - the field's name in the contract
     status: Status,
@@ -96,10 +97,11 @@ def dead_letter_delivery(
 ) -> NewDelivery | None:
     """Return the callback about a dead letter, which has no job.
 
+    ``message`` are its bytes. The same message gets the same ``webhook-id``, so that it is reported once.
     ``None`` in format ``game`` if the request has no id that can be part of a URL.
     """
-    # The time is included because a ledger restored from a backup reuses numbers.
-    identity = webhook_id("rejected", seq, request_id, at.isoformat())
+    # By content: if the door dies before it acknowledges the message, the broker delivers it again.
+    identity = webhook_id("rejected", request_id, error.code, hashlib.sha256(message).hexdigest())
     if callback.format == "game":
         return _game_delivery(identity, None, request_id, callback, "failed", game_body(completed=False))
     data = CallbackData(

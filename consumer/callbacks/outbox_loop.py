@@ -6,24 +6,30 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import SecretStr
 
 from consumer.callbacks.game import DELIVERED, EVENT_PREFIX, GameApi
 from consumer.callbacks.schedule import AttemptOutcome, Delivered, Disabled, Retry, next_attempt
 from consumer.callbacks.signing import check_secret, default_secret, sign
-from consumer.callbacks.slow_receivers import SlowReceivers
+from consumer.callbacks.slow_receivers import InFlight, SlowReceivers
 from consumer.failpoints import failpoint
-from consumer.ledger.outbox import claim_due, record_attempt
+from consumer.ledger.outbox import DueCallback, claim_due, list_due, record_attempt
+from consumer.ledger.queries import find_job
 from consumer.ledger.records import Delivery
 from consumer.ledger.states import DeliveryState
 from consumer.logs import logger
 from consumer.runtime import Runtime
 from providers.http.posts import AsyncGuardedClient
-from schemas.errors import AddressForbidden, ConfigurationError
+from schemas.errors import AddressForbidden, ConfigurationError, TenantForbidden
 
 log = logger(__name__)
 
 # Progress is sent once without retries: a later progress callback replaces it.
 _ONCE = frozenset({"job.progress"})
+#: How many due deliveries are looked at together while the first ones have to wait for their receivers.
+_PAGE = 2000
 
 
 class OutboxLoop:
@@ -49,7 +55,9 @@ class OutboxLoop:
         self._game = GameApi(runtime.settings.callback_api_url, runtime.settings.game_api_key)
         self._jitter = jitter
         self._client = AsyncGuardedClient(runtime.policy)
-        self._slow_receivers = SlowReceivers(runtime.settings.callback_concurrency)
+        self._receivers = SlowReceivers(runtime.settings.callback_concurrency)
+        #: The last due delivery that was looked at; ``None`` to begin with the first one.
+        self._position: DueCallback | None = None
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -63,92 +71,132 @@ class OutboxLoop:
     async def _run(self) -> None:
         settings = self._runtime.settings
         in_flight: set[asyncio.Task[None]] = set()
-        to_slow: set[asyncio.Task[None]] = set()  # the deliveries in flight to slow receivers
         while not self._stopped.is_set():
-            to_slow &= in_flight
-            slow = self._slow_receivers.origins
-            reserved = max(0, self._slow_receivers.slots - len(to_slow)) if slow else 0
-            taken = await self._claim(settings.callback_concurrency - len(in_flight) - reserved, but=slow)
-            if reserved:
-                late = await self._claim(min(reserved, settings.callback_concurrency - len(in_flight)), only=slow)
-                to_slow.update(late)
-                taken += late
-            in_flight.update(taken)
+            started = await self._start_due()
+            in_flight.update(started)
             if in_flight:
                 done, in_flight = await asyncio.wait(in_flight, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     if (error := task.exception()) is not None:
                         log.error("delivery_task_failed", exc_info=error)
-            if not taken:
+            if not started:
                 await asyncio.sleep(0.05 if in_flight else settings.outbox_poll_seconds)
         if in_flight:
             await asyncio.wait(in_flight, timeout=settings.callback_timeout_seconds)
 
-    async def _claim(self, free: int, *, only: Sequence[str] = (), but: Sequence[str] = ()) -> list[asyncio.Task[None]]:
+    async def _start_due(self) -> list[asyncio.Task[None]]:
+        """Start due deliveries that the limits allow.
+
+        While the first deliveries in line have to wait for their receivers, each call looks further down the line.
+        """
+        free = self._receivers.free
         if free <= 0:
             return []
+        database = self._runtime.database
         seconds = self._runtime.settings.callback_timeout_seconds * 2
+        page = _PAGE if self._position is not None else 4 * free
         try:
-            claimed = await asyncio.to_thread(
-                claim_due, self._runtime.database, limit=free, seconds=seconds, only=only, but=but
-            )
+            due = await asyncio.to_thread(list_due, database, limit=page, after=self._position)
+            chosen = self._receivers.choose(due, most=4 * free)
+            self._position = due[-1] if len(due) == page and len(chosen) < free else None
+            if not chosen:
+                return []
+            # More than are free: another process may claim some of them first.
+            claimed = await asyncio.to_thread(claim_due, database, limit=free, seconds=seconds, ids=chosen)
         except Exception:
             log.warning("outbox_read_failed", exc_info=True)
             await asyncio.sleep(1)
             return []
         if claimed:
             failpoint("outbox.claimed")
-        return [asyncio.create_task(self._deliver(delivery)) for delivery in claimed]
+        return [
+            asyncio.create_task(self._deliver(delivery, self._receivers.start(delivery.url))) for delivery in claimed
+        ]
 
-    async def _deliver(self, delivery: Delivery) -> None:
-        runtime = self._runtime
-        status: int | None = None
-        retry_after: str | None = None
-        error: Exception | None = None
-        headers = await asyncio.to_thread(self._headers, delivery)  # reads the ledger's clock
+    async def _deliver(self, delivery: Delivery, in_flight: InFlight) -> None:
         try:
-            reply = await self._client.post(
-                delivery.url, delivery.body, headers, runtime.settings.callback_timeout_seconds
-            )
-            self._slow_receivers.record(delivery.url, reply.elapsed_seconds)
-            status, retry_after = reply.status, reply.headers.get("retry-after")
-            answer = f"HTTP {status}" if status is not None else (reply.failure or "no answer")
-        except AddressForbidden as forbidden:
-            error, answer = forbidden, f"{forbidden.code}: {forbidden.message}"
+            response = await self._send(delivery, in_flight)
+            failpoint("outbox.sent")
+            await self._record(delivery, response)
+            failpoint("outbox.recorded")
+        finally:
+            self._receivers.finish(in_flight)
+
+    async def _send(self, delivery: Delivery, in_flight: InFlight) -> _Response:
+        timeout = self._runtime.settings.callback_timeout_seconds
+        try:
+            headers = await asyncio.to_thread(self._headers, delivery)  # reads the ledger
+            reply = await self._client.post(delivery.url, delivery.body, headers, timeout)
+        except (AddressForbidden, TenantForbidden) as error:
+            return _Response(f"{error.code}: {error.message}", error=error)
         except Exception as unexpected:  # must count as an attempt, or it would be retried forever
             log.exception("callback_send_failed", webhook_id=delivery.id)
-            answer = f"could not be sent: {type(unexpected).__name__}"
-        failpoint("outbox.sent")
+            return _Response(f"could not be sent: {type(unexpected).__name__}")
+        self._receivers.answered(in_flight)
+        answer = f"HTTP {reply.status}" if reply.status is not None else (reply.failure or "no answer")
+        return _Response(answer, reply.status, reply.headers.get("retry-after"))
+
+    async def _record(self, delivery: Delivery, response: _Response) -> None:
+        runtime = self._runtime
         outcome = next_attempt(
             delivery.attempts + 1,
-            status,
-            retry_after,
+            response.status,
+            response.retry_after,
             jitter=self._jitter,
-            error=error,
+            error=response.error,
             delays_seconds=() if delivery.event in _ONCE else runtime.settings.callback_schedule_seconds,
             delivered=DELIVERED if delivery.event.startswith(EVENT_PREFIX) else (),
         )
         state = _state(outcome)
         wait = outcome.after_seconds if isinstance(outcome, Retry) else None
-        await asyncio.to_thread(record_attempt, runtime.database, delivery, state, answer=answer, retry_in=wait)
-        failpoint("outbox.recorded")
+        await asyncio.to_thread(
+            record_attempt, runtime.database, delivery, state, answer=response.answer, retry_in=wait
+        )
         log.info(
             "callback_attempted",
             webhook_id=delivery.id,
             job_id=delivery.job_id,
             state=state.value,
-            answer=answer,
+            answer=response.answer,
             retry_in=wait,
         )
 
     def _headers(self, delivery: Delivery) -> dict[str, str]:
-        secrets = self._runtime.secrets
-        default = default_secret(secrets)
-        # If the secret was removed from the settings after the request was admitted, the default one signs.
-        chosen = secrets.get(delivery.secret_name or default) or secrets[default]
+        secrets = self._signing_secrets(delivery)
         timestamp = int(self._runtime.database.now())
-        headers = {"content-type": "application/json", **sign(delivery.id, timestamp, delivery.body, chosen)}
+        headers = {"content-type": "application/json", **sign(delivery.id, timestamp, delivery.body, secrets)}
         return headers | self._game.headers() if delivery.event.startswith(EVENT_PREFIX) else headers
+
+    def _signing_secrets(self, delivery: Delivery) -> Sequence[SecretStr]:
+        """Return the secrets that sign the delivery by today's settings, which may differ from those at admission.
+
+        Raises:
+            TenantForbidden: The secret was removed, or belongs to another tenant now, whose receivers would accept the
+                callback.
+        """
+        secrets, tenants = self._runtime.secrets, self._runtime.tenants
+        default = default_secret(secrets)
+        name = delivery.secret_name or default
+        if not tenants.tenants:
+            # If the secret was removed from the settings after the request was admitted, the default one signs.
+            return secrets.get(name) or secrets[default]
+        if name not in secrets:
+            raise TenantForbidden(f"the signing secret {name!r} is not configured any more; add it, then replay")
+        job = None if delivery.job_id is None else find_job(self._runtime.database, delivery.job_id)
+        if job is not None:
+            # The callbacks of a tenant that was removed may still use a secret that no other tenant owns.
+            tenants.check_secret(job.tenant if job.tenant in tenants.tenants else None, name)
+        return secrets[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    """What an attempt led to. ``answer`` is for people; ``error`` says that the callback may not be sent."""
+
+    answer: str
+    status: int | None = None
+    retry_after: str | None = None
+    error: AddressForbidden | TenantForbidden | None = None
 
 
 def _state(outcome: AttemptOutcome) -> DeliveryState:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from providers.http.retry_after import parse_retry_after
-from schemas.errors import AddressForbidden
+from schemas.errors import AddressForbidden, TenantForbidden
 
 #: Seconds between attempts: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.
 DELAYS_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -37,7 +37,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Disabled:
-    """Do not retry: the receiver answered 410 (``gone``), or the URL is forbidden (``address_forbidden``)."""
+    """Do not retry: the receiver answered 410 (``gone``), or the URL or the signing secret may not be used."""
 
     reason: str
 
@@ -73,7 +73,7 @@ def next_attempt(
         delivered: Statuses besides 2xx that count as accepted.
         now: Returns the current time, with a zone.
     """
-    if isinstance(error, AddressForbidden):
+    if isinstance(error, AddressForbidden | TenantForbidden):
         return Disabled(error.code)
     if status is not None and (200 <= status < 300 or status in delivered):
         return Delivered()

@@ -11,6 +11,7 @@ from typing import Any
 
 from kombu import Connection, Consumer, Exchange, Queue
 from kombu.message import Message
+from kombu.transport import pyamqp
 
 from consumer.admission.message import Admit, AdmitResult, IncomingMessage
 from consumer.failpoints import failpoint
@@ -20,6 +21,7 @@ from consumer.logs import logger
 from consumer.wakeups import lenient_amqp
 from consumer.wakeups.queues import DEAD_EXCHANGE, dead_queue
 from schemas.backoff import backoff
+from schemas.content_encoding import declared_encoding
 
 log = logger(__name__)
 
@@ -65,6 +67,17 @@ def dead_letter_queue(name: str) -> Queue:
         durable=True,
         queue_arguments={"x-queue-type": "quorum"},
     )
+
+
+class RawMessage(pyamqp.Message):
+    """A message that kombu does not decompress: it would do so without a limit."""
+
+    def __init__(self, msg: Any, channel: Any = None, **options: Any) -> None:
+        headers = msg.properties.get("application_headers") or {}
+        kept = {name: value for name, value in headers.items() if name != "compression"}
+        msg.properties = {**msg.properties, "application_headers": kept}
+        super().__init__(msg, channel, **options)
+        self.headers = headers
 
 
 class AmqpDoor:
@@ -122,7 +135,9 @@ class AmqpDoor:
             connection.connect()
             channel = connection.channel()
             declare(channel, self._queues, delivery_limit=self._delivery_limit)
-            channel.auto_decode = False  # type: ignore[attr-defined]  # unchanged bytes: content_encoding is ignored
+            # Unchanged bytes: admission undoes the content encoding, within the size limit.
+            channel.auto_decode = False  # type: ignore[attr-defined]
+            channel.Message = RawMessage  # type: ignore[attr-defined]
             self._pending.clear()
             with contextlib.ExitStack() as consumers:
                 for name in self._queues:
@@ -228,6 +243,8 @@ def _to_incoming_message(queue: str, message: Message) -> IncomingMessage:
     headers = {str(name): _plain(value) for name, value in (message.headers or {}).items()}
     if message.content_type:
         headers["content-type"] = str(message.content_type)
+    if declared_encoding({"content-encoding": message.content_encoding or ""}) is not None:
+        headers["content-encoding"] = str(message.content_encoding)
     routing_key = str(info.get("routing_key") or "")
     if routing_key != queue:
         headers["amqp-routing-key"] = routing_key  # helps to find the producer of a dead letter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -11,13 +12,18 @@ from pathlib import Path
 
 from consumer.admission.message import Admit, AdmitResult, IncomingMessage
 from consumer.failpoints import failpoint
-from consumer.ledger.dead_letters import KEPT_BYTES
+from consumer.ledger.dead_letters import MOST_READ_BYTES
 from consumer.ledger.due import Wake, Waker
 from consumer.logs import logger
 
 log = logger(__name__)
 
 _SUFFIX = ".json"
+_PART = ".part"
+# An admitted file is renamed to a unique name with this ending before it is deleted.
+_TAKEN = ".taken"
+# A .part file of this age was left by a process that died.
+_STALE_SECONDS = 86_400.0
 _SETTLE_SECONDS = 1.0
 # Memory limit of a batch. Requests are small; this bounds files that are too large to be one.
 _BATCH_BYTES = 32 * 1024 * 1024
@@ -27,16 +33,24 @@ _FileState = tuple[int, int, int]
 
 
 def drop(inbox: Path, body: bytes) -> Path:
-    """Write a request into the inbox atomically: to a temporary file, synced, then renamed."""
+    """Write a request into the inbox atomically: to a temporary file, synced, then renamed.
+
+    Raises:
+        OSError: The request cannot be written, for example because the disk is full. Nothing is left behind.
+    """
     inbox.mkdir(parents=True, exist_ok=True)
     name = uuid.uuid4().hex
-    part = inbox / f".{name}.part"
-    with part.open("wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
+    part = inbox / f".{name}{_PART}"
     target = inbox / f"{name}{_SUFFIX}"
-    part.rename(target)
+    try:
+        with part.open("wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     return target
 
 
@@ -63,6 +77,7 @@ class InboxDoor:
 
     def run(self) -> None:
         """Read files until ``stop``. Failures are logged and retried."""
+        self._delete_stale_parts()
         while not self._stopped.is_set():
             taken = 0
             try:
@@ -83,8 +98,9 @@ class InboxDoor:
         files: list[tuple[Path, bytes, _FileState]] = []
         size = 0
         # Unreadable files do not count towards the batch, or enough of them would block the others.
-        for path, state in self._waiting():
-            if (body := self._read(path)) is not None:
+        for path in self._waiting():
+            if (found := self._read(path)) is not None:
+                body, state = found
                 files.append((path, body, state))
                 size += len(body)
             if size > _BATCH_BYTES or len(files) == self._batch:
@@ -98,41 +114,58 @@ class InboxDoor:
         self._wake(_wakes(results))
         return len(files)
 
-    def _waiting(self) -> list[tuple[Path, _FileState]]:
+    def _waiting(self) -> list[Path]:
         """Return every file that may be a request, oldest first."""
         with os.scandir(self._inbox) as entries:
             found = {
                 Path(e.path): _state(e.stat())
                 for e in entries
-                if e.name.endswith(_SUFFIX) and e.name[0] != "." and e.is_file()
+                if e.name.endswith((_SUFFIX, _TAKEN)) and e.name[0] != "." and e.is_file()
             }
         self._unreadable &= found.keys()
         self._settled = {path: state for path, state in self._settled.items() if found.get(path) == state}
-        waiting = [(path, state) for path, state in found.items() if path not in self._settled]
-        return sorted(waiting, key=lambda item: (item[1][0], item[0]))
+        waiting = [path for path in found if path not in self._settled]
+        return sorted(waiting, key=lambda path: (found[path][0], path))
 
     def _delete(self, path: Path, state: _FileState) -> None:
-        """Delete an admitted file. One that cannot be deleted is remembered, so that it is not admitted again."""
+        """Delete an admitted file. One that cannot be deleted is remembered, so that it is not admitted again.
+
+        A producer may have replaced the file by another request in the meantime. So it is renamed to a name that no
+        producer uses, and only deleted if it still is the file that was admitted. Otherwise it is read next.
+        """
+        taken = path.with_name(f"{path.name[:50]}.{uuid.uuid4().hex}{_TAKEN}")
         try:
-            path.unlink(missing_ok=True)
+            path.rename(taken)
+            if _state(taken.stat()) == state:
+                taken.unlink()
+        except FileNotFoundError:
+            return
         except OSError as error:
-            self._settled[path] = state
+            self._settled[taken if taken.exists() else path] = state
             log.warning("inbox_file_not_deleted", file=path.name, reason=str(error))
 
-    def _read(self, path: Path) -> bytes | None:
+    def _read(self, path: Path) -> tuple[bytes, _FileState] | None:
+        """Return a file's content with its state; ``None`` if it cannot be read, or is still being written."""
         try:
             with path.open("rb") as file:
+                before = _state(os.fstat(file.fileno()))
                 # A file that is too large becomes a dead letter, cut to the size that a ledger row holds.
-                body = file.read(max(self._limit_bytes + 1, KEPT_BYTES))
-                changed = os.fstat(file.fileno()).st_mtime
+                body = file.read(max(self._limit_bytes + 1, MOST_READ_BYTES))
+                found = os.fstat(file.fileno())
         except OSError as error:
             if path not in self._unreadable:
                 self._unreadable.add(path)
                 log.warning("inbox_file_unreadable", file=path.name, reason=str(error))
             return None
         # A file that is being copied grows: wait for a while if it does not end like a JSON object.
-        growing = not body.rstrip().endswith(b"}") and 0 <= time.time() - changed < _SETTLE_SECONDS
-        return None if growing else body
+        growing = not body.rstrip().endswith(b"}") and 0 <= time.time() - found.st_mtime < _SETTLE_SECONDS
+        return None if growing or _state(found) != before else (body, before)
+
+    def _delete_stale_parts(self) -> None:
+        with contextlib.suppress(OSError):
+            for part in self._inbox.glob(f".*{_PART}"):
+                if time.time() - part.stat().st_mtime > _STALE_SECONDS:
+                    part.unlink()
 
 
 def _state(found: os.stat_result) -> _FileState:

@@ -34,6 +34,20 @@ class AdmissionOutcome(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes two requests the same one."""
+
+    job_id: str
+    fingerprint: str
+    tenant: str | None
+
+    @classmethod
+    def of(cls, request: Request) -> Identity:
+        """Return the identity of a request whose tenant is resolved."""
+        return cls(request.id, fingerprint(request.identity()), request.tenant)
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """A parsed request at the door."""
 
@@ -118,6 +132,16 @@ def admit(database: Database, connection: Connection, batch: Sequence[Submission
     return answers
 
 
+def absorb(connection: Connection, identity: Identity, door: str) -> bool:
+    """Count the request as a duplicate if it already has a job, and return whether it has one."""
+    if _known(connection, [identity.job_id]).get(identity.job_id) != (identity.fingerprint, identity.tenant):
+        return False
+    _count_duplicates(connection, [identity.job_id])
+    now = float(connection.execute(sa.select(db_now())).scalar_one())
+    note_many(connection, now, [(identity.job_id, "duplicate", {"door": door})])
+    return True
+
+
 def _row(item: Submission, now: float) -> dict[str, object]:
     request = item.request
     return {
@@ -151,6 +175,7 @@ def _received(item: Submission) -> dict[str, object]:
         value = getattr(item.request, name)
         if value is not None:
             detail[name] = value
+    detail |= {f"{name}_ignored": value for name, value in item.request.ignored.items()}
     if item.request.time is not None:
         detail["time"] = item.request.time.isoformat()
     return detail

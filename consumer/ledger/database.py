@@ -95,6 +95,10 @@ class Database:
             hide_parameters=True,
         )
 
+        @sa.event.listens_for(engine, "do_connect")
+        def _create(*_: Any) -> None:
+            _create_private(self.url.database)
+
         @sa.event.listens_for(engine, "connect")
         def _connect(connection: Any, record: Any) -> None:
             connection.isolation_level = None  # transactions begin below, and nowhere else
@@ -148,6 +152,17 @@ class Database:
         else:
             from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
         return insert(table)
+
+
+def _create_private(database: str | None) -> None:
+    """Create a SQLite file that only its owner can read: it holds requests and presigned URLs.
+
+    SQLite gives its journal files the same mode. The mode of an existing file is left as it is.
+    """
+    if not database or database == ":memory:" or database.startswith("file:"):
+        return
+    with contextlib.suppress(OSError):  # SQLite itself says why it cannot open the file
+        os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _bound_idling(connection: Any, record: Any) -> None:

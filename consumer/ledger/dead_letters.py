@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,8 +15,12 @@ from consumer.ledger.records import DeadLetter, dead_letter_from
 from consumer.ledger.tables import rejections
 from schemas.errors import TelecineError
 
-# How many bytes are kept of a message that is too large to be a request.
-KEPT_BYTES = 16 * 1024 * 1024
+#: How much is kept of a message that is too large to be a request.
+KEPT_BYTES = 256 * 1024
+#: How much is read of a file or event that may be too large.
+MOST_READ_BYTES = 16 * 1024 * 1024
+#: Headers of a dead letter that was cut: the size of the whole message and its SHA-256.
+SIZE, SHA256 = "telecine-bytes", "telecine-sha256"
 
 
 def add_dead_letter(
@@ -27,22 +32,27 @@ def add_dead_letter(
     error: TelecineError,
     body: bytes,
     headers: Mapping[str, Any],
+    keep_bytes: int = KEPT_BYTES,
 ) -> int:
-    """Keep the message with its reason, in the caller's transaction; return its number."""
-    statement = (
-        rejections.insert()
-        .values(
-            at=db_now(),
-            door=door,
-            source=storable(source)[:1024],
-            request_id=request_id,
-            code=error.code,
-            message=error.message,
-            body=body[:KEPT_BYTES],
-            headers=json.dumps(dict(headers), default=repr),
-        )
-        .returning(rejections.c.seq)
+    """Store the message with its error, in the caller's transaction, and return its number.
+
+    Of a message of more than ``keep_bytes``, which is too large to be a request, only the beginning is stored.
+    """
+    kept = dict(headers)
+    if len(body) > max(keep_bytes, KEPT_BYTES):
+        kept |= {SIZE: len(body), SHA256: hashlib.sha256(body).hexdigest()}
+        body = body[:KEPT_BYTES]
+    statement = rejections.insert().values(
+        at=db_now(),
+        door=door,
+        source=storable(source)[:1024],
+        request_id=request_id,
+        code=error.code,
+        message=error.message,
+        body=body,
+        headers=json.dumps(kept, default=repr),
     )
+    statement = statement.returning(rejections.c.seq)
     return int(connection.execute(statement).scalar_one())
 
 
@@ -67,9 +77,11 @@ def find(database: Database, seq: int) -> DeadLetter | None:
     return None if row is None else dead_letter_from(row)
 
 
-def pending_numbers(database: Database) -> list[int]:
-    """Return the number of every dead letter that was not replayed, oldest first."""
+def pending_numbers(database: Database, *, code: str | None = None) -> list[int]:
+    """Return the number of every dead letter that was not replayed, or of those with this code, oldest first."""
     query = sa.select(rejections.c.seq).where(rejections.c.replayed_at.is_(None)).order_by(rejections.c.seq)
+    if code is not None:
+        query = query.where(rejections.c.code == code)
     with database.read() as connection:
         return list(connection.execute(query).scalars())
 

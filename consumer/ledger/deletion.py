@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import SETTLED, TERMINAL
-from consumer.ledger.tables import calls, deliveries, jobs, steps, timeline
+from consumer.ledger.tables import calls, deliveries, jobs, rejections, steps, timeline
 
 
 def ended_before(database: Database, *, age_seconds: float, limit: int, offset: int = 0) -> Sequence[Job]:
@@ -67,6 +67,35 @@ def delete_job(database: Database, job_id: str) -> bool:
         for table in (steps, calls, timeline, deliveries):
             connection.execute(sa.delete(table).where(table.c.job_id == job_id))
     return True
+
+
+def delete_dead_letters(database: Database, numbers: Sequence[int]) -> int:
+    """Delete dead letters with their bytes, and return how many there were."""
+    with database.write(durable=True) as connection:
+        return connection.execute(sa.delete(rejections).where(rejections.c.seq.in_(numbers))).rowcount
+
+
+def old_dead_letters(database: Database, *, age_seconds: float, limit: int, after: int = 0) -> Sequence[int]:
+    """Return the numbers of dead letters that are at least ``age_seconds`` old, in order, from above ``after``."""
+    old = (rejections.c.at <= db_now() - age_seconds, rejections.c.seq > after)
+    with database.read() as connection:
+        return list(
+            connection.execute(
+                sa.select(rejections.c.seq).where(*old).order_by(rejections.c.seq).limit(limit)
+            ).scalars()
+        )
+
+
+def delete_callbacks_without_job(database: Database, *, age_seconds: float, limit: int) -> int:
+    """Delete callbacks of refused requests, at least ``age_seconds`` old and no longer due; return how many.
+
+    Callbacks of jobs are deleted with their job.
+    """
+    has_job = sa.select(jobs.c.id).where(jobs.c.id == deliveries.c.job_id).exists()
+    old = (deliveries.c.created_at <= db_now() - age_seconds, deliveries.c.due_at.is_(None), ~has_job)
+    some = sa.select(deliveries.c.id).where(*old).limit(limit)
+    with database.write() as connection:
+        return connection.execute(sa.delete(deliveries).where(deliveries.c.id.in_(some))).rowcount
 
 
 def _goes_on(job_id: str | sa.ColumnElement[str]) -> sa.Select[tuple[str]]:

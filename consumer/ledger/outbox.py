@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,17 @@ from consumer.ledger.timeline import note
 _NAMESPACE = uuid.UUID("0c7e5c1e-6c0b-5a55-9d0f-6a4f5d0c3b1a")
 
 _ANY_DUE = sa.select(deliveries.c.id).where(deliveries.c.due_at <= db_now()).limit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class DueCallback:
+    """A due callback, before it is claimed."""
+
+    id: str
+    url: str
+    due_at: float
+    #: Whether the last attempt got no response at all.
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,18 +71,36 @@ def enqueue(database: Database, connection: Connection, new: NewDelivery) -> Non
         note(connection, new.job_id, "callback_queued", webhook_id=new.id, about=new.event)
 
 
-def claim_due(
-    database: Database, *, limit: int, seconds: float, only: Sequence[str] = (), but: Sequence[str] = ()
-) -> Sequence[Delivery]:
-    """Claim up to ``limit`` due callbacks; they are due again after ``seconds`` in case this process dies.
-
-    ``only`` and ``but`` are URL prefixes to claim or to leave out. Reads before it writes, so that an idle outbox,
-    which polls often, does not block writers.
-    """
+def list_due(database: Database, *, limit: int, after: DueCallback | None = None) -> Sequence[DueCallback]:
+    """Return up to ``limit`` due callbacks, the one that was due first in front, optionally those after another one."""
+    d = deliveries.c
+    answered = d.last_answer.startswith("HTTP ")
+    query = sa.select(d.id, d.url, d.due_at, sa.and_(d.attempts > 0, sa.not_(answered)).label("unanswered"))
+    query = query.where(d.due_at <= db_now()).order_by(d.due_at, d.id).limit(limit)
+    if after is not None:
+        query = query.where(d.due_at >= after.due_at, sa.or_(d.due_at > after.due_at, d.id > after.id))
     with database.read() as connection:
-        if connection.execute(_ANY_DUE).first() is None:
-            return []
-    chosen = [sa.or_(*(_begins(url) for url in only))] if only else [~_begins(url) for url in but]
+        return [DueCallback(row.id, row.url, row.due_at, bool(row.unanswered)) for row in connection.execute(query)]
+
+
+def claim_due(
+    database: Database, *, limit: int, seconds: float, ids: Collection[str] | None = None
+) -> Sequence[Delivery]:
+    """Claim up to ``limit`` due callbacks; they become due again after ``seconds`` if this process dies with them.
+
+    Reads before it writes: an idle outbox, which polls often, does not block writers.
+
+    Args:
+        database: The ledger.
+        limit: How many to claim.
+        seconds: Length of the claim.
+        ids: The callbacks to claim from; by default all.
+    """
+    if ids is None:
+        with database.read() as connection:
+            if connection.execute(_ANY_DUE).first() is None:
+                return []
+    chosen = [] if ids is None else [deliveries.c.id.in_(ids)]
     with database.write() as connection:
         due = (
             sa.select(deliveries.c.id)
@@ -88,10 +117,6 @@ def claim_due(
             .returning(deliveries)
         )
         return [delivery_from(row) for row in connection.execute(statement).mappings()]
-
-
-def _begins(url: str) -> sa.ColumnElement[bool]:
-    return deliveries.c.url.startswith(url, autoescape=True)
 
 
 def record_attempt(

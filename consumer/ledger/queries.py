@@ -20,16 +20,33 @@ def find_job(database: Database, job_id: str) -> Job | None:
 
 
 def list_jobs(
-    database: Database, *, states: Sequence[str] = (), tenant: str | None = None, limit: int = 20
+    database: Database,
+    *,
+    states: Sequence[str] = (),
+    tenant: str | None = None,
+    type_: str | None = None,
+    code: str | None = None,
+    since: float | None = None,
+    limit: int = 20,
 ) -> Sequence[Job]:
-    """Return jobs, newest first; of all states and tenants unless some are named."""
+    """Return jobs, newest first: all, or those with this state, tenant, type and error code, received since then."""
     query = sa.select(jobs).order_by(jobs.c.received_at.desc(), jobs.c.id).limit(limit)
     if states:
         query = query.where(jobs.c.state.in_(states))
-    if tenant is not None:
-        query = query.where(jobs.c.tenant == tenant)
+    for column, value in ((jobs.c.tenant, tenant), (jobs.c.type, type_), (_error_code(database), code)):
+        if value is not None:
+            query = query.where(column == value)
+    if since is not None:
+        query = query.where(jobs.c.received_at >= since)
     with database.read() as connection:
         return [job_from(row) for row in connection.execute(query).mappings()]
+
+
+def _error_code(database: Database) -> sa.ColumnElement[str]:
+    if database.dialect == "sqlite":
+        return sa.func.json_extract(jobs.c.error, "$.code", type_=sa.String)
+    found: sa.ColumnElement[str] = sa.cast(jobs.c.error, sa.JSON)["code"].as_string()
+    return found
 
 
 def timeline_of(database: Database, job_id: str) -> Sequence[TimelineEntry]:

@@ -11,7 +11,7 @@ from consumer.admission.message import IncomingMessage
 from consumer.admission.parsing import validate
 from consumer.admission.policy import AdmissionPolicy, UploadOrigin
 from consumer.ledger.admission import Submission
-from consumer.ledger.dead_letters import KEPT_BYTES
+from consumer.ledger.dead_letters import MOST_READ_BYTES
 from consumer.logs import logger
 from consumer.uploads.request_factory import RequestFactory
 from schemas.errors import InternalError, InvalidEvent, InvalidField, TelecineError, Verdict
@@ -29,7 +29,8 @@ def is_event(body: bytes, headers: Mapping[str, Any]) -> bool:
         TelecineError: The message is not readable at all.
     """
     try:
-        return read_event(read_mapping(body, headers, limit_bytes=KEPT_BYTES), limit_bytes=KEPT_BYTES) is not None
+        mapping = read_mapping(body, headers, limit_bytes=MOST_READ_BYTES)
+        return read_event(mapping, limit_bytes=MOST_READ_BYTES) is not None
     except InvalidEvent:
         return True
 
@@ -41,7 +42,7 @@ def upload_in(body: bytes) -> Upload | Dropped:
         TelecineError: The notification is invalid, or it does not have exactly one record.
     """
     # The door has checked the size already, maybe against another limit than today's.
-    records = read_event(parse_object(body, limit_bytes=KEPT_BYTES), limit_bytes=KEPT_BYTES) or ()
+    records = read_event(parse_object(body, limit_bytes=MOST_READ_BYTES), limit_bytes=MOST_READ_BYTES) or ()
     if len(records) != 1:
         raise InvalidEvent("the message is not an S3 event with one record")
     content = records[0].content

@@ -53,12 +53,17 @@ class RequestFactory:
             if not self.rules.names_bucket(upload.bucket):
                 raise no_trigger(upload)
             return Dropped("no rule covers it")
+        if upload.empty:
+            # Some clients create an object and fill it with a second write, which has its own event.
+            return Dropped("it is empty")
         stored = self._find(rule, upload)
         if stored.written_by_telecine:
             return Dropped("Telecine wrote it")
         if rule.pair:
             return self._pair(rule, upload)
         _check_same(upload, stored)
+        if stored.bytes == 0:
+            return Dropped("it is empty")
         version = upload.version or stored.version or upload.etag or _version(stored)
         if rule.manifest:
             return DraftRequest(self._manifest(rule, upload, version, stored), rule.tenant)
@@ -110,7 +115,7 @@ class RequestFactory:
         return DraftRequest(pair_request(rule, upload.bucket, part.stem, parts, lyrics), rule.tenant, pins)
 
     def _parts(self, bucket: str, stem: str, required: frozenset[str]) -> dict[str, StoredObject]:
-        """Return the uploaded parts of the pair by field. Objects written by Telecine do not count."""
+        """Return the uploaded parts of the pair by field. Empty ones and those written by Telecine do not count."""
         found: dict[str, StoredObject] = {}
         bucket_uri = f"s3://{bucket}/"
         for uri in self.storage.list_prefix(f"{bucket_uri}{stem}."):
@@ -118,7 +123,7 @@ class RequestFactory:
             if part is None or part.stem != stem or part.field not in required:
                 continue
             stored = self.storage.head(uri)
-            if stored is None or stored.written_by_telecine:
+            if stored is None or stored.written_by_telecine or stored.bytes == 0:
                 continue
             if (other := found.get(part.field)) is not None:
                 raise InvalidEvent(f"the pair has two files for {part.field}, {other.uri} and {uri}; remove one")

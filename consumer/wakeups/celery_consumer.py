@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from celery.worker.consumer import Consumer
 
 from consumer.logs import logger
+from consumer.wakeups.connection import worker_connection
 from consumer.wakeups.queues import ADVANCE
 
 log = logger(__name__)
@@ -39,6 +40,21 @@ class WakeUpConsumer(Consumer):
         default_steps: ClassVar[list[str]] = [
             step for step in Consumer.Blueprint.default_steps if "DelayedDelivery" not in str(step)
         ]
+
+    def on_ready(self) -> None:
+        """Record that the worker is connected; Celery calls this after each connection, when it starts to consume."""
+        super().on_ready()
+        worker_connection.change(connected=True)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Record that the worker is not connected."""
+        worker_connection.change(connected=False)
+        super().on_connection_error_before_connected(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Record that the worker is no longer connected."""
+        worker_connection.change(connected=False)
+        super().on_connection_error_after_connected(exc)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         """Return Celery's handler, wrapped: messages that are not wake-ups are logged and rejected."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from consumer.logs import scrub
-from ops.checks import broker, keys, ledger, machine, media, providers, sqs, storage, workers
+from ops.checks import broker, keys, ledger, machine, media, providers, sources, sqs, storage, workers
 from ops.checks.finding import Check, Finding, failed
 from schemas.settings import Settings
 
@@ -24,6 +24,7 @@ def all_checks(settings: Settings) -> Sequence[Check]:
         return functools.partial(check_settings, settings)
 
     return (
+        Check("settings", bound(sources.settings_sources)),
         Check("Python", machine.python),
         Check("ffmpeg", media.ffmpeg),
         Check("PyAV", media.pyav),

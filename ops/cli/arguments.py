@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Annotated
 import typer
 
 from ops.cli.console import stop
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, InvalidField
+
+_UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE|-", help="A file with one JSON request, or - for standard input.")
@@ -25,6 +29,25 @@ def read_request(file: str) -> bytes:
         return Path(file).read_bytes()
     except OSError as error:
         stop(f"{file} cannot be read: {error.strerror}.", code="file_not_readable")
+
+
+def parse_since(text: str, now: float) -> float:
+    """Return the Unix time that a duration before ``now`` (90s, 30m, 2h, 7d) or an RFC 3339 time means.
+
+    A time without an offset is UTC.
+
+    Raises:
+        InvalidField: If the text is neither.
+    """
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip()):
+        return now - float(match[1]) * _UNIT_SECONDS[match[2]]
+    try:
+        moment = dt.datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise InvalidField(
+            f"--since: {text!r} is neither a duration such as 30m, 2h or 7d nor a time such as 2026-11-30T06:00Z"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
 
 
 def parse_names(text: str, known: Sequence[str], noun: str) -> list[str]:

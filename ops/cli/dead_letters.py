@@ -15,6 +15,7 @@ from consumer.ledger import dead_letters
 from consumer.ledger.records import DeadLetter
 from consumer.logs import scrub
 from ops.cli.console import JsonOption, out, print_json, remark, show, stop, table
+from ops.cli.dead_letters_dismiss import dismiss
 from ops.cli.dead_letters_replay import replay
 from ops.cli.opening import opened_ledger, read_settings, require_dead_letter
 from ops.formatting import ago, count, door_name, local_time, size
@@ -28,10 +29,13 @@ Number = Annotated[int, typer.Argument(metavar="N", help="The dead letter's numb
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Messages that could not become a job: list, show, replay, recover.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Messages that could not become a job: list, show, replay, dismiss, recover."
+    )
     group.command("list")(list_)
     group.command("show")(show_)
     group.command("replay")(replay)
+    group.command("dismiss")(dismiss)
     group.command("recover")(recover)
     app.add_typer(group, name="dead-letters")
 

@@ -14,6 +14,7 @@ from consumer.wiring import storage_of
 from ops.cli.cancel import cancel_now
 from ops.cli.console import JsonOption, print_json, remark, say, stop
 from ops.cli.opening import opened_ledger, read_settings, require_job
+from ops.dead_letter_cleanup import cleanup_dead_letters
 from ops.formatting import count
 from ops.job_deleter import JobDeleter
 from ops.views import iso
@@ -71,15 +72,23 @@ def cleanup(
     max_age_hours: Annotated[
         float, typer.Option(min=0, help="Delete jobs that ended more than so many hours ago.")
     ] = 24.0,
+    dead_letters_max_age_hours: Annotated[
+        float | None,
+        typer.Option(min=0, help="Also delete dead letters and their callbacks that are older than so many hours."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete old jobs with their results. Jobs whose callback is not delivered yet are kept.
+    """Delete old jobs with their results, and on request old dead letters.
 
+    Jobs whose callback is not delivered yet are kept.
     If the same request arrives again after its job was deleted, it becomes a new job.
     """
     settings = read_settings()
     with opened_ledger(settings) as database:
+        letters = 0
+        if dead_letters_max_age_hours is not None:
+            letters = cleanup_dead_letters(database, dead_letters_max_age_hours * 3600, dry_run=dry_run)
         cutoff = database.now() - max_age_hours * 3600
         deleter = JobDeleter(settings, database, storage_of(settings))
         if dry_run:
@@ -92,11 +101,14 @@ def cleanup(
     jobs, files = len(found), sum(number for _, number in found)
     verb = "Would delete" if dry_run else "Deleted"
     message = f"{verb} {count(jobs, 'job')} and {count(files, 'file')} that are older than {max_age_hours:g} h."
+    if letters:
+        message += f" {verb} {count(letters, 'dead letter')} older than {dead_letters_max_age_hours:g} h."
     if as_json:
         report = {
             "message": message,
             "jobs_deleted": jobs,
             "files_deleted": files,
+            "dead_letters_deleted": letters,
             "cutoff_time": iso(cutoff),
             "dry_run": dry_run,
         }

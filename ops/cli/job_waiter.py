@@ -32,6 +32,11 @@ class JobWaiter:
         self._fingerprint = fingerprint(request.identity())
         self._after = after
 
+    def ended_before(self) -> Job | None:
+        """Return the job of the same request if it has ended already; sending the request again changes nothing."""
+        job = find_job(self._database, self._request.id)
+        return job if job is not None and job.terminal and job.fingerprint == self._fingerprint else None
+
     def until_ended(self, timeout_seconds: float, *, quiet: bool, embedded: bool, keep: bool = False) -> Job:
         """Wait until the job has ended and return it; end the command with status 2 after the timeout.
 

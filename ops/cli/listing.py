@@ -13,6 +13,7 @@ from consumer.ledger.call_queries import with_unknown_outcome
 from consumer.ledger.queries import deliveries_by_job, list_jobs
 from consumer.ledger.records import Delivery, Job
 from consumer.ledger.states import State
+from ops.cli.arguments import parse_since
 from ops.cli.console import JsonOption, print_json, remark, show, stop, table
 from ops.cli.opening import opened_ledger, read_settings
 from ops.formatting import ago, count, duration, styled_state
@@ -32,22 +33,28 @@ def list_(
         str | None, typer.Option(help="Only jobs in this state; pending and processing are also accepted.")
     ] = None,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's jobs.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", help="Only jobs of this type.")] = None,
+    code: Annotated[str | None, typer.Option(help="Only jobs that ended with this error code.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only jobs received since then: 30m, 2h, 7d, or a time, 2026-11-30T06:00Z.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of jobs to list.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
     states = states_of(status)
     with opened_ledger(read_settings()) as database:
-        jobs = list_jobs(database, states=states, tenant=tenant, limit=limit + 1)
+        now = database.now()
+        start = None if since is None else parse_since(since, now)
+        jobs = list_jobs(database, states=states, tenant=tenant, type_=type_, code=code, since=start, limit=limit + 1)
         more, jobs = len(jobs) > limit, jobs[:limit]
         callbacks = deliveries_by_job(database, [job.id for job in jobs]) if jobs else {}
         unknown = with_unknown_outcome(database, [job.id for job in jobs if job.state is State.WAITING])
-        now = database.now()
     if as_json:
         print_json([job_view(job, callbacks.get(job.id, ())) for job in jobs])
         return
     if not jobs:
-        remark(_nothing(status, tenant))
+        remark("No job matches." if type_ or code or since else _nothing(status, tenant))
         return
     show(_table(jobs, callbacks, unknown, now))
     if more:

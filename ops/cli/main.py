@@ -5,6 +5,7 @@ A named error is one line on stderr and exit status 1; a bug is a traceback. Typ
 
 from __future__ import annotations
 
+import errno
 from importlib.metadata import version as installed_version
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from ops.cli import (
     models,
     plan,
     providers,
+    request,
     resolve,
     schema,
     secret,
@@ -38,6 +40,9 @@ from ops.cli import (
 from ops.cli.console import Stopped, fail, out, report_stop
 from ops.cli.opening import read_settings
 from schemas.errors import ConfigurationError, TelecineError
+
+#: Faults of the disk or of its rights, which the person at the keyboard can mend; the exception names the file.
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
 
 
 class Commands(TyperGroup):
@@ -64,6 +69,10 @@ class Commands(TyperGroup):
             fail(error, as_json=as_json)
         except DBAPIError as error:
             fail(_unreachable(error), as_json=as_json)
+        except OSError as error:
+            if error.errno not in _NOT_WRITABLE or error.filename is None:
+                raise
+            fail(_not_writable(error), as_json=as_json)
         raise typer.Exit(1)
 
 
@@ -84,6 +93,7 @@ for module in (
     submit,
     plan,
     status,
+    request,
     listing,
     models,
     explain,
@@ -125,6 +135,13 @@ def main() -> None:
 def _unreachable(error: DBAPIError) -> ConfigurationError:
     first = str(error.orig).strip().splitlines()[0] if error.orig is not None else type(error).__name__
     return ConfigurationError(f"the ledger does not answer: {logs.scrub(first)}; run `telecine doctor`")
+
+
+def _not_writable(error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"{error.filename} cannot be written: {error.strerror}; "
+        "make its folder writable, or name another one in TELECINE_HOME"
+    )
 
 
 if __name__ == "__main__":

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import tomllib
 from collections.abc import Iterator
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from consumer.ledger import dead_letters
 from consumer.ledger.database import Database
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import DeadLetter, Job
 from consumer.ledger.schema import migrate
+from consumer.logs import logger
 from consumer.wiring import open_ledger
 from ops.checks.paths import missing_ledger
 from ops.cli.console import remark, stop
 from schemas.errors import ConfigurationError, JobNotFound
 from schemas.settings import Settings
+from schemas.settings.sources import unknown_variables
+
+log = logger(__name__)
 
 
 def read_settings() -> Settings:
@@ -29,7 +36,7 @@ def read_settings() -> Settings:
         ConfigurationError: If a setting is invalid; the message names it and does not repeat its value.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         named = "; ".join(f"{_place(p['loc'])}: {p['msg'].removeprefix('Value error, ')}" for p in problems)
@@ -38,6 +45,20 @@ def read_settings() -> Settings:
         raise ConfigurationError(f"the settings are invalid: {error}; this variable must hold JSON") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"the settings file is not valid TOML: {error}") from None
+    try:
+        make_url(settings.ledger)
+    except (ArgumentError, ValueError):  # not chained: its text may contain the password
+        raise ConfigurationError(
+            "the settings are invalid: TELECINE_LEDGER_URL: is not a valid URL; "
+            "write / : ? # and @ in its user name and password as %2F %3A %3F %23 and %40"
+        ) from None
+    return settings
+
+
+def warn_of_unknown_variables() -> None:
+    """Log each ``TELECINE_…`` variable that is not a setting. Call it once per start, after logging is set up."""
+    for name in unknown_variables(Settings, os.environ):
+        log.warning("setting_unknown", variable=name)
 
 
 @contextlib.contextmanager

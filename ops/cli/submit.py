@@ -12,11 +12,12 @@ from consumer.ledger.queries import deliveries_of
 from consumer.logs import scrub
 from consumer.wiring import open_ledger
 from ops.cli.arguments import FileArgument, read_request
-from ops.cli.console import JsonOption, print_json, say, show
+from ops.cli.console import JsonOption, print_json, remark, say, show
 from ops.cli.job_waiter import JobWaiter
 from ops.cli.opening import read_settings
 from ops.cli.outputs import show_outcome
 from ops.cli.status import headline
+from ops.formatting import ago
 from ops.views import job_view
 from schemas.envelope import Cancel, Request
 from schemas.errors import ConfigurationError, error_for
@@ -85,6 +86,11 @@ def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_se
     database = open_ledger(settings)
     try:
         waiter = JobWaiter(database, request, after=dead_letters.newest_number(database))
+        if not as_json and (ended := waiter.ended_before()) is not None:
+            when = ago(database.now() - (ended.finished_at or 0))
+            remark(
+                f"{ended.id} already {ended.state.value} {when}, and the same request is not run again; use a new id."
+            )
         send(settings, body)
         job = waiter.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
         deliveries = deliveries_of(database, job.id)

@@ -15,7 +15,7 @@ from consumer import logs, sentry
 from consumer.wakeups.queues import ROLES
 from ops.cli.arguments import parse_names
 from ops.cli.banner import greet
-from ops.cli.opening import read_settings
+from ops.cli.opening import read_settings, warn_of_unknown_variables
 
 PARTS = ("doors", "sweep", "calls", "outbox", "worker")
 
@@ -43,6 +43,7 @@ def up(
 
     logs.configure(settings.log_level, settings.log_format)
     sentry.start_sentry(settings)
+    warn_of_unknown_variables()
     _leave(0 if serve(settings, parts, chosen, stop, greet) else 1)
 
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consumer import logs
+from consumer.wakeups.connection import worker_connection
 from consumer.wakeups.queues import ROLES
 from ops.cli.arguments import parse_names
-from ops.cli.opening import read_settings
+from ops.cli.opening import read_settings, warn_of_unknown_variables
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
@@ -29,6 +31,7 @@ def worker(
     name: Annotated[
         str | None, typer.Option(help="Node name shown by Celery's tools; default: roles and process id.")
     ] = None,
+    status_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     health: Annotated[bool, typer.Option(help="Serve health and metrics if TELECINE_HEALTH_PORT is set.")] = True,
 ) -> None:
     """Run a Celery worker that advances jobs. Needs a broker."""
@@ -38,13 +41,18 @@ def worker(
     roles = parse_names(role, ROLES, "role")
     from consumer.worker import run_worker
 
+    if status_fd is not None:
+        worker_connection.report_to(status_fd)
+    else:
+        logs.configure(settings.log_level, settings.log_format)
+        warn_of_unknown_variables()
     if health and "health_port" in settings.model_fields_set:
         _serve_health(settings, gpu="gpu" in roles)
     run_worker(roles, concurrency=concurrency or settings.concurrency, name=name)
 
 
 def _serve_health(settings: Settings, *, gpu: bool) -> None:
-    """Serve the health of the ledger and of the local models until the process ends."""
+    """Serve the health of the ledger, the broker connection and the local models until the process ends."""
     from consumer.ledger.database import Database
     from ops.health import HealthServer
     from ops.ledger_probe import LedgerProbe
@@ -54,6 +62,7 @@ def _serve_health(settings: Settings, *, gpu: bool) -> None:
         settings.health_port,
         LedgerProbe(Database(settings.ledger), close_after=True),
         tenants=settings.tenants,
+        connections={"worker": lambda: worker_connection.connected},
         local=_local_models_health(settings) if gpu else None,
     ).start()
 

@@ -17,6 +17,7 @@ from providers.http.addresses import Address
 from providers.http.deadline import Deadline, DeadlineStream
 from providers.http.guard import resolve
 from providers.http.policy import Policy
+from providers.http.response_head import AsyncHeadStream, HeadStream
 
 #: Maximum number of addresses of a name that are tried.
 MOST_ADDRESSES = 6
@@ -70,7 +71,7 @@ class GuardedBackend(httpcore2.NetworkBackend):
                 if left == 1:
                     raise
             else:
-                return DeadlineStream(stream, self._deadline)
+                return HeadStream(DeadlineStream(stream, self._deadline))
         raise AssertionError("resolve returns at least one address")
 
 
@@ -102,10 +103,14 @@ class AsyncGuardedBackend(httpcore2.AsyncNetworkBackend):
         for left in range(len(addresses), 0, -1):
             address = str(addresses[-left])
             try:
-                return await self._dialer.connect_tcp(address, port, within.share(left), local_address, socket_options)
+                stream = await self._dialer.connect_tcp(
+                    address, port, within.share(left), local_address, socket_options
+                )
             except _DEAD:
                 if left == 1:
                     raise
+            else:
+                return AsyncHeadStream(stream)
         raise AssertionError("resolve returns at least one address")
 
 

@@ -19,6 +19,7 @@ import httpx2
 from providers.http.guard import check_url
 from providers.http.policy import Policy
 from providers.http.response import ProviderResponse, Refine
+from providers.http.response_head import status_listener
 from providers.http.retry_after import parse_retry_after
 from providers.http.scrub import provider_message
 from providers.http.send_guard import check_may_send
@@ -60,6 +61,10 @@ class _Progress:
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
+
+    def note_status(self, status: int) -> None:
+        """Record the status before the headers are parsed: an error status counts even if they cannot be."""
+        self.status = status
 
     async def trace(self, name: str, info: Mapping[str, Any]) -> None:
         """Trace callback of the connection. An error raised before the first byte prevents the request."""
@@ -170,6 +175,7 @@ class Exchange:
         whole = path_or_url.startswith(("https://", "http://"))
         url = path_or_url if whole else f"{self._base}/{path_or_url.lstrip('/')}"
         progress = _Progress(paid)
+        listening = status_listener.set(progress.note_status)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 client = self._paying if paid else next(self._asking)
@@ -178,9 +184,11 @@ class Exchange:
         except AddressForbidden as error:
             raise ProviderNotConfigured(f"{self._provider}: {error.message}") from None
         except (TimeoutError, httpx2.TransportError, httpx2.DecodingError, ssl.SSLError, zlib.error) as error:
-            # If an error status was received, it is the result even if reading the body failed.
+            # If an error status was received, it is the result even if the rest of the response cannot be read.
             if progress.status is None or progress.status < 400:
                 raise self._failure(error, paid, progress) from None
+        finally:
+            status_listener.reset(listening)
         return self._response_or_error(progress, paid, refine)
 
     async def aclose(self) -> None:

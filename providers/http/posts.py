@@ -13,12 +13,11 @@ import httpx2
 
 from providers.http.guard import check_url
 from providers.http.policy import Policy
+from providers.http.response_head import MOST_HEADER_BYTES, status_listener
 from providers.http.transport import AsyncGuardedTransport
 
 #: How much of a reply's body is kept, for the delivery log.
 EXCERPT_BYTES = 4096
-#: Maximum size of a reply's headers. (The parser's own limit is 100 KiB.)
-MOST_HEADER_BYTES = 32 * 1024
 _HEADERS = {"user-agent": "Telecine", "accept": "*/*", "accept-encoding": "identity", "connection": "close"}
 
 
@@ -60,7 +59,8 @@ class AsyncGuardedClient:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float = 20.0) -> Reply:
         """Post ``body`` and return the reply; ``timeout_seconds`` covers everything from lookup to reading the body.
 
-        Once the status has been received it is the result, even if reading the body fails. If the process crashes
+        Once the headers have been received, the status is the result, even if a header is malformed or reading the body
+        fails. If the process crashes
         here, it is unknown whether the receiver has the callback: it is sent again with the same id.
 
         Raises:
@@ -70,6 +70,7 @@ class AsyncGuardedClient:
         target = check_url(url, self._policy)
         seen = _Seen()
         failure: str | None = None
+        listening = status_listener.set(seen.note_status)
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._exchange(target, body, headers, timeout_seconds, seen)
@@ -77,6 +78,8 @@ class AsyncGuardedClient:
             failure = f"no complete reply within {timeout_seconds:g} seconds"
         except (httpx2.TransportError, ssl.SSLError) as error:
             failure = f"{type(error).__name__}: {error}"
+        finally:
+            status_listener.reset(listening)
         elapsed = time.monotonic() - started
         if seen.status is None:
             return Reply(None, elapsed_seconds=elapsed, failure=failure)
@@ -106,3 +109,7 @@ class _Seen:
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     excerpt: bytearray = field(default_factory=bytearray)
+
+    def note_status(self, status: int) -> None:
+        """Record the status before the headers are parsed: it counts even if they cannot be."""
+        self.status = status

@@ -6,7 +6,6 @@ as the queue, all under ``home``.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +14,6 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from schemas.accounts import ProviderLimits
@@ -25,6 +23,7 @@ from schemas.settings.messages import MessageSettings
 from schemas.settings.monitoring import MonitoringSettings
 from schemas.settings.providers import ProviderSettings
 from schemas.settings.rendering import RenderSettings
+from schemas.settings.sources import SettingsFile
 from schemas.settings.storage import StorageSettings
 
 #: The parts of the settings in the order in which they are documented.
@@ -54,7 +53,6 @@ class Settings(
 
     model_config = SettingsConfigDict(
         env_prefix="TELECINE_",
-        toml_file=os.environ.get("TELECINE_SETTINGS_FILE", "telecine.toml"),
         extra="ignore",
         frozen=True,
         populate_by_name=True,
@@ -70,7 +68,7 @@ class Settings(
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, SettingsFile(settings_cls)
 
     @property
     def embedded(self) -> bool:

@@ -15,7 +15,9 @@ class CallbackSettings(BaseModel):
         {}, description='Signing secrets by name, newest first: {"default": ["whsec_…"]}. Embedded mode creates one.'
     )
     callback_timeout_seconds: float = Field(20.0, gt=0, le=60, description="Time limit for a receiver's response.")
-    callback_concurrency: int = Field(32, ge=1, description="Deliveries in flight at the same time.")
+    callback_concurrency: int = Field(
+        32, ge=1, description="Deliveries in flight at the same time, besides those that wait for a slow receiver."
+    )
     outbox_poll_seconds: float = Field(0.1, gt=0, description="Interval between polls for due deliveries.")
     callback_schedule_seconds: CommaSeparated[float] = Field(
         [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400],

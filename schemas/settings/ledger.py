@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
+
+#: How other systems call the same database, and how SQLAlchemy does with the driver of ``telecine[postgres]``.
+_POSTGRESQL, _PSYCOPG = ("postgres", "postgresql"), "postgresql+psycopg"
+_SCHEMES = (_PSYCOPG, "sqlite", "sqlite+pysqlite")
 
 
 class LedgerSettings(BaseModel):
     """The database and the timing of leases, sweeps and retries."""
 
     # Ledger
-    ledger_url: SecretStr | None = Field(None, description="SQLAlchemy URL. Default: SQLite under home.")
+    ledger_url: SecretStr | None = Field(
+        None, description="PostgreSQL, postgresql://…, or SQLite, sqlite:///…. Default: SQLite under home."
+    )
     lease_seconds: float = Field(30.0, ge=1, description="Time without a heartbeat after which a job's lease expires.")
     sweep_seconds: float = Field(2.0, gt=0, description="Interval between sweeps for due jobs without a lease.")
     wake_again_seconds: float = Field(
@@ -20,3 +26,16 @@ class LedgerSettings(BaseModel):
     retry_seconds: float = Field(
         5.0, gt=0, description="Backoff after the first temporary fault; doubles each time up to 15 minutes."
     )
+
+    @field_validator("ledger_url")
+    @classmethod
+    def _check_ledger_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        scheme, separator, rest = value.get_secret_value().partition(":")
+        if scheme in _POSTGRESQL:
+            scheme = _PSYCOPG
+        if not separator or scheme not in _SCHEMES:
+            named = f"{scheme}:// is not a ledger of Telecine" if separator else "is not a valid URL"
+            raise ValueError(f"{named}; use postgresql:// or sqlite:///")
+        return SecretStr(f"{scheme}:{rest}")

@@ -12,6 +12,9 @@ from schemas.settings.comma_separated import CommaSeparated
 from schemas.tenants import Tenant, check_tenants
 from schemas.triggers import Trigger
 
+#: pyamqp is kombu's name for amqp.
+_BROKER_SCHEMES = ("amqp", "amqps", "pyamqp", "sqs")
+
 
 class MessageSettings(BaseModel):
     """Queues and the inbox folder, and the tenants and trigger rules that apply to requests."""
@@ -79,4 +82,8 @@ class MessageSettings(BaseModel):
             raise ValueError(
                 "is not a valid URL; write / ? # and @ in its user name and password as %2F %3F %23 and %40"
             )
+        scheme, separator, _ = ("amqp", ":", "") if value is None else value.get_secret_value().partition(":")
+        if not separator or scheme not in _BROKER_SCHEMES:
+            named = f"{scheme}:// is not a broker of Telecine" if separator else "is not a valid URL"
+            raise ValueError(f"{named}; use amqp:// or amqps:// (RabbitMQ), or sqs://")
         return value

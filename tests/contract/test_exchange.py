@@ -110,6 +110,44 @@ def test_a_connection_that_breaks_after_sending_leaves_a_paid_call_unknown(name:
     assert server.connections == 1
 
 
+_ODD_LINES = {
+    "F9-space-in-a-name": b"X Request Id: 7",
+    "F9-space-before-the-colon": b"Server : nginx",
+    "F9-no-colon": b"nonsense",
+    "F9-control-character": b"X-Note: a\x01b",
+}
+
+
+@pytest.mark.parametrize("line", _ODD_LINES.values(), ids=_ODD_LINES)
+def test_a_paid_response_with_a_malformed_header_is_read_with_its_task(line: bytes) -> None:
+    script = b"HTTP/1.1 200 OK\r\n" + line + b'\r\nContent-Length: 11\r\n\r\n{"id": "7"}'
+    with Listener(script) as server:
+        assert send(f"http://{server.host}").json() == {"id": "7"}
+    assert len(server.requests) == 1
+
+
+def test_a_free_request_after_a_malformed_header_is_read_too_F9() -> None:
+    async def work(base: str) -> list[Any]:
+        door = exchange(base)
+        try:
+            return [(await door.send("GET", "/go", paid=False)).json() for _ in range(20)]
+        finally:
+            await door.aclose()
+
+    with Listener(b"HTTP/1.1 200 OK\r\nX Odd: 1\r\nContent-Length: 1\r\n\r\n1") as server:
+        assert asyncio.run(work(f"http://{server.host}")) == [1] * 20
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(402, "quota_exhausted"), (429, "rate_limited"), (400, "provider_refused")]
+)
+def test_a_paid_call_that_was_refused_is_not_unknown_although_its_headers_cannot_be_read_F9(
+    status: int, code: str
+) -> None:
+    error, _ = fault(b"HTTP/1.1 %d No\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx" % status, paid=True)
+    assert error.code == code
+
+
 def test_a_provider_that_drips_is_cut_off_at_the_exchange_timeout() -> None:
     started = time.monotonic()
     with pytest.raises(ProviderError), Listener(drip) as server:

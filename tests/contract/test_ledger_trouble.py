@@ -16,7 +16,7 @@ from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import completion, dead_letters, due, leases, outbox, queries
 from consumer.ledger.database import Database, is_ledger_fault
 from consumer.ledger.schema import migrate
-from consumer.ledger.states import State
+from consumer.ledger.states import DeliveryState, State
 from providers.http.policy import Policy
 from tests.ledger_views import DATA, Ledger, count_jobs, delivery
 
@@ -130,16 +130,32 @@ def test_a_claim_respects_its_limit_for_every_query_plan(ledger: Ledger) -> None
     database.close()
 
 
-def test_claims_can_exclude_slow_receivers_or_be_limited_to_them(ledger: Ledger) -> None:
+def test_due_callbacks_are_listed_page_by_page_and_claimed_by_their_ids(ledger: Ledger) -> None:
     with ledger.a.write() as connection:
-        for number, url in enumerate(("https://slow.example/a_b", "https://quick.example/", "https://slow.example/c")):
-            new = outbox.NewDelivery(
-                id=f"msg_{number}", job_id=None, event="job.failed", url=url, secret_name=None, body=b"{}"
-            )
-            outbox.enqueue(ledger.a, connection, new)
-    slow = ["https://slow.example", "https://other_.example"]
-    assert [d.id for d in outbox.claim_due(ledger.a, limit=9, seconds=60, but=slow)] == ["msg_1"]
-    assert sorted(d.id for d in outbox.claim_due(ledger.a, limit=9, seconds=60, only=slow)) == ["msg_0", "msg_2"]
+        for number in range(5):
+            outbox.enqueue(ledger.a, connection, delivery(None, number))
+    listed = outbox.list_due(ledger.a, limit=3)
+    listed = [*listed, *outbox.list_due(ledger.a, limit=3, after=listed[-1])]
+    assert sorted(due.id for due in listed) == sorted({due.id for due in outbox.list_due(ledger.b, limit=9)})
+    assert len(listed) == 5
+    assert outbox.list_due(ledger.a, limit=3, after=listed[-1]) == []
+    chosen = [listed[4].id, listed[2].id]
+    assert {d.id for d in outbox.claim_due(ledger.a, limit=9, seconds=60, ids=chosen)} == set(chosen)
+    assert outbox.claim_due(ledger.b, limit=9, seconds=60, ids=chosen) == []
+    assert len(outbox.list_due(ledger.b, limit=9)) == 3
+
+
+def test_a_due_callback_says_whether_its_last_attempt_got_no_response(ledger: Ledger) -> None:
+    answers = ["no complete reply within 20 seconds", "HTTP 500", None]
+    with ledger.a.write() as connection:
+        for number in range(3):
+            outbox.enqueue(ledger.a, connection, delivery(None, number))
+    claimed = outbox.claim_due(ledger.a, limit=9, seconds=0)
+    for sent, answer in zip(claimed, answers, strict=True):
+        if answer is not None:
+            outbox.record_attempt(ledger.a, sent, DeliveryState.RETRYING, answer=answer, retry_in=0)
+    unanswered = {due.id: due.unanswered for due in outbox.list_due(ledger.a, limit=9)}
+    assert [unanswered[sent.id] for sent in claimed] == [True, False, False]
 
 
 def test_a_wake_up_that_no_broker_accepted_is_repeated_soon(ledger: Ledger) -> None:

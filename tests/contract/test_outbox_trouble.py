@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +15,18 @@ from pydantic import SecretStr
 
 from consumer.callbacks import slow_receivers
 from consumer.callbacks.outbox_loop import OutboxLoop
+from consumer.callbacks.signing import generate_secret
 from consumer.ledger import outbox
+from consumer.ledger.admission import admit, build_submission
+from consumer.ledger.queries import list_deliveries
+from consumer.ledger.states import DeliveryState
 from consumer.runtime import Runtime
 from consumer.wiring import build_runtime
+from schemas.envelope import Cancel, Request
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 from tests.receiver import Answer, Receiver
+from tests.telecine_process import wait_until
 
 
 @contextmanager
@@ -32,7 +41,7 @@ def running(home: Path, **settings: object) -> Iterator[Runtime]:
         yield runtime
     finally:
         loop.stop()
-        thread.join(30)
+        thread.join(60)
         runtime.close()
 
 
@@ -63,6 +72,43 @@ def test_a_slow_receiver_does_not_delay_the_callbacks_of_others(
         slow.wait_for(2, timeout=10)
 
 
+@contextmanager
+def silent_receivers(count: int) -> Iterator[list[str]]:
+    """Yield URLs of so many origins that accept connections and never respond."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512)) for _ in range(count)]
+        yield [f"http://127.0.0.1:{server.getsockname()[1]}/hook" for server in servers]
+
+
+@pytest.mark.parametrize(
+    ("origins", "known"),
+    [
+        pytest.param(60, True, id="attack-4-known-receiver"),
+        pytest.param(60, False, id="attack-4-unknown-receiver"),
+        pytest.param(3, False, id="attack-4-few-origins"),
+        pytest.param(1, False, id="attack-4-one-origin"),
+    ],
+)
+def test_silent_receivers_keep_no_other_from_its_callbacks(origins: int, known: bool, tmp_path: Path) -> None:
+    """One after the other, these 240 callbacks would take the eight places for three minutes."""
+    with (
+        silent_receivers(origins) as silent,
+        Receiver() as good,
+        running(tmp_path, callback_concurrency=8, callback_timeout_seconds=6, outbox_poll_seconds=0.02) as runtime,
+    ):
+        if known:
+            promise(runtime, 1000, good.url)
+            good.wait_for(1, timeout=10)
+        for number in range(240):
+            promise(runtime, number, silent[number % origins])
+        for number in range(30):
+            promise(runtime, 2000 + number, good.url)
+        started = time.monotonic()
+        good.wait_for(30 + known, timeout=60)
+        took = time.monotonic() - started
+    assert took < (5 if known else 15)
+
+
 @pytest.mark.parametrize("name", ["default", "old"])
 def test_a_secret_name_without_a_secret_is_refused_at_the_start(name: str, tmp_path: Path) -> None:
     secrets = {"default": [SecretStr("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")], name: []}
@@ -70,3 +116,44 @@ def test_a_secret_name_without_a_secret_is_refused_at_the_start(name: str, tmp_p
     with pytest.raises(ConfigurationError, match=f"TELECINE_CALLBACK_SECRETS.*{name}"):
         OutboxLoop(runtime)
     runtime.close()
+
+
+_TENANTS = {"acme": {"callback_secrets": ["default"]}, "mallory": {"callback_secrets": ["m"]}, "free": {}}
+_SECRET = {name: [SecretStr(generate_secret())] for name in ("default", "m")}
+
+
+@pytest.mark.parametrize(
+    ("tenant", "secret_name", "tenants", "secrets", "sent"),
+    [
+        pytest.param("mallory", "m", {"acme", "mallory"}, {"default"}, False, id="attack-9-secret-removed"),
+        pytest.param("mallory", "m", {"acme"}, {"default"}, False, id="attack-9-tenant-and-secret-removed"),
+        pytest.param("free", None, {"acme", "free"}, {"default"}, True, id="attack-9-control-any-secret"),
+        pytest.param("free", None, {"acme"}, {"default"}, False, id="attack-9-default-belongs-to-another"),
+        pytest.param(None, "m", {"acme"}, {"default"}, False, id="attack-9-dead-letter"),
+        pytest.param("acme", "default", {"acme"}, {"default"}, True, id="attack-9-control-own"),
+        pytest.param("mallory", "m", {"acme", "mallory"}, {"default", "m"}, True, id="attack-9-control-still-there"),
+        pytest.param("old", "m", set(), {"default"}, True, id="attack-9-control-without-tenants"),
+    ],
+)
+def test_a_callback_is_never_signed_with_another_tenants_secret(
+    tenant: str | None, secret_name: str | None, tenants: set[str], secrets: set[str], sent: bool, tmp_path: Path
+) -> None:
+    rules = {name: _TENANTS[name] for name in tenants if name in _TENANTS}
+    if "m" not in secrets and "mallory" in rules:
+        rules["mallory"] = {"callback_secrets": ["m2"]}
+    signing = {name: _SECRET[name] for name in secrets} | ({"m2": _SECRET["m"]} if "m" not in secrets else {})
+    with Receiver() as receiver, running(tmp_path, tenants=rules, callback_secrets=signing) as runtime:
+        new = outbox.NewDelivery(
+            id="msg_1", job_id="j" if tenant else None, event="job.failed", url=receiver.url,
+            secret_name=secret_name, body=b"{}",
+        )  # fmt: skip
+        request = Request.model_validate({"id": "j", "type": "noop", "data": Cancel(id="x"), "tenant": tenant})
+        with runtime.database.write() as connection:
+            if tenant:
+                admit(runtime.database, connection, [build_submission(request, role="io", door="inbox")])
+            outbox.enqueue(runtime.database, connection, new)
+        wait_until(lambda: list_deliveries(runtime.database, limit=9)[0].attempts == 1, timeout=20)
+        (found,) = list_deliveries(runtime.database, limit=9)
+        assert len(receiver.attempts) == sent
+        assert found.state is (DeliveryState.DELIVERED if sent else DeliveryState.DISABLED)
+        assert sent or str(found.last_answer).startswith("tenant_forbidden: ")

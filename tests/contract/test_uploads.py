@@ -215,7 +215,7 @@ def test_a_request_without_an_id_gets_one_derived_from_its_file(site: Site) -> N
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        (b"", "invalid_json"),
+        (b" ", "invalid_json"),
         (b"\xff\xfe", "invalid_json"),
         (b"[]", "invalid_json"),
         (b'{"a": 1, "a": 2}', "invalid_json"),

@@ -143,9 +143,40 @@ def test_a_status_that_arrived_counts_although_the_body_stalls_or_breaks_off() -
     assert stalled.elapsed_seconds < 20
 
 
-@pytest.mark.parametrize(
-    "script", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"]
-)
+_ODD_HEADERS = {
+    "F9-space-in-a-name": b"X Powered By: PHP",
+    "F9-space-before-the-colon": b"Server : nginx",
+    "F9-no-colon": b"Status line of another server",
+    "F9-empty-name": b": value",
+    "F9-name-in-utf-8": "Größe: 1".encode(),
+    "F9-NUL-in-a-value": b"X-Note: a\x00b",
+    "F9-bare-CR-in-a-value": b"X-Note: a\rb",
+    "F9-folded-odd-line": b"X Odd: a\r\n  folded",
+    "F9-starts-with-white-space": b" X-Note: a",
+    "F9-two-lengths": b"Content-Length: 1",
+    "F9-length-is-text": b"Content-Length: many",
+    "F9-length-of-5000-digits": b"Content-Length: " + b"9" * 5000,
+    "F9-unknown-transfer-coding": b"Transfer-Encoding: gzip",
+}
+
+
+@pytest.mark.parametrize("status", [200, 410, 503])
+@pytest.mark.parametrize("line", _ODD_HEADERS.values(), ids=_ODD_HEADERS)
+def test_a_status_counts_although_a_header_cannot_be_read(line: bytes, status: int) -> None:
+    answer = post_to(b"HTTP/1.1 %d Reason\r\n%s\r\nContent-Length: 2\r\n\r\nok" % (status, line))
+
+    assert (answer.status, answer.failure) == (status, None)
+
+
+def test_the_other_headers_and_the_body_are_read_although_one_header_is_malformed_F9() -> None:
+    early = b"HTTP/1.1 103 Early\r\nX Odd: 1\r\n\r\n"
+    answer = post_to(early + b"HTTP/1.1 429 Slow\nX Odd: 1\nRetry-After : 7\nContent-Length:  2\n\nok, and more")
+
+    assert (answer.status, answer.body_excerpt) == (429, b"ok")
+    assert answer.headers["retry-after"] == "7"
+
+
+@pytest.mark.parametrize("script", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 20\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: y\r\n"])
 def test_no_reply_or_an_invalid_one_is_a_failure_with_its_reason(script: bytes) -> None:
     answer = post_to(script)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+import sqlalchemy as sa
 
+from consumer.ledger.tables import deliveries
 from tests.cli_operator import REEL, Operator, an_operator, request
 
 _operator = pytest.fixture(an_operator, name="operator")
@@ -121,3 +123,50 @@ def test_a_cancellation_that_arrived_too_early_can_be_replayed(operator: Operato
 
 def test_replay_needs_a_selection(operator: Operator) -> None:
     assert operator.run("dead-letters", "replay").status == 2
+
+
+def test_dead_letters_are_dismissed_by_number_by_code_or_all_friction_h4(operator: Operator) -> None:
+    operator.arrive(b"{}", b"not JSON", b'{"id": "a b"}', b"[1]", b"nor this")
+    numbers = {item["number"]: item["code"] for item in operator.run("dead-letters", "list", "--json").json}
+    first, *_, last = sorted(numbers)
+    assert operator.run("dead-letters", "dismiss", str(first)).out == "Dismissed 1 dead letter.\n"
+    same = [number for number in numbers if numbers[number] == numbers[last] and number != first]
+    result = operator.run("dead-letters", "dismiss", "--code", numbers[last], "--json")
+    assert sorted(result.json["numbers"]) == sorted(same)
+    left = {item["number"] for item in operator.run("dead-letters", "list", "--json").json}
+    assert left == set(numbers) - {first} - set(same)
+    assert operator.run("dead-letters", "dismiss", "--all").status == 0
+    assert operator.run("dead-letters", "list", "--all", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [((), 2), (("1", "--all"), 2), (("--all", "--code", "x"), 2), (("99",), 1)]
+)
+def test_dismiss_needs_one_choice_and_numbers_that_exist_friction_h4(
+    operator: Operator, arguments: tuple[str, ...], status: int
+) -> None:
+    operator.arrive(b"{}")
+    assert operator.run("dead-letters", "dismiss", *arguments).status == status
+    assert len(operator.run("dead-letters", "list", "--json").json) == 1
+
+
+def test_cleanup_deletes_old_dead_letters_and_their_callbacks_friction_h4(operator: Operator) -> None:
+    refused = {"id": "r-1", "type": "reel", "data": {}, "callback": {"url": "https://shop.example/hook"}}
+    operator.arrive(b"{}", json.dumps(refused).encode())
+    operator.completed("kept", callback={"url": "https://shop.example/hook"})
+    database = operator.database()
+    with database.write() as connection:
+        connection.execute(sa.update(deliveries).values(due_at=None))
+        held = connection.execute(sa.select(sa.func.count()).select_from(deliveries)).scalar_one()
+    ages = ("--dead-letters-max-age-hours", "0")
+    kept = ("cleanup", "--max-age-hours", "1000")
+    assert operator.run(*kept, "--json").json["dead_letters_deleted"] == 0
+    assert operator.run(*kept, *ages, "--dry-run", "--json").json["dead_letters_deleted"] == 2
+    assert operator.run(*kept, *ages, "--json").json["dead_letters_deleted"] == 2
+    assert operator.run("dead-letters", "list", "--all", "--json").json == []
+    with database.read() as connection:
+        left = set(connection.execute(sa.select(deliveries.c.job_id)).scalars())
+        remaining = connection.execute(sa.select(sa.func.count()).select_from(deliveries)).scalar_one()
+    assert left == {"kept"}
+    assert remaining == held - 1
+    database.close()

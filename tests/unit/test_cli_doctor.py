@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -139,3 +140,23 @@ def test_settings_are_printed_with_their_secrets_masked(operator: Operator, monk
     assert view["SENTRY_DSN"]["value"] == "********"
     assert view["TELECINE_LEASE_SECONDS"]["from"] == "default"
     assert "hidden" not in operator.run("doctor", "--settings").out
+
+
+def test_the_settings_file_in_force_is_named_friction_h1(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert findings(operator)["settings"] == ("ok", "embedded mode; no settings file")
+    (tmp_path / "telecine.toml").write_text("concurrency = 2\n")
+    assert findings(operator)["settings"] == ("ok", f"embedded mode; {tmp_path}/telecine.toml")
+
+
+def test_a_variable_without_effect_is_a_warning_friction_h1(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELECINE_BROKER_URI", "amqp://me:hidden@mq")
+    monkeypatch.setenv("TELECINE_CONCURENCY", "4")
+    verdict, text = findings(operator)["settings"]
+    assert verdict == "warn"
+    assert "TELECINE_BROKER_URI (did you mean TELECINE_BROKER_URL?), TELECINE_CONCURENCY (did you mean" in text
+    assert "hidden" not in text

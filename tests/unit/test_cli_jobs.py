@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+import sqlalchemy as sa
 
+from consumer.ledger.tables import jobs
 from schemas.errors import InvalidImage
 from tests.cli_operator import DEAD_WORKER, Operator, an_operator, request
 
@@ -157,3 +159,47 @@ def test_a_ledger_that_does_not_answer_is_one_line_without_the_password(
     assert result.status == 1
     assert "the ledger does not answer" in result.err
     assert "hidden" not in result.err
+
+
+def test_show_prints_the_request_without_secrets_friction_m1(operator: Operator) -> None:
+    operator.receive(
+        "order-1", callback=CALLBACK, metadata={"order": 7, "link": ["https://me:pw@shop.example/a?sig=x"]}
+    )
+    asked = operator.run("show", "order-1", "--request").json
+    assert asked["data"]["lyrics"] == "One\nTwo"
+    assert asked["metadata"]["order"] == 7
+    assert asked["callback"]["url"].startswith("https://shop.example/hooks?")
+    assert operator.run("show", "order-1", "--json").json["request"] == asked
+    plain = operator.run("show", "order-1").out
+    assert "order-1" in plain.splitlines()[0]
+    assert "s3://inbox/song.mp3" in plain
+    for secret in ("hidden", "sig=x", "me:pw"):
+        assert secret not in plain + json.dumps(asked)
+    assert "request" not in operator.run("status", "order-1", "--json").json
+
+
+def test_list_filters_by_type_code_and_time_friction_m18(operator: Operator) -> None:
+    operator.receive("new")
+    operator.receive("old")
+    operator.receive("broken")
+    operator.fail(operator.start("broken"), InvalidImage())
+    database = operator.database()
+    with database.write() as connection:
+        connection.execute(sa.update(jobs).where(jobs.c.id == "old").values(received_at=jobs.c.received_at - 7200))
+    database.close()
+
+    def listed(*arguments: str) -> set[str]:
+        return {item["job_id"] for item in operator.run("list", *arguments, "--json").json}
+
+    assert listed("--type", "reel") == {"new", "old", "broken"}
+    assert listed("--type", "text-to-image") == set()
+    assert listed("--code", "invalid_image") == {"broken"}
+    assert listed("--since", "1h") == {"new", "broken"}
+    assert listed("--since", "0.5d") == {"new", "old", "broken"}
+    assert listed("--since", "2001-01-01") == {"new", "old", "broken"}
+    assert listed("--since", "2999-01-01T00:00Z") == set()
+    assert listed("--since", "1h", "--code", "invalid_image", "--status", "failed") == {"broken"}
+    result = operator.run("list", "--since", "yesterday")
+    assert result.status == 1
+    assert "30m, 2h or 7d" in result.err
+    assert operator.run("list", "--code", "x").err == "No job matches.\n"

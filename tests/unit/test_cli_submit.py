@@ -166,3 +166,23 @@ def test_a_plan_shows_frames_length_run_time_and_cost(operator: Operator, monkey
     assert "240 at 24 fps" in out
     assert "about 2.00 s" in out
     assert not (operator.home / "ledger.sqlite3").exists()
+
+
+@pytest.mark.parametrize("state", ["completed", "cancelled"], ids=lambda state: f"H2-{state}")
+def test_a_wait_for_a_request_that_has_ended_before_says_so(operator: Operator, state: str) -> None:
+    if state == "completed":
+        operator.completed("order-1")
+    else:
+        operator.receive("order-1")
+        operator.run("cancel", "order-1")
+    said = operator.run("submit", "-", "--wait", "--timeout", "20", stdin=request("order-1"))
+    assert f"order-1 already {state} " in said.err
+    assert "use a new id" in said.err
+    quiet = operator.run("submit", "-", "--wait", "--json", "--timeout", "20", stdin=request("order-1"))
+    assert "already" not in quiet.err
+
+
+def test_a_wait_for_a_running_or_another_job_does_not_say_so_friction_h2(operator: Operator) -> None:
+    operator.receive("order-1")
+    said = operator.run("submit", "-", "--wait", "--timeout", "0.2", stdin=request("order-1"))
+    assert "already" not in said.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import socket
 import subprocess
@@ -10,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
+from ops.cli import main
 from tests.telecine_process import TelecineProcess, wait_until
 
 
@@ -81,3 +85,33 @@ def test_a_closed_pipe_does_not_print_a_traceback() -> None:
     command = f"{sys.executable} -m ops.cli.main schema reel | head -c 10"
     piped = subprocess.run(["bash", "-c", command], capture_output=True, cwd=Path(__file__).parents[2], check=False)
     assert piped.stderr == b""
+
+
+def test_a_home_that_cannot_be_written_is_one_line_friction_m4(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with TelecineProcess(tmp_path / "data") as process:
+        process.environment["TELECINE_HOME"] = str(tmp_path / "file" / "data")
+        done = process.run("up", check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith(f"error configuration  {tmp_path}/file")
+    assert "cannot be written" in line
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES], ids=lambda number: f"M4-{number}")
+def test_a_fault_of_the_disk_names_the_file_and_what_to_do(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(modules: object) -> None:
+        raise OSError(number, os.strerror(number), "/srv/telecine-data")
+
+    monkeypatch.setattr(main, "load_extensions", fail)
+    result = CliRunner().invoke(main.app, ["list"])
+    assert result.exit_code == 1
+    assert f"/srv/telecine-data cannot be written: {os.strerror(number)}; make its folder writable" in result.stderr
+
+
+def test_an_error_without_a_file_stays_a_traceback_friction_m4(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(modules: object) -> None:
+        raise PermissionError(errno.EPERM, "not of a file")
+
+    monkeypatch.setattr(main, "load_extensions", fail)
+    assert isinstance(CliRunner().invoke(main.app, ["list"]).exception, PermissionError)

@@ -28,8 +28,9 @@ from tests.telecine_process import wait_until
 class Part:
     """A loop that only waits until it is stopped or made to fail."""
 
-    def __init__(self, *, connected: bool = True) -> None:
+    def __init__(self, *, connected: bool = True, keeps_exiting: bool = False) -> None:
         self.connected = connected
+        self.keeps_exiting = keeps_exiting
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -102,6 +103,31 @@ def test_an_exited_part_makes_it_unhealthy_and_not_live(database: Database) -> N
         part.stop()
         wait_until(lambda: get(server, "/health")[0] == 503)
         assert get(server, "/live")[0] == 503
+
+
+def test_a_part_that_keeps_exiting_makes_it_unhealthy_and_not_live_attack_5(database: Database) -> None:
+    with serving(LedgerProbe(database), Part(connected=False, keeps_exiting=True)) as server:
+        assert get(server, "/live") == (503, {"status": "unhealthy"})
+        status, report = get(server, "/health")
+        assert (status, report["checks"]["door-amqp"]) == (503, "keeps exiting")
+
+
+def test_a_worker_without_a_connection_is_not_ready_friction_h5(database: Database) -> None:
+    connected = threading.Event()
+    server = HealthServer("127.0.0.1", 0, LedgerProbe(database), connections={"worker": connected.is_set})
+    server.start()
+    try:
+        assert get(server, "/ready")[0] == 503
+        assert get(server, "/health")[1] == {
+            "status": "degraded",
+            "checks": {"ledger": "ok", "worker": "not connected"},
+        }
+        assert 'telecine_part_up{part="worker"} 0.0' in server.respond("/metrics")[2].decode()
+        connected.set()
+        assert get(server, "/ready")[0] == 200
+        assert 'telecine_part_up{part="worker"} 1.0' in server.respond("/metrics")[2].decode()
+    finally:
+        server.stop()
 
 
 def test_a_missing_ledger_makes_it_unhealthy_but_still_live(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_an_error_names_its_code_and_the_field(changes: dict[str, Any], code: st
         ("tenant", ["a", "A.b_c-9", "x" * 64, None], ["", "x" * 65, "a b", "a/b", "../x", 7]),
         ("plan_only", [True, False], ["perhaps", 2, None, {}]),
         ("metadata", [{}, None, {"a": "x" * 4087}], [[], "text", {"a": "x" * 4088}, {"a": "é" * 2044}]),
-        ("traceparent", ["00-" + "a" * 32 + "-" + "b" * 16 + "-01", None], ["", "00-A-b-01", "x" * 55]),
+        ("traceparent", ["00-" + "a" * 32 + "-" + "b" * 16 + "-01", None, "", "00-A-b-01", "x" * 55, 7], []),
     ],
 )
 def test_every_field_of_the_envelope_has_its_limits(field: str, good: list[Any], bad: list[Any]) -> None:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ops.cli.opening import read_settings
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
+from schemas.settings.sources import unknown_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "canary-d41d8cd98f00"
@@ -197,3 +198,125 @@ def test_every_setting_is_documented_with_its_unit() -> None:
             assert name.endswith("_seconds"), name
         if re.search(r"memory|size", name):
             assert name.endswith("_bytes"), name
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[tenant.acme]\nread = ['s3://inbox/']\n", "tenant (did you mean tenants?)"),
+        ("[budget.acme]\nusd = 5\n", "budget (did you mean budgets?)"),
+        ("[[trigger]]\nbucket = 'inbox'\n", "trigger (did you mean triggers?)"),
+        ("borker_url = 'amqp://mq'\n", "borker_url (did you mean broker_url?)"),
+        ("TELECINE_BROKER_URL = 'amqp://mq'\n", "TELECINE_BROKER_URL (did you mean broker_url?)"),
+        ("qwertzuiop = 1\n", "qwertzuiop"),
+        ("concurency = 2\nlease_secnds = 9\n", "concurency (did you mean concurrency?); lease_secnds (did you mean le"),
+    ],
+    ids=lambda value: None if "\n" in value else f"H1-{value.partition(' ')[0]}",
+)
+def test_an_unknown_name_in_the_file_is_an_error_with_the_nearest_name(toml: Write, text: str, said: str) -> None:
+    toml(text)
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings()
+    assert f"telecine.toml contains unknown settings: {said}" in caught.value.message
+
+
+def test_each_documented_name_is_a_key_of_the_file_friction_h1(toml: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml('pikapi_bearer_token = "lower"\nGAME_API_KEY = "upper"\nsentry_environment = "test"\n')
+    settings = Settings()
+    assert settings.pika_token is not None
+    assert settings.pika_token.get_secret_value() == "lower"
+    assert settings.game_api_key is not None
+    assert settings.game_api_key.get_secret_value() == "upper"
+    assert settings.sentry_environment == "test"
+    monkeypatch.setenv("PIKAPI_BEARER_TOKEN", "environment")
+    overridden = Settings().pika_token
+    assert overridden is not None
+    assert overridden.get_secret_value() == "environment"
+
+
+@pytest.mark.parametrize("named", ["missing.toml", "/nonexistent.toml", "."], ids=lambda name: f"H1-{name}")
+def test_a_named_settings_file_that_does_not_exist_is_an_error(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    monkeypatch.setenv("TELECINE_SETTINGS_FILE", named)
+    with pytest.raises(ConfigurationError, match=r"TELECINE_SETTINGS_FILE names .*, which is not a file"):
+        read_settings()
+
+
+def test_unknown_variables_are_found_with_the_nearest_name_friction_h1() -> None:
+    environment = {
+        "TELECINE_BROKER_URI": "amqp://mq",
+        "TELECINE_CONCURENCY": "3",
+        "telecine_lease_secs": "3",
+        "TELECINE_SENTRY_DSN": "x",
+        "TELECINE_QWERTZUIOP": "x",
+        # Settings, what is not Telecine's, and what Kubernetes sets for a service called telecine.
+        "TELECINE_HOME": "x",
+        "telecine_health_port": "1",
+        "TELECINE_SETTINGS_FILE": "x",
+        "TELECINE_FAILPOINT": "x",
+        "TELECINES": "x",
+        "TELECINE_SERVICE_HOST": "10.0.0.1",
+        "TELECINE_SERVICE_PORT_HTTP": "80",
+        "TELECINE_PORT": "tcp://10.0.0.1:80",
+        "TELECINE_WEB_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    assert unknown_variables(Settings, environment) == [
+        "TELECINE_BROKER_URI (did you mean TELECINE_BROKER_URL?)",
+        "TELECINE_CONCURENCY (did you mean TELECINE_CONCURRENCY?)",
+        "TELECINE_QWERTZUIOP",
+        "TELECINE_SENTRY_DSN (did you mean SENTRY_DSN?)",
+        "telecine_lease_secs (did you mean TELECINE_LEASE_SECONDS?)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://localhost:6379/0", "redis:// is not a broker of Telecine; use amqp:// or amqps://"),
+        ("http://mq", "http:// is not a broker of Telecine; use amqp:// or amqps://"),
+        ("rabbit.example", "is not a valid URL; use amqp:// or amqps://"),
+        ("", "is not a valid URL; use amqp:// or amqps://"),
+        ("memory://", "memory:// is not a broker"),
+    ],
+    ids=lambda value: f"M2-{value[:8]}",
+)
+def test_a_broker_that_telecine_does_not_have_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    monkeypatch.setenv("TELECINE_BROKER_URL", url)
+    with pytest.raises(ConfigurationError, match=f"TELECINE_BROKER_URL: {re.escape(said)}"):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("url", "used"),
+    [
+        ("postgres://u:p@db/x", "postgresql+psycopg://u:p@db/x"),
+        ("postgresql://u:p@db/x?sslmode=require", "postgresql+psycopg://u:p@db/x?sslmode=require"),
+        ("postgresql+psycopg://u:p@db/x", "postgresql+psycopg://u:p@db/x"),
+        ("sqlite:////srv/ledger.sqlite3", "sqlite:////srv/ledger.sqlite3"),
+    ],
+    ids=lambda url: f"M3-{url[:14]}",
+)
+def test_every_usual_name_of_postgresql_is_accepted(monkeypatch: pytest.MonkeyPatch, url: str, used: str) -> None:
+    monkeypatch.setenv("TELECINE_LEDGER_URL", url)
+    assert read_settings().ledger == used
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("mysql://u:secret@db/x", "mysql:// is not a ledger of Telecine; use postgresql:// or sqlite:///"),
+        ("postgresql+psycopg2://u:secret@db/x", "postgresql+psycopg2:// is not a ledger of Telecine"),
+        ("mongodb://db", "mongodb:// is not a ledger of Telecine"),
+        ("ledger.sqlite3", "is not a valid URL; use postgresql:// or sqlite:///"),
+        ("postgres://u:secret@db:port/x", "is not a valid URL"),
+    ],
+    ids=lambda value: f"M3-{value[:10]}",
+)
+def test_a_ledger_that_telecine_does_not_have_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    monkeypatch.setenv("TELECINE_LEDGER_URL", url)
+    with pytest.raises(ConfigurationError, match=f"TELECINE_LEDGER_URL: {re.escape(said)}") as caught:
+        read_settings()
+    assert "secret" not in caught.value.message

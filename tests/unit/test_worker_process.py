@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import pytest
 from celery.worker import state
 
 from consumer.app import app
+from consumer.wakeups.connection import WorkerConnection
 from consumer.worker import run_worker, worker_arguments
-from ops.worker_process import WorkerProcess, worker_processes
+from ops import worker_process
+from ops.worker_process import WorkerProcess, worker_environment, worker_processes
+from tests.codebase import ROOT
+from tests.telecine_process import wait_until
 
 
 @pytest.mark.parametrize(
@@ -47,3 +57,78 @@ def test_a_worker_that_stopped_by_itself_exits_with_status_one(
     except SystemExit as ended:
         code = ended.code
     assert code == status
+
+
+def test_its_module_path_is_that_of_this_process_attack_5(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/extensions")
+    assert worker_environment()["PYTHONPATH"] == f"{ROOT}:/extensions"
+    monkeypatch.delenv("PYTHONPATH")
+    assert worker_environment()["PYTHONPATH"] == str(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("code", "connected"),
+    [
+        ("os.write(fd, b'1')", True),
+        ("os.write(fd, b'10')", False),
+        ("os.write(fd, b'101')", True),
+        ("", False),
+    ],
+    ids=["H5-connected", "H5-lost", "H5-connected again", "H5-never connected"],
+)
+def test_it_knows_whether_its_worker_is_connected(monkeypatch: pytest.MonkeyPatch, code: str, connected: bool) -> None:
+    with _running(monkeypatch, f"import os, sys, time; fd = int(sys.argv[1]); {code}; time.sleep(60)") as process:
+        if connected:
+            wait_until(lambda: process.connected, timeout=20)
+        else:
+            assert not threading.Event().wait(1)
+        assert process.connected == connected
+        assert not process.keeps_exiting
+
+
+def test_a_worker_that_keeps_exiting_is_reported_attack_5(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "_RESTART_SECONDS", 0.01)
+    with _running(monkeypatch, "raise SystemExit(3)") as process:
+        wait_until(lambda: process.keeps_exiting, timeout=30)
+        assert not process.connected
+
+
+def test_a_worker_that_runs_long_enough_between_its_exits_is_not_reported_attack_5(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_process, "_RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(worker_process, "_STABLE_SECONDS", 0.0)
+    with _running(monkeypatch, "import time; time.sleep(0.5)") as process:
+        assert not threading.Event().wait(5)
+        assert not process.keeps_exiting
+
+
+def test_a_connection_reports_each_change_and_survives_a_closed_pipe() -> None:
+    connection = WorkerConnection()
+    read, write = os.pipe()
+    connection.report_to(write)
+    connection.change(connected=True)
+    connection.change(connected=False)
+    assert os.read(read, 10) == b"10"
+    os.close(read)
+    connection.change(connected=True)
+    assert connection.connected
+    os.close(write)
+
+
+@contextmanager
+def _running(monkeypatch: pytest.MonkeyPatch, code: str) -> Iterator[WorkerProcess]:
+    """Run a ``WorkerProcess`` whose worker is a line of Python."""
+
+    def command(roles: Sequence[str], status_fd: int) -> list[str]:
+        return [sys.executable, "-c", code, str(status_fd)]
+
+    monkeypatch.setattr(worker_process, "worker_command", command)
+    process = WorkerProcess(["render"])
+    thread = threading.Thread(target=process.run)
+    thread.start()
+    try:
+        yield process
+    finally:
+        process.stop()
+        thread.join(30)

@@ -1,0 +1,100 @@
+"""The settings file and the environment as sources of settings; names that no setting has are not ignored."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_settings import BaseSettings, TomlConfigSettingsSource
+
+from schemas.errors import ConfigurationError
+
+FILE_VARIABLE = "TELECINE_SETTINGS_FILE"
+_PREFIX = "TELECINE_"
+_DEFAULT_FILE = "telecine.toml"
+#: Variables that are no settings: the settings file's name and the failpoints of tests.
+_OTHER_VARIABLES = frozenset(
+    {FILE_VARIABLE, "TELECINE_FAILPOINT", "TELECINE_FAILPOINT_ONCE", "TELECINE_FAILPOINT_FILE"}
+)
+# Kubernetes and Docker links set these in every container next to a service whose name is or begins with telecine.
+_SERVICE_LINK = re.compile(r"TELECINE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+
+
+def settings_file() -> Path | None:
+    """Return the settings file in force, or ``None`` if there is none.
+
+    Raises:
+        ConfigurationError: If TELECINE_SETTINGS_FILE names a file that cannot be read.
+    """
+    named = os.environ.get(FILE_VARIABLE)
+    path = Path(named or _DEFAULT_FILE)
+    if named and not path.is_file():
+        raise ConfigurationError(
+            f"{FILE_VARIABLE} names {named}, which is not a file; create it, or correct or unset the variable"
+        )
+    return path if path.is_file() else None
+
+
+def variable(name: str, settings: type[BaseModel]) -> str:
+    """Return the environment variable of a setting."""
+    alias = settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else f"{_PREFIX}{name.upper()}"
+
+
+class SettingsFile(TomlConfigSettingsSource):
+    """The settings file. Its keys are the variables' names in lower case without ``TELECINE_``."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        self._known = _keys(settings_cls)
+        super().__init__(settings_cls, toml_file=settings_file())
+
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        """Read the file, and return its values by the names that Pydantic expects.
+
+        Raises:
+            ConfigurationError: If a key is not a setting, or the file cannot be read.
+        """
+        try:
+            values = super()._read_file(file_path)
+        except OSError as error:
+            raise ConfigurationError(f"the settings file {file_path} cannot be read: {error.strerror}") from None
+        unknown = [key for key in values if key not in self._known]
+        if unknown:
+            named = "; ".join(f"{key}{_suggestion(key, self._known)}" for key in unknown)
+            raise ConfigurationError(f"the settings file {file_path} contains unknown settings: {named}")
+        return {self._known[key]: value for key, value in values.items()}
+
+
+def unknown_variables(settings: type[BaseModel], environment: Mapping[str, str]) -> list[str]:
+    """Return the ``TELECINE_…`` variables that no setting has, each with the nearest name that exists."""
+    known = {variable(name, settings) for name in settings.model_fields} | _OTHER_VARIABLES
+    found = []
+    for name, value in sorted(environment.items()):
+        upper = name.upper()
+        is_link = _SERVICE_LINK.fullmatch(upper) or value.startswith(("tcp://", "udp://"))
+        if upper.startswith(_PREFIX) and upper not in known and not is_link:
+            found.append(f"{name}{_suggestion(upper, known)}")
+    return found
+
+
+def _keys(settings: type[BaseModel]) -> dict[str, str]:
+    """Return the keys that the file may have, each with the name that Pydantic expects for it."""
+    keys: dict[str, str] = {}
+    for name, field in settings.model_fields.items():
+        alias = field.validation_alias
+        expected = alias if isinstance(alias, str) else name
+        keys |= dict.fromkeys((name, expected, expected.lower()), expected)
+    return keys
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the nearest known name, compared without prefix and case, as the end of a message."""
+    plain = {other.upper().removeprefix(_PREFIX): other for other in sorted(known)}
+    nearest = difflib.get_close_matches(name.upper().removeprefix(_PREFIX), plain, n=1)
+    return f" (did you mean {plain[nearest[0]]}?)" if nearest else ""
