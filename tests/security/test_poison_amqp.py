@@ -105,7 +105,7 @@ POISONS: list[tuple[str, bytes, dict[str, Any]]] = [
     ("invalid_json", b'{"a":' * 10_000, {}),
     ("invalid_json", b'{"a": "\\u0000"}', {}),
     ("invalid_json", b'{"a": 1, "a": 2}', {}),
-    ("invalid_json", gzip.compress(GOOD), {"content_encoding": "gzip", "content_type": "application/json"}),
+    ("invalid_json", gzip.compress(GOOD)[:-9], {"content_encoding": "gzip", "content_type": "application/json"}),
     ("invalid_json", b"\x80\x04\x95\x0b", {"content_type": "application/x-python-serialize"}),
     ("message_too_large", b'{"id": "' + b"x" * 10_000_000, {}),
     ("unknown_type", b'{"id": "x", "type": "hologram", "data": {}}', {"content_encoding": "klingon"}),
@@ -126,7 +126,9 @@ def test_every_poison_is_dead_lettered_byte_for_byte_and_the_next_request_is_ser
     assert queue.serves() < 20
     wait_until(lambda: dead_letters.newest_number(queue.database) >= known + len(POISONS), what=queue.log)
     kept = list(dead_letters.list_newest(queue.database, limit=len(POISONS)))[::-1]
-    assert sorted((r.code, r.body) for r in kept) == sorted((code, body) for code, body, _ in POISONS)
+    # Of the message that is too large the ledger keeps the beginning; the broker's dead letter is whole.
+    expected = sorted((code, body[: dead_letters.KEPT_BYTES]) for code, body, _ in POISONS)
+    assert sorted((r.code, r.body) for r in kept) == expected
     assert {(r.door, r.source) for r in kept} == {("amqp", queue.name)}
     assert sorted(queue.dead(len(POISONS))) == sorted(body for _, body, _ in POISONS)
     assert queue.process.running
