@@ -117,6 +117,7 @@ def _set_up_logging(**_: Any) -> None:
 @worker_process_init.connect
 def start_process(**_: Any) -> None:
     """Prepare a process that runs jobs: start Sentry, delete what a killed predecessor left on the disk."""
+    _settings.cache_clear()  # a forked child reads its own, as a new process does
     settings = _settings()
     sentry.start_sentry(settings)
     clear_abandoned(settings.scratch_folder)

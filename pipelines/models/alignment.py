@@ -35,7 +35,7 @@ CAPTIONS = "audio-to-captions"
 #: The share of the words that an alignment must find to be used.
 _ENOUGH = 0.5
 _KEY_REQUIRED = "ElevenLabs API key is required"
-#: Errors that another model of the same account would meet too, or after which no second call may be result.
+#: Errors that another model of the same account would meet too, or after which no second call may be made.
 _FINAL = (BudgetExceeded, ProviderOutcomeUnknown, ProviderUnauthorized, QuotaExhausted)
 _HEADING = re.compile(r"\s*[\[(][^\])]*[\])]\s*")
 

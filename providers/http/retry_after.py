@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 #: Limit for the wait that a server may ask for: one day.
 MAX_RETRY_AFTER_SECONDS = 86_400.0
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def parse_retry_after(header: str | None, now: datetime | None = None) -> float | None:
     """Return the seconds that a ``Retry-After`` header asks for, from 0 to 86,400.
 
-    The value is a whole number of seconds in ASCII digits, or an HTTP date. Anything else counts as missing.
+    The value is a number of seconds in ASCII digits, or an HTTP date. Fractions are not in the RFC, but some providers
+    send them. Anything else counts as missing.
 
     Args:
         header: the header's value; ``None`` if it is missing.
@@ -22,9 +25,8 @@ def parse_retry_after(header: str | None, now: datetime | None = None) -> float 
         The seconds, or ``None`` if the header is missing or not valid.
     """
     text = (header or "").strip()
-    if text.isascii() and text.isdigit():
-        # Check the length first: int() of very many digits is slow, and refused above 4,300.
-        return min(float(int(text)), MAX_RETRY_AFTER_SECONDS) if len(text) < 10 else MAX_RETRY_AFTER_SECONDS
+    if _SECONDS.fullmatch(text):
+        return min(float(text), MAX_RETRY_AFTER_SECONDS)
     try:
         date = parsedate_to_datetime(text)
         # HTTP dates are UTC, even if the zone is missing.

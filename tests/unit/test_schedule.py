@@ -108,7 +108,7 @@ def test_retry_after_as_a_date_is_counted_from_now() -> None:
         "86401": 86_400,
         "9" * 5000: 86_400,
         "-5": 0,
-        "1.5": 0,
+        "1.5": 1.5,
         "soon": 0,
         "٣": 0,
         "Thu, 01 Jan 2026 00:01:00 GMT": 60,

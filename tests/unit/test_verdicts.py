@@ -62,7 +62,7 @@ def test_errors_about_the_key_name_its_variable() -> None:
     [
         ("20", 20.0),
         ("0", 0.0),
-        ("1.5", None),
+        ("1.5", 1.5),
         ("1e5", None),
         ("٣", None),
         ("9" * 400, MAX_RETRY_AFTER_SECONDS),
