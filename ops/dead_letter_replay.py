@@ -131,7 +131,8 @@ def _check_whole(letter: DeadLetter) -> None:
     Raises:
         MessageTooLarge: Only the beginning was kept.
     """
-    if (size := letter.headers.get(dead_letters.SIZE)) is not None:
+    size = letter.headers.get(dead_letters.SIZE)
+    if isinstance(size, int) and size > len(letter.body):
         raise MessageTooLarge(
             f"only the first {len(letter.body):,} of {size:,} bytes were kept; the producer must send the message again"
         )

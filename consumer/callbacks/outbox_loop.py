@@ -16,7 +16,7 @@ from consumer.callbacks.signing import check_secret, default_secret, sign
 from consumer.callbacks.slow_receivers import InFlight, SlowReceivers
 from consumer.failpoints import failpoint
 from consumer.ledger.outbox import DueCallback, claim_due, list_due, record_attempt
-from consumer.ledger.queries import find_job
+from consumer.ledger.queries import tenant_of
 from consumer.ledger.records import Delivery
 from consumer.ledger.states import DeliveryState
 from consumer.logs import logger
@@ -125,9 +125,13 @@ class OutboxLoop:
     async def _send(self, delivery: Delivery, in_flight: InFlight) -> _Response:
         timeout = self._runtime.settings.callback_timeout_seconds
         try:
-            headers = await asyncio.to_thread(self._headers, delivery)  # reads the ledger
+            headers = await asyncio.to_thread(self._headers, delivery)
+        except TenantForbidden as error:
+            return _Response(f"{error.code}: {error.message}", error=error)
+        # A ledger that does not answer is not the receiver's failure: the claim expires without an attempt.
+        try:
             reply = await self._client.post(delivery.url, delivery.body, headers, timeout)
-        except (AddressForbidden, TenantForbidden) as error:
+        except AddressForbidden as error:
             return _Response(f"{error.code}: {error.message}", error=error)
         except Exception as unexpected:  # must count as an attempt, or it would be retried forever
             log.exception("callback_send_failed", webhook_id=delivery.id)
@@ -182,10 +186,10 @@ class OutboxLoop:
             return secrets.get(name) or secrets[default]
         if name not in secrets:
             raise TenantForbidden(f"the signing secret {name!r} is not configured any more; add it, then replay")
-        job = None if delivery.job_id is None else find_job(self._runtime.database, delivery.job_id)
-        if job is not None:
+        if delivery.job_id is not None:
+            tenant = tenant_of(self._runtime.database, delivery.job_id)
             # The callbacks of a tenant that was removed may still use a secret that no other tenant owns.
-            tenants.check_secret(job.tenant if job.tenant in tenants.tenants else None, name)
+            tenants.check_secret(tenant if tenant in tenants.tenants else None, name)
         return secrets[name]
 
 

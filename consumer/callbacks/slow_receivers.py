@@ -12,6 +12,7 @@ all slots for minutes. Therefore:
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import time
 from collections import Counter
@@ -27,6 +28,8 @@ LATE_SECONDS = 0.5
 SLOW_SECONDS = 2.0
 #: Late deliveries at the same time, as a multiple of the slots.
 LATE_FACTOR = 8
+#: Late deliveries at the same time at most, because each is a socket and a process may have 1,024 of them.
+MOST_LATE = 512
 #: How many origins are remembered; beyond that, the one that was used least recently is dropped.
 MOST_KNOWN = 10_000
 
@@ -53,7 +56,7 @@ class SlowReceivers:
 
     def __init__(self, slots: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._slots = slots
-        self._connections = slots * LATE_FACTOR
+        self._connections = min(slots * LATE_FACTOR, MOST_LATE)
         self._clock = clock
         #: Whether each known origin is slow.
         self._slow: dict[str, bool] = {}
@@ -161,6 +164,7 @@ class _Usage:
         )
 
 
+@functools.lru_cache(MOST_KNOWN)
 def origin_of(url: str) -> str:
     """Return scheme, host and port of a URL in one spelling."""
     parts = urlsplit(url)
@@ -173,6 +177,7 @@ def origin_of(url: str) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or _PORTS.get(scheme, 0)}"
 
 
+@functools.lru_cache(MOST_KNOWN)
 def site_of(origin: str) -> str:
     """Return what the origins of one owner have in common: the last labels of the name, or the whole origin.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from consumer.admission.message import Admit, AdmitResult, IncomingMessage
 from consumer.failpoints import failpoint
-from consumer.ledger.dead_letters import MOST_READ_BYTES
+from consumer.ledger.dead_letters import KEPT_BYTES, MOST_READ_BYTES
 from consumer.ledger.due import Wake, Waker
 from consumer.logs import logger
 
@@ -21,7 +21,9 @@ log = logger(__name__)
 _SUFFIX = ".json"
 _PART = ".part"
 # An admitted file is renamed to a unique name with this ending before it is deleted.
-_TAKEN = ".taken"
+_TAKEN = ".taken-by-telecine"
+# A file that is too large to be a request is kept under a name with this ending: its dead letter has only a part.
+_TOO_LARGE = ".too-large"
 # A .part file of this age was left by a process that died.
 _STALE_SECONDS = 86_400.0
 _SETTLE_SECONDS = 1.0
@@ -137,12 +139,19 @@ class InboxDoor:
         try:
             path.rename(taken)
             if _state(taken.stat()) == state:
-                taken.unlink()
+                self._dispose(taken, size=state[1])
         except FileNotFoundError:
             return
         except OSError as error:
             self._settled[taken if taken.exists() else path] = state
             log.warning("inbox_file_not_deleted", file=path.name, reason=str(error))
+
+    def _dispose(self, taken: Path, *, size: int) -> None:
+        """Delete the file, unless its dead letter has only the beginning of it."""
+        if size > max(self._limit_bytes, KEPT_BYTES):
+            taken.rename(taken.with_name(taken.name.removesuffix(_TAKEN) + _TOO_LARGE))
+        else:
+            taken.unlink()
 
     def _read(self, path: Path) -> tuple[bytes, _FileState] | None:
         """Return a file's content with its state; ``None`` if it cannot be read, or is still being written."""

@@ -16,7 +16,7 @@ from consumer.ledger.tables import rejections
 from schemas.errors import TelecineError
 
 #: How much is kept of a message that is too large to be a request.
-KEPT_BYTES = 256 * 1024
+KEPT_BYTES = 1024 * 1024
 #: How much is read of a file or event that may be too large.
 MOST_READ_BYTES = 16 * 1024 * 1024
 #: Headers of a dead letter that was cut: the size of the whole message and its SHA-256.
@@ -38,7 +38,8 @@ def add_dead_letter(
 
     Of a message of more than ``keep_bytes``, which is too large to be a request, only the beginning is stored.
     """
-    kept = dict(headers)
+    # A producer may use these names as well; only Telecine's own say that a message was cut.
+    kept = {name: value for name, value in headers.items() if name not in (SIZE, SHA256)}
     if len(body) > max(keep_bytes, KEPT_BYTES):
         kept |= {SIZE: len(body), SHA256: hashlib.sha256(body).hexdigest()}
         body = body[:KEPT_BYTES]

@@ -91,8 +91,11 @@ def delete_callbacks_without_job(database: Database, *, age_seconds: float, limi
 
     Callbacks of jobs are deleted with their job.
     """
-    has_job = sa.select(jobs.c.id).where(jobs.c.id == deliveries.c.job_id).exists()
-    old = (deliveries.c.created_at <= db_now() - age_seconds, deliveries.c.due_at.is_(None), ~has_job)
+    old = (
+        deliveries.c.job_id.is_(None),
+        deliveries.c.created_at <= db_now() - age_seconds,
+        deliveries.c.due_at.is_(None),
+    )
     some = sa.select(deliveries.c.id).where(*old).limit(limit)
     with database.write() as connection:
         return connection.execute(sa.delete(deliveries).where(deliveries.c.id.in_(some))).rowcount

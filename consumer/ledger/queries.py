@@ -19,6 +19,13 @@ def find_job(database: Database, job_id: str) -> Job | None:
     return None if row is None else job_from(row)
 
 
+def tenant_of(database: Database, job_id: str) -> str | None:
+    """Return the job's tenant; ``None`` if it has none, or does not exist."""
+    with database.read() as connection:
+        tenant: str | None = connection.execute(sa.select(jobs.c.tenant).where(jobs.c.id == job_id)).scalar()
+    return tenant
+
+
 def list_jobs(
     database: Database,
     *,

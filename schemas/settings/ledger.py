@@ -33,6 +33,7 @@ class LedgerSettings(BaseModel):
         if value is None:
             return None
         scheme, separator, rest = value.get_secret_value().partition(":")
+        scheme = scheme.lower()
         if scheme in _POSTGRESQL:
             scheme = _PSYCOPG
         if not separator or scheme not in _SCHEMES:

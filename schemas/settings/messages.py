@@ -83,7 +83,7 @@ class MessageSettings(BaseModel):
                 "is not a valid URL; write / ? # and @ in its user name and password as %2F %3F %23 and %40"
             )
         scheme, separator, _ = ("amqp", ":", "") if value is None else value.get_secret_value().partition(":")
-        if not separator or scheme not in _BROKER_SCHEMES:
+        if not separator or scheme.lower() not in _BROKER_SCHEMES:
             named = f"{scheme}:// is not a broker of Telecine" if separator else "is not a valid URL"
             raise ValueError(f"{named}; use amqp:// or amqps:// (RabbitMQ), or sqs://")
         return value

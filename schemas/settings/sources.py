@@ -33,12 +33,14 @@ def settings_file() -> Path | None:
         ConfigurationError: If TELECINE_SETTINGS_FILE names a file that cannot be read.
     """
     named = os.environ.get(FILE_VARIABLE)
-    path = Path(named or _DEFAULT_FILE)
-    if named and not path.is_file():
+    if named == "":
+        return None  # switches the file off
+    path = Path(named or _DEFAULT_FILE).expanduser()
+    if named and (path.is_dir() or not path.exists()):
         raise ConfigurationError(
             f"{FILE_VARIABLE} names {named}, which is not a file; create it, or correct or unset the variable"
         )
-    return path if path.is_file() else None
+    return path if path.exists() and not path.is_dir() else None
 
 
 def variable(name: str, settings: type[BaseModel]) -> str:

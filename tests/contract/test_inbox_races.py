@@ -15,7 +15,7 @@ from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import AdmitResult, IncomingMessage
 from consumer.admission.policy import AdmissionPolicy
 from consumer.doors.inbox import InboxDoor, drop
-from consumer.ledger import queries
+from consumer.ledger import dead_letters, queries
 from providers.http.policy import Policy
 from tests.ledger_views import Ledger
 
@@ -140,3 +140,16 @@ def test_part_files_of_producers_that_died_are_deleted_after_a_day_attack_3(inbo
     inbox.door.stop()
     inbox.door.run()
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_a_file_that_is_cut_in_its_dead_letter_is_kept_attack_12(inbox: Door) -> None:
+    content = b'{"id": "' + b"x" * 2_000_000 + b'"}'
+    (inbox.folder / "large.json").write_bytes(content)
+    (inbox.folder / "wrong.json").write_bytes(b"{}")
+    assert [inbox.door.take(), inbox.door.take()] == [2, 0]
+    (kept,) = inbox.folder.iterdir()
+    assert kept.name.startswith("large.json.")
+    assert kept.suffix == ".too-large"
+    assert kept.read_bytes() == content
+    (wrong, large) = sorted(dead_letters.list_newest(inbox.ledger.a, limit=9), key=lambda letter: len(letter.body))
+    assert (wrong.body, large.headers["telecine-bytes"]) == (b"{}", len(content))

@@ -18,6 +18,7 @@ from providers.http.policy import Policy
 from tests.ledger_views import Ledger
 
 LIMIT = 300_000
+WHOLE = dead_letters.KEPT_BYTES
 POLICY = AdmissionPolicy(
     roles={"image-to-prompt": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=LIMIT
 )
@@ -30,7 +31,7 @@ def refused(ledger: Ledger, body: bytes, **headers: object) -> DeadLetter:
     return found
 
 
-@pytest.mark.parametrize("size", [LIMIT + 1, 1_000_000, 16_000_000], ids=lambda size: f"attack-12-{size}")
+@pytest.mark.parametrize("size", [WHOLE + 1, 5_000_000, 16_000_000], ids=lambda size: f"attack-12-{size}")
 def test_of_a_message_that_is_too_large_the_beginning_is_kept_with_size_and_hash(size: int, ledger: Ledger) -> None:
     body = b"{" + b"x" * (size - 1)
     letter = refused(ledger, body, a="1")
@@ -44,11 +45,24 @@ def test_of_a_message_that_is_too_large_the_beginning_is_kept_with_size_and_hash
     assert f"of {size:,} bytes were kept" in str(result.refused)
 
 
-@pytest.mark.parametrize("size", [10, dead_letters.KEPT_BYTES, LIMIT])
-def test_a_message_within_the_limit_is_kept_whole(size: int, ledger: Ledger) -> None:
+@pytest.mark.parametrize(
+    ("size", "code"),
+    [(10, "invalid_json"), (LIMIT, "invalid_json"), (LIMIT + 1, "message_too_large"), (WHOLE, "message_too_large")],
+)
+def test_a_message_of_up_to_a_mebibyte_is_kept_whole(size: int, code: str, ledger: Ledger) -> None:
     body = b"{" + b"x" * (size - 1)
     letter = refused(ledger, body)
-    assert (letter.code, letter.body, letter.headers) == ("invalid_json", body, {})
+    assert (letter.code, letter.body, letter.headers) == (code, body, {})
+
+
+@pytest.mark.parametrize("value", ["a lot", 10**9, ["x"], None], ids=repr)
+def test_a_header_of_the_producer_does_not_make_a_whole_letter_look_cut(value: object, ledger: Ledger) -> None:
+    letter = refused(ledger, b"{}", **{dead_letters.SIZE: value, dead_letters.SHA256: value, "kept": "1"})
+    assert letter.headers == {"kept": "1"}
+    assert DeadLetterReplay(ledger.a, POLICY)(letter).refused is not None
+    stored_before = dataclasses.replace(letter, headers={dead_letters.SIZE: value})
+    result = DeadLetterReplay(ledger.a, POLICY)(stored_before)  # a letter of the version before may have such a header
+    assert (result.refused and result.refused.code) in ("invalid_request", "message_too_large")
 
 
 def invalid(**fields: object) -> bytes:

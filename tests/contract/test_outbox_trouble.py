@@ -6,11 +6,13 @@ import contextlib
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from consumer.callbacks import slow_receivers
@@ -157,3 +159,26 @@ def test_a_callback_is_never_signed_with_another_tenants_secret(
         assert len(receiver.attempts) == sent
         assert found.state is (DeliveryState.DELIVERED if sent else DeliveryState.DISABLED)
         assert sent or str(found.last_answer).startswith("tenant_forbidden: ")
+
+
+def test_a_ledger_that_is_away_while_a_callback_is_signed_costs_it_no_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Receiver() as receiver, running(tmp_path, callback_timeout_seconds=1.0) as runtime:
+        now, left = runtime.database.now, [sa.exc.OperationalError("SELECT", {}, OSError("away"))]
+
+        def away() -> float:
+            if left and "_headers" in [frame.name for frame in traceback.extract_stack()]:
+                raise left.pop()
+            return now()
+
+        monkeypatch.setattr(runtime.database, "now", away)
+        new = outbox.NewDelivery(
+            id="msg_1", job_id=None, event="job.failed", url=receiver.url, secret_name=None, body=b"{}"
+        )
+        with runtime.database.write() as connection:
+            outbox.enqueue(runtime.database, connection, new)
+        receiver.wait_for(1, timeout=20)
+        wait_until(lambda: list_deliveries(runtime.database, limit=9)[0].state is DeliveryState.DELIVERED, timeout=20)
+        assert not left
+        assert list_deliveries(runtime.database, limit=9)[0].attempts == 1
