@@ -255,7 +255,7 @@ def test_weights_in_the_hubs_cache_are_found_without_the_hub(
 ) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
-    copies = tmp_path / "hub" / "models--somebody--fox"
+    copies = tmp_path / "hub" / "models--example--fox"
     shutil.copytree(weights / "pictures", copies / "snapshots" / "0123abcd")
     if named is not None:
         (copies / "refs").mkdir()

@@ -291,7 +291,7 @@ def test_an_adapter_is_found_below_the_models_and_in_the_hubs_cache(
     assert find_adapter(model, tmp_path) == own
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
-    copies = tmp_path / "hub" / "models--somebody--adapter"
+    copies = tmp_path / "hub" / "models--example--adapter"
     shutil.copytree(weights / "adapter", copies / "snapshots" / "0123abcd")
     (copies / "refs").mkdir()
     (copies / "refs" / "main").write_text("0123abcd")
