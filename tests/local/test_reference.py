@@ -287,7 +287,7 @@ def test_an_adapter_is_found_below_the_models_and_in_the_hubs_cache(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = with_adapters(weights, source="example/adapter").find(ABLE, "story-to-video")
-    own = shutil.copytree(weights / "adapter", tmp_path / "somebody" / "adapter")
+    own = shutil.copytree(weights / "adapter", tmp_path / "example" / "adapter")
     assert find_adapter(model, tmp_path) == own
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
