@@ -14,6 +14,7 @@ from consumer.ledger import calls, dead_letters, queries
 from consumer.ledger.database import Database
 from consumer.ledger.schema import migrate
 from consumer.ledger.states import CallState, State
+from consumer.storage.base import ObjectFacts, StoredObject
 from tests.call_line import Line
 from tests.ledger_views import Ledger
 
@@ -101,11 +102,18 @@ def test_an_unknown_outcome_is_looked_up_and_not_paid_for_again(line: Line) -> N
     assert not line.beta.charges
 
 
-def test_a_step_that_was_done_before_the_upgrade_is_not_done_again(line: Line) -> None:
+def test_a_step_that_was_done_before_the_upgrade_is_not_done_again(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    put, stored = line.runtime.storage.put, list[str]()
+
+    def record(path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
+        stored.append(uri)
+        return put(path, uri, facts)
+
+    monkeypatch.setattr(line.runtime.storage, "put", record)
     with line.runtime.database.write() as connection:
         connection.exec_driver_sql("UPDATE jobs SET not_before = 0, wake_at = 0 WHERE id = 'stepped'")
     assert line.advance("stepped") is State.COMPLETED
-    assert line.events("stepped").count("step_started") == 2  # the call and the file, both before the upgrade
+    assert stored == ["s3://results/stepped/manifest.json"]  # answer.txt was stored before the upgrade
     (output, _) = (line.job("stepped").outcome or {})["outputs"]
     assert (output["name"], output["sha256"]) == ("answer.txt", SHA256)
 
