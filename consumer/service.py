@@ -20,6 +20,7 @@ from consumer.doors.sqs.client import SqsClient, sqs_options
 from consumer.doors.sqs.door import SqsDoor
 from consumer.execution.sweep import Sweep
 from consumer.logs import logger
+from consumer.retention.loop import RetentionLoop
 from consumer.runtime import Runtime
 from consumer.uploads.loop import UploadLoop
 from consumer.wakeups.send import WakeUps
@@ -142,7 +143,7 @@ def build_loops(runtime: Runtime, app: Celery, parts: Sequence[str]) -> list[Nam
     if "doors" in parts:
         loops += build_doors(runtime, wake)
     if "sweep" in parts:
-        loops.append(Named("sweep", Sweep(runtime, wake)))
+        loops += [Named("sweep", Sweep(runtime, wake)), Named("retention", RetentionLoop(runtime))]
     if "calls" in parts:
         loops.append(Named("calls", CallEngine(runtime, wake)))
     if "outbox" in parts:

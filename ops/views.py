@@ -35,6 +35,7 @@ def job_view(job: Job, deliveries: Sequence[Delivery] = ()) -> dict[str, Any]:
         "finished_at": iso(job.finished_at),
         "error": job.error,
         "outputs": outcome.get("outputs"),
+        "results_deleted_at": iso(job.results_deleted_at),
         "plan": outcome.get("plan"),
         "fingerprint": job.fingerprint,
         "door": job.door,

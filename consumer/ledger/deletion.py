@@ -12,12 +12,16 @@ from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import SETTLED, TERMINAL
 from consumer.ledger.tables import calls, deliveries, jobs, rejections, steps, timeline
+from consumer.ledger.timeline import note
 
 
-def ended_before(database: Database, *, age_seconds: float, limit: int, offset: int = 0) -> Sequence[Job]:
+def ended_before(
+    database: Database, *, age_seconds: float, limit: int, offset: int = 0, with_results: bool = False
+) -> Sequence[Job]:
     """Return terminal jobs that ended at least ``age_seconds`` ago, oldest first.
 
-    Jobs with an undelivered callback or an open call are left out.
+    Jobs with an undelivered callback or an open call are left out, and those whose results are deleted already if
+    only jobs ``with_results`` are asked for.
     """
     owed = (
         sa.select(deliveries.c.job_id)
@@ -28,6 +32,7 @@ def ended_before(database: Database, *, age_seconds: float, limit: int, offset: 
         sa.select(jobs)
         .where(jobs.c.state.in_([s.value for s in TERMINAL]), jobs.c.finished_at <= db_now() - age_seconds)
         .where(~owed, ~_goes_on(jobs.c.id).exists())
+        .where(jobs.c.results_deleted_at.is_(None) if with_results else sa.true())
         .order_by(jobs.c.finished_at, jobs.c.id)
         .limit(limit)
         .offset(offset)
@@ -66,6 +71,21 @@ def delete_job(database: Database, job_id: str) -> bool:
         _keep_the_money(connection, job_id)
         for table in (steps, calls, timeline, deliveries):
             connection.execute(sa.delete(table).where(table.c.job_id == job_id))
+    return True
+
+
+def record_results_deleted(database: Database, job_id: str, *, files: int) -> bool:
+    """Record that a terminal job's results were deleted. Return ``False`` if that is recorded already."""
+    with database.write(durable=True) as connection:
+        deleted = (
+            sa.update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.state.in_([s.value for s in TERMINAL]))
+            .where(jobs.c.results_deleted_at.is_(None))
+            .values(results_deleted_at=db_now())
+        )
+        if connection.execute(deleted).rowcount != 1:
+            return False
+        note(connection, job_id, "results_deleted", files=files)
     return True
 
 

@@ -71,6 +71,8 @@ class Job:
     error: dict[str, Any] | None
     #: By URI, for a job made from an upload: which version of the object is meant. Empty for all others.
     pins: Mapping[str, Pin]
+    #: When its results were deleted because of their age; ``None`` if they are kept.
+    results_deleted_at: float | None = None
 
     @property
     def terminal(self) -> bool:

@@ -11,7 +11,7 @@ from consumer.ledger.database import Database
 from schemas.errors import ConfigurationError
 
 #: The newest migration. A test compares it with the folder.
-HEAD = "0004"
+HEAD = "0005"
 
 # The key of PostgreSQL's advisory lock while one process migrates: any number, the same everywhere.
 _LOCK = 7_265_438_111

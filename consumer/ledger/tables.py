@@ -54,7 +54,10 @@ jobs = sa.Table(
     sa.Column("error", sa.Text),
     # For a job made from an upload: which version of its inputs is meant. Not part of the request.
     sa.Column("pins", sa.Text),
+    # When its results were deleted because of their age; the record is kept.
+    sa.Column("results_deleted_at", sa.Double),
     sa.Index(None, "wake_at"),
+    sa.Index(None, "finished_at"),
     sa.Index(None, "state", "received_at"),
 )
 

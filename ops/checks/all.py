@@ -37,6 +37,7 @@ def all_checks(settings: Settings) -> Sequence[Check]:
         Check("clock", bound(ledger.clock)),
         Check("workers", bound(workers.workers)),
         Check("dead letters", bound(ledger.dead_letters)),
+        Check("retention", bound(ledger.retention)),
         Check("storage", bound(storage.storage)),
         Check("keys", bound(keys.keys)),
         Check("models", bound(providers.models)),

@@ -85,7 +85,22 @@ def dead_letters(settings: Settings) -> Finding:
     codes = ", ".join(f"{code} {number}" for code, number in sorted(waiting.items()))
     return warn(
         f"{count(sum(waiting.values()), 'message')}: {codes}",
-        "see `telecine dead-letters list`; replay them, or ignore them",
+        "see `telecine dead-letters list`; replay or dismiss them",
+    )
+
+
+def retention(settings: Settings) -> Finding:
+    """Print for how long results, job records and dead letters are kept."""
+    kept = (
+        ("results", settings.results_ttl_days, "TELECINE_RESULTS_TTL_DAYS"),
+        ("jobs", settings.jobs_ttl_days, "TELECINE_JOBS_TTL_DAYS"),
+        ("dead letters", settings.dead_letters_ttl_days, "TELECINE_DEAD_LETTERS_TTL_DAYS"),
+    )
+    return ok(
+        "; ".join(
+            f"{what}: kept, {variable} is not set" if days is None else f"{what}: deleted after {days:g} days"
+            for what, days, variable in kept
+        )
     )
 
 

@@ -10,13 +10,13 @@ import typer
 from consumer.ledger.database import Database
 from consumer.ledger.queries import deliveries_of, find_job
 from consumer.ledger.records import Job
+from consumer.retention.dead_letters import delete_old_dead_letters
+from consumer.retention.job_deleter import JobDeleter
 from consumer.wiring import storage_of
 from ops.cli.cancel import cancel_now
 from ops.cli.console import JsonOption, print_json, remark, say, stop
 from ops.cli.opening import opened_ledger, read_settings, require_job
-from ops.dead_letter_cleanup import cleanup_dead_letters
 from ops.formatting import count
-from ops.job_deleter import JobDeleter
 from ops.views import iso
 
 _POLL_SECONDS = 0.2
@@ -88,7 +88,7 @@ def cleanup(
     with opened_ledger(settings) as database:
         letters = 0
         if dead_letters_max_age_hours is not None:
-            letters = cleanup_dead_letters(database, dead_letters_max_age_hours * 3600, dry_run=dry_run)
+            letters = delete_old_dead_letters(database, dead_letters_max_age_hours * 3600, dry_run=dry_run)
         cutoff = database.now() - max_age_hours * 3600
         deleter = JobDeleter(settings, database, storage_of(settings))
         if dry_run:

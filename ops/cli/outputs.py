@@ -11,6 +11,7 @@ from rich.text import Text
 from consumer.ledger.records import Job
 from ops.cli.console import remark, show, table
 from ops.formatting import duration, size
+from ops.views import iso
 from schemas.settings import Settings
 
 
@@ -44,7 +45,9 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
 def show_outcome(job: Job, settings: Settings) -> None:
     """Print the job's outputs or its plan, if it has one."""
     outcome = job.outcome or {}
-    if outcome.get("outputs"):
+    if job.results_deleted_at is not None:
+        remark(f"The results were deleted at {iso(job.results_deleted_at)} because of their age.")
+    elif outcome.get("outputs"):
         show(outputs_table(outcome["outputs"]))
         say_where(settings)
     if outcome.get("plan"):

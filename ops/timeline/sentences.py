@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from consumer.ledger.records import TimelineEntry
-from ops.formatting import comma_list, door_name, format_seconds, format_size
+from ops.formatting import comma_list, count, door_name, format_seconds, format_size
 from ops.timeline.call_sentences import CALL_EVENTS, call_sentence
 from ops.timeline.callback_sentences import callback_sentence
 
@@ -91,6 +91,8 @@ def _job_event(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
                 f"Fetched the input `{detail.get('input', '?')}` ({kind}, {format_size(detail.get('bytes'))})",
                 "plain",
             )
+        case "results_deleted":
+            return f"Deleted the results because of their age ({count(int(detail.get('files', 0)), 'file')})", "plain"
         case "failed":
             return f"Failed: {_reason(detail)}", "bad"
         case "expired":

@@ -1,4 +1,4 @@
-"""Settings of the ledger, and of leases and retries in it."""
+"""Settings of the ledger: leases and retries in it, and how long it keeps jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SCHEMES = (_PSYCOPG, "sqlite", "sqlite+pysqlite")
 
 
 class LedgerSettings(BaseModel):
-    """The database and the timing of leases, sweeps and retries."""
+    """The database, the timing of leases, sweeps and retries, and the retention of jobs."""
 
     # Ledger
     ledger_url: SecretStr | None = Field(
@@ -26,6 +26,24 @@ class LedgerSettings(BaseModel):
     retry_seconds: float = Field(
         5.0, gt=0, description="Backoff after the first temporary fault; doubles each time up to 15 minutes."
     )
+
+    # Retention
+    results_ttl_days: float | None = Field(
+        None, ge=0, description="Days after a job's end until its results are deleted. Default: they are kept."
+    )
+    jobs_ttl_days: float | None = Field(
+        None,
+        ge=0,
+        description="Days after a job's end until its record is deleted, with its results. Default: it is kept.",
+    )
+    dead_letters_ttl_days: float | None = Field(
+        30.0, ge=0, description="Days until a dead letter is deleted; empty: it is kept."
+    )
+
+    @field_validator("results_ttl_days", "jobs_ttl_days", "dead_letters_ttl_days", mode="before")
+    @classmethod
+    def _empty_is_never(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("ledger_url")
     @classmethod

@@ -8,7 +8,7 @@ from consumer.ledger.database import Database
 _BATCH = 500
 
 
-def cleanup_dead_letters(database: Database, age_seconds: float, *, dry_run: bool = False) -> int:
+def delete_old_dead_letters(database: Database, age_seconds: float, *, dry_run: bool = False) -> int:
     """Delete what is at least ``age_seconds`` old, and return how many dead letters there were."""
     found, last = 0, 0
     while batch := deletion.old_dead_letters(database, age_seconds=age_seconds, limit=_BATCH, after=last):
