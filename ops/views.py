@@ -47,6 +47,7 @@ def job_view(job: Job, deliveries: Sequence[Delivery] = ()) -> dict[str, Any]:
         "duplicates": job.duplicates,
         "cancel_requested": job.cancel_requested,
         "deadline_at": iso(job.deadline_at),
+        "not_before": iso(job.scheduled_for),
         "next_attempt_at": iso(job.not_before) if job.state.value == "waiting" else None,
         "callbacks": [callback_view(delivery) for delivery in deliveries],
     }

@@ -2,7 +2,8 @@
 
 In binary mode the attributes are message headers and ``data`` is the body; in structured mode one JSON object
 holds both. CloudEvents attribute names cannot contain underscores, and values are strings, numbers or booleans.
-Therefore ``plan_only`` is spelled ``planonly``, and ``callback`` and ``metadata`` may be JSON inside a string.
+Therefore ``plan_only`` is spelled ``planonly``, ``not_before`` is spelled ``notbefore``, and ``callback`` and
+``metadata`` may be JSON inside a string.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _STRUCTURED = "application/cloudevents"
 _UNSPECIFIED = ("", "application/octet-stream", "application/data")
 #: Documented extension attributes that brokers and tracers add; ignored.
 _IGNORED = frozenset({"tracestate", "partitionkey", "sequence", "sequencetype", "sampledrate", "recordedtime"})
-_SPELLINGS = {"planonly": "plan_only"}
+_SPELLINGS = {"planonly": "plan_only", "notbefore": "not_before"}
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
@@ -134,7 +135,7 @@ def _convert(name: str, value: Any) -> Any:
         return parse_object(value.encode())
     if name == "callback":
         return {"url": value}
-    if name == "deadline" and _SECONDS.fullmatch(value):
+    if name in ("deadline", "not_before") and _SECONDS.fullmatch(value):
         return float(value)
     return value
 

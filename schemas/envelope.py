@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -94,7 +95,7 @@ def _time(value: Any) -> Any:
     raise ValueError("must be an RFC 3339 time with its zone, such as 2026-01-01T00:00:00Z")
 
 
-def _deadline(value: Any) -> Any:
+def _moment(value: Any) -> Any:
     if value is None:
         return None
     if isinstance(value, str | dt.datetime):
@@ -112,7 +113,7 @@ _PUBLISHED_TIME = (
     r"(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
 Time = Annotated[AwareDatetime, Field(json_schema_extra={"pattern": _PUBLISHED_TIME})]
-Deadline = Annotated[float, Field(gt=0, le=MAX_DEADLINE_SECONDS, strict=True, allow_inf_nan=False)] | Time
+Moment = Annotated[float, Field(gt=0, le=MAX_DEADLINE_SECONDS, strict=True, allow_inf_nan=False)] | Time
 
 _SEGMENT = r"(?!\.{1,2}(/|$))[^/]+"
 _PUBLISHED_OUTPUT = rf"^{PUBLISHED_BUCKET}(/*|/+{_SEGMENT}(/{_SEGMENT})*/*)$"
@@ -181,6 +182,17 @@ def is_traceparent(value: Any) -> bool:
     return value is None or (isinstance(value, str) and re.fullmatch(_TRACEPARENT, value) is not None)
 
 
+def _epoch_seconds(moment: float | dt.datetime | None, received_at: float) -> float | None:
+    if isinstance(moment, dt.datetime):
+        return moment.timestamp()
+    return None if moment is None else received_at + moment
+
+
+def _invalid(field: str, message: str, value: Any) -> ValidationError:
+    problem = PydanticCustomError("value_error", message)
+    return ValidationError.from_exception_data("Request", [{"type": problem, "loc": (field,), "input": value}])
+
+
 def _printable(value: Any) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)[:64])
 
@@ -196,8 +208,12 @@ class Request(BaseModel):
     output: Output | None = None
     callback: CallbackSpec | None = None
     priority: Priority = "normal"
-    deadline: Annotated[Deadline | None, BeforeValidator(_deadline)] = Field(
+    deadline: Annotated[Moment | None, BeforeValidator(_moment)] = Field(
         None, description="Seconds from receipt, or an RFC 3339 time with its zone."
+    )
+    not_before: Annotated[Moment | None, BeforeValidator(_moment)] = Field(
+        None,
+        description="The job does not start earlier. Seconds from receipt, or an RFC 3339 time with its zone.",
     )
     tenant: TenantName | None = None
     plan_only: bool = False
@@ -233,14 +249,32 @@ class Request(BaseModel):
         return self.model_dump(mode="json", exclude=_TRANSPORT_FIELDS, exclude_defaults=True)
 
     def to_job_request(self) -> dict[str, Any]:
-        """Return the request as JSON with all defaults filled in, so that later changes of defaults do not matter."""
-        return self.model_dump(mode="json", exclude=_TRANSPORT_FIELDS)
+        """Return the request as JSON with all defaults filled in, so that later changes of defaults do not matter.
+
+        Without ``not_before``, which is kept with the job: workers of an older version refuse fields that they do not
+        know.
+        """
+        return self.model_dump(mode="json", exclude={*_TRANSPORT_FIELDS, "not_before"})
 
     def deadline_at(self, received_at: float) -> float | None:
         """Return the deadline in epoch seconds, or ``None`` if there is none."""
-        if isinstance(self.deadline, dt.datetime):
-            return self.deadline.timestamp()
-        return None if self.deadline is None else received_at + self.deadline
+        return _epoch_seconds(self.deadline, received_at)
+
+    def not_before_at(self, received_at: float) -> float | None:
+        """Return the earliest start in epoch seconds, or ``None`` if there is none."""
+        return _epoch_seconds(self.not_before, received_at)
+
+    @model_validator(mode="after")
+    def _starts_before_its_deadline(self) -> Self:
+        start, now = self.not_before, time.time()
+        if start is None:
+            return self
+        if (_epoch_seconds(start, now) or 0) > now + MAX_DEADLINE_SECONDS:
+            raise _invalid("not_before", "must be at most a year ahead", start)
+        end = self.deadline_at(now)
+        if end is not None and end <= (self.not_before_at(now) or 0):
+            raise _invalid("deadline", "must be later than not_before", self.deadline)
+        return self
 
 
 class Cancel(BaseModel):

@@ -144,6 +144,7 @@ def absorb(connection: Connection, identity: Identity, door: str) -> bool:
 
 def _row(item: Submission, now: float) -> dict[str, object]:
     request = item.request
+    scheduled_for = request.not_before_at(now)
     return {
         "id": request.id,
         "type": request.type,
@@ -156,8 +157,9 @@ def _row(item: Submission, now: float) -> dict[str, object]:
         "door": item.door,
         "received_at": now,
         "deadline_at": request.deadline_at(now),
-        "not_before": now,
-        "wake_at": now + FIRST_WAKE_SECONDS,
+        "not_before": max(now, scheduled_for or now),
+        "wake_at": max(now + FIRST_WAKE_SECONDS, scheduled_for or now),
+        "scheduled_for": scheduled_for,
         "wakes": 0,
         "epoch": 0,
         "crashes": 0,
@@ -175,6 +177,8 @@ def _received(item: Submission) -> dict[str, object]:
         value = getattr(item.request, name)
         if value is not None:
             detail[name] = value
+    if item.request.not_before is not None:
+        detail["not_before"] = str(item.request.not_before)
     detail |= {f"{name}_ignored": value for name, value in item.request.ignored.items()}
     if item.request.time is not None:
         detail["time"] = item.request.time.isoformat()

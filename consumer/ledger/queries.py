@@ -116,7 +116,7 @@ def count_jobs_by_role(database: Database) -> dict[str, tuple[int, int]]:
 def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, str, float, float]]:
     """Return type, state, seconds to the start and seconds from start to end, of jobs that ended recently."""
     query = sa.select(
-        jobs.c.type, jobs.c.state, jobs.c.started_at - jobs.c.received_at, jobs.c.finished_at - jobs.c.started_at
+        jobs.c.type, jobs.c.state, jobs.c.started_at - _ready_at(), jobs.c.finished_at - jobs.c.started_at
     ).where(
         jobs.c.state.in_([s.value for s in TERMINAL]),
         jobs.c.received_at >= db_now() - seconds,
@@ -138,10 +138,15 @@ def count_dead_letters(database: Database) -> dict[str, int]:
 
 
 def oldest_open_seconds(database: Database) -> float:
-    """Return the age of the oldest open job in seconds; 0 if there is none."""
-    query = sa.select(db_now() - sa.func.min(jobs.c.received_at)).where(jobs.c.state.in_([s.value for s in OPEN]))
+    """Return the age of the oldest open job in seconds, from the time it may start at; 0 if there is none."""
+    query = sa.select(db_now() - sa.func.min(_ready_at())).where(jobs.c.state.in_([s.value for s in OPEN]))
     with database.read() as connection:
-        return float(connection.execute(query).scalar() or 0.0)
+        return max(0.0, float(connection.execute(query).scalar() or 0.0))
+
+
+def _ready_at() -> sa.ColumnElement[float]:
+    """Return when a job could start: at its receipt, or at the time that its request names."""
+    return sa.func.coalesce(jobs.c.scheduled_for, jobs.c.received_at)
 
 
 def _chosen(state: str | None, job_id: str | None) -> list[sa.ColumnElement[bool]]:

@@ -73,6 +73,8 @@ class Job:
     pins: Mapping[str, Pin]
     #: When its results were deleted because of their age; ``None`` if they are kept.
     results_deleted_at: float | None = None
+    #: The time before which the request must not start; ``None`` if it names none.
+    scheduled_for: float | None = None
 
     @property
     def terminal(self) -> bool:

@@ -56,6 +56,8 @@ jobs = sa.Table(
     sa.Column("pins", sa.Text),
     # When its results were deleted because of their age; the record is kept.
     sa.Column("results_deleted_at", sa.Double),
+    # The time before which the request must not start, if it names one.
+    sa.Column("scheduled_for", sa.Double),
     sa.Index(None, "wake_at"),
     sa.Index(None, "finished_at"),
     sa.Index(None, "state", "received_at"),

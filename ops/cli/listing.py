@@ -108,6 +108,8 @@ def _table(jobs: Sequence[Job], callbacks: dict[str, list[Delivery]], unknown: C
 
 def _note(job: Job, callbacks: Sequence[Delivery], now: float, *, unknown: bool = False) -> Text:
     notes = [] if job.priority == "normal" else [f"{job.priority} priority"]
+    if job.scheduled_for is not None and job.scheduled_for > now and not job.terminal:
+        notes.append(f"starts in {duration(job.scheduled_for - now)}")
     if job.deadline_at is not None and not job.terminal:
         late = job.deadline_at <= now
         notes.append("past its deadline" if late else f"due in {duration(job.deadline_at - now)}")

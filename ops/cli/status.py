@@ -84,6 +84,9 @@ def _facts(job: Job, deliveries: Sequence[Delivery], now: float, waiting: str | 
 
 def _add_times(grid: Table, job: Job, now: float) -> None:
     grid.add_row("received", f"{local_time(job.received_at)}  ({ago(now - job.received_at)})")
+    if job.scheduled_for is not None and job.started_at is None and not job.terminal:
+        left = f"  (in {duration(job.scheduled_for - now)})" if job.scheduled_for > now else ""
+        grid.add_row("starts", f"not before {local_time(job.scheduled_for)}{left}")
     if job.started_at is not None:
         grid.add_row(
             "started", f"{local_time(job.started_at)}  ({duration(job.started_at - job.received_at)} after receipt)"

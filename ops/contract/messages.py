@@ -20,6 +20,7 @@ _EXTENSIONS = {
     "subject": "Kept in the timeline.",
     "callback": "A URL, or the object of a request as JSON.",
     "deadline": "Seconds from receipt, or an RFC 3339 time with its zone.",
+    "notbefore": "The job does not start earlier: seconds from receipt, or an RFC 3339 time with its zone.",
     "metadata": "An object as JSON, at most 4 KiB.",
     "output": "s3://bucket/prefix/",
     "planonly": "true or false.",

@@ -1,4 +1,4 @@
-"""When a job's results were deleted, and an index for finding old jobs"""
+"""When a job's results were deleted, the time that a request is scheduled for, and an index for finding old jobs"""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("results_deleted_at", sa.Double(), nullable=True))
+    op.add_column("jobs", sa.Column("scheduled_for", sa.Double(), nullable=True))
     op.create_index("ix_jobs_finished_at", "jobs", ["finished_at"])
 
 
 def downgrade() -> None:
     op.drop_index("ix_jobs_finished_at", "jobs")
+    op.drop_column("jobs", "scheduled_for")
     op.drop_column("jobs", "results_deleted_at")
