@@ -76,7 +76,7 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
             raise ProviderResultInvalid(
                 "no words were recognized in the audio; send lyrics and use alignment_mode even", step="transcribe"
             )
-        timing = Timing(lyrics)
+        timing = Timing(_without_headings(lyrics))
     ctx.annotate(alignment={"mode": mode, "used": timing.source} | ({"why": "; ".join(why)} if why else {}))
     return timing
 
@@ -93,12 +93,13 @@ def _align_lyrics(lyrics: str, audio: InputFile, seconds: float, ctx: Context, w
         why.append(f"forced alignment failed: {error.message}")
         return None
     aligned = parse_aligned_words(result.value)
-    sung = words_of(text)
-    found = coverage(sung, match(sung, aligned))
+    words = words_of(text)
+    times = match(words, aligned)
+    found = coverage(words, times)
     if found < _ENOUGH:
         why.append(f"forced alignment found {found:.0%} of the words")
         return None
-    return Timing(lyrics, "forced_alignment", tuple(match(words_of(lyrics), aligned)))
+    return Timing(text, "forced_alignment", tuple(times))
 
 
 def _transcribe(language: str | None, audio: InputFile, seconds: float, ctx: Context, why: list[str]) -> Timing | None:

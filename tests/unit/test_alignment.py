@@ -218,9 +218,9 @@ def aligned(
 
 def test_auto_aligns_the_lyrics_without_headings(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto", forced_alignment=words_answer(beats(SUNG, start=1.0)))
-    assert (timing.lyrics, timing.source) == (LYRICS, "forced_alignment")
+    assert (timing.lyrics, timing.source) == (SUNG, "forced_alignment")
     assert timing.times is not None
-    assert [time and time.start for time in timing.times] == [None, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
+    assert [time and time.start for time in timing.times] == [1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
     assert [(call.step, call.parameters["text"]) for call in context.calls] == [("align", SUNG)]
     assert context.calls[0].seconds == pytest.approx(SECONDS)
     assert context.manifest_details == {"alignment": {"mode": "auto", "used": "forced_alignment"}}
@@ -262,7 +262,7 @@ def test_auto_has_no_fallback_for_a_failure_that_an_operator_must_fix(tmp_path: 
 
 def test_auto_without_a_key_is_even_and_records_why(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto")
-    assert timing == Timing(LYRICS)
+    assert timing == Timing(SUNG)
     assert context.manifest_details == {
         "alignment": {"mode": "auto", "used": "even", "why": "no ElevenLabs API key is configured"}
     }
@@ -270,7 +270,7 @@ def test_auto_without_a_key_is_even_and_records_why(tmp_path: Path) -> None:
 
 def test_auto_is_even_if_no_words_are_recognized(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto", forced_alignment=words_answer([]), scribe=words_answer([]))
-    assert timing == Timing(LYRICS)
+    assert timing == Timing(SUNG)
     assert context.manifest_details["alignment"]["why"].endswith("the transcription contains no words")
 
 
