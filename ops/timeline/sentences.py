@@ -93,6 +93,8 @@ def _job_event(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
             )
         case "results_deleted":
             return f"Deleted the results because of their age ({count(int(detail.get('files', 0)), 'file')})", "plain"
+        case "warning":
+            return f"Warning: {_reason(detail)}", "odd"
         case "failed":
             return f"Failed: {_reason(detail)}", "bad"
         case "expired":
