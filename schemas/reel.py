@@ -58,8 +58,8 @@ class Reel(BaseModel):
     audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB; its length is the reel's.")
     lyrics: str = Field(
         "",
-        description="One caption line per line; a literal backslash-n counts as a line break. Of LRC, SubRip and WebVTT "
-        "only the words are used. Optional with auto and elevenlabs, which then show the transcription.",
+        description="One caption line per line; a literal backslash-n counts as a line break. Of LRC, SubRip and "
+        "WebVTT only the words are used. Optional with auto and elevenlabs, which then show the transcription.",
     )
     language: Language | None = Field(
         None,
