@@ -69,7 +69,7 @@ def check_lyrics(lyrics: str, *, required: bool) -> None:
     if required and not any(map(_is_visible, lyrics)):
         raise LyricsRequired(field="data.lyrics")
     check_lines(lyrics.split("\n"))
-    if len(lyrics.split()) > MAX_LYRICS_WORDS:
+    if len(lyrics.replace("\u200b", " ").split()) > MAX_LYRICS_WORDS:
         raise LyricsTooLong(f"lyrics have more than {MAX_LYRICS_WORDS:,} words", field="data.lyrics")
 
 

@@ -11,7 +11,7 @@ from schemas.errors import InvalidField, LyricsTooLong
 MAX_LYRICS_LINES = 5_000
 MAX_LINE_CHARACTERS = 2_000
 
-_TIME = r"-?(?:\d{1,2}:)?\d{1,3}:\d{1,2}(?:[.,:]\d{1,3})?"
+_TIME = r"-?(?:\d{1,2}:)?\d{1,3}:\d{1,2}(?:[.,:]\d{1,6})?"
 #: A time before a line, and any time of an LRC file: of a line ``[00:01.00]`` or of a word ``<00:01.00>``.
 _LINE_TAG = re.compile(rf"\s*\[\s*({_TIME})\s*\]")
 _TAG = re.compile(rf"\[\s*{_TIME}\s*\]|<\s*{_TIME}\s*>")

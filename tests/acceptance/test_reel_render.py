@@ -209,7 +209,7 @@ def test_lyrics_draw_nothing_but_letters(material: tuple[Path, Path], tmp_path: 
 @pytest.mark.parametrize("half", ["#ffff0080", "#ff08"])
 def test_the_opacity_of_the_colour_is_that_of_the_captions_gap_L4(tmp_path: Path, half: str) -> None:
     files = write_photo(tmp_path / "photo.jpg"), write_wav(tmp_path / "tone.wav", 0.2)
-    shown = []
+    shown: list[np.ndarray] = []
     for color in ("#ffff0000", half, "yellow"):
         out = tmp_path / f"film-{len(shown)}"
         out.mkdir()

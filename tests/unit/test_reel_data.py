@@ -229,6 +229,7 @@ def test_every_form_of_line_breaks_gives_the_same_reel(lyrics: str) -> None:
         ("a\n" * (MAX_LYRICS_LINES - 1) + "a", "a\n" * MAX_LYRICS_LINES, "lyrics have 5,001 lines, the limit is 5,000"),
         ("a" * MAX_LINE_CHARACTERS, "a" * 2001, "a line of the lyrics has more than 2,000 characters"),
         (("a " * 900 + "\n") * 22 + "a " * 200, ("a " * 900 + "\n") * 23, "lyrics have more than 20,000 words"),
+        ("a", ("♪\u200b" * 900 + "\n") * 23, "lyrics have more than 20,000 words"),
     ],
 )
 def test_lyrics_that_no_reel_can_show_are_refused(most: str, too_much: str, message: str) -> None:
