@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import annotated_types
-import typer
 from pydantic.fields import FieldInfo
 
 from consumer.callbacks.schedule import DELAYS_SECONDS
 from consumer.ledger.states import TERMINAL, TRANSITIONS, State
-from ops.cli.main import app
+from ops.cli.commands import entries, load
 from ops.formatting import duration
 from schemas import errors
 from schemas.errors import RequestError, TelecineError
@@ -139,7 +138,8 @@ def states_page() -> str:
 def cli_page() -> str:
     """Return ``reference-cli.md``, with the commands in the order of ``telecine --help``."""
     parts = [_CLI_HEAD]
-    for name, command in _commands(typer.main.get_command(app), "telecine"):
+    commands = (command for entry in entries() for command in _commands(load(entry.name), f"telecine {entry.name}"))
+    for name, command in commands:
         parts.append(f"## {name}\n\n{_plain(command.help)}\n")
         if rows := [_parameter(item) for item in command.params]:
             parts.append(_table(("Parameter", "Default", "Meaning"), rows))

@@ -22,7 +22,12 @@ from ops.views import callback_view
 
 _BATCH = 500
 
-StateOption = Annotated[str | None, typer.Option("--state", help=f"Only this state: {', '.join(DeliveryState)}.")]
+StateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--state", help=f"Only this state: {', '.join(DeliveryState)}.", autocompletion=lambda: list(DeliveryState)
+    ),
+]
 JobOption = Annotated[str | None, typer.Option("--job", help="Only callbacks of this job.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of callbacks to list.")]
 

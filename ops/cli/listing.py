@@ -18,6 +18,7 @@ from ops.cli.console import JsonOption, print_json, remark, show, stop, table
 from ops.cli.opening import opened_ledger, read_settings
 from ops.formatting import ago, count, duration, styled_state
 from ops.views import job_view
+from schemas.job_types import JOB_TYPES
 
 #: The status words of the source systems, and the states that they cover.
 SOURCE_WORDS = {"pending": ("received", "waiting"), "processing": ("running", "storing")}
@@ -30,10 +31,16 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     status: Annotated[
-        str | None, typer.Option(help="Only jobs in this state; pending and processing are also accepted.")
+        str | None,
+        typer.Option(
+            help="Only jobs in this state; pending and processing are also accepted.",
+            autocompletion=lambda: [*State, *SOURCE_WORDS],
+        ),
     ] = None,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's jobs.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="Only jobs of this type.")] = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", help="Only jobs of this type.", autocompletion=lambda: list(JOB_TYPES))
+    ] = None,
     code: Annotated[str | None, typer.Option(help="Only jobs that ended with this error code.")] = None,
     since: Annotated[
         str | None, typer.Option(help="Only jobs received since then: 30m, 2h, 7d, or a time, 2026-11-30T06:00Z.")

@@ -22,6 +22,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from consumer.callbacks.game import game_body
 from consumer.callbacks.signing import generate_secret, sign
+from ops.cli.commands import load
 from ops.cli.main import app
 from schemas.callback import Callback, Output
 from schemas.envelope import Cancel
@@ -189,7 +190,9 @@ def test_every_command_is_explained() -> None:
 
 
 def _app_command() -> Any:
-    return typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
+    command.commands = {name: load(name) for name in command.commands}
+    return command
 
 
 def _commands(command: Any) -> dict[str, Any]:
