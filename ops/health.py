@@ -48,6 +48,7 @@ class HealthServer:
         tenants: Collection[str] = (),
         local: LocalModelsHealth | None = None,
         connections: Mapping[str, Callable[[], bool]] | None = None,
+        installation: str | None = None,
     ) -> None:
         """Bind the port.
 
@@ -59,6 +60,7 @@ class HealthServer:
             tenants: Tenants that may appear as metric labels.
             local: The local models of this process.
             connections: Further parts of this process, and whether each is connected.
+            installation: What ``installation_id`` returns, for commands that ask whether this is their Telecine.
 
         Raises:
             ConfigurationError: If the port is in use, or the address does not belong to this machine.
@@ -68,6 +70,7 @@ class HealthServer:
         self._tenants = tenants
         self._local = local
         self._connections = connections or {}
+        self._installation = {} if installation is None else {"installation": installation}
         handler = type("Handler", (_Handler,), {"respond": staticmethod(self.respond)})
         try:
             self._server = ThreadingHTTPServer((host, port), handler)
@@ -117,7 +120,7 @@ class HealthServer:
         all_ok = set(parts.values()) <= {"ok"}
         broken = ledger != "ok" or self._part_exited() or exiting
         status = "unhealthy" if broken else "healthy" if all_ok else "degraded"
-        report = {"status": status, "checks": {"ledger": ledger, **parts}}
+        report = {"status": status, "checks": {"ledger": ledger, **parts}, **self._installation}
         return report if self._local is None else self._local.add_to(report)
 
     def _ledger(self) -> str:

@@ -13,6 +13,7 @@ from consumer.runtime import Runtime
 from consumer.service import Named, Service, build_loops
 from consumer.wiring import build_runtime
 from ops.health import HealthServer
+from ops.health_client import installation_id
 from ops.ledger_probe import LedgerProbe
 from ops.local_models_health import LocalModelsHealth
 from ops.worker_process import worker_processes
@@ -44,7 +45,15 @@ def serve(
     try:
         service = Service(_loops(runtime, parts, roles))
         probe, local = LedgerProbe(runtime.database), _local_models(runtime, parts)
-        health = HealthServer(settings.health_host, settings.health_port, probe, service, settings.tenants, local)
+        health = HealthServer(
+            settings.health_host,
+            settings.health_port,
+            probe,
+            service,
+            settings.tenants,
+            local,
+            installation=installation_id(settings),
+        )
         health.start()
         service.start()
         started(settings, health.url)

@@ -56,6 +56,14 @@ def drop(inbox: Path, body: bytes) -> Path:
     return target
 
 
+def waiting_requests(inbox: Path) -> list[Path]:
+    """Return the files in the inbox that no door has read yet."""
+    try:
+        return sorted(path for path in inbox.iterdir() if path.suffix == _SUFFIX and not path.name.startswith("."))
+    except OSError:
+        return []
+
+
 class InboxDoor:
     """Reads the inbox until it is stopped. A file is deleted only after the ledger has committed.
 

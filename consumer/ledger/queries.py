@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Delivery, Job, TimelineEntry, delivery_from, job_from, timeline_entry_from
-from consumer.ledger.states import OPEN, TERMINAL
+from consumer.ledger.states import OPEN, TERMINAL, State
 from consumer.ledger.tables import deliveries, jobs, rejections, timeline
 
 
@@ -111,6 +111,43 @@ def count_jobs_by_role(database: Database) -> dict[str, tuple[int, int]]:
     query = sa.select(jobs.c.role, *counted).where(jobs.c.state.in_([s.value for s in OPEN])).group_by(jobs.c.role)
     with database.read() as connection:
         return {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(query)}
+
+
+def count_open_jobs(database: Database) -> dict[tuple[str, str], int]:
+    """Count the open jobs by what they do and by role.
+
+    ``running`` under a worker's lease, ``parked`` for a provider's call, ``retrying`` until a later attempt is due, or
+    ``due`` and without a worker.
+    """
+    doing = sa.case(
+        (sa.func.coalesce(jobs.c.lease_until > db_now(), sa.false()), "running"),
+        (jobs.c.wake_at.is_(None), "parked"),
+        (jobs.c.not_before > db_now(), "retrying"),
+        else_="due",
+    )
+    query = sa.select(doing, jobs.c.role, sa.func.count()).where(jobs.c.state.in_([s.value for s in OPEN]))
+    with database.read() as connection:
+        return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(doing, jobs.c.role))}
+
+
+def count_ended_jobs(database: Database, *, seconds: float) -> dict[tuple[str, str], int]:
+    """Count the jobs that did not complete and ended within ``seconds``, by state and error code."""
+    code = sa.func.coalesce(_error_code(database), "")
+    query = sa.select(jobs.c.state, code, sa.func.count()).where(
+        jobs.c.state.in_([s.value for s in TERMINAL - {State.COMPLETED}]), jobs.c.finished_at >= db_now() - seconds
+    )
+    with database.read() as connection:
+        return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(jobs.c.state, code))}
+
+
+def count_completed_jobs(database: Database, *, seconds: float) -> int:
+    """Count the jobs that were received and completed within ``seconds``."""
+    # Bounded by the index on state and received_at, because a ledger may have millions of completed jobs.
+    query = sa.select(sa.func.count()).where(
+        jobs.c.state == State.COMPLETED.value, jobs.c.received_at >= db_now() - seconds
+    )
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
 
 
 def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, str, float, float]]:

@@ -62,8 +62,11 @@ def warn_of_unknown_variables() -> None:
 
 
 @contextlib.contextmanager
-def opened_ledger(settings: Settings) -> Iterator[Database]:
-    """Open the ledger for one command. A ledger that does not exist yet appears empty and is not created."""
+def opened_ledger(settings: Settings, *, quiet: bool = False) -> Iterator[Database]:
+    """Open the ledger for one command. A ledger that does not exist yet appears empty and is not created.
+
+    The user is informed of that, unless ``quiet``.
+    """
     missing = missing_ledger(settings)
     if missing is None:
         database = open_ledger(settings)
@@ -72,7 +75,8 @@ def opened_ledger(settings: Settings) -> Iterator[Database]:
         finally:
             database.close()
         return
-    remark(f"There is no ledger at {missing} yet; `telecine up` creates it.")
+    if not quiet:
+        remark(f"There is no ledger at {missing} yet; `telecine up` creates it.")
     with tempfile.TemporaryDirectory(prefix="telecine-") as folder:
         database = Database(f"sqlite:///{folder}/empty.sqlite3")
         migrate(database)

@@ -55,6 +55,7 @@ def _serve_health(settings: Settings, *, gpu: bool) -> None:
     """Serve the health of the ledger, the broker connection and the local models until the process ends."""
     from consumer.ledger.database import Database
     from ops.health import HealthServer
+    from ops.health_client import installation_id
     from ops.ledger_probe import LedgerProbe
 
     HealthServer(
@@ -64,6 +65,7 @@ def _serve_health(settings: Settings, *, gpu: bool) -> None:
         tenants=settings.tenants,
         connections={"worker": lambda: worker_connection.connected},
         local=_local_models_health(settings) if gpu else None,
+        installation=installation_id(settings),
     ).start()
 
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str, columns: int = 80) -> str:
-    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": str(columns), "TERMINAL_WIDTH": str(columns)})
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": str(columns)})
     assert result.exit_code == 0, result.output
     return result.stdout
 
