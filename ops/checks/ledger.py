@@ -40,14 +40,14 @@ def ledger(settings: Settings) -> Finding:
     if version is None:
         return ok(f"{name}: empty, its tables are created at the first start")
     if version == HEAD:
-        return ok(f"{name}, version {version}")
+        return ok(f"{name}, schema version {version}")
     if version < HEAD:
         return warn(
-            f"{name}: version {version}, this Telecine needs {HEAD}",
+            f"{name}: schema version {version}, this Telecine needs {HEAD}",
             "it is migrated at the next start; back it up first",
         )
     return failed(
-        f"{name}: version {version}, newer than {HEAD} of this Telecine",
+        f"{name}: schema version {version}, newer than {HEAD} of this Telecine",
         "install the same Telecine as on the other workers",
     )
 

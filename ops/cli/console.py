@@ -13,6 +13,7 @@ from rich.segment import Segment
 from rich.table import Table
 
 from consumer.logs import TERMINAL_CONTROLS
+from ops.cli.tables import FittingTable
 from schemas.errors import TelecineError
 
 
@@ -72,15 +73,31 @@ def say(sentence: str) -> None:
 
 
 def remark(sentence: str) -> None:
-    """Print a remark on stderr."""
+    """Print a remark on stderr, after what was printed on stdout."""
+    out.file.flush()
     err.print(sentence, style="dim", soft_wrap=not err.is_terminal, markup=False)
 
 
-def table(*columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = ()) -> Table:
-    """Return a table without borders. ``right`` columns are right-aligned, ``whole`` ones are never wrapped."""
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
+def table(
+    *columns: str,
+    right: tuple[str, ...] = (),
+    whole: tuple[str, ...] = (),
+    cut: tuple[str, ...] = (),
+    drop: tuple[str, ...] = (),
+) -> FittingTable:
+    """Return a table without borders.
+
+    ``right`` columns are right-aligned and ``whole`` ones are never wrapped. On a terminal that is too narrow, ``cut``
+    ones end in an ellipsis instead of being wrapped, and ``drop`` ones are left out, the first one first.
+    """
+    grid = FittingTable(drop=drop)
     for name in columns:
-        grid.add_column(name, justify="right" if name in right else "left", no_wrap=name in whole, overflow="fold")
+        grid.add_column(
+            name,
+            justify="right" if name in right else "left",
+            no_wrap=name in (*whole, *cut),
+            overflow="ellipsis" if name in cut else "fold",
+        )
     return grid
 
 

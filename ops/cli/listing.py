@@ -112,6 +112,7 @@ def _table(jobs: Sequence[Job], callbacks: dict[str, list[Delivery]], unknown: C
         "NOTE",
         right=("DONE", "TOOK"),
         whole=("STATE", "DONE", "RECEIVED", "TOOK"),
+        drop=("TOOK", "TYPE", "DONE", "TENANT", "RECEIVED", "NOTE"),
     )
     for job in jobs:
         ran = None if job.started_at is None else (job.finished_at or now) - job.started_at

@@ -17,7 +17,7 @@ from schemas.settings import Settings
 
 def outputs_table(outputs: Sequence[Mapping[str, Any]]) -> Table:
     """Return a table with the name, size, media properties and URI of each output."""
-    made = table("FILE", "SIZE", "MEDIA", "WHERE", right=("SIZE",), whole=("FILE", "SIZE", "MEDIA"))
+    made = table("FILE", "SIZE", "MEDIA", "WHERE", right=("SIZE",), whole=("FILE", "SIZE", "MEDIA"), drop=("MEDIA",))
     for output in outputs:
         made.add_row(str(output["name"]), size(int(output["bytes"])), media_text(output), str(output["uri"]))
     return made

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ops.checks.finding import Finding
 from ops.checks.workers import workers
+from ops.cli.console import table
 from ops.cli.opening import opened_ledger
 from ops.cli.watch import Screen
 from ops.formatting import count, duration, styled_state
@@ -17,6 +19,8 @@ from ops.health_client import HealthAnswer, ask_health, health_address
 from ops.overview import Overview, health_record, take_overview
 from schemas.settings import Settings
 
+#: Rows of a table, so that everything fits one screen.
+_ROWS = 5
 
 def overview_screen(settings: Settings, *, quiet: bool = False) -> Screen:
     """Read the ledger, the health port and the workers. ``quiet``: do not remark that there is no ledger."""
@@ -30,7 +34,13 @@ def overview_screen(settings: Settings, *, quiet: bool = False) -> Screen:
     record = overview.as_record() | {"health": health_record(answer), "workers": finding.found}
     still = dataclasses.replace(overview, oldest_open_seconds=0)
     return Screen(
-        [_headline(overview), Text(""), _facts(overview, settings, answer, finding)],
+        [
+            _headline(overview),
+            *_waiting(overview),
+            *_ended(overview),
+            Text(""),
+            _facts(overview, settings, answer, finding),
+        ],
         record,
         change=(still, record["health"], finding),
     )
@@ -47,18 +57,32 @@ def _headline(overview: Overview) -> Text:
     )
 
 
+def _waiting(overview: Overview) -> list[RenderableType]:
+    if not overview.waiting_for:
+        return []
+    made = table("WAITING FOR", "JOBS", right=("JOBS",), whole=("JOBS",))
+    for reason, jobs in list(overview.waiting_for.items())[:_ROWS]:
+        made.add_row(Text(reason, style="bold red" if "decision" in reason else ""), str(jobs))
+    return [Text(""), made]
+
+
+def _ended(overview: Overview) -> list[RenderableType]:
+    made = table("ENDED", "LAST HOUR", "24 HOURS", right=("LAST HOUR", "24 HOURS"), whole=("LAST HOUR", "24 HOURS"))
+    made.add_row(styled_state("completed"), *map(str, overview.completed))
+    for one in overview.ended[:_ROWS]:
+        code = f"  {one.code}" if one.code != one.state else ""
+        made.add_row(Text.assemble(styled_state(one.state), code), str(one.last_hour), str(one.last_day))
+    if len(overview.ended) > _ROWS:
+        rest = overview.ended[_ROWS:]
+        hour, day = sum(one.last_hour for one in rest), sum(one.last_day for one in rest)
+        made.add_row(Text(count(len(rest), "other code"), style="dim"), str(hour), str(day))
+    return [Text(""), made]
+
+
 def _facts(overview: Overview, settings: Settings, answer: HealthAnswer | None, finding: Finding) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for number, (reason, jobs) in enumerate(overview.waiting_for.items()):
-        style = "bold red" if "decision" in reason else ""
-        grid.add_row("" if number else "waiting for", Text(f"{reason}: {jobs}", style=style))
-    hour, day = overview.completed
-    grid.add_row("completed", f"{hour} in the last hour, {day} in the last 24 hours")
-    for number, one in enumerate(overview.ended):
-        what = Text.assemble(styled_state(one.state), f" {one.code}" if one.code != one.state else "")
-        grid.add_row("" if number else "ended", what + Text(f": {one.last_hour} in the last hour, {one.last_day} in 24"))
     grid.add_row("callbacks", _counts(overview.callbacks, "none waiting"))
     grid.add_row("dead letters", _counts(overview.dead_letters, "none", style="yellow"))
     if overview.unknown_outcomes:
