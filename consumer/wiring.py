@@ -39,7 +39,7 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
     """
     load_extensions(settings.extensions)
     triggers = trigger_rules(settings)
-    secrets = _secrets(settings)
+    secrets = signing_secrets(settings)
     _check_secret_names(settings.tenants, secrets)
     return Runtime(
         settings=settings,
@@ -163,7 +163,8 @@ def _check_secret_names(tenants: Mapping[str, Tenant], secrets: Secrets) -> None
                 )
 
 
-def _secrets(settings: Settings) -> Secrets:
+def signing_secrets(settings: Settings) -> Secrets:
+    """Return the signing secrets by name. Embedded mode without any generates one at its first start."""
     if settings.callback_secrets or not settings.embedded:
         return settings.callback_secrets
     return {"default": [SecretStr(_embedded_secret(settings.home.absolute() / "callback-secret"))]}

@@ -79,6 +79,13 @@ def list_deliveries(
         return [delivery_from(row) for row in connection.execute(query).mappings()]
 
 
+def find_delivery(database: Database, webhook_id: str) -> Delivery | None:
+    """Return the callback with this ``webhook-id``, or ``None``."""
+    with database.read() as connection:
+        row = connection.execute(sa.select(deliveries).where(deliveries.c.id == webhook_id)).mappings().first()
+    return None if row is None else delivery_from(row)
+
+
 def delivery_ids(database: Database, *, state: str | None = None, job_id: str | None = None) -> Sequence[str]:
     """Return the ``webhook-id`` of every such callback, oldest first."""
     query = sa.select(deliveries.c.id).where(*_chosen(state, job_id)).order_by(deliveries.c.created_at)
