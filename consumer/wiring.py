@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -21,6 +22,7 @@ from consumer.storage.factory import open_storage
 from consumer.uploads.request_factory import RequestFactory
 from pipelines.models.routing import names_local
 from pipelines.registry import PIPELINES, Pipeline
+from providers.catalogue import Catalogue
 from providers.http.policy import Policy
 from providers.registry import catalogue_of
 from schemas.envelope import Request
@@ -45,7 +47,7 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
         settings=settings,
         database=open_ledger(settings),
         storage=storage_of(settings),
-        policy=Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)),
+        policy=_outbound_policy(settings),
         secrets=secrets,
         pipelines=pipelines,
         catalogue=catalogue_of(settings),
@@ -56,28 +58,48 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
 
 def admission_policy(runtime: Runtime) -> AdmissionPolicy:
     """Return the rules that every door applies to a request before it becomes a job."""
+    rules = _rules(runtime.settings, list(runtime.secrets), runtime.pipelines, runtime.catalogue, runtime.triggers)
+    return dataclasses.replace(rules, policy=runtime.policy, tenants=runtime.tenants)
 
+
+def producer_policy(settings: Settings) -> AdmissionPolicy:
+    """Return the rules of the doors without opening the ledger or the storage. Load the extensions first."""
+    names = list(settings.callback_secrets) or (["default"] if settings.embedded else [])
+    return _rules(settings, names, PIPELINES, catalogue_of(settings), trigger_rules(settings))
+
+
+def _rules(
+    settings: Settings,
+    secret_names: Sequence[str],
+    pipelines: Mapping[str, Pipeline],
+    catalogue: Catalogue,
+    triggers: TriggerRules,
+) -> AdmissionPolicy:
     def check_models(request: Request) -> None:
-        runtime.pipelines[request.type].check(request.data, request.type, runtime.catalogue)
+        pipelines[request.type].check(request.data, request.type, catalogue)
 
     def role_of(request: Request) -> str:
         # A request that names a local model needs a worker that has local models.
-        return "gpu" if names_local(request.data, runtime.catalogue) else runtime.pipelines[request.type].role
+        return "gpu" if names_local(request.data, catalogue) else pipelines[request.type].role
 
     return AdmissionPolicy(
-        roles={name: pipeline.role for name, pipeline in runtime.pipelines.items()},
-        secret_names=frozenset(runtime.secrets),
-        policy=runtime.policy,
-        max_message_bytes=runtime.settings.max_message_bytes,
-        tenants=runtime.tenants,
-        queue_priorities=runtime.settings.queue_priorities,
-        output=runtime.settings.output,
-        triggers=runtime.triggers,
-        default_signer=default_secret(runtime.secrets),
-        game=game_api(runtime.settings),
+        roles={name: pipeline.role for name, pipeline in pipelines.items()},
+        secret_names=frozenset(secret_names),
+        policy=_outbound_policy(settings),
+        max_message_bytes=settings.max_message_bytes,
+        tenants=TenantRules(settings.tenants),
+        queue_priorities=settings.queue_priorities,
+        output=settings.output,
+        triggers=triggers,
+        default_signer=default_secret(secret_names),
+        game=game_api(settings),
         check_models=check_models,
         role_of=role_of,
     )
+
+
+def _outbound_policy(settings: Settings) -> Policy:
+    return Policy(allowed_hosts=frozenset(settings.allowed_private_hosts))
 
 
 def request_factory(runtime: Runtime) -> RequestFactory:

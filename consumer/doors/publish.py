@@ -11,8 +11,10 @@ from consumer.doors.amqp import declare
 from consumer.doors.sqs.client import SqsClient, SqsOptions
 
 
-def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: int) -> None:
+def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: int) -> int:
     """Publish each body unchanged as a persistent message, and return when the broker has confirmed all of them.
+
+    Return the number of doors that read the queue.
 
     Raises:
         kombu.exceptions.OperationalError: The broker is unreachable. Each body may or may not have been published.
@@ -31,6 +33,7 @@ def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: in
                 delivery_mode=2,
                 mandatory=True,
             )
+        return int(channel.queue_declare(queue, passive=True).consumer_count)
 
 
 def publish_to_sqs(options: SqsOptions, queue: str, bodies: Sequence[bytes]) -> None:

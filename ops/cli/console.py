@@ -72,6 +72,11 @@ def say(sentence: str) -> None:
     out.print(sentence, markup=False, soft_wrap=not out.is_terminal)
 
 
+def print_line(word: str) -> None:
+    """Print one line on stdout that is never wrapped, such as an id."""
+    out.print(word, markup=False, soft_wrap=True)
+
+
 def remark(sentence: str) -> None:
     """Print a remark on stderr, after what was printed on stdout."""
     out.file.flush()
@@ -101,12 +106,19 @@ def table(
     return grid
 
 
-def fail(error: TelecineError, *, as_json: bool = False) -> None:
-    """Print an error on stderr: its code and message, or the JSON object that callbacks carry."""
+def fail(error: TelecineError, *, as_json: bool = False, place: str = "") -> None:
+    """Print an error on stderr: its code and message, or the JSON object that callbacks carry.
+
+    ``place`` is the file and line that it is about.
+    """
     if as_json:
         err.print(json.dumps({"error": error.as_record()}, ensure_ascii=False), soft_wrap=True, markup=False)
         return
-    err.print(f"[bold red]error[/] [bold]{error.code}[/]", end="  ")
+    out.file.flush()
+    err.print("[bold red]error[/]", end=" ")
+    if place:
+        err.print(place, end="  ", markup=False)
+    err.print(f"[bold]{error.code}[/]", end="  ")
     err.print(error.message, markup=False, soft_wrap=not err.is_terminal)
 
 

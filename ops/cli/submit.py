@@ -1,27 +1,27 @@
-"""``telecine submit``: send a request to a queue or the inbox."""
+"""``telecine submit``: send requests to a queue or the inbox."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from consumer.doors.inbox import drop
 from consumer.ledger import dead_letters
 from consumer.ledger.queries import deliveries_of
-from consumer.logs import scrub
 from consumer.wiring import open_ledger
-from ops.cli.arguments import FileArgument, read_request
-from ops.cli.console import JsonOption, print_json, remark, say, show
+from ops.cli.console import JsonOption, fail, print_json, print_line, remark, say, show
 from ops.cli.job_waiter import JobWaiter
+from ops.cli.messages import Message, read_messages
 from ops.cli.opening import read_settings
 from ops.cli.outputs import show_outcome
+from ops.cli.sending import Sent, require_home, send
 from ops.cli.status import headline
-from ops.formatting import ago
+from ops.cli.submit_waiting import wait_for_all
+from ops.formatting import ago, count
 from ops.views import job_view
 from schemas.envelope import Cancel, Request
-from schemas.errors import ConfigurationError, error_for
-from schemas.parse import parse_request
+from schemas.errors import error_for
 from schemas.settings import Settings
 
 
@@ -31,55 +31,96 @@ def register(app: typer.Typer) -> None:
 
 
 def submit(
-    file: FileArgument,
-    wait: Annotated[bool, typer.Option("--wait", help="Show the progress and wait until the job ends.")] = False,
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...|-", help="Files with a JSON request or JSON lines, or - for standard input."),
+    ],
+    wait: Annotated[bool, typer.Option("--wait", help="Show the progress and wait until every job has ended.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="With --wait: longest wait, in seconds.")] = 3600.0,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Send the valid requests although others are invalid.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Validate a request, send it and print its id.
+    """Check requests, send them and print their ids.
 
-    With --wait the exit status is 0 for a completed job, 1 for one that ended otherwise, and 2 after the timeout.
+    They are checked like at the doors. If one is invalid, none is sent, except with --keep-going, and the exit status
+    is 1.
+
+    With --wait the exit status is 0 if every job completed, 1 if one ended otherwise, and 2 after the timeout.
     """
-    body = read_request(file)
     settings = read_settings()
-    request = parse_request(body, limit_bytes=settings.max_message_bytes)
-    if wait and isinstance(request, Request):
-        _send_and_wait(settings, body, request, timeout, as_json)
+    messages = read_messages(files, settings)
+    if len(messages) == 1:
+        _submit_one(settings, messages[0], timeout if wait else None, as_json)
+    else:
+        _submit_all(settings, messages, timeout if wait else None, keep_going=keep_going, as_json=as_json)
+
+
+def _submit_one(settings: Settings, message: Message, timeout_seconds: float | None, as_json: bool) -> None:
+    request = message.request
+    if request is None:
+        assert message.error is not None
+        raise message.error
+    require_home(settings)
+    if timeout_seconds is not None and isinstance(request, Request):
+        _send_and_wait(settings, message.body, request, timeout_seconds, as_json)
         return
-    send(settings, body)
+    sent = send(settings, [message.body])
     if as_json:
-        print_json({"job_id": request.id, "sent": "cancel" if isinstance(request, Cancel) else "request"})
+        print_json(_sent_record(message) | _where(sent))
     else:
         say(request.id)
+        remark(str(sent))
 
 
-def send(settings: Settings, body: bytes) -> None:
-    """Put the request on the first request queue of RabbitMQ or SQS, confirmed; in embedded mode into the inbox.
-
-    Raises:
-        ConfigurationError: If it was not sent, or the broker did not confirm it; sending it again is harmless.
-    """
-    if settings.embedded:
-        try:
-            drop(settings.inbox_folder, body)
-        except OSError as error:
-            raise ConfigurationError(f"cannot write to the inbox {settings.inbox_folder}: {error.strerror}") from None
+def _submit_all(
+    settings: Settings, messages: Sequence[Message], timeout_seconds: float | None, *, keep_going: bool, as_json: bool
+) -> None:
+    valid = [message for message in messages if message.error is None]
+    invalid = [message for message in messages if message.error is not None]
+    chosen = valid if keep_going or not invalid else []
+    if not as_json:
+        for message in invalid:
+            assert message.error is not None
+            fail(message.error, place=message.place)
+    errors = [{"place": message.place, "error": message.error.as_record()} for message in invalid if message.error]
+    if chosen:
+        require_home(settings)
+    if chosen and timeout_seconds is not None:
+        wait_for_all(settings, chosen, timeout_seconds, failed_already=len(invalid), errors=errors, as_json=as_json)
         return
-    from consumer.doors.publish import publish, publish_to_sqs
-    from consumer.doors.sqs.client import sqs_options
+    sent = send(settings, [message.body for message in chosen]) if chosen else None
+    if as_json:
+        records = [_sent_record(message) | {"place": message.place} for message in chosen]
+        print_json({"sent": records, "errors": errors} | ({} if sent is None else _where(sent)))
+    else:
+        for message in chosen:
+            assert message.request is not None
+            print_line(message.request.id)
+        if sent is not None:
+            remark(f"{count(len(chosen), 'request')}. {sent}" if not invalid else str(sent))
+        if invalid:
+            remark(_invalid_summary(len(invalid), len(messages), keep_going=keep_going))
+        elif not messages:
+            remark("There are no requests in it.")
+    if invalid:
+        raise typer.Exit(1)
 
-    if settings.amqp_url is None and not settings.sqs_queues:
-        raise ConfigurationError("no request queue is configured; set TELECINE_SQS_QUEUES")
-    try:
-        if settings.amqp_url is not None:
-            publish(settings.amqp_url, settings.amqp_queues[0], [body], delivery_limit=settings.amqp_delivery_limit)
-        else:
-            publish_to_sqs(sqs_options(settings), settings.sqs_queues[0], [body])
-    except Exception as error:
-        reason = scrub(f"{type(error).__name__}: {error}")
-        raise ConfigurationError(
-            f"the broker did not confirm the request ({reason}); send it again after `telecine doctor` passes"
-        ) from None
+
+def _invalid_summary(invalid: int, total: int, *, keep_going: bool) -> str:
+    if keep_going:
+        return f"{invalid} of {count(total, 'request')} not sent, because invalid."
+    return f"Nothing was sent: {invalid} of {count(total, 'request')} invalid. --keep-going sends the others."
+
+
+def _sent_record(message: Message) -> dict[str, object]:
+    assert message.request is not None
+    return {"job_id": message.request.id, "sent": "cancel" if isinstance(message.request, Cancel) else "request"}
+
+
+def _where(sent: Sent) -> dict[str, object]:
+    return {"sent_to": sent.place, "read": sent.read}
 
 
 def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_seconds: float, as_json: bool) -> None:
@@ -91,7 +132,7 @@ def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_se
             remark(
                 f"{ended.id} already {ended.state.value} {when}, and the same request is not run again; use a new id."
             )
-        send(settings, body)
+        send(settings, [body])
         job = waiter.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
         deliveries = deliveries_of(database, job.id)
     finally:
