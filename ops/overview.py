@@ -94,6 +94,8 @@ def _reasons(
     for (doing, role), number in open_jobs.items():
         if doing == "due":
             found[f"a worker with role {role}"] += number
+        elif doing == "scheduled":
+            found["the time in not_before"] += number
         elif doing == "retrying":
             found["the next attempt"] += number
     parked = sum(number for (doing, _), number in open_jobs.items() if doing == "parked")

@@ -14,6 +14,7 @@ from consumer.service import Named, Service, build_loops
 from consumer.wiring import build_runtime
 from ops.health import HealthServer
 from ops.health_client import installation_id
+from ops.home_lock import home_lock
 from ops.ledger_probe import LedgerProbe
 from ops.local_models_health import LocalModelsHealth
 from ops.worker_process import worker_processes
@@ -37,7 +38,21 @@ def serve(
     """Run the parts until ``stop`` is set, and return ``False`` if one of them exited by itself.
 
     ``started`` is called with the health server's URL once everything runs.
+
+    Raises:
+        ConfigurationError: A setting is wrong, or another process runs on the same folder.
     """
+    with home_lock(settings):
+        return _serve(settings, parts, roles, stop, started)
+
+
+def _serve(
+    settings: Settings,
+    parts: Sequence[str],
+    roles: Sequence[str],
+    stop: threading.Event,
+    started: Callable[[Settings, str], None],
+) -> bool:
     runtime = build_runtime(settings)
     if settings.embedded and settings.storage_kind == "folder":
         # The folder for input media: s3://inbox/….

@@ -123,12 +123,13 @@ def count_jobs_by_role(database: Database) -> dict[str, tuple[int, int]]:
 def count_open_jobs(database: Database) -> dict[tuple[str, str], int]:
     """Count the open jobs by what they do and by role.
 
-    ``running`` under a worker's lease, ``parked`` for a provider's call, ``retrying`` until a later attempt is due, or
-    ``due`` and without a worker.
+    ``running`` under a worker's lease, ``parked`` for a provider's call, ``scheduled`` for a later start, ``retrying``
+    until a later attempt is due, or ``due`` and without a worker.
     """
     doing = sa.case(
         (sa.func.coalesce(jobs.c.lease_until > db_now(), sa.false()), "running"),
         (jobs.c.wake_at.is_(None), "parked"),
+        (sa.and_(jobs.c.not_before > db_now(), jobs.c.state == State.RECEIVED.value), "scheduled"),
         (jobs.c.not_before > db_now(), "retrying"),
         else_="due",
     )

@@ -68,7 +68,10 @@ def decide(
         mapping = dict(request_factory.partial_request(upload))
         draft = request_factory.build(upload)
         if isinstance(draft, Dropped):
-            log.info("upload_ignored", uri=upload.uri, reason=draft.why)
+            if draft.incomplete:
+                log.info("pair_incomplete", uri=upload.uri, reason=draft.why)
+            else:
+                log.info("upload_ignored", uri=upload.uri, reason=draft.why)
             return draft
         mapping, origin = dict(draft.request), UploadOrigin(upload.uri, draft.tenant)
         item = validate(mapping, message, policy, origin=origin)

@@ -29,7 +29,10 @@ def cancel(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Cancel a job. An idle job ends at once, a running one within seconds."""
+    """Cancel a job. An idle job ends at once, a running one within seconds.
+
+    The exit status is 1 if the job had ended otherwise, which is not changed.
+    """
     settings = read_settings()
     with opened_ledger(settings) as database:
         before = require_job(database, job_id)
@@ -39,6 +42,8 @@ def cancel(
         print_json(job_view(job) | {"message": sentence})
     else:
         say(sentence)
+    if before.terminal and before.state is not State.CANCELLED:
+        raise typer.Exit(1)
 
 
 def cancel_now(database: Database, job_id: str) -> Job:

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def receive(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 9000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8099,
     secret: Annotated[
         str | None, typer.Option(help="Verify with this secret instead of those of the settings; - reads it.")
     ] = None,
@@ -90,15 +90,15 @@ def _line(fields: Any, data: Any, fault: str | None, webhook_id: str, *, duplica
     verdict = ("verified", "green") if fault is None else (f"NOT VERIFIED: {fault}", "bold red")
     parts = [
         Text(time.strftime("%H:%M:%S"), style="dim"),
-        Text(str(data.get("id") or "-"), style="bold"),
-        Text(str(fields.get("type") or "-")),
-        styled_state(str(data.get("status") or "-")),
+        Text(str(data.get("id") or ""), style="bold"),
+        Text(str(fields.get("type") or "")),
+        styled_state(str(data.get("status") or "")),
         Text(*verdict),
-        Text(webhook_id or "no webhook-id", style="dim"),
+        Text("duplicate" if duplicate else "", style="yellow"),
+        # Too long for one line of most terminals.
+        Text("" if out.is_terminal and out.width < 120 else webhook_id, style="dim"),
     ]
-    if duplicate:
-        parts.append(Text("duplicate", style="yellow"))
-    return Text("  ").join(parts)
+    return Text("  ").join(part for part in parts if part)
 
 
 def _content(body: bytes) -> Any:

@@ -115,3 +115,17 @@ def test_an_error_without_a_file_stays_a_traceback_friction_m4(monkeypatch: pyte
 
     monkeypatch.setattr("consumer.logs.configure", fail)
     assert isinstance(CliRunner().invoke(main.app, ["list"]).exception, PermissionError)
+
+
+def test_a_second_up_on_the_same_folder_is_refused_and_a_killed_one_is_not_friction_low(
+    telecine: TelecineProcess,
+) -> None:
+    telecine.start()
+    wait_until(lambda: logged(telecine, '"started"'), what=lambda: telecine.log.read_text())
+    second = telecine.run("up", check=False)
+    assert second.returncode == 1
+    assert f"uses {telecine.home}; stop it first".encode() in second.stderr
+    assert b"Traceback" not in second.stderr
+    telecine.kill()
+    telecine.start()
+    wait_until(lambda: telecine.log.read_text().count('"started"') == 2, what=lambda: telecine.log.read_text())
