@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 from kombu import Connection
 
@@ -20,7 +21,7 @@ def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: in
         kombu.exceptions.OperationalError: The broker is unreachable. Each body may or may not have been published.
     """
     with Connection(url, transport_options={"confirm_publish": True}, connect_timeout=5) as connection:
-        channel = connection.channel()
+        channel: Any = connection.channel()
         declare(channel, [queue], delivery_limit=delivery_limit)
         producer = connection.Producer(channel, serializer=None)
         for body in bodies:

@@ -106,7 +106,9 @@ class RequestFactory:
             return Dropped(f"the rule does not use a {part.field} file")
         found = self._parts(upload.bucket, part.stem, required)
         if missing := required - found.keys():
-            return Dropped(f"the pair is made when its {' and '.join(sorted(missing))} file is uploaded", incomplete=True)
+            return Dropped(
+                f"the pair is made when its {' and '.join(sorted(missing))} file is uploaded", incomplete=True
+            )
         lyrics = None
         if "lyrics" in required:
             lyrics = lyrics_text(self._read(found["lyrics"]), found["lyrics"].uri)

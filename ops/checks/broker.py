@@ -50,8 +50,8 @@ def queues(settings: Settings) -> Finding:
     if settings.celery_on_sqs:
         return ok("none on RabbitMQ")
     if settings.amqp_url is None:
-        waiting = len(waiting_requests(settings.inbox_folder))
-        return ok(f"the inbox folder {settings.inbox_folder}" + (f" ({count(waiting, 'request')})" if waiting else ""))
+        requests = len(waiting_requests(settings.inbox_folder))
+        return ok(f"the inbox folder {settings.inbox_folder} ({count(requests, 'request')})")
     summaries, dead = [], 0
     with _connected(settings.amqp_url) as connection:
         for name in settings.amqp_queues:

@@ -60,4 +60,6 @@ def pairs(settings: Settings) -> Finding:
         return ok("none incomplete")
     listed = "; ".join(f"{uri} without {' and '.join(missing)}" for uri, missing in found[:_LISTED_PAIRS])
     more = f"; and {len(found) - _LISTED_PAIRS} more" if len(found) > _LISTED_PAIRS else ""
-    return warn(f"{count(len(found), 'incomplete pair')}: {listed}{more}", "upload the missing files, or remove the rest")
+    return warn(
+        f"{count(len(found), 'incomplete pair')}: {listed}{more}", "upload the missing files, or remove the rest"
+    )

@@ -17,9 +17,9 @@ from consumer.ledger.queries import delivery_ids, find_delivery, find_job, list_
 from consumer.ledger.records import Delivery
 from consumer.ledger.states import DeliveryState
 from consumer.logs import scrub
-from ops.cli.callbacks_test import test
 from ops.cli.console import JsonOption, out, print_json, remark, say, show, stop, table
 from ops.cli.opening import opened_ledger, read_settings, require_job
+from ops.cli.sample_callback import send_sample
 from ops.cli.status import callback_text
 from ops.formatting import ago, count, duration, local_time
 from ops.timeline.sentences import timeline_sentences
@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Callbacks to receivers: list, show, test, replay.")
     group.command("list")(list_)
     group.command("show")(show_)
-    group.command("test")(test)
+    group.command("test")(send_sample)
     group.command("replay")(replay)
     app.add_typer(group, name="callbacks")
 
@@ -177,7 +177,10 @@ def _show(found: Sequence[Delivery], now: float) -> None:
         for item in found:
             show(
                 Text.assemble(
-                    (item.job_id or "(request refused)", "bold"), "  ", callback_text(item), _again(item, now),
+                    (item.job_id or "(request refused)", "bold"),
+                    "  ",
+                    callback_text(item),
+                    _again(item, now),
                     (f"  {ago(now - item.created_at)}", "dim"),
                 )
             )

@@ -67,11 +67,9 @@ class LazyCommands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands |= {
-            entry.name: TyperCommand(entry.name, help=entry.summary, rich_help_panel=panel)
-            for panel, entries in PANELS.items()
-            for entry in entries
-        }
+        for panel, group in PANELS.items():
+            for entry in group:
+                self.add_command(TyperCommand(entry.name, help=entry.summary, rich_help_panel=panel))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Import and return the command that ``args`` name."""

@@ -58,7 +58,9 @@ def list_(
         parse_since(since, 0)  # an invalid one is an error before the ledger is read
 
     def read() -> Screen:
-        return _screen(settings, quiet=watch, limit=limit, since=since, states=states, tenant=tenant, type_=type_, code=code)
+        return _screen(
+            settings, quiet=watch, limit=limit, since=since, states=states, tenant=tenant, type_=type_, code=code
+        )
 
     shown = present(read, watch=watch, as_json=as_json)
     if shown is None or as_json:

@@ -58,7 +58,7 @@ def _bodies(file: str, *, several: bool) -> Iterator[tuple[str, bytes | Telecine
 
 
 def _is_lines(name: str, content: bytes) -> bool:
-    """Return whether the content is JSON lines: by its name, or because its first line is a JSON document of its own."""
+    """Return whether the content is JSON lines: by its name, or because its first line is a whole JSON document."""
     if Path(name).suffix.lower() in _LINES_SUFFIXES:
         return True
     first, _, rest = content.strip().partition(b"\n")

@@ -55,7 +55,9 @@ def models(
         print_json([model_view(model) for model in found])
     elif found:
         show(_table(found))
-        remark("`telecine models NAME` shows the parameters of one. A price of 0.00 means unknown: set it in [[models]].")
+        remark(
+            "`telecine models NAME` shows the parameters of one. A price of 0.00 means unknown: set it in [[models]]."
+        )
     else:
         types = sorted({name for model in catalogue for name in model.types})
         stop(f"No model matches; available job types: {', '.join(types)}.", code="unknown_model")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -21,6 +21,7 @@ from schemas.settings import Settings
 
 #: Rows of a table, so that everything fits one screen.
 _ROWS = 5
+
 
 def overview_screen(settings: Settings, *, quiet: bool = False) -> Screen:
     """Read the ledger, the health port and the workers. ``quiet``: do not remark that there is no ledger."""

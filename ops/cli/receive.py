@@ -45,7 +45,9 @@ def receive(
     try:
         receiver = CallbackReceiver(port, status=status, notify=printer)
     except OSError as error:
-        raise ConfigurationError(f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another --port") from None
+        raise ConfigurationError(
+            f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another --port"
+        ) from None
     with receiver:
         remark(f"Listening on {receiver.url} (any path); Ctrl-C ends.")
         remark(f"Telecine may call it if TELECINE_ALLOWED_PRIVATE_HOSTS contains 127.0.0.1:{receiver.port}.")

@@ -14,7 +14,7 @@ from ops.cli.console import JsonOption, out, print_json, remark, say, stop
 _VARIABLE = "TELECINE_CALLBACK_SECRETS"
 _USE = """Give it to the receivers, and set it on every machine of Telecine, the same everywhere:
   TELECINE_CALLBACK_SECRETS='{"default": ["whsec_…"]}'
---env-file FILE writes this line. To replace a secret, put the new one before the old one until every receiver has it."""
+--env-file FILE writes this line. To replace a secret, put the new one first until every receiver has it."""
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def secret(
         return
     say(made)
     if env_file is not None:
-        remark(f"{env_file} has it too: `set -a; . {env_file}; set +a` before you start Telecine. Receivers need it as well.")
+        remark(f"{env_file} has it too: run `set -a; . {env_file}; set +a` before Telecine. Receivers need it as well.")
     elif out.is_terminal:
         remark(_USE)
 

@@ -77,41 +77,35 @@ def _submit_one(settings: Settings, message: Message, timeout_seconds: float | N
 def _submit_all(
     settings: Settings, messages: Sequence[Message], timeout_seconds: float | None, *, keep_going: bool, as_json: bool
 ) -> None:
-    valid = [message for message in messages if message.error is None]
     invalid = [message for message in messages if message.error is not None]
-    chosen = valid if keep_going or not invalid else []
-    if not as_json:
-        for message in invalid:
-            assert message.error is not None
-            fail(message.error, place=message.place)
+    valid = [message for message in messages if message.error is None] if keep_going or not invalid else []
     errors = [{"place": message.place, "error": message.error.as_record()} for message in invalid if message.error]
-    if chosen:
+    for message in invalid:
+        if message.error is not None and not as_json:
+            fail(message.error, place=message.place)
+    if valid:
         require_home(settings)
-    if chosen and timeout_seconds is not None:
-        wait_for_all(settings, chosen, timeout_seconds, failed_already=len(invalid), errors=errors, as_json=as_json)
+    if valid and timeout_seconds is not None:
+        wait_for_all(settings, valid, timeout_seconds, errors=errors, as_json=as_json)
         return
-    sent = send(settings, [message.body for message in chosen]) if chosen else None
+    sent = send(settings, [message.body for message in valid]) if valid else None
     if as_json:
-        records = [_sent_record(message) | {"place": message.place} for message in chosen]
+        records = [_sent_record(message) | {"place": message.place} for message in valid]
         print_json({"sent": records, "errors": errors} | ({} if sent is None else _where(sent)))
     else:
-        for message in chosen:
-            assert message.request is not None
-            print_line(message.request.id)
-        if sent is not None:
-            remark(f"{count(len(chosen), 'request')}. {sent}" if not invalid else str(sent))
-        if invalid:
-            remark(_invalid_summary(len(invalid), len(messages), keep_going=keep_going))
-        elif not messages:
-            remark("There are no requests in it.")
+        for message in valid:
+            print_line(str(_sent_record(message)["job_id"]))
+        remark(_summary(len(messages), len(invalid), sent))
     if invalid:
         raise typer.Exit(1)
 
 
-def _invalid_summary(invalid: int, total: int, *, keep_going: bool) -> str:
-    if keep_going:
-        return f"{invalid} of {count(total, 'request')} not sent, because invalid."
-    return f"Nothing was sent: {invalid} of {count(total, 'request')} invalid. --keep-going sends the others."
+def _summary(total: int, invalid: int, sent: Sent | None) -> str:
+    if not total:
+        return "There are no requests to send."
+    if sent is None:
+        return f"Nothing was sent: {invalid} of {count(total, 'request')} invalid. --keep-going sends the others."
+    return f"{sent} {invalid} of {count(total, 'request')} invalid and not sent." if invalid else str(sent)
 
 
 def _sent_record(message: Message) -> dict[str, object]:

@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from consumer.ledger import dead_letters
-from consumer.ledger.database import Database
 from consumer.ledger.queries import deliveries_by_job
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
@@ -36,7 +35,6 @@ def wait_for_all(
     messages: Sequence[Message],
     timeout_seconds: float,
     *,
-    failed_already: int,
     errors: Sequence[Mapping[str, Any]],
     as_json: bool,
 ) -> None:
@@ -54,7 +52,9 @@ def wait_for_all(
         callbacks = deliveries_by_job(database, list(jobs)) if as_json and jobs else {}
     finally:
         database.close()
-    pending = [job_id for job_id in requests if job_id not in refused and not (job_id in jobs and jobs[job_id].terminal)]
+    pending = [
+        job_id for job_id in requests if job_id not in refused and not (job_id in jobs and jobs[job_id].terminal)
+    ]
     if as_json:
         print_json(
             {
@@ -65,10 +65,10 @@ def wait_for_all(
             }
         )
     else:
-        _summarize(jobs, refused, pending, failed_already, before)
+        _summarize(jobs, refused, pending, len(errors), before)
     if pending:
         raise typer.Exit(2)
-    if failed_already or refused or any(job.state is not State.COMPLETED for job in jobs.values()):
+    if errors or refused or any(job.state is not State.COMPLETED for job in jobs.values()):
         raise typer.Exit(1)
 
 
@@ -89,7 +89,9 @@ def _wait(
                 else:
                     jobs |= {} if job is None else {job_id: job}
             open_ids = [
-                job_id for job_id in open_ids if job_id not in refused and not (job_id in jobs and jobs[job_id].terminal)
+                job_id
+                for job_id in open_ids
+                if job_id not in refused and not (job_id in jobs and jobs[job_id].terminal)
             ]
             progress.update(progress.task_ids[0], completed=len(waiters) - len(open_ids))
             if open_ids:

@@ -35,7 +35,7 @@ class ReceivedCallback:
         return self.headers.get("webhook-id", "")
 
     def fault(self, secrets: Sequence[SecretStr]) -> str | None:
-        """Return why the callback is not to be trusted, or ``None`` (Standard Webhooks: id, time and body are signed)."""
+        """Return why the callback must not be trusted, or ``None``. Standard Webhooks signs id, time and body."""
         given = self.headers.get("webhook-signature", "").split()
         if not given or not self.webhook_id:
             return "not signed"

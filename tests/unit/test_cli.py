@@ -110,7 +110,9 @@ def path_with_telecine(tmp_path: Path) -> str:
         ("telecine submit reque", []),
     ],
 )
-def test_bash_completes_commands_and_options_friction_low(line: str, offered: list[str], path_with_telecine: str) -> None:
+def test_bash_completes_commands_and_options_friction_low(
+    line: str, offered: list[str], path_with_telecine: str
+) -> None:
     words = line.split(" ")
     script = (
         'eval "$(telecine completion bash)"\n'
@@ -129,6 +131,8 @@ def test_bash_completes_commands_and_options_friction_low(line: str, offered: li
     assert rule.startswith("complete -o default")  # file names where there is nothing to offer
 
 
-@pytest.mark.parametrize(("shell", "mark"), [("zsh", "compdef _telecine_completion telecine"), ("fish", "complete --command telecine")])
+@pytest.mark.parametrize(
+    ("shell", "mark"), [("zsh", "compdef _telecine_completion telecine"), ("fish", "complete --command telecine")]
+)
 def test_other_shells_get_their_script(shell: str, mark: str) -> None:
     assert mark in run("completion", shell)

@@ -204,7 +204,9 @@ def test_doctor_advises_what_to_do_without_fonts_friction_low(
 def test_the_summary_comes_after_the_table_in_a_pipe_friction_low(operator: Operator) -> None:
     operator.arrive(b"{}")
     command = f"{sys.executable} -m ops.cli.main doctor 2>&1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False
+    )
     lines = done.stdout.splitlines()
     assert lines[0].startswith("CHECK")
     assert lines[-1].startswith("No check failed; ")

@@ -46,7 +46,11 @@ def test_a_test_callback_is_signed_and_judged_like_a_real_one(
     [callback] = received
     assert callback.fault([SecretStr(SECRET)]) is None
     body = json.loads(callback.body)
-    assert (body["type"], body["data"]["id"], body["data"]["metadata"]["test"]) == ("job.completed", "telecine-test", True)
+    assert (body["type"], body["data"]["id"], body["data"]["metadata"]["test"]) == (
+        "job.completed",
+        "telecine-test",
+        True,
+    )
     assert not operator.home.exists()  # it is not in the ledger
 
 

@@ -191,7 +191,9 @@ def test_watch_on_a_terminal_draws_the_screen_again_friction_m18(
 def test_ctrl_c_ends_a_watch_with_status_0_and_no_traceback_friction_m18(operator: Operator) -> None:
     operator.receive("order-1")
     command = [sys.executable, "-m", "ops.cli.main", "list", "--watch"]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(b"JOB")
         process.send_signal(signal.SIGINT)

@@ -29,7 +29,7 @@ TEST_ID = "telecine-test"
 _NOTE = "Sent by `telecine callbacks test`. There is no such job."
 
 
-def test(
+def send_sample(
     url: Annotated[str, typer.Argument(metavar="URL", help="The receiver's URL, as in callback.url.")],
     secret_name: Annotated[
         str | None, typer.Option(help="Name of the signing secret, as in callback.secret_name.")
