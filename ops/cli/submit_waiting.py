@@ -117,7 +117,7 @@ def _summarize(
     made = table("JOB", "STATE", "TOOK", "NOTE", right=("TOOK",), whole=("STATE", "TOOK"), drop=("TOOK", "NOTE"))
     for job in jobs.values():
         took = "" if job.finished_at is None else duration(job.finished_at - job.received_at)
-        notes = [str((job.error or {}).get("code", "")), "had ended before, not run again" if job.id in before else ""]
+        notes = [str((job.error or {}).get("code", "")), "had ended before" if job.id in before else ""]
         made.add_row(job.id, styled_state(job.state.value), took, Text(", ".join(filter(None, notes))))
     for job_id, error in refused.items():
         made.add_row(job_id, Text("refused", style="bold red"), "", Text(error.code))
@@ -131,4 +131,6 @@ def _summarize(
     parts = [f"{number} {word}" for word, number in numbers.items() if number]
     if pending:
         parts.append(f"{len(pending)} not ended; `telecine list` shows them")
+    if before:
+        remark(f"{count(len(before), 'job')} had ended before: the same request is not run again; use a new id.")
     show(Text(f"{count(len(jobs) + len(refused) + invalid, 'request')}: {', '.join(parts)}."))
