@@ -78,8 +78,7 @@ def print_line(word: str) -> None:
 
 
 def remark(sentence: str) -> None:
-    """Print a remark on stderr, after what was printed on stdout."""
-    out.file.flush()
+    """Print a remark on stderr."""
     err.print(sentence, style="dim", soft_wrap=not err.is_terminal, markup=False)
 
 
@@ -114,7 +113,6 @@ def fail(error: TelecineError, *, as_json: bool = False, place: str = "") -> Non
     if as_json:
         err.print(json.dumps({"error": error.as_record()}, ensure_ascii=False), soft_wrap=True, markup=False)
         return
-    out.file.flush()
     err.print("[bold red]error[/]", end=" ")
     if place:
         err.print(place, end="  ", markup=False)
