@@ -8,6 +8,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,7 @@ ODD_METADATA: dict[str, Callable[[], bytes]] = {
 FAULTY = ((0x011A, 2, 4, b"72/1"), (0x011B, 7, 1, bytes(4)), (0x8769, 4, 1, struct.pack("<I", 8)))
 TURNED: dict[str, Callable[[], bytes]] = {
     **{
-        f"F8-{form}-{value}": lambda form=form, value=value: encoded(form, value, exif=exif(turned(value)))
+        f"F8-{form}-{value}": partial(encoded, form, value, exif=exif(turned(value)))
         for form in KINDS
         for value in range(1, 9)
     },

@@ -289,7 +289,7 @@ def planned(folder: Path, data: bytes) -> float | None:
     return reel.duration_seconds
 
 
-UNREADABLE = {
+UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "F12-65-channels": (lambda: channels(65), "the audio has 65 channels, the limit is 64; mix it down to stereo"),
     "F12-200-channels": (lambda: channels(200, None), "the audio has 200 channels, the limit is 64"),
     "attack-6-1-hertz": (lambda: wav(before=FORMAT[:12] + struct.pack("<I", 1) + FORMAT[16:]), "a sample rate of 1 Hz"),

@@ -51,8 +51,9 @@ def open_picture(path: Path, kind: str) -> Image.Image:
     """
     # Pillow's own limit is switched off: it warns at one size and raises at twice that. MAX_PIXELS is checked below.
     Image.MAX_IMAGE_PIXELS = None
+    data = path.read_bytes()
     with _guarded("cannot be read"):
-        parts = split(path.read_bytes(), kind)
+        parts = split(data, kind)
         image = Image.open(io.BytesIO(parts.pixels), formats=(_FORMATS[kind],))
     image.info |= {"icc_profile": parts.profile, "orientation": parts.orientation}
     width, height = image.size
@@ -78,7 +79,7 @@ def load_picture(image: Image.Image) -> None:
 
 def swaps_sides(image: Image.Image) -> bool:
     """Return whether the orientation of ``image`` swaps width and height."""
-    return image.info["orientation"] >= 5
+    return bool(image.info["orientation"] >= 5)
 
 
 def fit_picture(image: Image.Image, width: int, height: int) -> Image.Image:

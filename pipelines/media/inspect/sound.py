@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.packet import Packet
 
 from pipelines.media.inspect.channels import MAX_CHANNELS
@@ -133,7 +134,7 @@ def _check_format(rate: int, channels: int) -> None:
         )
 
 
-def _samples(packet: Packet, rate: int) -> int:
+def _samples(packet: Packet[AudioStream], rate: int) -> int:
     """Decode a packet and return its number of samples per channel."""
     samples = 0
     for frame in packet.decode():
@@ -144,7 +145,7 @@ def _samples(packet: Packet, rate: int) -> int:
     return samples
 
 
-def _touches_gap(packet: Packet, extent: SoundExtent) -> bool:
+def _touches_gap(packet: Packet[AudioStream], extent: SoundExtent) -> bool:
     """Return whether ``packet`` contains something else than sound, or directly follows it."""
     if packet.pos is None:
         return False
