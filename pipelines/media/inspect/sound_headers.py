@@ -184,7 +184,7 @@ def _end_of_tag(data: mmap.mmap, position: int) -> int:
         return min(position + (227 if head[3:4] == b"+" else 128), len(data))
     if head[:8] == b"APETAGEX" and len(head) == 32:
         size, flags = struct.unpack_from("<I4xI", head, 12)
-        return position + 32 + (size if flags & 1 << 29 else 0)
+        return min(position + 32 + (size if flags & 1 << 29 else 0), len(data))
     if head[:11] == b"LYRICSBEGIN":
         ends = (data.find(mark, position) for mark in (b"LYRICS200", b"LYRICSEND"))
         return min((end + 9 for end in ends if end > 0), default=position)
