@@ -12,6 +12,7 @@ from schemas.errors import (
     ProviderRefused,
     ProviderTaskLost,
     RateLimited,
+    RenderError,
     StorageError,
     TelecineError,
     Verdict,
@@ -27,6 +28,8 @@ CANCEL_TRIES = 8
 FETCH_TRIES = 20
 #: Attempts while the storage is unavailable, which repairs itself: about a day.
 AWAY_TRIES = 300
+#: Attempts if this worker was interrupted or has no memory while it inspects the file: about two minutes.
+INSPECT_TRIES = 8
 #: Attempts if the file is not of an accepted kind: the provider's CDN may not have it yet.
 INVALID_TRIES = 3
 _MAX_BACKOFF_SECONDS = 300.0
@@ -63,6 +66,9 @@ def may_poll_again(claimed: ClaimedCall, error: TelecineError, max_failures: int
 
 def may_fetch_again(failures: int, error: TelecineError) -> bool:
     """Return whether to fetch a paid result again after an error."""
+    if isinstance(error, RenderError):
+        # The file is here: without another machine or more memory it would be inspected with the same outcome.
+        return error.verdict is not Verdict.NEVER and failures + 1 < INSPECT_TRIES
     transient = error.verdict is Verdict.LATER
     if transient and isinstance(error, StorageError):
         tries = AWAY_TRIES

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import av
 from av.audio.frame import AudioFrame
 
+from pipelines.media.inspect.open_media import open_media
 from pipelines.media.inspect.sniff import mpeg_frame_length
 from schemas.errors import InvalidAudio
 
@@ -53,8 +54,6 @@ def measure(path: Path, kind: str) -> Sound:
     except (struct.error, IndexError):
         raise _truncated("it ends inside its header") from None
     except av.FFmpegError as error:
-        if isinstance(error, av.error.MemoryError):
-            raise MemoryError(str(error)) from None
         raise InvalidAudio(f"the audio cannot be decoded: {error.strerror or 'damaged data'}", field=_FIELD) from None
     if sound.samples == 0:
         raise InvalidAudio("the audio is empty: it contains no samples", field=_FIELD)
@@ -69,8 +68,7 @@ def _truncated(detail: str) -> InvalidAudio:
 
 def _decode(path: Path, kind: str) -> tuple[Sound, int]:
     """Return the sound, and the number of samples that a FLAC header states (0 if unknown)."""
-    options = {"format_whitelist": kind, "protocol_whitelist": "file"}
-    with av.open(str(path), format=kind, options=options) as container:
+    with open_media(path, kind) as container:
         if not container.streams.audio:
             raise InvalidAudio(field=_FIELD)
         stream = container.streams.audio[0]
