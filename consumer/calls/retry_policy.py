@@ -17,6 +17,7 @@ from schemas.errors import (
     TelecineError,
     Verdict,
 )
+from schemas.errors.disk import as_disk_error
 
 log = logger(__name__)
 
@@ -91,5 +92,7 @@ def as_telecine_error(error: Exception) -> TelecineError:
     """Return the error, or an ``InternalError`` for an unexpected exception, which is logged."""
     if isinstance(error, TelecineError):
         return error
+    if (disk_error := as_disk_error(error)) is not None:
+        return disk_error
     log.error("provider_adapter_failed", exc_info=error)
     return InternalError(f"unexpected {type(error).__name__}; see the log")

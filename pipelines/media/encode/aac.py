@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.media.sandbox.rlimits import die_with_parent
+from pipelines.media.encode.ffmpeg import Ffmpeg
 
 #: Bits per second.
 BIT_RATE = 160_000
@@ -47,18 +45,14 @@ class AacFormat:
         return (self.object_type << 11 | _RATES.index(self.rate) << 7 | self.channels << 3).to_bytes(2, "big")
 
 
-def start_aac(ffmpeg: str, source: Path, kind: str, target: Path) -> subprocess.Popen[bytes]:
-    """Start ffmpeg, which encodes the first audio stream of ``source`` into ``target`` as ADTS; return its process.
+def start_aac(ffmpeg: str, source: Path, kind: str, target: Path) -> Ffmpeg:
+    """Start ffmpeg, which encodes the first audio stream of ``source`` into ``target`` as ADTS.
 
     ffmpeg may use no demuxer but ``kind`` (``mp3``, ``wav`` or ``flac``), so that a playlist with a wrong extension is
-    not followed. Telecine chooses both paths. The kernel kills ffmpeg when this process ends.
+    not followed. Telecine chooses both paths.
     """
     input_options = [*_INPUT_OPTIONS, "-format_whitelist", kind, "-f", kind, "-i", f"file:{source}"]
-    command = [ffmpeg, *input_options, *_OUTPUT_OPTIONS, f"file:{target}"]
-    with open(os.devnull, "wb") as null:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=null, stderr=null, preexec_fn=die_with_parent(os.getpid())
-        )
+    return Ffmpeg([ffmpeg, *input_options, *_OUTPUT_OPTIONS, f"file:{target}"])
 
 
 def read_format(path: Path) -> AacFormat:

@@ -41,7 +41,7 @@ def seconds_of(audio: InputFile, bounds: Bounds = DEFAULT_BOUNDS) -> float:
     Raises:
         InvalidAudio: The audio cannot be decoded to its end.
     """
-    with tempfile.TemporaryDirectory(prefix="telecine-sound-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sound-", dir=audio.path.parent) as folder:
         arguments = {"path": str(audio.path.resolve()), "kind": audio.kind}
         measured = run_child(Task.MEASURE, arguments, Path(folder), bounds)
     return float(measured["duration_seconds"])

@@ -1,0 +1,117 @@
+"""Signals to a service's helpers while a reel renders: the reel completes, now or after the next start."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.ledger.queries import timeline_of
+from consumer.ledger.states import State
+from tests.acceptance.line import SECRET, objects_below, publish_with_node, telecine_with, upload_media
+from tests.chaos.evidence import check_callback_once, check_finished_once
+from tests.media_probe import write_photo, write_wav
+from tests.receiver import Receiver
+from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.s3 import S3
+from tests.telecine_process import TelecineProcess, wait_until
+
+REEL = {"lyrics": "One two", "alignment_mode": "even", "width": 270, "height": 480}
+
+
+def tree(pid: int) -> list[int]:
+    """Return the process and all its descendants."""
+    found = [pid]
+    for entry in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in entry.read_text().split():
+                found += tree(int(child))
+    return found
+
+
+def helper(telecine: TelecineProcess, name: str) -> int | None:
+    """Return the process whose command line contains ``name``."""
+    for pid in tree(telecine.pid)[1:]:
+        with contextlib.suppress(OSError):
+            if name in Path(f"/proc/{pid}/cmdline").read_text():
+                return pid
+    return None
+
+
+def submit_reel(telecine: TelecineProcess, receiver: Receiver, seconds: float) -> None:
+    inbox = telecine.settings.storage_folder / "inbox"
+    inbox.mkdir(parents=True, exist_ok=True)
+    write_photo(inbox / "cover.png")
+    write_wav(inbox / "song.wav", seconds, 16_000)
+    data = {"image": "s3://inbox/cover.png", "audio": "s3://inbox/song.wav", **REEL}
+    telecine.submit({"id": "r", "type": "reel", "data": data, "callback": {"url": receiver.url}})
+
+
+def check_completed(telecine: TelecineProcess, receiver: Receiver) -> Any:
+    job = telecine.wait_for_job("r")
+    folder = telecine.settings.storage_folder / "results" / "r"
+    assert job.state is State.COMPLETED, job.error
+    check_finished_once(telecine.database(), job, {path.name: path.read_bytes() for path in folder.iterdir()})
+    check_callback_once(receiver, "r", (telecine.home / "callback-secret").read_text().strip())
+    return job
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_reel_completes_although_every_process_of_the_service_is_signalled_attack_1(
+    name: str, tmp_path: Path
+) -> None:
+    with Receiver() as receiver, TelecineProcess(tmp_path / "home") as telecine:
+        telecine.start()
+        submit_reel(telecine, receiver, 240.0)
+        wait_until(lambda: helper(telecine, "pipelines.media.child"))
+        for pid in tree(telecine.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, getattr(signal, name))
+        status = telecine.wait_for_death()
+        assert status == (0 if name == "SIGTERM" else -signal.SIGHUP)
+        telecine.start()
+        assert check_completed(telecine, receiver).failures == 0
+
+
+def test_a_reel_completes_although_a_broker_s_worker_is_stopped_with_all_its_processes_attack_1(
+    rabbitmq: RabbitMQ, queue_prefix: str, s3: S3, bucket: str, tmp_path: Path
+) -> None:
+    queue = f"{queue_prefix}requests"
+    data = upload_media(s3, bucket, tmp_path, seconds=240.0) | REEL
+    with Receiver() as receiver, telecine_with(tmp_path / "home", rabbitmq, queue, s3, bucket) as telecine:
+        telecine.start()
+        request = {"id": "r", "type": "reel", "data": data, "callback": {"url": receiver.url}}
+        publish_with_node(rabbitmq, queue, [request])
+        wait_until(lambda: helper(telecine, "pipelines.media.child"))
+        for pid in tree(telecine.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        telecine.wait_for_death()
+        telecine.start()
+        job = telecine.wait_for_job("r")
+        check_finished_once(telecine.database(), job, objects_below(s3, bucket, "results/r/"))
+        check_callback_once(receiver, "r", SECRET)
+        assert job.failures == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "retries"),
+    [("SIGTERM", 0), ("SIGQUIT", 0), ("SIGSEGV", 0), ("SIGBUS", 0), ("SIGKILL", 1), ("SIGUSR2", 1)],
+)
+@pytest.mark.parametrize("which", ["pipelines.media.child", "audio.aac"], ids=["child", "ffmpeg"])
+def test_a_reel_completes_although_one_of_its_helpers_is_killed_attack_1(
+    which: str, name: str, retries: int, tmp_path: Path
+) -> None:
+    with Receiver() as receiver, TelecineProcess(tmp_path / "home") as telecine:
+        telecine.start()
+        submit_reel(telecine, receiver, 240.0)
+        os.kill(wait_until(lambda: helper(telecine, which)), getattr(signal, name))
+        assert check_completed(telecine, receiver).failures == retries
+        retried = [entry.detail for entry in timeline_of(telecine.database(), "r") if entry.event == "retry_later"]
+        codes = {"SIGKILL": "out_of_memory", "SIGUSR2": "render_interrupted"}
+        assert codes.get(name, "") in json.dumps(retried)
