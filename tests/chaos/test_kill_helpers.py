@@ -1,10 +1,12 @@
-"""Signals to a service's helpers while a reel renders: the reel completes, now or after the next start."""
+"""A reel completes although its helpers are signalled or the disk is full: now, later, or after the next start."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +126,40 @@ def test_a_reel_completes_although_one_of_its_helpers_is_killed_attack_1(which: 
             entry.detail["code"] for entry in timeline_of(telecine.database(), "r") if entry.event == "retry_later"
         ]
         assert retried == (["render_interrupted"] if name == "SIGUSR2" else [])
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Mount a small disk at ``tmp_path / "scratch"``, and return a function that changes its size."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+
+    def resize(size: str) -> None:
+        options = f"size={size}" if not os.path.ismount(folder) else f"remount,size={size}"
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True)
+        if done.returncode != 0:
+            pytest.skip(f"needs permission to mount: {done.stderr}")
+
+    yield resize
+    subprocess.run(["umount", "--lazy", folder], check=False)
+
+
+# The inputs have 6.8 MB and the encoded sound 1.8 MB: room for nothing, for the inputs only, and for most of the reel.
+@pytest.mark.parametrize("size", ["3m", "7500k", "8600k"])
+def test_a_reel_completes_although_the_disk_was_full_attack_3(
+    size: str, small_disk: Callable[[str], None], tmp_path: Path
+) -> None:
+    small_disk(size)
+    with Receiver() as receiver, TelecineProcess(tmp_path / "home", scratch=tmp_path / "scratch") as telecine:
+        telecine.start()
+        submit_reel(telecine, receiver)
+
+        def retried() -> list[Any]:
+            return [entry.detail for entry in timeline_of(telecine.database(), "r") if entry.event == "retry_later"]
+
+        wait_until(retried)
+        small_disk("100m")
+        check_completed(telecine, receiver)
+        assert {detail["code"] for detail in retried()} == {"storage_unavailable"}
+        assert all("no disk space" in detail["message"] for detail in retried())
+        wait_until(lambda: list((tmp_path / "scratch").iterdir()) == [])
