@@ -20,9 +20,11 @@ from typing import Any
 from pipelines.media.encode.ffmpeg import FfmpegDied
 from pipelines.media.sandbox.process import Task
 from pipelines.media.sandbox.rlimits import bound_self, die_with_parent
-from schemas.errors import OutOfMemory, RenderFailed, TelecineError
+from schemas.errors import InternalError, OutOfMemory, RenderFailed, RenderInterrupted, TelecineError
 from schemas.errors.disk import as_disk_error
 
+#: This machine has no processes or threads, or no file descriptors left.
+_EXHAUSTED = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
 #: Shortest time between two progress messages, in seconds.
 _PROGRESS_SECONDS = 0.1
 
@@ -103,6 +105,10 @@ def _as_telecine_error(fault: Exception) -> TelecineError:
     import traceback
 
     traceback.print_exception(fault, file=sys.stderr)
+    if (isinstance(fault, OSError) and fault.errno in _EXHAUSTED) or "can't start new thread" in str(fault):
+        return RenderInterrupted("the worker has no threads, processes or open files left for this job; will retry")
+    if isinstance(fault, ImportError):
+        return InternalError(f"the installation of Telecine is incomplete: {fault.name} cannot be imported")
     return RenderFailed(f"the renderer failed with {type(fault).__name__}; check the media in another player")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from pipelines.media.child import _as_telecine_error
 from pipelines.media.sandbox import process
 from pipelines.media.sandbox.process import Bounds, Task, run_child
 from pipelines.models import local_reel
 from pipelines.models.local_reel import render_reel
 from schemas.errors import (
+    InternalError,
     OutOfMemory,
     RenderFailed,
     RenderInterrupted,
@@ -161,6 +164,43 @@ def test_the_last_line_of_ffmpeg_is_in_the_error_and_in_the_log_attack_1(
     (entry,) = [entry for entry in logs if entry["event"] == "media_child_failed"]
     assert entry["last_line"].endswith("song")
     assert len(json.dumps(entry)) < 1000
+
+
+@pytest.mark.parametrize("mode", [0o644, None], ids=["not executable", "missing"])
+def test_an_ffmpeg_that_cannot_be_started_is_not_the_media_s_fault_attack_1(
+    mode: int | None, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_ffmpeg(folder, monkeypatch, "")
+    if mode is None:
+        (folder.parent / "ffmpeg").unlink()
+    else:
+        (folder.parent / "ffmpeg").chmod(mode)
+    with pytest.raises(InternalError, match="ffmpeg cannot be started"):
+        render(folder)
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), RenderInterrupted),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), RenderInterrupted),
+        (RuntimeError("can't start new thread"), RenderInterrupted),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), OutOfMemory),
+        (ModuleNotFoundError("No module named 'av'", name="av"), InternalError),
+        (ZeroDivisionError(), RenderFailed),  # a defect, which another attempt would meet again
+    ],
+)
+def test_an_exhausted_machine_or_half_an_installation_is_not_the_media_s_fault_attack_1(
+    fault: Exception, expected: type[TelecineError]
+) -> None:
+    assert type(_as_telecine_error(fault)) is expected
+
+
+def test_a_child_that_cannot_be_imported_is_not_the_media_s_fault_attack_1(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InternalError, match="incomplete"):
+        run_code(folder, monkeypatch, "import pipelines.that_an_upgrade_has_removed")
 
 
 # --- the disk -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 
 from pipelines.media.sandbox.rlimits import die_with_parent
-from schemas.errors import RenderFailed
+from schemas.errors import InternalError, RenderFailed
 from schemas.errors.disk import BROKEN, FULL
 
 _TAIL_BYTES = 4000
@@ -35,13 +35,22 @@ class Ffmpeg:
     """A running ffmpeg and the end of its messages. The kernel kills it when this process ends."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            preexec_fn=die_with_parent(os.getpid()),
-        )
+        """Start ffmpeg.
+
+        Raises:
+            InternalError: The program cannot be executed.
+            OSError: This machine has no memory or processes left.
+        """
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                preexec_fn=die_with_parent(os.getpid()),
+            )
+        except (FileNotFoundError, PermissionError) as error:
+            raise InternalError(f"ffmpeg cannot be started: {error.strerror}: {command[0]}") from None
         self._tail = b""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

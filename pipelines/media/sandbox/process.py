@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import pipelines
-from schemas.errors import OutOfMemory, RenderFailed, RenderInterrupted, RenderTimeout, TelecineError, error_for
+from schemas.errors import (
+    InternalError,
+    OutOfMemory,
+    RenderFailed,
+    RenderInterrupted,
+    RenderTimeout,
+    TelecineError,
+    error_for,
+)
 
 _MODULE = "pipelines.media.child"
 _ROOT = str(Path(pipelines.__file__).parent.parent)
@@ -229,6 +237,8 @@ def _exit_error(status: int, log: Path) -> TelecineError:
     elif status == -signal.SIGKILL or "MemoryError" in tail or "memory allocation" in tail:
         # A child that was killed, and not by _stop, was killed by the kernel because memory ran out.
         error = OutOfMemory()
+    elif status > 0 and ("ImportError" in tail or "ModuleNotFoundError" in tail):
+        error = InternalError("the installation of Telecine is incomplete: the media process cannot start; see the log")
     elif status >= 0 or -status in (*_CRASHES, signal.SIGXFSZ):
         reason = f"signal {-status}" if status < 0 else f"status {status}"
         error = RenderFailed(f"the renderer ended with {reason} on this input; check the media in another player")
