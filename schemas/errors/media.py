@@ -72,7 +72,10 @@ class OutputForbidden(StorageError):
 
 
 class StorageUnavailable(StorageError):
-    """Object storage did not respond, or the worker's disk cannot be written. Will retry."""
+    """Object storage did not respond. Will retry.
+
+    The disk of the worker is storage too: full, read-only or broken.
+    """
 
     code = "storage_unavailable"
     verdict = Verdict.LATER

@@ -10,6 +10,7 @@ import pytest
 
 from consumer.calls import fetching, retry_policy
 from consumer.ledger.states import CallState, State
+from pipelines.media.inspect.in_child import probe
 from providers.base import Call, Ready, TaskRef
 from schemas.errors import (
     InternalError,
@@ -123,7 +124,7 @@ def test_a_film_that_this_worker_cannot_inspect_is_kept_and_no_other_model_is_pa
     film = small_film()
     answer_synchronously(line, film)
     monkeypatch.setattr(retry_policy, "backoff", lambda failures: 0.01)
-    faults, probe = [problem() for _ in range(times)], fetching.probe
+    faults = [problem() for _ in range(times)]
 
     def broken(*arguments: Any) -> MediaFacts:
         if faults:

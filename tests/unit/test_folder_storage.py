@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from consumer.storage import folder
+from consumer.storage.atomic_copy import check_unchanged
 from consumer.storage.base import ObjectFacts
 from consumer.storage.folder import HIDDEN, LEFTOVER_SECONDS, FolderStorage
 from consumer.storage.paths import bucket_folder, key_of, path_of
@@ -228,12 +229,12 @@ def test_partial_copies_of_a_crash_are_deleted_by_the_next_start_and_then_every_
 def test_a_copy_being_written_is_not_deleted_by_another_process_however_old_attack_12(
     root: Path, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage, check = FolderStorage(root), folder.check_unchanged
+    storage = FolderStorage(root)
 
     def slow(part: Path, facts: ObjectFacts) -> bytes:
         os.utime(part, (0, 0))
         FolderStorage(root)
-        return check(part, facts)
+        return check_unchanged(part, facts)
 
     monkeypatch.setattr(folder, "check_unchanged", slow)
     assert storage.put(video, URI, _facts(video)).bytes == video.stat().st_size

@@ -28,6 +28,7 @@ from schemas.errors import (
 )
 from schemas.media import LocalFile
 from tests.media_probe import input_file, reel_data, write_photo, write_wav
+from tests.telecine_process import ROOT
 
 _REAL_FFMPEG = local_reel._ffmpeg()
 
@@ -113,7 +114,7 @@ def test_a_child_that_crashes_is_started_again_before_the_media_is_blamed_attack
 def test_a_child_out_of_processor_time_is_not_out_of_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = f"""
         import sys
-        sys.path.insert(0, {str(process.Path(process.__file__).parents[3])!r})
+        sys.path.insert(0, {str(ROOT)!r})
         from pipelines.media.sandbox.rlimits import bound_self
         bound_self(memory_bytes=2**32, cpu_seconds=1, file_bytes=2**32)
         while True: pass
