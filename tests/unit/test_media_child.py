@@ -204,6 +204,26 @@ def test_a_child_that_cannot_be_imported_is_not_the_media_s_fault_attack_1(
         run_code(folder, monkeypatch, "import pipelines.that_an_upgrade_has_removed")
 
 
+def test_the_last_line_of_an_ffmpeg_that_crashes_is_in_the_error_attack_1(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_ffmpeg(folder, monkeypatch, "echo 'Assertion p->size failed at /src/aac.c:9' >&2; kill -ABRT $$")
+    with pytest.raises(RenderFailed, match=r"signal 6 \(Assertion p->size failed at aac.c:9\)"):
+        render(folder)
+
+
+def test_a_child_that_aborts_for_lack_of_memory_is_not_started_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OutOfMemory):
+        run_code(
+            folder,
+            monkeypatch,
+            "import sys; sys.stderr.write('memory allocation failed'); sys.stderr.flush(); os.abort()",
+        )
+    assert (folder / "count").read_text() == "1"
+
+
 # --- the disk -------------------------------------------------------------------------------------------------------
 
 

@@ -26,9 +26,9 @@ _OWN_FAULTS = (*FULL, errno.EROFS, errno.ENOMEM)
 class FfmpegDied(Exception):
     """A signal ended ffmpeg. ``status`` is negative, as ``Popen.returncode``."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, last_line: str) -> None:
         super().__init__(f"ffmpeg was ended by signal {-status}")
-        self.status = status
+        self.status, self.last_line = status, last_line
 
 
 class Ffmpeg:
@@ -78,7 +78,7 @@ class Ffmpeg:
         text = self._tail.decode(errors="replace")
         sys.stderr.write(text)
         if status < 0 or status == _STOPPED:
-            raise FfmpegDied(-signal.SIGTERM if status > 0 else status)
+            raise FfmpegDied(-signal.SIGTERM if status > 0 else status, _last_line(text))
         for number in (*_OWN_FAULTS, *BROKEN):
             if status == 256 - number or (number in _OWN_FAULTS and os.strerror(number) in text):
                 raise MemoryError if number == errno.ENOMEM else OSError(number, os.strerror(number))

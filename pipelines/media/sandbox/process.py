@@ -110,8 +110,9 @@ def run_child(
         if "error" in message:
             raise _reported_error(message["error"], task, log)
         _log_end(task, status, attempt, log)
-        if -status not in _CRASHES or attempt == _ATTEMPTS:
-            raise _exit_error(status, log)
+        error = _exit_error(status, message.get("last_line", ""), log)
+        if not isinstance(error, RenderFailed) or -status not in _CRASHES or attempt == _ATTEMPTS:
+            raise error
     raise AssertionError("unreachable")
 
 
@@ -125,9 +126,8 @@ def _run_once(
         message = _read_messages(child, deadline, progress)
     finally:
         _stop(child)
-    if message is not None and "died" in message:
-        return message["died"], {}
-    return child.returncode, message or {}
+    message = message or {}
+    return message.get("died", child.returncode), message
 
 
 def _start(folder: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -228,8 +228,8 @@ def _reported_error(record: dict[str, Any], task: Task, log: Path) -> TelecineEr
     return error
 
 
-def _exit_error(status: int, log: Path) -> TelecineError:
-    """Return the error for a child that ended with this exit status and without a final message."""
+def _exit_error(status: int, last_line: str, log: Path) -> TelecineError:
+    """Return the error for a child that ended with this exit status, or whose ffmpeg did, without a result."""
     tail = _tail(log)
     error: TelecineError
     if status == -signal.SIGXCPU:
@@ -241,6 +241,7 @@ def _exit_error(status: int, log: Path) -> TelecineError:
         error = InternalError("the installation of Telecine is incomplete: the media process cannot start; see the log")
     elif status >= 0 or -status in (*_CRASHES, signal.SIGXFSZ):
         reason = f"signal {-status}" if status < 0 else f"status {status}"
+        reason += f" ({last_line})" if last_line else ""
         error = RenderFailed(f"the renderer ended with {reason} on this input; check the media in another player")
     else:
         error = RenderInterrupted(f"the renderer was ended from outside by signal {-status}; will retry")
