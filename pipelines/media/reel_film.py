@@ -204,7 +204,7 @@ def _write_video(
 
 
 def _wait_for_audio(aac_process: Ffmpeg, report: Callable[[], None]) -> None:
-    while not aac_process.ended(_REPORT_SECONDS):
+    while aac_process.wait(_REPORT_SECONDS) is None:
         report()
     aac_process.check("the audio could not be encoded")
 

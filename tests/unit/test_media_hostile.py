@@ -175,10 +175,7 @@ def test_a_playlist_in_disguise_opens_no_other_file(tmp_path: Path, kind: str) -
         playlist.write_text(text)
         with pytest.raises(InvalidAudio):
             measure(playlist, kind)
-        encoder = start_aac(_ffmpeg(), playlist, kind, tmp_path / "out.aac")
-        assert encoder.ended(60)
-        with pytest.raises(RenderFailed):
-            encoder.check("no sound")
+        assert start_aac(_ffmpeg(), playlist, kind, tmp_path / "out.aac").wait() != 0
         assert not (tmp_path / "out.aac").exists() or (tmp_path / "out.aac").stat().st_size == 0
 
 

@@ -55,14 +55,14 @@ class Ffmpeg:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def ended(self, wait_seconds: float = 0.0) -> bool:
-        """Wait for its end, at most ``wait_seconds``, and return whether it has ended."""
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Wait for its end, at most ``seconds``, and return its exit status; ``None`` if it still runs."""
         try:
-            self._process.wait(wait_seconds)
+            status = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            return False
+            return None
         self._reader.join()
-        return True
+        return status
 
     def check(self, problem: str) -> None:
         """Check that it has ended with a result.

@@ -127,7 +127,8 @@ def _run_once(
     finally:
         _stop(child)
     message = message or {}
-    return message.get("died", child.returncode), message
+    status: int = message.get("died", child.returncode)
+    return status, message
 
 
 def _start(folder: Path, log: Path) -> subprocess.Popen[bytes]:
