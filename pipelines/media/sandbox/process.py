@@ -127,7 +127,7 @@ def _run_once(
     finally:
         _stop(child)
     message = message or {}
-    status: int = message.get("died", child.returncode)
+    status: int = message["died"] if "died" in message else child.wait()
     return status, message
 
 
