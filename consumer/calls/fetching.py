@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from consumer.calls.retry_policy import may_fetch_again
 from consumer.ledger.call_records import CallResult, CallRow
 from consumer.ledger.call_request import CallOutput
+from consumer.logs import logger
 from consumer.runtime import Runtime
 from consumer.storage.artifacts import store_artifact
 from consumer.storage.scratch import job_folder
@@ -22,6 +24,8 @@ from schemas.errors import (
 )
 from schemas.media import LocalFile, MediaFacts, StoredArtifact
 
+log = logger(__name__)
+
 #: A larger result is refused.
 LIMIT_BYTES = 4 * 1024**3
 
@@ -33,7 +37,7 @@ def fetch_result(runtime: Runtime, row: CallRow) -> StoredArtifact | None:
 
     Raises:
         ProviderResultInvalid: There is no file, it is gone, or it is not of an accepted kind.
-        InputUnavailable, StorageUnavailable: Retry later.
+        InputUnavailable, StorageUnavailable, RenderError: Retry later.
     """
     output, result = row.spec.output, row.provider_result
     if output is None:
@@ -47,11 +51,7 @@ def fetch_result(runtime: Runtime, row: CallRow) -> StoredArtifact | None:
         else:
             _download(runtime, row, str(result.url), path)
         kind = _kind(row, output, path)
-        try:
-            facts = probe(path, kind, folder, runtime.bounds)
-        except RenderError as error:
-            raise ProviderResultInvalid(f"{row.provider}'s result cannot be read: {error.message}") from None
-        return _store(runtime, row, output, path, kind, facts)
+        return _store(runtime, row, output, path, kind, _facts(runtime, row, path, kind))
 
 
 def to_call_result(row: CallRow, artifact: StoredArtifact | None) -> CallResult:
@@ -92,6 +92,22 @@ def _kind(row: CallRow, output: CallOutput, path: Path) -> str:
         what = "a web page" if head.lstrip()[:1] == b"<" else CONTENT_TYPES.get(kind or "", "of an unknown kind")
         raise ProviderResultInvalid(f"{row.provider}'s result is {what}, not {' or '.join(output.kinds)}")
     return kind
+
+
+def _facts(runtime: Runtime, row: CallRow, path: Path, kind: str) -> MediaFacts:
+    """Return the facts of the file, or none of them if only our own inspection fails: the file is paid for.
+
+    Raises:
+        ProviderResultInvalid: The file cannot be decoded, or exceeds a limit.
+        RenderError, StorageUnavailable: This worker could not inspect the file. Retry later.
+    """
+    try:
+        return probe(path, kind, path.parent, runtime.bounds)
+    except RenderError as error:
+        if may_fetch_again(row.failures, error):
+            raise
+        log.warning("result_not_inspected", key=row.id, code=error.code, reason=error.message, exc_info=error)
+        return MediaFacts()
 
 
 def _store(

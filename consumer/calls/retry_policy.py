@@ -12,10 +12,12 @@ from schemas.errors import (
     ProviderRefused,
     ProviderTaskLost,
     RateLimited,
+    RenderError,
     StorageError,
     TelecineError,
     Verdict,
 )
+from schemas.errors.disk import as_disk_error
 
 log = logger(__name__)
 
@@ -27,6 +29,8 @@ CANCEL_TRIES = 8
 FETCH_TRIES = 20
 #: Attempts while the storage is unavailable, which repairs itself: about a day.
 AWAY_TRIES = 300
+#: Attempts if this worker was interrupted or has no memory while it inspects the file: about two minutes.
+INSPECT_TRIES = 8
 #: Attempts if the file is not of an accepted kind: the provider's CDN may not have it yet.
 INVALID_TRIES = 3
 _MAX_BACKOFF_SECONDS = 300.0
@@ -63,6 +67,9 @@ def may_poll_again(claimed: ClaimedCall, error: TelecineError, max_failures: int
 
 def may_fetch_again(failures: int, error: TelecineError) -> bool:
     """Return whether to fetch a paid result again after an error."""
+    if isinstance(error, RenderError):
+        # The file is here: without another machine or more memory it would be inspected with the same outcome.
+        return error.verdict is not Verdict.NEVER and failures + 1 < INSPECT_TRIES
     transient = error.verdict is Verdict.LATER
     if transient and isinstance(error, StorageError):
         tries = AWAY_TRIES
@@ -85,5 +92,7 @@ def as_telecine_error(error: Exception) -> TelecineError:
     """Return the error, or an ``InternalError`` for an unexpected exception, which is logged."""
     if isinstance(error, TelecineError):
         return error
+    if (disk_error := as_disk_error(error)) is not None:
+        return disk_error
     log.error("provider_adapter_failed", exc_info=error)
     return InternalError(f"unexpected {type(error).__name__}; see the log")

@@ -40,6 +40,7 @@
     ├── RenderError                  the renderer could not finish
     │   ├── RenderFailed             render_failed
     │   ├── RenderTimeout            render_timeout
+    │   ├── RenderInterrupted        render_interrupted        (retried later)
     │   ├── OutOfMemory              out_of_memory             (another worker may have more)
     │   │   └── ModelOutOfMemory     out_of_memory
     │   ├── DeviceFailed             device_failed             (retried by another worker)
@@ -109,6 +110,7 @@ from schemas.errors.media import (
     OutputForbidden,
     RenderError,
     RenderFailed,
+    RenderInterrupted,
     RenderTimeout,
     StorageError,
     StorageUnavailable,
@@ -209,6 +211,7 @@ __all__ = [
     "RateLimited",
     "RenderError",
     "RenderFailed",
+    "RenderInterrupted",
     "RenderTimeout",
     "RequestError",
     "RetriesExhausted",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import struct
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.media.encode.ffmpeg import Ffmpeg
 from pipelines.media.inspect.channels import stereo_filter
 from pipelines.media.inspect.sound_headers import plain_wav
-from pipelines.media.sandbox.rlimits import die_with_parent
 
 #: Bits per second.
 BIT_RATE = 160_000
@@ -50,20 +48,16 @@ class AacFormat:
         return (self.object_type << 11 | _RATES.index(self.rate) << 7 | self.channels << 3).to_bytes(2, "big")
 
 
-def start_aac(ffmpeg: str, source: Path, kind: str, target: Path) -> subprocess.Popen[bytes]:
-    """Start ffmpeg, which encodes the first audio stream of ``source`` into ``target`` as ADTS; return its process.
+def start_aac(ffmpeg: str, source: Path, kind: str, target: Path) -> Ffmpeg:
+    """Start ffmpeg, which encodes the first audio stream of ``source`` into ``target`` as ADTS.
 
     ffmpeg may use no demuxer but ``kind`` (``mp3``, ``wav`` or ``flac``), so that a playlist with a wrong extension is
-    not followed. Telecine chooses both paths. The kernel kills ffmpeg when this process ends.
+    not followed. Telecine chooses both paths.
     """
     source = _readable(source, kind, target)
     filters = ",".join(filter(None, (stereo_filter(source, kind), _STEREO)))
     input_options = [*_INPUT_OPTIONS, "-format_whitelist", kind, "-f", kind, "-i", f"file:{source}"]
-    command = [ffmpeg, *input_options, "-af", filters, *_OUTPUT_OPTIONS, f"file:{target}"]
-    with open(os.devnull, "wb") as null:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=null, stderr=null, preexec_fn=die_with_parent(os.getpid())
-        )
+    return Ffmpeg([ffmpeg, *input_options, "-af", filters, *_OUTPUT_OPTIONS, f"file:{target}"])
 
 
 def _readable(source: Path, kind: str, target: Path) -> Path:

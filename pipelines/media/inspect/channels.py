@@ -7,6 +7,8 @@ from pathlib import Path
 
 import av
 
+from pipelines.media.inspect.open_media import open_media
+
 #: Most channels of audio that is accepted, the limit of FFmpeg's filters.
 MAX_CHANNELS = 64
 #: Names of the layouts whose channels FFmpeg mixes by their positions. It drops or refuses channels of other layouts.
@@ -24,11 +26,10 @@ def stereo_filter(path: Path, kind: str) -> str | None:
 
     Channels without known positions are mixed evenly, one or two are kept. A file that cannot be read gives ``None``.
     """
-    options = {"format_whitelist": kind, "protocol_whitelist": "file"}
     try:
-        with av.open(str(path), format=kind, options=options) as container:
+        with open_media(path, kind) as container:
             layout = container.streams.audio[0].codec_context.layout
-    except (av.FFmpegError, IndexError, AttributeError, UnicodeDecodeError):
+    except (av.FFmpegError, IndexError, AttributeError):
         return None
     count = layout.nb_channels
     if not 0 < count <= MAX_CHANNELS or _KNOWN_LAYOUT.fullmatch(layout.name):

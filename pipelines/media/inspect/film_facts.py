@@ -7,11 +7,13 @@ from typing import Any
 
 import av
 
+from pipelines.media.inspect.open_media import open_media
 from pipelines.media.inspect.picture import load_picture, open_picture
 from schemas.errors import InvalidImage, ProviderResultInvalid
 
 #: The only demuxer that is used for each kind.
 _DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska"}
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 _PICTURES = ("jpeg", "png", "webp")
 _MAX_PIXELS = 100_000_000
 _MAX_FRAMES = 4 * 3600 * 60
@@ -31,8 +33,6 @@ def facts_of(path: Path, kind: str) -> dict[str, Any]:
         if kind in _DEMUXERS:
             return _video(path, _DEMUXERS[kind])
     except av.FFmpegError as error:
-        if isinstance(error, av.error.MemoryError):
-            raise MemoryError(str(error)) from None
         raise ProviderResultInvalid(f"the video cannot be decoded: {error.strerror or 'damaged data'}") from None
     raise ProviderResultInvalid(f"the result is neither a video nor a picture: {kind}")
 
@@ -47,8 +47,7 @@ def _picture(path: Path, kind: str) -> dict[str, Any]:
 
 
 def _video(path: Path, demuxer: str) -> dict[str, Any]:
-    options = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm", "protocol_whitelist": "file"}
-    with av.open(str(path), format=demuxer, options=options) as container:
+    with open_media(path, demuxer, formats=_FORMATS) as container:
         if not container.streams.video:
             raise ProviderResultInvalid("the result contains no video")
         video = container.streams.video[0]

@@ -14,6 +14,7 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 
 from pipelines.media.inspect.channels import MAX_CHANNELS
+from pipelines.media.inspect.open_media import open_media
 from pipelines.media.inspect.sound_headers import SoundExtent, mp3_extent, plain_wav, wav_extent
 from pipelines.media.sandbox.rlimits import limit_cpu_time
 from schemas.errors import InvalidAudio
@@ -62,8 +63,6 @@ def measure(path: Path, kind: str) -> Sound:
     except (struct.error, IndexError):
         raise _truncated("it ends inside its header") from None
     except av.FFmpegError as error:
-        if isinstance(error, av.error.MemoryError):
-            raise MemoryError(str(error)) from None
         raise InvalidAudio(f"the audio cannot be decoded: {error.strerror or 'damaged data'}", field=_FIELD) from None
 
 
@@ -98,8 +97,7 @@ def _truncated(detail: str) -> InvalidAudio:
 
 def _decode(path: Path, kind: str, extent: SoundExtent) -> tuple[Sound, int]:
     """Return the sound, and the number of samples that a FLAC header states (0 if unknown or impossible)."""
-    options = {"format_whitelist": kind, "protocol_whitelist": "file"}
-    with av.open(str(path), format=kind, options=options) as container:
+    with open_media(path, kind) as container:
         if not container.streams.audio:
             raise InvalidAudio(field=_FIELD)
         stream = container.streams.audio[0]

@@ -35,7 +35,9 @@ def bound_self(*, memory_bytes: int, cpu_seconds: int, file_bytes: int) -> None:
     ):
         hard = resource.getrlimit(name)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(name, (value, value))
+        # At the hard limit of CPU time the kernel sends SIGKILL, which would look like too little memory.
+        spare = 1 if name == resource.RLIMIT_CPU and value != hard else 0
+        resource.setrlimit(name, (value, value + spare))
 
 
 @contextmanager
