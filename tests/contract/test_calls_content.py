@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from consumer.calls import fetching, retry_policy
 from consumer.ledger.states import CallState, State
+from pipelines.context import OutputSpec
 from pipelines.media.inspect.in_child import probe
 from providers.base import Call, Ready, TaskRef
 from schemas.errors import (
@@ -23,6 +27,7 @@ from schemas.errors import (
     TelecineError,
 )
 from schemas.media import MediaFacts
+from tests import ask_pipeline
 from tests.call_line import Line
 from tests.doubles.films import small_film
 from tests.media_probe import ffmpeg
@@ -56,6 +61,23 @@ def test_a_film_inside_the_response_is_stored_after_the_storage_was_unavailable(
     folder = line.runtime.settings.storage_folder / "results" / "j"
     assert (folder / "film.mp4").read_bytes() == film
     assert base64.b64encode(film[:300]).decode()[:300] not in repr(line.call())
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["F7-workflow-of-1.3MB", "F7-control-half"])
+def test_a_paid_picture_is_judged_by_its_pixels(is_whole: bool, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    info, file = PngInfo(), io.BytesIO()
+    info.add_text("workflow", '{"nodes": []}' * 100_000, zip=True)
+    Image.effect_noise((64, 64), 90).save(file, "PNG", pnginfo=info)
+    picture = file.getvalue() if is_whole else file.getvalue()[:-2000]
+    monkeypatch.setattr(ask_pipeline, "OutputSpec", lambda *_: OutputSpec("picture.png", ("png",)))
+    answer_synchronously(line, picture)
+    job = line.finished(data={"film": True, "models": ["first"]})
+    assert line.alpha.charges.total() == 1
+    if is_whole:
+        assert job.state == State.COMPLETED
+        assert (line.runtime.settings.storage_folder / "results" / "j" / "picture.png").read_bytes() == picture
+    else:
+        assert (job.state, (job.error or {})["code"]) == (State.FAILED, "provider_result_invalid")
 
 
 @pytest.mark.parametrize("problem", [OutputForbidden, OutputExists, InternalError])
