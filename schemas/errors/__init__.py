@@ -76,6 +76,7 @@ or the file and say what to do.
 from __future__ import annotations
 
 from schemas.errors.base import (
+    FieldError,
     TelecineError,
     Verdict,
 )
@@ -163,6 +164,7 @@ __all__ = [
     "ConsentRequired",
     "DeadlineExceeded",
     "DeviceFailed",
+    "FieldError",
     "IdConflict",
     "InputError",
     "InputForbidden",
