@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from providers.weights import REQUIRED_PARAMETERS, Weights
 from schemas.errors import ConfigurationError, InvalidField, RequestError, UnknownModel
+from schemas.field_problems import FieldProblem, plain_words, refusal
+from schemas.nearest import did_you_mean
 
 Scalar = str | int | float | bool
 
@@ -142,22 +144,33 @@ class Model(BaseModel):
         Raises:
             InvalidField: a parameter is unknown, not valid or missing; the message lists what the model accepts.
         """
-        for name, value in given.items():
-            spec = self.parameters.get(name)
-            if spec is None:
-                accepted = ", ".join(self.parameters) or "none"
-                raise InvalidField(
-                    f"{field_path(name)}: {self.id} has no such parameter; it takes {accepted}", field=field_path(name)
-                )
-            if (problem := spec.problem(value)) is not None:
-                raise InvalidField(f"{field_path(name)}: {problem} for {self.id}", field=field_path(name))
+        given = {name: value for name, value in given.items() if not self._is_absent(name, value)}
+        found = [(name, self._problem(name, value)) for name, value in given.items()]
         values = {name: spec.default for name, spec in self.parameters.items() if spec.default is not None} | dict(
             given
         )
-        for name, spec in self.parameters.items():
-            if spec.required and name not in values:
-                raise InvalidField(f"{field_path(name)}: {self.id} needs it", field=field_path(name))
+        found += [
+            (name, f"{self.id} needs it")
+            for name, spec in self.parameters.items()
+            if spec.required and name not in values
+        ]
+        problems = [FieldProblem(field_path(name), text, InvalidField) for name, text in found if text is not None]
+        if problems:
+            raise refusal(problems)
         return values
+
+    def _problem(self, name: str, value: Any) -> str | None:
+        spec = self.parameters.get(name)
+        if spec is None:
+            nearest = did_you_mean(name, self.parameters.keys())
+            return f"{self.id} has no such parameter{nearest}; it takes {', '.join(self.parameters) or 'none'}"
+        problem = spec.problem(value)
+        return None if problem is None else f"{problem} for {self.id}"
+
+    def _is_absent(self, name: str, value: Any) -> bool:
+        """Return whether the value is an empty string for a parameter that is not a text, as forms send it."""
+        spec = self.parameters.get(name)
+        return value == "" and spec is not None and spec.kind != "text" and spec.problem(value) is not None
 
     def cost(self, seconds: float | None = None) -> int:
         """Return the expected price of one call in millionths of a US dollar."""
@@ -200,7 +213,8 @@ class Catalogue:
         if model is not None and job_type in model.types:
             return model
         fitting = ", ".join(sorted(m.id for m in self if job_type in m.types)) or "none"
-        reason = "does not exist" if model is None else f"is not for {job_type}"
+        nearest = did_you_mean(name, [m.id for m in self if job_type in m.types])
+        reason = f"does not exist{nearest}" if model is None else f"is not for {job_type}"
         raise UnknownModel(
             f"data.model: {name[:64]!r} {reason}; available for {job_type}: {fitting}", field="data.model"
         )
@@ -251,7 +265,7 @@ class Catalogue:
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]
                 field_path = ".".join(str(part) for part in first["loc"])
-                problem = first["msg"].removeprefix("Value error, ")
+                problem = plain_words(first)
                 raise ConfigurationError(
                     f"[[models]] entry {number} ({name or 'no id'}): {f'{field_path}: ' if field_path else ''}{problem}"
                 ) from None

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic.fields import FieldInfo
 
+from schemas.input_model import NOT_TEXT
+
 _SCHEMES = ("s3", "https", "http", "file")
 #: Suffixes of S3 access point aliases, which lead to a bucket with another name.
 _ALIASES = ("-s3alias", "--ol-s3", ".mrap")
@@ -78,6 +80,7 @@ MediaReference = Annotated[
     Field(min_length=1, max_length=2048, json_schema_extra={"pattern": _PUBLISHED}),
     AfterValidator(_check),
     _MARK,
+    NOT_TEXT,
 ]
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from consumer.logs import TERMINAL_CONTROLS
 from schemas.errors import TelecineError
+from schemas.field_problems import MOST_FIELDS
 
 
 class SafeConsole(Console):
@@ -85,12 +86,25 @@ def table(*columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = (
 
 
 def fail(error: TelecineError, *, as_json: bool = False) -> None:
-    """Print an error on stderr: its code and message, or the JSON object that callbacks carry."""
+    """Print an error on stderr: its code and message, or the JSON object that callbacks carry.
+
+    Several invalid fields are printed one per line.
+    """
     if as_json:
         err.print(json.dumps({"error": error.as_record()}, ensure_ascii=False), soft_wrap=True, markup=False)
         return
     err.print(f"[bold red]error[/] [bold]{error.code}[/]", end="  ")
-    err.print(error.message, markup=False, soft_wrap=not err.is_terminal)
+    if len(error.fields) < 2:
+        err.print(error.message, markup=False, soft_wrap=not err.is_terminal)
+        return
+    count = len(error.fields)
+    err.print(f"the first {count} invalid fields:" if count == MOST_FIELDS else f"{count} invalid fields:")
+    for field in error.fields:
+        err.print(
+            f"  {field.path}: {field.message}" if field.path else f"  {field.message}",
+            markup=False,
+            soft_wrap=not err.is_terminal,
+        )
 
 
 def report_stop(stopped: Stopped, *, as_json: bool = False) -> None:

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator
 
 from pydantic import ValidationError
-from pydantic_settings import SettingsError
+from pydantic_core import ErrorDetails
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -23,8 +23,9 @@ from consumer.wiring import open_ledger
 from ops.checks.paths import missing_ledger
 from ops.cli.console import remark, stop
 from schemas.errors import ConfigurationError, JobNotFound
+from schemas.field_problems import plain_words
 from schemas.settings import Settings
-from schemas.settings.sources import unknown_variables
+from schemas.settings.sources import json_form, unknown_variables
 
 log = logger(__name__)
 
@@ -38,11 +39,8 @@ def read_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        named = "; ".join(f"{_place(p['loc'])}: {p['msg'].removeprefix('Value error, ')}" for p in problems)
+        named = "; ".join(_problem(detail) for detail in error.errors(include_url=False, include_input=False))
         raise ConfigurationError(f"the settings are invalid: {named}") from None
-    except SettingsError as error:
-        raise ConfigurationError(f"the settings are invalid: {error}; this variable must hold JSON") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"the settings file is not valid TOML: {error}") from None
     try:
@@ -108,6 +106,13 @@ def require_dead_letter(database: Database, number: int) -> DeadLetter:
             code="dead_letter_not_found",
         )
     return letter
+
+
+def _problem(detail: ErrorDetails) -> str:
+    """Describe an invalid setting; if a table or an array has the wrong form, with an example of the right one."""
+    location = detail["loc"]
+    form = json_form(str(location[0]), Settings) if location and detail["type"].endswith("_type") else ""
+    return f"{_place(location)}: {plain_words(detail)}{f' (the setting is {form})' if form else ''}"
 
 
 def _place(location: tuple[int | str, ...]) -> str:

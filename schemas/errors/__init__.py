@@ -77,6 +77,7 @@ or the file and say what to do.
 from __future__ import annotations
 
 from schemas.errors.base import (
+    FieldError,
     TelecineError,
     Verdict,
 )
@@ -165,6 +166,7 @@ __all__ = [
     "ConsentRequired",
     "DeadlineExceeded",
     "DeviceFailed",
+    "FieldError",
     "IdConflict",
     "InputError",
     "InputForbidden",

@@ -176,7 +176,7 @@ POISONS = {
         request(type="hologram", callback={"url": "http://CANARY/hook"}), "unknown_type", "hologram", "type"
     ),
     "a callback that is no address": Poison(
-        request(callback={"url": "file:///etc/passwd"}), "invalid_field", "should match pattern", "callback.url"
+        request(callback={"url": "file:///etc/passwd"}), "invalid_field", "must be an http or https URL", "callback.url"
     ),
     "an unknown signing secret": Poison(
         request(callback={"url": "RECEIVER", "secret_name": "x"}), "invalid_field", "not configured"
