@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from providers.catalogue import Model
 from schemas.errors import ProviderError, ProviderRefused
+from schemas.reference import has_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,16 @@ def require_url_inputs(call: Call) -> None:
         ProviderRefused: an input is a file on this machine.
     """
     for name, file in call.inputs.items():
-        if not file.url.startswith(("https://", "http://")):
-            raise ProviderRefused(
-                f"data.{name}: {call.model.provider} cannot read a file on this machine; "
-                "use S3 storage or an https:// input",
-                field=f"data.{name}",
-            )
+        if not has_url(file.url):
+            raise unreadable_input(name, call.model.provider)
+
+
+def unreadable_input(name: str, provider: str) -> ProviderRefused:
+    """Return the error for an input that is a file on this machine, for a provider that reads inputs by URL."""
+    return ProviderRefused(
+        f"data.{name}: {provider} cannot read a file on this machine; use S3 storage or an https:// input",
+        field=f"data.{name}",
+    )
 
 
 @dataclass(frozen=True, slots=True)

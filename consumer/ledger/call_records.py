@@ -104,15 +104,16 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class CallError:
-    """Why a call failed: the code and the message of a ``TelecineError``."""
+    """Why a call failed: the code, the message and the request's field of a ``TelecineError``."""
 
     code: str
     message: str
+    field: str | None = None
 
     @classmethod
     def from_stored(cls, record: Mapping[str, Any]) -> Self:
         """Parse the record of an error, ``TelecineError.as_record``."""
-        return cls(record["code"], record["message"])
+        return cls(record["code"], record["message"], record.get("field"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from pipelines.context import Context, ModelCall, ModelResult, OutputSpec
 from pipelines.media.captions.files import offset_warnings
 from pipelines.models.alignment import Timing
+from providers.base import unreadable_input
 from schemas.errors import OutOfMemory, ProviderNotConfigured, ProviderResultInvalid
 from schemas.media import InputFile, LocalFile, MediaFacts, StoredArtifact
 from schemas.reel import Reel
@@ -55,12 +56,23 @@ def render_local_or_remote(
     try:
         return render_locally()
     except OutOfMemory as error:
-        if data.renderer == "local":
+        if data.renderer == "local" or not (image.has_url and audio.has_url):
             raise
         try:
             return render_remotely(data, image, audio, timing, ctx)
         except ProviderNotConfigured:
             raise error from None
+
+
+def check_readable_by_url(*files: InputFile) -> None:
+    """Check that the endpoint can read the inputs, before anything is paid for.
+
+    Raises:
+        ProviderRefused: One of them is a file on this machine.
+    """
+    for file in files:
+        if not file.has_url:
+            raise unreadable_input(file.name, "runpod")
 
 
 def render_remotely(

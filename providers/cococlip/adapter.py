@@ -64,6 +64,7 @@ class Cococlip:
 
     async def submit(self, call: Call) -> TaskRef:
         """Start the video. An envelope with an error code means "not accepted", even with HTTP 200."""
+        require_url_inputs(call)
         path = _path(self._submit_path, call)
         try:
             response = await self._exchange.send("POST", path, json=_body(call), paid=True)
@@ -167,7 +168,6 @@ def from_settings(settings: Settings, policy: Policy) -> Cococlip:
 
 
 def _body(call: Call) -> dict[str, Any]:
-    require_url_inputs(call)
     body: dict[str, Any] = {}
     for name, file in call.inputs.items():
         allowed, kinds = _FILES.get(name, ("none", frozenset()))

@@ -102,11 +102,11 @@ def title(url: str) -> str:
 
 
 def _body(call: Call) -> dict[str, Any]:
+    require_url_inputs(call)
     image, given = call.inputs.get("image"), call.parameters
     if image is None or image.content_type not in _IMAGES:
         got = "none" if image is None else image.content_type
         raise ProviderRefused(f"Invalid image file type. Allowed: JPEG, PNG, WebP, GIF. Got: {got}", field="data.image")
-    require_url_inputs(call)
     parameters = {name: given[name] for name in ("motion", "guidanceScale", "negativePrompt", "seed") if name in given}
     options = {name: given[name] for name in ("frameRate", "aspectRatio") if name in given}
     body = {

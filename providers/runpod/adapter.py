@@ -57,6 +57,7 @@ class RunPod:
 
     async def submit(self, call: Call) -> TaskRef:
         """Queue the job, at the endpoint named by the model's ``remote`` or else by the settings."""
+        require_url_inputs(call)
         endpoint = call.model.remote or self._endpoint
         if not endpoint:
             raise ProviderNotConfigured("RunPod has no endpoint on this worker. Set RUNPOD_ENDPOINT_ID.")
@@ -164,7 +165,6 @@ def from_settings(settings: Settings, policy: Policy) -> RunPod:
 
 
 def _body(call: Call) -> dict[str, Any]:
-    require_url_inputs(call)
     runs = min(max(call.model.timeout_seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)
     lives = min(runs + _GRACE_SECONDS, _LONGEST_SECONDS)
     body = {
