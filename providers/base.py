@@ -9,7 +9,7 @@ If the outcome is unknown afterwards, it calls ``find``, or leaves the decision 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,7 +100,10 @@ class Ready:
     """A finished task with its result: a file, a value, or both. Results expire, so the file is fetched at once."""
 
     #: URL of the file. Untrusted: it is fetched through the guarded client, and its type is detected from the content.
+    #: A ``data:`` URI contains it.
     url: str | None = None
+    #: Further files of the output. The first one whose content is of the wanted kind becomes the result.
+    other_urls: Sequence[str] = ()
     #: The file itself, where the response contains it. The ledger keeps it until it is stored, so this is for images
     #: of a few megabytes, not for videos.
     content: bytes | None = None

@@ -67,6 +67,7 @@ def to_call_task(found: TaskRef) -> CallTask:
 def to_provider_result(answer: Ready) -> ProviderResult:
     """Return the provider's result as the ledger keeps it."""
     record = {"url": answer.url, "value": answer.value, "price": answer.price, "details": dict(answer.details)}
+    record["other_urls"] = list(answer.other_urls)
     return ProviderResult(content=answer.content, **_storable(record))
 
 
