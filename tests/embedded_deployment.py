@@ -39,7 +39,8 @@ class EmbeddedDeployment(Line):
         migrate(database)
         doubles.callback(database.close)
         quick = {"first_wait_seconds": 0.05, "poll_seconds": 0.05}
-        models = [{"id": name, **quick} for name in ("pika", "clip-interrogator", "runpod-reel")]
+        models: list[dict[str, Any]] = [{"id": name, **quick} for name in ("pika", "clip-interrogator", "runpod-reel")]
+        models += [{"id": name, "price": "0.01"} for name in ("forced-alignment", "scribe")]
         hosts = [double.host for double in self.doubles] + [double.result_host for double in self.doubles]
         hosts += more_hosts
         keys: dict[str, Any] = {
@@ -77,13 +78,17 @@ class EmbeddedDeployment(Line):
         self._thread = threading.Thread(target=engine.run, daemon=True)
         self._thread.start()
 
-    def run(self, job_type: str, **data: Any) -> Job:
-        """Run a job until it has ended."""
+    def send(self, job_type: str, **data: Any) -> None:
+        """Admit a job."""
         body = json.dumps({"id": "j", "type": job_type, "data": data}).encode()
         (answer,) = BatchAdmitter(self.runtime.database, admission_policy(self.runtime))(
             [IncomingMessage(body, "test", "q")]
         )
         assert answer.error is None, answer.error
+
+    def run(self, job_type: str, **data: Any) -> Job:
+        """Run a job until it has ended."""
+        self.send(job_type, **data)
         self.start()
         self.until(lambda: self.advance() in (State.COMPLETED, State.FAILED))
         return self.job()

@@ -6,6 +6,7 @@ does the rest; this module opens no socket.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 
@@ -14,12 +15,14 @@ from sqlalchemy.engine import Connection
 
 from consumer.ledger.call_records import CallRow, call_from
 from consumer.ledger.call_request import CallSpec
+from consumer.ledger.call_resolution import write_off
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.leases import transition
 from consumer.ledger.records import Lease
 from consumer.ledger.states import CallState, State
-from consumer.ledger.tables import calls
+from consumer.ledger.tables import calls, jobs
 from consumer.ledger.timeline import note
+from schemas.errors import StepSettled
 
 _NAMESPACE = uuid.UUID("3a0f7d64-6a55-5bb0-9a52-93c1f4a0e9d7")
 
@@ -61,21 +64,40 @@ def enqueue_and_park(
         note(connection, lease.job_id, "parked", epoch=lease.epoch, step=step)
 
 
-def park_unless_settled(database: Database, lease: Lease, step: str) -> CallRow | None:
+def park_unless_settled(
+    database: Database, lease: Lease, step: str, *, give_up_seconds: float | None = None
+) -> CallRow | None:
     """Park the job again while its call is in progress. If the call has ended, return it and do not park.
+
+    With ``give_up_seconds``, a call whose outcome is unknown that long after its submission is written off. Until then
+    the job is parked to that time.
 
     Raises:
         LeaseLost: Another worker has the job.
     """
     with database.write() as connection:
         # The job's row is locked first: a transaction that settles the call waits for this one.
-        _park(connection, lease)
+        now = _park(connection, lease)
         row = _latest(connection, lease.job_id, step)
         assert row is not None
         if row.settled:
             connection.rollback()
             return row
-    return None
+        if give_up_seconds is None or row.state is not CallState.UNKNOWN:
+            return None
+        due = (row.queued_at if row.submitted_at is None else row.submitted_at) + give_up_seconds
+        if due > now:
+            connection.execute(sa.update(jobs).where(jobs.c.id == lease.job_id).values(not_before=due, wake_at=due))
+            return None
+        connection.rollback()
+    return _written_off(database, lease, row)
+
+
+def _written_off(database: Database, lease: Lease, call: CallRow) -> CallRow | None:
+    """Write the call off and return it. If it was settled meanwhile, return its end, or park if it was resubmitted."""
+    with contextlib.suppress(StepSettled):
+        write_off(database, call, by="telecine")
+    return park_unless_settled(database, lease, call.step)
 
 
 def insert_call(
@@ -139,7 +161,8 @@ def _latest(connection: Connection, job_id: str, step: str) -> CallRow | None:
     return None if row is None else call_from(row)
 
 
-def _park(connection: Connection, lease: Lease) -> None:
+def _park(connection: Connection, lease: Lease) -> float:
+    """Park the job until a transaction makes it due, and return the database's time."""
     now = float(connection.execute(sa.select(db_now())).scalar_one())
     # No query for due jobs reads a parked job: the transaction that settles its call makes it due.
     transition(
@@ -152,3 +175,4 @@ def _park(connection: Connection, lease: Lease) -> None:
         not_before=now + _FAR_SECONDS,
         wake_at=None,
     )
+    return now

@@ -125,7 +125,7 @@ def _walk(value: Any, keys: tuple[str, ...], search: _Search) -> Iterator[tuple[
 
 
 def _rank(url: str, keys: tuple[str, ...]) -> int:
-    """Return 1 for a file under the key of a result, 2 for any other, 3 for a picture by its name, 4 for a by-product."""
+    """Return 1 for a file under the key of a result, 2 for another, 3 for a picture by its name, 4 for a by-product."""
     plain = ["".join(filter(str.isalnum, key)).lower() for key in keys]
     if any(part in key for key in plain for part in _BYPRODUCTS):
         return 4

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from PIL import Image
@@ -167,7 +167,7 @@ def test_the_files_of_an_output_in_their_order(output: Any, urls: tuple[str, ...
 
 
 def test_a_search_is_bounded_F4() -> None:
-    deep = functools.reduce(lambda inner, _: [inner], range(900), A)
+    deep = functools.reduce(lambda inner, _: [inner], range(900), cast(Any, A))
     wide = [{"number": number} for number in range(20_000)]
     assert not find_files([deep, *wide, A])
     assert len(find_files([f"https://a.example/{number}.mp4" for number in range(500)]).urls) == 16

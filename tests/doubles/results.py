@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
@@ -48,7 +48,7 @@ def shaped(shape: str, film: str, picture: str) -> Any:
         "picture-first": [picture, film],
         "picture-without-extension-first": [picture.replace(".png", ""), film],
         "picture-named-before": {"thumbnail": picture, "video": film},
-        "deep": functools.reduce(lambda inner, _: {"output": inner}, range(20), film),
+        "deep": functools.reduce(lambda inner, _: {"output": inner}, range(20), cast(Any, film)),
         "text-beside": {
             "log": "see https://a.example/no.mp4 for more",
             "note": "https://a.example/no.png was made",
