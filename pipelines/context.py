@@ -48,8 +48,8 @@ class ModelCall:
     as_type: str | None = None
     #: Length of the media, for prices by the second, if no parameter gives it.
     seconds: float | None = None
-    #: The pipeline can do without the result. If it is unknown whether the provider accepted the call, the call is given
-    #: up as paid after ``TELECINE_UNKNOWN_OUTCOME_SECONDS``, instead of waiting for an operator without a limit.
+    #: The pipeline can do without the result. If it is unknown whether the provider accepted the call, the call is
+    #: given up as paid after ``TELECINE_UNKNOWN_OUTCOME_SECONDS``, instead of waiting for an operator without a limit.
     optional: bool = False
 
 

@@ -36,8 +36,8 @@ class ProviderSettings(BaseModel):
     unknown_outcome_seconds: float = Field(
         300.0,
         ge=0,
-        description="How long after its submission a call with an unknown outcome waits for a decision if the job can do "
-        "without it (alignment_mode auto); then it counts as paid and the words are spread evenly.",
+        description="How long after its submission a call with an unknown outcome waits for a decision if the job can "
+        "do without it (alignment_mode auto); then it counts as paid and the words are spread evenly.",
     )
     exchange_timeout_seconds: float = Field(
         60.0,
