@@ -6,14 +6,20 @@ Operators add or change entries with ``[[models]]`` in the settings file.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from providers.weights import REQUIRED_PARAMETERS, Weights
 from schemas.errors import ConfigurationError, InvalidField, RequestError, UnknownModel
 
 Scalar = str | int | float | bool
+#: By kind of parameter: what reads it from text, by the same rules as a request's own fields.
+_READERS: Mapping[str, TypeAdapter[Any]] = {
+    "integer": TypeAdapter(int),
+    "number": TypeAdapter(Annotated[float, Field(allow_inf_nan=False)]),
+    "switch": TypeAdapter(bool),
+}
 
 
 class Parameter(BaseModel):
@@ -58,6 +64,21 @@ class Parameter(BaseModel):
             description=description,
         )
 
+    def converted(self, value: Any) -> Any:
+        """Return a number or a switch that arrived as text, and a choice as it is written in ``choices``.
+
+        A value that does not fit is returned unchanged: ``problem`` says why.
+        """
+        if self.kind == "choice":
+            return next((choice for choice in self.choices if _is_choice(value, choice)), value)
+        reader = _READERS.get(self.kind)
+        if reader is None or not isinstance(value, str):
+            return value
+        try:
+            return reader.validate_python(value.strip())
+        except ValidationError:
+            return value
+
     def problem(self, value: Any) -> str | None:
         """Return why ``value`` is not valid, naming the allowed values, or ``None`` if it is valid."""
         if self.kind == "choice":
@@ -87,6 +108,13 @@ class Parameter(BaseModel):
         if self.multiple_of is not None and value % self.multiple_of:
             return f"must be a multiple of {self.multiple_of}"
         return None
+
+
+def _is_choice(value: Any, choice: Scalar) -> bool:
+    """Return whether ``value`` means the choice: text without regard to case, and a number also as text."""
+    if isinstance(value, bool) or isinstance(choice, bool):
+        return value is choice
+    return value == choice or (isinstance(value, str) and value.strip().lower() == str(choice).lower())
 
 
 def _shown(limit: float | None) -> str:
@@ -131,6 +159,11 @@ class Model(BaseModel):
             if name not in self.parameters or self.parameters[name].default is None:
                 raise ValueError(f"parameters.{name} with a default is missing; each model of this family needs it")
         return self
+
+    def converted(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters with numbers and switches that arrived as text converted, as in fields of a request."""
+        known = self.parameters
+        return {name: known[name].converted(value) if name in known else value for name, value in given.items()}
 
     def checked(self, given: Mapping[str, Any], field_path: Callable[[str], str] = "data.{}".format) -> dict[str, Any]:
         """Return the parameters to send: the given ones, validated, and the defaults of the others.
@@ -227,7 +260,7 @@ class Catalogue:
         for name in names:
             try:
                 model = self.find(name, job_type)
-                values = model.checked(parameters, field_path)
+                values = model.checked(model.converted(parameters), field_path)
                 if check is not None:
                     check(model, values, job_type)
             except RequestError as error:
