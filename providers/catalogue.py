@@ -5,6 +5,7 @@ Operators add or change entries with ``[[models]]`` in the settings file.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -65,19 +66,13 @@ class Parameter(BaseModel):
         )
 
     def converted(self, value: Any) -> Any:
-        """Return a number or a switch that arrived as text, and a choice as it is written in ``choices``.
-
-        A value that does not fit is returned unchanged: ``problem`` says why.
-        """
+        """Return a number or a switch given as text, and a choice as in ``choices``; anything else unchanged."""
         if self.kind == "choice":
             return next((choice for choice in self.choices if _is_choice(value, choice)), value)
-        reader = _READERS.get(self.kind)
-        if reader is None or not isinstance(value, str):
-            return value
-        try:
-            return reader.validate_python(value.strip())
-        except ValidationError:
-            return value
+        if isinstance(value, str) and self.kind in _READERS:
+            with contextlib.suppress(ValidationError):
+                return _READERS[self.kind].validate_python(value.strip())
+        return value
 
     def problem(self, value: Any) -> str | None:
         """Return why ``value`` is not valid, naming the allowed values, or ``None`` if it is valid."""
@@ -146,6 +141,8 @@ class Model(BaseModel):
     #: Wait before the first poll, then between polls.
     first_wait_seconds: float = Field(5.0, ge=0)
     poll_seconds: float = Field(10.0, gt=0)
+    #: Usual time of the work, for plans. Default: a minute.
+    usual_seconds: float | None = Field(None, gt=0)
     #: Time limit from submission to result. When it is exceeded, the call is cancelled and fails.
     timeout_seconds: float = Field(1800.0, gt=0)
     owned_by: str = ""

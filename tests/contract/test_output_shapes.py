@@ -106,6 +106,20 @@ def test_a_film_is_found_however_it_is_nested(shapes: Shapes, provider: str, sha
     assert "data:video" not in json.dumps(call.result.to_stored() if call.result else None)
 
 
+@pytest.mark.parametrize(
+    ("provider", "version"),
+    [
+        pytest.param("cococlip", "unknown", id="gap_L8"),
+        pytest.param("imagine", "unknown", id="gap_L8-imagine"),
+        pytest.param("pika", "1.5", id="gap_L8-reported"),
+    ],
+)
+def test_the_model_version_of_a_film_is_not_telecines_own(shapes: Shapes, provider: str, version: str) -> None:
+    assert shapes.film(provider, Plan()).state is State.COMPLETED
+    manifest = json.loads((shapes.runtime.settings.storage_folder / "results" / "j" / "manifest.json").read_text())
+    assert (manifest["provider"], manifest["model_version"]) == (provider, version)
+
+
 @pytest.mark.parametrize("only", ["text", "html", "gone"])
 def test_an_output_without_a_film_is_invalid_and_charged_F4(
     shapes: Shapes, only: Any, monkeypatch: pytest.MonkeyPatch

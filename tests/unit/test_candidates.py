@@ -13,6 +13,7 @@ from providers.registry import catalogue_of
 from schemas.backoff import backoff
 from schemas.envelope import Request
 from schemas.errors import ConsentRequired, InvalidField, UnknownModel
+from schemas.generation import Generation
 from schemas.money import format_micros
 from schemas.parse import parse_request
 from schemas.settings import Settings
@@ -111,6 +112,7 @@ def test_parameters_are_read_as_fields_of_a_request_are(
     image = {"image": "s3://inbox/a.png"} if job_type == "image-to-video" else {}
     request = parse_request(json.dumps({"id": "a", "type": job_type, "data": {**image, **data}}).encode())
     assert isinstance(request, Request)
+    assert isinstance(request.data, Generation)
     PIPELINES[job_type].check(request.data, job_type, BUILT_IN)
     data = {"prompt": "a kite", **request.data.explicit_parameters()}
     ((_, values),) = BUILT_IN.candidates(request.data.models, data, job_type).accepted
