@@ -106,7 +106,9 @@ class Steps:
             steps.begin(self._database, self._lease, name)
             failpoint("call.wanted")
             tenant, urgency = self._job.tenant, self._job.urgency
-            calls.enqueue_and_park(self._database, self._lease, name, spec, tenant=tenant, urgency=urgency)
+            calls.enqueue_and_park(
+                self._database, self._lease, name, spec, tenant=tenant, urgency=urgency, give_up_seconds=give_up_seconds
+            )
             failpoint("call.parked")
             raise Parked
         if not call.settled:

@@ -159,7 +159,6 @@ def record_adoption_failed(database: Database, claimed: ClaimedCall, error: Tele
     """Return to the unknown outcome: the provider has no task of the id that an operator gave."""
     call = claimed.call
     with database.write(durable=True) as connection:
-        _wake_if_optional(connection, call)
         transition_call(
             connection, claimed, state=CallState.UNKNOWN, due_at=None, task=None, give_up_at=None, failures=0
         )
@@ -237,16 +236,8 @@ def _set_unknown(database: Database, call: CallRow, epoch: int, owner: str | Non
         )
     )
     with database.write(durable=True) as connection:
-        if not look_up:
-            _wake_if_optional(connection, call)
         if connection.execute(statement).rowcount:
             _note(connection, call, "outcome_unknown", model=call.model, key=call.id, message=why, look_up=look_up)
-
-
-def _wake_if_optional(connection: Connection, call: CallRow) -> None:
-    """Wake the job of a call whose outcome stays unknown: a pipeline may do without a value, but not without a file."""
-    if call.spec.output is None:
-        wake_job(connection, call.job_id)
 
 
 def _note(connection: Connection, call: CallRow, event: str, **detail: Any) -> None:

@@ -28,6 +28,8 @@ _NAMESPACE = uuid.UUID("3a0f7d64-6a55-5bb0-9a52-93c1f4a0e9d7")
 
 #: ``not_before`` of a parked job, which the engine makes due when its call has ended.
 _FAR_SECONDS = 366 * 86_400.0
+#: The shortest time after which a parked job looks at its call again.
+_LEAST_SECONDS = 1.0
 
 
 def key_of(job_id: str, fingerprint: str, step: str, attempt: int) -> str:
@@ -49,17 +51,25 @@ def of_job(database: Database, job_id: str) -> list[CallRow]:
 
 
 def enqueue_and_park(
-    database: Database, lease: Lease, step: str, spec: CallSpec, *, tenant: str | None, urgency: int
+    database: Database,
+    lease: Lease,
+    step: str,
+    spec: CallSpec,
+    *,
+    tenant: str | None,
+    urgency: int,
+    give_up_seconds: float | None = None,
 ) -> None:
     """Insert the first call of a step and park the job, durably and in one transaction.
 
+    With ``give_up_seconds``, the job is due again after that time, to look at its call: see ``park_unless_settled``.
     A crash before the commit leaves nothing; after it, the engine carries on without the worker.
 
     Raises:
         LeaseLost: Another worker has the job.
     """
     with database.write(durable=True) as connection:
-        _park(connection, lease)
+        _park(connection, lease, give_up_seconds)
         insert_call(database, connection, lease.job_id, step, 1, spec, tenant=tenant or "", urgency=urgency)
         note(connection, lease.job_id, "parked", epoch=lease.epoch, step=step)
 
@@ -69,15 +79,15 @@ def park_unless_settled(
 ) -> CallRow | None:
     """Park the job again while its call is in progress. If the call has ended, return it and do not park.
 
-    With ``give_up_seconds``, a call whose outcome is unknown that long after its submission is written off. Until then
-    the job is parked to that time.
+    With ``give_up_seconds``, a call whose outcome is unknown that long after its submission is written off. Until it
+    has ended, the job looks at it again after that time.
 
     Raises:
         LeaseLost: Another worker has the job.
     """
     with database.write() as connection:
         # The job's row is locked first: a transaction that settles the call waits for this one.
-        now = _park(connection, lease)
+        now = _park(connection, lease, give_up_seconds)
         row = _latest(connection, lease.job_id, step)
         assert row is not None
         if row.settled:
@@ -161,10 +171,11 @@ def _latest(connection: Connection, job_id: str, step: str) -> CallRow | None:
     return None if row is None else call_from(row)
 
 
-def _park(connection: Connection, lease: Lease) -> float:
-    """Park the job until a transaction makes it due, and return the database's time."""
+def _park(connection: Connection, lease: Lease, again_seconds: float | None = None) -> float:
+    """Park the job until a transaction makes it due, or at most for ``again_seconds``; return the database's time."""
     now = float(connection.execute(sa.select(db_now())).scalar_one())
-    # No query for due jobs reads a parked job: the transaction that settles its call makes it due.
+    # Without a time no query for due jobs reads a parked job: the transaction that settles its call makes it due.
+    again = None if again_seconds is None else now + max(again_seconds, _LEAST_SECONDS)
     transition(
         connection,
         lease,
@@ -172,7 +183,7 @@ def _park(connection: Connection, lease: Lease) -> float:
         lease_owner=None,
         lease_until=None,
         wakes=0,
-        not_before=now + _FAR_SECONDS,
-        wake_at=None,
+        not_before=again or now + _FAR_SECONDS,
+        wake_at=again,
     )
     return now
