@@ -95,27 +95,19 @@ class Steps:
         self._record(name, records, [artifact.name for artifact in artifacts])
         return artifacts
 
-    def call(self, name: str, build_spec: Callable[[], CallSpec], *, give_up_seconds: float | None = None) -> CallRow:
-        """Return the finished provider call ``name``; the first time, enqueue it and park the job.
-
-        With ``give_up_seconds``, a call whose outcome is unknown that long after its submission is written off.
-        """
+    def call(self, name: str, build_spec: Callable[[], CallSpec], *, give_up: float | None = None) -> CallRow:
+        """Return the finished call ``name``; the first time, enqueue it and park. ``give_up``: see ``calls``."""
         call = calls.latest(self._database, self._job.id, name)
         if call is None:
             spec = build_spec()
             steps.begin(self._database, self._lease, name)
             failpoint("call.wanted")
-            tenant, urgency = self._job.tenant, self._job.urgency
-            calls.enqueue_and_park(
-                self._database, self._lease, name, spec, tenant=tenant, urgency=urgency, give_up_seconds=give_up_seconds
-            )
+            owner = (self._job.tenant, self._job.urgency)
+            calls.enqueue_and_park(self._database, self._lease, name, spec, *owner, give_up)
             failpoint("call.parked")
             raise Parked
-        if not call.settled:
-            settled = calls.park_unless_settled(self._database, self._lease, name, give_up_seconds=give_up_seconds)
-            if settled is None:
-                raise Parked
-            call = settled
+        if not call.settled and (call := calls.park_unless_settled(self._database, self._lease, name, give_up)) is None:
+            raise Parked
         if call.state is not CallState.DONE:
             raise pipeline_error(call)
         if not steps.is_done(self._database, self._job.id, name):

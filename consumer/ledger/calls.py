@@ -55,7 +55,6 @@ def enqueue_and_park(
     lease: Lease,
     step: str,
     spec: CallSpec,
-    *,
     tenant: str | None,
     urgency: int,
     give_up_seconds: float | None = None,
@@ -75,7 +74,7 @@ def enqueue_and_park(
 
 
 def park_unless_settled(
-    database: Database, lease: Lease, step: str, *, give_up_seconds: float | None = None
+    database: Database, lease: Lease, step: str, give_up_seconds: float | None = None
 ) -> CallRow | None:
     """Park the job again while its call is in progress. If the call has ended, return it and do not park.
 

@@ -1,4 +1,4 @@
-"""The files that requests refer to, by ``s3://``, ``http(s)://`` or ``file://``. Only this module tells them apart."""
+"""The files that requests refer to, by ``s3://``, ``http(s)://`` or ``file://``. No other module reads them."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def find_files(output: Any, first: Iterable[str] = (), inputs: Iterable[str] = (
 
     Args:
         first: paths where the provider documents the result, such as ``videos.0.resultUrl``. The text there is the
-            first to be tried, whatever it is.
+            first to be tried, even if it does not look like a URL.
         inputs: URLs of the call's inputs, which are no results; their queries may differ.
     """
     search = _Search()
