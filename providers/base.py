@@ -102,8 +102,6 @@ class Ready:
     #: URL of the file. Untrusted: it is fetched through the guarded client, and its type is detected from the content.
     #: A ``data:`` URI contains it.
     url: str | None = None
-    #: Further files of the output. The first one whose content is of the wanted kind becomes the result.
-    other_urls: Sequence[str] = ()
     #: The file itself, where the response contains it. The ledger keeps it until it is stored, so this is for images
     #: of a few megabytes, not for videos.
     content: bytes | None = None
@@ -113,6 +111,8 @@ class Ready:
     price: str | None = None
     #: For the manifest: version, seed, title, prompt used, ….
     details: Mapping[str, Any] = field(default_factory=dict)
+    #: Further files of the output. The first one whose content is of the wanted kind becomes the result.
+    other_urls: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,10 +40,10 @@ class InputFile(BaseModel):
     kind: str
     bytes: int
     sha256: str
-    #: Whether a provider can read the file by URL. Otherwise only this machine can.
-    has_url: bool = True
     #: Length recorded by an earlier provider call, because the file may have been deleted since.
     seconds: float | None = None
+    #: Whether a provider can read the file by URL. Otherwise only this machine can.
+    has_url: bool = True
 
 
 class LocalFile(BaseModel):
