@@ -13,7 +13,7 @@ from pipelines.media.sandbox.process import Task, run_child
 from pipelines.models.alignment import Timing, align
 from pipelines.models.estimates import alignment_estimate
 from pipelines.models.local_reel import FPS, film_task, render_reel
-from pipelines.models.remote_reel import render_local_or_remote
+from pipelines.models.remote_reel import check_readable_by_url, render_local_or_remote
 from schemas.media import InputFile, LocalFile, Plan, StoredArtifact
 from schemas.reel import Reel
 
@@ -71,6 +71,8 @@ def _details(facts: dict[str, Any]) -> dict[str, Any]:
 def _fetch(data: Reel, ctx: Context) -> tuple[InputFile, InputFile]:
     image = ctx.input("image", data.image, kinds=("jpeg", "png"), limit_bytes=_MAX_IMAGE_BYTES)
     audio = ctx.input("audio", data.audio, kinds=("mp3", "wav", "flac"), limit_bytes=MAX_AUDIO_BYTES)
+    if data.renderer == "runpod":
+        check_readable_by_url(image, audio)
     return image, audio
 
 

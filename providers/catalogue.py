@@ -5,10 +5,11 @@ Operators add or change entries with ``[[models]]`` in the settings file.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from providers.weights import REQUIRED_PARAMETERS, Weights
 from schemas.errors import ConfigurationError, InvalidField, RequestError, UnknownModel
@@ -16,6 +17,12 @@ from schemas.field_problems import FieldProblem, plain_words, refusal
 from schemas.nearest import did_you_mean
 
 Scalar = str | int | float | bool
+#: By kind of parameter: what reads it from text, by the same rules as a request's own fields.
+_READERS: Mapping[str, TypeAdapter[Any]] = {
+    "integer": TypeAdapter(int),
+    "number": TypeAdapter(Annotated[float, Field(allow_inf_nan=False)]),
+    "switch": TypeAdapter(bool),
+}
 
 
 class Parameter(BaseModel):
@@ -60,6 +67,15 @@ class Parameter(BaseModel):
             description=description,
         )
 
+    def converted(self, value: Any) -> Any:
+        """Return a number or a switch given as text, and a choice as in ``choices``; anything else unchanged."""
+        if self.kind == "choice":
+            return next((choice for choice in self.choices if _is_choice(value, choice)), value)
+        if isinstance(value, str) and self.kind in _READERS:
+            with contextlib.suppress(ValidationError):
+                return _READERS[self.kind].validate_python(value.strip())
+        return value
+
     def problem(self, value: Any) -> str | None:
         """Return why ``value`` is not valid, naming the allowed values, or ``None`` if it is valid."""
         if self.kind == "choice":
@@ -91,6 +107,13 @@ class Parameter(BaseModel):
         return None
 
 
+def _is_choice(value: Any, choice: Scalar) -> bool:
+    """Return whether ``value`` means the choice: text without regard to case, and a number also as text."""
+    if isinstance(value, bool) or isinstance(choice, bool):
+        return value is choice
+    return value == choice or (isinstance(value, str) and value.strip().lower() == str(choice).lower())
+
+
 def _shown(limit: float | None) -> str:
     if limit is None:
         return ""
@@ -120,6 +143,8 @@ class Model(BaseModel):
     #: Wait before the first poll, then between polls.
     first_wait_seconds: float = Field(5.0, ge=0)
     poll_seconds: float = Field(10.0, gt=0)
+    #: Usual time of the work, for plans. Default: a minute.
+    usual_seconds: float | None = Field(None, gt=0)
     #: Time limit from submission to result. When it is exceeded, the call is cancelled and fails.
     timeout_seconds: float = Field(1800.0, gt=0)
     owned_by: str = ""
@@ -133,6 +158,11 @@ class Model(BaseModel):
             if name not in self.parameters or self.parameters[name].default is None:
                 raise ValueError(f"parameters.{name} with a default is missing; each model of this family needs it")
         return self
+
+    def converted(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters with numbers and switches that arrived as text converted, as in fields of a request."""
+        known = self.parameters
+        return {name: known[name].converted(value) if name in known else value for name, value in given.items()}
 
     def checked(self, given: Mapping[str, Any], field_path: Callable[[str], str] = "data.{}".format) -> dict[str, Any]:
         """Return the parameters to send: the given ones, validated, and the defaults of the others.
@@ -241,7 +271,7 @@ class Catalogue:
         for name in names:
             try:
                 model = self.find(name, job_type)
-                values = model.checked(parameters, field_path)
+                values = model.checked(model.converted(parameters), field_path)
                 if check is not None:
                     check(model, values, job_type)
             except RequestError as error:

@@ -24,6 +24,17 @@ _PUBLISHED = (
 )
 
 
+def scheme_of(uri: str) -> str:
+    """Return the scheme of a reference in lower case; empty if it has none."""
+    scheme, separator, _ = uri.partition(":")
+    return scheme.lower() if separator else ""
+
+
+def has_url(uri: str) -> bool:
+    """Return whether others than this installation can open ``uri``: it is an ``http(s)://`` URL."""
+    return scheme_of(uri) in ("https", "http")
+
+
 def check_bucket(bucket: str) -> None:
     """Check that ``bucket`` is a valid bucket name.
 

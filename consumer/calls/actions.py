@@ -225,8 +225,11 @@ class CallActions:
         if (spent := await self._cancel(claimed)) is None:
             return None
         seconds = (call.give_up_at or 0.0) - (call.submitted_at or 0.0)
-        status = f" (last status: {answer.status})" if answer.status else ""
-        error = ProviderTimeout(f"{call.provider} did not finish {call.model} within {seconds:.0f} s{status}")
+        status = f"; its last status was {answer.status}" if answer.status else ""
+        error = ProviderTimeout(
+            f"{call.provider} did not finish within {seconds:.0f} s (model {call.model}{status}); "
+            "raise the model's timeout_seconds or send the request again"
+        )
         return await self._failed(claimed, error, spent=spent)
 
     async def _cancel(self, claimed: ClaimedCall) -> int | None:

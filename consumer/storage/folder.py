@@ -58,6 +58,8 @@ _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP)
 class FolderStorage:
     """Objects as ordinary files below ``root``. Several processes on one machine may share it."""
 
+    has_urls = False
+
     def __init__(self, root: Path) -> None:
         """Open the folder, and delete partial copies that a crash left."""
         self._root = root.resolve()

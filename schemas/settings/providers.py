@@ -41,6 +41,12 @@ class ProviderSettings(BaseModel):
         le=800,
         description="How long a shutdown waits for paid calls being sent; keep it below the supervisor's grace period.",
     )
+    unknown_outcome_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="How long after its submission a call with an unknown outcome waits for a decision if the job can "
+        "do without it (alignment_mode auto); then it counts as paid and the words are spread evenly.",
+    )
     exchange_timeout_seconds: float = Field(
         60.0,
         gt=0,
