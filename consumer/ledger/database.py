@@ -76,7 +76,9 @@ class Database:
             patience = {name: value for name, value in _LIBPQ.items() if name not in self.url.query}
             engine = sa.create_engine(
                 self.url,
-                connect_args=patience,
+                # A pooler such as pgbouncer gives each transaction another connection, without the statements that
+                # psycopg would prepare after their fifth use.
+                connect_args={**patience, "prepare_threshold": None},
                 # The isolation level that the statements are written for; under a stricter default most would fail.
                 isolation_level="READ COMMITTED",
                 pool_pre_ping=True,
