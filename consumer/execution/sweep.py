@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from consumer.execution.outcome import failure_delivery
+from consumer.ledger.clock import make_stale_times_due
 from consumer.ledger.completion import finish_unleased
 from consumer.ledger.database import is_ledger_fault
 from consumer.ledger.due import Waker, cancelled_or_expired, reset_wakeups, take_due, undo_wakeup
@@ -52,6 +53,7 @@ class Sweep:
     def sweep(self) -> int:
         """Sweep once and return the number of jobs woken."""
         settings, database = self._runtime.settings, self._runtime.database
+        self._guarded(self._check_clock)
         self._guarded(lambda: expire_dead_owners(database))
         self._guarded(self._end_cancelled_and_expired)
         woken = 0
@@ -82,6 +84,18 @@ class Sweep:
         self._wakeups_lost = False
         # A ledger that fails again and again must not fill the queues.
         self._reset_at = time.monotonic() + self._runtime.settings.wake_again_seconds
+
+    def _check_clock(self) -> None:
+        """Make due what waits only because the database's clock was set back."""
+        settings = self._runtime.settings
+        if rows := make_stale_times_due(
+            self._runtime.database,
+            lease_seconds=settings.lease_seconds,
+            again_seconds=settings.wake_again_seconds,
+            longest_delivery_seconds=max(settings.callback_schedule_seconds, default=0.0),
+            limits_of=settings.limits_of,
+        ):
+            log.warning("clock_set_back", rows=rows)
 
     def _end_cancelled_and_expired(self) -> None:
         for job in cancelled_or_expired(self._runtime.database, limit=BATCH):

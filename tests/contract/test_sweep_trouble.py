@@ -16,7 +16,7 @@ from consumer.execution.sweep import Sweep
 from consumer.ledger import calls, leases
 from consumer.ledger.call_request import CallSpec, Candidate
 from consumer.ledger.database import db_now
-from consumer.ledger.due import Wake, reset_wakeups
+from consumer.ledger.due import Wake
 from consumer.ledger.states import State
 from consumer.ledger.tables import calls as calls_table, jobs
 from consumer.runtime import Runtime

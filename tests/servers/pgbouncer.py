@@ -25,7 +25,8 @@ class PgBouncer:
         self._log = self._folder / "log"
         configuration = self._folder / "pgbouncer.ini"
         configuration.write_text(
-            f"[databases]\n{target.database} = host={target.host} port={target.port} user={target.username}\n[pgbouncer]\n"
+            f"[databases]\n{target.database} = "
+            f"host={target.host} port={target.port} user={target.username}\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\nauth_file =\n"
             f"pool_mode = transaction\ndefault_pool_size = {connections}\n"
             # All of the pool is used, in turn.
