@@ -17,7 +17,8 @@ from typing import Any
 
 from celery import Celery
 from celery.loaders.app import AppLoader
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_init, worker_process_init
+from sqlalchemy.exc import SQLAlchemyError
 
 import consumer
 from consumer import logs, sentry
@@ -28,8 +29,9 @@ from consumer.runtime import Runtime
 from consumer.storage.scratch import clear_abandoned
 from consumer.wakeups.queues import ADVANCE, role_and_priority
 from consumer.wakeups.send import WakeUps
-from consumer.wiring import build_runtime
+from consumer.wiring import build_runtime, open_ledger
 from schemas.backoff import backoff
+from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
 # Another worker may claim the picked job first; then the next one is picked.
@@ -144,6 +146,20 @@ def end_worker() -> None:
 def _set_up_logging(**_: Any) -> None:
     settings = _settings()
     logs.configure(settings.log_level, settings.log_format)
+
+
+@worker_init.connect
+def _check_ledger(**_: Any) -> None:
+    """Exit if this worker cannot use the ledger: otherwise it would take wake-ups and fail. It may be unreachable."""
+    if os.getpid() in _runtimes:
+        return  # embedded mode
+    try:
+        open_ledger(_settings()).close()
+    except ConfigurationError as error:
+        log.error("worker_not_started", reason=error.message)
+        raise SystemExit(1) from None
+    except SQLAlchemyError:
+        log.warning("ledger_not_checked", exc_info=True)
 
 
 @worker_process_init.connect

@@ -1,7 +1,7 @@
 """Repair after the database's clock was set back: what was due soon would otherwise wait for as long as the step.
 
-A time is stale if it is further ahead than Telecine ever sets it, or if its row was created in the future. Whatever has
-a stale time is due now; a lease ends after its normal duration, unless its holder renews it, as a live one does.
+A time is stale if it is further ahead than Telecine ever sets it, or if its row was created in the future. A stale time
+becomes now; a lease ends after its normal duration, unless its holder renews it, as a live one does.
 """
 
 from __future__ import annotations

@@ -219,3 +219,11 @@ accounts = sa.Table(
     sa.Column("paused_until", sa.Double, nullable=False, default=0.0),
     sa.Column("last_error", sa.String(255)),
 )
+
+# One row, written by each migration.
+schema_info = sa.Table(
+    "schema_info",
+    metadata,
+    # The newest migration that is not additive: code that knows it can use the ledger, although others followed.
+    sa.Column("oldest_version", sa.String(32), primary_key=True),
+)
