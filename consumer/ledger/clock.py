@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consumer.ledger.database import Database, db_now
+from consumer.ledger.database import Database
 from consumer.ledger.due import least, wake_interval
 from consumer.ledger.states import CallState
 from consumer.ledger.tables import accounts, calls, deliveries, jobs, uploads
@@ -47,14 +47,16 @@ def make_stale_times_due(
     limits_of: Callable[[str], ProviderLimits],
 ) -> int:
     """Make everything with a stale time due now; return the number of rows. Writes only if there is something."""
+    # Read first: PostgreSQL uses no index for a comparison with a clock that moves within the statement.
+    now = database.now()
     with database.read() as connection:
         providers = connection.execute(sa.select(accounts.c.provider)).scalars().all()
         repairs = [
-            _repair_jobs(lease_seconds, again_seconds),
-            *_repair_calls(),
-            _repair_deliveries(longest_delivery_seconds),
-            _Repair(uploads, _ahead(uploads.c.due_at, UPLOAD_SECONDS), {"due_at": db_now()}),
-            *(_repair_account(name, limits_of(name).breaker_seconds) for name in providers),
+            _repair_jobs(now, lease_seconds, again_seconds),
+            *_repair_calls(now),
+            _repair_deliveries(now, longest_delivery_seconds),
+            _Repair(uploads, uploads.c.due_at > now + SLACK_SECONDS + UPLOAD_SECONDS, {"due_at": now}),
+            *(_repair_account(name, now, limits_of(name).breaker_seconds) for name in providers),
         ]
         found = [
             repair
@@ -70,58 +72,58 @@ def make_stale_times_due(
     return changed
 
 
-def _repair_jobs(lease_seconds: float, again_seconds: float) -> _Repair:
-    created_later = sa.and_(_ahead(jobs.c.received_at), jobs.c.wake_at >= jobs.c.received_at)
+def _repair_jobs(now: float, lease_seconds: float, again_seconds: float) -> _Repair:
+    ahead = now + SLACK_SECONDS
+    created_later = sa.and_(jobs.c.received_at > ahead, jobs.c.wake_at >= jobs.c.received_at)
     longest = max(RETRY_SECONDS, lease_seconds)
     too_far = sa.and_(
-        _ahead(jobs.c.wake_at, longest),
+        jobs.c.wake_at > ahead + longest,
         sa.or_(
             jobs.c.lease_until.is_not(None),
-            _ahead(jobs.c.not_before, longest),
-            jobs.c.wake_at > db_now() + wake_interval(again_seconds),
+            jobs.c.not_before > ahead + longest,
+            jobs.c.wake_at > wake_interval(again_seconds) + now,
         ),
     )
-    lease_ends = least(jobs.c.lease_until, db_now() + lease_seconds)
+    lease_ends = least(jobs.c.lease_until, now + lease_seconds)
     return _Repair(
         jobs,
         # Parked jobs have no wake_at: they are due when their call has ended.
-        sa.and_(_ahead(jobs.c.wake_at), sa.or_(created_later, too_far)),
+        sa.and_(jobs.c.wake_at > ahead, sa.or_(created_later, too_far)),
         {
-            "not_before": least(jobs.c.not_before, db_now()),
+            "not_before": least(jobs.c.not_before, now),
             "lease_until": lease_ends,
-            "wake_at": sa.func.coalesce(lease_ends, db_now()),
+            "wake_at": sa.func.coalesce(lease_ends, now),
             "wakes": 0,
         },
     )
 
 
-def _repair_calls() -> tuple[_Repair, _Repair]:
-    created_later = sa.and_(_ahead(calls.c.queued_at), calls.c.due_at >= calls.c.queued_at)
-    not_asked = sa.and_(calls.c.failures == 0, _ahead(calls.c.due_at, CALL_SECONDS))
-    stale = sa.and_(_ahead(calls.c.due_at), sa.or_(created_later, not_asked, _ahead(calls.c.due_at, ASKED_SECONDS)))
+def _repair_calls(now: float) -> tuple[_Repair, _Repair]:
+    ahead = now + SLACK_SECONDS
+    created_later = sa.and_(calls.c.queued_at > ahead, calls.c.due_at >= calls.c.queued_at)
+    not_asked = sa.and_(calls.c.failures == 0, calls.c.due_at > ahead + CALL_SECONDS)
+    stale = sa.and_(calls.c.due_at > ahead, sa.or_(created_later, not_asked, calls.c.due_at > ahead + ASKED_SECONDS))
     submitting = calls.c.state == CallState.SUBMITTING.value
     lease = sa.case((submitting, SUBMISSION_LEASE_SECONDS), else_=CALL_LEASE_SECONDS)
-    held = sa.and_(calls.c.due_at.is_not(None), calls.c.lease_until > db_now() + lease + SLACK_SECONDS)
-    return _Repair(calls, stale, {"due_at": db_now()}), _Repair(calls, held, {"lease_until": db_now() + lease})
+    held = sa.and_(calls.c.due_at.is_not(None), calls.c.lease_until > lease + ahead)
+    return _Repair(calls, stale, {"due_at": now}), _Repair(calls, held, {"lease_until": lease + now})
 
 
-def _repair_deliveries(longest_seconds: float) -> _Repair:
-    first = sa.and_(deliveries.c.attempts == 0, _ahead(deliveries.c.due_at, FIRST_DELIVERY_SECONDS))
-    later = _ahead(deliveries.c.due_at, max(ASKED_SECONDS, longest_seconds * 1.1))
-    return _Repair(deliveries, sa.or_(first, later), {"due_at": db_now()})
+def _repair_deliveries(now: float, longest_seconds: float) -> _Repair:
+    ahead = now + SLACK_SECONDS
+    first = sa.and_(deliveries.c.attempts == 0, deliveries.c.due_at > ahead + FIRST_DELIVERY_SECONDS)
+    later = deliveries.c.due_at > ahead + max(ASKED_SECONDS, longest_seconds * 1.1)
+    return _Repair(deliveries, sa.or_(first, later), {"due_at": now})
 
 
-def _repair_account(provider: str, breaker_seconds: float) -> _Repair:
+def _repair_account(provider: str, now: float, breaker_seconds: float) -> _Repair:
     """Repair the provider's rate limit, circuit breaker and pause."""
+    ahead = now + SLACK_SECONDS
     stale = sa.or_(
-        _ahead(accounts.c.tokens_at),
-        _ahead(accounts.c.open_until, breaker_seconds),
-        _ahead(accounts.c.paused_until, ASKED_SECONDS),
+        accounts.c.tokens_at > ahead,
+        accounts.c.open_until > ahead + breaker_seconds,
+        accounts.c.paused_until > ahead + ASKED_SECONDS,
     )
     times = (accounts.c.tokens_at, accounts.c.open_until, accounts.c.paused_until)
-    values = {time.name: least(time, db_now()) for time in times}
+    values = {time.name: least(time, now) for time in times}
     return _Repair(accounts, sa.and_(accounts.c.provider == provider, stale), values)
-
-
-def _ahead(time: sa.Column[Any], seconds: float = 0.0) -> sa.ColumnElement[bool]:
-    return time > db_now() + seconds + SLACK_SECONDS

@@ -39,7 +39,8 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
     with database.write() as connection:
         due = (
             sa.select(jobs.c.id)
-            .where(jobs.c.wake_at <= db_now())
+            # Not null: PostgreSQL reads the whole index for a comparison with its clock, so without ended jobs.
+            .where(jobs.c.wake_at.is_not(None), jobs.c.wake_at <= db_now())
             .order_by(jobs.c.wake_at)
             .limit(limit)
             .with_for_update(skip_locked=True)

@@ -60,8 +60,27 @@ jobs = sa.Table(
     sa.Column("scheduled_for", sa.Double),
     sa.Index(None, "wake_at"),
     sa.Index(None, "finished_at"),
+    # For lists, newest first.
+    sa.Index(None, "received_at"),
     sa.Index(None, "state", "received_at"),
+    sa.Index(None, "type", "state", "received_at"),
 )
+
+_has_tenant = jobs.c.tenant.is_not(None)
+sa.Index(
+    "ix_jobs_tenant_received_at",
+    jobs.c.tenant,
+    jobs.c.received_at,
+    sqlite_where=_has_tenant,
+    postgresql_where=_has_tenant,
+)
+
+#: The SQL for a job's error code, by dialect, as in the index ``ix_jobs_error_code``, which only the migrations define:
+#: Alembic cannot compare it. With a parameter in the expression no database would use it.
+ERROR_CODE = {
+    "sqlite": sa.literal_column("json_extract(error, '$.code')", sa.String),
+    "postgresql": sa.literal_column("(CAST(error AS JSON) ->> 'code')", sa.String),
+}
 
 # Open jobs in the order in which workers claim them.
 sa.Index(

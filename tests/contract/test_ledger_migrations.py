@@ -42,6 +42,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgres_url"))
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 def test_the_migrated_tables_are_the_tables_of_the_code(url: str) -> None:
     database = Database(url)
     assert schema.ledger_version(database) is None
@@ -49,7 +50,9 @@ def test_the_migrated_tables_are_the_tables_of_the_code(url: str) -> None:
     schema.migrate(database)
     assert schema.ledger_version(database) == schema.HEAD
     with database.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
+        # Alembic cannot compare an index of an expression; a test of the query plan uses it.
+        options = {"compare_type": True, "include_name": lambda name, *_: name != "ix_jobs_error_code"}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
         assert set(sa.inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
     database.close()
 
@@ -147,11 +150,11 @@ def test_reading_commands_do_not_migrate_friction_h8(url: str, tmp_path: Path, m
     list_jobs(settings)  # an empty ledger stays empty
     database = Database(url)
     assert schema.ledger_version(database) is None
-    for older in ("0003", "0004"):
+    for older in ("0003", "0005"):
         with monkeypatch.context() as before:
             before.setattr(schema, "HEAD", older)
             schema.migrate(database)
-        if older == "0003":  # the jobs have a column less than this code reads
+        if older == "0003":  # the jobs lack columns that this code reads
             with pytest.raises(ConfigurationError, match="run `telecine migrate`"):
                 list_jobs(settings)
         else:
