@@ -74,25 +74,27 @@ def make_stale_times_due(
 
 def _repair_jobs(now: float, lease_seconds: float, again_seconds: float) -> _Repair:
     ahead = now + SLACK_SECONDS
+    # A request may name the time before which it does not start.
+    earliest = sa.case((jobs.c.scheduled_for > now, jobs.c.scheduled_for), else_=now)
+    longest = earliest + SLACK_SECONDS + max(RETRY_SECONDS, lease_seconds)
     created_later = sa.and_(jobs.c.received_at > ahead, jobs.c.wake_at >= jobs.c.received_at)
-    longest = max(RETRY_SECONDS, lease_seconds)
     too_far = sa.and_(
-        jobs.c.wake_at > ahead + longest,
+        jobs.c.wake_at > longest,
         sa.or_(
             jobs.c.lease_until.is_not(None),
-            jobs.c.not_before > ahead + longest,
-            jobs.c.wake_at > wake_interval(again_seconds) + now,
+            jobs.c.not_before > longest,
+            jobs.c.wake_at > wake_interval(again_seconds) + earliest,
         ),
     )
     lease_ends = least(jobs.c.lease_until, now + lease_seconds)
     return _Repair(
         jobs,
         # Parked jobs have no wake_at: they are due when their call has ended.
-        sa.and_(jobs.c.wake_at > ahead, sa.or_(created_later, too_far)),
+        sa.and_(jobs.c.wake_at > ahead, jobs.c.wake_at > earliest + SLACK_SECONDS, sa.or_(created_later, too_far)),
         {
-            "not_before": least(jobs.c.not_before, now),
+            "not_before": least(jobs.c.not_before, earliest),
             "lease_until": lease_ends,
-            "wake_at": sa.func.coalesce(lease_ends, now),
+            "wake_at": sa.func.coalesce(lease_ends, earliest),
             "wakes": 0,
         },
     )

@@ -71,6 +71,20 @@ def test_jobs_go_on_although_the_clock_was_set_back_attack_8(step: float, line: 
     assert line.advance("call") is State.COMPLETED
 
 
+@pytest.mark.parametrize("step", [0.0, HOUR])
+def test_a_job_that_is_scheduled_for_later_is_not_hastened(step: float, line: Line) -> None:
+    ledger = Ledger(line.runtime.database, line.runtime.database)
+    line.submit("later", not_before=HOUR * 50)
+    scheduled = ledger.job("later").scheduled_for
+    assert scheduled is not None
+    set_back(ledger.a, step)
+    for _ in range(2):
+        assert swept(line) == set()
+        job = ledger.job("later")
+        assert job.not_before == pytest.approx(scheduled + step)
+        assert scheduled + step <= (job.wake_at or 0) <= scheduled + step + 10
+
+
 @pytest.mark.parametrize("step", [1_000.0, HOUR, DAYS])
 def test_callbacks_uploads_and_accounts_go_on_although_the_clock_was_set_back_attack_8(step: float, line: Line) -> None:
     database, limits = line.runtime.database, line.runtime.settings.limits_of("alpha")
