@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
+from sqlalchemy import exc as sa_exc
 
 # Bounded lengths keep these linear: a log line may repeat hostile text from a producer.
 _QUERY = re.compile(r"(\w://[^\s?#]{1,4096})\?[^\s\"']*")
@@ -31,6 +32,7 @@ _NOISY = (
     "celery.worker.strategy",
     "celery.app.trace",
 )
+_LEDGER_DOES_NOT_ANSWER = (sa_exc.OperationalError, sa_exc.InterfaceError, sa_exc.TimeoutError)
 #: Escapes for ``str.translate``: control characters except line breaks and tabs, and bidirectional controls, which
 #: change how a terminal shows nearby text. Ids, keys and prompts come from producers and may contain any of these.
 TERMINAL_CONTROLS = {
@@ -66,6 +68,7 @@ def configure(level: str, style: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _shorten_ledger_fault,
         structlog.processors.format_exc_info,  # as text, so that _scrub_event sees it; without local variables
         _scrub_event,
     ]
@@ -106,6 +109,19 @@ def bound(**fields: Any) -> AbstractContextManager[None]:
 def logger(name: str) -> Any:
     """Return the logger of a module."""
     return structlog.stdlib.get_logger(name)
+
+
+def _shorten_ledger_fault(log: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace the traceback of a ledger that does not answer by one line: it may be logged every second."""
+    given = event.get("exc_info")
+    if given is True:
+        given = sys.exc_info()
+    error = given[1] if isinstance(given, tuple) else given
+    if isinstance(error, _LEDGER_DOES_NOT_ANSWER):
+        del event["exc_info"]
+        cause = str(getattr(error, "orig", None) or error).strip()
+        event["reason"] = f"{type(error).__name__}: {cause.partition(chr(10))[0]}"
+    return event
 
 
 def _scrub_event(log: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -24,6 +24,7 @@ from ops.cli import (
     doctor,
     explain,
     listing,
+    migrate,
     models,
     plan,
     providers,
@@ -106,6 +107,7 @@ for module in (
     system,
     convert,
     doctor,
+    migrate,
     schema,
     secret,
 ):

@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from consumer.ledger import dead_letters
-from consumer.ledger.database import Database
+from consumer.ledger.database import Database, lacks_schema
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import DeadLetter, Job
-from consumer.ledger.schema import migrate
+from consumer.ledger.schema import HEAD, check_not_too_new, ledger_version, migrate
 from consumer.logs import logger
-from consumer.wiring import open_ledger
+from consumer.wiring import connect_ledger
 from ops.checks.paths import missing_ledger
 from ops.cli.console import remark, stop
 from schemas.errors import ConfigurationError, JobNotFound
@@ -61,23 +61,55 @@ def warn_of_unknown_variables() -> None:
 
 @contextlib.contextmanager
 def opened_ledger(settings: Settings) -> Iterator[Database]:
-    """Open the ledger for one command. A ledger that does not exist yet appears empty and is not created."""
+    """Open the ledger for one command, as it is. A ledger that does not exist yet appears empty and is not created.
+
+    Raises:
+        ConfigurationError: The ledger is too new, or too old for this command.
+    """
     missing = missing_ledger(settings)
     if missing is None:
-        database = open_ledger(settings)
-        try:
-            yield database
-        finally:
-            database.close()
-        return
-    remark(f"There is no ledger at {missing} yet; `telecine up` creates it.")
+        database = connect_ledger(settings)
+        with contextlib.closing(database):
+            version = ledger_version(database)
+            check_not_too_new(database, version)
+            if version is not None:
+                with _missing_migrations_named(version):
+                    yield database
+                return
+    where = f"ledger at {missing}" if missing is not None else "table in the ledger"
+    remark(f"There is no {where} yet; `telecine up` creates it.")
     with tempfile.TemporaryDirectory(prefix="telecine-") as folder:
         database = Database(f"sqlite:///{folder}/empty.sqlite3")
         migrate(database)
-        try:
+        with contextlib.closing(database):
             yield database
-        finally:
-            database.close()
+
+
+@contextlib.contextmanager
+def _missing_migrations_named(version: str) -> Iterator[None]:
+    """Explain why a statement failed that needs a table or column that the ledger does not have yet."""
+    try:
+        yield
+    except (OperationalError, ProgrammingError) as error:
+        if version >= HEAD or not lacks_schema(error):
+            raise
+        raise ConfigurationError(
+            f"the ledger is at schema {version}, which this command cannot read; run `telecine migrate`"
+        ) from None
+
+
+def open_or_create_ledger(settings: Settings) -> Database:
+    """Open the ledger for a command that waits for a job. An empty one is created; an older one is used as it is."""
+    database = connect_ledger(settings)
+    try:
+        version = ledger_version(database)
+        if version is None:
+            migrate(database)
+        check_not_too_new(database, version)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def require_job(database: Database, job_id: str) -> Job:

@@ -10,11 +10,10 @@ from consumer.doors.inbox import drop
 from consumer.ledger import dead_letters
 from consumer.ledger.queries import deliveries_of
 from consumer.logs import scrub
-from consumer.wiring import open_ledger
 from ops.cli.arguments import FileArgument, read_request
 from ops.cli.console import JsonOption, print_json, remark, say, show
 from ops.cli.job_waiter import JobWaiter
-from ops.cli.opening import read_settings
+from ops.cli.opening import open_or_create_ledger, read_settings
 from ops.cli.outputs import show_outcome
 from ops.cli.status import headline
 from ops.formatting import ago
@@ -83,7 +82,7 @@ def send(settings: Settings, body: bytes) -> None:
 
 
 def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_seconds: float, as_json: bool) -> None:
-    database = open_ledger(settings)
+    database = open_or_create_ledger(settings)
     try:
         waiter = JobWaiter(database, request, after=dead_letters.newest_number(database))
         if not as_json and (ended := waiter.ended_before()) is not None:
