@@ -126,7 +126,7 @@ def _advance_one(job_id: str) -> None:
 
 def _send_again(job_id: str) -> None:
     """Return the wake-up to the queue that it came from. If the broker refuses it, the sweep sends another one."""
-    queue = (advance.request.delivery_info or {}).get("routing_key", "")
+    queue = (advance.request.delivery_info or {}).get("routing_key") or ""
     if (known := role_and_priority(queue)) is not None:
         WakeUps(app)([Wake(job_id, *known)])
 

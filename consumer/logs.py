@@ -32,7 +32,9 @@ _NOISY = (
     "celery.worker.strategy",
     "celery.app.trace",
 )
-_LEDGER_DOES_NOT_ANSWER = (sa_exc.OperationalError, sa_exc.InterfaceError, sa_exc.TimeoutError)
+#: Faults of the ledger's connection, and the database errors that are not: those are defects, and keep their traceback.
+_CONNECTION_FAULTS = (sa_exc.DBAPIError, sa_exc.PendingRollbackError, sa_exc.TimeoutError)
+_DEFECTS = (sa_exc.ProgrammingError, sa_exc.IntegrityError, sa_exc.DataError, sa_exc.NotSupportedError)
 #: Escapes for ``str.translate``: control characters except line breaks and tabs, and bidirectional controls, which
 #: change how a terminal shows nearby text. Ids, keys and prompts come from producers and may contain any of these.
 TERMINAL_CONTROLS = {
@@ -117,7 +119,7 @@ def _shorten_ledger_fault(log: Any, method: str, event: MutableMapping[str, Any]
     if given is True:
         given = sys.exc_info()
     error = given[1] if isinstance(given, tuple) else given
-    if isinstance(error, _LEDGER_DOES_NOT_ANSWER):
+    if isinstance(error, _CONNECTION_FAULTS) and not isinstance(error, _DEFECTS):
         del event["exc_info"]
         cause = str(getattr(error, "orig", None) or error).strip()
         event["reason"] = f"{type(error).__name__}: {cause.partition(chr(10))[0]}"

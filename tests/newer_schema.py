@@ -6,5 +6,5 @@ from pathlib import Path
 
 from consumer.ledger import schema
 
-schema.VERSIONS += (Path(__file__).with_name("newer_versions"),)
+schema.VERSIONS = (*schema.VERSIONS, Path(__file__).with_name("newer_versions"))
 schema.HEAD = "9001"

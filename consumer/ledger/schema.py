@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: The newest migration. A test compares it with the folder.
 HEAD = "0006"
 #: The folders of the migrations.
-VERSIONS = (Path(__file__).parent / "migrations" / "versions",)
+VERSIONS: tuple[Path, ...] = (Path(__file__).parent / "migrations" / "versions",)
 
 # The key of PostgreSQL's advisory lock while one process migrates: any number, the same everywhere.
 _LOCK = 7_265_438_111

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pika
 import pytest
@@ -24,7 +25,7 @@ def test_every_job_runs_once_through_a_rolling_upgrade_and_a_rollback_friction_h
     rabbitmq: RabbitMQ, postgres: Postgres, queue_prefix: str, tmp_path: Path
 ) -> None:
     queue, runs = f"{queue_prefix}requests", tmp_path / "runs"
-    settings = {
+    settings: dict[str, Any] = {
         "broker_url": rabbitmq.url,
         "amqp_queues": queue,
         "callback_secrets": SECRETS,
@@ -56,7 +57,7 @@ def test_every_job_runs_once_through_a_rolling_upgrade_and_a_rollback_friction_h
     with old, new:
         old.start()
         wait_until(lambda: rabbitmq.read(queue))
-        database = Database(settings["ledger_url"])  # type: ignore[arg-type]
+        database = Database(settings["ledger_url"])
         publish()
         wait_until(lambda: count_jobs(database).get("completed", 0) > 2, what=logs)
         # The new version reads the old ledger and does not change it; its services wait for the migration.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 import pytest
 import sqlalchemy as sa
 
@@ -10,8 +13,9 @@ from consumer.calls import claiming, retry_policy
 from consumer.calls.actions import LEASE_SECONDS
 from consumer.execution import outcome
 from consumer.execution.sweep import Sweep
-from consumer.ledger import accounts, clock, due, leases, outbox, uploads
+from consumer.ledger import accounts, clock, leases, outbox, uploads
 from consumer.ledger.database import Database
+from consumer.ledger.due import Wake
 from consumer.ledger.states import DeliveryState, State
 from consumer.ledger.tables import jobs, metadata
 from consumer.uploads import loop as uploads_loop
@@ -36,11 +40,20 @@ def set_back(database: Database, seconds: float) -> None:
                 connection.execute(sa.update(table).values(moved))
 
 
+def settled(line: Line, name: str) -> bool:
+    return line.call(name).settled
+
+
 def swept(line: Line) -> set[str]:
     """Sweep once; return the jobs that it woke."""
-    woken: list[due.Wake] = []
-    Sweep(line.runtime, lambda wakes: bool(woken.extend(wakes)) or True).sweep()
-    return {wake.job_id for wake in woken}
+    woken: set[str] = set()
+
+    def wake(wakes: Sequence[Wake]) -> bool:
+        woken.update(found.job_id for found in wakes)
+        return True
+
+    Sweep(line.runtime, wake).sweep()
+    return woken
 
 
 @pytest.mark.parametrize("step", [1_000.0, HOUR, DAYS])
@@ -124,7 +137,7 @@ def test_calls_go_on_although_the_clock_was_set_back_attack_8(step: float, line:
     swept(line)
     line.start()
     for name in ("working", "queued"):
-        line.until(lambda name=name: line.call(name).settled)
+        line.until(functools.partial(settled, line, name))
         assert line.advance(name) is State.COMPLETED
     assert line.alpha.charges.total() == 2
 
