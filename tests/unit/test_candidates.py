@@ -140,7 +140,7 @@ def test_a_value_is_converted_by_the_kind_of_its_parameter(parameter: Parameter,
     assert (rejected == []) is (value is not None)
 
 
-@pytest.mark.parametrize("motion", ["three", "3.5", "", "nan", True, "9"])
+@pytest.mark.parametrize("motion", ["three", "3.5", "nan", True, "9"])
 def test_text_that_is_no_such_number_is_refused_gap_L2(motion: Any) -> None:
     ((_, error),) = BUILT_IN.candidates(["pika"], {"motion": motion, "prompt": "a"}, "image-to-video").rejected
     assert error.message.startswith("data.motion: must be ")

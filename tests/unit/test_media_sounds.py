@@ -169,7 +169,7 @@ def chunks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     for name, xing, rate in (("plain", "0", "64k"), ("info", "1", "64k"), ("vbr", "1", None)):
         path = folder / f"{name}.mp3"
         quality = ["-q:a", "4"] if rate is None else ["-b:a", rate]
-        source = "anoisesrc=duration=1:sample_rate=24000:amplitude=0.3"
+        source = "anoisesrc=duration=1:sample_rate=24000:amplitude=0.3:seed=1"
         tags = ["-write_xing", xing, "-id3v2_version", "0"]
         ffmpeg("-f", "lavfi", "-i", source, *quality, *tags, str(path))
         found[name] = path.read_bytes()

@@ -114,6 +114,9 @@ def _decode(path: Path, kind: str, extent: SoundExtent) -> tuple[Sound, int]:
                 samples += _samples(packet, rate)
             except av.error.InvalidDataError:
                 damaged += not _touches_gap(packet, extent)
+            except InvalidAudio:
+                if not _touches_gap(packet, extent):  # bytes of a tag may look like a frame
+                    raise
             if samples > MAX_SECONDS * rate:
                 raise InvalidAudio(f"the audio is longer than {MAX_SECONDS // 3600} hours; shorten it", field=_FIELD)
     sound = Sound(samples, rate, codec)
