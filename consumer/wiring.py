@@ -14,8 +14,8 @@ from consumer.admission.policy import AdmissionPolicy
 from consumer.callbacks.game import GameApi
 from consumer.callbacks.signing import default_secret, generate_secret
 from consumer.extensions import load_extensions
-from consumer.ledger.database import Database
-from consumer.ledger.schema import migrate
+from consumer.ledger.database import Database, connect_ledger
+from consumer.ledger.schema import prepare
 from consumer.runtime import Runtime, Secrets
 from consumer.storage.base import Storage
 from consumer.storage.factory import open_storage
@@ -118,18 +118,17 @@ def game_api(settings: Settings) -> GameApi:
 
 
 def open_ledger(settings: Settings) -> Database:
-    """Open the ledger and bring its tables up to date.
+    """Open the ledger for a service: an empty one is created, and an older one is migrated if it is SQLite.
 
     Raises:
-        ConfigurationError: the database's driver is not installed.
+        ConfigurationError: the database's driver is not installed, or the ledger has to be migrated first.
     """
+    database = connect_ledger(settings)
     try:
-        database = Database(settings.ledger)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"TELECINE_LEDGER_URL needs a driver: {error.name}; pip install 'telecine[postgres]'"
-        ) from None
-    migrate(database)
+        prepare(database)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 

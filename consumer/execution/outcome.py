@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from schemas.errors import (
     InputUnavailable,
     InternalError,
     JobCancelled,
+    RenderInterrupted,
     RequestError,
     RetriesExhausted,
     StorageError,
@@ -36,6 +36,7 @@ from schemas.errors import (
     Verdict,
     WorkerLost,
 )
+from schemas.errors.disk import as_disk_error
 from schemas.media import Plan, StoredArtifact
 
 log = logger(__name__)
@@ -185,16 +186,14 @@ def failure_delivery(runtime: Runtime, job: Job, state: State, error: TelecineEr
     return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error, cost=cost)
 
 
-def _as_telecine_error(error: Exception) -> InternalError:
+def _as_telecine_error(error: Exception) -> TelecineError:
     """Return the error that an unforeseen exception is recorded as. Its text may hold secrets and is left out."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InternalError("the worker has no disk space left for this job")
-    return InternalError(f"{type(error).__name__} while working on the job")
+    return as_disk_error(error) or InternalError(f"{type(error).__name__} while working on the job")
 
 
 def _paid_result_waits(runtime: Runtime, job: Job, error: TelecineError) -> bool:
     """Return whether to keep retrying because a paid result arrived in the last 24 h and only our own side fails."""
-    if not isinstance(error, StorageError | InputUnavailable | InternalError):
+    if not isinstance(error, StorageError | InputUnavailable | InternalError | RenderInterrupted):
         return False
     since = runtime.database.now() - DELIVERED_SECONDS
     rows = calls.of_job(runtime.database, job.id)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Delivery, Job, TimelineEntry, delivery_from, job_from, timeline_entry_from
 from consumer.ledger.states import OPEN, TERMINAL, State
-from consumer.ledger.tables import deliveries, jobs, rejections, timeline
+from consumer.ledger.tables import ERROR_CODE, deliveries, jobs, rejections, timeline
 
 
 def find_job(database: Database, job_id: str) -> Job | None:
@@ -37,23 +38,32 @@ def list_jobs(
     limit: int = 20,
 ) -> Sequence[Job]:
     """Return jobs, newest first: all, or those with this state, tenant, type and error code, received since then."""
-    query = sa.select(jobs).order_by(jobs.c.received_at.desc(), jobs.c.id).limit(limit)
-    if states:
-        query = query.where(jobs.c.state.in_(states))
-    for column, value in ((jobs.c.tenant, tenant), (jobs.c.type, type_), (_error_code(database), code)):
-        if value is not None:
-            query = query.where(column == value)
+    conditions = [
+        column == value
+        for column, value in ((jobs.c.tenant, tenant), (jobs.c.type, type_), (ERROR_CODE[database.dialect], code))
+        if value is not None
+    ]
+    if code is not None:
+        conditions.append(jobs.c.error.is_not(None))  # the index has no others
+    elif type_ is not None and not states:
+        states = [state.value for state in State]
     if since is not None:
-        query = query.where(jobs.c.received_at >= since)
+        conditions.append(jobs.c.received_at >= since)
     with database.read() as connection:
-        return [job_from(row) for row in connection.execute(query).mappings()]
+        return [job_from(row) for row in connection.execute(_newest(conditions, states, limit)).mappings()]
 
 
-def _error_code(database: Database) -> sa.ColumnElement[str]:
-    if database.dialect == "sqlite":
-        return sa.func.json_extract(jobs.c.error, "$.code", type_=sa.String)
-    found: sa.ColumnElement[str] = sa.cast(jobs.c.error, sa.JSON)["code"].as_string()
-    return found
+def _newest(conditions: Sequence[sa.ColumnElement[bool]], states: Sequence[str], limit: int) -> sa.Select[Any]:
+    """Return the query for the newest jobs. An index has the jobs of one state in order, so each state is a query."""
+
+    def newest(*of_state: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        query = sa.select(jobs).where(*conditions, *of_state)
+        return query.order_by(jobs.c.received_at.desc(), jobs.c.id).limit(limit)
+
+    if not states:
+        return newest()
+    found = sa.union_all(*(sa.select(newest(jobs.c.state == state).subquery()) for state in states)).subquery()
+    return sa.select(found).order_by(found.c.received_at.desc(), found.c.id).limit(limit)
 
 
 def timeline_of(database: Database, job_id: str) -> Sequence[TimelineEntry]:
@@ -140,7 +150,7 @@ def count_open_jobs(database: Database) -> dict[tuple[str, str], int]:
 
 def count_ended_jobs(database: Database, *, seconds: float) -> dict[tuple[str, str], int]:
     """Count the jobs that did not complete and ended within ``seconds``, by state and error code."""
-    code = sa.func.coalesce(_error_code(database), "")
+    code = sa.func.coalesce(ERROR_CODE[database.dialect], "")
     query = sa.select(jobs.c.state, code, sa.func.count()).where(
         jobs.c.state.in_([s.value for s in TERMINAL - {State.COMPLETED}]), jobs.c.finished_at >= db_now() - seconds
     )
@@ -164,7 +174,8 @@ def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, s
         jobs.c.type, jobs.c.state, jobs.c.started_at - _ready_at(), jobs.c.finished_at - jobs.c.started_at
     ).where(
         jobs.c.state.in_([s.value for s in TERMINAL]),
-        jobs.c.received_at >= db_now() - seconds,
+        # As a subquery it is read once, so that PostgreSQL can use an index.
+        jobs.c.received_at >= sa.select(db_now() - seconds).scalar_subquery(),
         jobs.c.started_at.is_not(None),
         jobs.c.finished_at.is_not(None),
     )

@@ -43,6 +43,8 @@ _TRIES = 4
 class S3Storage:
     """Objects in S3. Every write is one conditional PUT with checksums, verified afterwards."""
 
+    has_urls = True
+
     def __init__(self, options: S3Options) -> None:
         """Prepare the storage; it connects on first use."""
         self._options = options

@@ -30,6 +30,7 @@ PANELS: dict[str, tuple[Entry, ...]] = {
         Entry("up", "up", "Run everything on this machine until Ctrl-C."),
         Entry("worker", "worker", "Run a worker for selected roles; needs a broker."),
         Entry("doctor", "doctor", "Check this installation and advise what to do."),
+        Entry("migrate", "migrate", "Bring the ledger's tables up to date."),
     ),
     "Jobs": (
         Entry("submit", "submit", "Validate requests and send them."),

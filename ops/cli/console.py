@@ -108,7 +108,7 @@ def table(
 def fail(error: TelecineError, *, as_json: bool = False, place: str = "") -> None:
     """Print an error on stderr: its code and message, or the JSON object that callbacks carry.
 
-    ``place`` is the file and line that it is about.
+    Several invalid fields are printed one per line. ``place`` is the file and line that the error is about.
     """
     if as_json:
         err.print(json.dumps({"error": error.as_record()}, ensure_ascii=False), soft_wrap=True, markup=False)
@@ -117,7 +117,19 @@ def fail(error: TelecineError, *, as_json: bool = False, place: str = "") -> Non
     if place:
         err.print(place, end="  ", markup=False)
     err.print(f"[bold]{error.code}[/]", end="  ")
-    err.print(error.message, markup=False, soft_wrap=not err.is_terminal)
+    if len(error.fields) < 2:
+        err.print(error.message, markup=False, soft_wrap=not err.is_terminal)
+        return
+    from schemas.field_problems import MOST_FIELDS
+
+    count = len(error.fields)
+    err.print(f"the first {count} invalid fields:" if count == MOST_FIELDS else f"{count} invalid fields:")
+    for field in error.fields:
+        err.print(
+            f"  {field.path}: {field.message}" if field.path else f"  {field.message}",
+            markup=False,
+            soft_wrap=not err.is_terminal,
+        )
 
 
 def report_stop(stopped: Stopped, *, as_json: bool = False) -> None:

@@ -9,11 +9,10 @@ import typer
 
 from consumer.ledger import dead_letters
 from consumer.ledger.queries import deliveries_of
-from consumer.wiring import open_ledger
 from ops.cli.console import JsonOption, fail, print_json, print_line, remark, say, show
 from ops.cli.job_waiter import JobWaiter
 from ops.cli.messages import Message, read_messages
-from ops.cli.opening import read_settings
+from ops.cli.opening import open_or_create_ledger, read_settings
 from ops.cli.outputs import show_outcome
 from ops.cli.sending import Sent, require_home, send
 from ops.cli.status import headline
@@ -118,7 +117,7 @@ def _where(sent: Sent) -> dict[str, object]:
 
 
 def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_seconds: float, as_json: bool) -> None:
-    database = open_ledger(settings)
+    database = open_or_create_ledger(settings)
     try:
         waiter = JobWaiter(database, request, after=dead_letters.newest_number(database))
         if not as_json and (ended := waiter.ended_before()) is not None:

@@ -16,10 +16,10 @@ from consumer.ledger import dead_letters
 from consumer.ledger.queries import deliveries_by_job
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
-from consumer.wiring import open_ledger
 from ops.cli.console import err, out, print_json, remark, show, table
 from ops.cli.job_waiter import JobWaiter
 from ops.cli.messages import Message
+from ops.cli.opening import open_or_create_ledger
 from ops.cli.sending import send
 from ops.formatting import count, duration, styled_state
 from ops.views import job_view
@@ -39,7 +39,7 @@ def wait_for_all(
     as_json: bool,
 ) -> None:
     """Send the messages, wait until every job has ended, and print a summary; end with the exit status of `submit`."""
-    database = open_ledger(settings)
+    database = open_or_create_ledger(settings)
     try:
         newest = dead_letters.newest_number(database)
         requests = {message.request.id: message.request for message in messages if isinstance(message.request, Request)}

@@ -66,11 +66,17 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
         if mode == "auto" and lyrics.strip():
             timing = _align_lyrics(lyrics, audio, seconds, ctx, why)
         if timing is None:
-            timing = _transcribe(language, audio, seconds, ctx, why)
+            timing = _transcribe(language, audio, seconds, ctx, why, optional=has_fallback)
     except ProviderNotConfigured as error:
         if not has_fallback:
             raise ProviderNotConfigured(_KEY_REQUIRED, step=error.step) from None
         why.append("no ElevenLabs API key is configured")
+    except ProviderOutcomeUnknown as error:
+        if not has_fallback:
+            raise
+        why.append(
+            f"the answer of the {error.step or 'align'} call was lost, and the call was given up; it may be charged"
+        )
     if timing is None:
         if not has_fallback:
             raise ProviderResultInvalid(
@@ -84,7 +90,7 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
 def _align_lyrics(lyrics: str, audio: InputFile, seconds: float, ctx: Context, why: list[str]) -> Timing | None:
     """Return the lyrics with the times of an aligner, or ``None``; then the reason is appended to ``why``."""
     text = _without_headings(lyrics)
-    call = ModelCall([ALIGNER], {"text": text}, {"audio": audio}, as_type=CAPTIONS, seconds=seconds)
+    call = ModelCall([ALIGNER], {"text": text}, {"audio": audio}, as_type=CAPTIONS, seconds=seconds, optional=True)
     try:
         result = ctx.call("align", call)
     except (ProviderNotConfigured, *_FINAL):
@@ -102,11 +108,13 @@ def _align_lyrics(lyrics: str, audio: InputFile, seconds: float, ctx: Context, w
     return Timing(text, "forced_alignment", tuple(times))
 
 
-def _transcribe(language: str | None, audio: InputFile, seconds: float, ctx: Context, why: list[str]) -> Timing | None:
+def _transcribe(
+    language: str | None, audio: InputFile, seconds: float, ctx: Context, why: list[str], *, optional: bool
+) -> Timing | None:
     """Return the transcription with its times, or ``None`` if it is empty; then the reason is appended to ``why``."""
     # A BCP 47 tag begins with the ISO 639 code.
     parameters = {} if language is None else {"language_code": re.split("[-_]", language)[0].lower()}
-    call = ModelCall([TRANSCRIBER], parameters, {"audio": audio}, as_type=CAPTIONS, seconds=seconds)
+    call = ModelCall([TRANSCRIBER], parameters, {"audio": audio}, as_type=CAPTIONS, seconds=seconds, optional=optional)
     result = ctx.call("transcribe", call)
     aligned = parse_aligned_words(result.value)
     lyrics = text_of(aligned)

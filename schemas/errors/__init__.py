@@ -40,6 +40,7 @@
     ├── RenderError                  the renderer could not finish
     │   ├── RenderFailed             render_failed
     │   ├── RenderTimeout            render_timeout
+    │   ├── RenderInterrupted        render_interrupted        (retried later)
     │   ├── OutOfMemory              out_of_memory             (another worker may have more)
     │   │   └── ModelOutOfMemory     out_of_memory
     │   ├── DeviceFailed             device_failed             (retried by another worker)
@@ -76,6 +77,7 @@ or the file and say what to do.
 from __future__ import annotations
 
 from schemas.errors.base import (
+    FieldError,
     TelecineError,
     Verdict,
 )
@@ -109,6 +111,7 @@ from schemas.errors.media import (
     OutputForbidden,
     RenderError,
     RenderFailed,
+    RenderInterrupted,
     RenderTimeout,
     StorageError,
     StorageUnavailable,
@@ -163,6 +166,7 @@ __all__ = [
     "ConsentRequired",
     "DeadlineExceeded",
     "DeviceFailed",
+    "FieldError",
     "IdConflict",
     "InputError",
     "InputForbidden",
@@ -209,6 +213,7 @@ __all__ = [
     "RateLimited",
     "RenderError",
     "RenderFailed",
+    "RenderInterrupted",
     "RenderTimeout",
     "RequestError",
     "RetriesExhausted",

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import json
+import os
 import time
 import traceback
 from collections.abc import Iterator
@@ -103,15 +104,26 @@ def test_an_unconfirmed_commit_neither_loses_a_job_nor_ends_it_twice(
     assert sent == ["job.completed", "job.started"]
 
 
-def test_a_job_that_fails_after_a_full_disk_names_the_disk(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "no disk space"),
+        (errno.EIO, "disk cannot be written: Input/output error"),
+    ],
+)
+def test_a_job_that_fails_after_a_full_disk_names_the_disk_friction_M15(
+    number: int, words: str, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(root: Path) -> Any:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(durable, "job_folder", full)
     job = ended(runtime)
     assert job.error is not None
     assert (job.state, job.failures, job.error["code"]) == (State.FAILED, 7, "retries_exhausted")
-    assert "no disk space" in job.error["message"]
+    assert words in job.error["message"]
+    assert "(storage_unavailable)" in job.error["message"]
+    assert "report" not in job.error["message"]
 
 
 def test_a_stopped_worker_sends_no_callback_of_a_job_that_has_ended_meanwhile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from consumer.wiring import open_ledger
 from ops.cli.commands import PANELS, entries, load
 from ops.cli.main import app
+from schemas.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,15 +56,33 @@ def test_the_help_fits_a_narrow_terminal_friction_m17() -> None:
     assert "…" not in "".join(lines)
 
 
+def imported(modules: tuple[str, ...], *arguments: str, **environment: str) -> tuple[str, list[str]]:
+    """Run a command in a process; return its output and which of the modules it has imported."""
+    code = (
+        f"import sys; from ops.cli.main import app; sys.argv = ['telecine', *{arguments!r}]\n"
+        "try: app()\nexcept SystemExit as end: assert not end.code\n"
+        f"print(*(name for name in {modules!r} if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=os.environ | environment
+    )
+    *output, names = done.stdout.split("\n")[:-1]
+    return "\n".join(output), names.split()
+
+
 def test_the_help_imports_no_command() -> None:
     slow = ("sqlalchemy", "numpy", "PIL", "av", "kombu", "pydantic", "httpx2", "pipelines", "consumer.ledger")
-    code = (
-        "import sys; from ops.cli.main import app; sys.argv = ['telecine', '--help']\n"
-        "try: app()\nexcept SystemExit: pass\n"
-        f"sys.stderr.write(' '.join(name for name in {slow!r} if name in sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert (done.stderr, "submit" in done.stdout) == ("", True)
+    output, found = imported(slow, "--help")
+    assert (found, "submit" in output) == ([], True)
+
+
+@pytest.mark.parametrize("line", ["status", "list", "callbacks list", "dead-letters list"])
+def test_commands_that_read_the_ledger_import_no_pipelines(line: str, tmp_path: Path) -> None:
+    slow = ("pipelines", "alembic", "boto3", "kombu", "numpy", "av", "consumer.wiring")
+    home = tmp_path / "data"
+    assert imported(slow, *line.split(), "--json", TELECINE_HOME=str(home))[1] == []
+    with contextlib.closing(open_ledger(Settings(home=home))):
+        assert imported(slow, *line.split(), "--json", TELECINE_HOME=str(home))[1] == []
 
 
 def test_a_misspelt_command_gets_a_suggestion() -> None:

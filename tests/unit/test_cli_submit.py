@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,11 @@ from consumer.admission.message import IncomingMessage
 from consumer.wiring import admission_policy
 from pipelines.context import Context
 from pipelines.registry import PIPELINES, Pipeline
+from providers.local import device
 from schemas.errors import InputNotFound
 from schemas.media import Plan
 from tests.cli_operator import Operator, an_operator, request
+from tests.media_probe import write_wav
 
 _operator = pytest.fixture(an_operator, name="operator")
 
@@ -314,3 +317,98 @@ def test_submit_in_the_wrong_directory_makes_no_inbox(
     assert result.status == 1
     assert f"{tmp_path}/telecine-data does not exist" in result.err
     assert list(tmp_path.iterdir()) == []
+
+
+def planned(operator: Operator, job_type: str, **data: Any) -> Any:
+    """Return the plan of a request as JSON."""
+    body = json.dumps({"id": "a", "type": job_type, "data": data}).encode()
+    result = operator.run("plan", "-", "--json", stdin=body)
+    assert result.status == 0, result.err
+    return result.json
+
+
+@pytest.mark.parametrize(
+    ("job_type", "data", "reason"),
+    [
+        pytest.param("text-to-image", {"prompt": "a robot"}, "model_not_installed: segmind/tiny-sd has", id="M5"),
+        pytest.param(
+            "text-to-video",
+            {"prompt": "a kite", "model": "auto", "lawful_use_consent": True},
+            "model_not_installed: ",
+            id="M5-auto",
+        ),
+        pytest.param("story-to-video", {"scenes": ["a kite", "a dune"]}, "model_not_installed: ", id="M5-story"),
+        pytest.param(
+            "text-to-video",
+            {"prompt": "a kite", "model": "imagine-text-to-video"},
+            "provider_not_configured: Imagine.art has no key",
+            id="M5-key",
+        ),
+        pytest.param(
+            "text-to-video",
+            {"prompt": "a kite", "model": ["hailuo02standard", "imagine-text-to-video"]},
+            "provider_not_configured: Cococlip is disabled",
+            id="M5-two-keys",
+        ),
+    ],
+)
+def test_a_plan_says_what_this_machine_lacks(
+    operator: Operator,
+    job_type: str,
+    data: dict[str, Any],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(operator.home / "nothing"))
+    view = planned(operator, job_type, **data)
+    assert view["possible"] is False
+    assert any(found.startswith(reason) for found in view["obstacles"]), view["obstacles"]
+    body = json.dumps({"id": "a", "type": job_type, "data": data}).encode()
+    assert "not possible on this machine: " in operator.run("plan", "-", stdin=body).out
+
+
+def test_a_plan_names_missing_packages_and_weights_together_M5(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "missing_packages", lambda: ["torch"])
+    view = planned(operator, "text-to-image", prompt="a robot")
+    assert ["torch" in view["obstacles"][0], "no weights" in view["obstacles"][1]] == [True, True]
+
+
+def test_a_plan_is_possible_if_one_model_of_the_request_is_available_M5(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGINE_API_KEY", "key")
+    view = planned(operator, "text-to-video", prompt="a kite", model=["hailuo02standard", "imagine-text-to-video"])
+    assert (view["possible"], "obstacles" in view) == (True, False)
+    assert (
+        "not possible"
+        not in operator.run(
+            "plan",
+            "-",
+            stdin=json.dumps(
+                {"id": "a", "type": "text-to-video", "data": {"prompt": "a kite", "model": "imagine-text-to-video"}}
+            ).encode(),
+        ).out
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ({"alignment_mode": "auto", "lyrics": "la"}, None),
+        ({"alignment_mode": "even", "lyrics": "la"}, None),
+        ({"alignment_mode": "auto"}, "ELEVENLABS_API_KEY"),
+        ({"alignment_mode": "elevenlabs", "lyrics": "la"}, "ELEVENLABS_API_KEY"),
+    ],
+    ids=lambda value: f"M5-{value}",
+)
+def test_a_plan_of_captions_says_whether_words_can_be_timed(
+    operator: Operator, data: dict[str, str], reason: str | None
+) -> None:
+    (operator.settings.storage_folder / "inbox").mkdir(parents=True)
+    write_wav(operator.settings.storage_folder / "inbox" / "song.wav", 0.5)
+    view = planned(operator, "audio-to-captions", audio="s3://inbox/song.wav", **data)
+    assert view["possible"] is (reason is None)
+    assert reason is None or reason in view["obstacles"][0]

@@ -22,6 +22,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from consumer.callbacks.game import game_body
 from consumer.callbacks.signing import generate_secret, sign
+from consumer.execution.outcome import MAX_INLINE_BYTES
 from ops.cli.commands import load
 from ops.cli.main import app
 from schemas.callback import Callback, Output
@@ -326,3 +327,9 @@ def test_the_pages_name_no_path_of_the_machine_they_were_written_on() -> None:
 
 def test_the_picture_in_the_readme_is_small() -> None:
     assert (ROOT / "docs" / "images" / "demo-frame.jpg").stat().st_size < 60_000
+
+
+@pytest.mark.parametrize("fence", [*fences("python", "receiver"), *fences("js", "receiver")], ids=str)
+def test_a_receiver_accepts_the_largest_inline_picture_gap_L11(fence: Fence) -> None:
+    limits = [int(found.replace("_", "")) for found in re.findall(r"\d(?:_\d{3}){2,}", fence.text)]
+    assert min(limits, default=10**9) > MAX_INLINE_BYTES * 4 / 3 + 256 * 1024
