@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from consumer.ledger.call_claims import ClaimedCall
 from consumer.logs import logger
-from schemas.backoff import backoff as exponential_backoff
+from schemas.backoff import backoff as exponential_backoff, outage_wait
 from schemas.errors import (
     InputError,
     InternalError,
@@ -15,6 +15,7 @@ from schemas.errors import (
     StorageError,
     TelecineError,
     Verdict,
+    disk_fault,
 )
 
 log = logger(__name__)
@@ -39,13 +40,17 @@ def backoff(failures: int) -> float:
     return exponential_backoff(failures, 1.0, _MAX_BACKOFF_SECONDS)
 
 
-def backoff_or_retry_after(failures: int, error: Exception) -> float:
-    """Return the backoff, but at least what the provider asked for with ``Retry-After``."""
-    return max(backoff(failures), getattr(error, "retry_after_seconds", None) or 0.0)
+def wait_after(claimed: ClaimedCall, error: TelecineError) -> float:
+    """Return the seconds to wait after an error: the backoff, but at least the provider's ``Retry-After``."""
+    if error.outage:
+        return outage_wait(claimed.now - claimed.call.queued_at, 1.0)
+    return max(backoff(claimed.call.failures), getattr(error, "retry_after_seconds", None) or 0.0)
 
 
 def may_resubmit(claimed: ClaimedCall, error: TelecineError, max_failures: int) -> bool:
     """Return whether to submit the call again after an error. The provider certainly did not accept it."""
+    if error.outage:
+        return True
     if error.verdict not in (Verdict.LATER, Verdict.ELSEWHERE):
         return False
     # A provider that works one call at a time rate-limits all others many times over: these are not failures.
@@ -58,11 +63,13 @@ def may_poll_again(claimed: ClaimedCall, error: TelecineError, max_failures: int
     call = claimed.call
     # After a night without an engine the task is overdue but done: a single failed poll must not give it up.
     overdue = call.give_up_at is not None and claimed.now >= call.give_up_at
-    return not isinstance(error, _FINAL) and not (overdue and call.failures + 1 >= max_failures)
+    return error.outage or (not isinstance(error, _FINAL) and not (overdue and call.failures + 1 >= max_failures))
 
 
 def may_fetch_again(failures: int, error: TelecineError) -> bool:
     """Return whether to fetch a paid result again after an error."""
+    if error.outage:
+        return True
     transient = error.verdict is Verdict.LATER
     if transient and isinstance(error, StorageError):
         tries = AWAY_TRIES
@@ -85,5 +92,7 @@ def as_telecine_error(error: Exception) -> TelecineError:
     """Return the error, or an ``InternalError`` for an unexpected exception, which is logged."""
     if isinstance(error, TelecineError):
         return error
+    if (failed := disk_fault(error)) is not None:
+        return failed
     log.error("provider_adapter_failed", exc_info=error)
     return InternalError(f"unexpected {type(error).__name__}; see the log")

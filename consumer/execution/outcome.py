@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from consumer.execution.heartbeat import Heartbeat
 from consumer.execution.manifest import write_manifest
 from consumer.failpoints import failpoint
 from consumer.ledger import calls, completion, leases, outbox
+from consumer.ledger.database import is_ledger_fault
 from consumer.ledger.leases import Claim
 from consumer.ledger.outbox import NewDelivery
 from consumer.ledger.provenance import provenance_of, spent_on
@@ -21,7 +21,7 @@ from consumer.ledger.records import Job
 from consumer.ledger.states import CallState, State
 from consumer.logs import logger
 from consumer.runtime import Runtime
-from schemas.backoff import backoff
+from schemas.backoff import backoff, outage_wait
 from schemas.callback import Output, Status
 from schemas.envelope import Request
 from schemas.errors import (
@@ -35,6 +35,7 @@ from schemas.errors import (
     TelecineError,
     Verdict,
     WorkerLost,
+    disk_fault,
 )
 from schemas.media import Plan, StoredArtifact
 
@@ -146,19 +147,24 @@ def _warnings(details: Mapping[str, Any]) -> list[str]:
 
 
 def retry_or_fail(runtime: Runtime, claim: Claim, error: Exception) -> State:
-    """Park the job for another attempt if the error may pass; otherwise end it with its callback."""
+    """Park the job for another attempt if the error may pass; otherwise end it with its callback.
+
+    An outage of this installation is not counted as a failure: the job waits while it lasts, or until its deadline.
+    """
     job, lease = claim.job, claim.lease
     if not isinstance(error, TelecineError):
-        log.exception("unexpected_error")
-        error = _as_telecine_error(error)
+        unexpected = error
+        error = _as_telecine_error(unexpected)
+        if not error.outage:
+            log.error("unexpected_error", exc_info=unexpected)
+    if error.outage:
+        waited = claim.now() - (job.started_at or claim.taken_at)
+        return _retry_later(runtime, claim, error, outage_wait(waited, runtime.settings.retry_seconds), job.failures)
     if error.verdict in (Verdict.LATER, Verdict.ELSEWHERE):
         failures = job.failures + 1
         if failures < runtime.settings.max_failures or _paid_result_waits(runtime, job, error):
             seconds = backoff(job.failures, runtime.settings.retry_seconds, MAX_RETRY_SECONDS)
-            reason = {"code": error.code, "message": error.message, "step": error.step}
-            leases.park(runtime.database, lease, seconds=seconds, event="retry_later", failures=failures, **reason)
-            log.warning("job_retry_scheduled", code=error.code, seconds=seconds, failures=failures)
-            return State.WAITING
+            return _retry_later(runtime, claim, error, seconds, failures)
         error = RetriesExhausted(
             f"tried {failures} times; last: {error.message} ({error.code})", field=error.field, step=error.step
         )
@@ -169,6 +175,13 @@ def retry_or_fail(runtime: Runtime, claim: Claim, error: Exception) -> State:
     failpoint("advance.finished")
     log.warning("job_failed", state=state.value, code=error.code)
     return state
+
+
+def _retry_later(runtime: Runtime, claim: Claim, error: TelecineError, seconds: float, failures: int) -> State:
+    reason = {"code": error.code, "message": error.message, "step": error.step}
+    leases.park(runtime.database, claim.lease, seconds=seconds, event="retry_later", failures=failures, **reason)
+    log.warning("job_retry_scheduled", code=error.code, seconds=seconds, failures=failures)
+    return State.WAITING
 
 
 def end_state(error: TelecineError) -> State:
@@ -187,8 +200,10 @@ def failure_delivery(runtime: Runtime, job: Job, state: State, error: TelecineEr
 
 def _as_telecine_error(error: Exception) -> InternalError:
     """Return the error that an unforeseen exception is recorded as. Its text may hold secrets and is left out."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InternalError("the worker has no disk space left for this job")
+    if (failed := disk_fault(error)) is not None:
+        return failed
+    if is_ledger_fault(error):
+        return InternalError(f"the ledger could not be used ({type(error).__name__})", outage=True)
     return InternalError(f"{type(error).__name__} while working on the job")
 
 

@@ -98,7 +98,7 @@ class UploadLoop:
         try:
             item = decide(self._admitter.policy, self._request_factory, message)
         except TelecineError as error:
-            if waiting.age_seconds < RETRY_LIMIT_SECONDS:
+            if error.outage or waiting.age_seconds < RETRY_LIMIT_SECONDS:
                 wait = backoff(waiting.tries - 1, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
                 log.warning("upload_retry_scheduled", code=error.code, reason=error.message, retry_in=wait)
                 reschedule(self._database, waiting, seconds=wait, reason=f"{error.code}: {error.message}")

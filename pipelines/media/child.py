@@ -2,8 +2,8 @@
 
 It reads one JSON object from standard input: ``{"task", "arguments", "bounds", "parent"}``. It writes JSON lines to
 standard output: any number of ``{"progress": 0.5}``, then one ``{"result": {...}}`` or one
-``{"error": {"code", "message", "field"}}``. It applies its limits before it opens any file, so that a hostile file
-cannot use more than they allow. The parent's side is ``sandbox/process.py``.
+``{"error": {"code", "message", "field", "outage"}}``. It applies its limits before it opens any file, so that a hostile
+file cannot use more than they allow. The parent's side is ``sandbox/process.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from pipelines.media.sandbox.process import Task
 from pipelines.media.sandbox.rlimits import bound_self, die_with_parent
-from schemas.errors import InternalError, OutOfMemory, RenderFailed, TelecineError
+from schemas.errors import OutOfMemory, RenderFailed, TelecineError, disk_fault
 
 #: Shortest time between two progress messages, in seconds.
 _PROGRESS_SECONDS = 0.1
@@ -55,7 +55,7 @@ def main() -> int:
         return 0
     except Exception as fault:
         error = _as_telecine_error(fault)
-    messages.send(error={"code": error.code, "message": error.message, "field": error.field})
+    messages.send(error={"code": error.code, "message": error.message, "field": error.field, "outage": error.outage})
     return 1
 
 
@@ -92,8 +92,8 @@ def _as_telecine_error(fault: Exception) -> TelecineError:
         return fault
     if isinstance(fault, MemoryError) or (isinstance(fault, OSError) and fault.errno == errno.ENOMEM):
         return OutOfMemory()
-    if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InternalError("the worker has no disk space left for this job")
+    if (failed := disk_fault(fault)) is not None:
+        return failed
     import traceback
 
     traceback.print_exception(fault, file=sys.stderr)

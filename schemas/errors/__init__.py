@@ -88,6 +88,7 @@ from schemas.errors.job import (
     LeaseLost,
     RetriesExhausted,
     WorkerLost,
+    disk_fault,
 )
 from schemas.errors.media import (
     ChecksumMismatch,
@@ -225,6 +226,7 @@ __all__ = [
     "UnsupportedOption",
     "Verdict",
     "WorkerLost",
+    "disk_fault",
     "error_for",
     "every_error",
 ]

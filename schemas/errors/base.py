@@ -31,10 +31,20 @@ class TelecineError(Exception):
     #: Wordings of the five source systems, which clients may match on.
     default_message: ClassVar[str | None] = None
 
-    def __init__(self, message: str | None = None, *, field: str | None = None, step: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        field: str | None = None,
+        step: str | None = None,
+        outage: bool = False,
+    ) -> None:
         self.message = message or self.default_message or _first_paragraph(self.__doc__ or self.code)
         self.field = field
         self.step = step
+        #: Whether a part of this installation is unavailable: its storage, ledger, disk or credentials. Waiting for
+        #: its return does not use up the retries of a job.
+        self.outage = outage
         super().__init__(self.message)
 
     @property

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+
 from schemas.errors.base import TelecineError, Verdict
+
+#: The disk is full, a failed one is read-only, or a network share has disappeared.
+_DISK_FAULTS = {
+    errno.ENOSPC: "has no disk space left for this job",
+    errno.EDQUOT: "has no disk space left for this job",
+    errno.EROFS: "cannot write to its disk",
+    errno.EIO: "cannot use its disk",
+    errno.ESTALE: "has lost its network share",
+}
 
 
 class JobError(TelecineError):
@@ -56,3 +67,9 @@ class InternalError(TelecineError):
 
     code = "internal_error"
     verdict = Verdict.LATER
+
+
+def disk_fault(error: BaseException) -> InternalError | None:
+    """Return the error of a disk that is full or failed; ``None`` if ``error`` is something else."""
+    number = error.errno if isinstance(error, OSError) else None
+    return InternalError(f"the worker {_DISK_FAULTS[number]}", outage=True) if number in _DISK_FAULTS else None

@@ -93,7 +93,7 @@ def run_child(
         raise _exit_error(child.returncode, log)
     if "error" in message:
         error = error_for(message["error"]["code"], message["error"]["message"])
-        error.field = message["error"]["field"]
+        error.field, error.outage = message["error"]["field"], message["error"]["outage"]
         if isinstance(error, RenderFailed):
             error.add_note(_tail(log))
         raise error
