@@ -18,6 +18,7 @@ from consumer.ledger.leases import Claim
 from consumer.ledger.outbox import NewDelivery
 from consumer.ledger.provenance import provenance_of, spent_on
 from consumer.ledger.records import Job
+from consumer.ledger.retries import number_of
 from consumer.ledger.states import CallState, State
 from consumer.logs import logger
 from consumer.runtime import Runtime
@@ -100,7 +101,8 @@ def notify(runtime: Runtime, claim: Claim, event: str, *, progress: int | None =
     Raises:
         LeaseLost: another worker has the job.
     """
-    delivery = job_delivery(claim.job, event, status="running", now=claim.now(), progress=progress)
+    retry = number_of(runtime.database, claim.job)
+    delivery = job_delivery(claim.job, event, status="running", now=claim.now(), progress=progress, retry=retry)
     if delivery is not None:
         with runtime.database.write() as connection:
             leases.assert_held(connection, claim.lease)
@@ -120,7 +122,13 @@ def complete(
     context.check()
     outputs = [_output(runtime, artifact, folder) for artifact in (*artifacts, manifest)]
     delivery = job_delivery(
-        claim.job, "completed", status="completed", now=claim.now(), outputs=outputs, provenance=provenance
+        claim.job,
+        "completed",
+        status="completed",
+        now=claim.now(),
+        outputs=outputs,
+        provenance=provenance,
+        retry=number_of(runtime.database, claim.job),
     )
     # A presigned URL is a secret, and a picture is large: the ledger keeps both in the callback's body only.
     record = {"outputs": [output.model_dump(exclude_none=True, exclude={"url", "base64"}) for output in outputs]}
@@ -134,7 +142,8 @@ def complete(
 def complete_plan(runtime: Runtime, claim: Claim, plan: Plan) -> State:
     """End a ``plan_only`` job with its plan; it has no files."""
     record = plan.model_dump(mode="json", exclude_none=True)
-    delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), plan=record)
+    retry = number_of(runtime.database, claim.job)
+    delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), plan=record, retry=retry)
     completion.begin_storing(runtime.database, claim.lease, event="planned", warnings=_warnings(plan.details))
     completion.finish(runtime.database, claim.lease, State.COMPLETED, outcome={"plan": record}, delivery=delivery)
     return State.COMPLETED
@@ -178,7 +187,9 @@ def retry_or_fail(runtime: Runtime, claim: Claim, error: Exception) -> State:
 
 
 def _retry_later(runtime: Runtime, claim: Claim, error: TelecineError, seconds: float, failures: int) -> State:
-    reason = {"code": error.code, "message": error.message, "step": error.step}
+    reason: dict[str, object] = {"code": error.code, "message": error.message, "step": error.step}
+    if error.outage:
+        reason["outage"] = True
     leases.park(runtime.database, claim.lease, seconds=seconds, event="retry_later", failures=failures, **reason)
     log.warning("job_retry_scheduled", code=error.code, seconds=seconds, failures=failures)
     return State.WAITING
@@ -194,8 +205,8 @@ def end_state(error: TelecineError) -> State:
 def failure_delivery(runtime: Runtime, job: Job, state: State, error: TelecineError) -> NewDelivery | None:
     """Return the callback about a job that ended without a result, or ``None`` if the request asks for none."""
     status: Status = "cancelled" if state is State.CANCELLED else "expired" if state is State.EXPIRED else "failed"
-    cost = spent_on(runtime.database, job.id)
-    return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error, cost=cost)
+    cost, retry = spent_on(runtime.database, job.id), number_of(runtime.database, job)
+    return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error, cost=cost, retry=retry)
 
 
 def _as_telecine_error(error: Exception) -> InternalError:

@@ -46,9 +46,9 @@ def of_job(database: Database, job_id: str) -> list[CallRow]:
 
 
 def enqueue_and_park(
-    database: Database, lease: Lease, step: str, spec: CallSpec, *, tenant: str | None, urgency: int
+    database: Database, lease: Lease, step: str, spec: CallSpec, attempt: int = 1, *, tenant: str | None, urgency: int
 ) -> None:
-    """Insert the first call of a step and park the job, durably and in one transaction.
+    """Insert the first call of a step in this run of the job and park the job, durably and in one transaction.
 
     A crash before the commit leaves nothing; after it, the engine carries on without the worker.
 
@@ -57,7 +57,7 @@ def enqueue_and_park(
     """
     with database.write(durable=True) as connection:
         _park(connection, lease)
-        insert_call(database, connection, lease.job_id, step, 1, spec, tenant=tenant or "", urgency=urgency)
+        insert_call(database, connection, lease.job_id, step, attempt, spec, tenant=tenant or "", urgency=urgency)
         note(connection, lease.job_id, "parked", epoch=lease.epoch, step=step)
 
 

@@ -37,16 +37,45 @@ def list_jobs(
     limit: int = 20,
 ) -> Sequence[Job]:
     """Return jobs, newest first: all, or those with this state, tenant, type and error code, received since then."""
-    query = sa.select(jobs).order_by(jobs.c.received_at.desc(), jobs.c.id).limit(limit)
-    if states:
-        query = query.where(jobs.c.state.in_(states))
-    for column, value in ((jobs.c.tenant, tenant), (jobs.c.type, type_), (_error_code(database), code)):
-        if value is not None:
-            query = query.where(column == value)
-    if since is not None:
-        query = query.where(jobs.c.received_at >= since)
+    chosen = _jobs_with(database, states, tenant, type_, code, since)
+    query = sa.select(jobs).where(*chosen).order_by(jobs.c.received_at.desc(), jobs.c.id).limit(limit)
     with database.read() as connection:
         return [job_from(row) for row in connection.execute(query).mappings()]
+
+
+def job_ids(
+    database: Database,
+    *,
+    states: Sequence[str] = (),
+    tenant: str | None = None,
+    type_: str | None = None,
+    code: str | None = None,
+    since: float | None = None,
+) -> Sequence[str]:
+    """Return the ids of the jobs that ``list_jobs`` would return without a limit, oldest first."""
+    chosen = _jobs_with(database, states, tenant, type_, code, since)
+    with database.read() as connection:
+        query = sa.select(jobs.c.id).where(*chosen).order_by(jobs.c.received_at, jobs.c.id)
+        return list(connection.execute(query).scalars())
+
+
+def _jobs_with(
+    database: Database,
+    states: Sequence[str],
+    tenant: str | None,
+    type_: str | None,
+    code: str | None,
+    since: float | None,
+) -> list[sa.ColumnElement[bool]]:
+    chosen: list[sa.ColumnElement[bool]] = []
+    if states:
+        chosen.append(jobs.c.state.in_(states))
+    for column, value in ((jobs.c.tenant, tenant), (jobs.c.type, type_), (_error_code(database), code)):
+        if value is not None:
+            chosen.append(column == value)
+    if since is not None:
+        chosen.append(jobs.c.received_at >= since)
+    return chosen
 
 
 def _error_code(database: Database) -> sa.ColumnElement[str]:

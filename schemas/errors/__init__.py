@@ -17,6 +17,9 @@
     │   ├── IdConflict               id_conflict
     │   ├── JobNotFound              job_not_found
     │   ├── StepSettled              step_settled
+    │   ├── AlreadyCompleted         already_completed
+    │   ├── JobNotEnded              job_not_ended
+    │   ├── AlreadyPaid              already_paid
     │   ├── TenantRequired           tenant_required
     │   ├── TenantUnknown            tenant_unknown
     │   ├── TenantForbidden          tenant_forbidden
@@ -132,12 +135,15 @@ from schemas.errors.provider import (
 )
 from schemas.errors.request import (
     AddressForbidden,
+    AlreadyCompleted,
+    AlreadyPaid,
     ConsentRequired,
     IdConflict,
     InvalidEnvelope,
     InvalidEvent,
     InvalidField,
     InvalidJson,
+    JobNotEnded,
     JobNotFound,
     LyricsRequired,
     LyricsTooLong,
@@ -158,6 +164,8 @@ from schemas.errors.request import (
 
 __all__ = [
     "AddressForbidden",
+    "AlreadyCompleted",
+    "AlreadyPaid",
     "BudgetExceeded",
     "ChecksumMismatch",
     "ConfigurationError",
@@ -182,6 +190,7 @@ __all__ = [
     "InvalidWeights",
     "JobCancelled",
     "JobError",
+    "JobNotEnded",
     "JobNotFound",
     "LeaseLost",
     "LyricsRequired",
