@@ -17,11 +17,10 @@ from consumer.calls.call_spec import pipeline_error
 from consumer.execution import outcome
 from consumer.execution.context import JobContext
 from consumer.failpoints import failpoint
-from consumer.ledger import calls, leases, steps
+from consumer.ledger import calls, leases, retries, steps
 from consumer.ledger.call_records import CallRow
 from consumer.ledger.call_request import CallSpec
 from consumer.ledger.owner import this_process
-from consumer.ledger.retries import first_attempt, number_of
 from consumer.ledger.states import CallState, State, StepState
 from consumer.logs import bound, logger
 from consumer.runtime import Runtime
@@ -97,16 +96,16 @@ class Steps:
         return artifacts
 
     def call(self, name: str, build_spec: Callable[[], CallSpec]) -> CallRow:
-        """Return the finished provider call ``name``; the first time, enqueue it and park the job.
-
-        After a retry of the job, calls of earlier runs count only if they are done.
-        """
-        call = calls.latest(self._database, self._job.id, name)
-        if call is None or (call.settled and call.state is not CallState.DONE):
-            first = first_attempt(number_of(self._database, self._job))
-            if call is None or call.attempt < first:
-                self._enqueue(name, build_spec(), first)
-                raise Parked
+        """Return the finished provider call ``name``; the first time, enqueue it and park the job."""
+        call, attempt = retries.latest_call(self._database, self._job, name)
+        if call is None:
+            spec = build_spec()
+            steps.begin(self._database, self._lease, name)
+            failpoint("call.wanted")
+            tenant, urgency = self._job.tenant, self._job.urgency
+            calls.enqueue_and_park(self._database, self._lease, name, spec, attempt, tenant=tenant, urgency=urgency)
+            failpoint("call.parked")
+            raise Parked
         if not call.settled and (call := calls.park_unless_settled(self._database, self._lease, name)) is None:
             raise Parked
         if call.state is not CallState.DONE:
@@ -115,13 +114,6 @@ class Steps:
             result = None if call.result is None else call.result.to_stored()
             self._record(name, result, call.artifact_names)
         return call
-
-    def _enqueue(self, name: str, spec: CallSpec, attempt: int) -> None:
-        steps.begin(self._database, self._lease, name)
-        failpoint("call.wanted")
-        tenant, urgency = self._job.tenant, self._job.urgency
-        calls.enqueue_and_park(self._database, self._lease, name, spec, attempt, tenant=tenant, urgency=urgency)
-        failpoint("call.parked")
 
     def _record(self, name: str, result: Any, artifacts: Sequence[str]) -> None:
         steps.record(self._database, self._lease, name, result, artifacts=list(artifacts))

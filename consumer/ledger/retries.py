@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger.call_records import CallRow, call_from
+from consumer.ledger.calls import latest
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import RETRYABLE, CallState, State
@@ -83,9 +84,16 @@ def number_of(database: Database, job: Job) -> int:
         return _count(connection, job.id)
 
 
-def first_attempt(retry_number: int) -> int:
-    """Return the number of the first call of a step in this run. Calls with lower numbers belong to earlier runs."""
-    return retry_number * _ATTEMPTS_PER_RUN + 1
+def latest_call(database: Database, job: Job, step: str) -> tuple[CallRow | None, int]:
+    """Return the newest call of the step, and the number of its first call in this run of the job.
+
+    Calls with lower numbers belong to earlier runs and count only if they are done; otherwise there is ``None``.
+    """
+    call = latest(database, job.id, step)
+    if call is not None and (call.state is CallState.DONE or not call.settled):
+        return call, call.attempt
+    first = number_of(database, job) * _ATTEMPTS_PER_RUN + 1
+    return (None if call is None or call.attempt < first else call), first
 
 
 def _restarted(job: Job, now: float, deadline: float | None) -> dict[str, object]:

@@ -67,7 +67,7 @@ CODES = frozenset(
     }
 )
 _CLOCK = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"})
-#: Of STS and SSO: whatever they refuse, they gave no credentials.
+#: Of STS and SSO: if they refuse anything, there are no credentials.
 _GIVES_CREDENTIALS = ("AssumeRole", "CreateToken", "GetFederationToken", "GetRoleCredentials", "GetSessionToken")
 _NONE_FOUND = (
     ConfigNotFound,

@@ -78,13 +78,17 @@ def _state(word: str) -> str:
 
 
 def _confirm(number: int) -> None:
-    if not sys.stdin.isatty():
+    if not _interactive():
         stop(
             f"This would retry {count(number, 'job')}. Repeat it with --yes, or --dry-run to see them.",
             code="not_confirmed",
             status=2,
         )
     typer.confirm(f"Retry {count(number, 'job')}?", abort=True, err=True)
+
+
+def _interactive() -> bool:
+    return sys.stdin.isatty()
 
 
 def _retried(database: Database, chosen: Sequence[str], pay_again: bool) -> list[RetryResult]:
