@@ -90,6 +90,8 @@ class HealthServer:
 
     def start(self) -> None:
         """Start the server thread."""
+        if self._storage is not None:
+            self._storage.state()  # so that the first probe finds an answer
         self._thread.start()
 
     def stop(self) -> None:

@@ -24,7 +24,7 @@ class StorageHealth:
         self._storage = storage
         self._uri = f"{output.rstrip('/')}/.telecine-ready"
         self._lock = threading.Lock()
-        self._state = "ok"
+        self._state = "no answer yet"
         self._started = float("-inf")
         self._answered = threading.Event()
         self._answered.set()
