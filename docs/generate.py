@@ -114,7 +114,13 @@ _RESULTS: dict[type[TelecineError], str] = {
 
 
 #: Errors inside a worker, and of `telecine retry`.
-_NOT_FOR_PRODUCERS = (errors.LeaseLost, errors.AlreadyCompleted, errors.JobNotEnded, errors.AlreadyPaid)
+_NOT_FOR_PRODUCERS = (
+    errors.LeaseLost,
+    errors.AlreadyCompleted,
+    errors.JobNotEnded,
+    errors.ResultsDeleted,
+    errors.AlreadyPaid,
+)
 
 
 def settings_page() -> str:

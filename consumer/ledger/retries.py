@@ -26,6 +26,7 @@ from schemas.errors import (
     JobNotEnded,
     JobNotFound,
     ProviderOutcomeUnknown,
+    ResultsDeleted,
 )
 
 #: Numbers that are reserved for the calls of one step within one run of the job.
@@ -57,6 +58,7 @@ def retry(database: Database, job_id: str, *, by: str, pay_again: bool = False) 
         AlreadyCompleted: It has a result.
         JobNotEnded: It has not ended, or a call of it is still being cancelled.
         DeadlineExceeded: Its deadline is a time that has passed.
+        ResultsDeleted: Its files were deleted because of their age.
         ProviderOutcomeUnknown: A call may have been accepted by its provider; it must be settled first.
         AlreadyPaid: A call was charged and gave no result.
     """
@@ -97,14 +99,16 @@ def latest_call(database: Database, job: Job, step: str) -> tuple[CallRow | None
 
 
 def _restarted(job: Job, now: float, deadline: float | None) -> dict[str, object]:
+    # Before its first claim ``not_before`` is what the request says; afterwards it is that of the last park.
+    start = max(now, job.not_before) if job.started_at is None else now
     return {
         "state": State.RECEIVED.value,
         "received_at": now,
         "started_at": None,
         "finished_at": None,
         "deadline_at": deadline,
-        "not_before": now,
-        "wake_at": now,  # the sweep wakes it
+        "not_before": start,
+        "wake_at": start,  # the sweep wakes it
         "wakes": 0,
         "lease_until": None,
         "lease_owner": None,
@@ -119,6 +123,8 @@ def _restarted(job: Job, now: float, deadline: float | None) -> dict[str, object
 
 
 def _check_state(job: Job) -> None:
+    if job.results_deleted_at is not None and job.state is not State.COMPLETED:
+        raise ResultsDeleted(f"the files of {job.id} were deleted because of their age; send a new request")
     if job.state is State.COMPLETED:
         raise AlreadyCompleted(f"{job.id} is completed; `telecine status {job.id}` shows its results")
     if job.state not in RETRYABLE:

@@ -19,6 +19,7 @@
     │   ├── StepSettled              step_settled
     │   ├── AlreadyCompleted         already_completed
     │   ├── JobNotEnded              job_not_ended
+    │   ├── ResultsDeleted           results_deleted
     │   ├── AlreadyPaid              already_paid
     │   ├── TenantRequired           tenant_required
     │   ├── TenantUnknown            tenant_unknown
@@ -152,6 +153,7 @@ from schemas.errors.request import (
     NoTrigger,
     OutputTriggers,
     RequestError,
+    ResultsDeleted,
     StepSettled,
     TenantForbidden,
     TenantRequired,
@@ -221,6 +223,7 @@ __all__ = [
     "RenderFailed",
     "RenderTimeout",
     "RequestError",
+    "ResultsDeleted",
     "RetriesExhausted",
     "StepSettled",
     "StorageError",

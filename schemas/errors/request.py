@@ -111,6 +111,12 @@ class JobNotEnded(RequestError):
     code = "job_not_ended"
 
 
+class ResultsDeleted(RequestError):
+    """The job's files were deleted because of their age, so it cannot continue from them. Send a new request."""
+
+    code = "results_deleted"
+
+
 class AlreadyPaid(RequestError):
     """A call of the job was charged and gave no result, so a retry would pay again. Confirm with `--pay-again`."""
 

@@ -25,6 +25,7 @@ from schemas.errors import (
     ProviderOutcomeUnknown,
     ProviderRefused,
     RenderFailed,
+    ResultsDeleted,
     StorageUnavailable,
     TelecineError,
 )
@@ -207,6 +208,24 @@ def test_a_deadline_that_has_passed_refuses_a_retry_friction_H2(ledger: Ledger) 
     with pytest.raises(DeadlineExceeded, match="new request"):
         retries.retry(ledger.a, "j", by="test")
     assert ledger.job().state is State.EXPIRED
+
+
+def test_a_job_whose_files_are_gone_is_refused_friction_H2(ledger: Ledger) -> None:
+    ledger.ended(State.FAILED, error=RenderFailed())
+    assert deletion.record_results_deleted(ledger.a, "j", files=1)
+    with pytest.raises(ResultsDeleted):
+        retries.retry(ledger.a, "j", by="test")
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_job_that_was_cancelled_before_its_start_keeps_its_start_friction_H2(ledger: Ledger, claimed: bool) -> None:
+    ledger.admit({"id": "j", **({} if claimed else {"not_before": 3600})})
+    if claimed:
+        leases.park(ledger.a, ledger.claimed(), seconds=3600, event="retry_later", failures=1)
+    start = ledger.job().not_before
+    assert completion.finish_unleased(ledger.a, "j", State.CANCELLED, RenderFailed(), None)
+    retries.retry(ledger.a, "j", by="test")
+    assert (ledger.job().not_before == start) is not claimed
 
 
 def test_a_retry_that_breaks_half_way_leaves_nothing_friction_H2(
