@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import urllib.request
 import uuid
 from collections.abc import Callable
@@ -161,13 +162,19 @@ def test_another_object_from_a_server_that_ignores_the_condition_is_refused(
 
 
 def test_without_permission_to_read_versions_the_error_names_the_permission(
-    use_s3: Callable[[str], S3], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    use_s3: Callable[[str], S3], tmp_path: Path
 ) -> None:
-    server = use_s3("radosgw")  # ministack does not check signatures
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong" * 8)
+    server = use_s3("radosgw")  # ministack does not check policies
+    name, client = f"test-{uuid.uuid4().hex[:16]}", server.client()
+    client.create_bucket(Bucket=name)
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    version = client.put_object(Bucket=name, Key="a", Body=b"x")["VersionId"]
+    action = ["s3:GetObject", "s3:GetObjectVersion"]
+    deny = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": f"arn:aws:s3:::{name}/*"}
+    client.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
     storage = open_storage("s3", endpoint_url=server.url, path_style=True, attempts=1)
     with pytest.raises(InputForbidden, match="s3:GetObjectVersion"):
-        storage.fetch("s3://inbox/a", tmp_path / "back", 10, Pin(version="v1"))
+        storage.fetch(f"s3://{name}/a", tmp_path / "back", 10, Pin(version=version))
 
 
 def _in_memory(folder: Path) -> tuple[Storage, Callable[[bytes], None]]:
