@@ -12,6 +12,7 @@ from consumer.ledger import call_resolution, calls, completion, deletion, leases
 from consumer.ledger.queries import deliveries_of, timeline_of
 from consumer.ledger.states import CallState, State
 from consumer.ledger.tables import jobs
+from ops.cli.cancel import cancel_now
 from ops.metrics import render_metrics
 from ops.metrics_snapshot import take_snapshot
 from providers.base import Call
@@ -83,6 +84,15 @@ def test_a_call_that_cost_nothing_is_made_under_a_new_key_friction_H2(line: Line
     assert len({item.id for item in deliveries_of(line.runtime.database, "j")}) == 4
     (noted,) = [entry.detail for entry in timeline_of(line.runtime.database, "j") if entry.event == "retried"]
     assert (noted["by"], noted["after"], noted["retry"]) == ("test", "failed", 1)
+
+
+def test_a_job_that_no_worker_claimed_has_its_own_callback_for_each_ending_friction_H2(line: Line) -> None:
+    line.submit(callback=CALLBACK)
+    assert cancel_now(line.runtime.database, "j").state is State.CANCELLED
+    for number in (1, 2):
+        assert retry(line).number == number
+        assert cancel_now(line.runtime.database, "j").state is State.CANCELLED
+    assert bodies(line) == [("cancelled", None), ("cancelled", 1), ("cancelled", 2)]
 
 
 def test_each_retry_has_its_own_failed_callback_gap_L12(line: Line) -> None:
