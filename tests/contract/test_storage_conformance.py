@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 import threading
 import urllib.error
@@ -26,7 +25,6 @@ from consumer.storage.s3 import LARGEST_BYTES
 from schemas.errors import (
     ChecksumMismatch,
     ConfigurationError,
-    InputForbidden,
     InputNotFound,
     InputTooLarge,
     InputUnavailable,
@@ -394,45 +392,6 @@ def test_a_forked_worker_uses_connections_of_its_own(s3_server: S3, tmp_path: Pa
 def test_storing_into_a_missing_bucket_names_it(s3_server: S3, tmp_path: Path) -> None:
     with pytest.raises(OutputForbidden, match="bucket no-such-bucket-anywhere does not exist"):
         _put(_shared(s3_server), tmp_path, "s3://no-such-bucket-anywhere/video.mp4", b"x")
-
-
-def test_wrong_keys_are_an_outage_and_not_printed_friction_H3(
-    use_s3: Callable[[str], S3], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = use_s3("radosgw")
-    place = _s3_place(server)
-    place.add("x", b"x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-canary")
-    storage = _open(server)
-    with pytest.raises(InputUnavailable) as read:
-        storage.fetch(place.uri("x"), tmp_path / "back", 10)
-    with pytest.raises(InputUnavailable) as head:  # a HEAD has no body, and with it no code
-        storage.head(place.uri("x"))
-    with pytest.raises(InputUnavailable) as listed:
-        storage.list_prefix(place.uri("x"))
-    with pytest.raises(StorageUnavailable) as write:
-        _put(storage, tmp_path, place.uri("y"), b"y")
-    for error in (read.value, head.value, listed.value, write.value):
-        assert error.outage
-        assert "SignatureDoesNotMatch" in str(error)
-        assert "canary" not in str(error)
-        assert server.access_key not in str(error)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
-    assert storage.head(place.uri("x")) is not None
-
-
-def test_a_denied_object_is_forbidden_friction_H3_control(use_s3: Callable[[str], S3], tmp_path: Path) -> None:
-    server = use_s3("radosgw")
-    place = _s3_place(server)
-    place.add("x", b"x")
-    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{place.bucket}/x"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
-    server.client().put_bucket_policy(Bucket=place.bucket, Policy=policy)
-    storage = _open(server)
-    with pytest.raises(InputForbidden, match="AccessDenied"):
-        storage.fetch(place.uri("x"), tmp_path / "back", 10)
-    with pytest.raises(InputForbidden, match="AccessDenied"):
-        storage.head(place.uri("x"))
 
 
 def test_a_result_over_the_limit_of_one_put_is_refused_unread(s3_server: S3, tmp_path: Path) -> None:
