@@ -15,6 +15,7 @@ from consumer.wiring import build_runtime
 from ops.health import HealthServer
 from ops.ledger_probe import LedgerProbe
 from ops.local_models_health import LocalModelsHealth
+from ops.storage_health import StorageHealth
 from ops.worker_process import worker_processes
 from schemas.settings import Settings
 
@@ -44,7 +45,15 @@ def serve(
     try:
         service = Service(_loops(runtime, parts, roles))
         probe, local = LedgerProbe(runtime.database), _local_models(runtime, parts)
-        health = HealthServer(settings.health_host, settings.health_port, probe, service, settings.tenants, local)
+        health = HealthServer(
+            settings.health_host,
+            settings.health_port,
+            probe,
+            service,
+            settings.tenants,
+            local,
+            storage=StorageHealth(runtime.storage, settings.output) if settings.storage_kind == "s3" else None,
+        )
         health.start()
         service.start()
         started(settings, health.url)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from consumer.doors.inbox import drop
 from consumer.ledger import dead_letters
+from consumer.ledger.database import Database
 from consumer.ledger.queries import deliveries_of
+from consumer.ledger.records import Job
+from consumer.ledger.states import State
 from consumer.logs import scrub
+from ops.checks.paths import missing_ledger
 from ops.cli.arguments import FileArgument, read_request
 from ops.cli.console import JsonOption, print_json, remark, say, show
 from ops.cli.job_waiter import JobWaiter
@@ -45,11 +50,15 @@ def submit(
     if wait and isinstance(request, Request):
         _send_and_wait(settings, body, request, timeout, as_json)
         return
+    ended = _note_ended(settings, request) if isinstance(request, Request) else None
     send(settings, body)
     if as_json:
-        print_json({"job_id": request.id, "sent": "cancel" if isinstance(request, Cancel) else "request"})
-    else:
-        say(request.id)
+        sent = {"job_id": request.id, "sent": "cancel" if isinstance(request, Cancel) else "request"}
+        print_json(sent if ended is None else sent | {"message": ended})
+        return
+    if ended is not None:
+        remark(ended)
+    say(request.id)
 
 
 def send(settings: Settings, body: bytes) -> None:
@@ -81,15 +90,33 @@ def send(settings: Settings, body: bytes) -> None:
         ) from None
 
 
+def _note_ended(settings: Settings, request: Request) -> str | None:
+    """Return a sentence if the same request has ended before; ``None`` also if there is no ledger at hand."""
+    if missing_ledger(settings) is not None:
+        return None
+    database = Database(settings.ledger)
+    try:
+        ended = JobWaiter(database, request, after=0).ended_before()
+        return None if ended is None else _ended_before(ended, database.now())
+    except SQLAlchemyError:
+        return None
+    finally:
+        database.close()
+
+
+def _ended_before(job: Job, now: float) -> str:
+    """Return a sentence about a request that has ended before: sending it again changes nothing."""
+    again = "use a new id" if job.state is State.COMPLETED else f"use a new id or run `telecine retry {job.id}`"
+    when = ago(now - (job.finished_at or now))
+    return f"{job.id} already {job.state.value} {when}, and the same request is not run again; {again}."
+
+
 def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_seconds: float, as_json: bool) -> None:
     database = open_or_create_ledger(settings)
     try:
         waiter = JobWaiter(database, request, after=dead_letters.newest_number(database))
         if not as_json and (ended := waiter.ended_before()) is not None:
-            when = ago(database.now() - (ended.finished_at or 0))
-            remark(
-                f"{ended.id} already {ended.state.value} {when}, and the same request is not run again; use a new id."
-            )
+            remark(_ended_before(ended, database.now()))
         send(settings, body)
         job = waiter.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
         deliveries = deliveries_of(database, job.id)
