@@ -17,6 +17,7 @@ from ops.health_client import installation_id
 from ops.home_lock import home_lock
 from ops.ledger_probe import LedgerProbe
 from ops.local_models_health import LocalModelsHealth
+from ops.storage_health import StorageHealth
 from ops.worker_process import worker_processes
 from schemas.settings import Settings
 
@@ -68,6 +69,7 @@ def _serve(
             settings.tenants,
             local,
             installation=installation_id(settings),
+            storage=StorageHealth(runtime.storage, settings.output) if settings.storage_kind == "s3" else None,
         )
         health.start()
         service.start()

@@ -83,6 +83,7 @@ class CallbackData(BaseModel):
     started_at: AwareDatetime | None = None
     processing_time_seconds: float | None = None
     metadata: dict[str, Any] | None = None
+    retry: int | None = Field(None, ge=1, description="How often the job was retried; absent for its first run.")
 
 
 class Callback(BaseModel):

@@ -16,7 +16,7 @@ from consumer.calls.fetching import fetch_result, to_call_result
 from consumer.calls.provider_call import build_call, charged, task_ref, to_call_task, to_provider_result
 from consumer.calls.provider_pool import ProviderPool
 from consumer.calls.recorder import CallRecorder
-from consumer.calls.retry_policy import TaskWatch, as_telecine_error, backoff_or_retry_after
+from consumer.calls.retry_policy import TaskWatch, as_telecine_error, wait_after
 from consumer.failpoints import failpoint
 from consumer.ledger import call_outcomes
 from consumer.ledger.call_claims import ClaimedCall
@@ -105,7 +105,7 @@ class CallActions:
         except Exception as problem:
             error = as_telecine_error(problem)
             if retry_policy.may_fetch_again(call.failures, error):
-                await self._recorder.reschedule(claimed, retry_policy.backoff(call.failures), error)
+                await self._recorder.reschedule(claimed, wait_after(claimed, error), error)
                 return None
             # With storage full or read-only, another model's result could not be stored either.
             last = retry_policy.is_own_fault(error)
@@ -122,9 +122,9 @@ class CallActions:
         try:
             provider_call = build_call(self._runtime, call, now=claimed.now)
             found = await self._providers.get(call.provider).find(provider_call)
-        except Exception as error:
-            seconds = retry_policy.backoff(call.failures)
-            await self._recorder.reschedule(claimed, seconds, as_telecine_error(error))
+        except Exception as problem:
+            error = as_telecine_error(problem)
+            await self._recorder.reschedule(claimed, wait_after(claimed, error), error)
             return None
         failpoint("call.looked_up")
         if found is None:
@@ -151,11 +151,11 @@ class CallActions:
     async def on_unexpected_error(self, claimed: ClaimedCall, error: Exception) -> Wake | None:
         """Handle an unexpected exception of an action: repeat the action later, but never resubmit."""
         if claimed.call.state is CallState.SUBMITTING:
-            problem = ProviderOutcomeUnknown(f"unexpected {type(error).__name__} while sending the call; see the log")
-            await self._outcome_unknown(claimed, problem)
+            unknown = ProviderOutcomeUnknown(f"unexpected {type(error).__name__} while sending the call; see the log")
+            await self._outcome_unknown(claimed, unknown)
             return None
-        seconds = retry_policy.backoff(claimed.call.failures)
-        await self._recorder.reschedule(claimed, seconds, as_telecine_error(error))
+        problem = as_telecine_error(error)
+        await self._recorder.reschedule(claimed, wait_after(claimed, problem), problem)
         return None
 
     async def _accepted(self, claimed: ClaimedCall, model: Model, answer: TaskRef | Ready) -> Wake | None:
@@ -177,7 +177,7 @@ class CallActions:
         if by_provider:
             await self._recorder.provider_failed(call.provider, error)
         if retry_policy.may_resubmit(claimed, error, self._runtime.settings.max_failures):
-            await self._recorder.reschedule(claimed, backoff_or_retry_after(call.failures, error), error)
+            await self._recorder.reschedule(claimed, wait_after(claimed, error), error)
             return None
         # If an input was replaced, another model would be given the wrong content too.
         return await self._failed(claimed, error, spent=0, last=isinstance(error, InputReplaced))
@@ -220,7 +220,7 @@ class CallActions:
         overdue = call.give_up_at is not None and self._watch.is_over(call, claimed.now, limit)
         if not retry_policy.may_poll_again(call.failures, error, self._runtime.settings.max_failures, overdue=overdue):
             return await self._failed(claimed, error, spent=charged(call))
-        await self._recorder.reschedule(claimed, backoff_or_retry_after(call.failures, error), error)
+        await self._recorder.reschedule(claimed, wait_after(claimed, error), error)
         return None
 
     async def _give_up(self, claimed: ClaimedCall, answer: Pending, seconds: float) -> Wake | None:
@@ -245,7 +245,7 @@ class CallActions:
         except Exception as error:
             log.warning("cancel_failed", key=call.id, provider=call.provider, reason=type(error).__name__)
             if isinstance(error, ProviderError) and retry_policy.may_cancel_again(call.failures, error):
-                await self._recorder.reschedule(claimed, backoff_or_retry_after(call.failures, error), error)
+                await self._recorder.reschedule(claimed, wait_after(claimed, error), error)
                 return None
             return charged(call)
 

@@ -16,6 +16,7 @@ from consumer.storage.references import shown
 from providers.base import Call, MediaInput, Ready, TaskRef
 from providers.catalogue import Model, billable_seconds
 from schemas.errors import InputReplaced, InputTooLarge, InputUnavailable, InternalError
+from schemas.errors.disk import as_disk_error
 
 #: Lifetime of presigned input URLs: longer than any model's time limit.
 INPUT_URL_SECONDS = 24 * 3600
@@ -123,7 +124,8 @@ def _load(runtime: Runtime, item: CallInput, path: Path | None) -> Path:
     except InputTooLarge:
         raise _replaced(item) from None
     except OSError as error:  # such as a full disk
-        raise InputUnavailable(f"an input could not be written to this machine's disk: {error.strerror}") from None
+        reason = f"an input could not be written to this machine's disk: {error.strerror}"
+        raise InputUnavailable(reason, outage=as_disk_error(error) is not None) from None
     return path
 
 

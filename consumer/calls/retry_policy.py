@@ -7,7 +7,7 @@ import time
 from consumer.ledger.call_claims import ClaimedCall
 from consumer.ledger.call_records import CallRow
 from consumer.logs import logger
-from schemas.backoff import backoff as exponential_backoff
+from schemas.backoff import backoff as exponential_backoff, outage_wait
 from schemas.errors import (
     InputError,
     InternalError,
@@ -48,13 +48,17 @@ def backoff(failures: int) -> float:
     return exponential_backoff(failures, 1.0, _MAX_BACKOFF_SECONDS)
 
 
-def backoff_or_retry_after(failures: int, error: Exception) -> float:
-    """Return the backoff, but at least what the provider asked for with ``Retry-After``."""
-    return max(backoff(failures), getattr(error, "retry_after_seconds", None) or 0.0)
+def wait_after(claimed: ClaimedCall, error: TelecineError) -> float:
+    """Return the seconds to wait after an error: the backoff, but at least the provider's ``Retry-After``."""
+    if error.outage:
+        return outage_wait(claimed.now - claimed.call.queued_at, 1.0)
+    return max(backoff(claimed.call.failures), getattr(error, "retry_after_seconds", None) or 0.0)
 
 
 def may_resubmit(claimed: ClaimedCall, error: TelecineError, max_failures: int) -> bool:
     """Return whether to submit the call again after an error. The provider certainly did not accept it."""
+    if error.outage:
+        return True
     if error.verdict not in (Verdict.LATER, Verdict.ELSEWHERE):
         return False
     # A provider that works one call at a time rate-limits all others many times over: these are not failures.
@@ -88,11 +92,13 @@ class TaskWatch:
 def may_poll_again(failures: int, error: TelecineError, max_failures: int, *, overdue: bool) -> bool:
     """Return whether to poll again after a failed poll."""
     # After a night without an engine the task is overdue but done: a single failed poll must not give it up.
-    return not isinstance(error, _FINAL) and not (overdue and failures + 1 >= max_failures)
+    return error.outage or (not isinstance(error, _FINAL) and not (overdue and failures + 1 >= max_failures))
 
 
 def may_fetch_again(failures: int, error: TelecineError) -> bool:
     """Return whether to fetch a paid result again after an error."""
+    if error.outage:
+        return True
     if isinstance(error, RenderError):
         # The file is here: without another machine or more memory it would be inspected with the same outcome.
         return error.verdict is not Verdict.NEVER and failures + 1 < INSPECT_TRIES

@@ -17,7 +17,7 @@ from consumer.calls.call_spec import pipeline_error
 from consumer.execution import outcome
 from consumer.execution.context import JobContext
 from consumer.failpoints import failpoint
-from consumer.ledger import calls, leases, steps
+from consumer.ledger import calls, leases, retries, steps
 from consumer.ledger.call_records import CallRow
 from consumer.ledger.call_request import CallSpec
 from consumer.ledger.owner import this_process
@@ -97,13 +97,13 @@ class Steps:
 
     def call(self, name: str, build_spec: Callable[[], CallSpec], *, give_up: float | None = None) -> CallRow:
         """Return the finished call ``name``; the first time, enqueue it and park. ``give_up``: see ``calls``."""
-        call = calls.latest(self._database, self._job.id, name)
+        call, attempt = retries.latest_call(self._database, self._job, name)
         if call is None:
             spec = build_spec()
             steps.begin(self._database, self._lease, name)
             failpoint("call.wanted")
-            owner = (self._job.tenant, self._job.urgency)
-            calls.enqueue_and_park(self._database, self._lease, name, spec, *owner, give_up)
+            job, key = self._job, (self._database, self._lease, name)
+            calls.enqueue_and_park(*key, spec, attempt, tenant=job.tenant, urgency=job.urgency, give_up_seconds=give_up)
             failpoint("call.parked")
             raise Parked
         if not call.settled and (call := calls.park_unless_settled(self._database, self._lease, name, give_up)) is None:

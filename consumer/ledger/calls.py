@@ -55,11 +55,13 @@ def enqueue_and_park(
     lease: Lease,
     step: str,
     spec: CallSpec,
+    attempt: int = 1,
+    *,
     tenant: str | None,
     urgency: int,
     give_up_seconds: float | None = None,
 ) -> None:
-    """Insert the first call of a step and park the job, durably and in one transaction.
+    """Insert the first call of a step in this run of the job and park the job, durably and in one transaction.
 
     With ``give_up_seconds``, the job is due again after that time, to look at its call: see ``park_unless_settled``.
     A crash before the commit leaves nothing; after it, the engine carries on without the worker.
@@ -69,7 +71,7 @@ def enqueue_and_park(
     """
     with database.write(durable=True) as connection:
         _park(connection, lease, give_up_seconds)
-        insert_call(database, connection, lease.job_id, step, 1, spec, tenant=tenant or "", urgency=urgency)
+        insert_call(database, connection, lease.job_id, step, attempt, spec, tenant=tenant or "", urgency=urgency)
         note(connection, lease.job_id, "parked", epoch=lease.epoch, step=step)
 
 

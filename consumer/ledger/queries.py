@@ -38,17 +38,9 @@ def list_jobs(
     limit: int = 20,
 ) -> Sequence[Job]:
     """Return jobs, newest first: all, or those with this state, tenant, type and error code, received since then."""
-    conditions = [
-        column == value
-        for column, value in ((jobs.c.tenant, tenant), (jobs.c.type, type_), (ERROR_CODE[database.dialect], code))
-        if value is not None
-    ]
-    if code is not None:
-        conditions.append(jobs.c.error.is_not(None))  # the index has no others
-    elif type_ is not None and not states:
+    conditions = _jobs_with(database, tenant, type_, code, since)
+    if code is None and type_ is not None and not states:
         states = [state.value for state in State]
-    if since is not None:
-        conditions.append(jobs.c.received_at >= since)
     with database.read() as connection:
         return [job_from(row) for row in connection.execute(_newest(conditions, states, limit)).mappings()]
 
@@ -64,6 +56,39 @@ def _newest(conditions: Sequence[sa.ColumnElement[bool]], states: Sequence[str],
         return newest()
     found = sa.union_all(*(sa.select(newest(jobs.c.state == state).subquery()) for state in states)).subquery()
     return sa.select(found).order_by(found.c.received_at.desc(), found.c.id).limit(limit)
+
+
+def job_ids(
+    database: Database,
+    *,
+    states: Sequence[str] = (),
+    tenant: str | None = None,
+    type_: str | None = None,
+    code: str | None = None,
+    since: float | None = None,
+) -> Sequence[str]:
+    """Return the ids of the jobs that ``list_jobs`` would return without a limit, oldest first."""
+    conditions = _jobs_with(database, tenant, type_, code, since)
+    if states:
+        conditions.append(jobs.c.state.in_(states))
+    with database.read() as connection:
+        query = sa.select(jobs.c.id).where(*conditions).order_by(jobs.c.received_at, jobs.c.id)
+        return list(connection.execute(query).scalars())
+
+
+def _jobs_with(
+    database: Database, tenant: str | None, type_: str | None, code: str | None, since: float | None
+) -> list[sa.ColumnElement[bool]]:
+    conditions = [
+        column == value
+        for column, value in ((jobs.c.tenant, tenant), (jobs.c.type, type_), (ERROR_CODE[database.dialect], code))
+        if value is not None
+    ]
+    if code is not None:
+        conditions.append(jobs.c.error.is_not(None))  # the index has no others
+    if since is not None:
+        conditions.append(jobs.c.received_at >= since)
+    return conditions
 
 
 def timeline_of(database: Database, job_id: str) -> Sequence[TimelineEntry]:

@@ -230,10 +230,10 @@ def _writing(uri: str) -> Iterator[None]:
         ) from None
     except OSError as error:
         if error.errno in _FULL:
-            raise StorageUnavailable("The disk with the storage folder is full. Will retry.") from None
+            raise StorageUnavailable("The disk with the storage folder is full. Will retry.", outage=True) from None
         if error.errno in _TEMPORARY:
             raise StorageUnavailable(
-                f"The storage folder cannot be written: {os.strerror(error.errno)}. Will retry."
+                f"The storage folder cannot be written: {os.strerror(error.errno)}. Will retry.", outage=True
             ) from None
         if error.errno in _FORBIDDEN:
             raise OutputForbidden(f"{uri} may not be written. Grant write access or change `output`.") from None

@@ -100,7 +100,7 @@ class UploadLoop:
             item = decide(self._admitter.policy, self._request_factory, message)
         except TelecineError as error:
             # The age alone is not enough: the ledger's clock may have been set forward.
-            if waiting.age_seconds < RETRY_LIMIT_SECONDS or waiting.tries < RETRY_LIMIT_TRIES:
+            if error.outage or waiting.age_seconds < RETRY_LIMIT_SECONDS or waiting.tries < RETRY_LIMIT_TRIES:
                 wait = backoff(waiting.tries - 1, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
                 log.warning("upload_retry_scheduled", code=error.code, reason=error.message, retry_in=wait)
                 reschedule(self._database, waiting, seconds=wait, reason=f"{error.code}: {error.message}")

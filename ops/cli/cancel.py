@@ -13,6 +13,7 @@ from consumer.ledger.database import Database
 from consumer.ledger.provenance import spent_on
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
+from consumer.ledger.retries import number_of
 from consumer.ledger.states import State
 from ops.cli.console import JsonOption, print_json, say
 from ops.cli.opening import opened_ledger, read_settings, require_job
@@ -54,8 +55,9 @@ def cancel_now(database: Database, job_id: str) -> Job:
     job = request_cancel(database, job_id, by="cli")
     if not job.terminal:
         error = JobCancelled()
-        cost = spent_on(database, job_id)
-        delivery = job_delivery(job, "failed", status="cancelled", now=database.now(), error=error, cost=cost)
+        cost, retry = spent_on(database, job_id), number_of(database, job)
+        now = database.now()
+        delivery = job_delivery(job, "failed", status="cancelled", now=now, error=error, cost=cost, retry=retry)
         finish_unleased(database, job_id, State.CANCELLED, error, delivery)
     return find_job(database, job_id) or job
 

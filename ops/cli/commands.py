@@ -40,6 +40,7 @@ PANELS: dict[str, tuple[Entry, ...]] = {
         Entry("show", "request", "Show a job and its request."),
         Entry("explain", "explain", "Show the timeline of a job."),
         Entry("cancel", "cancel", "Cancel a job."),
+        Entry("retry", "retry", "Run jobs again that did not complete."),
         Entry("delete", "delete", "Delete a job that has ended, and its results."),
         Entry("cleanup", "delete", "Delete old jobs with their results."),
     ),

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from consumer.ledger import dead_letters
+from consumer.ledger.database import Database
 from consumer.ledger.queries import deliveries_of
+from consumer.ledger.records import Job
+from consumer.ledger.states import State
+from ops.checks.paths import missing_ledger
 from ops.cli.console import JsonOption, fail, print_json, print_line, remark, say, show
 from ops.cli.job_waiter import JobWaiter
 from ops.cli.messages import Message, read_messages
@@ -65,12 +70,15 @@ def _submit_one(settings: Settings, message: Message, timeout_seconds: float | N
     if timeout_seconds is not None and isinstance(request, Request):
         _send_and_wait(settings, message.body, request, timeout_seconds, as_json)
         return
+    ended = _note_ended(settings, request) if isinstance(request, Request) else None
     sent = send(settings, [message.body])
     if as_json:
-        print_json(_sent_record(message) | _where(sent))
-    else:
-        say(request.id)
-        remark(str(sent))
+        print_json(_sent_record(message) | _where(sent) | ({} if ended is None else {"message": ended}))
+        return
+    if ended is not None:
+        remark(ended)
+    say(request.id)
+    remark(str(sent))
 
 
 def _submit_all(
@@ -116,15 +124,33 @@ def _where(sent: Sent) -> dict[str, object]:
     return {"sent_to": sent.place, "read": sent.read}
 
 
+def _note_ended(settings: Settings, request: Request) -> str | None:
+    """Return a sentence if the same request has ended before; ``None`` also if there is no ledger at hand."""
+    if missing_ledger(settings) is not None:
+        return None
+    database = Database(settings.ledger)
+    try:
+        ended = JobWaiter(database, request, after=0).ended_before()
+        return None if ended is None else _ended_before(ended, database.now())
+    except SQLAlchemyError:
+        return None
+    finally:
+        database.close()
+
+
+def _ended_before(job: Job, now: float) -> str:
+    """Return a sentence about a request that has ended before: sending it again changes nothing."""
+    again = "use a new id" if job.state is State.COMPLETED else f"use a new id or run `telecine retry {job.id}`"
+    when = ago(now - (job.finished_at or now))
+    return f"{job.id} already {job.state.value} {when}, and the same request is not run again; {again}."
+
+
 def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_seconds: float, as_json: bool) -> None:
     database = open_or_create_ledger(settings)
     try:
         waiter = JobWaiter(database, request, after=dead_letters.newest_number(database))
         if not as_json and (ended := waiter.ended_before()) is not None:
-            when = ago(database.now() - (ended.finished_at or 0))
-            remark(
-                f"{ended.id} already {ended.state.value} {when}, and the same request is not run again; use a new id."
-            )
+            remark(_ended_before(ended, database.now()))
         send(settings, [body])
         job = waiter.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
         deliveries = deliveries_of(database, job.id)

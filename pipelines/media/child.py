@@ -2,9 +2,9 @@
 
 It reads one JSON object from standard input: ``{"task", "arguments", "bounds", "parent"}``. It writes JSON lines to
 standard output: any number of ``{"progress": 0.5}``, then one ``{"result": {...}}``, one
-``{"error": {"code", "message", "field"}}``, or one ``{"died": -9, "last_line": ""}``: the signal that ended its ffmpeg.
-It applies its limits before it opens any file, so that a hostile file cannot use more than they allow. The parent's
-side is ``sandbox/process.py``.
+``{"error": {"code", "message", "field", "outage"}}``, or one ``{"died": -9, "last_line": ""}``: the signal that ended
+its ffmpeg. It applies its limits before it opens any file, so that a hostile file cannot use more than they allow. The
+parent's side is ``sandbox/process.py``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> int:
         return 1
     except Exception as fault:
         error = _as_telecine_error(fault)
-    messages.send(error={"code": error.code, "message": error.message, "field": error.field})
+    messages.send(error={"code": error.code, "message": error.message, "field": error.field, "outage": error.outage})
     return 1
 
 

@@ -17,6 +17,10 @@
     │   ├── IdConflict               id_conflict
     │   ├── JobNotFound              job_not_found
     │   ├── StepSettled              step_settled
+    │   ├── AlreadyCompleted         already_completed
+    │   ├── JobNotEnded              job_not_ended
+    │   ├── ResultsDeleted           results_deleted
+    │   ├── AlreadyPaid              already_paid
     │   ├── TenantRequired           tenant_required
     │   ├── TenantUnknown            tenant_unknown
     │   ├── TenantForbidden          tenant_forbidden
@@ -134,12 +138,15 @@ from schemas.errors.provider import (
 )
 from schemas.errors.request import (
     AddressForbidden,
+    AlreadyCompleted,
+    AlreadyPaid,
     ConsentRequired,
     IdConflict,
     InvalidEnvelope,
     InvalidEvent,
     InvalidField,
     InvalidJson,
+    JobNotEnded,
     JobNotFound,
     LyricsRequired,
     LyricsTooLong,
@@ -148,6 +155,7 @@ from schemas.errors.request import (
     NoTrigger,
     OutputTriggers,
     RequestError,
+    ResultsDeleted,
     StepSettled,
     TenantForbidden,
     TenantRequired,
@@ -160,6 +168,8 @@ from schemas.errors.request import (
 
 __all__ = [
     "AddressForbidden",
+    "AlreadyCompleted",
+    "AlreadyPaid",
     "BudgetExceeded",
     "ChecksumMismatch",
     "ConfigurationError",
@@ -185,6 +195,7 @@ __all__ = [
     "InvalidWeights",
     "JobCancelled",
     "JobError",
+    "JobNotEnded",
     "JobNotFound",
     "LeaseLost",
     "LyricsRequired",
@@ -216,6 +227,7 @@ __all__ = [
     "RenderInterrupted",
     "RenderTimeout",
     "RequestError",
+    "ResultsDeleted",
     "RetriesExhausted",
     "StepSettled",
     "StorageError",

@@ -49,11 +49,15 @@ class TelecineError(Exception):
         field: str | None = None,
         step: str | None = None,
         fields: Sequence[FieldError] = (),
+        outage: bool = False,
     ) -> None:
         self.message = message or self.default_message or _first_paragraph(self.__doc__ or self.code)
         self.field = field
         self.step = step
         self.fields = tuple(fields)
+        #: Whether a part of this installation is unavailable: its storage, ledger, disk or credentials. Waiting for
+        #: its return does not use up the retries of a job.
+        self.outage = outage
         super().__init__(self.message)
 
     @property

@@ -183,6 +183,10 @@ def test_a_wait_for_a_request_that_has_ended_before_says_so(operator: Operator, 
     said = operator.run("submit", "-", "--wait", "--timeout", "20", stdin=request("order-1"))
     assert f"order-1 already {state} " in said.err
     assert "use a new id" in said.err
+    assert ("telecine retry order-1" in said.err) is (state != "completed")
+    without_waiting = operator.run("submit", "-", stdin=request("order-1"))
+    assert f"order-1 already {state} " in without_waiting.err
+    assert without_waiting.out == "order-1\n"
     quiet = operator.run("submit", "-", "--wait", "--json", "--timeout", "20", stdin=request("order-1"))
     assert "already" not in quiet.err
 
@@ -191,6 +195,8 @@ def test_a_wait_for_a_running_or_another_job_does_not_say_so_friction_h2(operato
     operator.receive("order-1")
     said = operator.run("submit", "-", "--wait", "--timeout", "0.2", stdin=request("order-1"))
     assert "already" not in said.err
+    assert "already" not in operator.run("submit", "-", stdin=request("order-1")).err
+    assert operator.run("submit", "-", stdin=request("order-2")).err == ""
 
 
 def lines(*bodies: bytes) -> bytes:

@@ -222,6 +222,7 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 def _reported_error(record: dict[str, Any], task: Task, log: Path) -> TelecineError:
     """Return the error that the child reported. The log gets what the child wrote about one that is unexpected."""
     error = error_for(record["code"], record["message"])
+    error.outage = record["outage"]
     error.field = record["field"]
     if isinstance(error, RenderFailed):
         error.add_note(_tail(log))
