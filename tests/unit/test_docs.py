@@ -185,6 +185,12 @@ def test_every_command_that_the_pages_name_exists() -> None:
     assert unknown == []
 
 
+def test_every_test_that_the_pages_name_exists() -> None:
+    named = {(page.name, path) for page in PAGES for path in re.findall(r"`(tests/[a-z0-9_/]+\.py)`", _text(page))}
+    assert len(named) > 12
+    assert [(page, path) for page, path in named if not (ROOT / path).is_file()] == []
+
+
 def test_every_command_is_explained() -> None:
     text = _text(ROOT / "docs" / "reference-cli.md")
     assert [name for name in _leaves(_commands(_app_command()), "telecine") if f"## {name}\n" not in text] == []
