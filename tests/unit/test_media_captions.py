@@ -59,7 +59,7 @@ def test_thai_is_cut_without_splitting_a_letter_from_its_marks() -> None:
         pytest.param('say " yes " ( or no )', ["say", '" yes "', "( or", "no )"], id="F6-straight-quotes"),
         pytest.param("dime ¿ qué ?", ["dime", "¿ qué ?"], id="F6-spanish"),
         pytest.param("هل تحبني ؟ نعم ، نعم", ["هل", "تحبني ؟", "نعم ،", "نعم"], id="F6-arabic"),
-        pytest.param("愛 。 君は「恋」と言う 、", ["愛 。", "君は", "「恋」", "と", "言う 、"], id="F6-japanese"),
+        pytest.param("愛 。 君は「恋」と言う 、", ["愛 。", "君は", "「恋」と", "言う 、"], id="F6-japanese"),
         pytest.param("yeah 🎉 yeah 🇫🇷 👨‍👩‍👧", ["yeah 🎉", "yeah 🇫🇷 👨‍👩‍👧"], id="F6-emoji"),
         pytest.param("🎉 🎉", ["🎉 🎉"], id="F6-emoji-alone"),
         pytest.param("fois\u00a0! 10\u202f000 a\u00a0 b", ["fois\u00a0!", "10\u202f000", "a", "b"], id="F6-no-break"),

@@ -56,7 +56,7 @@ def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tu
         LyricsRequired: The lyrics contain no words.
         LyricsTooLong: A caption would be visible for less than one frame.
     """
-    groups = group_words(spec.lyrics, spec.words_per_group)
+    groups = group_words(spec.lyrics, spec.words_per_group, balanced=spec.source != "even")
     if not groups:
         raise LyricsRequired("the lyrics contain no words", field="data.lyrics")
     words = words_of(spec.lyrics)
