@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-#: How the times of the words were determined.
-Source = Literal["forced_alignment", "transcription", "even"]
+#: How the times of the words were determined. ``spread``: by where the audio may have a voice, and by their lengths.
+Source = Literal["forced_alignment", "transcription", "spread", "even"]
 WORDS_VERSION = 1
 
 

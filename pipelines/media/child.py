@@ -81,6 +81,10 @@ def _run(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str
         from pipelines.media.inspect.decode import decode
 
         return decode(Path(arguments["path"]), arguments["kind"], Path(arguments["target"]))
+    if task is Task.SPREAD:
+        from pipelines.media.captions.spread import spread_lyrics
+
+        return spread_lyrics(arguments)
     if task is Task.CAPTIONS:
         from pipelines.media.captions.files import write_captions
 

@@ -1,16 +1,17 @@
-"""The times of the words in a recording: by forced alignment of the lyrics, by transcription, or in even shares."""
+"""The times of the words: by forced alignment of the lyrics, by transcription, or spread over the recording."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines.context import Context, ModelCall
 from pipelines.media.captions.files import CaptionSpec
 from pipelines.media.captions.matching import Times, coverage, match
-from pipelines.media.captions.timing import text_of
+from pipelines.media.captions.timing import sung_lines, text_of
 from pipelines.media.captions.word_groups import words_of
-from pipelines.media.inspect.in_child import seconds_of
+from pipelines.media.inspect.in_child import seconds_of, spread_in_child
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.errors import (
     BudgetExceeded,
@@ -34,6 +35,8 @@ TRANSCRIBER = "scribe"
 CAPTIONS = "audio-to-captions"
 #: The share of the words that an alignment must find to be used.
 _ENOUGH = 0.5
+#: The least share of the words in the lines that are used.
+_LEAST_USED = 1 / 3
 _KEY_REQUIRED = "ElevenLabs API key is required"
 #: Errors that another model of the same account would meet too, or after which no second call may be made.
 _FINAL = (BudgetExceeded, ProviderOutcomeUnknown, ProviderUnauthorized, QuotaExhausted)
@@ -61,10 +64,11 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
     seconds = audio.seconds or seconds_of(audio, ctx.bounds)
     has_fallback = mode != "elevenlabs" and bool(lyrics.strip())
     why: list[str] = []
+    details: dict[str, Any] = {}
     timing = None
     try:
         if mode == "auto" and lyrics.strip():
-            timing = _align_lyrics(lyrics, audio, seconds, ctx, why)
+            timing = _align_lyrics(lyrics, audio, seconds, ctx, why, details)
         if timing is None:
             timing = _transcribe(language, audio, seconds, ctx, why, optional=has_fallback)
     except ProviderNotConfigured as error:
@@ -82,13 +86,28 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
             raise ProviderResultInvalid(
                 "no words were recognized in the audio; send lyrics and use alignment_mode even", step="transcribe"
             )
-        timing = Timing(_without_headings(lyrics))
-    ctx.annotate(alignment={"mode": mode, "used": timing.source} | ({"why": "; ".join(why)} if why else {}))
+        timing = _spread(lyrics, audio, seconds, ctx)
+    reasons = {"why": "; ".join(why)} if why else {}
+    ctx.annotate(alignment={"mode": mode, "used": timing.source} | reasons | details)
     return timing
 
 
-def _align_lyrics(lyrics: str, audio: InputFile, seconds: float, ctx: Context, why: list[str]) -> Timing | None:
-    """Return the lyrics with the times of an aligner, or ``None``; then the reason is appended to ``why``."""
+def _spread(lyrics: str, audio: InputFile, seconds: float, ctx: Context) -> Timing:
+    """Return the lyrics spread over the moments with a voice. A heading ends a stanza, like an empty line."""
+    text = _without_headings(lyrics)
+    if text != lyrics:
+        lyrics = "\n".join("" if _HEADING.fullmatch(line) else line for line in lyrics.split("\n"))
+    spans = spread_in_child(lyrics if lyrics.strip() else text, audio, seconds, ctx.bounds)
+    return Timing(text, "spread", tuple(Times(start, end) for start, end in spans))
+
+
+def _align_lyrics(
+    lyrics: str, audio: InputFile, seconds: float, ctx: Context, why: list[str], details: dict[str, Any]
+) -> Timing | None:
+    """Return the lyrics with the times of an aligner, or ``None``; then the reason is appended to ``why``.
+
+    The numbers of lines that were not found and that are left out are added to ``details``.
+    """
     text = _without_headings(lyrics)
     call = ModelCall([ALIGNER], {"text": text}, {"audio": audio}, as_type=CAPTIONS, seconds=seconds, optional=True)
     try:
@@ -100,12 +119,14 @@ def _align_lyrics(lyrics: str, audio: InputFile, seconds: float, ctx: Context, w
         return None
     aligned = parse_aligned_words(result.value)
     words = words_of(text)
-    times = match(words, aligned)
-    found = coverage(words, times)
-    if found < _ENOUGH:
-        why.append(f"forced alignment found {found:.0%} of the words")
+    sung = sung_lines(text, match(words, aligned), seconds)
+    found = coverage(words_of(sung.lyrics), sung.times)
+    if found < _ENOUGH or len(sung.times) < _LEAST_USED * len(words):
+        why.append(f"forced alignment found {found * len(sung.times) / max(1, len(words)):.0%} of the words")
         return None
-    return Timing(text, "forced_alignment", tuple(times))
+    if sung.not_found:
+        details |= {"lines_not_found": sung.not_found, "lines_left_out": sung.left_out}
+    return Timing(sung.lyrics, "forced_alignment", sung.times)
 
 
 def _transcribe(

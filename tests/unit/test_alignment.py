@@ -257,17 +257,20 @@ def test_auto_has_no_fallback_for_a_failure_that_an_operator_must_fix(tmp_path: 
         aligned(tmp_path, "auto", forced_alignment=failing(error), scribe=words_answer(beats("x")))
 
 
-def test_auto_without_a_key_is_even_and_records_why(tmp_path: Path) -> None:
+def test_auto_without_a_key_spreads_the_words_and_records_why(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto")
-    assert timing == Timing(SUNG)
+    assert (timing.lyrics, timing.source) == (SUNG, "spread")
+    assert timing.times is not None
+    assert None not in timing.times
+    assert len(timing.times) == 6
     assert context.manifest_details == {
-        "alignment": {"mode": "auto", "used": "even", "why": "no ElevenLabs API key is configured"}
+        "alignment": {"mode": "auto", "used": "spread", "why": "no ElevenLabs API key is configured"}
     }
 
 
-def test_auto_is_even_if_no_words_are_recognized(tmp_path: Path) -> None:
+def test_auto_spreads_if_no_words_are_recognized(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto", forced_alignment=words_answer([]), scribe=words_answer([]))
-    assert timing == Timing(SUNG)
+    assert (timing.lyrics, timing.source) == (SUNG, "spread")
     assert context.manifest_details["alignment"]["why"].endswith("the transcription contains no words")
 
 

@@ -61,6 +61,8 @@ def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tu
         raise LyricsRequired("the lyrics contain no words", field="data.lyrics")
     words = words_of(spec.lyrics)
     timed = fill(words, spec.times or (None,) * len(words), seconds)
+    if spec.source == "spread":
+        timed = [replace(word, heard=False) for word in timed]
     captions = place(
         spread_evenly(groups, seconds) if spec.times is None else spans_of(groups, timed, seconds),
         duration=seconds,

@@ -80,9 +80,14 @@ def _balanced(words: Sequence[str], most: int) -> list[int]:
     return sizes
 
 
+def words_by_line(lyrics: str) -> list[list[str]]:
+    """Return the words of every line of ``lyrics``, also of lines without any."""
+    return [[line[start:end] for start, end in spans] for line, spans in _lines(lyrics)]
+
+
 def words_of(lyrics: str) -> list[str]:
     """Return every word of ``lyrics`` in order. ``Group.first`` is an index into this list."""
-    return [line[start:end] for line, spans in _lines(lyrics) for start, end in spans]
+    return [word for words in words_by_line(lyrics) for word in words]
 
 
 def _lines(lyrics: str) -> Iterator[tuple[str, list[tuple[int, int]]]]:

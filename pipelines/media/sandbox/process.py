@@ -51,6 +51,8 @@ class Task(enum.StrEnum):
     MEASURE = "measure"
     #: Decode a picture and re-encode it as PNG.
     DECODE = "decode"
+    #: Spread lyrics over an audio file by where it may have a voice.
+    SPREAD = "spread"
     #: Write the caption files of an audio file.
     CAPTIONS = "captions"
     #: Read the inputs of a reel and return its sizes and counts.
