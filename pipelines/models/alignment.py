@@ -118,11 +118,11 @@ def _align_lyrics(
         why.append(f"forced alignment failed: {error.message}")
         return None
     aligned = parse_aligned_words(result.value)
-    words = words_of(text)
-    sung = sung_lines(text, match(words, aligned), seconds)
+    count = max(1, len(words_of(text)))
+    sung = sung_lines(text, aligned, seconds)
     found = coverage(words_of(sung.lyrics), sung.times)
-    if found < _ENOUGH or len(sung.times) < _LEAST_USED * len(words):
-        why.append(f"forced alignment found {found * len(sung.times) / max(1, len(words)):.0%} of the words")
+    if found < _ENOUGH or len(sung.times) < _LEAST_USED * count:
+        why.append(f"forced alignment found {found * len(sung.times) / count:.0%} of the words")
         return None
     if sung.not_found:
         details |= {"lines_not_found": sung.not_found, "lines_left_out": sung.left_out}

@@ -225,6 +225,19 @@ def test_auto_aligns_the_lyrics_without_headings(tmp_path: Path) -> None:
     assert context.manifest_details == {"alignment": {"mode": "auto", "used": "forced_alignment"}}
 
 
+def test_a_verse_that_is_not_sung_is_left_out_and_the_manifest_says_so_reel_H1(tmp_path: Path) -> None:
+    verse = "never sung at all\nnor this other line\nor that third one"
+    heard = [*beats("one two three", start=1.0), *beats("four five six", start=2.8)]
+    timing, context = aligned(
+        tmp_path, "auto", f"one two three\n\n{verse}\n\nfour five six", forced_alignment=words_answer(heard)
+    )
+    assert (timing.lyrics, timing.source) == (SUNG, "forced_alignment")
+    assert timing.times is not None
+    assert [time and time.start for time in timing.times] == [word.start for word in heard]
+    details = context.manifest_details["alignment"]
+    assert (details["lines_not_found"], details["lines_left_out"]) == (3, 3)
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [

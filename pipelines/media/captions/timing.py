@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 
-from pipelines.media.captions.matching import Times, coverage
+from pipelines.media.captions.matching import Times, coverage, match
 from pipelines.media.captions.placement import Span
-from pipelines.media.captions.word_groups import Group, words_by_line
+from pipelines.media.captions.word_groups import Group, words_by_line, words_of
 from schemas.words import AlignedWord, TimedWord
 
 #: Longest time in seconds for each word without times before the first or after the last aligned word.
@@ -62,30 +62,34 @@ class SungLines:
 
     lyrics: str
     times: tuple[Times | None, ...]
-    #: How many lines there are of which no word was found, and how many are not shown.
+    #: How many lines there are of which hardly a word was found, and how many are not shown.
     not_found: int
     left_out: int
 
 
-def sung_lines(lyrics: str, times: Sequence[Times | None], duration: float) -> SungLines:
-    """Leave out the lines that are not sung: hardly a word was found, and between their neighbours is no time for them.
+def sung_lines(lyrics: str, aligned: Sequence[AlignedWord], duration: float) -> SungLines:
+    """Match ``aligned`` with the lines that are sung.
 
-    ``times`` has one entry per word of ``lyrics``.
+    A line is left out if hardly a word of it was found, and its neighbours leave no time for it.
     """
     lines, words = lyrics.split("\n"), words_by_line(lyrics)
     bounds = [0, *accumulate(map(len, words))]
-    found = [coverage(line, times[low:high]) for line, low, high in zip(words, bounds, bounds[1:], strict=False)]
+    times = match(words_of(lyrics), aligned)
+    found = [coverage(line, times[low:high]) for line, (low, high) in zip(words, pairwise(bounds), strict=True)]
     shown: list[int] = []
     for is_sung, run in groupby(range(len(lines)), key=lambda line: found[line] >= _LINE_FOUND):
         here = list(run)
         first, end = bounds[here[0]], bounds[here[-1] + 1]
         if is_sung or _room(times, first, end, duration) >= _LEAST_WORD_SECONDS * (end - first):
             shown += here
-    kept = tuple(time for line in shown for time in times[bounds[line] : bounds[line + 1]])
+    text = "\n".join(lines[line] for line in shown)
+    if len(shown) < len(lines):
+        # A line that is left out may have taken an equal word from its neighbour.
+        times = match(words_of(text), aligned)
     return SungLines(
-        lyrics="\n".join(lines[line] for line in shown),
-        times=kept,
-        not_found=sum(bool(line) and not share for line, share in zip(words, found, strict=True)),
+        lyrics=text,
+        times=tuple(times),
+        not_found=sum(bool(line) and share < _LINE_FOUND for line, share in zip(words, found, strict=True)),
         left_out=sum(map(bool, words)) - sum(bool(words[line]) for line in shown),
     )
 

@@ -13,8 +13,8 @@ from pipelines.media.text.tokens import GLUE, WORD_JOINER, ZERO_WIDTH_SPACE, col
 _BYTE_ORDER_MARK = re.compile("\ufeff+")
 #: A word joiner between letters that are not cut anyway.
 _NEEDLESS_JOINER = re.compile(f"(?<!{WITHOUT_SPACES}){WORD_JOINER}(?!{WITHOUT_SPACES})")
-#: Punctuation at the end of a word, perhaps in quotes or brackets.
-_PAUSE = re.compile(r"[,;:.!?…—–、。，．：；！？।॥؟،؛۔][\s'\"”’»)\]」』）】》]*$")
+#: Punctuation at the end of a word, also within quotes, or a closing bracket.
+_PAUSE = re.compile(r"([,;:.!?…—–、。，．：；！？।॥؟،؛۔][\s'\"”’»]*|[)\]」』）】》])$")
 
 
 @dataclass(frozen=True, slots=True)
