@@ -21,7 +21,7 @@ _MAX_IMAGE_BYTES = 100 * 1024 * 1024
 
 
 def reel(data: Reel, ctx: Context) -> Sequence[StoredArtifact]:
-    """Make ``video.mp4``, ``captions.srt`` and ``captions.vtt``; ``words.json`` if words were recognized.
+    """Make ``video.mp4``, ``captions.srt`` and ``captions.vtt``; ``words.json`` unless the mode is ``even``.
 
     A crash before the render is stored repeats it. Only files in the job's folder are written until then.
     """

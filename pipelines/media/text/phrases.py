@@ -129,10 +129,11 @@ def _cut_unspaced(word: str) -> _Spans:
     spans = []
     start = 0
     for index in range(1, len(word)):
-        length = index - start
-        mark = unicodedata.category(word[index])[0] == "M" or word[index] in "ะาำๅຳາະ"
-        if (length >= 3 and word[index] in _LEADING_VOWELS) or (
-            length >= _UNSPACED_LENGTH and not mark and word[index - 1] not in _LEADING_VOWELS
+        length, before, after = index - start, word[index - 1], word[index]
+        # A virama (combining class 9) makes one letter of those around it.
+        joined = unicodedata.category(after)[0] == "M" or after in "ะาำๅຳາະ" or unicodedata.combining(before) == 9
+        if (length >= 3 and after in _LEADING_VOWELS) or (
+            length >= _UNSPACED_LENGTH and not joined and before not in _LEADING_VOWELS
         ):
             spans.append((start, index))
             start = index
