@@ -241,9 +241,9 @@ def test_a_long_line_without_spaces_breaks_between_phrases_at_full_size_reel_M4(
 
 
 def test_a_phrase_that_is_wider_than_a_line_is_broken_at_full_size_reel_M4() -> None:
-    size, lines = renderer(size=200)._layout("コンピューターゲーム")
-    assert size == 200
-    assert len(lines) == 3
+    size, lines = renderer(size=150)._layout("コンピューターゲーム")
+    assert size == 150
+    assert len(lines) == 2
 
 
 @pytest.mark.parametrize(

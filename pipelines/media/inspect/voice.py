@@ -35,7 +35,7 @@ _Samples = NDArray[np.float32]
 def voice_activity(path: Path, kind: str, seconds: float) -> NDArray[np.bool_]:
     """Return for each moment of ``seconds`` of sound whether it may have a voice, ``RATE`` moments a second.
 
-    All moments are active if none stands out, as in noise, or if the sound cannot be mixed to one channel.
+    All moments are active if none is louder than the others, or if the sound cannot be mixed to one channel.
     """
     count = max(1, round(seconds * RATE))
     try:
