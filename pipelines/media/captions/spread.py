@@ -28,10 +28,10 @@ _MOST_CELLS = 40_000_000
 #: The cost of a line with more or less voice than its share, or that is longer or shorter (squared logarithms); of a
 #: second of voice outside of all lines, within a stanza and between two; and of a start that is a tenth of the whole
 #: away from its share (squared). Then what a start is worth that follows a pause.
-_VOICE_COST, _LENGTH_COST = 12.0, 3.6
+_VOICE_COST, _LENGTH_COST = 12.0, 6.0
 _UNUSED_COST, _UNUSED_COST_BETWEEN_STANZAS = 0.5, 0.1
 _PLACE_COST = 1.0
-_PAUSE_WORTH = 1.0
+_PAUSE_WORTH = 2.0
 
 _Costs = NDArray[np.float64]
 _Indices = NDArray[np.int32]
