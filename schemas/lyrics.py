@@ -24,8 +24,8 @@ MAX_LYRICS_WORDS = 20_000
 
 ALIGNMENT_HELP = (
     "How words are timed. auto: ElevenLabs aligns the lyrics with the audio; if that fails, its transcription is used; "
-    "without an ElevenLabs key, the words are spread over the voice. elevenlabs: always the transcription, even if there "
-    "are lyrics. "
+    "without an ElevenLabs key, the words are spread over the voice. elevenlabs: always the transcription, even if "
+    "there are lyrics. "
     "even: every word gets an equal share of the time."
 )
 AlignmentMode = Literal["auto", "elevenlabs", "even", "local"]
