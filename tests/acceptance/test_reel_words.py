@@ -91,6 +91,8 @@ def test_no_caption_of_a_verse_blinks_off_before_the_next_one_reel_H2(tmp_path: 
         text = (tmp_path / name).read_text().replace(",", ".")
         times = [line.split(" --> ") for line in text.splitlines() if "-->" in line]
         assert [end == following for (_, end), (following, _) in pairwise(times)] == [True] * 4 + [False]
+        shown = [line for line in text.splitlines() if line[:1].isalpha() and line != "WEBVTT"]
+        assert shown == ["one two three", "four five", "six seven", "eight nine", "ten eleven", "twelve thirteen"]
 
 
 def test_the_words_file_has_the_times_of_the_audio(tmp_path: Path) -> None:

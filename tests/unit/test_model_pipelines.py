@@ -281,6 +281,23 @@ def test_captions_and_words_have_the_transcribed_times(tmp_path: Path, material:
     ]
 
 
+@pytest.mark.parametrize(
+    ("mode", "source", "captions"),
+    [("auto", "spread", ["one two", "three four"]), ("even", "even", ["one two three", "four"])],
+)
+def test_only_even_counts_off_the_words_and_gives_equal_shares_reel_H5_M2(
+    tmp_path: Path, material: Path, mode: str, source: str, captions: list[str]
+) -> None:
+    stage = Stage("audio-to-captions", tmp_path, material, audio="song.wav")
+    stage.run(audio=AUDIO, lyrics="one two three four", alignment_mode=mode, min_duration=0)
+    found = json.loads((tmp_path / "words.json").read_text())
+    assert found["source"] == source
+    assert [word["heard"] for word in found["words"]] == [False] * 4
+    lengths = {round(word["end"] - word["start"], 2) for word in found["words"]}
+    assert (len(lengths) == 1) == (mode == "even")
+    assert [line for line in (tmp_path / "captions.srt").read_text().splitlines() if line[:1].isalpha()] == captions
+
+
 def test_captions_outside_of_a_reel_are_in_its_manifest_and_its_plan_gap_L1(tmp_path: Path, material: Path) -> None:
     stage = Stage("reel", tmp_path, material, audio="song.wav")
     data = {"image": IMAGE, "audio": AUDIO, "lyrics": "one\ntwo", "alignment_mode": "even", "timing_offset": -1.5}
