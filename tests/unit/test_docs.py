@@ -185,6 +185,15 @@ def test_every_command_that_the_pages_name_exists() -> None:
     assert unknown == []
 
 
+def test_no_page_or_message_installs_telecine_from_an_index_friction_M6() -> None:
+    """The distribution is on no index, so another one of that name would be installed."""
+    sources = [
+        path for top in ("consumer", "ops", "pipelines", "providers", "schemas") for path in (ROOT / top).rglob("*.py")
+    ]
+    install = re.compile(r"(pip|pipx|uv|uvx)\b[^\n]* (install|run)\b[^\n]* ['\"]?telecine(?![\w-])")
+    assert [str(path) for path in [*PAGES, *sources] if install.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_every_test_that_the_pages_name_exists() -> None:
     named = {(page.name, path) for page in PAGES for path in re.findall(r"`(tests/[a-z0-9_/]+\.py)`", _text(page))}
     assert len(named) > 12
