@@ -185,6 +185,18 @@ def test_every_command_that_the_pages_name_exists() -> None:
     assert unknown == []
 
 
+@pytest.mark.parametrize(("running", "fine"), [((3, 10, 13), False), ((2, 7, 18), False), ((3, 11, 0), True)])
+def test_make_says_which_python_it_needs_friction_low(running: tuple[int, ...], fine: bool, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    imitate = f"import sys; sys.version_info = {running}; exec(sys.argv[2])"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -m ] && exit 0\nexec {sys.executable} -c "{imitate}" "$@"\n')
+    python.chmod(0o755)
+    made = ["make", f"PYTHON={python}", f"VENV={tmp_path}/venv", f"{tmp_path}/venv/bin/python"]
+    done = subprocess.run(made, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode == 0) == fine
+    assert fine or "Telecine needs Python 3.11 or newer" in done.stderr
+
+
 def test_no_page_or_message_installs_telecine_from_an_index_friction_M6() -> None:
     """The distribution is on no index, so another one of that name would be installed."""
     sources = [
