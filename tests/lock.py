@@ -1,7 +1,7 @@
 """Write the lock: ``python tests/lock.py constraints.txt``, from what is installed in this environment.
 
 Every package that Telecine and its extras need, directly or not, with the version that the tests ran with. ``make``
-installs with it; so can anyone: ``pip install --constraint constraints.txt telecine``.
+installs with it; so can anyone: ``pip install --constraint constraints.txt .``.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ def connect_ledger(settings: Settings) -> Database:
         return Database(settings.ledger)
     except ImportError as error:
         raise ConfigurationError(
-            f"TELECINE_LEDGER_URL needs a driver: {error.name}; pip install 'telecine[postgres]'"
+            f"TELECINE_LEDGER_URL needs a driver: {error.name}; pip install '.[postgres]' in Telecine's folder"
         ) from None
 
 

@@ -83,6 +83,17 @@ def test_progress_grows_to_the_end(rendered: Rendered) -> None:
     assert reported[-1] == 1.0
 
 
+def test_the_progress_of_a_long_reel_grows_while_its_sound_is_encoded(tmp_path: Path) -> None:
+    """The sound takes longer than the few frames that differ; that was a standstill at 90 %."""
+    reported: list[float] = []
+    image, sound = write_photo(tmp_path / "photo.jpg"), write_wav(tmp_path / "long.wav", 90.0)
+    (tmp_path / "film").mkdir()
+    small = reel_data("one", width=128, height=128)
+    render_reel(small, input_file(image, "image"), input_file(sound, "audio"), tmp_path / "film", reported.append)
+    assert reported == sorted(reported)
+    assert len({value for value in reported if 0.6 < value < 0.9}) >= 3
+
+
 def test_a_slow_progress_listener_still_gets_the_end(tmp_path: Path, material: tuple[Path, Path]) -> None:
     reported: list[float] = []
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import lzma
 import tracemalloc
 import zlib
 from typing import Any
 
 import pytest
 from amqp.basic_message import Message as AmqpMessage
+from kombu.transport import pyamqp
 
 from consumer.admission.message import IncomingMessage
-from consumer.doors.amqp import RawMessage, _to_incoming_message
+from consumer.doors.amqp import _to_incoming_message
+from consumer.wakeups import lenient_amqp
 from schemas.envelope import Request
 from schemas.errors import RequestError
 from schemas.parse import parse_request
@@ -186,10 +189,24 @@ def test_a_bomb_is_not_decompressed_past_the_limit_F23() -> None:
         assert peak < 1_000_000
 
 
+def test_kombu_does_not_decompress_what_arrives() -> None:
+    lenient_amqp.install()
+    for pack, name in ((gzip.compress, "gzip"), (bz2.compress, "bzip2"), (lzma.compress, "application/x-lzma")):
+        body = pack(bytes(30_000_000))
+        arriving = AmqpMessage(body, application_headers={"compression": name})
+        arriving.delivery_info = {"routing_key": "q"}
+        tracemalloc.start()
+        message = pyamqp.Message(arriving)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert (message.body, message.errors) == (body, [])
+        assert peak < 1_000_000
+
+
 def arrived(body: bytes, **properties: Any) -> IncomingMessage:
     message = AmqpMessage(body, **properties)
     message.delivery_info = {"routing_key": "q"}
-    return _to_incoming_message("q", RawMessage(message))
+    return _to_incoming_message("q", pyamqp.Message(message))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import json
 import os
 import selectors
 import signal
+import site
 import subprocess
 import sys
 import time
@@ -161,7 +162,8 @@ def _signals_blocked() -> Iterator[None]:
 
 def _environment(folder: Path) -> dict[str, str]:
     environment = {
-        "PYTHONPATH": _ROOT,
+        # PYTHONPATH precedes the standard library, so site-packages must not be in it.
+        **({} if _ROOT in site.getsitepackages() else {"PYTHONPATH": _ROOT}),
         "PYTHONUTF8": "1",
         "HOME": str(folder),
         "TMPDIR": str(folder),
