@@ -50,8 +50,8 @@ def render_local_or_remote(
     """Render the reel on the side that ``data.renderer`` selects.
 
     ``auto`` renders on this worker: it takes seconds on two cores, less than an endpoint takes to start. A reel that
-    needs more memory than the worker allows goes to the endpoint, if one is configured. One whose render was killed does
-    not: it costs nothing here, and is retried.
+    needs more memory than the worker allows goes to the endpoint, if one is configured. One whose render was killed is
+    retried on a worker instead, which costs nothing.
 
     Raises:
         ProviderError: The endpoint returned no result, or ``runpod`` is requested and no endpoint is configured.

@@ -25,9 +25,9 @@ from providers.runpod.models import MODELS
 from schemas.errors import (
     ConfigurationError,
     OutOfMemory,
-    RenderKilled,
     ProviderNotConfigured,
     ProviderResultInvalid,
+    RenderKilled,
     RenderTimeout,
     TelecineError,
 )
