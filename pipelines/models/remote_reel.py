@@ -17,7 +17,7 @@ from pipelines.media.inspect.in_child import seconds_of
 from pipelines.models.alignment import Timing
 from pipelines.models.local_reel import FPS
 from providers.base import unreadable_input
-from schemas.errors import OutOfMemory, ProviderNotConfigured, ProviderResultInvalid
+from schemas.errors import OutOfMemory, ProviderNotConfigured, ProviderResultInvalid, RenderKilled
 from schemas.media import InputFile, LocalFile, MediaFacts, StoredArtifact
 from schemas.reel import Reel
 
@@ -50,18 +50,20 @@ def render_local_or_remote(
     """Render the reel on the side that ``data.renderer`` selects.
 
     ``auto`` renders on this worker: it takes seconds on two cores, less than an endpoint takes to start. A reel that
-    needs more memory than the worker allows goes to the endpoint, if one is configured.
+    needs more memory than the worker allows goes to the endpoint, if one is configured. One whose render was killed is
+    retried on a worker instead, which costs nothing.
 
     Raises:
         ProviderError: The endpoint returned no result, or ``runpod`` is requested and no endpoint is configured.
-        OutOfMemory: The worker has too little memory, and no endpoint is configured.
+        OutOfMemory: The worker has too little memory, and no endpoint is configured; or the render was killed.
     """
     if data.renderer == "runpod":
         return render_remotely(data, image, audio, timing, ctx)
     try:
         return render_locally()
     except OutOfMemory as error:
-        if data.renderer == "local" or not (image.has_url and audio.has_url):
+        paid_for = data.renderer == "auto" and not isinstance(error, RenderKilled)
+        if not paid_for or not (image.has_url and audio.has_url):
             raise
         try:
             return render_remotely(data, image, audio, timing, ctx)

@@ -46,7 +46,8 @@
     │   ├── RenderTimeout            render_timeout
     │   ├── RenderInterrupted        render_interrupted        (retried later)
     │   ├── OutOfMemory              out_of_memory             (another worker may have more)
-    │   │   └── ModelOutOfMemory     out_of_memory
+    │   │   ├── ModelOutOfMemory     out_of_memory
+    │   │   └── RenderKilled         out_of_memory
     │   ├── DeviceFailed             device_failed             (retried by another worker)
     │   ├── InsufficientVram         insufficient_vram
     │   ├── ModelNotInstalled        model_not_installed
@@ -116,6 +117,7 @@ from schemas.errors.media import (
     RenderError,
     RenderFailed,
     RenderInterrupted,
+    RenderKilled,
     RenderTimeout,
     StorageError,
     StorageUnavailable,
@@ -225,6 +227,7 @@ __all__ = [
     "RenderError",
     "RenderFailed",
     "RenderInterrupted",
+    "RenderKilled",
     "RenderTimeout",
     "RequestError",
     "ResultsDeleted",

@@ -118,6 +118,10 @@ class OutOfMemory(RenderError):
     verdict = Verdict.ELSEWHERE
 
 
+class RenderKilled(OutOfMemory):
+    """The render was killed, as the kernel does when the machine has no memory left. Will retry."""
+
+
 class ModelOutOfMemory(OutOfMemory):
     """The model ran out of memory, even in its low-memory mode. Choose a smaller size or a smaller model."""
 

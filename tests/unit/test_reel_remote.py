@@ -27,6 +27,7 @@ from schemas.errors import (
     OutOfMemory,
     ProviderNotConfigured,
     ProviderResultInvalid,
+    RenderKilled,
     RenderTimeout,
     TelecineError,
 )
@@ -117,6 +118,19 @@ def test_local_never_uses_the_endpoint(tmp_path: Path, files: tuple[Path, Path])
     ctx = context(tmp_path, film=files[0])
     with pytest.raises(OutOfMemory):
         render(ctx, files, too_large, Timing("la"), renderer="local")
+    assert ctx.calls == []
+
+
+@pytest.mark.parametrize("renderer", ["auto", "local"])
+def test_a_render_that_was_killed_is_never_paid_for_attack_1(
+    tmp_path: Path, files: tuple[Path, Path], renderer: str
+) -> None:
+    def killed() -> Sequence[StoredArtifact]:
+        raise RenderKilled
+
+    ctx = context(tmp_path, film=files[0])
+    with pytest.raises(RenderKilled):
+        render(ctx, files, killed, Timing("la"), renderer=renderer)
     assert ctx.calls == []
 
 
