@@ -24,7 +24,9 @@ def audio_to_captions(data: AudioToCaptions, ctx: Context) -> Sequence[StoredArt
     def write(folder: Path, progress: Progress) -> Sequence[LocalFile]:
         return _write(data, audio, timing, folder, progress, ctx)
 
-    return ctx.step("write", write)
+    files = ctx.step("write", write)
+    ctx.annotate(**files[0].details)
+    return files
 
 
 def plan(data: AudioToCaptions, ctx: Context) -> Plan:
@@ -50,7 +52,13 @@ def _write(
     measured = run_child(Task.CAPTIONS, arguments, folder, ctx.bounds, progress)
     facts = MediaFacts(duration_seconds=measured["duration_seconds"])
     return [
-        LocalFile(name="captions.srt", content_type="application/x-subrip", facts=facts, path=folder / "captions.srt"),
+        LocalFile(
+            name="captions.srt",
+            content_type="application/x-subrip",
+            facts=facts,
+            path=folder / "captions.srt",
+            details={"warnings": measured["warnings"]} if measured["warnings"] else {},
+        ),
         LocalFile(name="captions.vtt", content_type="text/vtt", facts=facts, path=folder / "captions.vtt"),
         LocalFile(name="words.json", content_type="application/json", path=folder / "words.json"),
     ]

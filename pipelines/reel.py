@@ -58,8 +58,13 @@ def plan(data: Reel, ctx: Context) -> Plan:
         height=data.height,
         estimated_seconds=_render_seconds(data, facts) + alignment.seconds,
         cost=alignment.cost,
-        details={"captions": facts["captions"], "pictures": facts["pictures"]} if data.lyrics.strip() else {},
+        details=_details(facts) if data.lyrics.strip() else {},
     )
+
+
+def _details(facts: dict[str, Any]) -> dict[str, Any]:
+    details = {"captions": facts["captions"], "pictures": facts["pictures"]}
+    return details | ({"warnings": facts["warnings"]} if facts["warnings"] else {})
 
 
 def _fetch(data: Reel, ctx: Context) -> tuple[InputFile, InputFile]:

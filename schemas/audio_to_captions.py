@@ -38,7 +38,8 @@ class AudioToCaptions(BaseModel):
     audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB.")
     lyrics: str = Field(
         "",
-        description="The spoken or sung text, one caption line per line. Optional with auto and elevenlabs.",
+        description="The spoken or sung text, one caption line per line. Of LRC, SubRip and WebVTT only the words are "
+        "used. Optional with auto and elevenlabs.",
     )
     language: Language | None = Field(None, description="BCP 47 tag such as en, hi, ja. Default: detected.")
     alignment_mode: AlignmentMode = Field("auto", description=ALIGNMENT_HELP)

@@ -10,10 +10,9 @@ from pydantic import Field, StringConstraints, ValidationError, ValidatorFunctio
 from pydantic_core import PydanticCustomError
 
 from schemas.errors import LyricsRequired, LyricsTooLong, UnsupportedOption
+from schemas.lyrics_file import check_lines, without_times
 
-MAX_LYRICS_LINES = 5_000
 MAX_LYRICS_WORDS = 20_000
-MAX_LINE_CHARACTERS = 2_000
 
 ALIGNMENT_HELP = (
     "How words are timed. auto: ElevenLabs aligns the lyrics with the audio; if that fails, its transcription is used; "
@@ -49,11 +48,14 @@ MinDuration = Annotated[
 
 
 def normalize_lyrics(data: Any) -> Any:
-    r"""Return ``data`` with real line breaks in its lyrics: forms and shells send a backslash and an ``n`` instead."""
+    r"""Return ``data`` with real line breaks in its lyrics, and without times if they are LRC, SubRip or WebVTT.
+
+    Forms and shells send a backslash and an ``n`` instead of a line break.
+    """
     if isinstance(data, dict) and data.get("lyrics", "") is None:
         return {**data, "lyrics": ""}
     if isinstance(data, dict) and isinstance(data.get("lyrics"), str):
-        return {**data, "lyrics": re.sub(r"\r\n?", "\n", data["lyrics"].replace("\\n", "\n"))}
+        return {**data, "lyrics": without_times(re.sub(r"\r\n?", "\n", data["lyrics"].replace("\\n", "\n")))}
     return data
 
 
@@ -66,14 +68,8 @@ def check_lyrics(lyrics: str, *, required: bool) -> None:
     """
     if required and not any(map(_is_visible, lyrics)):
         raise LyricsRequired(field="data.lyrics")
-    lines = lyrics.split("\n")
-    if len(lines) > MAX_LYRICS_LINES:
-        raise LyricsTooLong(f"lyrics have {len(lines):,} lines, the limit is {MAX_LYRICS_LINES:,}", field="data.lyrics")
-    if max(map(len, lines)) > MAX_LINE_CHARACTERS:
-        raise LyricsTooLong(
-            f"a line of the lyrics has more than {MAX_LINE_CHARACTERS:,} characters", field="data.lyrics"
-        )
-    if len(lyrics.split()) > MAX_LYRICS_WORDS:
+    check_lines(lyrics.split("\n"))
+    if len(lyrics.replace("\u200b", " ").split()) > MAX_LYRICS_WORDS:
         raise LyricsTooLong(f"lyrics have more than {MAX_LYRICS_WORDS:,} words", field="data.lyrics")
 
 

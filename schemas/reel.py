@@ -25,7 +25,7 @@ def _color(value: str) -> str:
     try:
         ImageColor.getrgb(value)
     except ValueError:
-        raise ValueError("use a CSS colour name such as yellow, or #RRGGBB") from None
+        raise ValueError("use a CSS colour name such as yellow, or #RRGGBB, or #RRGGBBAA with opacity") from None
     return value
 
 
@@ -58,8 +58,8 @@ class Reel(BaseModel):
     audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB; its length is the reel's.")
     lyrics: str = Field(
         "",
-        description="One caption line per line; a literal backslash-n counts as a line break. Optional with auto and "
-        "elevenlabs, which then show the transcription.",
+        description="One caption line per line; a literal backslash-n counts as a line break. Of LRC, SubRip and "
+        "WebVTT only the words are used. Optional with auto and elevenlabs, which then show the transcription.",
     )
     language: Language | None = Field(
         None,
@@ -67,7 +67,7 @@ class Reel(BaseModel):
     )
     font_size: int = Field(45, ge=8, le=400, description="Em size in pixels at a width of 1080 pixels.")
     font_color: Annotated[str, AfterValidator(_color)] = Field(
-        "yellow", max_length=64, description="CSS name or #RRGGBB."
+        "yellow", max_length=64, description="CSS name, #RRGGBB, or #RRGGBBAA: the opacity of the captions."
     )
     words_per_group: WordsPerGroup = 3
     timing_offset: TimingOffset = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def complete(
 ) -> State:
     """Write the manifest, then end the job as completed together with its callback."""
     context.check()
-    completion.begin_storing(runtime.database, claim.lease)
+    completion.begin_storing(runtime.database, claim.lease, warnings=_warnings(context.manifest_details))
     failpoint("advance.before_manifest")
     provenance = provenance_of(runtime.database, claim.job, context.manifest_details)
     manifest = write_manifest(runtime, claim, context, artifacts, folder, provenance)
@@ -134,9 +134,15 @@ def complete_plan(runtime: Runtime, claim: Claim, plan: Plan) -> State:
     """End a ``plan_only`` job with its plan; it has no files."""
     record = plan.model_dump(mode="json", exclude_none=True)
     delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), plan=record)
-    completion.begin_storing(runtime.database, claim.lease, event="planned")
+    completion.begin_storing(runtime.database, claim.lease, event="planned", warnings=_warnings(plan.details))
     completion.finish(runtime.database, claim.lease, State.COMPLETED, outcome={"plan": record}, delivery=delivery)
     return State.COMPLETED
+
+
+def _warnings(details: Mapping[str, Any]) -> list[str]:
+    """Return the ``warnings`` among the details that a pipeline gave; an extension may use the name otherwise."""
+    given = details.get("warnings")
+    return [warning for warning in given if isinstance(warning, str)] if isinstance(given, list) else []
 
 
 def retry_or_fail(runtime: Runtime, claim: Claim, error: Exception) -> State:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,10 +20,12 @@ from consumer.ledger.timeline import note
 from schemas.errors import JobNotFound, TelecineError
 
 
-def begin_storing(database: Database, lease: Lease, *, event: str = "storing") -> None:
+def begin_storing(database: Database, lease: Lease, *, event: str = "storing", warnings: Sequence[str] = ()) -> None:
     """Record that the media are stored and the manifest follows. For a plan, ``event`` is ``planned``."""
     with database.write() as connection:
         transition(connection, lease, State.STORING)
+        for warning in warnings:
+            note(connection, lease.job_id, "warning", epoch=lease.epoch, message=warning)
         note(connection, lease.job_id, event, epoch=lease.epoch)
 
 

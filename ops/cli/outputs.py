@@ -38,7 +38,8 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
     cost = plan.get("cost", {})
     grid.add_row("cost", f"{cost.get('amount', '0.00')} {cost.get('currency', 'USD')}")
     for name, value in plan.get("details", {}).items():
-        grid.add_row(name.replace("_", " "), Text(str(value)))
+        text = "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+        grid.add_row(name.replace("_", " "), Text(text))
     return grid
 
 

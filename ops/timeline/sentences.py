@@ -20,6 +20,8 @@ _FIXED: dict[str, tuple[str, Tone]] = {
     "completed": ("Completed", "good"),
     "cancelled": ("Cancelled", "odd"),
 }
+#: Events whose sentence is their name and a reason.
+_WITH_REASON: dict[str, Tone] = {"warning": "odd", "failed": "bad", "expired": "bad"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ def _sentence(entry: TimelineEntry, state: _State) -> tuple[str, Tone]:
 def _job_event(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
     if event in _FIXED:
         return _FIXED[event]
+    if event in _WITH_REASON:
+        return f"{event.capitalize()}: {_reason(detail)}", _WITH_REASON[event]
     match event:
         case "received":
             return _received(detail), "plain"
@@ -93,10 +97,6 @@ def _job_event(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
             )
         case "results_deleted":
             return f"Deleted the results because of their age ({count(int(detail.get('files', 0)), 'file')})", "plain"
-        case "failed":
-            return f"Failed: {_reason(detail)}", "bad"
-        case "expired":
-            return f"Expired: {_reason(detail)}", "bad"
         case "cancel_requested":
             return f"Cancellation was requested through {door_name(detail.get('by'))}", "odd"
     return None

@@ -12,7 +12,7 @@ from typing import Any
 import av
 from av.codec.codec import UnknownCodecError
 
-from pipelines.media.captions.files import CaptionSpec, captions_for, write_subtitles, write_words
+from pipelines.media.captions.files import CaptionSpec, captions_for, offset_warnings, write_subtitles, write_words
 from pipelines.media.captions.placement import Caption
 from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, start_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
@@ -56,7 +56,8 @@ class Film:
     caption_spec: CaptionSpec
     #: Em size in pixels of a video whose shorter side has 1080 pixels; scaled to the size of this one.
     font_size: float
-    color: tuple[int, int, int]
+    #: Red, green, blue and opacity, from 0 to 255.
+    color: tuple[int, int, int, int]
     width: int
     height: int
     #: ``skip``: frames that repeat a picture are skip slices. ``plain``: every frame is encoded.
@@ -81,6 +82,7 @@ class _Timeline:
     frames: int
     captions: list[Caption]
     words: list[TimedWord]
+    warnings: list[str]
 
 
 def plan_film(film: Film) -> dict[str, Any]:
@@ -98,6 +100,7 @@ def plan_film(film: Film) -> dict[str, Any]:
         "frames": timeline.frames,
         "duration_seconds": timeline.sound.seconds,
         "captions": len(timeline.captions),
+        "warnings": timeline.warnings,
         "pictures": len(plan_frame_runs(timeline.captions, timeline.frames, GOP_SECONDS * FPS)),
     }
 
@@ -132,6 +135,7 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
         "frames": timeline.frames,
         "duration_seconds": timeline.sound.seconds,
         "captions": len(timeline.captions),
+        "warnings": timeline.warnings,
         "encoder": encoder,
         "missing_characters": "".join(sorted(renderer.shaper.missing)),
     }
@@ -142,13 +146,16 @@ def _timeline(film: Film, *, with_captions: bool = True) -> _Timeline:
     frames = max(1, round(sound.seconds * FPS))
     captions: list[Caption] = []
     words: list[TimedWord] = []
+    warnings: list[str] = []
+    spec = film.caption_spec
     if with_captions:
-        captions, words = captions_for(film.caption_spec, sound.seconds, FPS, frames)
-    return _Timeline(sound, frames, captions, words)
+        captions, words = captions_for(spec, sound.seconds, FPS, frames)
+        warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
+    return _Timeline(sound, frames, captions, words, warnings)
 
 
 def _caption_renderer(film: Film) -> CaptionRenderer:
-    style = Style(film.font_size * min(film.width, film.height) / 1080, film.color)
+    style = Style(film.font_size * min(film.width, film.height) / 1080, film.color[:3], film.color[3])
     language = film.caption_spec.language
     return CaptionRenderer(film.width, film.height, style, Fonts(language, film.caption_spec.lyrics), language)
 

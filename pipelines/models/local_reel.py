@@ -56,7 +56,8 @@ def render_reel(
 
 
 def _files(data: Reel, timing: Timing, facts: dict[str, Any], folder: Path) -> list[LocalFile]:
-    seconds, missing = facts["duration_seconds"], facts["missing_characters"]
+    seconds = facts["duration_seconds"]
+    details = {name: facts[name] for name in ("missing_characters", "warnings") if facts[name]}
     video = MediaFacts(
         width=data.width,
         height=data.height,
@@ -73,7 +74,7 @@ def _files(data: Reel, timing: Timing, facts: dict[str, Any], folder: Path) -> l
             content_type="video/mp4",
             facts=video,
             path=folder / "video.mp4",
-            details={"missing_characters": missing} if missing else {},
+            details=details,
         ),
         LocalFile(
             name="captions.srt", content_type="application/x-subrip", facts=captions, path=folder / "captions.srt"
@@ -97,7 +98,7 @@ def film_task(
         "folder": str(folder.resolve()),
         "caption_spec": caption_spec(data, timing, debug=data.debug_mode).as_json(),
         "font_size": data.font_size,
-        "color": ImageColor.getrgb(data.font_color)[:3],
+        "color": ImageColor.getcolor(data.font_color, "RGBA"),
         "width": data.width,
         "height": data.height,
         "encoder": encoder,

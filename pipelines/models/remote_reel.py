@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from pipelines.context import Context, ModelCall, ModelResult, OutputSpec
+from pipelines.media.captions.files import offset_warnings
 from pipelines.models.alignment import Timing
 from schemas.errors import OutOfMemory, ProviderNotConfigured, ProviderResultInvalid
 from schemas.media import InputFile, LocalFile, MediaFacts, StoredArtifact
@@ -78,6 +79,10 @@ def render_remotely(
     )
     made = ctx.call("render-remote", call)
     texts = _texts(made, timing)
+    # Counted in WebVTT, where the text of a caption cannot contain the arrow.
+    shown = texts["captions.vtt"].count("-->")
+    if warnings := offset_warnings(timing.lyrics, data.words_per_group, data.timing_offset, shown):
+        ctx.annotate(warnings=warnings)
     seconds = None if made.artifact is None else made.artifact.facts.duration_seconds
     captions = ctx.step("captions", lambda folder, _: _write(texts, seconds, folder))
     assert made.artifact is not None

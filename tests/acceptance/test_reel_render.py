@@ -206,6 +206,27 @@ def test_lyrics_draw_nothing_but_letters(material: tuple[Path, Path], tmp_path: 
     assert not changed[:, width - round(width * 50 / 1080) :].any()
 
 
+@pytest.mark.parametrize("half", ["#ffff0080", "#ff08"])
+def test_the_opacity_of_the_colour_is_that_of_the_captions_gap_L4(tmp_path: Path, half: str) -> None:
+    files = write_photo(tmp_path / "photo.jpg"), write_wav(tmp_path / "tone.wav", 0.2)
+    shown: list[np.ndarray] = []
+    for color in ("#ffff0000", half, "yellow"):
+        out = tmp_path / f"film-{len(shown)}"
+        out.mkdir()
+        reel(reel_data("one 🎉 two", font_color=color), at_hand(out, *files))
+        shown.append(next(frames_of(out / "video.mp4"))[2].astype(int))
+    clear, some, full = shown
+    inside = np.abs(full - clear).max(axis=2) > 90
+    assert inside.any()
+    assert np.abs(some - clear)[inside].sum() / np.abs(full - clear)[inside].sum() == pytest.approx(0.52, abs=0.03)
+    # Without opacity the film is the picture alone: no outline and no shadow.
+    height = clear.shape[0]
+    blank = tmp_path / "blank"
+    blank.mkdir()
+    reel(reel_data("x", timing_offset=3600), at_hand(blank, *files))
+    assert np.abs(next(frames_of(blank / "video.mp4"))[2].astype(int) - clear)[height // 2 :].max() <= 6
+
+
 def test_characters_without_a_font_are_reported_and_the_rest_is_drawn(
     material: tuple[Path, Path], tmp_path: Path
 ) -> None:

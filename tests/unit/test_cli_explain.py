@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from consumer.execution.durable import advance
 from consumer.ledger.leases import park
 from consumer.ledger.outbox import claim_due, record_attempt, replay
 from consumer.ledger.records import TimelineEntry
-from consumer.ledger.states import DeliveryState
+from consumer.ledger.states import DeliveryState, State
 from consumer.ledger.timeline import note
 from ops.timeline.sentences import timeline_sentences
 from schemas.errors import InvalidImage
 from tests.cli_operator import DEAD_LABEL, DEAD_WORKER, Operator, an_operator, request
+from tests.media_probe import write_wav
 
 _operator = pytest.fixture(an_operator, name="operator")
 
@@ -157,6 +161,26 @@ def test_callbacks_are_explained_from_outbox_to_receiver(operator: Operator) -> 
 )
 def test_each_event_has_its_sentence(event: str, detail: dict[str, object], sentence: str) -> None:
     assert one(event, **detail) == sentence
+
+
+@pytest.mark.parametrize(("offset", "lost"), [(3600, "all"), (-3600, "all"), (1.5, "1 of 2"), (0.1, "")])
+def test_captions_outside_of_the_audio_are_explained_gap_L1(operator: Operator, offset: float, lost: str) -> None:
+    bucket = operator.settings.home / "storage" / "inbox"
+    bucket.mkdir(parents=True)
+    write_wav(bucket / "song.wav", 2.0)
+    data = {"audio": "s3://inbox/song.wav", "lyrics": "one\ntwo", "alignment_mode": "even", "timing_offset": offset}
+    operator.arrive(json.dumps({"id": "order-1", "type": "audio-to-captions", "data": data}).encode())
+    runtime = operator.runtime()
+    try:
+        assert advance(runtime, "order-1") is State.COMPLETED
+    finally:
+        runtime.close()
+    (manifest,) = operator.settings.home.glob("storage/**/manifest.json")
+    warning = f"timing_offset {offset:g} moves {lost} captions out of the audio; they are not shown"
+    expected = [warning] if lost else []
+    assert json.loads(manifest.read_text())["details"].get("warnings", []) == expected
+    shown = [sentence for sentence in sentences(operator, "order-1") if sentence.startswith("Warning")]
+    assert shown == [f"Warning: {text}." for text in expected]
 
 
 def test_an_event_of_a_later_version_is_shown_by_its_name(operator: Operator) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from pipelines.media.captions.files import format_srt, format_vtt
 from pipelines.media.captions.placement import Caption, Span, place, spread_evenly
-from pipelines.media.captions.word_groups import clean, group_words
+from pipelines.media.captions.word_groups import clean, group_words, words_of
 from schemas.errors import LyricsTooLong
 
 
@@ -43,6 +43,38 @@ def test_korean_and_hindi_are_cut_at_spaces() -> None:
 def test_thai_is_cut_without_splitting_a_letter_from_its_marks() -> None:
     for group in group_words("สวัสดีชาวโลกที่นี่ที่รัก", 1):
         assert group.text[0] not in "ิีึืุู่้๊๋์ะา"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        pytest.param("Tu es où ?", ["Tu", "es", "où ?"], id="F6-french"),
+        pytest.param("Et alors : quoi !", ["Et", "alors :", "quoi !"], id="F6-french-colon"),
+        pytest.param("I love you — always", ["I", "love", "you —", "always"], id="F6-dash"),
+        pytest.param("— Oui … non", ["— Oui …", "non"], id="F6-dialogue"),
+        pytest.param("♪ La la la ♪", ["♪ La", "la", "la ♪"], id="F6-notes"),
+        pytest.param("hey ♪ la la ♪ you", ["hey", "♪ la", "la ♪", "you"], id="F6-notes-within"),
+        pytest.param("« Oui » dit-il « non »", ["« Oui »", "dit-il", "« non »"], id="F6-guillemets"),
+        pytest.param("„ Ja “ sagt er", ["„ Ja “", "sagt", "er"], id="F6-german-quotes"),
+        pytest.param('say " yes " ( or no )', ["say", '" yes "', "( or", "no )"], id="F6-straight-quotes"),
+        pytest.param("dime ¿ qué ?", ["dime", "¿ qué ?"], id="F6-spanish"),
+        pytest.param("هل تحبني ؟ نعم ، نعم", ["هل", "تحبني ؟", "نعم ،", "نعم"], id="F6-arabic"),
+        pytest.param("愛 。 君は「恋」と言う 、", ["愛 。", "君は", "「恋」", "と", "言う 、"], id="F6-japanese"),
+        pytest.param("yeah 🎉 yeah 🇫🇷 👨‍👩‍👧", ["yeah 🎉", "yeah 🇫🇷 👨‍👩‍👧"], id="F6-emoji"),
+        pytest.param("🎉 🎉", ["🎉 🎉"], id="F6-emoji-alone"),
+        pytest.param("fois\u00a0! 10\u202f000 a\u00a0 b", ["fois\u00a0!", "10\u202f000", "a", "b"], id="F6-no-break"),
+        pytest.param("ខ្ញុំ\u200bសោកស្ដាយ\u200bណាស់ ។", ["ខ្ញុំ", "សោកស្ដាយ", "ណាស់ ។"], id="F14-khmer"),
+        pytest.param("ประชาธิปไตย\u200bอินเทอร์เน็ต\u200b", ["ประชาธิปไตย", "อินเทอร์เน็ต"], id="F14-thai"),
+        pytest.param("one\u200btwo \u200b three", ["one", "two", "three"], id="F14-latin"),
+        pytest.param("你\u2060好世\ufeff界我", ["你\u2060好世\u2060界我"], id="F14-joined-chinese"),
+        pytest.param("a\u2060b \ufeffc to\u2060 morrow", ["ab", "c", "to\u00a0morrow"], id="F14-joined"),
+        pytest.param("Donau\u00addampf\u00adschiff", ["Donaudampfschiff"], id="F14-soft-hyphen"),
+        pytest.param("می\u200cخواهم क्\u200dष", ["می\u200cخواهم", "क्\u200dष"], id="F14-shaping-joiners-stay"),
+    ],
+)
+def test_marks_belong_to_a_word_and_invisible_characters_say_where_words_end(line: str, words: list[str]) -> None:
+    assert words_of(line) == words
+    assert [group.text for group in group_words(line, 1)] == words
 
 
 def test_control_characters_and_direction_overrides_are_removed() -> None:

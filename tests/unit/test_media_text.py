@@ -214,6 +214,48 @@ def test_no_line_begins_with_closing_punctuation() -> None:
     assert [atom.text for atom in atoms("夜「君と」に。")] == ["夜", "「君", "と」", "に。"]
 
 
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        pytest.param("Tu es où ?", 8, ["Tu es", "où ?"], id="F6-question"),
+        pytest.param("oh « mon » ami", 7, ["oh", "« mon »", "ami"], id="F6-guillemets"),
+        pytest.param("a lot: 10\u202f000 times\u00a0!", 10, ["a lot:", "10 000", "times !"], id="F6-no-break"),
+        pytest.param("愛と 「恋」 。 夢", 5, ["愛と", "「恋」 。", "夢"], id="F6-japanese"),
+        pytest.param("🎉 🎉 🎉 🎉", 3, ["🎉 🎉", "🎉 🎉"], id="F6-only-emoji-may-be-parted"),
+        pytest.param("all\u00a0of\u00a0them", 6, ["all of", "them"], id="F6-too-wide-is-broken-at-its-spaces"),
+        pytest.param("ខ្ញុំ\u200bសោកស្ដាយ\u200bណាស់", 13, ["ខ្ញុំ", "សោកស្ដាយណាស់"], id="F14-khmer"),
+        pytest.param("one\u200btwo\u200bthree", 6, ["onetwo", "three"], id="F14-latin"),
+        pytest.param("你好\u2060世界", 2, ["你", "好世", "界"], id="F14-joined-chinese"),
+    ],
+)
+def test_lines_break_where_words_end(text: str, limit: int, expected: list[str]) -> None:
+    def width(part: str) -> float:
+        return float(len(part.replace("\u200b", "").replace("\u2060", "")))
+
+    lines = wrap(atoms(text, breaks=lambda word: width(word) > limit), width, limit)
+    assert lines is not None
+    shown = [line.translate({0x200B: None, 0x2060: None, 0xA0: " ", 0x202F: " "}) for line in lines]
+    assert shown == expected
+
+
+@pytest.mark.parametrize("mark", ["\u200b", "\u2060"])
+@pytest.mark.parametrize("text", ["ណាស់{}ដែល", "one{}two", "你{}好"])
+def test_zero_width_characters_draw_nothing_fault_14(text: str, mark: str) -> None:
+    shaper = Shaper(Fonts(None))
+    marked, plain = shaper.shape(text.format(mark)), shaper.shape(text.format(""))
+    assert marked.width == pytest.approx(plain.width)
+    assert not shaper.missing
+
+
+def test_a_zero_width_space_ends_an_arabic_word_fault_14() -> None:
+    shaper = Shaper(Fonts(None))
+    joined, parted, spaced = (
+        [glyph.index for glyph in shaper.shape(text).glyphs] for text in ("بيتكبير", "بيت\u200bكبير", "بيت كبير")
+    )
+    space = shaper.shape("ا ا").glyphs[1].index
+    assert [glyph for glyph in parted if glyph != space] == [glyph for glyph in spaced if glyph != space] != joined
+
+
 def test_letters_stay_with_their_marks_when_a_word_is_broken() -> None:
     assert clusters("क्षि👨‍👩‍👧é") == ["क्षि", "👨‍👩‍👧", "é"]
 

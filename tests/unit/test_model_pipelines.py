@@ -281,6 +281,16 @@ def test_captions_and_words_have_the_transcribed_times(tmp_path: Path, material:
     ]
 
 
+def test_captions_outside_of_a_reel_are_in_its_manifest_and_its_plan_gap_L1(tmp_path: Path, material: Path) -> None:
+    stage = Stage("reel", tmp_path, material, audio="song.wav")
+    data = {"image": IMAGE, "audio": AUDIO, "lyrics": "one\ntwo", "alignment_mode": "even", "timing_offset": -1.5}
+    data |= {"width": 128, "height": 128}
+    warnings = ["timing_offset -1.5 moves 1 of 2 captions out of the audio; they are not shown"]
+    stage.run(**data)
+    assert stage.context.manifest_details == {"warnings": warnings}
+    assert PIPELINES["reel"].plan(data_of("reel", **data), stage.context).details["warnings"] == warnings
+
+
 @pytest.mark.parametrize(
     ("kind", "data", "cost", "seconds"),
     [

@@ -9,7 +9,8 @@ import pytest
 
 from schemas.envelope import Request
 from schemas.errors import RequestError
-from schemas.lyrics import MAX_LINE_CHARACTERS, MAX_LYRICS_LINES, MAX_LYRICS_WORDS
+from schemas.lyrics import MAX_LYRICS_WORDS
+from schemas.lyrics_file import MAX_LINE_CHARACTERS, MAX_LYRICS_LINES
 from schemas.parse import parse_request
 from schemas.reel import Reel
 
@@ -65,6 +66,62 @@ def test_a_number_is_accepted_up_to_its_limits_and_refused_beyond(field: str, le
         error = refusal(**{field: value})
         assert (error.code, error.field) == ("invalid_field", f"data.{field}")
         assert error.message.startswith(f"data.{field}: ")
+
+
+TIMED = {
+    "F10-lrc": (
+        "[ti:Song]\n[id: x_1]\n[00:01.72]First line[00:02.50]\n[00:03.00]Second [00:03.50]line",
+        "First line\nSecond line",
+    ),
+    "F10-lrc-with-heading": ("[00:01]One\n[Chorus]\n[00:02]Two", "One\n[Chorus]\nTwo"),
+    "F10-lrc-repeated": (r"[00:01.00][00:03.00]Chorus\n[00:02.00]Verse", "Chorus\nVerse\nChorus"),
+    "F10-lrc-hours": ("[1:02:03.45]Last\n[59:59.00]First", "First\nLast"),
+    "F10-lrc-hours-whole": ("[59:59]First\n[1:00:00]Last", "First\nLast"),
+    "F10-lrc-words": ("[00:01.00]<00:01.00>Hal<00:01.20>le<00:01.40>lujah <00:02.00>oh<00:03.00>", "Hallelujah oh"),
+    "F10-lrc-words-without-spaces": ("<00:01.00>Hello<00:02.00>world<00:03.00>", "Hello world"),
+    "F10-lrc-letters": ("[00:01.00]夢[00:02.00]な[00:03.00]ら[00:04.00]ば", "夢ならば"),
+    "F10-srt": (
+        "1\r\n00:00:01,000 --> 00:00:02,000\r\n<i>Hello</i> there\r\n\r\n"
+        "2\r\n00:00:03,000 --> 00:00:04,000\r\n{\\an8}1999\r\n",
+        "Hello there\n1999",
+    ),
+    "F10-srt-without-blank-lines": (
+        "1\n00:00:01,000 --> 00:00:02,000\nHello\n2\n00:00:03,000 --> 00:00:04,000\nyou",
+        "Hello\nyou",
+    ),
+    "F10-vtt": (
+        "WEBVTT\n\nNOTE by me\nand you\n\nSTYLE\n::cue {}\n\n"
+        "intro\n00:01.000 --> 00:02.000 align:start\n<v Ann>Tom &amp; <00:01.500>Jerry\nNOTE this\n",
+        "Tom & Jerry\nNOTE this",
+    ),
+}
+
+
+@pytest.mark.parametrize(("lyrics", "expected"), TIMED.values(), ids=TIMED.keys())
+def test_lyrics_with_times_are_recognized_and_only_the_words_are_used(lyrics: str, expected: str) -> None:
+    assert read(lyrics=lyrics).lyrics == expected
+
+
+@pytest.mark.parametrize(
+    "lyrics",
+    [
+        "[Chorus]\nHello\n[Verse 1: Bob]\n[x2]",
+        "[Intro: Ann]\nJohn [3:16] says\nat [12:30] we --> go",
+        "[0:45]\nOne\nTwo\nThree",
+        "I <3 you\n1\n2\n3 --> 4",
+    ],
+    ids=["F10-headings", "F10-times-within", "F10-one-time", "F10-arrows"],
+)
+def test_lyrics_without_times_are_left_as_they_are(lyrics: str) -> None:
+    assert read(lyrics=lyrics).lyrics == lyrics
+
+
+def test_times_without_words_are_no_lyrics_fault_10() -> None:
+    assert refusal(lyrics="[ti:Song]\n[00:01.00]\n[00:02.00]").code == "lyrics_required"
+
+
+def test_a_long_line_with_many_times_is_refused_before_it_is_repeated_fault_10() -> None:
+    assert refusal(lyrics="[0:01]" * 20_000 + "a" * 100_000).code == "lyrics_too_long"
 
 
 @pytest.mark.parametrize("field", ["width", "height"])
@@ -172,6 +229,7 @@ def test_every_form_of_line_breaks_gives_the_same_reel(lyrics: str) -> None:
         ("a\n" * (MAX_LYRICS_LINES - 1) + "a", "a\n" * MAX_LYRICS_LINES, "lyrics have 5,001 lines, the limit is 5,000"),
         ("a" * MAX_LINE_CHARACTERS, "a" * 2001, "a line of the lyrics has more than 2,000 characters"),
         (("a " * 900 + "\n") * 22 + "a " * 200, ("a " * 900 + "\n") * 23, "lyrics have more than 20,000 words"),
+        ("a", ("♪\u200b" * 900 + "\n") * 23, "lyrics have more than 20,000 words"),
     ],
 )
 def test_lyrics_that_no_reel_can_show_are_refused(most: str, too_much: str, message: str) -> None:

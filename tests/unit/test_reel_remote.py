@@ -139,6 +139,16 @@ def test_a_result_without_captions_is_invalid(tmp_path: Path, files: tuple[Path,
         render(ctx, files, local, Timing("la"), renderer="runpod")
 
 
+@pytest.mark.parametrize(("lyrics", "lost"), [("la", []), ("la --> la\nla", ["1 of 2"])])
+def test_captions_that_the_endpoint_leaves_out_are_in_the_manifest_gap_L1(
+    tmp_path: Path, files: tuple[Path, Path], lyrics: str, lost: list[str]
+) -> None:
+    ctx = context(tmp_path, film=files[0])
+    render(ctx, files, local, Timing(lyrics), renderer="runpod", timing_offset=-0.1)
+    warnings = [f"timing_offset -0.1 moves {some} captions out of the audio; they are not shown" for some in lost]
+    assert ctx.manifest_details.get("warnings", []) == warnings
+
+
 def test_aligned_words_are_part_of_the_result(tmp_path: Path, files: tuple[Path, Path]) -> None:
     ctx = context(tmp_path, film=files[0], texts={**CAPTIONS, "words.json": "[]"})
     made = render(ctx, files, local, HEARD, renderer="runpod")

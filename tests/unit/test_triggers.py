@@ -269,6 +269,18 @@ def test_lrc_is_read_without_tags_in_the_order_of_its_times() -> None:
     ]
 
 
+def test_all_times_and_lines_about_the_song_of_an_lrc_file_are_removed_fault_10() -> None:
+    lrc = (
+        "[ar: ABBA]\n[offset: 200]\n[id: er_ubvpssqw]\n[作词: Someone]\n[ti: Fernando [Live]]\n[00:01.72]First line\n"
+        "[01:56.48]Never gonna give you up[01:58.40]\n[02:00.00]Second [02:00.50]line [02:01.00]here\n"
+    )
+    assert lyrics_text(lrc.encode(), "s3://inbox/a.lrc").splitlines() == [
+        "First line",
+        "Never gonna give you up",
+        "Second line here",
+    ]
+
+
 def test_plain_lyrics_are_left_as_they_are() -> None:
     text = "[00:10.00] not LRC\n<b>\n"
     assert lyrics_text(text.encode("utf-8-sig"), "s3://inbox/a.txt") == text

@@ -73,6 +73,15 @@ def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tu
     return captions, timed
 
 
+def offset_warnings(lyrics: str, words_per_group: int, timing_offset: float, shown: int) -> list[str]:
+    """Return a warning if ``timing_offset`` leaves fewer captions to show than the lyrics have."""
+    captions = len(group_words(lyrics, words_per_group))
+    if not timing_offset or shown >= captions:
+        return []
+    lost = "all" if shown == 0 else f"{captions - shown:,} of {captions:,}"
+    return [f"timing_offset {timing_offset:g} moves {lost} captions out of the audio; they are not shown"]
+
+
 def write_subtitles(folder: Path, captions: Sequence[Caption], fps: int) -> None:
     """Write ``captions.srt`` and ``captions.vtt``."""
     (folder / "captions.srt").write_text(format_srt(captions, fps), encoding="utf-8", newline="\n")
@@ -105,7 +114,8 @@ def write_captions(arguments: dict[str, Any]) -> dict[str, Any]:
     folder = Path(arguments["folder"])
     write_subtitles(folder, captions, _FPS_WITHOUT_VIDEO)
     write_words(folder, spec, words, seconds)
-    return {"duration_seconds": seconds, "captions": len(captions)}
+    warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
+    return {"duration_seconds": seconds, "captions": len(captions), "warnings": warnings}
 
 
 def format_srt(captions: Sequence[Caption], fps: int) -> str:

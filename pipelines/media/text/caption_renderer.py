@@ -38,10 +38,14 @@ _BREAK_WORDS_BELOW = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How captions look: em size in pixels, and the colour of the letters as red, green and blue from 0 to 255."""
+    """How captions look: em size in pixels, and the colour of the letters as red, green and blue from 0 to 255.
+
+    ``opacity``, from 0 to 255, applies to letters, emoji, outline and shadow alike.
+    """
 
     size: float
     color: tuple[int, int, int]
+    opacity: int = 255
 
     @property
     def edge(self) -> tuple[int, int, int]:
@@ -125,7 +129,10 @@ def _paint(placed: list[tuple[Glyph, float, float]], width: int, height: int, si
             Image.fromarray(np.ascontiguousarray(emoji[:, :, :3])),
         )
     # Outside of the outline there is only the shadow, which is black like the pixels there.
-    pixels.putalpha(ImageChops.lighter(edge, _shadow(edge, size)))
+    alpha = ImageChops.lighter(edge, _shadow(edge, size))
+    pixels.putalpha(
+        alpha if style.opacity == 255 else alpha.point([value * style.opacity // 255 for value in range(256)])
+    )
     return pixels
 
 

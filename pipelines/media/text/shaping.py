@@ -9,9 +9,12 @@ import uharfbuzz as hb
 
 from pipelines.media.text.bidi import levels, visual_order
 from pipelines.media.text.fonts import EMOJI, Face, Fonts
+from pipelines.media.text.tokens import WORD_JOINER, ZERO_WIDTH_SPACE
 
 #: Direction marks (U+200E, U+200F): they affect the order of the text and have no glyph.
 _INVISIBLE = "\u200e\u200f"
+#: HarfBuzz needs them between letters, and draws nothing for them.
+_JOINERS = f"\u200c\u200d{WORD_JOINER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Shaper:
         return line
 
     def _shape(self, text: str) -> ShapedLine:
+        # Arabic letters join across U+200B, which ends a word; they do not across U+200C.
+        text = text.replace(ZERO_WIDTH_SPACE, "\u200c")
         runs = self._runs("".join(map(self._plain, text)))
         glyphs: list[Glyph] = []
         x = 0.0
@@ -99,10 +104,10 @@ class Shaper:
         if character in _INVISIBLE or "\ufe00" <= character <= "\ufe0f" or "\U000e0020" <= character <= "\U000e007f":
             return None
         # Spaces, punctuation and marks are drawn with the font of the character before them, if it has them.
-        joins = unicodedata.category(character)[0] in "MZP" or character in "\u200c\u200d"
-        if joins and previous is not None and (previous.covers(ord(character)) or character in "\u200c\u200d"):
+        joins = unicodedata.category(character)[0] in "MZP" or character in _JOINERS
+        if joins and previous is not None and (previous.covers(ord(character)) or character in _JOINERS):
             return previous
-        if character in "\u200c\u200d":
+        if character in _JOINERS:
             return None
         face = self._fonts.covering(character)
         if face is None and self._fonts.emoji().covers(ord(character)):

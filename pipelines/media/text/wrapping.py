@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipelines.media.text.fonts import EMOJI
+from pipelines.media.text.tokens import GLUE, ZERO_WIDTH_SPACE, glued, is_word, join_marks, tokens
 
 #: Characters that must not begin, and that must not end, a line in Chinese and Japanese typesetting.
 _NOT_FIRST = frozenset("、。，．・：；？！」』）】》〉〕］｝”’ー々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮ…‥%)]},.!?;:")
 _NOT_LAST = frozenset("「『（【《〈〔［｛“‘([{")
+#: Characters that belong to the one before them.
+_ATTACHED = frozenset(f"\u200c\u200d{ZERO_WIDTH_SPACE}{GLUE}")
+_BETWEEN_SPACES = re.compile(rf"[^\s{ZERO_WIDTH_SPACE}]+")
 _WIDE_RANGES = ((0x2E80, 0x9FFF), (0xAC00, 0xD7AF), (0xF900, 0xFAFF), (0xFF00, 0xFFEF), (0x20000, 0x3FFFF))
 
 
@@ -23,15 +28,29 @@ class Atom:
 
 
 def atoms(text: str, *, breaks: Callable[[str], bool] = lambda word: False) -> list[Atom]:
-    """Cut ``text`` where a line may break: at spaces and between CJK characters.
+    """Cut ``text`` where a line may break: at spaces and zero-width spaces, and between CJK characters.
 
-    Words for which ``breaks`` returns true are cut between their letters as well.
+    Marks without a letter or a digit stay with their word. Words for which ``breaks`` returns true are cut between
+    their letters as well.
     """
     found: list[Atom] = []
-    for word in text.split(" "):
-        for index, part in enumerate(_parts(word, breaks(word))):
-            found.append(Atom(part, index == 0 and bool(found)))
+    for start, end in _words(text, breaks):
+        # The zero-width space has no width, and keeps the letters around it apart.
+        word = glued(text[start:end]) + (ZERO_WIDTH_SPACE if text[end : end + 1] == ZERO_WIDTH_SPACE else "")
+        spaced = bool(found) and text[start - 1].isspace()
+        found += [Atom(part, spaced and index == 0) for index, part in enumerate(_parts(word, breaks(word)))]
     return found
+
+
+def _words(text: str, breaks: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
+    """Return the spans of the words with their marks; cut at every space where a letter would be cut otherwise."""
+    for start, end in join_marks(text, tokens(text)):
+        if is_word(text[start:end]) and not breaks(glued(text[start:end])):
+            yield start, end
+        else:
+            yield from (
+                (start + part.start(), start + part.end()) for part in _BETWEEN_SPACES.finditer(text[start:end])
+            )
 
 
 def _parts(word: str, anywhere: bool) -> list[str]:
@@ -50,7 +69,10 @@ def _parts(word: str, anywhere: bool) -> list[str]:
 
 
 def clusters(text: str) -> list[str]:
-    """Cut ``text`` into user-perceived characters: letters with their marks and joiners, and whole emoji."""
+    """Cut ``text`` into user-perceived characters: letters with their marks and joiners, and whole emoji.
+
+    Characters with a no-break space or a word joiner between them are one.
+    """
     found: list[str] = []
     position = 0
     while position < len(text):
@@ -58,7 +80,7 @@ def clusters(text: str) -> list[str]:
         end = emoji.end() if emoji else position + 1
         piece = text[position:end]
         linked = found and (
-            unicodedata.category(piece[0])[0] == "M" or piece[0] in "\u200c\u200d" or _is_linker(found[-1][-1])
+            unicodedata.category(piece[0])[0] == "M" or piece[0] in _ATTACHED or _is_linker(found[-1][-1])
         )
         if linked:
             found[-1] += piece
@@ -69,8 +91,8 @@ def clusters(text: str) -> list[str]:
 
 
 def _is_linker(character: str) -> bool:
-    """Return whether the next letter belongs to this one: a ZWJ, or a virama (combining class 9) of a conjunct."""
-    return character == "\u200d" or unicodedata.combining(character) == 9
+    """Return whether the next letter belongs to this one: ZWJ, glue, or a virama (combining class 9) of a conjunct."""
+    return character == "\u200d" or character in GLUE or unicodedata.combining(character) == 9
 
 
 def _is_wide(character: str) -> bool:
