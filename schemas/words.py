@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 #: How the times of the words were determined.
-Source = Literal["forced_alignment", "transcription", "even"]
+#: ``forced_alignment`` and ``transcription`` are ElevenLabs', ``local_alignment`` is the extra ``align``.
+Source = Literal["forced_alignment", "local_alignment", "transcription", "even"]
 WORDS_VERSION = 1
 
 
@@ -36,6 +37,19 @@ class TimedWord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LineTimes:
+    """How one line of the lyrics got its times, with ``local_alignment``."""
+
+    #: Index of its first word, and the number of words.
+    first: int
+    count: int
+    #: From 0 to 1. Lines from 0.5 are sure, and lines from 0.2 between two of those.
+    confidence: float
+    #: ``aligned``: its words have times of their own. ``spread``: they share the time between their neighbours.
+    way: Literal["aligned", "spread"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WordTimes:
     """Content of ``words.json``: all words in order."""
 
@@ -44,6 +58,8 @@ class WordTimes:
     language: str | None = None
     duration_seconds: float
     words: list[TimedWord]
+    #: Only with ``local_alignment``.
+    lines: list[LineTimes] | None = None
 
 
 def parse_aligned_words(value: Any) -> list[AlignedWord]:

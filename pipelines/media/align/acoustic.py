@@ -5,7 +5,7 @@ The model is that of the package hama: a small CTC network with IPA tokens for m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,12 @@ class PhonemeModel:
         #: The tokens by their IPA text.
         self.inventory = {token: index for token, index in names.items() if token.strip() and token[0] != "<"}
 
-    def emissions(self, samples: _Samples) -> Emissions:
-        """Return the log-probabilities of the tokens in each frame of ``samples``."""
-        parts = [self._window(samples, start) for start in range(0, len(samples), _WINDOW)]
+    def emissions(self, samples: _Samples, progress: Callable[[float], None]) -> Emissions:
+        """Return the log-probabilities of the tokens in each frame; report shares from 0 to 1."""
+        parts = []
+        for start in range(0, len(samples), _WINDOW):
+            parts.append(self._window(samples, start))
+            progress(min(1.0, (start + _WINDOW) / len(samples)))
         found = np.vstack(parts) if parts else np.zeros((0, len(self.inventory)), np.float32)
         gap = np.logaddexp(found[:, self._blank], found[:, self._boundary])
         return Emissions(np.hstack([found, np.zeros((len(found), 1), np.float32)]), gap)

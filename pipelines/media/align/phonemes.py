@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +10,10 @@ from pipelines.media.align.espeak import pronounce
 
 #: Marks of stress and syllables, which acoustic models have no tokens for.
 _IGNORED = dict.fromkeys(map(ord, "ˈˌ.-_ \u200d"))
+#: espeak-ng marks where it changes the language: ``(en)``. It names letters that it cannot read in English.
+_NAMED = re.compile(r"\(en\).*?(\([a-z-]+\)|$)")
+_LANGUAGE = re.compile(r"\([a-z-]+\)")
+_LATIN = re.compile("[A-Za-z]")
 
 
 def tokens_of(words: Sequence[str], voice: str, inventory: Mapping[str, int]) -> list[list[int]]:
@@ -28,7 +33,12 @@ def tokens_of(words: Sequence[str], voice: str, inventory: Mapping[str, int]) ->
     distinct = [word for word in dict.fromkeys(words) if any(map(str.isalnum, word))]
     spoken = dict(zip(distinct, pronounce(distinct, voice), strict=True))
     longest = max(map(len, inventory))
-    return [_split(spoken.get(word, ""), inventory, longest) for word in words]
+    return [_split(_read(word, spoken.get(word, "")), inventory, longest) for word in words]
+
+
+def _read(word: str, ipa: str) -> str:
+    """Return the pronunciation without marks of languages, and without names of letters that were not read."""
+    return _LANGUAGE.sub("", ipa if _LATIN.search(word) else _NAMED.sub("", ipa))
 
 
 def _split(ipa: str, inventory: Mapping[str, int], longest: int) -> list[int]:

@@ -1,0 +1,82 @@
+"""Whether lyrics fit a recording, as a whole and line by line.
+
+A path exists for any text, and its own probability says little: languages and recordings differ. What the same text scores
+in another order says how good chance would be in this recording. The margin of the right order over the others is measured
+in nats per token. The limits were chosen on constructed speech and on songs; docs/benchmarks.md has the figures.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipelines.media.align.viterbi import STAR, Emissions, Path, path_scores
+
+#: The least margin of the words in order over the words in another order. Lyrics of other songs score up to 0.1,
+#: translations line by line up to 0.32, songs that align 0.5 and more.
+FITS = 0.35
+#: The least margin of a line, and of a line between two sure ones.
+_SURE, _SURE_BETWEEN = 0.5, 0.2
+#: How many other orders are tried, for the text and for a line. Long texts get by with one: their scores hardly vary.
+_ORDERS, _LINE_ORDERS = 4, 8
+_LONG = 100_000_000
+#: Frames before and after a line in which its sounds are looked for.
+_AROUND = 25
+
+
+def text_margin(emissions: Emissions, lines: Sequence[Sequence[Sequence[int]]]) -> float:
+    """Return the margin of the whole text: tokens by word by line. 0.0 if it has fewer than two words.
+
+    Raises:
+        ValueError: The text has no tokens, or more than frames.
+    """
+    words = [word for line in lines for word in line]
+    count = sum(map(len, words))
+    if len(words) < 2 or not count:
+        return 0.0
+    orders = _ORDERS if count * len(emissions) < _LONG else 1
+    others = [_in_lines(random.Random(seed).sample(words, len(words)), lines) for seed in range(orders)]
+    scores = path_scores(emissions, [sequence(lines), *map(sequence, others)])
+    return float(scores[0] - scores[1:].max()) / count
+
+
+def line_margin(emissions: Emissions, path: Path, tokens: Sequence[int], first: int, end: int) -> float:
+    """Return the margin of the tokens from ``first`` to ``end`` over the same tokens in another order, at their place."""
+    line = list(tokens[first:end])
+    count = sum(token != STAR for token in line)
+    start = max(0, int(path.first[first]) - _AROUND)
+    window = emissions.part(start, int(path.last[end - 1]) + 1 + _AROUND)
+    if count < 2 or len(window) < len(line) + 2:
+        return 0.0
+    others = [random.Random(seed).sample(line, len(line)) for seed in range(_LINE_ORDERS)]
+    scores = path_scores(window, [[STAR, *order, STAR] for order in (line, *others)])
+    return float(scores[0] - scores[1:].mean()) / count
+
+
+def sure_lines(margins: Sequence[float]) -> list[bool]:
+    """Return which lines are sure: those of a clear margin, and those of some margin between two of them."""
+    clear = [margin >= _SURE for margin in margins]
+    between = [False, *(before and after for before, after in zip(clear, clear[2:], strict=False)), False]
+    return [
+        good or (margin >= _SURE_BETWEEN and held) for good, margin, held in zip(clear, margins, between, strict=False)
+    ]
+
+
+def sequence(lines: Sequence[Sequence[Sequence[int]]]) -> list[int]:
+    """Return the tokens of all lines, with a star before the first line, after every line, and for words without tokens."""
+    tokens = [STAR]
+    for line in lines:
+        for word in line:
+            tokens.extend(word or [STAR])
+        tokens.append(STAR)
+    return tokens
+
+
+def _in_lines(
+    words: Sequence[Sequence[int]], lines: Sequence[Sequence[Sequence[int]]]
+) -> list[Sequence[Sequence[int]]]:
+    """Return ``words`` in lines of as many words as ``lines`` have."""
+    rest = iter(words)
+    return [[next(rest) for _ in line] for line in lines]
