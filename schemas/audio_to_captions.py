@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.lyrics import (
     ALIGNMENT_HELP,
+    NEEDS_LYRICS,
     AlignmentMode,
     Language,
     MinDuration,
@@ -55,5 +56,5 @@ class AudioToCaptions(BaseModel):
     @model_validator(mode="after")
     def _available(self) -> Self:
         check_alignment_available(self.alignment_mode)
-        check_lyrics(self.lyrics, required=self.alignment_mode == "even")
+        check_lyrics(self.lyrics, required=self.alignment_mode in NEEDS_LYRICS)
         return self

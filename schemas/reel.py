@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from schemas.lyrics import (
     ALIGNMENT_HELP,
+    NEEDS_LYRICS,
     AlignmentMode,
     Language,
     MinDuration,
@@ -94,5 +95,5 @@ class Reel(BaseModel):
     def _available(self) -> Self:
         check_alignment_available(self.alignment_mode)
         # The other modes transcribe the audio if there are no lyrics.
-        check_lyrics(self.lyrics, required=self.alignment_mode == "even")
+        check_lyrics(self.lyrics, required=self.alignment_mode in NEEDS_LYRICS)
         return self

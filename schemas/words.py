@@ -6,7 +6,7 @@ These are plain dataclasses because the child process that writes them decodes u
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 #: How the times of the words were determined.
@@ -36,7 +36,7 @@ class TimedWord:
     heard: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class LineTimes:
     """How one line of the lyrics got its times, with ``local_alignment``."""
 
@@ -60,6 +60,33 @@ class WordTimes:
     words: list[TimedWord]
     #: Only with ``local_alignment``.
     lines: list[LineTimes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedLyrics:
+    """What a local aligner found."""
+
+    #: Start and end of each word in seconds, ``None`` for a word of a line that is not sure. Without a tuple, the lyrics
+    #: do not fit the audio.
+    times: tuple[tuple[float, float] | None, ...] | None
+    #: One entry per line.
+    lines: tuple[LineTimes, ...] = ()
+    #: How sure the whole text is, from 0 to 1, and the voice or language that it was read in.
+    confidence: float = 0.0
+    voice: str | None = None
+    #: Why there are no times.
+    why: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON for the parent process."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> AlignedLyrics:
+        """Return the record that ``as_json`` wrote."""
+        times = record["times"]
+        spans = None if times is None else tuple(None if span is None else (span[0], span[1]) for span in times)
+        return cls(**{**record, "times": spans, "lines": tuple(LineTimes(**line) for line in record["lines"])})
 
 
 def parse_aligned_words(value: Any) -> list[AlignedWord]:

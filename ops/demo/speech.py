@@ -59,7 +59,7 @@ def speak(lines: Sequence[str], voice: str, *, pause: float = 0.5, intro: float 
         rate = spoken["rate"]
         samples = np.frombuffer(base64.b64decode(spoken["samples"]), "<i2").astype(np.float32) / 32768
         starts += [at + seconds for seconds in _word_starts(line, spoken["words"], len(samples) / rate)]
-        parts += [np.zeros(round(at * rate) - sum(map(len, parts)), np.float32), samples]
+        parts += [np.zeros(round(at * rate) - sum(map(len, parts)), np.float32), samples.astype(np.float32)]
         at += len(samples) / rate + pause
     return Speech(np.concatenate([*parts, np.zeros(rate, np.float32)]), rate, starts)
 

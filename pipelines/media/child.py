@@ -73,6 +73,10 @@ def _run(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str
         from pipelines.media.inspect.decode import decode
 
         return decode(Path(arguments["path"]), arguments["kind"], Path(arguments["target"]))
+    if task is Task.ALIGN:
+        from pipelines.media.align.aligner import align_lyrics
+
+        return align_lyrics(arguments, messages.progress)
     if task is Task.CAPTIONS:
         from pipelines.media.captions.files import write_captions
 

@@ -1,9 +1,10 @@
-"""The times of the words in a recording: by forced alignment of the lyrics, by transcription, or in even shares."""
+"""The times of the words: by forced alignment of the lyrics, by transcription, by local alignment, or in even shares."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines.context import Context, ModelCall
 from pipelines.media.captions.files import CaptionSpec
@@ -11,6 +12,7 @@ from pipelines.media.captions.matching import Times, coverage, match
 from pipelines.media.captions.timing import text_of
 from pipelines.media.captions.word_groups import words_of
 from pipelines.media.inspect.in_child import seconds_of
+from pipelines.models.local_alignment import align_on_worker
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.errors import (
     BudgetExceeded,
@@ -23,10 +25,10 @@ from schemas.errors import (
     QuotaExhausted,
     RetriesExhausted,
 )
-from schemas.lyrics import AlignmentMode
+from schemas.lyrics import AlignmentMode, local_alignment_installed
 from schemas.media import InputFile
 from schemas.reel import Reel
-from schemas.words import Source, parse_aligned_words
+from schemas.words import LineTimes, Source, parse_aligned_words
 
 ALIGNER = "forced-alignment"
 TRANSCRIBER = "scribe"
@@ -48,6 +50,8 @@ class Timing:
     source: Source = "even"
     #: One per word of ``lyrics``. ``None``: every word gets an equal share of the time.
     times: tuple[Times | None, ...] | None = None
+    #: How the lines got their times, with ``local_alignment``.
+    lines: tuple[LineTimes, ...] | None = None
 
 
 def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFile, ctx: Context) -> Timing:
@@ -55,30 +59,57 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
 
     Raises:
         ProviderError: ElevenLabs returned no result, and ``mode`` has no fallback.
+        InputError: The audio cannot be decoded.
     """
     if mode == "even":
         return Timing(lyrics)
-    seconds = audio.seconds or seconds_of(audio, ctx.bounds)
     has_fallback = mode != "elevenlabs" and bool(lyrics.strip())
     why: list[str] = []
+    details: dict[str, Any] = {}
     timing = None
     try:
-        if mode == "auto" and lyrics.strip():
-            timing = _align_lyrics(lyrics, audio, seconds, ctx, why)
-        if timing is None:
-            timing = _transcribe(language, audio, seconds, ctx, why)
+        if mode != "local":
+            timing = _align_remotely(mode, lyrics, language, audio, ctx, why)
     except ProviderNotConfigured as error:
         if not has_fallback:
             raise ProviderNotConfigured(_KEY_REQUIRED, step=error.step) from None
         why.append("no ElevenLabs API key is configured")
-    if timing is None:
-        if not has_fallback:
-            raise ProviderResultInvalid(
-                "no words were recognized in the audio; send lyrics and use alignment_mode even", step="transcribe"
-            )
-        timing = Timing(_without_headings(lyrics))
-    ctx.annotate(alignment={"mode": mode, "used": timing.source} | ({"why": "; ".join(why)} if why else {}))
+    if timing is None and not has_fallback:
+        raise ProviderResultInvalid(
+            "no words were recognized in the audio; send lyrics and use alignment_mode even", step="transcribe"
+        )
+    if timing is None and (mode == "local" or local_alignment_installed()):
+        timing, details = _align_locally(lyrics, language, audio, ctx, why)
+    timing = timing or Timing(_without_headings(lyrics))
+    reasons = {"why": "; ".join(why)} if why else {}
+    ctx.annotate(alignment={"mode": mode, "used": timing.source} | reasons | details)
     return timing
+
+
+def _align_remotely(
+    mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFile, ctx: Context, why: list[str]
+) -> Timing | None:
+    """Return the words with the times of ElevenLabs, or ``None``; then the reason is appended to ``why``."""
+    seconds = audio.seconds or seconds_of(audio, ctx.bounds)
+    timing = None
+    if mode == "auto" and lyrics.strip():
+        timing = _align_lyrics(lyrics, audio, seconds, ctx, why)
+    return timing or _transcribe(language, audio, seconds, ctx, why)
+
+
+def _align_locally(
+    lyrics: str, language: str | None, audio: InputFile, ctx: Context, why: list[str]
+) -> tuple[Timing | None, dict[str, Any]]:
+    """Return the lyrics with the times of this worker's aligner, or ``None``, and what the manifest says about it."""
+    text = _without_headings(lyrics)
+    found = align_on_worker(text, language, audio, ctx)
+    details: dict[str, Any] = {"voice": found.voice, "confidence": found.confidence}
+    if found.times is None:
+        why.append(f"local alignment: {found.why}")
+        return None, details
+    details |= {"lines": len(found.lines), "lines_unsure": sum(line.way == "spread" for line in found.lines)}
+    times = tuple(None if span is None else Times(*span) for span in found.times)
+    return Timing(text, "local_alignment", times, found.lines), details
 
 
 def _align_lyrics(lyrics: str, audio: InputFile, seconds: float, ctx: Context, why: list[str]) -> Timing | None:
@@ -134,4 +165,5 @@ def caption_spec(data: Reel | AudioToCaptions, timing: Timing, *, debug: bool = 
         debug=debug,
         source=timing.source,
         times=timing.times,
+        lines=timing.lines,
     )

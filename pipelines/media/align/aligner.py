@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,20 +14,16 @@ from pipelines.media.align.acoustic import FRAME, RATE, PhonemeModel, decode
 from pipelines.media.align.languages import voices_for
 from pipelines.media.align.onsets import onset_delay
 from pipelines.media.align.phonemes import tokens_of
-from pipelines.media.align.viterbi import Emissions, align_tokens
-from pipelines.media.align.viterbi import Path as TokenPath
-from schemas.words import LineTimes
+from pipelines.media.align.viterbi import Emissions, Path as TokenPath, align_tokens
+from schemas.words import AlignedLyrics, LineTimes
 
 Progress = Callable[[float], None]
-#: Start and end of each word in seconds; ``None`` for a word without times of its own.
-Spans = tuple[tuple[float, float] | None, ...]
-
 #: Longer recordings would need more memory than a child process has.
 _MOST_SECONDS = 90 * 60
 #: The most frames times tokens, about three minutes of computing.
 _MOST_CELLS = 15_000_000_000
-#: Languages are compared on this many frames of a longer recording: ten minutes.
-_SAMPLE = 30_000
+#: Languages are compared by this many other orders, on this many frames of a longer recording: ten minutes.
+_LANGUAGE_ORDERS, _SAMPLE = 4, 30_000
 #: The share of the lines that must be sure for any to be used.
 _ENOUGH = 0.5
 #: Words of one line are not this far apart, in seconds: those on the smaller side of the gap are at a wrong place.
@@ -38,32 +33,6 @@ _TAIL = 0.12
 _FRAME_SECONDS = FRAME / RATE
 
 _Tokens = list[list[list[int]]]
-
-
-@dataclass(frozen=True, slots=True)
-class AlignedLyrics:
-    """The result of an aligner."""
-
-    #: One entry per word. ``None``: the lyrics do not fit the audio.
-    times: Spans | None
-    #: One entry per line.
-    lines: tuple[LineTimes, ...] = ()
-    #: How sure the whole text is, from 0 to 1, and the voice or language that it was read in.
-    confidence: float = 0.0
-    voice: str | None = None
-    #: Why there are no times.
-    why: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the result as JSON for the parent process."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> AlignedLyrics:
-        """Return the record that ``as_json`` wrote."""
-        times = record["times"]
-        spans = None if times is None else tuple(None if span is None else (span[0], span[1]) for span in times)
-        return cls(**{**record, "times": spans, "lines": tuple(LineTimes(**line) for line in record["lines"])})
 
 
 class LyricsAligner(Protocol):
@@ -157,12 +126,14 @@ def _sample_margin(emissions: Emissions, tokens: _Tokens) -> float:
     """Return the text's margin, of a long recording that of its beginning with an equal share of the lines."""
     frames = min(_SAMPLE, len(emissions))
     part = tokens[: max(1, len(tokens) * frames // len(emissions))]
-    return gate.text_margin(emissions.part(0, frames), part) if len(gate.sequence(part)) <= frames else 0.0
+    return (
+        gate.text_margin(emissions.part(0, frames), part, _LANGUAGE_ORDERS)
+        if len(gate.sequence(part)) <= frames
+        else 0.0
+    )
 
 
-def _placed(
-    emissions: Emissions, samples: NDArray[np.float32], tokens: _Tokens, found: AlignedLyrics
-) -> AlignedLyrics:
+def _placed(emissions: Emissions, samples: NDArray[np.float32], tokens: _Tokens, found: AlignedLyrics) -> AlignedLyrics:
     """Return the lyrics with times for the words of the lines that are sure."""
     flat = gate.sequence(tokens)
     path = align_tokens(emissions, flat)
@@ -171,8 +142,8 @@ def _placed(
     sure = gate.sure_lines(margins)
     lines, first = [], 0
     for line, good, margin in zip(words, sure, margins, strict=True):
-        way = "aligned" if good else "spread"
-        lines.append(LineTimes(first=first, count=len(line), confidence=_confidence(margin), way=way))
+        confidence = _confidence(margin)
+        lines.append(LineTimes(first, len(line), confidence, "aligned" if good else "spread"))
         first += len(line)
     if sum(sure) < _ENOUGH * len(sure):
         why = f"only {sum(sure)} of {len(sure)} lines fit the audio"
@@ -220,7 +191,7 @@ def _without_strays(spans: Sequence[tuple[float, float]]) -> list[bool]:
         if index and span[0] - spans[index - 1][0] > _WIDEST_GAP:
             parts.append([])
         parts[-1].append(index)
-    largest = set(max(parts, key=len))
+    largest = max(parts, key=lambda part: len(part))
     return [index in largest for index in range(len(spans))]
 
 

@@ -35,6 +35,8 @@ class Task(enum.StrEnum):
     MEASURE = "measure"
     #: Decode a picture and re-encode it as PNG.
     DECODE = "decode"
+    #: Align lyrics with an audio file.
+    ALIGN = "align"
     #: Write the caption files of an audio file.
     CAPTIONS = "captions"
     #: Read the inputs of a reel and return its sizes and counts.
