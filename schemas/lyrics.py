@@ -18,8 +18,8 @@ MAX_LYRICS_WORDS = 20_000
 ALIGNMENT_HELP = (
     "How words are timed. auto: ElevenLabs aligns the lyrics with the audio; if that fails, its transcription is used; "
     "without an ElevenLabs key, as local. elevenlabs: always the transcription, even if there are lyrics. "
-    "local: the worker aligns the lyrics, which needs the extra align; lines that are not sure are spread between their "
-    "neighbours, and lyrics that do not fit the audio are spread as without a key. "
+    "local: the worker aligns the lyrics, which needs the extra align; lines that are not sure are spread between "
+    "their neighbours, and lyrics that do not fit the audio over all of it. "
     "even: every word gets an equal share of the time."
 )
 AlignmentMode = Literal["auto", "elevenlabs", "even", "local"]

@@ -43,7 +43,7 @@ class LineTimes:
     #: Index of its first word, and the number of words.
     first: int
     count: int
-    #: From 0 to 1. Lines from 0.5 are sure, and lines from 0.2 between two of those.
+    #: From 0 to 1. Which lines are sure depends on the others, too.
     confidence: float
     #: ``aligned``: its words have times of their own. ``spread``: they share the time between their neighbours.
     way: Literal["aligned", "spread"]
@@ -66,8 +66,8 @@ class WordTimes:
 class AlignedLyrics:
     """What a local aligner found."""
 
-    #: Start and end of each word in seconds, ``None`` for a word of a line that is not sure. Without a tuple, the lyrics
-    #: do not fit the audio.
+    #: Start and end of each word in seconds, ``None`` for a word of a line that is not sure.
+    #: ``None`` instead of all: the lyrics do not fit the audio.
     times: tuple[tuple[float, float] | None, ...] | None
     #: One entry per line.
     lines: tuple[LineTimes, ...] = ()

@@ -1,7 +1,7 @@
 """Speech of known word times, made by espeak-ng: ``python -m ops.demo.speech``.
 
-espeak-ng is licensed under the GPL and runs in a process of its own. It reads ``{"voice", "lines"}`` as JSON from standard
-input and writes, for each line, ``{"rate", "samples", "words": [[text position, seconds], …]}``.
+espeak-ng is licensed under the GPL and runs in a process of its own. It reads ``{"voice", "lines", "speed"}`` as JSON
+from standard input and writes, for each line, ``{"rate", "samples", "words": [[text position, seconds], …]}``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The times of the words: by forced alignment of the lyrics, by transcription, by local alignment, or in even shares."""
+"""The times of the words: by forced alignment of the lyrics, transcription, local alignment, or in even shares."""
 
 from __future__ import annotations
 

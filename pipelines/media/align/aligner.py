@@ -36,7 +36,10 @@ _Tokens = list[list[list[int]]]
 
 
 class LyricsAligner(Protocol):
-    """Finds when the words of lyrics are sung. ``tests/contract/test_local_aligners.py`` checks every implementation."""
+    """Finds when the words of lyrics are sung.
+
+    ``tests/contract/test_local_aligners.py`` checks every implementation.
+    """
 
     def align(
         self, path: Path, kind: str, lines: Sequence[Sequence[str]], language: str | None, progress: Progress

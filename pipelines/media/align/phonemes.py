@@ -42,7 +42,7 @@ def _read(word: str, ipa: str) -> str:
 
 
 def _split(ipa: str, inventory: Mapping[str, int], longest: int) -> list[int]:
-    """Split ``ipa`` into the longest tokens of the inventory; a letter with an unknown mark falls back to the letter."""
+    """Split ``ipa`` into the longest tokens of the inventory. A letter with an unknown mark counts as the letter."""
     text = ipa.translate(_IGNORED)
     tokens, at = [], 0
     while at < len(text):

@@ -1,8 +1,8 @@
 """Forced alignment: the most likely frames of a known sequence of tokens, given a CTC model's log-probabilities.
 
-The recursion is that of Graves et al., "Connectionist Temporal Classification" (2006), with the best path instead of the
-sum. Its memory grows with the square root of the number of frames: scores are kept at checkpoints, and the choices between
-two checkpoints are computed again on the way back (Hirschberg, 1975).
+The recursion is that of Graves et al., "Connectionist Temporal Classification" (2006), with the best path instead of
+the sum. Its memory grows with the square root of the number of frames: scores are kept at checkpoints, and the choices
+between two checkpoints are computed again on the way back (Hirschberg, 1975).
 """
 
 from __future__ import annotations
