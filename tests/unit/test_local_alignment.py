@@ -20,9 +20,11 @@ from pipelines.media.align.viterbi import STAR, Emissions, align_tokens, path_sc
 from pipelines.memory_context import MemoryContext
 from pipelines.models.alignment import Timing, caption_spec
 from pipelines.models.remote_reel import read_film, write_film
+from providers.registry import catalogue_of
 from schemas import lyrics
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.errors import LyricsRequired, UnsupportedOption
+from schemas.settings import Settings
 from schemas.words import LineTimes
 from tests.media_probe import reel_data
 from tests.spoken import TEXTS, spoken, write_speech
@@ -38,7 +40,7 @@ def request(text: str = EN, mode: str = "local", **options: Any) -> AudioToCapti
 @pytest.fixture
 def context(tmp_path: Path) -> MemoryContext:
     path = write_speech(tmp_path / "a.wav", spoken("en"))
-    return MemoryContext(tmp_path, "audio-to-captions", {"s3://inbox/a.wav": path})
+    return MemoryContext(tmp_path, "audio-to-captions", {"s3://inbox/a.wav": path}, catalogue_of(Settings()))
 
 
 def words_of(context: MemoryContext) -> dict[str, Any]:
