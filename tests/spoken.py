@@ -50,7 +50,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "zh": (
         "cmn",
-        "清晨 的 阳光 落在 河面 上\n我 一个人 走在 老城 的 街道\n星星 在 大海 上面 跳舞\n"
+        "清晨 的 阳光 落在 河面 上\n我 一人 走在 老城 的 街道\n星星 在 大海 上面 跳舞\n"
         "没有 人 知道 这些 话语\n我 想要 的 只有 你 的 微笑",
     ),
 }
@@ -77,7 +77,8 @@ def music(count: int, rate: int) -> NDArray[np.float32]:
         part = time[span] - time[start]
         for tone in random.choice([220, 262, 294, 330, 392, 440, 523], 4, replace=False):
             sound[span] += sum(np.sin(2 * np.pi * tone * n * part) / n for n in range(1, 5)) * np.exp(-0.7 * part)
-    return (sound / np.sqrt((sound**2).mean())).astype(np.float32)
+    mixed: NDArray[np.float32] = (sound / np.sqrt((sound**2).mean())).astype(np.float32)
+    return mixed
 
 
 def write_speech(path: Path, speech: Speech, music_level: float = 0.0) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ops.demo.speech import Speech
 from pipelines.media.align.aligner import LyricsAligner, PhonemeAligner
@@ -30,11 +31,12 @@ def align(aligner: LyricsAligner, path: Path, lines: list[list[str]], language: 
     return found
 
 
-def errors_of(found: AlignedLyrics, speech: Speech) -> np.ndarray:
+def errors_of(found: AlignedLyrics, speech: Speech) -> NDArray[np.float64]:
     """Return the error of each word's start in seconds; infinite for a word without times."""
     assert found.times is not None, found.why
     starts = [np.inf if span is None else span[0] for span in found.times]
-    return np.abs(np.array(starts) - np.array(speech.starts))
+    errors: NDArray[np.float64] = np.abs(np.array(starts) - np.array(speech.starts))
+    return errors
 
 
 CLEAN = dict.fromkeys(TEXTS, (0.9, 0.06))

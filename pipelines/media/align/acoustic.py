@@ -1,4 +1,4 @@
-"""The sound as an acoustic model hears it: audio decoded to 16 kHz, and the phonemes of each 20 ms.
+"""Audio decoded to 16 kHz, and the phonemes that an acoustic model recognises in each 20 ms.
 
 The model is that of the package hama: a small CTC network with IPA tokens for many languages.
 """
