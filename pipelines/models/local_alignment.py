@@ -9,6 +9,7 @@ from pathlib import Path
 from pipelines.context import Context, Progress
 from pipelines.media.captions.word_groups import words_of
 from pipelines.media.sandbox.process import Task, run_child
+from schemas.errors import RenderError
 from schemas.media import InputFile, LocalFile
 from schemas.words import AlignedLyrics
 
@@ -20,9 +21,10 @@ def align_on_worker(lyrics: str, language: str | None, audio: InputFile, ctx: Co
 
     The result is in the artifact's details, so a job that runs again reads it from the ledger.
 
+    If the child process fails, takes too long or needs too much memory, the result has no times and says why.
+
     Raises:
         InputError: The audio cannot be decoded.
-        RenderError: The child process failed, took too long or needed too much memory.
     """
 
     def make(folder: Path, progress: Progress) -> Sequence[LocalFile]:
@@ -32,7 +34,10 @@ def align_on_worker(lyrics: str, language: str | None, audio: InputFile, ctx: Co
             "lines": [words for line in lyrics.split("\n") if (words := words_of(line))],
             "language": language,
         }
-        found = run_child(Task.ALIGN, arguments, folder, ctx.bounds, lambda _: progress(0))
+        try:
+            found = run_child(Task.ALIGN, arguments, folder, ctx.bounds, lambda _: progress(0))
+        except RenderError as error:  # captions that are spread are better than none
+            found = AlignedLyrics(None, why=f"it failed: {error.message}").as_json()
         path = folder / "alignment.json"
         path.write_text(json.dumps(found, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
         return [LocalFile(name=path.name, content_type="application/json", path=path, details=found)]

@@ -17,6 +17,7 @@ from pipelines.media.align.languages import voices_for
 from pipelines.media.align.onsets import onset_delay
 from pipelines.media.align.phonemes import tokens_of
 from pipelines.media.align.viterbi import STAR, Emissions, align_tokens, path_scores
+from pipelines.media.sandbox.process import Bounds, run_child
 from pipelines.memory_context import MemoryContext
 from pipelines.models.alignment import Timing, caption_spec
 from pipelines.models.remote_reel import read_film, write_film
@@ -75,6 +76,19 @@ def test_lyrics_of_something_else_are_spread_and_the_manifest_says_why(context: 
     said = context.manifest_details["alignment"]
     assert (said["mode"], said["used"]) == ("local", "even")
     assert said["why"].startswith("local alignment: the lyrics do not fit the audio")
+
+
+def test_an_aligner_that_fails_does_not_fail_the_job(context: MemoryContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    context.bounds = Bounds(memory_bytes=150 * 1024**2)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "pipelines.audio_to_captions.run_child",
+            lambda task, arguments, folder, *rest: run_child(task, arguments, folder),
+        )
+        audio_to_captions(request(), context)
+    said = context.manifest_details["alignment"]
+    assert said["used"] == "even"
+    assert said["why"].startswith("local alignment: it failed: ")
 
 
 def test_words_of_an_unsure_line_are_spread_and_marked(context: MemoryContext) -> None:
