@@ -34,8 +34,8 @@ EN = TEXTS["en"][1]
 
 
 def request(text: str = EN, mode: str = "local", **options: Any) -> AudioToCaptions:
-    data = {"audio": "s3://inbox/a.wav", "lyrics": text, "alignment_mode": mode, "min_duration": 0, **options}
-    return AudioToCaptions.model_validate(data)
+    data = {"audio": "s3://inbox/a.wav", "lyrics": text, "language": "en", "alignment_mode": mode, "min_duration": 0}
+    return AudioToCaptions.model_validate({**data, **options})
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_lyrics_are_aligned_without_a_key(context: MemoryContext, mode: str, why
 
 
 def test_lyrics_of_something_else_are_spread_and_the_manifest_says_why(context: MemoryContext) -> None:
-    audio_to_captions(request(TEXTS["de"][1]), context)
+    audio_to_captions(request(TEXTS["de"][1], language="de"), context)
     words = words_of(context)
     assert words["source"] == "even"
     assert not any(word["heard"] for word in words["words"])
@@ -94,7 +94,7 @@ def test_an_aligner_that_fails_does_not_fail_the_job(context: MemoryContext, mon
 def test_words_of_an_unsure_line_are_spread_and_marked(context: MemoryContext) -> None:
     lines = EN.split("\n")
     unsung = "purple monkeys juggle broken bicycles"
-    audio_to_captions(request("\n".join([*lines[:2], unsung, *lines[2:]]), language="en"), context)
+    audio_to_captions(request("\n".join([*lines[:2], unsung, *lines[2:]])), context)
     words = words_of(context)
     unsure = next(line for line in words["lines"] if line["way"] == "spread")
     spread = words["words"][unsure["first"] : unsure["first"] + unsure["count"]]

@@ -23,7 +23,7 @@ Tokens = Sequence[Sequence[Sequence[int]]]
 #: 0.16, songs that align 0.5 and more, speech 0.6 and more.
 FITS = 0.25
 #: The least margin of a line: this, and this share of the median of all lines.
-_SURE, _SURE_SHARE = 0.5, 0.4
+_SURE, _SURE_SHARE = 0.4, 0.4
 #: The same for a line between two sure ones, as a share of the above.
 _SURE_BETWEEN = 0.4
 #: How many other orders are tried: for a short text many, because chance does more there, for a long one one.
