@@ -10,26 +10,35 @@ import functools
 import importlib.util
 import os
 import threading
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from celery import Celery
 from celery.loaders.app import AppLoader
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_init, worker_process_init
+from sqlalchemy.exc import SQLAlchemyError
 
 import consumer
 from consumer import logs, sentry
 from consumer.execution.durable import advance as advance_job
-from consumer.ledger.due import pick_job
+from consumer.ledger.database import is_ledger_fault
+from consumer.ledger.due import Wake, pick_job
 from consumer.runtime import Runtime
 from consumer.storage.scratch import clear_abandoned
-from consumer.wakeups.queues import ADVANCE
-from consumer.wiring import build_runtime
+from consumer.wakeups.queues import ADVANCE, role_and_priority
+from consumer.wakeups.send import WakeUps
+from consumer.wiring import build_runtime, open_ledger
+from schemas.backoff import backoff
+from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
 # Another worker may claim the picked job first; then the next one is picked.
 _TRIES = 5
+# How long a wake-up waits for the ledger in this worker: less than a supervisor waits for a worker to stop.
+_LEDGER_SECONDS = 10.0
+_FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.2, 2.0
 
 log = logs.logger(__name__)
 
@@ -80,8 +89,26 @@ def use_runtime(given: Runtime) -> None:
 def advance(job_id: str) -> None:
     """Run the most urgent due job of this job's role (usually this job) until it ends or parks.
 
+    While the ledger is unavailable the wake-up waits here, and then goes back to its queue: it is not lost.
     A plain function: Celery never awaits an ``async def`` task.
     """
+    deadline = time.monotonic() + _LEDGER_SECONDS
+    failures = 0
+    while True:
+        try:
+            return _advance_one(job_id)
+        except Exception as error:
+            if not is_ledger_fault(error):
+                raise
+            if failures == 0:
+                log.warning("wakeup_waits_for_ledger", job_id=job_id, reason=type(error).__name__)
+        if time.monotonic() >= deadline:
+            return _send_again(job_id)
+        time.sleep(backoff(failures, _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS))
+        failures += 1
+
+
+def _advance_one(job_id: str) -> None:
     parts = runtime()
     for _ in range(_TRIES):
         if parts.device_failed:
@@ -95,6 +122,13 @@ def advance(job_id: str) -> None:
             end_worker()
         if moved is not None:
             return
+
+
+def _send_again(job_id: str) -> None:
+    """Return the wake-up to the queue that it came from. If the broker refuses it, the sweep sends another one."""
+    queue = (advance.request.delivery_info or {}).get("routing_key") or ""
+    if (known := role_and_priority(queue)) is not None:
+        WakeUps(app)([Wake(job_id, *known)])
 
 
 def end_worker() -> None:
@@ -112,6 +146,20 @@ def end_worker() -> None:
 def _set_up_logging(**_: Any) -> None:
     settings = _settings()
     logs.configure(settings.log_level, settings.log_format)
+
+
+@worker_init.connect
+def _check_ledger(**_: Any) -> None:
+    """Exit if this worker cannot use the ledger: otherwise it would take wake-ups and fail. It may be unreachable."""
+    if os.getpid() in _runtimes:
+        return  # embedded mode
+    try:
+        open_ledger(_settings()).close()
+    except ConfigurationError as error:
+        log.error("worker_not_started", reason=error.message)
+        raise SystemExit(1) from None
+    except SQLAlchemyError:
+        log.warning("ledger_not_checked", exc_info=True)
 
 
 @worker_process_init.connect

@@ -66,6 +66,7 @@ def configure(level: str, style: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _shorten_ledger_fault,
         structlog.processors.format_exc_info,  # as text, so that _scrub_event sees it; without local variables
         _scrub_event,
     ]
@@ -106,6 +107,28 @@ def bound(**fields: Any) -> AbstractContextManager[None]:
 def logger(name: str) -> Any:
     """Return the logger of a module."""
     return structlog.stdlib.get_logger(name)
+
+
+def _shorten_ledger_fault(log: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace the traceback of a ledger that does not answer by one line: it may be logged every second."""
+    given = event.get("exc_info")
+    if given is True:
+        given = sys.exc_info()
+    error = given[1] if isinstance(given, tuple) else given
+    if isinstance(error, Exception) and _is_connection_fault(error):
+        del event["exc_info"]
+        cause = str(getattr(error, "orig", None) or error).strip()
+        event["reason"] = f"{type(error).__name__}: {cause.partition(chr(10))[0]}"
+    return event
+
+
+def _is_connection_fault(error: Exception) -> bool:
+    """Return whether the ledger's connection failed. Other database errors are defects, and keep their traceback."""
+    from sqlalchemy import exc  # here, because it is slow to import and `telecine --help` needs no database
+
+    faults = (exc.DBAPIError, exc.PendingRollbackError, exc.TimeoutError)
+    defects = (exc.ProgrammingError, exc.IntegrityError, exc.DataError, exc.NotSupportedError)
+    return isinstance(error, faults) and not isinstance(error, defects)
 
 
 def _scrub_event(log: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from consumer.failpoints import local_failpoint
 from consumer.ledger.database import Database
 from consumer.storage.base import Storage
+from consumer.storage.references import References
 from pipelines.media.sandbox.process import Bounds
 from pipelines.registry import Pipeline
 from providers.catalogue import Catalogue
@@ -68,6 +69,11 @@ class Runtime:
         if not self.settings.embedded:
             return ()
         return (self.settings.home.absolute() / "media", *self.settings.allowed_input_folders)
+
+    @property
+    def references(self) -> References:
+        """What reads the files that requests refer to."""
+        return References(self.storage, self.http, self.input_folders)
 
     def http(self) -> GuardedClient:
         """Return a client for inputs and results: guarded, bounded, with no connection kept open between requests."""

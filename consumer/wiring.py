@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -13,14 +14,15 @@ from consumer.admission.policy import AdmissionPolicy
 from consumer.callbacks.game import GameApi
 from consumer.callbacks.signing import default_secret, generate_secret
 from consumer.extensions import load_extensions
-from consumer.ledger.database import Database
-from consumer.ledger.schema import migrate
+from consumer.ledger.database import Database, connect_ledger
+from consumer.ledger.schema import prepare
 from consumer.runtime import Runtime, Secrets
 from consumer.storage.base import Storage
 from consumer.storage.factory import open_storage
 from consumer.uploads.request_factory import RequestFactory
 from pipelines.models.routing import names_local
 from pipelines.registry import PIPELINES, Pipeline
+from providers.catalogue import Catalogue
 from providers.http.policy import Policy
 from providers.registry import catalogue_of
 from schemas.envelope import Request
@@ -39,13 +41,13 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
     """
     load_extensions(settings.extensions)
     triggers = trigger_rules(settings)
-    secrets = _secrets(settings)
+    secrets = signing_secrets(settings)
     _check_secret_names(settings.tenants, secrets)
     return Runtime(
         settings=settings,
         database=open_ledger(settings),
         storage=storage_of(settings),
-        policy=Policy(allowed_hosts=frozenset(settings.allowed_private_hosts)),
+        policy=_outbound_policy(settings),
         secrets=secrets,
         pipelines=pipelines,
         catalogue=catalogue_of(settings),
@@ -56,28 +58,48 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
 
 def admission_policy(runtime: Runtime) -> AdmissionPolicy:
     """Return the rules that every door applies to a request before it becomes a job."""
+    rules = _rules(runtime.settings, list(runtime.secrets), runtime.pipelines, runtime.catalogue, runtime.triggers)
+    return dataclasses.replace(rules, policy=runtime.policy, tenants=runtime.tenants)
 
+
+def producer_policy(settings: Settings) -> AdmissionPolicy:
+    """Return the rules of the doors without opening the ledger or the storage. Load the extensions first."""
+    names = list(settings.callback_secrets) or (["default"] if settings.embedded else [])
+    return _rules(settings, names, PIPELINES, catalogue_of(settings), trigger_rules(settings))
+
+
+def _rules(
+    settings: Settings,
+    secret_names: Sequence[str],
+    pipelines: Mapping[str, Pipeline],
+    catalogue: Catalogue,
+    triggers: TriggerRules,
+) -> AdmissionPolicy:
     def check_models(request: Request) -> None:
-        runtime.pipelines[request.type].check(request.data, request.type, runtime.catalogue)
+        pipelines[request.type].check(request.data, request.type, catalogue)
 
     def role_of(request: Request) -> str:
         # A request that names a local model needs a worker that has local models.
-        return "gpu" if names_local(request.data, runtime.catalogue) else runtime.pipelines[request.type].role
+        return "gpu" if names_local(request.data, catalogue) else pipelines[request.type].role
 
     return AdmissionPolicy(
-        roles={name: pipeline.role for name, pipeline in runtime.pipelines.items()},
-        secret_names=frozenset(runtime.secrets),
-        policy=runtime.policy,
-        max_message_bytes=runtime.settings.max_message_bytes,
-        tenants=runtime.tenants,
-        queue_priorities=runtime.settings.queue_priorities,
-        output=runtime.settings.output,
-        triggers=runtime.triggers,
-        default_signer=default_secret(runtime.secrets),
-        game=game_api(runtime.settings),
+        roles={name: pipeline.role for name, pipeline in pipelines.items()},
+        secret_names=frozenset(secret_names),
+        policy=_outbound_policy(settings),
+        max_message_bytes=settings.max_message_bytes,
+        tenants=TenantRules(settings.tenants),
+        queue_priorities=settings.queue_priorities,
+        output=settings.output,
+        triggers=triggers,
+        default_signer=default_secret(secret_names),
+        game=game_api(settings),
         check_models=check_models,
         role_of=role_of,
     )
+
+
+def _outbound_policy(settings: Settings) -> Policy:
+    return Policy(allowed_hosts=frozenset(settings.allowed_private_hosts))
 
 
 def request_factory(runtime: Runtime) -> RequestFactory:
@@ -96,18 +118,17 @@ def game_api(settings: Settings) -> GameApi:
 
 
 def open_ledger(settings: Settings) -> Database:
-    """Open the ledger and bring its tables up to date.
+    """Open the ledger for a service: an empty one is created, and an older one is migrated if it is SQLite.
 
     Raises:
-        ConfigurationError: the database's driver is not installed.
+        ConfigurationError: the database's driver is not installed, or the ledger has to be migrated first.
     """
+    database = connect_ledger(settings)
     try:
-        database = Database(settings.ledger)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"TELECINE_LEDGER_URL needs a driver: {error.name}; pip install 'telecine[postgres]'"
-        ) from None
-    migrate(database)
+        prepare(database)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
@@ -163,7 +184,8 @@ def _check_secret_names(tenants: Mapping[str, Tenant], secrets: Secrets) -> None
                 )
 
 
-def _secrets(settings: Settings) -> Secrets:
+def signing_secrets(settings: Settings) -> Secrets:
+    """Return the signing secrets by name. Embedded mode without any generates one at its first start."""
     if settings.callback_secrets or not settings.embedded:
         return settings.callback_secrets
     return {"default": [SecretStr(_embedded_secret(settings.home.absolute() / "callback-secret"))]}

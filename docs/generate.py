@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import annotated_types
-import typer
 from pydantic.fields import FieldInfo
 
 from consumer.callbacks.schedule import DELAYS_SECONDS
-from consumer.ledger.states import TERMINAL, TRANSITIONS, State
-from ops.cli.main import app
+from consumer.ledger.states import RETRYABLE, TERMINAL, TRANSITIONS, State
+from ops.cli.commands import entries, load
 from ops.formatting import duration
 from schemas import errors
 from schemas.errors import RequestError, TelecineError
@@ -64,7 +63,8 @@ _STATES_HEAD = """# States of a job
 
 All changes of state follow one table, [`TRANSITIONS`](../consumer/ledger/states.py). Each `UPDATE` of a state names the
 allowed previous states, so a transition that is not shown here cannot be written. The states `completed`, `failed`,
-`cancelled` and `expired` are final.
+`cancelled` and `expired` are final for workers. An operator's [retry](operations.md#retrying-jobs) leads from the last
+three back to `received`.
 """
 
 _STATES_TAIL = """
@@ -112,6 +112,16 @@ _RESULTS: dict[type[TelecineError], str] = {
 }
 
 
+#: Errors inside a worker, and of `telecine retry`.
+_NOT_FOR_PRODUCERS = (
+    errors.LeaseLost,
+    errors.AlreadyCompleted,
+    errors.JobNotEnded,
+    errors.ResultsDeleted,
+    errors.AlreadyPaid,
+)
+
+
 def settings_page() -> str:
     """Return ``settings.md``. Its sections are the comments between the fields of the classes."""
     parts = [_SETTINGS_HEAD]
@@ -126,20 +136,25 @@ def states_page() -> str:
     arrows = ["stateDiagram-v2", "    [*] --> received"]
     for source, targets in TRANSITIONS.items():
         arrows += [f"    {source} --> {target}" for target in State if target in targets]
+    arrows += [f"    {state} --> received: retry" for state in State if state in RETRYABLE]
     arrows += [f"    {state} --> [*]" for state in State if state in TERMINAL]
     diagram = "```mermaid\n" + "\n".join(arrows) + "\n```\n"
-    rows = [
-        (f"`{state}`", _MEANINGS[state], ", ".join(f"`{t}`" for t in State if t in TRANSITIONS[state]) or "–")
-        for state in State
-    ]
+    rows = [(f"`{state}`", _MEANINGS[state], _next_states(state)) for state in State]
     table = _table(("State", "Meaning", "Can become"), rows)
     return f"{_STATES_HEAD}\n{diagram}\n{table}{_STATES_TAIL}"
+
+
+def _next_states(state: State) -> str:
+    if state in RETRYABLE:
+        return "`received`, by a retry"
+    return ", ".join(f"`{target}`" for target in State if target in TRANSITIONS[state]) or "–"
 
 
 def cli_page() -> str:
     """Return ``reference-cli.md``, with the commands in the order of ``telecine --help``."""
     parts = [_CLI_HEAD]
-    for name, command in _commands(typer.main.get_command(app), "telecine"):
+    commands = (command for entry in entries() for command in _commands(load(entry.name), f"telecine {entry.name}"))
+    for name, command in commands:
         parts.append(f"## {name}\n\n{_plain(command.help)}\n")
         if rows := [_parameter(item) for item in command.params]:
             parts.append(_table(("Parameter", "Default", "Meaning"), rows))
@@ -151,7 +166,7 @@ def errors_table() -> str:
     rows = [
         (f"`{kind.code}`", _sentence(kind), _result(kind))
         for coded in errors.every_error()
-        if coded is not errors.LeaseLost  # internal; a producer never gets it
+        if coded not in _NOT_FOR_PRODUCERS
         for kind in (coded, *_retried_differently(coded))
     ]
     return _table(("`code`", "What it means and what to do", "The request is"), rows)

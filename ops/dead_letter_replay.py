@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.dead_letters import FailedMessage
 from consumer.admission.message import IncomingMessage
+from consumer.admission.parsing import identity_of
 from consumer.admission.policy import AdmissionPolicy
 from consumer.ledger import dead_letters
-from consumer.ledger.admission import Submission, build_submission
+from consumer.ledger.admission import Identity, Submission, build_submission
 from consumer.ledger.database import Database
 from consumer.ledger.due import Waker
 from consumer.ledger.queries import find_job
@@ -88,6 +89,9 @@ class DeadLetterReplay:
             if known is None or tenant not in (None, known.tenant):
                 raise JobNotFound(f"no job has the id {request.id!r}")
             return request.id, "cancelled"
+        message = IncomingMessage(letter.body, DOOR, letter.source, letter.headers)
+        if self._is_known(identity_of(request, message, self._policy)):
+            return request.id, "duplicate"  # even if the rules have changed since it was admitted
         admissible = self._policy.check(request, letter.source)
         self._check_free(build_submission(admissible.request, role=admissible.role, door=DOOR))
         return request.id, "duplicate"
@@ -100,19 +104,26 @@ class DeadLetterReplay:
         """
         message = IncomingMessage(letter.body, DOOR, letter.source, letter.headers)
         item = decide(self._policy, request_factory, message)
-        if isinstance(item, FailedMessage):
+        if isinstance(item, FailedMessage) and not self._is_known(item.identity):
             raise item.error
         if isinstance(item, Dropped):
             with self._database.write(durable=True) as connection:
                 dead_letters.mark_replayed(connection, letter.seq)
             return ReplayResult(letter.seq, "dropped", None)
-        self._check_free(item)
+        if isinstance(item, Submission):
+            self._check_free(item)
         answer = self._admitter.admit_one(
             message, item, lambda connection: dead_letters.mark_replayed(connection, letter.seq)
         )
         if answer.wake is not None and self._wake is not None:
             self._wake([answer.wake])
-        return ReplayResult(letter.seq, "admitted" if answer.wake is not None else "duplicate", item.request.id)
+        job_id = item.request.id if isinstance(item, Submission) else item.request_id
+        return ReplayResult(letter.seq, "admitted" if answer.wake is not None else "duplicate", job_id)
+
+    def _is_known(self, identity: Identity | None) -> bool:
+        """Return whether the same request already has a job."""
+        known = None if identity is None else find_job(self._database, identity.job_id)
+        return known is not None and Identity(known.id, known.fingerprint, known.tenant) == identity
 
     def _check_free(self, item: Submission) -> None:
         """Check that the id does not belong to another request.

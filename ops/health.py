@@ -3,9 +3,9 @@
 ============ ==================================================== ============================================
 path         200                                                  503
 ============ ==================================================== ============================================
-``/health``  ``healthy``, or ``degraded``: a broker is            ``unhealthy``: the ledger does not answer, a
-             unreachable, or a GPU worker has no accelerator      part exited or keeps exiting, or a GPU worker
-                                                                  has no models
+``/health``  ``healthy``, or ``degraded``: a broker or the object ``unhealthy``: the ledger does not answer, a
+             storage is unreachable or rejects the credentials,   part exited or keeps exiting, or a GPU worker
+             or a GPU worker has no accelerator                   has no models
 ``/ready``   ``healthy``                                          any other state: do not send work here
 ``/live``    every part of this process runs                      a part exited or keeps exiting: restart the
                                                                   process
@@ -30,6 +30,7 @@ from ops.ledger_probe import LedgerProbe, LedgerUnavailable
 from ops.local_models_health import LocalModelsHealth
 from ops.metrics import render_metrics
 from ops.metrics_snapshot import Snapshot, take_snapshot
+from ops.storage_health import StorageHealth
 from schemas.errors import ConfigurationError
 
 #: Longest wait for the ledger, so that a probe gets its answer even when the ledger hangs.
@@ -48,6 +49,8 @@ class HealthServer:
         tenants: Collection[str] = (),
         local: LocalModelsHealth | None = None,
         connections: Mapping[str, Callable[[], bool]] | None = None,
+        installation: str | None = None,
+        storage: StorageHealth | None = None,
     ) -> None:
         """Bind the port.
 
@@ -59,6 +62,8 @@ class HealthServer:
             tenants: Tenants that may appear as metric labels.
             local: The local models of this process.
             connections: Further parts of this process, and whether each is connected.
+            installation: What ``installation_id`` returns, for commands that ask whether this is their Telecine.
+            storage: The object storage; ``None`` for a folder.
 
         Raises:
             ConfigurationError: If the port is in use, or the address does not belong to this machine.
@@ -68,6 +73,8 @@ class HealthServer:
         self._tenants = tenants
         self._local = local
         self._connections = connections or {}
+        self._installation = {} if installation is None else {"installation": installation}
+        self._storage = storage
         handler = type("Handler", (_Handler,), {"respond": staticmethod(self.respond)})
         try:
             self._server = ThreadingHTTPServer((host, port), handler)
@@ -86,6 +93,8 @@ class HealthServer:
 
     def start(self) -> None:
         """Start the server thread."""
+        if self._storage is not None:
+            self._storage.state()  # so that the first probe finds an answer
         self._thread.start()
 
     def stop(self) -> None:
@@ -111,13 +120,15 @@ class HealthServer:
         """Return the JSON body of ``/health``: the overall status and the state of each part."""
         ledger = self._ledger()
         parts = {name: "ok" if up else "not connected" for name, up in self._parts_up().items()}
+        if self._storage is not None:
+            parts["storage"] = self._storage.state()
         parts |= dict.fromkeys(exiting := self._keep_exiting(), "keeps exiting")
         if self._part_exited():
             parts["loops"] = "one ended"
         all_ok = set(parts.values()) <= {"ok"}
         broken = ledger != "ok" or self._part_exited() or exiting
         status = "unhealthy" if broken else "healthy" if all_ok else "degraded"
-        report = {"status": status, "checks": {"ledger": ledger, **parts}}
+        report = {"status": status, "checks": {"ledger": ledger, **parts}, **self._installation}
         return report if self._local is None else self._local.add_to(report)
 
     def _ledger(self) -> str:

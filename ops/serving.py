@@ -13,8 +13,11 @@ from consumer.runtime import Runtime
 from consumer.service import Named, Service, build_loops
 from consumer.wiring import build_runtime
 from ops.health import HealthServer
+from ops.health_client import installation_id
+from ops.home_lock import home_lock
 from ops.ledger_probe import LedgerProbe
 from ops.local_models_health import LocalModelsHealth
+from ops.storage_health import StorageHealth
 from ops.worker_process import worker_processes
 from schemas.settings import Settings
 
@@ -36,7 +39,21 @@ def serve(
     """Run the parts until ``stop`` is set, and return ``False`` if one of them exited by itself.
 
     ``started`` is called with the health server's URL once everything runs.
+
+    Raises:
+        ConfigurationError: A setting is wrong, or another process runs on the same folder.
     """
+    with home_lock(settings):
+        return _serve(settings, parts, roles, stop, started)
+
+
+def _serve(
+    settings: Settings,
+    parts: Sequence[str],
+    roles: Sequence[str],
+    stop: threading.Event,
+    started: Callable[[Settings, str], None],
+) -> bool:
     runtime = build_runtime(settings)
     if settings.embedded and settings.storage_kind == "folder":
         # The folder for input media: s3://inbox/….
@@ -44,7 +61,16 @@ def serve(
     try:
         service = Service(_loops(runtime, parts, roles))
         probe, local = LedgerProbe(runtime.database), _local_models(runtime, parts)
-        health = HealthServer(settings.health_host, settings.health_port, probe, service, settings.tenants, local)
+        health = HealthServer(
+            settings.health_host,
+            settings.health_port,
+            probe,
+            service,
+            settings.tenants,
+            local,
+            installation=installation_id(settings),
+            storage=StorageHealth(runtime.storage, settings.output) if settings.storage_kind == "s3" else None,
+        )
         health.start()
         service.start()
         started(settings, health.url)

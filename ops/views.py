@@ -55,14 +55,15 @@ def job_view(job: Job, deliveries: Sequence[Delivery] = ()) -> dict[str, Any]:
 
 def request_view(job: Job) -> Any:
     """Return the job's request as JSON, without the credentials and queries of URLs in it."""
-    return _scrubbed(json.loads(job.request))
+    return scrubbed(json.loads(job.request))
 
 
-def _scrubbed(value: Any) -> Any:
+def scrubbed(value: Any) -> Any:
+    """Return the JSON value without the credentials and queries of URLs in it."""
     if isinstance(value, dict):
-        return {key: _scrubbed(item) for key, item in value.items()}
+        return {key: scrubbed(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_scrubbed(item) for item in value]
+        return [scrubbed(item) for item in value]
     return scrub(value) if isinstance(value, str) else value
 
 

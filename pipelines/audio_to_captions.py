@@ -7,13 +7,12 @@ from pathlib import Path
 
 from pipelines.context import Context, Progress
 from pipelines.media.inspect.in_child import seconds_of
+from pipelines.media.inspect.sound_headers import MAX_AUDIO_BYTES
 from pipelines.media.sandbox.process import Task, run_child
 from pipelines.models.alignment import Timing, align, caption_spec
 from pipelines.models.estimates import alignment_estimate
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.media import InputFile, LocalFile, MediaFacts, Plan, StoredArtifact
-
-_MAX_AUDIO_BYTES = 100 * 1024 * 1024
 
 
 def audio_to_captions(data: AudioToCaptions, ctx: Context) -> Sequence[StoredArtifact]:
@@ -37,7 +36,7 @@ def plan(data: AudioToCaptions, ctx: Context) -> Plan:
 
 
 def _fetch(data: AudioToCaptions, ctx: Context) -> InputFile:
-    return ctx.input("audio", data.audio, kinds=("mp3", "wav", "flac"), limit_bytes=_MAX_AUDIO_BYTES)
+    return ctx.input("audio", data.audio, kinds=("mp3", "wav", "flac"), limit_bytes=MAX_AUDIO_BYTES)
 
 
 def _write(

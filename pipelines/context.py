@@ -48,6 +48,9 @@ class ModelCall:
     as_type: str | None = None
     #: Length of the media, for prices by the second, if no parameter gives it.
     seconds: float | None = None
+    #: The pipeline can do without the result. If it is unknown whether the provider accepted the call, the call is
+    #: given up as paid after ``TELECINE_UNKNOWN_OUTCOME_SECONDS``, instead of waiting for an operator without a limit.
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Context(Protocol):
 
         Raises:
             ProviderError: No model returned a result; the reason of the last one.
+            ProviderOutcomeUnknown: The call was given up, by an operator or because it is optional. It may be charged.
             RetriesExhausted: Temporary errors did not pass.
         """
         ...

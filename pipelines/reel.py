@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.context import Context, Progress
+from pipelines.media.inspect.sound_headers import MAX_AUDIO_BYTES
 from pipelines.media.sandbox.process import Task, run_child
 from pipelines.models.alignment import Timing, align
 from pipelines.models.estimates import alignment_estimate
 from pipelines.models.local_reel import FPS, film_task, render_reel
-from pipelines.models.remote_reel import render_local_or_remote
+from pipelines.models.remote_reel import check_readable_by_url, render_local_or_remote
 from schemas.media import InputFile, LocalFile, Plan, StoredArtifact
 from schemas.reel import Reel
 
-_MAX_INPUT_BYTES = 100 * 1024 * 1024
+_MAX_IMAGE_BYTES = 100 * 1024 * 1024
 
 
 def reel(data: Reel, ctx: Context) -> Sequence[StoredArtifact]:
@@ -68,8 +69,10 @@ def _details(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fetch(data: Reel, ctx: Context) -> tuple[InputFile, InputFile]:
-    image = ctx.input("image", data.image, kinds=("jpeg", "png"), limit_bytes=_MAX_INPUT_BYTES)
-    audio = ctx.input("audio", data.audio, kinds=("mp3", "wav", "flac"), limit_bytes=_MAX_INPUT_BYTES)
+    image = ctx.input("image", data.image, kinds=("jpeg", "png"), limit_bytes=_MAX_IMAGE_BYTES)
+    audio = ctx.input("audio", data.audio, kinds=("mp3", "wav", "flac"), limit_bytes=MAX_AUDIO_BYTES)
+    if data.renderer == "runpod":
+        check_readable_by_url(image, audio)
     return image, audio
 
 

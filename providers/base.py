@@ -9,13 +9,14 @@ If the outcome is unknown afterwards, it calls ``find``, or leaves the decision 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from providers.catalogue import Model
 from schemas.errors import ProviderError, ProviderRefused
+from schemas.reference import has_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,16 @@ def require_url_inputs(call: Call) -> None:
         ProviderRefused: an input is a file on this machine.
     """
     for name, file in call.inputs.items():
-        if not file.url.startswith(("https://", "http://")):
-            raise ProviderRefused(
-                f"data.{name}: {call.model.provider} cannot read a file on this machine; "
-                "use S3 storage or an https:// input",
-                field=f"data.{name}",
-            )
+        if not has_url(file.url):
+            raise unreadable_input(name, call.model.provider)
+
+
+def unreadable_input(name: str, provider: str) -> ProviderRefused:
+    """Return the error for an input that is a file on this machine, for a provider that reads inputs by URL."""
+    return ProviderRefused(
+        f"data.{name}: {provider} cannot read a file on this machine; use S3 storage or an https:// input",
+        field=f"data.{name}",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,7 @@ class Ready:
     """A finished task with its result: a file, a value, or both. Results expire, so the file is fetched at once."""
 
     #: URL of the file. Untrusted: it is fetched through the guarded client, and its type is detected from the content.
+    #: A ``data:`` URI contains it.
     url: str | None = None
     #: The file itself, where the response contains it. The ledger keeps it until it is stored, so this is for images
     #: of a few megabytes, not for videos.
@@ -105,6 +111,8 @@ class Ready:
     price: str | None = None
     #: For the manifest: version, seed, title, prompt used, ….
     details: Mapping[str, Any] = field(default_factory=dict)
+    #: Further files of the output. The first one whose content is of the wanted kind becomes the result.
+    other_urls: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

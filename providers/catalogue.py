@@ -5,15 +5,24 @@ Operators add or change entries with ``[[models]]`` in the settings file.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from providers.weights import REQUIRED_PARAMETERS, Weights
 from schemas.errors import ConfigurationError, InvalidField, RequestError, UnknownModel
+from schemas.field_problems import FieldProblem, plain_words, refusal
+from schemas.nearest import did_you_mean
 
 Scalar = str | int | float | bool
+#: By kind of parameter: what reads it from text, by the same rules as a request's own fields.
+_READERS: Mapping[str, TypeAdapter[Any]] = {
+    "integer": TypeAdapter(int),
+    "number": TypeAdapter(Annotated[float, Field(allow_inf_nan=False)]),
+    "switch": TypeAdapter(bool),
+}
 
 
 class Parameter(BaseModel):
@@ -58,6 +67,15 @@ class Parameter(BaseModel):
             description=description,
         )
 
+    def converted(self, value: Any) -> Any:
+        """Return a number or a switch given as text, and a choice as in ``choices``; anything else unchanged."""
+        if self.kind == "choice":
+            return next((choice for choice in self.choices if _is_choice(value, choice)), value)
+        if isinstance(value, str) and self.kind in _READERS:
+            with contextlib.suppress(ValidationError):
+                return _READERS[self.kind].validate_python(value.strip())
+        return value
+
     def problem(self, value: Any) -> str | None:
         """Return why ``value`` is not valid, naming the allowed values, or ``None`` if it is valid."""
         if self.kind == "choice":
@@ -89,6 +107,13 @@ class Parameter(BaseModel):
         return None
 
 
+def _is_choice(value: Any, choice: Scalar) -> bool:
+    """Return whether ``value`` means the choice: text without regard to case, and a number also as text."""
+    if isinstance(value, bool) or isinstance(choice, bool):
+        return value is choice
+    return value == choice or (isinstance(value, str) and value.strip().lower() == str(choice).lower())
+
+
 def _shown(limit: float | None) -> str:
     if limit is None:
         return ""
@@ -118,6 +143,8 @@ class Model(BaseModel):
     #: Wait before the first poll, then between polls.
     first_wait_seconds: float = Field(5.0, ge=0)
     poll_seconds: float = Field(10.0, gt=0)
+    #: Usual time of the work, for plans. Default: a minute.
+    usual_seconds: float | None = Field(None, gt=0)
     #: Time limit from submission to result. When it is exceeded, the call is cancelled and fails.
     timeout_seconds: float = Field(1800.0, gt=0)
     owned_by: str = ""
@@ -132,6 +159,11 @@ class Model(BaseModel):
                 raise ValueError(f"parameters.{name} with a default is missing; each model of this family needs it")
         return self
 
+    def converted(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters with numbers and switches that arrived as text converted, as in fields of a request."""
+        known = self.parameters
+        return {name: known[name].converted(value) if name in known else value for name, value in given.items()}
+
     def checked(self, given: Mapping[str, Any], field_path: Callable[[str], str] = "data.{}".format) -> dict[str, Any]:
         """Return the parameters to send: the given ones, validated, and the defaults of the others.
 
@@ -142,22 +174,33 @@ class Model(BaseModel):
         Raises:
             InvalidField: a parameter is unknown, not valid or missing; the message lists what the model accepts.
         """
-        for name, value in given.items():
-            spec = self.parameters.get(name)
-            if spec is None:
-                accepted = ", ".join(self.parameters) or "none"
-                raise InvalidField(
-                    f"{field_path(name)}: {self.id} has no such parameter; it takes {accepted}", field=field_path(name)
-                )
-            if (problem := spec.problem(value)) is not None:
-                raise InvalidField(f"{field_path(name)}: {problem} for {self.id}", field=field_path(name))
+        given = {name: value for name, value in given.items() if not self._is_absent(name, value)}
+        found = [(name, self._problem(name, value)) for name, value in given.items()]
         values = {name: spec.default for name, spec in self.parameters.items() if spec.default is not None} | dict(
             given
         )
-        for name, spec in self.parameters.items():
-            if spec.required and name not in values:
-                raise InvalidField(f"{field_path(name)}: {self.id} needs it", field=field_path(name))
+        found += [
+            (name, f"{self.id} needs it")
+            for name, spec in self.parameters.items()
+            if spec.required and name not in values
+        ]
+        problems = [FieldProblem(field_path(name), text, InvalidField) for name, text in found if text is not None]
+        if problems:
+            raise refusal(problems)
         return values
+
+    def _problem(self, name: str, value: Any) -> str | None:
+        spec = self.parameters.get(name)
+        if spec is None:
+            nearest = did_you_mean(name, self.parameters.keys())
+            return f"{self.id} has no such parameter{nearest}; it takes {', '.join(self.parameters) or 'none'}"
+        problem = spec.problem(value)
+        return None if problem is None else f"{problem} for {self.id}"
+
+    def _is_absent(self, name: str, value: Any) -> bool:
+        """Return whether the value is an empty string for a parameter that is not a text, as forms send it."""
+        spec = self.parameters.get(name)
+        return value == "" and spec is not None and spec.kind != "text" and spec.problem(value) is not None
 
     def cost(self, seconds: float | None = None) -> int:
         """Return the expected price of one call in millionths of a US dollar."""
@@ -200,7 +243,8 @@ class Catalogue:
         if model is not None and job_type in model.types:
             return model
         fitting = ", ".join(sorted(m.id for m in self if job_type in m.types)) or "none"
-        reason = "does not exist" if model is None else f"is not for {job_type}"
+        nearest = did_you_mean(name, [m.id for m in self if job_type in m.types])
+        reason = f"does not exist{nearest}" if model is None else f"is not for {job_type}"
         raise UnknownModel(
             f"data.model: {name[:64]!r} {reason}; available for {job_type}: {fitting}", field="data.model"
         )
@@ -227,7 +271,7 @@ class Catalogue:
         for name in names:
             try:
                 model = self.find(name, job_type)
-                values = model.checked(parameters, field_path)
+                values = model.checked(model.converted(parameters), field_path)
                 if check is not None:
                     check(model, values, job_type)
             except RequestError as error:
@@ -251,7 +295,7 @@ class Catalogue:
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]
                 field_path = ".".join(str(part) for part in first["loc"])
-                problem = first["msg"].removeprefix("Value error, ")
+                problem = plain_words(first)
                 raise ConfigurationError(
                     f"[[models]] entry {number} ({name or 'no id'}): {f'{field_path}: ' if field_path else ''}{problem}"
                 ) from None

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from schemas.input_model import InputModel
 from schemas.lyrics import (
     ALIGNMENT_HELP,
     NEEDS_LYRICS,
     AlignmentMode,
     Language,
+    Lyrics,
     MinDuration,
     TimingOffset,
     WordsPerGroup,
     check_alignment_available,
     check_lyrics,
-    normalize_lyrics,
 )
 from schemas.reference import MediaReference
 
 
-class AudioToCaptions(BaseModel):
+class AudioToCaptions(InputModel):
     """``data`` of an ``audio-to-captions`` request. Names and defaults are those of a reel."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=False,
         json_schema_extra={
             "examples": [
                 {"audio": "s3://inbox/talk.mp3", "alignment_mode": "elevenlabs"},
@@ -37,7 +35,7 @@ class AudioToCaptions(BaseModel):
     )
 
     audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB.")
-    lyrics: str = Field(
+    lyrics: Lyrics = Field(
         "",
         description="The spoken or sung text, one caption line per line. Of LRC, SubRip and WebVTT only the words are "
         "used. Optional with auto and elevenlabs.",
@@ -48,10 +46,7 @@ class AudioToCaptions(BaseModel):
     timing_offset: TimingOffset = 0.0
     min_duration: MinDuration = 1.0
 
-    @model_validator(mode="before")
-    @classmethod
-    def _line_breaks(cls, data: Any) -> Any:
-        return normalize_lyrics(data)
+    CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics"))
 
     @model_validator(mode="after")
     def _available(self) -> Self:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from schemas.generation import PARAMETERS_HELP, Generation, ModelNames, Parameters, Resolution
 from schemas.reference import MediaReference
@@ -33,13 +31,3 @@ class AudioToVideo(Generation):
         None, gt=0, le=4 * 3600, allow_inf_nan=False, description="Seconds. Default: measured from the file."
     )
     parameters: Parameters = Field({}, description=PARAMETERS_HELP)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _left_empty(cls, data: Any) -> Any:
-        """Accept an empty ``audio_duration``, which forms of Cococlip send, and a null ``prompt``, as programs send."""
-        if isinstance(data, dict) and data.get("audio_duration") == "":
-            data = {**data, "audio_duration": None}
-        if isinstance(data, dict) and data.get("prompt", "") is None:
-            data = {**data, "prompt": ""}
-        return data

@@ -31,6 +31,15 @@ class Output(BaseModel):
     frames: int | None = None
 
 
+class FieldFailure(BaseModel):
+    """What is wrong with one field of a refused request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str
+    message: str
+
+
 class Failure(BaseModel):
     """Why a job did not complete."""
 
@@ -41,6 +50,9 @@ class Failure(BaseModel):
     retryable: bool
     step: str | None = None
     field: str | None = None
+    fields: list[FieldFailure] | None = Field(
+        None, description="All invalid fields of a refused request, at most ten, if there are several."
+    )
 
 
 class Cost(BaseModel):
@@ -71,6 +83,7 @@ class CallbackData(BaseModel):
     started_at: AwareDatetime | None = None
     processing_time_seconds: float | None = None
     metadata: dict[str, Any] | None = None
+    retry: int | None = Field(None, ge=1, description="How often the job was retried; absent for its first run.")
 
 
 class Callback(BaseModel):

@@ -21,7 +21,7 @@ _STRUCTURED = "application/cloudevents"
 #: Content types that clients send by default; they carry no information about the body.
 _UNSPECIFIED = ("", "application/octet-stream", "application/data")
 #: Documented extension attributes that brokers and tracers add; ignored.
-_IGNORED = frozenset({"tracestate", "partitionkey", "sequence", "sequencetype", "sampledrate", "recordedtime"})
+_IGNORED = frozenset({"partitionkey", "sequence", "sequencetype", "sampledrate", "recordedtime"})
 _SPELLINGS = {"planonly": "plan_only", "notbefore": "not_before"}
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 

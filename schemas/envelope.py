@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from schemas.input_model import NOT_TEXT, InputModel
 from schemas.reference import PUBLISHED_BUCKET, check_bucket
+from schemas.trace_context import MAX_TRACESTATE_CHARACTERS, TRACEPARENT
 
 MAX_METADATA_BYTES = 4096
 MAX_DEADLINE_SECONDS = 31_536_000
@@ -41,12 +43,13 @@ Event = Literal["started", "progress", "completed", "failed"]
 Priority = Literal["high", "normal", "low"]
 #: All priorities, the most urgent first.
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+JOB_ID_PATTERN = r"^[A-Za-z0-9._:-]+$"
 JobId = Annotated[
     str,
     Field(
         min_length=1,
         max_length=128,
-        pattern=r"^[A-Za-z0-9._:-]+$",
+        pattern=JOB_ID_PATTERN,
         json_schema_extra={"pattern": r"^(?!\.{1,2}$)[A-Za-z0-9._:-]+$"},
     ),
     AfterValidator(_no_dot_segment),
@@ -123,8 +126,16 @@ Output = Annotated[
 
 
 #: Fields that describe how and when a request was sent.
-_TRANSPORT_FIELDS = {"traceparent", "specversion", "source", "subject", "time", "datacontenttype", "dataschema"}
-_TRACEPARENT = r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
+_TRANSPORT_FIELDS = {
+    "traceparent",
+    "tracestate",
+    "specversion",
+    "source",
+    "subject",
+    "time",
+    "datacontenttype",
+    "dataschema",
+}
 _GAME_EVENTS = ("completed", "failed")
 
 
@@ -133,16 +144,16 @@ def _publish_format_rules(schema: dict[str, Any]) -> None:
     schema["properties"]["url"].pop("default")
     schema["if"] = {"properties": {"format": {"const": "game"}}, "required": ["format"]}
     schema["then"] = {"properties": {"events": {"items": {"enum": [*_GAME_EVENTS]}}}}
-    schema["else"] = {"required": ["url"]}
+    schema["else"] = {"required": ["url"], "properties": {"url": {"type": "string"}}}
 
 
-class CallbackSpec(BaseModel):
+class CallbackSpec(InputModel):
     """Where to send callbacks, and for which events."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_publish_format_rules)
+    model_config = ConfigDict(json_schema_extra=_publish_format_rules)
 
     #: Empty only in the format ``game``: callbacks then go to the URL in the settings.
-    url: str = Field(
+    url: Annotated[str, NOT_TEXT] = Field(
         "",
         min_length=8,
         max_length=2048,
@@ -156,6 +167,12 @@ class CallbackSpec(BaseModel):
     secret_name: str | None = Field(
         None, min_length=1, max_length=64, description="One of the configured signing secrets."
     )
+
+    @classmethod
+    def optional_fields(cls, data: Mapping[str, Any]) -> Mapping[str, bool]:
+        """Return the fields that may be absent: ``url`` only in the format ``game``."""
+        optional = super().optional_fields(data)
+        return optional if data.get("format") == "game" else {n: t for n, t in optional.items() if n != "url"}
 
     @model_validator(mode="after")
     def _fits_its_format(self) -> Self:
@@ -173,15 +190,6 @@ class CallbackSpec(BaseModel):
         return self
 
 
-def is_traceparent(value: Any) -> bool:
-    """Return whether the value is a trace context that can be recorded, or is left out.
-
-    Any other one is dropped and noted, because tracing must never stop a job:
-    https://www.w3.org/TR/trace-context/#a-traceparent-is-received.
-    """
-    return value is None or (isinstance(value, str) and re.fullmatch(_TRACEPARENT, value) is not None)
-
-
 def _epoch_seconds(moment: float | dt.datetime | None, received_at: float) -> float | None:
     if isinstance(moment, dt.datetime):
         return moment.timestamp()
@@ -197,10 +205,8 @@ def _printable(value: Any) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)[:64])
 
 
-class Request(BaseModel):
+class Request(InputModel):
     """One validated request. ``data`` is an instance of its job type's model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: JobId
     type: str = Field(min_length=1, max_length=64)
@@ -218,7 +224,8 @@ class Request(BaseModel):
     tenant: TenantName | None = None
     plan_only: bool = False
     metadata: Annotated[dict[str, Any] | None, AfterValidator(check_metadata_size)] = None
-    traceparent: str | None = Field(None, pattern=_TRACEPARENT)
+    traceparent: str | None = Field(None, pattern=TRACEPARENT)
+    tracestate: str | None = Field(None, max_length=MAX_TRACESTATE_CHARACTERS)
 
     # CloudEvents 1.0 context attributes: recorded in the timeline, not part of the request's identity.
     specversion: Literal["1.0"] | None = None
@@ -264,6 +271,8 @@ class Request(BaseModel):
         """Return the earliest start in epoch seconds, or ``None`` if there is none."""
         return _epoch_seconds(self.not_before, received_at)
 
+    CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("deadline", "not_before"))
+
     @model_validator(mode="after")
     def _starts_before_its_deadline(self) -> Self:
         start, now = self.not_before, time.time()
@@ -277,10 +286,8 @@ class Request(BaseModel):
         return self
 
 
-class Cancel(BaseModel):
+class Cancel(InputModel):
     """``data`` of the control message ``job.cancel``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: JobId
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from schemas.errors import InvalidField
+from schemas.input_model import NOT_TEXT, InputModel
 
 Scalar = str | int | float | bool
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -30,6 +31,7 @@ def _integral_as_int(value: float) -> float:
 ModelNames = Annotated[
     ModelName | Annotated[list[ModelName], Field(min_length=1, max_length=8, json_schema_extra={"uniqueItems": True})],
     AfterValidator(_check_distinct),
+    NOT_TEXT,
 ]
 Seconds = Annotated[
     int | float,
@@ -37,11 +39,19 @@ Seconds = Annotated[
     Field(gt=0, le=3600, allow_inf_nan=False, json_schema_extra={"exclusiveMinimum": 0, "maximum": 3600}),
     AfterValidator(_integral_as_int),
 ]
-Resolution = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z:x]{1,16}$")]
-AspectRatio = Annotated[str, StringConstraints(pattern=r"^\d{1,2}:\d{1,2}$")]
+Resolution = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z:x]{1,16}$"), NOT_TEXT]
+AspectRatio = Annotated[str, StringConstraints(pattern=r"^\d{1,2}:\d{1,2}$"), NOT_TEXT]
 Seed = Annotated[int, Field(ge=0, le=2**53 - 1)]
+
+
+def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in value.items() if item is not None}
+
+
 Parameters = Annotated[
-    dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], Scalar], Field(max_length=32)
+    dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], Scalar | None],
+    Field(max_length=32),
+    AfterValidator(_without_nulls),
 ]
 #: Parameters of video models that run on the worker itself. Names are those of the Local Video Generation Service.
 Fps = Annotated[int | None, Field(ge=1, le=60, description="Frames a second, of local models. Default: 24.")]
@@ -53,7 +63,9 @@ FilmHeight = Annotated[
     int | None, Field(ge=256, le=1080, multiple_of=8, description="Pixels, of local models. Default: 720.")
 ]
 Backend = Annotated[
-    str | None, Field(max_length=128, description="The backend that the model auto tries first. Empty: the best.")
+    str | None,
+    Field(max_length=128, description="The backend that the model auto tries first. Empty: the best."),
+    NOT_TEXT,
 ]
 LowVram = Annotated[
     bool | None, Field(description="Keep a local model's weights in main memory: less GPU memory, slower.")
@@ -62,10 +74,10 @@ Consent = Annotated[bool | None, Field(description="Must be true for local model
 PARAMETERS_HELP = "Further parameters of the model. `telecine models` prints their names."
 
 
-class Generation(BaseModel):
+class Generation(InputModel):
     """Base of ``data`` for requests that a model of the catalogue executes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     #: Fields that are not parameters of a model.
     NON_PARAMETERS: ClassVar[frozenset[str]] = frozenset(("model", "parameters", "image", "audio"))

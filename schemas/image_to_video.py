@@ -43,7 +43,8 @@ def _image_id(schema: dict[str, Any]) -> None:
     schema["required"] = [name for name in schema.get("required", []) if name != "image"]
     if not schema["required"]:
         del schema["required"]
-    schema["anyOf"] = [{"required": ["image"]}, {"required": ["image_id"]}]
+    given = {"type": "string"}
+    schema["anyOf"] = [{"required": [name], "properties": {name: given}} for name in ("image", "image_id")]
     schema["examples"] = [
         {"image": "s3://inbox/cover.jpg"},
         {"image": "s3://inbox/cover.jpg", "model": ["wan25fast", "hailuo23fast"], "prompt": "She smiles and waves"},
@@ -86,9 +87,11 @@ class ImageToVideo(Generation):
         if not isinstance(data, dict) or "image_id" not in data:
             return data
         named = data["image_id"]
+        if named is None:
+            return {name: value for name, value in data.items() if name != "image_id"}
         if not isinstance(named, str):
             raise InvalidField("data.image_id: must be a string", field="data.image_id")
         image = _ENTITY.sub(lambda entity: html.unescape(entity[0]), named)
-        if data.get("image", image) != image:
+        if data.get("image") not in (None, image):
             raise InvalidField("data.image_id: differs from data.image; send only one of them", field="data.image_id")
         return {name: value for name, value in data.items() if name != "image_id"} | {"image": image}

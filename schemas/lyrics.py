@@ -7,10 +7,18 @@ import re
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 from schemas.errors import LyricsRequired, LyricsTooLong, UnsupportedOption
+from schemas.input_model import NOT_TEXT
 from schemas.lyrics_file import check_lines, without_times
 
 MAX_LYRICS_WORDS = 20_000
@@ -32,8 +40,19 @@ def _language(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         raise PydanticCustomError("language", "use a language tag such as en or pt-BR") from None
 
 
+def _normalized(value: Any) -> Any:
+    """Return the lyrics with real line breaks, and without times if they are LRC, SubRip or WebVTT.
+
+    Forms and shells send a backslash and an ``n`` instead of a line break.
+    """
+    if not isinstance(value, str):
+        return value
+    return without_times(re.sub(r"\r\n?", "\n", value.replace("\\n", "\n")))
+
+
+Lyrics = Annotated[str, BeforeValidator(_normalized)]
 Language = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$"), WrapValidator(_language)
+    str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$"), WrapValidator(_language), NOT_TEXT
 ]
 WordsPerGroup = Annotated[int, Field(ge=1, le=50, description="Words shown together.")]
 TimingOffset = Annotated[
@@ -48,18 +67,6 @@ MinDuration = Annotated[
         description="Shortest time in seconds that a caption is shown, unless the next one starts earlier.",
     ),
 ]
-
-
-def normalize_lyrics(data: Any) -> Any:
-    r"""Return ``data`` with real line breaks in its lyrics, and without times if they are LRC, SubRip or WebVTT.
-
-    Forms and shells send a backslash and an ``n`` instead of a line break.
-    """
-    if isinstance(data, dict) and data.get("lyrics", "") is None:
-        return {**data, "lyrics": ""}
-    if isinstance(data, dict) and isinstance(data.get("lyrics"), str):
-        return {**data, "lyrics": without_times(re.sub(r"\r\n?", "\n", data["lyrics"].replace("\\n", "\n")))}
-    return data
 
 
 def check_lyrics(lyrics: str, *, required: bool) -> None:

@@ -42,6 +42,8 @@ class InputFile(BaseModel):
     sha256: str
     #: Length recorded by an earlier provider call, because the file may have been deleted since.
     seconds: float | None = None
+    #: Whether a provider can read the file by URL. Otherwise only this machine can.
+    has_url: bool = True
 
 
 class LocalFile(BaseModel):

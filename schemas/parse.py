@@ -10,18 +10,20 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.cloud_events import as_request, binary_attributes, check_content, declares_structured_mode
 from schemas.content_encoding import decoded
-from schemas.envelope import CallbackSpec, Cancel, Cancellation, Request, is_traceparent
+from schemas.envelope import CallbackSpec, Cancel, Cancellation, Request
 from schemas.errors import (
     InvalidEnvelope,
     InvalidField,
     InvalidJson,
     MissingField,
     RequestError,
-    UnknownField,
     UnknownType,
 )
+from schemas.field_problems import FieldProblem, locations_of, problems_of, refusal
 from schemas.job_types import JOB_TYPES
+from schemas.nearest import did_you_mean
 from schemas.strict_json import MAX_MESSAGE_BYTES, parse_object
+from schemas.trace_context import drop_unreadable_trace
 
 CANCEL = "job.cancel"
 #: Header that replaces the headers of a message whose AMQP properties cannot be decoded; its value names the fault.
@@ -31,10 +33,8 @@ _S3_POINTER = re.compile(
     rb'\s*\[\s*"(software\.amazon\.payloadoffloading\.PayloadS3Pointer|com\.amazon\.sqs\.javamessaging\.MessageS3Pointer)"'
 )
 ModelT = TypeVar("ModelT", bound=BaseModel)
-#: Names that pydantic gives to the members of a union of plain values.
-_MEMBERS = frozenset(
-    ("str", "int", "float", "bool", "datetime", "constrained-str", "constrained-int", "constrained-float")
-)
+#: In place of ``data`` that is invalid, to validate the fields around it.
+_NO_DATA = Cancel(id="-")
 
 
 def parse_request(
@@ -97,34 +97,93 @@ def parse_mapping(value: Mapping[str, Any]) -> Request | Cancellation:
     """Validate a decoded message and return the request.
 
     Raises:
-        RequestError: a subclass that says what is wrong, as in ``parse_request``.
+        RequestError: a subclass that says what is wrong, as in ``parse_request``. It names all invalid fields; code
+            and ``field`` are those of the first.
     """
-    kind = value.get("type")
-    if kind is None:
-        if not {"id", "data"} & set(value):
-            raise InvalidEnvelope("the message is a JSON object but not a request: it has no id, type or data")
-        raise MissingField("type is missing", field="type")
-    if not isinstance(kind, str):
-        raise InvalidField("type must be a string", field="type")
+    if value.get("type") is None and not {"id", "data"} & set(value):
+        raise InvalidEnvelope("the message is a JSON object but not a request: it has no id, type or data")
+    if value.get("type") == CANCEL:
+        return _cancellation(value)
+    problems: list[FieldProblem] = []
+    data: BaseModel | None = None
+    try:
+        data = _parse_data(value)
+    except (RequestError, _InvalidPart) as error:
+        problems += _problems_in(error)
+    try:
+        request = _parse_envelope(value, data)
+    except (RequestError, _InvalidPart) as error:
+        problems += _problems_in(error)
+    if problems:
+        raise refusal(problems)
+    return request
+
+
+class _InvalidPart(Exception):
+    """A part of a request is invalid."""
+
+    def __init__(self, problems: list[FieldProblem]) -> None:
+        super().__init__()
+        self.problems = problems
+
+
+def _problems_in(error: RequestError | _InvalidPart) -> list[FieldProblem]:
+    return error.problems if isinstance(error, _InvalidPart) else [FieldProblem.of(error)]
+
+
+def _cancellation(value: Mapping[str, Any]) -> Cancellation:
+    problems: list[FieldProblem] = []
+    job_id = "-"
+    try:
+        job_id = _validate(Cancel, _data_of(value), "data.").id
+    except (RequestError, _InvalidPart) as error:
+        problems += _problems_in(error)
+    try:
+        cancellation = _validate(Cancellation, {"id": job_id, "tenant": value.get("tenant")}, "")
+    except _InvalidPart as error:
+        problems += error.problems
+    if problems:
+        raise refusal(problems)
+    return cancellation
+
+
+def _data_of(value: Mapping[str, Any]) -> dict[str, Any]:
     check_content(value)
     data = value.get("data")
     if data is None:
         raise MissingField("data is missing", field="data")
     if not isinstance(data, dict):
         raise InvalidField("data must be an object", field="data")
-    if kind == CANCEL:
-        named = {"tenant": value["tenant"]} if "tenant" in value else {}
-        return _validate(Cancellation, {"id": _validate(Cancel, data, "data.").id, **named}, "")
+    return data
+
+
+def _parse_data(value: Mapping[str, Any]) -> BaseModel:
+    kind = value.get("type")
+    if kind is None:
+        raise MissingField("type is missing", field="type")
+    if not isinstance(kind, str):
+        raise InvalidField("type must be a string", field="type")
+    data = _data_of(value)
     model = JOB_TYPES.get(kind)
     if model is None:
-        raise UnknownType(f"unknown type {kind[:64]!r}; available: {', '.join(sorted(JOB_TYPES))}", field="type")
-    if ("specversion" in value) != ("source" in value):
+        nearest = did_you_mean(kind, JOB_TYPES.keys())
+        raise UnknownType(
+            f"unknown type {kind[:64]!r}{nearest}; available: {', '.join(sorted(JOB_TYPES))}", field="type"
+        )
+    return _validate(model, data, "data.")
+
+
+def _parse_envelope(value: Mapping[str, Any], data: BaseModel | None) -> Request:
+    """Validate the fields around ``data``, which is ``None`` if it or the type is invalid."""
+    if (value.get("specversion") in (None, "")) != (value.get("source") is None):
         raise InvalidEnvelope("a CloudEvent needs both specversion and source; a plain request has neither")
-    envelope = {name: item for name, item in value.items() if name != "data"}
-    unreadable = not is_traceparent(envelope.get("traceparent"))
-    ignored = {"traceparent": envelope.pop("traceparent")} if unreadable else {}
-    parsed = _validate(model, data, "data.")
-    return _validate(Request, {**envelope, "data": parsed}, "").note_ignored(ignored)
+    envelope = {**value, "data": data}
+    if data is None:
+        envelope |= {"type": "-", "data": _NO_DATA}
+    traced = "traceparent" in value or "tracestate" in value
+    ignored = drop_unreadable_trace(envelope) if traced else None
+    request = _validate(Request, envelope, "", value.get("type"))
+    return request.note_ignored(ignored) if ignored else request
 
 
 def recover_fields(value: Mapping[str, Any]) -> tuple[str | None, CallbackSpec | None, dict[str, Any] | None]:
@@ -142,41 +201,30 @@ def recover_fields(value: Mapping[str, Any]) -> tuple[str | None, CallbackSpec |
     )
 
 
-def _validate(model: type[ModelT], value: Any, prefix: str) -> ModelT:
+def _validate(model: type[ModelT], value: Any, prefix: str, kind: object = None) -> ModelT:
+    """Validate a part of a request. ``kind`` is the type of the request."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _request_error(error, prefix, model) from None
+        # An unknown field may belong into the other part.
+        data = JOB_TYPES.get(kind) if isinstance(kind, str) else None
+        names = Request.model_fields if prefix else () if data is None else data.model_fields
+        elsewhere = {name: name if prefix else f"data.{name}" for name in names}
+        problems = problems_of(error, prefix, model, elsewhere)
+        raise _InvalidPart([*problems, *_found_together(error, model, value, prefix)]) from None
 
 
-def _request_error(error: ValidationError, prefix: str, model: type[BaseModel]) -> RequestError:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    unknown = [_path(prefix, p["loc"], named=True) for p in problems if p["type"] == "extra_forbidden"]
-    if unknown:
-        names = ", ".join(unknown[:10])
-        inside = CallbackSpec if unknown[0].startswith("callback.") else model
-        owner = "callback" if inside is CallbackSpec else prefix.rstrip(".") or "a request"
-        available = ", ".join(inside.model_fields)
-        return UnknownField(
-            f"unknown field{'s' if len(unknown) > 1 else ''}: {names}; available in {owner}: {available}",
-            field=unknown[0],
-        )
-    missing = [_path(prefix, p["loc"]) for p in problems if p["type"] == "missing"]
-    if missing:
-        return MissingField(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing", field=missing[0])
-    path = _path(prefix, problems[0]["loc"])
-    # A union reports an error for each member. Prefer one that is not about the type, and the deepest: it belongs to
-    # the member that the producer meant.
-    about = [p for p in problems if f"{_path(prefix, p['loc'])}.".startswith(f"{path}.")]
-    first = max(about, key=lambda p: (not p["type"].endswith("_type"), len(p["loc"])))
-    path = _path(prefix, first["loc"])
-    return InvalidField(f"{path}: {first['msg'].removeprefix('Value error, ')}", field=path)
-
-
-def _path(prefix: str, location: tuple[int | str, ...], *, named: bool = False) -> str:
-    """Return the field's path. ``named``: keep the last part even if it looks like the name of a union's member."""
-    # Pydantic appends the name of a union's member, which is not part of the field's path.
-    if not named and len(location) > 1 and location[-1] in _MEMBERS:
-        location = location[:-1]
-    parts = [str(part) for part in location if not (isinstance(part, str) and "[" in part)]
-    return (prefix + ".".join(parts))[:200]
+def _found_together(error: ValidationError, model: type[BaseModel], value: Any, prefix: str) -> list[FieldProblem]:
+    """Return what the model's checks of several fields find, if only other fields are invalid by themselves."""
+    invalid = {str(location[0]) for location in locations_of(error)}
+    together: frozenset[str] = getattr(model, "CHECKED_TOGETHER", frozenset())
+    if not together or invalid & together:
+        return []
+    try:
+        model.model_validate({name: item for name, item in value.items() if name not in invalid})
+    except RequestError as found:
+        return [FieldProblem.of(found)]
+    except ValidationError as again:
+        # Without the invalid fields others are missing, or the checks found a problem.
+        return [p for p in problems_of(again, prefix, model, {}) if p.path.removeprefix(prefix) in together]
+    return []

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from PIL import ImageColor
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from schemas.input_model import NOT_TEXT, InputModel
 from schemas.lyrics import (
     ALIGNMENT_HELP,
     NEEDS_LYRICS,
     AlignmentMode,
     Language,
+    Lyrics,
     MinDuration,
     TimingOffset,
     WordsPerGroup,
     check_alignment_available,
     check_lyrics,
-    normalize_lyrics,
 )
 from schemas.reference import MediaReference
 
@@ -36,13 +37,10 @@ def _even(value: int) -> int:
     return value
 
 
-class Reel(BaseModel):
+class Reel(InputModel):
     """``data`` of a ``reel`` request. Names and defaults are those of the Reel Creator."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=False,
         json_schema_extra={
             "examples": [
                 {
@@ -57,7 +55,7 @@ class Reel(BaseModel):
 
     image: MediaReference = Field(description="JPEG or PNG, at most 100 MB.")
     audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB; its length is the reel's.")
-    lyrics: str = Field(
+    lyrics: Lyrics = Field(
         "",
         description="One caption line per line; a literal backslash-n counts as a line break. Of LRC, SubRip and "
         "WebVTT only the words are used. Optional with auto and elevenlabs, which then show the transcription.",
@@ -67,7 +65,7 @@ class Reel(BaseModel):
         description="BCP 47 tag such as en, hi, ja. It selects the font for characters that several scripts share.",
     )
     font_size: int = Field(45, ge=8, le=400, description="Em size in pixels at a width of 1080 pixels.")
-    font_color: Annotated[str, AfterValidator(_color)] = Field(
+    font_color: Annotated[str, AfterValidator(_color), NOT_TEXT] = Field(
         "yellow", max_length=64, description="CSS name, #RRGGBB, or #RRGGBBAA: the opacity of the captions."
     )
     words_per_group: WordsPerGroup = 3
@@ -86,10 +84,7 @@ class Reel(BaseModel):
         1920, ge=128, le=3840, json_schema_extra={"multipleOf": 2}, description="Pixels, even."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _line_breaks(cls, data: Any) -> Any:
-        return normalize_lyrics(data)
+    CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics"))
 
     @model_validator(mode="after")
     def _available(self) -> Self:

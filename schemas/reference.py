@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic.fields import FieldInfo
 
+from schemas.input_model import NOT_TEXT
+
 _SCHEMES = ("s3", "https", "http", "file")
 #: Suffixes of S3 access point aliases, which lead to a bucket with another name.
 _ALIASES = ("-s3alias", "--ol-s3", ".mrap")
@@ -20,6 +22,17 @@ _PUBLISHED = (
     rf"^({PUBLISHED_BUCKET}/[\s\S]+|[Hh][Tt][Tt][Pp][Ss]?://(?![^/?#]*@)[^/?#:\s][\s\S]*"
     r"|[Ff][Ii][Ll][Ee]://(localhost)?/[^?#][\s\S]*)$"
 )
+
+
+def scheme_of(uri: str) -> str:
+    """Return the scheme of a reference in lower case; empty if it has none."""
+    scheme, separator, _ = uri.partition(":")
+    return scheme.lower() if separator else ""
+
+
+def has_url(uri: str) -> bool:
+    """Return whether others than this installation can open ``uri``: it is an ``http(s)://`` URL."""
+    return scheme_of(uri) in ("https", "http")
 
 
 def check_bucket(bucket: str) -> None:
@@ -78,6 +91,7 @@ MediaReference = Annotated[
     Field(min_length=1, max_length=2048, json_schema_extra={"pattern": _PUBLISHED}),
     AfterValidator(_check),
     _MARK,
+    NOT_TEXT,
 ]
 
 

@@ -53,6 +53,8 @@ class Dropped:
     """A record that does not lead to a request; ``why`` is logged."""
 
     why: str
+    #: It is a part of a pair whose other parts are missing: the pair becomes a job when they are uploaded.
+    incomplete: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
@@ -92,13 +92,9 @@ class StoryToVideo(Generation):
         """Return the path of a model parameter in the request; prompts are made from ``data.scenes``."""
         return "data.scenes" if name == "prompt" else super().field_path(name)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_a_hero(cls, data: Any) -> Any:
-        """Treat a null ``hero_description`` as absent."""
-        if isinstance(data, dict) and data.get("hero_description", "") is None:
-            return {**data, "hero_description": ""}
-        return data
+    CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(
+        ("scenes", "duration_per_scene", "fps", "transition_frames", "consistency", "hero_image", "hero_description")
+    )
 
     @model_validator(mode="after")
     def _can_be_made(self) -> Self:

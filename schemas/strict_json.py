@@ -111,7 +111,9 @@ def _check(value: Any, *, suspicious: bool) -> None:
         if depth > MAX_DEPTH:
             raise InvalidJson(f"the message is nested deeper than {MAX_DEPTH} levels")
         children = item if isinstance(item, list) else [*item.keys(), *item.values()]
-        pending.extend((child, depth + 1) for child in children)
+        if not suspicious:
+            children = [child for child in children if isinstance(child, dict | list)]
+        pending.extend([(child, depth + 1) for child in children])
 
 
 def check_text(text: str) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from schemas.errors import TenantForbidden, TenantRequired, TenantUnknown
-from schemas.reference import check_bucket, split_s3
+from schemas.reference import check_bucket, has_url, scheme_of, split_s3
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -140,10 +140,9 @@ class TenantRules:
         if not self.tenants:
             return
         share = self._share(tenant)
-        scheme = uri.partition(":")[0].lower()
-        if scheme in ("http", "https"):
+        if has_url(uri):
             return
-        if scheme != "s3":
+        if scheme_of(uri) != "s3":
             raise TenantForbidden(f"{field}: tenants may use s3:// and https:// inputs only", field=field)
         folders = [*share.read, *share.write]
         if not any(is_below(uri, folder) for folder in folders):

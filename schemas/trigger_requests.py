@@ -74,8 +74,9 @@ def manifest_request(rule: Trigger, upload: Upload, version: str, uploaded: Mapp
     """Return the request that was uploaded as a file, with an id and with the rule's values for absent fields."""
     name = upload.key.rpartition("/")[2]
     job_id = derived_id(stem_of(name, rule.suffix), "object", upload.bucket, upload.key, version)
-    origin = {} if {"specversion", "source"} & uploaded.keys() else _origin(upload.bucket, upload.key)
-    return {"id": job_id, **origin, **rule.envelope, **uploaded}
+    present = {name: value for name, value in uploaded.items() if value is not None}
+    origin = {} if {"specversion", "source"} & present.keys() else _origin(upload.bucket, upload.key)
+    return {"id": job_id, **origin, **rule.envelope, **present}
 
 
 def check_rules(rules: Sequence[Trigger], outputs: Sequence[str]) -> TriggerRules:

@@ -11,7 +11,7 @@ from consumer.admission.notification import S3Notification, classify
 from consumer.admission.policy import AdmissionPolicy, UploadOrigin
 from consumer.ledger.admission import Identity, Submission, build_submission
 from consumer.logs import logger
-from schemas.envelope import Cancellation
+from schemas.envelope import Cancellation, Request
 from schemas.errors import InternalError, RequestError, TelecineError
 from schemas.parse import parse_mapping, read_mapping
 from schemas.s3_events import read_event
@@ -24,35 +24,32 @@ ParsedMessage = Submission | Cancellation | FailedMessage | S3Notification
 def parse_message(message: IncomingMessage, policy: AdmissionPolicy) -> ParsedMessage:
     """Parse and check one message. Never raises: an invalid message is a ``FailedMessage``."""
     mapping: Mapping[str, Any] = {}
+    request: Request | Cancellation | None = None
     try:
         limit = policy.max_message_bytes
         mapping = read_mapping(message.body, message.headers, limit_bytes=limit)
         records = read_event(mapping, limit_bytes=limit)
         if records is not None:
             return classify(records, policy.triggers, message)
-        return validate(mapping, message, policy)
+        request = parse_mapping(mapping)
+        if isinstance(request, Cancellation):
+            return policy.check_cancellation(request, message.source)
+        return check_request(request, message, policy)
     except TelecineError as error:
-        return failed_message(mapping, error, identity=_identity(mapping, message, policy))
+        return failed_message(mapping, error, identity=identity_of(request, message, policy))
     except Exception as error:  # a message that breaks the parser must not stop the door
         log.exception("parse_failed", door=message.door)
         return failed_message(mapping, InternalError(f"the request could not be read: {type(error).__name__}"))
 
 
-def validate(
-    mapping: Mapping[str, Any],
-    message: IncomingMessage,
-    policy: AdmissionPolicy,
-    *,
-    origin: UploadOrigin | None = None,
-) -> Submission | Cancellation:
-    """Return the request or cancellation in the mapping, ready for the ledger.
+def check_request(
+    request: Request, message: IncomingMessage, policy: AdmissionPolicy, *, origin: UploadOrigin | None = None
+) -> Submission:
+    """Return the request, ready for the ledger.
 
     Raises:
-        RequestError: The mapping is not a valid request, or the policy does not permit it.
+        RequestError: The policy does not permit it.
     """
-    request = parse_mapping(mapping)
-    if isinstance(request, Cancellation):
-        return policy.check_cancellation(request, message.source)
     admissible = policy.check(request, message.source, origin=origin)
     return build_submission(
         admissible.request,
@@ -64,16 +61,21 @@ def validate(
     )
 
 
-def _identity(mapping: Mapping[str, Any], message: IncomingMessage, policy: AdmissionPolicy) -> Identity | None:
+def identity_of(
+    request: Request | Cancellation | None,
+    message: IncomingMessage,
+    policy: AdmissionPolicy,
+    *,
+    origin: UploadOrigin | None = None,
+) -> Identity | None:
     """Return what identifies a valid request that the policy does not permit; ``None`` for any other message.
 
     The rules may have changed since the same request was admitted. Its duplicate is a duplicate nevertheless.
     """
+    if not isinstance(request, Request):
+        return None
     try:
-        request = parse_mapping(mapping)
-        if isinstance(request, Cancellation):
-            return None
-        tenant = policy.tenants.resolve(request.tenant, message.source)
+        tenant = policy.tenants.resolve(request.tenant, message.source, rule=origin.rule_tenant if origin else None)
     except RequestError:
         return None
     return Identity.of(request.model_copy(update={"tenant": tenant}))

@@ -10,7 +10,7 @@ from consumer.callbacks.game import GameApi
 from providers.http.guard import Policy, check_url
 from schemas.envelope import CallbackSpec, Cancellation, Priority, Request
 from schemas.errors import AddressForbidden, InvalidField, RequestError, UnknownType
-from schemas.reference import references
+from schemas.reference import has_url, references
 from schemas.tenants import TenantRules
 from schemas.triggers import NO_TRIGGERS, TriggerRules
 
@@ -77,8 +77,10 @@ class AdmissionPolicy:
         role = self._role(request)
         tenant = self.tenants.resolve(request.tenant, source, rule=origin.rule_tenant if origin else None)
         tenant_output = self.tenants.output_of(tenant)
-        for name, uri in references(request.data) if self.tenants.tenants else ():
+        for name, uri in references(request.data):
             self.tenants.check_read(tenant, uri, field=f"data.{name}")
+            if has_url(uri):
+                self._check_address(uri, f"data.{name}")
         if origin is not None:
             self.tenants.check_read(tenant, origin.uri, field="uploaded object")
         self.tenants.check_write(tenant, request.output or tenant_output or self.output)
@@ -135,10 +137,7 @@ class AdmissionPolicy:
         return self.queue_priorities.get(source, request.priority)
 
     def _check_callback(self, callback: CallbackSpec, tenant: str | None) -> None:
-        try:
-            check_url(callback.url, self.policy)
-        except AddressForbidden as error:
-            raise AddressForbidden(f"callback.url: {error.message}", field="callback.url") from None
+        self._check_address(callback.url, "callback.url")
         if callback.format == "game":
             self.game.check(callback)
         if callback.secret_name is not None and callback.secret_name not in self.secret_names:
@@ -148,3 +147,10 @@ class AdmissionPolicy:
                 field="callback.secret_name",
             )
         self.tenants.check_secret(tenant, callback.secret_name or self.default_signer)
+
+    def _check_address(self, url: str, field_path: str) -> None:
+        """Check that the URL may be called, by its text alone; its host is looked up when it is called."""
+        try:
+            check_url(url, self.policy)
+        except AddressForbidden as error:
+            raise AddressForbidden(f"{field_path}: {error.message}", field=field_path) from None

@@ -37,11 +37,12 @@ def job_delivery(
     progress: int | None = None,
     provenance: Provenance | None = None,
     cost: Cost | None = None,
+    retry: int = 0,
 ) -> NewDelivery | None:
     """Return the callback about an event of a job; ``None`` if the request does not subscribe to it.
 
-    ``cost`` is the amount spent on a job without a result. In format ``game``, the title is ``title`` of the
-    provenance's details.
+    ``cost`` is the amount spent on a job without a result, ``retry`` how often the job was retried. In format ``game``,
+    the title is ``title`` of the provenance's details.
     """
     _, spec, metadata = recover_fields(json.loads(job.request))
     if spec is None or event not in spec.events:
@@ -63,13 +64,15 @@ def job_delivery(
         model=(provenance.model or job.type) if completed else None,
         cost=provenance.cost if completed else cost,
         metadata=metadata,
+        retry=retry or None,
     )
     return _delivery(identity, job.id, spec, Callback(type=_EVENTS[event], timestamp=_time(now), data=data))
 
 
 def _job_webhook_id(job: Job, event: str, progress: int | None) -> str:
     occurrence: tuple[object, ...] = (progress,) if event == "progress" else ()
-    # The time is included because the same request makes another job after the first one was deleted.
+    # The time is included because the same request makes another job after the first one was deleted, and because a
+    # retried job, which is received again, has another ending.
     return webhook_id(job.id, job.fingerprint, job.received_at, event, *occurrence)
 
 

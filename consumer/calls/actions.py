@@ -16,7 +16,7 @@ from consumer.calls.fetching import fetch_result, to_call_result
 from consumer.calls.provider_call import build_call, charged, task_ref, to_call_task, to_provider_result
 from consumer.calls.provider_pool import ProviderPool
 from consumer.calls.recorder import CallRecorder
-from consumer.calls.retry_policy import as_telecine_error, backoff_or_retry_after
+from consumer.calls.retry_policy import TaskWatch, as_telecine_error, wait_after
 from consumer.failpoints import failpoint
 from consumer.ledger import call_outcomes
 from consumer.ledger.call_claims import ClaimedCall
@@ -51,6 +51,7 @@ class CallActions:
         self._providers = providers
         self._fetches = fetches
         self._recorder = CallRecorder(runtime)
+        self._watch = TaskWatch()
 
     async def submit(self, claimed: ClaimedCall, *, may_send: Callable[[], bool]) -> Wake | None:
         """Send a call in state ``submitting``, once. It is queued again only if it was certainly not accepted.
@@ -90,9 +91,10 @@ class CallActions:
             return await self.fetch(await self._ready(claimed, answer))
         if isinstance(answer, Failed):
             return await self._task_failed(claimed, answer)
-        if call.give_up_at is not None and claimed.now >= call.give_up_at:
-            return await self._give_up(claimed, answer)
-        return float(max(provider_call.model.poll_seconds, answer.retry_after_seconds or 0.0))
+        model = provider_call.model
+        if self._watch.is_over(call, claimed.now, model.timeout_seconds, model.poll_seconds):
+            return await self._give_up(claimed, answer, model.timeout_seconds)
+        return float(max(model.poll_seconds, answer.retry_after_seconds or 0.0))
 
     async def fetch(self, claimed: ClaimedCall) -> Wake | None:
         """Store the result and settle the call."""
@@ -103,7 +105,7 @@ class CallActions:
         except Exception as problem:
             error = as_telecine_error(problem)
             if retry_policy.may_fetch_again(call.failures, error):
-                await self._recorder.reschedule(claimed, retry_policy.backoff(call.failures), error)
+                await self._recorder.reschedule(claimed, wait_after(claimed, error), error)
                 return None
             # With storage full or read-only, another model's result could not be stored either.
             last = retry_policy.is_own_fault(error)
@@ -120,9 +122,9 @@ class CallActions:
         try:
             provider_call = build_call(self._runtime, call, now=claimed.now)
             found = await self._providers.get(call.provider).find(provider_call)
-        except Exception as error:
-            seconds = retry_policy.backoff(call.failures)
-            await self._recorder.reschedule(claimed, seconds, as_telecine_error(error))
+        except Exception as problem:
+            error = as_telecine_error(problem)
+            await self._recorder.reschedule(claimed, wait_after(claimed, error), error)
             return None
         failpoint("call.looked_up")
         if found is None:
@@ -149,11 +151,11 @@ class CallActions:
     async def on_unexpected_error(self, claimed: ClaimedCall, error: Exception) -> Wake | None:
         """Handle an unexpected exception of an action: repeat the action later, but never resubmit."""
         if claimed.call.state is CallState.SUBMITTING:
-            problem = ProviderOutcomeUnknown(f"unexpected {type(error).__name__} while sending the call; see the log")
-            await self._outcome_unknown(claimed, problem)
+            unknown = ProviderOutcomeUnknown(f"unexpected {type(error).__name__} while sending the call; see the log")
+            await self._outcome_unknown(claimed, unknown)
             return None
-        seconds = retry_policy.backoff(claimed.call.failures)
-        await self._recorder.reschedule(claimed, seconds, as_telecine_error(error))
+        problem = as_telecine_error(error)
+        await self._recorder.reschedule(claimed, wait_after(claimed, problem), problem)
         return None
 
     async def _accepted(self, claimed: ClaimedCall, model: Model, answer: TaskRef | Ready) -> Wake | None:
@@ -175,7 +177,7 @@ class CallActions:
         if by_provider:
             await self._recorder.provider_failed(call.provider, error)
         if retry_policy.may_resubmit(claimed, error, self._runtime.settings.max_failures):
-            await self._recorder.reschedule(claimed, backoff_or_retry_after(call.failures, error), error)
+            await self._recorder.reschedule(claimed, wait_after(claimed, error), error)
             return None
         # If an input was replaced, another model would be given the wrong content too.
         return await self._failed(claimed, error, spent=0, last=isinstance(error, InputReplaced))
@@ -214,19 +216,23 @@ class CallActions:
 
     async def _poll_failed(self, claimed: ClaimedCall, error: TelecineError) -> Wake | None:
         call = claimed.call
-        if not retry_policy.may_poll_again(claimed, error, self._runtime.settings.max_failures):
+        limit = (call.give_up_at or 0.0) - (call.submitted_at or 0.0)
+        overdue = call.give_up_at is not None and self._watch.is_over(call, claimed.now, limit)
+        if not retry_policy.may_poll_again(call.failures, error, self._runtime.settings.max_failures, overdue=overdue):
             return await self._failed(claimed, error, spent=charged(call))
-        await self._recorder.reschedule(claimed, backoff_or_retry_after(call.failures, error), error)
+        await self._recorder.reschedule(claimed, wait_after(claimed, error), error)
         return None
 
-    async def _give_up(self, claimed: ClaimedCall, answer: Pending) -> Wake | None:
+    async def _give_up(self, claimed: ClaimedCall, answer: Pending, seconds: float) -> Wake | None:
         """Cancel a task that exceeded its model's time limit, and fail the call."""
         call = claimed.call
         if (spent := await self._cancel(claimed)) is None:
             return None
-        seconds = (call.give_up_at or 0.0) - (call.submitted_at or 0.0)
-        status = f" (last status: {answer.status})" if answer.status else ""
-        error = ProviderTimeout(f"{call.provider} did not finish {call.model} within {seconds:.0f} s{status}")
+        status = f"; its last status was {answer.status}" if answer.status else ""
+        error = ProviderTimeout(
+            f"{call.provider} did not finish within {seconds:.0f} s (model {call.model}{status}); "
+            "raise the model's timeout_seconds or send the request again"
+        )
         return await self._failed(claimed, error, spent=spent)
 
     async def _cancel(self, claimed: ClaimedCall) -> int | None:
@@ -239,7 +245,7 @@ class CallActions:
         except Exception as error:
             log.warning("cancel_failed", key=call.id, provider=call.provider, reason=type(error).__name__)
             if isinstance(error, ProviderError) and retry_policy.may_cancel_again(call.failures, error):
-                await self._recorder.reschedule(claimed, backoff_or_retry_after(call.failures, error), error)
+                await self._recorder.reschedule(claimed, wait_after(claimed, error), error)
                 return None
             return charged(call)
 

@@ -61,6 +61,7 @@ def pipeline_error(call: CallRow) -> TelecineError:
         exhausted = RetriesExhausted(f"{error.message} ({error.code})", step=call.step)
         exhausted.__cause__ = error  # keeps the category of the fault
         return exhausted
+    error.field = call.error.field
     return error
 
 

@@ -12,10 +12,11 @@ from typing import Any
 from consumer.ledger.call_records import CallRow, CallTask, ProviderResult
 from consumer.ledger.call_request import CallInput
 from consumer.runtime import Runtime
+from consumer.storage.references import shown
 from providers.base import Call, MediaInput, Ready, TaskRef
 from providers.catalogue import Model, billable_seconds
-from providers.http.redact import redact_url
 from schemas.errors import InputReplaced, InputTooLarge, InputUnavailable, InternalError
+from schemas.errors.disk import as_disk_error
 
 #: Lifetime of presigned input URLs: longer than any model's time limit.
 INPUT_URL_SECONDS = 24 * 3600
@@ -67,6 +68,7 @@ def to_call_task(found: TaskRef) -> CallTask:
 def to_provider_result(answer: Ready) -> ProviderResult:
     """Return the provider's result as the ledger keeps it."""
     record = {"url": answer.url, "value": answer.value, "price": answer.price, "details": dict(answer.details)}
+    record["other_urls"] = list(answer.other_urls)
     return ProviderResult(content=answer.content, **_storable(record))
 
 
@@ -95,9 +97,8 @@ def _storable(record: dict[str, Any]) -> dict[str, Any]:
 
 def _media_input(runtime: Runtime, name: str, item: CallInput, folder: Path | None) -> MediaInput:
     file = f"{name}{mimetypes.guess_extension(item.content_type) or ''}"
-    in_storage = item.uri.startswith("s3://")
     return MediaInput(
-        url=runtime.storage.url(item.uri, INPUT_URL_SECONDS, item.pin) if in_storage else item.uri,
+        url=runtime.references.url(item.uri, INPUT_URL_SECONDS, item.pin),
         content_type=item.content_type,
         bytes=item.bytes,
         sha256=item.sha256,
@@ -115,23 +116,20 @@ def _load(runtime: Runtime, item: CallInput, path: Path | None) -> Path:
     if path is None:
         raise InternalError("the adapter loads an input outside of a submission; load inputs in submit() only")
     try:
-        if not path.exists() and _fetch(runtime, item, path) != item.sha256:
-            path.unlink()
-            raise _replaced(item)
+        if not path.exists():
+            fetched = runtime.references.fetch(item.uri, path, item.bytes, item.pin)
+            if fetched.sha256 != item.sha256:
+                path.unlink()
+                raise _replaced(item)
     except InputTooLarge:
         raise _replaced(item) from None
     except OSError as error:  # such as a full disk
-        raise InputUnavailable(f"an input could not be written to this machine's disk: {error.strerror}") from None
+        reason = f"an input could not be written to this machine's disk: {error.strerror}"
+        raise InputUnavailable(reason, outage=as_disk_error(error) is not None) from None
     return path
 
 
-def _fetch(runtime: Runtime, item: CallInput, path: Path) -> str:
-    """Fetch the input to ``path`` and return its SHA-256."""
-    if item.uri.startswith("s3://"):
-        return str(runtime.storage.fetch(item.uri, path, item.bytes, item.pin).sha256)
-    return str(runtime.http().download(item.uri, path, item.bytes).sha256)
-
-
 def _replaced(item: CallInput) -> InputReplaced:
-    where = item.uri if item.uri.startswith("s3://") else redact_url(item.uri)
-    return InputReplaced(f"{where} was replaced while its job was running; nothing was sent. Send a new request.")
+    return InputReplaced(
+        f"{shown(item.uri)} was replaced while its job was running; nothing was sent. Send a new request."
+    )

@@ -26,6 +26,7 @@ _TAKEN = ".taken-by-telecine"
 _TOO_LARGE = ".too-large"
 # A .part file of this age was left by a process that died.
 _STALE_SECONDS = 86_400.0
+_CLEAR_SECONDS = 3600.0
 _SETTLE_SECONDS = 1.0
 # Memory limit of a batch. Requests are small; this bounds files that are too large to be one.
 _BATCH_BYTES = 32 * 1024 * 1024
@@ -56,6 +57,14 @@ def drop(inbox: Path, body: bytes) -> Path:
     return target
 
 
+def waiting_requests(inbox: Path) -> list[Path]:
+    """Return the files in the inbox that no door has read yet."""
+    try:
+        return sorted(path for path in inbox.iterdir() if path.suffix == _SUFFIX and not path.name.startswith("."))
+    except OSError:
+        return []
+
+
 class InboxDoor:
     """Reads the inbox until it is stopped. A file is deleted only after the ledger has committed.
 
@@ -72,6 +81,7 @@ class InboxDoor:
         self._poll_seconds = poll_seconds
         self._limit_bytes = limit_bytes
         self._stopped = threading.Event()
+        self._clear_at = 0.0
         #: Unreadable files that were logged already.
         self._unreadable: set[Path] = set()
         #: Admitted files that could not be deleted, with their state at that time.
@@ -79,9 +89,11 @@ class InboxDoor:
 
     def run(self) -> None:
         """Read files until ``stop``. Failures are logged and retried."""
-        self._delete_stale_parts()
-        while not self._stopped.is_set():
+        while True:
             taken = 0
+            self._delete_stale_parts()
+            if self._stopped.is_set():
+                return
             try:
                 self._inbox.mkdir(parents=True, exist_ok=True)
                 taken = self.take()
@@ -171,6 +183,10 @@ class InboxDoor:
         return None if growing or _state(found) != before else (body, before)
 
     def _delete_stale_parts(self) -> None:
+        """Delete what producers that died left: at the start, then once an hour."""
+        if time.monotonic() < self._clear_at:
+            return
+        self._clear_at = time.monotonic() + _CLEAR_SECONDS
         with contextlib.suppress(OSError):
             for part in self._inbox.glob(f".*{_PART}"):
                 if time.time() - part.stat().st_mtime > _STALE_SECONDS:

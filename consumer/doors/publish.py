@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 from kombu import Connection
 
@@ -11,14 +12,16 @@ from consumer.doors.amqp import declare
 from consumer.doors.sqs.client import SqsClient, SqsOptions
 
 
-def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: int) -> None:
+def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: int) -> int:
     """Publish each body unchanged as a persistent message, and return when the broker has confirmed all of them.
+
+    Return the number of doors that read the queue.
 
     Raises:
         kombu.exceptions.OperationalError: The broker is unreachable. Each body may or may not have been published.
     """
     with Connection(url, transport_options={"confirm_publish": True}, connect_timeout=5) as connection:
-        channel = connection.channel()
+        channel: Any = connection.channel()
         declare(channel, [queue], delivery_limit=delivery_limit)
         producer = connection.Producer(channel, serializer=None)
         for body in bodies:
@@ -31,6 +34,7 @@ def publish(url: str, queue: str, bodies: Sequence[bytes], *, delivery_limit: in
                 delivery_mode=2,
                 mandatory=True,
             )
+        return int(channel.queue_declare(queue, passive=True).consumer_count)
 
 
 def publish_to_sqs(options: SqsOptions, queue: str, bodies: Sequence[bytes]) -> None:

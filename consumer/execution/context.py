@@ -125,7 +125,8 @@ class JobContext:
     def call(self, name: str, call: ModelCall) -> ModelResult:
         """Return the call's result. The first time, enqueue the call, park the job and do not return."""
         self.check()
-        return model_result(self._steps.call(name, lambda: self._call_spec(call)))
+        give_up = self._runtime.settings.unknown_outcome_seconds if call.optional else None
+        return model_result(self._steps.call(name, lambda: self._call_spec(call), give_up=give_up))
 
     def store(self, file: LocalFile) -> StoredArtifact:
         """Store a file under its final name and return it; take over what an earlier attempt stored there."""

@@ -17,7 +17,7 @@ from consumer.calls.call_spec import pipeline_error
 from consumer.execution import outcome
 from consumer.execution.context import JobContext
 from consumer.failpoints import failpoint
-from consumer.ledger import calls, leases, steps
+from consumer.ledger import calls, leases, retries, steps
 from consumer.ledger.call_records import CallRow
 from consumer.ledger.call_request import CallSpec
 from consumer.ledger.owner import this_process
@@ -95,18 +95,18 @@ class Steps:
         self._record(name, records, [artifact.name for artifact in artifacts])
         return artifacts
 
-    def call(self, name: str, build_spec: Callable[[], CallSpec]) -> CallRow:
-        """Return the finished provider call ``name``; the first time, enqueue it and park the job."""
-        call = calls.latest(self._database, self._job.id, name)
+    def call(self, name: str, build_spec: Callable[[], CallSpec], *, give_up: float | None = None) -> CallRow:
+        """Return the finished call ``name``; the first time, enqueue it and park. ``give_up``: see ``calls``."""
+        call, attempt = retries.latest_call(self._database, self._job, name)
         if call is None:
             spec = build_spec()
             steps.begin(self._database, self._lease, name)
             failpoint("call.wanted")
-            tenant, urgency = self._job.tenant, self._job.urgency
-            calls.enqueue_and_park(self._database, self._lease, name, spec, tenant=tenant, urgency=urgency)
+            job, key = self._job, (self._database, self._lease, name)
+            calls.enqueue_and_park(*key, spec, attempt, tenant=job.tenant, urgency=job.urgency, give_up_seconds=give_up)
             failpoint("call.parked")
             raise Parked
-        if not call.settled and (call := calls.park_unless_settled(self._database, self._lease, name)) is None:
+        if not call.settled and (call := calls.park_unless_settled(self._database, self._lease, name, give_up)) is None:
             raise Parked
         if call.state is not CallState.DONE:
             raise pipeline_error(call)

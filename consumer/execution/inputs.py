@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from consumer.ledger.call_records import CallRow
 from consumer.runtime import Runtime
-from consumer.storage.local_files import fetch_file
 from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff, wrong_kind
-from schemas.errors import AddressForbidden, InputError, InputForbidden
+from schemas.errors import AddressForbidden, InputError
 from schemas.media import InputFile
 from schemas.reference import Pin
 
@@ -39,7 +37,7 @@ def fetch_input(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.input"
     try:
-        fetched = _fetch(runtime, uri, path, limit_bytes, pin)
+        fetched = runtime.references.fetch(uri, path, limit_bytes, pin)
         with path.open("rb") as file:
             kind = sniff(file.read(HEAD_BYTES))
         if kind not in kinds:
@@ -48,7 +46,15 @@ def fetch_input(
         error.field = error.field or f"data.{name}"
         raise
     assert kind is not None
-    return InputFile(name=name, uri=uri, path=path, kind=kind, bytes=fetched[0], sha256=fetched[1])
+    return InputFile(
+        name=name,
+        uri=uri,
+        path=path,
+        kind=kind,
+        bytes=fetched.bytes,
+        sha256=fetched.sha256,
+        has_url=runtime.references.has_url(uri),
+    )
 
 
 def input_from_call(rows: Iterable[CallRow], name: str, uri: str, folder: Path) -> InputFile | None:
@@ -67,17 +73,3 @@ def input_from_call(rows: Iterable[CallRow], name: str, uri: str, folder: Path) 
                     seconds=row.spec.media_seconds,
                 )
     return None
-
-
-def _fetch(runtime: Runtime, uri: str, path: Path, limit_bytes: int, pin: Pin | None) -> tuple[int, str]:
-    scheme = urlsplit(uri).scheme
-    if scheme == "s3":
-        stored = runtime.storage.fetch(uri, path, limit_bytes, pin)
-        return stored.bytes, stored.sha256
-    if scheme == "file":
-        if not runtime.input_folders:
-            raise InputForbidden("file:// inputs exist in embedded mode only; use s3:// or https://")
-        local = fetch_file(uri, path, limit_bytes, runtime.input_folders)
-        return local.bytes, local.sha256
-    loaded = runtime.http().download(uri, path, limit_bytes)
-    return loaded.bytes, loaded.sha256

@@ -21,6 +21,8 @@ from schemas.media import LocalFile, StoredArtifact
 
 #: Facts that are fields of the manifest, not details.
 _FIELDS = frozenset(("model", "version", "model_version", "seed", "prompt"))
+#: The version of a provider's model if the provider does not report one.
+_UNKNOWN = "unknown"
 
 
 def write_manifest(
@@ -48,7 +50,7 @@ def write_manifest(
         artifacts=[_record(artifact) for artifact in artifacts],
         provider=provenance.provider,
         model=provenance.model or job.type,
-        model_version=provenance.version or _own_version(),
+        model_version=provenance.version or (_own_version() if provenance.provider == "local" else _UNKNOWN),
         seed=_whole(provenance.details.get("seed")),
         prompt=_text(context.manifest_details.get("prompt", provenance.details.get("prompt"))),
         cost=provenance.cost,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,16 @@ from consumer.execution.heartbeat import Heartbeat
 from consumer.execution.manifest import write_manifest
 from consumer.failpoints import failpoint
 from consumer.ledger import calls, completion, leases, outbox
+from consumer.ledger.database import is_ledger_fault
 from consumer.ledger.leases import Claim
 from consumer.ledger.outbox import NewDelivery
 from consumer.ledger.provenance import provenance_of, spent_on
 from consumer.ledger.records import Job
+from consumer.ledger.retries import number_of
 from consumer.ledger.states import CallState, State
 from consumer.logs import logger
 from consumer.runtime import Runtime
-from schemas.backoff import backoff
+from schemas.backoff import backoff, outage_wait
 from schemas.callback import Output, Status
 from schemas.envelope import Request
 from schemas.errors import (
@@ -29,6 +30,7 @@ from schemas.errors import (
     InputUnavailable,
     InternalError,
     JobCancelled,
+    RenderInterrupted,
     RequestError,
     RetriesExhausted,
     StorageError,
@@ -36,6 +38,7 @@ from schemas.errors import (
     Verdict,
     WorkerLost,
 )
+from schemas.errors.disk import as_disk_error
 from schemas.media import Plan, StoredArtifact
 
 log = logger(__name__)
@@ -99,7 +102,8 @@ def notify(runtime: Runtime, claim: Claim, event: str, *, progress: int | None =
     Raises:
         LeaseLost: another worker has the job.
     """
-    delivery = job_delivery(claim.job, event, status="running", now=claim.now(), progress=progress)
+    retry = number_of(runtime.database, claim.job)
+    delivery = job_delivery(claim.job, event, status="running", now=claim.now(), progress=progress, retry=retry)
     if delivery is not None:
         with runtime.database.write() as connection:
             leases.assert_held(connection, claim.lease)
@@ -119,7 +123,13 @@ def complete(
     context.check()
     outputs = [_output(runtime, artifact, folder) for artifact in (*artifacts, manifest)]
     delivery = job_delivery(
-        claim.job, "completed", status="completed", now=claim.now(), outputs=outputs, provenance=provenance
+        claim.job,
+        "completed",
+        status="completed",
+        now=claim.now(),
+        outputs=outputs,
+        provenance=provenance,
+        retry=number_of(runtime.database, claim.job),
     )
     # A presigned URL is a secret, and a picture is large: the ledger keeps both in the callback's body only.
     record = {"outputs": [output.model_dump(exclude_none=True, exclude={"url", "base64"}) for output in outputs]}
@@ -133,7 +143,8 @@ def complete(
 def complete_plan(runtime: Runtime, claim: Claim, plan: Plan) -> State:
     """End a ``plan_only`` job with its plan; it has no files."""
     record = plan.model_dump(mode="json", exclude_none=True)
-    delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), plan=record)
+    retry = number_of(runtime.database, claim.job)
+    delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), plan=record, retry=retry)
     completion.begin_storing(runtime.database, claim.lease, event="planned", warnings=_warnings(plan.details))
     completion.finish(runtime.database, claim.lease, State.COMPLETED, outcome={"plan": record}, delivery=delivery)
     return State.COMPLETED
@@ -146,19 +157,24 @@ def _warnings(details: Mapping[str, Any]) -> list[str]:
 
 
 def retry_or_fail(runtime: Runtime, claim: Claim, error: Exception) -> State:
-    """Park the job for another attempt if the error may pass; otherwise end it with its callback."""
+    """Park the job for another attempt if the error may pass; otherwise end it with its callback.
+
+    An outage of this installation is not counted as a failure: the job waits while it lasts, or until its deadline.
+    """
     job, lease = claim.job, claim.lease
     if not isinstance(error, TelecineError):
-        log.exception("unexpected_error")
-        error = _as_telecine_error(error)
+        unexpected = error
+        error = _as_telecine_error(unexpected)
+        if not error.outage:
+            log.error("unexpected_error", exc_info=unexpected)
+    if error.outage:
+        waited = claim.now() - (job.started_at or claim.taken_at)
+        return _retry_later(runtime, claim, error, outage_wait(waited, runtime.settings.retry_seconds), job.failures)
     if error.verdict in (Verdict.LATER, Verdict.ELSEWHERE):
         failures = job.failures + 1
         if failures < runtime.settings.max_failures or _paid_result_waits(runtime, job, error):
             seconds = backoff(job.failures, runtime.settings.retry_seconds, MAX_RETRY_SECONDS)
-            reason = {"code": error.code, "message": error.message, "step": error.step}
-            leases.park(runtime.database, lease, seconds=seconds, event="retry_later", failures=failures, **reason)
-            log.warning("job_retry_scheduled", code=error.code, seconds=seconds, failures=failures)
-            return State.WAITING
+            return _retry_later(runtime, claim, error, seconds, failures)
         error = RetriesExhausted(
             f"tried {failures} times; last: {error.message} ({error.code})", field=error.field, step=error.step
         )
@@ -171,6 +187,15 @@ def retry_or_fail(runtime: Runtime, claim: Claim, error: Exception) -> State:
     return state
 
 
+def _retry_later(runtime: Runtime, claim: Claim, error: TelecineError, seconds: float, failures: int) -> State:
+    reason: dict[str, object] = {"code": error.code, "message": error.message, "step": error.step}
+    if error.outage:
+        reason["outage"] = True
+    leases.park(runtime.database, claim.lease, seconds=seconds, event="retry_later", failures=failures, **reason)
+    log.warning("job_retry_scheduled", code=error.code, seconds=seconds, failures=failures)
+    return State.WAITING
+
+
 def end_state(error: TelecineError) -> State:
     """Return the terminal state that an error leads to."""
     if isinstance(error, JobCancelled):
@@ -181,20 +206,22 @@ def end_state(error: TelecineError) -> State:
 def failure_delivery(runtime: Runtime, job: Job, state: State, error: TelecineError) -> NewDelivery | None:
     """Return the callback about a job that ended without a result, or ``None`` if the request asks for none."""
     status: Status = "cancelled" if state is State.CANCELLED else "expired" if state is State.EXPIRED else "failed"
-    cost = spent_on(runtime.database, job.id)
-    return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error, cost=cost)
+    cost, retry = spent_on(runtime.database, job.id), number_of(runtime.database, job)
+    return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error, cost=cost, retry=retry)
 
 
-def _as_telecine_error(error: Exception) -> InternalError:
+def _as_telecine_error(error: Exception) -> TelecineError:
     """Return the error that an unforeseen exception is recorded as. Its text may hold secrets and is left out."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InternalError("the worker has no disk space left for this job")
+    if (disk_error := as_disk_error(error)) is not None:
+        return disk_error
+    if is_ledger_fault(error):
+        return InternalError(f"the ledger could not be used ({type(error).__name__})", outage=True)
     return InternalError(f"{type(error).__name__} while working on the job")
 
 
 def _paid_result_waits(runtime: Runtime, job: Job, error: TelecineError) -> bool:
     """Return whether to keep retrying because a paid result arrived in the last 24 h and only our own side fails."""
-    if not isinstance(error, StorageError | InputUnavailable | InternalError):
+    if not isinstance(error, StorageError | InputUnavailable | InternalError | RenderInterrupted):
         return False
     since = runtime.database.now() - DELIVERED_SECONDS
     rows = calls.of_job(runtime.database, job.id)

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 
 from consumer.execution.outcome import failure_delivery
+from consumer.ledger.clock import make_stale_times_due
 from consumer.ledger.completion import finish_unleased
+from consumer.ledger.database import is_ledger_fault
 from consumer.ledger.due import Waker, cancelled_or_expired, reset_wakeups, take_due, undo_wakeup
 from consumer.ledger.leases import expire_dead_owners
 from consumer.ledger.records import Job
@@ -32,16 +34,15 @@ class Sweep:
         self._runtime = runtime
         self._wake = wake
         self._stopped = threading.Event()
-        self._clear_at = 0.0
+        self._clear_at = self._reset_at = 0.0
+        # Kombu's in-memory transport starts empty: wake-ups sent before the restart are lost.
+        self._wakeups_lost = runtime.settings.embedded
 
     def run(self) -> None:
         """Sweep until ``stop``. Log errors and continue."""
-        # Kombu's in-memory transport starts empty: wake-ups sent before the restart are lost.
-        wakeups_lost = self._runtime.settings.embedded
         while not self._stopped.is_set():
             self._guarded(self._clear)
-            if wakeups_lost and self._guarded(lambda: reset_wakeups(self._runtime.database)):
-                wakeups_lost = False
+            self._guarded(self._reset_wakeups)
             self._guarded(self.sweep)
             self._stopped.wait(self._runtime.settings.sweep_seconds)
 
@@ -52,6 +53,7 @@ class Sweep:
     def sweep(self) -> int:
         """Sweep once and return the number of jobs woken."""
         settings, database = self._runtime.settings, self._runtime.database
+        self._guarded(self._check_clock)
         self._guarded(lambda: expire_dead_owners(database))
         self._guarded(self._end_cancelled_and_expired)
         woken = 0
@@ -74,6 +76,27 @@ class Sweep:
         if cleared := clear_abandoned(self._runtime.settings.scratch_folder):
             log.info("scratch_deleted", folders=cleared)
 
+    def _reset_wakeups(self) -> None:
+        """Wake every waiting job now if wake-ups may be lost, instead of after its backoff of up to an hour."""
+        if not self._wakeups_lost or time.monotonic() < self._reset_at:
+            return
+        reset_wakeups(self._runtime.database)
+        self._wakeups_lost = False
+        # A ledger that fails again and again must not fill the queues.
+        self._reset_at = time.monotonic() + self._runtime.settings.wake_again_seconds
+
+    def _check_clock(self) -> None:
+        """Make due what waits only because the database's clock was set back."""
+        settings = self._runtime.settings
+        if rows := make_stale_times_due(
+            self._runtime.database,
+            lease_seconds=settings.lease_seconds,
+            again_seconds=settings.wake_again_seconds,
+            longest_delivery_seconds=max(settings.callback_schedule_seconds, default=0.0),
+            limits_of=settings.limits_of,
+        ):
+            log.warning("clock_set_back", rows=rows)
+
     def _end_cancelled_and_expired(self) -> None:
         for job in cancelled_or_expired(self._runtime.database, limit=BATCH):
             # One by one: a job of a newer version, which this one cannot read, must not hold up the others.
@@ -86,11 +109,11 @@ class Sweep:
         delivery = failure_delivery(self._runtime, job, state, error)
         finish_unleased(self._runtime.database, job.id, state, error, delivery)
 
-    def _guarded(self, act: Callable[[], object]) -> bool:
-        """Call ``act`` and return whether it succeeded. Log the error if it did not."""
+    def _guarded(self, act: Callable[[], object]) -> None:
+        """Call ``act``. Log its error."""
         try:
             act()
-        except Exception:
+        except Exception as error:
             log.warning("sweep_failed", exc_info=True)
-            return False
-        return True
+            # Workers had no ledger either, so that wake-ups had no effect.
+            self._wakeups_lost |= is_ledger_fault(error)

@@ -173,7 +173,7 @@ def _row(item: Submission, now: float) -> dict[str, object]:
 
 def _received(item: Submission) -> dict[str, object]:
     detail: dict[str, object] = {"door": item.door, "fingerprint": item.fingerprint}
-    for name in ("source", "subject", "traceparent"):
+    for name in ("source", "subject", "traceparent", "tracestate"):
         value = getattr(item.request, name)
         if value is not None:
             detail[name] = value

@@ -92,7 +92,7 @@ def claim_queued(
     The former are durably ``submitting``, with their price reserved, before anything is sent: if the process dies
     from here on, the outcome is unknown. If no call is due, nothing is written.
     """
-    due = (calls.c.state == CallState.QUEUED.value, calls.c.due_at <= db_now())
+    due = (_LIVE, calls.c.state == CallState.QUEUED.value, calls.c.due_at <= db_now())
     with database.read() as connection:
         providers = list(connection.execute(sa.select(calls.c.provider).where(*due).distinct()).scalars())
     claimed: list[ClaimedCall] = []
@@ -138,7 +138,7 @@ def claimed_but_unconfirmed(database: Database, owner: str) -> list[ClaimedCall]
 def claim_due(database: Database, *, owner: str, lease_seconds: float, most: int) -> list[ClaimedCall]:
     """Claim calls to be polled, fetched, looked up or cancelled now, oldest first."""
     unleased = sa.or_(calls.c.lease_until.is_(None), calls.c.lease_until <= db_now())
-    is_due = (calls.c.due_at <= db_now(), calls.c.state.in_(_POLLED), unleased)
+    is_due = (_LIVE, calls.c.due_at <= db_now(), calls.c.state.in_(_POLLED), unleased)
     with database.read() as connection:
         if connection.execute(sa.select(calls.c.id).where(*is_due).limit(1)).first() is None:
             return []

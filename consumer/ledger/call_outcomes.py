@@ -63,9 +63,12 @@ def record_lost(database: Database, call: CallRow, *, look_up: bool) -> None:
 
 
 def reschedule(database: Database, claimed: ClaimedCall, seconds: float, error: TelecineError | None = None) -> None:
-    """Repeat the action after ``seconds``. A submission is queued again: call this only if nothing was accepted."""
+    """Repeat the action after ``seconds``. A submission is queued again: call this only if nothing was accepted.
+
+    An outage of this installation is not counted as a failure.
+    """
     call = claimed.call
-    failures = call.failures + (error is not None)
+    failures = call.failures + (error is not None and not error.outage)
     with database.write() as connection:
         if call.state is CallState.SUBMITTING:
             _requeue(connection, claimed, seconds, failures)

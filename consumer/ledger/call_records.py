@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -43,6 +43,8 @@ class ProviderResult:
     """What the provider returned, until it is stored. The URL is a secret; settled calls do not keep it."""
 
     url: str | None = None
+    #: Further files of the output, to be tried after ``url``.
+    other_urls: Sequence[str] = ()
     #: The file itself, where the response contained it.
     content: bytes | None = None
     value: Any = None
@@ -52,7 +54,10 @@ class ProviderResult:
 
     def to_stored(self) -> dict[str, Any]:
         """Return the result as JSON."""
-        record = {"url": self.url, "value": self.value, "price": self.price, "details": dict(self.details)}
+        record: dict[str, Any] = {"url": self.url, "value": self.value, "price": self.price}
+        record["details"] = dict(self.details)
+        if self.other_urls:
+            record["other_urls"] = list(self.other_urls)
         return record if self.content is None else {**record, "content": base64.b64encode(self.content).decode()}
 
     @classmethod
@@ -61,6 +66,7 @@ class ProviderResult:
         content = record.get("content")
         return cls(
             url=record.get("url"),
+            other_urls=record.get("other_urls") or (),
             content=None if content is None else base64.b64decode(content),
             value=record.get("value"),
             price=record.get("price"),
@@ -104,15 +110,16 @@ class CallResult:
 
 @dataclass(frozen=True, slots=True)
 class CallError:
-    """Why a call failed: the code and the message of a ``TelecineError``."""
+    """Why a call failed: the code, the message and the request's field of a ``TelecineError``."""
 
     code: str
     message: str
+    field: str | None = None
 
     @classmethod
     def from_stored(cls, record: Mapping[str, Any]) -> Self:
         """Parse the record of an error, ``TelecineError.as_record``."""
-        return cls(record["code"], record["message"])
+        return cls(record["code"], record["message"], record.get("field"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ does the rest; this module opens no socket.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 
@@ -14,17 +15,21 @@ from sqlalchemy.engine import Connection
 
 from consumer.ledger.call_records import CallRow, call_from
 from consumer.ledger.call_request import CallSpec
+from consumer.ledger.call_resolution import write_off
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.leases import transition
 from consumer.ledger.records import Lease
 from consumer.ledger.states import CallState, State
-from consumer.ledger.tables import calls
+from consumer.ledger.tables import calls, jobs
 from consumer.ledger.timeline import note
+from schemas.errors import StepSettled
 
 _NAMESPACE = uuid.UUID("3a0f7d64-6a55-5bb0-9a52-93c1f4a0e9d7")
 
 #: ``not_before`` of a parked job, which the engine makes due when its call has ended.
 _FAR_SECONDS = 366 * 86_400.0
+#: The shortest time after which a parked job looks at its call again.
+_LEAST_SECONDS = 1.0
 
 
 def key_of(job_id: str, fingerprint: str, step: str, attempt: int) -> str:
@@ -46,36 +51,64 @@ def of_job(database: Database, job_id: str) -> list[CallRow]:
 
 
 def enqueue_and_park(
-    database: Database, lease: Lease, step: str, spec: CallSpec, *, tenant: str | None, urgency: int
+    database: Database,
+    lease: Lease,
+    step: str,
+    spec: CallSpec,
+    attempt: int = 1,
+    *,
+    tenant: str | None,
+    urgency: int,
+    give_up_seconds: float | None = None,
 ) -> None:
-    """Insert the first call of a step and park the job, durably and in one transaction.
+    """Insert the first call of a step in this run of the job and park the job, durably and in one transaction.
 
+    With ``give_up_seconds``, the job is due again after that time, to look at its call: see ``park_unless_settled``.
     A crash before the commit leaves nothing; after it, the engine carries on without the worker.
 
     Raises:
         LeaseLost: Another worker has the job.
     """
     with database.write(durable=True) as connection:
-        _park(connection, lease)
-        insert_call(database, connection, lease.job_id, step, 1, spec, tenant=tenant or "", urgency=urgency)
+        _park(connection, lease, give_up_seconds)
+        insert_call(database, connection, lease.job_id, step, attempt, spec, tenant=tenant or "", urgency=urgency)
         note(connection, lease.job_id, "parked", epoch=lease.epoch, step=step)
 
 
-def park_unless_settled(database: Database, lease: Lease, step: str) -> CallRow | None:
+def park_unless_settled(
+    database: Database, lease: Lease, step: str, give_up_seconds: float | None = None
+) -> CallRow | None:
     """Park the job again while its call is in progress. If the call has ended, return it and do not park.
+
+    With ``give_up_seconds``, a call whose outcome is unknown that long after its submission is written off. Until it
+    has ended, the job looks at it again after that time.
 
     Raises:
         LeaseLost: Another worker has the job.
     """
     with database.write() as connection:
         # The job's row is locked first: a transaction that settles the call waits for this one.
-        _park(connection, lease)
+        now = _park(connection, lease, give_up_seconds)
         row = _latest(connection, lease.job_id, step)
         assert row is not None
         if row.settled:
             connection.rollback()
             return row
-    return None
+        if give_up_seconds is None or row.state is not CallState.UNKNOWN:
+            return None
+        due = (row.queued_at if row.submitted_at is None else row.submitted_at) + give_up_seconds
+        if due > now:
+            connection.execute(sa.update(jobs).where(jobs.c.id == lease.job_id).values(not_before=due, wake_at=due))
+            return None
+        connection.rollback()
+    return _written_off(database, lease, row)
+
+
+def _written_off(database: Database, lease: Lease, call: CallRow) -> CallRow | None:
+    """Write the call off and return it. If it was settled meanwhile, return its end, or park if it was resubmitted."""
+    with contextlib.suppress(StepSettled):
+        write_off(database, call, by="telecine")
+    return park_unless_settled(database, lease, call.step)
 
 
 def insert_call(
@@ -139,9 +172,11 @@ def _latest(connection: Connection, job_id: str, step: str) -> CallRow | None:
     return None if row is None else call_from(row)
 
 
-def _park(connection: Connection, lease: Lease) -> None:
+def _park(connection: Connection, lease: Lease, again_seconds: float | None = None) -> float:
+    """Park the job until a transaction makes it due, or at most for ``again_seconds``; return the database's time."""
     now = float(connection.execute(sa.select(db_now())).scalar_one())
-    # No query for due jobs reads a parked job: the transaction that settles its call makes it due.
+    # Without a time no query for due jobs reads a parked job: the transaction that settles its call makes it due.
+    again = None if again_seconds is None else now + max(again_seconds, _LEAST_SECONDS)
     transition(
         connection,
         lease,
@@ -149,6 +184,7 @@ def _park(connection: Connection, lease: Lease) -> None:
         lease_owner=None,
         lease_until=None,
         wakes=0,
-        not_before=now + _FAR_SECONDS,
-        wake_at=None,
+        not_before=again or now + _FAR_SECONDS,
+        wake_at=again,
     )
+    return now

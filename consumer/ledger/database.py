@@ -21,6 +21,9 @@ from sqlalchemy.engine import URL, Connection, Dialect, Engine, make_url
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from schemas.errors import ConfigurationError
+from schemas.settings import Settings
+
 BUSY_SECONDS = 30.0
 
 # A PostgreSQL that vanished without closing its connections is noticed in half a minute. With the system's
@@ -68,25 +71,30 @@ class Database:
         self.dialect = self.url.get_backend_name()
         if self.dialect == "sqlite" and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        self._normal = self._engine("NORMAL")
-        self._full = self._engine("FULL") if self.dialect == "sqlite" else self._normal
+        if self.dialect == "sqlite":
+            self._normal, self._full = self._sqlite_engine("NORMAL"), self._sqlite_engine("FULL")
+        else:
+            self._normal = self._full = self._server_engine()
 
-    def _engine(self, synchronous: str) -> Engine:
-        if self.dialect != "sqlite":
-            patience = {name: value for name, value in _LIBPQ.items() if name not in self.url.query}
-            engine = sa.create_engine(
-                self.url,
-                connect_args=patience,
-                # The isolation level that the statements are written for; under a stricter default most would fail.
-                isolation_level="READ COMMITTED",
-                pool_pre_ping=True,
-                pool_size=5,
-                max_overflow=20,
-                hide_parameters=True,  # otherwise errors put requests and signed URLs into the log
-            )
-            # As a statement: a pooler refuses it in the URL.
-            sa.event.listen(engine, "connect", _bound_idling)
-            return engine
+    def _server_engine(self) -> Engine:
+        patience = {name: value for name, value in _LIBPQ.items() if name not in self.url.query}
+        engine = sa.create_engine(
+            self.url,
+            # A pooler such as pgbouncer gives each transaction another connection, without the statements that
+            # psycopg would prepare after their fifth use.
+            connect_args={**patience, "prepare_threshold": None},
+            # The isolation level that the statements are written for; under a stricter default most would fail.
+            isolation_level="READ COMMITTED",
+            pool_pre_ping=True,
+            pool_size=5,
+            max_overflow=20,
+            hide_parameters=True,  # otherwise errors put requests and signed URLs into the log
+        )
+        # As a statement: a pooler refuses it in the URL.
+        sa.event.listen(engine, "connect", _bound_idling)
+        return engine
+
+    def _sqlite_engine(self, synchronous: str) -> Engine:
         engine = sa.create_engine(
             self.url,
             connect_args={"timeout": BUSY_SECONDS},
@@ -154,6 +162,20 @@ class Database:
         return insert(table)
 
 
+def connect_ledger(settings: Settings) -> Database:
+    """Open the ledger as it is.
+
+    Raises:
+        ConfigurationError: the database's driver is not installed.
+    """
+    try:
+        return Database(settings.ledger)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"TELECINE_LEDGER_URL needs a driver: {error.name}; pip install 'telecine[postgres]'"
+        ) from None
+
+
 def _create_private(database: str | None) -> None:
     """Create a SQLite file that only its owner can read: it holds requests and presigned URLs.
 
@@ -195,6 +217,12 @@ def is_ledger_fault(error: Exception) -> bool:
     if isinstance(error, sa.exc.DBAPIError):
         return not isinstance(error, sa.exc.DataError | sa.exc.IntegrityError)
     return not isinstance(error, sa.exc.StatementError)  # StatementError: a value could not be bound
+
+
+def lacks_schema(error: sa.exc.DBAPIError) -> bool:
+    """Return whether the statement failed because a table or column does not exist."""
+    # PostgreSQL's codes for an undefined table and column; SQLite has a text only.
+    return getattr(error.orig, "sqlstate", None) in ("42P01", "42703") or str(error.orig).startswith("no such ")
 
 
 def describe(dialect: Dialect | str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -38,18 +39,17 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
     with database.write() as connection:
         due = (
             sa.select(jobs.c.id)
-            .where(jobs.c.wake_at <= db_now())
+            # Not null: PostgreSQL reads the whole index for a comparison with its clock, so without ended jobs.
+            .where(jobs.c.wake_at.is_not(None), jobs.c.wake_at <= db_now())
             .order_by(jobs.c.wake_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
             .cte("due")  # read once; as a plain subquery PostgreSQL may read it for every row, past the limit
         )
-        # 2^wakes as a bit shift: not every database has a power function.
-        wait = again_seconds * sa.cast(sa.literal(1).bitwise_lshift(_least(jobs.c.wakes, 10)), sa.Double)
         statement = (
             sa.update(jobs)
             .where(jobs.c.id.in_(sa.select(due.c.id)))
-            .values(wakes=jobs.c.wakes + 1, wake_at=db_now() + _least(wait, MAX_WAKE_SECONDS))
+            .values(wakes=jobs.c.wakes + 1, wake_at=db_now() + wake_interval(again_seconds))
             .returning(jobs.c.id, jobs.c.role, jobs.c.priority)
         )
         return [Wake(row.id, row.role, row.priority) for row in connection.execute(statement)]
@@ -103,5 +103,13 @@ def cancelled_or_expired(database: Database, *, limit: int) -> Sequence[Job]:
         return [job_from(row) for row in connection.execute(query).mappings()]
 
 
-def _least(value: sa.ColumnElement[float], limit: float) -> sa.ColumnElement[float]:
+def wake_interval(again_seconds: float) -> sa.ColumnElement[float]:
+    """Return the SQL for the seconds to a job's next wake-up, by how often it was woken already."""
+    # 2^wakes as a bit shift: not every database has a power function.
+    wait = again_seconds * sa.cast(sa.literal(1).bitwise_lshift(least(jobs.c.wakes, 10)), sa.Double)
+    return least(wait, MAX_WAKE_SECONDS)
+
+
+def least(value: sa.ColumnElement[Any], limit: Any) -> sa.ColumnElement[Any]:
+    """Return the SQL for the smaller of the two, or for null if ``value`` is null."""
     return sa.case((value > limit, limit), else_=value)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Delivery, Job, TimelineEntry, delivery_from, job_from, timeline_entry_from
-from consumer.ledger.states import OPEN, TERMINAL
-from consumer.ledger.tables import deliveries, jobs, rejections, timeline
+from consumer.ledger.states import OPEN, TERMINAL, State
+from consumer.ledger.tables import ERROR_CODE, deliveries, jobs, rejections, timeline
 
 
 def find_job(database: Database, job_id: str) -> Job | None:
@@ -37,23 +38,57 @@ def list_jobs(
     limit: int = 20,
 ) -> Sequence[Job]:
     """Return jobs, newest first: all, or those with this state, tenant, type and error code, received since then."""
-    query = sa.select(jobs).order_by(jobs.c.received_at.desc(), jobs.c.id).limit(limit)
-    if states:
-        query = query.where(jobs.c.state.in_(states))
-    for column, value in ((jobs.c.tenant, tenant), (jobs.c.type, type_), (_error_code(database), code)):
-        if value is not None:
-            query = query.where(column == value)
-    if since is not None:
-        query = query.where(jobs.c.received_at >= since)
+    conditions = _jobs_with(database, tenant, type_, code, since)
+    if code is None and type_ is not None and not states:
+        states = [state.value for state in State]
     with database.read() as connection:
-        return [job_from(row) for row in connection.execute(query).mappings()]
+        return [job_from(row) for row in connection.execute(_newest(conditions, states, limit)).mappings()]
 
 
-def _error_code(database: Database) -> sa.ColumnElement[str]:
-    if database.dialect == "sqlite":
-        return sa.func.json_extract(jobs.c.error, "$.code", type_=sa.String)
-    found: sa.ColumnElement[str] = sa.cast(jobs.c.error, sa.JSON)["code"].as_string()
-    return found
+def _newest(conditions: Sequence[sa.ColumnElement[bool]], states: Sequence[str], limit: int) -> sa.Select[Any]:
+    """Return the query for the newest jobs. An index has the jobs of one state in order, so each state is a query."""
+
+    def newest(*of_state: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        query = sa.select(jobs).where(*conditions, *of_state)
+        return query.order_by(jobs.c.received_at.desc(), jobs.c.id).limit(limit)
+
+    if not states:
+        return newest()
+    found = sa.union_all(*(sa.select(newest(jobs.c.state == state).subquery()) for state in states)).subquery()
+    return sa.select(found).order_by(found.c.received_at.desc(), found.c.id).limit(limit)
+
+
+def job_ids(
+    database: Database,
+    *,
+    states: Sequence[str] = (),
+    tenant: str | None = None,
+    type_: str | None = None,
+    code: str | None = None,
+    since: float | None = None,
+) -> Sequence[str]:
+    """Return the ids of the jobs that ``list_jobs`` would return without a limit, oldest first."""
+    conditions = _jobs_with(database, tenant, type_, code, since)
+    if states:
+        conditions.append(jobs.c.state.in_(states))
+    with database.read() as connection:
+        query = sa.select(jobs.c.id).where(*conditions).order_by(jobs.c.received_at, jobs.c.id)
+        return list(connection.execute(query).scalars())
+
+
+def _jobs_with(
+    database: Database, tenant: str | None, type_: str | None, code: str | None, since: float | None
+) -> list[sa.ColumnElement[bool]]:
+    conditions = [
+        column == value
+        for column, value in ((jobs.c.tenant, tenant), (jobs.c.type, type_), (ERROR_CODE[database.dialect], code))
+        if value is not None
+    ]
+    if code is not None:
+        conditions.append(jobs.c.error.is_not(None))  # the index has no others
+    if since is not None:
+        conditions.append(jobs.c.received_at >= since)
+    return conditions
 
 
 def timeline_of(database: Database, job_id: str) -> Sequence[TimelineEntry]:
@@ -77,6 +112,13 @@ def list_deliveries(
     query = sa.select(deliveries).where(*_chosen(state, job_id)).order_by(deliveries.c.created_at.desc()).limit(limit)
     with database.read() as connection:
         return [delivery_from(row) for row in connection.execute(query).mappings()]
+
+
+def find_delivery(database: Database, webhook_id: str) -> Delivery | None:
+    """Return the callback with this ``webhook-id``, or ``None``."""
+    with database.read() as connection:
+        row = connection.execute(sa.select(deliveries).where(deliveries.c.id == webhook_id)).mappings().first()
+    return None if row is None else delivery_from(row)
 
 
 def delivery_ids(database: Database, *, state: str | None = None, job_id: str | None = None) -> Sequence[str]:
@@ -113,13 +155,52 @@ def count_jobs_by_role(database: Database) -> dict[str, tuple[int, int]]:
         return {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(query)}
 
 
+def count_open_jobs(database: Database) -> dict[tuple[str, str], int]:
+    """Count the open jobs by what they do and by role.
+
+    ``running`` under a worker's lease, ``parked`` for a provider's call, ``scheduled`` for a later start, ``retrying``
+    until a later attempt is due, or ``due`` and without a worker.
+    """
+    doing = sa.case(
+        (sa.func.coalesce(jobs.c.lease_until > db_now(), sa.false()), "running"),
+        (jobs.c.wake_at.is_(None), "parked"),
+        (sa.and_(jobs.c.not_before > db_now(), jobs.c.state == State.RECEIVED.value), "scheduled"),
+        (jobs.c.not_before > db_now(), "retrying"),
+        else_="due",
+    )
+    query = sa.select(doing, jobs.c.role, sa.func.count()).where(jobs.c.state.in_([s.value for s in OPEN]))
+    with database.read() as connection:
+        return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(doing, jobs.c.role))}
+
+
+def count_ended_jobs(database: Database, *, seconds: float) -> dict[tuple[str, str], int]:
+    """Count the jobs that did not complete and ended within ``seconds``, by state and error code."""
+    code = sa.func.coalesce(ERROR_CODE[database.dialect], "")
+    query = sa.select(jobs.c.state, code, sa.func.count()).where(
+        jobs.c.state.in_([s.value for s in TERMINAL - {State.COMPLETED}]), jobs.c.finished_at >= db_now() - seconds
+    )
+    with database.read() as connection:
+        return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(jobs.c.state, code))}
+
+
+def count_completed_jobs(database: Database, *, seconds: float) -> int:
+    """Count the jobs that were received and completed within ``seconds``."""
+    # Bounded by the index on state and received_at, because a ledger may have millions of completed jobs.
+    query = sa.select(sa.func.count()).where(
+        jobs.c.state == State.COMPLETED.value, jobs.c.received_at >= db_now() - seconds
+    )
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
 def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, str, float, float]]:
     """Return type, state, seconds to the start and seconds from start to end, of jobs that ended recently."""
     query = sa.select(
         jobs.c.type, jobs.c.state, jobs.c.started_at - _ready_at(), jobs.c.finished_at - jobs.c.started_at
     ).where(
         jobs.c.state.in_([s.value for s in TERMINAL]),
-        jobs.c.received_at >= db_now() - seconds,
+        # As a subquery it is read once, so that PostgreSQL can use an index.
+        jobs.c.received_at >= sa.select(db_now() - seconds).scalar_subquery(),
         jobs.c.started_at.is_not(None),
         jobs.c.finished_at.is_not(None),
     )

@@ -6,7 +6,7 @@ import enum
 
 
 class State(enum.StrEnum):
-    """The state of a job. A terminal state absorbs: no transition leads out of it."""
+    """The state of a job. A terminal state absorbs: no transition of a worker leads out of it."""
 
     #: Admitted; not claimed yet.
     RECEIVED = "received"
@@ -28,6 +28,8 @@ class State(enum.StrEnum):
 
 TERMINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED})
 OPEN = frozenset(State) - TERMINAL
+#: Endings without a result. An operator's retry, and nothing else, leads from one of them back to ``received``.
+RETRYABLE = TERMINAL - {State.COMPLETED}
 
 _ENDS = frozenset({State.FAILED, State.CANCELLED, State.EXPIRED})
 

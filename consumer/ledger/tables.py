@@ -60,8 +60,27 @@ jobs = sa.Table(
     sa.Column("scheduled_for", sa.Double),
     sa.Index(None, "wake_at"),
     sa.Index(None, "finished_at"),
+    # For lists, newest first.
+    sa.Index(None, "received_at"),
     sa.Index(None, "state", "received_at"),
+    sa.Index(None, "type", "state", "received_at"),
 )
+
+_has_tenant = jobs.c.tenant.is_not(None)
+sa.Index(
+    "ix_jobs_tenant_received_at",
+    jobs.c.tenant,
+    jobs.c.received_at,
+    sqlite_where=_has_tenant,
+    postgresql_where=_has_tenant,
+)
+
+#: The SQL for a job's error code, by dialect, as in the index ``ix_jobs_error_code``, which only the migrations define:
+#: Alembic cannot compare it. With a parameter in the expression no database would use it.
+ERROR_CODE = {
+    "sqlite": sa.literal_column("json_extract(error, '$.code')", sa.String),
+    "postgresql": sa.literal_column("(CAST(error AS JSON) ->> 'code')", sa.String),
+}
 
 # Open jobs in the order in which workers claim them.
 sa.Index(
@@ -218,4 +237,12 @@ accounts = sa.Table(
     # The provider asked for no requests until then.
     sa.Column("paused_until", sa.Double, nullable=False, default=0.0),
     sa.Column("last_error", sa.String(255)),
+)
+
+# One row, written by each migration.
+schema_info = sa.Table(
+    "schema_info",
+    metadata,
+    # The newest migration that is not additive: code that knows it can use the ledger, although others followed.
+    sa.Column("oldest_version", sa.String(32), primary_key=True),
 )

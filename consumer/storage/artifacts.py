@@ -28,7 +28,7 @@ def check_output_free(storage: Storage, uris: Sequence[str], *, job_id: str, fin
         except InputForbidden:
             continue
         except InputUnavailable as error:
-            raise StorageUnavailable(error.message) from None
+            raise StorageUnavailable(error.message, outage=error.outage) from None
         if found is not None:
             found.check_owner(job_id, fingerprint)
 

@@ -117,6 +117,9 @@ class StoredObject(BaseModel):
 class Storage(Protocol):
     """Whole, immutable objects by name. Safe to use from several threads."""
 
+    #: Whether ``url`` returns URLs that a provider can read.
+    has_urls: bool
+
     def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
         """Copy the object to the file ``into``; with ``pin``, only if it still has that content.
 

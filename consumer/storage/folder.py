@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -39,8 +40,10 @@ from schemas.reference import Pin
 
 #: The folder for Telecine's own files; no bucket can have this name.
 HIDDEN = ".telecine"
-#: A partial copy older than this (a day) was left by a crash and is deleted.
-LEFTOVER_SECONDS = 86_400
+#: A partial copy that is older than this and that no process has locked was left by a crash and is deleted.
+LEFTOVER_SECONDS = 300.0
+#: Between two looks for what crashes left.
+_SWEEP_SECONDS = 3600.0
 #: How often ``put`` looks again when a file appears or its folder disappears during the write.
 _LOOKS = 20
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -55,11 +58,14 @@ _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP)
 class FolderStorage:
     """Objects as ordinary files below ``root``. Several processes on one machine may share it."""
 
+    has_urls = False
+
     def __init__(self, root: Path) -> None:
         """Open the folder, and delete partial copies that a crash left."""
         self._root = root.resolve()
         self._parts = self._root / HIDDEN / "parts"
         self._sidecars = Sidecars(self._root / HIDDEN)
+        self._sweep_at = 0.0
         self._sweep()
 
     def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
@@ -81,6 +87,7 @@ class FolderStorage:
     def put(self, path: Path, uri: str, facts: ObjectFacts) -> StoredObject:
         """Store the file. A crash leaves only hidden files, or the whole object."""
         bucket, key = locate(uri)
+        self._sweep()
         with _writing(uri), self._copied(path, facts) as part:
             for _ in range(_LOOKS):
                 with self._sidecars.locked(bucket, key):
@@ -179,20 +186,36 @@ class FolderStorage:
         make_folders(self._parts)
         part = self._parts / uuid.uuid4().hex
         try:
-            shutil.copyfile(path, part)
-            check_unchanged(part, facts)
-            with part.open("rb") as written:
-                os.fsync(written.fileno())
-            yield part
+            with part.open("xb") as held:
+                fcntl.flock(held, fcntl.LOCK_EX)  # until the end of this process at most
+                shutil.copyfile(path, part)
+                check_unchanged(part, facts)
+                os.fsync(held.fileno())
+                yield part
         finally:
             part.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
+        """Delete the partial copies that crashes left: at the start, then once an hour."""
+        if time.monotonic() < self._sweep_at:
+            return
+        self._sweep_at = time.monotonic() + _SWEEP_SECONDS
         with contextlib.suppress(OSError):  # already deleted, or a read-only disk: neither may prevent the start
             for part in self._parts.iterdir():
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError, BlockingIOError):
                     if time.time() - part.stat().st_mtime > LEFTOVER_SECONDS:
-                        part.unlink()
+                        _delete_unlocked(part)
+
+
+def _delete_unlocked(part: Path) -> None:
+    """Delete the file.
+
+    Raises:
+        BlockingIOError: A process that writes it has locked it.
+    """
+    with part.open("rb") as found:
+        fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -207,10 +230,10 @@ def _writing(uri: str) -> Iterator[None]:
         ) from None
     except OSError as error:
         if error.errno in _FULL:
-            raise StorageUnavailable("The disk with the storage folder is full. Will retry.") from None
+            raise StorageUnavailable("The disk with the storage folder is full. Will retry.", outage=True) from None
         if error.errno in _TEMPORARY:
             raise StorageUnavailable(
-                f"The storage folder cannot be written: {os.strerror(error.errno)}. Will retry."
+                f"The storage folder cannot be written: {os.strerror(error.errno)}. Will retry.", outage=True
             ) from None
         if error.errno in _FORBIDDEN:
             raise OutputForbidden(f"{uri} may not be written. Grant write access or change `output`.") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Sequence
 from io import BufferedReader
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -25,7 +25,7 @@ class NotRegular(OSError):
     """It is a folder, a link, a FIFO, a socket or a device, not a regular file."""
 
 
-def fetch_file(uri: str, into: Path, limit_bytes: int, allowed: Iterable[Path]) -> Fetched:
+def fetch_file(uri: str, into: Path, limit_bytes: int, allowed: Sequence[Path]) -> Fetched:
     """Copy the local file to ``into``. A crash leaves no file of that name.
 
     Links are resolved first, so a link that leads out of the allowed folders is refused.
@@ -40,7 +40,11 @@ def fetch_file(uri: str, into: Path, limit_bytes: int, allowed: Iterable[Path]) 
     real = Path(os.path.realpath(path))
     root = next((root for root in roots if real.is_relative_to(root)), None)
     if root is None:
-        raise InputForbidden("The input file is outside the folders that this worker may read.")
+        named = ", ".join(map(str, allowed)) or "none"
+        raise InputForbidden(
+            f"The input file is outside the folders that this worker may read ({named}). Move it there, or add its "
+            "folder to TELECINE_ALLOWED_INPUT_FOLDERS."
+        )
     with _open_input(root, real) as source:
         size = os.fstat(source.fileno()).st_size
         check_size(size, limit_bytes)

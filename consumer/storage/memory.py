@@ -32,6 +32,8 @@ class _Entry:
 class MemoryStorage:
     """Objects in a dictionary, with the same guarantees as the other storages."""
 
+    has_urls = False
+
     def __init__(self) -> None:
         """Create an empty storage."""
         self._entries: dict[tuple[str, str], _Entry] = {}

@@ -36,12 +36,16 @@ if TYPE_CHECKING:
 LARGEST_BYTES = 5 << 30
 #: The longest lifetime of a presigned URL.
 LONGEST_SECONDS = 7 * 86_400
+#: What a HEAD is refused with for wrong credentials as well as for a missing permission.
+_UNEXPLAINED = (400, 401, 403)
 #: How often ``put`` tries when the object appears and disappears.
 _TRIES = 4
 
 
 class S3Storage:
     """Objects in S3. Every write is one conditional PUT with checksums, verified afterwards."""
+
+    has_urls = True
 
     def __init__(self, options: S3Options) -> None:
         """Prepare the storage; it connects on first use."""
@@ -183,9 +187,18 @@ class S3Storage:
         try:
             return self._connection.client().head_object(Bucket=bucket, Key=key, **extra)
         except ClientError as error:
-            if code_of(error)[1] == 404:
+            status = code_of(error)[1]
+            if status == 404:
                 return None
+            if status in _UNEXPLAINED:
+                self._explain_refusal(bucket, key, version)
             raise
+
+    def _explain_refusal(self, bucket: str, key: str, version: str | None) -> None:
+        """Raise the error of a GET, whose response says why: a HEAD's has no body, and with it no code."""
+        owned = {**self._owner(bucket), **_of_version(version)}
+        answer = self._connection.client().get_object(Bucket=bucket, Key=key, Range="bytes=0-0", **owned)
+        answer["Body"].close()
 
     def _is_tagged(self, bucket: str, key: str, version: str | None) -> bool:
         tags = self._connection.client().get_object_tagging(

@@ -11,6 +11,8 @@ import boto3
 from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field
 
+from consumer.storage.s3_credentials import rejections
+
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
@@ -48,14 +50,18 @@ class S3Connection:
     def __init__(self, options: S3Options) -> None:
         """Prepare the connection; the client is created on first use."""
         self._options = options
-        #: The client and the id of the process that created it.
-        self._created: tuple[int, S3Client] | None = None
+        #: The client, and the process and the number of rejected credentials at the time of its creation.
+        self._created: tuple[tuple[int, int], S3Client] | None = None
 
     def client(self) -> S3Client:
-        """Return the client of this process. Any thread may use it."""
+        """Return the client of this process. Any thread may use it.
+
+        After rejected credentials it is a new one: a client keeps the keys that it read, which may have been rotated.
+        """
         with _creating:
-            if self._created is None or self._created[0] != os.getpid():
-                self._created = (os.getpid(), _create_client(self._options))
+            state = (os.getpid(), rejections.count)
+            if self._created is None or self._created[0] != state:
+                self._created = (state, _create_client(self._options))
             return self._created[1]
 
 

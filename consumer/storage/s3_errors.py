@@ -13,12 +13,12 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     FlexibleChecksumError,
-    NoCredentialsError,
     ParamValidationError,
 )
 from urllib3.exceptions import HTTPError
 
 from consumer.storage.base import input_replaced
+from consumer.storage.s3_credentials import advice, rejection, rejections
 from schemas.errors import (
     ChecksumMismatch,
     ConfigurationError,
@@ -35,18 +35,17 @@ from schemas.reference import Pin
 _TEMPORARY = frozenset(
     {
         "ConditionalRequestConflict",
-        "ExpiredToken",
         "OperationAborted",
         "RequestLimitExceeded",
-        "RequestTimeTooSkewed",
         "RequestTimeout",
         "SlowDown",
         "Throttling",
         "ThrottlingException",
-        "TokenRefreshRequired",
         "TooManyRequests",
     }
 )
+#: About one object, not about the server: another write was in progress.
+_CONFLICTS = frozenset({"ConditionalRequestConflict", "OperationAborted"})
 _DAMAGED = frozenset({"BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"})
 _TRANSPORT = (BotoCoreError, HTTPError, ConnectionError, TimeoutError)
 
@@ -64,32 +63,46 @@ def reading(uri: str, owner: str | None = None, pin: Pin | None = None) -> Itera
     ``owner`` is the account that the bucket must have, ``pin`` the content that was asked for.
     """
     try:
-        yield
+        with _credentials_explained(InputUnavailable):
+            yield
     except ClientError as error:
         raise _read_error(uri, error, owner, pin or Pin()) from None
     except FlexibleChecksumError:
         raise ChecksumMismatch(f"{uri} was received with a different checksum than it was stored with.") from None
     except ParamValidationError:
         raise InputForbidden(f"{uri} is not a name that S3 allows.") from None
-    except NoCredentialsError:
-        raise InputUnavailable("No AWS credentials were found, so inputs cannot be fetched.") from None
     except _TRANSPORT as error:
-        raise InputUnavailable(f"{uri} could not be fetched ({type(error).__name__}). Will retry.") from None
+        reason = f"{uri} could not be fetched ({type(error).__name__}). Will retry."
+        raise InputUnavailable(reason, outage=True) from None
 
 
 @contextlib.contextmanager
 def writing(uri: str, owner: str | None = None) -> Iterator[None]:
     """Turn S3's errors about writing or deleting ``uri`` into StorageErrors; ``owner`` as in ``reading``."""
     try:
-        yield
+        with _credentials_explained(StorageUnavailable):
+            yield
     except ClientError as error:
         raise _write_error(uri, error, owner) from None
     except ParamValidationError:
         raise OutputForbidden(f"{uri} is not a name that S3 allows. Change `output`.", field="output") from None
-    except NoCredentialsError:
-        raise StorageUnavailable("No AWS credentials were found, so results cannot be stored.") from None
     except _TRANSPORT as error:
-        raise StorageUnavailable(f"{uri} could not be written ({type(error).__name__}). Will retry.") from None
+        reason = f"{uri} could not be written ({type(error).__name__}). Will retry."
+        raise StorageUnavailable(reason, outage=True) from None
+
+
+@contextlib.contextmanager
+def _credentials_explained(kind: type[TelecineError]) -> Iterator[None]:
+    """Raise ``kind`` for an error about this worker's own credentials: the request is not to blame, and waits."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        if (reason := rejection(error)) is None:
+            raise
+        rejections.add(reason)
+        shown = _details(error) if isinstance(error, ClientError) else f"({reason})"
+        message = f"The object storage does not accept this worker's credentials {shown}: {advice(reason)}. Will retry."
+        raise kind(message, outage=True) from None
 
 
 def _read_error(uri: str, error: ClientError, owner: str | None, pin: Pin) -> TelecineError:
@@ -105,7 +118,7 @@ def _read_error(uri: str, error: ClientError, owner: str | None, pin: Pin) -> Te
     if code == "NoSuchKey" or status == 404:
         return InputNotFound(f"The object {uri} does not exist. Upload it before sending the request {details}")
     if _is_temporary(code, status):
-        return InputUnavailable(f"{uri} could not be fetched {details}. Will retry.")
+        return InputUnavailable(f"{uri} could not be fetched {details}. Will retry.", outage=_is_outage(code, status))
     if code == "InvalidObjectState":
         return InputForbidden(f"{uri} is archived. Restore it before sending the request {details}")
     action = "s3:GetObject" if pin.version is None else "s3:GetObjectVersion"
@@ -128,7 +141,7 @@ def _write_error(uri: str, error: ClientError, owner: str | None) -> TelecineErr
     if status == 501:
         return ConfigurationError(f"The S3 endpoint cannot do what Telecine needs; see `telecine doctor` {details}")
     if _is_temporary(code, status):
-        return StorageUnavailable(f"{uri} could not be written {details}. Will retry.")
+        return StorageUnavailable(f"{uri} could not be written {details}. Will retry.", outage=_is_outage(code, status))
     return OutputForbidden(
         f"{uri} may not be written. Grant write access or change `output`{_or_other_owner(bucket, owner)} {details}",
         field="output",
@@ -144,6 +157,10 @@ def _or_other_owner(bucket: str, owner: str | None) -> str:
 
 def _is_temporary(code: str, status: int) -> bool:
     return code in _TEMPORARY or status >= 500 or status in (0, 408, 409, 429)
+
+
+def _is_outage(code: str, status: int) -> bool:
+    return code not in _CONFLICTS and status != 409
 
 
 def _details(error: ClientError) -> str:

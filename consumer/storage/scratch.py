@@ -14,6 +14,8 @@ from consumer.ledger.owner import is_gone, is_near, this_process
 _OWNER = ".owner"
 #: When a folder is abandoned whose owner is unknown or in another boot or container: it has not changed for so long.
 FOREIGN_SECONDS = 86_400.0
+#: When a folder without an owner is abandoned: its process was killed while it created or deleted the folder.
+UNOWNED_SECONDS = 300.0
 
 
 @contextlib.contextmanager
@@ -25,7 +27,7 @@ def job_folder(root: Path) -> Iterator[Path]:
         (folder / _OWNER).write_text(this_process())
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _delete(folder)
 
 
 def clear_abandoned(root: Path) -> int:
@@ -34,8 +36,19 @@ def clear_abandoned(root: Path) -> int:
         return 0
     abandoned = [folder for folder in root.glob("job-*") if _is_abandoned(folder)]
     for folder in abandoned:
-        shutil.rmtree(folder, ignore_errors=True)
+        _delete(folder)
     return len(abandoned)
+
+
+def _delete(folder: Path) -> None:
+    """Delete the folder, and the name of its owner last: what a kill leaves in between is found by it."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _OWNER:
+                path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_abandoned(folder: Path) -> bool:
@@ -50,4 +63,4 @@ def _is_abandoned(folder: Path) -> bool:
         changed = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
     except OSError:
         return False  # deleted already, or in use
-    return time.time() - changed > FOREIGN_SECONDS
+    return time.time() - changed > (FOREIGN_SECONDS if owner else UNOWNED_SECONDS)

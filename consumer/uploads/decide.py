@@ -8,14 +8,15 @@ from typing import Any
 
 from consumer.admission.dead_letters import FailedMessage, failed_message
 from consumer.admission.message import IncomingMessage
-from consumer.admission.parsing import validate
+from consumer.admission.parsing import check_request, identity_of
 from consumer.admission.policy import AdmissionPolicy, UploadOrigin
 from consumer.ledger.admission import Submission
 from consumer.ledger.dead_letters import MOST_READ_BYTES
 from consumer.logs import logger
 from consumer.uploads.request_factory import RequestFactory
+from schemas.envelope import Cancellation, Request
 from schemas.errors import InternalError, InvalidEvent, InvalidField, TelecineError, Verdict
-from schemas.parse import read_mapping
+from schemas.parse import parse_mapping, read_mapping
 from schemas.s3_events import Dropped, Upload, read_event
 from schemas.strict_json import parse_object
 
@@ -61,6 +62,7 @@ def decide(
     """
     mapping: dict[str, Any] = {}
     origin: UploadOrigin | None = None
+    request: Request | Cancellation | None = None
     try:
         upload = upload_in(message.body)
         if isinstance(upload, Dropped):
@@ -68,13 +70,16 @@ def decide(
         mapping = dict(request_factory.partial_request(upload))
         draft = request_factory.build(upload)
         if isinstance(draft, Dropped):
-            log.info("upload_ignored", uri=upload.uri, reason=draft.why)
+            if draft.incomplete:
+                log.info("pair_incomplete", uri=upload.uri, reason=draft.why)
+            else:
+                log.info("upload_ignored", uri=upload.uri, reason=draft.why)
             return draft
         mapping, origin = dict(draft.request), UploadOrigin(upload.uri, draft.tenant)
-        item = validate(mapping, message, policy, origin=origin)
-        if not isinstance(item, Submission):
+        request = parse_mapping(mapping)
+        if isinstance(request, Cancellation):
             raise InvalidField("type: a control message is sent to a queue, not uploaded", field="type")
-        item = replace(item, pins=draft.pins)
+        item = replace(check_request(request, message, policy, origin=origin), pins=draft.pins)
         log.info(
             "upload_admitted",
             uri=upload.uri,
@@ -86,7 +91,9 @@ def decide(
     except TelecineError as error:
         if error.verdict is Verdict.LATER:
             raise
-        return failed_message(mapping, error, origin=origin)
+        return failed_message(
+            mapping, error, origin=origin, identity=identity_of(request, message, policy, origin=origin)
+        )
     except Exception as error:  # an upload that breaks the parser must not stop the others
         log.exception("upload_failed", door=message.door)
         raise InternalError(f"the upload could not be read: {type(error).__name__}") from None

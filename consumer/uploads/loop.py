@@ -32,6 +32,7 @@ VISIBILITY_SECONDS = 15.0
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 600.0
 RETRY_LIMIT_SECONDS = 86_400.0
+RETRY_LIMIT_TRIES = 20
 
 _IGNORED = S3Notification(0, (), ())
 
@@ -98,7 +99,8 @@ class UploadLoop:
         try:
             item = decide(self._admitter.policy, self._request_factory, message)
         except TelecineError as error:
-            if waiting.age_seconds < RETRY_LIMIT_SECONDS:
+            # The age alone is not enough: the ledger's clock may have been set forward.
+            if error.outage or waiting.age_seconds < RETRY_LIMIT_SECONDS or waiting.tries < RETRY_LIMIT_TRIES:
                 wait = backoff(waiting.tries - 1, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
                 log.warning("upload_retry_scheduled", code=error.code, reason=error.message, retry_in=wait)
                 reschedule(self._database, waiting, seconds=wait, reason=f"{error.code}: {error.message}")

@@ -106,13 +106,38 @@ class RequestFactory:
             return Dropped(f"the rule does not use a {part.field} file")
         found = self._parts(upload.bucket, part.stem, required)
         if missing := required - found.keys():
-            return Dropped(f"waiting for {', '.join(sorted(missing))}")
+            return Dropped(
+                f"the pair is made when its {' and '.join(sorted(missing))} file is uploaded", incomplete=True
+            )
         lyrics = None
         if "lyrics" in required:
             lyrics = lyrics_text(self._read(found["lyrics"]), found["lyrics"].uri)
         parts = {name: (stored.uri, _version(stored)) for name, stored in found.items()}
         pins = {stored.uri: stored.pin for stored in found.values()}
         return DraftRequest(pair_request(rule, upload.bucket, part.stem, parts, lyrics), rule.tenant, pins)
+
+    def incomplete_pairs(self) -> list[tuple[str, list[str]]]:
+        """Return the pairs in the buckets that miss parts, by URI without extension, with the missing fields.
+
+        Judged by the names of the objects.
+        """
+        found: list[tuple[str, list[str]]] = []
+        for rule in self.rules.rules:
+            if not rule.pair:
+                continue
+            bucket_uri = f"s3://{rule.bucket}/"
+            fields: dict[str, set[str]] = {}
+            for uri in self.storage.list_prefix(f"{bucket_uri}{rule.prefix}"):
+                part = part_of(uri.removeprefix(bucket_uri))
+                if part is not None and self.rules.match(rule.bucket, uri.removeprefix(bucket_uri)) is rule:
+                    fields.setdefault(part.stem, set()).add(part.field)
+            required = _required_parts(rule)
+            found += [
+                (f"{bucket_uri}{stem}", sorted(required - there))
+                for stem, there in sorted(fields.items())
+                if there & required and required - there
+            ]
+        return found
 
     def _parts(self, bucket: str, stem: str, required: frozenset[str]) -> dict[str, StoredObject]:
         """Return the uploaded parts of the pair by field. Empty ones and those written by Telecine do not count."""

@@ -16,6 +16,12 @@ def wake_queue(role: str, priority: str) -> str:
     return f"telecine.{role}.{priority}"
 
 
+def role_and_priority(queue: str) -> tuple[str, str] | None:
+    """Return what ``wake_queue`` made the name of; ``None`` for any other name."""
+    names = {wake_queue(role, priority): (role, priority) for role in ROLES for priority in PRIORITIES}
+    return names.get(queue)
+
+
 def wake_queues(roles: tuple[str, ...] = ROLES) -> list[str]:
     """Return all wake-up queues of the roles, high priority first."""
     return [wake_queue(role, priority) for priority in PRIORITIES for role in roles]

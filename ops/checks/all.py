@@ -29,7 +29,7 @@ def all_checks(settings: Settings) -> Sequence[Check]:
         Check("ffmpeg", media.ffmpeg),
         Check("PyAV", media.pyav),
         Check("OpenCV", media.opencv),
-        Check("fonts", media.fonts),
+        Check("fonts", media.fonts, media.FONTS_ADVICE),
         Check("broker", bound(broker.broker)),
         Check("queues", bound(broker.queues)),
         Check("SQS", bound(sqs.queues)),
@@ -39,6 +39,7 @@ def all_checks(settings: Settings) -> Sequence[Check]:
         Check("dead letters", bound(ledger.dead_letters)),
         Check("retention", bound(ledger.retention)),
         Check("storage", bound(storage.storage)),
+        Check("pairs", bound(storage.pairs)),
         Check("keys", bound(keys.keys)),
         Check("models", bound(providers.models)),
         Check("providers", bound(providers.providers)),
@@ -73,4 +74,4 @@ def _run(check: Check, finding: queue.SimpleQueue[Finding]) -> None:
         )
     except Exception as error:
         first = str(error).strip().partition("\n")[0]
-        finding.put(failed(scrub(f"{type(error).__name__}: {first}")[:300], "see the message"))
+        finding.put(failed(scrub(f"{type(error).__name__}: {first}")[:300], check.advice))

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from consumer.doors.inbox import waiting_requests
 from consumer.logs import scrub
 from consumer.wakeups.queues import dead_queue
 from ops.checks import sqs
@@ -49,7 +50,8 @@ def queues(settings: Settings) -> Finding:
     if settings.celery_on_sqs:
         return ok("none on RabbitMQ")
     if settings.amqp_url is None:
-        return ok(f"the inbox folder {settings.inbox_folder}")
+        requests = len(waiting_requests(settings.inbox_folder))
+        return ok(f"the inbox folder {settings.inbox_folder} ({count(requests, 'request')})")
     summaries, dead = [], 0
     with _connected(settings.amqp_url) as connection:
         for name in settings.amqp_queues:

@@ -24,6 +24,8 @@ class Check:
 
     name: str
     run: Callable[[], Finding]
+    #: What to do if ``run`` raises.
+    advice: str = "run it again; if it stays, report it with this message"
 
 
 def ok(found: str) -> Finding:

@@ -7,7 +7,7 @@ import time
 
 from consumer.ledger.database import Database, describe
 from consumer.ledger.queries import count_dead_letters
-from consumer.ledger.schema import HEAD, ledger_version
+from consumer.ledger.schema import HEAD, ledger_version, oldest_version
 from consumer.logs import scrub
 from ops.checks.finding import Finding, failed, ok, warn
 from ops.checks.paths import missing_ledger, nearest_existing
@@ -29,6 +29,7 @@ def ledger(settings: Settings) -> Finding:
     database = Database(settings.ledger)
     try:
         version = ledger_version(database)
+        oldest = oldest_version(database)
     except Exception as error:
         return failed(
             f"{scrub(settings.ledger)} does not answer: {_first_line(error)}",
@@ -36,18 +37,23 @@ def ledger(settings: Settings) -> Finding:
         )
     finally:
         database.close()
-    name = f"{describe(database.dialect)}, {scrub(settings.ledger)}"
+    return _version_finding(f"{describe(database.dialect)}, {scrub(settings.ledger)}", version, oldest)
+
+
+def _version_finding(name: str, version: str | None, oldest: str | None) -> Finding:
     if version is None:
         return ok(f"{name}: empty, its tables are created at the first start")
     if version == HEAD:
-        return ok(f"{name}, version {version}")
+        return ok(f"{name}, schema version {version}")
     if version < HEAD:
         return warn(
-            f"{name}: version {version}, this Telecine needs {HEAD}",
-            "it is migrated at the next start; back it up first",
+            f"{name}: schema version {version}, this Telecine needs {HEAD}",
+            "back it up, then run `telecine migrate` (`telecine up` does it with SQLite)",
         )
+    if (oldest or version) <= HEAD:
+        return ok(f"{name}, schema version {version}, newer than {HEAD} of this Telecine, which can use it")
     return failed(
-        f"{name}: version {version}, newer than {HEAD} of this Telecine",
+        f"{name}: schema version {version}, newer than {HEAD} of this Telecine",
         "install the same Telecine as on the other workers",
     )
 

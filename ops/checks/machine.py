@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 import socket
 import sys
-import urllib.error
-import urllib.request
 
 from ops.checks.finding import Finding, failed, ok, warn
 from ops.checks.paths import nearest_existing
 from ops.formatting import size
+from ops.health_client import ask_health
 from schemas.settings import Settings
 
 _OLDEST = (3, 11)
@@ -47,29 +45,22 @@ def health_port(settings: Settings) -> Finding:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        return _taken(host, port) or failed(
+        return _taken(host, port, settings) or failed(
             f"{host}:{port}: {error.strerror}", "choose another TELECINE_HEALTH_PORT, or 0 for any free one"
         )
     return ok(f"{host}:{port} is free" if port else "any free port")
 
 
-def _taken(host: str, port: int) -> Finding | None:
+def _taken(host: str, port: int, settings: Settings) -> Finding | None:
     """Return the state of the Telecine that listens there, or ``None`` if it is another program."""
-    name = "127.0.0.1" if host in ("0.0.0.0", "") else f"[{host}]" if ":" in host else host  # noqa: S104 - compared, not bound
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(f"http://{name}:{port}/health", timeout=3) as answer:
-            report = json.load(answer)
-    except urllib.error.HTTPError as error:
-        try:
-            report = json.load(error)
-        except ValueError:
-            return None
-    except (OSError, ValueError):
+    answer = ask_health(settings, seconds=3)
+    if answer is None:
         return None
-    if not isinstance(report, dict) or "checks" not in report:
-        return None
-    if report.get("status") == "healthy":
+    if not answer.same_ledger:
+        return warn(
+            f"another Telecine, with another ledger, listens on {host}:{port}",
+            "choose another TELECINE_HEALTH_PORT for this one, or run this command with the settings of the other",
+        )
+    if answer.status == "healthy":
         return ok(f"a running Telecine on {host}:{port} is healthy")
-    unwell = ", ".join(f"{part}: {word}" for part, word in report["checks"].items() if word != "ok")
-    return warn(f"a running Telecine on {host}:{port} is {report.get('status')}", f"its /health reports {unwell}")
+    return warn(f"a running Telecine on {host}:{port} is {answer.status}", f"its /health reports {answer.faults}")

@@ -9,6 +9,7 @@ from importlib import metadata
 from ops.checks.finding import Finding, failed, ok, warn
 
 _REINSTALL = "pip install --force-reinstall"
+FONTS_ADVICE = f"{_REINSTALL} manimgx-fonts manimgx-fonts-cjk; if that does not help, install Telecine again"
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 _SECONDS = 10
 #: One letter of each script.
@@ -63,7 +64,7 @@ def fonts() -> Finding:
     missing = [name for name, letter in _SCRIPTS.items() if found.covering(letter) is None]
     found.emoji()
     if missing:
-        return failed(f"no font for {', '.join(missing)}", f"{_REINSTALL} telecine, with its font packages")
+        return failed(f"no font for {', '.join(missing)}", FONTS_ADVICE)
     return ok(f"{len(_SCRIPTS)} scripts and emoji")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from consumer.doors.sqs.client import SqsClient, error_code, sqs_options
 from consumer.doors.sqs.messages import SqsQueue, queue_name
+from consumer.storage.s3_credentials import advice as credentials_advice, rejection
 from ops.checks.finding import Finding, failed, ok, warn
 from ops.formatting import count
 from schemas.settings import Settings
@@ -16,7 +17,6 @@ _FEW_RECEIPTS = 3
 _WAITING, _HELD = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
 _REDRIVE, _RETENTION = "RedrivePolicy", "MessageRetentionPeriod"
 _MISSING = ("NonExistentQueue", "QueueDoesNotExist")
-_KEYS = ("NoCredentialsError", "ExpiredToken", "InvalidClientTokenId", "UnrecognizedClientException")
 
 
 def queues(settings: Settings) -> Finding:
@@ -29,7 +29,7 @@ def queues(settings: Settings) -> Finding:
             queue = client.find_queue(named)
             found = client.attributes(queue, _WAITING, _HELD, _REDRIVE, _RETENTION)
         except Exception as error:
-            return failed(f"{queue_name(named)} cannot be read: {error_code(error)}", _advice(error_code(error)))
+            return failed(f"{queue_name(named)} cannot be read: {error_code(error)}", _advice(error))
         told.append(f"{queue.name} ({count(int(found.get(_WAITING, 0)), 'message')})")
         doubt = _doubt(client, queue, found)
         if doubt is not None:
@@ -50,7 +50,7 @@ def celery(settings: Settings) -> Finding:
             connection.connect()
             connection.channel()
     except Exception as error:
-        return failed(f"SQS does not answer Celery: {error_code(error)}", _advice(error_code(error)))
+        return failed(f"SQS does not answer Celery: {error_code(error)}", _advice(error))
     return ok("SQS, for Celery's own messages")
 
 
@@ -71,7 +71,7 @@ def _doubt(client: SqsClient, queue: SqsQueue, found: Mapping[str, str]) -> tupl
         dead = client.queue_by_arn(policy["deadLetterTargetArn"])
         there = client.attributes(dead, _WAITING, _RETENTION)
     except Exception as error:
-        return f"the dead-letter queue of {queue.name} cannot be read: {error_code(error)}", _advice(error_code(error))
+        return f"the dead-letter queue of {queue.name} cannot be read: {error_code(error)}", _advice(error)
     if int(there.get(_RETENTION, 0)) < int(found.get(_RETENTION, 0)):
         return (
             f"{dead.name} keeps messages for less time than {queue.name}",
@@ -85,13 +85,14 @@ def _doubt(client: SqsClient, queue: SqsQueue, found: Mapping[str, str]) -> tupl
     return None
 
 
-def _advice(code: str) -> str:
+def _advice(error: Exception) -> str:
+    code = error_code(error)
+    if (reason := rejection(error)) is not None:
+        return credentials_advice(reason)
     if code in _MISSING:
         return "create the queue, or correct TELECINE_SQS_QUEUES; it is read as soon as it exists"
     if code == "NoRegionError":
         return "set TELECINE_SQS_REGION or AWS_DEFAULT_REGION, or name the queues by URL"
-    if code in _KEYS:
-        return "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role of this machine"
     if code.startswith("AccessDenied"):
         return "grant the rights listed in docs/sqs.md: receive, delete, change visibility, get URL and attributes"
     return "check TELECINE_SQS_ENDPOINT_URL and TELECINE_SQS_REGION; is SQS reachable from here?"

@@ -1,4 +1,4 @@
-"""Check of the object store: it is writable, readable and supports conditional writes."""
+"""Checks of the object store: it is writable, readable and supports conditional writes; and incomplete pairs in it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import os
 from consumer.logs import scrub
 from consumer.storage.base import locate
 from consumer.storage.probe import probe
-from consumer.wiring import storage_of
-from ops.checks.finding import Finding, failed, ok
+from consumer.uploads.request_factory import RequestFactory
+from consumer.wiring import storage_of, trigger_rules
+from ops.checks.finding import Finding, failed, ok, warn
 from ops.checks.paths import nearest_existing
+from ops.formatting import count
 from schemas.errors import ConfigurationError, TelecineError
 from schemas.settings import Settings
+
+_LISTED_PAIRS = 10
 
 
 def storage(settings: Settings) -> Finding:
@@ -43,3 +47,19 @@ def storage(settings: Settings) -> Finding:
             "check TELECINE_S3_ENDPOINT_URL, TELECINE_S3_REGION and the AWS_… variables",
         )
     return ok(f"{where}, bucket {bucket}: can write, read and delete, refuses to overwrite")
+
+
+def pairs(settings: Settings) -> Finding:
+    """List the uploaded pairs that are not complete, and so not jobs yet."""
+    rules = trigger_rules(settings)
+    if not any(rule.pair for rule in rules.rules):
+        return ok("no trigger rule makes pairs")
+    factory = RequestFactory(storage_of(settings), settings.scratch_folder, settings.max_message_bytes, rules)
+    found = factory.incomplete_pairs()
+    if not found:
+        return ok("none incomplete")
+    listed = "; ".join(f"{uri} without {' and '.join(missing)}" for uri, missing in found[:_LISTED_PAIRS])
+    more = f"; and {len(found) - _LISTED_PAIRS} more" if len(found) > _LISTED_PAIRS else ""
+    return warn(
+        f"{count(len(found), 'incomplete pair')}: {listed}{more}", "upload the missing files, or remove the rest"
+    )

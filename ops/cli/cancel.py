@@ -13,6 +13,7 @@ from consumer.ledger.database import Database
 from consumer.ledger.provenance import spent_on
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
+from consumer.ledger.retries import number_of
 from consumer.ledger.states import State
 from ops.cli.console import JsonOption, print_json, say
 from ops.cli.opening import opened_ledger, read_settings, require_job
@@ -29,7 +30,10 @@ def cancel(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Cancel a job. An idle job ends at once, a running one within seconds."""
+    """Cancel a job. An idle job ends at once, a running one within seconds.
+
+    The exit status is 1 if the job had ended otherwise, which is not changed.
+    """
     settings = read_settings()
     with opened_ledger(settings) as database:
         before = require_job(database, job_id)
@@ -39,6 +43,8 @@ def cancel(
         print_json(job_view(job) | {"message": sentence})
     else:
         say(sentence)
+    if before.terminal and before.state is not State.CANCELLED:
+        raise typer.Exit(1)
 
 
 def cancel_now(database: Database, job_id: str) -> Job:
@@ -49,8 +55,9 @@ def cancel_now(database: Database, job_id: str) -> Job:
     job = request_cancel(database, job_id, by="cli")
     if not job.terminal:
         error = JobCancelled()
-        cost = spent_on(database, job_id)
-        delivery = job_delivery(job, "failed", status="cancelled", now=database.now(), error=error, cost=cost)
+        cost, retry = spent_on(database, job_id), number_of(database, job)
+        now = database.now()
+        delivery = job_delivery(job, "failed", status="cancelled", now=now, error=error, cost=cost, retry=retry)
         finish_unleased(database, job_id, State.CANCELLED, error, delivery)
     return find_job(database, job_id) or job
 

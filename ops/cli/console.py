@@ -13,6 +13,7 @@ from rich.segment import Segment
 from rich.table import Table
 
 from consumer.logs import TERMINAL_CONTROLS
+from ops.cli.tables import FittingTable
 from schemas.errors import TelecineError
 
 
@@ -71,26 +72,64 @@ def say(sentence: str) -> None:
     out.print(sentence, markup=False, soft_wrap=not out.is_terminal)
 
 
+def print_line(word: str) -> None:
+    """Print one line on stdout that is never wrapped, such as an id."""
+    out.print(word, markup=False, soft_wrap=True)
+
+
 def remark(sentence: str) -> None:
     """Print a remark on stderr."""
     err.print(sentence, style="dim", soft_wrap=not err.is_terminal, markup=False)
 
 
-def table(*columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = ()) -> Table:
-    """Return a table without borders. ``right`` columns are right-aligned, ``whole`` ones are never wrapped."""
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
+def table(
+    *columns: str,
+    right: tuple[str, ...] = (),
+    whole: tuple[str, ...] = (),
+    cut: tuple[str, ...] = (),
+    drop: tuple[str, ...] = (),
+) -> FittingTable:
+    """Return a table without borders.
+
+    ``right`` columns are right-aligned and ``whole`` ones are never wrapped. On a terminal that is too narrow, ``cut``
+    ones end in an ellipsis instead of being wrapped, and ``drop`` ones are left out, the first one first.
+    """
+    grid = FittingTable(drop=drop)
     for name in columns:
-        grid.add_column(name, justify="right" if name in right else "left", no_wrap=name in whole, overflow="fold")
+        grid.add_column(
+            name,
+            justify="right" if name in right else "left",
+            no_wrap=name in (*whole, *cut),
+            overflow="ellipsis" if name in cut else "fold",
+        )
     return grid
 
 
-def fail(error: TelecineError, *, as_json: bool = False) -> None:
-    """Print an error on stderr: its code and message, or the JSON object that callbacks carry."""
+def fail(error: TelecineError, *, as_json: bool = False, place: str = "") -> None:
+    """Print an error on stderr: its code and message, or the JSON object that callbacks carry.
+
+    Several invalid fields are printed one per line. ``place`` is the file and line that the error is about.
+    """
     if as_json:
         err.print(json.dumps({"error": error.as_record()}, ensure_ascii=False), soft_wrap=True, markup=False)
         return
-    err.print(f"[bold red]error[/] [bold]{error.code}[/]", end="  ")
-    err.print(error.message, markup=False, soft_wrap=not err.is_terminal)
+    err.print("[bold red]error[/]", end=" ")
+    if place:
+        err.print(place, end="  ", markup=False)
+    err.print(f"[bold]{error.code}[/]", end="  ")
+    if len(error.fields) < 2:
+        err.print(error.message, markup=False, soft_wrap=not err.is_terminal)
+        return
+    from schemas.field_problems import MOST_FIELDS
+
+    count = len(error.fields)
+    err.print(f"the first {count} invalid fields:" if count == MOST_FIELDS else f"{count} invalid fields:")
+    for field in error.fields:
+        err.print(
+            f"  {field.path}: {field.message}" if field.path else f"  {field.message}",
+            markup=False,
+            soft_wrap=not err.is_terminal,
+        )
 
 
 def report_stop(stopped: Stopped, *, as_json: bool = False) -> None:

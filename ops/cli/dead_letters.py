@@ -112,7 +112,17 @@ def recover(as_json: JsonOption = False) -> None:
 
 
 def _table(letters: Sequence[DeadLetter], now: float) -> Table:
-    made = table("N", "WHEN", "FROM", "ID", "CODE", "REASON", right=("N",), whole=("N", "WHEN", "CODE"))
+    made = table(
+        "N",
+        "WHEN",
+        "FROM",
+        "ID",
+        "CODE",
+        "REASON",
+        right=("N",),
+        whole=("N", "WHEN", "CODE"),
+        drop=("FROM", "WHEN", "ID"),
+    )
     for letter in letters:
         reason = letter.message + ("" if letter.replayed_at is None else "  (replayed)")
         made.add_row(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from consumer.ledger import dead_letters
-from consumer.ledger.due import Waker
-from consumer.wiring import admission_policy, build_runtime, request_factory
 from ops.checks.paths import missing_ledger
 from ops.cli.console import JsonOption, print_json, remark, show, stop
 from ops.cli.opening import opened_ledger, read_settings, require_dead_letter
-from ops.dead_letter_replay import DeadLetterReplay, ReplayResult
+
+if TYPE_CHECKING:
+    from consumer.ledger.due import Waker
+    from ops.dead_letter_replay import ReplayResult
 
 _STYLES = {"refused": "bold red", "admitted": "green", "duplicate": "yellow", "cancelled": "magenta", "dropped": "dim"}
 
@@ -47,6 +48,9 @@ def _replayed(numbers: Sequence[int]) -> list[ReplayResult]:
             for number in numbers:
                 require_dead_letter(empty, number)
         return []
+    from consumer.wiring import admission_policy, build_runtime, request_factory
+    from ops.dead_letter_replay import DeadLetterReplay
+
     runtime = build_runtime(settings)
     try:
         pending = numbers or dead_letters.pending_numbers(runtime.database)

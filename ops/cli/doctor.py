@@ -42,14 +42,15 @@ def doctor(
     else:
         show(_table(found))
         out.print()
-        warnings = sum(finding.verdict == "warn" for _, finding in found)
-        remark(
-            f"{count(failures, 'check')} failed, {count(warnings, 'warning')}."
-            if failures or warnings
-            else "All is well."
-        )
+        remark(_summary(failures, sum(finding.verdict == "warn" for _, finding in found)))
     if failures:
         raise typer.Exit(1)
+
+
+def _summary(failures: int, warnings: int) -> str:
+    if failures:
+        return f"{count(failures, 'check')} failed, {count(warnings, 'warning')}."
+    return f"No check failed; {count(warnings, 'warning')}." if warnings else "All is well."
 
 
 def _run_checks(settings: Settings, *, show_progress: bool) -> list[tuple[Check, Finding]]:

@@ -51,7 +51,7 @@ class JobWaiter:
         with _bar(quiet=quiet, keep=keep) as progress:
             bar = progress.add_task(self._request.id, total=100, state="sent")
             while (waited := time.monotonic() - started) < timeout_seconds:
-                job = self._job()
+                job = self.job()
                 if job is not None:
                     progress.update(bar, completed=job.progress, state=job.state.value)
                     if job.terminal:
@@ -67,8 +67,12 @@ class JobWaiter:
         over = f"Job {job_id} has not ended after {timeout_seconds:g} s."
         return stop(f"{over} `telecine status {job_id}` shows its progress.", code="wait_timeout", status=2)
 
-    def _job(self) -> Job | None:
-        """Return the job, if it belongs to this request and not to another one with the same id."""
+    def job(self) -> Job | None:
+        """Return the job, if it belongs to this request and not to another one with the same id.
+
+        Raises:
+            TelecineError: If the request was refused.
+        """
         job = find_job(self._database, self._request.id)
         if job is not None and job.fingerprint == self._fingerprint:
             return job

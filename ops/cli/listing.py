@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -14,10 +14,13 @@ from consumer.ledger.queries import deliveries_by_job, list_jobs
 from consumer.ledger.records import Delivery, Job
 from consumer.ledger.states import State
 from ops.cli.arguments import parse_since
-from ops.cli.console import JsonOption, print_json, remark, show, stop, table
+from ops.cli.console import JsonOption, remark, stop, table
 from ops.cli.opening import opened_ledger, read_settings
+from ops.cli.watch import Screen, WatchOption, present
 from ops.formatting import ago, count, duration, styled_state
 from ops.views import job_view
+from schemas.job_types import JOB_TYPES
+from schemas.settings import Settings
 
 #: The status words of the source systems, and the states that they cover.
 SOURCE_WORDS = {"pending": ("received", "waiting"), "processing": ("running", "storing")}
@@ -30,35 +33,56 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     status: Annotated[
-        str | None, typer.Option(help="Only jobs in this state; pending and processing are also accepted.")
+        str | None,
+        typer.Option(
+            help="Only jobs in this state; pending and processing are also accepted.",
+            autocompletion=lambda: [*State, *SOURCE_WORDS],
+        ),
     ] = None,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's jobs.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help="Only jobs of this type.")] = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", help="Only jobs of this type.", autocompletion=lambda: list(JOB_TYPES))
+    ] = None,
     code: Annotated[str | None, typer.Option(help="Only jobs that ended with this error code.")] = None,
     since: Annotated[
         str | None, typer.Option(help="Only jobs received since then: 30m, 2h, 7d, or a time, 2026-11-30T06:00Z.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of jobs to list.")] = 20,
+    watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
+    settings = read_settings()
     states = states_of(status)
-    with opened_ledger(read_settings()) as database:
+    if since is not None:
+        parse_since(since, 0)  # an invalid one is an error before the ledger is read
+
+    def read() -> Screen:
+        return _screen(
+            settings, quiet=watch, limit=limit, since=since, states=states, tenant=tenant, type_=type_, code=code
+        )
+
+    shown = present(read, watch=watch, as_json=as_json)
+    if shown is None or as_json:
+        return
+    if not shown.record:
+        remark("No job matches." if type_ or code or since else _nothing(status, tenant))
+
+
+def _screen(settings: Settings, *, quiet: bool, limit: int, since: str | None, **chosen: Any) -> Screen:
+    with opened_ledger(settings, quiet=quiet) as database:
         now = database.now()
         start = None if since is None else parse_since(since, now)
-        jobs = list_jobs(database, states=states, tenant=tenant, type_=type_, code=code, since=start, limit=limit + 1)
+        jobs = list_jobs(database, since=start, limit=limit + 1, **chosen)
         more, jobs = len(jobs) > limit, jobs[:limit]
         callbacks = deliveries_by_job(database, [job.id for job in jobs]) if jobs else {}
         unknown = with_unknown_outcome(database, [job.id for job in jobs if job.state is State.WAITING])
-    if as_json:
-        print_json([job_view(job, callbacks.get(job.id, ())) for job in jobs])
-        return
-    if not jobs:
-        remark("No job matches." if type_ or code or since else _nothing(status, tenant))
-        return
-    show(_table(jobs, callbacks, unknown, now))
-    if more:
-        remark(f"There are more than {limit} jobs; raise --limit to see them.")
+    record = [job_view(job, callbacks.get(job.id, ())) for job in jobs]
+    return Screen([_table(jobs, callbacks, unknown, now)] if jobs else [], record, remark=_more(limit) if more else "")
+
+
+def _more(limit: int) -> str:
+    return f"There are more than {limit} jobs; raise --limit to see them."
 
 
 def states_of(word: str | None) -> Sequence[str]:
@@ -90,6 +114,7 @@ def _table(jobs: Sequence[Job], callbacks: dict[str, list[Delivery]], unknown: C
         "NOTE",
         right=("DONE", "TOOK"),
         whole=("STATE", "DONE", "RECEIVED", "TOOK"),
+        drop=("TOOK", "TYPE", "DONE", "TENANT", "RECEIVED", "NOTE"),
     )
     for job in jobs:
         ran = None if job.started_at is None else (job.finished_at or now) - job.started_at

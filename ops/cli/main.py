@@ -6,47 +6,20 @@ A named error is one line on stderr and exit status 1; a bug is a traceback. Typ
 from __future__ import annotations
 
 import errno
-from importlib.metadata import version as installed_version
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy.exc import DBAPIError
-from typer.core import TyperGroup
 
-from consumer import logs
-from consumer.extensions import load_extensions
-from ops.cli import (
-    callbacks,
-    cancel,
-    convert,
-    dead_letters,
-    delete,
-    doctor,
-    explain,
-    listing,
-    models,
-    plan,
-    providers,
-    request,
-    resolve,
-    schema,
-    secret,
-    status,
-    submit,
-    system,
-    up,
-    worker,
-)
+from ops.cli.commands import HELP_OPTIONS, LazyCommands
 from ops.cli.console import Stopped, fail, out, report_stop
-from ops.cli.opening import read_settings
 from schemas.errors import ConfigurationError, TelecineError
 
 #: Faults of the disk or of its rights, which the person at the keyboard can mend; the exception names the file.
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
 
 
-class Commands(TyperGroup):
-    """The group of all commands. Named errors become one line on stderr; a bug becomes a traceback."""
+class Commands(LazyCommands):
+    """The commands. Named errors become one line on stderr; a bug becomes a traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Remember ``--json`` and ``--help`` before the subcommand is parsed."""
@@ -59,20 +32,22 @@ class Commands(TyperGroup):
         as_json = bool(ctx.meta.get("telecine.json"))
         try:
             if not ctx.meta.get("telecine.help"):
-                logs.configure("ERROR", "auto")
-                load_extensions(read_settings().extensions)
+                _prepare()
             return super().invoke(ctx)
         except Stopped as stopped:
             report_stop(stopped, as_json=as_json)
             raise typer.Exit(stopped.status) from None
         except TelecineError as error:
             fail(error, as_json=as_json)
-        except DBAPIError as error:
-            fail(_unreachable(error), as_json=as_json)
         except OSError as error:
             if error.errno not in _NOT_WRITABLE or error.filename is None:
                 raise
             fail(_not_writable(error), as_json=as_json)
+        except Exception as error:
+            unreachable = _unreachable(error)
+            if unreachable is None:
+                raise
+            fail(unreachable, as_json=as_json)
         raise typer.Exit(1)
 
 
@@ -81,39 +56,16 @@ app = typer.Typer(
     cls=Commands,
     help="Telecine: JSON requests in, finished media and signed callbacks out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": HELP_OPTIONS},
 )
-# In the order of ``telecine --help``.
-for module in (
-    up,
-    worker,
-    submit,
-    plan,
-    status,
-    request,
-    listing,
-    models,
-    explain,
-    cancel,
-    delete,
-    resolve,
-    dead_letters,
-    callbacks,
-    providers,
-    system,
-    convert,
-    doctor,
-    schema,
-    secret,
-):
-    module.register(app)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version as installed_version
+
         out.print(f"telecine {installed_version('telecine')}")
         raise typer.Exit
 
@@ -129,12 +81,31 @@ def _options(
 
 def main() -> None:
     """Run the command line. A named error is one line on stderr and exit status 1; a bug is a traceback."""
-    app()
+    app(prog_name="telecine")
 
 
-def _unreachable(error: DBAPIError) -> ConfigurationError:
+def _prepare() -> None:
+    """Set up logging and load the extensions, which may add job types and models to what a command shows."""
+    from consumer import logs
+    from ops.cli.opening import read_settings
+
+    logs.configure("ERROR", "auto")
+    if modules := read_settings().extensions:
+        from consumer.extensions import load_extensions
+
+        load_extensions(modules)
+
+
+def _unreachable(error: Exception) -> ConfigurationError | None:
+    """Return the error of a ledger that does not answer; ``None`` for any other exception."""
+    from sqlalchemy.exc import DBAPIError
+
+    from consumer.logs import scrub
+
+    if not isinstance(error, DBAPIError):
+        return None
     first = str(error.orig).strip().splitlines()[0] if error.orig is not None else type(error).__name__
-    return ConfigurationError(f"the ledger does not answer: {logs.scrub(first)}; run `telecine doctor`")
+    return ConfigurationError(f"the ledger does not answer: {scrub(first)}; run `telecine doctor`")
 
 
 def _not_writable(error: OSError) -> ConfigurationError:

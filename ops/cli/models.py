@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from ops.cli.console import JsonOption, out, print_json, remark, show, stop, tab
 from ops.cli.opening import read_settings
 from providers.catalogue import Model, Parameter
 from providers.registry import catalogue_of
+from schemas.job_types import JOB_TYPES
 
 #: The ``created`` time of every model in the Cococlip service's own list.
 _CREATED = 1_704_067_200
@@ -25,13 +27,23 @@ def register(app: typer.Typer) -> None:
 
 
 def models(
-    type_: Annotated[str | None, typer.Option("--type", help="Only models for this job type.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Show only this model, with its parameters."),
+    ] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", help="Only models for this job type.", autocompletion=lambda: list(JOB_TYPES)),
+    ] = None,
     provider: Annotated[list[str] | None, typer.Option(help="Only models of this provider; may be repeated.")] = None,
     v1: Annotated[bool, typer.Option("--v1", help="Print JSON in the form of GET /v1/models.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the models of the catalogue, including those of the settings file."""
+    """List the models of the catalogue, including those of the settings file, or show one."""
     catalogue = list(catalogue_of(read_settings()))
+    if name is not None:
+        _show_one(catalogue, name, as_json)
+        return
     found = [
         model
         for model in catalogue
@@ -43,10 +55,39 @@ def models(
         print_json([model_view(model) for model in found])
     elif found:
         show(_table(found))
-        remark("A price of 0.00 means unknown: set yours under [[models]] in the settings file.")
+        remark(
+            "`telecine models NAME` shows the parameters of one. A price of 0.00 means unknown: set it in [[models]]."
+        )
     else:
         types = sorted({name for model in catalogue for name in model.types})
         stop(f"No model matches; available job types: {', '.join(types)}.", code="unknown_model")
+
+
+def _show_one(catalogue: Sequence[Model], name: str, as_json: bool) -> None:
+    model = next((one for one in catalogue if one.id.lower() == name.lower()), None)
+    if model is None:
+        near = difflib.get_close_matches(name, [one.id for one in catalogue], n=1)
+        hint = f"did you mean {near[0]}?" if near else "`telecine models` lists them."
+        stop(f"There is no model {name!r}; {hint}", code="unknown_model")
+    if as_json:
+        print_json(model_view(model))
+        return
+    show(Text(model.id, style="bold"))
+    if model.description:
+        show(Text(model.description))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("provider", model.provider)
+    grid.add_row("for", ", ".join(model.types))
+    grid.add_row("price", _price(model))
+    show(grid)
+    if model.parameters:
+        made = table("PARAMETER", "TAKES", whole=("PARAMETER",))
+        for parameter, rule in model.parameters.items():
+            made.add_row(parameter, _takes(rule))
+        out.print()
+        show(made)
 
 
 def model_view(model: Model) -> dict[str, Any]:
@@ -73,15 +114,18 @@ def v1_list(models: Sequence[Model]) -> str:
 
 
 def _table(models: Sequence[Model]) -> Table:
-    made = table("MODEL", "PROVIDER", "FOR", "TAKES", "PRICE", right=("PRICE",), whole=("MODEL", "PROVIDER", "PRICE"))
+    made = table(
+        "MODEL",
+        "PROVIDER",
+        "FOR",
+        "PRICE",
+        right=("PRICE",),
+        whole=("PROVIDER", "PRICE"),
+        cut=("FOR",),
+        drop=("PRICE", "PROVIDER"),
+    )
     for model in models:
-        made.add_row(
-            Text(model.id, style="bold"),
-            model.provider,
-            "\n".join(model.types),
-            "\n".join(f"{name} {_takes(parameter)}".rstrip() for name, parameter in model.parameters.items()),
-            _price(model),
-        )
+        made.add_row(Text(model.id, style="bold"), model.provider, ", ".join(model.types), _price(model))
     return made
 
 

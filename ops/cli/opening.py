@@ -9,22 +9,23 @@ import tomllib
 from collections.abc import Iterator
 
 from pydantic import ValidationError
-from pydantic_settings import SettingsError
+from pydantic_core import ErrorDetails
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
 
 from consumer.ledger import dead_letters
-from consumer.ledger.database import Database
+from consumer.ledger.database import Database, connect_ledger, lacks_schema
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import DeadLetter, Job
-from consumer.ledger.schema import migrate
+from consumer.ledger.schema import HEAD, check_not_too_new, ledger_version, migrate
+from consumer.ledger.tables import metadata
 from consumer.logs import logger
-from consumer.wiring import open_ledger
 from ops.checks.paths import missing_ledger
 from ops.cli.console import remark, stop
 from schemas.errors import ConfigurationError, JobNotFound
+from schemas.field_problems import plain_words
 from schemas.settings import Settings
-from schemas.settings.sources import unknown_variables
+from schemas.settings.sources import json_form, unknown_variables
 
 log = logger(__name__)
 
@@ -38,11 +39,8 @@ def read_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        named = "; ".join(f"{_place(p['loc'])}: {p['msg'].removeprefix('Value error, ')}" for p in problems)
+        named = "; ".join(_problem(detail) for detail in error.errors(include_url=False, include_input=False))
         raise ConfigurationError(f"the settings are invalid: {named}") from None
-    except SettingsError as error:
-        raise ConfigurationError(f"the settings are invalid: {error}; this variable must hold JSON") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"the settings file is not valid TOML: {error}") from None
     try:
@@ -62,24 +60,60 @@ def warn_of_unknown_variables() -> None:
 
 
 @contextlib.contextmanager
-def opened_ledger(settings: Settings) -> Iterator[Database]:
-    """Open the ledger for one command. A ledger that does not exist yet appears empty and is not created."""
+def opened_ledger(settings: Settings, *, quiet: bool = False) -> Iterator[Database]:
+    """Open the ledger for one command, as it is. A ledger that does not exist yet appears empty and is not created.
+
+    The user is informed of that, unless ``quiet``.
+
+    Raises:
+        ConfigurationError: The ledger is too new, or too old for this command.
+    """
     missing = missing_ledger(settings)
     if missing is None:
-        database = open_ledger(settings)
-        try:
-            yield database
-        finally:
-            database.close()
-        return
-    remark(f"There is no ledger at {missing} yet; `telecine up` creates it.")
+        database = connect_ledger(settings)
+        with contextlib.closing(database):
+            version = ledger_version(database)
+            check_not_too_new(database, version)
+            if version is not None:
+                with _missing_migrations_named(version):
+                    yield database
+                return
+    if not quiet:
+        where = f"ledger at {missing}" if missing is not None else "table in the ledger"
+        remark(f"There is no {where} yet; `telecine up` creates it.")
     with tempfile.TemporaryDirectory(prefix="telecine-") as folder:
         database = Database(f"sqlite:///{folder}/empty.sqlite3")
-        migrate(database)
-        try:
+        with contextlib.closing(database):
+            with database.write() as connection:
+                metadata.create_all(connection)  # quicker than the migrations
             yield database
-        finally:
-            database.close()
+
+
+@contextlib.contextmanager
+def _missing_migrations_named(version: str) -> Iterator[None]:
+    """Explain why a statement failed that needs a table or column that the ledger does not have yet."""
+    try:
+        yield
+    except (OperationalError, ProgrammingError) as error:
+        if version >= HEAD or not lacks_schema(error):
+            raise
+        raise ConfigurationError(
+            f"the ledger is at schema version {version}, which this command cannot read; run `telecine migrate`"
+        ) from None
+
+
+def open_or_create_ledger(settings: Settings) -> Database:
+    """Open the ledger for a command that waits for a job. An empty one is created; an older one is used as it is."""
+    database = connect_ledger(settings)
+    try:
+        version = ledger_version(database)
+        if version is None:
+            migrate(database)
+        check_not_too_new(database, version)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def require_job(database: Database, job_id: str) -> Job:
@@ -108,6 +142,13 @@ def require_dead_letter(database: Database, number: int) -> DeadLetter:
             code="dead_letter_not_found",
         )
     return letter
+
+
+def _problem(detail: ErrorDetails) -> str:
+    """Describe an invalid setting; if a table or an array has the wrong form, with an example of the right one."""
+    location = detail["loc"]
+    form = json_form(str(location[0]), Settings) if location and detail["type"].endswith("_type") else ""
+    return f"{_place(location)}: {plain_words(detail)}{f' (the setting is {form})' if form else ''}"
 
 
 def _place(location: tuple[int | str, ...]) -> str:

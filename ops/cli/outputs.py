@@ -17,7 +17,7 @@ from schemas.settings import Settings
 
 def outputs_table(outputs: Sequence[Mapping[str, Any]]) -> Table:
     """Return a table with the name, size, media properties and URI of each output."""
-    made = table("FILE", "SIZE", "MEDIA", "WHERE", right=("SIZE",), whole=("FILE", "SIZE", "MEDIA"))
+    made = table("FILE", "SIZE", "MEDIA", "WHERE", right=("SIZE",), whole=("FILE", "SIZE", "MEDIA"), drop=("MEDIA",))
     for output in outputs:
         made.add_row(str(output["name"]), size(int(output["bytes"])), media_text(output), str(output["uri"]))
     return made
@@ -43,22 +43,41 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
     return grid
 
 
+def outcome_tables(job: Job) -> list[Table]:
+    """Return the job's outputs or its plan, if it has one."""
+    outcome = job.outcome or {}
+    tables = []
+    if outcome.get("outputs") and job.results_deleted_at is None:
+        tables.append(outputs_table(outcome["outputs"]))
+    if outcome.get("plan"):
+        tables.append(plan_table(outcome["plan"]))
+    return tables
+
+
+def outcome_remark(job: Job, settings: Settings) -> str:
+    """Return where the job's outputs are, or that they were deleted; an empty string if there is nothing to add."""
+    if job.results_deleted_at is not None:
+        return f"The results were deleted at {iso(job.results_deleted_at)} because of their age."
+    return where(settings) if (job.outcome or {}).get("outputs") else ""
+
+
 def show_outcome(job: Job, settings: Settings) -> None:
     """Print the job's outputs or its plan, if it has one."""
-    outcome = job.outcome or {}
-    if job.results_deleted_at is not None:
-        remark(f"The results were deleted at {iso(job.results_deleted_at)} because of their age.")
-    elif outcome.get("outputs"):
-        show(outputs_table(outcome["outputs"]))
-        say_where(settings)
-    if outcome.get("plan"):
-        show(plan_table(outcome["plan"]))
+    for outcome in outcome_tables(job):
+        show(outcome)
+    if note := outcome_remark(job, settings):
+        remark(note)
+
+
+def where(settings: Settings) -> str:
+    """Return which folder ``s3://`` refers to, if the object store is a folder on this machine."""
+    return f"s3:// is the folder {settings.storage_folder}" if settings.storage_kind == "folder" else ""
 
 
 def say_where(settings: Settings) -> None:
     """Print which folder ``s3://`` refers to, if the object store is a folder on this machine."""
-    if settings.storage_kind == "folder":
-        remark(f"s3:// is the folder {settings.storage_folder}")
+    if note := where(settings):
+        remark(note)
 
 
 def media_text(output: Mapping[str, Any]) -> str:

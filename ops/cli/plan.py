@@ -19,7 +19,11 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(file: FileArgument, as_json: JsonOption = False) -> None:
-    """Validate a request, inspect its inputs and estimate its cost, without sending it or making media."""
+    """Validate a request, inspect its inputs and estimate its cost, without sending it or making media.
+
+    Also says what this machine lacks to run it: keys, packages and weights. A worker on another machine may have them.
+    """
+    from ops.availability import obstacles
     from ops.planning import plan_request
 
     settings = read_settings()
@@ -32,8 +36,12 @@ def plan(file: FileArgument, as_json: JsonOption = False) -> None:
     else:
         made = plan_request(settings, request)
     record = made.model_dump(mode="json", exclude_none=True)
+    lacking = obstacles(settings, request)
     if as_json:
-        print_json({"job_id": request.id, "type": request.type, "plan": record})
-    else:
-        show(Text.assemble((request.id, "bold"), f"  {request.type}"))
-        show(plan_table(record))
+        view = {"job_id": request.id, "type": request.type, "plan": record, "possible": not lacking}
+        print_json(view | ({"obstacles": lacking} if lacking else {}))
+        return
+    show(Text.assemble((request.id, "bold"), f"  {request.type}"))
+    show(plan_table(record))
+    for reason in lacking:
+        show(Text.assemble(("not possible on this machine: ", "bold red"), reason))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from consumer.ledger import accounts
@@ -14,7 +15,7 @@ from consumer.ledger.call_queries import by_provider, count_calls, spent_since
 from consumer.ledger.database import Database
 from consumer.ledger.states import CallState
 from ops.checks.providers import missing
-from ops.cli.console import JsonOption, print_json, show, table
+from ops.cli.console import JsonOption, out, print_json, show, table
 from ops.cli.opening import opened_ledger, read_settings
 from ops.formatting import duration
 from providers.registry import provider_names
@@ -61,8 +62,21 @@ def providers(as_json: JsonOption = False) -> None:
     if as_json:
         print_json([asdict(view) for view in views])
         return
-    numbers = ("queued", "out", "unknown", "rate", "today", "this month")
-    made = table("provider", "ready", "breaker", *numbers, "what is missing, or the last error", right=numbers)
+    show(_table(views))
+    reasons = [(view.provider, view.missing or view.last_error) for view in views if view.missing or view.last_error]
+    if out.is_terminal and reasons:
+        # In a pipe the reason is the last column.
+        made = table("PROVIDER", "WHAT IS MISSING, OR THE LAST ERROR", whole=("PROVIDER",))
+        for name, reason in reasons:
+            made.add_row(name, Text(reason or ""))
+        out.print()
+        show(made)
+
+
+def _table(views: Sequence[ProviderStatus]) -> Table:
+    numbers = ("QUEUED", "OUT", "UNKNOWN", "RATE", "TODAY", "THIS MONTH")
+    names = ("PROVIDER", "READY", "BREAKER", *numbers, *(() if out.is_terminal else ("REASON",)))
+    made = table(*names, right=numbers, whole=names[:-1], drop=("RATE", "TODAY", "QUEUED", "UNKNOWN", "OUT"))
     for view in views:
         made.add_row(
             view.provider,
@@ -74,9 +88,9 @@ def providers(as_json: JsonOption = False) -> None:
             f"{view.rate_per_minute:g}/min",
             f"${view.today}",
             f"${view.this_month}",
-            view.missing or view.last_error or "",
+            *(() if out.is_terminal else (view.missing or view.last_error or "",)),
         )
-    show(made)
+    return made
 
 
 def provider_statuses(settings: Settings, database: Database) -> Sequence[ProviderStatus]:

@@ -1,4 +1,4 @@
-"""``telecine status``: the current state of one job."""
+"""``telecine status``: the current state of one job, or an overview of all."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from consumer.ledger.queries import deliveries_of
 from consumer.ledger.records import Delivery, Job
-from ops.cli.console import JsonOption, out, print_json, show
+from ops.cli.console import JsonOption
 from ops.cli.opening import opened_ledger, read_settings, require_job
-from ops.cli.outputs import show_outcome
+from ops.cli.outputs import outcome_remark, outcome_tables
+from ops.cli.watch import Screen, WatchOption, present
 from ops.formatting import ago, count, duration, local_time, styled_state
 from ops.views import job_view
 from ops.waiting_on import waiting_on
+from schemas.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -25,24 +28,37 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    job_id: Annotated[
+        str | None, typer.Argument(metavar="[JOB]", help="The job's id; without it, an overview of all jobs.")
+    ] = None,
+    watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one job: state, progress, times, results, error, callback."""
+    """Show one job, or an overview: what runs, what waits and for what, what failed, and whether Telecine is healthy.
+
+    With --watch, one job is shown until it has ended.
+    """
     settings = read_settings()
+    if job_id is None:
+        # Imported here, because it needs the checks of `telecine doctor`.
+        from ops.cli.overview import overview_screen
+
+        present(lambda: overview_screen(settings, quiet=watch), watch=watch, as_json=as_json)
+    else:
+        present(lambda: _job_screen(settings, job_id), watch=watch, as_json=as_json)
+
+
+def _job_screen(settings: Settings, job_id: str) -> Screen:
     with opened_ledger(settings) as database:
         job = require_job(database, job_id)
         deliveries = deliveries_of(database, job_id)
         now = database.now()
         waiting = waiting_on(database, job, embedded=settings.embedded)
-    if as_json:
-        print_json(job_view(job, deliveries) | {"waits_for": waiting})
-        return
-    show(headline(job))
-    show(_facts(job, deliveries, now, waiting))
-    if job.outcome:
-        out.print()
-        show_outcome(job, settings)
+    lines: list[RenderableType] = [headline(job), _facts(job, deliveries, now, waiting)]
+    if tables := outcome_tables(job):
+        lines += [Text(""), *tables]
+    record = job_view(job, deliveries) | {"waits_for": waiting}
+    return Screen(lines, record, last=job.terminal, remark=outcome_remark(job, settings))
 
 
 def headline(job: Job) -> Text:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from typing import Any
 
 import typer
@@ -11,9 +9,9 @@ from rich.text import Text
 
 from ops.cli.console import JsonOption, print_json, remark, show, table
 from ops.cli.opening import read_settings
+from ops.health_client import ask_health
 from schemas.settings import Settings
 
-_SECONDS = 2.0
 _ROWS = (
     ("device", "device"),
     ("device_name", "device name"),
@@ -60,12 +58,8 @@ def system(as_json: JsonOption = False) -> None:
 
 def _loaded(settings: Settings) -> list[dict[str, Any]] | None:
     """Return the models loaded by the Telecine that runs on this machine; ``None`` if none answers."""
-    if not settings.health_port:
-        return None
+    answer = ask_health(settings)
     try:
-        connection = http.client.HTTPConnection(settings.health_host, settings.health_port, timeout=_SECONDS)
-        connection.request("GET", "/health")
-        health = json.loads(connection.getresponse().read())
-        return list(health["local"]["loaded"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return None if answer is None else list(answer.report["local"]["loaded"])
+    except (KeyError, TypeError):
         return None

@@ -54,8 +54,11 @@ def worker(
 def _serve_health(settings: Settings, *, gpu: bool) -> None:
     """Serve the health of the ledger, the broker connection and the local models until the process ends."""
     from consumer.ledger.database import Database
+    from consumer.wiring import storage_of
     from ops.health import HealthServer
+    from ops.health_client import installation_id
     from ops.ledger_probe import LedgerProbe
+    from ops.storage_health import StorageHealth
 
     HealthServer(
         settings.health_host,
@@ -64,6 +67,8 @@ def _serve_health(settings: Settings, *, gpu: bool) -> None:
         tenants=settings.tenants,
         connections={"worker": lambda: worker_connection.connected},
         local=_local_models_health(settings) if gpu else None,
+        installation=installation_id(settings),
+        storage=StorageHealth(storage_of(settings), settings.output) if settings.storage_kind == "s3" else None,
     ).start()
 
 

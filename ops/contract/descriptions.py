@@ -49,7 +49,8 @@ BINARY = """\
 CloudEvents 1.0, binary mode: the payload is only `data`; the attributes are application properties (AMQP) or
 message attributes (SQS). The prefixes `cloudEvents:`, `cloudEvents_`, `ce-` and `ce_` are equivalent. The fields of
 the envelope are extension attributes in lower case: `callback`, `deadline`, `metadata`, `notbefore`, `output`,
-`planonly`, `priority`, `tenant`, `traceparent`. `callback` is a URL or an object as JSON, `metadata` an object as JSON.
+`planonly`, `priority`, `tenant`, `traceparent`, `tracestate`. `callback` is a URL or an object as JSON, `metadata` an
+object as JSON.
 """
 
 SIGNATURE = """\

@@ -1,4 +1,4 @@
-"""Conversion of JSON Schema 2020-12 to draft 07, AsyncAPI's default dialect: no ``$defs``, no ``dependentRequired``."""
+"""Conversion of JSON Schema 2020-12 to draft 07, AsyncAPI's default dialect: no ``$defs``."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ def _translated(value: Any) -> Any:
     for key, item in value.items():
         if key == "$ref" and isinstance(item, str):
             converted[key] = f"#/components/schemas/{item.removeprefix(_DEFS)}"
-        elif key == "dependentRequired":
-            converted["dependencies"] = item
         else:
             converted[key] = _translated(item)
     return converted

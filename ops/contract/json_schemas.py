@@ -59,12 +59,13 @@ def request_model(name: str) -> type[Request]:
 
 
 def _cloud_event_pair(schema: JsonDict) -> None:
-    """Require both ``specversion`` and ``source`` (a CloudEvent) or neither (a plain request); forbid null."""
-    schema["dependentRequired"] = {"specversion": ["source"], "source": ["specversion"]}
-    properties = schema["properties"]
-    assert isinstance(properties, dict)
-    properties["specversion"] = {"const": "1.0", "type": "string"}
-    properties["source"] = {"maxLength": 1024, "type": "string"}
+    """Require both ``specversion`` and ``source`` (a CloudEvent) or neither (a plain request)."""
+    specversion, source = (_present(name) for name in ("specversion", "source"))
+    schema["allOf"] = [{"if": specversion, "then": source}, {"if": source, "then": specversion}]
+
+
+def _present(name: str) -> JsonDict:
+    return {"required": [name], "properties": {name: {"type": "string"}}}
 
 
 class _PublishedRequest(Request):

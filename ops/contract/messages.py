@@ -27,6 +27,7 @@ _EXTENSIONS = {
     "priority": "high, normal or low.",
     "tenant": "The tenant that the job belongs to.",
     "traceparent": "W3C trace context.",
+    "tracestate": "W3C trace context.",
 }
 
 
@@ -127,9 +128,11 @@ def schemas() -> dict[str, Any]:
         ValueError: If two different schemas have the same name.
     """
     made: dict[str, Any] = {}
+    attributes = ["specversion", "source"]
+    is_event = {"required": attributes, "properties": {name: {"type": "string"} for name in attributes}}
     for name in sorted(JOB_TYPES):
         _merge(made, to_draft_07(name, model_schema(request_model(name))))
-        made[f"{name}.structured"] = {"allOf": [_ref(name), {"required": ["specversion", "source"]}]}
+        made[f"{name}.structured"] = {"allOf": [_ref(name), is_event]}
     _merge(made, to_draft_07(CANCEL, model_schema(control_model())))
     made["s3-event"] = {
         "type": "object",

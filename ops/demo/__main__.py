@@ -21,7 +21,7 @@ from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from consumer.wiring import open_ledger
 from ops.cli.job_waiter import JobWaiter
-from ops.cli.submit import send
+from ops.cli.sending import send
 from ops.demo.receiver import CallbackReceiver
 from ops.demo.song import make_song
 from schemas.envelope import Request
@@ -61,7 +61,7 @@ def main(make_request: Callable[[str], dict[str, Any]] | None = None) -> int:
             parsed = parse_request(body)
             assert isinstance(parsed, Request)
             waiter = JobWaiter(database, parsed, after=dead_letters.newest_number(database))
-            send(settings, body)
+            send(settings, [body])
             job = waiter.until_ended(180, quiet=False, embedded=True, keep=True)
             return _report(settings, job, receiver, starts)
         finally:

@@ -27,6 +27,7 @@ from pipelines.models.remote_reel import TEXTS, read_film
 from providers.http.downloads import GuardedClient
 from providers.http.policy import Policy
 from schemas.errors import ConfigurationError, InvalidAudio, InvalidField, InvalidImage
+from schemas.field_problems import plain_words
 from schemas.media import InputFile, LocalFile
 from schemas.settings import Settings
 
@@ -95,9 +96,11 @@ class ReelRenderer:
             job = _Job.model_validate(given)
             data, timing = read_film(job.parameters.film)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"]))
-            raise InvalidField(f"input.{place}: {first['msg']}: are worker and endpoint of the same version?") from None
+            raise InvalidField(
+                f"input.{place}: {plain_words(first)}: are worker and endpoint of the same version?"
+            ) from None
         with tempfile.TemporaryDirectory(prefix="telecine-runpod-") as name:
             folder = Path(name)
             image, audio = self._fetch(job, "image", folder), self._fetch(job, "audio", folder)

@@ -22,6 +22,7 @@ _FIXED: dict[str, tuple[str, Tone]] = {
 }
 #: Events whose sentence is their name and a reason.
 _WITH_REASON: dict[str, Tone] = {"warning": "odd", "failed": "bad", "expired": "bad"}
+_ENDED = {"failed": "had failed", "cancelled": "was cancelled", "expired": "had expired"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class _State:
 def timeline_sentences(entries: Sequence[TimelineEntry], received_at: float) -> list[TimelineSentence]:
     """Return the entries as sentences, in order. Events unknown to this version appear under their own names."""
     state = _State()
+    if entries:  # a retried job was received again: its timeline begins before
+        received_at = min(received_at, entries[0].at)
     return [TimelineSentence(entry.at - received_at, *_sentence(entry, state), entry) for entry in entries]
 
 
@@ -97,6 +100,9 @@ def _job_event(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
             )
         case "results_deleted":
             return f"Deleted the results because of their age ({count(int(detail.get('files', 0)), 'file')})", "plain"
+        case "retried":
+            after = f" after it {_ENDED.get(str(detail.get('after')), 'had ended')}"
+            return f"Retry {detail.get('retry', '?')} was requested by {detail.get('by', 'an operator')}{after}", "odd"
         case "cancel_requested":
             return f"Cancellation was requested through {door_name(detail.get('by'))}", "odd"
     return None
@@ -128,8 +134,7 @@ def _worker(entry: TimelineEntry, state: _State) -> tuple[str, Tone]:
         state.step = None
         step = f" in step `{detail['step']}`" if detail.get("step") else ""
         return (
-            f"Temporary failure {detail.get('failures', '?')}{step}: {_reason(detail)}; "
-            f"will retry in {format_seconds(detail.get('seconds'))}",
+            f"{_temporary(detail)}{step}: {_reason(detail)}; will retry in {format_seconds(detail.get('seconds'))}",
             "odd",
         )
     state.claims += 1
@@ -156,6 +161,12 @@ def _step(entry: TimelineEntry, state: _State) -> tuple[str, Tone] | None:
             state.last_step = name
             return f"Step `{name}` had already finished and was not repeated", "good"
     return None
+
+
+def _temporary(detail: dict[str, Any]) -> str:
+    if detail.get("outage"):
+        return "A part of this installation was unavailable"
+    return f"Temporary failure {detail.get('failures', '?')}"
 
 
 def _reason(detail: dict[str, Any]) -> str:

@@ -1,9 +1,10 @@
 """The child process that decodes media from outside: ``python -m pipelines.media.child``.
 
 It reads one JSON object from standard input: ``{"task", "arguments", "bounds", "parent"}``. It writes JSON lines to
-standard output: any number of ``{"progress": 0.5}``, then one ``{"result": {...}}`` or one
-``{"error": {"code", "message", "field"}}``. It applies its limits before it opens any file, so that a hostile file
-cannot use more than they allow. The parent's side is ``sandbox/process.py``.
+standard output: any number of ``{"progress": 0.5}``, then one ``{"result": {...}}``, one
+``{"error": {"code", "message", "field", "outage"}}``, or one ``{"died": -9, "last_line": ""}``: the signal that ended
+its ffmpeg. It applies its limits before it opens any file, so that a hostile file cannot use more than they allow. The
+parent's side is ``sandbox/process.py``.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pipelines.media.encode.ffmpeg import FfmpegDied
 from pipelines.media.sandbox.process import Task
 from pipelines.media.sandbox.rlimits import bound_self, die_with_parent
-from schemas.errors import InternalError, OutOfMemory, RenderFailed, TelecineError
+from schemas.errors import InternalError, OutOfMemory, RenderFailed, RenderInterrupted, TelecineError
+from schemas.errors.disk import as_disk_error
 
+#: This machine has no processes or threads, or no file descriptors left.
+_EXHAUSTED = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
 #: Shortest time between two progress messages, in seconds.
 _PROGRESS_SECONDS = 0.1
 
@@ -53,9 +58,12 @@ def main() -> int:
     try:
         messages.send(result=_run(Task(job["task"]), job["arguments"], messages))
         return 0
+    except FfmpegDied as death:
+        messages.send(died=death.status, last_line=death.last_line)
+        return 1
     except Exception as fault:
         error = _as_telecine_error(fault)
-    messages.send(error={"code": error.code, "message": error.message, "field": error.field})
+    messages.send(error={"code": error.code, "message": error.message, "field": error.field, "outage": error.outage})
     return 1
 
 
@@ -96,11 +104,15 @@ def _as_telecine_error(fault: Exception) -> TelecineError:
         return fault
     if isinstance(fault, MemoryError) or (isinstance(fault, OSError) and fault.errno == errno.ENOMEM):
         return OutOfMemory()
-    if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InternalError("the worker has no disk space left for this job")
+    if (disk_error := as_disk_error(fault)) is not None:
+        return disk_error
     import traceback
 
     traceback.print_exception(fault, file=sys.stderr)
+    if (isinstance(fault, OSError) and fault.errno in _EXHAUSTED) or "can't start new thread" in str(fault):
+        return RenderInterrupted("the worker has no threads, processes or open files left for this job; will retry")
+    if isinstance(fault, ImportError):
+        return InternalError(f"the installation of Telecine is incomplete: {fault.name} cannot be imported")
     return RenderFailed(f"the renderer failed with {type(fault).__name__}; check the media in another player")
 
 

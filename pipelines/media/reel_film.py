@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from pipelines.media.captions.files import CaptionSpec, captions_for, offset_war
 from pipelines.media.captions.placement import Caption
 from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, start_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
+from pipelines.media.encode.ffmpeg import Ffmpeg
 from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, expand, plan_frame_runs
 from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.mp4 import write_mp4
@@ -114,6 +113,8 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
         InputError: An input cannot be used.
         LyricsTooLong: A caption would be visible for less than one frame.
         RenderFailed: The sound could not be encoded.
+        FfmpegDied: A signal ended ffmpeg.
+        MemoryError, OSError: This machine has no memory, or its disk cannot be written.
     """
     # Only the header is read first, so that a picture with too many pixels fails before the sound is decoded.
     image = open_picture(film.image, film.image_kind)
@@ -126,7 +127,6 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
         encoder = _encode(film, Canvas(photo, renderer), timeline, aac_process, progress)
     finally:
         aac_process.kill()
-        aac_process.wait()
     write_subtitles(film.folder, timeline.captions, FPS)
     if film.caption_spec.source != "even":
         write_words(film.folder, film.caption_spec, timeline.words, timeline.sound.seconds)
@@ -160,9 +160,7 @@ def _caption_renderer(film: Film) -> CaptionRenderer:
     return CaptionRenderer(film.width, film.height, style, Fonts(language, film.caption_spec.lyrics), language)
 
 
-def _encode(
-    film: Film, canvas: Canvas, timeline: _Timeline, aac_process: subprocess.Popen[bytes], progress: Progress
-) -> str:
+def _encode(film: Film, canvas: Canvas, timeline: _Timeline, aac_process: Ffmpeg, progress: Progress) -> str:
     """Write the video with the requested encoder or the first fallback that works; return the encoder's name."""
     encoder, frames_written = film.encoder, None
     while frames_written is None:
@@ -179,7 +177,7 @@ def _write_video(
     film: Film,
     canvas: Canvas,
     timeline: _Timeline,
-    aac_process: subprocess.Popen[bytes],
+    aac_process: Ffmpeg,
     encoder: str,
     progress: Progress,
 ) -> int:
@@ -212,13 +210,10 @@ def _write_video(
         parallel.close()
 
 
-def _wait_for_audio(aac_process: subprocess.Popen[bytes], report: Callable[[], None]) -> None:
-    while aac_process.poll() is None:
+def _wait_for_audio(aac_process: Ffmpeg, report: Callable[[], None]) -> None:
+    while aac_process.wait(_REPORT_SECONDS) is None:
         report()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            aac_process.wait(_REPORT_SECONDS)
-    if aac_process.returncode != 0:
-        raise RenderFailed("the audio could not be encoded; check it in another player")
+    aac_process.check("the audio could not be encoded")
 
 
 def _read_audio(film: Film, timeline: _Timeline) -> tuple[AacFormat, Iterator[bytes]]:

@@ -67,13 +67,8 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
     why: list[str] = []
     details: dict[str, Any] = {}
     timing = None
-    try:
-        if mode != "local":
-            timing = _align_remotely(mode, lyrics, language, audio, ctx, why)
-    except ProviderNotConfigured as error:
-        if not has_fallback:
-            raise ProviderNotConfigured(_KEY_REQUIRED, step=error.step) from None
-        why.append("no ElevenLabs API key is configured")
+    if mode != "local":
+        timing = _align_remotely(mode, lyrics, language, audio, ctx, why)
     if timing is None and not has_fallback:
         raise ProviderResultInvalid(
             "no words were recognized in the audio; send lyrics and use alignment_mode even", step="transcribe"
@@ -90,11 +85,24 @@ def _align_remotely(
     mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFile, ctx: Context, why: list[str]
 ) -> Timing | None:
     """Return the words with the times of ElevenLabs, or ``None``; then the reason is appended to ``why``."""
+    has_fallback = mode == "auto" and bool(lyrics.strip())
     seconds = audio.seconds or seconds_of(audio, ctx.bounds)
     timing = None
-    if mode == "auto" and lyrics.strip():
-        timing = _align_lyrics(lyrics, audio, seconds, ctx, why)
-    return timing or _transcribe(language, audio, seconds, ctx, why)
+    try:
+        if has_fallback:
+            timing = _align_lyrics(lyrics, audio, seconds, ctx, why)
+        return timing or _transcribe(language, audio, seconds, ctx, why, optional=has_fallback)
+    except ProviderNotConfigured as error:
+        if not has_fallback:
+            raise ProviderNotConfigured(_KEY_REQUIRED, step=error.step) from None
+        why.append("no ElevenLabs API key is configured")
+    except ProviderOutcomeUnknown as error:
+        if not has_fallback:
+            raise
+        why.append(
+            f"the answer of the {error.step or 'align'} call was lost, and the call was given up; it may be charged"
+        )
+    return None
 
 
 def _align_locally(
@@ -115,7 +123,7 @@ def _align_locally(
 def _align_lyrics(lyrics: str, audio: InputFile, seconds: float, ctx: Context, why: list[str]) -> Timing | None:
     """Return the lyrics with the times of an aligner, or ``None``; then the reason is appended to ``why``."""
     text = _without_headings(lyrics)
-    call = ModelCall([ALIGNER], {"text": text}, {"audio": audio}, as_type=CAPTIONS, seconds=seconds)
+    call = ModelCall([ALIGNER], {"text": text}, {"audio": audio}, as_type=CAPTIONS, seconds=seconds, optional=True)
     try:
         result = ctx.call("align", call)
     except (ProviderNotConfigured, *_FINAL):
@@ -133,11 +141,13 @@ def _align_lyrics(lyrics: str, audio: InputFile, seconds: float, ctx: Context, w
     return Timing(text, "forced_alignment", tuple(times))
 
 
-def _transcribe(language: str | None, audio: InputFile, seconds: float, ctx: Context, why: list[str]) -> Timing | None:
+def _transcribe(
+    language: str | None, audio: InputFile, seconds: float, ctx: Context, why: list[str], *, optional: bool
+) -> Timing | None:
     """Return the transcription with its times, or ``None`` if it is empty; then the reason is appended to ``why``."""
     # A BCP 47 tag begins with the ISO 639 code.
     parameters = {} if language is None else {"language_code": re.split("[-_]", language)[0].lower()}
-    call = ModelCall([TRANSCRIBER], parameters, {"audio": audio}, as_type=CAPTIONS, seconds=seconds)
+    call = ModelCall([TRANSCRIBER], parameters, {"audio": audio}, as_type=CAPTIONS, seconds=seconds, optional=optional)
     result = ctx.call("transcribe", call)
     aligned = parse_aligned_words(result.value)
     lyrics = text_of(aligned)

@@ -38,7 +38,8 @@ class Estimate:
 
 def estimate(model: Model, parameters: Mapping[str, Any], seconds: float | None = None) -> Estimate:
     """Estimate one call. ``seconds`` is the length of the media, if no parameter gives it."""
-    usual = max(model.first_wait_seconds + model.poll_seconds, _USUAL_SECONDS if model.first_wait_seconds else 0.0)
+    work = model.usual_seconds or (_USUAL_SECONDS if model.first_wait_seconds else 0.0)
+    usual = max(model.first_wait_seconds + model.poll_seconds, work)
     return Estimate(usual, model.cost(billable_seconds(parameters, seconds)))
 
 

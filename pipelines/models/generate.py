@@ -16,6 +16,7 @@ from schemas.errors import (
     ProviderError,
     ProviderOutcomeUnknown,
     RenderError,
+    RenderInterrupted,
     RetriesExhausted,
     TelecineError,
 )
@@ -93,8 +94,8 @@ def run_first_available(step: str, attempts: Sequence[Attempt]) -> Sequence[Stor
     for number, attempt in enumerate(attempts):
         try:
             return attempt(step if number == 0 else f"{step}-{number + 1}")
-        except DeviceFailed:
-            raise  # A restarted worker can run this model. Another model would differ, and might be paid for.
+        except (DeviceFailed, RenderInterrupted):
+            raise  # A later attempt can run this model. Another model would differ, and might be paid for.
         except ProviderOutcomeUnknown:
             raise  # An operator gave this call up, and the job with it.
         except RetriesExhausted as error:

@@ -80,6 +80,11 @@ def write_prompt(ctx: Context, image: InputFile, *, local: bool) -> tuple[str, S
     return str(made.details["text"]), [made]
 
 
+def prompt_models(*, local: bool) -> list[str]:
+    """Return the models that may write a missing prompt, in order of preference."""
+    return [_LOCAL_INTERROGATOR] if local else [_INTERROGATOR, _LOCAL_INTERROGATOR]
+
+
 def prompt_estimate(catalogue: Catalogue) -> Estimate:
     """Estimate the remote call that ``write_prompt`` makes."""
     return helper_estimate([_INTERROGATOR], IMAGE_TO_PROMPT, None, catalogue)

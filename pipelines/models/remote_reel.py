@@ -13,7 +13,10 @@ from pydantic import TypeAdapter
 
 from pipelines.context import Context, ModelCall, ModelResult, OutputSpec
 from pipelines.media.captions.files import offset_warnings
+from pipelines.media.inspect.in_child import seconds_of
 from pipelines.models.alignment import Timing
+from pipelines.models.local_reel import FPS
+from providers.base import unreadable_input
 from schemas.errors import OutOfMemory, ProviderNotConfigured, ProviderResultInvalid
 from schemas.media import InputFile, LocalFile, MediaFacts, StoredArtifact
 from schemas.reel import Reel
@@ -21,6 +24,9 @@ from schemas.reel import Reel
 MODEL = "runpod-reel"
 #: The texts that the endpoint returns, and their content types.
 TEXTS = {"captions.srt": "application/x-subrip", "captions.vtt": "text/vtt", "words.json": "application/json"}
+
+#: How much longer or shorter than the song a video may be: a few frames, and the padding of the audio codec.
+_TOLERANCE_SECONDS = 0.25
 
 _FILM = TypeAdapter(tuple[Reel, Timing])
 #: Fields that the worker has already used. The endpoint takes the words from the timing.
@@ -55,12 +61,23 @@ def render_local_or_remote(
     try:
         return render_locally()
     except OutOfMemory as error:
-        if data.renderer == "local":
+        if data.renderer == "local" or not (image.has_url and audio.has_url):
             raise
         try:
             return render_remotely(data, image, audio, timing, ctx)
         except ProviderNotConfigured:
             raise error from None
+
+
+def check_readable_by_url(*files: InputFile) -> None:
+    """Check that the endpoint can read the inputs, before anything is paid for.
+
+    Raises:
+        ProviderRefused: One of them is a file on this machine.
+    """
+    for file in files:
+        if not file.has_url:
+            raise unreadable_input(file.name, "runpod")
 
 
 def render_remotely(
@@ -69,7 +86,7 @@ def render_remotely(
     """Render ``video.mp4`` and the captions on the endpoint. The call is paid for at most once.
 
     Raises:
-        ProviderError: The endpoint returned no result.
+        ProviderError: The endpoint returned no result, or a video of another size or length.
     """
     call = ModelCall(
         [MODEL],
@@ -78,6 +95,7 @@ def render_remotely(
         OutputSpec("video.mp4", ("mp4",)),
     )
     made = ctx.call("render-remote", call)
+    _check_video(made, data, audio, ctx)
     texts = _texts(made, timing)
     # Counted in WebVTT, where the text of a caption cannot contain the arrow.
     shown = texts["captions.vtt"].count("-->")
@@ -101,6 +119,30 @@ def read_film(film: str) -> tuple[Reel, Timing]:
         ValueError: It is not valid; ``pydantic.ValidationError`` is a subclass.
     """
     return _FILM.validate_json(film)
+
+
+def _check_video(made: ModelResult, data: Reel, audio: InputFile, ctx: Context) -> None:
+    """Check that the video is the one that was requested. It is paid for, and no other one is ordered.
+
+    Raises:
+        ProviderResultInvalid: Its size, frame rate or length is another.
+    """
+    facts = MediaFacts() if made.artifact is None else made.artifact.facts
+    seconds = audio.seconds
+    if seconds is None and facts.duration_seconds is not None and audio.path.exists():
+        seconds = seconds_of(audio, ctx.bounds)
+    for name, got, wanted, tolerance in (
+        ("width", facts.width, data.width, 0.0),
+        ("height", facts.height, data.height, 0.0),
+        ("frame rate", facts.fps, FPS, 0.1),
+        ("length in seconds", facts.duration_seconds, seconds, _TOLERANCE_SECONDS),
+    ):
+        if got is not None and wanted is not None and abs(got - wanted) > tolerance:
+            raise ProviderResultInvalid(
+                f"the endpoint's video is not the requested reel: its {name} is {got:g} instead of {wanted:g}; "
+                "see whether the endpoint runs this version of the handler",
+                step="render-remote",
+            )
 
 
 def _texts(made: ModelResult, timing: Timing) -> dict[str, str]:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from providers.base import Call, Failed, Pending, Ready, TaskRef, require_url_inputs
 from providers.http.exchange import Exchange
+from providers.http.outputs import find_files
 from providers.http.policy import Policy
 from providers.http.response import ProviderResponse, first_text, first_value, task_lost_on_404
 from providers.http.scrub import scrubbed
@@ -64,6 +65,7 @@ class Cococlip:
 
     async def submit(self, call: Call) -> TaskRef:
         """Start the video. An envelope with an error code means "not accepted", even with HTTP 200."""
+        require_url_inputs(call)
         path = _path(self._submit_path, call)
         try:
             response = await self._exchange.send("POST", path, json=_body(call), paid=True)
@@ -96,7 +98,7 @@ class Cococlip:
             return Failed(ProviderTaskFailed(fault.message))
         if fault is not None:
             raise fault
-        return self._judged(document)
+        return self._judged(call, document)
 
     async def cancel(self, call: Call, task: TaskRef) -> bool:
         """Return ``False``: Cococlip has no known way to stop a task."""
@@ -110,16 +112,17 @@ class Cococlip:
         """Close all connections."""
         await self._exchange.aclose()
 
-    def _judged(self, document: dict[str, Any]) -> Pending | Ready | Failed:
+    def _judged(self, call: Call, document: dict[str, Any]) -> Pending | Ready | Failed:
         status = first_text(document, _STATUS)
         end = _ENDS.get(status.lower()) or _FLAGS.get(first_text(document, ("data.successFlag", "successFlag")))
-        url = first_text(document, _URL)
+        files = find_files(document, _URL, [file.url for file in call.inputs.values()])
         if end == "failed":
             return Failed(ProviderTaskFailed(f"Cococlip could not make the video: {self._reason(document)}"))
-        if end == "done" and url:
+        if end == "done" and files.has_film:
+            url, *others = files.urls
             took = first_value(document, ("inference_time", "data.inference_time"))
             known = isinstance(took, int | float) and not isinstance(took, bool)
-            return Ready(url=url, details={"inference_time": took} if known else {})
+            return Ready(url=url, other_urls=others, details={"inference_time": took} if known else {})
         return Pending(status=scrubbed(status, longest=40))
 
     def _reason(self, document: dict[str, Any]) -> str:
@@ -167,7 +170,6 @@ def from_settings(settings: Settings, policy: Policy) -> Cococlip:
 
 
 def _body(call: Call) -> dict[str, Any]:
-    require_url_inputs(call)
     body: dict[str, Any] = {}
     for name, file in call.inputs.items():
         allowed, kinds = _FILES.get(name, ("none", frozenset()))

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from providers.base import Call, Failed, Pending, Ready, TaskRef
 from providers.http.exchange import Exchange
+from providers.http.outputs import find_files
 from providers.http.policy import Policy
 from providers.http.response import ProviderResponse, first_text, first_value, task_lost_on_404
 from providers.http.scrub import extract_message, scrubbed
@@ -76,9 +77,10 @@ class Imagine:
             return Failed(gone, charged=True)
         document = response.json()
         status, outer = first_text(document, ("video.status",)).lower(), first_text(document, ("status",)).lower()
-        url = first_text(document, ("video.url.generation.0", "video.url.generation"))
-        if status in _DONE and url:
-            return Ready(url=url, details={"batch_id": call.key, **task.extra})
+        files = find_files(document, ("video.url.generation.0", "video.url.generation"))
+        if status in _DONE and files.has_film:
+            url, *others = files.urls
+            return Ready(url=url, other_urls=others, details={"batch_id": call.key, **task.extra})
         if status in _FAILED or (not status and outer in _FAILED):
             return self._failed(document)
         return Pending(status=scrubbed(status or outer, longest=40))

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from providers.base import Call, Failed, Pending, Ready, TaskRef, require_url_inputs
 from providers.http.exchange import Exchange
+from providers.http.outputs import find_files, is_data
 from providers.http.policy import Policy
 from providers.http.response import first_text, first_value, task_lost_on_404
 from providers.http.scrub import extract_message, scrubbed
@@ -21,6 +22,7 @@ from schemas.settings import Settings
 _IMAGES = ("image/jpeg", "image/png", "image/webp", "image/gif")
 #: The video's status first: it is the reliable one, and the job's may be missing.
 _STATUS = ("videos.0.status", "job.status")
+_URL = ("videos.0.resultUrl",)
 _FAILED = frozenset({"error", "failed"})
 _LONGEST_TITLE = 120
 
@@ -50,13 +52,17 @@ class Pika:
         except ProviderTaskLost as error:
             return Failed(error, charged=True)
         document = response.json()
-        status, url = first_text(document, _STATUS).lower(), first_text(document, ("videos.0.resultUrl",))
+        status, files = (
+            first_text(document, _STATUS).lower(),
+            find_files(document, _URL, [file.url for file in call.inputs.values()]),
+        )
         if status in _FAILED:
             reason = extract_message(first_value(document, ("videos.0.error", "job.error", "error", "message")))
             words = scrubbed(reason, self._exchange.secrets) or "no reason given"
             return Failed(ProviderTaskFailed(f"Pika could not make the video: {words}"))
-        if status == "finished" and url:
-            return Ready(url=url, details=_details(call, document, url))
+        if status == "finished" and files.has_film:
+            url, *others = files.urls
+            return Ready(url=url, other_urls=others, details=_details(call, document, url))
         progress = first_value(document, ("videos.0.progress",))
         return Pending(_part(progress), status=scrubbed(status, longest=40))
 
@@ -95,18 +101,18 @@ def from_settings(settings: Settings, policy: Policy) -> Pika:
 
 def title(url: str) -> str:
     """Return a title made from the result's URL: its last segment up to a comma, without seed and extension."""
-    name = unquote(urlsplit(url).path.rpartition("/")[2])
+    name = "" if is_data(url) else unquote(urlsplit(url).path.rpartition("/")[2])
     name = re.sub(r"(_seed.*|\.[A-Za-z0-9]{1,5})\Z", "", name, count=1)
     words = scrubbed(name.replace("_", " ").partition(",")[0], longest=_LONGEST_TITLE)
     return words or "Generated Video"
 
 
 def _body(call: Call) -> dict[str, Any]:
+    require_url_inputs(call)
     image, given = call.inputs.get("image"), call.parameters
     if image is None or image.content_type not in _IMAGES:
         got = "none" if image is None else image.content_type
         raise ProviderRefused(f"Invalid image file type. Allowed: JPEG, PNG, WebP, GIF. Got: {got}", field="data.image")
-    require_url_inputs(call)
     parameters = {name: given[name] for name in ("motion", "guidanceScale", "negativePrompt", "seed") if name in given}
     options = {name: given[name] for name in ("frameRate", "aspectRatio") if name in given}
     body = {

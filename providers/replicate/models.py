@@ -35,6 +35,7 @@ CLIP_INTERROGATOR = Model(
     },
     first_wait_seconds=2,
     poll_seconds=2,
+    usual_seconds=15,
     # A run may take 30 minutes, and results are kept for one hour.
     timeout_seconds=1800,
 )

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from providers.base import Failed, Pending, Ready
+from providers.http.outputs import find_files, is_file, without_files
 from providers.http.response import ProviderResponse, first_text, first_value
 from providers.http.scrub import scrubbed
 from schemas.errors import ProviderResultInvalid, ProviderTaskFailed
@@ -56,25 +57,21 @@ def _succeeded(document: Mapping[str, Any]) -> Ready | Failed:
         removed = document.get("data_removed") is True
         why = "has removed the result: it keeps results for one hour" if removed else "reports success without a result"
         return Failed(ProviderResultInvalid(f"Replicate {why}."), charged=True)
-    return Ready(url=_file(output), value=None if _file(output) else _value(output), details=_details(document))
+    url, *others = find_files(output).urls or (None,)
+    value = None if _only_files(output) else _value(output)
+    return Ready(url=url, other_urls=[each for each in others if each], value=value, details=_details(document))
 
 
-def _file(output: Any) -> str | None:
-    """Return the URL of the output if it is a file, or of the first of a list of files."""
-    if isinstance(output, list) and all(_is_url(each) for each in output):
-        return str(output[0])
-    return output if isinstance(output, str) and _is_url(output) else None
+def _only_files(output: Any) -> bool:
+    """Return whether the output is a file or a list of files; entries of ``null`` are ignored."""
+    return all(each is None or is_file(each) for each in (output if isinstance(output, list) else [output]))
 
 
 def _value(output: Any) -> Any:
     """Return the output; pieces of text, from models that stream, are joined."""
     if isinstance(output, list) and all(isinstance(each, str) for each in output):
         return "".join(output).strip()
-    return output.strip() if isinstance(output, str) else output
-
-
-def _is_url(value: Any) -> bool:
-    return isinstance(value, str) and re.match(r"https?://\S+\Z", value) is not None
+    return output.strip() if isinstance(output, str) else without_files(output, only_data=True)
 
 
 def _details(document: Mapping[str, Any]) -> dict[str, Any]:

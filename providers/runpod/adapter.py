@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from providers.base import Call, Failed, Pending, Ready, TaskRef, require_url_inputs
 from providers.http.exchange import MIB, Exchange
+from providers.http.outputs import find_files, without_files
 from providers.http.policy import Policy
 from providers.http.response import first_text, first_value, task_lost_on_404
 from providers.http.scrub import scrubbed
@@ -57,6 +58,7 @@ class RunPod:
 
     async def submit(self, call: Call) -> TaskRef:
         """Queue the job, at the endpoint named by the model's ``remote`` or else by the settings."""
+        require_url_inputs(call)
         endpoint = call.model.remote or self._endpoint
         if not endpoint:
             raise ProviderNotConfigured("RunPod has no endpoint on this worker. Set RUNPOD_ENDPOINT_ID.")
@@ -164,7 +166,6 @@ def from_settings(settings: Settings, policy: Policy) -> RunPod:
 
 
 def _body(call: Call) -> dict[str, Any]:
-    require_url_inputs(call)
     runs = min(max(call.model.timeout_seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)
     lives = min(runs + _GRACE_SECONDS, _LONGEST_SECONDS)
     body = {
@@ -195,8 +196,10 @@ def _body(call: Call) -> dict[str, Any]:
 
 def _result(output: Any) -> Ready | Failed:
     record: Mapping[str, Any] = output if isinstance(output, dict) else {}
-    url, value, details = record.get("url"), record.get("value"), record.get("details")
-    if (url is not None and not isinstance(url, str)) or (url is None and value is None):
+    value, details = record.get("value"), record.get("details")
+    apart = {name: item for name, item in record.items() if name != "details"}
+    files = find_files(apart or output, ("url",))
+    if not files and value is None:
         return Failed(
             ProviderResultInvalid("RunPod's job ended without a result. Does the endpoint run Telecine's handler?"),
             charged=True,
@@ -206,7 +209,9 @@ def _result(output: Any) -> Ready | Failed:
         for name, item in (details.items() if isinstance(details, dict) else ())
         if isinstance(name, str) and isinstance(item, str | int | float | bool)
     }
-    return Ready(url=url, value=value, details=plain)
+    url, *others = files.urls or (None,)
+    value = without_files(value, only_data=True)
+    return Ready(url=url, other_urls=[each for each in others if each], value=value, details=plain)
 
 
 def _is_progress(output: Any) -> bool:

@@ -17,6 +17,10 @@
     │   ├── IdConflict               id_conflict
     │   ├── JobNotFound              job_not_found
     │   ├── StepSettled              step_settled
+    │   ├── AlreadyCompleted         already_completed
+    │   ├── JobNotEnded              job_not_ended
+    │   ├── ResultsDeleted           results_deleted
+    │   ├── AlreadyPaid              already_paid
     │   ├── TenantRequired           tenant_required
     │   ├── TenantUnknown            tenant_unknown
     │   ├── TenantForbidden          tenant_forbidden
@@ -40,6 +44,7 @@
     ├── RenderError                  the renderer could not finish
     │   ├── RenderFailed             render_failed
     │   ├── RenderTimeout            render_timeout
+    │   ├── RenderInterrupted        render_interrupted        (retried later)
     │   ├── OutOfMemory              out_of_memory             (another worker may have more)
     │   │   └── ModelOutOfMemory     out_of_memory
     │   ├── DeviceFailed             device_failed             (retried by another worker)
@@ -76,6 +81,7 @@ or the file and say what to do.
 from __future__ import annotations
 
 from schemas.errors.base import (
+    FieldError,
     TelecineError,
     Verdict,
 )
@@ -109,6 +115,7 @@ from schemas.errors.media import (
     OutputForbidden,
     RenderError,
     RenderFailed,
+    RenderInterrupted,
     RenderTimeout,
     StorageError,
     StorageUnavailable,
@@ -131,12 +138,15 @@ from schemas.errors.provider import (
 )
 from schemas.errors.request import (
     AddressForbidden,
+    AlreadyCompleted,
+    AlreadyPaid,
     ConsentRequired,
     IdConflict,
     InvalidEnvelope,
     InvalidEvent,
     InvalidField,
     InvalidJson,
+    JobNotEnded,
     JobNotFound,
     LyricsRequired,
     LyricsTooLong,
@@ -145,6 +155,7 @@ from schemas.errors.request import (
     NoTrigger,
     OutputTriggers,
     RequestError,
+    ResultsDeleted,
     StepSettled,
     TenantForbidden,
     TenantRequired,
@@ -157,12 +168,15 @@ from schemas.errors.request import (
 
 __all__ = [
     "AddressForbidden",
+    "AlreadyCompleted",
+    "AlreadyPaid",
     "BudgetExceeded",
     "ChecksumMismatch",
     "ConfigurationError",
     "ConsentRequired",
     "DeadlineExceeded",
     "DeviceFailed",
+    "FieldError",
     "IdConflict",
     "InputError",
     "InputForbidden",
@@ -181,6 +195,7 @@ __all__ = [
     "InvalidWeights",
     "JobCancelled",
     "JobError",
+    "JobNotEnded",
     "JobNotFound",
     "LeaseLost",
     "LyricsRequired",
@@ -209,8 +224,10 @@ __all__ = [
     "RateLimited",
     "RenderError",
     "RenderFailed",
+    "RenderInterrupted",
     "RenderTimeout",
     "RequestError",
+    "ResultsDeleted",
     "RetriesExhausted",
     "StepSettled",
     "StorageError",

@@ -72,7 +72,10 @@ class OutputForbidden(StorageError):
 
 
 class StorageUnavailable(StorageError):
-    """Object storage did not respond. Will retry."""
+    """Object storage did not respond. Will retry.
+
+    The disk of the worker is storage too: full, read-only or broken.
+    """
 
     code = "storage_unavailable"
     verdict = Verdict.LATER
@@ -99,6 +102,13 @@ class RenderTimeout(RenderError):
     """The render exceeded its time limit. Shorten the media or raise TELECINE_RENDER_TIMEOUT_SECONDS."""
 
     code = "render_timeout"
+
+
+class RenderInterrupted(RenderError):
+    """The renderer was ended from outside before it finished. Will retry."""
+
+    code = "render_interrupted"
+    verdict = Verdict.LATER
 
 
 class OutOfMemory(RenderError):

@@ -99,6 +99,30 @@ class StepSettled(RequestError):
     code = "step_settled"
 
 
+class AlreadyCompleted(RequestError):
+    """The job has a result, so it is not retried. For another result send a request with a new id."""
+
+    code = "already_completed"
+
+
+class JobNotEnded(RequestError):
+    """The job has not ended, or a paid call of it is still being cancelled. Wait until it has ended."""
+
+    code = "job_not_ended"
+
+
+class ResultsDeleted(RequestError):
+    """The job's files were deleted because of their age, so it cannot continue from them. Send a new request."""
+
+    code = "results_deleted"
+
+
+class AlreadyPaid(RequestError):
+    """A call of the job was charged and gave no result, so a retry would pay again. Confirm with `--pay-again`."""
+
+    code = "already_paid"
+
+
 class TenantRequired(RequestError):
     """The request must belong to a tenant. Set `tenant`, or send it through your own queue."""
 

@@ -23,7 +23,7 @@ from schemas.settings.messages import MessageSettings
 from schemas.settings.monitoring import MonitoringSettings
 from schemas.settings.providers import ProviderSettings
 from schemas.settings.rendering import RenderSettings
-from schemas.settings.sources import SettingsFile
+from schemas.settings.sources import Environment, SettingsFile
 from schemas.settings.storage import StorageSettings
 
 #: The parts of the settings in the order in which they are documented.
@@ -68,7 +68,7 @@ class Settings(
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, SettingsFile(settings_cls)
+        return init_settings, Environment(settings_cls), SettingsFile(settings_cls)
 
     @property
     def embedded(self) -> bool:

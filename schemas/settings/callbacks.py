@@ -12,7 +12,9 @@ class CallbackSettings(BaseModel):
 
     # Callbacks
     callback_secrets: dict[str, list[SecretStr]] = Field(
-        {}, description='Signing secrets by name, newest first: {"default": ["whsec_…"]}. Embedded mode creates one.'
+        {},
+        examples=[{"default": ["whsec_…"]}],
+        description='Signing secrets by name, newest first: {"default": ["whsec_…"]}. Embedded mode creates one.',
     )
     callback_timeout_seconds: float = Field(20.0, gt=0, le=60, description="Time limit for a receiver's response.")
     callback_concurrency: int = Field(

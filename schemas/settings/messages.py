@@ -52,17 +52,23 @@ class MessageSettings(BaseModel):
     inbox_poll_seconds: float = Field(0.1, gt=0, description="Interval between polls of the inbox folder.")
     max_message_bytes: int = Field(256 * 1024, ge=1024, description="Size limit of a request, checked before parsing.")
     queue_priorities: dict[str, Priority] = Field(
-        {}, description='Default priority of requests by queue: {"telecine.urgent": "high"}.'
+        {},
+        examples=[{"telecine.urgent": "high"}],
+        description='Default priority of requests by queue: {"telecine.urgent": "high"}.',
     )
 
     # Tenants
     tenants: dict[str, Tenant] = Field(
-        {}, description="Locations that each tenant may use: [tenants.NAME] tables; see tenants.md. Default: no limits."
+        {},
+        examples=[{"acme": {"read": ["s3://inbox/acme/"], "write": ["s3://results/acme/"]}}],
+        description="Locations that each tenant may use: [tenants.NAME] tables; see tenants.md. Default: no limits.",
     )
 
     # Triggers
     triggers: list[Trigger] = Field(
-        [], description="Rules that turn uploaded objects into requests: [[triggers]] tables; see triggers.md."
+        [],
+        examples=[[{"bucket": "inbox", "suffix": ".request.json", "manifest": True}]],
+        description="Rules that turn uploaded objects into requests: [[triggers]] tables; see triggers.md.",
     )
 
     @field_validator("tenants")

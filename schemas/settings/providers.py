@@ -14,16 +14,24 @@ class ProviderSettings(BaseModel):
 
     # Remote providers
     models: list[dict[str, Any]] = Field(
-        [], description="Additional models for the catalogue: [[models]] tables; see adding-a-model.md."
+        [],
+        examples=[[{"id": "pika", "price": "0.45"}]],
+        description="Additional models for the catalogue: [[models]] tables; see adding-a-model.md.",
     )
     providers: dict[str, ProviderAccount] = Field(
-        {}, description='Accounts at providers of extensions: {"aurora": {"key": "…"}}, or [providers.NAME] tables.'
+        {},
+        examples=[{"aurora": {"key": "…"}}],
+        description='Accounts at providers of extensions: {"aurora": {"key": "…"}}, or [providers.NAME] tables.',
     )
     provider_limits: dict[str, ProviderLimits] = Field(
-        {}, description="Rate limit and circuit breaker by provider: [provider_limits.NAME] tables."
+        {},
+        examples=[{"pika": {"rate_per_minute": 20}}],
+        description="Rate limit and circuit breaker by provider: [provider_limits.NAME] tables.",
     )
     budgets: dict[str, Budget] = Field(
-        {}, description="Budget of a tenant: [budgets.NAME] tables; [budgets.'*'] is for tenants without their own."
+        {},
+        examples=[{"acme": {"usd": 50, "period": "month"}}],
+        description="Budget of a tenant: [budgets.NAME] tables; [budgets.'*'] is for tenants without their own.",
     )
     call_poll_seconds: float = Field(0.25, gt=0, description="Interval between polls for due provider calls.")
     call_concurrency: int = Field(64, ge=1, description="Requests to providers in flight at once, per process.")
@@ -32,6 +40,12 @@ class ProviderSettings(BaseModel):
         ge=15,
         le=800,
         description="How long a shutdown waits for paid calls being sent; keep it below the supervisor's grace period.",
+    )
+    unknown_outcome_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="How long after its submission a call with an unknown outcome waits for a decision if the job can "
+        "do without it (alignment_mode auto); then it counts as paid and the words are spread evenly.",
     )
     exchange_timeout_seconds: float = Field(
         60.0,
@@ -77,6 +91,7 @@ class ProviderSettings(BaseModel):
     )
     imagine_styles: dict[str, str] = Field(
         {"default": "kling-1.0-pro"},
+        examples=[{"default": "kling-1.0-pro", "60503": "…"}],
         description='Style by style_id, and the default style: {"default": "kling-1.0-pro", "60503": "…"}.',
     )
 

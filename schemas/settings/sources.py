@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
+import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_settings import BaseSettings, TomlConfigSettingsSource
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, TomlConfigSettingsSource
 
 from schemas.errors import ConfigurationError
+from schemas.nearest import did_you_mean
 
 FILE_VARIABLE = "TELECINE_SETTINGS_FILE"
 _PREFIX = "TELECINE_"
@@ -49,6 +51,36 @@ def variable(name: str, settings: type[BaseModel]) -> str:
     return alias if isinstance(alias, str) else f"{_PREFIX}{name.upper()}"
 
 
+def json_form(name: str, settings: type[BaseModel]) -> str:
+    """Return the form of a setting that holds JSON in the environment, with an example; empty for other settings."""
+    field = settings.model_fields.get(name)
+    if field is None or not field.examples:
+        return ""
+    example = field.examples[0]
+    return (
+        f"a JSON {'object' if isinstance(example, dict) else 'array'} such as {json.dumps(example, ensure_ascii=False)}"
+    )
+
+
+class Environment(EnvSettingsSource):
+    """The environment variables."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Parse a variable that holds JSON.
+
+        Raises:
+            ConfigurationError: If it does not. The message names the variable and does not repeat its value.
+        """
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError as error:
+            where = f" ({error.msg}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+            raise ConfigurationError(
+                f"{variable(field_name, self.settings_cls)} must be {json_form(field_name, self.settings_cls)}; "
+                f"its value is not JSON{where}"
+            ) from None
+
+
 class SettingsFile(TomlConfigSettingsSource):
     """The settings file. Its keys are the variables' names in lower case without ``TELECINE_``."""
 
@@ -68,7 +100,7 @@ class SettingsFile(TomlConfigSettingsSource):
             raise ConfigurationError(f"the settings file {file_path} cannot be read: {error.strerror}") from None
         unknown = [key for key in values if key not in self._known]
         if unknown:
-            named = "; ".join(f"{key}{_suggestion(key, self._known)}" for key in unknown)
+            named = "; ".join(f"{key}{did_you_mean(key, self._known.keys(), prefix=_PREFIX)}" for key in unknown)
             raise ConfigurationError(f"the settings file {file_path} contains unknown settings: {named}")
         return {self._known[key]: value for key, value in values.items()}
 
@@ -81,7 +113,7 @@ def unknown_variables(settings: type[BaseModel], environment: Mapping[str, str])
         upper = name.upper()
         is_link = _SERVICE_LINK.fullmatch(upper) or value.startswith(("tcp://", "udp://"))
         if upper.startswith(_PREFIX) and upper not in known and not is_link:
-            found.append(f"{name}{_suggestion(upper, known)}")
+            found.append(f"{name}{did_you_mean(upper, known, prefix=_PREFIX)}")
     return found
 
 
@@ -93,10 +125,3 @@ def _keys(settings: type[BaseModel]) -> dict[str, str]:
         expected = alias if isinstance(alias, str) else name
         keys |= dict.fromkeys((name, expected, expected.lower()), expected)
     return keys
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    """Return the nearest known name, compared without prefix and case, as the end of a message."""
-    plain = {other.upper().removeprefix(_PREFIX): other for other in sorted(known)}
-    nearest = difflib.get_close_matches(name.upper().removeprefix(_PREFIX), plain, n=1)
-    return f" (did you mean {plain[nearest[0]]}?)" if nearest else ""

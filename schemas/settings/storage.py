@@ -24,7 +24,11 @@ class StorageSettings(BaseModel):
     s3_path_style: bool = Field(
         True, description="Put the bucket into the path instead of the host name; only with an endpoint URL."
     )
-    s3_bucket_owners: dict[str, str] = Field({}, description="Bucket to AWS account id, sent as ExpectedBucketOwner.")
+    s3_bucket_owners: dict[str, str] = Field(
+        {},
+        examples=[{"inbox": "123456789012"}],
+        description="Bucket to AWS account id, sent as ExpectedBucketOwner.",
+    )
     result_url_seconds: int = Field(604_800, ge=60, le=604_800, description="Lifetime of presigned URLs in callbacks.")
     allowed_input_folders: CommaSeparated[Path] = Field(
         [],

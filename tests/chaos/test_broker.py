@@ -1,8 +1,9 @@
-"""RabbitMQ is stopped, killed and restarted while messages are published with confirms."""
+"""RabbitMQ is stopped, killed and restarted while messages are published with confirms; PostgreSQL is unreachable."""
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pika
 import pytest
+import sqlalchemy as sa
 
 from consumer.ledger.database import Database
 from consumer.ledger.queries import timeline_of
+from tests.fault_proxy import Fault, FaultProxy
 from tests.ledger_views import count_jobs
+from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import TelecineProcess, wait_until
 
@@ -97,3 +101,33 @@ def test_every_confirmed_request_ends_exactly_once_although_the_broker_restarts(
 def _ended_twice(database: Database) -> list[str]:
     ids = [f"m-{number}" for number in range(MESSAGES)]
     return [job for job in ids if [entry.event for entry in timeline_of(database, job)].count("completed") != 1]
+
+
+def test_the_waiting_jobs_end_soon_after_an_outage_of_the_ledger_attack_7(
+    rabbitmq: RabbitMQ, postgres: Postgres, queue_prefix: str, tmp_path: Path
+) -> None:
+    queue = f"{queue_prefix}requests"
+    url = sa.engine.make_url(postgres.create_database())
+    with FaultProxy(postgres.port) as proxy:
+        ledger_url = url.set(port=proxy.port).render_as_string(hide_password=False)
+        settings = {"broker_url": rabbitmq.url, "amqp_queues": queue, "callback_secrets": SECRETS, "storage": "folder"}
+        # If a wake-up were lost, the job would wait for the next one, longer than this test does.
+        settings |= {"ledger_url": ledger_url, "lease_seconds": "3", "wake_again_seconds": "600"}
+        with TelecineProcess(tmp_path / "home", notes=True, **settings) as telecine:
+            telecine.start()
+            wait_until(lambda: rabbitmq.read(queue))
+            with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
+                for number in range(12):
+                    request = {"id": f"n-{number}", "type": "note", "data": {"seconds": 0.5}}
+                    connection.channel().basic_publish("", queue, json.dumps(request).encode())
+            database = Database(url)
+            wait_until(lambda: count_jobs(database).get("completed", 0) >= 2)
+            proxy.fault = Fault(refuse=True, reset_after_bytes=0)
+            time.sleep(12)  # longer than a wake-up waits in a worker
+            proxy.fault = Fault()
+            # Half a second for two jobs at once, and a lease for those that ran.
+            wait_until(lambda: count_jobs(database) == {"completed": 12}, timeout=60, what=telecine.log.read_text)
+            log = telecine.log.read_text()
+            assert "wakeup_waits_for_ledger" in log
+            assert not re.findall(r"[^\n]*Traceback[^\n]*", log)
+            database.close()

@@ -49,8 +49,8 @@ class Call:
 def whole(name: str, default: int | None, low: int, high: int, *more: int, step: int | None = None) -> Parameter:
     """Return an integer parameter with limits."""
     bad: list[tuple[Any, str]] = [
-        (low - (step or 1), f"greater than or equal to {low}"),
-        (high + (step or 1), f"less than or equal to {high}"),
+        (low - (step or 1), f"must be at least {low}"),
+        (high + (step or 1), f"must be at most {high}"),
     ]
     if step is not None:
         bad.append((low + 1, f"multiple of {step}"))
@@ -64,7 +64,7 @@ def choice(name: str, default: Any, *choices: Any, bad: Any) -> Parameter:
 
 def flag(name: str, default: bool | None = False) -> Parameter:
     """Return a boolean parameter."""
-    return Parameter(name, default, (True, False), (("perhaps", "valid boolean"),))
+    return Parameter(name, default, (True, False), (("perhaps", "true or false"),))
 
 
 _REEL = Call(
@@ -77,8 +77,8 @@ _REEL = Call(
         whole("font_size", 45, 8, 400, 50),
         Parameter("font_color", "yellow", ("white", "#FFFF00"), (("nocolour", "use a CSS colour name"),)),
         whole("words_per_group", 3, 1, 50),
-        Parameter("timing_offset", 0.0, (-0.5, 0.5), ((3601, "less than or equal to 3600"),)),
-        Parameter("min_duration", 1.0, (0.0, 2.5), ((-1, "greater than or equal to 0"),)),
+        Parameter("timing_offset", 0.0, (-0.5, 0.5), ((3601, "must be at most 3600"),)),
+        Parameter("min_duration", 1.0, (0.0, 2.5), ((-1, "must be at least 0"),)),
         Parameter(
             "alignment_mode", "auto", ("auto", "elevenlabs", "even"), (("best", "'auto', 'elevenlabs', 'even'"),)
         ),
@@ -98,9 +98,9 @@ _STORY = Call(
     {"scenes": ["at sunrise", "at noon"]},
     (
         Parameter("scenes", None, (["a", "b"], ["a", "b", "c"]), ((["a"], "at least 2 items"),)),
-        Parameter("hero_description", "", ("a knight in silver armor",), ((7, "valid string"),), empty=(None,)),
+        Parameter("hero_description", "", ("a knight in silver armor",), ((7, "must be a string"),), empty=(None,)),
         _STEPS,
-        Parameter("duration_per_scene", 3.0, (0.5, 4.0, 60.0), ((0, "greater than 0"), (61, "or equal to 60"))),
+        Parameter("duration_per_scene", 3.0, (0.5, 4.0, 60.0), ((0, "greater than 0"), (61, "at most 60"))),
         whole("fps", 24, 1, 60, 30),
         whole("width", 512, 32, 2048, 768, 1024, step=8),
         whole("height", 512, 32, 2048, 768, 1024, step=8),
@@ -168,7 +168,7 @@ _IMAGINE = Call(
         choice("aspect_ratio", "16:9", "16:9", "9:16", "4:3", "1:1", bad="5:4"),
         choice("duration", 5, 5, 6, 12, bad=10),
         choice("resolution", "720p", "720p", "1080p", bad="768p"),
-        Parameter("style_id", None, (60503,), ((-1, "greater than or equal to 0"),)),
+        Parameter("style_id", None, (60503,), ((-1, "must be at least 0"),)),
         flag("is_enhance"),
     ),
     model={"model": "imagine-text-to-video"},
@@ -184,7 +184,7 @@ _FILM = (
         "seed",
         None,
         (0, 2**32 - 1),
-        ((-1, "greater than or equal to 0"), (2**32, "must be from 0 to 4,294,967,295 for auto")),
+        ((-1, "must be at least 0"), (2**32, "must be from 0 to 4,294,967,295 for auto")),
         empty=(None,),
     ),
     Parameter(

@@ -27,7 +27,7 @@ from consumer.ledger.tables import jobs
 from consumer.runtime import Runtime
 from consumer.wiring import admission_policy, build_runtime
 from pipelines.registry import PIPELINES
-from schemas.errors import JobCancelled
+from schemas.errors import InputUnavailable, JobCancelled, StorageUnavailable
 from schemas.settings import Settings
 from tests import note_pipeline
 from tests.ledger_views import Ledger
@@ -103,15 +103,55 @@ def test_an_unconfirmed_commit_neither_loses_a_job_nor_ends_it_twice(
     assert sent == ["job.completed", "job.started"]
 
 
-def test_a_job_that_fails_after_a_full_disk_names_the_disk(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(root: Path) -> Any:
-        raise OSError(errno.ENOSPC, "No space left on device")
+OUTAGES = {
+    "disk full": OSError(errno.ENOSPC, "No space left on device"),
+    "disk read-only": OSError(errno.EROFS, "Read-only file system"),
+    "disk broken": OSError(errno.EIO, "Input/output error"),
+    "ledger": sa.exc.OperationalError("SELECT", {}, OSError("the connection broke")),
+    "storage": StorageUnavailable("the storage is away", outage=True),
+    "input": InputUnavailable("the storage of the input is away", outage=True),
+}
 
-    monkeypatch.setattr(durable, "job_folder", full)
+
+def _fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(root: Path) -> Any:
+        raise error
+
+    monkeypatch.setattr(durable, "job_folder", fail)
+
+
+@pytest.mark.parametrize("fault", OUTAGES)
+def test_an_outage_uses_up_no_retries_attack_12_friction_M15(
+    fault: str, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as outage:
+        _fail_with(OUTAGES[fault], outage)
+        end = time.monotonic() + 30
+        while (job := queries.find_job(runtime.database, "j")) is None or job.epoch < runtime.settings.max_failures + 2:
+            assert time.monotonic() < end
+            advance(runtime, "j")
+            time.sleep(0.005)
+        assert (job.state, job.failures) == (State.WAITING, 0)
+        waits = [entry for entry in queries.timeline_of(runtime.database, "j") if entry.event == "retry_later"]
+        assert ("disk" in waits[-1].detail["message"]) is fault.startswith("disk")
+    assert ended(runtime).state is State.COMPLETED
+
+
+def test_an_outage_ends_a_job_at_its_deadline_attack_12(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fail_with(OUTAGES["disk full"], monkeypatch)
+    advance(runtime, "j")
+    with runtime.database.write() as connection:
+        connection.execute(sa.update(jobs).values(deadline_at=1.0))
+    assert ended(runtime).state is State.EXPIRED
+
+
+def test_a_fault_of_one_object_uses_up_the_retries_attack_12(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fail_with(StorageUnavailable("the object appeared and disappeared"), monkeypatch)
     job = ended(runtime)
     assert job.error is not None
     assert (job.state, job.failures, job.error["code"]) == (State.FAILED, 7, "retries_exhausted")
-    assert "no disk space" in job.error["message"]
+    assert "appeared and disappeared" in job.error["message"]
+    assert "report" not in job.error["message"]
 
 
 def test_a_stopped_worker_sends_no_callback_of_a_job_that_has_ended_meanwhile(
@@ -132,7 +172,7 @@ def test_a_stopped_worker_sends_no_callback_of_a_job_that_has_ended_meanwhile(
 
 def test_the_backoff_of_a_job_stays_at_its_cap_after_weeks(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(root: Path) -> Any:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(errno.EINVAL, "a fault that is not foreseen")
 
     monkeypatch.setattr(durable, "job_folder", full)
     patient = runtime.settings.model_copy(update={"max_failures": 5000})

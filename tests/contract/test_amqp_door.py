@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from consumer.admission.message import AdmitResult, IncomingMessage
 from consumer.doors import amqp
 from consumer.doors.publish import publish
+from ops.cli.sending import send
+from schemas.settings import Settings
 from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import wait_until
 
@@ -49,3 +52,33 @@ def test_messages_stay_with_the_door_while_the_ledger_is_unavailable(
     assert sessions == [queue]
     # Neither redelivered nor dead-lettered.
     wait_until(lambda: rabbitmq.ctl("list_queues", "messages", "name").count(f"0\t{queue}") == 2)
+
+
+def test_submit_reports_whether_a_door_reads_the_queue_friction_m13(rabbitmq: RabbitMQ, queue_prefix: str) -> None:
+    settings = Settings(broker_url=SecretStr(rabbitmq.url), amqp_queues=[f"{queue_prefix}requests"])
+    sent = send(settings, [b"{}"])
+    assert (sent.read, sent.reader) == (False, "nothing reads it now: `telecine up` does")
+    assert f"the queue {queue_prefix}requests at amqp://" in sent.place
+    assert "guest:" not in str(sent)
+    arrived = threading.Event()
+
+    def admit(arrivals: Sequence[IncomingMessage]) -> Sequence[AdmitResult]:
+        arrived.set()
+        return [AdmitResult() for _ in arrivals]
+
+    door = amqp.AmqpDoor(
+        rabbitmq.url,
+        settings.amqp_queues,
+        admit,
+        lambda _: None,
+        batch=10,
+        batch_seconds=0.01,
+        delivery_limit=settings.amqp_delivery_limit,
+    )
+    thread = threading.Thread(target=door.run, daemon=True)
+    thread.start()
+    assert arrived.wait(60)
+    sent = send(settings, [b"{}", b"{}"])
+    door.stop()
+    thread.join(30)
+    assert (sent.read, sent.reader) == (True, "1 door reads it")

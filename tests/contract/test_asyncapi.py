@@ -14,9 +14,12 @@ import jsonschema
 import pytest
 
 from ops.contract.files import as_yaml
+from schemas.envelope import Request
 from schemas.errors import RequestError
+from schemas.job_types import JOB_TYPES
 from schemas.parse import parse_request
 from tests.acceptance.line import NODE
+from tests.contract.golden_corpus import corpus
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ROOT / "docs" / "contract"
@@ -212,3 +215,51 @@ def _contract(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def test_another_languages_validator_agrees_about_null_F5() -> None:
+    """Null for an optional field is valid, null for a required one is not."""
+    messages: list[tuple[str, dict[str, Any]]] = []
+    for golden in corpus("requests"):
+        if golden.name == f"requests/{golden.type}/minimal.json":
+            messages += _with_nulls(golden.type, golden.value)
+    called = subprocess.run(
+        ["node", "validate.mjs"],
+        cwd=NODE,
+        input=json.dumps(messages),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    for (_, message), errors in zip(messages, json.loads(called.stdout), strict=True):
+        refused = _refused(message)
+        # Lyrics are an exception that the page names.
+        assert (errors is None) == (refused in (None, "lyrics_required")), (refused, errors, message)
+    assert len(messages) > 100
+
+
+def _refused(message: dict[str, Any]) -> str | None:
+    """Return the code that the message is refused with."""
+    try:
+        parse_request(json.dumps(message).encode())
+    except RequestError as error:
+        return error.code
+    return None
+
+
+def _with_nulls(kind: str, value: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the request with one field null, for each field, and with all optional fields null."""
+    path = str(CONTRACT / f"{kind}.schema.json")
+    envelope = [name for name in Request.model_fields if name not in value]
+    fields = JOB_TYPES[kind].model_fields
+    absent = [name for name in fields if name not in value["data"]]
+    changed = [
+        *({name: None} for name in Request.model_fields),
+        dict.fromkeys(envelope) | {"data": value["data"] | dict.fromkeys(absent)},
+        *({"data": value["data"] | {name: None}} for name in fields),
+        *({"callback": {"url": "https://a.example", name: None}} for name in ("events", "format", "secret_name")),
+        {"callback": {"url": None}},
+        {"callback": {"url": None, "format": "game"}},
+    ]
+    return [(path, value | changes) for changes in changed]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -118,6 +119,9 @@ def test_a_task_over_its_time_limit_is_cancelled_and_the_job_fails(line: Line) -
     line.alpha.polls = 10_000
     job = line.finished()
     assert (job.state, job.error["code"] if job.error else None) == (State.FAILED, "provider_timeout")
+    words = (job.error or {})["message"]  # gap_L9: each name once
+    assert re.match(r"alpha did not finish within \d+ s \(model first[;)]", words), words
+    assert "timeout_seconds" in words
     assert line.alpha.cancelled == ["task-1"]
 
 

@@ -15,8 +15,7 @@ from PIL import Image
 
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
-from consumer.admission.parsing import validate
-from consumer.ledger.admission import Submission
+from consumer.admission.parsing import check_request
 from consumer.ledger.records import Job
 from consumer.ledger.states import CallState, State
 from consumer.runtime import Runtime
@@ -24,7 +23,9 @@ from consumer.wiring import admission_policy
 from pipelines.context import Context, ModelCall
 from providers.base import Call, Ready
 from providers.catalogue import Catalogue, Model, Parameter
+from schemas.envelope import Request
 from schemas.media import StoredArtifact
+from schemas.parse import parse_mapping
 from tests.call_line import Line
 from tests.doubles.films import small_film
 from tests.ledger_views import Ledger
@@ -64,8 +65,9 @@ def admit(line: Line, request: dict[str, Any], uploaded: str | None) -> None:
     """Admit the request, with the pin of the uploaded object."""
     policy = admission_policy(line.runtime)
     message = IncomingMessage(json.dumps(request).encode(), "test", "q")
-    item = validate(request, message, policy)
-    assert isinstance(item, Submission)
+    parsed = parse_mapping(request)
+    assert isinstance(parsed, Request)
+    item = check_request(parsed, message, policy)
     if uploaded is not None:
         stored = line.runtime.storage.head(uploaded)
         assert stored is not None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import time
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from consumer.calls import actions, fetching, retry_policy
 from consumer.execution import outcome
 from consumer.ledger import calls, deletion, tables
 from consumer.ledger.states import State
@@ -135,3 +138,30 @@ def test_a_folder_that_may_be_written_but_not_read_does_not_prevent_a_call(
     line.submit()
     assert line.advance() is State.WAITING
     assert line.call().provider == "alpha"
+
+
+@pytest.mark.parametrize("action", ["submit", "fetch"])
+def test_an_outage_of_this_side_uses_up_no_tries_of_a_call_attack_12(
+    line: Line, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [StorageUnavailable("the storage is away", outage=True), OSError(errno.ENOSPC, "disk full")]
+    monkeypatch.setattr(retry_policy, "FETCH_TRIES", 1)
+    monkeypatch.setattr(retry_policy, "AWAY_TRIES", 1)
+    settings = line.runtime.settings.model_copy(update={"max_failures": 1})
+    line.runtime = dataclasses.replace(line.runtime, settings=settings)
+
+    def fail_first(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop(0)
+
+    if action == "submit":
+        failures[1:] = [InputUnavailable("the input is away", outage=True)]
+        line.alpha.before = fail_first
+    else:
+        fetch = fetching.fetch_result
+        monkeypatch.setattr(actions, "fetch_result", lambda *given: fail_first() or fetch(*given))
+    assert line.finished().state is State.COMPLETED
+    assert not failures
+    assert line.alpha.charges.total() == 1
+    assert line.call().failures == 0
+    assert line.events().count("call_put_off") == 2

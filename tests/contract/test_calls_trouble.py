@@ -26,6 +26,7 @@ from consumer.ledger import (
 from consumer.ledger.call_claims import SubmissionPolicy
 from consumer.ledger.call_records import CallResult, CallRow, CallTask
 from consumer.ledger.completion import finish_unleased, request_cancel
+from consumer.ledger.queries import timeline_of
 from consumer.ledger.states import CallState, State
 from consumer.storage.scratch import job_folder
 from providers.base import Call, Pending, Ready, TaskRef
@@ -275,6 +276,8 @@ def test_a_full_disk_before_the_submission_is_not_an_unknown_outcome(
     monkeypatch.setattr(actions_module, "job_folder", full)
     assert line.finished().state is State.COMPLETED
     assert (line.alpha.charges.total(), "outcome_unknown" in line.events()) == (1, False)
+    (entry,) = [entry for entry in timeline_of(line.runtime.database, "j") if entry.event == "call_put_off"]
+    assert entry.detail["code"] == "storage_unavailable"
 
 
 def test_an_input_that_does_not_fit_on_the_disk_is_not_an_unknown_outcome(

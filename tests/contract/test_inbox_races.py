@@ -132,7 +132,9 @@ def test_a_request_that_cannot_be_written_leaves_nothing_attack_3(
     assert list((tmp_path / "inbox").iterdir()) == []
 
 
-def test_part_files_of_producers_that_died_are_deleted_after_a_day_attack_3(inbox: Door) -> None:
+def test_part_files_of_producers_that_died_are_deleted_after_a_day_attack_3(
+    inbox: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old, new = inbox.folder / ".old.part", inbox.folder / ".new.part"
     old.touch()
     new.touch()
@@ -140,6 +142,12 @@ def test_part_files_of_producers_that_died_are_deleted_after_a_day_attack_3(inbo
     inbox.door.stop()
     inbox.door.run()
     assert (old.exists(), new.exists()) == (False, True)
+    os.utime(new, (time.time() - 90_000,) * 2)
+    inbox.door.run()
+    assert new.exists(), "it is looked for once an hour"
+    monkeypatch.setattr(inbox.door, "_clear_at", 0.0)
+    inbox.door.run()
+    assert not new.exists()
 
 
 def test_a_file_that_is_cut_in_its_dead_letter_is_kept_attack_12(inbox: Door) -> None:

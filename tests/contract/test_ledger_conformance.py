@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from consumer.ledger import completion, due, leases, queries, steps
 from consumer.ledger.admission import AdmissionOutcome, admit, build_submission
 from consumer.ledger.records import Lease
 from consumer.ledger.states import TERMINAL, TRANSITIONS, State
+from consumer.ledger.tables import jobs
 from schemas.envelope import Request
 from schemas.errors import JobCancelled, LeaseLost, RenderFailed
 from schemas.parse import parse_request
@@ -203,3 +206,75 @@ time.sleep(60)
     assert [wake.job_id for wake in due.take_due(ledger.b, limit=9, again_seconds=5)] == ["j"]
     assert ledger.claimed(owner="two").epoch == 2
     assert ledger.job().crashes == 1
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {},
+        {"states": ["failed"]},
+        {"states": ["received", "waiting"]},
+        {"type_": "reel"},
+        {"type_": "reel", "states": ["failed"]},
+        {"tenant": "acme"},
+        {"code": "render_failed"},
+        {"code": "render_failed", "type_": "reel", "since": 5.0},
+        {"since": 5.0},
+    ],
+    ids=str,
+)
+def test_every_list_of_jobs_is_read_from_an_index(chosen: dict[str, Any], ledger: Ledger) -> None:
+    """With many jobs, a list that reads them all takes seconds."""
+    with ledger.a.write() as connection:
+        rows = [many_jobs_row(number) for number in range(2_000)]
+        connection.execute(sa.insert(jobs), rows)
+        if ledger.a.dialect == "postgresql":
+            connection.execute(sa.text("ANALYZE jobs"))
+    plans: list[str] = []
+    explain = "EXPLAIN QUERY PLAN " if ledger.a.dialect == "sqlite" else "EXPLAIN "
+
+    def record(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "jobs.received_at DESC" in statement and not statement.startswith("EXPLAIN"):
+            plans.extend(str(row) for row in connection.exec_driver_sql(explain + statement, parameters))
+
+    sa.event.listen(ledger.a._normal, "before_cursor_execute", record)
+    try:
+        found = queries.list_jobs(ledger.a, limit=3, **chosen)
+    finally:
+        sa.event.remove(ledger.a._normal, "before_cursor_execute", record)
+    plan = "\n".join(plans)
+    assert "ix_jobs_" in plan
+    assert "Seq Scan on jobs" not in plan
+    assert not [line for line in plans if "SCAN jobs" in line and "INDEX" not in line]
+    expected = sorted((row for row in rows if is_chosen(row, chosen)), key=lambda row: (-row["received_at"], row["id"]))
+    assert [job.id for job in found] == [row["id"] for row in expected[:3]]
+
+
+def many_jobs_row(number: int) -> dict[str, Any]:
+    """Return the row of a job that ended, one of a hundred each of another kind."""
+    failed = number % 100 == 1
+    return {
+        "id": f"j{number}",
+        "type": "reel" if number % 100 < 2 else "story_to_video",
+        "state": "failed" if failed else ("received", "waiting")[number % 2] if number % 100 == 0 else "completed",
+        "role": "render",
+        "priority": "normal",
+        "tenant": "acme" if number % 100 == 7 else None,
+        "fingerprint": "f",
+        "request": "{}",
+        "door": "amqp",
+        "received_at": 1_000.0 + number // 2,
+        "not_before": 0.0,
+        "wake_at": None,
+        "error": '{"code": "render_failed", "message": "m"}' if failed else None,
+    }
+
+
+def is_chosen(row: dict[str, Any], chosen: dict[str, Any]) -> bool:
+    if "since" in chosen and row["received_at"] < chosen["since"]:
+        return False
+    if "code" in chosen and row["error"] is None:
+        return False
+    if "states" in chosen and row["state"] not in chosen["states"]:
+        return False
+    return all(row[name] == chosen[key] for name, key in (("type", "type_"), ("tenant", "tenant")) if key in chosen)

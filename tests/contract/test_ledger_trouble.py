@@ -13,12 +13,13 @@ import sqlalchemy as sa
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
 from consumer.admission.policy import AdmissionPolicy
-from consumer.ledger import completion, dead_letters, due, leases, outbox, queries
+from consumer.ledger import call_claims, completion, dead_letters, due, leases, outbox, queries
 from consumer.ledger.database import Database, is_ledger_fault
 from consumer.ledger.schema import migrate
 from consumer.ledger.states import DeliveryState, State
 from providers.http.policy import Policy
 from tests.ledger_views import DATA, Ledger, count_jobs, delivery
+from tests.servers.pgbouncer import PgBouncer
 
 CHECKS = AdmissionPolicy(roles={"reel": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=262_144)
 
@@ -88,6 +89,29 @@ def test_a_server_with_stricter_transactions_can_be_used(level: str, postgres_ur
         name = database.url.database
         connection.execute(sa.text(f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'"))
     database.close()
+    work_on_many_jobs_at_once(database)
+    database.close()
+
+
+def test_a_pooler_that_gives_each_transaction_another_connection_can_be_used_attack_11(postgres_url: str) -> None:
+    """Jobs, calls and callbacks: a statement that psycopg had prepared would be missing, or exist already."""
+    pooler = PgBouncer(postgres_url, connections=3)
+    database = Database(pooler.url)
+    try:
+        migrate(database)
+        work_on_many_jobs_at_once(database)
+        for number in range(20):
+            with database.write() as connection:
+                outbox.enqueue(database, connection, delivery(None, number))
+            assert call_claims.claim_due(database, owner="one", lease_seconds=60, most=9) == []
+        claimed = [found for _ in range(20) for found in outbox.claim_due(database, limit=1, seconds=60)]
+        assert len({found.id for found in claimed}) == 20
+    finally:
+        database.close()
+        pooler.close()
+
+
+def work_on_many_jobs_at_once(database: Database) -> None:
     ledger = Ledger(database, database)
     ledger.admit(*({"id": f"j{number}"} for number in range(60)))
 
@@ -106,7 +130,6 @@ def test_a_server_with_stricter_transactions_can_be_used(level: str, postgres_ur
         for future in futures:
             future.result(60)
     assert count_jobs(database) == {"completed": 60}
-    database.close()
 
 
 def test_an_error_of_the_ledger_does_not_contain_the_values(ledger: Ledger) -> None:

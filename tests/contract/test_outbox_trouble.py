@@ -137,7 +137,7 @@ _SECRET = {name: [SecretStr(generate_secret())] for name in ("default", "m")}
         pytest.param("old", "m", set(), {"default"}, True, id="attack-9-control-without-tenants"),
     ],
 )
-def test_a_callback_is_never_signed_with_another_tenants_secret(
+def test_a_callback_is_never_signed_with_another_tenants_secret_attack_9(
     tenant: str | None, secret_name: str | None, tenants: set[str], secrets: set[str], sent: bool, tmp_path: Path
 ) -> None:
     rules = {name: _TENANTS[name] for name in tenants if name in _TENANTS}

@@ -238,6 +238,23 @@ def test_bytes_that_are_not_a_json_object_are_refused_without_a_schema(raw: byte
     assert caught.value.code in ("invalid_json", "message_too_large")
 
 
+@pytest.mark.parametrize("name", TYPES)
+def test_null_for_any_optional_field_is_published_and_no_exception_F5(name: str) -> None:
+    minimal = next(golden for golden in corpus("requests") if golden.name == f"requests/{name}/minimal.json").value
+    schema = schema_of(name)
+    absent = {field: None for field in schema["properties"] if field not in minimal}
+    data = {field: None for field in schema["$defs"][type_name(schema)]["properties"] if field not in minimal["data"]}
+    data.pop("image_id", None)
+    callback = {"url": "https://a.example", "events": None, "format": None, "secret_name": None}
+    for changes in (absent, {"data": minimal["data"] | data}, {"callback": callback}):
+        assert _difference(name, minimal | changes) is None
+
+
+def type_name(schema: Mapping[str, Any]) -> str:
+    """Return the name of the definition of ``data``."""
+    return str(schema["properties"]["data"]["$ref"].rpartition("/")[2])
+
+
 def _difference(name: str, message: Mapping[str, Any]) -> str | None:
     """Return ``None`` if schema and parser agree, else the name of the exception or the difference."""
     valid = VALIDATORS[name].is_valid(message)

@@ -24,6 +24,8 @@ from providers.pika import adapter as pika_adapter
 from providers.pika.models import PIKA
 from providers.replicate import adapter as replicate_adapter
 from providers.replicate.models import CLIP_INTERROGATOR
+from providers.runpod import adapter as runpod_adapter
+from providers.runpod.models import REEL
 from schemas.errors import ProviderRefused
 from schemas.settings import Settings
 from tests.doubles.calls import call_of, media
@@ -33,6 +35,7 @@ from tests.doubles.imagine import Imagine
 from tests.doubles.misbehaviour import Plan
 from tests.doubles.pika import Pika
 from tests.doubles.replicate import Replicate
+from tests.doubles.runpod import RunPod
 
 PICTURE = {"image": media("in.png", "image/png")}
 
@@ -70,6 +73,7 @@ def _account(name: str, stack: ExitStack) -> Account:
         model = Model(id="first", provider="memory", types=("ask",))
         return Account(lambda: memory, call_of(model, {}), memory.charges.total)
     kinds: dict[str, type[Double]] = {"pika": Pika, "cococlip": Cococlip, "imagine": Imagine, "replicate": Replicate}
+    kinds["runpod"] = RunPod
     double = stack.enter_context(kinds[name]())
     double.plan(Plan(polls=1, times=-1))
     key = SecretStr(double.key)
@@ -83,6 +87,7 @@ def _account(name: str, stack: ExitStack) -> Account:
         replicate_settle_seconds=0,
         cococlip_base_url=double.url,
         cococlip_auth_header=SecretStr(f"x-cococlip-key: {double.key}"),
+        runpod_api_key=key,  # and no endpoint
     )
     policy = Policy(allowed_hosts=frozenset({double.host}))
     models = {model.id: model for model in (*COCOCLIP_MODELS, IMAGINE, PIKA)}
@@ -90,6 +95,7 @@ def _account(name: str, stack: ExitStack) -> Account:
         "pika": (pika_adapter.from_settings, call_of(models["pika"], {"prompt": "a kite"}, PICTURE)),
         "cococlip": (cococlip_adapter.from_settings, call_of(models["hailuo02standard"], {"prompt": "a kite"})),
         "imagine": (imagine_adapter.from_settings, call_of(models["imagine-text-to-video"], {"prompt": "a kite"})),
+        "runpod": (runpod_adapter.from_settings, call_of(REEL, {"film": "{}"})),
         "replicate": (replicate_adapter.from_settings, call_of(CLIP_INTERROGATOR, {}, PICTURE)),
     }
     opener, call = openers[name]
@@ -136,10 +142,20 @@ def test_another_adapter_can_poll_the_task(account: Account) -> None:
     assert account.charges() == 1
 
 
-@pytest.mark.parametrize(("name", "kind"), [("pika", "image"), ("replicate", "image"), ("cococlip", "audio")])
-def test_a_local_file_is_refused_before_any_request(name: str, kind: str) -> None:
-    file = media("in", {"image": "image/png", "audio": "audio/mpeg"}[kind])
-    local = {kind: dataclasses.replace(file, url="file:///home/example/in")}
+@pytest.mark.parametrize(
+    ("name", "kind", "content_type"),
+    [
+        ("pika", "image", "image/png"),
+        ("pika", "image", "audio/mpeg"),
+        ("replicate", "image", "image/png"),
+        ("cococlip", "audio", "audio/mpeg"),
+        ("cococlip", "audio", "audio/flac"),
+        ("runpod", "audio", "audio/mpeg"),
+    ],
+)
+@pytest.mark.parametrize("uri", ["file:///home/example/in", "FILE://localhost/home/in", "memory://bucket/in"])
+def test_a_local_file_is_refused_before_anything_else_F0(name: str, kind: str, content_type: str, uri: str) -> None:
+    local = {kind: dataclasses.replace(media("in", content_type), url=uri)}
     with ExitStack() as stack:
         account = _account(name, stack)
         call = dataclasses.replace(account.call, inputs=local)
@@ -150,3 +166,12 @@ def test_a_local_file_is_refused_before_any_request(name: str, kind: str) -> Non
         )
         assert refused.value.field == f"data.{kind}"
         assert account.charges() == 0
+
+
+def test_the_scheme_of_an_inputs_url_may_be_in_upper_case_F0() -> None:
+    with ExitStack() as stack:
+        account = _account("pika", stack)
+        image = dataclasses.replace(media("in.png", "image/png"), url="HTTPS://media.example/in.png")
+        call = dataclasses.replace(account.call, inputs={"image": image})
+        with pytest.raises(ProviderRefused, match="image must be a URL"):  # Pika's own answer: it got the URL
+            account.run(lambda adapter: adapter.submit(call))

@@ -25,7 +25,6 @@ from consumer.storage.s3 import LARGEST_BYTES
 from schemas.errors import (
     ChecksumMismatch,
     ConfigurationError,
-    InputForbidden,
     InputNotFound,
     InputTooLarge,
     InputUnavailable,
@@ -393,24 +392,6 @@ def test_a_forked_worker_uses_connections_of_its_own(s3_server: S3, tmp_path: Pa
 def test_storing_into_a_missing_bucket_names_it(s3_server: S3, tmp_path: Path) -> None:
     with pytest.raises(OutputForbidden, match="bucket no-such-bucket-anywhere does not exist"):
         _put(_shared(s3_server), tmp_path, "s3://no-such-bucket-anywhere/video.mp4", b"x")
-
-
-def test_wrong_keys_are_forbidden_and_not_printed(
-    use_s3: Callable[[str], S3], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = use_s3("radosgw")
-    place = _s3_place(server)
-    place.add("x", b"x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-canary")
-    storage = _open(server)
-    with pytest.raises(InputForbidden) as read:
-        storage.fetch(place.uri("x"), tmp_path / "back", 10)
-    with pytest.raises(OutputForbidden) as write:
-        _put(storage, tmp_path, place.uri("y"), b"y")
-    for message in (str(read.value), str(write.value)):
-        assert "SignatureDoesNotMatch" in message
-        assert "canary" not in message
-        assert server.access_key not in message
 
 
 def test_a_result_over_the_limit_of_one_put_is_refused_unread(s3_server: S3, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import urllib.request
 import uuid
 from collections.abc import Callable
@@ -11,12 +12,19 @@ from typing import Any
 
 import pytest
 
-from consumer.storage.base import Storage, StoredObject
+from consumer.storage.base import ObjectFacts, Storage, StoredObject
 from consumer.storage.factory import open_storage
 from consumer.storage.folder import FolderStorage
 from consumer.storage.memory import MemoryStorage
 from consumer.storage.s3 import S3Storage
-from schemas.errors import InputForbidden, InputNotFound, InputReplaced
+from schemas.errors import (
+    InputForbidden,
+    InputNotFound,
+    InputReplaced,
+    InputUnavailable,
+    StorageUnavailable,
+    TelecineError,
+)
 from schemas.reference import Pin
 from tests.servers.s3 import S3
 
@@ -160,14 +168,53 @@ def test_another_object_from_a_server_that_ignores_the_condition_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_without_permission_to_read_versions_the_error_names_the_permission(
-    use_s3: Callable[[str], S3], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_permission_the_error_names_the_permission_friction_H3_control(
+    use_s3: Callable[[str], S3], tmp_path: Path
 ) -> None:
-    server = use_s3("radosgw")  # ministack does not check signatures
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong" * 8)
+    server = use_s3("radosgw")  # ministack does not check policies
+    name, client = f"test-{uuid.uuid4().hex[:16]}", server.client()
+    client.create_bucket(Bucket=name)
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    version = client.put_object(Bucket=name, Key="a", Body=b"x")["VersionId"]
+    action = ["s3:GetObject", "s3:GetObjectVersion"]
+    deny = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": f"arn:aws:s3:::{name}/*"}
+    client.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
     storage = open_storage("s3", endpoint_url=server.url, path_style=True, attempts=1)
     with pytest.raises(InputForbidden, match="s3:GetObjectVersion"):
-        storage.fetch("s3://inbox/a", tmp_path / "back", 10, Pin(version="v1"))
+        storage.fetch(f"s3://{name}/a", tmp_path / "back", 10, Pin(version=version))
+    for read in (storage.head, lambda uri: storage.fetch(uri, tmp_path / "back", 10)):  # friction H3, control
+        with pytest.raises(InputForbidden, match="AccessDenied") as denied:
+            read(f"s3://{name}/a")
+        assert not denied.value.outage
+
+
+def test_wrong_keys_are_an_outage_and_not_printed_friction_H3(
+    use_s3: Callable[[str], S3], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, name = use_s3("radosgw"), f"test-{uuid.uuid4().hex[:16]}"  # ministack does not check signatures
+    server.client().create_bucket(Bucket=name)
+    storage = open_storage("s3", endpoint_url=server.url, path_style=True, attempts=1)
+    _put(server, storage, name, b"x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-canary")
+    storage, uri = open_storage("s3", endpoint_url=server.url, path_style=True, attempts=1), f"s3://{name}/a b+é.mp3"
+    made = tmp_path / "made"
+    made.write_bytes(b"y")
+    sha256 = hashlib.sha256(b"y").hexdigest()
+    facts = ObjectFacts(job_id="j", fingerprint="f", content_type="text/plain", sha256=sha256, bytes=1)
+    attempts: list[tuple[type[TelecineError], Callable[[], object]]] = [
+        (InputUnavailable, lambda: storage.fetch(uri, tmp_path / "back", 10)),
+        (InputUnavailable, lambda: storage.head(uri)),  # a HEAD has no body, and with it no code
+        (InputUnavailable, lambda: storage.list_prefix(uri)),
+        (StorageUnavailable, lambda: storage.put(made, f"s3://{name}/y", facts)),
+    ]
+    for kind, attempt in attempts:
+        with pytest.raises(kind, match="SignatureDoesNotMatch") as caught:
+            attempt()
+        assert caught.value.outage
+        assert "canary" not in str(caught.value)
+        assert server.access_key not in str(caught.value)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
+    assert storage.head(uri) is not None
 
 
 def _in_memory(folder: Path) -> tuple[Storage, Callable[[bytes], None]]:

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from consumer.execution import sweep as sweep_module
 from consumer.execution.sweep import Sweep
 from consumer.ledger import calls, leases
 from consumer.ledger.call_request import CallSpec, Candidate
-from consumer.ledger.due import Wake, reset_wakeups
+from consumer.ledger.database import db_now
+from consumer.ledger.due import Wake
 from consumer.ledger.states import State
 from consumer.ledger.tables import calls as calls_table, jobs
 from consumer.runtime import Runtime
@@ -56,14 +58,38 @@ def test_jobs_that_a_dead_transport_lost_are_woken_although_the_first_try_failed
     ledger.admit({"id": "j"})
     with runtime.database.write() as connection:  # after so many wake-ups that the next one is due in an hour
         connection.execute(sa.update(jobs).values(wakes=12, wake_at=runtime.database.now() + 3600))
-    troubles = [OSError("the disk is busy")]
+    fail_once(monkeypatch, "reset_wakeups", OSError("the disk is busy"))
+    assert woken_by_a_running_sweep(runtime) == ["j"]
 
-    def busy(*arguments: object) -> None:
-        if troubles:
-            raise troubles.pop()
-        reset_wakeups(runtime.database)
 
-    monkeypatch.setattr("consumer.execution.sweep.reset_wakeups", busy)
+@pytest.mark.parametrize("failing", ["expire_dead_owners", "cancelled_or_expired", "take_due"])
+def test_jobs_are_woken_as_soon_as_the_ledger_answers_again_attack_7(
+    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers had no ledger either: what woke the jobs is lost, and their next wake-up is due in an hour."""
+    runtime = build_runtime(Settings(home=tmp_path, broker_url="amqp://127.0.0.1:1//", sweep_seconds=0.02))
+    ledger = Ledger(runtime.database, runtime.database)
+    ledger.admit({"id": "j"})
+    with runtime.database.write() as connection:
+        connection.execute(sa.update(jobs).values(wakes=12, wake_at=db_now() + 3600))
+    fail_once(monkeypatch, failing, sa.exc.OperationalError("", {}, OSError("server closed the connection")))
+    assert woken_by_a_running_sweep(runtime) == ["j"]
+    runtime.close()
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) -> None:
+    """Let the first call of a function that the sweep imports raise."""
+    act, errors = getattr(sweep_module, name), [error]
+
+    def fail(*arguments: object, **named: object) -> object:
+        if errors:
+            raise errors.pop()
+        return act(*arguments, **named)
+
+    monkeypatch.setattr(sweep_module, name, fail)
+
+
+def woken_by_a_running_sweep(runtime: Runtime) -> list[str]:
     woken: list[Wake] = []
 
     def wake(wakes: object) -> bool:
@@ -76,4 +102,4 @@ def test_jobs_that_a_dead_transport_lost_are_woken_although_the_first_try_failed
     timer.start()
     loop.run()
     timer.cancel()
-    assert [found.job_id for found in woken] == ["j"]
+    return [found.job_id for found in woken]

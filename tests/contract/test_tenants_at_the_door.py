@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -16,6 +17,7 @@ from consumer.ledger.records import Job
 from ops.dead_letter_replay import DeadLetterReplay
 from providers.http.policy import Policy
 from schemas.envelope import Priority
+from schemas.parse import parse_mapping
 from schemas.tenants import Tenant, TenantRules
 from tests.ledger_views import DATA, Ledger
 
@@ -195,3 +197,50 @@ def test_the_newest_jobs_of_one_tenant_are_listed(ledger: Ledger) -> None:
     send(ledger, "shared", id="s", tenant="shop", output="s3://results/shop/")
     assert [found.id for found in list_jobs(ledger.b, tenant="shop")] == ["s"]
     assert list_jobs(ledger.b, tenant="sho") == []
+
+
+def test_a_duplicate_is_absorbed_although_the_rules_have_changed_friction_low(ledger: Ledger) -> None:
+    fields: dict[str, Any] = {"callback": {"url": "http://hooks.internal/x"}, "output": "s3://results/acme/"}
+    before = dataclasses.replace(policy(), policy=Policy(allowed_hosts=frozenset({"hooks.internal"})))
+    assert send(ledger, "q", before, **fields).wake is not None
+    for changed in (policy(), dataclasses.replace(before, roles={})):
+        again = send(ledger, "q", changed, **fields)
+        assert (again.wake, again.error) == (None, None)
+    # Other content is refused by the rules, and so is the same content of another tenant.
+    other = send(ledger, "q", policy(), **fields, metadata={"a": 1})
+    assert other.error is not None
+    assert other.error.code == "address_forbidden"
+    foreign = send(ledger, "q", policy(), **fields, tenant="acme")
+    assert foreign.error is not None
+    assert job(ledger).duplicates == 2
+    assert len(list_jobs(ledger.b)) == 1
+
+
+def test_a_dead_letter_whose_request_has_a_job_by_now_is_a_duplicate_under_any_rules(ledger: Ledger) -> None:
+    fields: dict[str, Any] = {"callback": {"url": "http://hooks.internal/x"}}
+    send(ledger, "q", policy(), **fields)
+    (letter,) = dead_letters.list_newest(ledger.b, limit=9)
+    before = dataclasses.replace(policy(), policy=Policy(allowed_hosts=frozenset({"hooks.internal"})))
+    assert DeadLetterReplay(ledger.a, policy())(letter).result == "refused"
+    assert send(ledger, "q", before, **fields).wake is not None
+    assert DeadLetterReplay(ledger.a, policy())(letter).result == "duplicate"
+    assert job(ledger).duplicates == 1
+
+
+def test_an_invalid_message_is_validated_once(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    counted: list[object] = []
+
+    def count(mapping: Any) -> Any:
+        counted.append(mapping)
+        return parse_mapping(mapping)
+
+    monkeypatch.setattr("consumer.admission.parsing.parse_mapping", count)
+    changes: list[dict[str, Any]] = [
+        {"data": {}},
+        {"tenant": "unknown"},
+        {"callback": {"url": "http://127.0.0.1/"}},
+        {},
+    ]
+    for fields in changes:
+        send(ledger, "q", **fields)
+    assert len(counted) == 4

@@ -205,6 +205,30 @@ def test_a_request_uploaded_as_a_file_and_sent_as_a_message_is_one_job(site: Sit
     assert site.letter().code == "id_conflict"
 
 
+def test_an_upload_that_has_a_job_is_a_duplicate_although_the_rules_have_changed(make: Make) -> None:
+    signed = MANIFEST | {"callback": {"url": "https://shop.example/hook", "secret_name": "old"}}
+    site = make(secrets=("old",))
+    site.upload("orders/x.request.json", json.dumps(signed).encode())
+    changed = make(storage=site.storage, secrets=("new",))
+    changed.door(notified("orders/x.request.json"))
+    changed.process_uploads()
+    assert (site.job().duplicates, site.letters()) == (1, [])
+    changed.upload("orders/y.request.json", json.dumps(signed).encode())
+    assert changed.letter().code == "invalid_field"
+    site.upload("orders/y.request.json", json.dumps(signed).encode())
+    assert changed.replay(changed.letter()) == "duplicate"
+
+
+def test_null_in_an_uploaded_request_leaves_the_id_and_the_rules_values_F5(make: Make) -> None:
+    rules = [rule | {"output": "s3://results/rule/", "priority": "low"} for rule in RULES if rule.get("manifest")]
+    nulls = MANIFEST | dict.fromkeys(("id", "output", "priority", "callback", "source", "tenant"))
+    site = make(rules=rules)
+    site.upload("orders/x.request.json", json.dumps(nulls).encode())
+    assert site.job().id.startswith("s3-x-")
+    assert site.job().priority == "low"
+    assert site.job().parsed().output == "s3://results/rule/"
+
+
 def test_a_request_without_an_id_gets_one_derived_from_its_file(site: Site) -> None:
     site.upload("orders/x.request.json", json.dumps(MANIFEST).encode())
     assert site.job().id.startswith("s3-x-")

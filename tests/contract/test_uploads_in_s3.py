@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from consumer.ledger.database import Database
+from consumer.ledger.database import Database, db_now
 from consumer.ledger.schema import migrate
 from consumer.storage.base import Storage
 from consumer.storage.factory import open_storage
+from consumer.uploads.loop import RETRY_LIMIT_SECONDS
 from tests.fault_proxy import Fault, FaultProxy
 from tests.s3_messages import notified
 from tests.servers.s3 import S3
@@ -175,7 +176,7 @@ def test_a_bucket_that_does_not_exist_is_a_dead_letter(server: S3, tmp_path: Pat
     assert [letter.code for letter in site.letters()] == ["input_not_found"] * 2
 
 
-def test_a_refused_key_is_a_dead_letter(
+def test_an_upload_waits_while_the_key_is_refused_friction_H3(
     use_s3: Callable[[str], S3], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, inbox = use_s3("radosgw"), f"test-{uuid.uuid4().hex[:16]}"  # ministack does not check signatures
@@ -185,9 +186,13 @@ def test_a_refused_key_is_a_dead_letter(
     site = site_in(tmp_path, opened(server), inbox)
     site.door(event)
     site.process_uploads()
-    assert site.letter().code == "input_forbidden"
+    site.change(at=db_now() - RETRY_LIMIT_SECONDS - 1, due_at=0.0)
+    site.process_uploads()
+    assert (site.letters(), site.jobs()) == ([], [])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
-    assert site_in(tmp_path, opened(server), inbox).replay(site.letter()) == "admitted"
+    site.change(due_at=0.0)
+    site.process_uploads()  # with the same storage
+    assert len(site.jobs()) == 1
 
 
 @pytest.mark.parametrize(

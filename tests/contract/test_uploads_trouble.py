@@ -13,7 +13,7 @@ import pytest
 from consumer.ledger import queries, uploads
 from consumer.ledger.database import db_now
 from consumer.storage.memory import MemoryStorage
-from consumer.uploads.loop import RETRY_LIMIT_SECONDS, ClaimedElsewhere
+from consumer.uploads.loop import RETRY_LIMIT_SECONDS, RETRY_LIMIT_TRIES, ClaimedElsewhere
 from schemas.errors import InputUnavailable
 from schemas.s3_events import MAX_RECORDS
 from tests.ledger_views import Ledger
@@ -70,7 +70,7 @@ def test_after_a_day_an_upload_becomes_a_dead_letter_that_can_be_replayed(make: 
     site = make(storage=storage)
     storage.add("s3://inbox/songs/a.mp3", b"x")
     site.door(notified("songs/a.mp3"))
-    site.change(at=db_now() - RETRY_LIMIT_SECONDS - 1)
+    site.change(at=db_now() - RETRY_LIMIT_SECONDS - 1, tries=RETRY_LIMIT_TRIES)
     site.process_uploads()
     assert site.letter().code == "input_unavailable"
     assert site.waiting() == 0

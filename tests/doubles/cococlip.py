@@ -75,7 +75,9 @@ class Cococlip(Double):
         if not done and not failed and self.dialect in ("lower", "flag"):
             return Reply.text("") if task.polls % 2 else Reply.text("<p>working</p>", content_type="text/html")
         word = "COMPLETED" if done else "FAILED" if failed else ("PENDING", "PROCESSING")[task.polls % 2]
-        named = {"url": url} if done and url else {}
+        named: dict[str, Any] = {"url": url} if done and url else {}
+        if done and task.plan.shape:
+            named = {"url": None, "response": self.shaped(task)}
         problem = {"error": task.plan.message} if failed else {}
         match self.dialect:
             case "flat":

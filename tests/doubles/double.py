@@ -29,7 +29,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from tests.doubles.misbehaviour import Fault, Plan, Script, Verb
-from tests.doubles.results import result_reply
+from tests.doubles.results import result_reply, shaped
 from tests.doubles.server import Reply, Seen, Server
 
 #: Part of the query of every result's URL. It must not appear in any error or log.
@@ -135,6 +135,10 @@ class Double:
             case "private":
                 return f"http://10.0.0.7/{task.id}/{name}?Signature={URL_SECRET}"
         return f"{self._results.url}/{task.id}/{name}?Signature={URL_SECRET}"
+
+    def shaped(self, task: Task) -> Any:
+        """Return the output in the shape that the task's plan names."""
+        return shaped(task.plan.shape, str(self.result_url(task)), str(self.result_url(task, "picture.png")))
 
     # For tests
 
@@ -257,7 +261,8 @@ class Double:
         if fault is not None and fault.act == "reply":
             return Reply(fault.status, fault.body.encode(), fault.headers)
         known = task is not None and seen.query.get("Signature") == URL_SECRET
-        return result_reply(task.plan.result if task is not None and known else "missing")
+        name = seen.path.rpartition("/")[2]
+        return result_reply(task.plan.result if task is not None and known else "missing", name)
 
     def _control(self, seen: Seen) -> Reply:
         match seen.path.rpartition("/")[2]:

@@ -56,6 +56,9 @@ class Imagine(Double):
             video = {"uuid": task.id, "status": "failed", "error": task.plan.message}
             return Reply.of({"status": "success", "video": video})
         where: Any = [url] if self.url_as_list and url else url
+        if task.plan.shape:
+            named = {"generation": None, "assets": self.shaped(task)}
+            return Reply.of({"status": "success", "video": {"uuid": task.id, "status": "finished", "url": named}})
         named = {"generation": where, "thumbnail": f"{url}.jpg"} if url else {}
         return Reply.of({"status": "success", "video": {"uuid": task.id, "status": "finished", "url": named}})
 

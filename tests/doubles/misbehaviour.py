@@ -50,6 +50,8 @@ class Plan:
     #: What the result's URL serves. ``dead``: no server listens there; ``private``: an address of a private network;
     #: ``none``: the provider reports success without a URL.
     result: Literal["film", "gone", "missing", "html", "text", "empty", "cut", "dead", "private", "none"] = "film"
+    #: A name in ``results.SHAPES``: the output is nested like this. Empty: as the provider documents it.
+    shape: str = ""
     times: int = 1
     #: Apply only to tasks with this reference; empty: to all.
     ref: str = ""

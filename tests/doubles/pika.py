@@ -59,6 +59,8 @@ class Pika(Double):
         name = f"{'_'.join(task.asked.get('promptText', 'video').split()[:8])}_seed42.mp4"
         url = self.result_url(task, name.replace("/", "-").replace("?", "").replace("#", ""))
         video = {"id": task.id, "jobId": task.id, "status": "finished", "progress": 100, "duration": 3, "seed": 42}
+        if task.plan.shape:
+            return video | {"resultUrl": None, "assets": self.shaped(task), "videoPoster": f"{url}.jpg"}
         return video | {"error": ""} | ({"resultUrl": url, "sharingUrl": f"{url}&share"} if url else {})
 
 

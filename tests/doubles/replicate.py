@@ -159,6 +159,8 @@ class Replicate(Double):
     def _output(self, task: Task) -> Any:
         if task.plan.result == "none":
             return None
+        if task.plan.shape:
+            return self.shaped(task)
         if _model_of(task.asked["version"]) != _MODELS[CLIP]:
             return [self.result_url(task, "out-0.mp4")]
         return "" if task.plan.result == "empty" else "a red kite over dunes, golden hour, trending on artstation"

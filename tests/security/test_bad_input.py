@@ -171,12 +171,24 @@ POISONS = {
     "the same in disguise": callback("https://[::ffff:127.0.0.1]:8443/hook"),
     "a private network": callback("https://10.0.0.8/hook"),
     "the metadata address": callback("http://169.254.169.254/latest/meta-data/"),
+    "an input at the metadata address": with_callback(
+        "address_forbidden",
+        "data.image: http://169.254.169.254/latest/meta-data/ may not be called",
+        "data.image",
+        data={**REEL, "image": "http://169.254.169.254/latest/meta-data/"},
+    ),
+    "an input in a private network": with_callback(
+        "address_forbidden",
+        "data.audio: 10.1.2.3 may not be called",
+        "data.audio",
+        data={**REEL, "audio": "https://10.1.2.3/song.mp3"},
+    ),
     "credentials in a callback": callback("https://user:hunter2@hooks.example/"),
     "a forbidden address in a request that is wrong otherwise": Poison(
         request(type="hologram", callback={"url": "http://CANARY/hook"}), "unknown_type", "hologram", "type"
     ),
     "a callback that is no address": Poison(
-        request(callback={"url": "file:///etc/passwd"}), "invalid_field", "should match pattern", "callback.url"
+        request(callback={"url": "file:///etc/passwd"}), "invalid_field", "must be an http or https URL", "callback.url"
     ),
     "an unknown signing secret": Poison(
         request(callback={"url": "RECEIVER", "secret_name": "x"}), "invalid_field", "not configured"

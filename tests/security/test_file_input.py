@@ -32,6 +32,14 @@ def test_a_file_in_an_allowed_folder_is_copied(allowed: Path, tmp_path: Path) ->
         assert (fetched.bytes, fetched.sha256) == (8, hashlib.sha256(b"la la la").hexdigest())
 
 
+@pytest.mark.parametrize("tail", ["-not/secret", "/../allowed-not/secret", "-not/missing.mp3"])
+def test_a_refusal_names_the_allowed_folders_and_the_setting_M20(allowed: Path, tmp_path: Path, tail: str) -> None:
+    with pytest.raises(InputForbidden) as refused:
+        fetch_file(f"file://{allowed}{tail}", tmp_path / "in", 100, [allowed, tmp_path / "other"])
+    for named in (f"({allowed}, {tmp_path / 'other'})", "TELECINE_ALLOWED_INPUT_FOLDERS"):
+        assert named in refused.value.message
+
+
 def test_a_link_within_the_allowed_folder_is_followed(allowed: Path, tmp_path: Path) -> None:
     (allowed / "latest.mp3").symlink_to("song.mp3")
     (tmp_path / "way-in").symlink_to(allowed)

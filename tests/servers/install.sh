@@ -28,6 +28,7 @@ need npm npm
 if [ "${1:-}" != node ]; then
     need rabbitmq-server rabbitmq-server
     need postgresql postgres
+    need pgbouncer pgbouncer
     need ceph-mon ceph-mon
     need ceph-osd ceph-osd
     need ceph-common ceph

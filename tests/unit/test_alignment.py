@@ -22,7 +22,6 @@ from schemas.errors import (
     BudgetExceeded,
     ProviderError,
     ProviderNotConfigured,
-    ProviderOutcomeUnknown,
     ProviderRefused,
     ProviderResultInvalid,
     ProviderUnauthorized,
@@ -252,9 +251,7 @@ def test_auto_falls_back_to_the_transcription_and_records_why(tmp_path: Path, an
     assert why in details["why"]
 
 
-@pytest.mark.parametrize(
-    "error", [BudgetExceeded(), ProviderOutcomeUnknown(), ProviderUnauthorized(), QuotaExhausted()]
-)
+@pytest.mark.parametrize("error", [BudgetExceeded(), ProviderUnauthorized(), QuotaExhausted()])
 def test_auto_has_no_fallback_for_a_failure_that_an_operator_must_fix(tmp_path: Path, error: ProviderError) -> None:
     with pytest.raises(type(error)):
         aligned(tmp_path, "auto", forced_alignment=failing(error), scribe=words_answer(beats("x")))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from pipelines.registry import PIPELINES
 from providers.catalogue import Catalogue, Model, Parameter, billable_seconds
+from providers.registry import catalogue_of
 from schemas.backoff import backoff
+from schemas.envelope import Request
 from schemas.errors import ConsentRequired, InvalidField, UnknownModel
+from schemas.generation import Generation
 from schemas.money import format_micros
+from schemas.parse import parse_request
+from schemas.settings import Settings
 
 
 def model(id_: str, **changes: Any) -> Model:
@@ -72,3 +79,68 @@ def test_a_backoff_doubles_up_to_its_cap_and_never_overflows() -> None:
 )
 def test_amounts_have_cents_and_no_further_zeros(micros: int, text: str) -> None:
     assert format_micros(micros) == text
+
+
+BUILT_IN = catalogue_of(Settings())
+
+
+@pytest.mark.parametrize(
+    ("job_type", "data", "name", "value"),
+    [
+        pytest.param("image-to-video", {"parameters": {"motion": "3"}}, "motion", 3, id="gap_L2"),
+        pytest.param("image-to-video", {"parameters": {"motion": " 3.0 "}}, "motion", 3, id="gap_L2-spaces"),
+        pytest.param("image-to-video", {"parameters": {"frameRate": "12"}}, "frameRate", 12, id="gap_L2-rate"),
+        pytest.param(
+            "text-to-video",
+            {"model": "auto", "prompt": "a kite", "prefer_backend": "Mochi", "lawful_use_consent": True},
+            "prefer_backend",
+            "mochi",
+            id="gap_L3",
+        ),
+        pytest.param(
+            "image-to-video",
+            {"model": "auto", "prefer_backend": "WAN", "lawful_use_consent": True},
+            "prefer_backend",
+            "wan",
+            id="gap_L3-image",
+        ),
+    ],
+)
+def test_parameters_are_read_as_fields_of_a_request_are(
+    job_type: str, data: dict[str, Any], name: str, value: Any
+) -> None:
+    image = {"image": "s3://inbox/a.png"} if job_type == "image-to-video" else {}
+    request = parse_request(json.dumps({"id": "a", "type": job_type, "data": {**image, **data}}).encode())
+    assert isinstance(request, Request)
+    assert isinstance(request.data, Generation)
+    PIPELINES[job_type].check(request.data, job_type, BUILT_IN)
+    data = {"prompt": "a kite", **request.data.explicit_parameters()}
+    ((_, values),) = BUILT_IN.candidates(request.data.models, data, job_type).accepted
+    assert (values[name], type(values[name])) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "given", "value"),
+    [
+        (Parameter(kind="number", minimum=0), "7.5", 7.5),
+        (Parameter(kind="number", minimum=0), "inf", None),
+        (Parameter(kind="switch"), "TRUE", True),
+        (Parameter(kind="switch"), "perhaps", None),
+        (Parameter.choice(6, 10), "6", 6),
+        (Parameter.choice(6, 10), True, None),
+        (Parameter.choice("HD", "4K"), "hd", "HD"),
+        (Parameter(kind="text"), 7, None),
+    ],
+    ids=lambda value: None if isinstance(value, Parameter) else f"gap_L2-{value}",
+)
+def test_a_value_is_converted_by_the_kind_of_its_parameter(parameter: Parameter, given: Any, value: Any) -> None:
+    model = Model(id="m", provider="alpha", types=("ask",), parameters={"p": parameter})
+    accepted, rejected = Catalogue([model]).candidates(["m"], {"p": given}, "ask")
+    assert [values["p"] for _, values in accepted] == ([] if value is None else [value])
+    assert (rejected == []) is (value is not None)
+
+
+@pytest.mark.parametrize("motion", ["three", "3.5", "nan", True, "9"])
+def test_text_that_is_no_such_number_is_refused_gap_L2(motion: Any) -> None:
+    ((_, error),) = BUILT_IN.candidates(["pika"], {"motion": motion, "prompt": "a"}, "image-to-video").rejected
+    assert error.message.startswith("data.motion: must be ")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -160,3 +162,51 @@ def test_a_variable_without_effect_is_a_warning_friction_h1(
     assert verdict == "warn"
     assert "TELECINE_BROKER_URI (did you mean TELECINE_BROKER_URL?), TELECINE_CONCURENCY (did you mean" in text
     assert "hidden" not in text
+
+
+RULE = {"bucket": "songs", "prefix": "in/", "pair": True}
+
+
+@pytest.mark.parametrize(
+    ("files", "missing"),
+    [
+        (["in/a.jpg"], "1 incomplete pair: s3://songs/in/a without audio and lyrics"),
+        (["in/a.mp3", "in/a.jpg", "in/b.lrc"], "2 incomplete pairs: s3://songs/in/a without lyrics; s3://songs/in/b"),
+        (["in/a.mp3", "in/a.jpg", "in/a.txt", "in/notes.pdf", "other/b.jpg"], "none incomplete"),
+    ],
+)
+def test_incomplete_pairs_are_listed_friction_low(
+    files: list[str], missing: str, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELECINE_TRIGGERS", json.dumps([RULE]))
+    for name in files:
+        path = operator.settings.storage_folder / "songs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"content")
+    verdict, text = findings(operator)["pairs"]
+    assert text.startswith(missing)
+    assert verdict == ("ok" if missing == "none incomplete" else "warn")
+
+
+def test_doctor_advises_what_to_do_without_fonts_friction_low(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "/site-packages/manimgx_fonts")
+
+    monkeypatch.setattr("pipelines.media.text.fonts.Fonts", missing)
+    verdict, text = findings(operator)["fonts"]
+    assert verdict == "fail"
+    assert "pip install --force-reinstall manimgx-fonts manimgx-fonts-cjk" in text
+    assert "see the message" not in text
+
+
+def test_the_summary_comes_after_the_table_in_a_pipe_friction_low(operator: Operator) -> None:
+    operator.arrive(b"{}")
+    command = f"{sys.executable} -m ops.cli.main doctor 2>&1"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("CHECK")
+    assert lines[-1].startswith("No check failed; ")

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from consumer.ledger.tables import jobs
-from schemas.errors import InvalidImage
+from schemas.errors import InputNotFound, InvalidImage
 from tests.cli_operator import DEAD_WORKER, Operator, an_operator, request
 
 _operator = pytest.fixture(an_operator, name="operator")
@@ -136,11 +136,20 @@ def test_cancel_ends_a_job_whose_worker_is_dead(operator: Operator) -> None:
     assert operator.run("cancel", "order-1", "--json").json["status"] == "cancelled"
 
 
-def test_cancel_does_not_change_an_ended_job(operator: Operator) -> None:
+def test_cancel_does_not_change_an_ended_job_and_fails_friction_low(operator: Operator) -> None:
     operator.completed("order-1")
-    result = operator.run("cancel", "order-1")
-    assert result.status == 0
-    assert "had already ended" in result.out
+    operator.receive("order-2")
+    operator.fail(operator.start("order-2"), InputNotFound("it does not exist"))
+    for job_id, state in (("order-1", "completed"), ("order-2", "failed")):
+        result = operator.run("cancel", job_id)
+        assert result.status == 1
+        assert f"{job_id} had already ended as {state} and was not changed." in result.out
+        assert operator.run("cancel", job_id, "--json").status == 1
+
+
+def test_a_cancelled_job_can_be_cancelled_again(operator: Operator) -> None:
+    operator.receive("order-1")
+    assert [operator.run("cancel", "order-1").status for _ in range(2)] == [0, 0]
 
 
 def test_invalid_settings_are_one_line_without_the_value(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,18 +100,32 @@ def test_a_home_that_cannot_be_written_is_one_line_friction_m4(tmp_path: Path) -
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES], ids=lambda number: f"M4-{number}")
 def test_a_fault_of_the_disk_names_the_file_and_what_to_do(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(modules: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number), "/srv/telecine-data")
 
-    monkeypatch.setattr(main, "load_extensions", fail)
+    monkeypatch.setattr("consumer.logs.configure", fail)
     result = CliRunner().invoke(main.app, ["list"])
     assert result.exit_code == 1
     assert f"/srv/telecine-data cannot be written: {os.strerror(number)}; make its folder writable" in result.stderr
 
 
 def test_an_error_without_a_file_stays_a_traceback_friction_m4(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(modules: object) -> None:
+    def fail(*_: object) -> None:
         raise PermissionError(errno.EPERM, "not of a file")
 
-    monkeypatch.setattr(main, "load_extensions", fail)
+    monkeypatch.setattr("consumer.logs.configure", fail)
     assert isinstance(CliRunner().invoke(main.app, ["list"]).exception, PermissionError)
+
+
+def test_a_second_up_on_the_same_folder_is_refused_and_a_killed_one_is_not_friction_low(
+    telecine: TelecineProcess,
+) -> None:
+    telecine.start()
+    wait_until(lambda: logged(telecine, '"started"'), what=lambda: telecine.log.read_text())
+    second = telecine.run("up", check=False)
+    assert second.returncode == 1
+    assert f"uses {telecine.home}; stop it first".encode() in second.stderr
+    assert b"Traceback" not in second.stderr
+    telecine.kill()
+    telecine.start()
+    wait_until(lambda: telecine.log.read_text().count('"started"') == 2, what=lambda: telecine.log.read_text())

@@ -22,6 +22,8 @@ from pydantic import SecretStr, TypeAdapter
 
 from consumer.callbacks.game import game_body
 from consumer.callbacks.signing import generate_secret, sign
+from consumer.execution.outcome import MAX_INLINE_BYTES
+from ops.cli.commands import load
 from ops.cli.main import app
 from schemas.callback import Callback, Output
 from schemas.envelope import Cancel
@@ -183,13 +185,21 @@ def test_every_command_that_the_pages_name_exists() -> None:
     assert unknown == []
 
 
+def test_every_test_that_the_pages_name_exists() -> None:
+    named = {(page.name, path) for page in PAGES for path in re.findall(r"`(tests/[a-z0-9_/]+\.py)`", _text(page))}
+    assert len(named) > 12
+    assert [(page, path) for page, path in named if not (ROOT / path).is_file()] == []
+
+
 def test_every_command_is_explained() -> None:
     text = _text(ROOT / "docs" / "reference-cli.md")
     assert [name for name in _leaves(_commands(_app_command()), "telecine") if f"## {name}\n" not in text] == []
 
 
 def _app_command() -> Any:
-    return typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
+    command.commands = {name: load(name) for name in command.commands}
+    return command
 
 
 def _commands(command: Any) -> dict[str, Any]:
@@ -323,3 +333,9 @@ def test_the_pages_name_no_path_of_the_machine_they_were_written_on() -> None:
 
 def test_the_picture_in_the_readme_is_small() -> None:
     assert (ROOT / "docs" / "images" / "demo-frame.jpg").stat().st_size < 60_000
+
+
+@pytest.mark.parametrize("fence", [*fences("python", "receiver"), *fences("js", "receiver")], ids=str)
+def test_a_receiver_accepts_the_largest_inline_picture_gap_L11(fence: Fence) -> None:
+    limits = [int(found.replace("_", "")) for found in re.findall(r"\d(?:_\d{3}){2,}", fence.text)]
+    assert min(limits, default=10**9) > MAX_INLINE_BYTES * 4 / 3 + 256 * 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import time
@@ -12,6 +13,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 from hypothesis import given, strategies as st
 
+from consumer.storage import folder
+from consumer.storage.atomic_copy import check_unchanged
 from consumer.storage.base import ObjectFacts
 from consumer.storage.folder import HIDDEN, LEFTOVER_SECONDS, FolderStorage
 from consumer.storage.paths import bucket_folder, key_of, path_of
@@ -200,14 +203,41 @@ def test_a_full_disk_is_a_temporary_failure(root: Path, video: Path, monkeypatch
         FolderStorage(root).put(video, URI, _facts(video))
 
 
-def test_partial_copies_of_a_crash_are_deleted_after_a_day(root: Path) -> None:
+def test_partial_copies_of_a_crash_are_deleted_by_the_next_start_and_then_every_hour_attack_12(
+    root: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parts = root / HIDDEN / "parts"
     parts.mkdir(parents=True)
-    for name, age in (("old", LEFTOVER_SECONDS + 60), ("new", 60)):
+
+    def leave(name: str, age: float) -> Path:
         (parts / name).touch()
         os.utime(parts / name, (time.time() - age,) * 2)
-    FolderStorage(root)
-    assert [path.name for path in parts.iterdir()] == ["new"]
+        return parts / name
+
+    old, new, locked = leave("old", LEFTOVER_SECONDS + 60), leave("new", 60), leave("locked", 90_000)
+    with locked.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        storage = FolderStorage(root)
+        assert (old.exists(), new.exists(), locked.exists()) == (False, True, True)
+    storage.put(video, URI, _facts(video))
+    assert locked.exists()
+    monkeypatch.setattr(storage, "_sweep_at", 0.0)
+    storage.put(video, "s3://results/other", _facts(video))
+    assert sorted(path.name for path in parts.iterdir()) == ["new"]
+
+
+def test_a_copy_being_written_is_not_deleted_by_another_process_however_old_attack_12(
+    root: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = FolderStorage(root)
+
+    def slow(part: Path, facts: ObjectFacts) -> bytes:
+        os.utime(part, (0, 0))
+        FolderStorage(root)
+        return check_unchanged(part, facts)
+
+    monkeypatch.setattr(folder, "check_unchanged", slow)
+    assert storage.put(video, URI, _facts(video)).bytes == video.stat().st_size
 
 
 def test_deleting_includes_empty_folders_and_hidden_files(root: Path, video: Path) -> None:

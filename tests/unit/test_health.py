@@ -18,10 +18,13 @@ import pytest
 from consumer.ledger.database import Database
 from consumer.ledger.schema import migrate
 from consumer.service import Named, Service
-from ops import health as module
+from consumer.storage.base import StoredObject
+from consumer.storage.memory import MemoryStorage
+from ops import health as module, storage_health
 from ops.health import HealthServer
 from ops.ledger_probe import LedgerProbe, LedgerUnavailable
-from schemas.errors import ConfigurationError
+from ops.storage_health import StorageHealth
+from schemas.errors import ConfigurationError, InputForbidden, InputUnavailable
 from tests.telecine_process import wait_until
 
 
@@ -197,3 +200,42 @@ def test_a_probe_reports_the_type_of_an_error_and_keeps_working(database: Databa
         with pytest.raises(LedgerUnavailable, match=r"^RuntimeError$"):
             probe.query(fall_over, seconds=1)
     assert probe.query(lambda _: 7, seconds=1) == 7
+
+
+class _Refusing(MemoryStorage):
+    error: Exception | None = None
+
+    def head(self, uri: str, version: str | None = None) -> StoredObject | None:
+        if self.error is not None:
+            raise self.error
+        return super().head(uri, version)
+
+
+@pytest.mark.parametrize(
+    ("error", "ready"),
+    [
+        (InputUnavailable("the credentials are wrong (InvalidAccessKeyId)", outage=True), False),
+        (OSError("unforeseen"), False),
+        (InputForbidden("may not be read (AccessDenied)"), True),
+        (None, True),
+    ],
+    ids=["credentials", "unforeseen", "denied", "fine"],
+)
+def test_the_storage_decides_about_ready_but_not_about_live_friction_H3(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception | None, ready: bool
+) -> None:
+    monkeypatch.setattr(storage_health, "FRESH_SECONDS", 0.0)
+    store = _Refusing()
+    server = HealthServer("127.0.0.1", 0, LedgerProbe(database), storage=StorageHealth(store, "s3://results/"))
+    try:
+        store.error = error
+        answers = {path: server.respond(path) for path in ("/ready", "/health", "/live")}
+        assert [answers[path][0] for path in answers] == [200 if ready else 503, 200, 200]
+        if isinstance(error, InputUnavailable):
+            assert b"InvalidAccessKeyId" in answers["/ready"][2]
+        store.error = None
+        server.respond("/ready")
+        time.sleep(0.05)
+        assert server.respond("/ready")[0] == 200
+    finally:
+        server.stop()

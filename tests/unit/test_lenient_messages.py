@@ -102,6 +102,38 @@ def test_a_trace_context_that_can_be_read_is_kept_F20_control(value: str | None)
     assert (request.traceparent, dict(request.ignored)) == (value, {})
 
 
+STATE = "congo=t61rcWkgMzE,rojo@vendor=00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize("state", [STATE, "a=1", " a=1 ,\tb=2,", "", None, ",".join(f"k{n}=v" for n in range(32))])
+def test_a_trace_state_is_recorded_next_to_its_trace_context(state: str | None) -> None:
+    request = read(json.dumps(VALUE | {"traceparent": TRACE, "tracestate": state}).encode())
+    assert (request.tracestate, dict(request.ignored)) == (state, {})
+    assert request.identity() == read(BODY).identity()
+    assert "tracestate" not in request.to_job_request()
+    event = {"specversion": "1.0", "source": "/s", "traceparent": TRACE, "tracestate": state}
+    assert read(json.dumps(VALUE | event).encode()).tracestate == state
+
+
+@pytest.mark.parametrize(
+    ("parent", "state", "dropped"),
+    [
+        (TRACE, "no equals sign", ["tracestate"]),
+        (TRACE, "a=" + "x" * 600, ["tracestate"]),
+        (TRACE, "A=1", ["tracestate"]),
+        (TRACE, 7, ["tracestate"]),
+        (TRACE, {"a": 1}, ["tracestate"]),
+        (TRACE, "a=1\n", ["tracestate"]),
+        (TRACE.upper(), STATE, ["traceparent", "tracestate"]),
+        (None, STATE, ["tracestate"]),
+    ],
+)
+def test_a_trace_state_that_means_nothing_is_dropped_and_noted(parent: object, state: object, dropped: object) -> None:
+    request = read(json.dumps(VALUE | {"traceparent": parent, "tracestate": state}).encode())
+    assert list(request.ignored) == dropped
+    assert request.tracestate is None
+
+
 PACKED = {
     "F23-gzip": (gzip.compress(BODY), "gzip"),
     "F23-x-gzip": (gzip.compress(BODY), "X-GZIP"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -51,3 +52,32 @@ def test_a_long_text_is_scrubbed_quickly(text: str) -> None:
     started = time.process_time()
     scrub(text)
     assert time.process_time() - started < 3
+
+
+LEDGER_PROGRAM = """
+import logging
+from consumer import logs
+from consumer.ledger.database import Database
+logs.configure("INFO", "json")
+try:
+    Database("postgresql+psycopg://u:secret@127.0.0.1:1/x").now()
+except Exception as error:
+    logs.logger("x").warning("sweep_failed", exc_info=True)
+    logs.logger("x").exception("call_action_dropped")
+    logging.getLogger("celery").error("task failed", exc_info=error)
+try:
+    raise ValueError
+except ValueError:
+    logs.logger("x").exception("a_defect")
+"""
+
+
+def test_a_ledger_that_does_not_answer_is_one_short_line_attack_12() -> None:
+    done = subprocess.run([sys.executable, "-c", LEDGER_PROGRAM], capture_output=True, check=True, timeout=60)
+    *unavailable, defect = map(json.loads, done.stderr.decode().splitlines())
+    assert len(unavailable) == 3
+    for line in unavailable:
+        assert "onnection refused" in line["reason"]
+        assert "Traceback" not in str(line)
+        assert len(str(line)) < 600
+    assert "Traceback" in defect["exception"]

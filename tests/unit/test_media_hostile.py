@@ -220,7 +220,7 @@ def test_a_huge_picture_ends_as_out_of_memory_within_the_bound(tmp_path: Path) -
             as_input(tmp_path / "large.png", "png"),
             as_input(write_wav(tmp_path / "a.wav", 1), "wav"),
             tmp_path / "job",
-            bounds=Bounds(memory_bytes=700 * 1024**2),
+            bounds=Bounds(memory_bytes=600 * 1024**2),
         )
 
 

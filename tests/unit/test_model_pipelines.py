@@ -319,3 +319,14 @@ def test_a_plan_contains_the_catalogue_price_and_makes_no_call(
     assert planned.duration_seconds == seconds
     assert planned.estimated_seconds > 0
     assert stage.calls == []
+
+
+@pytest.mark.parametrize(
+    ("waits", "seconds"), [({"pika_first_wait_seconds": 1}, 15 + 60), ({}, 15 + 310)], ids=["gap_L14-short", "gap_L14"]
+)
+def test_a_written_prompt_is_estimated_at_the_seconds_of_its_document(
+    tmp_path: Path, material: Path, waits: dict[str, Any], seconds: float
+) -> None:
+    stage = Stage("image-to-video", tmp_path, material, catalogue=catalogue_of(Settings(**waits)))
+    planned = PIPELINES["image-to-video"].plan(data_of("image-to-video", image=IMAGE), stage.context)
+    assert planned.estimated_seconds == seconds

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipelines.media.inspect.film_facts import facts_of
 from pipelines.media.inspect.in_child import probe, seconds_of
+from pipelines.media.inspect.sound import measure
 from pipelines.media.sandbox.process import Bounds
 from schemas.errors import InvalidAudio, ProviderResultInvalid, RenderTimeout
 from tests.doubles.films import small_film
@@ -17,6 +19,63 @@ from tests.media_probe import ffmpeg, input_file, write_wav
 def written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
+
+
+#: Titles of ordinary files that are not UTF-8, and bytes that are no text at all.
+TITLES = {
+    "latin-1": "Motörhead – Björk".encode("cp1252"),
+    "cp1251": "Кино – Группа крови".encode("cp1251"),
+    "shift-jis": "東京事変 修羅場".encode("shift-jis"),
+    "cut-utf-8": "Motörhead".encode()[:4] + b"\xc3",
+    "utf-16": "\ufeffBjörk".encode("utf-16-le") + b"\xd8",
+    "nul": b"a\0b\xff\0\xfe",
+}
+#: Where each container has tags: of the file, its streams and its chapters.
+SCRIPT = ";FFMETADATA1\ntitle={0}\nartist={0}\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle={0}\n"
+
+
+def with_title(path: Path, title: bytes, source: Path, *options: str) -> Path:
+    """Convert ``source`` to ``path`` with ``title`` in all its tags, byte for byte."""
+    placeholder = "T" * len(title)
+    (script := path.with_suffix(".txt")).write_text(SCRIPT.format(placeholder))
+    tags = ["-i", str(script), "-map", "0", "-map_metadata", "1", "-map_chapters", "1"]
+    for number in ("0", "1"):
+        tags += [
+            f"-metadata:s:{number}",
+            f"title={placeholder}",
+            f"-metadata:s:{number}",
+            f"handler_name={placeholder}",
+        ]
+    ffmpeg("-i", str(source), *tags, *options, str(path))
+    content = path.read_bytes()
+    assert placeholder.encode() in content
+    return written(path, content.replace(placeholder.encode(), title))
+
+
+@pytest.mark.parametrize("title", TITLES.values(), ids=TITLES)
+@pytest.mark.parametrize("suffix", ["wav", "mp3", "flac"])
+def test_a_song_whose_tags_are_not_utf_8_is_accepted_attack_2(tmp_path: Path, suffix: str, title: bytes) -> None:
+    source = write_wav(tmp_path / "source.wav", 1.0)
+    song = with_title(tmp_path / f"song.{suffix}", title, source, *(["-write_id3v1", "1"] if suffix == "mp3" else []))
+    assert measure(song, suffix).seconds == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_song_with_broken_utf_16_in_its_id3v2_tag_is_accepted_attack_2(tmp_path: Path) -> None:
+    source, song = write_wav(tmp_path / "source.wav", 1.0), tmp_path / "song.mp3"
+    ffmpeg("-i", str(source), "-id3v2_version", "0", str(song))
+    for text in (b"\x01\xff\xfeB\0\x00\xd8j\0\xf6", b"\x01Bj", b"\x02\xd8\x00", b"\x03Bj\xf6rk", b"\x09Bj\xf6rk"):
+        frame = b"TIT2" + len(text).to_bytes(4, "big") + b"\0\0" + text
+        tag = b"ID3\x03\0\0\0\0\0" + bytes([len(frame)]) + frame
+        assert measure(written(tmp_path / "tagged.mp3", tag + song.read_bytes()), "mp3").seconds > 0.9
+
+
+@pytest.mark.parametrize("title", TITLES.values(), ids=TITLES)
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm"])
+def test_a_film_whose_tags_are_not_utf_8_is_a_result_attack_2(tmp_path: Path, suffix: str, title: bytes) -> None:
+    source = written(tmp_path / "source.mp4", small_film())
+    codec = ["-c:v", "libvpx", "-speed", "16"] if suffix == "webm" else ["-c:v", "copy"]
+    film = with_title(tmp_path / f"film.{suffix}", title, source, *codec)
+    assert facts_of(film, suffix)["frames"] == 24
 
 
 def test_the_facts_of_a_film_are_counted(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from schemas.errors import (
     RenderTimeout,
     TelecineError,
 )
-from schemas.media import StoredArtifact
+from schemas.media import MediaFacts, StoredArtifact
 from schemas.settings import Settings
 from tests.doubles.runpod import CAPTIONS
 from tests.media_probe import input_file, reel_data, write_photo, write_wav
@@ -43,7 +43,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return write_photo(tmp_path / "cover.png", 64, 64), write_wav(tmp_path / "song.wav", 0.2)
 
 
-def context(tmp_path: Path, *, film: Path | None = None, texts: Any = CAPTIONS) -> MemoryContext:
+def context(tmp_path: Path, *, film: Path | None = None, texts: Any = CAPTIONS) -> Endpoint:
     """Return a context; with ``film``, an endpoint is configured and returns that video."""
 
     def answer(call: RecordedCall) -> Any:
@@ -61,9 +61,12 @@ class Endpoint(MemoryContext):
     """A context whose endpoint returns a video and texts together."""
 
     texts: Any = None
+    facts = MediaFacts()
 
     def call(self, name: str, call: ModelCall) -> ModelResult:
-        return dataclasses.replace(super().call(name, call), value=self.texts)
+        made = super().call(name, call)
+        artifact = None if made.artifact is None else made.artifact.model_copy(update={"facts": self.facts})
+        return dataclasses.replace(made, value=self.texts, artifact=artifact)
 
 
 def render(
@@ -196,3 +199,29 @@ def test_the_handler_rejects_invalid_jobs(tmp_path: Path, changes: dict[str, Any
 def test_the_handler_does_not_start_without_object_storage(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="TELECINE_STORAGE=s3"):
         open_renderer(Settings(home=tmp_path))
+
+
+FACTS = {"width": 270, "height": 480, "fps": 30.0, "duration_seconds": 0.2, "frames": 6}
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        pytest.param({"width": 96, "height": 64}, "its width is 96 instead of 270", id="gap_L10"),
+        pytest.param({"height": 270}, "its height is 270 instead of 480", id="gap_L10-height"),
+        pytest.param({"duration_seconds": 1.0}, "its length in seconds is 1 instead of 0.2", id="gap_L10-longer"),
+        pytest.param({"fps": 24.0}, "its frame rate is 24 instead of 30", id="gap_L10-rate"),
+        pytest.param({"duration_seconds": 0.24, "fps": 30.001}, "", id="gap_L10-rounded"),
+    ],
+)
+def test_a_video_that_is_not_the_requested_reel_is_refused_and_not_ordered_again(
+    tmp_path: Path, files: tuple[Path, Path], facts: dict[str, Any], says: str
+) -> None:
+    ctx = context(tmp_path, film=files[0])
+    ctx.facts = MediaFacts(**FACTS | facts)
+    if not says:
+        assert len(render(ctx, files, local, Timing("la la"), renderer="runpod")) == 3
+        return
+    with pytest.raises(ProviderResultInvalid, match=says):
+        render(ctx, files, local, Timing("la la"), renderer="runpod")
+    assert [call.step for call in ctx.calls] == ["render-remote"]

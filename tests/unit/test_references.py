@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field
 
+from consumer.admission.policy import AdmissionPolicy
+from providers.http.policy import Policy
+from schemas.envelope import Request
+from schemas.errors import AddressForbidden
+from schemas.parse import parse_request
 from schemas.reel import Reel
 from schemas.reference import MediaReference, references, split_s3
 
@@ -82,3 +88,62 @@ def test_no_file_is_found_if_none_is_named() -> None:
 def test_a_uri_that_is_not_an_object_of_a_bucket_is_refused_by_its_form(uri: str) -> None:
     with pytest.raises(ValueError, match=r"must be|bucket|longer"):
         split_s3(uri)
+
+
+@pytest.mark.parametrize(
+    ("job_type", "data", "field", "says"),
+    [
+        pytest.param(
+            "image-to-video", {"image_id": "http://example.com/a.jpg"}, "data.image", "plain http", id="gap_M8"
+        ),
+        pytest.param(
+            "image-to-video",
+            {"image_id": "HTTP:&#x2F;&#x2F;example.com&#x2F;a.jpg"},
+            "data.image",
+            "plain http",
+            id="gap_M8-escaped",
+        ),
+        pytest.param(
+            "reel",
+            {"image": "s3://inbox/a.jpg", "audio": "http://a.example:8080/s.mp3", "lyrics": "la"},
+            "data.audio",
+            "plain http",
+            id="gap_M8-audio",
+        ),
+        pytest.param(
+            "image-to-prompt",
+            {"image": "https://169.254.169.254/"},
+            "data.image",
+            "not public",
+            id="gap_M8-metadata-address",
+        ),
+        pytest.param(
+            "image-to-prompt",
+            {"image": "https://db.internal/a.png"},
+            "data.image",
+            "internal host",
+            id="gap_M8-internal-name",
+        ),
+        pytest.param(
+            "image-to-prompt", {"image": "https://a.example:22/a.png"}, "data.image", "port 22", id="gap_M8-port"
+        ),
+    ],
+)
+def test_an_input_that_may_not_be_called_is_refused_on_admission(
+    job_type: str, data: dict[str, Any], field: str, says: str
+) -> None:
+    rules = AdmissionPolicy({job_type: "io"}, frozenset(), Policy(), 100_000)
+    request = parse_request(json.dumps({"id": "a", "type": job_type, "data": data}).encode())
+    assert isinstance(request, Request)
+    with pytest.raises(AddressForbidden, match=says) as refused:
+        rules.check(request)
+    assert (refused.value.field, refused.value.message.startswith(f"{field}: ")) == (field, True)
+    assert "Use a public HTTPS address" in refused.value.message
+
+
+def test_an_address_that_the_operator_allows_is_admitted_gap_M8() -> None:
+    rules = AdmissionPolicy({"image-to-prompt": "io"}, frozenset(), Policy(frozenset({"images.example:80"})), 100_000)
+    for image in ("http://images.example/a.png", "https://cdn.example/a.png", "s3://inbox/a.png", "file:///srv/a.png"):
+        request = parse_request(json.dumps({"id": "a", "type": "image-to-prompt", "data": {"image": image}}).encode())
+        assert isinstance(request, Request)
+        assert rules.check(request).role == "io"

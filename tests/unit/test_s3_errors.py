@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 from botocore.exceptions import (
     ClientError,
     EndpointConnectionError,
@@ -10,9 +11,15 @@ from botocore.exceptions import (
     IncompleteReadError,
     NoCredentialsError,
     ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
     ReadTimeoutError,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
 )
 
+from consumer.storage import s3_client, s3_credentials, s3_errors
 from consumer.storage.s3_errors import reading, writing
 from schemas.errors import (
     ChecksumMismatch,
@@ -53,7 +60,6 @@ def _refusal(code: str, status: int) -> ClientError:
         ("NoSuchBucket", 404, InputNotFound, OutputForbidden),
         ("AccessDenied", 403, InputForbidden, OutputForbidden),
         ("403", 403, InputForbidden, OutputForbidden),
-        ("InvalidAccessKeyId", 403, InputForbidden, OutputForbidden),
         ("InvalidObjectState", 403, InputForbidden, OutputForbidden),
         ("KeyTooLongError", 400, InputForbidden, OutputForbidden),
         ("SlowDown", 503, InputUnavailable, StorageUnavailable),
@@ -79,6 +85,81 @@ def test_every_refusal_has_its_error(
         assert CANARY not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("SignatureDoesNotMatch", 403),
+        ("InvalidAccessKeyId", 403),
+        ("InvalidToken", 400),
+        ("ExpiredToken", 400),
+        ("AuthFailure", 401),
+        ("AccountProblem", 403),
+        ("RequestTimeTooSkewed", 403),
+        ("NotSignedUp", 403),
+        ("InvalidClientTokenId", 403),
+        ("UnrecognizedClientException", 400),
+        ("AuthorizationHeaderMalformed", 400),
+        ("MissingSecurityHeader", 400),
+        ("com.amazon.coral.service#UnrecognizedClientException", 400),
+        ("AnyOtherCode", 401),
+    ],
+)
+def test_rejected_credentials_are_an_outage_of_this_side_friction_H3(code: str, status: int) -> None:
+    for place, kind in ((reading, InputUnavailable), (writing, StorageUnavailable)):
+        with pytest.raises(kind, match="credentials") as caught, place(URI):
+            raise _refusal(code, status)
+        assert caught.value.outage
+        assert caught.value.retryable
+        assert code in str(caught.value)
+        assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        NoCredentialsError(),
+        PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
+        ProfileNotFound(profile=CANARY),
+        SSOTokenLoadError(error_msg=CANARY),
+        TokenRetrievalError(provider="sso", error_msg=CANARY),
+        UnauthorizedSSOTokenError(),
+        ClientError({"Error": {"Code": "AccessDenied", "Message": CANARY}}, "AssumeRoleWithWebIdentity"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_credentials_that_cannot_be_had_are_an_outage_of_this_side_friction_H3(fault: Exception) -> None:
+    for place, kind in ((reading, InputUnavailable), (writing, StorageUnavailable)):
+        with pytest.raises(kind, match="credentials") as caught, place(URI):
+            raise fault
+        assert caught.value.outage
+        assert CANARY not in str(caught.value)
+
+
+def test_a_denied_object_is_the_fault_of_its_request_friction_H3_control() -> None:
+    with pytest.raises(InputForbidden) as caught, reading(URI):
+        raise _refusal("AccessDenied", 403)
+    assert not caught.value.outage
+
+
+def test_rejected_credentials_are_logged_once_and_read_again_friction_H3(monkeypatch: pytest.MonkeyPatch) -> None:
+    rejections = s3_credentials._Rejections()
+    monkeypatch.setattr(s3_errors, "rejections", rejections)
+    monkeypatch.setattr(s3_client, "rejections", rejections)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "old")
+    connection = s3_client.S3Connection(s3_client.S3Options(region="eu-west-1"))
+    assert connection.client() is connection.client()
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            with pytest.raises(InputUnavailable), reading(URI):
+                raise _refusal("InvalidAccessKeyId", 403)
+    assert [(line["event"], line["log_level"], line["reason"]) for line in lines] == [
+        ("credentials_rejected", "error", "InvalidAccessKeyId")
+    ]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "new")
+    assert "Credential=new" in connection.client().generate_presigned_url("list_buckets").replace("%2F", "/")
+
+
 def test_the_status_of_an_answer_without_a_body_is_shown_once() -> None:
     with pytest.raises(InputNotFound) as caught, reading(URI):
         raise _refusal("404", 404)
@@ -101,7 +182,6 @@ def test_a_missing_bucket_and_a_missing_key_have_different_messages() -> None:
         EndpointConnectionError(endpoint_url=f"https://{CANARY}"),
         ReadTimeoutError(endpoint_url=f"https://{CANARY}"),
         IncompleteReadError(actual_bytes=1, expected_bytes=2),
-        NoCredentialsError(),
         ConnectionResetError(CANARY),
         TimeoutError(CANARY),
     ],

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from consumer.ledger import owner
 from consumer.ledger.owner import this_process
-from consumer.storage.scratch import FOREIGN_SECONDS, clear_abandoned, job_folder
+from consumer.storage import scratch
+from consumer.storage.scratch import FOREIGN_SECONDS, UNOWNED_SECONDS, clear_abandoned, job_folder
 
 DEAD = this_process().split("/")
 DEAD[3:5] = "999999999", "1"
@@ -53,11 +56,44 @@ def test_a_folder_of_another_boot_or_container_is_deleted_when_it_has_long_been_
 
 
 @pytest.mark.parametrize("name", [None, ""])  # without its file; with an empty one, as a power failure leaves it
-def test_a_folder_without_an_owner_is_deleted_after_a_while(name: str | None, tmp_path: Path) -> None:
-    old = left_folder(tmp_path, name, age=FOREIGN_SECONDS + 60)
+def test_a_folder_without_an_owner_is_deleted_after_some_minutes_attack_12(name: str | None, tmp_path: Path) -> None:
+    old = left_folder(tmp_path, name, age=UNOWNED_SECONDS + 60)
     young = left_folder(tmp_path, name)
     assert clear_abandoned(tmp_path) == 1
     assert (old.exists(), young.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_kill_while_a_folder_is_deleted_leaves_its_owner_attack_12(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is deleted up to file ``number``, then the process dies."""
+
+    class Killed(BaseException):
+        pass
+
+    unlink, deleted = os.unlink, 0
+
+    def unlink_or_die(*arguments: Any, **named: Any) -> None:
+        nonlocal deleted
+        deleted += 1
+        if deleted > number:
+            raise Killed
+        unlink(*arguments, **named)
+
+    def work() -> None:
+        with job_folder(tmp_path) as folder:
+            for name in ("a", "z"):
+                (folder / name).mkdir()
+                (folder / name / "large").write_bytes(b"x")
+                (folder / f"{name}.mp4").write_bytes(b"x")
+
+    with monkeypatch.context() as patched, contextlib.suppress(Killed):
+        patched.setattr(os, "unlink", unlink_or_die)
+        work()
+    monkeypatch.setattr(scratch, "is_gone", lambda owner: owner == this_process())
+    cleared = clear_abandoned(tmp_path)
+    assert (cleared, list(tmp_path.iterdir())) == (0 if number == 5 else 1, [])
 
 
 def test_an_owner_is_near_only_in_the_same_boot_and_container() -> None:

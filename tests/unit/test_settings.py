@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_origin
 
 import pytest
 from pydantic import ValidationError
+from pydantic_settings import NoDecode
 
 from ops.cli.opening import read_settings
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
-from schemas.settings.sources import unknown_variables
+from schemas.settings.sources import json_form, unknown_variables, variable
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "canary-d41d8cd98f00"
@@ -155,13 +158,13 @@ def test_no_secret_is_printed_with_an_error_about_it(value: str, monkeypatch: py
     with pytest.raises(Exception) as caught:
         Settings()
     assert SECRET not in str(caught.value)
-    assert "callback_secrets" in str(caught.value)
+    assert "callback_secrets" in str(caught.value).lower()
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("BUDGETS", '{"a": {"usd": "x"}}', "TELECINE_BUDGETS, a.usd: Input should be a valid number"),
+        ("BUDGETS", '{"a": {"usd": "x"}}', "TELECINE_BUDGETS, a.usd: must be a number"),
         ("PROVIDER_LIMITS", '{"pika": {"burst": 0}}', "TELECINE_PROVIDER_LIMITS, pika.burst: "),
         ("TENANTS", '{"a": {"read": ["x"]}}', "TELECINE_TENANTS, a.read.0: must be s3://"),
         ("QUEUE_PRIORITIES", '{"q": "urgent"}', "TELECINE_QUEUE_PRIORITIES, q: "),
@@ -320,3 +323,50 @@ def test_a_ledger_that_telecine_does_not_have_is_refused_by_name(
     with pytest.raises(ConfigurationError, match=f"TELECINE_LEDGER_URL: {re.escape(said)}") as caught:
         read_settings()
     assert "secret" not in caught.value.message
+
+
+JSON_SETTINGS = [name for name, field in Settings.model_fields.items() if json_form(name, Settings)]
+
+
+@pytest.mark.parametrize("name", JSON_SETTINGS, ids=[f"friction-low-{name}" for name in JSON_SETTINGS])
+@pytest.mark.parametrize("value", ["whsec_canary", "{'canary': 1}", "[canary", ""])
+def test_a_setting_that_is_not_json_is_named_with_its_form_and_an_example(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable(name, Settings), value)
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings()
+    message = caught.value.message
+    example = json.dumps(Settings.model_fields[name].examples[0], ensure_ascii=False)  # type: ignore[index]
+    kind = "array" if example.startswith("[") else "object"
+    assert message.startswith(f"{variable(name, Settings)} must be a JSON {kind} such as {example}; ")
+    assert "canary" not in message
+    assert "EnvSettingsSource" not in message
+
+
+@pytest.mark.parametrize("name", JSON_SETTINGS)
+def test_the_example_of_a_setting_is_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = Settings.model_fields[name].examples[0]  # type: ignore[index]
+    monkeypatch.setenv(variable(name, Settings), json.dumps(example, ensure_ascii=False))
+    assert getattr(read_settings(), name)
+
+
+@pytest.mark.parametrize("value", ['"whsec_canary"', '["whsec_canary"]', '{"default": "whsec_canary"}', "7"])
+def test_json_of_another_form_is_answered_with_the_form_friction_low(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELECINE_CALLBACK_SECRETS", value)
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings()
+    assert "TELECINE_CALLBACK_SECRETS" in caught.value.message
+    assert 'a JSON object such as {"default": ["whsec_…"]}' in caught.value.message
+    assert "canary" not in caught.value.message
+
+
+def test_every_setting_with_a_table_or_an_array_has_an_example() -> None:
+    structured = {
+        name
+        for name, field in Settings.model_fields.items()
+        if get_origin(field.annotation) in (dict, list) and NoDecode not in field.metadata
+    }
+    assert structured == set(JSON_SETTINGS)

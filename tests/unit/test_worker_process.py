@@ -10,8 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 from celery.worker import state
+from sqlalchemy.exc import OperationalError
 
+from consumer import app as consumer_app
 from consumer.app import app
+from consumer.ledger.due import Wake
 from consumer.wakeups.connection import WorkerConnection
 from consumer.worker import run_worker, worker_arguments
 from ops import worker_process
@@ -132,3 +135,31 @@ def _running(monkeypatch: pytest.MonkeyPatch, code: str) -> Iterator[WorkerProce
     finally:
         process.stop()
         thread.join(30)
+
+
+def test_a_wake_up_goes_back_to_its_queue_if_the_ledger_stays_unavailable_attack_7(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[Wake] = []
+    tries: list[str] = []
+
+    def unavailable(job_id: str) -> None:
+        tries.append(job_id)
+        raise OperationalError("", {}, OSError("connection refused"))
+
+    monkeypatch.setattr(consumer_app, "_LEDGER_SECONDS", 0.5)
+    monkeypatch.setattr(consumer_app, "_advance_one", unavailable)
+    monkeypatch.setattr(consumer_app, "WakeUps", lambda app: sent.extend)
+    for queue in ("telecine.render.high", "celery"):  # the second is no queue of ours: the sweep wakes the job
+        consumer_app.advance.push_request(delivery_info={"routing_key": queue})
+        consumer_app.advance("j")
+        consumer_app.advance.pop_request()
+    assert sent == [Wake("j", "render", "high")]
+    assert len(tries) > 4
+
+    def broken(job_id: str) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(consumer_app, "_advance_one", broken)
+    with pytest.raises(ValueError):
+        consumer_app.advance("j")

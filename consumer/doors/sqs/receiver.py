@@ -11,6 +11,7 @@ from consumer.doors.sqs.client import BATCH, SqsClient, error_code
 from consumer.doors.sqs.in_flight import InFlightMessages, batches_of_ten
 from consumer.doors.sqs.messages import SqsMessage, SqsQueue, queue_name
 from consumer.logs import logger
+from consumer.storage.s3_credentials import rejection, rejections
 from schemas.backoff import backoff
 
 log = logger(__name__)
@@ -50,6 +51,8 @@ class SqsReceiver:
                 self.connected = False
                 if not self._stopped.is_set():
                     log.warning("sqs_disconnected", queue=queue_name(self._name_or_url), reason=error_code(error))
+                if (reason := rejection(error)) is not None:
+                    rejections.add(reason)
                 # The credentials may be the reason, and may have been rotated.
                 self._client.reset()
             self._stopped.wait(backoff(self._failures, _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.media.sandbox.rlimits import die_with_parent
+from pipelines.media.encode.ffmpeg import Ffmpeg
+from pipelines.media.inspect.channels import stereo_filter
+from pipelines.media.inspect.sound_headers import plain_wav
 
 #: Bits per second.
 BIT_RATE = 160_000
@@ -19,11 +20,11 @@ _PRIMING_FRAMES = 1
 #: Length of an ADTS header without checksum, ISO/IEC 13818-7 clause 6.2.
 _HEADER_BYTES = 7
 _INPUT_OPTIONS = ("-nostdin", "-hide_banner", "-v", "error", "-y", "-protocol_whitelist", "file,pipe")
+_STEREO = "aformat=sample_rates=44100|48000:channel_layouts=stereo"
 #: The first audio stream as stereo AAC at 44.1 or 48 kHz, without metadata: equal inputs give equal bytes.
 _OUTPUT_OPTIONS = tuple(
     (
         "-map 0:a:0 -dn -sn -vn -map_metadata -1 -map_chapters -1"
-        " -af aformat=sample_rates=44100|48000:channel_layouts=stereo"
         f" -c:a aac -aac_coder fast -b:a {BIT_RATE} -flags:a +bitexact -threads 1 -f adts"
     ).split()
 )
@@ -47,18 +48,29 @@ class AacFormat:
         return (self.object_type << 11 | _RATES.index(self.rate) << 7 | self.channels << 3).to_bytes(2, "big")
 
 
-def start_aac(ffmpeg: str, source: Path, kind: str, target: Path) -> subprocess.Popen[bytes]:
-    """Start ffmpeg, which encodes the first audio stream of ``source`` into ``target`` as ADTS; return its process.
+def start_aac(ffmpeg: str, source: Path, kind: str, target: Path) -> Ffmpeg:
+    """Start ffmpeg, which encodes the first audio stream of ``source`` into ``target`` as ADTS.
 
     ffmpeg may use no demuxer but ``kind`` (``mp3``, ``wav`` or ``flac``), so that a playlist with a wrong extension is
-    not followed. Telecine chooses both paths. The kernel kills ffmpeg when this process ends.
+    not followed. Telecine chooses both paths.
     """
+    source = _readable(source, kind, target)
+    filters = ",".join(filter(None, (stereo_filter(source, kind), _STEREO)))
     input_options = [*_INPUT_OPTIONS, "-format_whitelist", kind, "-f", kind, "-i", f"file:{source}"]
-    command = [ffmpeg, *input_options, *_OUTPUT_OPTIONS, f"file:{target}"]
-    with open(os.devnull, "wb") as null:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=null, stderr=null, preexec_fn=die_with_parent(os.getpid())
-        )
+    return Ffmpeg([ffmpeg, *input_options, "-af", filters, *_OUTPUT_OPTIONS, f"file:{target}"])
+
+
+def _readable(source: Path, kind: str, target: Path) -> Path:
+    """Return ``source``, or a copy with a plain header if FFmpeg would find no sound in it."""
+    try:
+        plain = plain_wav(source) if kind == "wav" else None
+    except struct.error:
+        return source  # measuring the sound reports the error
+    if plain is None:
+        return source
+    copy = target.with_suffix(".wav")
+    copy.write_bytes(plain)
+    return copy
 
 
 def read_format(path: Path) -> AacFormat:

@@ -7,16 +7,13 @@ from typing import Any
 
 from PIL import Image
 
-from pipelines.media.inspect.picture import fit_picture, open_picture
+from pipelines.media.inspect.picture import fit_picture, open_picture, swaps_sides
 
 #: Longest side in pixels of a picture that is given to a model; no model uses more.
 _MAX_SIDE = 2048
 #: Greatest ratio of the longest side to the shortest. Models that crop the centre first scale the shortest side up,
 #: which turns a line of pixels into gigabytes.
 _MAX_ASPECT_RATIO = 16
-_EXIF_ORIENTATION = 0x0112
-#: EXIF orientations that swap width and height.
-_SWAPPING_ORIENTATIONS = (5, 6, 7, 8)
 
 
 def decode(path: Path, kind: str, target: Path) -> dict[str, Any]:
@@ -27,7 +24,7 @@ def decode(path: Path, kind: str, target: Path) -> dict[str, Any]:
     """
     image = open_picture(path, kind)
     width, height = image.size
-    if _swaps_sides(image):
+    if swaps_sides(image):
         width, height = height, width
     scale = min(1.0, _MAX_SIDE / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -41,11 +38,3 @@ def _crop_centre(image: Image.Image) -> Image.Image:
     limit = min(image.size) * _MAX_ASPECT_RATIO
     left, top = (max(0, side - limit) // 2 for side in image.size)
     return image.crop((left, top, image.width - left, image.height - top))
-
-
-def _swaps_sides(image: Image.Image) -> bool:
-    """Return whether the EXIF orientation swaps width and height."""
-    try:
-        return image.getexif().get(_EXIF_ORIENTATION) in _SWAPPING_ORIENTATIONS
-    except Exception:
-        return False  # damaged metadata: decoding the picture reports the error

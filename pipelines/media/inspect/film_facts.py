@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import av
-from PIL import Image
 
-from schemas.errors import ProviderResultInvalid
+from pipelines.media.inspect.open_media import open_media
+from pipelines.media.inspect.picture import load_picture, open_picture
+from schemas.errors import InvalidImage, ProviderResultInvalid
 
 #: The only demuxer that is used for each kind.
 _DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska"}
-_PICTURES = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
+_PICTURES = ("jpeg", "png", "webp")
 _MAX_PIXELS = 100_000_000
 _MAX_FRAMES = 4 * 3600 * 60
 #: Tolerated difference between the frames in the index and those decoded: frames before the start of an edit list.
@@ -28,38 +29,25 @@ def facts_of(path: Path, kind: str) -> dict[str, Any]:
     """
     try:
         if kind in _PICTURES:
-            return _picture(path, _PICTURES[kind])
+            return _picture(path, kind)
         if kind in _DEMUXERS:
             return _video(path, _DEMUXERS[kind])
     except av.FFmpegError as error:
-        if isinstance(error, av.error.MemoryError):
-            raise MemoryError(str(error)) from None
         raise ProviderResultInvalid(f"the video cannot be decoded: {error.strerror or 'damaged data'}") from None
     raise ProviderResultInvalid(f"the result is neither a video nor a picture: {kind}")
 
 
-def _picture(path: Path, form: str) -> dict[str, Any]:
-    Image.MAX_IMAGE_PIXELS = None
+def _picture(path: Path, kind: str) -> dict[str, Any]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=(form,)) as image:
-                width, height = image.size
-                if width * height > _MAX_PIXELS:
-                    raise ProviderResultInvalid(
-                        f"the picture has {width:,} x {height:,} pixels, the limit is {_MAX_PIXELS:,}"
-                    )
-                image.load()
-    except (MemoryError, ProviderResultInvalid):
-        raise
-    except Exception as error:
-        raise ProviderResultInvalid(f"the picture cannot be decoded: {type(error).__name__}") from None
-    return {"width": width, "height": height}
+        with open_picture(path, kind) as image:
+            load_picture(image)
+            return {"width": image.width, "height": image.height}
+    except InvalidImage as error:
+        raise ProviderResultInvalid(f"the picture cannot be decoded: {error.message}") from None
 
 
 def _video(path: Path, demuxer: str) -> dict[str, Any]:
-    options = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm", "protocol_whitelist": "file"}
-    with av.open(str(path), format=demuxer, options=options) as container:
+    with open_media(path, demuxer, formats=_FORMATS) as container:
         if not container.streams.video:
             raise ProviderResultInvalid("the result contains no video")
         video = container.streams.video[0]

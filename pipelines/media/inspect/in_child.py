@@ -5,7 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds, Task, run_child
+from schemas.errors import RenderFailed
 from schemas.media import InputFile, MediaFacts
 
 
@@ -22,9 +25,14 @@ def probe(path: Path, kind: str, folder: Path, bounds: Bounds = DEFAULT_BOUNDS) 
         ProviderResultInvalid: The file cannot be decoded to its end, or contains no picture.
         RenderTimeout: Decoding took longer than the bounds allow.
         OutOfMemory: Decoding needed more memory than the bounds allow.
+        RenderFailed: The inspection itself failed.
     """
     arguments = {"path": str(path.resolve()), "kind": kind}
-    return MediaFacts.model_validate(run_child(Task.PROBE, arguments, folder, bounds))
+    facts = run_child(Task.PROBE, arguments, folder, bounds)
+    try:
+        return MediaFacts.model_validate(facts)
+    except ValidationError as error:
+        raise RenderFailed(f"the inspection returned facts that are not valid: {error}") from None
 
 
 def seconds_of(audio: InputFile, bounds: Bounds = DEFAULT_BOUNDS) -> float:
@@ -33,7 +41,7 @@ def seconds_of(audio: InputFile, bounds: Bounds = DEFAULT_BOUNDS) -> float:
     Raises:
         InvalidAudio: The audio cannot be decoded to its end.
     """
-    with tempfile.TemporaryDirectory(prefix="telecine-sound-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sound-", dir=audio.path.parent) as folder:
         arguments = {"path": str(audio.path.resolve()), "kind": audio.kind}
         measured = run_child(Task.MEASURE, arguments, Path(folder), bounds)
     return float(measured["duration_seconds"])

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 
+from pipelines.media.inspect.picture_parts import split
+from pipelines.media.sandbox.rlimits import limit_cpu_time
 from schemas.errors import InvalidImage
 
 #: Most pixels of a picture that is decoded: enough for a 50-megapixel camera, too few for a decompression bomb.
 MAX_PIXELS = 100_000_000
+#: Most pixels of a side, which is also the limit of JPEG.
+MAX_SIDE = 65_535
+#: Most CPU time for reading a picture in seconds; the slowest picture within the other limits takes a few.
+_MAX_SECONDS = 30
 #: Relative difference of aspect ratio up to which a picture is stretched to the frame, to avoid thin bars.
 _ASPECT_TOLERANCE = 0.01
 _FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
@@ -21,31 +29,57 @@ _FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
 _BACKDROP_SCALE = 8
 _BACKDROP_BLUR = 0.025
 _BACKDROP_BRIGHTNESS = 0.62
+#: What makes a picture upright, by EXIF orientation. Its metadata are not written back, because they may be faulty.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def open_picture(path: Path, kind: str) -> Image.Image:
-    """Open the picture at ``path`` and check its size from the header, without decoding it.
+    """Open the picture at ``path`` without its metadata, and check its size from the header, without decoding it.
+
+    The colour profile and the orientation are in the image's ``info``.
 
     Raises:
-        InvalidImage: The file is not a picture of ``kind`` (``jpeg``, ``png`` or ``webp``), or exceeds ``MAX_PIXELS``.
+        InvalidImage: The file is not a picture of ``kind`` (``jpeg``, ``png`` or ``webp``), or exceeds a limit.
     """
     # Pillow's own limit is switched off: it warns at one size and raises at twice that. MAX_PIXELS is checked below.
     Image.MAX_IMAGE_PIXELS = None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(path, formats=(_FORMATS[kind],))
-    except Exception as error:
-        raise InvalidImage(f"the image cannot be read: {_reason(error)}", field="data.image") from None
+    data = path.read_bytes()
+    with _guarded("cannot be read"):
+        parts = split(data, kind)
+        image = Image.open(io.BytesIO(parts.pixels), formats=(_FORMATS[kind],))
+    image.info |= {"icc_profile": parts.profile, "orientation": parts.orientation}
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         image.close()
         raise InvalidImage(
             f"the image has {width:,} x {height:,} pixels ({width * height / 1e6:,.0f} megapixels), "
-            f"the limit is {MAX_PIXELS // 1_000_000} megapixels",
+            f"the limit is {MAX_PIXELS // 1_000_000} megapixels and {MAX_SIDE:,} pixels a side",
             field="data.image",
         )
     return image
+
+
+def load_picture(image: Image.Image) -> None:
+    """Decode all pixels of ``image``.
+
+    Raises:
+        InvalidImage: The picture is truncated or damaged, or takes too long to decode.
+    """
+    with _guarded("is truncated or damaged"):
+        image.load()
+
+
+def swaps_sides(image: Image.Image) -> bool:
+    """Return whether the orientation of ``image`` swaps width and height."""
+    return bool(image.info["orientation"] >= 5)
 
 
 def fit_picture(image: Image.Image, width: int, height: int) -> Image.Image:
@@ -54,27 +88,21 @@ def fit_picture(image: Image.Image, width: int, height: int) -> Image.Image:
     If its aspect ratio differs from the frame's, a blurred and darkened copy fills the rest.
 
     Raises:
-        InvalidImage: The picture is truncated or damaged.
+        InvalidImage: The picture is truncated or damaged, or takes too long to decode.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # The JPEG decoder may scale down by a power of two while it decodes, which saves time and memory.
-            image.draft("RGB", (2 * max(width, height),) * 2)
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            photo = _flatten(upright)
-    except MemoryError:
-        raise
-    except Exception as error:
-        image.close()
-        raise InvalidImage(f"the image is truncated or damaged: {_reason(error)}", field="data.image") from None
+    with _guarded("is truncated or damaged"):
+        # The JPEG decoder may scale down by a power of two while it decodes, which saves time and memory.
+        image.draft("RGB", (2 * max(width, height),) * 2)
+        image.load()
+        turn = _TURNS.get(image.info["orientation"])
+        photo = _flatten(image if turn is None else image.transpose(turn))
     scale = min(width / photo.width, height / photo.height)
     size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
     if abs(photo.width * height / (photo.height * width) - 1) <= _ASPECT_TOLERANCE:
         size = (width, height)
     profile = image.info.get("icc_profile")
     fitted = _to_srgb(photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), profile)
+    fitted.info.clear()  # what is saved of it would otherwise contain the profile that was just applied
     if size == (width, height):
         return fitted
     frame = _backdrop(fitted, width, height)
@@ -121,7 +149,23 @@ def _backdrop(photo: Image.Image, width: int, height: int) -> Image.Image:
     return dark.resize((width, height), Image.Resampling.BICUBIC)
 
 
+@contextmanager
+def _guarded(fault: str) -> Iterator[None]:
+    """Report any error of the decoder as ``fault`` of the image, and limit the CPU time."""
+    slow = InvalidImage(
+        f"the image takes more than {_MAX_SECONDS} s to decode; save it again as JPEG or PNG", field="data.image"
+    )
+    try:
+        with limit_cpu_time(_MAX_SECONDS, slow), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (MemoryError, InvalidImage):
+        raise
+    except Exception as error:
+        raise InvalidImage(f"the image {fault}: {_reason(error)}", field="data.image") from None
+
+
 def _reason(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    # Some of Pillow's messages contain our temporary path, which means nothing to the sender.
-    return text.partition("'/")[0].strip()[:200] or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        return "its header is damaged or of another format"
+    return (str(error).splitlines() or [type(error).__name__])[0].strip()[:200] or type(error).__name__

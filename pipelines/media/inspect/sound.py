@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 import struct
+import tempfile
+from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.packet import Packet
 
-from pipelines.media.inspect.sniff import mpeg_frame_length
+from pipelines.media.inspect.channels import MAX_CHANNELS
+from pipelines.media.inspect.open_media import open_media
+from pipelines.media.inspect.sound_headers import SoundExtent, mp3_extent, plain_wav, wav_extent
+from pipelines.media.sandbox.rlimits import limit_cpu_time
 from schemas.errors import InvalidAudio
 
 #: Longest audio that is accepted, in seconds.
 MAX_SECONDS = 4 * 3600
-#: Share of damaged packets up to which audio is accepted: a short click is audible, but not worth an error.
+#: Lowest sample rate that is accepted, in hertz. At a lower one a small file lasts for hours.
+MIN_RATE = 4_000
+#: Most CPU time for decoding audio in seconds; audio of ``MAX_SECONDS`` takes a few.
+_MAX_CPU_SECONDS = 30
+#: Share of damaged sound up to which audio is accepted: a short click is audible, but not worth an error.
 _DAMAGE_TOLERATED = 0.01
+#: Seconds by which audio may be shorter than its header states, or be damaged: writers count inaccurately.
+_SECONDS_TOLERATED = 0.1
+#: Bytes of the longest MPEG audio frame: what looks like one at the end of a tag hides the frames behind it.
+_LONGEST_FRAME = 1_729
 _FIELD = "data.audio"
 
 
@@ -42,131 +54,117 @@ def measure(path: Path, kind: str) -> Sound:
     ``kind`` is ``mp3``, ``wav`` or ``flac``; no other format is tried.
 
     Raises:
-        InvalidAudio: The file contains no such audio, or is truncated, damaged, empty or longer than ``MAX_SECONDS``.
+        InvalidAudio: The file contains no such audio, is truncated, damaged or empty, or exceeds a limit.
     """
+    slow = InvalidAudio(f"the audio takes more than {_MAX_CPU_SECONDS} s to decode; shorten it", field=_FIELD)
     try:
-        if kind == "wav":
-            _check_wav(path)
-        if kind == "mp3":
-            _check_mp3(path)
-        sound, expected = _decode(path, kind)
+        with limit_cpu_time(_MAX_CPU_SECONDS, slow):
+            return _measure(path, kind)
     except (struct.error, IndexError):
         raise _truncated("it ends inside its header") from None
     except av.FFmpegError as error:
-        if isinstance(error, av.error.MemoryError):
-            raise MemoryError(str(error)) from None
         raise InvalidAudio(f"the audio cannot be decoded: {error.strerror or 'damaged data'}", field=_FIELD) from None
+
+
+def _measure(path: Path, kind: str) -> Sound:
+    extent = {"wav": wav_extent, "mp3": mp3_extent}.get(kind, _unknown_extent)(path)
+    plain = plain_wav(path) if kind == "wav" else None
+    if plain is None:
+        sound, expected = _decode(path, kind, extent)
+    else:
+        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+            file.write(plain)
+            file.flush()
+            sound, expected = _decode(Path(file.name), kind, extent)
     if sound.samples == 0:
         raise InvalidAudio("the audio is empty: it contains no samples", field=_FIELD)
-    if expected and sound.samples < expected:
-        raise _truncated(f"{sound.samples / sound.rate:.1f} s of {expected / sound.rate:.1f} s are present")
+    seconds_per_byte = sound.seconds / max(1, extent.size - extent.start)
+    missing = max(extent.missing_bytes * seconds_per_byte, expected / sound.rate - sound.seconds)
+    if missing > _SECONDS_TOLERATED:
+        raise _truncated(f"{sound.seconds:.1f} s of {sound.seconds + missing:.1f} s are present")
+    if extent.is_cut:
+        raise _truncated("it ends inside a frame")
     return sound
+
+
+def _unknown_extent(path: Path) -> SoundExtent:
+    return SoundExtent(0, path.stat().st_size)
 
 
 def _truncated(detail: str) -> InvalidAudio:
     return InvalidAudio(f"the audio is truncated: {detail}; upload the whole file", field=_FIELD)
 
 
-def _decode(path: Path, kind: str) -> tuple[Sound, int]:
-    """Return the sound, and the number of samples that a FLAC header states (0 if unknown)."""
-    options = {"format_whitelist": kind, "protocol_whitelist": "file"}
-    with av.open(str(path), format=kind, options=options) as container:
+def _decode(path: Path, kind: str, extent: SoundExtent) -> tuple[Sound, int]:
+    """Return the sound, and the number of samples that a FLAC header states (0 if unknown or impossible)."""
+    with open_media(path, kind) as container:
         if not container.streams.audio:
             raise InvalidAudio(field=_FIELD)
         stream = container.streams.audio[0]
         try:
-            rate, codec = stream.rate, stream.codec_context.name
+            rate, codec, channels = stream.rate, stream.codec_context.name, stream.channels
         except AttributeError:  # the codec in the header has no decoder
             raise InvalidAudio(field=_FIELD) from None
+        _check_format(rate, channels)
         stated = stream.duration if kind == "flac" and stream.duration else 0
         samples = packets = damaged = 0
         for packet in container.demux(stream):
             packets += 1
             try:
-                frames = packet.decode()
+                samples += _samples(packet, rate)
             except av.error.InvalidDataError:
-                damaged += 1
-                continue
-            for frame in frames:
-                assert isinstance(frame, AudioFrame)
-                if frame.sample_rate != rate:
-                    raise InvalidAudio("the audio changes its sample rate midway; re-encode it", field=_FIELD)
-                samples += frame.samples
+                damaged += not _touches_gap(packet, extent)
+            except InvalidAudio:
+                if not _touches_gap(packet, extent):  # bytes of a tag may look like a frame
+                    raise
             if samples > MAX_SECONDS * rate:
                 raise InvalidAudio(f"the audio is longer than {MAX_SECONDS // 3600} hours; shorten it", field=_FIELD)
-    if damaged > max(1, packets * _DAMAGE_TOLERATED) or (kind == "flac" and damaged):
-        raise InvalidAudio(f"the audio is damaged: {damaged:,} of {packets:,} packets cannot be decoded", field=_FIELD)
-    return Sound(samples, rate, codec), stated
+    sound = Sound(samples, rate, codec)
+    _check_damage(sound, damaged, packets, kind)
+    return sound, stated if stated <= MAX_SECONDS * rate else 0
 
 
-def _check_wav(path: Path) -> None:
-    """Check that the data chunk is complete (RIFF; RF64 as in EBU Tech 3306).
+def _check_format(rate: int, channels: int) -> None:
+    if rate < MIN_RATE:
+        raise InvalidAudio(
+            f"the audio has a sample rate of {rate:,} Hz, the lowest is {MIN_RATE:,} Hz; convert it", field=_FIELD
+        )
+    if channels > MAX_CHANNELS:
+        raise InvalidAudio(
+            f"the audio has {channels:,} channels, the limit is {MAX_CHANNELS}; mix it down to stereo", field=_FIELD
+        )
+
+
+def _samples(packet: Packet[AudioStream], rate: int) -> int:
+    """Decode a packet and return its number of samples per channel."""
+    samples = 0
+    for frame in packet.decode():
+        assert isinstance(frame, AudioFrame)
+        if frame.sample_rate != rate:
+            raise InvalidAudio("the audio changes its sample rate midway; re-encode it", field=_FIELD)
+        samples += frame.samples
+    return samples
+
+
+def _touches_gap(packet: Packet[AudioStream], extent: SoundExtent) -> bool:
+    """Return whether ``packet`` contains something else than sound, or directly follows it."""
+    if packet.pos is None:
+        return False
+    index = bisect_left(extent.gaps, (packet.pos + packet.size,)) - 1
+    return index >= 0 and extent.gaps[index][1] + _LONGEST_FRAME > packet.pos
+
+
+def _check_damage(sound: Sound, damaged: int, packets: int, kind: str) -> None:
+    """Refuse audio if ``damaged`` of its packets are more than a moment; FLAC has checksums, so any damage counts.
 
     Raises:
-        InvalidAudio: The file is shorter than its header states.
+        InvalidAudio: The audio is damaged.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        form = file.read(12)[:4]
-        long_size = None
-        while len(header := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", header)
-            if name == b"ds64" and form != b"RIFF":
-                long_size = struct.unpack("<8xQ", file.read(16))[0]
-                length -= 16
-            elif name == b"data":
-                # A length of 0 or all ones is written by recorders that stream: the data ends with the file.
-                if length == 0xFFFFFFFF:
-                    length = long_size or 0
-                present = size - file.tell()
-                if length > present and length < 0xFFFFFF00:
-                    raise _truncated(f"{present:,} of {length:,} bytes are present")
-                return
-            file.seek(length + length % 2, os.SEEK_CUR)
-    raise _truncated("it ends before the sound begins")
-
-
-def _check_mp3(path: Path) -> None:
-    """Check that the file has as many bytes as its Xing header states, or else that its last frame is complete.
-
-    Raises:
-        InvalidAudio: The file is truncated or empty.
-    """
-    size = path.stat().st_size
-    if size == 0:
-        raise InvalidAudio(field=_FIELD)
-    with path.open("rb") as file:
-        start = _skip_id3(file)
-        file.seek(start)
-        head = file.read(4096)
-        at = max(head.find(b"Xing", 0, 64), head.find(b"Info", 0, 64))
-        if at >= 0 and struct.unpack_from(">I", head, at + 4)[0] & 2:
-            offset = at + 8 + (4 if head[at + 7] & 1 else 0)
-            stated = struct.unpack_from(">I", head, offset)[0]
-            present = size - start
-        else:
-            present, stated = size, _end_of_frames(file, start, size)
-    if present < stated:
-        raise _truncated(f"{present:,} of {stated:,} bytes are present")
-
-
-def _end_of_frames(file: BinaryIO, position: int, size: int) -> int:
-    """Return the offset at which the last MPEG frame ends, found from frame to frame; ``size`` if other data follow."""
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        while position + 4 <= size:
-            length = mpeg_frame_length(data[position : position + 4])
-            if length == 0:
-                return size
-            position += length
-    return position
-
-
-def _skip_id3(file: BinaryIO) -> int:
-    """Return the offset of the first MPEG frame, after any ID3v2 tags (ID3v2.4 section 3.1)."""
-    position = 0
-    while True:
-        file.seek(position)
-        head = file.read(10)
-        if len(head) < 10 or head[:3] != b"ID3":
-            return position
-        position += 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (10 if head[5] & 0x10 else 0)
+    share = damaged / max(1, packets)
+    is_moment = damaged <= 1 or share <= _DAMAGE_TOLERATED or share * sound.seconds <= _SECONDS_TOLERATED
+    if damaged and (kind == "flac" or not is_moment):
+        raise InvalidAudio(
+            f"the audio is damaged: {damaged:,} of {packets:,} packets ({share * sound.seconds:.1f} s) "
+            "cannot be decoded; export it again",
+            field=_FIELD,
+        )

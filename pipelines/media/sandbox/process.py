@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import itertools
 import json
 import os
 import selectors
@@ -11,19 +12,34 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pipelines
-from schemas.errors import OutOfMemory, RenderFailed, RenderTimeout, error_for
+from schemas.errors import (
+    InternalError,
+    OutOfMemory,
+    RenderFailed,
+    RenderInterrupted,
+    RenderTimeout,
+    TelecineError,
+    error_for,
+)
 
 _MODULE = "pipelines.media.child"
 _ROOT = str(Path(pipelines.__file__).parent.parent)
 #: How often the caller's ``progress`` is called while the child sends no messages, so that the caller can cancel.
 _HEARTBEAT_SECONDS = 1.0
 _LOG_TAIL_BYTES = 4000
+_LINE_CHARACTERS = 300
+#: Signals that stop a service. They are never caused by the media.
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+#: Signals of a crash. The media may be the cause, or this machine: the child is started again to find out.
+_CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS)
+#: How often a child is started that crashes each time.
+_ATTEMPTS = 3
 
 
 class Task(enum.StrEnum):
@@ -79,33 +95,46 @@ def run_child(
     Raises:
         TelecineError: The child reported this error.
         RenderTimeout: The child took longer than the bounds allow, and was killed.
-        OutOfMemory: The child needed more memory than the bounds allow.
-        RenderFailed: The child ended for another reason without a result.
+        OutOfMemory: The child needed more memory than the bounds allow, or was killed.
+        RenderInterrupted: Another signal from outside ended the child or its ffmpeg.
+        RenderFailed: The child crashed several times, or ended for another reason without a result.
     """
     limits = asdict(bounds)
     deadline = time.monotonic() + limits.pop("wall_seconds")
+    order = {"task": task, "arguments": arguments, "bounds": limits, "parent": os.getpid()}
     log = folder / "render.log"
+    for attempt in itertools.count(1):
+        status, message = _run_once(order, folder, log, deadline, progress)
+        if "result" in message:
+            log.unlink(missing_ok=True)
+            result: dict[str, Any] = message["result"]
+            return result
+        if "error" in message:
+            raise _reported_error(message["error"], task, log)
+        _log_end(task, status, attempt, log)
+        error = _exit_error(status, message.get("last_line", ""), log)
+        if not isinstance(error, RenderFailed) or -status not in _CRASHES or attempt == _ATTEMPTS:
+            raise error
+    raise AssertionError("unreachable")
+
+
+def _run_once(
+    order: dict[str, Any], folder: Path, log: Path, deadline: float, progress: Callable[[float], None] | None
+) -> tuple[int, dict[str, Any]]:
+    """Run the child; return its exit status, or that of the ffmpeg that a signal ended, and its final message."""
     child = _start(folder, log)
     try:
-        _send_task(child, {"task": task, "arguments": arguments, "bounds": limits, "parent": os.getpid()})
+        _send_task(child, order)
         message = _read_messages(child, deadline, progress)
     finally:
         _stop(child)
-    if message is None:
-        raise _exit_error(child.returncode, log)
-    if "error" in message:
-        error = error_for(message["error"]["code"], message["error"]["message"])
-        error.field = message["error"]["field"]
-        if isinstance(error, RenderFailed):
-            error.add_note(_tail(log))
-        raise error
-    result: dict[str, Any] = message["result"]
-    log.unlink(missing_ok=True)
-    return result
+    message = message or {}
+    status: int = message["died"] if "died" in message else child.wait()
+    return status, message
 
 
 def _start(folder: Path, log: Path) -> subprocess.Popen[bytes]:
-    with log.open("wb") as errors:
+    with log.open("wb") as errors, _signals_blocked():
         return subprocess.Popen(
             [sys.executable, "-P", "-s", "-m", _MODULE],
             stdin=subprocess.PIPE,
@@ -115,6 +144,19 @@ def _start(folder: Path, log: Path) -> subprocess.Popen[bytes]:
             env=_environment(folder),
             process_group=0,
         )
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Block the signals that stop a service, so that a process started here inherits that, and its ffmpeg too.
+
+    A service manager sends them to all processes of a service. This process decides when a child ends.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -179,20 +221,48 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
         child.stdout.close()
 
 
-def _exit_error(status: int, log: Path) -> OutOfMemory | RenderTimeout | RenderFailed:
-    """Return the error for a child that ended with this exit status and without a final message."""
+def _reported_error(record: dict[str, Any], task: Task, log: Path) -> TelecineError:
+    """Return the error that the child reported. The log gets what the child wrote about one that is unexpected."""
+    error = error_for(record["code"], record["message"])
+    error.outage = record["outage"]
+    error.field = record["field"]
+    if isinstance(error, RenderFailed):
+        error.add_note(_tail(log))
+        _log_end(task, 1, 1, log)
+    return error
+
+
+def _exit_error(status: int, last_line: str, log: Path) -> TelecineError:
+    """Return the error for a child that ended with this exit status, or whose ffmpeg did, without a result."""
     tail = _tail(log)
-    error: OutOfMemory | RenderTimeout | RenderFailed
+    error: TelecineError
     if status == -signal.SIGXCPU:
         error = RenderTimeout()
     elif status == -signal.SIGKILL or "MemoryError" in tail or "memory allocation" in tail:
         # A child that was killed, and not by _stop, was killed by the kernel because memory ran out.
         error = OutOfMemory()
-    else:
+    elif status > 0 and ("ImportError" in tail or "ModuleNotFoundError" in tail):
+        error = InternalError("the installation of Telecine is incomplete: the media process cannot start; see the log")
+    elif status >= 0 or -status in (*_CRASHES, signal.SIGXFSZ):
         reason = f"signal {-status}" if status < 0 else f"status {status}"
+        reason += f" ({last_line})" if last_line else ""
         error = RenderFailed(f"the renderer ended with {reason} on this input; check the media in another player")
+    else:
+        error = RenderInterrupted(f"the renderer was ended from outside by signal {-status}; will retry")
     error.add_note(tail)
     return error
+
+
+def _log_end(task: Task, status: int, attempt: int, log: Path) -> None:
+    """Log an end without a usable result, with the last line that the child or its ffmpeg wrote."""
+    import structlog  # not at the top: the child imports this module too
+
+    _log = structlog.get_logger()
+    lines = _tail(log).split("\n")
+    last_line = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    _log.warning(
+        "media_child_failed", task=str(task), status=status, tries=attempt, last_line=last_line[-_LINE_CHARACTERS:]
+    )
 
 
 def _tail(log: Path) -> str:

@@ -6,7 +6,8 @@ import ctypes
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -34,4 +35,25 @@ def bound_self(*, memory_bytes: int, cpu_seconds: int, file_bytes: int) -> None:
     ):
         hard = resource.getrlimit(name)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(name, (value, value))
+        # At the hard limit of CPU time the kernel sends SIGKILL, which would look like too little memory.
+        spare = 1 if name == resource.RLIMIT_CPU and value != hard else 0
+        resource.setrlimit(name, (value, value + spare))
+
+
+@contextmanager
+def limit_cpu_time(seconds: float, error: Exception) -> Iterator[None]:
+    """Raise ``error`` once the body has used this much CPU time. In the main thread only.
+
+    It is raised between two Python instructions, so a library that never returns is ended by the child's other limits.
+    """
+
+    def stop(*_: object) -> None:
+        raise error
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

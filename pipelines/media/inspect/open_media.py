@@ -1,0 +1,36 @@
+"""Open audio and video to decode it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+#: What the decoders report when this machine has no threads or file descriptors left: no fault of the media.
+_OWN_FAULTS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
+
+
+@contextlib.contextmanager
+def open_media(path: Path, demuxer: str, *, formats: str | None = None) -> Iterator[InputContainer]:
+    """Open ``path`` with ``demuxer`` only, and allow no format outside ``formats`` (default: the demuxer).
+
+    The bytes of a tag that are not UTF-8 are dropped: many files have tags in Latin-1, and no tag is used.
+
+    Raises:
+        MemoryError, OSError: This machine ran out of memory or of another resource.
+        av.FFmpegError: The media cannot be decoded.
+    """
+    options = {"format_whitelist": formats or demuxer, "protocol_whitelist": "file"}
+    try:
+        with av.open(str(path), format=demuxer, options=options, metadata_errors="ignore") as container:
+            yield container
+    except av.error.MemoryError as error:
+        raise MemoryError(str(error)) from None
+    except av.FFmpegError as error:
+        if error.errno in _OWN_FAULTS:
+            raise OSError(error.errno, error.strerror) from None
+        raise
