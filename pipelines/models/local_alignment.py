@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.context import Context, Progress
 from pipelines.media.captions.word_groups import words_of
 from pipelines.media.sandbox.process import Task, run_child
-from schemas.errors import RenderError
+from schemas.errors import RenderError, Verdict
 from schemas.media import InputFile, LocalFile
 from schemas.words import AlignedLyrics
 
@@ -25,6 +25,7 @@ def align_on_worker(lyrics: str, language: str | None, audio: InputFile, ctx: Co
 
     Raises:
         InputError: The audio cannot be decoded.
+        RenderInterrupted: The child process was ended from outside.
     """
 
     def make(folder: Path, progress: Progress) -> Sequence[LocalFile]:
@@ -36,7 +37,10 @@ def align_on_worker(lyrics: str, language: str | None, audio: InputFile, ctx: Co
         }
         try:
             found = run_child(Task.ALIGN, arguments, folder, ctx.bounds, lambda _: progress(0))
-        except RenderError as error:  # captions that are spread are better than none
+        except RenderError as error:
+            if error.verdict is Verdict.LATER:
+                raise
+            # Captions that are spread are better than none.
             found = AlignedLyrics(None, why=f"it failed: {error.message}").as_json()
         path = folder / "alignment.json"
         path.write_text(json.dumps(found, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")

@@ -17,14 +17,13 @@ from pipelines.media.align.languages import voices_for
 from pipelines.media.align.onsets import onset_delay
 from pipelines.media.align.phonemes import tokens_of
 from pipelines.media.align.viterbi import STAR, Emissions, align_tokens, path_scores
-from pipelines.media.sandbox.process import Bounds, run_child
 from pipelines.memory_context import MemoryContext
 from pipelines.models.alignment import Timing, caption_spec
 from pipelines.models.remote_reel import read_film, write_film
 from providers.registry import catalogue_of
 from schemas import lyrics
 from schemas.audio_to_captions import AudioToCaptions
-from schemas.errors import LyricsRequired, UnsupportedOption
+from schemas.errors import LyricsRequired, RenderTimeout, UnsupportedOption
 from schemas.settings import Settings
 from schemas.words import LineTimes
 from tests.media_probe import reel_data
@@ -79,13 +78,11 @@ def test_lyrics_of_something_else_are_spread_and_the_manifest_says_why(context: 
 
 
 def test_an_aligner_that_fails_does_not_fail_the_job(context: MemoryContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    context.bounds = Bounds(memory_bytes=150 * 1024**2)
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            "pipelines.audio_to_captions.run_child",
-            lambda task, arguments, folder, *rest: run_child(task, arguments, folder),
-        )
-        audio_to_captions(request(), context)
+    def fail(*arguments: object) -> None:
+        raise RenderTimeout()
+
+    monkeypatch.setattr("pipelines.models.local_alignment.run_child", fail)
+    audio_to_captions(request(), context)
     said = context.manifest_details["alignment"]
     assert said["used"] == "even"
     assert said["why"].startswith("local alignment: it failed: ")
