@@ -69,7 +69,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt celeryconfig.py | $(VENV)/bin/python
 	@echo "Installing Telecine into $(VENV) …"
-	@$(PIP) --editable .
+	@$(PIP) --editable ".[align]"
 	@touch $@
 
 $(VENV)/.linted: $(VENV)/.installed

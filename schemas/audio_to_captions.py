@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from schemas.input_model import InputModel
 from schemas.lyrics import (
     ALIGNMENT_HELP,
+    NEEDS_LYRICS,
     AlignmentMode,
     Language,
     Lyrics,
@@ -50,5 +51,5 @@ class AudioToCaptions(InputModel):
     @model_validator(mode="after")
     def _available(self) -> Self:
         check_alignment_available(self.alignment_mode)
-        check_lyrics(self.lyrics, required=self.alignment_mode == "even")
+        check_lyrics(self.lyrics, required=self.alignment_mode in NEEDS_LYRICS)
         return self

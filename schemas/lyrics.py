@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import unicodedata
 from typing import Annotated, Any, Literal
@@ -24,8 +25,9 @@ MAX_LYRICS_WORDS = 20_000
 
 ALIGNMENT_HELP = (
     "How words are timed. auto: ElevenLabs aligns the lyrics with the audio; if that fails, its transcription is used; "
-    "without an ElevenLabs key, the words are spread over the voice. elevenlabs: always the transcription, even if "
-    "there are lyrics. "
+    "without an ElevenLabs key, as local. elevenlabs: always the transcription, even if there are lyrics. "
+    "local: the worker aligns the lyrics, which needs the extra align; lines that are not sure are spread between "
+    "their neighbours. Lyrics that do not fit the audio are spread over the voice, as in auto without the extra. "
     "even: every word gets an equal share of the time."
 )
 AlignmentMode = Literal["auto", "elevenlabs", "even", "local"]
@@ -86,14 +88,26 @@ def _is_visible(character: str) -> bool:
     return not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf")
 
 
+#: What the mode ``local`` needs; the extra ``align`` installs both.
+_LOCAL_PACKAGES = ("espeakng_loader", "hama")
+#: The modes that time the request's own lyrics, and can do nothing without them.
+NEEDS_LYRICS = ("even", "local")
+
+
+def local_alignment_installed() -> bool:
+    """Return whether this installation can align lyrics itself."""
+    return all(importlib.util.find_spec(package) is not None for package in _LOCAL_PACKAGES)
+
+
 def check_alignment_available(mode: AlignmentMode) -> None:
-    """Check that the alignment mode is available: this version has no local aligner.
+    """Check that this installation has what the alignment mode needs.
 
     Raises:
-        UnsupportedOption: ``mode`` is ``local``.
+        UnsupportedOption: ``mode`` is ``local``, and the extra ``align`` is not installed.
     """
-    if mode == "local":
+    if mode == "local" and not local_alignment_installed():
         raise UnsupportedOption(
-            "alignment_mode 'local' is not available on this worker yet; use auto, elevenlabs or even",
+            "alignment_mode 'local' needs the extra align, which is not installed here; "
+            "run pip install '.[align]' in the checkout, or use auto, elevenlabs or even",
             field="data.alignment_mode",
         )

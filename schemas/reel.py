@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from schemas.input_model import NOT_TEXT, InputModel
 from schemas.lyrics import (
     ALIGNMENT_HELP,
+    NEEDS_LYRICS,
     AlignmentMode,
     Language,
     Lyrics,
@@ -89,5 +90,5 @@ class Reel(InputModel):
     def _available(self) -> Self:
         check_alignment_available(self.alignment_mode)
         # The other modes transcribe the audio if there are no lyrics.
-        check_lyrics(self.lyrics, required=self.alignment_mode == "even")
+        check_lyrics(self.lyrics, required=self.alignment_mode in NEEDS_LYRICS)
         return self

@@ -88,6 +88,10 @@ def _run(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str
         from pipelines.media.captions.spread import spread_lyrics
 
         return spread_lyrics(arguments)
+    if task is Task.ALIGN:
+        from pipelines.media.align.aligner import align_lyrics
+
+        return align_lyrics(arguments, messages.progress)
     if task is Task.CAPTIONS:
         from pipelines.media.captions.files import write_captions
 

@@ -1,4 +1,4 @@
-"""The times of the words: by forced alignment of the lyrics, by transcription, or spread over the recording."""
+"""The times of the words: by forced alignment, transcription, local alignment, or spread over the voice."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pipelines.media.captions.matching import Times, coverage, match
 from pipelines.media.captions.timing import sung_lines, text_of
 from pipelines.media.captions.word_groups import words_of
 from pipelines.media.inspect.in_child import seconds_of, spread_in_child
+from pipelines.models.local_alignment import align_on_worker
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.errors import (
     BudgetExceeded,
@@ -24,10 +25,10 @@ from schemas.errors import (
     QuotaExhausted,
     RetriesExhausted,
 )
-from schemas.lyrics import AlignmentMode
+from schemas.lyrics import AlignmentMode, local_alignment_installed
 from schemas.media import InputFile
 from schemas.reel import Reel
-from schemas.words import Source, parse_aligned_words
+from schemas.words import LineTimes, Source, parse_aligned_words
 
 ALIGNER = "forced-alignment"
 TRANSCRIBER = "scribe"
@@ -51,6 +52,8 @@ class Timing:
     source: Source = "even"
     #: One per word of ``lyrics``. ``None``: every word gets an equal share of the time.
     times: tuple[Times | None, ...] | None = None
+    #: How the lines got their times, with ``local_alignment``.
+    lines: tuple[LineTimes, ...] | None = None
 
 
 def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFile, ctx: Context) -> Timing:
@@ -58,19 +61,45 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
 
     Raises:
         ProviderError: ElevenLabs returned no result, and ``mode`` has no fallback.
+        InputError: The audio cannot be decoded.
     """
     if mode == "even":
         return Timing(lyrics)
-    seconds = audio.seconds or seconds_of(audio, ctx.bounds)
     has_fallback = mode != "elevenlabs" and bool(lyrics.strip())
     why: list[str] = []
     details: dict[str, Any] = {}
     timing = None
+    if mode != "local":
+        timing = _align_remotely(mode, lyrics, language, audio, ctx, why, details)
+    if timing is None and not has_fallback:
+        raise ProviderResultInvalid(
+            "no words were recognized in the audio; send lyrics and use alignment_mode even", step="transcribe"
+        )
+    if timing is None and (mode == "local" or local_alignment_installed()):
+        timing, details = _align_locally(lyrics, language, audio, ctx, why)
+    timing = timing or _spread(lyrics, audio, ctx)
+    reasons = {"why": "; ".join(why)} if why else {}
+    ctx.annotate(alignment={"mode": mode, "used": timing.source} | reasons | details)
+    return timing
+
+
+def _align_remotely(
+    mode: AlignmentMode,
+    lyrics: str,
+    language: str | None,
+    audio: InputFile,
+    ctx: Context,
+    why: list[str],
+    details: dict[str, Any],
+) -> Timing | None:
+    """Return the words with the times of ElevenLabs, or ``None``; then the reason is appended to ``why``."""
+    has_fallback = mode == "auto" and bool(lyrics.strip())
+    seconds = audio.seconds or seconds_of(audio, ctx.bounds)
+    timing = None
     try:
-        if mode == "auto" and lyrics.strip():
+        if has_fallback:
             timing = _align_lyrics(lyrics, audio, seconds, ctx, why, details)
-        if timing is None:
-            timing = _transcribe(language, audio, seconds, ctx, why, optional=has_fallback)
+        return timing or _transcribe(language, audio, seconds, ctx, why, optional=has_fallback)
     except ProviderNotConfigured as error:
         if not has_fallback:
             raise ProviderNotConfigured(_KEY_REQUIRED, step=error.step) from None
@@ -81,22 +110,30 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
         why.append(
             f"the answer of the {error.step or 'align'} call was lost, and the call was given up; it may be charged"
         )
-    if timing is None:
-        if not has_fallback:
-            raise ProviderResultInvalid(
-                "no words were recognized in the audio; send lyrics and use alignment_mode even", step="transcribe"
-            )
-        timing = _spread(lyrics, audio, seconds, ctx)
-    reasons = {"why": "; ".join(why)} if why else {}
-    ctx.annotate(alignment={"mode": mode, "used": timing.source} | reasons | details)
-    return timing
+    return None
 
 
-def _spread(lyrics: str, audio: InputFile, seconds: float, ctx: Context) -> Timing:
+def _align_locally(
+    lyrics: str, language: str | None, audio: InputFile, ctx: Context, why: list[str]
+) -> tuple[Timing | None, dict[str, Any]]:
+    """Return the lyrics with the times of this worker's aligner, or ``None``, and what the manifest says about it."""
+    text = _without_headings(lyrics)
+    found = align_on_worker(text, language, audio, ctx)
+    details: dict[str, Any] = {"voice": found.voice, "confidence": found.confidence}
+    if found.times is None:
+        why.append(f"local alignment: {found.why}")
+        return None, details
+    details |= {"lines": len(found.lines), "lines_unsure": sum(line.way == "spread" for line in found.lines)}
+    times = tuple(None if span is None else Times(*span) for span in found.times)
+    return Timing(text, "local_alignment", times, found.lines), details
+
+
+def _spread(lyrics: str, audio: InputFile, ctx: Context) -> Timing:
     """Return the lyrics spread over the moments with a voice. A heading ends a stanza, like an empty line."""
     text = _without_headings(lyrics)
     if text != lyrics:
         lyrics = "\n".join("" if _HEADING.fullmatch(line) else line for line in lyrics.split("\n"))
+    seconds = audio.seconds or seconds_of(audio, ctx.bounds)
     spans = spread_in_child(lyrics if lyrics.strip() else text, audio, seconds, ctx.bounds)
     return Timing(text, "spread", tuple(Times(start, end) for start, end in spans))
 
@@ -163,4 +200,5 @@ def caption_spec(data: Reel | AudioToCaptions, timing: Timing, *, debug: bool = 
         debug=debug,
         source=timing.source,
         times=timing.times,
+        lines=timing.lines,
     )

@@ -270,7 +270,10 @@ def test_auto_has_no_fallback_for_a_failure_that_an_operator_must_fix(tmp_path: 
         aligned(tmp_path, "auto", forced_alignment=failing(error), scribe=words_answer(beats("x")))
 
 
-def test_auto_without_a_key_spreads_the_words_and_records_why(tmp_path: Path) -> None:
+def test_auto_without_a_key_and_a_local_aligner_spreads_the_words_and_records_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.models.alignment.local_alignment_installed", lambda: False)
     timing, context = aligned(tmp_path, "auto")
     assert (timing.lyrics, timing.source) == (SUNG, "spread")
     assert timing.times is not None
@@ -284,7 +287,9 @@ def test_auto_without_a_key_spreads_the_words_and_records_why(tmp_path: Path) ->
 def test_auto_spreads_if_no_words_are_recognized(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto", forced_alignment=words_answer([]), scribe=words_answer([]))
     assert (timing.lyrics, timing.source) == (SUNG, "spread")
-    assert context.manifest_details["alignment"]["why"].endswith("the transcription contains no words")
+    why = context.manifest_details["alignment"]["why"].split("; ")
+    assert why[1] == "the transcription contains no words"
+    assert why[2].startswith("local alignment: the lyrics do not fit the audio")
 
 
 def test_auto_transcribes_if_the_lyrics_are_too_long_for_the_aligner(tmp_path: Path) -> None:

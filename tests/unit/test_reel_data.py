@@ -239,10 +239,13 @@ def test_lyrics_that_no_reel_can_show_are_refused(most: str, too_much: str, mess
     assert (error.code, error.field, error.message) == ("lyrics_too_long", "data.lyrics", message)
 
 
-def test_an_option_of_the_contract_that_this_worker_lacks_is_reported_as_missing_here() -> None:
+def test_an_option_of_the_contract_that_this_worker_lacks_is_reported_as_missing_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("schemas.lyrics._LOCAL_PACKAGES", ("no_such_package",))
     error = refusal(alignment_mode="local")
     assert (error.code, error.field) == ("unsupported_option", "data.alignment_mode")
-    assert "local" in error.message
+    assert "run pip install '.[align]'" in error.message
 
 
 @pytest.mark.parametrize("language", ["english!", "e", "pt-", " ", 7])
@@ -252,10 +255,11 @@ def test_an_invalid_language_is_refused_with_an_example(language: Any) -> None:
     assert error.message == "data.language: use a language tag such as en or pt-BR"
 
 
-def test_lyrics_are_needed_only_if_they_are_spread_evenly() -> None:
+def test_lyrics_are_needed_only_if_nothing_is_transcribed() -> None:
     for mode in ("auto", "elevenlabs"):
         assert read(alignment_mode=mode, lyrics=...).lyrics == ""
-    assert refusal(alignment_mode="even", lyrics=...).code == "lyrics_required"
+    for mode in ("even", "local"):
+        assert refusal(alignment_mode=mode, lyrics=...).code == "lyrics_required"
 
 
 @pytest.mark.parametrize(("field", "value"), [("alignment_mode", "best"), ("renderer", "cloud"), ("debug_mode", "x")])

@@ -14,7 +14,7 @@ from pipelines.media.captions.timing import fill, spans_of
 from pipelines.media.captions.word_groups import group_words, words_of
 from pipelines.media.inspect.sound import measure
 from schemas.errors import LyricsRequired
-from schemas.words import Source, TimedWord, WordTimes
+from schemas.words import LineTimes, Source, TimedWord, WordTimes
 
 #: Frames per second where there is no video: the files have a resolution of one millisecond.
 _FPS_WITHOUT_VIDEO = 1000
@@ -35,18 +35,22 @@ class CaptionSpec:
     source: Source
     #: One entry per word of the lyrics, ``None`` for a word without known times. ``None``: equal shares for all words.
     times: tuple[Times | None, ...] | None
+    #: How the lines got their times, with ``local_alignment``.
+    lines: tuple[LineTimes, ...] | None = None
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> CaptionSpec:
         """Return the record that ``as_json`` wrote."""
         times = record["times"]
         known = None if times is None else tuple(None if time is None else Times(*time) for time in times)
-        return cls(**{**record, "times": known})
+        lines = record["lines"] and tuple(LineTimes(**line) for line in record["lines"])
+        return cls(**{**record, "times": known, "lines": lines})
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON for the child process."""
         times = None if self.times is None else [time and [time.start, time.end] for time in self.times]
-        return {name: getattr(self, name) for name in self.__slots__} | {"times": times}
+        lines = self.lines and [asdict(line) for line in self.lines]
+        return {name: getattr(self, name) for name in self.__slots__} | {"times": times, "lines": lines}
 
 
 def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tuple[list[Caption], list[TimedWord]]:
@@ -97,8 +101,10 @@ def write_words(folder: Path, spec: CaptionSpec, words: Sequence[TimedWord], sec
         language=spec.language,
         duration_seconds=round(seconds, 3),
         words=[replace(word, start=round(word.start, 3), end=round(word.end, 3)) for word in words],
+        lines=None if spec.lines is None else list(spec.lines),
     )
-    text = json.dumps(asdict(times), ensure_ascii=False, indent=1)
+    record = {name: value for name, value in asdict(times).items() if name != "lines" or value is not None}
+    text = json.dumps(record, ensure_ascii=False, indent=1)
     (folder / "words.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
 

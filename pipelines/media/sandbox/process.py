@@ -56,6 +56,8 @@ class Task(enum.StrEnum):
     DECODE = "decode"
     #: Spread lyrics over an audio file by where it may have a voice.
     SPREAD = "spread"
+    #: Align lyrics with an audio file.
+    ALIGN = "align"
     #: Write the caption files of an audio file.
     CAPTIONS = "captions"
     #: Read the inputs of a reel and return its sizes and counts.
