@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-#: How the times of the words were determined.
-Source = Literal["forced_alignment", "transcription", "even"]
+#: How the times of the words were determined. ``given``: by the file that the request names in ``timing``.
+Source = Literal["forced_alignment", "transcription", "even", "given"]
 WORDS_VERSION = 1
 
 
@@ -31,8 +31,12 @@ class TimedWord:
     text: str
     start: float
     end: float
-    #: True if the times were recognised in the audio; otherwise they are interpolated between neighbours.
+    #: True if the times were recognised in the audio or given; otherwise they are interpolated between neighbours.
     heard: bool
+    #: True for the first word of each line but the first one.
+    starts_line: bool = False
+    #: The characters between the word and the one before it in its line. ``None``: a space.
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

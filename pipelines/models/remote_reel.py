@@ -12,10 +12,11 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from pipelines.context import Context, ModelCall, ModelResult, OutputSpec
-from pipelines.media.captions.files import offset_warnings
+from pipelines.media.captions.files import offset_warnings, timed_words
+from pipelines.media.captions.line_files import write_line_files
 from pipelines.media.inspect.in_child import seconds_of
-from pipelines.models.alignment import Timing
-from pipelines.models.local_reel import FPS
+from pipelines.models.alignment import Timing, caption_spec
+from pipelines.models.local_reel import FPS, line_files
 from providers.base import unreadable_input
 from schemas.errors import OutOfMemory, ProviderNotConfigured, ProviderResultInvalid
 from schemas.media import InputFile, LocalFile, MediaFacts, StoredArtifact
@@ -36,6 +37,7 @@ _FIXED = {
     "lyrics": "-",
     "alignment_mode": "even",
     "renderer": "local",
+    "timing": None,
 }
 
 
@@ -102,7 +104,7 @@ def render_remotely(
     if warnings := offset_warnings(timing.lyrics, data.words_per_group, data.timing_offset, shown):
         ctx.annotate(warnings=warnings)
     seconds = None if made.artifact is None else made.artifact.facts.duration_seconds
-    captions = ctx.step("captions", lambda folder, _: _write(texts, seconds, folder))
+    captions = ctx.step("captions", lambda folder, _: _write(texts, data, timing, seconds, folder))
     assert made.artifact is not None
     return [made.artifact, *captions]
 
@@ -157,10 +159,18 @@ def _texts(made: ModelResult, timing: Timing) -> dict[str, str]:
     return texts
 
 
-def _write(texts: Mapping[str, str], seconds: float | None, folder: Path) -> list[LocalFile]:
-    files = []
+def _write(
+    texts: Mapping[str, str], data: Reel, timing: Timing, seconds: float | None, folder: Path
+) -> list[LocalFile]:
+    """Write the endpoint's texts, and the files that the worker can make, so that the endpoint may be an older one."""
+    files, made = [], list[LocalFile]()
+    if seconds is not None:
+        words, offset = timed_words(caption_spec(data, timing), seconds), data.timing_offset
+        size = (data.width, data.height)
+        write_line_files(folder, timing.lyrics, words, seconds=seconds, offset=offset, size=size)
+        made = line_files(folder, MediaFacts(duration_seconds=seconds))
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
         facts = MediaFacts() if name == "words.json" else MediaFacts(duration_seconds=seconds)
         files.append(LocalFile(name=name, content_type=TEXTS[name], facts=facts, path=folder / name))
-    return files
+    return [*files[:2], *made, *files[2:]]

@@ -220,7 +220,7 @@ def test_a_video_that_is_not_the_requested_reel_is_refused_and_not_ordered_again
     ctx = context(tmp_path, film=files[0])
     ctx.facts = MediaFacts(**FACTS | facts)
     if not says:
-        assert len(render(ctx, files, local, Timing("la la"), renderer="runpod")) == 3
+        assert len(render(ctx, files, local, Timing("la la"), renderer="runpod")) == 5
         return
     with pytest.raises(ProviderResultInvalid, match=says):
         render(ctx, files, local, Timing("la la"), renderer="runpod")
