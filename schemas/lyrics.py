@@ -68,9 +68,9 @@ MinDuration = Annotated[
 
 
 TIMING_HELP = (
-    "A file with the words and their times: LRC, also with word times, SubRip, WebVTT, ASS, or a words.json of an earlier "
-    "job. At most 4 MB. The captions show its words at its times; lyrics and alignment_mode are then not used, and no "
-    "model is called."
+    "A file with words and times: LRC, also with word times, SubRip, WebVTT, ASS, or words.json of an earlier job, at "
+    "most 4 MB. The captions show its words at its times. lyrics and alignment_mode are then not used, and no model is "
+    "called."
 )
 #: Left out of what is stored if it is absent: workers of an older version refuse fields that they do not know.
 Timing = Annotated[MediaReference | None, Field(description=TIMING_HELP, exclude_if=lambda value: value is None)]

@@ -29,7 +29,7 @@ CUE_TIME = r"(?:\d{1,3}:)?\d{1,2}:\d{2}(?:[.,]\d{1,3})?"
 #: The line before the text of each caption of SubRip and WebVTT.
 CUE = re.compile(rf"[^\S\n]*{CUE_TIME}[^\S\n]*-->[^\S\n]*{CUE_TIME}(?:[^\S\n].*)?")
 MARKUP = re.compile(rf"</?[A-Za-z][^<>]*>|<{CUE_TIME}>|\{{\\[^{{}}]*\}}")
-NOT_SHOWN = re.compile(r"(WEBVTT|NOTE|STYLE|REGION)(\s|$)")
+_NOT_SHOWN = re.compile(r"(WEBVTT|NOTE|STYLE|REGION)(\s|$)")
 
 
 def lyrics_text(content: bytes, uri: str) -> str:
@@ -150,7 +150,7 @@ def _cue_lines(lines: list[str]) -> Iterator[str]:
         begins = index == 0 or not lines[index - 1].strip()
         cue = CUE.fullmatch(line) is not None
         if cue or begins:
-            hidden = vtt and not cue and NOT_SHOWN.match(line) is not None
+            hidden = vtt and not cue and _NOT_SHOWN.match(line) is not None
         name = CUE.fullmatch(following) and (begins or line.strip().isdecimal())
         if line.strip() and not (cue or hidden or name):
             shown = MARKUP.sub("", line)

@@ -26,9 +26,10 @@ MAX_TIMING_BYTES = 4 * 1024 * 1024
 _MAX_PIECES = 100_000
 _MAX_FILE_LINES = 200_000
 _MAX_LINE_CHARACTERS = 50_000
-#: How long a line without an end is shown at most, if the next one begins later: seconds per character, and the least.
+#: How long a line or a word without an end lasts at most, if the next one begins later: per character, and the least.
 _CHARACTER_SECONDS = 0.3
-_LEAST_SECONDS = 2.0
+_LEAST_LINE_SECONDS = 2.0
+_LEAST_WORD_SECONDS = 0.5
 #: Times are compared with this tolerance in seconds; an overlap from the second one is reported.
 _EQUAL_SECONDS = 0.0005
 _OVERLAP_SECONDS = 0.05
@@ -179,13 +180,14 @@ def _joined(lines: Sequence[Line]) -> list[Line]:
 
 def _ended(line: Line, limit: float) -> Line:
     """Return the line with an end for each piece that has a start, no later than ``limit``."""
-    return replace(line, pieces=tuple(_piece_ended(piece, limit) for piece in line.pieces))
+    least = _LEAST_WORD_SECONDS if line.has_words else _LEAST_LINE_SECONDS
+    return replace(line, pieces=tuple(_piece_ended(piece, limit, least) for piece in line.pieces))
 
 
-def _piece_ended(piece: Piece, limit: float) -> Piece:
+def _piece_ended(piece: Piece, limit: float, least: float) -> Piece:
     if piece.start is None:
         return piece
-    usual = piece.start + max(_LEAST_SECONDS, _CHARACTER_SECONDS * len(piece.text.strip()))
+    usual = piece.start + max(least, _CHARACTER_SECONDS * len(piece.text.strip()))
     end = usual if piece.end is None else piece.end
     start = min(piece.start, limit)
     return replace(piece, start=start, end=max(start, min(end, limit)))

@@ -18,7 +18,6 @@ from schemas.lyrics_file import (
     LINE_TAG,
     MARKUP,
     METADATA,
-    NOT_SHOWN,
     SPACED_TAG,
     TAG,
     UNSPACED,

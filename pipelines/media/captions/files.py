@@ -1,4 +1,4 @@
-"""The caption files: ``captions.srt`` (SubRip), ``captions.vtt`` (WebVTT) and ``words.json``. See also ``line_files``."""
+"""The caption files: ``captions.srt`` (SubRip), ``captions.vtt`` (WebVTT) and ``words.json``."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ ScaledBorderAndShadow: yes
 [V4+ Styles]
 Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
 StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
-Style: Default,Noto Sans,{size},&H0000FFFF,&H00FFFFFF,&H00000000,&H80000000,-1,0,0,0,100,100,0,0,1,3,1,2,60,60,{margin},1
+Style: Default,Noto Sans,{size},&H0000FFFF,&H00FFFFFF,&H00000000,&H80000000,-1,0,0,0,100,100,0,0,1,3,1,2,60,60,{low},1
 
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
@@ -128,7 +128,7 @@ def _lrc_time(hundredths: int) -> str:
 
 def _ass(lines: Sequence[_Line], size: tuple[int, int]) -> str:
     width, height = size
-    header = _ASS_HEADER.format(width=width, height=height, size=min(size) * 6 // 100, margin=height // 8)
+    header = _ASS_HEADER.format(width=width, height=height, size=min(size) * 6 // 100, low=height // 8)
     events = (
         f"Dialogue: 0,{_ass_time(line.start)},{_ass_time(line.end)},Default,,0,0,0,,{_ass_words(line)}\n"
         for line in lines
