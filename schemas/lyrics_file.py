@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from schemas.errors import InvalidField, LyricsTooLong
 
@@ -15,7 +15,7 @@ _TIME = r"-?(?:\d{1,2}:)?\d{1,3}:\d{1,2}(?:[.,:]\d{1,6})?"
 #: A time before a line, and any time of an LRC file: of a line ``[00:01.00]`` or of a word ``<00:01.00>``.
 LINE_TAG = re.compile(rf"\s*\[\s*({_TIME})\s*\]")
 TAG = re.compile(rf"\[\s*{_TIME}\s*\]|<\s*{_TIME}\s*>")
-SPACED_TAG = re.compile(rf"\S\s+(?:{TAG.pattern})|(?:{TAG.pattern})\s+\S")
+_SPACED_TAG = re.compile(rf"\S\s+(?:{TAG.pattern})|(?:{TAG.pattern})\s+\S")
 #: Minutes and seconds without a fraction: in a file with such times, three numbers are hours, minutes and seconds.
 WHOLE_SECONDS = re.compile(r"[\[<]\s*\d{1,3}:\d{1,2}\s*[\]>]")
 #: Lines about the song, such as ``[ar:Artist]``: these names anywhere, and any name before the first line with a time.
@@ -83,8 +83,7 @@ def _parse_lrc(text: str) -> list[str]:
     """Return the lines in the order of their time tags; a line with several tags before it is repeated."""
     source = _without_metadata(text.splitlines())
     hours = WHOLE_SECONDS.search(text) is not None
-    # Some programs write a time between the letters of words without spaces, others instead of the spaces.
-    gap = "" if any(SPACED_TAG.search(LINE_TAG.sub("", line, count=1)) for line in source) else " "
+    gap = tag_gap(source)
     lines: list[tuple[float, str]] = []
     last = 0.0
     for line in source:
@@ -99,6 +98,15 @@ def _parse_lrc(text: str) -> list[str]:
     # Before the lines are joined: a long line with many times would fill the memory.
     check_lines([words for _, words in lines])
     return [words for _, words in sorted(lines, key=lambda item: item[0])]
+
+
+def tag_gap(lines: Iterable[str]) -> str:
+    """Return what a time within a line of LRC is instead of: nothing or a space.
+
+    Some programs write a time between the letters of words without spaces, others instead of the spaces.
+    """
+    first_tags = ((line, LINE_TAG.match(line)) for line in lines)
+    return "" if any(_SPACED_TAG.search(line, tag.end() if tag else 0) for line, tag in first_tags) else " "
 
 
 def check_lines(lines: Sequence[str], field: str = "data.lyrics") -> None:

@@ -61,6 +61,8 @@ def read_timing(content: bytes) -> GivenTimes:
         return _arranged(_by_start(_limited(parse_ass(text))))
     if any(map(LINE_TAG.match, text.split("\n"))):
         return _arranged(_by_start(_continued(_limited(parse_lrc(text)))))
+    if "-->" in text:
+        return _arranged(_limited(parse_cues(text)))
     problem = "is empty" if not text.strip() else "is not LRC, SubRip, WebVTT, ASS or words.json"
     raise InvalidTiming(f"the timing file {problem}", field=FIELD)
 

@@ -6,22 +6,24 @@ The files are not trusted. Every expression takes time in proportion to its text
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.errors import InvalidJson, InvalidTiming
+from schemas.errors import InvalidJson, InvalidTiming, LyricsTooLong
+from schemas.lyrics import MAX_LYRICS_WORDS
 from schemas.lyrics_file import (
     CUE,
     CUE_TIME,
     LINE_TAG,
     MARKUP,
     METADATA,
-    SPACED_TAG,
     TAG,
     UNSPACED,
     WHOLE_SECONDS,
+    tag_gap,
     tag_seconds,
 )
 from schemas.strict_json import parse_object
@@ -29,6 +31,10 @@ from schemas.strict_json import parse_object
 FIELD = "data.timing"
 #: An inner time is later than any recording.
 _MOST_SECONDS = 1e6
+#: Where a list of words has no lines, as in a transcription: the pause in seconds that ends one, and its most words.
+_PAUSE_SECONDS = 1.0
+_LINE_WORDS = 200
+_SENTENCE_ENDS = frozenset(".!?…。！？।؟")
 _OFFSET = re.compile(r"\[offset:\s*([+-]?\d{1,7})\s*\]", re.IGNORECASE)
 _CUE_SPAN = re.compile(rf"\s*({CUE_TIME})\s*-->\s*({CUE_TIME})")
 _CUE_STAMP = re.compile(f"<({CUE_TIME})>")
@@ -77,8 +83,7 @@ def parse_lrc(text: str) -> Iterator[Line]:
     hours = WHOLE_SECONDS.search(text) is not None
     offset = _OFFSET.search(text)
     early = int(offset[1]) / 1000 if offset else 0.0
-    # Some programs write a time between the letters of words without spaces, others instead of the spaces.
-    gap = "" if any(SPACED_TAG.search(LINE_TAG.sub("", line, count=1)) for line in lines) else " "
+    gap = tag_gap(lines)
     for number, line in enumerate(lines, 1):
         times: list[float] = []
         position = 0
@@ -246,12 +251,28 @@ def parse_words(content: bytes) -> Iterator[Line]:
     words = value.get("words")
     if not isinstance(words, list):
         raise InvalidTiming('the timing file is JSON without a list "words"', field=FIELD)
+    if len(words) > MAX_LYRICS_WORDS:
+        raise LyricsTooLong(f"the timing file has more than {MAX_LYRICS_WORDS:,} words", field=FIELD)
     pieces = [_word_piece(f"words[{index}]", word) for index, word in enumerate(words)]
     starts = [index for index, word in enumerate(words) if index == 0 or word.get("starts_line") is True]
-    for first, after in zip(starts, [*starts[1:], len(words)], strict=True):
+    if len(starts) == 1 and ("source" not in value or len(words) > _LINE_WORDS):
+        starts = list(_line_starts(pieces))
+    for first, after in zip(starts, [*starts[1:], len(words)], strict=False):
         members = pieces[first:after]
         known = [piece.start for piece in members if piece.start is not None]
         yield Line(f"words[{first}]", known[0] if known else None, None, tuple(members), True)
+
+
+def _line_starts(pieces: Sequence[Piece]) -> Iterator[int]:
+    """Yield where lines begin in a file that does not contain it: after pauses, sentences and ``_LINE_WORDS`` words."""
+    last = 0
+    for index, piece in enumerate(pieces):
+        before = pieces[index - 1]
+        pause = (piece.start or 0.0) - (before.end or math.inf)
+        ended = before.text[-1] in _SENTENCE_ENDS
+        if index == 0 or ended or pause >= _PAUSE_SECONDS or index - last >= _LINE_WORDS:
+            last = index
+            yield index
 
 
 def _word_piece(place: str, word: Any) -> Piece:
