@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from schemas.errors import InvalidTiming, LyricsTooLong
 from schemas.lyrics_file import LINE_TAG, MAX_LYRICS_LINES, is_subtitles
@@ -107,8 +108,13 @@ def _continued(lines: Iterable[Line]) -> list[Line]:
     for line in lines:
         if line.start is not None:
             joined.append(line)
-        elif joined and joined[-1].pieces:
-            joined[-1] = _longer(joined[-1], line.pieces[0].text)
+            continue
+        # A line with several times is in the list once for each.
+        place = joined[-1].place if joined else None
+        for index in range(len(joined) - 1, -1, -1):
+            if joined[index].place != place or not joined[index].pieces:
+                break
+            joined[index] = _longer(joined[index], line.pieces[0].text)
     return joined
 
 
@@ -151,16 +157,13 @@ def _checked(line: Line) -> Line:
     """
     if line.start is not None and line.end is not None and line.end < line.start - _EQUAL_SECONDS:
         raise invalid(line.place, f"ends at {line.end:g} s, before it begins ({line.start:g} s)")
-    last = -math.inf
-    for piece in line.pieces:
-        if piece.start is None:
-            continue
-        word = piece.text.strip()[:40]
-        if piece.start < last - _EQUAL_SECONDS:
-            raise invalid(line.place, f"runs backwards: {word!r} begins at {piece.start:g} s, after {last:g} s")
-        if piece.end is not None and piece.end < piece.start - _EQUAL_SECONDS:
-            raise invalid(line.place, f"has a word that ends before it begins: {word!r} at {piece.start:g} s")
-        last = piece.start
+    timed = [(piece.text.strip()[:40], piece.start, piece.end) for piece in line.pieces if piece.start is not None]
+    for (_, before, _), (word, start, _) in pairwise(timed):
+        if start < before - _EQUAL_SECONDS:
+            raise invalid(line.place, f"runs backwards: {word!r} begins at {start:g} s, after {before:g} s")
+    for word, start, end in timed:
+        if end is not None and end < start - _EQUAL_SECONDS:
+            raise invalid(line.place, f"has a word that ends before it begins: {word!r} at {start:g} s")
     return line
 
 
