@@ -108,7 +108,7 @@ def test_a_corrected_word_changes_only_its_moment_reel_timing_correct(tmp_path: 
     assert texts[0].replace("Never", "Ever") == texts[1]
     frames = [[pixels for *_, pixels in frames_of(tmp_path / folder / "video.mp4")] for folder in ("first", "again")]
     pairs = zip(*frames, strict=True)
-    changed = [n for n, (one, two) in enumerate(pairs) if np.abs(one.astype(int) - two.astype(int)).max() > 60]
+    changed = [n for n, (one, two) in enumerate(pairs) if np.abs(one.astype(int) - two.astype(int)).max() > 20]
     start, end = words["words"][index]["start"], words["words"][index + 1]["end"]
     assert round(start * 30) == changed[0]
     assert end - 0.1 <= changed[-1] / 30 <= end + 1.0
