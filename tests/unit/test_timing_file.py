@@ -47,7 +47,7 @@ def shown(content: str | bytes, seconds: float = 100.0) -> list[tuple[Any, ...]]
     """Return lines of words, each with its start and its end in hundredths of a second."""
     made = words(content, seconds)
     timed = zip(words_of(made.lyrics), made.times, strict=True)
-    return [(word, *(time and (round(time.start * 100), round(time.end * 100)) or (None,))) for word, time in timed]
+    return [(word, *((time and (round(time.start * 100), round(time.end * 100))) or (None,))) for word, time in timed]
 
 
 CASES = {
