@@ -1,4 +1,4 @@
-"""Times in and out: a file that was given as ``timing`` comes out with its times, and a corrected word changes alone."""
+"""Times in and out: a file given as ``timing`` comes out with its times, and a corrected word changes alone."""
 
 from __future__ import annotations
 
