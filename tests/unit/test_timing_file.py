@@ -165,15 +165,15 @@ def test_what_begins_after_the_audio_is_left_out(content: str, seconds: float, l
 LARGE = {
     "many-lines": "[00:01.00]a\n" * 6_000,
     "many-lines-in-one": "".join(f"[{n // 60}:{n % 60}.0]" for n in range(5_500)) + "a",
-    "a-line-repeated-with-its-words": ("[00:01.00][00:02.00]" * 1_000 + "<00:03.00>a" * 2_000 + "\n") * 100,
+    "a-line-repeated-with-its-words": "".join(f"[{n // 60}:{n % 60}.0]" for n in range(4_000)) + "<9:0>a" * 3_000,
     "empty-lines": "[00:01.00]a" + "\n" * 3_000_000,
     "a-long-line": "[00:01.00]" + "a" * 3_000_000,
-    "open-tags": "[00:01.00]" + "[<{" * 1_000_000,
+    "open-tags": "[00:01.00]a\n" + ("[<{" * 16_000 + "\n") * 60,
     "open-blocks": ASS + "Dialogue: 0,0:00:01.00,0:00:03.00,Default,,0,0,0,," + "{\\k" * 15_000,
     "spaces": "[00:01.00]a" + (" " * 49_000 + "\n") * 60,
     "brackets": ("[" * 49_000 + "\n") * 60 + "[00:01.00]a",
     "arrows": ("-->" * 15_000 + "\n") * 60,
-    "cue-tags": cue("00:00:01,000", "00:00:03,500", "<a" * 20_000 + "<00:00:0" * 3_000),
+    "cue-tags": cue("00:00:01,000", "00:00:03,500", "<a" * 12_000 + "<00:00:0" * 3_000),
     "syllables": ASS + "Dialogue: 0,0:00:01.00,0:00:03.00,Default,,0,0,0,," + "{\\k1}a" * 8_000,
     "numbers": json.dumps({"words": [{"text": "a", "start": 1, "end": 1}] * 60_000}),
     "digits": '{"words": [{"text": "a", "start": ' + "9" * 1_000_000 + "}]}",
@@ -183,6 +183,7 @@ LARGE = {
 @pytest.mark.parametrize("case", LARGE, ids=[f"reel-timing-large-{case}" for case in LARGE])
 def test_a_file_made_to_cost_time_is_read_or_refused_soon(case: str) -> None:
     begun = time.process_time()
-    with contextlib.suppress(InvalidTiming, LyricsTooLong):
+    read = case in ("spaces", "brackets", "open-tags", "cue-tags", "syllables", "open-blocks")
+    with contextlib.nullcontext() if read else pytest.raises((InvalidTiming, LyricsTooLong)):
         words(LARGE[case])
     assert time.process_time() - begun < 5.0
