@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from schemas.errors import InvalidTiming, LyricsTooLong
-from schemas.lyrics_file import LINE_TAG, MAX_LYRICS_LINES, is_subtitles
+from schemas.lyrics_file import LINE_TAG, MAX_LYRICS_LINES, check_lines, is_subtitles
 from schemas.timing_formats import (
     FIELD,
     Line,
@@ -122,7 +122,9 @@ def _longer(line: Line, text: str) -> Line:
     *pieces, last = line.pieces
     if line.has_words:
         return replace(line, pieces=(*line.pieces, Piece(f" {text}", None, None)))
-    return replace(line, pieces=(*pieces, replace(last, text=join_lines([last.text.strip(), text]))))
+    joined = join_lines([last.text.strip(), text])
+    check_lines([joined], FIELD)
+    return replace(line, pieces=(*pieces, replace(last, text=joined)))
 
 
 def _by_start(lines: Iterable[Line]) -> list[Line]:
@@ -154,7 +156,9 @@ def _checked(line: Line) -> Line:
 
     Raises:
         InvalidTiming: It ends before it begins, or a word begins before the one before it.
+        LyricsTooLong: It has too much text.
     """
+    check_lines([" ".join("".join(piece.text for piece in line.pieces).split())], FIELD)
     if line.start is not None and line.end is not None and line.end < line.start - _EQUAL_SECONDS:
         raise invalid(line.place, f"ends at {line.end:g} s, before it begins ({line.start:g} s)")
     timed = [(piece.text.strip()[:40], piece.start, piece.end) for piece in line.pieces if piece.start is not None]

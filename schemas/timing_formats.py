@@ -33,7 +33,7 @@ FIELD = "data.timing"
 _MOST_SECONDS = 1e6
 #: Where a list of words has no lines, as in a transcription: the pause in seconds that ends one, and its most words.
 _PAUSE_SECONDS = 1.0
-_LINE_WORDS = 200
+_LINE_WORDS = 100
 _SENTENCE_ENDS = frozenset(".!?…。！？।؟")
 _OFFSET = re.compile(r"\[offset:\s*([+-]?\d{1,7})\s*\]", re.IGNORECASE)
 _CUE_SPAN = re.compile(rf"\s*({CUE_TIME})\s*-->\s*({CUE_TIME})")

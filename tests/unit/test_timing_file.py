@@ -166,6 +166,9 @@ LARGE = {
     "many-lines": "[00:01.00]a\n" * 6_000,
     "many-lines-in-one": "".join(f"[{n // 60}:{n % 60}.0]" for n in range(5_500)) + "a",
     "a-line-repeated-with-its-words": "".join(f"[{n // 60}:{n % 60}.0]" for n in range(4_000)) + "<9:0>a" * 3_000,
+    "lines-without-times": "[00:01.00]a\n" + ("b" * 800 + "\n") * 4_900,
+    "lines-without-times-after-words": "[00:01.00]<0:1>a <0:2>b\n" + ("b" * 800 + "\n") * 4_900,
+    "lines-of-one-cue": cue("00:00:01,000", "00:00:03,500", "b\n" * 190_000),
     "empty-lines": "[00:01.00]a" + "\n" * 3_000_000,
     "a-long-line": "[00:01.00]" + "a" * 3_000_000,
     "open-tags": "[00:01.00]a\n" + ("[<{" * 16_000 + "\n") * 60,
@@ -183,7 +186,7 @@ LARGE = {
 @pytest.mark.parametrize("case", LARGE, ids=[f"reel-timing-large-{case}" for case in LARGE])
 def test_a_file_made_to_cost_time_is_read_or_refused_soon(case: str) -> None:
     begun = time.process_time()
-    read = case in ("spaces", "brackets", "open-tags", "cue-tags", "syllables", "open-blocks")
+    read = case in ("spaces", "brackets")
     with contextlib.nullcontext() if read else pytest.raises((InvalidTiming, LyricsTooLong)):
         words(LARGE[case])
     assert time.process_time() - begun < 5.0
