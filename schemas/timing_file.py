@@ -147,7 +147,7 @@ def _arranged(lines: Iterable[Line]) -> GivenTimes:
         limit = limit if line.start is None else line.start
     if not ended:
         raise InvalidTiming("the timing file contains no words", field=FIELD)
-    cut = f"{overlaps:,} lines of the timing file overlap the next one; they end where it begins"
+    cut = f"lines of the timing file that overlap the next one, and end where it begins: {overlaps:,}"
     return GivenTimes(ended[::-1], [cut] if overlaps else [])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ops.availability import obstacles
 from pipelines.memory_context import MemoryContext
 from pipelines.registry import PIPELINES
 from providers.registry import catalogue_of
@@ -118,7 +119,7 @@ def test_times_after_the_audio_are_reported_reel_timing_late(tmp_path: Path) -> 
     late = FILES["captions.lrc"] + "[00:20.00]Gone\n"
     context = job(tmp_path, "audio-to-captions", late)
     assert context.manifest_details["alignment"]["warnings"] == [
-        "1 lines of the timing file begin after the end of the audio; they are not shown"
+        "lines of the timing file that begin after the end of the audio, and are not shown: 1"
     ]
     assert "Gone" not in (tmp_path / "captions.lrc").read_text()
 
@@ -159,6 +160,7 @@ def test_a_plan_counts_the_captions_and_costs_nothing_reel_timing_plan(tmp_path:
     data = {"image": IMAGE, "audio": AUDIO, "timing": TIMING, "alignment_mode": "elevenlabs"}
     request = parse_request(json.dumps({"id": "b", "type": "reel", "data": data}).encode())
     assert isinstance(request, Request)
+    assert obstacles(Settings(), request) == []
     plan = PIPELINES["reel"].plan(request.data, context)
     assert (plan.cost["amount"], plan.details["captions"]) == ("0.00", 2)
 

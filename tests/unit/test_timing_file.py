@@ -92,7 +92,7 @@ def listed(*given: tuple[Any, Any]) -> str:
     return json.dumps({"words": [{"text": "la", "start": start, "end": end} for start, end in given]})
 
 
-BAD = {
+BAD: dict[str, tuple[str | bytes, str]] = {
     "empty": (b"", "is empty"),
     "blank": (b"\xef\xbb\xbf \r\n", "is empty"),
     "audio": (b"ID3\x04\x00\x00\xff\xfb", "is not UTF-8|NUL"),
@@ -142,7 +142,7 @@ SRT_OVERLAP = cue("00:00:01,000", "00:00:03,500", "one two") + cue("00:00:03,000
 
 def test_a_line_that_overlaps_the_next_is_cut_and_reported_reel_timing_overlap() -> None:
     given = read_timing(SRT_OVERLAP.encode())
-    assert given.warnings == ["1 lines of the timing file overlap the next one; they end where it begins"]
+    assert given.warnings == ["lines of the timing file that overlap the next one, and end where it begins: 1"]
     assert shown(SRT_OVERLAP) == [("one", 100, 200), ("two", 200, 300), ("three", 300, 500)]
 
 
