@@ -38,9 +38,7 @@ def given_timing(data: Reel | AudioToCaptions, audio: InputFile, ctx: Context) -
     check_lyrics(words.lyrics, required=False, field=FIELD)
     warnings = list(given.warnings)
     if words.late:
-        warnings.append(
-            f"lines of the timing file that begin after the end of the audio, and are not shown: {words.late:,}"
-        )
+        warnings.append(f"lines of the timing file after the end of the audio, which are not shown: {words.late:,}")
     used = {"mode": data.alignment_mode, "used": "given"}
     ctx.annotate(alignment=used | ({"warnings": warnings} if warnings else {}))
     return Timing(words.lyrics, "given", words.times)

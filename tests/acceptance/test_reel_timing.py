@@ -119,7 +119,7 @@ def test_times_after_the_audio_are_reported_reel_timing_late(tmp_path: Path) -> 
     late = FILES["captions.lrc"] + "[00:20.00]Gone\n"
     context = job(tmp_path, "audio-to-captions", late)
     assert context.manifest_details["alignment"]["warnings"] == [
-        "lines of the timing file that begin after the end of the audio, and are not shown: 1"
+        "lines of the timing file after the end of the audio, which are not shown: 1"
     ]
     assert "Gone" not in (tmp_path / "captions.lrc").read_text()
 
