@@ -166,6 +166,12 @@ def test_the_film_parameter_round_trips() -> None:
     assert read.model_dump(exclude=own) == data.model_dump(exclude=own)
 
 
+def test_an_endpoint_of_an_older_version_gets_no_new_field_reel_timing_film() -> None:
+    data = reel_data("la", timing="s3://bucket/a.lrc")
+    assert "timing" not in json.loads(write_film(data, HEARD))[0]
+    assert read_film(write_film(data, dataclasses.replace(HEARD, source="given")))[1].source == "given"
+
+
 def renderer(tmp_path: Path) -> ReelRenderer:
     return ReelRenderer(MemoryStorage(), "s3://films/", GuardedClient(Policy()), DEFAULT_BOUNDS, "skip")
 
