@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from schemas.errors import LyricsRequired, LyricsTooLong, UnsupportedOption
 from schemas.input_model import NOT_TEXT
 from schemas.lyrics_file import check_lines, without_times
+from schemas.reference import MediaReference
 
 MAX_LYRICS_WORDS = 20_000
 
@@ -69,18 +70,27 @@ MinDuration = Annotated[
 ]
 
 
-def check_lyrics(lyrics: str, *, required: bool) -> None:
-    """Check that captions can be made from the lyrics.
+TIMING_HELP = (
+    "A file with words and times: LRC, also with word times, SubRip, WebVTT, ASS, or words.json of an earlier job, at "
+    "most 4 MB. The captions show its words at its times. lyrics and alignment_mode are then not used, and no model is "
+    "called."
+)
+#: Left out of what is stored if it is absent: workers of an older version refuse fields that they do not know.
+Timing = Annotated[MediaReference | None, Field(description=TIMING_HELP, exclude_if=lambda value: value is None)]
+
+
+def check_lyrics(lyrics: str, *, required: bool, field: str = "data.lyrics") -> None:
+    """Check that captions can be made from the lyrics, which the request's ``field`` contains.
 
     Raises:
         LyricsRequired: they are required but contain no visible character.
         LyricsTooLong: there are too many lines or words, or a line is too long.
     """
     if required and not any(map(_is_visible, lyrics)):
-        raise LyricsRequired(field="data.lyrics")
-    check_lines(lyrics.split("\n"))
+        raise LyricsRequired(field=field)
+    check_lines(lyrics.split("\n"), field)
     if len(lyrics.replace("\u200b", " ").split()) > MAX_LYRICS_WORDS:
-        raise LyricsTooLong(f"lyrics have more than {MAX_LYRICS_WORDS:,} words", field="data.lyrics")
+        raise LyricsTooLong(f"lyrics have more than {MAX_LYRICS_WORDS:,} words", field=field)
 
 
 def _is_visible(character: str) -> bool:

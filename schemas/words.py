@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 #: How the times of the words were determined. ``forced_alignment`` and ``transcription`` are ElevenLabs',
-#: ``local_alignment`` is the extra ``align``; ``spread``: by where the audio may have a voice, and by their lengths.
-Source = Literal["forced_alignment", "local_alignment", "transcription", "spread", "even"]
+#: ``local_alignment`` is the extra ``align``; ``spread``: by where the audio may have a voice, and by their lengths;
+#: ``given``: by the file that the request names in ``timing``.
+Source = Literal["forced_alignment", "local_alignment", "transcription", "spread", "even", "given"]
 WORDS_VERSION = 1
 
 
@@ -32,8 +33,12 @@ class TimedWord:
     text: str
     start: float
     end: float
-    #: True if the times were recognised in the audio; otherwise they are interpolated between neighbours.
+    #: True if the times were recognised in the audio or given; otherwise they are interpolated between neighbours.
     heard: bool
+    #: True for the first word of each line but the first one.
+    starts_line: bool = False
+    #: The characters between the word and the one before it in its line. ``None``: a space.
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import av
 from av.codec.codec import UnknownCodecError
 
 from pipelines.media.captions.files import CaptionSpec, captions_for, offset_warnings, write_subtitles, write_words
+from pipelines.media.captions.line_files import write_line_files
 from pipelines.media.captions.placement import Caption
 from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, size_share, start_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
@@ -129,8 +130,11 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     finally:
         aac_process.kill()
     write_subtitles(film.folder, timeline.captions, FPS)
-    if film.caption_spec.source != "even":
-        write_words(film.folder, film.caption_spec, timeline.words, timeline.sound.seconds)
+    spec, size = film.caption_spec, (film.width, film.height)
+    seconds = timeline.sound.seconds
+    write_line_files(film.folder, spec.lyrics, timeline.words, seconds=seconds, offset=spec.timing_offset, size=size)
+    if spec.source != "even":
+        write_words(film.folder, spec, timeline.words, seconds)
     aac_path.unlink(missing_ok=True)
     return {
         "frames": timeline.frames,

@@ -35,6 +35,7 @@
     │   ├── InputTooLarge            file_too_large
     │   ├── InvalidImage             invalid_image
     │   ├── InvalidAudio             invalid_audio
+    │   ├── InvalidTiming            invalid_timing
     │   └── InputUnavailable         input_unavailable         (retried later)
     ├── StorageError                 the results cannot be written
     │   ├── OutputExists             output_exists
@@ -108,6 +109,7 @@ from schemas.errors.media import (
     InsufficientVram,
     InvalidAudio,
     InvalidImage,
+    InvalidTiming,
     InvalidWeights,
     ModelNotInstalled,
     ModelOutOfMemory,
@@ -194,6 +196,7 @@ __all__ = [
     "InvalidField",
     "InvalidImage",
     "InvalidJson",
+    "InvalidTiming",
     "InvalidWeights",
     "JobCancelled",
     "JobError",

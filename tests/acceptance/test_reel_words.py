@@ -42,7 +42,14 @@ def rendered(
     )
     wanted = {"alignment_mode": "auto", "min_duration": 0.2, "words_per_group": 2, **options}
     made = reel(reel_data(lyrics, **wanted), context)
-    assert [artifact.name for artifact in made] == ["video.mp4", "captions.srt", "captions.vtt", "words.json"]
+    assert [artifact.name for artifact in made] == [
+        "video.mp4",
+        "captions.srt",
+        "captions.vtt",
+        "captions.lrc",
+        "captions.ass",
+        "words.json",
+    ]
     return context
 
 

@@ -262,7 +262,13 @@ def test_captions_and_words_have_the_transcribed_times(tmp_path: Path, material:
     heard.append({"text": "world", "start": 2.0, "end": 2.25})
     stage = Stage("audio-to-captions", tmp_path, material, audio="song.wav", scribe=lambda call: {"words": heard})
     made = stage.run(audio=AUDIO, language="en", alignment_mode="elevenlabs", words_per_group=1, min_duration=0)
-    assert [artifact.name for artifact in made] == ["captions.srt", "captions.vtt", "words.json"]
+    assert [artifact.name for artifact in made] == [
+        "captions.srt",
+        "captions.vtt",
+        "captions.lrc",
+        "captions.ass",
+        "words.json",
+    ]
     assert (tmp_path / "captions.srt").read_text() == (
         "1\n00:00:00,250 --> 00:00:00,750\nHello\n\n2\n00:00:00,750 --> 00:00:02,000\nthere\n\n"
         "3\n00:00:02,000 --> 00:00:02,250\nworld\n"

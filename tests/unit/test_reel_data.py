@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -122,6 +123,12 @@ def test_times_without_words_are_no_lyrics_fault_10() -> None:
 
 def test_a_long_line_with_many_times_is_refused_before_it_is_repeated_fault_10() -> None:
     assert refusal(lyrics="[0:01]" * 20_000 + "a" * 100_000).code == "lyrics_too_long"
+
+
+def test_a_long_run_of_white_space_takes_no_time_reel_timing_spaces() -> None:
+    begun = time.process_time()
+    assert read(lyrics="[0:01]One\n[0:02]Two\n" + " " * 200_000 + "x").lyrics == "One\nTwo\nx"
+    assert time.process_time() - begun < 2.0
 
 
 @pytest.mark.parametrize("field", ["width", "height"])

@@ -180,6 +180,12 @@ def test_the_film_parameter_round_trips() -> None:
     assert read.model_dump(exclude=own) == data.model_dump(exclude=own)
 
 
+def test_an_endpoint_of_an_older_version_gets_no_new_field_reel_timing_film() -> None:
+    data = reel_data("la", timing="s3://bucket/a.lrc")
+    assert "timing" not in json.loads(write_film(data, HEARD))[0]
+    assert read_film(write_film(data, dataclasses.replace(HEARD, source="given")))[1].source == "given"
+
+
 def renderer(tmp_path: Path) -> ReelRenderer:
     return ReelRenderer(MemoryStorage(), "s3://films/", GuardedClient(Policy()), DEFAULT_BOUNDS, "skip")
 
@@ -234,7 +240,7 @@ def test_a_video_that_is_not_the_requested_reel_is_refused_and_not_ordered_again
     ctx = context(tmp_path, film=files[0])
     ctx.facts = MediaFacts(**FACTS | facts)
     if not says:
-        assert len(render(ctx, files, local, Timing("la la"), renderer="runpod")) == 3
+        assert len(render(ctx, files, local, Timing("la la"), renderer="runpod")) == 5
         return
     with pytest.raises(ProviderResultInvalid, match=says):
         render(ctx, files, local, Timing("la la"), renderer="runpod")

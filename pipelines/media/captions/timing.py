@@ -43,7 +43,7 @@ def fill(words: Sequence[str], times: Sequence[Times | None], duration: float) -
             assert time is not None
             following = known[after] if after < len(words) else None
             limit = duration if following is None else following.start
-            timed.append(TimedWord(words[here], time.start, max(time.start, min(time.end, limit)), True))
+            timed.append(TimedWord(words[here], time.start, max(time.start, min(time.end, limit)), time.heard))
         gap = words[here + 1 : after]
         low = timed[-1].end if timed else 0.0
         next_time = known[after] if after < len(words) else None
