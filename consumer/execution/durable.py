@@ -50,9 +50,6 @@ def advance(runtime: Runtime, job_id: str) -> State | None:
         except LeaseLost:  # another worker took the job over: it records what becomes of it
             log.warning("lease_lost")
             return State.RUNNING
-        except SystemExit:  # a service manager stops all processes of the worker, also this one of its pool
-            outcome.release(runtime, claim)
-            raise
 
 
 def _attempt(runtime: Runtime, claim: leases.Claim) -> State:

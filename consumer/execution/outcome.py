@@ -156,16 +156,6 @@ def _warnings(details: Mapping[str, Any]) -> list[str]:
     return [warning for warning in given if isinstance(warning, str)] if isinstance(given, list) else []
 
 
-def release(runtime: Runtime, claim: Claim) -> None:
-    """Release the job, due at once: an orderly stop does not count as a crash."""
-    try:
-        released = leases.release_owned_by(runtime.database, lambda owner: owner == claim.lease.owner)
-    except Exception:
-        log.warning("job_release_failed", exc_info=True)
-    else:
-        log.warning("jobs_released", jobs=released)
-
-
 def retry_or_fail(runtime: Runtime, claim: Claim, error: Exception) -> State:
     """Park the job for another attempt if the error may pass; otherwise end it with its callback.
 

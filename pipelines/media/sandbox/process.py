@@ -42,7 +42,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS)
 #: How often a child is started that crashes each time, or that is killed: by a person, or by the kernel because memory
 #: ran out, for which another process may be the reason.
-_ATTEMPTS = {**dict.fromkeys(_CRASHES, 3), signal.SIGKILL: 2}
+_ATTEMPTS: dict[int, int] = {**dict.fromkeys(_CRASHES, 3), signal.SIGKILL: 2}
 
 
 class Task(enum.StrEnum):
