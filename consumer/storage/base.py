@@ -7,7 +7,7 @@ does no harm: its write is either answered with the object that its job stored b
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -159,6 +159,22 @@ class Storage(Protocol):
         """Return what is known about the object, or ``None`` if it does not exist.
 
         ``version`` asks for that version of it. A storage that keeps no versions ignores it.
+        """
+        ...
+
+    def read(self, uri: str, start: int, length: int) -> Iterator[bytes]:
+        """Return ``length`` bytes of the object from the byte ``start``, in pieces. The object is opened at once.
+
+        Raises:
+            InputNotFound, InputForbidden: there is nothing to read.
+            InputUnavailable: retry later.
+        """
+        ...
+
+    def list_folders(self, uri: str, after: str = "") -> list[str]:
+        """Return the names of the folders directly in the folder ``uri`` that sort after ``after``, sorted.
+
+        At most ``LIST_LIMIT``; continue with the last one.
         """
         ...
 

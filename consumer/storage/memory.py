@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -85,6 +86,21 @@ class MemoryStorage:
         """Return what is known about the object."""
         entry = self._entries.get(locate(uri))
         return None if entry is None else _stored(uri, entry)
+
+    def read(self, uri: str, start: int, length: int) -> Iterator[bytes]:
+        """Return a part of the object, in one piece."""
+        entry = self._entries.get(locate(uri))
+        if entry is None:
+            raise InputNotFound(f"{uri} does not exist. Upload it before sending the request.")
+        return iter([entry.content[start : start + length]])
+
+    def list_folders(self, uri: str, after: str = "") -> list[str]:
+        """Return the names of the folders directly in the folder."""
+        bucket, prefix = locate_folder(uri)
+        with self._lock:
+            below = [key[len(prefix) :] for place, key in self._entries if place == bucket and key.startswith(prefix)]
+        names = {name.partition("/")[0] for name in below if "/" in name}
+        return sorted(name for name in names if name > after)[:LIST_LIMIT]
 
     def list_prefix(self, uri: str) -> list[str]:
         """Return the objects whose URI starts with ``uri``, in its folder only."""

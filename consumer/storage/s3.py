@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +126,29 @@ class S3Storage:
                 stored = stored.model_copy(update={"written_by_telecine": True})
         return stored
 
+    def read(self, uri: str, start: int, length: int) -> Iterator[bytes]:
+        """Return a part of the object, in pieces."""
+        if length == 0:
+            return iter(())
+        bucket, key = locate(uri)
+        with reading(uri, self._options.bucket_owners.get(bucket)):
+            answer = self._connection.client().get_object(
+                Bucket=bucket, Key=key, Range=f"bytes={start}-{start + length - 1}", **self._owner(bucket)
+            )
+        return _pieces(answer["Body"].iter_chunks(CHUNK_BYTES), answer["Body"].close)
+
+    def list_folders(self, uri: str, after: str = "") -> list[str]:
+        """Return the names of the folders directly in the folder."""
+        bucket, prefix = locate_folder(uri)
+        # A slash sorts before every character that follows it in a key, so this skips the folder `after` itself.
+        start = {"StartAfter": f"{prefix}{after}/\U0010ffff"} if after else {}
+        with reading(uri, self._options.bucket_owners.get(bucket)):
+            page = self._connection.client().list_objects_v2(
+                Bucket=bucket, Prefix=prefix, Delimiter="/", MaxKeys=LIST_LIMIT, **start, **self._owner(bucket)
+            )
+        names = (found["Prefix"][len(prefix) : -1] for found in page.get("CommonPrefixes", []))
+        return sorted(name for name in names if name > after)
+
     def list_prefix(self, uri: str) -> list[str]:
         """Return the objects whose URI starts with ``uri``, in its folder only."""
         bucket, key = locate(uri)
@@ -213,6 +236,13 @@ class S3Storage:
     def _owner(self, bucket: str) -> dict[str, Any]:
         owner = self._options.bucket_owners.get(bucket)
         return {} if owner is None else {"ExpectedBucketOwner": owner}
+
+
+def _pieces(chunks: Iterable[bytes], close: Callable[[], None]) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    finally:
+        close()
 
 
 def _of_version(version: str | None) -> dict[str, Any]:
