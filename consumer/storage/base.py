@@ -7,7 +7,8 @@ does no harm: its write is either answered with the object that its job stored b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -114,6 +115,15 @@ class StoredObject(BaseModel):
             )
 
 
+@dataclass(frozen=True, slots=True)
+class PresignedUpload:
+    """A secret URL that accepts one object for a limited time."""
+
+    url: str
+    #: What the client has to send with it.
+    headers: Mapping[str, str]
+
+
 class Storage(Protocol):
     """Whole, immutable objects by name. Safe to use from several threads."""
 
@@ -151,6 +161,12 @@ class Storage(Protocol):
         """
         ...
 
+    def upload_url(
+        self, uri: str, lifetime_seconds: int, *, job_id: str, size: int, facts: Mapping[str, Any]
+    ) -> PresignedUpload | None:
+        """Return where a client can PUT one object of ``size`` bytes by itself; ``None`` where it cannot."""
+        ...
+
     def delete(self, prefix_uri: str) -> int:
         """Delete the objects below the folder ``prefix_uri`` and return their number. A crash leaves some of them."""
         ...
@@ -172,9 +188,9 @@ class Storage(Protocol):
         ...
 
     def list_folders(self, uri: str, after: str = "") -> list[str]:
-        """Return the names of the folders directly in the folder ``uri`` that sort after ``after``, sorted.
+        """Return the names of the folders directly in the folder ``uri``, in the order of their keys.
 
-        At most ``LIST_LIMIT``; continue with the last one.
+        At most ``LIST_LIMIT``; to continue, pass the last one as ``after``.
         """
         ...
 
@@ -210,6 +226,16 @@ def to_stored_object(
         etag=etag,
         version=version,
     )
+
+
+def in_key_order(names: Iterable[str], after: str) -> list[str]:
+    """Return the folder names behind ``after``, in the order of keys: ``a.b/`` comes before ``a/``."""
+    return sorted((name for name in names if f"{name}/" > f"{after}/" or not after), key=lambda name: f"{name}/")
+
+
+def upload_metadata(job_id: str, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata of an object that a client writes by itself: its content is not known."""
+    return {_JOB: job_id, _FACTS: json.dumps(facts, separators=(",", ":"))}
 
 
 def stored_sha256(metadata: Mapping[str, str]) -> str | None:

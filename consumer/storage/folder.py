@@ -11,16 +11,19 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from consumer.storage.atomic_copy import check_size, check_unchanged, chunks_of, copy_whole, pin_check, section_of
 from consumer.storage.base import (
     LIST_LIMIT,
     Fetched,
     ObjectFacts,
+    PresignedUpload,
     StoredObject,
+    in_key_order,
     locate,
     locate_folder,
     to_stored_object,
@@ -97,6 +100,12 @@ class FolderStorage:
         """Return a ``file://`` URL. It does not expire."""
         return self._path(*locate(uri)).as_uri()
 
+    def upload_url(
+        self, uri: str, lifetime_seconds: int, *, job_id: str, size: int, facts: Mapping[str, Any]
+    ) -> PresignedUpload | None:
+        """Return ``None``: no one else can write here."""
+        return None
+
     def delete(self, prefix_uri: str) -> int:
         """Delete the files below the folder and return their number; folders that are then empty are deleted too."""
         bucket, prefix = locate_folder(prefix_uri)
@@ -139,7 +148,7 @@ class FolderStorage:
         except (FileNotFoundError, NotADirectoryError):
             return []
         names = (key_of(PurePosixPath(path.name)) for path in found if not path.is_symlink())
-        return sorted(name for name in names if name > after)[:LIST_LIMIT]
+        return in_key_order(names, after)[:LIST_LIMIT]
 
     def list_prefix(self, uri: str) -> list[str]:
         """Return the files whose URI starts with ``uri``, in its folder only."""

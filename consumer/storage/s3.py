@@ -17,12 +17,15 @@ from consumer.storage.base import (
     TAG,
     Fetched,
     ObjectFacts,
+    PresignedUpload,
     StoredObject,
+    in_key_order,
     input_replaced,
     locate,
     locate_folder,
     stored_sha256,
     to_stored_object,
+    upload_metadata,
 )
 from consumer.storage.s3_client import S3Connection, S3Options
 from consumer.storage.s3_errors import code_of, reading, writing
@@ -101,6 +104,21 @@ class S3Storage:
                 "get_object", Params=which, ExpiresIn=min(lifetime_seconds, LONGEST_SECONDS)
             )
 
+    def upload_url(
+        self, uri: str, lifetime_seconds: int, *, job_id: str, size: int, facts: Mapping[str, Any]
+    ) -> PresignedUpload | None:
+        """Return a presigned URL for writing the object once."""
+        bucket, key = locate(uri)
+        metadata = upload_metadata(job_id, facts)
+        with writing(uri, self._options.bucket_owners.get(bucket)):
+            url = self._connection.client().generate_presigned_url(
+                "put_object",
+                Params={"Bucket": bucket, "Key": key, "Metadata": metadata, "ContentLength": size, "IfNoneMatch": "*"},
+                ExpiresIn=min(lifetime_seconds, LONGEST_SECONDS),
+            )
+        named = {f"x-amz-meta-{name}": value for name, value in metadata.items()}
+        return PresignedUpload(url, {**named, "content-length": str(size), "if-none-match": "*"})
+
     def delete(self, prefix_uri: str) -> int:
         """Delete the objects below the folder and return their number."""
         bucket, prefix = locate_folder(prefix_uri)
@@ -140,14 +158,14 @@ class S3Storage:
     def list_folders(self, uri: str, after: str = "") -> list[str]:
         """Return the names of the folders directly in the folder."""
         bucket, prefix = locate_folder(uri)
-        # A slash sorts before every character that follows it in a key, so this skips the folder `after` itself.
-        start = {"StartAfter": f"{prefix}{after}/\U0010ffff"} if after else {}
+        # Behind all keys of the folder `after`.
+        start: dict[str, Any] = {"StartAfter": f"{prefix}{after}/\U0010ffff"} if after else {}
         with reading(uri, self._options.bucket_owners.get(bucket)):
             page = self._connection.client().list_objects_v2(
                 Bucket=bucket, Prefix=prefix, Delimiter="/", MaxKeys=LIST_LIMIT, **start, **self._owner(bucket)
             )
         names = (found["Prefix"][len(prefix) : -1] for found in page.get("CommonPrefixes", []))
-        return sorted(name for name in names if name > after)
+        return in_key_order(names, after)
 
     def list_prefix(self, uri: str) -> list[str]:
         """Return the objects whose URI starts with ``uri``, in its folder only."""

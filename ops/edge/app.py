@@ -124,12 +124,7 @@ async def _refuse(request: HttpRequest, error: Exception) -> Response:
     if path == "/generate" and content_type(request) != JSON:
         body: dict[str, Any] = {"success": False, "video_url": None, "error": plain_message(error)}
         return JSONResponse(body, 400 if status in (413, 409) else status, headers)
-    if (
-        path in _STORY_PATHS
-        and status == 400
-        and isinstance(error, RequestError)
-        and not isinstance(error, MessageTooLarge)
-    ):
+    if path in _STORY_PATHS and status == 400 and isinstance(error, RequestError):
         return JSONResponse({"detail": validation_detail(error)}, 422, headers)
     return JSONResponse({"detail": _detail(path, status, error)}, status, headers)
 

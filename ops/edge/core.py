@@ -126,7 +126,7 @@ class Edge:
             fingerprint=_UPLOAD,
             content_type="application/octet-stream" if kind is None else CONTENT_TYPES[kind],
             sha256=upload.sha256,
-            bytes=upload.bytes,
+            bytes=upload.size,
             facts=upload_facts(),
         )
         if self.runtime.storage.put(upload.path, uri, facts).sha256 != facts.sha256:

@@ -33,7 +33,8 @@ class Upload:
     """A received file in the scratch folder."""
 
     path: Path
-    bytes: int = 0
+    #: In bytes.
+    size: int = 0
     #: Its first bytes, which say what kind of file it is.
     head: bytes = b""
     _digest: Any = field(default_factory=hashlib.sha256)
@@ -49,8 +50,8 @@ class Upload:
         Raises:
             InputTooLarge: The file is larger than ``limit_bytes``.
         """
-        self.bytes += len(data)
-        if self.bytes > limit_bytes:
+        self.size += len(data)
+        if self.size > limit_bytes:
             raise InputTooLarge(f"File too large: at most {limit_bytes:,} bytes are allowed")
         if len(self.head) < HEAD_BYTES:
             self.head += data[: HEAD_BYTES - len(self.head)]
@@ -214,7 +215,7 @@ class _PartReader:
 
     def _end(self) -> None:
         self.close()
-        if self._upload is not None and self._upload.bytes:
+        if self._upload is not None and self._upload.size:
             self.form.files[self._name] = self._upload
         elif self._upload is None and self._name and self._text:
             self.form.fields[self._name] = self._text.decode(errors="replace")

@@ -63,7 +63,8 @@ async def generate(request: HttpRequest, edge: Edge, caller: Caller) -> Response
     return JSONResponse(await run_sync(_result, edge, job))
 
 
-@router.api_route("/outputs/{filename}", methods=["GET", "HEAD"], response_class=Response)
+@router.get("/outputs/{filename}", response_class=Response)
+@router.head("/outputs/{filename}", include_in_schema=False)
 async def output(request: HttpRequest, filename: str, edge: TheEdge, caller: TheCaller) -> Response:
     """Return a video by the name in `video_url`."""
     job_id, dot, ending = filename.rpartition(".")

@@ -15,7 +15,7 @@ from consumer.ledger import retries
 from consumer.ledger.queries import deliveries_of, find_job, list_jobs
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
-from consumer.storage.edge_uploads import job_uploads_folder
+from consumer.storage.edge_uploads import job_uploads_folder, upload_facts
 from ops.cancelling import cancel_now
 from ops.edge.access import Caller
 from ops.edge.content import content_response
@@ -31,6 +31,13 @@ from schemas.errors import InvalidField, JobNotFound
 
 router = APIRouter(prefix="/v1", tags=["Telecine"])
 _KEEP_ALIVE_SECONDS = 15.0
+#: How long a presigned URL for an upload is valid.
+_UPLOAD_SECONDS = 3600
+_UPLOAD = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "name": {"type": "string"}, "bytes": {"type": "integer"}},
+    "required": ["name", "bytes"],
+}
 _STATES = tuple(state.value for state in State)
 
 
@@ -126,7 +133,8 @@ async def events(request: HttpRequest, job_id: str, edge: TheEdge, caller: TheCa
     return StreamingResponse(_events(request, edge, job_id), media_type="text/event-stream", headers=headers)
 
 
-@router.api_route("/jobs/{job_id}/outputs/{name}", methods=["GET", "HEAD"], response_class=Response)
+@router.get("/jobs/{job_id}/outputs/{name}", response_class=Response)
+@router.head("/jobs/{job_id}/outputs/{name}", include_in_schema=False)
 async def output(
     request: HttpRequest, job_id: str, name: str, edge: TheEdge, expires: str = "", signature: str = ""
 ) -> Response:
@@ -139,6 +147,25 @@ async def output(
         raise JobNotFound(f"the job {found.id} has no file {name[:128]!r}")
     _check_kept(found)
     return await content_response(request, edge.runtime.storage, record)
+
+
+@router.post("/uploads", status_code=201, openapi_extra=json_body(_UPLOAD))
+async def create_upload(request: HttpRequest, edge: TheEdge, caller: TheCaller) -> dict[str, Any]:
+    """Return where to PUT a file, and its `uri` for the request. The request has to have the returned `id`."""
+    body = await read_object(request, edge.settings.max_message_bytes, edge.settings.edge_body_timeout_seconds)
+    job_id, name, size = body.get("id") or edge.job_id(request, caller), body.get("name"), body.get("bytes")
+    _check_upload_name(job_id, name)
+    limit = edge.settings.edge_max_upload_bytes
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= limit:
+        raise InvalidField(f"bytes: must be the size of the file, at most {limit:,}", field="bytes")
+    uri = f"{job_uploads_folder(edge.settings, caller.tenant, job_id)}{name}"
+    url, headers = f"{str(request.base_url).rstrip('/')}/v1/uploads/{job_id}/{name}", {"content-length": str(size)}
+    presigned = await run_sync(
+        lambda: edge.runtime.storage.upload_url(uri, _UPLOAD_SECONDS, job_id=job_id, size=size, facts=upload_facts())
+    )
+    if presigned is not None:
+        url, headers = presigned.url, dict(presigned.headers)
+    return {"id": job_id, "uri": uri, "method": "PUT", "url": url, "headers": headers}
 
 
 @router.put("/uploads/{job_id}/{name}", status_code=201)
@@ -154,17 +181,17 @@ async def upload(request: HttpRequest, job_id: str, name: str, edge: TheEdge, ca
         )
         uri = f"{job_uploads_folder(edge.settings, caller.tenant, job_id)}{name}"
         await run_sync(edge.store, file, uri, job_id)
-    return {"id": job_id, "uri": uri, "bytes": file.bytes, "sha256": file.sha256}
+    return {"id": job_id, "uri": uri, "bytes": file.size, "sha256": file.sha256}
 
 
-def _check_upload_name(job_id: str, name: str) -> None:
+def _check_upload_name(job_id: Any, name: Any) -> None:
     """Check that both can be part of a key.
 
     Raises:
         InvalidField: One cannot.
     """
     for field, value in (("id", job_id), ("name", name)):
-        if not is_job_id(value):
+        if not isinstance(value, str) or not is_job_id(value):
             raise InvalidField(f"{field}: may contain A-Z a-z 0-9 . _ : - only, at most 128 characters", field=field)
 
 

@@ -82,7 +82,8 @@ async def status(job_id: str, edge: TheEdge, caller: TheCaller) -> dict[str, Any
     return _view(job, await run_sync(edge.runtime.database.now))
 
 
-@router.api_route("/jobs/{job_id}/download", methods=["GET", "HEAD"], response_class=Response)
+@router.get("/jobs/{job_id}/download", response_class=Response)
+@router.head("/jobs/{job_id}/download", include_in_schema=False)
 async def download(request: HttpRequest, job_id: str, edge: TheEdge, caller: TheCaller) -> Response:
     """Return the finished reel. With `edge_download_once` its files are deleted afterwards."""
     job = await run_sync(edge.find, job_id, caller)

@@ -25,7 +25,7 @@ _BATCH = 500
 
 #: State, progress and time of receipt; ``None`` for a job that does not exist.
 Snapshot = tuple[str, int, float] | None
-#: Stands for a snapshot that was not taken yet.
+#: In place of a snapshot, before the first is taken.
 UNSEEN = ("", -1, 0.0)
 
 
