@@ -90,7 +90,7 @@ class EdgeProcess:
             with contextlib.suppress(ConnectionResetError):
                 while piece := made.recv(65536):
                     found += piece
-                    if more and b"\r\n\r\n" in found:
+                    if more and _is_whole(found):
                         break
             return found
 
@@ -112,3 +112,9 @@ class EdgeProcess:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
             self.kill()
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, end, body = answer.partition(b"\r\n\r\n")
+    size = re.search(rb"content-length: (\d+)", head)
+    return bool(end) and size is not None and len(body) >= int(size[1])

@@ -25,7 +25,7 @@ from ops.edge.local_only import LocalOnly
 from ops.edge.machine import health_report, machine_report
 from ops.edge.pages import PAGE
 from ops.edge.refusal import Refusal, plain_message, record_of, status_of, validation_detail
-from schemas.errors import InputError, ProviderError, RequestError, TelecineError
+from schemas.errors import InputTooLarge, ProviderError, RequestError, TelecineError
 from schemas.text_to_image import DEFAULT_MODEL
 
 log = logger(__name__)
@@ -126,12 +126,12 @@ async def _refuse(request: HttpRequest, error: Exception) -> Response:
         return JSONResponse(body, 400 if status in (413, 409) else status, headers)
     if path in _STORY_PATHS and status == 400 and isinstance(error, RequestError):
         return JSONResponse({"detail": validation_detail(error)}, 422, headers)
-    return JSONResponse({"detail": _detail(path, status, error)}, status, headers)
+    return JSONResponse({"detail": _detail(path, error)}, status, headers)
 
 
-def _detail(path: str, status: int, error: TelecineError | Refusal) -> str:
+def _detail(path: str, error: TelecineError | Refusal) -> str:
     """Return the message as the source has it."""
     message = plain_message(error)
-    if isinstance(error, InputError) and status == 413:
+    if isinstance(error, InputTooLarge):
         return "File too large"
     return f"Polling failed: {message}" if path.startswith("/v1/") and isinstance(error, ProviderError) else message

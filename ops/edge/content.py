@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from consumer.storage.base import Storage
 from ops.edge.refusal import Refusal
+from schemas.errors import InputNotFound
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -43,7 +44,10 @@ async def content_response(
     known["content-length"] = str(end - start)
     if http.method == "HEAD":
         return Response(status_code=206 if partial else 200, headers=known, media_type=output["content_type"])
-    pieces = _Counted(await run_sync(storage.read, output["uri"], start, end - start))
+    try:
+        pieces = _Counted(await run_sync(storage.read, output["uri"], start, end - start))
+    except InputNotFound:
+        raise Refusal(410, "results_deleted", "the file was deleted") from None
     after = None if sent is None or partial else BackgroundTask(_if_whole, pieces, size, sent)
     return StreamingResponse(
         pieces, status_code=206 if partial else 200, headers=known, media_type=output["content_type"], background=after

@@ -110,6 +110,13 @@ def edge(telecine: TelecineProcess) -> Iterator[EdgeProcess]:
         yield process
 
 
+@pytest.fixture(scope="module")
+def once(telecine: TelecineProcess) -> Iterator[EdgeProcess]:
+    """Return an edge that deletes a reel when it was downloaded."""
+    with EdgeProcess(telecine, edge_download_once="true") as process:
+        yield process
+
+
 def files_of(media: Path) -> dict[str, Any]:
     return {
         name: (file, (media / file).read_bytes()) for name, file in (("image", "image.jpg"), ("audio", "audio.mp3"))
@@ -221,7 +228,7 @@ def test_a_request_goes_through_the_native_api(edge: EdgeProcess, media: Path) -
 
 
 def test_jobs_are_waited_for_followed_and_read(edge: EdgeProcess) -> None:
-    made = note(edge, data={"seconds": 1})
+    made = note(edge, data={"seconds": 1, "text": "a few words"})
     with requests.get(made["links"]["events"], stream=True, timeout=30) as followed:
         assert followed.headers["content-type"].startswith("text/event-stream")
         lines = [line for line in followed.iter_lines(decode_unicode=True) if line]
@@ -299,7 +306,7 @@ def test_bodies_that_end_early_lie_about_their_length_or_never_end(
     head = "POST /jobs/create-video HTTP/1.1\nHost: localhost\nContent-Type: multipart/form-data; boundary=b\n"
     image = (media / "image.jpg").read_bytes()
     part = b'--b\r\nContent-Disposition: form-data; name="image"; filename="i"\r\n\r\n'
-    cut = edge.raw(f"{head}Content-Length: {len(part)}", part)
+    cut = edge.raw(f"{head}Content-Length: {len(part)}", part, more=True)
     assert cut.startswith(b"HTTP/1.1 400"), cut
     assert b"the form ends before its last boundary" in cut
     edge.raw(f"{head}Content-Length: 500000", part + image)  # the client goes away
@@ -310,7 +317,7 @@ def test_bodies_that_end_early_lie_about_their_length_or_never_end(
     endless = part + bytes(101 << 20)
     chunked = f"{len(endless):x}\r\n".encode() + endless
     assert b"File too large" in edge.raw(f"{head}Transfer-Encoding: chunked", chunked, more=True)
-    assert b"415" in edge.raw("POST /generate HTTP/1.1\nHost: localhost\nContent-Length: 0")[:20]
+    assert b"415" in edge.raw("POST /generate HTTP/1.1\nHost: localhost\nContent-Length: 0", more=True)[:20]
     assert stored(telecine, "~uploads") == before
     assert edge.call("GET", "/health").json()["status"] == "healthy"
 
@@ -353,37 +360,34 @@ def test_without_tokens_only_loopback_is_listened_on(telecine: TelecineProcess) 
     assert b"set TELECINE_EDGE_TOKENS" in refused.stderr
 
 
-def test_kills_of_the_edge_lose_and_double_nothing(telecine: TelecineProcess, media: Path) -> None:
-    with EdgeProcess(telecine) as edge:
-        header = {"idempotency-key": "killed-1"}
-        options = {"data": {"lyrics": "one two"}, "headers": header}
-        # In a wait: the job goes on, and the same call again waits for the same job.
-        waiting = threading.Thread(target=_ignoring_errors, args=(edge, media, options))
-        waiting.start()
-        database = telecine.database()
-        wait_until(lambda: find_job(database, "killed-1"))
-        edge.kill()
-        waiting.join()
-        # In an upload: nothing is left in the storage.
-        edge.start()
-        with edge.connection() as made:
-            form = "POST /create-video HTTP/1.1\nHost: localhost\nContent-Type: multipart/form-data; boundary=b\n"
-            made.sendall(form.replace("\n", "\r\n").encode() + b"Content-Length: 9000\r\n\r\n--b\r\n")
-            time.sleep(0.2)
-            edge.kill()
-        edge.start()
-        check_reel(edge.call("POST", "/create-video", files=files_of(media), **options).content)
-    job = telecine.wait_for_job("killed-1")
-    assert job.epoch == 1
+def test_kills_of_the_edge_lose_and_double_nothing(once: EdgeProcess, telecine: TelecineProcess, media: Path) -> None:
+    header = {"idempotency-key": "killed-1"}
+    options = {"data": {"lyrics": "one two", "alignment_mode": "even"}, "headers": header}
+    # In a wait: the job goes on, and the same call again waits for the same job.
+    waiting = threading.Thread(target=_ignoring_errors, args=(once, media, options))
+    waiting.start()
+    database = telecine.database()
+    wait_until(lambda: find_job(database, "killed-1"))
+    once.kill()
+    waiting.join()
+    # In an upload: nothing is left in the storage.
+    once.start()
+    assert once.call("PUT", "/v1/uploads/orphan-1/image", data=b"left behind").status_code == 201
+    with once.connection() as made:
+        form = "POST /create-video HTTP/1.1\nHost: localhost\nContent-Type: multipart/form-data; boundary=b\n"
+        made.sendall(form.replace("\n", "\r\n").encode() + b"Content-Length: 9000\r\n\r\n--b\r\n")
+        time.sleep(0.2)
+        once.kill()
+    once.start()
+    check_reel(once.call("POST", "/create-video", files=files_of(media), **options).content)
+    assert telecine.wait_for_job("killed-1").epoch == 1
     assert len(stored(telecine, "killed-1")) == 6
     # Killed between the upload and the request: the sweep finds it, and keeps what jobs use.
-    orphan = telecine.settings.storage_folder / "results" / "~uploads" / "orphan-1"
-    with EdgeProcess(telecine) as edge:
-        assert edge.call("PUT", "/v1/uploads/orphan-1/image", data=b"left behind").status_code == 201
     sweep = (telecine.settings, database, storage_of(telecine.settings))
     assert delete_orphaned_uploads(*sweep, age_seconds=3600) == 0
+    assert stored(telecine, "orphan-1") == ["image"]
     assert delete_orphaned_uploads(*sweep, age_seconds=-5) >= 1
-    assert not orphan.exists()
+    assert stored(telecine, "orphan-1") == []
     assert len(stored(telecine, "killed-1")) == 6
     database.close()
 
@@ -395,12 +399,14 @@ def _ignoring_errors(edge: EdgeProcess, media: Path, options: dict[str, Any]) ->
         return
 
 
-def test_a_reel_is_downloaded_once_where_the_settings_say_so(telecine: TelecineProcess, media: Path) -> None:
-    with EdgeProcess(telecine, edge_download_once="true") as edge:
-        job_id = edge.call("POST", "/jobs/create-video", files=files_of(media), data={"lyrics": "a b"}).json()["job_id"]
-        telecine.wait_for_job(job_id)
-        part = edge.call("GET", f"/jobs/{job_id}/download", headers={"range": "bytes=0-9"})
-        assert (part.status_code, len(stored(telecine, job_id))) == (206, 6)
-        check_reel(edge.call("GET", f"/jobs/{job_id}/download").content)
-        wait_until(lambda: stored(telecine, job_id) == [])
-        assert edge.call("GET", f"/jobs/{job_id}/download").status_code == 410
+def test_a_reel_is_downloaded_once_where_the_settings_say_so(
+    once: EdgeProcess, telecine: TelecineProcess, media: Path
+) -> None:
+    data = {"lyrics": "a b", "alignment_mode": "even"}
+    job_id = once.call("POST", "/jobs/create-video", files=files_of(media), data=data).json()["job_id"]
+    telecine.wait_for_job(job_id)
+    part = once.call("GET", f"/jobs/{job_id}/download", headers={"range": "bytes=0-9"})
+    assert (part.status_code, len(stored(telecine, job_id))) == (206, 6)
+    check_reel(once.call("GET", f"/jobs/{job_id}/download").content)
+    wait_until(lambda: stored(telecine, job_id) == [])
+    assert once.call("GET", f"/jobs/{job_id}/download").status_code == 410
