@@ -53,7 +53,7 @@ def edge(
         build_app(runtime),
         log_level="warning",
         access_log=False,
-        limit_concurrency=settings.edge_max_waits + _MORE_CONNECTIONS,
+        limit_concurrency=settings.edge_max_open_calls + _MORE_CONNECTIONS,
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
     bound = listener.getsockname()

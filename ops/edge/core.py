@@ -70,7 +70,7 @@ class Edge:
         self.settings = runtime.settings
         self.runtime = runtime
         self.access = Access(runtime.settings)
-        self.watch = LedgerWatch(runtime.database, most=runtime.settings.edge_max_waits)
+        self.watch = LedgerWatch(runtime.database, most=runtime.settings.edge_max_open_calls)
         self._policy = admission_policy(runtime)
 
     @contextlib.contextmanager

@@ -27,7 +27,7 @@ class EdgeSettings(BaseModel):
     edge_wait_seconds: float = Field(
         1800.0, gt=0, description="Longest wait of a call that answers with the result, or with ?wait=."
     )
-    edge_max_waits: int = Field(1000, ge=1, description="Most calls that wait at the same time, in one process.")
+    edge_max_open_calls: int = Field(1000, ge=1, description="Most calls that wait at the same time, in one process.")
     edge_download_once: bool = Field(
         False, description="Delete a reel's files after it was downloaded from /jobs/{job_id}/download."
     )
