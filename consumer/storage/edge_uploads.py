@@ -8,7 +8,7 @@ from typing import Any
 from schemas.settings import Settings
 
 #: No job id contains a tilde, so no job has its results in this folder.
-_FOLDER = "~uploads/"
+_FOLDER = "~uploads"
 #: The fact that is stored with an upload: the Unix time.
 _AT = "uploaded_at"
 
@@ -16,13 +16,15 @@ _AT = "uploaded_at"
 def uploads_folder(settings: Settings, tenant: str | None) -> str:
     """Return the folder of all uploads of the tenant, which may read what it may write."""
     share = None if tenant is None else settings.tenants.get(tenant)
-    output = settings.output if share is None else share.output or next(iter(share.write), settings.output)
-    return output + _FOLDER
+    if share is not None:
+        return f"{share.output or next(iter(share.write), settings.output)}{_FOLDER}/"
+    return f"{settings.output}{_FOLDER}{'' if tenant is None else f'~{tenant}'}/"
 
 
 def all_uploads_folders(settings: Settings) -> list[str]:
     """Return the folders that uploads of any tenant may be in."""
-    return sorted({uploads_folder(settings, tenant) for tenant in (None, *settings.tenants)})
+    tenants = (None, *settings.tenants, *settings.edge_tokens)
+    return sorted({uploads_folder(settings, tenant) for tenant in tenants})
 
 
 def job_uploads_folder(settings: Settings, tenant: str | None, job_id: str) -> str:
@@ -30,10 +32,9 @@ def job_uploads_folder(settings: Settings, tenant: str | None, job_id: str) -> s
     return f"{uploads_folder(settings, tenant)}{job_id}/"
 
 
-def upload_owner(uri: str) -> str | None:
-    """Return the id of the job that an upload belongs to; ``None`` if ``uri`` is not an upload."""
-    _, found, rest = uri.partition(f"/{_FOLDER}")
-    return rest.partition("/")[0] if found else None
+def is_upload(uri: str) -> bool:
+    """Return whether ``uri`` is in a folder of uploads."""
+    return f"/{_FOLDER}" in uri
 
 
 def upload_facts() -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import ipaddress
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -14,9 +13,8 @@ from starlette.datastructures import Headers
 
 from consumer.ledger.records import Job
 from ops.edge.refusal import Refusal
+from ops.edge.requirements import is_loopback
 from schemas.settings import Settings
-
-_LOCAL_NAMES = ("localhost",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +77,6 @@ class Access:
 
     def _signature(self, job_id: str, name: str, expires: int) -> str:
         return hmac.new(self._link_key, f"{job_id}\n{name}\n{expires}".encode(), hashlib.sha256).hexdigest()
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach the address or name."""
-    if host.lower() in _LOCAL_NAMES:
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def is_local_origin(origin: str) -> bool:

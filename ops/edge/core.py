@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from starlette.requests import Request as HttpRequest
 
@@ -23,7 +24,7 @@ from consumer.ledger.records import Job
 from consumer.ledger.states import TERMINAL
 from consumer.runtime import Runtime
 from consumer.storage.base import ObjectFacts
-from consumer.storage.edge_uploads import job_uploads_folder, upload_facts, upload_owner
+from consumer.storage.edge_uploads import is_upload, job_uploads_folder, upload_facts
 from consumer.storage.scratch import job_folder
 from consumer.wiring import admission_policy
 from ops.edge.access import Access, Caller
@@ -50,6 +51,7 @@ ADMISSION_SECONDS = 10.0
 #: How often a waiting call checks whether its client is still there.
 _HANG_UP_SECONDS = 1.0
 _MOST_ID_CHARACTERS = 128
+_SLOW_CALLS = 8
 #: The owner of an upload in the object's metadata, in place of the fingerprint of a request.
 _UPLOAD = "upload"
 
@@ -71,6 +73,8 @@ class Edge:
         self.runtime = runtime
         self.access = Access(runtime.settings)
         self.watch = LedgerWatch(runtime.database, most=runtime.settings.edge_max_open_calls)
+        #: For work that may take half a minute, so that other calls find a free thread.
+        self.slow = CapacityLimiter(_SLOW_CALLS)
         self._policy = admission_policy(runtime)
 
     @contextlib.contextmanager
@@ -217,12 +221,11 @@ class Edge:
 
     def _check_uploads(self, request: Request) -> None:
         """Check that the request uses no upload of another job, with which the file would be deleted."""
+        own = job_uploads_folder(self.settings, request.tenant, request.id)
         for name, uri in references(request.data):
-            owner = upload_owner(uri)
-            if owner is not None and owner != request.id:
+            if is_upload(uri) and not uri.startswith(own):
                 raise InvalidField(
-                    f"data.{name}: was uploaded for the request with the id {owner[:_MOST_ID_CHARACTERS]!r}; "
-                    "use that id, or upload it again",
+                    f"data.{name}: was uploaded for a request with another id; use that id, or upload it again",
                     field=f"data.{name}",
                 )
 

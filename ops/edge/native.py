@@ -97,7 +97,7 @@ async def job(
 async def delete(job_id: str, edge: TheEdge, caller: TheCaller) -> dict[str, Any]:
     """Delete a job with its uploads and results. One that has not ended is cancelled first."""
     found = await run_sync(edge.find, job_id, caller)
-    deleted = await run_sync(delete_job, edge.runtime, found)
+    deleted = await run_sync(delete_job, edge.runtime, found, limiter=edge.slow)
     return {"id": job_id, "deleted": True, "files_deleted": deleted.files}
 
 

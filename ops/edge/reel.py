@@ -106,7 +106,7 @@ async def download(request: HttpRequest, job_id: str, edge: TheEdge, caller: The
 async def delete(job_id: str, edge: TheEdge, caller: TheCaller) -> dict[str, Any]:
     """Delete a job with its uploads and its reel. One that has not ended is cancelled first."""
     job = await run_sync(edge.find, job_id, caller)
-    deleted = await run_sync(delete_job, edge.runtime, job)
+    deleted = await run_sync(delete_job, edge.runtime, job, limiter=edge.slow)
     return {"message": "Job deleted", "job_id": job_id, "files_deleted": deleted.files}
 
 
@@ -135,7 +135,9 @@ async def cleanup(
 ) -> JSONResponse:
     """Delete jobs that ended more than so many hours ago, with their uploads and results."""
     cutoff = await run_sync(edge.runtime.database.now) - max_age_hours * 3600
-    jobs_deleted, files_deleted = await run_sync(delete_older, edge.runtime, caller, max_age_hours * 3600)
+    jobs_deleted, files_deleted = await run_sync(
+        delete_older, edge.runtime, caller, max_age_hours * 3600, limiter=edge.slow
+    )
     return JSONResponse(
         {
             "message": "Cleanup completed",

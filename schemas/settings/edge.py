@@ -12,6 +12,8 @@ class EdgeSettings(BaseModel):
     """``telecine edge``: who may call it, and how much it accepts."""
 
     # HTTP edge
+    edge_host: str = Field("127.0.0.1", description="Address of the HTTP edge. Another one than loopback needs tokens.")
+    edge_port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP edge; 0: any free port.")
     edge_tokens: dict[TenantName, list[SecretStr]] = Field(
         {},
         examples=[{"acme": ["a-long-random-text"]}],
