@@ -96,10 +96,7 @@ class EdgeProcess:
 
     def _started(self) -> str:
         assert self._process.poll() is None, self.log.read_text(errors="replace")[-2000:]
-        for line in self.log.read_text(errors="replace").splitlines():
-            if '"edge_started"' in line:
-                return str(json.loads(line)["url"])
-        return ""
+        return started_at(self.log)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -112,6 +109,14 @@ class EdgeProcess:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
             self.kill()
+
+
+def started_at(log: Path) -> str:
+    """Return the address that the log says the edge was started at; empty if it was not started yet."""
+    for line in log.read_text(errors="replace").splitlines():
+        if '"edge_started"' in line:
+            return str(json.loads(line)["url"])
+    return ""
 
 
 def _is_whole(answer: bytes) -> bool:

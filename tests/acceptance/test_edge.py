@@ -20,9 +20,10 @@ import pytest
 import requests
 
 from consumer.ledger.queries import find_job
+from consumer.ledger.states import State
 from consumer.retention.orphaned_uploads import delete_orphaned_uploads
 from consumer.wiring import storage_of
-from tests.edge_process import EdgeProcess
+from tests.edge_process import EdgeProcess, started_at
 from tests.media_probe import write_photo, write_wav
 from tests.telecine_process import TelecineProcess, wait_until
 
@@ -136,7 +137,7 @@ def note(edge: EdgeProcess, **fields: Any) -> dict[str, Any]:
 
 
 def check_reel(content: bytes) -> None:
-    with av.open(io.BytesIO(content)) as film:
+    with av.open(io.BytesIO(content), "r") as film:
         assert float(film.duration or 0) / av.time_base == pytest.approx(SECONDS, abs=0.2)
 
 
@@ -203,35 +204,38 @@ def test_a_bad_reel_is_refused_before_anything_is_stored(
     assert stored(telecine, "~uploads") == before
 
 
-def test_a_request_goes_through_the_native_api(edge: EdgeProcess, media: Path) -> None:
-    made = edge.call("POST", "/v1/uploads", json={"name": "image", "bytes": 5}).json()
-    job_id = made["id"]
-    for name in ("image", "audio"):
-        body = (media / ("image.jpg" if name == "image" else "audio.mp3")).read_bytes()[:99_000]
-        if name == "audio":
-            body = (media / "audio.mp3").read_bytes()
-        put = edge.call("PUT", f"/v1/uploads/{job_id}/{name}", data=body)
-        if len(body) > 100_000:
-            assert (put.status_code, put.json()["error"]["code"]) == (413, "file_too_large")
-        else:
-            assert put.json() == {
-                "id": job_id,
-                "uri": made["uri"],
-                "bytes": len(body),
-                "sha256": hashlib.sha256(body).hexdigest(),
-            }
-            other = edge.call("PUT", f"/v1/uploads/{job_id}/{name}", data=body + b"x")
-            assert (other.status_code, other.json()["error"]["code"]) == (409, "output_exists")
-    foreign = {"type": "image-to-video", "data": {"image": made["uri"]}, "id": "another"}
-    refused = edge.call("POST", "/v1/jobs", json=foreign).json()["error"]
-    assert (refused["code"], refused["field"]) == ("invalid_field", "data.image")
+def test_a_request_with_an_upload_goes_through_the_native_api(
+    edge: EdgeProcess, telecine: TelecineProcess, media: Path
+) -> None:
+    image = (media / "image.jpg").read_bytes()
+    made = edge.call("POST", "/v1/uploads", json={"name": "image", "bytes": len(image)}).json()
+    job_id, uri = made["id"], made["uri"]
+    put = requests.put(made["url"], data=image, headers=made["headers"], timeout=30).json()
+    digest = hashlib.sha256(image).hexdigest()
+    assert put == {"id": job_id, "uri": uri, "bytes": len(image), "sha256": digest}
+    for path, body, status, code in (
+        (f"/v1/uploads/{job_id}/image", image + b"x", 409, "output_exists"),
+        (f"/v1/uploads/{job_id}/audio", bytes(100_001), 413, "file_too_large"),
+        (f"/v1/uploads/{job_id}/{{x}}", b"x", 400, "invalid_field"),
+    ):
+        refused = edge.call("PUT", path, data=body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+    error = edge.call("POST", "/v1/jobs", json={"id": "another", "type": "note", "data": {"image": uri}}).json()[
+        "error"
+    ]
+    assert (error["code"], error["field"]) == ("invalid_field", "data.image")
+    note(edge, id=job_id, data={"image": uri})
+    assert telecine.wait_for_job(job_id).state is State.COMPLETED
+    assert stored(telecine, job_id) == ["image", "manifest.json", "note.txt"]
+    telecine.run("delete", job_id)
+    assert stored(telecine, job_id) == []
 
 
 def test_jobs_are_waited_for_followed_and_read(edge: EdgeProcess) -> None:
     made = note(edge, data={"seconds": 1, "text": "a few words"})
     with requests.get(made["links"]["events"], stream=True, timeout=30) as followed:
         assert followed.headers["content-type"].startswith("text/event-stream")
-        lines = [line for line in followed.iter_lines(decode_unicode=True) if line]
+        lines = [line.decode() for line in followed.iter_lines() if line]
     names = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
     assert names[-1] == "end"
     assert names[:-1] == ["job"] * (len(names) - 1)
@@ -349,9 +353,24 @@ def test_tokens_separate_tenants(telecine: TelecineProcess) -> None:
         assert edge.call("DELETE", f"/v1/jobs/{made['id']}", **theirs).status_code == 404
         stolen = {"type": "note", "data": {}, "tenant": "acme"}
         assert edge.call("POST", "/v1/jobs", json=stolen, **theirs).status_code == 403
+        assert edge.call("PUT", "/v1/uploads/order-1/image", data=b"mine").status_code == 401
+        put = edge.call("PUT", "/v1/uploads/order-1/image", data=b"mine", headers=mine).json()
+        taken = {"id": "order-1", "type": "note", "data": {"image": put["uri"]}}
+        refused = edge.call("POST", "/v1/jobs", json=taken, **theirs)
+        assert (refused.status_code, refused.json()["error"]["field"]) == (400, "data.image")
         url = job["outputs"][0]["url"]
         assert requests.get(url, timeout=30).status_code == 200
         assert requests.get(url.replace("signature=", "signature=0"), timeout=30).status_code == 401
+
+
+def test_it_runs_as_a_part_of_up(tmp_path: Path) -> None:
+    with TelecineProcess(tmp_path / "home", notes=True, edge_port=0) as telecine:
+        telecine.start(arguments=("up", "--only", "doors,sweep,calls,outbox,worker,edge"))
+        url = wait_until(lambda: started_at(telecine.log) if telecine.log.exists() else "")
+        made = requests.post(f"{url}/v1/jobs", json={"type": "note", "data": {}}, timeout=30).json()
+        job = requests.get(f"{url}/v1/jobs/{made['id']}?wait=30", timeout=60).json()
+        assert job["status"] == "completed"
+        assert telecine.stop() == 0
 
 
 def test_without_tokens_only_loopback_is_listened_on(telecine: TelecineProcess) -> None:

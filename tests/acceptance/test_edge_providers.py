@@ -117,7 +117,7 @@ def line(tmp_path_factory: pytest.TempPathFactory, ministack: Ministack) -> Iter
             "imagine_styles": json.dumps({"60503": "realistic", "default": "realistic"}),
             "models": json.dumps([{"id": name, **quick} for name in (*names, "clip-interrogator")]),
         }
-        with ProviderLine(tmp_path_factory.mktemp("edge") / "home", **chosen) as made:
+        with ProviderLine(tmp_path_factory.mktemp("edge") / "home", None, **chosen) as made:
             made.telecine.environment |= s3.environment
             made.telecine.start()
             yield made

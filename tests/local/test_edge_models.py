@@ -97,8 +97,8 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeProcess]:
 
 
 def frames(content: bytes) -> int:
-    with av.open(io.BytesIO(content)) as film:
-        return sum(1 for _ in film.decode(video=0))
+    with av.open(io.BytesIO(content), "r") as film:
+        return len(list(film.decode(video=0)))
 
 
 def test_the_image_documents_examples(edge: EdgeProcess, tmp_path: Path) -> None:
