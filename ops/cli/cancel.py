@@ -8,6 +8,7 @@ import typer
 
 from consumer.execution.heartbeat import BEAT_SECONDS
 from consumer.ledger.records import Job
+from consumer.ledger.states import State
 from ops.cancelling import cancel_now
 from ops.cli.console import JsonOption, print_json, say
 from ops.cli.opening import opened_ledger, read_settings, require_job

@@ -27,11 +27,11 @@ from consumer.storage.base import ObjectFacts
 from consumer.storage.edge_uploads import is_upload, job_uploads_folder, upload_facts
 from consumer.storage.scratch import job_folder
 from consumer.wiring import admission_policy
+from ops.cli.sending import send_quietly
 from ops.edge.access import Access, Caller
 from ops.edge.forms import Upload
 from ops.edge.refusal import Refusal
 from ops.edge.watch import UNSEEN, LedgerWatch, Snapshot
-from ops.cli.sending import send_quietly
 from pipelines.media.inspect.sniff import CONTENT_TYPES, sniff, wrong_kind
 from schemas.envelope import JOB_ID_PATTERN, Request
 from schemas.errors import (
