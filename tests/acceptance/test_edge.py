@@ -107,7 +107,7 @@ def telecine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelecineProce
 
 @pytest.fixture(scope="module")
 def edge(telecine: TelecineProcess) -> Iterator[EdgeProcess]:
-    with EdgeProcess(telecine, edge_max_upload_bytes=100_000, edge_body_timeout_seconds=3) as process:
+    with EdgeProcess(telecine, edge_max_upload_bytes=500_000, edge_body_timeout_seconds=3) as process:
         yield process
 
 
@@ -215,7 +215,7 @@ def test_a_request_with_an_upload_goes_through_the_native_api(
     assert put == {"id": job_id, "uri": uri, "bytes": len(image), "sha256": digest}
     for path, body, status, code in (
         (f"/v1/uploads/{job_id}/image", image + b"x", 409, "output_exists"),
-        (f"/v1/uploads/{job_id}/audio", bytes(100_001), 413, "file_too_large"),
+        (f"/v1/uploads/{job_id}/audio", bytes(500_001), 413, "file_too_large"),
         (f"/v1/uploads/{job_id}/{{x}}", b"x", 400, "invalid_field"),
     ):
         refused = edge.call("PUT", path, data=body)
