@@ -142,7 +142,7 @@ class Edge:
         Raises:
             JobNotFound: There is none with this id.
         """
-        job = find_job(self.runtime.database, job_id)
+        job = find_job(self.runtime.database, job_id) if is_job_id(job_id) else None
         if job is None or not caller.may_see(job):
             raise JobNotFound(f"no job has the id {job_id[:_MOST_ID_CHARACTERS]!r}")
         return job

@@ -131,7 +131,7 @@ async def jobs(
 
 @router.post("/admin/cleanup")
 async def cleanup(
-    edge: TheEdge, caller: TheCaller, max_age_hours: Annotated[float, Query(ge=0)] = 24.0
+    edge: TheEdge, caller: TheCaller, max_age_hours: Annotated[float, Query(ge=0, le=1_000_000)] = 24.0
 ) -> JSONResponse:
     """Delete jobs that ended more than so many hours ago, with their uploads and results."""
     cutoff = await run_sync(edge.runtime.database.now) - max_age_hours * 3600

@@ -314,6 +314,19 @@ def test_bodies_that_end_early_lie_about_their_length_or_never_end(
     assert cut.startswith(b"HTTP/1.1 400"), cut
     assert b"the form ends before its last boundary" in cut
     edge.raw(f"{head}Content-Length: 500000", part + image)  # the client goes away
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=\x7f;;"):
+        unnamed = (
+            f"POST /jobs/create-video HTTP/1.1\nHost: localhost\nContent-Type: {kind}\nContent-Length: {len(part)}"
+        )
+        assert edge.raw(unnamed, part, more=True).startswith(b"HTTP/1.1 400"), kind
+    for path in (
+        "/jobs/%00",
+        "/jobs/a%2Fb",
+        "/jobs/%7Bx%7D/download",
+        "/outputs/..%2F..%2Fledger.sqlite3",
+        "/v1/jobs/%FF",
+    ):
+        assert edge.call("GET", path).status_code == 404, path
     claimed = edge.raw(f"{head}Content-Length: 900000000", b"", more=True)
     assert claimed.startswith(b"HTTP/1.1 413"), claimed
     silent = edge.raw(f"{head}Content-Length: 500000", part, more=True)
