@@ -354,12 +354,21 @@ def test_pages_of_other_sites_and_other_names_are_refused(edge: EdgeProcess) -> 
 
 def test_tokens_separate_tenants(telecine: TelecineProcess) -> None:
     tokens = {"acme": ["acme-0123456789abcdef"], "other": ["other-0123456789abcdef"]}
-    with EdgeProcess(telecine, edge_tokens=json.dumps(tokens)) as edge:
+    with EdgeProcess(telecine, edge_tokens=json.dumps(tokens), edge_max_open_calls=1) as edge:
         assert edge.call("GET", "/v1/jobs").status_code == 401
         mine = {"authorization": "Bearer acme-0123456789abcdef"}
         made = edge.call("POST", "/v1/jobs", json={"type": "note", "data": {}}, headers=mine).json()
         job = edge.call("GET", f"/v1/jobs/{made['id']}?wait=30", headers=mine).json()
         assert job["tenant"] == "acme"
+        parked = edge.call(
+            "POST", "/v1/jobs", json={"type": "note", "data": {}, "not_before": 300}, headers=mine
+        ).json()
+        with requests.get(parked["links"]["events"], headers=mine, stream=True, timeout=30) as followed:
+            lines = followed.iter_lines()
+            next(lines)
+            full = edge.call("GET", f"/v1/jobs/{parked['id']}?wait=5", headers=mine)
+            assert (full.status_code, full.headers["retry-after"]) == (503, "10")
+        wait_until(lambda: edge.call("GET", f"/v1/jobs/{parked['id']}?wait=0.1", headers=mine).status_code == 200)
         theirs = {"auth": ("any", "other-0123456789abcdef")}
         assert edge.call("GET", f"/v1/jobs/{made['id']}", **theirs).status_code == 404
         assert edge.call("GET", "/v1/jobs", **theirs).json() == {"jobs": []}
