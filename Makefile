@@ -74,7 +74,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt celeryconfig.py | $(VENV)/bin
 
 $(VENV)/.linted: $(VENV)/.installed
 	@echo "Installing what the linters and the tests need …"
-	@$(PIP) --editable ".[lint,test,postgres]"
+	@$(PIP) --editable ".[lint,test,postgres,edge]"
 	@touch $@
 
 $(VENV)/.local: $(VENV)/.installed

@@ -12,6 +12,7 @@ from consumer.ledger import deletion
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job
 from consumer.storage.base import Storage
+from consumer.storage.edge_uploads import job_uploads_folder
 from schemas.errors import TelecineError
 from schemas.settings import Settings
 
@@ -98,10 +99,16 @@ class JobDeleter:
         if not deletion.begin_deletion(self._database, job):
             return DeletionResult(job.id, 0, _NOT_ENDED)
         try:
-            return DeletionResult(job.id, sum(self._storage.delete(folder) for folder in folders))
+            uploads = self._uploads(job)
+            return DeletionResult(job.id, sum(self._storage.delete(folder) for folder in [*folders, *uploads]))
         except TelecineError as error:
             reason = f"its files could not be deleted: {error.message} ({error.code})"
             return DeletionResult(job.id, 0, reason, storage_failed=True)
+
+    def _uploads(self, job: Job) -> list[str]:
+        """Return the folder of the files that were uploaded for the job, if its request names one of them."""
+        folder = job_uploads_folder(self._settings, job.tenant, job.id)
+        return [folder] if f'"{folder}' in job.request else []
 
     @functools.cached_property
     def _outputs(self) -> Sequence[str]:

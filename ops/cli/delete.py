@@ -13,7 +13,7 @@ from consumer.ledger.records import Job
 from consumer.retention.dead_letters import delete_old_dead_letters
 from consumer.retention.job_deleter import JobDeleter
 from consumer.wiring import storage_of
-from ops.cli.cancel import cancel_now
+from ops.cancelling import cancel_now
 from ops.cli.console import JsonOption, print_json, remark, say, stop
 from ops.cli.opening import opened_ledger, read_settings, require_job
 from ops.formatting import count

@@ -12,7 +12,7 @@ from consumer.ledger import call_resolution, calls, completion, deletion, leases
 from consumer.ledger.queries import deliveries_of, timeline_of
 from consumer.ledger.states import CallState, State
 from consumer.ledger.tables import jobs
-from ops.cli.cancel import cancel_now
+from ops.cancelling import cancel_now
 from ops.metrics import render_metrics
 from ops.metrics_snapshot import take_snapshot
 from providers.base import Call
