@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.media.layout import arrange
 from pipelines.memory_context import MemoryContext
 from pipelines.models.local_reel import render_reel
 from pipelines.reel import plan, reel
@@ -304,10 +305,16 @@ def test_a_landscape_photograph_is_shown_whole_over_a_blurred_background(tmp_pat
     out.mkdir()
     reel(reel_data("x", timing_offset=3600), at_hand(out, tmp_path / "wide.png", write_wav(tmp_path / "a.wav", 1)))
     frame = next(frames_of(out / "video.mp4"))[2].astype(int)
-    middle = frame[240]
-    assert np.abs(middle[4] - (200, 40, 40)).max() < 12
-    assert np.abs(middle[-5] - (40, 40, 200)).max() < 12
-    assert frame[20, 5, 0] < 160
+    card = arrange((800, 400), 270, 480, caption_height=0.5 * 480).card
+    assert card is not None
+    bright = np.abs(frame - (200, 40, 40)).max(axis=2) < 12, np.abs(frame - (40, 40, 200)).max(axis=2) < 12
+    for half, left, right in ((bright[0], card.left, 135), (bright[1], 135, card.right)):
+        columns = np.flatnonzero(half.any(axis=0))
+        assert abs(columns.min() - left) <= 2
+        assert abs(columns.max() + 1 - right) <= 2
+        assert half.any(axis=1).sum() == pytest.approx(card.height, abs=2)
+    # Around it, there is a dark copy.
+    assert 60 < frame[20, 5, 0] < 130
     assert frame[20, 5, 0] > frame[20, 5, 2]
 
 

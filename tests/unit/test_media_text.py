@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.media.captions.word_groups import clean
+from pipelines.media.layout import arrange, safe_box
 from pipelines.media.text.bidi import levels, visual_order
-from pipelines.media.text.caption_renderer import CaptionRenderer, Style
+from pipelines.media.text.caption_renderer import CaptionRenderer
+from pipelines.media.text.fitting import wrap_text
 from pipelines.media.text.fonts import EMOJI, Fonts
+from pipelines.media.text.painting import Style
 from pipelines.media.text.shaping import Shaper
 from pipelines.media.text.wrapping import atoms, clusters, wrap
 
@@ -37,7 +40,7 @@ SCRIPTS = {
 def renderer(
     width: int = 1080, height: int = 1920, size: float = 64, color: tuple[int, int, int] = (255, 255, 0)
 ) -> CaptionRenderer:
-    return CaptionRenderer(width, height, Style(size, color), Fonts(None))
+    return CaptionRenderer(arrange((width, height), width, height).captions, Style(size, color), Fonts(None))
 
 
 def drawn(text: str, width: int = 1080, height: int = 1920, size: float = 64) -> tuple[int, int, NDArray[np.uint8]]:
@@ -126,7 +129,9 @@ def test_ornamental_letters_are_drawn_as_plain_ones() -> None:
 
 def test_chinese_japanese_and_korean_have_their_own_shapes() -> None:
     def shape_of(language: str | None, sample: str = "") -> bytes:
-        caption = CaptionRenderer(1080, 1920, Style(100, (255, 255, 0)), Fonts(language, sample), "und").draw("直骨")
+        caption = CaptionRenderer(
+            arrange((9, 16), 1080, 1920).captions, Style(100, (255, 255, 0)), Fonts(language, sample), "und"
+        ).draw("直骨")
         assert caption is not None
         return caption[2].tobytes()
 
@@ -161,11 +166,11 @@ def test_a_caption_without_visible_characters_is_not_drawn() -> None:
 def test_captions_stay_inside_the_safe_area(text: str, width: int, height: int) -> None:
     left, top, pixels = drawn(text.strip(), width=width, height=height, size=64 * min(width, height) / 1080)
     rows, columns = np.nonzero(pixels[:, :, 3] > 200)
-    margin = width * 80 / 1080
-    assert left + columns.min() >= margin - 8
-    assert left + columns.max() <= width - margin + 8
-    assert top + rows.max() <= height * (1 - 300 / 1920)
-    assert top + rows.min() > height * 0.2
+    safe = safe_box(width, height, "all")
+    assert left + columns.min() >= safe.left
+    assert left + columns.max() < safe.right
+    assert top + rows.max() < safe.bottom
+    assert top + rows.min() >= safe.top
 
 
 def test_the_outline_is_dark_and_grows_with_the_size() -> None:
@@ -205,7 +210,9 @@ def test_only_a_word_that_is_too_wide_is_broken() -> None:
 
 @pytest.mark.parametrize("follows", ["one of the words that stay whole", "क्षत्रिय श्री ज्ञान"])
 def test_a_long_word_does_not_break_its_neighbours(follows: str) -> None:
-    lines = renderer()._wrap("Supercalifragilisticexpialidocious" * 2 + " " + follows, 20.0, break_words=True)
+    lines = wrap_text(
+        "Supercalifragilisticexpialidocious" * 2 + " " + follows, Shaper(Fonts(None)), 20.0, break_words=True
+    )
     assert lines is not None
     assert set(follows.split()) <= set(" ".join(lines).split())
 
