@@ -7,10 +7,13 @@ import math
 from PIL import Image
 
 from pipelines.media.layout import CaptionArea
-from pipelines.media.text.fitting import ASCENT, DESCENT, LEADING, fit_text, height_of
+from pipelines.media.text.fitting import ASCENT, LEADING, fit_text, height_of
 from pipelines.media.text.fonts import Fonts
 from pipelines.media.text.painting import Style, paint
 from pipelines.media.text.shaping import ShapedLine, Shaper
+
+#: How far a plate reaches above and below the baseline of its line, in ems.
+_PLATE_TOP, _PLATE_BOTTOM = 1.14, 0.44
 
 
 class CaptionRenderer:
@@ -75,4 +78,4 @@ def _plate(
     line: ShapedLine, middle: float, baseline: float, size: float, reach: float
 ) -> tuple[float, float, float, float]:
     half = line.width * size / 2 + reach * size
-    return middle - half, baseline - (ASCENT + 0.1) * size, middle + half, baseline + (DESCENT + 0.1) * size
+    return middle - half, baseline - _PLATE_TOP * size, middle + half, baseline + _PLATE_BOTTOM * size

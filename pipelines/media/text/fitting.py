@@ -5,9 +5,10 @@ from __future__ import annotations
 from pipelines.media.text.shaping import Shaper
 from pipelines.media.text.wrapping import atoms, wrap
 
-#: Distance between baselines, and what a line needs above and below its baseline, in ems.
+#: Distance between baselines, and what a line needs above and below its baseline, in ems: marks of Thai letters are
+#: high, those of Arabic letters low.
 LEADING = 1.28
-ASCENT, DESCENT = 1.05, 0.35
+ASCENT, DESCENT = 1.1, 0.5
 #: Most lines at full size before a smaller size is tried; the sizes to try, as shares of the full size; and the size
 #: below which words that are wider than a line are broken.
 _FULL_SIZE_LINES = 4

@@ -24,6 +24,8 @@ Color = tuple[int, int, int]
 Rectangle = tuple[float, float, float, float]
 
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+#: The contrast ratio of letters and shadow from which a soft shadow is enough.
+_STRONG_CONTRAST = 10
 #: Radius of a plate's corners in ems.
 _PLATE_RADIUS = 0.26
 
@@ -44,6 +46,13 @@ class Style:
     def edge(self) -> Color:
         """The colour of outline and plate: black or white, whichever has the greater contrast with the letters."""
         return _BLACK if contrast(self.color, _BLACK) >= contrast(self.color, _WHITE) else _WHITE
+
+    @property
+    def shadow_opacity(self) -> float:
+        """The opacity of the shadow. Letters of medium brightness need a stronger one if they have no outline."""
+        look = self.look
+        weak = not look.outline and contrast(self.color, self.edge) < _STRONG_CONTRAST
+        return 1.0 if weak and look.shadow_opacity else look.shadow_opacity
 
 
 def contrast(one: Color, other: Color) -> float:
@@ -71,13 +80,13 @@ def paint(
     edge = Image.fromarray(_dilate(shapes, look.outline * size) if look.outline else shapes)
     if look.outline:
         # Outside of the outline there is only the shadow, which is black.
-        under, weight = _shadow(edge, size, look), Image.fromarray(letters)
+        under, weight = _shadow(edge, size, style), Image.fromarray(letters)
         alpha = ImageChops.lighter(edge, under)
         pixels = Image.new("RGB", (width, height))
         if style.edge != _BLACK:
             pixels.paste(style.edge, mask=edge)
     else:
-        under = _plates(plates, width, height, size, look) if look.plate else _shadow(edge, size, look)
+        under = _plates(plates, width, height, size, look) if look.plate else _shadow(edge, size, style)
         alpha = ImageChops.screen(edge, under)
         weight = _share(letters, alpha)
         pixels = Image.new("RGB", (width, height), style.edge)
@@ -110,15 +119,16 @@ def _plates(plates: Sequence[Rectangle], width: int, height: int, size: float, l
     return mask.reduce(2)
 
 
-def _shadow(edge: Image.Image, size: float, look: CaptionStyle) -> Image.Image:
+def _shadow(edge: Image.Image, size: float, style: Style) -> Image.Image:
     """Return the shadow of ``edge``: blurred and moved down. Blurring at a quarter of the size looks the same."""
+    look, opacity = style.look, style.shadow_opacity
     if look.shadow_spread:
         edge = Image.fromarray(_dilate(np.asarray(edge), look.shadow_spread * size))
     small = edge.reduce(4).filter(ImageFilter.GaussianBlur(look.shadow_blur * size / 4))
     soft = small.resize((small.width * 4, small.height * 4), Image.Resampling.BILINEAR)
     shadow = Image.new("L", edge.size)
     shadow.paste(soft, (0, round(look.shadow_offset * size)))
-    return shadow.point([round(value * look.shadow_opacity) for value in range(256)])
+    return shadow.point([round(value * opacity) for value in range(256)])
 
 
 def _coverage(placed: Placed, width: int, height: int, size: float) -> _Pixels:
