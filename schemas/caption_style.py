@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-StyleName = Literal["classic", "bold", "minimal", "box"]
+StyleName = Literal["classic", "bold", "minimal", "box", "karaoke"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,10 @@ class CaptionStyle:
     shadow_opacity: float = 0.6
     #: Opacity of a plate behind each line; 0 for none.
     plate: float = 0.0
+    #: CSS colour of the word that is sung; ``None`` if words are not shown apart. ``font_color`` is that of the words
+    #: before it, and those to come have ``coming`` of its brightness.
+    highlight_color: str | None = None
+    coming: float = 1.0
 
     @property
     def reach(self) -> float:
@@ -56,4 +60,13 @@ STYLES: dict[StyleName, CaptionStyle] = {
         shadow_opacity=0.66,
     ),
     "box": CaptionStyle(font_size=58, font_color="white", weight=700, plate=0.78, shadow_opacity=0.0),
+    "karaoke": CaptionStyle(
+        font_size=72,
+        font_color="white",
+        weight=800,
+        outline=0.08,
+        shadow_offset=0.06,
+        highlight_color="#ffe000",
+        coming=0.66,
+    ),
 }

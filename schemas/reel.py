@@ -24,9 +24,9 @@ from schemas.lyrics import (
 from schemas.reference import MediaReference
 
 
-def _color(value: str) -> str:
+def _color(value: str | None) -> str | None:
     try:
-        ImageColor.getrgb(value)
+        ImageColor.getrgb(value or "black")
     except ValueError:
         raise ValueError("use a CSS colour name such as yellow, or #RRGGBB, or #RRGGBBAA with opacity") from None
     return value
@@ -45,7 +45,7 @@ def _defaults(field: str) -> str:
 
 #: Fields that the version before does not know. At their default, they are left out of what is stored and sent, so that
 #: its workers and its RunPod endpoint can still read it.
-_NEW_FIELDS = ("style", "upper_case", "outline", "position", "safe_area", "fit")
+_NEW_FIELDS = ("style", "highlight_color", "upper_case", "outline", "position", "safe_area", "fit")
 
 
 class Reel(InputModel):
@@ -78,7 +78,8 @@ class Reel(InputModel):
     style: StyleName = Field(
         "classic",
         description="How captions look. classic: yellow letters with an outline. bold: large white capitals. "
-        "minimal: white letters with a soft shadow. box: white letters on a dark plate.",
+        "minimal: white letters with a soft shadow. box: white letters on a dark plate. "
+        "karaoke: the word that is sung is yellow, and those to come are grey.",
     )
     font_size: int = Field(
         45,
@@ -91,6 +92,9 @@ class Reel(InputModel):
         max_length=64,
         description="CSS name, #RRGGBB, or #RRGGBBAA: the opacity of the captions. "
         f"Other styles: {_defaults('font_color')}.",
+    )
+    highlight_color: Annotated[str | None, AfterValidator(_color), NOT_TEXT] = Field(
+        None, max_length=64, description="Colour of the word that is sung, with karaoke. Default: as the style."
     )
     upper_case: bool | None = Field(None, description="Whether captions are in capital letters. Default: as the style.")
     outline: float | None = Field(
@@ -151,6 +155,8 @@ class Reel(InputModel):
     def caption_style(self) -> CaptionStyle:
         """Return the style with the request's own values."""
         own = {name: getattr(self, name) for name in ("font_size", "font_color", "upper_case", "outline")}
+        if STYLES[self.style].highlight_color:
+            own["highlight_color"] = self.highlight_color
         return dataclasses.replace(
             STYLES[self.style], **{name: value for name, value in own.items() if value is not None}
         )

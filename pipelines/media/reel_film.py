@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from av.codec.codec import UnknownCodecError
 
 from pipelines.media.captions.files import CaptionSpec, captions_for, offset_warnings, write_subtitles, write_words
 from pipelines.media.captions.placement import Caption
+from pipelines.media.captions.word_groups import group_words
+from pipelines.media.captions.word_pictures import WordPicture, word_pictures
 from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, start_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
 from pipelines.media.encode.ffmpeg import Ffmpeg
@@ -89,6 +91,9 @@ class _Timeline:
     sound: Sound
     frames: int
     captions: list[Caption]
+    #: What is shown: the captions, or a picture for each of their words.
+    shown: list[Caption]
+    pictures: Mapping[str, WordPicture]
     words: list[TimedWord]
     warnings: list[str]
 
@@ -109,7 +114,7 @@ def plan_film(film: Film) -> dict[str, Any]:
         "duration_seconds": timeline.sound.seconds,
         "captions": len(timeline.captions),
         "warnings": timeline.warnings,
-        "pictures": len(plan_frame_runs(timeline.captions, timeline.frames, GOP_SECONDS * FPS)),
+        "pictures": len(plan_frame_runs(timeline.shown, timeline.frames, GOP_SECONDS * FPS)),
     }
 
 
@@ -156,11 +161,16 @@ def _timeline(film: Film, *, with_captions: bool = True) -> _Timeline:
     captions: list[Caption] = []
     words: list[TimedWord] = []
     warnings: list[str] = []
+    pictures: Mapping[str, WordPicture] = {}
     spec = film.caption_spec
     if with_captions:
         captions, words = captions_for(spec, sound.seconds, FPS, frames)
         warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
-    return _Timeline(sound, frames, captions, words, warnings)
+    shown = captions
+    if film.style.highlight_color:
+        groups = group_words(spec.lyrics, spec.words_per_group)
+        shown, pictures = word_pictures(captions, groups, words, FPS, spec.timing_offset)
+    return _Timeline(sound, frames, captions, shown, pictures, words, warnings)
 
 
 def _caption_renderer(film: Film, picture: tuple[int, int], timeline: _Timeline) -> tuple[CaptionRenderer, Layout]:
@@ -181,7 +191,8 @@ def _caption_renderer(film: Film, picture: tuple[int, int], timeline: _Timeline)
         caption_height=height_of(max(2, most_lines(texts, shaper, widest)), look.reach) * size,
     )
     style = Style(size, film.color[:3], film.color[3], look)
-    return CaptionRenderer(layout.captions, style, fonts, language, shaper), layout
+    renderer = CaptionRenderer(layout.captions, style, fonts, language, shaper=shaper, pictures=timeline.pictures)
+    return renderer, layout
 
 
 def _encode(film: Film, canvas: Canvas, timeline: _Timeline, aac_process: Ffmpeg, progress: Progress) -> str:
@@ -206,7 +217,7 @@ def _write_video(
     progress: Progress,
 ) -> int:
     """Encode and write the video; return its number of frames."""
-    runs = plan_frame_runs(timeline.captions, timeline.frames, GOP_SECONDS * FPS)
+    runs = plan_frame_runs(timeline.shown, timeline.frames, GOP_SECONDS * FPS)
     if encoder == "plain":
         runs = expand(runs)
     size = (film.width, film.height, FPS)

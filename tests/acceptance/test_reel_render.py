@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.media.captions.matching import Times
 from pipelines.media.layout import arrange
 from pipelines.memory_context import MemoryContext
+from pipelines.models.alignment import Timing
 from pipelines.models.local_reel import render_reel
 from pipelines.reel import plan, reel
 from schemas.errors import LyricsTooLong
@@ -316,6 +318,23 @@ def test_a_landscape_photograph_is_shown_whole_over_a_blurred_background(tmp_pat
     # Around it, there is a dark copy.
     assert 60 < frame[20, 5, 0] < 130
     assert frame[20, 5, 0] > frame[20, 5, 2]
+
+
+def test_with_karaoke_each_word_is_lit_while_it_is_sung(material: tuple[Path, Path], tmp_path: Path) -> None:
+    image, audio = input_file(material[0], "image"), input_file(write_wav(tmp_path / "s.wav", 4.0), "audio")
+    sung = Timing("one two three", "forced_alignment", (Times(0.5, 0.9), Times(1.5, 1.8), Times(2.0, 3.0)))
+    data = reel_data("one two three", style="karaoke", highlight_color="#ff0000", timing_offset=0.1)
+    render_reel(data, image, audio, tmp_path, timing=sung)
+    places = []
+    for _, _, pixels in frames_of(tmp_path / "video.mp4"):
+        red = (pixels[:, :, 0] > 170) & (pixels[:, :, 1] < 70) & (pixels[:, :, 2] < 70)
+        places.append(int(np.nonzero(red)[1].mean()) if red.any() else 0)
+    changes = [index for index in range(1, len(places)) if abs(places[index] - places[index - 1]) > 10]
+    assert changes == [18, 48, 63, 93]
+    assert 0 == places[0] < places[20] < places[50] < places[70]
+    # The caption files have whole captions.
+    assert (tmp_path / "captions.srt").read_text().count("-->") == 1
+    assert plan(data, at_hand(tmp_path, *material)).details["pictures"] >= 3
 
 
 def test_the_child_dies_with_the_worker_that_started_it(material: tuple[Path, Path], tmp_path: Path) -> None:

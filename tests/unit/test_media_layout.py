@@ -142,7 +142,7 @@ def test_a_square_picture_is_a_card_with_rounded_corners_over_a_dithered_copy_H3
     assert (frames[0] == frames[1]).all()
     frame = frames[0].astype(int)
     assert frame[card.top + 2, card.left + card.width // 2, 0] >= 40
-    # The corner shows the darkened copy, which has no bands: its rows differ although all rows of the picture are equal.
+    # The corner shows the darkened copy. It has no bands: its rows differ although those of the picture are equal.
     assert frame[card.top + 1, card.left + 1, 0] < 35
     sky = frame[-200:, :, 0]
     assert (np.diff(sky, axis=0) != 0).mean() > 0.2

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.media.captions.word_groups import clean
+from pipelines.media.captions.placement import Caption
+from pipelines.media.captions.word_groups import clean, group_words, words_of
+from pipelines.media.captions.word_pictures import WordPicture, word_pictures
 from pipelines.media.layout import arrange, safe_box
 from pipelines.media.text.bidi import levels, visual_order
 from pipelines.media.text.caption_renderer import CaptionRenderer
@@ -16,6 +20,8 @@ from pipelines.media.text.fonts import EMOJI, Fonts
 from pipelines.media.text.painting import Style
 from pipelines.media.text.shaping import Shaper
 from pipelines.media.text.wrapping import atoms, clusters, wrap
+from schemas.caption_style import STYLES
+from schemas.words import TimedWord
 
 SCRIPTS = {
     "Latin": "Füße ångström",
@@ -270,3 +276,68 @@ def test_letters_stay_with_their_marks_when_a_word_is_broken() -> None:
 def test_pictures_of_captions_are_the_same_each_time() -> None:
     one, other = drawn("Hello 🎉 नमस्ते")[2], drawn("Hello 🎉 नमस्ते")[2]
     assert Image.fromarray(one).tobytes() == Image.fromarray(other).tobytes()
+
+
+WORDS = {
+    "Latin": "So carry me",
+    "upper": "Weiße Straße für diesen Kuß",
+    "Devanagari": "मैं घर चला आया",
+    "Arabic": "خذني إلى البيت",
+    "Hebrew": "קח אותי 12 הביתה",
+    "Thai": "แสงอรุณส่องลงบนแม่น้ำ",
+    "Japanese": "家に連れて帰って「君と」",
+    "glued": "où ? « Oui » dit‑il ! 10\u202f000",
+    "long": "and all of the long way that leads us from here to the end of the night and then home again " * 3,
+}
+
+
+@pytest.mark.parametrize("script", WORDS)
+@pytest.mark.parametrize("upper_case", [False, True])
+def test_the_word_that_is_sung_is_lit_and_only_that_one(script: str, upper_case: bool) -> None:
+    lyrics = WORDS[script].strip()
+    groups, words = group_words(lyrics, 500), words_of(lyrics)
+    timed = [TimedWord(word, index, index + 1, True) for index, word in enumerate(words)]
+    captions = [Caption(groups[0].text, 0, 30 * len(words))]
+    shown, pictures = word_pictures(captions, groups, timed, 30, 0.0)
+    assert [(caption.first, caption.end) for caption in shown] == [(30 * n, 30 * n + 30) for n in range(len(words))]
+    look = dataclasses.replace(
+        STYLES["karaoke"], font_color="#00ff00", highlight_color="#ff0000", upper_case=upper_case
+    )
+    drawing = CaptionRenderer(
+        arrange((9, 16), 1080, 1920).captions, Style(72, (0, 255, 0), 255, look), Fonts(None, lyrics), pictures=pictures
+    )
+    red, rest, inks = np.zeros(1), np.zeros(1), []
+    for caption in shown:
+        drawn = drawing.draw(caption.text)
+        assert drawn is not None
+        pixels = np.asarray(drawn[2]).astype(int)
+        red = (pixels[:, :, 0] > 250) & (pixels[:, :, 3] == 255)
+        rest = (pixels[:, :, 1] > 160) & (pixels[:, :, 3] == 255)
+        assert red.any(), caption.text
+        assert not (red & rest).any()
+        inks.append(red)
+    # Each letter is part of one word.
+    assert max(np.sum(inks, axis=0).ravel()) == 1
+    plain = drawing.draw(groups[0].text)
+    assert plain is not None
+    letters = np.asarray(plain[2])[:, :, 1] > 250
+    assert np.any(inks, axis=0)[letters].mean() > 0.97
+    if script in ("Latin", "Arabic", "Hebrew"):
+        first, last = (np.nonzero(ink)[1].mean() for ink in (inks[0], inks[-1]))
+        assert bool(first < last) is (script == "Latin")
+
+
+def test_words_before_and_after_the_one_that_is_sung_differ() -> None:
+    pictures = {"name": WordPicture("one two three", ((0, 3), (4, 7), (8, 13)), 1)}
+    drawn = CaptionRenderer(
+        arrange((9, 16), 1080, 1920).captions,
+        Style(72, (255, 255, 255), 255, STYLES["karaoke"]),
+        Fonts(None),
+        pictures=pictures,
+    ).draw("name")
+    assert drawn is not None
+    pixels = np.asarray(drawn[2])
+    white, yellow, grey = (255, 255, 255, 255), (255, 224, 0, 255), (168, 168, 168, 255)
+    columns = [np.nonzero((pixels == color).all(axis=2))[1] for color in (white, yellow, grey)]
+    assert all(part.size > 1000 for part in columns)
+    assert np.median(columns[0]) < columns[1].min() < columns[1].max() < np.median(columns[2])

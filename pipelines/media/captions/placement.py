@@ -31,6 +31,8 @@ class Caption:
     text: str
     first: int
     end: int
+    #: Index of its span among all spans.
+    group: int = 0
 
 
 def spread_evenly(groups: Sequence[Group], duration: float) -> list[Span]:
@@ -65,7 +67,7 @@ def place(
         end = max(span.end, min(span.start + min_duration, max(following, span.start)))
         extended.append(replace(span, end=min(end, max(following, span.start))))
     captions = []
-    for span in extended:
+    for index, span in enumerate(extended):
         first, end = round((span.start + offset) * fps), round((span.end + offset) * fps)
         if end <= first:
             raise LyricsTooLong(
@@ -76,7 +78,7 @@ def place(
         first, end = max(first, 0), min(end, frames)
         if first < end:
             captions.append(
-                Caption(_labelled(span.text, max(span.start + offset, 0.0)) if debug else span.text, first, end)
+                Caption(_labelled(span.text, max(span.start + offset, 0.0)) if debug else span.text, first, end, index)
             )
     return captions
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import uharfbuzz as hb
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageColor, ImageDraw, ImageFilter
 
 from pipelines.media.text.shaping import Glyph
 from schemas.caption_style import STYLES, CaptionStyle
@@ -46,6 +46,20 @@ class Style:
     def edge(self) -> Color:
         """The colour of outline and plate: black or white, whichever has the greater contrast with the letters."""
         return _BLACK if contrast(self.color, _BLACK) >= contrast(self.color, _WHITE) else _WHITE
+
+    @property
+    def highlight(self) -> Color:
+        """The colour of the word that is sung."""
+        return _rgb(self.look.highlight_color) if self.look.highlight_color else self.color
+
+    @property
+    def coming(self) -> Color:
+        """The colour of the words to come: between that of the letters and that of their outline."""
+        share = self.look.coming
+        red, green, blue = (
+            round(one * share + other * (1 - share)) for one, other in zip(self.color, self.edge, strict=True)
+        )
+        return red, green, blue
 
     @property
     def shadow_opacity(self) -> float:
@@ -101,6 +115,19 @@ def paint(
         alpha if style.opacity == 255 else alpha.point([value * style.opacity // 255 for value in range(256)])
     )
     return pixels
+
+
+def recolored(caption: Image.Image, placed: Placed, size: float, color: Color, opacity: int) -> Image.Image:
+    """Return ``caption`` with the letters of ``placed`` in another colour."""
+    pixels = caption.copy()
+    if placed:
+        pixels.paste((*color, opacity), mask=Image.fromarray(_coverage(placed, *caption.size, size)))
+    return pixels
+
+
+def _rgb(color: str) -> Color:
+    red, green, blue = ImageColor.getrgb(color)[:3]
+    return red, green, blue
 
 
 def _share(letters: _Pixels, alpha: Image.Image) -> Image.Image:
