@@ -82,7 +82,7 @@ def _request(callback_url: str) -> dict[str, Any]:
             "audio": "s3://inbox/song.mp3",
             "lyrics": (MEDIA / "lyrics.txt").read_text(),
             "alignment_mode": "even",
-            "font_size": 64,
+            "style": "karaoke",
         },
         "callback": {"url": callback_url},
     }
