@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-StyleName = Literal["classic", "bold", "minimal", "box", "karaoke"]
+StyleName = Literal["classic", "bold", "minimal", "box", "karaoke", "pop"]
+
+#: The most by which a word that grows covers what is next to it, in ems.
+GROWTH = 0.13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +36,13 @@ class CaptionStyle:
     #: before it, and those to come have ``coming`` of its brightness.
     highlight_color: str | None = None
     coming: float = 1.0
+    #: Size of the word that is sung, compared with the others.
+    grow: float = 1.0
 
     @property
     def reach(self) -> float:
-        """How far outline or plate extend from the letters, sideways."""
-        return 0.36 if self.plate else self.outline
+        """How far outline, plate and growth extend from the letters, sideways."""
+        return (0.36 if self.plate else self.outline) + (GROWTH if self.grow > 1 else 0.0)
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> CaptionStyle:
@@ -67,6 +72,17 @@ STYLES: dict[StyleName, CaptionStyle] = {
         outline=0.08,
         shadow_offset=0.06,
         highlight_color="#ffe000",
-        coming=0.66,
+        coming=0.7,
+    ),
+    "pop": CaptionStyle(
+        font_size=80,
+        font_color="white",
+        weight=900,
+        upper_case=True,
+        outline=0.1,
+        shadow_offset=0.08,
+        shadow_blur=0.06,
+        highlight_color="#ffd400",
+        grow=1.18,
     ),
 }

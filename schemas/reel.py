@@ -79,7 +79,8 @@ class Reel(InputModel):
         "classic",
         description="How captions look. classic: yellow letters with an outline. bold: large white capitals. "
         "minimal: white letters with a soft shadow. box: white letters on a dark plate. "
-        "karaoke: the word that is sung is yellow, and those to come are grey.",
+        "karaoke: the word that is sung is yellow, and those to come are grey. "
+        "pop: bold, and the word that is sung is larger.",
     )
     font_size: int = Field(
         45,
@@ -94,7 +95,7 @@ class Reel(InputModel):
         f"Other styles: {_defaults('font_color')}.",
     )
     highlight_color: Annotated[str | None, AfterValidator(_color), NOT_TEXT] = Field(
-        None, max_length=64, description="Colour of the word that is sung, with karaoke. Default: as the style."
+        None, max_length=64, description="Colour of the word that is sung, with karaoke and pop. Default: as the style."
     )
     upper_case: bool | None = Field(None, description="Whether captions are in capital letters. Default: as the style.")
     outline: float | None = Field(

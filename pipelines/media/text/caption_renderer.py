@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 from collections import OrderedDict
@@ -16,9 +17,11 @@ from pipelines.media.text.fitting import ASCENT, LEADING, fit_text, height_of
 from pipelines.media.text.fonts import Fonts
 from pipelines.media.text.painting import Placed, Style, paint, recolored
 from pipelines.media.text.shaping import ShapedLine, Shaper
+from schemas.caption_style import GROWTH
 
 #: How far a plate reaches above and below the baseline of its line, in ems.
 _PLATE_TOP, _PLATE_BOTTOM = 1.14, 0.44
+_WITHOUT_TONOS = str.maketrans("ΆΈΉΊΌΎΏ", "ΑΕΗΙΟΥΩ", "\u0301")
 #: Number of captions to keep while their words are sung.
 _RECENT = 4
 
@@ -89,9 +92,27 @@ class CaptionRenderer:
         sung = spans[picture.sung]
         glyphs = list(zip(drawn.placed, drawn.characters, strict=True))
         singing = [glyph for glyph, at in glyphs if sung[0] <= at < sung[1]]
+        if self._style.look.grow > 1:
+            others = [glyph for glyph, at in glyphs if not sung[0] <= at < sung[1]]
+            return self._grown(drawn, singing, others, self._shown(picture.text)[slice(*sung)])
         coming = [glyph for glyph, at in glyphs if at >= sung[1]]
         pixels = recolored(drawn.pixels, coming, drawn.size, self._style.coming, self._style.opacity)
         return recolored(pixels, singing, drawn.size, self._style.highlight, self._style.opacity)
+
+    def _grown(self, drawn: _Drawn, singing: Placed, others: Placed, word: str) -> Image.Image:
+        """Return the caption with the glyphs ``singing`` of ``word`` in the highlight's colour, and larger."""
+        pixels = paint(others, *drawn.pixels.size, drawn.size, self._style)
+        if singing:
+            width = max(self.shaper.shape(word).width, 0.1)
+            scale = min(self._style.look.grow, 1 + 2 * GROWTH / width)
+            middle = min(x for _, x, _ in singing) + width * drawn.size / 2
+            larger = [
+                (glyph, middle + (x - middle) * scale, y + glyph.y * drawn.size * (1 - scale))
+                for glyph, x, y in singing
+            ]
+            lit = dataclasses.replace(self._style, color=self._style.highlight)
+            pixels.alpha_composite(paint(larger, *pixels.size, drawn.size * scale, lit))
+        return pixels
 
     def _shown_length(self, text: str) -> int:
         return len(self._shown(text))
@@ -148,10 +169,10 @@ def _starts(text: str, lines: Sequence[str]) -> list[int]:
 
 
 def upper(text: str, language: str | None) -> str:
-    """Return ``text`` in capital letters; in Turkish and Azerbaijani, that of i has a dot."""
+    """Return ``text`` in capital letters: that of i has a dot in Turkish and Azerbaijani, Greek ones have no accents."""
     if (language or "").lower()[:2] in ("tr", "az"):
         text = text.replace("i", "\u0130")
-    return text.upper()
+    return text.upper().translate(_WITHOUT_TONOS)
 
 
 def _plate(
