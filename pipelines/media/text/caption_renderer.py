@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import threading
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ from schemas.caption_style import GROWTH
 
 #: How far a plate reaches above and below the baseline of its line, in ems.
 _PLATE_TOP, _PLATE_BOTTOM = 1.14, 0.44
-_WITHOUT_TONOS = str.maketrans("ΆΈΉΊΌΎΏ", "ΑΕΗΙΟΥΩ", "\u0301")
+# The accent of Greek letters, alone and as part of a capital letter.
+_TONOS = re.compile("(?<=[\u0370-\u03ff\u0308])\u0301")
+_WITHOUT_TONOS = str.maketrans("ΆΈΉΊΌΎΏ", "ΑΕΗΙΟΥΩ")
 #: Number of captions to keep while their words are sung.
 _RECENT = 4
 
@@ -169,10 +173,11 @@ def _starts(text: str, lines: Sequence[str]) -> list[int]:
 
 
 def upper(text: str, language: str | None) -> str:
-    """Return ``text`` in capital letters: that of i has a dot in Turkish and Azerbaijani, Greek ones have no accents."""
+    """Return ``text`` in capital letters: Turkish and Azerbaijani have a dotted I, Greek no accents."""
     if (language or "").lower()[:2] in ("tr", "az"):
         text = text.replace("i", "\u0130")
-    return text.upper().translate(_WITHOUT_TONOS)
+    capitals = _TONOS.sub("", text.upper()).translate(_WITHOUT_TONOS)
+    return unicodedata.normalize("NFC", capitals)
 
 
 def _plate(
