@@ -32,6 +32,12 @@ def _color(value: str | None) -> str | None:
     return value
 
 
+def _opaque(value: str | None) -> str | None:
+    if len(ImageColor.getrgb(_color(value) or "black")) > 3:
+        raise ValueError("use a colour without opacity; the opacity of the captions is that of font_color")
+    return value
+
+
 def _even(value: int) -> int:
     if value % 2:
         raise ValueError("must be even, because H.264 with 4:2:0 sampling has no odd sizes")
@@ -94,7 +100,7 @@ class Reel(InputModel):
         description="CSS name, #RRGGBB, or #RRGGBBAA: the opacity of the captions. "
         f"Other styles: {_defaults('font_color')}.",
     )
-    highlight_color: Annotated[str | None, AfterValidator(_color), NOT_TEXT] = Field(
+    highlight_color: Annotated[str | None, AfterValidator(_opaque), NOT_TEXT] = Field(
         None, max_length=64, description="Colour of the word that is sung, with karaoke and pop. Default: as the style."
     )
     upper_case: bool | None = Field(None, description="Whether captions are in capital letters. Default: as the style.")

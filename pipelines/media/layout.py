@@ -61,6 +61,8 @@ _CARD_GAP = 0.04
 _MAX_BAND = 0.45
 #: The margin of captions that are shown on the card, as a share of its sides.
 _CARD_MARGIN = 0.06
+#: The smallest width of captions on a card, as a share of the safe area's. On a narrower card they are below it.
+_MIN_ON_CARD = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ def arrange(
         box, anchor = Box(safe.left, card.bottom + gap, safe.right, card.bottom + band), "top"
     if position == "middle":
         box, anchor = _on_card(card, safe), "middle"
+        if box.height < caption_height or box.width < safe.width * _MIN_ON_CARD:
+            return arrange(picture, width, height, fit=fit, safe_area=safe_area, caption_height=caption_height)
     return Layout(card, CaptionArea(width, height, box, anchor))
 
 

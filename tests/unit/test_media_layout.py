@@ -124,6 +124,20 @@ def test_a_picture_covers_the_frame_while_little_is_cut_off_M6(
     assert card is None or (card.width >= 1 and card.height >= 1 and inside(card, Box(0, 0, 1080, 1920)))
 
 
+@pytest.mark.parametrize("picture", [(1, 30_000), (30_000, 1), (600, 600)])
+@pytest.mark.parametrize("size", [(128, 128), (128, 3840), (3840, 128), (144, 256), (3840, 3840)])
+def test_every_size_has_room_for_captions(picture: tuple[int, int], size: tuple[int, int]) -> None:
+    for style, position in product(STYLES, ("auto", "top", "middle")):
+        look = STYLES[style]
+        em = look.font_size * min(size) / 1080
+        layout = arrange(picture, *size, position=position, caption_height=height_of(2, look.reach) * em)  # type: ignore[arg-type]
+        box = drawn(layout, em, style, TEXTS["Latin"])
+        safe = safe_box(*size, "all")
+        assert inside(box, safe), (style, position)
+        if layout.card is not None:
+            assert inside(box, layout.card) or not overlaps(box, layout.card), (style, position)
+
+
 def test_a_cut_picture_is_not_stretched(tmp_path: Path) -> None:
     picture = Image.new("RGB", (900, 1200), "black")
     picture.paste("white", (400, 500, 500, 600))

@@ -111,6 +111,14 @@ def test_an_unknown_look_is_refused_with_those_there_are(field: str, value: str,
     assert all(name in error.message for name in names)
 
 
+def test_the_colour_of_the_word_that_is_sung_has_no_opacity_of_its_own() -> None:
+    assert read(style="pop", highlight_color="#f00").caption_style().highlight_color == "#f00"
+    assert read(style="bold", highlight_color="#f00").caption_style().highlight_color is None
+    assert read(style="karaoke", highlight_color="").caption_style() == STYLES["karaoke"]
+    for wrong in ("#ff000080", "#f008", "reddish"):
+        assert refusal(highlight_color=wrong).field == "data.highlight_color"
+
+
 def test_the_version_before_reads_a_request_without_the_new_fields() -> None:
     assert not LOOKS.keys() & read().model_dump().keys()
     assert read(**LOOKS) == read()
