@@ -10,9 +10,15 @@ from typing import Any
 import av
 from av.codec.codec import UnknownCodecError
 
-from pipelines.media.captions.files import CaptionSpec, captions_for, offset_warnings, write_subtitles, write_words
+from pipelines.media.captions.files import (
+    CaptionSpec,
+    captions_for,
+    groups_of,
+    offset_warnings,
+    write_subtitles,
+    write_words,
+)
 from pipelines.media.captions.placement import Caption
-from pipelines.media.captions.word_groups import group_words
 from pipelines.media.captions.word_pictures import WordPicture, word_pictures
 from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, start_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
@@ -168,8 +174,7 @@ def _timeline(film: Film, *, with_captions: bool = True) -> _Timeline:
         warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
     shown = captions
     if film.style.highlight_color:
-        groups = group_words(spec.lyrics, spec.words_per_group)
-        shown, pictures = word_pictures(captions, groups, words, FPS, spec.timing_offset)
+        shown, pictures = word_pictures(captions, groups_of(spec), words, FPS, spec.timing_offset)
     return _Timeline(sound, frames, captions, shown, pictures, words, warnings)
 
 
