@@ -12,10 +12,12 @@ from schemas.caption_style import STYLES, CaptionStyle, StyleName
 from schemas.input_model import NOT_TEXT, InputModel
 from schemas.lyrics import (
     ALIGNMENT_HELP,
+    NEEDS_LYRICS,
     AlignmentMode,
     Language,
     Lyrics,
     MinDuration,
+    Timing,
     TimingOffset,
     WordsPerGroup,
     check_alignment_available,
@@ -77,6 +79,7 @@ class Reel(InputModel):
         description="One caption line per line; a literal backslash-n counts as a line break. Of LRC, SubRip and "
         "WebVTT only the words are used. Optional with auto and elevenlabs, which then show the transcription.",
     )
+    timing: Timing = None
     language: Language | None = Field(
         None,
         description="BCP 47 tag such as en, hi, ja. It selects the font for characters that several scripts share.",
@@ -138,7 +141,7 @@ class Reel(InputModel):
         1920, ge=128, le=3840, json_schema_extra={"multipleOf": 2}, description="Pixels, even."
     )
 
-    CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics"))
+    CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics", "timing"))
 
     @model_validator(mode="before")
     @classmethod
@@ -172,5 +175,5 @@ class Reel(InputModel):
     def _available(self) -> Self:
         check_alignment_available(self.alignment_mode)
         # The other modes transcribe the audio if there are no lyrics.
-        check_lyrics(self.lyrics, required=self.alignment_mode == "even")
+        check_lyrics(self.lyrics, required=self.alignment_mode in NEEDS_LYRICS and self.timing is None)
         return self

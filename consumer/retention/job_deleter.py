@@ -16,6 +16,7 @@ from schemas.errors import TelecineError
 from schemas.settings import Settings
 
 _BATCH = 500
+_NOT_ENDED = "it has not ended, or another process retried or deleted it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class JobDeleter:
         """Delete the files of a terminal job, then its rows."""
         deleted = self._delete_files(job)
         if deleted.kept is None and not deletion.delete_job(self._database, job.id):
-            return DeletionResult(job.id, deleted.files, "it has not ended, or another process deleted it")
+            return DeletionResult(job.id, deleted.files, _NOT_ENDED)
         return deleted
 
     def delete_results(self, job: Job) -> DeletionResult:
@@ -94,6 +95,8 @@ class JobDeleter:
                 return DeletionResult(
                     job.id, 0, f"its folder contains results of other jobs, in {inner}; delete its files by hand"
                 )
+        if not deletion.begin_deletion(self._database, job):
+            return DeletionResult(job.id, 0, _NOT_ENDED)
         try:
             return DeletionResult(job.id, sum(self._storage.delete(folder) for folder in folders))
         except TelecineError as error:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.media.captions.line_files import line_words, write_line_files
 from pipelines.media.captions.matching import Times
 from pipelines.media.captions.placement import Caption, place, spread_evenly
 from pipelines.media.captions.timing import fill, spans_of
 from pipelines.media.captions.word_groups import Group, group_words, words_of
 from pipelines.media.inspect.sound import measure
 from schemas.errors import LyricsRequired
-from schemas.words import Source, TimedWord, WordTimes
+from schemas.words import LineTimes, Source, TimedWord, WordTimes
 
 #: Frames per second where there is no video: the files have a resolution of one millisecond.
 _FPS_WITHOUT_VIDEO = 1000
@@ -35,23 +36,27 @@ class CaptionSpec:
     source: Source
     #: One entry per word of the lyrics, ``None`` for a word without known times. ``None``: equal shares for all words.
     times: tuple[Times | None, ...] | None
+    #: How the lines got their times, with ``local_alignment``.
+    lines: tuple[LineTimes, ...] | None = None
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> CaptionSpec:
         """Return the record that ``as_json`` wrote."""
         times = record["times"]
         known = None if times is None else tuple(None if time is None else Times(*time) for time in times)
-        return cls(**{**record, "times": known})
+        lines = record["lines"] and tuple(LineTimes(**line) for line in record["lines"])
+        return cls(**{**record, "times": known, "lines": lines})
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON for the child process."""
-        times = None if self.times is None else [time and [time.start, time.end] for time in self.times]
-        return {name: getattr(self, name) for name in self.__slots__} | {"times": times}
+        times = None if self.times is None else [time and [time.start, time.end, time.heard] for time in self.times]
+        lines = self.lines and [asdict(line) for line in self.lines]
+        return {name: getattr(self, name) for name in self.__slots__} | {"times": times, "lines": lines}
 
 
 def groups_of(spec: CaptionSpec) -> list[Group]:
     """Return the groups of words that are one caption each."""
-    return group_words(spec.lyrics, spec.words_per_group)
+    return group_words(spec.lyrics, spec.words_per_group, balanced=spec.source != "even")
 
 
 def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tuple[list[Caption], list[TimedWord]]:
@@ -64,8 +69,7 @@ def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tu
     groups = groups_of(spec)
     if not groups:
         raise LyricsRequired("the lyrics contain no words", field="data.lyrics")
-    words = words_of(spec.lyrics)
-    timed = fill(words, spec.times or (None,) * len(words), seconds)
+    timed = timed_words(spec, seconds)
     captions = place(
         spread_evenly(groups, seconds) if spec.times is None else spans_of(groups, timed, seconds),
         duration=seconds,
@@ -76,6 +80,17 @@ def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tu
         debug=spec.debug,
     )
     return captions, timed
+
+
+def timed_words(spec: CaptionSpec, seconds: float) -> list[TimedWord]:
+    """Return every word with its times, rounded to milliseconds as in ``words.json``.
+
+    So the captions of a ``words.json`` that is given as ``timing`` begin at the same frames as before.
+    """
+    words = words_of(spec.lyrics)
+    timed = fill(words, spec.times or (None,) * len(words), seconds)
+    recognized = spec.source != "spread"
+    return [TimedWord(word.text, round(word.start, 3), round(word.end, 3), word.heard and recognized) for word in timed]
 
 
 def offset_warnings(lyrics: str, words_per_group: int, timing_offset: float, shown: int) -> list[str]:
@@ -95,18 +110,31 @@ def write_subtitles(folder: Path, captions: Sequence[Caption], fps: int) -> None
 
 def write_words(folder: Path, spec: CaptionSpec, words: Sequence[TimedWord], seconds: float) -> None:
     """Write ``words.json``: times in seconds, rounded to milliseconds."""
-    times = WordTimes(
-        source=spec.source,
-        language=spec.language,
-        duration_seconds=round(seconds, 3),
-        words=[replace(word, start=round(word.start, 3), end=round(word.end, 3)) for word in words],
-    )
-    text = json.dumps(asdict(times), ensure_ascii=False, indent=1)
+    times = WordTimes(source=spec.source, language=spec.language, duration_seconds=round(seconds, 3), words=[])
+    record = asdict(times) | {"words": _word_records(spec.lyrics, words)}
+    if spec.lines is None:
+        del record["lines"]
+    else:
+        record["lines"] = [asdict(line) for line in spec.lines]
+    text = json.dumps(record, ensure_ascii=False, indent=1)
     (folder / "words.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
+def _word_records(lyrics: str, words: Sequence[TimedWord]) -> list[dict[str, Any]]:
+    records = []
+    for number, line in enumerate(line_words(lyrics, words)):
+        for index, (before, word) in enumerate(line):
+            record: dict[str, Any] = {"text": word.text, "start": word.start, "end": word.end, "heard": word.heard}
+            if index == 0 and number > 0:
+                record["starts_line"] = True
+            if index > 0 and before != " ":
+                record["before"] = before
+            records.append(record)
+    return records
+
+
 def write_captions(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Measure the audio and write the three files of its captions. Runs in the child process.
+    """Measure the audio and write the files of its captions. Runs in the child process.
 
     Raises:
         InvalidAudio: The audio cannot be decoded to its end.
@@ -118,6 +146,7 @@ def write_captions(arguments: dict[str, Any]) -> dict[str, Any]:
     captions, words = captions_for(spec, seconds, _FPS_WITHOUT_VIDEO, max(1, round(seconds * _FPS_WITHOUT_VIDEO)))
     folder = Path(arguments["folder"])
     write_subtitles(folder, captions, _FPS_WITHOUT_VIDEO)
+    write_line_files(folder, spec.lyrics, words, seconds=seconds, offset=spec.timing_offset)
     write_words(folder, spec, words, seconds)
     warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
     return {"duration_seconds": seconds, "captions": len(captions), "warnings": warnings}

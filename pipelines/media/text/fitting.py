@@ -42,7 +42,10 @@ def wrap_text(text: str, shaper: Shaper, limit: float, *, break_words: bool) -> 
     def width(part: str) -> float:
         return shaper.shape(part).width
 
-    return wrap(atoms(text, breaks=lambda word: break_words and width(word) > limit), width, limit)
+    def fits(part: str) -> bool:
+        return width(part) <= limit
+
+    return wrap(atoms(text, breaks=lambda word: break_words and not fits(word), fits=fits), width, limit)
 
 
 def most_lines(texts: list[str], shaper: Shaper, limit: float) -> int:
