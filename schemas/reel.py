@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+import dataclasses
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from PIL import ImageColor
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from schemas.caption_style import STYLES, CaptionStyle, StyleName
 from schemas.input_model import NOT_TEXT, InputModel
 from schemas.lyrics import (
     ALIGNMENT_HELP,
@@ -24,11 +26,17 @@ from schemas.lyrics import (
 from schemas.reference import MediaReference
 
 
-def _color(value: str) -> str:
+def _color(value: str | None) -> str | None:
     try:
-        ImageColor.getrgb(value)
+        ImageColor.getrgb(value or "black")
     except ValueError:
         raise ValueError("use a CSS colour name such as yellow, or #RRGGBB, or #RRGGBBAA with opacity") from None
+    return value
+
+
+def _opaque(value: str | None) -> str | None:
+    if len(ImageColor.getrgb(_color(value) or "black")) > 3:
+        raise ValueError("use a colour without opacity; the opacity of the captions is that of font_color")
     return value
 
 
@@ -36,6 +44,16 @@ def _even(value: int) -> int:
     if value % 2:
         raise ValueError("must be even, because H.264 with 4:2:0 sampling has no odd sizes")
     return value
+
+
+def _defaults(field: str) -> str:
+    """Return the value of ``field`` in each style but the first one."""
+    return ", ".join(f"{getattr(style, field)} ({name})" for name, style in list(STYLES.items())[1:])
+
+
+#: Fields that the version before does not know. At their default, they are left out of what is stored and sent, so that
+#: its workers and its RunPod endpoint can still read it.
+_NEW_FIELDS = ("style", "highlight_color", "upper_case", "outline", "position", "safe_area", "fit")
 
 
 class Reel(InputModel):
@@ -66,9 +84,46 @@ class Reel(InputModel):
         None,
         description="BCP 47 tag such as en, hi, ja. It selects the font for characters that several scripts share.",
     )
-    font_size: int = Field(45, ge=8, le=400, description="Em size in pixels at a width of 1080 pixels.")
+    style: StyleName = Field(
+        "classic",
+        description="How captions look. classic: yellow letters with an outline. bold: large white capitals. "
+        "minimal: white letters with a soft shadow. box: white letters on a dark plate. "
+        "karaoke: the word that is sung is yellow, and those to come are grey. "
+        "pop: bold, and the word that is sung is larger.",
+    )
+    font_size: int = Field(
+        45,
+        ge=8,
+        le=400,
+        description=f"Em size in pixels at a width of 1080 pixels. Other styles: {_defaults('font_size')}.",
+    )
     font_color: Annotated[str, AfterValidator(_color), NOT_TEXT] = Field(
-        "yellow", max_length=64, description="CSS name, #RRGGBB, or #RRGGBBAA: the opacity of the captions."
+        "yellow",
+        max_length=64,
+        description="CSS name, #RRGGBB, or #RRGGBBAA: the opacity of the captions. "
+        f"Other styles: {_defaults('font_color')}.",
+    )
+    highlight_color: Annotated[str | None, AfterValidator(_opaque), NOT_TEXT] = Field(
+        None, max_length=64, description="Colour of the word that is sung, with karaoke and pop. Default: as the style."
+    )
+    upper_case: bool | None = Field(None, description="Whether captions are in capital letters. Default: as the style.")
+    outline: float | None = Field(
+        None,
+        ge=0,
+        le=0.25,
+        allow_inf_nan=False,
+        description="Width of the outline around letters, as a share of font_size. Default: as the style.",
+    )
+    position: Literal["auto", "top", "middle", "bottom"] = Field(
+        "auto", description="Where captions are. auto: below a picture that is shown whole, otherwise as bottom."
+    )
+    safe_area: Literal["all", "instagram", "tiktok", "shorts", "none"] = Field(
+        "all", description="The platforms whose buttons and texts do not cover the captions of a portrait video."
+    )
+    fit: Literal["auto", "cover", "contain"] = Field(
+        "auto",
+        description="cover: the image fills the frame, and is cut. contain: it is shown whole, over a blurred copy. "
+        "auto: cover if at most 20 % of the image is cut off.",
     )
     words_per_group: WordsPerGroup = 3
     timing_offset: TimingOffset = 0.0
@@ -87,6 +142,34 @@ class Reel(InputModel):
     )
 
     CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics", "timing"))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults_of_style(cls, data: Any) -> Any:
+        style = data.get("style") if isinstance(data, dict) else None
+        if not isinstance(style, str) or style not in STYLES:
+            return data
+        defaults = {name: getattr(STYLES[style], name) for name in ("font_size", "font_color")}
+        return data | {name: value for name, value in defaults.items() if data.get(name) in (None, "")}
+
+    @model_serializer(mode="wrap")
+    def _readable_by_the_version_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in written.items()
+            if name not in _NEW_FIELDS or getattr(self, name) != fields[name].default
+        }
+
+    def caption_style(self) -> CaptionStyle:
+        """Return the style with the request's own values."""
+        own = {name: getattr(self, name) for name in ("font_size", "font_color", "upper_case", "outline")}
+        if STYLES[self.style].highlight_color:
+            own["highlight_color"] = self.highlight_color
+        return dataclasses.replace(
+            STYLES[self.style], **{name: value for name, value in own.items() if value is not None}
+        )
 
     @model_validator(mode="after")
     def _available(self) -> Self:

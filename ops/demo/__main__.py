@@ -85,7 +85,7 @@ def _request(callback_url: str) -> dict[str, Any]:
             "audio": "s3://inbox/song.wav",
             "lyrics": (MEDIA / "lyrics.txt").read_text(encoding="utf-8"),
             "alignment_mode": "local",
-            "font_size": 64,
+            "style": "karaoke",
         },
         "callback": {"url": callback_url},
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,17 @@ from typing import Any
 import av
 from av.codec.codec import UnknownCodecError
 
-from pipelines.media.captions.files import CaptionSpec, captions_for, offset_warnings, write_subtitles, write_words
+from pipelines.media.captions.files import (
+    CaptionSpec,
+    captions_for,
+    groups_of,
+    offset_warnings,
+    write_subtitles,
+    write_words,
+)
 from pipelines.media.captions.line_files import write_line_files
 from pipelines.media.captions.placement import Caption
+from pipelines.media.captions.word_pictures import WordPicture, word_pictures
 from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, size_share, start_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
 from pipelines.media.encode.ffmpeg import Ffmpeg
@@ -20,11 +28,16 @@ from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, expand, plan_
 from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.mp4 import write_mp4
 from pipelines.media.encode.parallel_encoder import ParallelEncoder
-from pipelines.media.inspect.picture import fit_picture, open_picture
+from pipelines.media.inspect.picture import fit_picture, open_picture, upright_size
 from pipelines.media.inspect.sound import Sound, measure
+from pipelines.media.layout import Fit, Layout, Position, SafeArea, arrange, safe_box
 from pipelines.media.text.canvas import Canvas
-from pipelines.media.text.caption_renderer import CaptionRenderer, Style
+from pipelines.media.text.caption_renderer import CaptionRenderer, upper
+from pipelines.media.text.fitting import height_of, most_lines
 from pipelines.media.text.fonts import Fonts
+from pipelines.media.text.painting import Style
+from pipelines.media.text.shaping import Shaper
+from schemas.caption_style import CaptionStyle
 from schemas.errors import RenderFailed
 from schemas.words import TimedWord
 
@@ -55,10 +68,12 @@ class Film:
     audio_kind: str
     folder: Path
     caption_spec: CaptionSpec
-    #: Em size in pixels of a video whose shorter side has 1080 pixels; scaled to the size of this one.
-    font_size: float
+    style: CaptionStyle
     #: Red, green, blue and opacity, from 0 to 255.
     color: tuple[int, int, int, int]
+    fit: Fit
+    position: Position
+    safe_area: SafeArea
     width: int
     height: int
     #: ``skip``: frames that repeat a picture are skip slices. ``plain``: every frame is encoded.
@@ -72,7 +87,9 @@ class Film:
         """Return the film that ``film_task`` described."""
         paths = {name: Path(record[name]) for name in ("image", "audio", "folder")}
         caption_spec = CaptionSpec.from_json(record["caption_spec"])
-        return cls(**{**record, **paths, "color": tuple(record["color"]), "caption_spec": caption_spec})
+        style = CaptionStyle.from_json(record["style"])
+        color = tuple(record["color"])
+        return cls(**{**record, **paths, "color": color, "caption_spec": caption_spec, "style": style})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,9 @@ class _Timeline:
     sound: Sound
     frames: int
     captions: list[Caption]
+    #: What is shown: the captions, or a picture for each of their words.
+    shown: list[Caption]
+    pictures: Mapping[str, WordPicture]
     words: list[TimedWord]
     warnings: list[str]
 
@@ -102,7 +122,7 @@ def plan_film(film: Film) -> dict[str, Any]:
         "duration_seconds": timeline.sound.seconds,
         "captions": len(timeline.captions),
         "warnings": timeline.warnings,
-        "pictures": len(plan_frame_runs(timeline.captions, timeline.frames, GOP_SECONDS * FPS)),
+        "pictures": len(plan_frame_runs(timeline.shown, timeline.frames, GOP_SECONDS * FPS)),
     }
 
 
@@ -124,8 +144,8 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     aac_process = start_aac(film.ffmpeg, film.audio, film.audio_kind, aac_path)
     try:
         timeline = _timeline(film)
-        photo = fit_picture(image, film.width, film.height)
-        renderer = _caption_renderer(film)
+        renderer, layout = _caption_renderer(film, upright_size(image), timeline)
+        photo = fit_picture(image, film.width, film.height, layout.card)
         encoder = _encode(film, Canvas(photo, renderer), timeline, aac_process, progress)
     finally:
         aac_process.kill()
@@ -152,17 +172,37 @@ def _timeline(film: Film, *, with_captions: bool = True) -> _Timeline:
     captions: list[Caption] = []
     words: list[TimedWord] = []
     warnings: list[str] = []
+    pictures: Mapping[str, WordPicture] = {}
     spec = film.caption_spec
     if with_captions:
         captions, words = captions_for(spec, sound.seconds, FPS, frames)
         warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
-    return _Timeline(sound, frames, captions, words, warnings)
+    shown = captions
+    if film.style.highlight_color:
+        shown, pictures = word_pictures(captions, groups_of(spec), words, FPS, spec.timing_offset)
+    return _Timeline(sound, frames, captions, shown, pictures, words, warnings)
 
 
-def _caption_renderer(film: Film) -> CaptionRenderer:
-    style = Style(film.font_size * min(film.width, film.height) / 1080, film.color[:3], film.color[3])
-    language = film.caption_spec.language
-    return CaptionRenderer(film.width, film.height, style, Fonts(language, film.caption_spec.lyrics), language)
+def _caption_renderer(film: Film, picture: tuple[int, int], timeline: _Timeline) -> tuple[CaptionRenderer, Layout]:
+    """Return the renderer and the layout for an upright picture of that size and the captions."""
+    look, language = film.style, film.caption_spec.language
+    size = look.font_size * min(film.width, film.height) / 1080
+    fonts = Fonts(language, film.caption_spec.lyrics, look.weight)
+    shaper = Shaper(fonts, language)
+    texts = [upper(caption.text, language) if look.upper_case else caption.text for caption in timeline.captions]
+    widest = safe_box(film.width, film.height, film.safe_area).width / size - 2 * look.reach
+    layout = arrange(
+        picture,
+        film.width,
+        film.height,
+        fit=film.fit,
+        position=film.position,
+        safe_area=film.safe_area,
+        caption_height=height_of(max(2, most_lines(texts, shaper, widest)), look.reach) * size,
+    )
+    style = Style(size, film.color[:3], film.color[3], look)
+    renderer = CaptionRenderer(layout.captions, style, fonts, language, shaper=shaper, pictures=timeline.pictures)
+    return renderer, layout
 
 
 def _encode(film: Film, canvas: Canvas, timeline: _Timeline, aac_process: Ffmpeg, progress: Progress) -> str:
@@ -187,7 +227,7 @@ def _write_video(
     progress: Progress,
 ) -> int:
     """Encode and write the video; return its number of frames."""
-    runs = plan_frame_runs(timeline.captions, timeline.frames, GOP_SECONDS * FPS)
+    runs = plan_frame_runs(timeline.shown, timeline.frames, GOP_SECONDS * FPS)
     if encoder == "plain":
         runs = expand(runs)
     size = (film.width, film.height, FPS)

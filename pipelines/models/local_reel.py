@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
@@ -104,8 +105,11 @@ def film_task(
         "audio_kind": audio.kind,
         "folder": str(folder.resolve()),
         "caption_spec": caption_spec(data, timing, debug=data.debug_mode).as_json(),
-        "font_size": data.font_size,
+        "style": dataclasses.asdict(data.caption_style()),
         "color": ImageColor.getcolor(data.font_color, "RGBA"),
+        "fit": data.fit,
+        "position": data.position,
+        "safe_area": data.safe_area,
         "width": data.width,
         "height": data.height,
         "encoder": encoder,

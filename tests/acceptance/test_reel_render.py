@@ -17,7 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.media.captions.matching import Times
+from pipelines.media.layout import arrange
 from pipelines.memory_context import MemoryContext
+from pipelines.models.alignment import Timing
 from pipelines.models.local_reel import render_reel
 from pipelines.reel import plan, reel
 from schemas.errors import LyricsTooLong
@@ -323,11 +326,34 @@ def test_a_landscape_photograph_is_shown_whole_over_a_blurred_background(tmp_pat
     out.mkdir()
     reel(reel_data("x", timing_offset=3600), at_hand(out, tmp_path / "wide.png", write_wav(tmp_path / "a.wav", 1)))
     frame = next(frames_of(out / "video.mp4"))[2].astype(int)
-    middle = frame[240]
-    assert np.abs(middle[4] - (200, 40, 40)).max() < 12
-    assert np.abs(middle[-5] - (40, 40, 200)).max() < 12
-    assert frame[20, 5, 0] < 160
+    card = arrange((800, 400), 270, 480, caption_height=0.5 * 480).card
+    assert card is not None
+    bright = np.abs(frame - (200, 40, 40)).max(axis=2) < 12, np.abs(frame - (40, 40, 200)).max(axis=2) < 12
+    for half, left, right in ((bright[0], card.left, 135), (bright[1], 135, card.right)):
+        columns = np.flatnonzero(half.any(axis=0))
+        assert abs(columns.min() - left) <= 2
+        assert abs(columns.max() + 1 - right) <= 2
+        assert half.any(axis=1).sum() == pytest.approx(card.height, abs=2)
+    # Around it, there is a dark copy.
+    assert 60 < frame[20, 5, 0] < 130
     assert frame[20, 5, 0] > frame[20, 5, 2]
+
+
+def test_with_karaoke_each_word_is_lit_while_it_is_sung(material: tuple[Path, Path], tmp_path: Path) -> None:
+    image, audio = input_file(material[0], "image"), input_file(write_wav(tmp_path / "s.wav", 4.0), "audio")
+    sung = Timing("one two three", "forced_alignment", (Times(0.5, 0.9), Times(1.5, 1.8), Times(2.0, 3.0)))
+    data = reel_data("one two three", style="karaoke", highlight_color="#ff0000", timing_offset=0.1)
+    render_reel(data, image, audio, tmp_path, timing=sung)
+    places = []
+    for _, _, pixels in frames_of(tmp_path / "video.mp4"):
+        red = (pixels[:, :, 0] > 170) & (pixels[:, :, 1] < 70) & (pixels[:, :, 2] < 70)
+        places.append(int(np.nonzero(red)[1].mean()) if red.any() else 0)
+    changes = [index for index in range(1, len(places)) if abs(places[index] - places[index - 1]) > 10]
+    assert changes == [18, 48, 63, 93]
+    assert 0 == places[0] < places[20] < places[50] < places[70]
+    # The caption files have whole captions.
+    assert (tmp_path / "captions.srt").read_text().count("-->") == 1
+    assert plan(data, at_hand(tmp_path, *material)).details["pictures"] >= 3
 
 
 def test_the_child_dies_with_the_worker_that_started_it(material: tuple[Path, Path], tmp_path: Path) -> None:

@@ -295,14 +295,17 @@ def _judge(folder: Path, figures: list[Figure], loop: str, seconds: int) -> None
 def _lossless_telecine(folder: Path) -> None:
     """Write what Telecine drew, one frame per caption held for a second, without loss."""
     from pipelines.media.inspect.picture import fit_picture, open_picture
+    from pipelines.media.layout import arrange
     from pipelines.media.text.canvas import Canvas
-    from pipelines.media.text.caption_renderer import CaptionRenderer, Style
+    from pipelines.media.text.caption_renderer import CaptionRenderer
     from pipelines.media.text.fonts import Fonts
+    from pipelines.media.text.painting import Style
 
     lines = (folder / "telecine" / "captions.srt").read_text().splitlines()
     texts = [line for line in lines if line and not line.isdigit() and "-->" not in line]
     photo = fit_picture(open_picture(folder / "photo.jpg", "jpeg"), WIDTH, HEIGHT)
-    canvas = Canvas(photo, CaptionRenderer(WIDTH, HEIGHT, Style(FONT_PIXELS, (255, 255, 0)), Fonts(None)))
+    area = arrange((WIDTH, HEIGHT), WIDTH, HEIGHT).captions
+    canvas = Canvas(photo, CaptionRenderer(area, Style(FONT_PIXELS, (255, 255, 0)), Fonts(None)))
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{WIDTH}x{HEIGHT}", "-r", "1", "-i", "pipe:0"]
     command = [FFMPEG, "-v", "error", "-y", *raw, "-r", "30", "-c:v", "libx264", "-preset", "ultrafast", "-qp", "0"]
     with subprocess.Popen([*command, str(folder / "telecine.mkv")], stdin=subprocess.PIPE) as process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import unicodedata
 from itertools import accumulate
 
@@ -10,13 +11,20 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.media.captions.word_groups import clean
+from pipelines.media.captions.placement import Caption
+from pipelines.media.captions.word_groups import clean, group_words, words_of
+from pipelines.media.captions.word_pictures import WordPicture, word_pictures
+from pipelines.media.layout import arrange, safe_box
 from pipelines.media.text.bidi import levels, visual_order
-from pipelines.media.text.caption_renderer import CaptionRenderer, Style
+from pipelines.media.text.caption_renderer import CaptionRenderer, upper
+from pipelines.media.text.fitting import fit_text, wrap_text
 from pipelines.media.text.fonts import EMOJI, Fonts
+from pipelines.media.text.painting import Style
 from pipelines.media.text.phrases import model_for, phrases
 from pipelines.media.text.shaping import Shaper
 from pipelines.media.text.wrapping import atoms, clusters, wrap
+from schemas.caption_style import STYLES
+from schemas.words import TimedWord
 
 SCRIPTS = {
     "Latin": "Füße ångström",
@@ -41,7 +49,7 @@ SCRIPTS = {
 def renderer(
     width: int = 1080, height: int = 1920, size: float = 64, color: tuple[int, int, int] = (255, 255, 0)
 ) -> CaptionRenderer:
-    return CaptionRenderer(width, height, Style(size, color), Fonts(None))
+    return CaptionRenderer(arrange((width, height), width, height).captions, Style(size, color), Fonts(None))
 
 
 def drawn(text: str, width: int = 1080, height: int = 1920, size: float = 64) -> tuple[int, int, NDArray[np.uint8]]:
@@ -130,7 +138,9 @@ def test_ornamental_letters_are_drawn_as_plain_ones() -> None:
 
 def test_chinese_japanese_and_korean_have_their_own_shapes() -> None:
     def shape_of(language: str | None, sample: str = "") -> bytes:
-        caption = CaptionRenderer(1080, 1920, Style(100, (255, 255, 0)), Fonts(language, sample), "und").draw("直骨")
+        caption = CaptionRenderer(
+            arrange((9, 16), 1080, 1920).captions, Style(100, (255, 255, 0)), Fonts(language, sample), "und"
+        ).draw("直骨")
         assert caption is not None
         return caption[2].tobytes()
 
@@ -165,11 +175,11 @@ def test_a_caption_without_visible_characters_is_not_drawn() -> None:
 def test_captions_stay_inside_the_safe_area(text: str, width: int, height: int) -> None:
     left, top, pixels = drawn(text.strip(), width=width, height=height, size=64 * min(width, height) / 1080)
     rows, columns = np.nonzero(pixels[:, :, 3] > 200)
-    margin = width * 80 / 1080
-    assert left + columns.min() >= margin - 8
-    assert left + columns.max() <= width - margin + 8
-    assert top + rows.max() <= height * (1 - 300 / 1920)
-    assert top + rows.min() > height * 0.2
+    safe = safe_box(width, height, "all")
+    assert left + columns.min() >= safe.left
+    assert left + columns.max() < safe.right
+    assert top + rows.max() < safe.bottom
+    assert top + rows.min() >= safe.top
 
 
 def test_the_outline_is_dark_and_grows_with_the_size() -> None:
@@ -209,7 +219,9 @@ def test_only_a_word_that_is_too_wide_is_broken() -> None:
 
 @pytest.mark.parametrize("follows", ["one of the words that stay whole", "क्षत्रिय श्री ज्ञान"])
 def test_a_long_word_does_not_break_its_neighbours(follows: str) -> None:
-    lines = renderer()._wrap("Supercalifragilisticexpialidocious" * 2 + " " + follows, 20.0, break_words=True)
+    lines = wrap_text(
+        "Supercalifragilisticexpialidocious" * 2 + " " + follows, Shaper(Fonts(None)), 20.0, break_words=True
+    )
     assert lines is not None
     assert set(follows.split()) <= set(" ".join(lines).split())
 
@@ -229,19 +241,18 @@ LONG_LINES = {
 
 @pytest.mark.parametrize("name", LONG_LINES)
 def test_a_long_line_without_spaces_breaks_between_phrases_at_full_size_reel_M4(name: str) -> None:
-    text, canvas = LONG_LINES[name], renderer()
-    size, shaped = canvas._layout(text)
+    text, shaper, box = LONG_LINES[name], Shaper(Fonts(None)), safe_box(1080, 1920, "all")
+    size, lines = fit_text(text, shaper, 64, box.width, box.height, 0.075)
     assert size == 64
-    assert 2 <= len(shaped) <= 4
-    lines = canvas._wrap(text, 1080 * (1 - 160 / 1080) / 64, break_words=False)
-    assert lines is not None
+    assert 2 <= len(lines) <= 4
     ends = {end for _, end in phrases(text, model_for(text))}
     assert set(accumulate(map(len, lines))) <= ends
     assert all(unicodedata.combining(line[-1]) != 9 for line in lines)
 
 
 def test_a_phrase_that_is_wider_than_a_line_is_broken_at_full_size_reel_M4() -> None:
-    size, lines = renderer(size=150)._layout("コンピューターゲーム")
+    box = safe_box(1080, 1920, "all")
+    size, lines = fit_text("コンピューターゲーム", Shaper(Fonts(None)), 150, box.width, box.height, 0.075)
     assert size == 150
     assert len(lines) == 2
 
@@ -295,3 +306,82 @@ def test_letters_stay_with_their_marks_when_a_word_is_broken() -> None:
 def test_pictures_of_captions_are_the_same_each_time() -> None:
     one, other = drawn("Hello 🎉 नमस्ते")[2], drawn("Hello 🎉 नमस्ते")[2]
     assert Image.fromarray(one).tobytes() == Image.fromarray(other).tobytes()
+
+
+WORDS = {
+    "Latin": "So carry me",
+    "upper": "Weiße Straße für diesen Kuß",
+    "Devanagari": "मैं घर चला आया",
+    "Arabic": "خذني إلى البيت",
+    "Hebrew": "קח אותי 12 הביתה",
+    "Thai": "แสงอรุณส่องลงบนแม่น้ำ",
+    "Japanese": "家に連れて帰って「君と」",
+    "glued": "où ? « Oui » dit‑il ! 10\u202f000",
+    "long": "and all of the long way that leads us from here to the end of the night and then home again " * 3,
+}
+
+
+@pytest.mark.parametrize("script", WORDS)
+@pytest.mark.parametrize(("upper_case", "grow"), [(False, 1.0), (True, 1.0), (True, 1.18)])
+def test_the_word_that_is_sung_is_lit_and_only_that_one(script: str, upper_case: bool, grow: float) -> None:
+    lyrics = WORDS[script].strip()
+    groups, words = group_words(lyrics, 500), words_of(lyrics)
+    timed = [TimedWord(word, index, index + 1, True) for index, word in enumerate(words)]
+    captions = [Caption(groups[0].text, 0, 30 * len(words))]
+    shown, pictures = word_pictures(captions, groups, timed, 30, 0.0)
+    assert [(caption.first, caption.end) for caption in shown] == [(30 * n, 30 * n + 30) for n in range(len(words))]
+    look = dataclasses.replace(
+        STYLES["karaoke"], font_color="#00ff00", highlight_color="#ff0000", upper_case=upper_case, grow=grow
+    )
+    drawing = CaptionRenderer(
+        arrange((9, 16), 1080, 1920).captions, Style(72, (0, 255, 0), 255, look), Fonts(None, lyrics), pictures=pictures
+    )
+    red, rest, inks = np.zeros(1), np.zeros(1), []
+    for caption in shown:
+        drawn = drawing.draw(caption.text)
+        assert drawn is not None
+        pixels = np.asarray(drawn[2]).astype(int)
+        red = (pixels[:, :, 0] > 250) & (pixels[:, :, 3] == 255)
+        rest = (pixels[:, :, 1] > 160) & (pixels[:, :, 3] == 255)
+        assert red.any(), caption.text
+        assert not (red & rest).any()
+        inks.append(red)
+    # Each letter is part of one word; a larger word covers a little of its neighbours.
+    assert (np.sum(inks, axis=0) > 1).mean() <= (0.001 if grow == 1 else 0.02)
+    plain = drawing.draw(groups[0].text)
+    assert plain is not None
+    letters = np.asarray(plain[2])[:, :, 1] > 250
+    assert grow > 1 or np.any(inks, axis=0)[letters].mean() > 0.97
+    if script in ("Latin", "Arabic", "Hebrew"):
+        first, last = (np.nonzero(ink)[1].mean() for ink in (inks[0], inks[-1]))
+        assert bool(first < last) is (script == "Latin")
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "capitals"),
+    [
+        ("ışık için", "tr", "IŞIK İÇİN"),
+        ("ışık için", "en", "IŞIK IÇIN"),
+        ("Πήγαινέ με, Μαΐου", "el", "ΠΗΓΑΙΝΕ ΜΕ, ΜΑΪΟΥ"),
+        ("Straße café", None, "STRASSE CAFÉ"),
+        ("नमस्ते 夜", "hi", "नमस्ते 夜"),
+    ],
+)
+def test_capital_letters_follow_the_language(text: str, language: str | None, capitals: str) -> None:
+    assert upper(text, language) == capitals
+
+
+def test_words_before_and_after_the_one_that_is_sung_differ() -> None:
+    pictures = {"name": WordPicture("one two three", ((0, 3), (4, 7), (8, 13)), 1)}
+    drawn = CaptionRenderer(
+        arrange((9, 16), 1080, 1920).captions,
+        Style(72, (255, 255, 255), 255, STYLES["karaoke"]),
+        Fonts(None),
+        pictures=pictures,
+    ).draw("name")
+    assert drawn is not None
+    pixels = np.asarray(drawn[2])
+    white, yellow, grey = (255, 255, 255, 255), (255, 224, 0, 255), (178, 178, 178, 255)
+    columns = [np.nonzero((pixels == color).all(axis=2))[1] for color in (white, yellow, grey)]
+    assert all(part.size > 1000 for part in columns)
+    assert np.median(columns[0]) < columns[1].min() < columns[1].max() < np.median(columns[2])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
+from schemas.caption_style import STYLES, StyleName
 from schemas.envelope import Request
 from schemas.errors import RequestError
 from schemas.lyrics import MAX_LYRICS_WORDS
@@ -67,6 +69,62 @@ def test_a_number_is_accepted_up_to_its_limits_and_refused_beyond(field: str, le
         error = refusal(**{field: value})
         assert (error.code, error.field) == ("invalid_field", f"data.{field}")
         assert error.message.startswith(f"data.{field}: ")
+
+
+LOOKS = {
+    "style": "classic",
+    "upper_case": None,
+    "outline": None,
+    "position": "auto",
+    "safe_area": "all",
+    "fit": "auto",
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_style_has_defaults_of_its_own_and_a_request_overrides_them(style: StyleName) -> None:
+    look = STYLES[style]
+    for absent in ({}, {"font_size": None, "font_color": None}, {"font_size": "", "font_color": ""}):
+        plain = read(style=style, **absent)
+        assert (plain.font_size, plain.font_color) == (look.font_size, look.font_color)
+        assert plain.caption_style() == look
+    own = read(style=style, font_size=45, font_color="#ff0000", upper_case=not look.upper_case, outline=0.0)
+    made = own.caption_style()
+    assert (made.font_size, made.font_color, made.outline) == (45, "#ff0000", 0.0)
+    assert made.upper_case is not look.upper_case
+    # What is stored is read again as the same request.
+    assert [Reel.model_validate(data.model_dump()) for data in (plain, own)] == [plain, own]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "names"),
+    [
+        ("style", "karaokee", STYLES),
+        ("style", "Classic", STYLES),
+        ("position", "center", ("auto", "top", "middle", "bottom")),
+        ("safe_area", "facebook", ("all", "instagram", "tiktok", "shorts", "none")),
+        ("fit", "crop", ("auto", "cover", "contain")),
+    ],
+)
+def test_an_unknown_look_is_refused_with_those_there_are(field: str, value: str, names: Iterable[str]) -> None:
+    error = refusal(**{field: value})
+    assert (error.code, error.field) == ("invalid_field", f"data.{field}")
+    assert all(name in error.message for name in names)
+
+
+def test_the_colour_of_the_word_that_is_sung_has_no_opacity_of_its_own() -> None:
+    assert read(style="pop", highlight_color="#f00").caption_style().highlight_color == "#f00"
+    assert read(style="bold", highlight_color="#f00").caption_style().highlight_color is None
+    assert read(style="karaoke", highlight_color="").caption_style() == STYLES["karaoke"]
+    for wrong in ("#ff000080", "#f008", "reddish"):
+        assert refusal(highlight_color=wrong).field == "data.highlight_color"
+
+
+def test_the_version_before_reads_a_request_without_the_new_fields() -> None:
+    assert not LOOKS.keys() & read().model_dump().keys()
+    assert read(**LOOKS) == read()
+    for field, value in {**LOOKS, "style": "bold", "upper_case": True, "outline": 0.1, "fit": "cover"}.items():
+        assert (field in read(**{field: value}).model_dump()) is (value != LOOKS[field])
 
 
 TIMED = {

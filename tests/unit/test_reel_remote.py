@@ -180,6 +180,23 @@ def test_the_film_parameter_round_trips() -> None:
     assert read.model_dump(exclude=own) == data.model_dump(exclude=own)
 
 
+def test_the_endpoint_gets_how_captions_look_and_one_of_the_version_before_reads_the_rest() -> None:
+    looks = {"style": "bold", "upper_case": False, "outline": 0.05, "position": "top", "safe_area": "none"}
+    read, _ = read_film(write_film(reel_data("la", fit="contain", **looks), HEARD))
+    assert {name: getattr(read, name) for name in looks} == looks
+    assert read.fit == "contain"
+    plain = json.loads(write_film(reel_data("la"), HEARD))[0]
+    assert not {*looks, "fit"} & plain.keys()
+
+
+def test_an_endpoint_refuses_a_look_that_it_does_not_know(tmp_path: Path) -> None:
+    film = json.loads(write_film(reel_data("la"), Timing("la")))
+    film[0]["sparkles"] = True
+    with pytest.raises(TelecineError, match=r"sparkles.*are worker and endpoint of the same version\?") as refused:
+        renderer(tmp_path).render(job(parameters={"film": json.dumps(film)}), lambda _: None)
+    assert refused.value.code == "invalid_field"
+
+
 def test_an_endpoint_of_an_older_version_gets_no_new_field_reel_timing_film() -> None:
     data = reel_data("la", timing="s3://bucket/a.lrc")
     assert "timing" not in json.loads(write_film(data, HEARD))[0]

@@ -12,7 +12,7 @@ from pipelines.media.captions.line_files import line_words, write_line_files
 from pipelines.media.captions.matching import Times
 from pipelines.media.captions.placement import Caption, place, spread_evenly
 from pipelines.media.captions.timing import fill, spans_of
-from pipelines.media.captions.word_groups import group_words, words_of
+from pipelines.media.captions.word_groups import Group, group_words, words_of
 from pipelines.media.inspect.sound import measure
 from schemas.errors import LyricsRequired
 from schemas.words import LineTimes, Source, TimedWord, WordTimes
@@ -54,6 +54,11 @@ class CaptionSpec:
         return {name: getattr(self, name) for name in self.__slots__} | {"times": times, "lines": lines}
 
 
+def groups_of(spec: CaptionSpec) -> list[Group]:
+    """Return the groups of words that are one caption each."""
+    return group_words(spec.lyrics, spec.words_per_group, balanced=spec.source != "even")
+
+
 def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tuple[list[Caption], list[TimedWord]]:
     """Return the captions of a video of ``seconds`` and ``frames`` frames, and every word with its times in seconds.
 
@@ -61,7 +66,7 @@ def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tu
         LyricsRequired: The lyrics contain no words.
         LyricsTooLong: A caption would be visible for less than one frame.
     """
-    groups = group_words(spec.lyrics, spec.words_per_group, balanced=spec.source != "even")
+    groups = groups_of(spec)
     if not groups:
         raise LyricsRequired("the lyrics contain no words", field="data.lyrics")
     timed = timed_words(spec, seconds)

@@ -33,6 +33,8 @@ class Caption:
     text: str
     first: int
     end: int
+    #: Index of its span among all spans.
+    group: int = 0
 
 
 def spread_evenly(groups: Sequence[Group], duration: float) -> list[Span]:
@@ -82,7 +84,7 @@ def place(
         first, end = max(first, 0), min(end, frames)
         if first < end:
             captions.append(
-                Caption(_labelled(span.text, max(span.start + offset, 0.0)) if debug else span.text, first, end)
+                Caption(_labelled(span.text, max(span.start + offset, 0.0)) if debug else span.text, first, end, index)
             )
     return captions
 

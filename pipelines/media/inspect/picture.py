@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from pipelines.media.inspect.backdrop import on_backdrop
 from pipelines.media.inspect.picture_parts import split
+from pipelines.media.layout import Box
 from pipelines.media.sandbox.rlimits import limit_cpu_time
 from schemas.errors import InvalidImage
 
@@ -21,14 +23,9 @@ MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535
 #: Most CPU time for reading a picture in seconds; the slowest picture within the other limits takes a few.
 _MAX_SECONDS = 30
-#: Relative difference of aspect ratio up to which a picture is stretched to the frame, to avoid thin bars.
-_ASPECT_TOLERANCE = 0.01
+#: What of a picture is kept if it is cut to fill the frame: the middle, and a little more of its upper part.
+_FOCUS_X, _FOCUS_Y = 0.5, 0.4
 _FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
-# The backdrop of a picture with another aspect ratio: blurred at one eighth of the frame's size, with a radius that is
-# a share of the longest side, and darkened by a factor.
-_BACKDROP_SCALE = 8
-_BACKDROP_BLUR = 0.025
-_BACKDROP_BRIGHTNESS = 0.62
 #: What makes a picture upright, by EXIF orientation. Its metadata are not written back, because they may be faulty.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -82,10 +79,17 @@ def swaps_sides(image: Image.Image) -> bool:
     return bool(image.info["orientation"] >= 5)
 
 
-def fit_picture(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Return ``image`` in RGB, upright and uncropped, in a frame of ``width`` x ``height`` pixels.
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return the width and height in pixels that ``image`` has when it is upright."""
+    width, height = image.size
+    return (height, width) if swaps_sides(image) else (width, height)
 
-    If its aspect ratio differs from the frame's, a blurred and darkened copy fills the rest.
+
+def fit_picture(image: Image.Image, width: int, height: int, card: Box | None = None) -> Image.Image:
+    """Return ``image`` in RGB and upright in a frame of ``width`` x ``height`` pixels.
+
+    It covers the frame and is cut where its aspect ratio differs; with ``card``, it is shown there, with rounded
+    corners over a blurred and darkened copy that fills the rest.
 
     Raises:
         InvalidImage: The picture is truncated or damaged, or takes too long to decode.
@@ -96,18 +100,19 @@ def fit_picture(image: Image.Image, width: int, height: int) -> Image.Image:
         image.load()
         turn = _TURNS.get(image.info["orientation"])
         photo = _flatten(image if turn is None else image.transpose(turn))
-    scale = min(width / photo.width, height / photo.height)
-    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
-    if abs(photo.width * height / (photo.height * width) - 1) <= _ASPECT_TOLERANCE:
-        size = (width, height)
-    profile = image.info.get("icc_profile")
-    fitted = _to_srgb(photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), profile)
+    part = _kept(photo.size, width, height) if card is None else (0, 0, *photo.size)
+    size = (width, height) if card is None else (card.width, card.height)
+    scaled = photo.resize(size, Image.Resampling.LANCZOS, box=part, reducing_gap=3.0)
+    fitted = _to_srgb(scaled, image.info.get("icc_profile"))
     fitted.info.clear()  # what is saved of it would otherwise contain the profile that was just applied
-    if size == (width, height):
-        return fitted
-    frame = _backdrop(fitted, width, height)
-    frame.paste(fitted, ((width - size[0]) // 2, (height - size[1]) // 2))
-    return frame
+    return fitted if card is None else on_backdrop(fitted, width, height, card)
+
+
+def _kept(size: tuple[int, int], width: int, height: int) -> tuple[float, float, float, float]:
+    """Return the part of a picture of ``size`` with the aspect ratio of the frame."""
+    scale = min(size[0] / width, size[1] / height)
+    left, top = (size[0] - width * scale) * _FOCUS_X, (size[1] - height * scale) * _FOCUS_Y
+    return left, top, min(left + width * scale, size[0]), min(top + height * scale, size[1])
 
 
 def _flatten(image: Image.Image) -> Image.Image:
@@ -138,15 +143,6 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _backdrop(photo: Image.Image, width: int, height: int) -> Image.Image:
-    """Return a blurred and darkened copy that covers ``width`` x ``height`` pixels."""
-    small = (max(1, width // _BACKDROP_SCALE), max(1, height // _BACKDROP_SCALE))
-    cover = ImageOps.fit(photo, small, Image.Resampling.BOX)
-    blurred = cover.filter(ImageFilter.GaussianBlur(max(small) * _BACKDROP_BLUR))
-    dark = blurred.point([round(value * _BACKDROP_BRIGHTNESS) for value in range(256)] * 3)
-    return dark.resize((width, height), Image.Resampling.BICUBIC)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Choose the font for each character: bold Noto Sans for every script, Twemoji for coloured emoji."""
+"""Choose the font for each character: Noto Sans for every script, Twemoji for coloured emoji."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import uharfbuzz as hb
 
-_BOLD = 700
+#: Weight of the letters unless a style has another one.
+BOLD = 700
 _EMOJI_FILE = Path(__file__).with_name("fonts") / "TwemojiCOLR.ttf"
 _CJK_FILE = "NotoSansCJK-VF.otf.ttc"
 #: Index of the face in the CJK collection by language: the same characters have other shapes in each.
@@ -72,14 +73,18 @@ class Face:
 class Fonts:
     """Chooses a face per character. A font is loaded when a character first needs it."""
 
-    def __init__(self, language: str | None, sample: str = "") -> None:
-        """Choose between Japanese, Korean and Chinese shapes by the BCP 47 tag ``language``, or by ``sample``."""
+    def __init__(self, language: str | None, sample: str = "", weight: int = BOLD) -> None:
+        """Choose between Japanese, Korean and Chinese shapes by the BCP 47 tag ``language``, or by ``sample``.
+
+        ``weight`` is that of the letters, from 100 (thin) to 900 (black).
+        """
+        self._weight = weight
         self._cjk = _CJK_FACES[_cjk_language(language, sample)]
         self._chosen: dict[str, Face | None] = {}
 
     def emoji(self) -> Face:
         """Return the face of coloured emoji."""
-        return _load(_EMOJI_FILE, 0, colored=True)
+        return _load(_EMOJI_FILE, 0, BOLD, colored=True)
 
     def covering(self, character: str) -> Face | None:
         """Return the face for ``character`` as text, or ``None`` if no font has it."""
@@ -91,17 +96,19 @@ class Fonts:
         code = ord(character)
         texts = Path(_folder("manimgx_fonts"))
         for name in _NAMES:
-            face = _load(texts / f"{name}[wght].ttf", 0)
+            face = _load(texts / f"{name}[wght].ttf", 0, self._weight)
             if face.covers(code):
                 return face
         for path, index in (
             (Path(_folder("manimgx_fonts_cjk")) / _CJK_FILE, self._cjk),
             (texts / "NotoSansSymbols[wght].ttf", 0),
         ):
-            face = _load(path, index)
+            face = _load(path, index, self._weight)
             if face.covers(code):
                 return face
-        return _load(texts / "NotoEmoji[wght].ttf", 0, only=_BLACK_EMOJI) if code in _BLACK_EMOJI else None
+        if code not in _BLACK_EMOJI:
+            return None
+        return _load(texts / "NotoEmoji[wght].ttf", 0, self._weight, only=_BLACK_EMOJI)
 
 
 def _cjk_language(language: str | None, sample: str) -> str:
@@ -129,11 +136,11 @@ def _folder(package: str) -> str:
 
 
 @functools.cache
-def _load(path: Path, index: int, colored: bool = False, only: frozenset[int] | None = None) -> Face:
+def _load(path: Path, index: int, weight: int, *, colored: bool = False, only: frozenset[int] | None = None) -> Face:
     blob = hb.Blob.from_file_path(str(path))
     face = hb.Face(blob, index)
     font = hb.Font(face)
     if not colored:
-        font.set_variations({"wght": _BOLD})
+        font.set_variations({"wght": weight})
     covered = only or face.unicodes
     return Face(font, face.upem, covered.__contains__, colored)

@@ -25,6 +25,8 @@ class Glyph:
     index: int
     x: float
     y: float
+    #: Index in the text of the character that the glyph shows; of several, the first one.
+    character: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class _Run:
     text: str
     face: Face
     level: int
+    #: Index in the line's text of each character of ``text``.
+    characters: list[int]
 
 
 class Shaper:
@@ -64,7 +68,8 @@ class Shaper:
     def _shape(self, text: str) -> ShapedLine:
         # Arabic letters join across U+200B, which ends a word; they do not across U+200C.
         text = text.replace(ZERO_WIDTH_SPACE, "\u200c")
-        runs = self._runs("".join(map(self._plain, text)))
+        plain = [(part, index) for index, character in enumerate(text) for part in self._plain(character)]
+        runs = self._runs("".join(part for part, _ in plain), [index for _, index in plain])
         glyphs: list[Glyph] = []
         x = 0.0
         for position in visual_order([run.level for run in runs]):
@@ -78,7 +83,7 @@ class Shaper:
         plain = unicodedata.normalize("NFKC", character)
         return plain if all(map(self._fonts.covering, plain)) else character
 
-    def _runs(self, text: str) -> list[_Run]:
+    def _runs(self, text: str, characters: list[int]) -> list[_Run]:
         """Return the runs of one font and one level, in logical order; each emoji is a run of its own."""
         level = levels(text)
         runs: list[_Run] = []
@@ -86,7 +91,8 @@ class Shaper:
         while position < len(text):
             emoji = EMOJI.match(text, position)
             if emoji and self._fonts.emoji().covers(ord(emoji[0][0])):
-                runs.append(_Run(emoji[0], self._fonts.emoji(), level[position]))
+                origins = characters[position : emoji.end()]
+                runs.append(_Run(emoji[0], self._fonts.emoji(), level[position], origins))
                 position = emoji.end()
                 continue
             character = text[position]
@@ -95,8 +101,9 @@ class Shaper:
             if face is not None:
                 if previous and previous.face is face and previous.level == level[position]:
                     previous.text += character
+                    previous.characters.append(characters[position])
                 else:
-                    runs.append(_Run(character, face, level[position]))
+                    runs.append(_Run(character, face, level[position], [characters[position]]))
             position += 1
         return runs
 
@@ -128,6 +135,7 @@ class Shaper:
         upem = run.face.upem
         for info, place in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
             if info.codepoint:
-                glyphs.append(Glyph(run.face, info.codepoint, x + place.x_offset / upem, place.y_offset / upem))
+                origin = run.characters[info.cluster]
+                glyphs.append(Glyph(run.face, info.codepoint, x + place.x_offset / upem, place.y_offset / upem, origin))
                 x += place.x_advance / upem
         return x

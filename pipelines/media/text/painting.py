@@ -1,0 +1,238 @@
+"""Paint placed glyphs: letters and emoji with an outline, a soft shadow, or a plate behind them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import uharfbuzz as hb
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageColor, ImageDraw, ImageFilter
+
+from pipelines.media.text.shaping import Glyph
+from schemas.caption_style import STYLES, CaptionStyle
+
+#: Shape (height, width) for coverage or (height, width, 4) for RGBA, uint8.
+_Pixels = NDArray[np.uint8]
+#: Each glyph with its origin in pixels from the top left corner.
+Placed = list[tuple[Glyph, float, float]]
+Color = tuple[int, int, int]
+#: Left, top, right and bottom edge in pixels.
+Rectangle = tuple[float, float, float, float]
+
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+#: The contrast ratio of letters and shadow from which a soft shadow is enough.
+_STRONG_CONTRAST = 10
+#: Radius of a plate's corners in ems.
+_PLATE_RADIUS = 0.26
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How captions look: em size in pixels, and the colour of the letters as red, green and blue from 0 to 255.
+
+    ``opacity``, from 0 to 255, applies to letters, emoji, outline, shadow and plate alike.
+    """
+
+    size: float
+    color: Color
+    opacity: int = 255
+    look: CaptionStyle = STYLES["classic"]
+
+    @property
+    def edge(self) -> Color:
+        """The colour of outline and plate: black or white, whichever has the greater contrast with the letters."""
+        return _BLACK if contrast(self.color, _BLACK) >= contrast(self.color, _WHITE) else _WHITE
+
+    @property
+    def highlight(self) -> Color:
+        """The colour of the word that is sung."""
+        return _rgb(self.look.highlight_color) if self.look.highlight_color else self.color
+
+    @property
+    def coming(self) -> Color:
+        """The colour of the words to come: between that of the letters and that of their outline."""
+        share = self.look.coming
+        red, green, blue = (
+            round(one * share + other * (1 - share)) for one, other in zip(self.color, self.edge, strict=True)
+        )
+        return red, green, blue
+
+    @property
+    def shadow_opacity(self) -> float:
+        """The opacity of the shadow. Letters of medium brightness need a stronger one if they have no outline."""
+        look = self.look
+        weak = not look.outline and contrast(self.color, self.edge) < _STRONG_CONTRAST
+        return 1.0 if weak and look.shadow_opacity else look.shadow_opacity
+
+
+def contrast(one: Color, other: Color) -> float:
+    """Return the contrast ratio of two sRGB colours, from 1 to 21 (WCAG 2.2)."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(color: Color) -> float:
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (value / 255 for value in color)
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def paint(
+    placed: Placed, width: int, height: int, size: float, style: Style, plates: Sequence[Rectangle] = ()
+) -> Image.Image:
+    """Return a caption as an RGBA picture of ``width`` x ``height``; ``size`` is the em size in pixels."""
+    look = style.look
+    letters = _coverage(placed, width, height, size)
+    emoji = _emoji(placed, width, height, size)
+    shapes = np.maximum(letters, emoji[:, :, 3]) if emoji is not None else letters
+    edge = Image.fromarray(_dilate(shapes, look.outline * size) if look.outline else shapes)
+    if look.outline:
+        # Outside of the outline there is only the shadow, which is black.
+        under, weight = _shadow(edge, size, style), Image.fromarray(letters)
+        alpha = ImageChops.lighter(edge, under)
+        pixels = Image.new("RGB", (width, height))
+        if style.edge != _BLACK:
+            pixels.paste(style.edge, mask=edge)
+    else:
+        under = _plates(plates, width, height, size, look) if look.plate else _shadow(edge, size, style)
+        alpha = ImageChops.screen(edge, under)
+        weight = _share(letters, alpha)
+        pixels = Image.new("RGB", (width, height), style.edge)
+    pixels.paste(style.color, mask=weight)
+    if emoji is not None:
+        over = Image.fromarray(emoji[:, :, 3])
+        pixels = ImageChops.add(
+            ImageChops.multiply(pixels, Image.merge("RGB", [ImageChops.invert(over)] * 3)),
+            Image.fromarray(np.ascontiguousarray(emoji[:, :, :3])),
+        )
+    pixels.putalpha(
+        alpha if style.opacity == 255 else alpha.point([value * style.opacity // 255 for value in range(256)])
+    )
+    return pixels
+
+
+def recolored(caption: Image.Image, placed: Placed, size: float, color: Color, opacity: int) -> Image.Image:
+    """Return ``caption`` with the letters of ``placed`` in another colour."""
+    pixels = caption.copy()
+    if placed:
+        pixels.paste((*color, opacity), mask=Image.fromarray(_coverage(placed, *caption.size, size)))
+    return pixels
+
+
+def _rgb(color: str) -> Color:
+    red, green, blue = ImageColor.getrgb(color)[:3]
+    return red, green, blue
+
+
+def _share(letters: _Pixels, alpha: Image.Image) -> Image.Image:
+    """Return how much of each pixel's colour is the letters', where the rest of it is what is under them."""
+    total = np.maximum(np.asarray(alpha), 1).astype(np.uint16)
+    return Image.fromarray((letters.astype(np.uint16) * 255 // total).clip(0, 255).astype(np.uint8))
+
+
+def _plates(plates: Sequence[Rectangle], width: int, height: int, size: float, look: CaptionStyle) -> Image.Image:
+    """Return the plates behind the lines, with rounded and smooth corners."""
+    mask = Image.new("L", (width * 2, height * 2))
+    drawing = ImageDraw.Draw(mask)
+    for left, top, right, bottom in plates:
+        corners = (round(left * 2), round(top * 2), round(right * 2) - 1, round(bottom * 2) - 1)
+        drawing.rounded_rectangle(corners, _PLATE_RADIUS * size * 2, fill=round(255 * look.plate))
+    return mask.reduce(2)
+
+
+def _shadow(edge: Image.Image, size: float, style: Style) -> Image.Image:
+    """Return the shadow of ``edge``: blurred and moved down. Blurring at a quarter of the size looks the same."""
+    look, opacity = style.look, style.shadow_opacity
+    if look.shadow_spread:
+        edge = Image.fromarray(_dilate(np.asarray(edge), look.shadow_spread * size))
+    small = edge.reduce(4).filter(ImageFilter.GaussianBlur(look.shadow_blur * size / 4))
+    soft = small.resize((small.width * 4, small.height * 4), Image.Resampling.BILINEAR)
+    shadow = Image.new("L", edge.size)
+    shadow.paste(soft, (0, round(look.shadow_offset * size)))
+    return shadow.point([round(value * opacity) for value in range(256)])
+
+
+def _coverage(placed: Placed, width: int, height: int, size: float) -> _Pixels:
+    """Return how much of each pixel the letters cover, from 0 to 255: shape (height, width), uint8."""
+    raster = hb.RasterDraw()
+    raster.extents = hb.RasterExtents(0, 0, width, height, 0)
+    for glyph, x, y in placed:
+        if not glyph.face.colored:
+            scale = size / glyph.face.upem
+            raster.transform = (scale, 0, 0, scale, x, height - y)
+            raster.draw_glyph(glyph.face.font, glyph.index)
+    return _rows(raster.render(), height)[:, :width]
+
+
+def _emoji(placed: Placed, width: int, height: int, size: float) -> _Pixels | None:
+    """Return the coloured glyphs as premultiplied RGBA, shape (height, width, 4), or ``None`` if there are none."""
+    pictures = [(glyph, x, y) for glyph, x, y in placed if glyph.face.colored]
+    if not pictures:
+        return None
+    canvas = np.zeros((height, width, 4), np.uint8)
+    for glyph, x, y in pictures:
+        scale = size / glyph.face.upem
+        # Emoji do not overlap, so each is painted into a square tile of its own.
+        left, base, side = math.floor(x), math.ceil(y), math.ceil(size * 1.3) + 2
+        paint = hb.RasterPaint()
+        paint.extents = hb.RasterExtents(0, 0, side, side, 0)
+        paint.transform = (scale, 0, 0, scale, x - left, base - y + 0.2 * size)
+        paint.paint_glyph(glyph.face.font, glyph.index)
+        tile = _rows(paint.render(), side).reshape(side, -1, 4)[:, :side, (2, 1, 0, 3)]
+        _put(canvas, tile, left, base + round(0.2 * size) - side)
+    return canvas
+
+
+def _put(canvas: _Pixels, tile: _Pixels, left: int, top: int) -> None:
+    y0, x0 = max(0, -top), max(0, -left)
+    area = canvas[top + y0 : max(top + tile.shape[0], 0), left + x0 : max(left + tile.shape[1], 0)]
+    np.maximum(area, tile[y0 : y0 + area.shape[0], x0 : x0 + area.shape[1]], out=area)
+
+
+def _rows(image: hb.RasterImage | None, height: int) -> _Pixels:
+    """Return the rows of a HarfBuzz image, which stores the bottom row first, from top to bottom."""
+    if image is None:
+        raise MemoryError("not enough memory to draw a caption")
+    return np.frombuffer(image.buffer, np.uint8).reshape(height, -1)[::-1]
+
+
+def _dilate(mask: _Pixels, radius: float) -> _Pixels:
+    """Return ``mask`` grown by ``radius`` pixels: the maximum over a disc, at its rim weighted by the covered share."""
+    height, width = mask.shape
+    reach = math.ceil(radius + 0.5)
+    padded = np.pad(mask, reach)
+    grown = mask.copy()
+    for share, offsets in _disc(radius):
+        ring = grown if share == _WHOLE else np.zeros_like(mask)
+        for dx, dy in offsets:
+            np.maximum(ring, padded[reach + dy : reach + dy + height, reach + dx : reach + dx + width], out=ring)
+        if share != _WHOLE:
+            np.maximum(grown, ring // _WHOLE * share, out=grown)
+    return grown
+
+
+#: Number of steps from an uncovered to a completely covered pixel at the rim of a disc.
+_WHOLE = 4
+
+
+@functools.lru_cache(maxsize=64)
+def _disc(radius: float) -> list[tuple[int, list[tuple[int, int]]]]:
+    """Return the pixel offsets that a disc of ``radius`` covers, by how much of the pixel it covers (1 to ``_WHOLE``).
+
+    The strokes of letters are several pixels wide, so only one in nine of the offsets well inside the disc is needed.
+    """
+    shares: dict[int, list[tuple[int, int]]] = {}
+    reach = math.ceil(radius + 0.5)
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            distance = math.hypot(dx, dy)
+            share = round(min(max(radius + 0.5 - distance, 0.0), 1.0) * _WHOLE)
+            if share and (distance > radius - 1.5 or (dx % 3 == 0 and dy % 3 == 0)):
+                shares.setdefault(share, []).append((dx, dy))
+    return sorted(shares.items())
