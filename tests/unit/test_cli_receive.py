@@ -19,6 +19,7 @@ from consumer.ledger.outbox import claim_due, record_attempt
 from consumer.ledger.states import DeliveryState
 from ops.demo.receiver import CallbackReceiver, ReceivedCallback
 from tests.cli_operator import Operator, an_operator
+from tests.telecine_process import restore_sigint
 
 _operator = pytest.fixture(an_operator, name="operator")
 
@@ -97,7 +98,8 @@ def test_a_recorded_callback_is_too_old() -> None:
 def receiving(operator: Operator) -> Iterator[Any]:
     """Return a running ``telecine receive --json`` and its URL."""
     command = [sys.executable, "-P", "-m", "ops.cli.main", "receive", "--port", "0", "--json"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, preexec_fn=restore_sigint, **pipes) as process:
         assert process.stderr is not None
         yield process, process.stderr.readline().split()[2]
         process.kill()
