@@ -55,7 +55,7 @@ def start_aac(ffmpeg: str, source: Path, kind: str, target: Path) -> Ffmpeg:
     not followed. Telecine chooses both paths.
     """
     source = _readable(source, kind, target)
-    filters = ",".join(filter(None, (stereo_filter(source, kind), _STEREO)))
+    filters = f"{stereo_filter(source, kind)},{_STEREO}"
     input_options = [*_INPUT_OPTIONS, "-format_whitelist", kind, "-f", kind, "-i", f"file:{source}"]
     return Ffmpeg([ffmpeg, *input_options, "-af", filters, *_OUTPUT_OPTIONS, f"file:{target}"])
 
