@@ -50,7 +50,7 @@ def plan(data: Reel, ctx: Context) -> Plan:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         facts = run_child(Task.PLAN, film_task(data, image, audio, folder, timing), folder, ctx.bounds)
-    alignment = alignment_estimate(data.alignment_mode, data.lyrics, facts["duration_seconds"], ctx.catalogue)
+    alignment = alignment_estimate(data.alignment_mode, data.lyrics, facts["song_seconds"], ctx.catalogue)
     return Plan(
         frames=facts["frames"],
         duration_seconds=facts["duration_seconds"],

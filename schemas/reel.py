@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from PIL import ImageColor
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from schemas.errors import InvalidField
 from schemas.input_model import NOT_TEXT, InputModel
 from schemas.lyrics import (
     ALIGNMENT_HELP,
@@ -54,6 +55,34 @@ class Reel(InputModel):
 
     image: MediaReference = Field(description="JPEG or PNG, at most 100 MB.")
     audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB; its length is the reel's.")
+    start: float = Field(
+        0.0,
+        ge=0,
+        le=14_400,
+        allow_inf_nan=False,
+        description="Where the reel begins in the song, in seconds. Captions before it are left out.",
+    )
+    end: float | None = Field(
+        None,
+        gt=0,
+        le=14_400,
+        allow_inf_nan=False,
+        description="Where the reel ends in the song, in seconds. Captions after it are left out. Default: its end.",
+    )
+    fade: float = Field(
+        0.0,
+        ge=0,
+        le=30,
+        allow_inf_nan=False,
+        description="Seconds over which the sound fades out at the end, and fades in if start is more than 0.",
+    )
+    loudness: float | None = Field(
+        None,
+        ge=-30,
+        le=-12,
+        allow_inf_nan=False,
+        description="Integrated loudness in LUFS, such as -14, with peaks of at most -1 dBTP. Default: as in the file.",
+    )
     lyrics: Lyrics = Field(
         "",
         description="One caption line per line; a literal backslash-n counts as a line break. Of LRC, SubRip and "
@@ -87,6 +116,8 @@ class Reel(InputModel):
 
     @model_validator(mode="after")
     def _available(self) -> Self:
+        if self.end is not None and self.end <= self.start:
+            raise InvalidField(f"data.end must be more than data.start, which is {self.start:g} s", field="data.end")
         check_alignment_available(self.alignment_mode)
         # The other modes transcribe the audio if there are no lyrics.
         check_lyrics(self.lyrics, required=self.alignment_mode == "even")

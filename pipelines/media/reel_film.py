@@ -19,6 +19,7 @@ from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, expand, plan_
 from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.mp4 import write_mp4
 from pipelines.media.encode.parallel_encoder import ParallelEncoder
+from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit
 from pipelines.media.inspect.picture import fit_picture, open_picture
 from pipelines.media.inspect.sound import Sound, measure
 from pipelines.media.text.canvas import Canvas
@@ -62,6 +63,7 @@ class Film:
     #: ``skip``: frames that repeat a picture are skip slices. ``plain``: every frame is encoded.
     #: ``nvenc``: as ``skip``, with the pictures encoded by NVIDIA's encoder.
     encoder: str
+    sound_edit: SoundEdit
     #: Path of the ffmpeg program.
     ffmpeg: str
 
@@ -70,14 +72,18 @@ class Film:
         """Return the film that ``film_task`` described."""
         paths = {name: Path(record[name]) for name in ("image", "audio", "folder")}
         caption_spec = CaptionSpec.from_json(record["caption_spec"])
-        return cls(**{**record, **paths, "color": tuple(record["color"]), "caption_spec": caption_spec})
+        edit = SoundEdit.from_json(record["sound_edit"])
+        own = {"color": tuple(record["color"]), "caption_spec": caption_spec, "sound_edit": edit}
+        return cls(**{**record, **paths, **own})
 
 
 @dataclass(frozen=True, slots=True)
 class _Timeline:
     """The measured sound, the number of video frames, and what is shown and sung when."""
 
+    #: The part of the song that is used, and the length of the whole song in seconds.
     sound: Sound
+    song_seconds: float
     frames: int
     captions: list[Caption]
     words: list[TimedWord]
@@ -94,10 +100,11 @@ def plan_film(film: Film) -> dict[str, Any]:
         LyricsTooLong: A caption would be visible for less than one frame.
     """
     fit_picture(open_picture(film.image, film.image_kind), film.width, film.height)
-    timeline = _timeline(film, with_captions=bool(film.caption_spec.lyrics.strip()))
+    timeline = _timeline(film, None, with_captions=bool(film.caption_spec.lyrics.strip()))
     return {
         "frames": timeline.frames,
         "duration_seconds": timeline.sound.seconds,
+        "song_seconds": timeline.song_seconds,
         "captions": len(timeline.captions),
         "warnings": timeline.warnings,
         "pictures": len(plan_frame_runs(timeline.captions, timeline.frames, GOP_SECONDS * FPS)),
@@ -119,9 +126,10 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     # Only the header is read first, so that a picture with too many pixels fails before the sound is decoded.
     image = open_picture(film.image, film.image_kind)
     aac_path = film.folder / _AAC_NAME
-    aac_process = start_aac(film.ffmpeg, film.audio, film.audio_kind, aac_path)
+    song = None if film.sound_edit == UNCHANGED else measure(film.audio, film.audio_kind)
+    aac_process = _start_aac(film, song)
     try:
-        timeline = _timeline(film)
+        timeline = _timeline(film, song)
         photo = fit_picture(image, film.width, film.height)
         renderer = _caption_renderer(film)
         encoder = _encode(film, Canvas(photo, renderer), timeline, aac_process, progress)
@@ -141,17 +149,27 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _timeline(film: Film, *, with_captions: bool = True) -> _Timeline:
-    sound = measure(film.audio, film.audio_kind)
+def _start_aac(film: Film, song: Sound | None) -> Ffmpeg:
+    """Start to encode the sound. A song that is not changed (``None``) is measured meanwhile."""
+    seconds = 0.0 if song is None else film.sound_edit.excerpt(song).seconds
+    return start_aac(film.ffmpeg, film.audio, film.audio_kind, film.folder / _AAC_NAME, film.sound_edit, seconds)
+
+
+def _timeline(film: Film, song: Sound | None, *, with_captions: bool = True) -> _Timeline:
+    song = song or measure(film.audio, film.audio_kind)
+    sound = film.sound_edit.excerpt(song)
     frames = max(1, round(sound.seconds * FPS))
     captions: list[Caption] = []
     words: list[TimedWord] = []
     warnings: list[str] = []
     spec = film.caption_spec
     if with_captions:
-        captions, words = captions_for(spec, sound.seconds, FPS, frames)
-        warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
-    return _Timeline(sound, frames, captions, words, warnings)
+        captions, words = captions_for(spec, song.seconds, FPS, frames, film.sound_edit.start)
+        if sound == song:
+            warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
+        elif not captions:
+            warnings = ["no caption is sung between start and end; none is shown"]
+    return _Timeline(sound, song.seconds, frames, captions, words, warnings)
 
 
 def _caption_renderer(film: Film) -> CaptionRenderer:

@@ -102,6 +102,7 @@ def film_task(
         "width": data.width,
         "height": data.height,
         "encoder": encoder,
+        "sound_edit": {"start": data.start, "end": data.end, "fade": data.fade, "loudness": data.loudness},
         "ffmpeg": _ffmpeg(),
     }
 

@@ -99,7 +99,8 @@ def render_remotely(
     texts = _texts(made, timing)
     # Counted in WebVTT, where the text of a caption cannot contain the arrow.
     shown = texts["captions.vtt"].count("-->")
-    if warnings := offset_warnings(timing.lyrics, data.words_per_group, data.timing_offset, shown):
+    whole = data.start == 0 and data.end is None
+    if whole and (warnings := offset_warnings(timing.lyrics, data.words_per_group, data.timing_offset, shown)):
         ctx.annotate(warnings=warnings)
     seconds = None if made.artifact is None else made.artifact.facts.duration_seconds
     captions = ctx.step("captions", lambda folder, _: _write(texts, seconds, folder))
@@ -131,6 +132,8 @@ def _check_video(made: ModelResult, data: Reel, audio: InputFile, ctx: Context) 
     seconds = audio.seconds
     if seconds is None and facts.duration_seconds is not None and audio.path.exists():
         seconds = seconds_of(audio, ctx.bounds)
+    if seconds is not None:
+        seconds = min(seconds, data.end or seconds) - data.start
     for name, got, wanted, tolerance in (
         ("width", facts.width, data.width, 0.0),
         ("height", facts.height, data.height, 0.0),

@@ -49,8 +49,13 @@ class CaptionSpec:
         return {name: getattr(self, name) for name in self.__slots__} | {"times": times}
 
 
-def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tuple[list[Caption], list[TimedWord]]:
-    """Return the captions of a video of ``seconds`` and ``frames`` frames, and every word with its times in seconds.
+def captions_for(
+    spec: CaptionSpec, seconds: float, fps: int, frames: int, start: float = 0.0
+) -> tuple[list[Caption], list[TimedWord]]:
+    """Return the captions of a video of ``frames`` frames, and every word with its times in seconds.
+
+    The words are sung in a song of ``seconds``, of which the video shows what follows ``start``. Captions and words
+    outside of the video are left out.
 
     Raises:
         LyricsRequired: The lyrics contain no words.
@@ -66,11 +71,17 @@ def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tu
         duration=seconds,
         fps=fps,
         frames=frames,
-        offset=spec.timing_offset,
+        offset=spec.timing_offset - start,
         min_duration=spec.min_duration,
         debug=spec.debug,
     )
-    return captions, timed
+    if start == 0 and frames >= round(seconds * fps):
+        return captions, timed
+    end = start + frames / fps
+    within = [word for word in timed if word.end > start and word.start < end]
+    return captions, [
+        replace(word, start=max(word.start - start, 0.0), end=min(word.end, end) - start) for word in within
+    ]
 
 
 def offset_warnings(lyrics: str, words_per_group: int, timing_offset: float, shown: int) -> list[str]:

@@ -12,9 +12,7 @@ from pipelines.media.inspect.open_media import open_media
 #: Most channels of audio that is accepted, the limit of FFmpeg's filters.
 MAX_CHANNELS = 64
 #: Names of the layouts whose channels FFmpeg mixes by their positions. It drops or refuses channels of other layouts.
-_KNOWN_LAYOUT = re.compile(
-    r"downmix|quad(\(side\))?|hexagonal|[2-7]\.[01](\((back|front|side|wide|wide-side)\))?"
-)
+_KNOWN_LAYOUT = re.compile(r"downmix|quad(\(side\))?|hexagonal|[2-7]\.[01](\((back|front|side|wide|wide-side)\))?")
 #: A layout without positions: FFmpeg takes one or two channels for mono or stereo.
 _NO_LAYOUT = re.compile(r"\d+ channels?")
 #: The filters that take channels with other positions for mono and stereo.
@@ -29,7 +27,7 @@ _LIMITER = "alimiter=limit=0.89:level=false:latency=true,aformat=sample_fmts=flt
 def stereo_filter(path: Path, kind: str) -> str:
     """Return FFmpeg's filter that mixes the first audio stream of ``path`` to stereo.
 
-    One channel is heard on both sides at its own level, and two are kept. More are mixed by their positions, or evenly
+    One channel is played on both sides at its own level, and two are kept. More are mixed by their positions, or evenly
     if FFmpeg does not know these. A file that cannot be read gives FFmpeg's own mix.
     """
     try:
