@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipelines.context import Context, Progress
 from pipelines.media.inspect.in_child import seconds_of
+from pipelines.media.inspect.sniff import SOUND_KINDS
 from pipelines.media.inspect.sound_headers import MAX_AUDIO_BYTES
 from pipelines.media.sandbox.process import Task, run_child
 from pipelines.models.alignment import Timing, align, caption_spec
@@ -36,7 +37,7 @@ def plan(data: AudioToCaptions, ctx: Context) -> Plan:
 
 
 def _fetch(data: AudioToCaptions, ctx: Context) -> InputFile:
-    return ctx.input("audio", data.audio, kinds=("mp3", "wav", "flac"), limit_bytes=MAX_AUDIO_BYTES)
+    return ctx.input("audio", data.audio, kinds=SOUND_KINDS, limit_bytes=MAX_AUDIO_BYTES)
 
 
 def _write(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.context import Context, Progress
+from pipelines.media.inspect.sniff import PICTURE_KINDS, SOUND_KINDS
 from pipelines.media.inspect.sound_headers import MAX_AUDIO_BYTES
 from pipelines.media.sandbox.process import Task, run_child
 from pipelines.models.alignment import Timing, align
@@ -69,8 +70,8 @@ def _details(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fetch(data: Reel, ctx: Context) -> tuple[InputFile, InputFile]:
-    image = ctx.input("image", data.image, kinds=("jpeg", "png"), limit_bytes=_MAX_IMAGE_BYTES)
-    audio = ctx.input("audio", data.audio, kinds=("mp3", "wav", "flac"), limit_bytes=MAX_AUDIO_BYTES)
+    image = ctx.input("image", data.image, kinds=PICTURE_KINDS, limit_bytes=_MAX_IMAGE_BYTES)
+    audio = ctx.input("audio", data.audio, kinds=SOUND_KINDS, limit_bytes=MAX_AUDIO_BYTES)
     if data.renderer == "runpod":
         check_readable_by_url(image, audio)
     return image, audio

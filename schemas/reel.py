@@ -54,7 +54,9 @@ class Reel(InputModel):
     )
 
     image: MediaReference = Field(description="JPEG or PNG, at most 100 MB.")
-    audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB; its length is the reel's.")
+    audio: MediaReference = Field(
+        description="MP3, WAV, FLAC, M4A, AAC, OGG, Opus or AIFF, at most 100 MB; its length is the reel's."
+    )
     start: float = Field(
         0.0,
         ge=0,

@@ -13,6 +13,7 @@ from av.codec.codec import UnknownCodecError
 from pipelines.media.captions.files import CaptionSpec, captions_for, offset_warnings, write_subtitles, write_words
 from pipelines.media.captions.placement import Caption
 from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, start_aac
+from pipelines.media.encode.aac_copy import copy_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
 from pipelines.media.encode.ffmpeg import Ffmpeg
 from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, expand, plan_frame_runs
@@ -125,20 +126,22 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     """
     # Only the header is read first, so that a picture with too many pixels fails before the sound is decoded.
     image = open_picture(film.image, film.image_kind)
-    aac_path = film.folder / _AAC_NAME
     song = None if film.sound_edit == UNCHANGED else measure(film.audio, film.audio_kind)
     aac_process = _start_aac(film, song)
     try:
         timeline = _timeline(film, song)
+        if aac_process is None and timeline.sound.is_damaged:
+            aac_process = _start_aac(film, timeline.sound)
         photo = fit_picture(image, film.width, film.height)
         renderer = _caption_renderer(film)
         encoder = _encode(film, Canvas(photo, renderer), timeline, aac_process, progress)
     finally:
-        aac_process.kill()
+        if aac_process is not None:
+            aac_process.kill()
     write_subtitles(film.folder, timeline.captions, FPS)
     if film.caption_spec.source != "even":
         write_words(film.folder, film.caption_spec, timeline.words, timeline.sound.seconds)
-    aac_path.unlink(missing_ok=True)
+    (film.folder / _AAC_NAME).unlink(missing_ok=True)
     return {
         "frames": timeline.frames,
         "duration_seconds": timeline.sound.seconds,
@@ -149,10 +152,17 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _start_aac(film: Film, song: Sound | None) -> Ffmpeg:
-    """Start to encode the sound. A song that is not changed (``None``) is measured meanwhile."""
+def _start_aac(film: Film, song: Sound | None) -> Ffmpeg | None:
+    """Start to encode the sound; return ``None`` if it was copied, because it is AAC that fits and is not changed.
+
+    A song that is not changed can be measured meanwhile. The others have been measured: ``song`` is the whole one.
+    """
+    target = film.folder / _AAC_NAME
+    is_damaged = song is not None and song.is_damaged
+    if film.sound_edit == UNCHANGED and not is_damaged and copy_aac(film.audio, film.audio_kind, target):
+        return None
     seconds = 0.0 if song is None else film.sound_edit.excerpt(song).seconds
-    return start_aac(film.ffmpeg, film.audio, film.audio_kind, film.folder / _AAC_NAME, film.sound_edit, seconds)
+    return start_aac(film.ffmpeg, film.audio, film.audio_kind, target, film.sound_edit, seconds)
 
 
 def _timeline(film: Film, song: Sound | None, *, with_captions: bool = True) -> _Timeline:
@@ -178,7 +188,7 @@ def _caption_renderer(film: Film) -> CaptionRenderer:
     return CaptionRenderer(film.width, film.height, style, Fonts(language, film.caption_spec.lyrics), language)
 
 
-def _encode(film: Film, canvas: Canvas, timeline: _Timeline, aac_process: Ffmpeg, progress: Progress) -> str:
+def _encode(film: Film, canvas: Canvas, timeline: _Timeline, aac_process: Ffmpeg | None, progress: Progress) -> str:
     """Write the video with the requested encoder or the first fallback that works; return the encoder's name."""
     encoder, frames_written = film.encoder, None
     while frames_written is None:
@@ -195,7 +205,7 @@ def _write_video(
     film: Film,
     canvas: Canvas,
     timeline: _Timeline,
-    aac_process: Ffmpeg,
+    aac_process: Ffmpeg | None,
     encoder: str,
     progress: Progress,
 ) -> int:
@@ -214,7 +224,8 @@ def _write_video(
         progress(done / timeline.frames)
 
     try:
-        _wait_for_audio(aac_process, lambda: report(0))
+        if aac_process is not None:
+            _wait_for_audio(aac_process, lambda: report(0))
         return write_mp4(
             film.folder / "video.mp4",
             parallel.units(),

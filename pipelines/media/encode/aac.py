@@ -10,6 +10,7 @@ from pathlib import Path
 from pipelines.media.encode.ffmpeg import Ffmpeg
 from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit, loudness_filters, measure_loudness
 from pipelines.media.inspect.channels import stereo_filter
+from pipelines.media.inspect.open_media import demuxer_of
 from pipelines.media.inspect.sound_headers import plain_wav
 
 #: Bits per second.
@@ -46,9 +47,14 @@ class AacFormat:
     samples: int = FRAME_SAMPLES
 
     @property
+    def rate_index(self) -> int:
+        """The sampling frequency index."""
+        return _RATES.index(self.rate)
+
+    @property
     def specific_config(self) -> bytes:
         """The two bytes of AudioSpecificConfig, ISO/IEC 14496-3 clause 1.6.2.1."""
-        return (self.object_type << 11 | _RATES.index(self.rate) << 7 | self.channels << 3).to_bytes(2, "big")
+        return (self.object_type << 11 | self.rate_index << 7 | self.channels << 3).to_bytes(2, "big")
 
 
 def start_aac(
@@ -61,7 +67,8 @@ def start_aac(
     change of the loudness is measured before this function returns.
     """
     source = _readable(source, kind, target)
-    command = [ffmpeg, *_INPUT_OPTIONS, "-format_whitelist", kind, "-f", kind, "-i", f"file:{source}"]
+    demuxer = demuxer_of(kind)
+    command = [ffmpeg, *_INPUT_OPTIONS, "-format_whitelist", demuxer, "-f", demuxer, "-i", f"file:{source}"]
     filters = [stereo_filter(source, kind), *edit.cut_filters(seconds)]
     if edit.loudness is not None:
 
