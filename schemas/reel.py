@@ -53,7 +53,7 @@ class Reel(InputModel):
         },
     )
 
-    image: MediaReference = Field(description="JPEG or PNG, at most 100 MB.")
+    image: MediaReference = Field(description="JPEG, PNG, WebP, AVIF or HEIC, at most 100 MB.")
     audio: MediaReference = Field(
         description="MP3, WAV, FLAC, M4A, AAC, OGG, Opus or AIFF, at most 100 MB; its length is the reel's."
     )

@@ -13,7 +13,7 @@ from schemas.reference import check_bucket
 
 #: Parts of a pair: the field of ``data``, and the file extensions of its objects.
 PARTS: dict[str, tuple[str, ...]] = {
-    "image": (".jpg", ".jpeg", ".png"),
+    "image": (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic"),
     "audio": (".mp3", ".wav", ".flac", ".m4a", ".aac", ".ogg", ".opus", ".aiff", ".aif"),
     "lyrics": (".txt", ".lrc"),
 }

@@ -48,7 +48,7 @@ _DISPLAY_NAMES = {
     "flac": "FLAC",
 }
 #: Kinds of pictures and of sound that a reel is made of. MP4 without video is sound.
-PICTURE_KINDS = ("jpeg", "png")
+PICTURE_KINDS = ("jpeg", "png", "webp", "avif", "heic")
 SOUND_KINDS = ("mp3", "wav", "flac", "m4a", "mp4", "aac", "ogg", "aiff")
 #: The sets of kinds that are refused with the default messages of ``InvalidImage`` and ``InvalidAudio``. They name only
 #: the kinds that the source system accepted.
@@ -68,7 +68,7 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
 )
 _RIFF = {b"WAVE": "wav", b"WEBP": "webp", b"AVI ": "avi"}
 _BRANDS = {b"qt  ": "mov", b"M4A ": "m4a", b"M4B ": "m4a", b"avif": "avif", b"avis": "avif"}
-_BRANDS |= dict.fromkeys((b"heic", b"heix", b"hevc"), "heic")
+_BRANDS |= dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "heic")
 
 # MPEG audio bit rates in kbit/s by (version 1?, layer), ISO/IEC 11172-3 table 2.4.2.3 and ISO/IEC 13818-3.
 _RATES_1 = {
