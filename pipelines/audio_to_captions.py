@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.context import Context, Progress
+from pipelines.media.captions.word_groups import group_words
 from pipelines.media.inspect.in_child import seconds_of
 from pipelines.media.inspect.sniff import SOUND_KINDS
 from pipelines.media.inspect.sound_headers import MAX_AUDIO_BYTES
@@ -32,8 +33,14 @@ def audio_to_captions(data: AudioToCaptions, ctx: Context) -> Sequence[StoredArt
 def plan(data: AudioToCaptions, ctx: Context) -> Plan:
     """Return the plan of an ``audio-to-captions`` job. The audio is fetched and measured."""
     seconds = seconds_of(_fetch(data, ctx), ctx.bounds)
+    captions = len(group_words(data.lyrics, data.words_per_group))
     alignment = alignment_estimate(data.alignment_mode, data.lyrics, seconds, ctx.catalogue)
-    return Plan(duration_seconds=seconds, estimated_seconds=1.0 + alignment.seconds, cost=alignment.cost)
+    return Plan(
+        duration_seconds=seconds,
+        estimated_seconds=1.0 + alignment.seconds,
+        cost=alignment.cost,
+        details={"captions": captions} if captions else {},
+    )
 
 
 def _fetch(data: AudioToCaptions, ctx: Context) -> InputFile:

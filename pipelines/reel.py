@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +19,13 @@ from pipelines.models.remote_reel import check_readable_by_url, render_local_or_
 from schemas.media import InputFile, LocalFile, Plan, StoredArtifact
 from schemas.reel import Reel
 
+#: Greatest width and height of a picture in a preview, in pixels.
+_TILE = (216, 384)
 _MAX_IMAGE_BYTES = 100 * 1024 * 1024
 
 
 def reel(data: Reel, ctx: Context) -> Sequence[StoredArtifact]:
-    """Make ``video.mp4``, ``captions.srt`` and ``captions.vtt``; ``words.json`` if words were recognized.
+    """Make ``video.mp4``, ``captions.srt``, ``captions.vtt`` and ``cover.jpg``; ``words.json`` if words were timed.
 
     A crash before the render is stored repeats it. Only files in the job's folder are written until then.
     """
@@ -62,6 +65,22 @@ def plan(data: Reel, ctx: Context) -> Plan:
         cost=alignment.cost,
         details=_details(facts) if data.lyrics.strip() else {},
     )
+
+
+def preview(data: Reel, ctx: Context, target: Path) -> dict[str, Any]:
+    """Write a contact sheet of the captions to ``target``; return the number of captions and of those shown.
+
+    The captions are timed as in a plan.
+    """
+    image, audio = _fetch(data, ctx)
+    scale = min(1.0, _TILE[0] / data.width, _TILE[1] / data.height)
+    size = {"width": max(2, round(data.width * scale / 2) * 2), "height": max(2, round(data.height * scale / 2) * 2)}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        film = film_task(data.model_copy(update=size), image, audio, folder, Timing(data.lyrics))
+        facts = run_child(Task.PREVIEW, film, folder, ctx.bounds)
+        shutil.copyfile(folder / "preview.png", target)
+    return facts
 
 
 def _details(facts: dict[str, Any]) -> dict[str, Any]:

@@ -114,6 +114,14 @@ class Reel(InputModel):
         1920, ge=128, le=3840, json_schema_extra={"multipleOf": 2}, description="Pixels, even."
     )
 
+    cover_at: float | None = Field(
+        None,
+        ge=0,
+        le=14_400,
+        allow_inf_nan=False,
+        description="Seconds from the start of the reel at which cover.jpg is taken. Default: the first caption.",
+    )
+
     CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics"))
 
     @model_validator(mode="after")

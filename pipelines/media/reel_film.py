@@ -65,6 +65,8 @@ class Film:
     #: ``nvenc``: as ``skip``, with the pictures encoded by NVIDIA's encoder.
     encoder: str
     sound_edit: SoundEdit
+    #: Time of the cover in seconds; ``None``: that of the first caption.
+    cover_at: float | None
     #: Path of the ffmpeg program.
     ffmpeg: str
 
@@ -101,7 +103,7 @@ def plan_film(film: Film) -> dict[str, Any]:
         LyricsTooLong: A caption would be visible for less than one frame.
     """
     fit_picture(open_picture(film.image, film.image_kind), film.width, film.height)
-    timeline = _timeline(film, None, with_captions=bool(film.caption_spec.lyrics.strip()))
+    timeline = timeline_of(film, with_captions=bool(film.caption_spec.lyrics.strip()))
     return {
         "frames": timeline.frames,
         "duration_seconds": timeline.sound.seconds,
@@ -113,7 +115,7 @@ def plan_film(film: Film) -> dict[str, Any]:
 
 
 def render_film(film: Film, progress: Progress) -> dict[str, Any]:
-    """Write ``video.mp4`` and the caption files into ``film.folder``; return the video's facts.
+    """Write ``video.mp4``, ``cover.jpg`` and the caption files into ``film.folder``; return the video's facts.
 
     ``progress`` is called with shares from 0 to 1.
 
@@ -129,11 +131,11 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     song = None if film.sound_edit == UNCHANGED else measure(film.audio, film.audio_kind)
     aac_process = _start_aac(film, song)
     try:
-        timeline = _timeline(film, song)
+        timeline = timeline_of(film, song)
         if aac_process is None and timeline.sound.is_damaged:
             aac_process = _start_aac(film, timeline.sound)
         photo = fit_picture(image, film.width, film.height)
-        renderer = _caption_renderer(film)
+        renderer = caption_renderer(film)
         encoder = _encode(film, Canvas(photo, renderer), timeline, aac_process, progress)
     finally:
         if aac_process is not None:
@@ -165,7 +167,8 @@ def _start_aac(film: Film, song: Sound | None) -> Ffmpeg | None:
     return start_aac(film.ffmpeg, film.audio, film.audio_kind, target, film.sound_edit, seconds)
 
 
-def _timeline(film: Film, song: Sound | None, *, with_captions: bool = True) -> _Timeline:
+def timeline_of(film: Film, song: Sound | None = None, *, with_captions: bool = True) -> _Timeline:
+    """Return what is shown and sung when; ``song`` is the measured song, if it was measured before."""
     song = song or measure(film.audio, film.audio_kind)
     sound = film.sound_edit.excerpt(song)
     frames = max(1, round(sound.seconds * FPS))
@@ -182,7 +185,8 @@ def _timeline(film: Film, song: Sound | None, *, with_captions: bool = True) -> 
     return _Timeline(sound, song.seconds, frames, captions, words, warnings)
 
 
-def _caption_renderer(film: Film) -> CaptionRenderer:
+def caption_renderer(film: Film) -> CaptionRenderer:
+    """Return what draws the captions of ``film``."""
     style = Style(film.font_size * min(film.width, film.height) / 1080, film.color[:3], film.color[3])
     language = film.caption_spec.language
     return CaptionRenderer(film.width, film.height, style, Fonts(language, film.caption_spec.lyrics), language)
@@ -224,6 +228,7 @@ def _write_video(
         progress(done / timeline.frames)
 
     try:
+        _write_cover(film, canvas, timeline)
         if aac_process is not None:
             _wait_for_audio(aac_process, lambda: report(0))
         return write_mp4(
@@ -237,6 +242,15 @@ def _write_video(
         )
     finally:
         parallel.close()
+
+
+def _write_cover(film: Film, canvas: Canvas, timeline: _Timeline) -> None:
+    """Write ``cover.jpg``: the first caption, or what is shown at ``film.cover_at``."""
+    text = timeline.captions[0].text if timeline.captions else ""
+    if film.cover_at is not None:
+        frame = min(round(film.cover_at * FPS), timeline.frames - 1)
+        text = next((caption.text for caption in timeline.captions if caption.first <= frame < caption.end), "")
+    canvas.picture(text).save(film.folder / "cover.jpg", "JPEG", quality=90)
 
 
 def _wait_for_audio(aac_process: Ffmpeg, report: Callable[[], None]) -> None:

@@ -103,7 +103,7 @@ def test_a_reel_is_aligned_by_the_provider_and_rendered_locally(deployment: Depl
     before = deployment.elevenlabs.charges()
     deployment.ask("reel-1", "reel", **deployment.media, **LOOK, lyrics=LYRICS)
     _, files, manifest = deployment.result("reel-1")
-    assert set(files) == {"video.mp4", "captions.srt", "captions.vtt", "words.json", "manifest.json"}
+    assert set(files) == {"video.mp4", "captions.srt", "captions.vtt", "words.json", "cover.jpg", "manifest.json"}
     assert (manifest["provider"], manifest["model"]) == ("local", "reel")
     assert manifest["details"]["alignment"] == {"mode": "auto", "used": "forced_alignment"}
     assert manifest["cost"]["amount"] == "0.006"

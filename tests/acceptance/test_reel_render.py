@@ -69,12 +69,13 @@ def test_a_reel_is_a_video_and_two_caption_files_with_their_facts(rendered: Rend
         ("video.mp4", "video/mp4"),
         ("captions.srt", "application/x-subrip"),
         ("captions.vtt", "text/vtt"),
+        ("cover.jpg", "image/jpeg"),
     ]
     facts = artifacts[0].facts
     assert (facts.width, facts.height, facts.fps) == (270, 480, 30.0)
     assert facts.frames == round(SECONDS * 30)
     assert facts.duration_seconds == pytest.approx(SECONDS, abs=1e-4)
-    assert sorted(path.name for path in folder.iterdir()) == ["captions.srt", "captions.vtt", "video.mp4"]
+    assert sorted(path.name for path in folder.iterdir()) == ["captions.srt", "captions.vtt", "cover.jpg", "video.mp4"]
 
 
 def test_progress_grows_to_the_end(rendered: Rendered) -> None:

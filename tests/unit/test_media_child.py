@@ -145,7 +145,7 @@ def test_the_end_of_ffmpeg_counts_like_that_of_the_child_attack_1(
 ) -> None:
     use_ffmpeg(folder, monkeypatch, script)
     if error is None:
-        assert [file.name for file in render(folder)] == ["video.mp4", "captions.srt", "captions.vtt"]
+        assert [file.name for file in render(folder)] == ["video.mp4", "captions.srt", "captions.vtt", "cover.jpg"]
     else:
         with pytest.raises(error) as caught:
             render(folder)
