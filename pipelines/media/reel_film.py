@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 from av.codec.codec import UnknownCodecError
+from PIL import Image
 
 from pipelines.media.captions.files import CaptionSpec, captions_for, offset_warnings, write_subtitles, write_words
 from pipelines.media.captions.placement import Caption
@@ -220,6 +221,7 @@ def _write_video(
     size = (film.width, film.height, FPS)
     codec = NVENC if encoder == "nvenc" else X264
     chunk_encoder = ChunkEncoder(*size, skip=encoder != "plain", codec=codec)
+    cover = _cover(film, canvas, timeline)
     parallel = ParallelEncoder(chunk_encoder, chunks(runs), canvas.draw, film.folder)
 
     def report(frames_written: int) -> None:
@@ -228,7 +230,7 @@ def _write_video(
         progress(done / timeline.frames)
 
     try:
-        _write_cover(film, canvas, timeline)
+        cover.save(film.folder / "cover.jpg", "JPEG", quality=90)
         if aac_process is not None:
             _wait_for_audio(aac_process, lambda: report(0))
         return write_mp4(
@@ -244,13 +246,13 @@ def _write_video(
         parallel.close()
 
 
-def _write_cover(film: Film, canvas: Canvas, timeline: _Timeline) -> None:
-    """Write ``cover.jpg``: the first caption, or what is shown at ``film.cover_at``."""
+def _cover(film: Film, canvas: Canvas, timeline: _Timeline) -> Image.Image:
+    """Return the picture of ``cover.jpg``: the first caption, or what is shown at ``film.cover_at``."""
     text = timeline.captions[0].text if timeline.captions else ""
     if film.cover_at is not None:
         frame = min(round(film.cover_at * FPS), timeline.frames - 1)
         text = next((caption.text for caption in timeline.captions if caption.first <= frame < caption.end), "")
-    canvas.picture(text).save(film.folder / "cover.jpg", "JPEG", quality=90)
+    return canvas.picture(text)
 
 
 def _wait_for_audio(aac_process: Ffmpeg, report: Callable[[], None]) -> None:
