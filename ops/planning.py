@@ -21,8 +21,9 @@ from providers.http.policy import Policy
 from providers.local.host import ModelHost
 from providers.registry import catalogue_of
 from schemas.envelope import Request
-from schemas.errors import InternalError, UnknownType
+from schemas.errors import InternalError, InvalidField, UnknownType
 from schemas.media import InputFile, Plan, StoredArtifact
+from schemas.reel import Reel
 from schemas.settings import Settings
 from schemas.tenants import TenantRules
 
@@ -45,9 +46,11 @@ def preview_request(settings: Settings, request: Request, target: Path) -> dict[
     """Write a contact sheet of a reel's captions to ``target``; return how many there are and how many it shows.
 
     Raises:
-        TelecineError: If an input cannot be used.
+        TelecineError: If an input cannot be used, or the request is not for a reel.
         OSError: If ``target`` cannot be written.
     """
+    if not isinstance(request.data, Reel):
+        raise InvalidField("only a reel has a preview", field="type")
     with _plan_context(settings, request) as context:
         return preview(request.data, context, target)
 

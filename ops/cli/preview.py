@@ -32,8 +32,8 @@ def preview(
 
     settings = read_settings()
     request = parse_request(read_request(file), limit_bytes=settings.max_message_bytes)
-    if isinstance(request, Cancel) or request.type != "reel":
-        stop("Only a reel has a preview.", code="invalid_request")
+    if isinstance(request, Cancel):
+        stop("A control message has no preview.", code="invalid_request")
     try:
         facts = preview_request(settings, request, target)
     except OSError as error:

@@ -31,7 +31,7 @@ def rendered(folder: Path, **options: object) -> MemoryContext:
         {"forced-alignment": lambda asked: {"words": words}},
     )
     made = reel(reel_data(LYRICS, alignment_mode="auto", min_duration=0.2, words_per_group=2, **options), context)
-    assert [artifact.name for artifact in made] == ["video.mp4", "captions.srt", "captions.vtt", "words.json", "cover.jpg"]
+    assert [file.name for file in made] == ["video.mp4", "captions.srt", "captions.vtt", "words.json", "cover.jpg"]
     return context
 
 

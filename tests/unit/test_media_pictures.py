@@ -41,7 +41,10 @@ def encoded(form: str, orientation: int = 1, **options: object) -> bytes:
     turn = undo.get(orientation) or picture._TURNS.get(orientation)
     image = upright() if turn is None else upright().transpose(turn)
     data = io.BytesIO()
-    best = {"WEBP": {"lossless": True}, "AVIF": {"quality": 95, "subsampling": "4:4:4", "speed": 10}}
+    best: dict[str, dict[str, object]] = {
+        "WEBP": {"lossless": True},
+        "AVIF": {"quality": 95, "subsampling": "4:4:4", "speed": 10},
+    }
     image.save(data, form, **best.get(form, {"quality": 95, "subsampling": 0}), **options)
     return data.getvalue()
 
