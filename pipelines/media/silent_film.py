@@ -44,8 +44,8 @@ def write_silent_film(
 ) -> int:
     """Write the film of ``shots``, each a picture's name and its number of frames; return the number of frames.
 
-    A picture is encoded once for all frames of its shot. If every frame is another picture, an encoder setting for motion
-    is used. ``progress`` is called with shares from 0 to 1.
+    A picture is encoded once for all frames of its shot. If every frame is another picture, an encoder setting for
+    motion is used. ``progress`` is called with shares from 0 to 1.
 
     Raises:
         RenderFailed: The encoder's stream cannot be used, or has another number of frames than planned.
