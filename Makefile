@@ -64,16 +64,17 @@ lock: $(VENV)/.tested  ## write constraints.txt anew from what is installed
 	@$(BIN)/python tests/lock.py constraints.txt
 
 $(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Telecine needs Python 3.11 or newer, and $(PYTHON) is %d.%d; try: make PYTHON=python3.12" % sys.version_info[:2])'
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt celeryconfig.py | $(VENV)/bin/python
 	@echo "Installing Telecine into $(VENV) …"
-	@$(PIP) --editable .
+	@$(PIP) --editable ".[align]"
 	@touch $@
 
 $(VENV)/.linted: $(VENV)/.installed
 	@echo "Installing what the linters and the tests need …"
-	@$(PIP) --editable ".[lint,test,postgres]"
+	@$(PIP) --editable ".[lint,test,postgres,edge]"
 	@touch $@
 
 $(VENV)/.local: $(VENV)/.installed

@@ -25,6 +25,8 @@ from consumer import logs, sentry
 from consumer.execution.durable import advance as advance_job
 from consumer.ledger.database import is_ledger_fault
 from consumer.ledger.due import Wake, pick_job
+from consumer.ledger.leases import release_owned_by
+from consumer.ledger.owner import this_process
 from consumer.runtime import Runtime
 from consumer.storage.scratch import clear_abandoned
 from consumer.wakeups.queues import ADVANCE, role_and_priority
@@ -117,11 +119,25 @@ def _advance_one(job_id: str) -> None:
         if chosen is None:
             return
         with sentry.job_scope(chosen):
-            moved = advance_job(parts, chosen)
+            try:
+                moved = advance_job(parts, chosen)
+            except SystemExit:  # a service manager stops all processes of the worker, also this one of its pool
+                _release_job(parts)
+                raise
         if parts.device_failed:
             end_worker()
         if moved is not None:
             return
+
+
+def _release_job(parts: Runtime) -> None:
+    """Release the job of this process, due at once: an orderly stop does not count as a crash."""
+    try:
+        released = release_owned_by(parts.database, lambda owner: owner == this_process())
+    except Exception:
+        log.warning("job_release_failed", exc_info=True)
+    else:
+        log.warning("jobs_released", jobs=released)
 
 
 def _send_again(job_id: str) -> None:

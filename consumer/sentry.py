@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 from consumer.logs import scrub
@@ -34,6 +36,7 @@ def start_sentry(settings: Settings) -> bool:
     sentry_sdk.init(
         dsn=settings.sentry_dsn.get_secret_value(),
         environment=settings.sentry_environment,
+        release=os.environ.get("SENTRY_RELEASE") or f"telecine@{version('telecine')}",
         send_default_pii=False,
         include_local_variables=False,  # locals hold payloads and signed URLs
         max_breadcrumbs=20,

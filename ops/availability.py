@@ -49,7 +49,7 @@ def _needed(request: Request, catalogue: Catalogue) -> Iterator[Sequence[Model]]
         yield _known(prompt_models(local=local), IMAGE_TO_PROMPT, catalogue)
     if isinstance(data, Reel | AudioToCaptions):
         needs_words = data.alignment_mode == "auto" and not data.lyrics.strip()
-        if needs_words or data.alignment_mode == "elevenlabs":
+        if data.timing is None and (needs_words or data.alignment_mode == "elevenlabs"):
             yield _known([TRANSCRIBER], CAPTIONS, catalogue)
     if isinstance(data, Reel) and data.renderer == "runpod":
         yield _known([REMOTE_REEL], request.type, catalogue)

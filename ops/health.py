@@ -24,6 +24,7 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
+from consumer.ledger.database import Database
 from consumer.ledger.queries import oldest_open_seconds
 from consumer.service import Service
 from ops.ledger_probe import LedgerProbe, LedgerUnavailable
@@ -133,10 +134,9 @@ class HealthServer:
 
     def _ledger(self) -> str:
         try:
-            self._probe.query(oldest_open_seconds, seconds=LEDGER_SECONDS)
+            return self._probe.query(_state_of_ledger, seconds=LEDGER_SECONDS)
         except LedgerUnavailable as error:
             return str(error)
-        return "ok"
 
     def _snapshot(self) -> Snapshot | None:
         try:
@@ -177,6 +177,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         pass
+
+
+def _state_of_ledger(database: Database) -> str:
+    if database.is_read_only():
+        return "read-only"
+    oldest_open_seconds(database)
+    return "ok"
 
 
 def _json(value: dict[str, Any], *, good: bool) -> tuple[int, str, bytes]:

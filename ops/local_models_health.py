@@ -25,9 +25,14 @@ class LocalModelsHealth:
         self._needed = needed
 
     def add_to(self, report: dict[str, Any]) -> dict[str, Any]:
-        """Return the report with a ``local`` section and, if the models are needed, the worse of both statuses."""
+        """Return the report with a ``local`` section and, if the models are needed, the worse of both statuses.
+
+        The section's status is ``not installed`` where they are neither needed nor installed.
+        """
         local = system_report(self._host(), self._models, look=self._needed)
         status, message = state_of(local)
+        if not self._needed and (local["missing"] or not local["installed"]):
+            status = "not installed"  # an unhealthy part of a healthy process would look like an alarm
         combined = {**report, "local": local | {"status": status, "message": message}}
         if self._needed:
             combined["status"] = max(report["status"], status, key=_ORDER.index)

@@ -10,8 +10,9 @@ from consumer.ledger.leases import release_owned_by
 from consumer.ledger.owner import is_gone, this_process
 from consumer.logs import logger
 from consumer.runtime import Runtime
-from consumer.service import Named, Service, build_loops
+from consumer.service import Loop, Named, Service, build_loops
 from consumer.wiring import build_runtime
+from ops.edge.requirements import check_requirements
 from ops.health import HealthServer
 from ops.health_client import installation_id
 from ops.home_lock import home_lock
@@ -105,6 +106,8 @@ def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list
 
     use_runtime(runtime)
     loops = build_loops(runtime, app, parts)
+    if "edge" in parts:
+        loops.append(Named("edge", _edge(runtime)))
     if "worker" not in parts:
         return loops
     if not runtime.settings.embedded:
@@ -112,6 +115,13 @@ def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list
     from consumer.worker import EmbeddedWorker
 
     return [*loops, Named("worker", EmbeddedWorker(app, concurrency=runtime.settings.concurrency))]
+
+
+def _edge(runtime: Runtime) -> Loop:
+    check_requirements(runtime.settings, runtime.settings.edge_host)
+    from ops.edge.server import EdgeServer
+
+    return EdgeServer(runtime, runtime.settings.edge_host, runtime.settings.edge_port)
 
 
 def _local_models(runtime: Runtime, parts: Sequence[str]) -> LocalModelsHealth | None:

@@ -19,9 +19,13 @@ def iso(seconds: float | None) -> str | None:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def job_view(job: Job, deliveries: Sequence[Delivery] = ()) -> dict[str, Any]:
-    """Return the job as JSON: the keys of the source systems first, then those that only Telecine has."""
-    ran = job.finished_at is not None and job.started_at is not None
+def job_view(job: Job, deliveries: Sequence[Delivery] = (), *, now: float | None = None) -> dict[str, Any]:
+    """Return the job as JSON: the keys of the source systems first, then those that only Telecine has.
+
+    With ``now``, the processing time of a job that has started but not ended is the time until then.
+    """
+    ended = now if job.finished_at is None else job.finished_at
+    took = None if ended is None or job.started_at is None else round(max(0.0, ended - job.started_at), 3)
     outcome = job.outcome or {}
     return {
         "job_id": job.id,
@@ -29,7 +33,7 @@ def job_view(job: Job, deliveries: Sequence[Delivery] = ()) -> dict[str, Any]:
         "progress_percentage": job.progress,
         "created_at": iso(job.received_at),
         "started_at": iso(job.started_at),
-        "processing_time_seconds": round((job.finished_at or 0) - (job.started_at or 0), 3) if ran else None,
+        "processing_time_seconds": took,
         "error_message": job.error["message"] if job.error else None,
         "type": job.type,
         "finished_at": iso(job.finished_at),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import site
 import subprocess
 import sys
 import threading
@@ -39,11 +40,13 @@ def worker_command(roles: Sequence[str], status_fd: int) -> list[str]:
 
 
 def worker_environment() -> dict[str, str]:
-    """Return this process's environment, with the folder that this process was imported from as first in the path.
+    """Return this process's environment, in which the folder that this process was imported from is found first.
 
     So the worker runs the same code as this process, even if the working directory or another folder of ``PYTHONPATH``
-    has packages of the same names.
+    has packages of the same names. ``PYTHONPATH`` precedes the standard library, so site-packages must not be in it.
     """
+    if _ROOT in site.getsitepackages():
+        return dict(os.environ)
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))}
 
 

@@ -13,14 +13,16 @@ from pipelines.media.inspect.sound_headers import MAX_AUDIO_BYTES
 from pipelines.media.sandbox.process import Task, run_child
 from pipelines.models.alignment import Timing, align, caption_spec
 from pipelines.models.estimates import alignment_estimate
+from pipelines.models.given_timing import given_timing
+from pipelines.models.local_reel import line_files
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.media import InputFile, LocalFile, MediaFacts, Plan, StoredArtifact
 
 
 def audio_to_captions(data: AudioToCaptions, ctx: Context) -> Sequence[StoredArtifact]:
-    """Make ``captions.srt``, ``captions.vtt`` and ``words.json``."""
+    """Make ``captions.srt``, ``captions.vtt``, ``captions.lrc``, ``captions.ass`` and ``words.json``."""
     audio = _fetch(data, ctx)
-    timing = align(data.alignment_mode, data.lyrics, data.language, audio, ctx)
+    timing = given_timing(data, audio, ctx) or align(data.alignment_mode, data.lyrics, data.language, audio, ctx)
 
     def write(folder: Path, progress: Progress) -> Sequence[LocalFile]:
         return _write(data, audio, timing, folder, progress, ctx)
@@ -32,9 +34,11 @@ def audio_to_captions(data: AudioToCaptions, ctx: Context) -> Sequence[StoredArt
 
 def plan(data: AudioToCaptions, ctx: Context) -> Plan:
     """Return the plan of an ``audio-to-captions`` job. The audio is fetched and measured."""
-    seconds = seconds_of(_fetch(data, ctx), ctx.bounds)
+    audio = _fetch(data, ctx)
+    seconds = seconds_of(audio, ctx.bounds)
+    given = given_timing(data, audio.model_copy(update={"seconds": seconds}), ctx)
+    alignment = alignment_estimate("even" if given else data.alignment_mode, data.lyrics, seconds, ctx.catalogue)
     captions = len(group_words(data.lyrics, data.words_per_group))
-    alignment = alignment_estimate(data.alignment_mode, data.lyrics, seconds, ctx.catalogue)
     return Plan(
         duration_seconds=seconds,
         estimated_seconds=1.0 + alignment.seconds,
@@ -67,5 +71,6 @@ def _write(
             details={"warnings": measured["warnings"]} if measured["warnings"] else {},
         ),
         LocalFile(name="captions.vtt", content_type="text/vtt", facts=facts, path=folder / "captions.vtt"),
+        *line_files(folder, facts),
         LocalFile(name="words.json", content_type="application/json", path=folder / "words.json"),
     ]

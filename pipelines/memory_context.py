@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.context import ModelCall, ModelResult, OutputSpec, StepFunction
-from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff, wrong_kind
+from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, kind_of, sniff, wrong_kind
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds
 from pipelines.models.matching import candidates
 from providers.catalogue import Catalogue, Model
@@ -75,7 +75,7 @@ class MemoryContext:
         content = path.read_bytes()
         if len(content) > limit_bytes:
             raise InputTooLarge(field=f"data.{name}")
-        kind = sniff(content[:HEAD_BYTES])
+        kind = kind_of(content[:HEAD_BYTES], kinds)
         if kind is None or kind not in kinds:
             raise wrong_kind(kind, kinds, field=f"data.{name}")
         digest = hashlib.sha256(content).hexdigest()

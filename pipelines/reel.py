@@ -14,6 +14,7 @@ from pipelines.media.inspect.sound_headers import MAX_AUDIO_BYTES
 from pipelines.media.sandbox.process import Task, run_child
 from pipelines.models.alignment import Timing, align
 from pipelines.models.estimates import alignment_estimate
+from pipelines.models.given_timing import given_timing
 from pipelines.models.local_reel import FPS, film_task, render_reel
 from pipelines.models.remote_reel import check_readable_by_url, render_local_or_remote
 from schemas.media import InputFile, LocalFile, Plan, StoredArtifact
@@ -25,12 +26,12 @@ _MAX_IMAGE_BYTES = 100 * 1024 * 1024
 
 
 def reel(data: Reel, ctx: Context) -> Sequence[StoredArtifact]:
-    """Make ``video.mp4``, ``captions.srt``, ``captions.vtt`` and ``cover.jpg``; ``words.json`` if words were timed.
+    """Make ``video.mp4``, the captions as SRT, VTT, LRC and ASS, and ``cover.jpg``; ``words.json`` unless ``even``.
 
     A crash before the render is stored repeats it. Only files in the job's folder are written until then.
     """
     image, audio = _fetch(data, ctx)
-    timing = align(data.alignment_mode, data.lyrics, data.language, audio, ctx)
+    timing = given_timing(data, audio, ctx) or align(data.alignment_mode, data.lyrics, data.language, audio, ctx)
 
     def render(folder: Path, progress: Progress) -> Sequence[LocalFile]:
         return render_reel(data, image, audio, folder, progress, timing=timing, bounds=ctx.bounds)
@@ -50,11 +51,14 @@ def plan(data: Reel, ctx: Context) -> Plan:
     counted if the request has no lyrics.
     """
     image, audio = _fetch(data, ctx)
-    timing = Timing(data.lyrics)
+    given = given_timing(data, audio, ctx)
+    timing = given or Timing(data.lyrics)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         facts = run_child(Task.PLAN, film_task(data, image, audio, folder, timing), folder, ctx.bounds)
-    alignment = alignment_estimate(data.alignment_mode, data.lyrics, facts["song_seconds"], ctx.catalogue)
+    alignment = alignment_estimate(
+        "even" if given else data.alignment_mode, data.lyrics, facts["song_seconds"], ctx.catalogue
+    )
     return Plan(
         frames=facts["frames"],
         duration_seconds=facts["duration_seconds"],
@@ -63,7 +67,7 @@ def plan(data: Reel, ctx: Context) -> Plan:
         height=data.height,
         estimated_seconds=_render_seconds(data, facts) + alignment.seconds,
         cost=alignment.cost,
-        details=_details(facts) if data.lyrics.strip() else {},
+        details=_details(facts) if timing.lyrics.strip() else {},
     )
 
 

@@ -9,10 +9,12 @@ from pydantic import ConfigDict, Field, model_validator
 from schemas.input_model import InputModel
 from schemas.lyrics import (
     ALIGNMENT_HELP,
+    NEEDS_LYRICS,
     AlignmentMode,
     Language,
     Lyrics,
     MinDuration,
+    Timing,
     TimingOffset,
     WordsPerGroup,
     check_alignment_available,
@@ -39,16 +41,17 @@ class AudioToCaptions(InputModel):
         description="The spoken or sung text, one caption line per line. Of LRC, SubRip and WebVTT only the words are "
         "used. Optional with auto and elevenlabs.",
     )
+    timing: Timing = None
     language: Language | None = Field(None, description="BCP 47 tag such as en, hi, ja. Default: detected.")
     alignment_mode: AlignmentMode = Field("auto", description=ALIGNMENT_HELP)
     words_per_group: WordsPerGroup = 3
     timing_offset: TimingOffset = 0.0
     min_duration: MinDuration = 1.0
 
-    CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics"))
+    CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics", "timing"))
 
     @model_validator(mode="after")
     def _available(self) -> Self:
         check_alignment_available(self.alignment_mode)
-        check_lyrics(self.lyrics, required=self.alignment_mode == "even")
+        check_lyrics(self.lyrics, required=self.alignment_mode in NEEDS_LYRICS and self.timing is None)
         return self

@@ -2,6 +2,7 @@
 
 Brokers pass a content encoding on and leave the decoding to the consumer. AMQP's ``content-encoding`` also holds
 character sets in practice, and clients such as kombu use a header ``compression`` instead.
+A compressed body whose headers declare nothing is refused by name.
 """
 
 from __future__ import annotations
@@ -24,6 +25,15 @@ _AMQP_SECTIONS = (
     b"\x00\x80\x00\x00\x00\x00\x00\x00\x00w",
     b"\x00\x80\x00\x00\x00\x00\x00\x00\x00v",
 )
+#: Compressed bodies by their first bytes, with which no JSON begins.
+_COMPRESSED = {
+    b"\x1f\x8b\x08": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"PK\x03\x04": "zip",
+}
 #: Each member starts a new decompressor; a request has one, a concatenated log a few.
 _MOST_MEMBERS = 16
 _ADVICE = "send it uncompressed, or with the content encoding gzip or deflate"
@@ -31,8 +41,16 @@ _ADVICE = "send it uncompressed, or with the content encoding gzip or deflate"
 
 def declared_encoding(headers: Mapping[str, Any]) -> str | None:
     """Return the content encoding that the headers declare; ``None`` if the body is plain."""
-    found = {str(name).lower(): str(value).strip().lower() for name, value in headers.items()}
-    return next((found[name] for name in _HEADERS if found.get(name, "") not in _PLAIN), None)
+    found = {str(name).lower(): _text(value) for name, value in headers.items()}
+    for name in _HEADERS:
+        steps = [step.strip() for step in found.get(name, "").lower().split(",")]
+        if encoding := ", ".join(step for step in steps if step not in _PLAIN):
+            return encoding
+    return None
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def decoded(body: bytes, headers: Mapping[str, Any], *, limit_bytes: int) -> bytes:
@@ -50,6 +68,8 @@ def decoded(body: bytes, headers: Mapping[str, Any], *, limit_bytes: int) -> byt
             "(a binary body, such as a bytes or Buffer object instead of a string)"
         )
     encoding = declared_encoding(headers)
+    if encoding is None and (found := next((_COMPRESSED[head] for head in _COMPRESSED if body.startswith(head)), None)):
+        raise InvalidJson(f"the message is not UTF-8 but {found}, which no content encoding declares; {_ADVICE}")
     if encoding is None or len(body) > limit_bytes:  # the parser refuses a body that is too long
         return body
     if encoding not in _ZLIB:

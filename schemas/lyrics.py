@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import unicodedata
 from typing import Annotated, Any, Literal
@@ -19,12 +20,15 @@ from pydantic_core import PydanticCustomError
 from schemas.errors import LyricsRequired, LyricsTooLong, UnsupportedOption
 from schemas.input_model import NOT_TEXT
 from schemas.lyrics_file import check_lines, without_times
+from schemas.reference import MediaReference
 
 MAX_LYRICS_WORDS = 20_000
 
 ALIGNMENT_HELP = (
     "How words are timed. auto: ElevenLabs aligns the lyrics with the audio; if that fails, its transcription is used; "
-    "without an ElevenLabs key, as even. elevenlabs: always the transcription, even if there are lyrics. "
+    "without an ElevenLabs key, as local. elevenlabs: always the transcription, even if there are lyrics. "
+    "local: the worker aligns the lyrics, which needs the extra align; lines that are not sure are spread between "
+    "their neighbours. Lyrics that do not fit the audio are spread over the voice, as in auto without the extra. "
     "even: every word gets an equal share of the time."
 )
 AlignmentMode = Literal["auto", "elevenlabs", "even", "local"]
@@ -66,18 +70,27 @@ MinDuration = Annotated[
 ]
 
 
-def check_lyrics(lyrics: str, *, required: bool) -> None:
-    """Check that captions can be made from the lyrics.
+TIMING_HELP = (
+    "A file with words and times: LRC, also with word times, SubRip, WebVTT, ASS, or words.json of an earlier job, at "
+    "most 4 MB. The captions show its words at its times. lyrics and alignment_mode are then not used, and no model is "
+    "called."
+)
+#: Left out of what is stored if it is absent: workers of an older version refuse fields that they do not know.
+Timing = Annotated[MediaReference | None, Field(description=TIMING_HELP, exclude_if=lambda value: value is None)]
+
+
+def check_lyrics(lyrics: str, *, required: bool, field: str = "data.lyrics") -> None:
+    """Check that captions can be made from the lyrics, which the request's ``field`` contains.
 
     Raises:
         LyricsRequired: they are required but contain no visible character.
         LyricsTooLong: there are too many lines or words, or a line is too long.
     """
     if required and not any(map(_is_visible, lyrics)):
-        raise LyricsRequired(field="data.lyrics")
-    check_lines(lyrics.split("\n"))
+        raise LyricsRequired(field=field)
+    check_lines(lyrics.split("\n"), field)
     if len(lyrics.replace("\u200b", " ").split()) > MAX_LYRICS_WORDS:
-        raise LyricsTooLong(f"lyrics have more than {MAX_LYRICS_WORDS:,} words", field="data.lyrics")
+        raise LyricsTooLong(f"lyrics have more than {MAX_LYRICS_WORDS:,} words", field=field)
 
 
 def _is_visible(character: str) -> bool:
@@ -85,14 +98,26 @@ def _is_visible(character: str) -> bool:
     return not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf")
 
 
+#: What the mode ``local`` needs; the extra ``align`` installs both.
+_LOCAL_PACKAGES = ("espeakng_loader", "hama")
+#: The modes that time the request's own lyrics, and can do nothing without them.
+NEEDS_LYRICS = ("even", "local")
+
+
+def local_alignment_installed() -> bool:
+    """Return whether this installation can align lyrics itself."""
+    return all(importlib.util.find_spec(package) is not None for package in _LOCAL_PACKAGES)
+
+
 def check_alignment_available(mode: AlignmentMode) -> None:
-    """Check that the alignment mode is available: this version has no local aligner.
+    """Check that this installation has what the alignment mode needs.
 
     Raises:
-        UnsupportedOption: ``mode`` is ``local``.
+        UnsupportedOption: ``mode`` is ``local``, and the extra ``align`` is not installed.
     """
-    if mode == "local":
+    if mode == "local" and not local_alignment_installed():
         raise UnsupportedOption(
-            "alignment_mode 'local' is not available on this worker yet; use auto, elevenlabs or even",
+            "alignment_mode 'local' needs the extra align, which is not installed here; "
+            "run pip install '.[align]' in the checkout, or use auto, elevenlabs or even",
             field="data.alignment_mode",
         )

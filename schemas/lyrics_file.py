@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from schemas.errors import InvalidField, LyricsTooLong
 
@@ -13,22 +13,22 @@ MAX_LINE_CHARACTERS = 2_000
 
 _TIME = r"-?(?:\d{1,2}:)?\d{1,3}:\d{1,2}(?:[.,:]\d{1,6})?"
 #: A time before a line, and any time of an LRC file: of a line ``[00:01.00]`` or of a word ``<00:01.00>``.
-_LINE_TAG = re.compile(rf"\s*\[\s*({_TIME})\s*\]")
-_TAG = re.compile(rf"\[\s*{_TIME}\s*\]|<\s*{_TIME}\s*>")
-_SPACED_TAG = re.compile(rf"\S\s+(?:{_TAG.pattern})|(?:{_TAG.pattern})\s+\S")
+LINE_TAG = re.compile(rf"\s*\[\s*({_TIME})\s*\]")
+TAG = re.compile(rf"\[\s*{_TIME}\s*\]|<\s*{_TIME}\s*>")
+_SPACED_TAG = re.compile(rf"\S\s+(?:{TAG.pattern})|(?:{TAG.pattern})\s+\S")
 #: Minutes and seconds without a fraction: in a file with such times, three numbers are hours, minutes and seconds.
-_WHOLE_SECONDS = re.compile(r"[\[<]\s*\d{1,3}:\d{1,2}\s*[\]>]")
+WHOLE_SECONDS = re.compile(r"[\[<]\s*\d{1,3}:\d{1,2}\s*[\]>]")
 #: Lines about the song, such as ``[ar:Artist]``: these names anywhere, and any name before the first line with a time.
-_METADATA = re.compile(r"\[(ar|al|ti|au|by|re|ve|la|id|length|offset|tool|hash|#):[^\]]*\]", re.IGNORECASE)
+METADATA = re.compile(r"\[(ar|al|ti|au|by|re|ve|la|id|length|offset|tool|hash|#):[^\]]*\]", re.IGNORECASE)
 _HEADER = re.compile(r"\[[^\[\]:]+:.*\]")
 _HEADING = re.compile(r"[\[(][^\])]*[\])]")
 #: A script that writes no spaces between words: Thai, Lao, Myanmar, Khmer, Chinese and Japanese.
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f]")
+UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f]")
 
-_CUE_TIME = r"(?:\d{1,3}:)?\d{1,2}:\d{2}(?:[.,]\d{1,3})?"
+CUE_TIME = r"(?:\d{1,3}:)?\d{1,2}:\d{2}(?:[.,]\d{1,3})?"
 #: The line before the text of each caption of SubRip and WebVTT.
-_CUE = re.compile(rf"[^\S\n]*{_CUE_TIME}[^\S\n]*-->[^\S\n]*{_CUE_TIME}(?:[^\S\n].*)?")
-_MARKUP = re.compile(rf"</?[A-Za-z][^<>]*>|<{_CUE_TIME}>|\{{\\[^{{}}]*\}}")
+CUE = re.compile(rf"[^\S\n]*{CUE_TIME}[^\S\n]*-->[^\S\n]*{CUE_TIME}(?:[^\S\n].*)?")
+MARKUP = re.compile(rf"</?[A-Za-z][^<>]*>|<{CUE_TIME}>|\{{\\[^{{}}]*\}}")
 _NOT_SHOWN = re.compile(r"(WEBVTT|NOTE|STYLE|REGION)(\s|$)")
 
 
@@ -51,7 +51,7 @@ def lyrics_text(content: bytes, uri: str) -> str:
         raise InvalidField(f"data.lyrics: {uri} contains NUL characters, so it is not a text file", field="data.lyrics")
     if not uri.lower().endswith(".lrc"):
         return text
-    return without_times(text) if _is_subtitles(text) else "\n".join(_parse_lrc(text))
+    return without_times(text) if is_subtitles(text) else "\n".join(_parse_lrc(text))
 
 
 def without_times(text: str) -> str:
@@ -61,36 +61,36 @@ def without_times(text: str) -> str:
         LyricsTooLong: there are too many lines, or a line is too long.
     """
     plain = text.removeprefix("\ufeff")
-    if _is_subtitles(plain):
+    if is_subtitles(plain):
         return "\n".join(_cue_lines(plain.splitlines()))
     return "\n".join(_parse_lrc(plain)) if _is_lrc(plain) else text
 
 
-def _is_subtitles(text: str) -> bool:
-    return "-->" in text and any(map(_CUE.fullmatch, text.splitlines()))
+def is_subtitles(text: str) -> bool:
+    """Return whether a line is the time of a caption of SubRip or WebVTT."""
+    return "-->" in text and any(map(CUE.fullmatch, text.splitlines()))
 
 
 def _is_lrc(text: str) -> bool:
     """Return whether at least half of the lines begin with a time. Headings and lines about the song do not count."""
     lines = [line.strip() for line in text.splitlines()]
-    timed = sum(_TAG.match(line) is not None for line in lines)
-    untimed = sum(bool(line) and not _TAG.match(line) and not _HEADING.fullmatch(line) for line in lines)
+    timed = sum(TAG.match(line) is not None for line in lines)
+    untimed = sum(bool(line) and not TAG.match(line) and not _HEADING.fullmatch(line) for line in lines)
     return timed > 0 and timed >= untimed
 
 
 def _parse_lrc(text: str) -> list[str]:
     """Return the lines in the order of their time tags; a line with several tags before it is repeated."""
     source = _without_metadata(text.splitlines())
-    hours = _WHOLE_SECONDS.search(text) is not None
-    # Some programs write a time between the letters of words without spaces, others instead of the spaces.
-    gap = "" if any(_SPACED_TAG.search(_LINE_TAG.sub("", line, count=1)) for line in source) else " "
+    hours = WHOLE_SECONDS.search(text) is not None
+    gap = tag_gap(source)
     lines: list[tuple[float, str]] = []
     last = 0.0
     for line in source:
         times: list[float] = []
         position = 0
-        while tag := _LINE_TAG.match(line, position):
-            times.append(_seconds(tag[1], hours))
+        while tag := LINE_TAG.match(line, position):
+            times.append(tag_seconds(tag[1], hours))
             position = tag.end()
         last = times[-1] if times else last
         words = _untagged(line[position:], gap)
@@ -100,30 +100,37 @@ def _parse_lrc(text: str) -> list[str]:
     return [words for _, words in sorted(lines, key=lambda item: item[0])]
 
 
-def check_lines(lines: Sequence[str]) -> None:
-    """Check the number and the length of the lines of lyrics.
+def tag_gap(lines: Iterable[str]) -> str:
+    """Return what a time within a line of LRC is instead of: nothing or a space.
+
+    Some programs write a time between the letters of words without spaces, others instead of the spaces.
+    """
+    first_tags = ((line, LINE_TAG.match(line)) for line in lines)
+    return "" if any(_SPACED_TAG.search(line, tag.end() if tag else 0) for line, tag in first_tags) else " "
+
+
+def check_lines(lines: Sequence[str], field: str = "data.lyrics") -> None:
+    """Check the number and the length of the lines of lyrics, which the request's ``field`` contains.
 
     Raises:
         LyricsTooLong: there are too many lines, or a line is too long.
     """
     if len(lines) > MAX_LYRICS_LINES:
-        raise LyricsTooLong(f"lyrics have {len(lines):,} lines, the limit is {MAX_LYRICS_LINES:,}", field="data.lyrics")
+        raise LyricsTooLong(f"lyrics have {len(lines):,} lines, the limit is {MAX_LYRICS_LINES:,}", field=field)
     if max(map(len, lines), default=0) > MAX_LINE_CHARACTERS:
-        raise LyricsTooLong(
-            f"a line of the lyrics has more than {MAX_LINE_CHARACTERS:,} characters", field="data.lyrics"
-        )
+        raise LyricsTooLong(f"a line of the lyrics has more than {MAX_LINE_CHARACTERS:,} characters", field=field)
 
 
 def _without_metadata(lines: list[str]) -> list[str]:
-    first = next((index for index, line in enumerate(lines) if _TAG.match(line.strip())), 0)
+    first = next((index for index, line in enumerate(lines) if TAG.match(line.strip())), 0)
     return [
         line
         for index, line in enumerate(lines)
-        if not (_METADATA.fullmatch(line.strip()) or (index < first and _HEADER.fullmatch(line.strip())))
+        if not (METADATA.fullmatch(line.strip()) or (index < first and _HEADER.fullmatch(line.strip())))
     ]
 
 
-def _seconds(time: str, hours: bool) -> float:
+def tag_seconds(time: str, hours: bool) -> float:
     """Return the seconds of ``1:02.5``, ``1:02:50`` (hundredths, or hours if ``hours``) or ``1:02:03.45``."""
     numbers = re.split("[:.,]", time.lstrip("-"))
     if hours and time.count(":") == 2 and len(numbers) == 3:
@@ -136,10 +143,10 @@ def _seconds(time: str, hours: bool) -> float:
 
 def _untagged(line: str, gap: str) -> str:
     def between(tag: re.Match[str]) -> str:
-        unspaced = _UNSPACED.match(line[tag.start() - 1 : tag.start()]) and _UNSPACED.match(line, tag.end())
+        unspaced = UNSPACED.match(line[tag.start() - 1 : tag.start()]) and UNSPACED.match(line, tag.end())
         return "" if unspaced else gap
 
-    return re.sub("[ \t]+", " ", _TAG.sub(between, line)).strip()
+    return re.sub("[ \t]+", " ", TAG.sub(between, line)).strip()
 
 
 def _cue_lines(lines: list[str]) -> Iterator[str]:
@@ -149,10 +156,10 @@ def _cue_lines(lines: list[str]) -> Iterator[str]:
     for index, line in enumerate(lines):
         following = lines[index + 1] if index + 1 < len(lines) else ""
         begins = index == 0 or not lines[index - 1].strip()
-        cue = _CUE.fullmatch(line) is not None
+        cue = CUE.fullmatch(line) is not None
         if cue or begins:
             hidden = vtt and not cue and _NOT_SHOWN.match(line) is not None
-        name = _CUE.fullmatch(following) and (begins or line.strip().isdecimal())
+        name = CUE.fullmatch(following) and (begins or line.strip().isdecimal())
         if line.strip() and not (cue or hidden or name):
-            shown = _MARKUP.sub("", line)
+            shown = MARKUP.sub("", line)
             yield re.sub("[ \t]+", " ", html.unescape(shown) if vtt else shown).strip()

@@ -30,7 +30,7 @@ CANCEL = "job.cancel"
 UNREADABLE = "telecine-unreadable-properties"
 #: The body that the SQS Extended Client Library sends: in Java since version 1 or 2, in Python and in Go.
 _S3_POINTER = re.compile(
-    rb'\s*\[\s*"(software\.amazon\.payloadoffloading\.PayloadS3Pointer|com\.amazon\.sqs\.javamessaging\.MessageS3Pointer)"'
+    rb'(?:\xef\xbb\xbf)?\s*\[\s*"(software\.amazon\.payloadoffloading\.PayloadS3Pointer|com\.amazon\.sqs\.javamessaging\.MessageS3Pointer)"'
 )
 ModelT = TypeVar("ModelT", bound=BaseModel)
 #: In place of ``data`` that is invalid, to validate the fields around it.

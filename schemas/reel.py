@@ -11,10 +11,12 @@ from schemas.errors import InvalidField
 from schemas.input_model import NOT_TEXT, InputModel
 from schemas.lyrics import (
     ALIGNMENT_HELP,
+    NEEDS_LYRICS,
     AlignmentMode,
     Language,
     Lyrics,
     MinDuration,
+    Timing,
     TimingOffset,
     WordsPerGroup,
     check_alignment_available,
@@ -90,6 +92,7 @@ class Reel(InputModel):
         description="One caption line per line; a literal backslash-n counts as a line break. Of LRC, SubRip and "
         "WebVTT only the words are used. Optional with auto and elevenlabs, which then show the transcription.",
     )
+    timing: Timing = None
     language: Language | None = Field(
         None,
         description="BCP 47 tag such as en, hi, ja. It selects the font for characters that several scripts share.",
@@ -122,7 +125,7 @@ class Reel(InputModel):
         description="Seconds from the start of the reel at which cover.jpg is taken. Default: the first caption.",
     )
 
-    CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics"))
+    CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics", "timing"))
 
     @model_validator(mode="after")
     def _available(self) -> Self:
@@ -130,5 +133,5 @@ class Reel(InputModel):
             raise InvalidField(f"data.end must be more than data.start, which is {self.start:g} s", field="data.end")
         check_alignment_available(self.alignment_mode)
         # The other modes transcribe the audio if there are no lyrics.
-        check_lyrics(self.lyrics, required=self.alignment_mode == "even")
+        check_lyrics(self.lyrics, required=self.alignment_mode in NEEDS_LYRICS and self.timing is None)
         return self

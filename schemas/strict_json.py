@@ -44,13 +44,15 @@ def parse_object(body: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) -> dict[s
             object_pairs_hook=_unique,
         )
     except UnicodeDecodeError as error:
-        if body.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise InvalidJson("the message is not UTF-8 but UTF-16; save or send it as UTF-8") from None
+        if (other := _other_encoding(body)) is not None:
+            raise InvalidJson(f"the message is not UTF-8 but {other}; save or send it as UTF-8") from None
         start = error.start + (len(_BOM) if body.startswith(_BOM) else 0)
         raise InvalidJson(f"the message is not UTF-8 (byte {start})") from None
     except RecursionError:
         raise InvalidJson(f"the message is nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
+        if (other := _other_encoding(body)) is not None:
+            raise InvalidJson(f"the message is not UTF-8 but {other}; save or send it as UTF-8") from None
         raise InvalidJson(
             f"the message is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
@@ -60,6 +62,13 @@ def parse_object(body: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) -> dict[s
         raise InvalidJson(f"the message is a JSON {_name(value)}, not an object; send one JSON object")
     _check(value, suspicious=_SUSPICIOUS.search(body) is not None)
     return value
+
+
+def _other_encoding(body: bytes) -> str | None:
+    """Return ``UTF-16`` or ``UTF-32`` if the message begins like JSON in one of them."""
+    found = json.detect_encoding(body).upper()
+    begins = body.lstrip(b"\0\xff\xfe \t\r\n")[:1] in (b"{", b"[")
+    return found[:6] if begins and not found.startswith("UTF-8") else None
 
 
 def canonical(value: Any) -> bytes:

@@ -6,11 +6,13 @@ These are plain dataclasses because the child process that writes them decodes u
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-#: How the times of the words were determined.
-Source = Literal["forced_alignment", "transcription", "even"]
+#: How the times of the words were determined. ``forced_alignment`` and ``transcription`` are ElevenLabs',
+#: ``local_alignment`` is the extra ``align``; ``spread``: by where the audio may have a voice, and by their lengths;
+#: ``given``: by the file that the request names in ``timing``.
+Source = Literal["forced_alignment", "local_alignment", "transcription", "spread", "even", "given"]
 WORDS_VERSION = 1
 
 
@@ -31,8 +33,25 @@ class TimedWord:
     text: str
     start: float
     end: float
-    #: True if the times were recognised in the audio; otherwise they are interpolated between neighbours.
+    #: True if the times were recognised in the audio or given; otherwise they are interpolated between neighbours.
     heard: bool
+    #: True for the first word of each line but the first one.
+    starts_line: bool = False
+    #: The characters between the word and the one before it in its line. ``None``: a space.
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineTimes:
+    """How one line of the lyrics got its times, with ``local_alignment``."""
+
+    #: Index of its first word, and the number of words.
+    first: int
+    count: int
+    #: From 0 to 1. Which lines are sure depends on the others, too.
+    confidence: float
+    #: ``aligned``: its words have times of their own. ``spread``: they share the time between their neighbours.
+    way: Literal["aligned", "spread"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +63,35 @@ class WordTimes:
     language: str | None = None
     duration_seconds: float
     words: list[TimedWord]
+    #: Only with ``local_alignment``.
+    lines: list[LineTimes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedLyrics:
+    """What a local aligner found."""
+
+    #: Start and end of each word in seconds, ``None`` for a word of a line that is not sure.
+    #: ``None`` instead of all: the lyrics do not fit the audio.
+    times: tuple[tuple[float, float] | None, ...] | None
+    #: One entry per line.
+    lines: tuple[LineTimes, ...] = ()
+    #: How sure the whole text is, from 0 to 1, and the voice or language that it was read in.
+    confidence: float = 0.0
+    voice: str | None = None
+    #: Why there are no times.
+    why: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON for the parent process."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> AlignedLyrics:
+        """Return the record that ``as_json`` wrote."""
+        times = record["times"]
+        spans = None if times is None else tuple(None if span is None else (span[0], span[1]) for span in times)
+        return cls(**{**record, "times": spans, "lines": tuple(LineTimes(**line) for line in record["lines"])})
 
 
 def parse_aligned_words(value: Any) -> list[AlignedWord]:

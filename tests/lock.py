@@ -1,7 +1,7 @@
 """Write the lock: ``python tests/lock.py constraints.txt``, from what is installed in this environment.
 
 Every package that Telecine and its extras need, directly or not, with the version that the tests ran with. ``make``
-installs with it; so can anyone: ``pip install --constraint constraints.txt telecine``.
+installs with it; so can anyone: ``pip install --constraint constraints.txt .``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def locked(name: str, extras: set[str]) -> dict[str, str]:
 
 def main() -> None:
     """Write the lock to the file that is named."""
-    extras = {"lint", "local", "postgres", "sqs", "test"}
+    extras = {"align", "edge", "lint", "local", "postgres", "sqs", "test"}
     packages = locked("telecine", extras)
     for name in ("telecine", "pip"):
         del packages[name]

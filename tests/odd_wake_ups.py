@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 from typing import Any
 
 _WAKE_UP = {"lang": "py", "task": "telecine.advance", "id": "x"}
 _BODY = '[["unknown"], {}, {}]'
 
-#: Headers and body of messages in Celery's protocol.
-ODD: list[tuple[dict[str, Any], str]] = [
+_ODD: list[tuple[dict[str, Any], str | bytes]] = [
     ({"lang": "py", "task": "telecine.advance"}, _BODY),
     ({"task": 5, "id": "x"}, _BODY),
     ({"task": [1], "id": "x"}, _BODY),
@@ -22,6 +23,9 @@ ODD: list[tuple[dict[str, Any], str]] = [
     (_WAKE_UP | {"retries": "x"}, _BODY),
     (_WAKE_UP | {"group": 5, "stamps": 7, "stamped_headers": 5, "meth": 7, "shadow": []}, _BODY),
     (_WAKE_UP | {"compression": "nope"}, _BODY),
+    (_WAKE_UP | {"compression": "gzip"}, gzip.compress(bytes(100_000_000))),
+    (_WAKE_UP | {"compression": "application/x-bz2"}, bz2.compress(bytes(100_000_000))),
+    (_WAKE_UP | {"compression": "zlib"}, _BODY),
     (_WAKE_UP, "[["),
     (_WAKE_UP, "5"),
     (_WAKE_UP, "[1, 2, 3]"),
@@ -32,3 +36,5 @@ ODD: list[tuple[dict[str, Any], str]] = [
     ({}, '{"task": 5}'),
     ({}, "x"),
 ]
+#: Headers and body of messages in Celery's protocol.
+ODD = [(headers, body if isinstance(body, bytes) else body.encode()) for headers, body in _ODD]

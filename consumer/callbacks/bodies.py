@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from consumer.callbacks.game import EVENT_PREFIX, game_body, game_url
+from consumer.callbacks.game import EVENT_PREFIX, REQUEST_ID, game_body, game_url, requested_url
 from consumer.ledger.outbox import NewDelivery, webhook_id
 from consumer.ledger.provenance import Provenance
 from consumer.ledger.records import Job
@@ -52,7 +52,7 @@ def job_delivery(
     identity = _job_webhook_id(job, event, progress)
     if spec.format == "game":
         body = game_body(completed=completed, outputs=outputs or (), details=provenance.details)
-        return _game_delivery(identity, job.id, job.id, spec, event, body)
+        return _game_delivery(identity, job.id, _game_url(spec, job.id, metadata), spec, event, body)
     data = CallbackData(
         **_job_fields(job, completed=completed, now=now),
         status=status,
@@ -106,7 +106,8 @@ def dead_letter_delivery(
     # By content: if the door dies before it acknowledges the message, the broker delivers it again.
     identity = webhook_id("rejected", request_id, error.code, hashlib.sha256(message).hexdigest())
     if callback.format == "game":
-        return _game_delivery(identity, None, request_id, callback, "failed", game_body(completed=False))
+        url = _game_url(callback, request_id, metadata)
+        return _game_delivery(identity, None, url, callback, "failed", game_body(completed=False))
     data = CallbackData(
         id=request_id,
         type=type,
@@ -129,10 +130,14 @@ def _delivery(identity: str, job_id: str | None, spec: CallbackSpec, body: Callb
     )
 
 
+def _game_url(spec: CallbackSpec, request_id: str | None, metadata: Mapping[str, Any] | None) -> str | None:
+    chosen = (metadata or {}).get(REQUEST_ID)
+    return requested_url(spec.url, chosen) if isinstance(chosen, str) else game_url(spec.url, request_id)
+
+
 def _game_delivery(
-    identity: str, job_id: str | None, url_id: str | None, spec: CallbackSpec, event: str, body: bytes
+    identity: str, job_id: str | None, url: str | None, spec: CallbackSpec, event: str, body: bytes
 ) -> NewDelivery | None:
-    url = game_url(spec.url, url_id)
     if url is None:
         return None
     return NewDelivery(

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
 
@@ -25,6 +25,8 @@ DEFAULT_URL = "https://game-api.virtuals.io/requests"
 DEFAULT_TITLE = "Generated Video"
 #: Statuses besides 2xx that count as delivered: 409 means that the API has the callback already.
 DELIVERED = frozenset({409})
+#: The field of a request's metadata with the id that a client of the I2V service chose.
+REQUEST_ID = "x-request-id"
 #: Prefix of these callbacks' events in the ledger, instead of ``job.``.
 EVENT_PREFIX = "game."
 
@@ -72,10 +74,21 @@ class GameApi:
 
 def game_url(base: str, job_id: str | None) -> str | None:
     """Return the callback URL for a job; ``None`` if the id is not safe in a URL path, or the URL is too long."""
-    if job_id is None or not _ID.fullmatch(job_id) or job_id in (".", ".."):
+    if job_id is None or not _ID.fullmatch(job_id):
+        return None
+    return _url_for(base, job_id)
+
+
+def requested_url(base: str, request_id: str) -> str | None:
+    """Return the callback URL for the id that a client of the I2V service chose, which may contain any character."""
+    return _url_for(base, quote(request_id, safe=""))
+
+
+def _url_for(base: str, segment: str) -> str | None:
+    if segment in (".", ".."):
         return None
     parts = urlsplit(base)
-    url = parts._replace(path=f"{parts.path.rstrip('/')}/{job_id}/callback", fragment="").geturl()
+    url = parts._replace(path=f"{parts.path.rstrip('/')}/{segment}/callback", fragment="").geturl()
     return url if len(url) <= _LONGEST_URL else None
 
 

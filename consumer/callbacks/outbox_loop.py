@@ -28,6 +28,8 @@ log = logger(__name__)
 
 # Progress is sent once without retries: a later progress callback replaces it.
 _ONCE = frozenset({"job.progress"})
+#: Attempts without a known secret that are retried: a process with older settings does not know a new secret yet.
+_UNKNOWN_SECRET_ATTEMPTS = 2
 #: How many due deliveries are looked at together while the first ones have to wait for their receivers.
 _PAGE = 2000
 
@@ -128,6 +130,8 @@ class OutboxLoop:
             headers = await asyncio.to_thread(self._headers, delivery)
         except TenantForbidden as error:
             return _Response(f"{error.code}: {error.message}", error=error)
+        except ConfigurationError as error:
+            return _Response(f"{error.code}: {error.message}")
         # A ledger that does not answer is not the receiver's failure: the claim expires without an attempt.
         try:
             reply = await self._client.post(delivery.url, delivery.body, headers, timeout)
@@ -175,8 +179,9 @@ class OutboxLoop:
         """Return the secrets that sign the delivery by today's settings, which may differ from those at admission.
 
         Raises:
-            TenantForbidden: The secret was removed, or belongs to another tenant now, whose receivers would accept the
-                callback.
+            ConfigurationError: The secret is unknown, perhaps because the settings of this process are old.
+            TenantForbidden: It is still unknown minutes later, or belongs to another tenant now, whose receivers would
+                accept the callback.
         """
         secrets, tenants = self._runtime.secrets, self._runtime.tenants
         default = default_secret(secrets)
@@ -185,7 +190,10 @@ class OutboxLoop:
             # If the secret was removed from the settings after the request was admitted, the default one signs.
             return secrets.get(name) or secrets[default]
         if name not in secrets:
-            raise TenantForbidden(f"the signing secret {name!r} is not configured any more; add it, then replay")
+            unknown = f"the signing secret {name!r} is not in TELECINE_CALLBACK_SECRETS; add it"
+            if delivery.attempts < _UNKNOWN_SECRET_ATTEMPTS:
+                raise ConfigurationError(unknown)
+            raise TenantForbidden(f"{unknown}, then replay")
         if delivery.job_id is not None:
             tenant = tenant_of(self._runtime.database, delivery.job_id)
             # The callbacks of a tenant that was removed may still use a secret that no other tenant owns.

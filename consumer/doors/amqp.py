@@ -11,7 +11,6 @@ from typing import Any
 
 from kombu import Connection, Consumer, Exchange, Queue
 from kombu.message import Message
-from kombu.transport import pyamqp
 
 from consumer.admission.message import Admit, AdmitResult, IncomingMessage
 from consumer.failpoints import failpoint
@@ -67,17 +66,6 @@ def dead_letter_queue(name: str) -> Queue:
         durable=True,
         queue_arguments={"x-queue-type": "quorum"},
     )
-
-
-class RawMessage(pyamqp.Message):
-    """A message that kombu does not decompress: it would do so without a limit."""
-
-    def __init__(self, msg: Any, channel: Any = None, **options: Any) -> None:
-        headers = msg.properties.get("application_headers") or {}
-        kept = {name: value for name, value in headers.items() if name != "compression"}
-        msg.properties = {**msg.properties, "application_headers": kept}
-        super().__init__(msg, channel, **options)
-        self.headers = headers
 
 
 class AmqpDoor:
@@ -137,7 +125,6 @@ class AmqpDoor:
             declare(channel, self._queues, delivery_limit=self._delivery_limit)
             # Unchanged bytes: admission undoes the content encoding, within the size limit.
             channel.auto_decode = False  # type: ignore[attr-defined]
-            channel.Message = RawMessage  # type: ignore[attr-defined]
             self._pending.clear()
             with contextlib.ExitStack() as consumers:
                 for name in self._queues:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from consumer.ledger.call_records import CallRow
 from consumer.runtime import Runtime
-from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, sniff, wrong_kind
+from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, kind_of, wrong_kind
 from schemas.errors import AddressForbidden, InputError
 from schemas.media import InputFile
 from schemas.reference import Pin
@@ -39,7 +39,7 @@ def fetch_input(
     try:
         fetched = runtime.references.fetch(uri, path, limit_bytes, pin)
         with path.open("rb") as file:
-            kind = sniff(file.read(HEAD_BYTES))
+            kind = kind_of(file.read(HEAD_BYTES), kinds)
         if kind not in kinds:
             raise wrong_kind(kind, kinds)
     except (InputError, AddressForbidden) as error:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger import accounts, owner as owners
-from consumer.ledger.call_records import CallRow, call_from
+from consumer.ledger.call_records import CallRow, call_from, read_calls
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import OPEN, CallState
 from consumer.ledger.tables import calls, jobs
@@ -22,6 +22,8 @@ from schemas.accounts import Budget, ProviderLimits
 
 #: How many calls of a provider with an open breaker are given to other models at once.
 _DIVERTED = 100
+#: How long a call that this version cannot read is left to engines of a newer version before it is looked at again.
+_LEFT_SECONDS = 10.0
 _POLLED = (CallState.WORKING.value, CallState.FETCHING.value, CallState.UNKNOWN.value)
 # Lets the index on due_at skip calls that have ended.
 _LIVE = calls.c.due_at.is_not(None)
@@ -158,7 +160,10 @@ def claim_due(database: Database, *, owner: str, lease_seconds: float, most: int
             .returning(calls, db_now().label("now"))
         )
         rows = connection.execute(statement).mappings().all()
-    return [ClaimedCall(call_from(row), row["epoch"], owner, row["now"]) for row in rows]
+        readable, others = read_calls(rows)
+        _leave(connection, others)
+    now = {row["id"]: row["now"] for row in rows}
+    return [ClaimedCall(call, call.epoch, owner, now[call.id]) for call in readable]
 
 
 def renew(database: Database, claims: Sequence[ClaimedCall], *, lease_seconds: float) -> None:
@@ -181,11 +186,12 @@ def lost_submissions(database: Database) -> list[CallRow]:
     query = sa.select(calls, db_now().label("now")).where(_LIVE, calls.c.state == CallState.SUBMITTING.value)
     with database.read() as connection:
         rows: Sequence[sa.RowMapping] = connection.execute(query).mappings().all()
-    return [
-        call_from(row)
+    lost = [
+        row
         for row in rows
         if row["lease_until"] is None or row["lease_until"] <= row["now"] or owners.is_gone(row["lease_owner"])
     ]
+    return read_calls(lost)[0]
 
 
 def release_dead_claims(database: Database) -> None:
@@ -216,8 +222,9 @@ def _claim_of_provider(
     query = sa.select(calls).where(*of_provider).order_by(calls.c.urgency, calls.c.queued_at, calls.c.id)
     claimed: list[ClaimedCall] = []
     refused: list[RefusedCall] = []
-    for row in connection.execute(query.limit(room).with_for_update()).mappings().all():
-        call = call_from(row)
+    readable, others = read_calls(connection.execute(query.limit(room).with_for_update()).mappings().all())
+    _leave(connection, others)
+    for call in readable:
         price = policy.price(call)
         if _within_budget(connection, policy, call, price, claimant.now):
             claimed.append(_claim_for_submission(connection, call, claimant, price))
@@ -231,7 +238,8 @@ def _divert(
 ) -> list[RefusedCall]:
     """Claim the calls of a provider with an open breaker that another model may serve."""
     query = sa.select(calls).where(*of_provider).order_by(calls.c.queued_at).limit(_DIVERTED).with_for_update()
-    found = [call_from(row) for row in connection.execute(query).mappings().all()]
+    found, others = read_calls(connection.execute(query).mappings().all())
+    _leave(connection, others)
     # The others wait for the provider. They are not due until then, so they do not use up the limit above.
     only_here = [call.id for call in found if len(call.spec.candidates) == 1]
     connection.execute(sa.update(calls).where(calls.c.id.in_(only_here)).values(due_at=open_until))
@@ -240,6 +248,13 @@ def _divert(
         for call in found
         if len(call.spec.candidates) > 1
     ]
+
+
+def _leave(connection: Connection, ids: Sequence[str]) -> None:
+    """Leave calls to an engine that can read them. Without the delay they would use up the limit of every claim."""
+    if ids:
+        free = {"lease_owner": None, "lease_until": None, "due_at": db_now() + _LEFT_SECONDS}
+        connection.execute(sa.update(calls).where(calls.c.id.in_(ids)).values(free))
 
 
 def _job_is_open() -> sa.ColumnElement[bool]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -15,6 +15,9 @@ from sqlalchemy.engine import RowMapping
 
 from consumer.ledger.call_request import CallSpec, Candidate
 from consumer.ledger.states import SETTLED, CallState
+from consumer.logs import logger
+
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +190,36 @@ _PLAIN = frozenset(CallRow.__slots__) - {
 }
 
 
+class UnknownForm(ValueError):
+    """A newer version of Telecine stored a call in a form that this one cannot read."""
+
+
 def call_from(row: RowMapping | Mapping[str, Any]) -> CallRow:
-    """Parse a row of ``calls``. The column ``result`` holds a ``CallResult`` once the call is done."""
+    """Parse a row of ``calls``. The column ``result`` holds a ``CallResult`` once the call is done.
+
+    Raises:
+        UnknownForm: This version cannot read it.
+    """
+    try:
+        return _parsed(row)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnknownForm(f"{type(error).__name__}: {error}") from error
+
+
+def read_calls(rows: Iterable[RowMapping]) -> tuple[list[CallRow], list[str]]:
+    """Return the calls that this version can read, and the ids of those that a newer version stored."""
+    readable: list[CallRow] = []
+    others: list[str] = []
+    for row in rows:
+        try:
+            readable.append(call_from(row))
+        except UnknownForm as error:
+            log.warning("call_of_newer_version", key=row["id"], reason=str(error))
+            others.append(row["id"])
+    return readable, others
+
+
+def _parsed(row: RowMapping | Mapping[str, Any]) -> CallRow:
     state = CallState(row["state"])
     task, result, error = (None if row[name] is None else json.loads(row[name]) for name in ("task", "result", "error"))
     done = state is CallState.DONE

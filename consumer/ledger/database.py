@@ -148,6 +148,14 @@ class Database:
         with self.read() as connection:
             return float(connection.execute(sa.select(db_now())).scalar_one())
 
+    def is_read_only(self) -> bool:
+        """Return whether the database refuses writes, as a standby server and a file on a read-only disk do."""
+        if self.dialect == "sqlite":
+            file = self.url.database or ""
+            return Path(file).exists() and not os.access(file, os.W_OK)
+        with self.read() as connection:
+            return bool(connection.execute(sa.text("SHOW transaction_read_only")).scalar_one() == "on")
+
     def close(self) -> None:
         """Close every pooled connection. The database can be used again afterwards."""
         self._normal.dispose()
@@ -172,7 +180,7 @@ def connect_ledger(settings: Settings) -> Database:
         return Database(settings.ledger)
     except ImportError as error:
         raise ConfigurationError(
-            f"TELECINE_LEDGER_URL needs a driver: {error.name}; pip install 'telecine[postgres]'"
+            f"TELECINE_LEDGER_URL needs a driver: {error.name}; pip install '.[postgres]' in Telecine's folder"
         ) from None
 
 

@@ -20,7 +20,7 @@ def ended_before(
 ) -> Sequence[Job]:
     """Return terminal jobs that ended at least ``age_seconds`` ago, oldest first.
 
-    Jobs with an undelivered callback or an open call are left out, and those whose results are deleted already if
+    Jobs with an undelivered callback or an open call are left out, and those whose results are deleted completely if
     only jobs ``with_results`` are asked for.
     """
     owed = (
@@ -32,7 +32,7 @@ def ended_before(
         sa.select(jobs)
         .where(jobs.c.state.in_([s.value for s in TERMINAL]), jobs.c.finished_at <= db_now() - age_seconds)
         .where(~owed, ~_goes_on(jobs.c.id).exists())
-        .where(jobs.c.results_deleted_at.is_(None) if with_results else sa.true())
+        .where(sa.or_(jobs.c.results_deleted_at.is_(None), ~_all_deleted(jobs.c.id)) if with_results else sa.true())
         .order_by(jobs.c.finished_at, jobs.c.id)
         .limit(limit)
         .offset(offset)
@@ -74,19 +74,27 @@ def delete_job(database: Database, job_id: str) -> bool:
     return True
 
 
-def record_results_deleted(database: Database, job_id: str, *, files: int) -> bool:
-    """Record that a terminal job's results were deleted. Return ``False`` if that is recorded already."""
+def begin_deletion(database: Database, job: Job) -> bool:
+    """Record that the results of a terminal job are being deleted, before the first file goes: it cannot be retried.
+
+    Return ``False`` if it is not terminal, was retried since it was read, or is unknown.
+    """
     with database.write(durable=True) as connection:
-        deleted = (
+        begun = (
             sa.update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.state.in_([s.value for s in TERMINAL]))
-            .where(jobs.c.results_deleted_at.is_(None))
-            .values(results_deleted_at=db_now())
+            .where(jobs.c.id == job.id, jobs.c.epoch == job.epoch)
+            .where(jobs.c.state.in_([s.value for s in TERMINAL]))
+            .values(results_deleted_at=sa.func.coalesce(jobs.c.results_deleted_at, db_now()))
         )
-        if connection.execute(deleted).rowcount != 1:
-            return False
-        note(connection, job_id, "results_deleted", files=files)
-    return True
+        return connection.execute(begun).rowcount == 1
+
+
+def record_results_deleted(database: Database, job_id: str, *, files: int) -> None:
+    """Record that all results of a job were deleted, after ``begin_deletion``. Idempotent."""
+    with database.write(durable=True) as connection:
+        known = sa.select(jobs.c.id).where(jobs.c.id == job_id, ~_all_deleted(job_id)).with_for_update()
+        if connection.execute(known).first() is not None:
+            note(connection, job_id, "results_deleted", files=files)
 
 
 def delete_dead_letters(database: Database, numbers: Sequence[int]) -> int:
@@ -123,6 +131,11 @@ def delete_callbacks_without_job(database: Database, *, age_seconds: float, limi
 
 def _goes_on(job_id: str | sa.ColumnElement[str]) -> sa.Select[tuple[str]]:
     return sa.select(calls.c.id).where(calls.c.job_id == job_id, calls.c.state.not_in([s.value for s in SETTLED]))
+
+
+def _all_deleted(job_id: str | sa.ColumnElement[str]) -> sa.Exists:
+    noted = sa.select(timeline.c.job_id).where(timeline.c.job_id == job_id, timeline.c.event == "results_deleted")
+    return noted.exists()
 
 
 def _keep_the_money(connection: Connection, job_id: str) -> None:

@@ -91,6 +91,21 @@ def _jobs_with(
     return conditions
 
 
+def progress_of(database: Database, job_ids: Sequence[str]) -> dict[str, tuple[str, int, float]]:
+    """Return state, progress and time of receipt of those jobs that exist."""
+    query = sa.select(jobs.c.id, jobs.c.state, jobs.c.progress, jobs.c.received_at).where(jobs.c.id.in_(job_ids))
+    with database.read() as connection:
+        return {row[0]: (row[1], row[2], row[3]) for row in connection.execute(query)}
+
+
+def known_ids(database: Database, ids: Sequence[str]) -> set[str]:
+    """Return those ids that a job or a dead letter has."""
+    with database.read() as connection:
+        found = set(connection.execute(sa.select(jobs.c.id).where(jobs.c.id.in_(ids))).scalars())
+        letters = sa.select(rejections.c.request_id).where(rejections.c.request_id.in_(ids))
+        return found | set(connection.execute(letters).scalars())
+
+
 def timeline_of(database: Database, job_id: str) -> Sequence[TimelineEntry]:
     """Return the job's timeline, oldest first."""
     query = sa.select(timeline).where(timeline.c.job_id == job_id).order_by(timeline.c.seq)

@@ -71,7 +71,7 @@ class Job:
     error: dict[str, Any] | None
     #: By URI, for a job made from an upload: which version of the object is meant. Empty for all others.
     pins: Mapping[str, Pin]
-    #: When its results were deleted because of their age; ``None`` if they are kept.
+    #: When the deletion of its results began; ``None`` if they are kept.
     results_deleted_at: float | None = None
     #: The time before which the request must not start; ``None`` if it names none.
     scheduled_for: float | None = None

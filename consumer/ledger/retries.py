@@ -58,7 +58,7 @@ def retry(database: Database, job_id: str, *, by: str, pay_again: bool = False) 
         AlreadyCompleted: It has a result.
         JobNotEnded: It has not ended, or a call of it is still being cancelled.
         DeadlineExceeded: Its deadline is a time that has passed.
-        ResultsDeleted: Its files were deleted because of their age.
+        ResultsDeleted: Its files were deleted, or are being deleted.
         ProviderOutcomeUnknown: A call may have been accepted by its provider; it must be settled first.
         AlreadyPaid: A call was charged and gave no result.
     """
@@ -124,7 +124,7 @@ def _restarted(job: Job, now: float, deadline: float | None) -> dict[str, object
 
 def _check_state(job: Job) -> None:
     if job.results_deleted_at is not None and job.state is not State.COMPLETED:
-        raise ResultsDeleted(f"the files of {job.id} were deleted because of their age; send a new request")
+        raise ResultsDeleted(f"the files of {job.id} were deleted; send a new request")
     if job.state is State.COMPLETED:
         raise AlreadyCompleted(f"{job.id} is completed; `telecine status {job.id}` shows its results")
     if job.state not in RETRYABLE:

@@ -54,7 +54,7 @@ jobs = sa.Table(
     sa.Column("error", sa.Text),
     # For a job made from an upload: which version of its inputs is meant. Not part of the request.
     sa.Column("pins", sa.Text),
-    # When its results were deleted because of their age; the record is kept.
+    # When the deletion of its results began; the record is kept.
     sa.Column("results_deleted_at", sa.Double),
     # The time before which the request must not start, if it names one.
     sa.Column("scheduled_for", sa.Double),

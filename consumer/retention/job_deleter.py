@@ -12,10 +12,12 @@ from consumer.ledger import deletion
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job
 from consumer.storage.base import Storage
+from consumer.storage.edge_uploads import job_uploads_folder
 from schemas.errors import TelecineError
 from schemas.settings import Settings
 
 _BATCH = 500
+_NOT_ENDED = "it has not ended, or another process retried or deleted it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class JobDeleter:
         """Delete the files of a terminal job, then its rows."""
         deleted = self._delete_files(job)
         if deleted.kept is None and not deletion.delete_job(self._database, job.id):
-            return DeletionResult(job.id, deleted.files, "it has not ended, or another process deleted it")
+            return DeletionResult(job.id, deleted.files, _NOT_ENDED)
         return deleted
 
     def delete_results(self, job: Job) -> DeletionResult:
@@ -94,11 +96,19 @@ class JobDeleter:
                 return DeletionResult(
                     job.id, 0, f"its folder contains results of other jobs, in {inner}; delete its files by hand"
                 )
+        if not deletion.begin_deletion(self._database, job):
+            return DeletionResult(job.id, 0, _NOT_ENDED)
         try:
-            return DeletionResult(job.id, sum(self._storage.delete(folder) for folder in folders))
+            uploads = self._uploads(job)
+            return DeletionResult(job.id, sum(self._storage.delete(folder) for folder in [*folders, *uploads]))
         except TelecineError as error:
             reason = f"its files could not be deleted: {error.message} ({error.code})"
             return DeletionResult(job.id, 0, reason, storage_failed=True)
+
+    def _uploads(self, job: Job) -> list[str]:
+        """Return the folder of the files that were uploaded for the job, if its request names one of them."""
+        folder = job_uploads_folder(self._settings, job.tenant, job.id)
+        return [folder] if f'"{folder}' in job.request else []
 
     @functools.cached_property
     def _outputs(self) -> Sequence[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from consumer.logs import logger
 from consumer.retention.dead_letters import delete_old_dead_letters
 from consumer.retention.job_deleter import JobDeleter
+from consumer.retention.orphaned_uploads import delete_orphaned_uploads
 from consumer.runtime import Runtime
 
 log = logger(__name__)
@@ -28,7 +29,7 @@ class RetentionLoop:
     def run(self) -> None:
         """Delete until ``stop``. Log errors and continue."""
         while not self._stopped.is_set():
-            for delete in (self.delete_results, self.delete_jobs, self.delete_dead_letters):
+            for delete in (self.delete_results, self.delete_jobs, self.delete_dead_letters, self.delete_uploads):
                 self._guarded(delete)
             self._stopped.wait(self._interval_seconds)
 
@@ -52,6 +53,15 @@ class RetentionLoop:
         deleted = delete_old_dead_letters(self._runtime.database, days * _DAY_SECONDS)
         if deleted:
             log.info("old_dead_letters_deleted", dead_letters=deleted)
+        return deleted
+
+    def delete_uploads(self) -> int:
+        """Delete uploads without a request after ``edge_uploads_ttl_hours``; return the number of files."""
+        runtime = self._runtime
+        age_seconds = runtime.settings.edge_uploads_ttl_hours * 3600
+        deleted = delete_orphaned_uploads(runtime.settings, runtime.database, runtime.storage, age_seconds=age_seconds)
+        if deleted:
+            log.info("orphaned_uploads_deleted", files=deleted)
         return deleted
 
     def _delete_jobs(self, days: float | None, *, results_only: bool) -> int:

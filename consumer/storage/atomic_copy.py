@@ -22,6 +22,15 @@ def chunks_of(source: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
+def section_of(source: BinaryIO, start: int, length: int) -> Iterator[bytes]:
+    """Yield ``length`` bytes of an open file from the byte ``start``, in chunks, and close it."""
+    with source:
+        source.seek(start)
+        while length > 0 and (piece := source.read(min(length, CHUNK_BYTES))):
+            length -= len(piece)
+            yield piece
+
+
 def check_unchanged(path: Path, facts: ObjectFacts) -> bytes:
     """Check that the file at ``path`` still has the size and SHA-256 in ``facts``, and return its MD5.
 

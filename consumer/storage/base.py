@@ -7,7 +7,8 @@ does no harm: its write is either answered with the object that its job stored b
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -114,6 +115,15 @@ class StoredObject(BaseModel):
             )
 
 
+@dataclass(frozen=True, slots=True)
+class PresignedUpload:
+    """A secret URL that accepts one object for a limited time."""
+
+    url: str
+    #: What the client has to send with it.
+    headers: Mapping[str, str]
+
+
 class Storage(Protocol):
     """Whole, immutable objects by name. Safe to use from several threads."""
 
@@ -151,6 +161,12 @@ class Storage(Protocol):
         """
         ...
 
+    def upload_url(
+        self, uri: str, lifetime_seconds: int, *, job_id: str, size: int, facts: Mapping[str, Any]
+    ) -> PresignedUpload | None:
+        """Return where a client can PUT one object of ``size`` bytes by itself; ``None`` where it cannot."""
+        ...
+
     def delete(self, prefix_uri: str) -> int:
         """Delete the objects below the folder ``prefix_uri`` and return their number. A crash leaves some of them."""
         ...
@@ -159,6 +175,22 @@ class Storage(Protocol):
         """Return what is known about the object, or ``None`` if it does not exist.
 
         ``version`` asks for that version of it. A storage that keeps no versions ignores it.
+        """
+        ...
+
+    def read(self, uri: str, start: int, length: int) -> Iterator[bytes]:
+        """Return ``length`` bytes of the object from the byte ``start``, in pieces. The object is opened at once.
+
+        Raises:
+            InputNotFound, InputForbidden: there is nothing to read.
+            InputUnavailable: retry later.
+        """
+        ...
+
+    def list_folders(self, uri: str, after: str = "") -> list[str]:
+        """Return the names of the folders directly in the folder ``uri``, in the order of their keys.
+
+        At most ``LIST_LIMIT``; to continue, pass the last one as ``after``.
         """
         ...
 
@@ -194,6 +226,16 @@ def to_stored_object(
         etag=etag,
         version=version,
     )
+
+
+def in_key_order(names: Iterable[str], after: str) -> list[str]:
+    """Return the folder names behind ``after``, in the order of keys: ``a.b/`` comes before ``a/``."""
+    return sorted((name for name in names if f"{name}/" > f"{after}/" or not after), key=lambda name: f"{name}/")
+
+
+def upload_metadata(job_id: str, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata of an object that a client writes by itself: its content is not known."""
+    return {_JOB: job_id, _FACTS: json.dumps(facts, separators=(",", ":"))}
 
 
 def stored_sha256(metadata: Mapping[str, str]) -> str | None:

@@ -11,16 +11,19 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from consumer.storage.atomic_copy import check_size, check_unchanged, chunks_of, copy_whole, pin_check
+from consumer.storage.atomic_copy import check_size, check_unchanged, chunks_of, copy_whole, pin_check, section_of
 from consumer.storage.base import (
     LIST_LIMIT,
     Fetched,
     ObjectFacts,
+    PresignedUpload,
     StoredObject,
+    in_key_order,
     locate,
     locate_folder,
     to_stored_object,
@@ -70,14 +73,7 @@ class FolderStorage:
 
     def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
         """Copy the object to ``into``. Files that people put into the folder are objects too."""
-        bucket, key = locate(uri)
-        try:
-            source = self._open(bucket, key)
-        except FileNotFoundError:
-            raise InputNotFound(f"{uri} does not exist. Upload it before sending the request.") from None
-        except (NotRegular, PermissionError):
-            raise InputForbidden(f"{uri} is not a regular file that this worker may read.") from None
-        with source:
+        with self._open_input(uri) as source:
             size = os.fstat(source.fileno()).st_size
             check_size(size, limit_bytes)
             return copy_whole(
@@ -103,6 +99,12 @@ class FolderStorage:
     def url(self, uri: str, lifetime_seconds: int, pin: Pin | None = None) -> str:
         """Return a ``file://`` URL. It does not expire."""
         return self._path(*locate(uri)).as_uri()
+
+    def upload_url(
+        self, uri: str, lifetime_seconds: int, *, job_id: str, size: int, facts: Mapping[str, Any]
+    ) -> PresignedUpload | None:
+        """Return ``None``: no one else can write here."""
+        return None
 
     def delete(self, prefix_uri: str) -> int:
         """Delete the files below the folder and return their number; folders that are then empty are deleted too."""
@@ -132,6 +134,21 @@ class FolderStorage:
             return None
         except PermissionError:
             raise InputForbidden(f"{uri} may not be read. Grant the worker read access.") from None
+
+    def read(self, uri: str, start: int, length: int) -> Iterator[bytes]:
+        """Return a part of the file, in pieces."""
+        return section_of(self._open_input(uri), start, length)
+
+    def list_folders(self, uri: str, after: str = "") -> list[str]:
+        """Return the names of the folders directly in the folder."""
+        bucket, prefix = locate_folder(uri)
+        home = self._root / bucket_folder(bucket)
+        try:
+            found = [path for path in (home / path_of(prefix.removesuffix("/"))).iterdir() if path.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        names = (key_of(PurePosixPath(path.name)) for path in found if not path.is_symlink())
+        return in_key_order(names, after)[:LIST_LIMIT]
 
     def list_prefix(self, uri: str) -> list[str]:
         """Return the files whose URI starts with ``uri``, in its folder only."""
@@ -179,6 +196,15 @@ class FolderStorage:
 
     def _open(self, bucket: str, key: str) -> BufferedReader:
         return open_beneath(self._root, Path(bucket_folder(bucket)) / path_of(key))
+
+    def _open_input(self, uri: str) -> BufferedReader:
+        bucket, key = locate(uri)
+        try:
+            return self._open(bucket, key)
+        except FileNotFoundError:
+            raise InputNotFound(f"{uri} does not exist. Upload it before sending the request.") from None
+        except (NotRegular, PermissionError):
+            raise InputForbidden(f"{uri} is not a regular file that this worker may read.") from None
 
     @contextlib.contextmanager
     def _copied(self, path: Path, facts: ObjectFacts) -> Iterator[Path]:

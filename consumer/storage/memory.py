@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from consumer.storage.atomic_copy import check_size, check_unchanged, copy_whole, pin_check
@@ -13,7 +15,9 @@ from consumer.storage.base import (
     LIST_LIMIT,
     Fetched,
     ObjectFacts,
+    PresignedUpload,
     StoredObject,
+    in_key_order,
     locate,
     locate_folder,
     to_stored_object,
@@ -72,6 +76,12 @@ class MemoryStorage:
         bucket, key = locate(uri)
         return f"memory://{bucket}/{quote(key)}"
 
+    def upload_url(
+        self, uri: str, lifetime_seconds: int, *, job_id: str, size: int, facts: Mapping[str, Any]
+    ) -> PresignedUpload | None:
+        """Return ``None``: no one else can write here."""
+        return None
+
     def delete(self, prefix_uri: str) -> int:
         """Delete the objects below the folder and return their number."""
         bucket, prefix = locate_folder(prefix_uri)
@@ -85,6 +95,21 @@ class MemoryStorage:
         """Return what is known about the object."""
         entry = self._entries.get(locate(uri))
         return None if entry is None else _stored(uri, entry)
+
+    def read(self, uri: str, start: int, length: int) -> Iterator[bytes]:
+        """Return a part of the object, in one piece."""
+        entry = self._entries.get(locate(uri))
+        if entry is None:
+            raise InputNotFound(f"{uri} does not exist. Upload it before sending the request.")
+        return iter([entry.content[start : start + length]])
+
+    def list_folders(self, uri: str, after: str = "") -> list[str]:
+        """Return the names of the folders directly in the folder."""
+        bucket, prefix = locate_folder(uri)
+        with self._lock:
+            below = [key[len(prefix) :] for place, key in self._entries if place == bucket and key.startswith(prefix)]
+        names = {name.partition("/")[0] for name in below if "/" in name}
+        return in_key_order(names, after)[:LIST_LIMIT]
 
     def list_prefix(self, uri: str) -> list[str]:
         """Return the objects whose URI starts with ``uri``, in its folder only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,15 @@ from consumer.storage.base import (
     TAG,
     Fetched,
     ObjectFacts,
+    PresignedUpload,
     StoredObject,
+    in_key_order,
     input_replaced,
     locate,
     locate_folder,
     stored_sha256,
     to_stored_object,
+    upload_metadata,
 )
 from consumer.storage.s3_client import S3Connection, S3Options
 from consumer.storage.s3_errors import code_of, reading, writing
@@ -101,6 +104,21 @@ class S3Storage:
                 "get_object", Params=which, ExpiresIn=min(lifetime_seconds, LONGEST_SECONDS)
             )
 
+    def upload_url(
+        self, uri: str, lifetime_seconds: int, *, job_id: str, size: int, facts: Mapping[str, Any]
+    ) -> PresignedUpload | None:
+        """Return a presigned URL for writing the object once."""
+        bucket, key = locate(uri)
+        metadata = upload_metadata(job_id, facts)
+        with writing(uri, self._options.bucket_owners.get(bucket)):
+            url = self._connection.client().generate_presigned_url(
+                "put_object",
+                Params={"Bucket": bucket, "Key": key, "Metadata": metadata, "ContentLength": size, "IfNoneMatch": "*"},
+                ExpiresIn=min(lifetime_seconds, LONGEST_SECONDS),
+            )
+        named = {f"x-amz-meta-{name}": value for name, value in metadata.items()}
+        return PresignedUpload(url, {**named, "content-length": str(size), "if-none-match": "*"})
+
     def delete(self, prefix_uri: str) -> int:
         """Delete the objects below the folder and return their number."""
         bucket, prefix = locate_folder(prefix_uri)
@@ -125,6 +143,29 @@ class S3Storage:
             if not stored.written_by_telecine and found.get("TagCount", 0) and self._is_tagged(bucket, key, version):
                 stored = stored.model_copy(update={"written_by_telecine": True})
         return stored
+
+    def read(self, uri: str, start: int, length: int) -> Iterator[bytes]:
+        """Return a part of the object, in pieces."""
+        if length == 0:
+            return iter(())
+        bucket, key = locate(uri)
+        with reading(uri, self._options.bucket_owners.get(bucket)):
+            answer = self._connection.client().get_object(
+                Bucket=bucket, Key=key, Range=f"bytes={start}-{start + length - 1}", **self._owner(bucket)
+            )
+        return _pieces(answer["Body"].iter_chunks(CHUNK_BYTES), answer["Body"].close)
+
+    def list_folders(self, uri: str, after: str = "") -> list[str]:
+        """Return the names of the folders directly in the folder."""
+        bucket, prefix = locate_folder(uri)
+        # Behind all keys of the folder `after`.
+        start: dict[str, Any] = {"StartAfter": f"{prefix}{after}/\U0010ffff"} if after else {}
+        with reading(uri, self._options.bucket_owners.get(bucket)):
+            page = self._connection.client().list_objects_v2(
+                Bucket=bucket, Prefix=prefix, Delimiter="/", MaxKeys=LIST_LIMIT, **start, **self._owner(bucket)
+            )
+        names = (found["Prefix"][len(prefix) : -1] for found in page.get("CommonPrefixes", []))
+        return in_key_order(names, after)
 
     def list_prefix(self, uri: str) -> list[str]:
         """Return the objects whose URI starts with ``uri``, in its folder only."""
@@ -213,6 +254,13 @@ class S3Storage:
     def _owner(self, bucket: str) -> dict[str, Any]:
         owner = self._options.bucket_owners.get(bucket)
         return {} if owner is None else {"ExpectedBucketOwner": owner}
+
+
+def _pieces(chunks: Iterable[bytes], close: Callable[[], None]) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    finally:
+        close()
 
 
 def _of_version(version: str | None) -> dict[str, Any]:

@@ -167,9 +167,9 @@ class RequestFactory:
 
 
 def _required_parts(rule: Trigger) -> frozenset[str]:
-    """Return the fields that need an uploaded part. Lyrics that the rule contains do not."""
+    """Return the fields that need an uploaded part. Lyrics do not if the rule contains them or a ``timing``."""
     model = JOB_TYPES.get(rule.type or "reel")
-    lyrics = model is not None and "lyrics" in model.model_fields and "lyrics" not in rule.fields
+    lyrics = model is not None and "lyrics" in model.model_fields and not {"lyrics", "timing"} & set(rule.fields)
     return frozenset({"image", "audio", *(["lyrics"] if lyrics else [])})
 
 

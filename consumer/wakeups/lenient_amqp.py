@@ -1,4 +1,6 @@
-"""A patch of py-amqp 5.4 (https://github.com/celery/py-amqp/issues/277): an unreadable message closes the connection.
+"""Patches of py-amqp 5.4 and kombu 5.7: a message must not close the connection or fill the memory.
+
+An unreadable message closes the connection (https://github.com/celery/py-amqp/issues/277).
 
 py-amqp decodes a message's properties and routing key while it reads the frame. If that raises, the connection closes,
 and the broker redelivers this message and all others in flight until each has used up its delivery limit. Any producer
@@ -6,7 +8,12 @@ can cause that, for example with a timestamp header in milliseconds.
 
 With this patch, a message with unreadable properties arrives without them, and with a header that contains the reason.
 In an unreadable routing key, each byte that is not ASCII is replaced by a question mark.
-``tests/unit/test_upstream_faults.py`` fails when py-amqp reads such messages itself.
+
+kombu decompresses a message whose header ``compression`` says so while it receives it, without a limit: a few kilobytes
+become gigabytes. With this patch, message bodies stay as they are. Admission decompresses requests, within the size
+limit; wake-ups are never compressed.
+
+``tests/unit/test_upstream_faults.py`` fails when py-amqp or kombu handles such messages itself.
 """
 
 from __future__ import annotations
@@ -18,6 +25,7 @@ from typing import Any
 from amqp import abstract_channel, serialization
 from amqp.basic_message import Message
 from amqp.exceptions import FrameSyntaxError
+from kombu import message as kombu_message
 
 from schemas.parse import UNREADABLE
 
@@ -29,13 +37,19 @@ _Arguments = tuple[list[Any], int]
 
 
 def install() -> None:
-    """Patch py-amqp so that malformed messages do not close the connection. Idempotent."""
+    """Patch py-amqp and kombu. Idempotent."""
     readers: Any = serialization.PROPERTY_CLASSES
     if not isinstance(readers[Message.CLASS_ID], _LenientProperties):
         readers[Message.CLASS_ID] = _LenientProperties(readers[Message.CLASS_ID])
     channels: Any = abstract_channel
     if not isinstance(channels.loads, _LenientArguments):
         channels.loads = _LenientArguments(channels.loads)
+    messages: Any = kombu_message
+    messages.decompress = _leave_compressed
+
+
+def _leave_compressed(body: Any, _compression: Any) -> Any:
+    return body
 
 
 class _LenientProperties:

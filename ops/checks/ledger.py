@@ -28,6 +28,11 @@ def ledger(settings: Settings) -> Finding:
         return ok(f"{missing} is created at the first start")
     database = Database(settings.ledger)
     try:
+        if database.is_read_only():
+            return failed(
+                f"{scrub(settings.ledger)} is read-only: no job is admitted and none runs",
+                "name the primary server in TELECINE_LEDGER_URL, or make the disk writable",
+            )
         version = ledger_version(database)
         oldest = oldest_version(database)
     except Exception as error:

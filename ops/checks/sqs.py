@@ -42,7 +42,7 @@ def queues(settings: Settings) -> Finding:
 def celery(settings: Settings) -> Finding:
     """Check that Celery can run on SQS: pycurl is installed and SQS answers."""
     if importlib.util.find_spec("pycurl") is None:
-        return failed("Celery on SQS needs pycurl", "pip install 'telecine[sqs]'")
+        return failed("Celery on SQS needs pycurl", "pip install '.[sqs]' in Telecine's folder")
     from consumer.app import app
 
     try:

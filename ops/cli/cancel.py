@@ -6,19 +6,13 @@ from typing import Annotated
 
 import typer
 
-from consumer.callbacks.bodies import job_delivery
 from consumer.execution.heartbeat import BEAT_SECONDS
-from consumer.ledger.completion import finish_unleased, request_cancel
-from consumer.ledger.database import Database
-from consumer.ledger.provenance import spent_on
-from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
-from consumer.ledger.retries import number_of
 from consumer.ledger.states import State
+from ops.cancelling import cancel_now
 from ops.cli.console import JsonOption, print_json, say
 from ops.cli.opening import opened_ledger, read_settings, require_job
 from ops.views import job_view
-from schemas.errors import JobCancelled
 
 
 def register(app: typer.Typer) -> None:
@@ -45,21 +39,6 @@ def cancel(
         say(sentence)
     if before.terminal and before.state is not State.CANCELLED:
         raise typer.Exit(1)
-
-
-def cancel_now(database: Database, job_id: str) -> Job:
-    """Record the cancellation, end the job at once if no worker holds its lease, and return it.
-
-    After a crash in between, the sweep ends the job.
-    """
-    job = request_cancel(database, job_id, by="cli")
-    if not job.terminal:
-        error = JobCancelled()
-        cost, retry = spent_on(database, job_id), number_of(database, job)
-        now = database.now()
-        delivery = job_delivery(job, "failed", status="cancelled", now=now, error=error, cost=cost, retry=retry)
-        finish_unleased(database, job_id, State.CANCELLED, error, delivery)
-    return find_job(database, job_id) or job
 
 
 def _sentence(before: Job, job: Job, beat_seconds: float) -> str:

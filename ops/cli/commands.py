@@ -29,6 +29,7 @@ PANELS: dict[str, tuple[Entry, ...]] = {
     "Run": (
         Entry("up", "up", "Run everything on this machine until Ctrl-C."),
         Entry("worker", "worker", "Run a worker for selected roles; needs a broker."),
+        Entry("edge", "edge", "Serve the HTTP calls of the source systems."),
         Entry("doctor", "doctor", "Check this installation and advise what to do."),
         Entry("migrate", "migrate", "Bring the ledger's tables up to date."),
     ),

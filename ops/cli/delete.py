@@ -13,7 +13,7 @@ from consumer.ledger.records import Job
 from consumer.retention.dead_letters import delete_old_dead_letters
 from consumer.retention.job_deleter import JobDeleter
 from consumer.wiring import storage_of
-from ops.cli.cancel import cancel_now
+from ops.cancelling import cancel_now
 from ops.cli.console import JsonOption, print_json, remark, say, stop
 from ops.cli.opening import opened_ledger, read_settings, require_job
 from ops.formatting import count
@@ -81,7 +81,7 @@ def cleanup(
 ) -> None:
     """Delete old jobs with their results, and on request old dead letters.
 
-    Jobs whose callback is not delivered yet are kept.
+    Uploads are kept: give their bucket a lifecycle rule. Jobs whose callback is not delivered yet are kept.
     If the same request arrives again after its job was deleted, it becomes a new job.
     """
     settings = read_settings()
@@ -105,7 +105,8 @@ def cleanup(
         message += f" {verb} {count(letters, 'dead letter')} older than {dead_letters_max_age_hours:g} h."
     if as_json:
         report = {
-            "message": message,
+            # Without --dry-run the source system's words.
+            "message": message if dry_run else "Cleanup completed",
             "jobs_deleted": jobs,
             "files_deleted": files,
             "dead_letters_deleted": letters,

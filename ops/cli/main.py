@@ -105,7 +105,8 @@ def _unreachable(error: Exception) -> ConfigurationError | None:
     if not isinstance(error, DBAPIError):
         return None
     first = str(error.orig).strip().splitlines()[0] if error.orig is not None else type(error).__name__
-    return ConfigurationError(f"the ledger does not answer: {scrub(first)}; run `telecine doctor`")
+    problem = "is read-only" if "read-only" in first or "readonly" in first else "does not answer"
+    return ConfigurationError(f"the ledger {problem}: {scrub(first)}; run `telecine doctor`")
 
 
 def _not_writable(error: OSError) -> ConfigurationError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,9 +39,16 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
     cost = plan.get("cost", {})
     grid.add_row("cost", f"{cost.get('amount', '0.00')} {cost.get('currency', 'USD')}")
     for name, value in plan.get("details", {}).items():
-        text = "; ".join(map(str, value)) if isinstance(value, list) else str(value)
-        grid.add_row(name.replace("_", " "), Text(text))
+        grid.add_row(name.replace("_", " "), Text(_detail_text(value)))
     return grid
+
+
+def _detail_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{name}: {item if isinstance(item, str) else json.dumps(item)}" for name, item in value.items()
+        )
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def outcome_tables(job: Job) -> list[Table]:

@@ -57,7 +57,7 @@ def _job_screen(settings: Settings, job_id: str) -> Screen:
     lines: list[RenderableType] = [headline(job), _facts(job, deliveries, now, waiting)]
     if tables := outcome_tables(job):
         lines += [Text(""), *tables]
-    record = job_view(job, deliveries) | {"waits_for": waiting}
+    record = job_view(job, deliveries, now=now) | {"waits_for": waiting}
     return Screen(lines, record, last=job.terminal, remark=outcome_remark(job, settings))
 
 

@@ -18,6 +18,8 @@ from ops.cli.banner import greet
 from ops.cli.opening import read_settings, warn_of_unknown_variables
 
 PARTS = ("doors", "sweep", "calls", "outbox", "worker")
+#: Parts that run only if they are named.
+MORE_PARTS = ("edge",)
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +28,9 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    only: Annotated[str, typer.Option(help=f"Parts to run, comma-separated: {', '.join(PARTS)}.")] = ",".join(PARTS),
+    only: Annotated[
+        str, typer.Option(help=f"Parts to run, comma-separated: {', '.join(PARTS + MORE_PARTS)}.")
+    ] = ",".join(PARTS),
     roles: Annotated[str, typer.Option(help=f"Worker roles, comma-separated: {', '.join(ROLES)}.")] = "io,render",
 ) -> None:
     """Run doors, sweep, calls, outbox and worker on this machine, until Ctrl-C or SIGTERM.
@@ -35,7 +39,7 @@ def up(
     Ctrl-C stops at once.
     """
     settings = read_settings()
-    parts, chosen = parse_names(only, PARTS, "part"), parse_names(roles, ROLES, "role")
+    parts, chosen = parse_names(only, PARTS + MORE_PARTS, "part"), parse_names(roles, ROLES, "role")
     stop = threading.Event()
     _stop_on_signals(stop)
     # Imported here, because Celery is slow to import and other commands do not need it.

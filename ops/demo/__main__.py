@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from consumer.wiring import open_ledger
 from ops.cli.job_waiter import JobWaiter
 from ops.cli.sending import send
 from ops.demo.receiver import CallbackReceiver
+from ops.demo.song import make_song
 from schemas.envelope import Request
 from schemas.parse import parse_request
 from schemas.settings import Settings
@@ -48,7 +50,7 @@ def main(make_request: Callable[[str], dict[str, Any]] | None = None) -> int:
             "TELECINE_LOG_FORMAT": "json",
         }
         settings = Settings()
-        _upload(settings)
+        starts = [] if make_request else _upload(settings)
         request = (make_request or _request)(receiver.url)
         out.print("[dim]request[/]", json.dumps(request, ensure_ascii=False, indent=2), end="\n\n", soft_wrap=True)
         with (_folder(HOME) / "up.log").open("wb") as log:
@@ -61,16 +63,17 @@ def main(make_request: Callable[[str], dict[str, Any]] | None = None) -> int:
             waiter = JobWaiter(database, parsed, after=dead_letters.newest_number(database))
             send(settings, [body])
             job = waiter.until_ended(180, quiet=False, embedded=True, keep=True)
-            return _report(settings, job, receiver)
+            return _report(settings, job, receiver, starts)
         finally:
             up.send_signal(signal.SIGTERM)
             up.wait(30)
 
 
-def _upload(settings: Settings) -> None:
+def _upload(settings: Settings) -> list[float]:
+    """Put the picture and a song into the inbox. Return when each word of the song starts, in seconds."""
     bucket = _folder(settings.storage_folder / "inbox")
-    for name in ("cover.jpg", "song.mp3"):
-        shutil.copyfile(MEDIA / name, bucket / name)
+    shutil.copyfile(MEDIA / "cover.jpg", bucket / "cover.jpg")
+    return make_song((MEDIA / "lyrics.txt").read_text(encoding="utf-8"), bucket / "song.wav")
 
 
 def _request(callback_url: str) -> dict[str, Any]:
@@ -79,16 +82,16 @@ def _request(callback_url: str) -> dict[str, Any]:
         "type": "reel",
         "data": {
             "image": "s3://inbox/cover.jpg",
-            "audio": "s3://inbox/song.mp3",
-            "lyrics": (MEDIA / "lyrics.txt").read_text(),
-            "alignment_mode": "even",
+            "audio": "s3://inbox/song.wav",
+            "lyrics": (MEDIA / "lyrics.txt").read_text(encoding="utf-8"),
+            "alignment_mode": "local",
             "font_size": 64,
         },
         "callback": {"url": callback_url},
     }
 
 
-def _report(settings: Settings, job: Job, receiver: CallbackReceiver) -> int:
+def _report(settings: Settings, job: Job, receiver: CallbackReceiver, starts: list[float]) -> int:
     if job.state is not State.COMPLETED:
         out.print(f"[bold red]{job.state.value}[/]: {job.error}; the log is {HOME / 'up.log'}")
         return 1
@@ -101,12 +104,25 @@ def _report(settings: Settings, job: Job, receiver: CallbackReceiver) -> int:
         f"            {video['width']}×{video['height']}, {video['frames']} frames at {video['fps']:g} fps, "
         f"{video['duration_seconds']:.1f} s, {video['bytes'] / 1e6:.1f} MB; made in {took:.1f} s"
     )
+    if starts:
+        words = json.loads((folder / "words.json").read_text())
+        out.print(f"  words     {_word_errors(words, starts)}", soft_wrap=True)
     out.print(f"  manifest  {folder / 'manifest.json'}", soft_wrap=True)
     verified = receiver.wait(10) and receiver.verify(secret)
     out.print(f"  callback  {'[green]delivered, signature verified[/]' if verified else '[red]did not arrive[/]'}")
     telecine = Path(sys.executable).parent / "telecine"
     out.print(f"\n  timeline: [bold]TELECINE_HOME={HOME} {telecine} explain {job.id}[/]\n", soft_wrap=True)
     return 0 if verified else 1
+
+
+def _word_errors(times: dict[str, Any], starts: list[float]) -> str:
+    """Return how far the aligned words are from when the song was made to say them."""
+    errors = [abs(word["start"] - start) for word, start in zip(times["words"], starts, strict=True)]
+    close = sum(error <= 0.3 for error in errors) / len(errors)
+    return (
+        f"{len(errors)} words ({times['source']}): start error {1000 * statistics.median(errors):.0f} ms (median), "
+        f"{close:.0%} within 0.3 s"
+    )
 
 
 def _folder(path: Path) -> Path:

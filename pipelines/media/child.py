@@ -25,6 +25,9 @@ from schemas.errors.disk import as_disk_error
 
 #: This machine has no processes or threads, or no file descriptors left.
 _EXHAUSTED = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
+#: The arguments that are paths of media.
+_INPUTS = {"path", "image", "audio"}
+_PIECE_BYTES = 1024**2
 #: Shortest time between two progress messages, in seconds.
 _PROGRESS_SECONDS = 0.1
 
@@ -62,7 +65,7 @@ def main() -> int:
         messages.send(died=death.status, last_line=death.last_line)
         return 1
     except Exception as fault:
-        error = _as_telecine_error(fault)
+        error = _as_telecine_error(_read_fault(job["arguments"]) or fault)
     messages.send(error={"code": error.code, "message": error.message, "field": error.field, "outage": error.outage})
     return 1
 
@@ -81,6 +84,14 @@ def _run(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str
         from pipelines.media.inspect.decode import decode
 
         return decode(Path(arguments["path"]), arguments["kind"], Path(arguments["target"]))
+    if task is Task.SPREAD:
+        from pipelines.media.captions.spread import spread_lyrics
+
+        return spread_lyrics(arguments)
+    if task is Task.ALIGN:
+        from pipelines.media.align.aligner import align_lyrics
+
+        return align_lyrics(arguments, messages.progress)
     if task is Task.CAPTIONS:
         from pipelines.media.captions.files import write_captions
 
@@ -97,6 +108,21 @@ def _run(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str
     sys.setswitchinterval(0.001)
     film = Film.from_json(arguments)
     return plan_film(film) if task is Task.PLAN else render_film(film, messages.progress)
+
+
+def _read_fault(arguments: dict[str, Any]) -> OSError | None:
+    """Return the error of reading an input to its end, or ``None`` if it can be read.
+
+    FFmpeg treats the part of a file that a broken disk does not return as the end of the file, or as damaged.
+    """
+    for name in _INPUTS & arguments.keys():
+        try:
+            with open(arguments[name], "rb", buffering=0) as file:
+                while file.read(_PIECE_BYTES):
+                    pass
+        except OSError as error:
+            return error
+    return None
 
 
 def _as_telecine_error(fault: Exception) -> TelecineError:

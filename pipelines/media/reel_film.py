@@ -11,9 +11,16 @@ import av
 from av.codec.codec import UnknownCodecError
 from PIL import Image
 
-from pipelines.media.captions.files import CaptionSpec, captions_for, offset_warnings, write_subtitles, write_words
+from pipelines.media.captions.files import (
+    CaptionSpec,
+    captions_for,
+    offset_warnings,
+    write_subtitles,
+    write_words,
+)
+from pipelines.media.captions.line_files import write_line_files
 from pipelines.media.captions.placement import Caption
-from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, start_aac
+from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, size_share, start_aac
 from pipelines.media.encode.aac_copy import copy_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
 from pipelines.media.encode.ffmpeg import Ffmpeg
@@ -39,8 +46,9 @@ _FALLBACK_ON: dict[str, tuple[type[Exception], ...]] = {
     "skip": (UnexpectedStream,),
     "plain": (),
 }
-#: The share of the progress that encoding counts for; the rest is writing the file.
-_ENCODING_SHARE = 0.9
+#: The shares of the progress that encoding frames and sound count for; the rest is writing the file.
+#: Both are encoded at the same time; for a long reel the sound takes longer.
+_FRAMES_SHARE, _SOUND_SHARE = 0.65, 0.25
 #: Time between two progress reports while ffmpeg encodes the sound, in seconds.
 _REPORT_SECONDS = 0.2
 _AAC_NAME = "audio.aac"
@@ -142,8 +150,12 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
         if aac_process is not None:
             aac_process.kill()
     write_subtitles(film.folder, timeline.captions, FPS)
-    if film.caption_spec.source != "even":
-        write_words(film.folder, film.caption_spec, timeline.words, timeline.sound.seconds)
+    spec, size = film.caption_spec, (film.width, film.height)
+    offset = spec.timing_offset - film.sound_edit.start
+    seconds = timeline.sound.seconds
+    write_line_files(film.folder, spec.lyrics, timeline.words, seconds=seconds, offset=offset, size=size)
+    if spec.source != "even":
+        write_words(film.folder, spec, timeline.words, seconds, film.sound_edit.start)
     (film.folder / _AAC_NAME).unlink(missing_ok=True)
     return {
         "frames": timeline.frames,
@@ -226,13 +238,18 @@ def _write_video(
 
     def report(frames_written: int) -> None:
         # Encoding is nearly all of the work, and continues in its threads while frames are written.
-        done = _ENCODING_SHARE * parallel.encoded + (1 - _ENCODING_SHARE) * frames_written
-        progress(done / timeline.frames)
+        done = _FRAMES_SHARE * parallel.encoded + (1 - _FRAMES_SHARE - _SOUND_SHARE) * frames_written
+        progress(done / timeline.frames + _SOUND_SHARE * encoded_share)
 
+    encoded_share = 0.0
     try:
         cover.save(film.folder / "cover.jpg", "JPEG", quality=90)
+        while aac_process is not None and aac_process.wait(_REPORT_SECONDS) is None:
+            encoded_share = size_share(film.folder / _AAC_NAME, timeline.sound.seconds)
+            report(0)
         if aac_process is not None:
-            _wait_for_audio(aac_process, lambda: report(0))
+            aac_process.check("the audio could not be encoded")
+        encoded_share = 1.0
         return write_mp4(
             film.folder / "video.mp4",
             parallel.units(),
@@ -253,12 +270,6 @@ def _cover(film: Film, canvas: Canvas, timeline: _Timeline) -> Image.Image:
         frame = min(round(film.cover_at * FPS), timeline.frames - 1)
         text = next((caption.text for caption in timeline.captions if caption.first <= frame < caption.end), "")
     return canvas.picture(text)
-
-
-def _wait_for_audio(aac_process: Ffmpeg, report: Callable[[], None]) -> None:
-    while aac_process.wait(_REPORT_SECONDS) is None:
-        report()
-    aac_process.check("the audio could not be encoded")
 
 
 def _read_audio(film: Film, timeline: _Timeline) -> tuple[AacFormat, Iterator[bytes]]:

@@ -80,12 +80,19 @@ def _files(data: Reel, timing: Timing, facts: dict[str, Any], folder: Path) -> l
             name="captions.srt", content_type="application/x-subrip", facts=captions, path=folder / "captions.srt"
         ),
         LocalFile(name="captions.vtt", content_type="text/vtt", facts=captions, path=folder / "captions.vtt"),
+        *line_files(folder, captions),
     ]
     if timing.source != "even":
         files.append(LocalFile(name="words.json", content_type="application/json", path=folder / "words.json"))
     cover = MediaFacts(width=data.width, height=data.height)
     files.append(LocalFile(name="cover.jpg", content_type="image/jpeg", facts=cover, path=folder / "cover.jpg"))
     return files
+
+
+def line_files(folder: Path, facts: MediaFacts) -> list[LocalFile]:
+    """Return ``captions.lrc`` and ``captions.ass``, which were written into ``folder``."""
+    types = {"captions.lrc": "application/x-lrc", "captions.ass": "text/x-ssa"}
+    return [LocalFile(name=name, content_type=kind, facts=facts, path=folder / name) for name, kind in types.items()]
 
 
 def film_task(

@@ -12,12 +12,13 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from pipelines.context import Context, ModelCall, ModelResult, OutputSpec
-from pipelines.media.captions.files import offset_warnings
+from pipelines.media.captions.files import offset_warnings, timed_words
+from pipelines.media.captions.line_files import write_line_files
 from pipelines.media.inspect.in_child import seconds_of
-from pipelines.models.alignment import Timing
-from pipelines.models.local_reel import FPS
+from pipelines.models.alignment import Timing, caption_spec
+from pipelines.models.local_reel import FPS, line_files
 from providers.base import unreadable_input
-from schemas.errors import OutOfMemory, ProviderNotConfigured, ProviderResultInvalid
+from schemas.errors import OutOfMemory, ProviderNotConfigured, ProviderResultInvalid, RenderKilled
 from schemas.media import InputFile, LocalFile, MediaFacts, StoredArtifact
 from schemas.reel import Reel
 
@@ -36,6 +37,7 @@ _FIXED = {
     "lyrics": "-",
     "alignment_mode": "even",
     "renderer": "local",
+    "timing": None,
 }
 
 
@@ -50,18 +52,20 @@ def render_local_or_remote(
     """Render the reel on the side that ``data.renderer`` selects.
 
     ``auto`` renders on this worker: it takes seconds on two cores, less than an endpoint takes to start. A reel that
-    needs more memory than the worker allows goes to the endpoint, if one is configured.
+    needs more memory than the worker allows goes to the endpoint, if one is configured. One whose render was killed is
+    retried on a worker instead, which costs nothing.
 
     Raises:
         ProviderError: The endpoint returned no result, or ``runpod`` is requested and no endpoint is configured.
-        OutOfMemory: The worker has too little memory, and no endpoint is configured.
+        OutOfMemory: The worker has too little memory, and no endpoint is configured; or the render was killed.
     """
     if data.renderer == "runpod":
         return render_remotely(data, image, audio, timing, ctx)
     try:
         return render_locally()
     except OutOfMemory as error:
-        if data.renderer == "local" or not (image.has_url and audio.has_url):
+        paid_for = data.renderer == "auto" and not isinstance(error, RenderKilled)
+        if not paid_for or not (image.has_url and audio.has_url):
             raise
         try:
             return render_remotely(data, image, audio, timing, ctx)
@@ -95,15 +99,17 @@ def render_remotely(
         OutputSpec("video.mp4", ("mp4",)),
     )
     made = ctx.call("render-remote", call)
-    _check_video(made, data, audio, ctx)
+    facts = MediaFacts() if made.artifact is None else made.artifact.facts
+    song = _song_seconds(facts, audio, ctx)
+    _check_video(facts, data, song)
     texts = _texts(made, timing)
     # Counted in WebVTT, where the text of a caption cannot contain the arrow.
     shown = texts["captions.vtt"].count("-->")
     whole = data.start == 0 and data.end is None
     if whole and (warnings := offset_warnings(timing.lyrics, data.words_per_group, data.timing_offset, shown)):
         ctx.annotate(warnings=warnings)
-    seconds = None if made.artifact is None else made.artifact.facts.duration_seconds
-    captions = ctx.step("captions", lambda folder, _: _write(texts, seconds, folder))
+    lines = None if song is None else (data, timing, song)
+    captions = ctx.step("captions", lambda folder, _: _write(texts, facts.duration_seconds, lines, folder))
     assert made.artifact is not None
     return [made.artifact, *captions]
 
@@ -122,17 +128,20 @@ def read_film(film: str) -> tuple[Reel, Timing]:
     return _FILM.validate_json(film)
 
 
-def _check_video(made: ModelResult, data: Reel, audio: InputFile, ctx: Context) -> None:
+def _song_seconds(video: MediaFacts, audio: InputFile, ctx: Context) -> float | None:
+    """Return the length of the song; that of the video if the song has been deleted since the call."""
+    if audio.seconds is None and video.duration_seconds is not None and audio.path.exists():
+        return seconds_of(audio, ctx.bounds)
+    return audio.seconds or video.duration_seconds
+
+
+def _check_video(facts: MediaFacts, data: Reel, seconds: float | None) -> None:
     """Check that the video is the one that was requested. It is paid for, and no other one is ordered.
 
     Raises:
         ProviderResultInvalid: Its size, frame rate or length is another.
     """
-    facts = MediaFacts() if made.artifact is None else made.artifact.facts
-    seconds = audio.seconds
-    if seconds is None and facts.duration_seconds is not None and audio.path.exists():
-        seconds = seconds_of(audio, ctx.bounds)
-    if seconds is not None:
+    if seconds is not None and seconds != facts.duration_seconds:  # equal if the song's length is not known
         seconds = min(seconds, data.end or seconds) - data.start
     for name, got, wanted, tolerance in (
         ("width", facts.width, data.width, 0.0),
@@ -160,10 +169,19 @@ def _texts(made: ModelResult, timing: Timing) -> dict[str, str]:
     return texts
 
 
-def _write(texts: Mapping[str, str], seconds: float | None, folder: Path) -> list[LocalFile]:
-    files = []
+def _write(
+    texts: Mapping[str, str], seconds: float | None, lines: tuple[Reel, Timing, float] | None, folder: Path
+) -> list[LocalFile]:
+    """Write the endpoint's texts, and the files that the worker can make, so that the endpoint may be an older one."""
+    files, made = [], list[LocalFile]()
+    if lines is not None:
+        data, timing, song = lines
+        words, size = timed_words(caption_spec(data, timing), song), (data.width, data.height)
+        part, offset = min(song, data.end or song) - data.start, data.timing_offset - data.start
+        write_line_files(folder, timing.lyrics, words, seconds=part, offset=offset, size=size)
+        made = line_files(folder, MediaFacts(duration_seconds=seconds))
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
         facts = MediaFacts() if name == "words.json" else MediaFacts(duration_seconds=seconds)
         files.append(LocalFile(name=name, content_type=TEXTS[name], facts=facts, path=folder / name))
-    return files
+    return [*files[:2], *made, *files[2:]]

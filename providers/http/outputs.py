@@ -1,13 +1,15 @@
 """Find the files in a provider's output, however it is nested.
 
-Only whole strings count: ``https://…`` inside a sentence is text. Which of the files is the result is decided by its
-content, so the order here is only that in which they are tried.
+Only whole strings count: ``https://…`` inside a sentence is text. A string that is a JSON document is searched like the
+output itself, and base64 of a known kind of file counts as a ``data:`` URI. Which of the files is the result is decided
+by its content, so the order here is only that in which they are tried.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +20,10 @@ from providers.http.response import first_value
 from schemas.errors import ProviderResultInvalid
 
 _URL = re.compile(r"(?i)https?://\S+\Z")
-_DATA = re.compile(r"(?i)data:[^,\s]*,")
+_DATA = re.compile(r"(?i)data:\s*([\w.+-]+/[\w.+-]+)?(\s*;\s*[\w.=\"-]+)*\s*,")
+#: Base64 of PNG, JPEG, WebP, MP4 or QuickTime, and WebM or Matroska, by their first bytes.
+_BASE64 = re.compile(r"(iVBORw0KGg|/9j/|UklGR|AAAA[\w+/]{2}Z0eX|GkXfo)[\w+/\s-]{64,}={0,2}\Z")
+_BASE64_PICTURES = ("iVBORw0KGg", "/9j/", "UklGR")
 #: Keys, without case and punctuation, whose files are tried first.
 _RESULTS = ("video", "film", "movie", "image", "picture", "audio", "result", "output", "generation", "file", "url")
 #: Parts of keys whose files are tried last: they accompany the result.
@@ -58,13 +63,13 @@ def find_files(output: Any, first: Iterable[str] = (), inputs: Iterable[str] = (
 
     Args:
         first: paths where the provider documents the result, such as ``videos.0.resultUrl``. The text there is the
-            first to be tried, even if it does not look like a URL.
+            first to be tried, even if it does not look like a URL, unless it is a JSON document.
         inputs: URLs of the call's inputs, which are no results; their queries may differ.
     """
     search = _Search()
     documented = first_value(output, first)
-    if isinstance(documented, str) and documented.strip():
-        search.add(documented.strip(), 0)
+    if isinstance(documented, str) and documented.strip() and _document(documented) is None:
+        search.add(_uri(documented) or documented.strip(), 0)
     sent = {url.partition("?")[0] for url in inputs}
     for url, keys in _walk(output, (), search):
         if url.partition("?")[0] not in sent:
@@ -74,8 +79,8 @@ def find_files(output: Any, first: Iterable[str] = (), inputs: Iterable[str] = (
 
 
 def is_file(value: Any) -> bool:
-    """Return whether the value is a URL of a file as a whole."""
-    return isinstance(value, str) and bool(_URL.match(value.strip()) or is_data(value))
+    """Return whether the value is a URL of a file, or a file in base64, as a whole."""
+    return _uri(value) is not None
 
 
 def is_data(value: Any) -> bool:
@@ -84,9 +89,11 @@ def is_data(value: Any) -> bool:
 
 
 def without_files(value: Any, *, only_data: bool = False, depth: int = 0) -> Any:
-    """Return ``value`` with ``None`` in place of the URLs in it; with ``only_data``, in place of ``data:`` URIs."""
-    if depth >= _DEPTH or is_data(value) or (not only_data and is_file(value)):
+    """Return ``value`` with ``None`` in place of the files in it; with ``only_data``, in place of those in base64."""
+    if depth >= _DEPTH or (is_data(_uri(value)) if only_data else is_file(value)):
         return None
+    if (document := _document(value)) is not None:
+        return value if without_files(document, only_data=only_data, depth=depth + 1) == document else None
     if isinstance(value, Mapping):
         return {key: without_files(item, only_data=only_data, depth=depth + 1) for key, item in value.items()}
     if isinstance(value, list):
@@ -102,7 +109,7 @@ def data_bytes(uri: str) -> bytes:
     """
     head, _, body = uri.strip().partition(",")
     content = unquote_to_bytes(body)
-    if not head.lower().rstrip().endswith(";base64"):
+    if not re.search(r"(?i);\s*base64\s*\Z", head):
         return content
     try:
         return base64.b64decode(content.translate(bytes.maketrans(b"-_", b"+/")) + b"==")
@@ -110,12 +117,35 @@ def data_bytes(uri: str) -> bytes:
         raise ProviderResultInvalid("the result is a data: URI that cannot be decoded") from None
 
 
+def _uri(value: Any) -> str | None:
+    """Return the URL or ``data:`` URI that the value is as a whole."""
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if found := _BASE64.match(text):
+        kind = "image/png" if found[1] in _BASE64_PICTURES else "video/mp4"
+        return f"data:{kind};base64,{text}"  # the content decides what it really is
+    return text if _URL.match(text) or is_data(text) else None
+
+
+def _document(value: Any) -> Any:
+    """Return the object or list that a string contains as JSON; ``None`` if it contains none."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _walk(value: Any, keys: tuple[str, ...], search: _Search) -> Iterator[tuple[str, tuple[str, ...]]]:
     search.values += 1
     if search.values > _VALUES or len(keys) > _DEPTH:
         return
-    if is_file(value):
-        yield value.strip(), keys
+    if (uri := _uri(value)) is not None:
+        yield uri, keys
+    elif (document := _document(value)) is not None:
+        yield from _walk(document, (*keys, ""), search)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from _walk(item, (*keys, str(key)), search)

@@ -14,6 +14,8 @@ from schemas.errors import ConfigurationError, ModelNotInstalled
 if TYPE_CHECKING:
     from schemas.settings import Settings
 
+#: What to do about missing packages.
+INSTALL = "pip install '.[local]' in Telecine's folder"
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "cv2")
 
 
@@ -29,7 +31,7 @@ def require_packages() -> None:
         ModelNotInstalled: some are missing; the message contains the command that installs them.
     """
     if missing := missing_packages():
-        raise ModelNotInstalled(f"local models need {', '.join(missing)}: pip install 'telecine[local]'")
+        raise ModelNotInstalled(f"local models need {', '.join(missing)}: {INSTALL}")
 
 
 def find_device(settings: Settings) -> Device:

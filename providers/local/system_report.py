@@ -7,7 +7,7 @@ from typing import Any
 
 from providers.catalogue import Model
 from providers.local.base import Device
-from providers.local.device import missing_packages, responds
+from providers.local.device import INSTALL, missing_packages, responds
 from providers.local.host import ModelHost
 from providers.local.machine import cpu_percent, memory_bytes
 from providers.local.weight_files import has_weights
@@ -57,7 +57,7 @@ def default_video_backend(host: ModelHost, models: Iterable[Model]) -> str | Non
 def state_of(report: dict[str, Any]) -> tuple[str, str]:
     """Return ``healthy``, ``degraded`` or ``unhealthy`` for a GPU worker, with the reason."""
     if report["missing"]:
-        return "unhealthy", f"local models need {', '.join(report['missing'])}: pip install 'telecine[local]'"
+        return "unhealthy", f"local models need {', '.join(report['missing'])}: {INSTALL}"
     if report["device_answers"] is False:
         return "unhealthy", "the device of the local models no longer responds; restart the worker"
     if not report["installed"]:

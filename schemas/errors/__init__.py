@@ -35,6 +35,7 @@
     │   ├── InputTooLarge            file_too_large
     │   ├── InvalidImage             invalid_image
     │   ├── InvalidAudio             invalid_audio
+    │   ├── InvalidTiming            invalid_timing
     │   └── InputUnavailable         input_unavailable         (retried later)
     ├── StorageError                 the results cannot be written
     │   ├── OutputExists             output_exists
@@ -46,7 +47,8 @@
     │   ├── RenderTimeout            render_timeout
     │   ├── RenderInterrupted        render_interrupted        (retried later)
     │   ├── OutOfMemory              out_of_memory             (another worker may have more)
-    │   │   └── ModelOutOfMemory     out_of_memory
+    │   │   ├── ModelOutOfMemory     out_of_memory
+    │   │   └── RenderKilled         out_of_memory
     │   ├── DeviceFailed             device_failed             (retried by another worker)
     │   ├── InsufficientVram         insufficient_vram
     │   ├── ModelNotInstalled        model_not_installed
@@ -107,6 +109,7 @@ from schemas.errors.media import (
     InsufficientVram,
     InvalidAudio,
     InvalidImage,
+    InvalidTiming,
     InvalidWeights,
     ModelNotInstalled,
     ModelOutOfMemory,
@@ -116,6 +119,7 @@ from schemas.errors.media import (
     RenderError,
     RenderFailed,
     RenderInterrupted,
+    RenderKilled,
     RenderTimeout,
     StorageError,
     StorageUnavailable,
@@ -192,6 +196,7 @@ __all__ = [
     "InvalidField",
     "InvalidImage",
     "InvalidJson",
+    "InvalidTiming",
     "InvalidWeights",
     "JobCancelled",
     "JobError",
@@ -225,6 +230,7 @@ __all__ = [
     "RenderError",
     "RenderFailed",
     "RenderInterrupted",
+    "RenderKilled",
     "RenderTimeout",
     "RequestError",
     "ResultsDeleted",

@@ -20,7 +20,5 @@ def as_disk_error(error: BaseException) -> StorageUnavailable | None:
             "The worker has no disk space left for this job. Free some space; will retry.", outage=True
         )
     if number is not None and number in BROKEN:
-        return StorageUnavailable(
-            f"The worker's disk cannot be written: {os.strerror(number)}. Will retry.", outage=True
-        )
+        return StorageUnavailable(f"The worker's disk cannot be used: {os.strerror(number)}. Will retry.", outage=True)
     return None

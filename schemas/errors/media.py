@@ -48,6 +48,12 @@ class InvalidAudio(InputError):
     default_message = "Audio must be MP3, WAV, or FLAC"
 
 
+class InvalidTiming(InputError):
+    """The file of `timing` cannot be used. The message says which line is wrong; correct the file."""
+
+    code = "invalid_timing"
+
+
 class InputUnavailable(InputError):
     """The input could not be fetched. Will retry."""
 
@@ -116,6 +122,10 @@ class OutOfMemory(RenderError):
 
     code = "out_of_memory"
     verdict = Verdict.ELSEWHERE
+
+
+class RenderKilled(OutOfMemory):
+    """The render was killed, as the kernel does when the machine has no memory left. Will retry."""
 
 
 class ModelOutOfMemory(OutOfMemory):

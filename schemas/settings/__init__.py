@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from schemas.accounts import ProviderLimits
 from schemas.settings.callbacks import CallbackSettings
+from schemas.settings.edge import EdgeSettings
 from schemas.settings.ledger import LedgerSettings
 from schemas.settings.messages import MessageSettings
 from schemas.settings.monitoring import MonitoringSettings
@@ -34,6 +35,7 @@ PARTS: tuple[type[BaseModel], ...] = (
     CallbackSettings,
     ProviderSettings,
     RenderSettings,
+    EdgeSettings,
     MonitoringSettings,
 )
 
@@ -41,6 +43,7 @@ PARTS: tuple[type[BaseModel], ...] = (
 # Pydantic takes the fields of the last base class first.
 class Settings(
     MonitoringSettings,
+    EdgeSettings,
     RenderSettings,
     ProviderSettings,
     CallbackSettings,

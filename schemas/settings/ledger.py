@@ -57,4 +57,6 @@ class LedgerSettings(BaseModel):
         if not separator or scheme not in _SCHEMES:
             named = f"{scheme}:// is not a ledger of Telecine" if separator else "is not a valid URL"
             raise ValueError(f"{named}; use postgresql:// or sqlite:///")
+        if scheme != _PSYCOPG and (not rest.strip("/") or ":memory:" in rest or "mode=memory" in rest):
+            raise ValueError("is in memory, which other processes cannot read; name a file: sqlite:////folder/file")
         return SecretStr(f"{scheme}:{rest}")

@@ -45,7 +45,7 @@ class ProviderSettings(BaseModel):
         300.0,
         ge=0,
         description="How long after its submission a call with an unknown outcome waits for a decision if the job can "
-        "do without it (alignment_mode auto); then it counts as paid and the words are spread evenly.",
+        "do without it (alignment_mode auto); then it counts as paid and the words are spread over the voice.",
     )
     exchange_timeout_seconds: float = Field(
         60.0,

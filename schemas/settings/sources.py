@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tomllib
 from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -95,9 +96,12 @@ class SettingsFile(TomlConfigSettingsSource):
             ConfigurationError: If a key is not a setting, or the file cannot be read.
         """
         try:
-            values = super()._read_file(file_path)
+            # Editors on Windows begin a file with a byte order mark, which TOML does not allow.
+            values = tomllib.loads(file_path.read_bytes().decode("utf-8-sig"))
         except OSError as error:
             raise ConfigurationError(f"the settings file {file_path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"the settings file {file_path} is not UTF-8; save it as UTF-8") from None
         unknown = [key for key in values if key not in self._known]
         if unknown:
             named = "; ".join(f"{key}{did_you_mean(key, self._known.keys(), prefix=_PREFIX)}" for key in unknown)

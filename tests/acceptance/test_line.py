@@ -50,7 +50,15 @@ def test_a_reel_goes_from_a_node_producer_to_a_verified_callback(
         job = telecine.wait_for_job("order-1042")
 
         objects = objects_below(s3, bucket, "orders/1042/order-1042/")
-        assert set(objects) == {"video.mp4", "captions.srt", "captions.vtt", "cover.jpg", "manifest.json"}
+        assert set(objects) == {
+            "video.mp4",
+            "captions.srt",
+            "captions.vtt",
+            "captions.lrc",
+            "captions.ass",
+            "cover.jpg",
+            "manifest.json",
+        }
         check_finished_once(telecine.database(), job, objects)
         _check_video(objects["video.mp4"], objects["captions.srt"].decode(), tmp_path)
 

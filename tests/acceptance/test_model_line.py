@@ -103,7 +103,16 @@ def test_a_reel_is_aligned_by_the_provider_and_rendered_locally(deployment: Depl
     before = deployment.elevenlabs.charges()
     deployment.ask("reel-1", "reel", **deployment.media, **LOOK, lyrics=LYRICS)
     _, files, manifest = deployment.result("reel-1")
-    assert set(files) == {"video.mp4", "captions.srt", "captions.vtt", "words.json", "cover.jpg", "manifest.json"}
+    assert set(files) == {
+        "video.mp4",
+        "captions.srt",
+        "captions.vtt",
+        "captions.lrc",
+        "captions.ass",
+        "words.json",
+        "cover.jpg",
+        "manifest.json",
+    }
     assert (manifest["provider"], manifest["model"]) == ("local", "reel")
     assert manifest["details"]["alignment"] == {"mode": "auto", "used": "forced_alignment"}
     assert manifest["cost"]["amount"] == "0.006"
@@ -116,7 +125,7 @@ def test_a_reel_is_aligned_by_the_provider_and_rendered_locally(deployment: Depl
 def test_captions_are_written_from_recognised_words(deployment: Deployment) -> None:
     deployment.ask("captions-1", "audio-to-captions", audio=deployment.media["audio"], alignment_mode="elevenlabs")
     _, files, manifest = deployment.result("captions-1")
-    assert set(files) == {"captions.srt", "captions.vtt", "words.json", "manifest.json"}
+    assert set(files) == {"captions.srt", "captions.vtt", "captions.lrc", "captions.ass", "words.json", "manifest.json"}
     heard = [word["text"] for word in json.loads(files["words.json"])["words"]]
     assert " ".join(heard) == deployment.elevenlabs.transcript
     assert (manifest["provider"], manifest["model"]) == ("elevenlabs", "scribe")

@@ -69,19 +69,39 @@ def test_a_reel_is_a_video_and_two_caption_files_with_their_facts(rendered: Rend
         ("video.mp4", "video/mp4"),
         ("captions.srt", "application/x-subrip"),
         ("captions.vtt", "text/vtt"),
+        ("captions.lrc", "application/x-lrc"),
+        ("captions.ass", "text/x-ssa"),
         ("cover.jpg", "image/jpeg"),
     ]
     facts = artifacts[0].facts
     assert (facts.width, facts.height, facts.fps) == (270, 480, 30.0)
     assert facts.frames == round(SECONDS * 30)
     assert facts.duration_seconds == pytest.approx(SECONDS, abs=1e-4)
-    assert sorted(path.name for path in folder.iterdir()) == ["captions.srt", "captions.vtt", "cover.jpg", "video.mp4"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "captions.ass",
+        "captions.lrc",
+        "captions.srt",
+        "captions.vtt",
+        "cover.jpg",
+        "video.mp4",
+    ]
 
 
 def test_progress_grows_to_the_end(rendered: Rendered) -> None:
     reported = rendered[2]
     assert reported == sorted(reported)
     assert reported[-1] == 1.0
+
+
+def test_the_progress_of_a_long_reel_grows_while_its_sound_is_encoded(tmp_path: Path) -> None:
+    """The sound takes longer than the few frames that differ; that was a standstill at 90 %."""
+    reported: list[float] = []
+    image, sound = write_photo(tmp_path / "photo.jpg"), write_wav(tmp_path / "long.wav", 90.0)
+    (tmp_path / "film").mkdir()
+    small = reel_data("one", width=128, height=128)
+    render_reel(small, input_file(image, "image"), input_file(sound, "audio"), tmp_path / "film", reported.append)
+    assert reported == sorted(reported)
+    assert len({value for value in reported if 0.6 < value < 0.9}) >= 3
 
 
 def test_a_slow_progress_listener_still_gets_the_end(tmp_path: Path, material: tuple[Path, Path]) -> None:

@@ -76,7 +76,7 @@ def test_the_reel_is_the_same_as_one_that_is_rendered_locally(site: Site, tmp_pa
         told = receiver.wait_for(1)[0].json()["data"]
     assert job.state is State.COMPLETED, job.error
     found = objects_below(site.s3, site.bucket, "results/order-1/")
-    assert set(found) == {"video.mp4", "captions.srt", "captions.vtt", "manifest.json"}
+    assert set(found) == {"video.mp4", "captions.srt", "captions.vtt", "captions.lrc", "captions.ass", "manifest.json"}
     with av.open(io.BytesIO(found["video.mp4"]), "r") as film:
         assert len(list(film.decode(video=0))) == round(SECONDS * 30)
     here = tmp_path / "here"

@@ -13,6 +13,7 @@ import pytest
 from tests.bench.flights import WAYS
 from tests.bench.messages import in_turn
 from tests.servers.rabbitmq import RabbitMQ
+from tests.spoken import TEXTS, spoken, write_speech
 from tests.telecine_process import ROOT
 
 
@@ -68,3 +69,18 @@ def test_local_models_are_measured(tmp_path: Path) -> None:
     figures = run("local", tmp_path, "--steps", "2", "--runs", "1", "--jobs", "6")
     assert figures["jobs"] == 6
     assert figures["pictures_per_second"] > 0
+
+
+def test_alignment_is_measured_for_speech_and_for_songs_of_a_folder(tmp_path: Path) -> None:
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    write_speech(songs / "mine.wav", spoken("it"))
+    (songs / "mine.txt").write_text(TEXTS["it"][1], encoding="utf-8")
+    (songs / "mine.words.csv").write_text("word_start\n" + "\n".join(map(str, spoken("it").starts)) + "\n")
+    figures = run("alignment", tmp_path, "--languages", "en", "--songs", str(songs))["figures"]
+    found = {(figure["case"], figure["way"]): figure for figure in figures}
+    assert found["en, wrong lyrics", "local"]["used"] == "even"
+    for case in ("en, clean", "en, music 0 dB", "mine"):
+        assert found[case, "local"]["within_300"] >= 0.85
+        assert found[case, "local"]["median"] < found[case, "spread"]["median"]
+        assert found[case, "even"]["used"] == "even"

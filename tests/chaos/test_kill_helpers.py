@@ -99,6 +99,29 @@ def test_a_reel_completes_although_a_broker_s_worker_is_stopped_with_all_its_pro
         assert job.failures == 0
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_stopping_a_worker_with_all_its_processes_is_no_crash_attack_1(
+    name: str, rabbitmq: RabbitMQ, queue_prefix: str, s3: S3, bucket: str, tmp_path: Path
+) -> None:
+    """A service manager stops ``telecine worker`` with all its processes."""
+    queue = f"{queue_prefix}requests"
+    data = upload_media(s3, bucket, tmp_path, seconds=SECONDS) | REEL
+    parts = [telecine_with(tmp_path / "home", rabbitmq, queue, s3, bucket) for _ in range(2)]
+    with parts[0] as doors, parts[1] as worker:
+        doors.start(arguments=("up", "--only", "doors,sweep,calls,outbox"))
+        worker.start(arguments=("worker",))
+        publish_with_node(rabbitmq, queue, [{"id": "r", "type": "reel", "data": data}])
+        wait_until(lambda: helper(worker, "pipelines.media.child"))
+        for pid in tree(worker.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, getattr(signal, name))
+        worker.wait_for_death()
+        worker.start(arguments=("worker",))
+        job = doors.wait_for_job("r")
+        assert (job.state, job.crashes, job.failures) == (State.COMPLETED, 0, 0), job.error
+        assert "worker_stopped" in [entry.event for entry in timeline_of(doors.database(), "r")]
+
+
 @pytest.mark.parametrize(
     ("which", "name"),
     [

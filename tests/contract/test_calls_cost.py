@@ -12,7 +12,7 @@ from consumer.execution.sweep import Sweep
 from consumer.ledger import tables
 from consumer.ledger.completion import request_cancel
 from consumer.ledger.states import State
-from ops.cli.cancel import cancel_now
+from ops.cancelling import cancel_now
 from providers.base import Failed
 from schemas.errors import ProviderTaskFailed
 from tests.call_line import Line

@@ -52,7 +52,7 @@ def check_given_up(deployment: EmbeddedDeployment, step: str) -> None:
     (entry,) = [found for found in queries.timeline_of(deployment.runtime.database, "j") if found.event == "resolved"]
     assert (entry.detail["how"], entry.detail["by"]) == ("given up", "telecine")
     found = alignment(deployment)
-    assert (found["mode"], found["used"]) == ("auto", "even")
+    assert (found["mode"], found["used"]) == ("auto", "spread")
     assert f"the answer of the {step} call was lost" in found["why"]
 
 

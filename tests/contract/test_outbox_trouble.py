@@ -144,7 +144,10 @@ def test_a_callback_is_never_signed_with_another_tenants_secret_attack_9(
     if "m" not in secrets and "mallory" in rules:
         rules["mallory"] = {"callback_secrets": ["m2"]}
     signing = {name: _SECRET[name] for name in secrets} | ({"m2": _SECRET["m"]} if "m" not in secrets else {})
-    with Receiver() as receiver, running(tmp_path, tenants=rules, callback_secrets=signing) as runtime:
+    with (
+        Receiver() as receiver,
+        running(tmp_path, tenants=rules, callback_secrets=signing, callback_schedule_seconds=[0.01] * 5) as runtime,
+    ):
         new = outbox.NewDelivery(
             id="msg_1", job_id="j" if tenant else None, event="job.failed", url=receiver.url,
             secret_name=secret_name, body=b"{}",
@@ -154,11 +157,32 @@ def test_a_callback_is_never_signed_with_another_tenants_secret_attack_9(
             if tenant:
                 admit(runtime.database, connection, [build_submission(request, role="io", door="inbox")])
             outbox.enqueue(runtime.database, connection, new)
-        wait_until(lambda: list_deliveries(runtime.database, limit=9)[0].attempts == 1, timeout=20)
+        wait_until(lambda: list_deliveries(runtime.database, limit=9)[0].due_at is None, timeout=20)
         (found,) = list_deliveries(runtime.database, limit=9)
         assert len(receiver.attempts) == sent
         assert found.state is (DeliveryState.DELIVERED if sent else DeliveryState.DISABLED)
         assert sent or str(found.last_answer).startswith("tenant_forbidden: ")
+        known = sent or (secret_name or "default") in signing
+        assert found.attempts == (1 if known else 3)
+
+
+@pytest.mark.parametrize("job_id", ["j", None])
+def test_a_secret_that_a_process_with_older_settings_does_not_know_waits_attack_9(
+    job_id: str | None, tmp_path: Path
+) -> None:
+    settings = {"tenants": {"free": {}}, "callback_schedule_seconds": [0.5] * 5}
+    new = {"job_id": job_id, "event": "job.failed", "secret_name": "m", "body": b"{}"}
+    with Receiver() as receiver:
+        with running(tmp_path, callback_secrets={"default": _SECRET["default"]}, **settings) as older:
+            with older.database.write() as connection:
+                delivery = outbox.NewDelivery(id="msg_1", url=receiver.url, **new)  # type: ignore[arg-type]
+                outbox.enqueue(older.database, connection, delivery)
+            wait_until(lambda: list_deliveries(older.database, limit=9)[0].attempts == 1, timeout=20)
+            (found,) = list_deliveries(older.database, limit=9)
+            assert found.state is DeliveryState.RETRYING
+            assert "TELECINE_CALLBACK_SECRETS" in str(found.last_answer)
+        with running(tmp_path, callback_secrets=_SECRET, **settings):
+            receiver.wait_for(1, timeout=20)
 
 
 def test_a_ledger_that_is_away_while_a_callback_is_signed_costs_it_no_attempt(

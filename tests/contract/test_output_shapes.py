@@ -87,7 +87,7 @@ def shapes(tmp_path: Path) -> Iterator[Shapes]:
 
 
 #: The shapes that every provider is tried with; Replicate, whose models are anybody's, with all.
-COMMON = ("object-of-object", "picture-without-extension-first", "data-uri")
+COMMON = ("object-of-object", "picture-without-extension-first", "base64", "json-in-a-string")
 CASES = [
     pytest.param(provider, shape, id=f"F4-{provider}-{shape}")
     for provider in PROVIDERS
@@ -173,6 +173,9 @@ def test_a_task_whose_film_is_not_there_yet_is_still_pending_F4(
         pytest.param({"x": [C, {"y": A}]}, (A, C), id="F4-films-before-pictures"),
         pytest.param([A, A, {"again": A}], (A,), id="F4-each-once"),
         pytest.param([f"see {A}", f"{A} and {B}", "", None, 7, True], (), id="F4-text-is-no-file"),
+        pytest.param(
+            ["[notes]", "{a}", "[1, 2]", "AAAA", "iVBORw0KGg is a PNG", "/9j/" + "!" * 90], (), id="F4-neither"
+        ),
         pytest.param({"data": "data: a b, c", "mail": "mailto:a@a.example"}, (), id="F4-other-schemes"),
     ],
 )

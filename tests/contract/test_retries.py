@@ -12,7 +12,7 @@ from consumer.ledger import call_resolution, calls, completion, deletion, leases
 from consumer.ledger.queries import deliveries_of, timeline_of
 from consumer.ledger.states import CallState, State
 from consumer.ledger.tables import jobs
-from ops.cli.cancel import cancel_now
+from ops.cancelling import cancel_now
 from ops.metrics import render_metrics
 from ops.metrics_snapshot import take_snapshot
 from providers.base import Call
@@ -222,9 +222,30 @@ def test_a_deadline_that_has_passed_refuses_a_retry_friction_H2(ledger: Ledger) 
 
 def test_a_job_whose_files_are_gone_is_refused_friction_H2(ledger: Ledger) -> None:
     ledger.ended(State.FAILED, error=RenderFailed())
-    assert deletion.record_results_deleted(ledger.a, "j", files=1)
+    assert deletion.begin_deletion(ledger.a, ledger.job())
     with pytest.raises(ResultsDeleted):
         retries.retry(ledger.a, "j", by="test")
+
+
+def test_the_files_of_a_job_that_was_retried_meanwhile_are_kept_friction_H2(ledger: Ledger) -> None:
+    ledger.ended(State.FAILED, error=RenderFailed())
+    (found,) = deletion.ended_before(ledger.a, age_seconds=0, limit=9, with_results=True)
+    retries.retry(ledger.b, "j", by="test")
+    assert not deletion.begin_deletion(ledger.a, found)
+    completion.finish(ledger.b, ledger.claimed(), State.FAILED, error=RenderFailed())
+    assert not deletion.begin_deletion(ledger.a, found)
+    assert ledger.job().results_deleted_at is None
+
+
+def test_files_that_could_not_be_deleted_are_found_again(ledger: Ledger) -> None:
+    ledger.ended(State.FAILED, error=RenderFailed())
+    for _ in range(2):
+        (found,) = deletion.ended_before(ledger.a, age_seconds=0, limit=9, with_results=True)
+        assert deletion.begin_deletion(ledger.a, found)
+    for _ in range(2):
+        deletion.record_results_deleted(ledger.b, "j", files=1)
+    assert not deletion.ended_before(ledger.a, age_seconds=0, limit=9, with_results=True)
+    assert [entry.event for entry in timeline_of(ledger.a, "j")].count("results_deleted") == 1
 
 
 @pytest.mark.parametrize("claimed", [False, True])

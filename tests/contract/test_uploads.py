@@ -181,6 +181,13 @@ def test_lyrics_in_the_rule_need_no_file(make: Make) -> None:
     assert json.loads(site.job().request)["data"]["lyrics"] == "song"
 
 
+def test_a_timing_in_the_rule_needs_no_lyrics_reel_timing_pair(make: Make) -> None:
+    site = make(rules=[{"bucket": "inbox", "pair": True, "data": {"timing": "s3://inbox/{stem}.ass"}}])
+    for name in ("song.ass", "song.png", "song.mp3"):
+        site.upload(name)
+    assert json.loads(site.job().request)["data"]["timing"] == "s3://inbox/song.ass"
+
+
 def test_two_files_for_one_part_are_a_dead_letter_until_one_is_deleted(site: Site) -> None:
     for name in ("song.png", "song.jpg", "song.txt", "song.mp3"):
         site.add(f"pairs/{name}")

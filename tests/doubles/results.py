@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import json
 from typing import Any, cast
 
 from PIL import Image
@@ -57,6 +58,11 @@ def shaped(shape: str, film: str, picture: str) -> Any:
         "upper-case": {"video": f" {film.replace('http', 'HTTP', 1)} "},
         "data-uri": {"video": data},
         "data-uri-in-a-list": [None, data.replace("data:", "DATA:").replace(";base64", ";codecs=avc1;base64")],
+        "data-uri-with-spaces": data.replace(";base64,", "; base64, "),
+        "base64": {"video": data.partition(",")[2]},
+        "base64-in-lines": [None, base64.encodebytes(small_film()).decode()],
+        "json-in-a-string": json.dumps({"video": film, "thumbnail": picture}),
+        "json-in-json": {"result": json.dumps([{"file": None}, json.dumps({"file": film})])},
         "data-uri-picture-first": ["data:image/png;base64,iVBORw0KGgo=", {"file": data}],
     }
     return shapes[shape]
@@ -77,5 +83,10 @@ SHAPES = (
     "upper-case",
     "data-uri",
     "data-uri-in-a-list",
+    "data-uri-with-spaces",
+    "base64",
+    "base64-in-lines",
+    "json-in-a-string",
+    "json-in-json",
     "data-uri-picture-first",
 )

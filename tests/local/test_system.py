@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ops import local_models_health
 from ops.local_models_health import LocalModelsHealth
 from providers.local.base import LocalCall
 from providers.local.device import Cpu
@@ -54,6 +55,20 @@ def test_health_shows_loaded_models_and_detects_no_device_before_a_job_does(weig
     assert after["device"] == "cpu"
 
 
+@pytest.mark.parametrize("lacking", [{"missing": ["torch"]}, {"installed": []}, {"missing": ["torch", "diffusers"]}])
+@pytest.mark.parametrize("needed", [False, True])
+def test_models_that_nothing_needs_are_not_unhealthy_friction_low(
+    weights: Path, own: ModelHost, monkeypatch: pytest.MonkeyPatch, lacking: dict[str, object], needed: bool
+) -> None:
+    models = list(catalogue(weights))
+    report = system_report(own, models) | lacking
+    monkeypatch.setattr(local_models_health, "system_report", lambda *_, **__: report)
+    found = LocalModelsHealth(lambda: own, models, needed=needed).add_to({"status": "healthy", "checks": {}})
+    assert (found["status"], found["local"]["status"]) == (
+        ("unhealthy", "unhealthy") if needed else ("healthy", "not installed")
+    )
+
+
 def test_health_does_not_wait_for_the_first_call(weights: Path) -> None:
     begun, asked = threading.Event(), threading.Event()
 
@@ -91,7 +106,7 @@ def test_each_state_says_why(weights: Path, own: ModelHost) -> None:
     assert state_of({**report, "device": "cuda", "backend": None})[0] == "degraded"
     assert state_of({**report, "missing": ["torch"]}) == (
         "unhealthy",
-        "local models need torch: pip install 'telecine[local]'",
+        "local models need torch: pip install '.[local]' in Telecine's folder",
     )
     assert state_of({**report, "installed": []})[0] == "unhealthy"
 

@@ -44,7 +44,7 @@ def test_no_message_on_a_wake_up_queue_stops_its_worker(rabbitmq: RabbitMQ, tmp_
         for number, (headers, body) in enumerate(ODD):
             odd = pika.BasicProperties(headers=headers, content_type="application/json", content_encoding="utf-8")
             for _ in range(COPIES):
-                channel.basic_publish("", "telecine.render.normal", body.encode(), odd, mandatory=True)
+                channel.basic_publish("", "telecine.render.normal", body, odd, mandatory=True)
             send(f"between-{number}")
         for number in range(len(ODD)):
             assert process.wait_for_job(f"between-{number}").state is State.COMPLETED

@@ -225,6 +225,19 @@ def test_auto_aligns_the_lyrics_without_headings(tmp_path: Path) -> None:
     assert context.manifest_details == {"alignment": {"mode": "auto", "used": "forced_alignment"}}
 
 
+def test_a_verse_that_is_not_sung_is_left_out_and_the_manifest_says_so_reel_H1(tmp_path: Path) -> None:
+    verse = "never sung at all\nnor this other line\nor that third one"
+    heard = [*beats("one two three", start=1.0), *beats("four five six", start=2.8)]
+    timing, context = aligned(
+        tmp_path, "auto", f"one two three\n\n{verse}\n\nfour five six", forced_alignment=words_answer(heard)
+    )
+    assert (timing.lyrics, timing.source) == (SUNG, "forced_alignment")
+    assert timing.times is not None
+    assert [time and time.start for time in timing.times] == [word.start for word in heard]
+    details = context.manifest_details["alignment"]
+    assert (details["lines_not_found"], details["lines_left_out"]) == (3, 3)
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
@@ -257,18 +270,26 @@ def test_auto_has_no_fallback_for_a_failure_that_an_operator_must_fix(tmp_path: 
         aligned(tmp_path, "auto", forced_alignment=failing(error), scribe=words_answer(beats("x")))
 
 
-def test_auto_without_a_key_is_even_and_records_why(tmp_path: Path) -> None:
+def test_auto_without_a_key_and_a_local_aligner_spreads_the_words_and_records_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.models.alignment.local_alignment_installed", lambda: False)
     timing, context = aligned(tmp_path, "auto")
-    assert timing == Timing(SUNG)
+    assert (timing.lyrics, timing.source) == (SUNG, "spread")
+    assert timing.times is not None
+    assert None not in timing.times
+    assert len(timing.times) == 6
     assert context.manifest_details == {
-        "alignment": {"mode": "auto", "used": "even", "why": "no ElevenLabs API key is configured"}
+        "alignment": {"mode": "auto", "used": "spread", "why": "no ElevenLabs API key is configured"}
     }
 
 
-def test_auto_is_even_if_no_words_are_recognized(tmp_path: Path) -> None:
+def test_auto_spreads_if_no_words_are_recognized(tmp_path: Path) -> None:
     timing, context = aligned(tmp_path, "auto", forced_alignment=words_answer([]), scribe=words_answer([]))
-    assert timing == Timing(SUNG)
-    assert context.manifest_details["alignment"]["why"].endswith("the transcription contains no words")
+    assert (timing.lyrics, timing.source) == (SUNG, "spread")
+    why = context.manifest_details["alignment"]["why"].split("; ")
+    assert why[1] == "the transcription contains no words"
+    assert why[2].startswith("local alignment: the lyrics do not fit the audio")
 
 
 def test_auto_transcribes_if_the_lyrics_are_too_long_for_the_aligner(tmp_path: Path) -> None:

@@ -94,9 +94,19 @@ def test_cleanup_deletes_only_old_jobs(operator: Operator) -> None:
         age(operator, job_id, 25)
     report = operator.run("cleanup", "--max-age-hours", "24", "--json").json
     assert (report["jobs_deleted"], report["files_deleted"]) == (2, 2)
-    assert report["message"] == "Deleted 2 jobs and 2 files that are older than 24 h."
+    assert report["message"] == "Cleanup completed"
     assert report["cutoff_time"].endswith("Z")
     assert {job["job_id"] for job in operator.run("list", "--json").json} == {"young", "open"}
+
+
+def test_cleanup_says_what_it_deleted_and_leaves_uploads_gap_L6(operator: Operator) -> None:
+    upload = operator.settings.storage_folder / "inbox" / "cover.jpg"
+    upload.parent.mkdir(parents=True, exist_ok=True)
+    upload.write_bytes(b"upload")
+    operator.completed("old")
+    age(operator, "old", 25)
+    assert operator.run("cleanup").out.split(".")[0] == "Deleted 1 job and 1 file that are older than 24 h"
+    assert upload.exists()
 
 
 def test_cleanup_keeps_a_job_with_an_undelivered_callback(operator: Operator) -> None:
@@ -121,4 +131,5 @@ def test_a_dry_run_deletes_nothing(operator: Operator) -> None:
     age(operator, "order-1", 25)
     report = operator.run("cleanup", "--dry-run", "--json").json
     assert (report["jobs_deleted"], report["files_deleted"], report["dry_run"]) == (1, 1, True)
+    assert report["message"] == "Would delete 1 job and 1 file that are older than 24 h."
     assert operator.job("order-1") is not None

@@ -64,6 +64,14 @@ def test_status_shows_state_times_outputs_and_callback(operator: Operator) -> No
     assert "job.completed  pending" in result.out
 
 
+def test_status_says_how_long_a_job_has_been_running_gap_L7(operator: Operator) -> None:
+    operator.receive("order-1")
+    assert operator.run("status", "order-1", "--json").json["processing_time_seconds"] is None
+    operator.start("order-1")
+    first, second = (operator.run("status", "order-1", "--json").json["processing_time_seconds"] for _ in range(2))
+    assert 0 <= first < second
+
+
 def test_the_query_of_a_callback_url_is_never_printed(operator: Operator) -> None:
     operator.completed("order-1", callback=CALLBACK)
     for command in (["status", "order-1"], ["explain", "order-1"], ["callbacks", "list"]):

@@ -158,7 +158,7 @@ def test_a_plan_shows_frames_length_run_time_and_cost(operator: Operator, monkey
             width=512,
             height=512,
             estimated_seconds=2,
-            details={"bytes": file.bytes},
+            details={"bytes": file.bytes, "parameters": {"seed": 7, "loop": True, "prompt": "a fox"}},
         )
 
     cover = operator.settings.storage_folder / "inbox" / "cover.jpg"
@@ -170,6 +170,7 @@ def test_a_plan_shows_frames_length_run_time_and_cost(operator: Operator, monkey
     out = operator.run("plan", "-", stdin=request("order-1")).out
     assert "240 at 24 fps" in out
     assert "about 2.00 s" in out
+    assert "seed: 7, loop: true, prompt: a fox" in out
     assert not (operator.home / "ledger.sqlite3").exists()
 
 

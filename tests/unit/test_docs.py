@@ -185,6 +185,27 @@ def test_every_command_that_the_pages_name_exists() -> None:
     assert unknown == []
 
 
+@pytest.mark.parametrize(("running", "fine"), [((3, 10, 13), False), ((2, 7, 18), False), ((3, 11, 0), True)])
+def test_make_says_which_python_it_needs_friction_low(running: tuple[int, ...], fine: bool, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    imitate = f"import sys; sys.version_info = {running}; exec(sys.argv[2])"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -m ] && exit 0\nexec {sys.executable} -c "{imitate}" "$@"\n')
+    python.chmod(0o755)
+    made = ["make", f"PYTHON={python}", f"VENV={tmp_path}/venv", f"{tmp_path}/venv/bin/python"]
+    done = subprocess.run(made, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode == 0) == fine
+    assert fine or "Telecine needs Python 3.11 or newer" in done.stderr
+
+
+def test_no_page_or_message_installs_telecine_from_an_index_friction_M6() -> None:
+    """The distribution is on no index, so another one of that name would be installed."""
+    sources = [
+        path for top in ("consumer", "ops", "pipelines", "providers", "schemas") for path in (ROOT / top).rglob("*.py")
+    ]
+    install = re.compile(r"(pip|pipx|uv|uvx)\b[^\n]* (install|run)\b[^\n]* ['\"]?telecine(?![\w-])")
+    assert [str(path) for path in [*PAGES, *sources] if install.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_every_test_that_the_pages_name_exists() -> None:
     named = {(page.name, path) for page in PAGES for path in re.findall(r"`(tests/[a-z0-9_/]+\.py)`", _text(page))}
     assert len(named) > 12

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from consumer.ledger.database import Database
 from consumer.ledger.schema import migrate
@@ -21,10 +22,12 @@ from consumer.service import Named, Service
 from consumer.storage.base import StoredObject
 from consumer.storage.memory import MemoryStorage
 from ops import health as module, storage_health
+from ops.checks.ledger import ledger
 from ops.health import HealthServer
 from ops.ledger_probe import LedgerProbe, LedgerUnavailable
 from ops.storage_health import StorageHealth
 from schemas.errors import ConfigurationError, InputForbidden, InputUnavailable
+from schemas.settings import Settings
 from tests.telecine_process import wait_until
 
 
@@ -89,6 +92,29 @@ def test_everything_is_healthy(database: Database) -> None:
         assert get(server, "/health") == (200, {"status": "healthy", "checks": {"ledger": "ok", "door-amqp": "ok"}})
         assert get(server, "/ready")[0] == 200
         assert get(server, "/live")[0] == 200
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_a_ledger_that_refuses_writes_is_not_ready_friction_H5(
+    dialect: str, database: Database, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby server after a failover answers every query, but no job is admitted and none runs."""
+    if dialect == "sqlite":
+        monkeypatch.setattr("os.access", lambda *_: False)  # as on a read-only disk, also for root
+    else:
+        database = Database(request.getfixturevalue("postgres_url"))
+        migrate(database)
+        with database.write() as connection:
+            name = database.url.database
+            connection.execute(sa.text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        database.close()
+    with serving(LedgerProbe(database)) as server:
+        status, report = get(server, "/ready")
+        assert (status, report["checks"]["ledger"]) == (503, "read-only")
+        assert get(server, "/live")[0] == 200
+    database.close()
+    finding = ledger(Settings(ledger_url=database.url.render_as_string(hide_password=False)))
+    assert (finding.verdict, "is read-only" in finding.found) == ("fail", True)
 
 
 def test_an_unreachable_broker_makes_it_degraded_and_not_ready(database: Database) -> None:

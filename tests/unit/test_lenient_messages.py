@@ -5,15 +5,18 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import lzma
 import tracemalloc
 import zlib
 from typing import Any
 
 import pytest
 from amqp.basic_message import Message as AmqpMessage
+from kombu.transport import pyamqp
 
 from consumer.admission.message import IncomingMessage
-from consumer.doors.amqp import RawMessage, _to_incoming_message
+from consumer.doors.amqp import _to_incoming_message
+from consumer.wakeups import lenient_amqp
 from schemas.envelope import Request
 from schemas.errors import RequestError
 from schemas.parse import parse_request
@@ -55,6 +58,8 @@ def test_one_byte_order_mark_at_the_beginning_is_ignored(body: bytes) -> None:
         pytest.param(BOM + BOM + BODY, "BOM", id="F19-control-two"),
         pytest.param(b" " + BOM + BODY, "Expecting value", id="F19-control-later"),
         pytest.param(BODY.decode().encode("utf-16"), "UTF-16", id="F19-control-utf-16"),
+        pytest.param(BODY.decode().encode("utf-16-le"), "UTF-16", id="F19-control-utf-16-without-mark"),
+        pytest.param(BODY.decode().encode("utf-32"), "UTF-32", id="F19-control-utf-32"),
         pytest.param(BOM + b'{"a": "\xff"}', r"byte 10\)", id="F19-control-place"),
         pytest.param(BOM, "Expecting value", id="F19-control-alone"),
     ],
@@ -138,6 +143,8 @@ PACKED = {
     "F23-gzip": (gzip.compress(BODY), "gzip"),
     "F23-x-gzip": (gzip.compress(BODY), "X-GZIP"),
     "F23-two-members": (gzip.compress(BODY[:20]) + gzip.compress(BODY[20:]), "gzip"),
+    "F23-in-bytes": (gzip.compress(BODY), b"gzip"),
+    "F23-with-identity": (gzip.compress(BODY), "identity, gzip"),
     "F23-deflate": (zlib.compress(BODY), "deflate"),
     "F23-raw-deflate": (raw_deflate(BODY), "deflate"),
     "F23-control-plain-as-gzip": (BODY, "gzip"),
@@ -165,7 +172,10 @@ def test_a_compressed_message_is_decompressed(name: str) -> None:
         pytest.param(gzip.compress(b"{"), "gzip", "invalid_json", "not valid JSON", id="F23-no-json"),
         pytest.param(gzip.compress(bytes(LIMIT + 1)), "gzip", "message_too_large", "decompressed", id="F23-large"),
         pytest.param(gzip.compress(bytes(9)) * 2000, "gzip", "message_too_large", "", id="F23-members"),
-        pytest.param(gzip.compress(BODY), "", "invalid_json", "not UTF-8", id="F23-control-undeclared"),
+        pytest.param(gzip.compress(BODY), "", "invalid_json", "not UTF-8 but gzip", id="F23-control-undeclared"),
+        pytest.param(b"(\xb5/\xfd" + BODY, "", "invalid_json", "but zstd, which no", id="F23-control-undeclared-zstd"),
+        pytest.param(bz2.compress(BODY), "", "invalid_json", "but bzip2, which no", id="F23-control-undeclared-bzip2"),
+        pytest.param(b"\x00Su\xa0\x01x", "", "invalid_json", "not UTF-8 (byte 3)", id="F23-control-amqp-data"),
         pytest.param(b"\x00Sw\xb1\x00\x00\x00\x8a" + BODY, "", "invalid_json", "AMQP 1.0 value", id="F23-amqp-1.0"),
         pytest.param(b"\x00Sv\x45", "", "invalid_json", "AMQP 1.0 value", id="F23-amqp-1.0-sequence"),
     ],
@@ -186,10 +196,24 @@ def test_a_bomb_is_not_decompressed_past_the_limit_F23() -> None:
         assert peak < 1_000_000
 
 
+def test_kombu_does_not_decompress_what_arrives() -> None:
+    lenient_amqp.install()
+    for pack, name in ((gzip.compress, "gzip"), (bz2.compress, "bzip2"), (lzma.compress, "application/x-lzma")):
+        body = pack(bytes(30_000_000))
+        arriving = AmqpMessage(body, application_headers={"compression": name})
+        arriving.delivery_info = {"routing_key": "q"}
+        tracemalloc.start()
+        message: Any = pyamqp.Message(arriving)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert (message.body, message.errors) == (body, [])
+        assert peak < 1_000_000
+
+
 def arrived(body: bytes, **properties: Any) -> IncomingMessage:
     message = AmqpMessage(body, **properties)
     message.delivery_info = {"routing_key": "q"}
-    return _to_incoming_message("q", RawMessage(message))
+    return _to_incoming_message("q", pyamqp.Message(message))
 
 
 @pytest.mark.parametrize(
@@ -224,10 +248,11 @@ def test_an_ordinary_encoding_adds_no_header_F23_control() -> None:
 @pytest.mark.parametrize("indent", [None, 1], ids=["F24-compact", "F24-indented"])
 def test_a_pointer_of_the_sqs_extended_client_is_named(name: str, indent: int | None) -> None:
     pointer = json.dumps([name, {"s3BucketName": "inbox", "s3Key": "0a1b"}], indent=indent)
-    error = refused(pointer.encode())
-    assert error.code == "invalid_json"
-    assert "SQS Extended Client" in str(error)
-    assert "request file" in str(error)
+    for body in (pointer.encode(), BOM + pointer.encode()):
+        error = refused(body)
+        assert error.code == "invalid_json"
+        assert "SQS Extended Client" in str(error)
+        assert "request file" in str(error)
 
 
 def test_any_other_array_is_named_as_one_F24_control() -> None:

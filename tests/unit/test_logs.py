@@ -6,10 +6,14 @@ import json
 import subprocess
 import sys
 import time
+from importlib.metadata import version
+from typing import Any
 
 import pytest
 
 from consumer.logs import scrub
+from consumer.sentry import start_sentry
+from schemas.settings import Settings
 
 PROGRAM = r"""
 import logging
@@ -81,3 +85,13 @@ def test_a_ledger_that_does_not_answer_is_one_short_line_attack_12() -> None:
         assert "Traceback" not in str(line)
         assert len(str(line)) < 600
     assert "Traceback" in defect["exception"]
+
+
+@pytest.mark.parametrize(("given", "release"), [("", f"telecine@{version('telecine')}"), ("shop-7", "shop-7")])
+def test_sentry_knows_the_release_friction_low(monkeypatch: pytest.MonkeyPatch, given: str, release: str) -> None:
+    options: dict[str, Any] = {}
+    monkeypatch.setattr("sentry_sdk.init", lambda **given: options.update(given))
+    monkeypatch.setenv("SENTRY_DSN", "https://key@sentry.example/1")
+    monkeypatch.setenv("SENTRY_RELEASE", given)
+    assert start_sentry(Settings())
+    assert options["release"] == release

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from pipelines.media.captions.matching import match
-from pipelines.media.captions.timing import fill
+from pipelines.media.captions.timing import fill, sung_lines
 from pipelines.media.captions.word_groups import words_of
 from schemas.words import AlignedWord
 
@@ -136,3 +136,35 @@ def test_two_thousand_words_are_matched_in_half_a_second() -> None:
     began = time.process_time()
     assert sum(found is not None for found in match(words, heard)) > 1300
     assert time.process_time() - began < 5  # 0.13 s on a quiet machine
+
+
+def without(first: int, end: int) -> list[AlignedWord]:
+    """Return what is sung, without the words of some lines: the time between their neighbours is a breath."""
+    low, high = len(" ".join(LINES[:first]).split()), len(" ".join(LINES[:end]).split())
+    cut = HEARD[high].start - HEARD[low].start if high < len(HEARD) else 0.0  # type: ignore[operator]
+    later = [
+        AlignedWord(word.text, word.start - cut, word.end - cut)  # type: ignore[operator]
+        for word in HEARD[high:]
+    ]
+    return [*HEARD[:low], *later]
+
+
+@pytest.mark.parametrize(("first", "end"), [(0, 4), (3, 4), (8, 12), (4, 20), (20, 24)])
+def test_lines_without_words_or_time_are_left_out_reel_H1(first: int, end: int) -> None:
+    heard = without(first, end)
+    text = "\n".join(LINES)
+    duration = (heard[-1].end or 0.0) + 0.3
+    shown = sung_lines(text, heard, duration)
+    assert shown.lyrics.split("\n") == (LINES[:first] + LINES[end:])
+    assert [time and time.start for time in shown.times] == [word.start for word in heard]
+    assert (shown.left_out, shown.not_found) == (end - first, end - first)
+    assert min(word.end - word.start for word in fill(words_of(shown.lyrics), shown.times, duration)) > 0.1
+
+
+def test_lines_that_may_have_been_sung_are_shown_in_the_time_that_is_left_reel_H1() -> None:
+    text = "\n".join(LINES)
+    low, high = len(" ".join(LINES[:8]).split()), len(" ".join(LINES[:10]).split())
+    misheard = [word for n, word in enumerate(HEARD) if not low <= n < high]
+    shown = sung_lines(text, misheard, 75.0)
+    assert (shown.lyrics, shown.left_out, shown.not_found) == (text, 0, 2)
+    assert min(word.end - word.start for word in fill(words_of(text), shown.times, 75.0)) > 0.1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -35,6 +37,64 @@ def test_chinese_is_cut_into_pairs_and_keeps_its_punctuation() -> None:
     assert [group.text for group in group_words("你好世界，再见", 1)] == ["你好", "世界，", "再见"]
 
 
+@pytest.mark.parametrize(
+    ("line", "most", "groups"),
+    [
+        pytest.param("a b c d", 3, ["a b", "c d"], id="M2-4-of-3"),
+        pytest.param("a b c d e", 3, ["a b c", "d e"], id="M2-5-of-3"),
+        pytest.param("a b c d e f g", 3, ["a b c", "d e", "f g"], id="M2-7-of-3"),
+        pytest.param("a b c d e f", 5, ["a b c", "d e f"], id="M2-6-of-5"),
+        pytest.param("a b c d e f g h i j k", 5, ["a b c d", "e f g h", "i j k"], id="M2-11-of-5"),
+        pytest.param("a b c d e f", 3, ["a b c", "d e f"], id="M2-6-of-3"),
+        pytest.param("alone", 3, ["alone"], id="M2-1-of-3"),
+        pytest.param("Oh yes, I love you", 3, ["Oh yes,", "I love you"], id="M2-comma"),
+        pytest.param("Hello, my old friend", 3, ["Hello, my", "old friend"], id="M2-no-orphan-for-a-comma"),
+        pytest.param("a b c, d e f g h", 5, ["a b c,", "d e f g h"], id="M2-comma-of-5"),
+        pytest.param("Tu es où ? Je suis là", 4, ["Tu es où ?", "Je suis là"], id="M2-french"),
+        pytest.param("वह गया। मैं भी चला", 3, ["वह गया।", "मैं भी चला"], id="M2-danda"),
+        pytest.param("(oh yes) we can dance", 3, ["(oh yes)", "we can dance"], id="M2-brackets"),
+        pytest.param(
+            "清晨的阳光落在河面上，我看见你的影子", 3, ["清晨的阳光落", "在河面上，", "我看见", "你的影子"], id="M3-zh"
+        ),
+        pytest.param("朝の光が川に降りそそぐ、君と", 3, ["朝の光が川に", "降りそそぐ、君と"], id="M3-ja"),
+        pytest.param("แสงอรุณส่องลงบนสายน้ำ", 3, ["แสงอรุณส่องลงบน", "สายน้ำ"], id="M3-th"),
+    ],
+)
+def test_groups_are_as_even_as_can_be_and_end_at_punctuation_reel(line: str, most: int, groups: list[str]) -> None:
+    assert [group.text for group in group_words(line, most, balanced=True)] == groups
+
+
+@given(st.integers(1, 60), st.integers(1, 12))
+def test_groups_are_as_few_as_before_and_differ_by_one_word_reel_M2(count: int, most: int) -> None:
+    lyrics = " ".join(["la"] * count)
+    sizes = [group.count for group in group_words(lyrics, most, balanced=True)]
+    assert sum(sizes) == count
+    assert len(sizes) == len(group_words(lyrics, most))
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("line", "phrases"),
+    [
+        pytest.param("清晨的阳光落在河面上，", "清晨 的 阳光落 在 河面 上，", id="M3-simplified"),
+        pytest.param("清晨的陽光落在河面上，", "清晨 的 陽光落 在 河面 上，", id="M3-traditional"),
+        pytest.param("朝の光が川に降りそそぐ、", "朝の 光が 川に 降りそそぐ、", id="M3-ja"),
+        pytest.param("แสงอรุณส่องลงบน", "แสงอรุณ ส่อง ลงบน", id="M3-th"),
+        pytest.param("月亮代表我的心", "月亮 代表 我的 心", id="M3-pairs"),
+        pytest.param("愛してるbaby一緒に", "愛してる baby 一緒に", id="M3-mixed"),
+        pytest.param("「愛してる」と君が言う", "「愛してる」と 君が 言う", id="M3-quotes"),
+    ],
+)
+def test_scripts_without_spaces_are_cut_between_phrases_reel(line: str, phrases: str) -> None:
+    assert words_of(line) == phrases.split()
+
+
+@pytest.mark.parametrize("text", ["ああ" * 40, "哈" * 80, "ลา" * 40, "アイウ" * 30])
+def test_syllables_that_repeat_are_cut_too(text: str) -> None:
+    assert "".join(words_of(text)) == text
+    assert max(map(len, words_of(text))) <= 16
+
+
 def test_korean_and_hindi_are_cut_at_spaces() -> None:
     assert [group.text for group in group_words("안녕하세요 세계", 1)] == ["안녕하세요", "세계"]
     assert [group.text for group in group_words("नमस्ते दुनिया", 1)] == ["नमस्ते", "दुनिया"]
@@ -59,7 +119,7 @@ def test_thai_is_cut_without_splitting_a_letter_from_its_marks() -> None:
         pytest.param('say " yes " ( or no )', ["say", '" yes "', "( or", "no )"], id="F6-straight-quotes"),
         pytest.param("dime ¿ qué ?", ["dime", "¿ qué ?"], id="F6-spanish"),
         pytest.param("هل تحبني ؟ نعم ، نعم", ["هل", "تحبني ؟", "نعم ،", "نعم"], id="F6-arabic"),
-        pytest.param("愛 。 君は「恋」と言う 、", ["愛 。", "君は", "「恋」", "と", "言う 、"], id="F6-japanese"),
+        pytest.param("愛 。 君は「恋」と言う 、", ["愛 。", "君は", "「恋」と", "言う 、"], id="F6-japanese"),
         pytest.param("yeah 🎉 yeah 🇫🇷 👨‍👩‍👧", ["yeah 🎉", "yeah 🇫🇷 👨‍👩‍👧"], id="F6-emoji"),
         pytest.param("🎉 🎉", ["🎉 🎉"], id="F6-emoji-alone"),
         pytest.param("fois\u00a0! 10\u202f000 a\u00a0 b", ["fois\u00a0!", "10\u202f000", "a", "b"], id="F6-no-break"),
@@ -93,6 +153,30 @@ def test_words_get_equal_shares_of_the_time() -> None:
 def test_a_short_caption_stays_as_long_as_the_next_one_allows() -> None:
     captions = put([Span("a", 0, 0.2), Span("b", 0.5, 0.7), Span("c", 5, 5.1)], least=1.0)
     assert [(c.first, c.end) for c in captions] == [(0, 15), (15, 45), (150, 180)]
+
+
+@pytest.mark.parametrize(
+    ("gap", "closed"), [(0.02, True), (0.06, True), (0.3, True), (0.5, True), (0.6, False), (3.0, False)]
+)
+@pytest.mark.parametrize("fps", [24, 30, 1000])
+def test_a_caption_stays_over_a_gap_of_half_a_second_reel_H2(gap: float, closed: bool, fps: int) -> None:
+    spans = [Span("a", 1.0, 2.0), Span("b", 2.0 + gap, 3.0 + gap)]
+    one, other = place(spans, duration=10.0, fps=fps, frames=10 * fps, offset=0.25, min_duration=0.0, debug=False)
+    assert (one.end == other.first) == closed
+    assert other.first == round((2.25 + gap) * fps)
+    assert closed or one.end == round(2.25 * fps)
+
+
+@given(st.lists(st.tuples(st.floats(0.05, 1.5), st.floats(0.05, 2.0)), min_size=2, max_size=30), st.floats(0, 2))
+def test_no_gap_between_captions_is_half_a_second_or_less_reel_H2(
+    steps: list[tuple[float, float]], least: float
+) -> None:
+    spans, at = [], 0.0
+    for length, gap in steps:
+        spans.append(Span("a", at, at + length))
+        at += length + gap
+    captions = put(spans, duration=at + 5, least=least)
+    assert all(not 0 < after.first - before.end <= 15 for before, after in pairwise(captions))
 
 
 def test_an_offset_shifts_and_cuts_at_both_ends() -> None:

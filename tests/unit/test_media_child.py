@@ -22,6 +22,7 @@ from schemas.errors import (
     OutOfMemory,
     RenderFailed,
     RenderInterrupted,
+    RenderKilled,
     RenderTimeout,
     StorageUnavailable,
     TelecineError,
@@ -131,7 +132,8 @@ def test_a_child_out_of_processor_time_is_not_out_of_memory(folder: Path, monkey
     [
         ("kill -TERM $$", None, 1),
         ("kill -HUP $$", None, 1),
-        ("kill -KILL $$", OutOfMemory, 1),
+        ("[ $RUN -gt 1 ] || kill -KILL $$", None, 2),
+        ("kill -KILL $$", RenderKilled, 2),
         ("kill -USR1 $$", RenderInterrupted, 1),
         ("exit 255", RenderInterrupted, 1),
         ("[ $RUN -gt 2 ] || kill -SEGV $$", None, 3),
@@ -145,7 +147,14 @@ def test_the_end_of_ffmpeg_counts_like_that_of_the_child_attack_1(
 ) -> None:
     use_ffmpeg(folder, monkeypatch, script)
     if error is None:
-        assert [file.name for file in render(folder)] == ["video.mp4", "captions.srt", "captions.vtt", "cover.jpg"]
+        assert [file.name for file in render(folder)] == [
+            "video.mp4",
+            "captions.srt",
+            "captions.vtt",
+            "captions.lrc",
+            "captions.ass",
+            "cover.jpg",
+        ]
     else:
         with pytest.raises(error) as caught:
             render(folder)
@@ -224,6 +233,20 @@ def test_a_child_that_aborts_for_lack_of_memory_is_not_started_again(
     assert (folder / "count").read_text() == "1"
 
 
+@pytest.mark.parametrize("kills", [1, 9])
+def test_a_child_that_is_killed_is_started_again_once_attack_1(
+    kills: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = f"if run <= {kills}: os.kill(os.getpid(), signal.SIGKILL)\ndone()"
+    if kills == 1:
+        assert run_code(folder, monkeypatch, code) == {"run": 2}
+        return
+    with pytest.raises(RenderKilled) as caught:
+        run_code(folder, monkeypatch, code)
+    assert (caught.value.code, caught.value.retryable) == ("out_of_memory", True)
+    assert (folder / "count").read_text() == "2"
+
+
 # --- the disk -------------------------------------------------------------------------------------------------------
 
 
@@ -233,6 +256,17 @@ def test_a_full_disk_is_a_passing_fault_whoever_writes_attack_3(name: str, folde
     with pytest.raises(StorageUnavailable, match="no disk space") as caught:
         render(folder)
     assert caught.value.retryable
+
+
+@pytest.mark.parametrize("task", [Task.PROBE, Task.MEASURE, Task.DECODE])
+@pytest.mark.parametrize("kind", ["mp3", "flac", "mp4", "webm", "png"])
+def test_an_input_that_the_disk_does_not_return_is_not_held_against_the_media_attack_3(
+    kind: str, task: Task, folder: Path
+) -> None:
+    # Reading the memory of a process at address 0 fails with EIO, as reading a file of a broken disk does.
+    arguments = {"path": "/proc/self/mem", "kind": kind, "target": str(folder / "t.png")}
+    with pytest.raises(StorageUnavailable, match="disk"):
+        run_child(task, arguments, folder)
 
 
 @pytest.mark.parametrize("number", [28, 122, 30, 5], ids=["ENOSPC", "EDQUOT", "EROFS", "EIO"])

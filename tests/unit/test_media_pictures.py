@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
 import struct
@@ -246,3 +247,17 @@ def test_decoding_a_picture_has_a_time_limit_of_its_own_attack_6(
     with pytest.raises(InvalidImage, match=r"takes more than 0\.01 s to decode"):
         fit_picture(open_picture(tmp_path / "noise.png", "png"), 64, 96)
     assert picture._MAX_SECONDS < 60
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EIO, errno.EAGAIN])
+def test_a_fault_of_the_machine_while_a_picture_is_decoded_is_not_the_pictures_attack_1(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p.png").write_bytes(encoded("PNG"))
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, "of this machine")
+
+    monkeypatch.setattr(Image, "open", fail)  # Pillow imports its decoders there
+    with pytest.raises(OSError, match="of this machine"):
+        open_picture(tmp_path / "p.png", "png")

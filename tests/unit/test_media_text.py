@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from itertools import accumulate
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,6 +14,7 @@ from pipelines.media.captions.word_groups import clean
 from pipelines.media.text.bidi import levels, visual_order
 from pipelines.media.text.caption_renderer import CaptionRenderer, Style
 from pipelines.media.text.fonts import EMOJI, Fonts
+from pipelines.media.text.phrases import model_for, phrases
 from pipelines.media.text.shaping import Shaper
 from pipelines.media.text.wrapping import atoms, clusters, wrap
 
@@ -212,6 +216,34 @@ def test_a_long_word_does_not_break_its_neighbours(follows: str) -> None:
 
 def test_no_line_begins_with_closing_punctuation() -> None:
     assert [atom.text for atom in atoms("夜「君と」に。")] == ["夜", "「君", "と」", "に。"]
+
+
+LONG_LINES = {
+    "th": "แสงอรุณส่องลงบนสายน้ำที่ไหลผ่านหมู่บ้านของเราในยามเช้าที่หนาวเย็นและเงียบสงบ",
+    "zh-hans": "清晨的阳光落在河面上，我看见你的影子在水中轻轻摇晃，像一首没有唱完的歌",
+    "zh-hant": "清晨的陽光落在河面上，我看見你的影子在水中輕輕搖晃，像一首沒有唱完的歌",
+    "ja": "朝の光が川に降りそそぐ、君と歩いた道をもう一度だけ歩きたい、ゲームセンターで待ってる",
+    "km": "ព្រះអាទិត្យរះលើទន្លេមេគង្គនៅពេលព្រឹកព្រលឹមខ្ញុំនឹកអ្នកខ្លាំងណាស់",
+}
+
+
+@pytest.mark.parametrize("name", LONG_LINES)
+def test_a_long_line_without_spaces_breaks_between_phrases_at_full_size_reel_M4(name: str) -> None:
+    text, canvas = LONG_LINES[name], renderer()
+    size, shaped = canvas._layout(text)
+    assert size == 64
+    assert 2 <= len(shaped) <= 4
+    lines = canvas._wrap(text, 1080 * (1 - 160 / 1080) / 64, break_words=False)
+    assert lines is not None
+    ends = {end for _, end in phrases(text, model_for(text))}
+    assert set(accumulate(map(len, lines))) <= ends
+    assert all(unicodedata.combining(line[-1]) != 9 for line in lines)
+
+
+def test_a_phrase_that_is_wider_than_a_line_is_broken_at_full_size_reel_M4() -> None:
+    size, lines = renderer(size=150)._layout("コンピューターゲーム")
+    assert size == 150
+    assert len(lines) == 2
 
 
 @pytest.mark.parametrize(

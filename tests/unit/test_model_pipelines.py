@@ -262,7 +262,13 @@ def test_captions_and_words_have_the_transcribed_times(tmp_path: Path, material:
     heard.append({"text": "world", "start": 2.0, "end": 2.25})
     stage = Stage("audio-to-captions", tmp_path, material, audio="song.wav", scribe=lambda call: {"words": heard})
     made = stage.run(audio=AUDIO, language="en", alignment_mode="elevenlabs", words_per_group=1, min_duration=0)
-    assert [artifact.name for artifact in made] == ["captions.srt", "captions.vtt", "words.json"]
+    assert [artifact.name for artifact in made] == [
+        "captions.srt",
+        "captions.vtt",
+        "captions.lrc",
+        "captions.ass",
+        "words.json",
+    ]
     assert (tmp_path / "captions.srt").read_text() == (
         "1\n00:00:00,250 --> 00:00:00,750\nHello\n\n2\n00:00:00,750 --> 00:00:02,000\nthere\n\n"
         "3\n00:00:02,000 --> 00:00:02,250\nworld\n"
@@ -279,6 +285,23 @@ def test_captions_and_words_have_the_transcribed_times(tmp_path: Path, material:
         {"text": "there", "start": 0.75, "end": 2.0, "heard": False},
         {"text": "world", "start": 2.0, "end": 2.25, "heard": True},
     ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "source", "captions"),
+    [("auto", "spread", ["one two", "three four"]), ("even", "even", ["one two three", "four"])],
+)
+def test_only_even_counts_off_the_words_and_gives_equal_shares_reel_H5_M2(
+    tmp_path: Path, material: Path, mode: str, source: str, captions: list[str]
+) -> None:
+    stage = Stage("audio-to-captions", tmp_path, material, audio="song.wav")
+    stage.run(audio=AUDIO, lyrics="one two three four", alignment_mode=mode, min_duration=0)
+    found = json.loads((tmp_path / "words.json").read_text())
+    assert found["source"] == source
+    assert [word["heard"] for word in found["words"]] == [False] * 4
+    lengths = {round(word["end"] - word["start"], 2) for word in found["words"]}
+    assert (len(lengths) == 1) == (mode == "even")
+    assert [line for line in (tmp_path / "captions.srt").read_text().splitlines() if line[:1].isalpha()] == captions
 
 
 def test_captions_outside_of_a_reel_are_in_its_manifest_and_its_plan_gap_L1(tmp_path: Path, material: Path) -> None:

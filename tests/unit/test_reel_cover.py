@@ -30,7 +30,7 @@ def cover(folder: Path, lyrics: str = LYRICS, **options: Any) -> tuple[Image.Ima
     (folder / "job").mkdir()
     files = (input_file(folder / "a.jpg", "image"), input_file(write_wav(folder / "a.wav", 4), "audio"))
     made = render_reel(reel_data(lyrics, words_per_group=1, **options), *files, folder / "job")
-    assert [file.name for file in made] == ["video.mp4", "captions.srt", "captions.vtt", "cover.jpg"]
+    assert made[-1].name == "cover.jpg"
     assert (made[-1].facts.width, made[-1].facts.height, made[-1].content_type) == (270, 480, "image/jpeg")
     with Image.open(made[-1].path) as image:
         image.load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -124,6 +125,12 @@ def test_a_long_line_with_many_times_is_refused_before_it_is_repeated_fault_10()
     assert refusal(lyrics="[0:01]" * 20_000 + "a" * 100_000).code == "lyrics_too_long"
 
 
+def test_a_long_run_of_white_space_takes_no_time_reel_timing_spaces() -> None:
+    begun = time.process_time()
+    assert read(lyrics="[0:01]One\n[0:02]Two\n" + " " * 200_000 + "x").lyrics == "One\nTwo\nx"
+    assert time.process_time() - begun < 2.0
+
+
 @pytest.mark.parametrize("field", ["width", "height"])
 def test_an_odd_size_is_refused_because_the_codec_needs_even_ones(field: str) -> None:
     assert "must be even" in refusal(**{field: 1081}).message
@@ -239,10 +246,13 @@ def test_lyrics_that_no_reel_can_show_are_refused(most: str, too_much: str, mess
     assert (error.code, error.field, error.message) == ("lyrics_too_long", "data.lyrics", message)
 
 
-def test_an_option_of_the_contract_that_this_worker_lacks_is_reported_as_missing_here() -> None:
+def test_an_option_of_the_contract_that_this_worker_lacks_is_reported_as_missing_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("schemas.lyrics._LOCAL_PACKAGES", ("no_such_package",))
     error = refusal(alignment_mode="local")
     assert (error.code, error.field) == ("unsupported_option", "data.alignment_mode")
-    assert "local" in error.message
+    assert "run pip install '.[align]'" in error.message
 
 
 @pytest.mark.parametrize("language", ["english!", "e", "pt-", " ", 7])
@@ -252,10 +262,11 @@ def test_an_invalid_language_is_refused_with_an_example(language: Any) -> None:
     assert error.message == "data.language: use a language tag such as en or pt-BR"
 
 
-def test_lyrics_are_needed_only_if_they_are_spread_evenly() -> None:
+def test_lyrics_are_needed_only_if_nothing_is_transcribed() -> None:
     for mode in ("auto", "elevenlabs"):
         assert read(alignment_mode=mode, lyrics=...).lyrics == ""
-    assert refusal(alignment_mode="even", lyrics=...).code == "lyrics_required"
+    for mode in ("even", "local"):
+        assert refusal(alignment_mode=mode, lyrics=...).code == "lyrics_required"
 
 
 @pytest.mark.parametrize(("field", "value"), [("alignment_mode", "best"), ("renderer", "cloud"), ("debug_mode", "x")])

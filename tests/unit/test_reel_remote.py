@@ -27,6 +27,7 @@ from schemas.errors import (
     OutOfMemory,
     ProviderNotConfigured,
     ProviderResultInvalid,
+    RenderKilled,
     RenderTimeout,
     TelecineError,
 )
@@ -120,6 +121,19 @@ def test_local_never_uses_the_endpoint(tmp_path: Path, files: tuple[Path, Path])
     assert ctx.calls == []
 
 
+@pytest.mark.parametrize("renderer", ["auto", "local"])
+def test_a_render_that_was_killed_is_never_paid_for_attack_1(
+    tmp_path: Path, files: tuple[Path, Path], renderer: str
+) -> None:
+    def killed() -> Sequence[StoredArtifact]:
+        raise RenderKilled
+
+    ctx = context(tmp_path, film=files[0])
+    with pytest.raises(RenderKilled):
+        render(ctx, files, killed, Timing("la"), renderer=renderer)
+    assert ctx.calls == []
+
+
 def test_other_render_errors_do_not_use_the_endpoint(tmp_path: Path, files: tuple[Path, Path]) -> None:
     def late() -> Sequence[StoredArtifact]:
         raise RenderTimeout
@@ -164,6 +178,12 @@ def test_the_film_parameter_round_trips() -> None:
     assert timing == HEARD
     own = {"image", "audio", "lyrics", "alignment_mode", "renderer"}
     assert read.model_dump(exclude=own) == data.model_dump(exclude=own)
+
+
+def test_an_endpoint_of_an_older_version_gets_no_new_field_reel_timing_film() -> None:
+    data = reel_data("la", timing="s3://bucket/a.lrc")
+    assert "timing" not in json.loads(write_film(data, HEARD))[0]
+    assert read_film(write_film(data, dataclasses.replace(HEARD, source="given")))[1].source == "given"
 
 
 def renderer(tmp_path: Path) -> ReelRenderer:
@@ -220,7 +240,7 @@ def test_a_video_that_is_not_the_requested_reel_is_refused_and_not_ordered_again
     ctx = context(tmp_path, film=files[0])
     ctx.facts = MediaFacts(**FACTS | facts)
     if not says:
-        assert len(render(ctx, files, local, Timing("la la"), renderer="runpod")) == 3
+        assert len(render(ctx, files, local, Timing("la la"), renderer="runpod")) == 5
         return
     with pytest.raises(ProviderResultInvalid, match=says):
         render(ctx, files, local, Timing("la la"), renderer="runpod")

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from consumer.ledger import retries
 from consumer.ledger.queries import find_job
 from consumer.ledger.tables import deliveries, jobs, rejections
 from consumer.retention.loop import RetentionLoop
 from consumer.storage.folder import FolderStorage
 from consumer.wiring import build_runtime
-from schemas.errors import StorageUnavailable
+from schemas.errors import JobNotFound, ResultsDeleted, StorageUnavailable
 from schemas.settings import Settings
 from tests.cli_operator import Operator, an_operator, request
 from tests.telecine_process import TelecineProcess, wait_until
@@ -123,6 +124,32 @@ def test_an_unavailable_object_store_stops_the_round_after_one_job_and_nothing_i
         assert len(tried) == 1
         patch.undo()
         assert loop.delete_results() == 3
+
+
+@pytest.mark.parametrize("setting", ["results_ttl_days", "jobs_ttl_days"])
+def test_a_job_that_is_retried_while_old_jobs_are_deleted_keeps_its_files_friction_H2(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    for name in ("first", "second"):
+        operator.completed(name)
+    database = operator.database()
+    with database.write() as connection:
+        connection.execute(sa.update(jobs).values(state="failed"))
+    age(operator, 2, "first", "second")
+    delete = FolderStorage.delete
+
+    def meanwhile(storage: FolderStorage, folder: str) -> int:
+        if "first" in folder:
+            retries.retry(database, "second", by="test")
+            with pytest.raises((ResultsDeleted, JobNotFound)):
+                retries.retry(database, "first", by="test")
+        return delete(storage, folder)
+
+    monkeypatch.setattr(FolderStorage, "delete", meanwhile)
+    with retention(operator, **{setting: 1}) as loop:
+        assert loop.delete_results() + loop.delete_jobs() == 1
+    database.close()
+    assert (stored(operator, "first"), stored(operator, "second")) == (False, True)
 
 
 def test_callbacks_of_refused_requests_are_deleted_with_the_dead_letters(operator: Operator) -> None:

@@ -370,3 +370,30 @@ def test_every_setting_with_a_table_or_an_array_has_an_example() -> None:
         if get_origin(field.annotation) in (dict, list) and NoDecode not in field.metadata
     }
     assert structured == set(JSON_SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        pytest.param(b"\xef\xbb\xbflease_seconds = 45\n", None, id="H1-byte-order-mark"),
+        pytest.param("lease_seconds = 45\n".encode("utf-16"), "not UTF-8; save it as UTF-8", id="H1-utf-16"),
+        pytest.param('home = "/data/Björk"\n'.encode("latin-1"), "not UTF-8; save it as UTF-8", id="H1-latin-1"),
+    ],
+)
+def test_a_settings_file_of_an_editor_on_windows(
+    tmp_path: Path, toml: Write, content: bytes, problem: str | None
+) -> None:
+    toml("")
+    (tmp_path / "telecine.toml").write_bytes(content)
+    if problem is None:
+        assert Settings().lease_seconds == 45
+        return
+    with pytest.raises(ConfigurationError, match=problem):
+        read_settings()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"])
+def test_a_ledger_in_memory_is_refused_friction_M3(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELECINE_LEDGER_URL", url)
+    with pytest.raises(ConfigurationError, match=r"LEDGER_URL: is in memory.*name a file"):
+        read_settings()

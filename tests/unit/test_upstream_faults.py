@@ -6,6 +6,7 @@ Each test asks the unpatched library. If one fails after an upgrade, the bug is 
 from __future__ import annotations
 
 import struct
+import zlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from amqp import abstract_channel, serialization
 from amqp.basic_message import Message
 from celery.worker.consumer import Consumer
+from kombu import compression, message as kombu_message
 from kombu.transport import SQS
 
 from consumer.wakeups import lenient_amqp
@@ -47,6 +49,12 @@ def test_py_amqp_raises_for_a_routing_key_that_is_not_utf_8() -> None:
     with pytest.raises(UnicodeDecodeError):
         unpatched(channel.loads)("s", b"\x02\xff\xfe", 0)
     assert channel.loads("s", b"\x02\xff\xfe", 0)[0] == ["??"]
+
+
+def test_kombu_decompresses_without_a_limit() -> None:
+    assert len(compression.decompress(zlib.compress(bytes(10_000_000)), "gzip")) == 10_000_000
+    patched: Any = kombu_message
+    assert patched.decompress is not compression.decompress
 
 
 def test_celery_raises_for_a_task_name_that_is_not_a_string() -> None:

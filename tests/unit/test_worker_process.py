@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import site
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from celery.worker import state
@@ -19,6 +22,7 @@ from consumer.wakeups.connection import WorkerConnection
 from consumer.worker import run_worker, worker_arguments
 from ops import worker_process
 from ops.worker_process import WorkerProcess, worker_environment, worker_processes
+from pipelines.media.sandbox import process as media_process
 from tests.codebase import ROOT
 from tests.telecine_process import wait_until
 
@@ -67,6 +71,20 @@ def test_its_module_path_is_that_of_this_process_attack_5(monkeypatch: pytest.Mo
     assert worker_environment()["PYTHONPATH"] == f"{ROOT}:/extensions"
     monkeypatch.delenv("PYTHONPATH")
     assert worker_environment()["PYTHONPATH"] == str(ROOT)
+
+
+@pytest.mark.parametrize("child", ["worker", "media"])
+@pytest.mark.parametrize("module", ["decimal", "typing", "colorsys"])
+def test_an_installed_package_never_replaces_a_module_of_the_standard_library_attack_5(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, child: str, module: str
+) -> None:
+    (tmp_path / f"{module}.py").write_text("raise SystemExit(9)\n")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    for owner in (worker_process, media_process):
+        monkeypatch.setattr(owner, "_ROOT", str(tmp_path))
+    monkeypatch.setattr(site, "getsitepackages", lambda: [str(tmp_path)])
+    environment = worker_environment() if child == "worker" else media_process._environment(tmp_path)
+    assert subprocess.run([sys.executable, "-P", "-c", f"import {module}"], env=environment).returncode == 0
 
 
 @pytest.mark.parametrize(

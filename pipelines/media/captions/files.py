@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.media.captions.line_files import line_words, write_line_files
 from pipelines.media.captions.matching import Times
 from pipelines.media.captions.placement import Caption, place, spread_evenly
 from pipelines.media.captions.timing import fill, spans_of
 from pipelines.media.captions.word_groups import group_words, words_of
 from pipelines.media.inspect.sound import measure
 from schemas.errors import LyricsRequired
-from schemas.words import Source, TimedWord, WordTimes
+from schemas.words import LineTimes, Source, TimedWord, WordTimes
 
 #: Frames per second where there is no video: the files have a resolution of one millisecond.
 _FPS_WITHOUT_VIDEO = 1000
@@ -35,18 +36,22 @@ class CaptionSpec:
     source: Source
     #: One entry per word of the lyrics, ``None`` for a word without known times. ``None``: equal shares for all words.
     times: tuple[Times | None, ...] | None
+    #: How the lines got their times, with ``local_alignment``.
+    lines: tuple[LineTimes, ...] | None = None
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> CaptionSpec:
         """Return the record that ``as_json`` wrote."""
         times = record["times"]
         known = None if times is None else tuple(None if time is None else Times(*time) for time in times)
-        return cls(**{**record, "times": known})
+        lines = record["lines"] and tuple(LineTimes(**line) for line in record["lines"])
+        return cls(**{**record, "times": known, "lines": lines})
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON for the child process."""
-        times = None if self.times is None else [time and [time.start, time.end] for time in self.times]
-        return {name: getattr(self, name) for name in self.__slots__} | {"times": times}
+        times = None if self.times is None else [time and [time.start, time.end, time.heard] for time in self.times]
+        lines = self.lines and [asdict(line) for line in self.lines]
+        return {name: getattr(self, name) for name in self.__slots__} | {"times": times, "lines": lines}
 
 
 def captions_for(
@@ -54,18 +59,17 @@ def captions_for(
 ) -> tuple[list[Caption], list[TimedWord]]:
     """Return the captions of a video of ``frames`` frames, and every word with its times in seconds.
 
-    The words are sung in a song of ``seconds``, of which the video shows what follows ``start``. Captions and words
-    outside of the video are left out.
+    The words are sung in a song of ``seconds``, of which the video shows what follows ``start``. Captions outside of
+    the video are left out.
 
     Raises:
         LyricsRequired: The lyrics contain no words.
         LyricsTooLong: A caption would be visible for less than one frame.
     """
-    groups = group_words(spec.lyrics, spec.words_per_group)
+    groups = group_words(spec.lyrics, spec.words_per_group, balanced=spec.source != "even")
     if not groups:
         raise LyricsRequired("the lyrics contain no words", field="data.lyrics")
-    words = words_of(spec.lyrics)
-    timed = fill(words, spec.times or (None,) * len(words), seconds)
+    timed = timed_words(spec, seconds)
     captions = place(
         spread_evenly(groups, seconds) if spec.times is None else spans_of(groups, timed, seconds),
         duration=seconds,
@@ -75,13 +79,18 @@ def captions_for(
         min_duration=spec.min_duration,
         debug=spec.debug,
     )
-    if start == 0 and frames >= round(seconds * fps):
-        return captions, timed
-    end = start + frames / fps
-    within = [word for word in timed if word.end > start and word.start < end]
-    return captions, [
-        replace(word, start=max(word.start - start, 0.0), end=min(word.end, end) - start) for word in within
-    ]
+    return captions, timed
+
+
+def timed_words(spec: CaptionSpec, seconds: float) -> list[TimedWord]:
+    """Return every word with its times, rounded to milliseconds as in ``words.json``.
+
+    So the captions of a ``words.json`` that is given as ``timing`` begin at the same frames as before.
+    """
+    words = words_of(spec.lyrics)
+    timed = fill(words, spec.times or (None,) * len(words), seconds)
+    recognized = spec.source != "spread"
+    return [TimedWord(word.text, round(word.start, 3), round(word.end, 3), word.heard and recognized) for word in timed]
 
 
 def offset_warnings(lyrics: str, words_per_group: int, timing_offset: float, shown: int) -> list[str]:
@@ -99,20 +108,48 @@ def write_subtitles(folder: Path, captions: Sequence[Caption], fps: int) -> None
     (folder / "captions.vtt").write_text(format_vtt(captions, fps), encoding="utf-8", newline="\n")
 
 
-def write_words(folder: Path, spec: CaptionSpec, words: Sequence[TimedWord], seconds: float) -> None:
-    """Write ``words.json``: times in seconds, rounded to milliseconds."""
-    times = WordTimes(
-        source=spec.source,
-        language=spec.language,
-        duration_seconds=round(seconds, 3),
-        words=[replace(word, start=round(word.start, 3), end=round(word.end, 3)) for word in words],
-    )
-    text = json.dumps(asdict(times), ensure_ascii=False, indent=1)
+def write_words(
+    folder: Path, spec: CaptionSpec, words: Sequence[TimedWord], seconds: float, start: float = 0.0
+) -> None:
+    """Write ``words.json``: times in seconds from ``start``, rounded to milliseconds; words outside are left out."""
+    times = WordTimes(source=spec.source, language=spec.language, duration_seconds=round(seconds, 3), words=[])
+    record = asdict(times) | {"words": _within(_word_records(spec.lyrics, words), start, seconds)}
+    if spec.lines is None:
+        del record["lines"]
+    else:
+        record["lines"] = [asdict(line) for line in spec.lines]
+    text = json.dumps(record, ensure_ascii=False, indent=1)
     (folder / "words.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
+def _word_records(lyrics: str, words: Sequence[TimedWord]) -> list[dict[str, Any]]:
+    records = []
+    for number, line in enumerate(line_words(lyrics, words)):
+        for index, (before, word) in enumerate(line):
+            record: dict[str, Any] = {"text": word.text, "start": word.start, "end": word.end, "heard": word.heard}
+            if index == 0 and number > 0:
+                record["starts_line"] = True
+            if index > 0 and before != " ":
+                record["before"] = before
+            records.append(record)
+    return records
+
+
+def _within(records: list[dict[str, Any]], start: float, seconds: float) -> list[dict[str, Any]]:
+    """Return the words that are sung in the ``seconds`` behind ``start``, with times from there."""
+    end = start + seconds
+    if start == 0 and all(record["end"] <= end for record in records):
+        return records
+    return [
+        record
+        | {"start": round(max(record["start"] - start, 0.0), 3), "end": round(min(record["end"], end) - start, 3)}
+        for record in records
+        if record["end"] > start and record["start"] < end
+    ]
+
+
 def write_captions(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Measure the audio and write the three files of its captions. Runs in the child process.
+    """Measure the audio and write the files of its captions. Runs in the child process.
 
     Raises:
         InvalidAudio: The audio cannot be decoded to its end.
@@ -124,6 +161,7 @@ def write_captions(arguments: dict[str, Any]) -> dict[str, Any]:
     captions, words = captions_for(spec, seconds, _FPS_WITHOUT_VIDEO, max(1, round(seconds * _FPS_WITHOUT_VIDEO)))
     folder = Path(arguments["folder"])
     write_subtitles(folder, captions, _FPS_WITHOUT_VIDEO)
+    write_line_files(folder, spec.lyrics, words, seconds=seconds, offset=spec.timing_offset)
     write_words(folder, spec, words, seconds)
     warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
     return {"duration_seconds": seconds, "captions": len(captions), "warnings": warnings}

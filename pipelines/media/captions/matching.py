@@ -40,6 +40,8 @@ class Times:
 
     start: float
     end: float
+    #: False if they are interpolated.
+    heard: bool = True
 
 
 def match(words: Sequence[str], aligned: Sequence[AlignedWord]) -> list[Times | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pipelines.media.captions.word_groups import Group
 from schemas.errors import LyricsTooLong
@@ -13,6 +13,8 @@ from schemas.errors import LyricsTooLong
 _RIGHT_TO_LEFT_MARK = "\u200f"
 _RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _LETTER = re.compile(r"[^\W\d_]")
+#: The longest gap in seconds between two captions that is closed: a shorter one would look like a fault of the player.
+_CLOSED_GAP_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ def place(
 ) -> list[Caption]:
     """Return the captions for ``spans`` in a video of ``frames`` frames.
 
+    A caption stays until the next one starts if that is within half a second.
+
     Args:
         spans: Texts and their times, ordered by start.
         duration: Length of the audio in seconds.
@@ -59,14 +63,16 @@ def place(
     Raises:
         LyricsTooLong: A caption would be visible for less than one frame.
     """
-    extended = []
+    closed = round(_CLOSED_GAP_SECONDS * fps)
+    starts = [round((span.start + offset) * fps) for span in spans]
+    captions = []
     for index, span in enumerate(spans):
         following = spans[index + 1].start if index + 1 < len(spans) else duration
-        end = max(span.end, min(span.start + min_duration, max(following, span.start)))
-        extended.append(replace(span, end=min(end, max(following, span.start))))
-    captions = []
-    for span in extended:
-        first, end = round((span.start + offset) * fps), round((span.end + offset) * fps)
+        latest = max(following, span.start)
+        stop = min(max(span.end, span.start + min_duration), latest)
+        first, end = starts[index], round((stop + offset) * fps)
+        if index + 1 < len(spans) and starts[index + 1] - end <= closed:
+            end = max(end, starts[index + 1])
         if end <= first:
             raise LyricsTooLong(
                 f"the lyrics make {len(spans):,} captions in {duration:.1f} s of audio, and some would be visible for "

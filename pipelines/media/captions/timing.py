@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import accumulate, groupby, pairwise
 
-from pipelines.media.captions.matching import Times
+from pipelines.media.captions.matching import Times, coverage, match
 from pipelines.media.captions.placement import Span
-from pipelines.media.captions.word_groups import Group
+from pipelines.media.captions.word_groups import Group, words_by_line, words_of
 from schemas.words import AlignedWord, TimedWord
 
 #: Longest time in seconds for each word without times before the first or after the last aligned word.
 _WORD_SECONDS = 0.5
 #: Shortest time between the starts of two captions, in seconds: more than one frame, so that each is visible.
 _APART_SECONDS = 0.05
+#: The share of its words from which a line is sung for certain, and the least time in seconds for each word of another.
+_LINE_FOUND = 0.25
+_LEAST_WORD_SECONDS = 0.15
 #: The shortest pause in seconds that ends a line of a transcription, and the most words in a line.
 _PAUSE_SECONDS = 1.0
 _LINE_WORDS = 200
@@ -39,7 +43,7 @@ def fill(words: Sequence[str], times: Sequence[Times | None], duration: float) -
             assert time is not None
             following = known[after] if after < len(words) else None
             limit = duration if following is None else following.start
-            timed.append(TimedWord(words[here], time.start, max(time.start, min(time.end, limit)), True))
+            timed.append(TimedWord(words[here], time.start, max(time.start, min(time.end, limit)), time.heard))
         gap = words[here + 1 : after]
         low = timed[-1].end if timed else 0.0
         next_time = known[after] if after < len(words) else None
@@ -50,6 +54,51 @@ def fill(words: Sequence[str], times: Sequence[Times | None], duration: float) -
             high = min(high, low + _WORD_SECONDS * len(gap))
         timed += _shared(gap, low, high)
     return timed
+
+
+@dataclass(frozen=True, slots=True)
+class SungLines:
+    """The lines of lyrics that are shown, and the times of their words."""
+
+    lyrics: str
+    times: tuple[Times | None, ...]
+    #: How many lines there are of which hardly a word was found, and how many are not shown.
+    not_found: int
+    left_out: int
+
+
+def sung_lines(lyrics: str, aligned: Sequence[AlignedWord], duration: float) -> SungLines:
+    """Match ``aligned`` with the lines that are sung.
+
+    A line is left out if hardly a word of it was found, and its neighbours leave no time for it.
+    """
+    lines, words = lyrics.split("\n"), words_by_line(lyrics)
+    bounds = [0, *accumulate(map(len, words))]
+    times = match(words_of(lyrics), aligned)
+    found = [coverage(line, times[low:high]) for line, (low, high) in zip(words, pairwise(bounds), strict=True)]
+    shown: list[int] = []
+    for is_sung, run in groupby(range(len(lines)), key=lambda line: found[line] >= _LINE_FOUND):
+        here = list(run)
+        first, end = bounds[here[0]], bounds[here[-1] + 1]
+        if is_sung or _room(times, first, end, duration) >= _LEAST_WORD_SECONDS * (end - first):
+            shown += here
+    text = "\n".join(lines[line] for line in shown)
+    if len(shown) < len(lines):
+        # A line that is left out may have taken an equal word from its neighbour.
+        times = match(words_of(text), aligned)
+    return SungLines(
+        lyrics=text,
+        times=tuple(times),
+        not_found=sum(bool(line) and share < _LINE_FOUND for line, share in zip(words, found, strict=True)),
+        left_out=sum(map(bool, words)) - sum(bool(words[line]) for line in shown),
+    )
+
+
+def _room(times: Sequence[Times | None], first: int, end: int, duration: float) -> float:
+    """Return the seconds between the nearest words with times before ``first`` and from ``end``."""
+    low = next((time.end for time in reversed(times[:first]) if time is not None), 0.0)
+    high = next((time.start for time in times[end:] if time is not None), duration)
+    return high - low
 
 
 def spans_of(groups: Sequence[Group], timed: Sequence[TimedWord], duration: float) -> list[Span]:

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pipelines.media.text.phrases import WITHOUT_SPACES, model_for, phrases
 from pipelines.media.text.tokens import GLUE, WORD_JOINER, ZERO_WIDTH_SPACE, collapse_gaps, join_marks, tokens
 
-#: Longest piece in characters that Thai, Lao, Khmer and Myanmar text is cut into: its word boundaries are unknown.
-_UNSPACED_LENGTH = 6
-#: The same where zero-width spaces mark the words: longer than any word, shorter than a line with one stray mark.
-_MARKED_LENGTH = 30
-_HAN = r"\u2e80-\u2fdf\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_KANA = r"\u3041-\u309f\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f"
-_OPENING = r"「『（【《〈〔［｛“‘«‹(\[{¿¡"
-# A Japanese piece is kanji with the hiragana after them, a Chinese piece two characters; katakana stay together.
-_CJK_PIECE = re.compile(
-    rf"[{_HAN}]{{1,3}}[\u3041-\u309f]{{1,3}}|[{_HAN}]{{1,2}}|[\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f]{{1,8}}"
-    rf"|[\u3041-\u309f]{{1,4}}|[{_OPENING}]+|[^{_HAN}{_KANA}{_OPENING}]+"
-)
 _BYTE_ORDER_MARK = re.compile("\ufeff+")
-_CJK = re.compile(rf"[{_HAN}{_KANA}]")
-_SOUTH_EAST_ASIAN = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-_UNSPACED = re.compile(rf"[{_SOUTH_EAST_ASIAN}]")
-_WITHOUT_SPACES = rf"[{_HAN}{_KANA}{_SOUTH_EAST_ASIAN}]"
 #: A word joiner between letters that are not cut anyway.
-_NEEDLESS_JOINER = re.compile(f"(?<!{_WITHOUT_SPACES}){WORD_JOINER}(?!{_WITHOUT_SPACES})")
-#: Vowels written before the consonant that they follow in speech: a piece may begin with one.
-_LEADING_VOWELS = frozenset("เแโใไເແໂໃໄ")
+_NEEDLESS_JOINER = re.compile(f"(?<!{WITHOUT_SPACES}){WORD_JOINER}(?!{WITHOUT_SPACES})")
+#: Punctuation at the end of a word, also within quotes, or a closing bracket.
+_PAUSE = re.compile(r"([,;:.!?…—–、。，．：；！？।॥؟،؛۔][\s'\"”’»]*|[)\]」』）】》])$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +27,74 @@ class Group:
     count: int
 
 
-def group_words(lyrics: str, words_per_group: int) -> list[Group]:
+def group_words(lyrics: str, words_per_group: int, *, balanced: bool = False) -> list[Group]:
     """Return the groups of ``lyrics`` in order, with at most ``words_per_group`` words of one line each.
 
     Words are separated by spaces and zero-width spaces; punctuation, symbols and emoji between them belong to a word
-    next to them. Text in scripts that write no spaces is cut into pieces of a few characters, each of which counts as a
-    word. Headings such as ``[Chorus]`` are words like others.
+    next to them. Text in scripts that write no spaces is cut into phrases or pieces of a few characters, each of which
+    counts as a word. Headings such as ``[Chorus]`` are words like others.
+
+    The last group of a line has what is left. If ``balanced``, the same number of groups are as even as they can be,
+    and a group ends with punctuation where that leaves them even enough.
     """
     groups = []
     first = 0
     for line, spans in _lines(lyrics):
-        for index in range(0, len(spans), words_per_group):
-            members = spans[index : index + words_per_group]
-            groups.append(Group(line[members[0][0] : members[-1][1]], first, len(members)))
-            first += len(members)
+        words = [line[start:end] for start, end in spans]
+        sizes = _balanced(words, words_per_group) if balanced else _consecutive(len(words), words_per_group)
+        at = 0
+        for size in sizes:
+            groups.append(Group(line[spans[at][0] : spans[at + size - 1][1]], first + at, size))
+            at += size
+        first += at
     return groups
+
+
+def _consecutive(count: int, most: int) -> list[int]:
+    return [most] * (count // most) + ([count % most] if count % most else [])
+
+
+def _balanced(words: Sequence[str], most: int) -> list[int]:
+    """Return the sizes of the fewest groups of at most ``most`` words: even, without single words, cut at punctuation.
+
+    The cost of a group is the square of its distance from the mean size; punctuation at its end is worth a quarter of
+    the square of the mean, and a single word costs the whole of it.
+    """
+    count = len(words)
+    groups = -(-count // most)
+    best: list[tuple[int, int]] = [(0, 0)] * (count + 1)
+    chosen = [0] * count
+    for first in range(count - 1, -1, -1):
+        options = []
+        for size in range(min(most, count - first), 0, -1):
+            end = first + size
+            cost = 4 * (size * groups - count) ** 2
+            cost += 4 * count**2 * (size == 1) - count**2 * (end < count and bool(_PAUSE.search(words[end - 1])))
+            options.append((best[end][0] + 1, best[end][1] + cost, -size))
+        *cost_of_best, negative = min(options)
+        best[first], chosen[first] = (cost_of_best[0], cost_of_best[1]), -negative
+    sizes, at = [], 0
+    while at < count:
+        sizes.append(chosen[at])
+        at += chosen[at]
+    return sizes
+
+
+def words_by_line(lyrics: str) -> list[list[str]]:
+    """Return the words of every line of ``lyrics``, also of lines without any."""
+    return [[line[start:end] for start, end in spans] for line, spans in _lines(lyrics)]
 
 
 def words_of(lyrics: str) -> list[str]:
     """Return every word of ``lyrics`` in order. ``Group.first`` is an index into this list."""
-    return [line[start:end] for line, spans in _lines(lyrics) for start, end in spans]
+    return [word for words in words_by_line(lyrics) for word in words]
 
 
 def _lines(lyrics: str) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+    model = model_for(lyrics)
     for line in map(clean, lyrics.split("\n")):
-        longest = _MARKED_LENGTH if ZERO_WIDTH_SPACE in line else _UNSPACED_LENGTH
-        pieces = [span for start, end in tokens(line) for span in _pieces(line[start:end], start, longest)]
+        marked = ZERO_WIDTH_SPACE in line
+        pieces = [span for start, end in tokens(line) for span in _pieces(line[start:end], start, model, marked)]
         yield line, join_marks(line, pieces)
 
 
@@ -104,33 +131,15 @@ def _is_noncharacter(code: int) -> bool:
     return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
-def _pieces(word: str, offset: int, longest: int) -> list[tuple[int, int]]:
-    """Return the spans in the line of the pieces of ``word``, which begins at ``offset`` of the line."""
-    if _CJK.search(word):
-        spans = [match.span() for match in _CJK_PIECE.finditer(word)]
-    elif _UNSPACED.search(word) and len(word) > longest:
-        spans = _cut_unspaced(word)
-    else:
-        spans = [(0, len(word))]
+def _pieces(word: str, offset: int, model: str | None, marked: bool) -> list[tuple[int, int]]:
+    """Return the spans in the line of the pieces of ``word``, which begins at ``offset`` of the line.
+
+    ``model`` and ``marked`` are those of ``phrases``.
+    """
     joined: list[tuple[int, int]] = []
-    for start, end in spans:
+    for start, end in phrases(word, model, marked=marked):
         if joined and (word[start] in GLUE or word[start - 1] in GLUE):
             joined[-1] = (joined[-1][0], end)
         else:
             joined.append((start, end))
     return [(offset + start, offset + end) for start, end in joined]
-
-
-def _cut_unspaced(word: str) -> list[tuple[int, int]]:
-    spans = []
-    start = 0
-    for index in range(1, len(word)):
-        length = index - start
-        mark = unicodedata.category(word[index])[0] == "M" or word[index] in "ะาำๅຳາະ"
-        if (length >= 3 and word[index] in _LEADING_VOWELS) or (
-            length >= _UNSPACED_LENGTH and not mark and word[index - 1] not in _LEADING_VOWELS
-        ):
-            spans.append((start, index))
-            start = index
-    spans.append((start, len(word)))
-    return spans

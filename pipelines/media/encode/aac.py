@@ -93,6 +93,15 @@ def _readable(source: Path, kind: str, target: Path) -> Path:
     return copy
 
 
+def size_share(path: Path, seconds: float) -> float:
+    """Estimate from the size of an ADTS stream that is being written which share of the sound is encoded: 0 to 1."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return 0.0
+    return min(1.0, size * 8 / (BIT_RATE * max(seconds, 1.0)))
+
+
 def read_format(path: Path) -> AacFormat:
     """Return the format of the ADTS stream at ``path``.
 

@@ -47,6 +47,19 @@ def seconds_of(audio: InputFile, bounds: Bounds = DEFAULT_BOUNDS) -> float:
     return float(measured["duration_seconds"])
 
 
+def spread_in_child(lyrics: str, audio: InputFile, seconds: float, bounds: Bounds) -> list[tuple[float, float]]:
+    """Return start and end in seconds of every word of ``lyrics``, spread over ``seconds`` of audio."""
+    with tempfile.TemporaryDirectory(prefix="spread-", dir=audio.path.parent) as folder:
+        arguments = {
+            "audio": str(audio.path.resolve()),
+            "audio_kind": audio.kind,
+            "lyrics": lyrics,
+            "seconds": seconds,
+        }
+        found = run_child(Task.SPREAD, arguments, Path(folder), bounds)
+    return [(start, end) for start, end in found["times"]]
+
+
 def decode_in_child(image: InputFile, folder: Path, bounds: Bounds) -> Path:
     """Decode an image and write it as ``picture.png`` into ``folder``, upright and in RGB; return its path.
 

@@ -162,7 +162,10 @@ def _backdrop(photo: Image.Image, width: int, height: int) -> Image.Image:
 
 @contextmanager
 def _guarded(fault: str) -> Iterator[None]:
-    """Report any error of the decoder as ``fault`` of the image, and limit the CPU time."""
+    """Report any error of the decoder as ``fault`` of the image, and limit the CPU time.
+
+    Errors of this machine pass through: Pillow sets no error number in its own.
+    """
     slow = InvalidImage(
         f"the image takes more than {_MAX_SECONDS} s to decode; save it again as JPEG or PNG", field="data.image"
     )
@@ -173,6 +176,8 @@ def _guarded(fault: str) -> Iterator[None]:
     except (MemoryError, InvalidImage):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise InvalidImage(f"the image {fault}: {_reason(error)}", field="data.image") from None
 
 

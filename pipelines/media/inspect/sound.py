@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import tempfile
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,14 +79,8 @@ def measure(path: Path, kind: str) -> Sound:
 
 def _measure(path: Path, kind: str) -> Sound:
     extent = extent_of(path, kind)
-    plain = plain_wav(path) if kind == "wav" else None
-    if plain is None:
-        sound, expected = _decode(path, kind, extent)
-    else:
-        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-            file.write(plain)
-            file.flush()
-            sound, expected = _decode(Path(file.name), kind, extent)
+    with plain_audio(path, kind) as plain:
+        sound, expected = _decode(plain, kind, extent)
     if sound.samples == 0:
         raise InvalidAudio("the audio is empty: it contains no samples", field=_FIELD)
     seconds_per_byte = sound.seconds / max(1, extent.size - extent.start)
@@ -94,6 +90,19 @@ def _measure(path: Path, kind: str) -> Sound:
     if extent.is_cut:
         raise _truncated("it ends inside a frame")
     return sound
+
+
+@contextlib.contextmanager
+def plain_audio(path: Path, kind: str) -> Iterator[Path]:
+    """Return ``path``, or a temporary copy with a plain header if FFmpeg would find no sound in it."""
+    plain = plain_wav(path) if kind == "wav" else None
+    if plain is None:
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        file.write(plain)
+        file.flush()
+        yield Path(file.name)
 
 
 def _truncated(detail: str) -> InvalidAudio:

@@ -9,6 +9,7 @@ import json
 import os
 import selectors
 import signal
+import site
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from schemas.errors import (
     OutOfMemory,
     RenderFailed,
     RenderInterrupted,
+    RenderKilled,
     RenderTimeout,
     TelecineError,
     error_for,
@@ -38,8 +40,9 @@ _LINE_CHARACTERS = 300
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 #: Signals of a crash. The media may be the cause, or this machine: the child is started again to find out.
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS)
-#: How often a child is started that crashes each time.
-_ATTEMPTS = 3
+#: How often a child is started that crashes each time, or that is killed: by a person, or by the kernel because memory
+#: ran out, for which another process may be the reason.
+_ATTEMPTS: dict[int, int] = {**dict.fromkeys(_CRASHES, 3), signal.SIGKILL: 2}
 
 
 class Task(enum.StrEnum):
@@ -51,6 +54,10 @@ class Task(enum.StrEnum):
     MEASURE = "measure"
     #: Decode a picture and re-encode it as PNG.
     DECODE = "decode"
+    #: Spread lyrics over an audio file by where it may have a voice.
+    SPREAD = "spread"
+    #: Align lyrics with an audio file.
+    ALIGN = "align"
     #: Write the caption files of an audio file.
     CAPTIONS = "captions"
     #: Read the inputs of a reel and return its sizes and counts.
@@ -95,7 +102,8 @@ def run_child(
     Raises:
         TelecineError: The child reported this error.
         RenderTimeout: The child took longer than the bounds allow, and was killed.
-        OutOfMemory: The child needed more memory than the bounds allow, or was killed.
+        OutOfMemory: The child needed more memory than the bounds allow.
+        RenderKilled: The child or its ffmpeg was killed twice.
         RenderInterrupted: Another signal from outside ended the child or its ffmpeg.
         RenderFailed: The child crashed several times, or ended for another reason without a result.
     """
@@ -113,7 +121,7 @@ def run_child(
             raise _reported_error(message["error"], task, log)
         _log_end(task, status, attempt, log)
         error = _exit_error(status, message.get("last_line", ""), log)
-        if not isinstance(error, RenderFailed) or -status not in _CRASHES or attempt == _ATTEMPTS:
+        if not isinstance(error, RenderFailed | RenderKilled) or attempt >= _ATTEMPTS.get(-status, 1):
             raise error
     raise AssertionError("unreachable")
 
@@ -161,7 +169,8 @@ def _signals_blocked() -> Iterator[None]:
 
 def _environment(folder: Path) -> dict[str, str]:
     environment = {
-        "PYTHONPATH": _ROOT,
+        # PYTHONPATH precedes the standard library, so site-packages must not be in it.
+        **({} if _ROOT in site.getsitepackages() else {"PYTHONPATH": _ROOT}),
         "PYTHONUTF8": "1",
         "HOME": str(folder),
         "TMPDIR": str(folder),
@@ -238,9 +247,10 @@ def _exit_error(status: int, last_line: str, log: Path) -> TelecineError:
     error: TelecineError
     if status == -signal.SIGXCPU:
         error = RenderTimeout()
-    elif status == -signal.SIGKILL or "MemoryError" in tail or "memory allocation" in tail:
-        # A child that was killed, and not by _stop, was killed by the kernel because memory ran out.
+    elif "MemoryError" in tail or "memory allocation" in tail:
         error = OutOfMemory()
+    elif status == -signal.SIGKILL:
+        error = RenderKilled()
     elif status > 0 and ("ImportError" in tail or "ModuleNotFoundError" in tail):
         error = InternalError("the installation of Telecine is incomplete: the media process cannot start; see the log")
     elif status >= 0 or -status in (*_CRASHES, signal.SIGXFSZ):

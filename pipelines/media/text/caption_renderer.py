@@ -106,7 +106,10 @@ class CaptionRenderer:
         def width(part: str) -> float:
             return self.shaper.shape(part).width
 
-        return wrap(atoms(text, breaks=lambda word: break_words and width(word) > limit), width, limit)
+        def fits(part: str) -> bool:
+            return width(part) <= limit
+
+        return wrap(atoms(text, breaks=lambda word: break_words and not fits(word), fits=fits), width, limit)
 
 
 def _paint(placed: list[tuple[Glyph, float, float]], width: int, height: int, size: float, style: Style) -> Image.Image:

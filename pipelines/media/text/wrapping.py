@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipelines.media.text.fonts import EMOJI
+from pipelines.media.text.phrases import CJK, NOT_FIRST, NOT_LAST, model_for, phrases
 from pipelines.media.text.tokens import GLUE, ZERO_WIDTH_SPACE, glued, is_word, join_marks, tokens
 
-#: Characters that must not begin, and that must not end, a line in Chinese and Japanese typesetting.
-_NOT_FIRST = frozenset("、。，．・：；？！」』）】》〉〕］｝”’ー々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮ…‥%)]},.!?;:")
-_NOT_LAST = frozenset("「『（【《〈〔［｛“‘([{")
 #: Characters that belong to the one before them.
 _ATTACHED = frozenset(f"\u200c\u200d{ZERO_WIDTH_SPACE}{GLUE}")
 _BETWEEN_SPACES = re.compile(rf"[^\s{ZERO_WIDTH_SPACE}]+")
@@ -27,19 +25,37 @@ class Atom:
     spaced: bool
 
 
-def atoms(text: str, *, breaks: Callable[[str], bool] = lambda word: False) -> list[Atom]:
-    """Cut ``text`` where a line may break: at spaces and zero-width spaces, and between CJK characters.
+def atoms(
+    text: str, *, breaks: Callable[[str], bool] = lambda word: False, fits: Callable[[str], bool] = lambda phrase: False
+) -> list[Atom]:
+    """Cut ``text`` where a line may break: at spaces, at zero-width spaces, and where scripts without spaces may.
 
     Marks without a letter or a digit stay with their word. Words for which ``breaks`` returns true are cut between
-    their letters as well.
+    their letters. Scripts without spaces are cut between phrases. Chinese and Japanese phrases for which ``fits``
+    returns false are cut between their letters.
     """
     found: list[Atom] = []
+    model = model_for(text)
     for start, end in _words(text, breaks):
         # The zero-width space has no width, and keeps the letters around it apart.
         word = glued(text[start:end]) + (ZERO_WIDTH_SPACE if text[end : end + 1] == ZERO_WIDTH_SPACE else "")
         spaced = bool(found) and text[start - 1].isspace()
-        found += [Atom(part, spaced and index == 0) for index, part in enumerate(_parts(word, breaks(word)))]
+        for phrase in _phrases(word, model, marked=ZERO_WIDTH_SPACE in text):
+            parts = [phrase] if CJK.search(phrase) and fits(phrase) else _parts(phrase, breaks(phrase))
+            found += [Atom(part, spaced and index == 0) for index, part in enumerate(parts)]
+            spaced = False
     return found
+
+
+def _phrases(word: str, model: str | None, *, marked: bool) -> list[str]:
+    """Return the phrases of ``word``. Glue joins those around it, with the spaces that wrapping has replaced."""
+    joined: list[str] = []
+    for start, end in phrases(word, model, marked=marked):
+        if joined and (word[start] in _ATTACHED or word[start - 1] in GLUE):
+            joined[-1] += word[start:end]
+        else:
+            joined.append(word[start:end])
+    return joined
 
 
 def _words(text: str, breaks: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
@@ -58,7 +74,7 @@ def _parts(word: str, anywhere: bool) -> list[str]:
     for cluster in clusters(word):
         before = parts[-1][-1] if parts else ""
         wide = _is_wide(cluster[0]) or (bool(before) and _is_wide(before))
-        joined = not parts or cluster[0] in _NOT_FIRST or before in _NOT_LAST
+        joined = not parts or cluster[0] in NOT_FIRST or before in NOT_LAST
         if not joined and (anywhere or wide):
             parts.append(cluster)
         elif parts:
