@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ from consumer.runtime import Runtime
 from consumer.wiring import storage_of
 from pipelines.context import ModelCall, ModelResult, StepFunction
 from pipelines.media.sandbox.process import Bounds
+from pipelines.reel import preview
 from pipelines.registry import PIPELINES
 from providers.catalogue import Catalogue
 from providers.http.policy import Policy
 from providers.local.host import ModelHost
 from providers.registry import catalogue_of
 from schemas.envelope import Request
-from schemas.errors import InternalError, UnknownType
+from schemas.errors import InternalError, InvalidField, UnknownType
 from schemas.media import InputFile, Plan, StoredArtifact
+from schemas.reel import Reel
 from schemas.settings import Settings
 from schemas.tenants import TenantRules
 
@@ -34,12 +37,30 @@ def plan_request(settings: Settings, request: Request) -> Plan:
     pipeline = PIPELINES.get(request.type)
     if pipeline is None:
         raise UnknownType(f"unknown job type {request.type!r}; available: {', '.join(sorted(PIPELINES))}", field="type")
+    with _plan_context(settings, request) as context:
+        plan: Plan = pipeline.plan(request.data, context)
+    return plan
+
+
+def preview_request(settings: Settings, request: Request, target: Path) -> dict[str, Any]:
+    """Write a contact sheet of a reel's captions to ``target``; return how many there are and how many it shows.
+
+    Raises:
+        TelecineError: If an input cannot be used, or the request is not for a reel.
+        OSError: If ``target`` cannot be written.
+    """
+    if not isinstance(request.data, Reel):
+        raise InvalidField("only a reel has a preview", field="type")
+    with _plan_context(settings, request) as context:
+        return preview(request.data, context, target)
+
+
+@contextlib.contextmanager
+def _plan_context(settings: Settings, request: Request) -> Iterator[PlanContext]:
     with tempfile.TemporaryDirectory(prefix="telecine-plan-") as folder:
         runtime = _runtime(settings, Path(folder))
         tenant = runtime.tenants.resolve(request.tenant, settings.own_queue)
-        context = PlanContext(runtime, Path(folder, "inputs"), tenant=tenant)
-        plan: Plan = pipeline.plan(request.data, context)
-    return plan
+        yield PlanContext(runtime, Path(folder, "inputs"), tenant=tenant)
 
 
 class PlanContext:

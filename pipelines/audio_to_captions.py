@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.context import Context, Progress
+from pipelines.media.captions.word_groups import group_words
 from pipelines.media.inspect.in_child import seconds_of
+from pipelines.media.inspect.sniff import SOUND_KINDS
 from pipelines.media.inspect.sound_headers import MAX_AUDIO_BYTES
 from pipelines.media.sandbox.process import Task, run_child
 from pipelines.models.alignment import Timing, align, caption_spec
@@ -36,11 +38,17 @@ def plan(data: AudioToCaptions, ctx: Context) -> Plan:
     seconds = seconds_of(audio, ctx.bounds)
     given = given_timing(data, audio.model_copy(update={"seconds": seconds}), ctx)
     alignment = alignment_estimate("even" if given else data.alignment_mode, data.lyrics, seconds, ctx.catalogue)
-    return Plan(duration_seconds=seconds, estimated_seconds=1.0 + alignment.seconds, cost=alignment.cost)
+    captions = len(group_words(data.lyrics, data.words_per_group))
+    return Plan(
+        duration_seconds=seconds,
+        estimated_seconds=1.0 + alignment.seconds,
+        cost=alignment.cost,
+        details={"captions": captions} if captions else {},
+    )
 
 
 def _fetch(data: AudioToCaptions, ctx: Context) -> InputFile:
-    return ctx.input("audio", data.audio, kinds=("mp3", "wav", "flac"), limit_bytes=MAX_AUDIO_BYTES)
+    return ctx.input("audio", data.audio, kinds=SOUND_KINDS, limit_bytes=MAX_AUDIO_BYTES)
 
 
 def _write(

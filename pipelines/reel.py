@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.context import Context, Progress
+from pipelines.media.inspect.sniff import PICTURE_KINDS, SOUND_KINDS
 from pipelines.media.inspect.sound_headers import MAX_AUDIO_BYTES
 from pipelines.media.sandbox.process import Task, run_child
 from pipelines.models.alignment import Timing, align
@@ -18,11 +20,13 @@ from pipelines.models.remote_reel import check_readable_by_url, render_local_or_
 from schemas.media import InputFile, LocalFile, Plan, StoredArtifact
 from schemas.reel import Reel
 
+#: Greatest width and height of a picture in a preview, in pixels.
+_TILE = (216, 384)
 _MAX_IMAGE_BYTES = 100 * 1024 * 1024
 
 
 def reel(data: Reel, ctx: Context) -> Sequence[StoredArtifact]:
-    """Make ``video.mp4`` and the captions as SRT, VTT, LRC and ASS; ``words.json`` unless the mode is ``even``.
+    """Make ``video.mp4``, the captions as SRT, VTT, LRC and ASS, and ``cover.jpg``; ``words.json`` unless ``even``.
 
     A crash before the render is stored repeats it. Only files in the job's folder are written until then.
     """
@@ -53,7 +57,7 @@ def plan(data: Reel, ctx: Context) -> Plan:
         folder = Path(name)
         facts = run_child(Task.PLAN, film_task(data, image, audio, folder, timing), folder, ctx.bounds)
     alignment = alignment_estimate(
-        "even" if given else data.alignment_mode, data.lyrics, facts["duration_seconds"], ctx.catalogue
+        "even" if given else data.alignment_mode, data.lyrics, facts["song_seconds"], ctx.catalogue
     )
     return Plan(
         frames=facts["frames"],
@@ -67,14 +71,30 @@ def plan(data: Reel, ctx: Context) -> Plan:
     )
 
 
+def preview(data: Reel, ctx: Context, target: Path) -> dict[str, Any]:
+    """Write a contact sheet of the captions to ``target``; return the number of captions and of those shown.
+
+    The captions are timed as in a plan.
+    """
+    image, audio = _fetch(data, ctx)
+    scale = min(1.0, _TILE[0] / data.width, _TILE[1] / data.height)
+    size = {"width": max(2, round(data.width * scale / 2) * 2), "height": max(2, round(data.height * scale / 2) * 2)}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        film = film_task(data.model_copy(update=size), image, audio, folder, Timing(data.lyrics))
+        facts = run_child(Task.PREVIEW, film, folder, ctx.bounds)
+        shutil.copyfile(folder / "preview.png", target)
+    return facts
+
+
 def _details(facts: dict[str, Any]) -> dict[str, Any]:
     details = {"captions": facts["captions"], "pictures": facts["pictures"]}
     return details | ({"warnings": facts["warnings"]} if facts["warnings"] else {})
 
 
 def _fetch(data: Reel, ctx: Context) -> tuple[InputFile, InputFile]:
-    image = ctx.input("image", data.image, kinds=("jpeg", "png"), limit_bytes=_MAX_IMAGE_BYTES)
-    audio = ctx.input("audio", data.audio, kinds=("mp3", "wav", "flac"), limit_bytes=MAX_AUDIO_BYTES)
+    image = ctx.input("image", data.image, kinds=PICTURE_KINDS, limit_bytes=_MAX_IMAGE_BYTES)
+    audio = ctx.input("audio", data.audio, kinds=SOUND_KINDS, limit_bytes=MAX_AUDIO_BYTES)
     if data.renderer == "runpod":
         check_readable_by_url(image, audio)
     return image, audio

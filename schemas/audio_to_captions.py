@@ -35,7 +35,7 @@ class AudioToCaptions(InputModel):
         },
     )
 
-    audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB.")
+    audio: MediaReference = Field(description="MP3, WAV, FLAC, M4A, AAC, OGG, Opus or AIFF, at most 100 MB.")
     lyrics: Lyrics = Field(
         "",
         description="The spoken or sung text, one caption line per line. Of LRC, SubRip and WebVTT only the words are "

@@ -9,6 +9,7 @@ from PIL import ImageColor
 from pydantic import AfterValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from schemas.caption_style import STYLES, CaptionStyle, StyleName
+from schemas.errors import InvalidField
 from schemas.input_model import NOT_TEXT, InputModel
 from schemas.lyrics import (
     ALIGNMENT_HELP,
@@ -53,7 +54,20 @@ def _defaults(field: str) -> str:
 
 #: Fields that the version before does not know. At their default, they are left out of what is stored and sent, so that
 #: its workers and its RunPod endpoint can still read it.
-_NEW_FIELDS = ("style", "highlight_color", "upper_case", "outline", "position", "safe_area", "fit")
+_NEW_FIELDS = (
+    "style",
+    "highlight_color",
+    "upper_case",
+    "outline",
+    "position",
+    "safe_area",
+    "fit",
+    "start",
+    "end",
+    "fade",
+    "loudness",
+    "cover_at",
+)
 
 
 class Reel(InputModel):
@@ -72,8 +86,38 @@ class Reel(InputModel):
         },
     )
 
-    image: MediaReference = Field(description="JPEG or PNG, at most 100 MB.")
-    audio: MediaReference = Field(description="MP3, WAV or FLAC, at most 100 MB; its length is the reel's.")
+    image: MediaReference = Field(description="JPEG, PNG, WebP, AVIF or HEIC, at most 100 MB.")
+    audio: MediaReference = Field(
+        description="MP3, WAV, FLAC, M4A, AAC, OGG, Opus or AIFF, at most 100 MB; its length is the reel's."
+    )
+    start: float = Field(
+        0.0,
+        ge=0,
+        le=14_400,
+        allow_inf_nan=False,
+        description="Where the reel begins in the song, in seconds. Captions before it are left out.",
+    )
+    end: float | None = Field(
+        None,
+        gt=0,
+        le=14_400,
+        allow_inf_nan=False,
+        description="Where the reel ends in the song, in seconds. Captions after it are left out. Default: its end.",
+    )
+    fade: float = Field(
+        0.0,
+        ge=0,
+        le=30,
+        allow_inf_nan=False,
+        description="Seconds over which the sound fades out at the end, and fades in if start is more than 0.",
+    )
+    loudness: float | None = Field(
+        None,
+        ge=-30,
+        le=-12,
+        allow_inf_nan=False,
+        description="Integrated loudness in LUFS, such as -14, with peaks of at most -1 dBTP. Default: as in the file.",
+    )
     lyrics: Lyrics = Field(
         "",
         description="One caption line per line; a literal backslash-n counts as a line break. Of LRC, SubRip and "
@@ -141,6 +185,14 @@ class Reel(InputModel):
         1920, ge=128, le=3840, json_schema_extra={"multipleOf": 2}, description="Pixels, even."
     )
 
+    cover_at: float | None = Field(
+        None,
+        ge=0,
+        le=14_400,
+        allow_inf_nan=False,
+        description="Seconds from the start of the reel at which cover.jpg is taken. Default: the first caption.",
+    )
+
     CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics", "timing"))
 
     @model_validator(mode="before")
@@ -173,6 +225,8 @@ class Reel(InputModel):
 
     @model_validator(mode="after")
     def _available(self) -> Self:
+        if self.end is not None and self.end <= self.start:
+            raise InvalidField(f"data.end must be more than data.start, which is {self.start:g} s", field="data.end")
         check_alignment_available(self.alignment_mode)
         # The other modes transcribe the audio if there are no lyrics.
         check_lyrics(self.lyrics, required=self.alignment_mode in NEEDS_LYRICS and self.timing is None)

@@ -13,8 +13,8 @@ from schemas.reference import check_bucket
 
 #: Parts of a pair: the field of ``data``, and the file extensions of its objects.
 PARTS: dict[str, tuple[str, ...]] = {
-    "image": (".jpg", ".jpeg", ".png"),
-    "audio": (".mp3", ".wav", ".flac"),
+    "image": (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic"),
+    "audio": (".mp3", ".wav", ".flac", ".m4a", ".aac", ".ogg", ".opus", ".aiff", ".aif"),
     "lyrics": (".txt", ".lrc"),
 }
 

@@ -36,6 +36,7 @@ PANELS: dict[str, tuple[Entry, ...]] = {
     "Jobs": (
         Entry("submit", "submit", "Validate requests and send them."),
         Entry("plan", "plan", "Estimate a request without running it."),
+        Entry("preview", "preview", "Draw the captions of a reel as one picture."),
         Entry("status", "status", "Show an overview, or one job."),
         Entry("list", "listing", "List jobs, newest first."),
         Entry("show", "request", "Show a job and its request."),

@@ -20,7 +20,7 @@ from consumer.runtime import render_bounds
 from consumer.storage.base import ObjectFacts, Storage
 from consumer.wiring import storage_of
 from pipelines.context import Progress
-from pipelines.media.inspect.sniff import HEAD_BYTES, sniff
+from pipelines.media.inspect.sniff import HEAD_BYTES, PICTURE_KINDS, SOUND_KINDS, sniff
 from pipelines.media.sandbox.process import Bounds
 from pipelines.models.local_reel import render_reel
 from pipelines.models.remote_reel import TEXTS, read_film
@@ -123,9 +123,9 @@ class ReelRenderer:
             raise InvalidField(f"data.{name} has changed since the job was accepted", field=f"data.{name}")
         with path.open("rb") as file:
             kind = sniff(file.read(HEAD_BYTES))
-        if name == "image" and kind not in ("jpeg", "png"):
+        if name == "image" and kind not in PICTURE_KINDS:
             raise InvalidImage(field="data.image")
-        if name == "audio" and kind not in ("mp3", "wav", "flac"):
+        if name == "audio" and kind not in SOUND_KINDS:
             raise InvalidAudio(field="data.audio")
         assert kind is not None
         return InputFile(

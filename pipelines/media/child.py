@@ -98,6 +98,11 @@ def _run(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str
         return write_captions(arguments)
     from pipelines.media.reel_film import Film, plan_film, render_film
 
+    if task is Task.PREVIEW:
+        from pipelines.media.contact_sheet import write_contact_sheet
+
+        return write_contact_sheet(Film.from_json(arguments))
+
     # Encoder threads spend most of their time outside the interpreter. At Python's default switch interval, a thread
     # that returns waits up to 5 ms for the interpreter lock.
     sys.setswitchinterval(0.001)

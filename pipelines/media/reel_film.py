@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 from av.codec.codec import UnknownCodecError
+from PIL import Image
 
 from pipelines.media.captions.files import (
     CaptionSpec,
@@ -22,12 +23,14 @@ from pipelines.media.captions.line_files import write_line_files
 from pipelines.media.captions.placement import Caption
 from pipelines.media.captions.word_pictures import WordPicture, word_pictures
 from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, size_share, start_aac
+from pipelines.media.encode.aac_copy import copy_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
 from pipelines.media.encode.ffmpeg import Ffmpeg
 from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, expand, plan_frame_runs
 from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.mp4 import write_mp4
 from pipelines.media.encode.parallel_encoder import ParallelEncoder
+from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit
 from pipelines.media.inspect.picture import fit_picture, open_picture, upright_size
 from pipelines.media.inspect.sound import Sound, measure
 from pipelines.media.layout import Fit, Layout, Position, SafeArea, arrange, safe_box
@@ -79,6 +82,9 @@ class Film:
     #: ``skip``: frames that repeat a picture are skip slices. ``plain``: every frame is encoded.
     #: ``nvenc``: as ``skip``, with the pictures encoded by NVIDIA's encoder.
     encoder: str
+    sound_edit: SoundEdit
+    #: Time of the cover in seconds; ``None``: that of the first caption.
+    cover_at: float | None
     #: Path of the ffmpeg program.
     ffmpeg: str
 
@@ -88,15 +94,18 @@ class Film:
         paths = {name: Path(record[name]) for name in ("image", "audio", "folder")}
         caption_spec = CaptionSpec.from_json(record["caption_spec"])
         style = CaptionStyle.from_json(record["style"])
-        color = tuple(record["color"])
-        return cls(**{**record, **paths, "color": color, "caption_spec": caption_spec, "style": style})
+        edit = SoundEdit.from_json(record["sound_edit"])
+        own = {"color": tuple(record["color"]), "caption_spec": caption_spec, "style": style, "sound_edit": edit}
+        return cls(**{**record, **paths, **own})
 
 
 @dataclass(frozen=True, slots=True)
-class _Timeline:
+class Timeline:
     """The measured sound, the number of video frames, and what is shown and sung when."""
 
+    #: The part of the song that is used, and the length of the whole song in seconds.
     sound: Sound
+    song_seconds: float
     frames: int
     captions: list[Caption]
     #: What is shown: the captions, or a picture for each of their words.
@@ -116,10 +125,11 @@ def plan_film(film: Film) -> dict[str, Any]:
         LyricsTooLong: A caption would be visible for less than one frame.
     """
     fit_picture(open_picture(film.image, film.image_kind), film.width, film.height)
-    timeline = _timeline(film, with_captions=bool(film.caption_spec.lyrics.strip()))
+    timeline = timeline_of(film, with_captions=bool(film.caption_spec.lyrics.strip()))
     return {
         "frames": timeline.frames,
         "duration_seconds": timeline.sound.seconds,
+        "song_seconds": timeline.song_seconds,
         "captions": len(timeline.captions),
         "warnings": timeline.warnings,
         "pictures": len(plan_frame_runs(timeline.shown, timeline.frames, GOP_SECONDS * FPS)),
@@ -127,7 +137,7 @@ def plan_film(film: Film) -> dict[str, Any]:
 
 
 def render_film(film: Film, progress: Progress) -> dict[str, Any]:
-    """Write ``video.mp4`` and the caption files into ``film.folder``; return the video's facts.
+    """Write ``video.mp4``, ``cover.jpg`` and the caption files into ``film.folder``; return the video's facts.
 
     ``progress`` is called with shares from 0 to 1.
 
@@ -140,22 +150,26 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     """
     # Only the header is read first, so that a picture with too many pixels fails before the sound is decoded.
     image = open_picture(film.image, film.image_kind)
-    aac_path = film.folder / _AAC_NAME
-    aac_process = start_aac(film.ffmpeg, film.audio, film.audio_kind, aac_path)
+    song = None if film.sound_edit == UNCHANGED else measure(film.audio, film.audio_kind)
+    aac_process = _start_aac(film, song)
     try:
-        timeline = _timeline(film)
-        renderer, layout = _caption_renderer(film, upright_size(image), timeline)
+        timeline = timeline_of(film, song)
+        if aac_process is None and timeline.sound.is_damaged:
+            aac_process = _start_aac(film, timeline.sound)
+        renderer, layout = caption_renderer(film, upright_size(image), timeline)
         photo = fit_picture(image, film.width, film.height, layout.card)
         encoder = _encode(film, Canvas(photo, renderer), timeline, aac_process, progress)
     finally:
-        aac_process.kill()
+        if aac_process is not None:
+            aac_process.kill()
     write_subtitles(film.folder, timeline.captions, FPS)
     spec, size = film.caption_spec, (film.width, film.height)
+    offset = spec.timing_offset - film.sound_edit.start
     seconds = timeline.sound.seconds
-    write_line_files(film.folder, spec.lyrics, timeline.words, seconds=seconds, offset=spec.timing_offset, size=size)
+    write_line_files(film.folder, spec.lyrics, timeline.words, seconds=seconds, offset=offset, size=size)
     if spec.source != "even":
-        write_words(film.folder, spec, timeline.words, seconds)
-    aac_path.unlink(missing_ok=True)
+        write_words(film.folder, spec, timeline.words, seconds, film.sound_edit.start)
+    (film.folder / _AAC_NAME).unlink(missing_ok=True)
     return {
         "frames": timeline.frames,
         "duration_seconds": timeline.sound.seconds,
@@ -166,8 +180,23 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _timeline(film: Film, *, with_captions: bool = True) -> _Timeline:
-    sound = measure(film.audio, film.audio_kind)
+def _start_aac(film: Film, song: Sound | None) -> Ffmpeg | None:
+    """Start to encode the sound; return ``None`` if it was copied, because it is AAC that fits and is not changed.
+
+    A song that is not changed can be measured meanwhile. The others have been measured: ``song`` is the whole one.
+    """
+    target = film.folder / _AAC_NAME
+    is_damaged = song is not None and song.is_damaged
+    if film.sound_edit == UNCHANGED and not is_damaged and copy_aac(film.audio, film.audio_kind, target):
+        return None
+    seconds = 0.0 if song is None else film.sound_edit.excerpt(song).seconds
+    return start_aac(film.ffmpeg, film.audio, film.audio_kind, target, film.sound_edit, seconds)
+
+
+def timeline_of(film: Film, song: Sound | None = None, *, with_captions: bool = True) -> Timeline:
+    """Return what is shown and sung when; ``song`` is the measured song, if it was measured before."""
+    song = song or measure(film.audio, film.audio_kind)
+    sound = film.sound_edit.excerpt(song)
     frames = max(1, round(sound.seconds * FPS))
     captions: list[Caption] = []
     words: list[TimedWord] = []
@@ -175,15 +204,19 @@ def _timeline(film: Film, *, with_captions: bool = True) -> _Timeline:
     pictures: Mapping[str, WordPicture] = {}
     spec = film.caption_spec
     if with_captions:
-        captions, words = captions_for(spec, sound.seconds, FPS, frames)
-        warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
+        captions, words = captions_for(spec, song.seconds, FPS, frames, film.sound_edit.start)
+        if sound == song:
+            warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
+        elif not captions:
+            warnings = ["no caption is sung between start and end; none is shown"]
     shown = captions
     if film.style.highlight_color:
-        shown, pictures = word_pictures(captions, groups_of(spec), words, FPS, spec.timing_offset)
-    return _Timeline(sound, frames, captions, shown, pictures, words, warnings)
+        offset = spec.timing_offset - film.sound_edit.start
+        shown, pictures = word_pictures(captions, groups_of(spec), words, FPS, offset)
+    return Timeline(sound, song.seconds, frames, captions, shown, pictures, words, warnings)
 
 
-def _caption_renderer(film: Film, picture: tuple[int, int], timeline: _Timeline) -> tuple[CaptionRenderer, Layout]:
+def caption_renderer(film: Film, picture: tuple[int, int], timeline: Timeline) -> tuple[CaptionRenderer, Layout]:
     """Return the renderer and the layout for an upright picture of that size and the captions."""
     look, language = film.style, film.caption_spec.language
     size = look.font_size * min(film.width, film.height) / 1080
@@ -205,7 +238,7 @@ def _caption_renderer(film: Film, picture: tuple[int, int], timeline: _Timeline)
     return renderer, layout
 
 
-def _encode(film: Film, canvas: Canvas, timeline: _Timeline, aac_process: Ffmpeg, progress: Progress) -> str:
+def _encode(film: Film, canvas: Canvas, timeline: Timeline, aac_process: Ffmpeg | None, progress: Progress) -> str:
     """Write the video with the requested encoder or the first fallback that works; return the encoder's name."""
     encoder, frames_written = film.encoder, None
     while frames_written is None:
@@ -221,8 +254,8 @@ def _encode(film: Film, canvas: Canvas, timeline: _Timeline, aac_process: Ffmpeg
 def _write_video(
     film: Film,
     canvas: Canvas,
-    timeline: _Timeline,
-    aac_process: Ffmpeg,
+    timeline: Timeline,
+    aac_process: Ffmpeg | None,
     encoder: str,
     progress: Progress,
 ) -> int:
@@ -233,6 +266,7 @@ def _write_video(
     size = (film.width, film.height, FPS)
     codec = NVENC if encoder == "nvenc" else X264
     chunk_encoder = ChunkEncoder(*size, skip=encoder != "plain", codec=codec)
+    cover = _cover(film, canvas, timeline)
     parallel = ParallelEncoder(chunk_encoder, chunks(runs), canvas.draw, film.folder)
 
     def report(frames_written: int) -> None:
@@ -242,10 +276,12 @@ def _write_video(
 
     encoded_share = 0.0
     try:
-        while aac_process.wait(_REPORT_SECONDS) is None:
+        cover.save(film.folder / "cover.jpg", "JPEG", quality=90)
+        while aac_process is not None and aac_process.wait(_REPORT_SECONDS) is None:
             encoded_share = size_share(film.folder / _AAC_NAME, timeline.sound.seconds)
             report(0)
-        aac_process.check("the audio could not be encoded")
+        if aac_process is not None:
+            aac_process.check("the audio could not be encoded")
         encoded_share = 1.0
         return write_mp4(
             film.folder / "video.mp4",
@@ -260,7 +296,16 @@ def _write_video(
         parallel.close()
 
 
-def _read_audio(film: Film, timeline: _Timeline) -> tuple[AacFormat, Iterator[bytes]]:
+def _cover(film: Film, canvas: Canvas, timeline: Timeline) -> Image.Image:
+    """Return the picture of ``cover.jpg``: the first caption, or what is shown at ``film.cover_at``."""
+    text = timeline.captions[0].text if timeline.captions else ""
+    if film.cover_at is not None:
+        frame = min(round(film.cover_at * FPS), timeline.frames - 1)
+        text = next((caption.text for caption in timeline.captions if caption.first <= frame < caption.end), "")
+    return canvas.picture(text)
+
+
+def _read_audio(film: Film, timeline: Timeline) -> tuple[AacFormat, Iterator[bytes]]:
     """Return the format of the encoded sound and its frames, cut to the length of the video."""
     path = film.folder / _AAC_NAME
     audio_format = read_format(path)

@@ -85,6 +85,8 @@ def _files(data: Reel, timing: Timing, facts: dict[str, Any], folder: Path) -> l
     ]
     if timing.source != "even":
         files.append(LocalFile(name="words.json", content_type="application/json", path=folder / "words.json"))
+    cover = MediaFacts(width=data.width, height=data.height)
+    files.append(LocalFile(name="cover.jpg", content_type="image/jpeg", facts=cover, path=folder / "cover.jpg"))
     return files
 
 
@@ -113,6 +115,8 @@ def film_task(
         "width": data.width,
         "height": data.height,
         "encoder": encoder,
+        "sound_edit": {"start": data.start, "end": data.end, "fade": data.fade, "loudness": data.loudness},
+        "cover_at": data.cover_at,
         "ffmpeg": _ffmpeg(),
     }
 

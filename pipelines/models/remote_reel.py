@@ -105,7 +105,8 @@ def render_remotely(
     texts = _texts(made, timing)
     # Counted in WebVTT, where the text of a caption cannot contain the arrow.
     shown = texts["captions.vtt"].count("-->")
-    if warnings := offset_warnings(timing.lyrics, data.words_per_group, data.timing_offset, shown):
+    whole = data.start == 0 and data.end is None
+    if whole and (warnings := offset_warnings(timing.lyrics, data.words_per_group, data.timing_offset, shown)):
         ctx.annotate(warnings=warnings)
     lines = None if song is None else (data, timing, song)
     captions = ctx.step("captions", lambda folder, _: _write(texts, facts.duration_seconds, lines, folder))
@@ -140,6 +141,8 @@ def _check_video(facts: MediaFacts, data: Reel, seconds: float | None) -> None:
     Raises:
         ProviderResultInvalid: Its size, frame rate or length is another.
     """
+    if seconds is not None and seconds != facts.duration_seconds:  # equal if the song's length is not known
+        seconds = min(seconds, data.end or seconds) - data.start
     for name, got, wanted, tolerance in (
         ("width", facts.width, data.width, 0.0),
         ("height", facts.height, data.height, 0.0),
@@ -174,7 +177,8 @@ def _write(
     if lines is not None:
         data, timing, song = lines
         words, size = timed_words(caption_spec(data, timing), song), (data.width, data.height)
-        write_line_files(folder, timing.lyrics, words, seconds=song, offset=data.timing_offset, size=size)
+        part, offset = min(song, data.end or song) - data.start, data.timing_offset - data.start
+        write_line_files(folder, timing.lyrics, words, seconds=part, offset=offset, size=size)
         made = line_files(folder, MediaFacts(duration_seconds=seconds))
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")

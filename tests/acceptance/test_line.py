@@ -56,6 +56,7 @@ def test_a_reel_goes_from_a_node_producer_to_a_verified_callback(
             "captions.vtt",
             "captions.lrc",
             "captions.ass",
+            "cover.jpg",
             "manifest.json",
         }
         check_finished_once(telecine.database(), job, objects)

@@ -110,6 +110,7 @@ def test_a_reel_is_aligned_by_the_provider_and_rendered_locally(deployment: Depl
         "captions.lrc",
         "captions.ass",
         "words.json",
+        "cover.jpg",
         "manifest.json",
     }
     assert (manifest["provider"], manifest["model"]) == ("local", "reel")

@@ -74,6 +74,7 @@ def test_a_reel_is_a_video_and_two_caption_files_with_their_facts(rendered: Rend
         ("captions.vtt", "text/vtt"),
         ("captions.lrc", "application/x-lrc"),
         ("captions.ass", "text/x-ssa"),
+        ("cover.jpg", "image/jpeg"),
     ]
     facts = artifacts[0].facts
     assert (facts.width, facts.height, facts.fps) == (270, 480, 30.0)
@@ -84,6 +85,7 @@ def test_a_reel_is_a_video_and_two_caption_files_with_their_facts(rendered: Rend
         "captions.lrc",
         "captions.srt",
         "captions.vtt",
+        "cover.jpg",
         "video.mp4",
     ]
 

@@ -49,6 +49,7 @@ def rendered(
         "captions.lrc",
         "captions.ass",
         "words.json",
+        "cover.jpg",
     ]
     return context
 

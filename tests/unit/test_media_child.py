@@ -153,6 +153,7 @@ def test_the_end_of_ffmpeg_counts_like_that_of_the_child_attack_1(
             "captions.vtt",
             "captions.lrc",
             "captions.ass",
+            "cover.jpg",
         ]
     else:
         with pytest.raises(error) as caught:

@@ -21,7 +21,7 @@ from pipelines.media.inspect.in_child import probe
 from pipelines.media.inspect.picture import fit_picture, open_picture
 from schemas.errors import InvalidImage, ProviderResultInvalid
 
-KINDS = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp"}
+KINDS = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "AVIF": "avif"}
 #: The corners of the test picture when it is upright.
 CORNERS = ("red", "lime", "blue", "yellow")
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -42,7 +42,11 @@ def encoded(form: str, orientation: int = 1, **options: object) -> bytes:
     turn = undo.get(orientation) or picture._TURNS.get(orientation)
     image = upright() if turn is None else upright().transpose(turn)
     data = io.BytesIO()
-    image.save(data, form, **({"lossless": True} if form == "WEBP" else {"quality": 95, "subsampling": 0}), **options)
+    best: dict[str, dict[str, object]] = {
+        "WEBP": {"lossless": True},
+        "AVIF": {"quality": 95, "subsampling": "4:4:4", "speed": 10},
+    }
+    image.save(data, form, **best.get(form, {"quality": 95, "subsampling": 0}), **options)
     return data.getvalue()
 
 
@@ -146,7 +150,7 @@ TURNED: dict[str, Callable[[], bytes]] = {
 
 
 def written(folder: Path, data: bytes) -> tuple[Path, str]:
-    kind = {b"\xff\xd8": "jpeg", b"\x89P": "png", b"RI": "webp"}[data[:2]]
+    kind = {b"\xff\xd8": "jpeg", b"\x89P": "png", b"RI": "webp", b"\0\0": "avif"}[data[:2]]
     (folder / f"picture.{kind}").write_bytes(data)
     return folder / f"picture.{kind}", kind
 

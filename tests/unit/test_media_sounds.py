@@ -260,10 +260,10 @@ def test_channels_without_positions_are_mixed_evenly(tmp_path: Path, count: int,
 @pytest.mark.parametrize(
     ("count", "mask", "left", "right"),
     [
-        pytest.param(1, None, (0.35,), (0.35,), id="F12-mono"),
-        pytest.param(1, 0, (0.35,), (0.35,), id="F12-mono-mask-0"),
-        pytest.param(1, 4, (0.35,), (0.35,), id="F12-mono-centre"),
-        pytest.param(1, 8, (0.35,), (0.35,), id="F12-mono-low"),
+        pytest.param(1, None, (0.49,), (0.49,), id="F12-mono"),
+        pytest.param(1, 0, (0.49,), (0.49,), id="F12-mono-mask-0"),
+        pytest.param(1, 4, (0.49,), (0.49,), id="F12-mono-centre"),
+        pytest.param(1, 8, (0.49,), (0.49,), id="F12-mono-low"),
         pytest.param(2, None, (0.49, 0), (0, 0.49), id="F12-stereo"),
         pytest.param(2, 0, (0.49, 0), (0, 0.49), id="F12-stereo-mask-0"),
         pytest.param(2, 0x30, (0.49, 0), (0, 0.49), id="F12-stereo-back"),
@@ -277,6 +277,38 @@ def test_mono_and_stereo_and_known_positions_are_kept(
     levels = mixed(tmp_path, channels(count, mask))[:, :count]
     assert levels[0] == pytest.approx(left, abs=0.03)
     assert levels[1] == pytest.approx(right, abs=0.03)
+
+
+LAYOUTS = {"3.0": (3, 0x7), "quad": (4, 0x33), "5.0": (5, 0x37), "5.1": (6, 0x3F), "5.1-side": (6, 0x60F)}
+LAYOUTS |= {"6.1": (7, 0x13F | 0x600), "7.1": (8, 0x63F), "unknown": (8, 0)}
+
+
+def noise(count: int, mask: int | None, rms: float) -> bytes:
+    """Return WAV with the same noise in every channel; its peak is about four times ``rms``."""
+    samples = np.random.default_rng(5).normal(0, rms, RATE).clip(-0.99, 0.99)
+    data = channels(count, mask)
+    return data[: -2 * count * RATE] + np.repeat((samples * 32_767).astype("<i2"), count).tobytes()
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_more_channels_are_mixed_without_clipping_m8(tmp_path: Path, name: str) -> None:
+    count, mask = LAYOUTS[name]
+    mixed(tmp_path, noise(count, mask, 0.25))
+    loud = sound_of(tmp_path / "x.aac")[0]
+    assert 0.8 < np.abs(loud).max() < 1
+    mixed(tmp_path, noise(count, mask, 0.05))
+    quiet = sound_of(tmp_path / "x.aac")[0]
+    assert 0.05 * 1.3 < quiet[10_000:40_000].std() < 0.05 * 3.3  # quiet sound is not turned down
+    assert np.abs(loud).max() < 5 * loud[10_000:40_000].std()
+
+
+@pytest.mark.parametrize(("count", "mask"), [(1, None), (1, 4), (1, 8), (2, None), (2, 0x30), (2, 0x600)])
+def test_mono_and_stereo_are_as_loud_as_the_file_m7(tmp_path: Path, count: int, mask: int | None) -> None:
+    data = channels(count, mask)
+    mixed(tmp_path, data)
+    with av.open(str(tmp_path / "x.aac")) as container:
+        sides = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)[:, 10_000:40_000]
+    assert np.abs(sides).max(axis=1) == pytest.approx(16_000 / 32_768, abs=0.02)
 
 
 def planned(folder: Path, data: bytes) -> float | None:

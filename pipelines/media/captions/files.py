@@ -59,8 +59,13 @@ def groups_of(spec: CaptionSpec) -> list[Group]:
     return group_words(spec.lyrics, spec.words_per_group, balanced=spec.source != "even")
 
 
-def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tuple[list[Caption], list[TimedWord]]:
-    """Return the captions of a video of ``seconds`` and ``frames`` frames, and every word with its times in seconds.
+def captions_for(
+    spec: CaptionSpec, seconds: float, fps: int, frames: int, start: float = 0.0
+) -> tuple[list[Caption], list[TimedWord]]:
+    """Return the captions of a video of ``frames`` frames, and every word with its times in seconds.
+
+    The words are sung in a song of ``seconds``, of which the video shows what follows ``start``. Captions outside of
+    the video are left out.
 
     Raises:
         LyricsRequired: The lyrics contain no words.
@@ -75,7 +80,7 @@ def captions_for(spec: CaptionSpec, seconds: float, fps: int, frames: int) -> tu
         duration=seconds,
         fps=fps,
         frames=frames,
-        offset=spec.timing_offset,
+        offset=spec.timing_offset - start,
         min_duration=spec.min_duration,
         debug=spec.debug,
     )
@@ -108,10 +113,12 @@ def write_subtitles(folder: Path, captions: Sequence[Caption], fps: int) -> None
     (folder / "captions.vtt").write_text(format_vtt(captions, fps), encoding="utf-8", newline="\n")
 
 
-def write_words(folder: Path, spec: CaptionSpec, words: Sequence[TimedWord], seconds: float) -> None:
-    """Write ``words.json``: times in seconds, rounded to milliseconds."""
+def write_words(
+    folder: Path, spec: CaptionSpec, words: Sequence[TimedWord], seconds: float, start: float = 0.0
+) -> None:
+    """Write ``words.json``: times in seconds from ``start``, rounded to milliseconds; words outside are left out."""
     times = WordTimes(source=spec.source, language=spec.language, duration_seconds=round(seconds, 3), words=[])
-    record = asdict(times) | {"words": _word_records(spec.lyrics, words)}
+    record = asdict(times) | {"words": _within(_word_records(spec.lyrics, words), start, seconds)}
     if spec.lines is None:
         del record["lines"]
     else:
@@ -131,6 +138,19 @@ def _word_records(lyrics: str, words: Sequence[TimedWord]) -> list[dict[str, Any
                 record["before"] = before
             records.append(record)
     return records
+
+
+def _within(records: list[dict[str, Any]], start: float, seconds: float) -> list[dict[str, Any]]:
+    """Return the words that are sung in the ``seconds`` behind ``start``, with times from there."""
+    end = start + seconds
+    if start == 0 and all(record["end"] <= end for record in records):
+        return records
+    return [
+        record
+        | {"start": round(max(record["start"] - start, 0.0), 3), "end": round(min(record["end"], end) - start, 3)}
+        for record in records
+        if record["end"] > start and record["start"] < end
+    ]
 
 
 def write_captions(arguments: dict[str, Any]) -> dict[str, Any]:

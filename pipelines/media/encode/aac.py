@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.media.encode.ffmpeg import Ffmpeg
+from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit, loudness_filters, measure_loudness
 from pipelines.media.inspect.channels import stereo_filter
+from pipelines.media.inspect.open_media import demuxer_of
 from pipelines.media.inspect.sound_headers import plain_wav
 
 #: Bits per second.
@@ -21,6 +23,8 @@ _PRIMING_FRAMES = 1
 _HEADER_BYTES = 7
 _INPUT_OPTIONS = ("-nostdin", "-hide_banner", "-v", "error", "-y", "-protocol_whitelist", "file,pipe")
 _STEREO = "aformat=sample_rates=44100|48000:channel_layouts=stereo"
+_METER = "ebur128=peak=true:framelog=quiet"
+_NO_OUTPUT = ("-f", "null", "-")
 #: The first audio stream as stereo AAC at 44.1 or 48 kHz, without metadata: equal inputs give equal bytes.
 _OUTPUT_OPTIONS = tuple(
     (
@@ -43,21 +47,37 @@ class AacFormat:
     samples: int = FRAME_SAMPLES
 
     @property
+    def rate_index(self) -> int:
+        """The sampling frequency index."""
+        return _RATES.index(self.rate)
+
+    @property
     def specific_config(self) -> bytes:
         """The two bytes of AudioSpecificConfig, ISO/IEC 14496-3 clause 1.6.2.1."""
-        return (self.object_type << 11 | _RATES.index(self.rate) << 7 | self.channels << 3).to_bytes(2, "big")
+        return (self.object_type << 11 | self.rate_index << 7 | self.channels << 3).to_bytes(2, "big")
 
 
-def start_aac(ffmpeg: str, source: Path, kind: str, target: Path) -> Ffmpeg:
+def start_aac(
+    ffmpeg: str, source: Path, kind: str, target: Path, edit: SoundEdit = UNCHANGED, seconds: float = 0.0
+) -> Ffmpeg:
     """Start ffmpeg, which encodes the first audio stream of ``source`` into ``target`` as ADTS.
 
-    ffmpeg may use no demuxer but ``kind`` (``mp3``, ``wav`` or ``flac``), so that a playlist with a wrong extension is
-    not followed. Telecine chooses both paths.
+    ffmpeg may use no demuxer but that of ``kind``, so that a playlist with a wrong extension is not followed. Telecine
+    chooses both paths. For ``edit``, the sound must have been measured: ``seconds`` is the length of the excerpt. A
+    change of the loudness is measured before this function returns.
     """
     source = _readable(source, kind, target)
-    filters = ",".join(filter(None, (stereo_filter(source, kind), _STEREO)))
-    input_options = [*_INPUT_OPTIONS, "-format_whitelist", kind, "-f", kind, "-i", f"file:{source}"]
-    return Ffmpeg([ffmpeg, *input_options, "-af", filters, *_OUTPUT_OPTIONS, f"file:{target}"])
+    demuxer = demuxer_of(kind)
+    command = [ffmpeg, *_INPUT_OPTIONS, "-format_whitelist", demuxer, "-f", demuxer, "-i", f"file:{source}"]
+    filters = [stereo_filter(source, kind), *edit.cut_filters(seconds)]
+    if edit.loudness is not None:
+
+        def measure(more: list[str]) -> tuple[float, float]:
+            chain = ",".join((*filters, *more, _METER))
+            return measure_loudness([*command, "-v", "info", "-nostats", "-map", "0:a:0", "-af", chain, *_NO_OUTPUT])
+
+        filters += loudness_filters(edit.loudness, measure)
+    return Ffmpeg([*command, "-af", ",".join((*filters, _STEREO)), *_OUTPUT_OPTIONS, f"file:{target}"])
 
 
 def _readable(source: Path, kind: str, target: Path) -> Path:

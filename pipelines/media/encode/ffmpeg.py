@@ -75,7 +75,7 @@ class Ffmpeg:
         status = self._process.returncode
         if status == 0:
             return
-        text = self._tail.decode(errors="replace")
+        text = self.messages
         sys.stderr.write(text)
         if status < 0 or status == _STOPPED:
             raise FfmpegDied(-signal.SIGTERM if status > 0 else status, _last_line(text))
@@ -83,6 +83,11 @@ class Ffmpeg:
             if status == 256 - number or (number in _OWN_FAULTS and os.strerror(number) in text):
                 raise MemoryError if number == errno.ENOMEM else OSError(number, os.strerror(number))
         raise RenderFailed(f"{problem} ({_last_line(text) or f'status {status}'}); check it in another player")
+
+    @property
+    def messages(self) -> str:
+        """The end of what it has written to standard error."""
+        return self._tail.decode(errors="replace")
 
     def kill(self) -> None:
         """End it, if it still runs."""

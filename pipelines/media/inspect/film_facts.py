@@ -11,8 +11,7 @@ from pipelines.media.inspect.open_media import open_media
 from pipelines.media.inspect.picture import load_picture, open_picture
 from schemas.errors import InvalidImage, ProviderResultInvalid
 
-#: The only demuxer that is used for each kind.
-_DEMUXERS = {"mp4": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska"}
+_VIDEOS = ("mp4", "mov", "webm", "mkv")
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 _PICTURES = ("jpeg", "png", "webp")
 _MAX_PIXELS = 100_000_000
@@ -30,8 +29,8 @@ def facts_of(path: Path, kind: str) -> dict[str, Any]:
     try:
         if kind in _PICTURES:
             return _picture(path, kind)
-        if kind in _DEMUXERS:
-            return _video(path, _DEMUXERS[kind])
+        if kind in _VIDEOS:
+            return _video(path, kind)
     except av.FFmpegError as error:
         raise ProviderResultInvalid(f"the video cannot be decoded: {error.strerror or 'damaged data'}") from None
     raise ProviderResultInvalid(f"the result is neither a video nor a picture: {kind}")
@@ -46,8 +45,8 @@ def _picture(path: Path, kind: str) -> dict[str, Any]:
         raise ProviderResultInvalid(f"the picture cannot be decoded: {error.message}") from None
 
 
-def _video(path: Path, demuxer: str) -> dict[str, Any]:
-    with open_media(path, demuxer, formats=_FORMATS) as container:
+def _video(path: Path, kind: str) -> dict[str, Any]:
+    with open_media(path, kind, formats=_FORMATS) as container:
         if not container.streams.video:
             raise ProviderResultInvalid("the result contains no video")
         video = container.streams.video[0]

@@ -12,11 +12,18 @@ from av.container import InputContainer
 
 #: What the decoders report when this machine has no threads or file descriptors left: no fault of the media.
 _OWN_FAULTS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
+#: The only demuxer that is used for each kind, if it has another name.
+_DEMUXERS = {"mp4": "mov", "m4a": "mov", "webm": "matroska", "mkv": "matroska"}
+
+
+def demuxer_of(kind: str) -> str:
+    """Return the name of FFmpeg's demuxer for files of ``kind``, as ``sniff`` returned it."""
+    return _DEMUXERS.get(kind, kind)
 
 
 @contextlib.contextmanager
-def open_media(path: Path, demuxer: str, *, formats: str | None = None) -> Iterator[InputContainer]:
-    """Open ``path`` with ``demuxer`` only, and allow no format outside ``formats`` (default: the demuxer).
+def open_media(path: Path, kind: str, *, formats: str | None = None) -> Iterator[InputContainer]:
+    """Open ``path`` with the demuxer of ``kind`` only, and allow no format outside ``formats`` (default: that one).
 
     The bytes of a tag that are not UTF-8 are dropped: many files have tags in Latin-1, and no tag is used.
 
@@ -24,6 +31,7 @@ def open_media(path: Path, demuxer: str, *, formats: str | None = None) -> Itera
         MemoryError, OSError: This machine ran out of memory or of another resource.
         av.FFmpegError: The media cannot be decoded.
     """
+    demuxer = demuxer_of(kind)
     options = {"format_whitelist": formats or demuxer, "protocol_whitelist": "file"}
     try:
         with av.open(str(path), format=demuxer, options=options, metadata_errors="ignore") as container:

@@ -25,7 +25,7 @@ MAX_SIDE = 65_535
 _MAX_SECONDS = 30
 #: What of a picture is kept if it is cut to fill the frame: the middle, and a little more of its upper part.
 _FOCUS_X, _FOCUS_Y = 0.5, 0.4
-_FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
+_FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "avif": "AVIF", "heic": "HEIF"}
 #: What makes a picture upright, by EXIF orientation. Its metadata are not written back, because they may be faulty.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -44,15 +44,19 @@ def open_picture(path: Path, kind: str) -> Image.Image:
     The colour profile and the orientation are in the image's ``info``.
 
     Raises:
-        InvalidImage: The file is not a picture of ``kind`` (``jpeg``, ``png`` or ``webp``), or exceeds a limit.
+        InvalidImage: The file is not a picture of ``kind``, or exceeds a limit.
     """
     # Pillow's own limit is switched off: it warns at one size and raises at twice that. MAX_PIXELS is checked below.
     Image.MAX_IMAGE_PIXELS = None
     data = path.read_bytes()
     with _guarded("cannot be read"):
         parts = split(data, kind)
+        if kind == "heic":
+            _add_heic()
         image = Image.open(io.BytesIO(parts.pixels), formats=(_FORMATS[kind],))
-    image.info |= {"icc_profile": parts.profile, "orientation": parts.orientation}
+    if kind == "avif":  # Pillow returns the orientation of an AVIF picture as EXIF data
+        parts.exif = image.info.get("exif", b"")
+    image.info |= {"icc_profile": parts.profile or image.info.get("icc_profile"), "orientation": parts.orientation}
     width, height = image.size
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         image.close()
@@ -62,6 +66,13 @@ def open_picture(path: Path, kind: str) -> Image.Image:
             field="data.image",
         )
     return image
+
+
+def _add_heic() -> None:
+    """Add the decoder of HEIC to Pillow. It turns pictures upright by itself."""
+    import pi_heif  # imported here because few pictures need it
+
+    pi_heif.register_heif_opener(thumbnails=False, aux_images=False, depth_images=False, decode_threads=2)
 
 
 def load_picture(image: Image.Image) -> None:

@@ -30,6 +30,8 @@ _XMP_IN_PNG = b"XML:com.adobe.xmp"
 _EXIF_IN_TEXT = b"Raw profile type exif"
 _WEBP_METADATA_FLAGS = 0x20 | 0x08 | 0x04
 _WEBP_PIXELS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
+#: The entry of EXIF data in the list of items of an AVIF or HEIC file, ISO/IEC 14496-12 clause 8.11.6.
+_EXIF_ITEM = re.compile(rb"(infe[\2\3]...(?:..|....)..)Exif", re.DOTALL)
 _EXIF_ORIENTATION = 0x0112
 #: The formats of struct for the EXIF types BYTE, SHORT and LONG.
 _EXIF_INTEGERS = {1: "B", 3: "H", 4: "I"}
@@ -38,7 +40,7 @@ _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 @dataclass(slots=True)
 class PictureParts:
-    """The parts of a picture file. ``pixels`` is a file of the same kind without metadata."""
+    """The parts of a picture file. ``pixels`` is a file of the same kind, without metadata that its decoder parses."""
 
     pixels: bytes
     profile: bytes = b""
@@ -52,14 +54,14 @@ class PictureParts:
 
 
 def split(data: bytes, kind: str) -> PictureParts:
-    """Return the parts of the picture ``data``, which is of ``kind`` (``jpeg``, ``png`` or ``webp``).
+    """Return the parts of the picture ``data``, which is of ``kind``, one of ``PICTURE_KINDS``.
 
     Data that are not of this kind are left for the decoder to refuse.
 
     Raises:
         InvalidImage: It is a JPEG of more than ``MAX_SCANS`` scans.
     """
-    return {"jpeg": _split_jpeg, "png": _split_png, "webp": _split_webp}[kind](data)
+    return {"jpeg": _split_jpeg, "png": _split_png, "webp": _split_webp}.get(kind, _split_heif)(data)
 
 
 @dataclass(slots=True)
@@ -204,6 +206,14 @@ def _split_webp(data: bytes) -> PictureParts:
     kept[0] = data[:4] + struct.pack("<I", min(length, 0xFFFFFFFE)) + data[8:12]
     parts.pixels = b"".join(kept)
     return parts
+
+
+def _split_heif(data: bytes) -> PictureParts:
+    """Hide the EXIF data of an AVIF or HEIC file, ISO/IEC 23008-12 annex A.
+
+    The orientation and the colour profile are properties of the picture, which the decoder reads.
+    """
+    return PictureParts(_EXIF_ITEM.sub(rb"\1free", data))
 
 
 def _exif_orientation(exif: bytes) -> int | None:

@@ -50,8 +50,14 @@ _DISPLAY_NAMES = {
     "wav": "WAV",
     "flac": "FLAC",
 }
-#: The sets of kinds that the default messages of ``InvalidImage`` and ``InvalidAudio`` name.
-_DEFAULT_MESSAGE_KINDS = (frozenset(("jpeg", "png")), frozenset(("mp3", "wav", "flac")))
+#: Kinds of pictures and of sound that a reel is made of. MP4 without video is sound.
+PICTURE_KINDS = ("jpeg", "png", "webp", "avif", "heic")
+SOUND_KINDS = ("mp3", "wav", "flac", "m4a", "mp4", "aac", "ogg", "aiff")
+#: The sets of kinds that are refused with the default messages of ``InvalidImage`` and ``InvalidAudio``. They name only
+#: the kinds that the source system accepted.
+_DEFAULT_MESSAGE_KINDS = frozenset(
+    (frozenset(("jpeg", "png")), frozenset(("mp3", "wav", "flac")), frozenset(PICTURE_KINDS), frozenset(SOUND_KINDS))
+)
 
 _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -65,7 +71,7 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
 )
 _RIFF = {b"WAVE": "wav", b"WEBP": "webp", b"AVI ": "avi"}
 _BRANDS = {b"qt  ": "mov", b"M4A ": "m4a", b"M4B ": "m4a", b"avif": "avif", b"avis": "avif"}
-_BRANDS |= dict.fromkeys((b"heic", b"heix", b"hevc", b"mif1", b"msf1"), "heic")
+_BRANDS |= dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "heic")
 
 # MPEG audio bit rates in kbit/s by (version 1?, layer), ISO/IEC 11172-3 table 2.4.2.3 and ISO/IEC 13818-3.
 _RATES_1 = {
@@ -102,14 +108,25 @@ def sniff(head: bytes) -> str | None:
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return "aiff"
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12], "mp4")
+        return _of_brands(head)
     if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0" and len(head) > 18 and head[14] in (12, 40, 108, 124):
         return "bmp"
     if head[:3] == b"ID3":
         return _behind_id3(head)
-    if head[:2] in (b"\xff\xf1", b"\xff\xf9") and _adts_length(head) > 7:
+    if head[:2] in (b"\xff\xf1", b"\xff\xf9") and adts_length(head) > 7:
         return "aac"
     return "mp3" if _mpeg_frames(head) else None
+
+
+def _of_brands(head: bytes) -> str:
+    """Return the kind of a file of the MP4 family by its brands, ISO/IEC 14496-12 clause 4.3."""
+    major, size = head[8:12], min(int.from_bytes(head[:4]), len(head))
+    if major in _BRANDS:
+        return _BRANDS[major]
+    compatible = [head[start : start + 4] for start in range(16, size - 3, 4)]
+    if major in (b"mif1", b"msf1"):
+        return next((_BRANDS[brand] for brand in compatible if _BRANDS.get(brand) == "avif"), "heic")
+    return next((_BRANDS[brand] for brand in compatible if _BRANDS.get(brand) == "m4a"), "mp4")
 
 
 def _behind_id3(head: bytes) -> str | None:
@@ -121,13 +138,13 @@ def _behind_id3(head: bytes) -> str | None:
     rest = head[start:].lstrip(b"\0")
     if rest.startswith(b"fLaC"):
         return "flac"
-    if rest[:2] in (b"\xff\xf1", b"\xff\xf9") and _adts_length(rest) > 7:
+    if rest[:2] in (b"\xff\xf1", b"\xff\xf9") and adts_length(rest) > 7:
         return "aac"
     # A tag with a cover picture is longer than HEAD_BYTES, so what follows is unknown: it is almost always MP3.
     return "mp3"
 
 
-def _adts_length(head: bytes) -> int:
+def adts_length(head: bytes) -> int:
     """Return the length in bytes of the ADTS frame at the start, ISO/IEC 13818-7 clause 6.2; 0 when cut off."""
     return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5 if len(head) >= 6 else 0
 
@@ -165,7 +182,7 @@ def wrong_kind(kind: str | None, kinds: Collection[str], *, field: str | None = 
 
     The messages are those of the source systems.
     """
-    is_audio = {CONTENT_TYPES[allowed].partition("/")[0] for allowed in kinds} == {"audio"}
+    is_audio = any(CONTENT_TYPES[allowed].startswith("audio/") for allowed in kinds)
     error = InvalidAudio if is_audio else InvalidImage
     if frozenset(kinds) in _DEFAULT_MESSAGE_KINDS:
         return error(field=field)

@@ -13,11 +13,14 @@ from pathlib import Path
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Disposition
 
 from pipelines.media.inspect.channels import MAX_CHANNELS
 from pipelines.media.inspect.open_media import open_media
-from pipelines.media.inspect.sound_headers import SoundExtent, mp3_extent, plain_wav, wav_extent
+from pipelines.media.inspect.sound_extents import extent_of
+from pipelines.media.inspect.sound_headers import SoundExtent, plain_wav
 from pipelines.media.sandbox.rlimits import limit_cpu_time
 from schemas.errors import InvalidAudio
 
@@ -33,6 +36,10 @@ _DAMAGE_TOLERATED = 0.01
 _SECONDS_TOLERATED = 0.1
 #: Bytes of the longest MPEG audio frame: what looks like one at the end of a tag hides the frames behind it.
 _LONGEST_FRAME = 1_729
+#: Samples by which AAC may be longer than its header states: its last frame is filled up.
+_AAC_PADDING = 2048
+#: What decoders report for damaged data; AAC also with numbers that mean nothing.
+_DAMAGE = (av.error.InvalidDataError, av.error.PatchWelcomeError, av.error.UndefinedError)
 _FIELD = "data.audio"
 
 
@@ -43,6 +50,8 @@ class Sound:
     samples: int
     rate: int
     codec: str
+    #: Whether some of it could not be decoded.
+    is_damaged: bool = False
 
     @property
     def seconds(self) -> float:
@@ -53,7 +62,7 @@ class Sound:
 def measure(path: Path, kind: str) -> Sound:
     """Decode the first audio stream of ``path`` completely and return its length.
 
-    ``kind`` is ``mp3``, ``wav`` or ``flac``; no other format is tried.
+    ``kind`` is one of ``SOUND_KINDS``; no other format is tried.
 
     Raises:
         InvalidAudio: The file contains no such audio, is truncated, damaged or empty, or exceeds a limit.
@@ -69,7 +78,7 @@ def measure(path: Path, kind: str) -> Sound:
 
 
 def _measure(path: Path, kind: str) -> Sound:
-    extent = {"wav": wav_extent, "mp3": mp3_extent}.get(kind, _unknown_extent)(path)
+    extent = extent_of(path, kind)
     with plain_audio(path, kind) as plain:
         sound, expected = _decode(plain, kind, extent)
     if sound.samples == 0:
@@ -96,18 +105,14 @@ def plain_audio(path: Path, kind: str) -> Iterator[Path]:
         yield Path(file.name)
 
 
-def _unknown_extent(path: Path) -> SoundExtent:
-    return SoundExtent(0, path.stat().st_size)
-
-
 def _truncated(detail: str) -> InvalidAudio:
     return InvalidAudio(f"the audio is truncated: {detail}; upload the whole file", field=_FIELD)
 
 
 def _decode(path: Path, kind: str, extent: SoundExtent) -> tuple[Sound, int]:
-    """Return the sound, and the number of samples that a FLAC header states (0 if unknown or impossible)."""
+    """Return the sound, and the number of samples that a header states (0 if unknown or impossible)."""
     with open_media(path, kind) as container:
-        if not container.streams.audio:
+        if not container.streams.audio or (kind == "mp4" and _has_video(container)):
             raise InvalidAudio(field=_FIELD)
         stream = container.streams.audio[0]
         try:
@@ -115,20 +120,24 @@ def _decode(path: Path, kind: str, extent: SoundExtent) -> tuple[Sound, int]:
         except AttributeError:  # the codec in the header has no decoder
             raise InvalidAudio(field=_FIELD) from None
         _check_format(rate, channels)
-        stated = stream.duration if kind == "flac" and stream.duration else 0
+        stated = _stated_samples(stream) if kind in ("flac", "m4a", "mp4") else 0
+        rates = set() if codec == "aac" else {rate}  # the header of AAC may state half of its rate
         samples = packets = damaged = 0
         for packet in container.demux(stream):
             packets += 1
             try:
-                samples += _samples(packet, rate)
-            except av.error.InvalidDataError:
+                samples += _samples(packet, rates)
+            except _DAMAGE:
                 damaged += not _touches_gap(packet, extent)
             except InvalidAudio:
                 if not _touches_gap(packet, extent):  # bytes of a tag may look like a frame
                     raise
             if samples > MAX_SECONDS * rate:
                 raise InvalidAudio(f"the audio is longer than {MAX_SECONDS // 3600} hours; shorten it", field=_FIELD)
-    sound = Sound(samples, rate, codec)
+    rate = next(iter(rates), rate)
+    if 0 <= samples - stated < _AAC_PADDING and codec == "aac" and stated:
+        samples = stated
+    sound = Sound(samples, rate, codec, damaged > 0)
     _check_damage(sound, damaged, packets, kind)
     return sound, stated if stated <= MAX_SECONDS * rate else 0
 
@@ -144,12 +153,24 @@ def _check_format(rate: int, channels: int) -> None:
         )
 
 
-def _samples(packet: Packet[AudioStream], rate: int) -> int:
-    """Decode a packet and return its number of samples per channel."""
+def _has_video(container: InputContainer) -> bool:
+    """Return whether there are moving pictures, and not only a cover."""
+    return any(not stream.disposition & Disposition.attached_pic for stream in container.streams.video)
+
+
+def _stated_samples(stream: AudioStream) -> int:
+    time_base = stream.time_base
+    return 0 if not stream.duration or time_base is None else round(stream.duration * time_base * stream.rate)
+
+
+def _samples(packet: Packet[AudioStream], rates: set[int]) -> int:
+    """Decode a packet and return its number of samples per channel. The first frame's rate is added to ``rates``."""
     samples = 0
     for frame in packet.decode():
         assert isinstance(frame, AudioFrame)
-        if frame.sample_rate != rate:
+        if not rates:
+            rates.add(frame.sample_rate)
+        if frame.sample_rate not in rates:
             raise InvalidAudio("the audio changes its sample rate midway; re-encode it", field=_FIELD)
         samples += frame.samples
     return samples

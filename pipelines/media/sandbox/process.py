@@ -62,6 +62,8 @@ class Task(enum.StrEnum):
     CAPTIONS = "captions"
     #: Read the inputs of a reel and return its sizes and counts.
     PLAN = "plan"
+    #: Draw the captions of a reel as a contact sheet.
+    PREVIEW = "preview"
     #: Render a reel.
     RENDER = "render"
 

@@ -53,6 +53,15 @@ class Canvas:
                 target[top : top + plane.shape[0], left : left + plane.shape[1]] = plane
         return frame
 
+    def picture(self, text: str) -> Image.Image:
+        """Return a picture in sRGB with ``text`` drawn on the background."""
+        picture = self._background.copy()
+        drawn = self._renderer.draw(text) if text else None
+        if drawn is not None:
+            x, y, caption = drawn
+            picture.paste(caption, (x, y), mask=caption)
+        return picture
+
     def _region(self, text: str) -> tuple[int, int, list[_Plane]] | None:
         with self._lock:
             if text in self._regions:
