@@ -30,7 +30,7 @@ def check_requirements(settings: Settings, host: str) -> None:
     """
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
-        raise ConfigurationError(f"the HTTP edge needs {', '.join(missing)}: pip install 'telecine[edge]'")
+        raise ConfigurationError(f"the HTTP edge needs {', '.join(missing)}: pip install '.[edge]'")
     if not is_loopback(host) and not settings.edge_tokens:
         raise ConfigurationError(
             f"{host} can be reached by other machines, so callers need tokens; set TELECINE_EDGE_TOKENS, "

@@ -14,6 +14,7 @@ from consumer.admission.message import IncomingMessage
 from consumer.ledger import dead_letters
 from consumer.ledger.queries import list_deliveries
 from consumer.wiring import admission_policy
+from schemas import lyrics
 from schemas.errors import RequestError
 from schemas.field_problems import MOST_FIELDS
 from schemas.parse import parse_request
@@ -116,7 +117,10 @@ def test_all_problems_of_a_request_are_named_at_once_M12() -> None:
         ),
     ],
 )
-def test_the_code_is_that_of_the_first_problem(kind: str, changes: dict[str, Any], code: str, named: list[str]) -> None:
+def test_the_code_is_that_of_the_first_problem(
+    kind: str, changes: dict[str, Any], code: str, named: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lyrics, "_LOCAL_PACKAGES", ("no_such_package",))
     data = changes.pop("data", REEL)
     value = {"id": "a", "type": kind, "data": data} | changes
     with pytest.raises(RequestError) as caught:

@@ -257,11 +257,11 @@ def test_every_invalid_parameter_of_a_model_is_named_M12() -> None:
     assert "does not exist (did you mean pika?)" in refusal("image-to-video", model="pikka").message
 
 
-def test_captions_need_lyrics_only_if_they_are_spread_evenly() -> None:
+def test_captions_need_lyrics_only_if_they_are_not_transcribed() -> None:
     for mode in ("auto", "elevenlabs"):
         read("audio-to-captions", alignment_mode=mode)
     assert refusal("audio-to-captions", alignment_mode="even").code == "lyrics_required"
-    assert refusal("audio-to-captions", alignment_mode="local").code == "unsupported_option"
+    assert refusal("audio-to-captions", alignment_mode="local").code == "lyrics_required"
     assert read("audio-to-captions", lyrics="a\\nb\r\nc").lyrics == "a\nb\nc"
 
 

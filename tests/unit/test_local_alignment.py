@@ -51,7 +51,13 @@ def words_of(context: MemoryContext) -> dict[str, Any]:
 @pytest.mark.parametrize(("mode", "why"), [("local", None), ("auto", "no ElevenLabs API key is configured")])
 def test_lyrics_are_aligned_without_a_key(context: MemoryContext, mode: str, why: str | None) -> None:
     made = audio_to_captions(request("[Verse 1]\n" + EN, mode), context)
-    assert [file.name for file in made] == ["captions.srt", "captions.vtt", "words.json"]
+    assert [file.name for file in made] == [
+        "captions.srt",
+        "captions.vtt",
+        "captions.lrc",
+        "captions.ass",
+        "words.json",
+    ]
     words = words_of(context)
     errors = [abs(w["start"] - start) for w, start in zip(words["words"], spoken("en").starts, strict=True)]
     assert np.mean(np.array(errors) <= 0.3) >= 0.9
@@ -69,11 +75,11 @@ def test_lyrics_are_aligned_without_a_key(context: MemoryContext, mode: str, why
 def test_lyrics_of_something_else_are_spread_and_the_manifest_says_why(context: MemoryContext) -> None:
     audio_to_captions(request(TEXTS["de"][1], language="de"), context)
     words = words_of(context)
-    assert words["source"] == "even"
+    assert words["source"] == "spread"
     assert not any(word["heard"] for word in words["words"])
     assert "lines" not in words
     said = context.manifest_details["alignment"]
-    assert (said["mode"], said["used"]) == ("local", "even")
+    assert (said["mode"], said["used"]) == ("local", "spread")
     assert said["why"].startswith("local alignment: the lyrics do not fit the audio")
 
 
@@ -84,7 +90,7 @@ def test_an_aligner_that_fails_does_not_fail_the_job(context: MemoryContext, mon
     monkeypatch.setattr("pipelines.models.local_alignment.run_child", fail)
     audio_to_captions(request(), context)
     said = context.manifest_details["alignment"]
-    assert said["used"] == "even"
+    assert said["used"] == "spread"
     assert said["why"].startswith("local alignment: it failed: ")
 
 
@@ -120,7 +126,7 @@ def test_a_worker_without_the_package_names_the_command(
         request()
     assert caught.value.field == "data.alignment_mode"
     audio_to_captions(request(mode="auto"), context)
-    assert context.manifest_details["alignment"]["used"] == "even"
+    assert context.manifest_details["alignment"]["used"] == "spread"
 
 
 def test_local_needs_lyrics() -> None:

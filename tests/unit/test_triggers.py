@@ -192,7 +192,7 @@ def test_only_media_names_are_resolved_and_they_are_not_decoded() -> None:
         (PAIR | {"suffix": ".mp3"}, "remove suffix"),
         (PAIR | {"image": "s3://inbox/x.png"}, "image: is set from the pair"),
         (PAIR | {"metadata": {"a": "{uri}"}}, r"\{uri\}"),
-        (PAIR | {"data": {"alignment_mode": "local"}}, "alignment_mode"),
+        (PAIR | {"data": {"alignment_mode": "loud"}}, "alignment_mode"),
         ({"bucket": "inbox", "manifest": True, "type": "reel"}, "remove type"),
         ({"bucket": "inbox", "manifest": True, "image": "{uri}"}, "remove image"),
         (REEL | {"output": "s3://inbox/results/"}, "would match the trigger rule"),
