@@ -157,9 +157,11 @@ def test_the_reel_documents_shell_examples(edge: EdgeProcess, telecine: Telecine
     check_reel((media / "again.mp4").read_bytes())
     listed = edge.call("GET", "/jobs?status=completed&limit=10").json()
     assert job_id in [job["job_id"] for job in listed]
-    assert len(stored(telecine, job_id)) == 6
+    files = stored(telecine, job_id)
+    assert {"cover.jpg", "manifest.json", "video.mp4"} <= set(files)
+    assert len([name for name in files if name.endswith(("-audio", "-image"))]) == 2
     gone = edge.call("DELETE", f"/jobs/{job_id}").json()
-    assert (gone["job_id"], gone["files_deleted"], stored(telecine, job_id)) == (job_id, 6, [])
+    assert (gone["job_id"], gone["files_deleted"], stored(telecine, job_id)) == (job_id, len(files), [])
     assert edge.call("GET", f"/jobs/{job_id}").status_code == 404
     kept = edge.shell('curl -s -X POST "http://localhost:8002/admin/cleanup?max_age_hours=6"', media)
     assert json.loads(kept) | {"cutoff_time": ""} == {
@@ -422,14 +424,14 @@ def test_kills_of_the_edge_lose_and_double_nothing(once: EdgeProcess, telecine: 
     once.start()
     check_reel(once.call("POST", "/create-video", files=files_of(media), **options).content)
     assert telecine.wait_for_job("killed-1").epoch == 1
-    assert len(stored(telecine, "killed-1")) == 6
+    assert len(stored(telecine, "killed-1")) == 9
     # Killed between the upload and the request: the sweep finds it, and keeps what jobs use.
     sweep = (telecine.settings, database, storage_of(telecine.settings))
     assert delete_orphaned_uploads(*sweep, age_seconds=3600) == 0
     assert stored(telecine, "orphan-1") == ["image"]
     assert delete_orphaned_uploads(*sweep, age_seconds=-5) >= 1
     assert stored(telecine, "orphan-1") == []
-    assert len(stored(telecine, "killed-1")) == 6
+    assert len(stored(telecine, "killed-1")) == 9
     database.close()
 
 
@@ -447,7 +449,7 @@ def test_a_reel_is_downloaded_once_where_the_settings_say_so(
     job_id = once.call("POST", "/jobs/create-video", files=files_of(media), data=data).json()["job_id"]
     telecine.wait_for_job(job_id)
     part = once.call("GET", f"/jobs/{job_id}/download", headers={"range": "bytes=0-9"})
-    assert (part.status_code, len(stored(telecine, job_id))) == (206, 6)
+    assert (part.status_code, len(stored(telecine, job_id))) == (206, 9)
     check_reel(once.call("GET", f"/jobs/{job_id}/download").content)
     wait_until(lambda: stored(telecine, job_id) == [])
     assert once.call("GET", f"/jobs/{job_id}/download").status_code == 410
