@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
+#: The least likeness of a name that is suggested: more than difflib's own, which finds "resolution" for "motion".
+_LIKENESS = 0.7
 #: No known name is nearly as long, and a comparison takes time.
 _MOST_CHARACTERS = 128
 
@@ -19,5 +21,6 @@ def did_you_mean(name: str, known: Iterable[str] | Mapping[str, str], *, prefix:
     """
     shown = known if isinstance(known, Mapping) else {other: other for other in sorted(known)}
     plain = {other.upper().removeprefix(prefix): text for other, text in shown.items()}
-    nearest = difflib.get_close_matches(name[:_MOST_CHARACTERS].upper().removeprefix(prefix), plain, n=1)
+    wanted = name[:_MOST_CHARACTERS].upper().removeprefix(prefix)
+    nearest = difflib.get_close_matches(wanted, plain, n=1, cutoff=_LIKENESS)
     return f" (did you mean {plain[nearest[0]]}?)" if nearest else ""

@@ -79,7 +79,7 @@ def test_alignment_is_measured_for_speech_and_for_songs_of_a_folder(tmp_path: Pa
     (songs / "mine.words.csv").write_text("word_start\n" + "\n".join(map(str, spoken("it").starts)) + "\n")
     figures = run("alignment", tmp_path, "--languages", "en", "--songs", str(songs))["figures"]
     found = {(figure["case"], figure["way"]): figure for figure in figures}
-    assert found["en, wrong lyrics", "local"]["used"] == "even"
+    assert found["en, wrong lyrics", "local"]["used"] == "spread"
     for case in ("en, clean", "en, music 0 dB", "mine"):
         assert found[case, "local"]["within_300"] >= 0.85
         assert found[case, "local"]["median"] < found[case, "spread"]["median"]

@@ -128,7 +128,11 @@ def test_each_model_is_sent_its_parameters_at_its_path(
         ("wan25fast", {"resolution": "4k"}, "data.resolution: must be one of 720p, 1080p for wan25fast"),
         ("wan25fast", {"negative_prompt": 7}, "data.negative_prompt: must be a text for wan25fast"),
         ("Infinitetalk", {"resolution": "768p"}, "data.resolution: must be one of 720p, 1080p for Infinitetalk"),
-        ("Infinitetalk", {"duration": 5}, "has no such parameter; it takes prompt, resolution, audio_duration"),
+        (
+            "Infinitetalk",
+            {"duration": 5},
+            "no such parameter (did you mean audio_duration?); it takes prompt",
+        ),
         ("Infinitetalk", {"audio_duration": "5"}, "data.audio_duration: must be a number for Infinitetalk"),
     ],
 )

@@ -183,7 +183,7 @@ def test_the_machine_is_described_with_the_local_video_services_names(tmp_path: 
     ("kind", "data", "code", "message"),
     [
         ("reel", {"image": "film.mp4"}, "invalid_image", "Image must be JPG or PNG"),
-        ("reel", {"audio": "song.ogg"}, "invalid_audio", "Audio must be MP3, WAV, or FLAC"),
+        ("reel", {"audio": "song.mid"}, "invalid_audio", "Audio must be MP3, WAV, or FLAC"),
         ("reel", {"lyrics": " ", "alignment_mode": "even"}, "lyrics_required", "Lyrics text is required"),
         ("reel", {"alignment_mode": "elevenlabs"}, "provider_not_configured", "ElevenLabs API key is required"),
         ("reel", {"alignment_mode": "auto"}, "provider_not_configured", "ElevenLabs API key is required"),
@@ -208,6 +208,7 @@ def test_an_error_has_the_message_of_its_source(
     write_wav(tmp_path / "song.wav", 1.0)
     (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(64))
     (tmp_path / "song.ogg").write_bytes(b"OggS" + bytes(64))
+    (tmp_path / "song.mid").write_bytes(b"MThd" + bytes(64))
     files = {IMAGE: tmp_path / data.get("image", "picture.jpg"), AUDIO: tmp_path / data.get("audio", "song.wav")}
     request = {"id": "a", "type": kind, "data": {**data, "image": IMAGE, "audio": AUDIO}}
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from consumer.doors.inbox import drop
 from consumer.ledger.dead_letters import list_newest
 from consumer.ledger.states import State
 from tests.local.catalogue_entries import entries
@@ -55,7 +56,9 @@ def test_the_hero_of_one_story_is_given_to_the_next(telecine: TelecineProcess) -
 
 def test_a_story_with_a_model_that_has_no_adapter_is_refused_at_the_door(telecine: TelecineProcess) -> None:
     data = {**STORY, "hero_description": HERO, "model": "demo-shapes"}
-    telecine.submit({"id": "third", "type": "story-to-video", "data": data})
+    request = json.dumps({"id": "third", "type": "story-to-video", "data": data})
+    # Not with `telecine submit`, which would refuse it by itself.
+    drop(telecine.settings.inbox_folder, request.encode())
     database = telecine.database()
     (letter,) = wait_until(lambda: list_newest(database, limit=1))
     database.close()
