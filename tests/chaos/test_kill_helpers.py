@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from consumer.doors.inbox import drop
 from consumer.ledger.queries import timeline_of
 from consumer.ledger.states import State
 from tests.acceptance.line import SECRET, objects_below, publish_with_node, telecine_with, upload_media
@@ -53,7 +55,9 @@ def submit_reel(telecine: TelecineProcess, receiver: Receiver) -> None:
     write_photo(inbox / "cover.png")
     write_wav(inbox / "song.wav", SECONDS, 16_000)
     data = {"image": "s3://inbox/cover.png", "audio": "s3://inbox/song.wav", **REEL}
-    telecine.submit({"id": "r", "type": "reel", "data": data, "callback": {"url": receiver.url}})
+    request = {"id": "r", "type": "reel", "data": data, "callback": {"url": receiver.url}}
+    # `telecine submit` returns so late that the sound may be encoded by then.
+    drop(telecine.settings.inbox_folder, json.dumps(request).encode())
 
 
 def check_completed(telecine: TelecineProcess, receiver: Receiver) -> Any:

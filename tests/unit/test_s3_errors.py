@@ -143,6 +143,8 @@ def test_a_denied_object_is_the_fault_of_its_request_friction_H3_control() -> No
 
 def test_rejected_credentials_are_logged_once_and_read_again_friction_H3(monkeypatch: pytest.MonkeyPatch) -> None:
     rejections = s3_credentials._Rejections()
+    # A new logger, because one that was used before may keep its configuration.
+    monkeypatch.setattr(s3_credentials, "log", structlog.get_logger())
     monkeypatch.setattr(s3_errors, "rejections", rejections)
     monkeypatch.setattr(s3_client, "rejections", rejections)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
