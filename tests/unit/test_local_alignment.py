@@ -26,7 +26,7 @@ from schemas.audio_to_captions import AudioToCaptions
 from schemas.errors import LyricsRequired, RenderTimeout, UnsupportedOption
 from schemas.settings import Settings
 from schemas.words import LineTimes
-from tests.media_probe import reel_data
+from tests.media_probe import ffmpeg, reel_data
 from tests.spoken import TEXTS, spoken, write_speech
 
 EN = TEXTS["en"][1]
@@ -70,6 +70,26 @@ def test_lyrics_are_aligned_without_a_key(context: MemoryContext, mode: str, why
     assert (said["mode"], said["used"], said.get("why")) == (mode, "local_alignment", why)
     assert (said["lines"], said["lines_unsure"], said["voice"]) == (5, 0, "en-us")
     assert context.calls == []
+
+
+@pytest.mark.parametrize("form", ["m4a", "ogg", "mp3", "attack-2-wav", "F1-wav"])
+def test_every_kind_of_audio_that_a_reel_takes_is_aligned(context: MemoryContext, form: str) -> None:
+    speech = context.files["s3://inbox/a.wav"]
+    path = context.folder / f"b.{form[-3:]}"
+    if form == "attack-2-wav":  # a title in Latin-1
+        info = b"INAM" + (10).to_bytes(4, "little") + "Motörhead".encode("latin-1") + b"\0"
+        listed = b"LIST" + (4 + len(info)).to_bytes(4, "little") + b"INFO" + info
+        content = speech.read_bytes() + listed
+        path.write_bytes(content[:4] + (len(content) - 8).to_bytes(4, "little") + content[8:])
+    elif form == "F1-wav":  # a length that no file has, as from a pipe
+        content = speech.read_bytes()
+        size = content.index(b"data") + 4
+        path.write_bytes(content[:size] + b"\xff\xff\xff\x7f" + content[size + 4 :])
+    else:
+        ffmpeg("-i", str(speech), str(path))
+    context.files = {"s3://inbox/a.wav": path}
+    audio_to_captions(request(), context)
+    assert words_of(context)["source"] == "local_alignment"
 
 
 def test_lyrics_of_something_else_are_spread_and_the_manifest_says_why(context: MemoryContext) -> None:

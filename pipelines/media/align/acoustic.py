@@ -5,16 +5,17 @@ The model is that of the package hama: a small CTC network with IPA tokens for m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 
 from pipelines.media.align.viterbi import Emissions
+from pipelines.media.inspect.open_media import mono_samples
+from pipelines.media.inspect.sound import plain_audio
 from schemas.errors import InvalidAudio
 
 RATE = 16_000
@@ -68,22 +69,8 @@ def decode(path: Path, kind: str) -> _Samples:
         InvalidAudio: The audio cannot be decoded.
     """
     try:
-        parts = list(_decoded(path, kind))
+        with plain_audio(path, kind) as plain:
+            parts = list(mono_samples(plain, kind, RATE))
     except av.FFmpegError as error:
         raise InvalidAudio(f"the audio cannot be decoded: {error.strerror}", field="data.audio") from None
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-
-def _decoded(path: Path, kind: str) -> Iterator[_Samples]:
-    options = {"format_whitelist": kind, "protocol_whitelist": "file"}
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-    with av.open(str(path), format=kind, options=options) as container:
-        for packet in container.demux(container.streams.audio[0]):
-            try:
-                frames = packet.decode()
-            except av.error.InvalidDataError:
-                continue
-            for frame in frames:
-                assert isinstance(frame, AudioFrame)
-                yield from (part.to_ndarray()[0] for part in resampler.resample(frame))
-        yield from (part.to_ndarray()[0] for part in resampler.resample(None))

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import numpy as np
+from av.audio.frame import AudioFrame
 from av.container import InputContainer
+from numpy.typing import NDArray
 
 #: What the decoders report when this machine has no threads or file descriptors left: no fault of the media.
 _OWN_FAULTS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
@@ -42,3 +45,25 @@ def open_media(path: Path, kind: str, *, formats: str | None = None) -> Iterator
         if error.errno in _OWN_FAULTS:
             raise OSError(error.errno, error.strerror) from None
         raise
+
+
+def mono_samples(path: Path, kind: str, rate: int) -> Iterator[NDArray[np.float32]]:
+    """Decode the first audio stream and yield it in parts, as one channel at ``rate`` hertz.
+
+    Damaged packets are left out, as they are in a reel.
+
+    Raises:
+        MemoryError, OSError: This machine ran out of memory or of another resource.
+        av.FFmpegError: The audio cannot be decoded.
+    """
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+    with open_media(path, kind) as container:
+        for packet in container.demux(container.streams.audio[0]):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                continue
+            for frame in frames:
+                assert isinstance(frame, AudioFrame)
+                yield from (part.to_ndarray()[0] for part in resampler.resample(frame))
+        yield from (part.to_ndarray()[0] for part in resampler.resample(None))

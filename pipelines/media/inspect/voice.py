@@ -7,10 +7,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 
-from pipelines.media.inspect.open_media import open_media
+from pipelines.media.inspect.open_media import mono_samples
 from pipelines.media.inspect.sound import plain_audio
 
 #: Activities per second.
@@ -73,24 +72,10 @@ def _levels(blocks: Iterator[_Samples]) -> Iterator[NDArray[np.float64]]:
 def _blocks(path: Path, kind: str) -> Iterator[_Samples]:
     """Decode the first audio stream to one channel, in blocks. Damaged packets are left out."""
     parts: list[_Samples] = []
-    for part in _decoded(path, kind):
+    for part in mono_samples(path, kind, _SAMPLE_RATE):
         parts.append(part)
         if sum(map(len, parts)) >= _BLOCK_SECONDS * _SAMPLE_RATE:
             yield np.concatenate(parts)
             parts = []
     if parts:
         yield np.concatenate(parts)
-
-
-def _decoded(path: Path, kind: str) -> Iterator[_Samples]:
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=_SAMPLE_RATE)
-    with open_media(path, kind) as container:
-        for packet in container.demux(container.streams.audio[0]):
-            try:
-                frames = packet.decode()
-            except av.error.InvalidDataError:
-                continue
-            for frame in frames:
-                assert isinstance(frame, AudioFrame)
-                yield from (part.to_ndarray()[0] for part in resampler.resample(frame))
-        yield from (part.to_ndarray()[0] for part in resampler.resample(None))
