@@ -95,7 +95,10 @@ def _measure(path: Path, kind: str) -> Sound:
 @contextlib.contextmanager
 def plain_audio(path: Path, kind: str) -> Iterator[Path]:
     """Return ``path``, or a temporary copy with a plain header if FFmpeg would find no sound in it."""
-    plain = plain_wav(path) if kind == "wav" else None
+    try:
+        plain = plain_wav(path) if kind == "wav" else None
+    except struct.error:
+        plain = None  # the decoder reports what is wrong with the header
     if plain is None:
         yield path
         return
