@@ -61,7 +61,7 @@ def _accepting(data: Generation, job_type: str, catalogue: Catalogue) -> Sequenc
         return _known(models_for(data, job_type, catalogue), job_type, catalogue)
     given = data.explicit_parameters()
     for parameters in (given, {"prompt": "a picture", **given}):
-        if accepted := catalogue.candidates(data.models, parameters, job_type, data.field_path).accepted:
+        if accepted := catalogue.with_routes(data.models, parameters, job_type, data.field_path).accepted:
             return [model for model, _ in accepted]
     return []
 

@@ -17,6 +17,7 @@ from schemas.field_problems import FieldProblem, plain_words, refusal
 from schemas.nearest import did_you_mean
 
 Scalar = str | int | float | bool
+Price = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
 #: By kind of parameter: what reads it from text, by the same rules as a request's own fields.
 _READERS: Mapping[str, TypeAdapter[Any]] = {
     "integer": TypeAdapter(int),
@@ -135,10 +136,17 @@ class Model(BaseModel):
     remote: str = ""
     #: Constant parameters, sent with every call; requests cannot set them.
     fixed: Mapping[str, Scalar] = {}
-    #: The provider's names of parameters and inputs where they differ: ``{"image": "first_frame_image"}``.
+    #: The provider's names of parameters and inputs where they differ: ``{"image": "first_frame_image"}``. A parameter
+    #: with an empty name is checked but not sent.
     names: Mapping[str, str] = {}
+    #: The provider's values where they differ: ``{"resolution": {"720p": "1280*720"}}``.
+    values: Mapping[str, Mapping[str, Scalar]] = {}
+    #: Models that make the same at other providers. Tried in order if this one's provider certainly did not accept.
+    routes: tuple[str, ...] = ()
     #: US dollars per call or per second of result, see ``price_per``.
-    price: str = Field("0.00", pattern=r"^\d+(\.\d+)?$")
+    price: Price = "0.00"
+    #: Prices that depend on a parameter, in place of ``price``: ``{"resolution": {"1080p": "0.15"}}``.
+    prices: Mapping[str, Mapping[str, Price]] = {}
     price_per: Literal["call", "second"] = "call"
     #: Wait before the first poll, then between polls.
     first_wait_seconds: float = Field(5.0, ge=0)
@@ -149,6 +157,8 @@ class Model(BaseModel):
     timeout_seconds: float = Field(1800.0, gt=0)
     owned_by: str = ""
     description: str = ""
+    #: The page that documents the parameters.
+    documentation: str = ""
     #: Location and settings of the weights; only local models have them.
     weights: Weights | None = None
 
@@ -198,13 +208,28 @@ class Model(BaseModel):
         return None if problem is None else f"{problem} for {self.id}"
 
     def _is_absent(self, name: str, value: Any) -> bool:
-        """Return whether the value is an empty string for a parameter that is not a text, as forms send it."""
-        spec = self.parameters.get(name)
-        return value == "" and spec is not None and spec.kind != "text" and spec.problem(value) is not None
+        """Return whether the value is an empty string for a parameter that is not a text, as forms send it.
 
-    def cost(self, seconds: float | None = None) -> int:
+        For a text with a default it is absent too: the provider requires the text.
+        """
+        spec = self.parameters.get(name)
+        if value != "" or spec is None:
+            return False
+        return spec.default is not None if spec.kind == "text" else spec.problem(value) is not None
+
+    def sent(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters by the provider's names and with its values."""
+        return {
+            self.names.get(name, name): self.values.get(name, {}).get(str(value), value)
+            for name, value in parameters.items()
+            if self.names.get(name) != ""
+        }
+
+    def cost(self, seconds: float | None = None, parameters: Mapping[str, Any] | None = None) -> int:
         """Return the expected price of one call in millionths of a US dollar."""
-        whole, _, part = self.price.partition(".")
+        given = {name: str(value) for name, value in (parameters or {}).items()}
+        found = [by_value[given[name]] for name, by_value in self.prices.items() if given.get(name) in by_value]
+        whole, _, part = (found or [self.price])[0].partition(".")
         unit = int(whole) * 1_000_000 + int((part + "000000")[:6])
         return unit if self.price_per == "call" else round(unit * (seconds or 0.0))
 
@@ -280,6 +305,33 @@ class Catalogue:
                 accepted.append((model, values))
         return Candidates(accepted, rejected)
 
+    def with_routes(
+        self,
+        names: Sequence[str],
+        parameters: Mapping[str, Any],
+        job_type: str,
+        field_path: Callable[[str], str] = "data.{}".format,
+    ) -> Candidates:
+        """Sort the named models as ``candidates`` does, each accepted one followed by its routes.
+
+        A route that the request names itself keeps its place.
+        """
+        named = self.candidates(names, parameters, job_type, field_path)
+        found = Candidates([], list(named.rejected))
+        taken = {name.lower() for name in names}
+        for model, values in named.accepted:
+            routes = [name for name in model.routes if name.lower() not in taken]
+            taken.update(name.lower() for name in routes)
+            others = self.candidates(routes, parameters, job_type, field_path)
+            found.accepted.extend([(model, values), *others.accepted])
+            found.rejected.extend(others.rejected)
+        return found
+
+    def routes_of(self, names: Iterable[str]) -> set[str]:
+        """Return the ids, in lower case, of the routes of these models."""
+        found = (self._models.get(name.lower()) for name in names)
+        return {route.lower() for model in found if model is not None for route in model.routes}
+
     def with_entries(self, entries: Sequence[Mapping[str, Any]]) -> Catalogue:
         """Return a catalogue with the operator's entries added. An entry with a known id overrides single fields.
 
@@ -303,8 +355,10 @@ class Catalogue:
 
 
 def _changed(known: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``known`` updated with ``entry``, merging ``weights`` field by field."""
+    """Return ``known`` updated with ``entry``, merging ``weights`` field by field. A new ``price`` is the only one."""
     merged = {**known, **entry}
+    if "price" in entry and "prices" not in entry:
+        merged["prices"] = {}
     if isinstance(known.get("weights"), Mapping) and isinstance(entry.get("weights"), Mapping):
         merged["weights"] = {**known["weights"], **entry["weights"]}
     return merged

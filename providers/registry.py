@@ -1,8 +1,8 @@
 """The registry of providers and their models.
 
-A built-in provider is a package ``providers.NAME`` with two modules: ``models`` has ``MODELS``, its catalogue entries,
-and, if settings change them, ``configured(settings)``; ``adapter`` has ``from_settings(settings, policy)``. Adapters
-are imported when first needed.
+A built-in provider is a package ``providers.NAME``, with underscores for the name's hyphens. It has two modules:
+``models`` has ``MODELS``, its catalogue entries, and, if settings change them, ``configured(settings)``;
+``adapter`` has ``from_settings(settings, policy)``. Adapters are imported when first needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from schemas.settings import Settings
 Opener = Callable[[Settings, Policy], RemoteProvider]
 
 #: The built-in remote providers, in the order of the catalogue.
-REMOTE = ("cococlip", "imagine", "pika", "replicate", "elevenlabs", "runpod")
+REMOTE = ("cococlip", "imagine", "pika", "replicate", "elevenlabs", "runpod", "runpod-public")
 
 #: The provider of the models that run on a worker; it has no adapter.
 LOCAL = "local"
@@ -82,7 +82,7 @@ def open_provider(name: str, settings: Settings, policy: Policy) -> RemoteProvid
         return EXTENSION_PROVIDERS[name].opener(settings, policy)
     if name not in REMOTE:
         raise ProviderNotConfigured(f"provider {name!r} does not exist; available: {', '.join(provider_names())}")
-    opener: Opener = importlib.import_module(f"providers.{name}.adapter").from_settings
+    opener: Opener = importlib.import_module(f"providers.{name.replace('-', '_')}.adapter").from_settings
     return opener(settings, policy)
 
 
@@ -98,7 +98,7 @@ def catalogue_of(settings: Settings) -> Catalogue:
 def _all_models(settings: Settings | None = None) -> Iterator[Model]:
     """Yield all models, adapted to the settings if given."""
     for name in (*REMOTE, LOCAL):
-        module = importlib.import_module(f"providers.{name}.models")
+        module = importlib.import_module(f"providers.{name.replace('-', '_')}.models")
         changed = settings is not None and hasattr(module, "configured")
         yield from module.configured(settings) if changed else module.MODELS
     for extension in EXTENSION_PROVIDERS.values():

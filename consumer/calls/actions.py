@@ -17,6 +17,7 @@ from consumer.calls.provider_call import build_call, charged, task_ref, to_call_
 from consumer.calls.provider_pool import ProviderPool
 from consumer.calls.recorder import CallRecorder
 from consumer.calls.retry_policy import TaskWatch, as_telecine_error, wait_after
+from consumer.calls.routes import candidates_after_refusal, named_candidates
 from consumer.failpoints import failpoint
 from consumer.ledger import call_outcomes
 from consumer.ledger.call_claims import ClaimedCall
@@ -180,7 +181,9 @@ class CallActions:
             await self._recorder.reschedule(claimed, wait_after(claimed, error), error)
             return None
         # If an input was replaced, another model would be given the wrong content too.
-        return await self._failed(claimed, error, spent=0, last=isinstance(error, InputReplaced))
+        replaced = isinstance(error, InputReplaced)
+        rest = () if replaced else candidates_after_refusal(self._runtime, self._providers, call)
+        return await self._recorder.record(call_outcomes.record_failed, claimed, error, spent=0, rest=rest)
 
     async def _outcome_unknown(self, claimed: ClaimedCall, error: ProviderOutcomeUnknown) -> None:
         provider = claimed.call.provider
@@ -204,7 +207,9 @@ class CallActions:
     async def _failed(
         self, claimed: ClaimedCall, error: TelecineError, *, spent: int, last: bool = False
     ) -> Wake | None:
-        return await self._recorder.record(call_outcomes.record_failed, claimed, error, spent=spent, last=last)
+        """Fail a call that the provider has accepted."""
+        rest = () if last else await asyncio.to_thread(named_candidates, self._runtime, claimed.call)
+        return await self._recorder.record(call_outcomes.record_failed, claimed, error, spent=spent, rest=rest)
 
     async def _task_failed(self, claimed: ClaimedCall, answer: Failed) -> Wake | None:
         task = claimed.call.task

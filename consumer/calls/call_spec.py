@@ -28,7 +28,7 @@ def build_call_spec(
     *,
     output_folder: str,
 ) -> CallSpec:
-    """Return the spec: every model that accepts the parameters, in the order given, and why the others do not.
+    """Return the spec: every model that accepts the parameters, each with its routes, and why the others do not.
 
     Raises:
         RequestError: No model accepts them; the reason is that of the first.
@@ -36,7 +36,7 @@ def build_call_spec(
     job_type = call.as_type or job.type
     data = job.parsed().data
     field_path = data.field_path if call.as_type is None and isinstance(data, Generation) else "data.{}".format
-    accepted, rejected = catalogue.candidates(call.models, call.parameters, job_type, field_path)
+    accepted, rejected = catalogue.with_routes(call.models, call.parameters, job_type, field_path)
     if not accepted:
         raise rejected[0][1] if rejected else InvalidField("data.model: no model is named", field="data.model")
     return CallSpec(

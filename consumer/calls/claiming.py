@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from consumer.calls.actions import LEASE_SECONDS
 from consumer.calls.provider_call import price_of
 from consumer.calls.provider_pool import ProviderPool
+from consumer.calls.routes import candidates_after_refusal
 from consumer.ledger import call_claims, call_outcomes
 from consumer.ledger.call_claims import ClaimedCall, RefusalReason, RefusedCall, SubmissionPolicy
 from consumer.ledger.due import Wake
@@ -44,6 +45,7 @@ class CallClaimer:
             budgets=settings.budgets,
             price=lambda row: price_of(runtime, row),
             tenants=bool(settings.tenants),
+            has_other=lambda row: bool(candidates_after_refusal(runtime, providers, row)),
         )
 
     def claim(self, free: int, in_progress: Collection[ClaimedCall]) -> list[ClaimedCall]:
@@ -103,8 +105,9 @@ class CallClaimer:
 
     def _fail_refused(self, refused: RefusedCall) -> None:
         try:
-            error = self._refusal_error(refused)
-            self._on_wake(call_outcomes.record_failed(self._runtime.database, refused.claimed, error, spent=0))
+            error, claimed = self._refusal_error(refused), refused.claimed
+            rest = candidates_after_refusal(self._runtime, self._providers, claimed.call)
+            self._on_wake(call_outcomes.record_failed(self._runtime.database, claimed, error, spent=0, rest=rest))
         except LeaseLost:
             log.warning("call_lease_lost", key=refused.claimed.call.id)
 

@@ -37,7 +37,7 @@ def price_of(runtime: Runtime, row: CallRow) -> int:
     if model is None:
         return 0
     given = row.candidate.parameters  # with the model's defaults, which the request need not name
-    cost: int = model.cost(billable_seconds(given, row.spec.media_seconds))
+    cost: int = model.cost(billable_seconds(given, row.spec.media_seconds), given)
     return cost
 
 

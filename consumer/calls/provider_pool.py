@@ -27,6 +27,14 @@ class ProviderPool:
                 self._opened[provider] = self._open(provider)
             return self._opened[provider]
 
+    def is_set_up(self, provider: str) -> bool:
+        """Return whether the provider can be called here."""
+        try:
+            self.get(provider)
+        except Exception:  # a setting or a package is missing
+            return False
+        return True
+
     def can_find(self, provider: str) -> bool:
         """Return whether the provider can be searched for a call that it may have received."""
         try:

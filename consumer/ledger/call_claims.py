@@ -67,6 +67,8 @@ class SubmissionPolicy:
     price: Callable[[CallRow], int]
     #: Whether tenants are configured. If not, ``tenant`` is free text from the producer and gets no budget of its own.
     tenants: bool = False
+    #: Whether another model may serve the call now.
+    has_other: Callable[[CallRow], bool] = lambda call: len(call.spec.candidates) > 1
 
     def budget(self, tenant: str) -> Budget | None:
         """Return the tenant's own budget, or the one for every tenant (``*``)."""
@@ -108,7 +110,7 @@ def claim_queued(
         for provider in sorted(providers):
             of_provider = (*due, calls.c.provider == provider, _job_is_open())
             if provider in open_breakers:
-                refused += _divert(connection, of_provider, claimant, open_breakers[provider])
+                refused += _divert(connection, policy, of_provider, claimant, open_breakers[provider])
                 continue
             limits = policy.limits(provider)
             allowance = accounts.allowance(database, connection, provider, limits, claimant.now)
@@ -234,20 +236,21 @@ def _claim_of_provider(
 
 
 def _divert(
-    connection: Connection, of_provider: Sequence[sa.ColumnElement[bool]], claimant: _Claimant, open_until: float
+    connection: Connection,
+    policy: SubmissionPolicy,
+    of_provider: Sequence[sa.ColumnElement[bool]],
+    claimant: _Claimant,
+    open_until: float,
 ) -> list[RefusedCall]:
     """Claim the calls of a provider with an open breaker that another model may serve."""
     query = sa.select(calls).where(*of_provider).order_by(calls.c.queued_at).limit(_DIVERTED).with_for_update()
     found, others = read_calls(connection.execute(query).mappings().all())
     _leave(connection, others)
     # The others wait for the provider. They are not due until then, so they do not use up the limit above.
-    only_here = [call.id for call in found if len(call.spec.candidates) == 1]
+    diverted = [call for call in found if policy.has_other(call)]
+    only_here = [call.id for call in found if call not in diverted]
     connection.execute(sa.update(calls).where(calls.c.id.in_(only_here)).values(due_at=open_until))
-    return [
-        RefusedCall(_lease(connection, call, claimant), RefusalReason.BREAKER)
-        for call in found
-        if len(call.spec.candidates) > 1
-    ]
+    return [RefusedCall(_lease(connection, call, claimant), RefusalReason.BREAKER) for call in diverted]
 
 
 def _leave(connection: Connection, ids: Sequence[str]) -> None:

@@ -134,12 +134,12 @@ def record_cancelled(database: Database, claimed: ClaimedCall, *, spent: int) ->
 
 
 def record_failed(
-    database: Database, claimed: ClaimedCall, error: TelecineError, *, spent: int, last: bool = False
+    database: Database, claimed: ClaimedCall, error: TelecineError, *, spent: int, rest: Sequence[Candidate] = ()
 ) -> Wake | None:
-    """Fail the call and insert one for the next candidate; with none left, or if ``last``, wake the job instead."""
+    """Fail the call and insert one for the first candidate of ``rest``; with none left, wake the job instead."""
     call = claimed.call
     with database.write(durable=True) as connection:
-        rest = call.spec.candidates[1:] if not last and lock_open_job(connection, call.job_id) else ()
+        rest = rest if rest and lock_open_job(connection, call.job_id) else ()
         wake = None if rest else wake_job(connection, call.job_id)
         transition_call(
             connection,

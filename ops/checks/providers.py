@@ -23,6 +23,13 @@ def models(settings: Settings) -> Finding:
     unknown += [
         f"[[models]] {model.id}: type {kind}" for model in catalogue for kind in model.types if kind not in JOB_TYPES
     ]
+    ids = {model.id.lower() for model in catalogue}
+    unknown += [
+        f"[[models]] {model.id}: route {route}"
+        for model in catalogue
+        for route in model.routes
+        if route.lower() not in ids
+    ]
     unknown += [f"[provider_limits.{name}]" for name in settings.provider_limits if name not in known]
     unknown += [
         f"[providers.{name}], which no extension adds" for name in settings.providers if name not in EXTENSION_PROVIDERS

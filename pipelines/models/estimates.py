@@ -40,7 +40,7 @@ def estimate(model: Model, parameters: Mapping[str, Any], seconds: float | None 
     """Estimate one call. ``seconds`` is the length of the media, if no parameter gives it."""
     work = model.usual_seconds or (_USUAL_SECONDS if model.first_wait_seconds else 0.0)
     usual = max(model.first_wait_seconds + model.poll_seconds, work)
-    return Estimate(usual, model.cost(billable_seconds(parameters, seconds)))
+    return Estimate(usual, model.cost(billable_seconds(parameters, seconds), parameters))
 
 
 def alignment_estimate(mode: AlignmentMode, lyrics: str, seconds: float, catalogue: Catalogue) -> Estimate:

@@ -50,8 +50,6 @@ _FILES = {
     "image": ("JPEG, PNG, WebP", frozenset({"image/jpeg", "image/png", "image/webp"})),
     "audio": ("MP3, WAV", frozenset({"audio/mpeg", "audio/mp3", "audio/wav", "audio/x-wav", "audio/wave"})),
 }
-#: Parameters in the catalogue that describe the model but that its API does not accept.
-_NOT_SENT = {"hailuo23fast": frozenset({"resolution"})}
 
 
 class Cococlip:
@@ -152,7 +150,10 @@ def from_settings(settings: Settings, policy: Policy) -> Cococlip:
         ProviderNotConfigured: Cococlip is disabled, its header is not valid, or the base URL may not be called.
     """
     if not settings.cococlip_base_url:
-        raise ProviderNotConfigured("Cococlip is disabled on this worker. Set TELECINE_COCOCLIP_BASE_URL.")
+        raise ProviderNotConfigured(
+            "Cococlip is disabled on this worker. Set TELECINE_COCOCLIP_BASE_URL, or the key of another provider that "
+            "`telecine models NAME` lists as a route."
+        )
     if settings.cococlip_auth_header is None:
         raise ProviderNotConfigured(f"Cococlip has no key on this worker. Set {_KEY}.")
     name, colon, value = settings.cococlip_auth_header.get_secret_value().partition(":")
@@ -180,8 +181,7 @@ def _body(call: Call) -> dict[str, Any]:
         if file.bytes > _LARGEST_FILE_BYTES:
             raise ProviderRefused("File too large: Cococlip takes at most 50 MB", field=f"data.{name}")
         body[name] = file.url
-    unsent = _NOT_SENT.get(call.model.id, frozenset())
-    body |= {name: value for name, value in call.parameters.items() if name not in unsent}
+    body |= call.model.sent(call.parameters)
     if "audio_duration" in body:
         body["audio_duration"] = f"{float(body['audio_duration']):.2f}"
     return body

@@ -2,11 +2,15 @@
 
 Cococlip publishes no price list, so prices are 0.00 until the operator sets ``price`` in ``[[models]]``. A budget
 cannot limit calls without a price.
+
+Its models are other companies' models. ``routes`` names the entries that reach them, or their like, at providers that
+are open to everyone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from providers.catalogue import Model, Parameter
 
@@ -19,7 +23,14 @@ def _prompt(longest: int, *, required: bool = True) -> Parameter:
     return Parameter(longest=longest, required=required, description="What to show.")
 
 
-def _video(id: str, kind: str, type_: str, parameters: Mapping[str, Parameter], description: str) -> Model:  # noqa: A002
+def _video(
+    id: str,  # noqa: A002
+    kind: str,
+    type_: str,
+    parameters: Mapping[str, Parameter],
+    description: str,
+    **fields: Any,
+) -> Model:
     return Model(
         id=id,
         provider="cococlip",
@@ -31,6 +42,7 @@ def _video(id: str, kind: str, type_: str, parameters: Mapping[str, Parameter], 
         first_wait_seconds=10,
         poll_seconds=10,
         timeout_seconds=1800,
+        **fields,
     )
 
 
@@ -41,6 +53,7 @@ MODELS: tuple[Model, ...] = (
         _TEXT,
         {"prompt": _prompt(1000), "duration": Parameter.choice(6, default=6, description="Seconds.")},
         "The best quality from text.",
+        routes=("hailuo-02",),
     ),
     _video(
         "seedancev1lite",
@@ -53,6 +66,7 @@ MODELS: tuple[Model, ...] = (
             "aspect_ratio": Parameter.choice("9:16", "16:9", "1:1", default="16:9"),
         },
         "Light, in three aspect ratios.",
+        routes=("seedance-1-lite", "runpod-seedance-1-pro"),
     ),
     _video(
         "hailuo23fast",
@@ -64,6 +78,8 @@ MODELS: tuple[Model, ...] = (
             "duration": Parameter.choice(6, 10, default=6, description="Seconds."),
         },
         "Animates an image quickly.",
+        names={"resolution": ""},
+        routes=("hailuo-2.3-fast",),
     ),
     _video(
         "wan25fast",
@@ -76,6 +92,7 @@ MODELS: tuple[Model, ...] = (
             "negative_prompt": Parameter(longest=500, description="What should not appear."),
         },
         "Animates an image in high quality.",
+        routes=("wan-2.5-i2v-fast", "runpod-wan-2-5"),
     ),
     _video(
         "Infinitetalk",
@@ -89,5 +106,6 @@ MODELS: tuple[Model, ...] = (
             ),
         },
         "Makes a portrait speak. The video is as long as the audio.",
+        routes=("runpod-infinitetalk", "p-video-avatar", "runpod-p-video-audio"),
     ),
 )

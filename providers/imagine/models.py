@@ -27,6 +27,7 @@ IMAGINE = Model(
     first_wait_seconds=5,
     poll_seconds=5,
     timeout_seconds=1800,
+    routes=("seedance-1-lite",),
 )
 
 MODELS: tuple[Model, ...] = (IMAGINE,)

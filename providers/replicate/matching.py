@@ -61,7 +61,7 @@ def prediction_body(call: Call) -> PredictionBody:
         raise ProviderNotConfigured(
             f"model {model.id}: remote must be owner/name, owner/name:version or a version of 64 hexadecimal digits"
         )
-    body = {model.names.get(name, name): value for name, value in call.parameters.items()}
+    body = model.sent(call.parameters)
     seed = model.parameters.get("seed")
     fits = seed is not None and (seed.maximum is None or seed.maximum >= _LARGEST_SEED)
     seeded = fits and "seed" not in call.parameters

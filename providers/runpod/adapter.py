@@ -50,6 +50,8 @@ class RunPod:
     """RunPod's job API; see ``RemoteProvider``."""
 
     can_find = False
+    #: Whether a job that failed is billed.
+    failures_are_charged = True
 
     def __init__(self, exchange: Exchange, endpoint: str) -> None:
         self._exchange = exchange
@@ -59,10 +61,11 @@ class RunPod:
     async def submit(self, call: Call) -> TaskRef:
         """Queue the job, at the endpoint named by the model's ``remote`` or else by the settings."""
         require_url_inputs(call)
+        body = self._body(call)
         endpoint = call.model.remote or self._endpoint
         if not endpoint:
             raise ProviderNotConfigured("RunPod has no endpoint on this worker. Set RUNPOD_ENDPOINT_ID.")
-        response = await self._exchange.send("POST", f"/{quote(endpoint, safe='')}/run", json=_body(call), paid=True)
+        response = await self._exchange.send("POST", f"/{quote(endpoint, safe='')}/run", json=body, paid=True)
         task = first_text(response.json(), ("id",))
         if not task:
             raise response.unreadable("no job id")
@@ -99,6 +102,19 @@ class RunPod:
         """Close all connections."""
         await self._exchange.aclose()
 
+    def _body(self, call: Call) -> dict[str, Any]:
+        body = _request(call)
+        size = len(json.dumps(body).encode())
+        if size > LARGEST_BODY_BYTES:
+            raise ProviderRefused(
+                f"RunPod accepts at most {LARGEST_BODY_BYTES:,} bytes per request; this one has {size:,}. "
+                "Shorten its texts; media are passed by URL."
+            )
+        return body
+
+    def _result(self, document: Any) -> Ready | Failed:
+        return _result(document.get("output"))
+
     async def _is_queued(self, call: Call, task: TaskRef) -> bool:
         """Return whether the job is certainly still queued; ``False`` if its state cannot be read."""
         try:
@@ -117,9 +133,9 @@ class RunPod:
         output = document.get("output") if isinstance(document, dict) else None
         match status:
             case "COMPLETED" if not _is_progress(output):
-                return _result(output)
+                return self._result(document)
             case "FAILED":
-                return Failed(self._failure(document), charged=True)
+                return Failed(self._failure(document), charged=self.failures_are_charged)
             case "TIMED_OUT":
                 return Failed(ProviderTimeout("RunPod stopped the job: it exceeded its time limit."), charged=True)
             case "CANCELLED":
@@ -149,26 +165,32 @@ def from_settings(settings: Settings, policy: Policy) -> RunPod:
     Raises:
         ProviderNotConfigured: the key is missing, or the base URL may not be called.
     """
+    return RunPod(exchange_of(settings, policy), settings.runpod_endpoint_id or "")
+
+
+def exchange_of(settings: Settings, policy: Policy) -> Exchange:
+    """Return the connection to RunPod's job API.
+
+    Raises:
+        ProviderNotConfigured: the key is missing, or the base URL may not be called.
+    """
     if settings.runpod_api_key is None or not settings.runpod_api_key.get_secret_value():
         raise ProviderNotConfigured("RunPod has no key on this worker. Set RUNPOD_API_KEY.")
-    return RunPod(
-        Exchange(
-            settings.runpod_base_url,
-            policy,
-            {"authorization": f"Bearer {settings.runpod_api_key.get_secret_value()}"},
-            provider="RunPod",
-            key_setting="RUNPOD_API_KEY",
-            timeout_seconds=settings.exchange_timeout_seconds,
-            limit_bytes=_LARGEST_ANSWER_BYTES,
-        ),
-        settings.runpod_endpoint_id or "",
+    return Exchange(
+        settings.runpod_base_url,
+        policy,
+        {"authorization": f"Bearer {settings.runpod_api_key.get_secret_value()}"},
+        provider="RunPod",
+        key_setting="RUNPOD_API_KEY",
+        timeout_seconds=settings.exchange_timeout_seconds,
+        limit_bytes=_LARGEST_ANSWER_BYTES,
     )
 
 
-def _body(call: Call) -> dict[str, Any]:
+def _request(call: Call) -> dict[str, Any]:
     runs = min(max(call.model.timeout_seconds, _SHORTEST_SECONDS), _LONGEST_SECONDS)
     lives = min(runs + _GRACE_SECONDS, _LONGEST_SECONDS)
-    body = {
+    return {
         "input": {
             "key": call.key,
             "model": call.model.id,
@@ -185,13 +207,6 @@ def _body(call: Call) -> dict[str, Any]:
         },
         "policy": {"executionTimeout": round(runs * 1000), "ttl": round(lives * 1000)},
     }
-    size = len(json.dumps(body).encode())
-    if size > LARGEST_BODY_BYTES:
-        raise ProviderRefused(
-            f"RunPod accepts at most {LARGEST_BODY_BYTES:,} bytes per request; this one has {size:,}. "
-            "Shorten its texts; media are passed by URL."
-        )
-    return body
 
 
 def _result(output: Any) -> Ready | Failed:

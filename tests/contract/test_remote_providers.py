@@ -26,6 +26,8 @@ from providers.replicate import adapter as replicate_adapter
 from providers.replicate.models import CLIP_INTERROGATOR
 from providers.runpod import adapter as runpod_adapter
 from providers.runpod.models import REEL
+from providers.runpod_public import adapter as public_adapter
+from providers.runpod_public.models import WAN_25
 from schemas.errors import ProviderRefused
 from schemas.settings import Settings
 from tests.doubles.calls import call_of, media
@@ -36,6 +38,7 @@ from tests.doubles.misbehaviour import Plan
 from tests.doubles.pika import Pika
 from tests.doubles.replicate import Replicate
 from tests.doubles.runpod import RunPod
+from tests.doubles.runpod_public import RunPodPublic
 
 PICTURE = {"image": media("in.png", "image/png")}
 
@@ -61,7 +64,7 @@ class Account:
         return asyncio.run(closing())
 
 
-@pytest.fixture(params=["memory", "pika", "cococlip", "imagine", "replicate"])
+@pytest.fixture(params=["memory", "pika", "cococlip", "imagine", "replicate", "runpod-public"])
 def account(request: pytest.FixtureRequest) -> Iterator[Account]:
     with ExitStack() as stack:
         yield _account(request.param, stack)
@@ -73,7 +76,7 @@ def _account(name: str, stack: ExitStack) -> Account:
         model = Model(id="first", provider="memory", types=("ask",))
         return Account(lambda: memory, call_of(model, {}), memory.charges.total)
     kinds: dict[str, type[Double]] = {"pika": Pika, "cococlip": Cococlip, "imagine": Imagine, "replicate": Replicate}
-    kinds["runpod"] = RunPod
+    kinds |= {"runpod": RunPod, "runpod-public": RunPodPublic}
     double = stack.enter_context(kinds[name]())
     double.plan(Plan(polls=1, times=-1))
     key = SecretStr(double.key)
@@ -87,6 +90,7 @@ def _account(name: str, stack: ExitStack) -> Account:
         replicate_settle_seconds=0,
         cococlip_base_url=double.url,
         cococlip_auth_header=SecretStr(f"x-cococlip-key: {double.key}"),
+        runpod_base_url=f"{double.url}/v2",
         runpod_api_key=key,  # and no endpoint
     )
     policy = Policy(allowed_hosts=frozenset({double.host}))
@@ -96,6 +100,7 @@ def _account(name: str, stack: ExitStack) -> Account:
         "cococlip": (cococlip_adapter.from_settings, call_of(models["hailuo02standard"], {"prompt": "a kite"})),
         "imagine": (imagine_adapter.from_settings, call_of(models["imagine-text-to-video"], {"prompt": "a kite"})),
         "runpod": (runpod_adapter.from_settings, call_of(REEL, {"film": "{}"})),
+        "runpod-public": (public_adapter.from_settings, call_of(WAN_25, {"prompt": "a kite"}, PICTURE)),
         "replicate": (replicate_adapter.from_settings, call_of(CLIP_INTERROGATOR, {}, PICTURE)),
     }
     opener, call = openers[name]
@@ -151,6 +156,7 @@ def test_another_adapter_can_poll_the_task(account: Account) -> None:
         ("cococlip", "audio", "audio/mpeg"),
         ("cococlip", "audio", "audio/flac"),
         ("runpod", "audio", "audio/mpeg"),
+        ("runpod-public", "image", "image/png"),
     ],
 )
 @pytest.mark.parametrize("uri", ["file:///home/example/in", "FILE://localhost/home/in", "memory://bucket/in"])

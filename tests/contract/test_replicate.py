@@ -77,7 +77,8 @@ def test_an_unsupported_value_is_refused_with_the_supported_ones(given: dict[str
 
 def test_the_interrogators_version_is_a_setting(double: Replicate) -> None:
     named = f"someone/clip:{'a' * 64}"
-    (model,) = configured(Settings(replicate_model_id=named))
+    model, *others = configured(Settings(replicate_model_id=named))
+    assert others == list(MODELS[1:])
     assert configured(Settings()) == MODELS
     assert catalogue_of(Settings()).find("clip-interrogator", "image-to-prompt").remote == CLIP_VERSION
     task, _ = made(double, call_of(model, {}, {"image": media("in.png", "image/png")}))

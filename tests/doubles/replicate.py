@@ -23,7 +23,44 @@ from tests.doubles.server import Reply, Seen
 
 CLIP = "8151e1c9f47e696fa316146a2e35812ccf79cfc9eba05b11c7f450155102af70"
 _MODELS = {CLIP: "pharmapsychotic/clip-interrogator"}
-_OFFICIAL = frozenset({"black-forest-labs/flux-schnell", "bytedance/seedance-1-lite", "minimax/video-01"})
+_OFFICIAL = frozenset({"black-forest-labs/flux-schnell", "minimax/video-01"})
+_TEXT, _URL, _BOOL = r"(?s).+", r"https?://\S+", "True|False"
+_HAILUO = {"prompt": _TEXT, "first_frame_image": _URL, "duration": "6|10", "prompt_optimizer": _BOOL}
+#: By video model, whose output is one URL: its inputs as its page lists them, the required ones first.
+_VIDEO_MODELS: dict[str, tuple[int, dict[str, str]]] = {
+    "minimax/hailuo-02": (1, {**_HAILUO, "last_frame_image": _URL, "resolution": "512p|768p|1080p"}),
+    "minimax/hailuo-2.3-fast": (2, {**_HAILUO, "resolution": "768p|1080p"}),
+    "bytedance/seedance-1-lite": (
+        1,
+        {
+            "prompt": _TEXT,
+            "image": _URL,
+            "duration": "[2-9]|1[0-2]",
+            "resolution": "480p|720p|1080p",
+            "aspect_ratio": r"\d+:\d+",
+            "fps": "24",
+            "camera_fixed": _BOOL,
+            "seed": r"\d+",
+        },
+    ),
+    "wan-video/wan-2.5-i2v-fast": (
+        2,
+        {
+            "prompt": _TEXT,
+            "image": _URL,
+            "audio": _URL,
+            "negative_prompt": r"(?s).*",
+            "resolution": "720p|1080p",
+            "duration": "5|10",
+            "enable_prompt_expansion": _BOOL,
+            "seed": r"\d+",
+        },
+    ),
+    "prunaai/p-video-avatar": (
+        2,
+        {"image": _URL, "audio": _URL, "video_prompt": _TEXT, "resolution": "720p|1080p", "seed": r"\d+"},
+    ),
+}
 _VERSION = re.compile(r"(?:([\w.-]+/[\w.-]+):)?([0-9a-f]{64})\Z")
 _MARK = re.compile(r"#telecine-([0-9a-f]{32})\Z")
 _ONE_RUN = {"starting": "starting", "processing": "processing", "success": "succeeded", "fail": "failed"}
@@ -161,6 +198,8 @@ class Replicate(Double):
             return None
         if task.plan.shape:
             return self.shaped(task)
+        if task.asked["version"] in _VIDEO_MODELS:
+            return self.result_url(task, "out.mp4")
         if _model_of(task.asked["version"]) != _MODELS[CLIP]:
             return [self.result_url(task, "out-0.mp4")]
         return "" if task.plan.result == "empty" else "a red kite over dunes, golden hour, trending on artstation"
@@ -195,10 +234,23 @@ def _wrong(body: Any) -> Reply | None:
     version, given = body.get("version"), body.get("input")
     if not isinstance(version, str) or not isinstance(given, dict):
         return _problem("version and input are required", 422, "Invalid request")
-    if _VERSION.match(version) is None and version not in _OFFICIAL:
+    if _VERSION.match(version) is None and version not in _OFFICIAL | _VIDEO_MODELS.keys():
         return _problem("The specified version does not exist", 422, "Invalid version or not permitted")
+    if version in _VIDEO_MODELS and (wrong := _wrong_input(version, given)) is not None:
+        return _problem(wrong, 422, "Input validation failed")
     if _model_of(version) == _MODELS[CLIP] and not str(given.get("image", "")).startswith("http"):
         return _problem("- input.image: Does not match format 'uri'", 422, "Input validation failed")
+    return None
+
+
+def _wrong_input(version: str, given: dict[str, Any]) -> str | None:
+    required, known = _VIDEO_MODELS[version]
+    for name in list(known)[:required]:
+        if name not in given:
+            return f"- input: {name} is required"
+    for name, value in given.items():
+        if name not in known or not re.fullmatch(known[name], str(value)):
+            return f"- input.{name}: is not valid"
     return None
 
 
