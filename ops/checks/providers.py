@@ -23,7 +23,7 @@ def models(settings: Settings) -> Finding:
     unknown += [
         f"[[models]] {model.id}: type {kind}" for model in catalogue for kind in model.types if kind not in JOB_TYPES
     ]
-    ids = {model.id.lower() for model in catalogue}
+    ids = {model.id.lower() for model in catalogue if model.provider != LOCAL}
     unknown += [
         f"[[models]] {model.id}: route {route}"
         for model in catalogue

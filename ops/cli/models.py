@@ -81,6 +81,10 @@ def _show_one(catalogue: Sequence[Model], name: str, as_json: bool) -> None:
     grid.add_row("provider", model.provider)
     grid.add_row("for", ", ".join(model.types))
     grid.add_row("price", _price(model))
+    if model.routes:
+        grid.add_row("routes", ", ".join(model.routes))
+    if model.documentation:
+        grid.add_row("documented at", model.documentation)
     show(grid)
     if model.parameters:
         made = table("PARAMETER", "TAKES", whole=("PARAMETER",))
@@ -97,7 +101,8 @@ def model_view(model: Model) -> dict[str, Any]:
         name: parameter.model_dump(mode="json", exclude_defaults=True) | {"kind": parameter.kind}
         for name, parameter in model.parameters.items()
     }
-    return {**record, "description": model.description, "parameters": parameters}
+    more = model.model_dump(mode="json", include={"prices", "routes", "documentation"}, exclude_defaults=True)
+    return {**record, "description": model.description, **more, "parameters": parameters}
 
 
 def v1_list(models: Sequence[Model]) -> str:
@@ -150,4 +155,8 @@ def _word(value: object) -> str:
 
 
 def _price(model: Model) -> str:
-    return f"{model.price} USD" + ("/s" if model.price_per == "second" else "")
+    """Return the price, or the lowest and the highest one if it depends on a parameter."""
+    by_value = [price for prices in model.prices.values() for price in prices.values()]
+    prices = sorted({model.price, *by_value}, key=float)
+    shown = prices[0] if len(prices) == 1 else f"{prices[0]}–{prices[-1]}"
+    return f"{shown} USD" + ("/s" if model.price_per == "second" else "")

@@ -72,7 +72,8 @@ class ProviderSettings(BaseModel):
 
     # Cococlip
     cococlip_base_url: str | None = Field(
-        None, description="Cococlip's backend, from your agreement with Cococlip. Without it its five models are off."
+        None,
+        description="Cococlip's backend, from your agreement with Cococlip. Without it its models use their routes.",
     )
     cococlip_auth_header: SecretStr | None = Field(
         None, description='Complete header line with the API key: "Authorization: Bearer …".'
@@ -128,7 +129,9 @@ class ProviderSettings(BaseModel):
 
     # RunPod
     runpod_api_key: SecretStr | None = Field(
-        None, validation_alias="RUNPOD_API_KEY", description="RunPod's API key. Without it the renderer runpod is off."
+        None,
+        validation_alias="RUNPOD_API_KEY",
+        description="RunPod's API key. Without it the renderer runpod and RunPod's public endpoints are off.",
     )
     runpod_endpoint_id: str | None = Field(
         None,

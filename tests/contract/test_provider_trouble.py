@@ -19,6 +19,7 @@ from providers.http.policy import Policy
 from providers.imagine.models import IMAGINE
 from providers.pika.models import PIKA
 from providers.registry import open_provider
+from providers.runpod_public.models import WAN_25
 from schemas.errors import ProviderError, ProviderNotConfigured, Verdict
 from schemas.settings import Settings
 from tests.doubles.calls import INPUT_SECRET, call_of, closing, contains_no_secret, media
@@ -27,8 +28,9 @@ from tests.doubles.double import URL_SECRET, Double
 from tests.doubles.imagine import Imagine
 from tests.doubles.misbehaviour import Fault, Plan
 from tests.doubles.pika import Pika
+from tests.doubles.runpod_public import RunPodPublic
 
-BY_ID = {model.id: model for model in (*COCOCLIP_MODELS, IMAGINE, PIKA)}
+BY_ID = {model.id: model for model in (*COCOCLIP_MODELS, IMAGINE, PIKA, WAN_25)}
 PROMPT = "a red kite over dunes"
 
 
@@ -61,6 +63,11 @@ _CASES: dict[str, tuple[type[Double], str, Callable[[Double], dict[str, Any]]]] 
         Imagine,
         "imagine-text-to-video",
         lambda d: {"imagine_base_url": d.url, "imagine_api_key": SecretStr(d.key)},
+    ),
+    "runpod-public": (
+        RunPodPublic,
+        "runpod-wan-2-5",
+        lambda d: {"runpod_base_url": f"{d.url}/v2", "runpod_api_key": SecretStr(d.key)},
     ),
 }
 

@@ -90,11 +90,12 @@ class RunPodPublic(RunPod):
             case "running":
                 return {"status": "IN_QUEUE" if task.polls <= 1 else "IN_PROGRESS", "delayTime": 25}
             case "success" if (wrong := _wrong(endpoint, given)) is None:
-                output = self.shaped(task) if task.plan.shape else {"video_url": self.result_url(task)}
-                cost = price(endpoint, given) if self.cost is _UNSET else self.cost
-                told = {} if cost is None else {"cost": cost}
                 times = {"delayTime": 25, "executionTime": 45678, "workerId": "oqk7ao1uomckye"}
-                return {"status": "COMPLETED", **times, "output": output | told}
+                if task.plan.shape:
+                    return {"status": "COMPLETED", **times, "output": self.shaped(task)}
+                cost = price(endpoint, given) if self.cost is _UNSET else self.cost
+                reported = {} if cost is None else {"cost": cost}
+                return {"status": "COMPLETED", **times, "output": {"video_url": self.result_url(task)} | reported}
             case "success":
                 return {"status": "FAILED", "error": wrong}
             case "fail":

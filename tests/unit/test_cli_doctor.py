@@ -89,11 +89,15 @@ def test_providers_and_types_that_do_not_exist_are_a_warning(
 ) -> None:
     mine = {"id": "mine", "provider": "pica", "types": ["image-to-film"]}
     own = {"id": "own", "provider": "local", "types": ["image-to-prompt"]}
-    monkeypatch.setenv("TELECINE_MODELS", json.dumps([mine, own]))
+    routed = {"id": "pika", "routes": ["seedance-1-lite", "runpod-wan-9", "wan"]}  # wan is local
+    monkeypatch.setenv("TELECINE_MODELS", json.dumps([mine, own, routed]))
     monkeypatch.setenv("TELECINE_PROVIDER_LIMITS", '{"pikka": {"concurrency": 2}, "pika": {"concurrency": 2}}')
     verdict, text = findings(operator)["models"]
     assert verdict == "warn"
-    unknown = "[[models]] mine: provider pica; [[models]] mine: type image-to-film; [provider_limits.pikka]"
+    unknown = (
+        "[[models]] mine: provider pica; [[models]] mine: type image-to-film; "
+        "[[models]] pika: route runpod-wan-9; [[models]] pika: route wan; [provider_limits.pikka]"
+    )
     assert text.startswith(f"unknown: {unknown}providers are ")
 
 

@@ -48,6 +48,10 @@ def test_the_table_has_every_model_and_one_model_has_its_parameters(operator: Op
     shown = " ".join((operator.run("models", "wan25fast").out + operator.run("models", "pika").out).split())
     for part in ("resolution 720p·1080p (720p)", "duration 5·10 (5)", "motion 1–4 (2)", "required"):
         assert part in shown
+    assert "routes wan-2.5-i2v-fast, runpod-wan-2-5" in shown
+    route = " ".join(operator.run("models", "runpod-wan-2-5").out.split())
+    assert "price 0.10–0.15 USD/s" in route
+    assert "documented at https://docs.runpod.io/public-endpoints/models/wan-2-5" in route
 
 
 def test_json_has_types_parameters_and_prices(operator: Operator) -> None:
@@ -55,6 +59,8 @@ def test_json_has_types_parameters_and_prices(operator: Operator) -> None:
     assert set(models) >= {"hailuo23fast", "wan25fast", "pika", "mochi", "opensora", "auto"}
     assert models["wan25fast"]["parameters"]["duration"]["choices"] == [5, 10]
     assert models["wan25fast"]["price"] == "0.00"
+    assert models["wan25fast"]["routes"] == ["wan-2.5-i2v-fast", "runpod-wan-2-5"]
+    assert models["runpod-wan-2-5"]["prices"] == {"resolution": {"720p": "0.10", "1080p": "0.15"}}
 
 
 def test_a_model_of_the_settings_file_is_listed(

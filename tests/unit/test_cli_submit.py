@@ -401,6 +401,18 @@ def test_a_plan_is_possible_if_one_model_of_the_request_is_available_M5(
     )
 
 
+def test_a_plan_is_possible_if_a_route_of_the_model_is_available(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = {"prompt": "a kite", "model": "seedancev1lite"}
+    lacking = planned(operator, "text-to-video", **film)
+    for name in ("TELECINE_COCOCLIP_BASE_URL", "REPLICATE_API_TOKEN", "RUNPOD_API_KEY"):
+        assert name in " ".join(lacking["obstacles"])
+    monkeypatch.setenv("RUNPOD_API_KEY", "key")
+    assert planned(operator, "text-to-video", **film)["possible"] is True
+    assert planned(operator, "text-to-video", **film, aspect_ratio="9:16")["possible"] is False
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
