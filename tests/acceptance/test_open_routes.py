@@ -64,7 +64,7 @@ class OpenLine(ProviderLine):
         try:
             with database.read() as connection:
                 rows = connection.exec_driver_sql("select job_id, task from calls where task is not null").all()
-            return next(row.job_id for row in rows if json.loads(row.task)["id"] == task)
+            return next(str(row.job_id) for row in rows if json.loads(row.task)["id"] == task)
         finally:
             database.close()
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from pydantic import SecretStr
 
-from providers.base import Call, Failed, Pending, Ready
+from providers.base import Call, Failed, Pending, Ready, TaskRef
 from providers.catalogue import Model
 from providers.http.policy import Policy
 from providers.registry import catalogue_of, open_provider
@@ -178,7 +178,9 @@ def _made_by_its_double(model: Model, call: Call) -> Pending | Ready | Failed:
         provider = open_provider(model.provider, settings, Policy(allowed_hosts=frozenset({double.host})))
 
         async def work(_: Any) -> Pending | Ready | Failed:
-            return await provider.poll(call, await provider.submit(call))
+            task = await provider.submit(call)
+            assert isinstance(task, TaskRef)
+            return await provider.poll(call, task)
 
         return asyncio.run(closing(provider, work))
 

@@ -86,10 +86,11 @@ class RunPodPublic(RunPod):
 
     def _by_plan(self, task: Task) -> dict[str, Any]:
         endpoint, given = task.asked["endpoint"], task.asked["input"]
+        wrong = _wrong(endpoint, given)
         match self.stage(task):
             case "running":
                 return {"status": "IN_QUEUE" if task.polls <= 1 else "IN_PROGRESS", "delayTime": 25}
-            case "success" if (wrong := _wrong(endpoint, given)) is None:
+            case "success" if wrong is None:
                 times = {"delayTime": 25, "executionTime": 45678, "workerId": "oqk7ao1uomckye"}
                 if task.plan.shape:
                     return {"status": "COMPLETED", **times, "output": self.shaped(task)}
@@ -108,9 +109,9 @@ def price(endpoint: str, given: dict[str, Any]) -> float:
     if endpoint == "infinitetalk":
         return _PORTRAIT[given["size"]]
     if endpoint == "p-video":
-        return round((0.04 if given.get("resolution") == "1080p" else 0.02) * given.get("duration", 5), 6)
+        return round((0.04 if given.get("resolution") == "1080p" else 0.02) * float(given.get("duration", 5)), 6)
     height = int(re.split("[x*]", given["size"])[1])
-    return round(_FIVE_SECONDS[endpoint][height] * given.get("duration", 5) / 5, 6)
+    return round(_FIVE_SECONDS[endpoint][height] * float(given.get("duration", 5)) / 5, 6)
 
 
 def _wrong(endpoint: str, given: dict[str, Any]) -> str | None:
