@@ -62,7 +62,7 @@ def generate_video(
 def plan_video(
     ctx: Context, job_type: str, data: Generation, parameters: Mapping[str, Any], before: Estimate | None = None
 ) -> Plan:
-    """Return the plan of a video by the first model that accepts the parameters.
+    """Return the plan of a video by the first model that accepts the parameters, with the prices of its routes.
 
     ``before`` is the estimate of the calls that precede the video.
     """
@@ -71,9 +71,12 @@ def plan_video(
     if model.provider == LOCAL:
         return plan_local(model, values, before)
     total = estimate(model, values) + before
+    _, *routes = ctx.catalogue.with_routes([model.id], parameters, job_type).accepted
+    costs = {route.id: f"{estimate(route, given).cost['amount']} USD" for route, given in routes}
     return Plan(
         duration_seconds=billable_seconds(values),
         estimated_seconds=total.seconds,
         cost=total.cost,
-        details={"model": model.id, "provider": model.provider, "parameters": values},
+        details={"model": model.id, "provider": model.provider, "parameters": values}
+        | ({"routes": costs} if costs else {}),
     )
