@@ -239,6 +239,17 @@ accounts = sa.Table(
     sa.Column("last_error", sa.String(255)),
 )
 
+# Job types and providers that an operator has paused; see ``Pause``.
+pauses = sa.Table(
+    "pauses",
+    metadata,
+    # ``type`` or ``provider``.
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("by", sa.String(128), nullable=False),
+)
+
 # One row, written by each migration.
 schema_info = sa.Table(
     "schema_info",
