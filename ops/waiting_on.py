@@ -38,9 +38,10 @@ def waiting_on(database: Database, job: Job, *, embedded: bool) -> str | None:
 
 
 def _paused(pause: Pause) -> str:
+    what = "job type" if pause.kind is PauseKind.TYPE else "provider"
     return (
-        f"`telecine resume --{pause.kind} {pause.name}`: the {'job type' if pause.kind is PauseKind.TYPE else 'provider'} "
-        f"{pause.name} was paused by {pause.by} at {iso(pause.at)}"
+        f"`telecine resume --{pause.kind} {pause.name}`: "
+        f"the {what} {pause.name} was paused by {pause.by} at {iso(pause.at)}"
     )
 
 

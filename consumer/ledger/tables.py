@@ -138,6 +138,18 @@ deliveries = sa.Table(
     sa.Column("last_answer", sa.String(255)),
     sa.Index(None, "due_at"),
     sa.Index(None, "job_id"),
+    # For lists, newest first.
+    sa.Index(None, "created_at"),
+)
+
+#: The condition of the index for lists of callbacks in one state. Without parameters, so that a database can use it.
+NOT_DELIVERED = deliveries.c.state != sa.literal_column("'delivered'")
+sa.Index(
+    "ix_deliveries_state_created_at",
+    deliveries.c.state,
+    deliveries.c.created_at,
+    sqlite_where=NOT_DELIVERED,
+    postgresql_where=NOT_DELIVERED,
 )
 
 # Uploaded objects that a trigger rule covers, until they are jobs or dead letters; see ``ClaimedUpload``.

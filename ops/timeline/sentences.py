@@ -103,6 +103,8 @@ def _job_event(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
         case "retried":
             after = f" after it {_ENDED.get(str(detail.get('after')), 'had ended')}"
             return f"Retry {detail.get('retry', '?')} was requested by {detail.get('by', 'an operator')}{after}", "odd"
+        case "dead_letter_replayed":
+            return f"Dead letter {detail.get('number', '?')} was replayed by {detail.get('by', 'an operator')}", "odd"
         case "cancel_requested":
             return f"Cancellation was requested through {door_name(detail.get('by'))}", "odd"
     return None

@@ -1,4 +1,4 @@
-"""Job types and providers that an operator has paused"""
+"""What an operator has paused, and indexes for lists of callbacks"""
 
 from __future__ import annotations
 
@@ -21,7 +21,18 @@ def upgrade() -> None:
         sa.Column("by", sa.String(length=128), nullable=False),
         sa.PrimaryKeyConstraint("kind", "name", name=op.f("pk_pauses")),
     )
+    not_delivered = sa.text("state != 'delivered'")
+    op.create_index("ix_deliveries_created_at", "deliveries", ["created_at"])
+    op.create_index(
+        "ix_deliveries_state_created_at",
+        "deliveries",
+        ["state", "created_at"],
+        sqlite_where=not_delivered,
+        postgresql_where=not_delivered,
+    )
 
 
 def downgrade() -> None:
+    for name in ("state_created_at", "created_at"):
+        op.drop_index(f"ix_deliveries_{name}", "deliveries")
     op.drop_table("pauses")
