@@ -55,7 +55,7 @@ class DeadLetterReplay:
         request_factory: RequestFactory | None = None,
         by: str = "cli",
     ) -> None:
-        """Replay into ``database`` in the name of ``by``; without a ``request_factory``, S3 events stay dead letters."""
+        """Replay into ``database``, for ``by``; without a ``request_factory``, S3 events stay dead letters."""
         self._database = database
         self._policy = policy
         self._admitter = BatchAdmitter(database, policy)

@@ -8,9 +8,8 @@ from consumer.ledger import call_resolution, calls
 from consumer.ledger.call_records import CallRow
 from consumer.ledger.database import Database
 from consumer.ledger.states import CallState
-from providers.registry import catalogue_of
+from providers.catalogue import Catalogue
 from schemas.errors import InvalidField, StepSettled
-from schemas.settings import Settings
 
 #: Rejects an empty id (an unset shell variable) and a slash (which would change the provider's URL).
 _TASK = re.compile(r"[A-Za-z0-9._:~-]{1,200}")
@@ -36,7 +35,13 @@ def unknown_call(database: Database, job_id: str) -> CallRow:
 
 
 def settle(
-    settings: Settings, database: Database, call: CallRow, *, by: str, resubmit: bool = False, adopt: str | None = None
+    catalogue: Catalogue,
+    database: Database,
+    call: CallRow,
+    *,
+    by: str,
+    resubmit: bool = False,
+    adopt: str | None = None,
 ) -> str:
     """Resubmit the call, adopt a task, or else give it up; return what happens next as a sentence.
 
@@ -48,7 +53,7 @@ def settle(
     if adopt is not None:
         if not is_task_id(adopt):
             raise InvalidField("the task's id is what the provider shows, such as 7f3a-12", field="adopt")
-        model = catalogue_of(settings).find(call.model, call.spec.type)
+        model = catalogue.find(call.model, call.spec.type)
         call_resolution.adopt(database, call, adopt, by=by, give_up_seconds=model.timeout_seconds)
         return f"{what}: task {adopt} will be polled from now on."
     if resubmit:

@@ -9,6 +9,7 @@ import typer
 from ops.cli.console import JsonOption, print_json, say, stop
 from ops.cli.opening import opened_ledger, read_settings, require_job
 from ops.resolving import is_task_id, settle, unknown_call
+from providers.registry import catalogue_of
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +37,7 @@ def resolve(
     with opened_ledger(settings) as database:
         require_job(database, job_id)
         call = unknown_call(database, job_id)
-        sentence = settle(settings, database, call, by="cli", resubmit=resubmit, adopt=adopt)
+        sentence = settle(catalogue_of(settings), database, call, by="cli", resubmit=resubmit, adopt=adopt)
     if as_json:
         print_json({"id": job_id, "step": call.step, "key": call.id, "message": sentence})
     else:

@@ -71,10 +71,10 @@ def pause_or_resume(view: View) -> Response:
     view.require_operator()
     kind, name = view.form.get("kind", ""), view.form.get("name", "")
     known = {"type": known_types(), "provider": sorted(provider_names())}.get(kind, [])
-    if name not in known:
-        raise InvalidField(f"name: must be one of {', '.join(known)}", field="name")
-    if view.form.get("do") == "resume":
+    if kind in set(PauseKind) and view.form.get("do") == "resume":
         pauses.resume(view.database, PauseKind(kind), name)
+    elif name not in known:
+        raise InvalidField(f"name: must be one of {', '.join(known)}", field="name")
     else:
         pauses.pause(view.database, PauseKind(kind), name, by=view.visitor.by)
     view.dashboard.changed()
@@ -105,7 +105,14 @@ def _settle(view: View, job: Job) -> str:
         raise InvalidField("how: must be one of resubmit, fail, adopt", field="how")
     adopt = view.form.get("task", "").strip() if how == "adopt" else None
     call = unknown_call(view.database, job.id)
-    settle(view.settings, view.database, call, by=view.visitor.by, resubmit=how == "resubmit", adopt=adopt)
+    settle(
+        view.dashboard.runtime.catalogue,
+        view.database,
+        call,
+        by=view.visitor.by,
+        resubmit=how == "resubmit",
+        adopt=adopt,
+    )
     return _page_of(job)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, quote
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -174,9 +174,19 @@ def _environment() -> jinja2.Environment:
         "scrub": scrub,
         "segment": lambda text: quote(str(text), safe=""),
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        "code_spans": _code_spans,
         "number": lambda value: f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
     }
     return made
+
+
+def _code_spans(text: str) -> Markup:
+    """Return a sentence as HTML; what is between backticks becomes code."""
+    parts = [escape(part) for part in text.split("`")]
+    if len(parts) % 2 == 0:  # a backtick without its other one
+        return escape(text)
+    made = (f"<code>{part}</code>" if place % 2 else str(part) for place, part in enumerate(parts))
+    return Markup("".join(made))  # noqa: S704 - every part was escaped
 
 
 def _finalized(value: object) -> object:

@@ -17,6 +17,9 @@ _ENDS = frozenset(
     {"parked", "retry_later", "worker_lost", "worker_stopped", "completed", "planned", "failed", "cancelled", "expired"}
 )
 _BAD = frozenset({"worker_lost", "failed", "expired"})
+#: Events after which the job waits: for a later attempt, or for a worker.
+_WAITS_AFTER = frozenset({"retry_later", "worker_lost", "worker_stopped"})
+_DUE_AGAIN = frozenset({"retried", "call_done", "call_failed", "call_cancelled"})
 
 
 @dataclass(slots=True)
@@ -82,40 +85,57 @@ def bars(spans: Sequence[Span], now: float) -> list[Bar]:
     return drawn
 
 
-def _work(job: Job, entries: Sequence[TimelineEntry]) -> list[Span]:
-    spans: list[Span] = []
-    waiting: Span | None = Span("wait", "waits for a worker", entries[0].at if entries else job.received_at)
-    attempt: Span | None = None
-    steps: dict[str, Span] = {}
-    for entry in entries:
+class _Work:
+    """Reads the waits, attempts and steps from the entries of a timeline."""
+
+    def __init__(self, start: float) -> None:
+        self.spans: list[Span] = []
+        self._waiting: Span | None = None
+        self._attempt: Span | None = None
+        self._steps: dict[str, Span] = {}
+        self._wait(start, "waits for a worker")
+
+    def read(self, entry: TimelineEntry) -> None:
+        """Read the next entry."""
+        step = str(entry.detail.get("step", "?"))
         if entry.event == "claimed":
-            if waiting is not None:
-                waiting.end = entry.at
-                spans.append(waiting)
-            waiting, attempt = None, Span("attempt", f"attempt {entry.epoch}", entry.at)
-            spans.append(attempt)
+            self._end_wait(entry.at)
+            self._attempt = self._begin("attempt", f"attempt {entry.epoch}", entry.at)
         elif entry.event == "step_started":
-            name = str(entry.detail.get("step", "?"))
-            steps[name] = Span("step", name, entry.at)
-            spans.append(steps[name])
-        elif entry.event == "step_done":
-            done = steps.pop(str(entry.detail.get("step", "?")), None)
-            if done is not None:
-                done.end = entry.at
-        elif entry.event in _ENDS and attempt is not None:
-            bad = entry.event in _BAD
-            for span in (attempt, *steps.values()):
-                span.end, span.bad = entry.at, bad
-            attempt, steps = None, {}
-            if entry.event == "parked":
-                waiting = None
-            elif not job.terminal or entry is not entries[-1]:
-                waiting = Span("wait", "waits for the next attempt", entry.at)
-        elif entry.event == "retried" or entry.event in ("call_done", "call_failed", "call_cancelled"):
-            waiting = Span("wait", "waits for a worker", entry.at)
-    if waiting is not None and not job.terminal:
-        spans.append(waiting)
-    return spans
+            self._steps[step] = self._begin("step", step, entry.at)
+        elif entry.event == "step_done" and step in self._steps:
+            self._steps.pop(step).end = entry.at
+        elif entry.event in _ENDS and self._attempt is not None:
+            self._end_attempt(entry)
+        elif entry.event in _DUE_AGAIN:
+            self._wait(entry.at, "waits for a worker")
+
+    def _begin(self, kind: str, label: str, at: float) -> Span:
+        self.spans.append(Span(kind, label, at))
+        return self.spans[-1]
+
+    def _wait(self, at: float, label: str) -> None:
+        if self._waiting is None:
+            self._waiting = self._begin("wait", label, at)
+
+    def _end_wait(self, at: float) -> None:
+        if self._waiting is not None:
+            self._waiting.end, self._waiting = at, None
+
+    def _end_attempt(self, entry: TimelineEntry) -> None:
+        for span in (self._attempt, *self._steps.values()):
+            if span is not None:
+                span.end, span.bad = entry.at, entry.event in _BAD
+        self._attempt, self._steps = None, {}
+        if entry.event in _WAITS_AFTER:
+            self._wait(entry.at, "waits for the next attempt")
+
+
+def _work(job: Job, entries: Sequence[TimelineEntry]) -> list[Span]:
+    work = _Work(entries[0].at if entries else job.received_at)
+    for entry in entries:
+        work.read(entry)
+    return work.spans
 
 
 def _call(call: CallRow) -> Span:

@@ -100,11 +100,17 @@ def _job_event(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
             )
         case "results_deleted":
             return f"Deleted the results because of their age ({count(int(detail.get('files', 0)), 'file')})", "plain"
+    return _by_operator(event, detail)
+
+
+def _by_operator(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
+    by = detail.get("by", "an operator")
+    match event:
         case "retried":
             after = f" after it {_ENDED.get(str(detail.get('after')), 'had ended')}"
-            return f"Retry {detail.get('retry', '?')} was requested by {detail.get('by', 'an operator')}{after}", "odd"
+            return f"Retry {detail.get('retry', '?')} was requested by {by}{after}", "odd"
         case "dead_letter_replayed":
-            return f"Dead letter {detail.get('number', '?')} was replayed by {detail.get('by', 'an operator')}", "odd"
+            return f"Dead letter {detail.get('number', '?')} was replayed by {by}", "odd"
         case "cancel_requested":
             return f"Cancellation was requested through {door_name(detail.get('by'))}", "odd"
     return None
