@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from consumer.ledger import dead_letters, outbox, pauses
 from consumer.ledger.pauses import PauseKind
+from consumer.ledger.queries import timeline_of
 from consumer.ledger.states import CallState, State
 from consumer.ledger.tables import deliveries
 from consumer.wiring import build_runtime
