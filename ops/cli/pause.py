@@ -31,8 +31,13 @@ def pause(type_: TypeOption = None, provider: ProviderOption = None, as_json: Js
     running attempts end, and calls that a provider has accepted are finished. Deadlines go on.
     """
     kind, name = _named(type_, provider)
-    with opened_ledger(read_settings()) as database:
+    from consumer.wiring import open_ledger
+
+    database = open_ledger(read_settings())  # makes the ledger if there is none yet
+    try:
         new = pauses.pause(database, kind, name, by=operator_name())
+    finally:
+        database.close()
     _report(kind, name, f"Paused the {_words(kind)} {name}." if new else f"{name} was paused already.", as_json)
 
 

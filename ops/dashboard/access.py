@@ -47,7 +47,7 @@ class Visitor:
 class Access:
     """The tokens of this installation, and the sessions that they open.
 
-    Without tokens, whoever reaches the loopback address may look, and ``local_token`` lets one act.
+    Without tokens, everyone who reaches the loopback address may look, and ``local_token`` lets one act.
     """
 
     def __init__(self, settings: Settings, *, local_token: str | None = None) -> None:

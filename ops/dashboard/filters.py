@@ -86,8 +86,13 @@ class JobFilter:
         return replace(self, **{name: ""})
 
     def words(self) -> str:
-        """Return it in words: ``failed jobs of type reel with code x received in the last 2 hours``."""
-        words = [f"{self.state or 'all'} jobs"]
+        """Return it in words: ``failed jobs with code x received in the last 2 hours``, or ``all jobs``."""
+        return self.what if self.state else f"all {self.what}"
+
+    @property
+    def what(self) -> str:
+        """What it lets through, as words that follow a number: ``failed jobs of type reel``."""
+        words = [f"{self.state} jobs".strip()]
         words += [f"of type {self.type}"] if self.type else []
         words += [f"of tenant {self.tenant}"] if self.tenant else []
         words += [f"with code {self.code}"] if self.code else []

@@ -15,7 +15,7 @@ from schemas.errors import JobNotFound
 #: What a browser shows in a page; everything else is shown as text or downloaded.
 _SHOWN = ("image/", "video/", "audio/")
 _AS_TEXT = ("application/json", "application/x-subrip", "text/")
-#: A file that is opened by itself can run nothing, whatever it contains.
+#: A file that is opened by itself can run nothing.
 _HEADERS = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
 
 

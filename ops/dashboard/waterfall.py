@@ -61,16 +61,18 @@ def spans_of(
 
 
 def bars(spans: Sequence[Span], now: float) -> list[Bar]:
-    """Return the spans on one scale, from the first start to the last end."""
+    """Return the spans on one scale, from the first start to the end of the work; deliveries may go on after it."""
     if not spans:
         return []
     start = min(span.start for span in spans)
-    length = max(max((span.end or now) for span in spans) - start, 0.001)
+    work = [span for span in spans if span.kind != "callback"] or spans
+    length = max(max((span.end or now) for span in work) - start, 0.001)
     drawn = []
     for span in spans:
         seconds = max(0.0, (span.end or now) - span.start)
-        width = max(_LEAST, seconds / length * WIDTH)
-        x = min((span.start - start) / length * WIDTH, WIDTH - width)
+        width = min(max(_LEAST, seconds / length * WIDTH), WIDTH)
+        x = min((span.start - start) / length * WIDTH, WIDTH - _LEAST)
+        width = min(width, WIDTH - x)
         drawn.append(
             Bar(
                 kind=span.kind,

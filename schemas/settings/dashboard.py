@@ -42,7 +42,7 @@ class DashboardSettings(BaseModel):
 
     @field_validator("dashboard_tokens")
     @classmethod
-    def _check_tokens(cls, value: dict[str, DashboardToken]) -> dict[str, DashboardToken]:
+    def _check_names(cls, value: dict[str, DashboardToken]) -> dict[str, DashboardToken]:
         if len({owner.token.get_secret_value() for owner in value.values()}) < len(value):
             raise ValueError("the same token belongs to two names")
         return value

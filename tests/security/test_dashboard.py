@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import requests
 import sqlalchemy as sa
+from starlette.testclient import TestClient
 
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
@@ -25,6 +26,7 @@ from consumer.retention.job_deleter import JobDeleter
 from consumer.runtime import Runtime
 from consumer.wiring import admission_policy, build_runtime
 from ops.dashboard import requirements
+from ops.edge.app import build_app
 from schemas.errors import ConfigurationError, InvalidJson
 from schemas.settings import Settings
 from tests import note_pipeline
@@ -298,3 +300,22 @@ def test_a_timeline_of_10_000_entries_is_cut_in_the_middle_and_says_so(served: S
     assert len(answer.content) < 100_000
     entries, left_out = timeline_ends(runtime.database, "long", first=60, last=240)
     assert (len(entries), left_out) == (300, 9_701)
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"), [({}, True), ({"edge_tokens": {"acme": ["a-token-of-the-edge-1"]}}, False)]
+)
+def test_the_edge_shows_the_dashboard_unless_that_would_show_everything_without_a_token(
+    tmp_path: Path, settings: dict[str, Any], shown: bool
+) -> None:
+    runtime = build_runtime(Settings(home=tmp_path, health_port=0, **settings))
+    admit(runtime, {"id": "j"})
+    client = TestClient(build_app(runtime), base_url="http://localhost")
+    answer = client.get("/dashboard/jobs/j")
+    assert (answer.status_code == 200) is shown
+    if shown:
+        assert 'href="/dashboard/static/style.css"' in answer.text
+        assert client.get("/dashboard/static/style.css").status_code == 200
+        assert client.post("/dashboard/jobs/j/cancel").status_code == 403
+        assert client.get("/dashboard/jobs/j", headers={"host": "rebound.example"}).status_code == 403
+    runtime.close()
