@@ -136,7 +136,7 @@ def _core_percent(pid: int, address: str, seconds: float, viewers: int) -> float
     used, took = sum(process.cpu_times()[:2]) - before, time.monotonic() - start
     for thread in looking:
         thread.join()
-    return round(100 * used / took, 1)
+    return float(round(100 * used / took, 1))
 
 
 def main() -> None:

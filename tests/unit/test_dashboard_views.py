@@ -46,7 +46,12 @@ def test_bars_keep_their_order_and_share_on_the_scale_of_the_work() -> None:
 
 def test_a_shared_value_is_read_once_and_again_after_an_action() -> None:
     reads: list[int] = []
-    shared = Shared(lambda: reads.append(1) or len(reads), seconds=60)
+
+    def read() -> int:
+        reads.append(1)
+        return len(reads)
+
+    shared = Shared(read, seconds=60)
     threads = [threading.Thread(target=shared.get) for _ in range(8)]
     for thread in threads:
         thread.start()
