@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from starlette.responses import Response
 
 from consumer.ledger.browsing import count_jobs
 from consumer.ledger.database import Database
-from consumer.ledger.queries import list_jobs
+from consumer.ledger.queries import find_job, list_jobs
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from ops.dashboard.filters import STATE_GROUPS, JobFilter, known_types
 from ops.dashboard.view import Dashboard, View
+from ops.edge.core import is_job_id
 from ops.waiting_on import waiting_on
 
 _ROWS = 50
@@ -35,6 +37,10 @@ class JobRow:
 def page(view: View) -> Response:
     """Return the newest jobs that the filter lets through."""
     wanted = JobFilter.parse(view.query)
+    job_id = view.query.get("id", "").strip()
+    found_id = find_job(view.database, job_id) if is_job_id(job_id) else None
+    if found_id is not None and view.visitor.may_see(found_id):
+        return view.redirect(f"/jobs/{quote(job_id, safe='')}")
     if view.visitor.tenant is not None:
         wanted = replace(wanted, tenant=view.visitor.tenant)
     conditions = wanted.conditions(view.database.now())
@@ -52,6 +58,7 @@ def page(view: View) -> Response:
         types=known_types(),
         groups=list(STATE_GROUPS),
         states=[state.value for state in State],
+        unknown_id=job_id,
         is_new=not rows and wanted.is_empty and before is None,
         now=view.database.now(),
         embedded=view.settings.embedded,

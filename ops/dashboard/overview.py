@@ -11,12 +11,15 @@ from consumer.ledger import browsing
 from consumer.ledger.pauses import list_pauses
 from consumer.ledger.queries import count_jobs_by_type, list_jobs
 from consumer.ledger.states import State
+from ops.checks.finding import Finding
+from ops.checks.workers import workers
 from ops.dashboard.jobs import job_rows
 from ops.dashboard.view import Dashboard, View
 from ops.overview import DAY
 from ops.provider_accounts import budget_statuses, provider_statuses
 
 _SHOWN = 8
+_WORKERS_SECONDS = 10.0
 _STATES = [state.value for state in State]
 
 
@@ -31,12 +34,20 @@ def page(view: View) -> Response:
         "overview.html",
         overview=dashboard.overview.get(),
         health=dashboard.health.get(),
+        workers=dashboard.shared("workers", lambda: _workers(dashboard), seconds=_WORKERS_SECONDS),
         recent=job_rows(view.database, recent, embedded=view.settings.embedded),
         states=_STATES,
         now=view.database.now(),
         embedded=view.settings.embedded,
         **numbers,
     )
+
+
+def _workers(dashboard: Dashboard) -> Finding:
+    try:
+        return workers(dashboard.settings)
+    except Exception as error:  # the broker's own exceptions; the rest of the page is shown all the same
+        return Finding("fail", f"unknown: the broker does not answer ({type(error).__name__})")
 
 
 def _numbers(dashboard: Dashboard) -> Mapping[str, Any]:

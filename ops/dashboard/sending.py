@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
+from consumer.ledger.timeline import note
 from ops import demo
 from ops.dashboard.view import View
 from ops.demo.song import make_song
@@ -75,6 +76,8 @@ def send_demo(view: View) -> Response:
 def _send(view: View, fields: Mapping[str, Any], uploads: Mapping[str, Upload]) -> str:
     caller = Caller(view.visitor.tenant, all_jobs=view.visitor.tenant is None)
     job = from_thread.run(_sent, view.dashboard.edge, fields, caller, uploads)
+    with view.database.write() as connection:
+        note(connection, job.id, "sent", by=view.visitor.by)
     view.dashboard.changed()
     return job.id
 

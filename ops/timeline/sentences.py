@@ -112,7 +112,10 @@ def _by_operator(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
         case "dead_letter_replayed":
             return f"Dead letter {detail.get('number', '?')} was replayed by {by}", "odd"
         case "cancel_requested":
-            return f"Cancellation was requested through {door_name(detail.get('by'))}", "odd"
+            how = "by" if str(by).endswith(")") else "through"  # a person's name ends with where they act
+            return f"Cancellation was requested {how} {door_name(detail.get('by'))}", "odd"
+        case "sent":
+            return f"The request was sent by {by}", "plain"
     return None
 
 

@@ -178,7 +178,8 @@ def test_a_failed_job_is_sent_again_with_one_field_edited(
     telecine.submit({"id": "wrong", "type": "note", "data": {"text": "x", "image": "s3://inbox/none.png"}})
     assert telecine.wait_for_job("wrong").state is State.FAILED
     page.goto(f"{served.url}/jobs?state=failed")
-    page.get_by_role("link", name="wrong").click()
+    page.get_by_role("textbox", name="Id").fill("wrong")
+    page.get_by_role("button", name="Filter").click()
     expect(page.locator(".notice.bad")).to_contain_text("input_not_found")
     page.get_by_role("link", name="Send again edited").click()
     request = json.loads(page.get_by_label("Request").input_value())
@@ -190,6 +191,7 @@ def test_a_failed_job_is_sent_again_with_one_field_edited(
     page.get_by_label("Request").fill(json.dumps(request))
     page.get_by_role("button", name="Send").click()
     expect(page.locator("h1")).to_contain_text("wrong-2")
+    expect(page.locator(".timeline")).to_contain_text("The request was sent by operator (dashboard)")
     assert telecine.wait_for_job("wrong-2").state is State.COMPLETED
 
 
