@@ -69,12 +69,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt celeryconfig.py | $(VENV)/bin/python
 	@echo "Installing Telecine into $(VENV) …"
-	@$(PIP) --editable ".[align]"
+	@$(PIP) --editable ".[align,dashboard]"
 	@touch $@
 
 $(VENV)/.linted: $(VENV)/.installed
 	@echo "Installing what the linters and the tests need …"
-	@$(PIP) --editable ".[lint,test,postgres,edge]"
+	@$(PIP) --editable ".[lint,test,postgres,edge,dashboard]"
 	@touch $@
 
 $(VENV)/.local: $(VENV)/.installed

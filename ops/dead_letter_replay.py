@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy.engine import Connection
+
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.dead_letters import FailedMessage
 from consumer.admission.message import IncomingMessage
@@ -15,6 +17,7 @@ from consumer.ledger.database import Database
 from consumer.ledger.due import Waker
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import DeadLetter
+from consumer.ledger.timeline import note
 from consumer.uploads.decide import decide, is_event
 from consumer.uploads.request_factory import RequestFactory
 from schemas.envelope import Cancellation
@@ -50,13 +53,15 @@ class DeadLetterReplay:
         wake: Waker | None = None,
         *,
         request_factory: RequestFactory | None = None,
+        by: str = "cli",
     ) -> None:
-        """Replay into ``database``; without a ``request_factory``, S3 events stay dead letters."""
+        """Replay into ``database``, for ``by``; without a ``request_factory``, S3 events stay dead letters."""
         self._database = database
         self._policy = policy
         self._admitter = BatchAdmitter(database, policy)
         self._request_factory = request_factory
         self._wake = wake
+        self._by = by
 
     def __call__(self, letter: DeadLetter) -> ReplayResult:
         """Admit the message and return the result. A message that fails again does not create a second dead letter."""
@@ -71,7 +76,7 @@ class DeadLetterReplay:
         if answer.error is not None:
             return ReplayResult(letter.seq, "refused", job_id, answer.error)
         with self._database.write(durable=True) as connection:
-            dead_letters.mark_replayed(connection, letter.seq)
+            self._mark(connection, letter, job_id)
         if answer.wake is not None and self._wake is not None:
             self._wake([answer.wake])
         return ReplayResult(letter.seq, "admitted" if answer.wake is not None else result, job_id)
@@ -112,13 +117,16 @@ class DeadLetterReplay:
             return ReplayResult(letter.seq, "dropped", None)
         if isinstance(item, Submission):
             self._check_free(item)
-        answer = self._admitter.admit_one(
-            message, item, lambda connection: dead_letters.mark_replayed(connection, letter.seq)
-        )
+        job_id = item.request.id if isinstance(item, Submission) else item.request_id
+        answer = self._admitter.admit_one(message, item, lambda connection: self._mark(connection, letter, job_id))
         if answer.wake is not None and self._wake is not None:
             self._wake([answer.wake])
-        job_id = item.request.id if isinstance(item, Submission) else item.request_id
         return ReplayResult(letter.seq, "admitted" if answer.wake is not None else "duplicate", job_id)
+
+    def _mark(self, connection: Connection, letter: DeadLetter, job_id: str | None) -> None:
+        dead_letters.mark_replayed(connection, letter.seq)
+        if job_id is not None:
+            note(connection, job_id, "dead_letter_replayed", number=letter.seq, by=self._by)
 
     def _is_known(self, identity: Identity | None) -> bool:
         """Return whether the same request already has a job."""

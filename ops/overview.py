@@ -10,6 +10,7 @@ from typing import Any
 from consumer.ledger import queries
 from consumer.ledger.call_queries import count_calls
 from consumer.ledger.database import Database
+from consumer.ledger.pauses import list_pauses
 from consumer.ledger.states import SETTLED, CallState, DeliveryState
 from ops.health_client import HealthAnswer
 
@@ -46,6 +47,8 @@ class Overview:
     dead_letters: Mapping[str, int]
     #: Paid calls of which it is unknown whether the provider accepted them.
     unknown_outcomes: int
+    #: Job types and providers that are paused, such as ``type reel``, with who paused them.
+    paused: Mapping[str, str]
 
     def as_record(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -77,6 +80,7 @@ def take_overview(database: Database) -> Overview:
         },
         dead_letters=queries.count_dead_letters(database),
         unknown_outcomes=unknown,
+        paused={f"{pause.kind} {pause.name}": pause.by for pause in list_pauses(database)},
     )
 
 

@@ -12,6 +12,7 @@ from consumer.logs import logger
 from consumer.runtime import Runtime
 from consumer.service import Loop, Named, Service, build_loops
 from consumer.wiring import build_runtime
+from ops.dashboard.requirements import check_requirements as check_dashboard
 from ops.edge.requirements import check_requirements
 from ops.health import HealthServer
 from ops.health_client import installation_id
@@ -108,6 +109,8 @@ def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list
     loops = build_loops(runtime, app, parts)
     if "edge" in parts:
         loops.append(Named("edge", _edge(runtime)))
+    if "dashboard" in parts:
+        loops.append(Named("dashboard", _dashboard(runtime)))
     if "worker" not in parts:
         return loops
     if not runtime.settings.embedded:
@@ -122,6 +125,13 @@ def _edge(runtime: Runtime) -> Loop:
     from ops.edge.server import EdgeServer
 
     return EdgeServer(runtime, runtime.settings.edge_host, runtime.settings.edge_port)
+
+
+def _dashboard(runtime: Runtime) -> Loop:
+    check_dashboard(runtime.settings, runtime.settings.dashboard_host)
+    from ops.dashboard.server import DashboardServer
+
+    return DashboardServer(runtime, runtime.settings.dashboard_host, runtime.settings.dashboard_port)
 
 
 def _local_models(runtime: Runtime, parts: Sequence[str]) -> LocalModelsHealth | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from consumer.ledger import completion, leases, outbox, queries, steps
 from consumer.ledger.admission import Admission, admit, build_submission
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job, Lease
+from consumer.ledger.schema import migrate
 from consumer.ledger.states import State
 from consumer.ledger.tables import metadata
 from schemas.envelope import Request
@@ -83,6 +85,15 @@ class Ledger:
         opening = "import sys; from consumer.ledger.database import Database; database = Database(sys.argv[1])\n"
         url = self.a.url.render_as_string(hide_password=False)
         return subprocess.Popen([sys.executable, "-c", opening + code, url], stdout=subprocess.PIPE, text=True)
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[Ledger]:
+    """Yield a new ledger, with one connection for both views."""
+    database = Database(url)
+    migrate(database)
+    yield Ledger(database, database)
+    database.close()
 
 
 def delivery(job_id: str | None = "j", number: int = 1) -> outbox.NewDelivery:

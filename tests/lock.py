@@ -43,7 +43,7 @@ def locked(name: str, extras: set[str]) -> dict[str, str]:
 
 def main() -> None:
     """Write the lock to the file that is named."""
-    extras = {"align", "edge", "lint", "local", "postgres", "sqs", "test"}
+    extras = {"align", "dashboard", "edge", "lint", "local", "postgres", "sqs", "test"}
     packages = locked("telecine", extras)
     for name in ("telecine", "pip"):
         del packages[name]

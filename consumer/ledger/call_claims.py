@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from consumer.ledger import accounts, owner as owners
 from consumer.ledger.call_records import CallRow, call_from, read_calls
 from consumer.ledger.database import Database, db_now
+from consumer.ledger.pauses import PauseKind, paused_names
 from consumer.ledger.states import OPEN, CallState
 from consumer.ledger.tables import calls, jobs
 from schemas.accounts import Budget, ProviderLimits
@@ -96,7 +97,8 @@ def claim_queued(
     The former are durably ``submitting``, with their price reserved, before anything is sent: if the process dies
     from here on, the outcome is unknown. If no call is due, nothing is written.
     """
-    due = (_LIVE, calls.c.state == CallState.QUEUED.value, calls.c.due_at <= db_now())
+    paused = calls.c.provider.in_(paused_names(PauseKind.PROVIDER))
+    due = (_LIVE, calls.c.state == CallState.QUEUED.value, calls.c.due_at <= db_now(), sa.not_(paused))
     with database.read() as connection:
         providers = list(connection.execute(sa.select(calls.c.provider).where(*due).distinct()).scalars())
     claimed: list[ClaimedCall] = []

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
+from consumer.ledger.call_records import CallRow, read_calls
 from consumer.ledger.database import Database
 from consumer.ledger.states import CallState
 from consumer.ledger.tables import calls
@@ -44,3 +45,16 @@ def by_provider(money: Mapping[tuple[str, str], int]) -> dict[str, int]:
     for (provider, _), micros in money.items():
         total[provider] = total.get(provider, 0) + micros
     return total
+
+
+def list_calls(
+    database: Database, *, providers: Sequence[str], states: Sequence[CallState], limit: int = 200
+) -> list[CallRow]:
+    """Return the calls of these providers in these states that are not being cancelled, oldest first."""
+    query = sa.select(calls).where(
+        calls.c.provider.in_(providers),  # the index begins with it
+        calls.c.state.in_([state.value for state in states]),
+        calls.c.cancel_requested.is_(False),
+    )
+    with database.read() as connection:
+        return read_calls(connection.execute(query.order_by(calls.c.queued_at).limit(limit)).mappings())[0]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.leases import unleased
+from consumer.ledger.pauses import PauseKind, paused_names
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import OPEN
 from consumer.ledger.tables import jobs
@@ -27,6 +28,8 @@ class Wake:
     priority: str
 
 
+_NOT_PAUSED = jobs.c.type.not_in(paused_names(PauseKind.TYPE))
+
 #: Sends wake-ups; returns ``False`` when it knows that some were not sent.
 Waker = Callable[[Sequence[Wake]], bool | None]
 
@@ -40,7 +43,7 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
         due = (
             sa.select(jobs.c.id)
             # Not null: PostgreSQL reads the whole index for a comparison with its clock, so without ended jobs.
-            .where(jobs.c.wake_at.is_not(None), jobs.c.wake_at <= db_now())
+            .where(jobs.c.wake_at.is_not(None), jobs.c.wake_at <= db_now(), _NOT_PAUSED)
             .order_by(jobs.c.wake_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -59,10 +62,10 @@ def pick_job(database: Database, job_id: str) -> str | None:
     """Return the job that a wake-up for ``job_id`` should run: the most urgent of its role, and the oldest of those.
 
     So priority is strict in any order of delivery: a wake-up means that one more job is due, not which.
-    ``None`` if every job of the role has a worker or is not due.
+    ``None`` if every job of the role has a worker, is not due or has a paused type.
     """
     role = sa.select(jobs.c.role).where(jobs.c.id == job_id).scalar_subquery()
-    due = (jobs.c.role == role, jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), unleased())
+    due = (jobs.c.role == role, jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), unleased(), _NOT_PAUSED)
     with database.read() as connection:
         for priority in PRIORITIES:
             query = sa.select(jobs.c.id).where(*due, jobs.c.priority == priority).order_by(jobs.c.received_at).limit(1)

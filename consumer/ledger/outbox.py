@@ -158,7 +158,7 @@ def record_attempt(
     return True
 
 
-def replay(database: Database, webhook_ids: Sequence[str]) -> int:
+def replay(database: Database, webhook_ids: Sequence[str], *, by: str = "an operator") -> int:
     """Make the callbacks due now, with a fresh schedule and their old ``webhook-id``; return how many."""
     with database.write(durable=True) as connection:
         statement = (
@@ -170,5 +170,5 @@ def replay(database: Database, webhook_ids: Sequence[str]) -> int:
         rows = connection.execute(statement).all()
         for row in rows:
             if row.job_id is not None:
-                note(connection, row.job_id, "callback_replayed", webhook_id=row.id)
+                note(connection, row.job_id, "callback_replayed", webhook_id=row.id, by=by)
         return len(rows)

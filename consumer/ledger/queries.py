@@ -35,10 +35,18 @@ def list_jobs(
     type_: str | None = None,
     code: str | None = None,
     since: float | None = None,
+    before: tuple[float, str] | None = None,
     limit: int = 20,
 ) -> Sequence[Job]:
-    """Return jobs, newest first: all, or those with this state, tenant, type and error code, received since then."""
-    conditions = _jobs_with(database, tenant, type_, code, since)
+    """Return jobs, newest first: all, or those with this state, tenant, type and error code, received since then.
+
+    ``before`` is time of receipt and id of a job; those that follow it in the list are returned.
+    """
+    conditions = jobs_with(database, tenant, type_, code, since)
+    if before is not None:
+        at, job_id = before
+        same = sa.and_(jobs.c.received_at == at, jobs.c.id > job_id)
+        conditions += [jobs.c.received_at <= at, sa.or_(jobs.c.received_at < at, same)]
     if code is None and type_ is not None and not states:
         states = [state.value for state in State]
     with database.read() as connection:
@@ -66,19 +74,21 @@ def job_ids(
     type_: str | None = None,
     code: str | None = None,
     since: float | None = None,
+    limit: int | None = None,
 ) -> Sequence[str]:
-    """Return the ids of the jobs that ``list_jobs`` would return without a limit, oldest first."""
-    conditions = _jobs_with(database, tenant, type_, code, since)
+    """Return the ids of the jobs that ``list_jobs`` would return without its limit, oldest first; at most ``limit``."""
+    conditions = jobs_with(database, tenant, type_, code, since)
     if states:
         conditions.append(jobs.c.state.in_(states))
     with database.read() as connection:
-        query = sa.select(jobs.c.id).where(*conditions).order_by(jobs.c.received_at, jobs.c.id)
+        query = sa.select(jobs.c.id).where(*conditions).order_by(jobs.c.received_at, jobs.c.id).limit(limit)
         return list(connection.execute(query).scalars())
 
 
-def _jobs_with(
+def jobs_with(
     database: Database, tenant: str | None, type_: str | None, code: str | None, since: float | None
 ) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions for jobs with this tenant, type and error code, received since then."""
     conditions = [
         column == value
         for column, value in ((jobs.c.tenant, tenant), (jobs.c.type, type_), (ERROR_CODE[database.dialect], code))

@@ -138,6 +138,18 @@ deliveries = sa.Table(
     sa.Column("last_answer", sa.String(255)),
     sa.Index(None, "due_at"),
     sa.Index(None, "job_id"),
+    # For lists, newest first.
+    sa.Index(None, "created_at"),
+)
+
+#: The condition of the index for lists of callbacks in one state. Without parameters, so that a database can use it.
+NOT_DELIVERED = deliveries.c.state != sa.literal_column("'delivered'")
+sa.Index(
+    "ix_deliveries_state_created_at",
+    deliveries.c.state,
+    deliveries.c.created_at,
+    sqlite_where=NOT_DELIVERED,
+    postgresql_where=NOT_DELIVERED,
 )
 
 # Uploaded objects that a trigger rule covers, until they are jobs or dead letters; see ``ClaimedUpload``.
@@ -237,6 +249,17 @@ accounts = sa.Table(
     # The provider asked for no requests until then.
     sa.Column("paused_until", sa.Double, nullable=False, default=0.0),
     sa.Column("last_error", sa.String(255)),
+)
+
+# Job types and providers that an operator has paused; see ``Pause``.
+pauses = sa.Table(
+    "pauses",
+    metadata,
+    # ``type`` or ``provider``.
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("by", sa.String(128), nullable=False),
 )
 
 # One row, written by each migration.

@@ -19,6 +19,7 @@ from consumer.ledger.states import DeliveryState
 from consumer.logs import scrub
 from ops.cli.console import JsonOption, out, print_json, remark, say, show, stop, table
 from ops.cli.opening import opened_ledger, read_settings, require_job
+from ops.cli.operator import operator_name
 from ops.cli.sample_callback import send_sample
 from ops.cli.status import callback_text
 from ops.formatting import ago, count, duration, local_time
@@ -159,7 +160,9 @@ def replay(
 
 
 def _replayed(database: Database, ids: Sequence[str]) -> int:
-    return sum(make_due(database, ids[start : start + _BATCH]) for start in range(0, len(ids), _BATCH))
+    return sum(
+        make_due(database, ids[start : start + _BATCH], by=operator_name()) for start in range(0, len(ids), _BATCH)
+    )
 
 
 def _check(word: str | None) -> None:

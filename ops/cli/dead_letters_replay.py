@@ -12,6 +12,7 @@ from consumer.ledger import dead_letters
 from ops.checks.paths import missing_ledger
 from ops.cli.console import JsonOption, print_json, remark, show, stop
 from ops.cli.opening import opened_ledger, read_settings, require_dead_letter
+from ops.cli.operator import operator_name
 
 if TYPE_CHECKING:
     from consumer.ledger.due import Waker
@@ -60,6 +61,7 @@ def _replayed(numbers: Sequence[int]) -> list[ReplayResult]:
             admission_policy(runtime),
             None if settings.embedded else _wake_ups(),
             request_factory=request_factory(runtime),
+            by=operator_name(),
         )
         return [act(letter) for letter in letters]
     finally:

@@ -3,50 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from consumer.ledger import accounts
-from consumer.ledger.accounts import BreakerState
-from consumer.ledger.call_queries import by_provider, count_calls, spent_since
-from consumer.ledger.database import Database
-from consumer.ledger.states import CallState
-from ops.checks.providers import missing
 from ops.cli.console import JsonOption, out, print_json, show, table
 from ops.cli.opening import opened_ledger, read_settings
 from ops.formatting import duration
-from providers.registry import provider_names
-from schemas.accounts import Budget
-from schemas.money import format_micros
-from schemas.settings import Settings
-
-_IN_FLIGHT = (CallState.SUBMITTING, CallState.WORKING, CallState.FETCHING)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderStatus:
-    """One provider's account."""
-
-    provider: str
-    #: What is missing to call it, or ``None``.
-    missing: str | None
-    #: ``closed``, ``open``, ``half`` (half-open), or ``paused`` when the provider asked to wait (Retry-After).
-    breaker: str
-    #: Seconds until the next call is allowed.
-    again_in_seconds: float
-    queued: int
-    #: Calls in flight.
-    out: int
-    unknown: int
-    concurrency: int
-    rate_per_minute: float
-    #: US dollars, including reserved money; days and months are UTC.
-    today: str
-    this_month: str
-    last_error: str | None
+from ops.provider_accounts import ProviderStatus, provider_statuses
 
 
 def register(app: typer.Typer) -> None:
@@ -93,39 +59,9 @@ def _table(views: Sequence[ProviderStatus]) -> Table:
     return made
 
 
-def provider_statuses(settings: Settings, database: Database) -> Sequence[ProviderStatus]:
-    """Return every known provider, sorted by name."""
-    now = database.now()
-    known = {account.provider: account for account in accounts.list_accounts(database)}
-    numbers = count_calls(database)
-    today = by_provider(spent_since(database, Budget(usd=0, period="day").period_start(now)))
-    month = by_provider(spent_since(database, Budget(usd=0, period="month").period_start(now)))
-    found = []
-    for name in sorted({*provider_names(), *known}):
-        account, limits = known.get(name), settings.limits_of(name)
-        until = 0.0 if account is None else max(account.open_until, account.paused_until)
-        breaker = BreakerState.CLOSED if account is None else account.breaker
-        paused = account is not None and breaker is BreakerState.CLOSED and account.paused_until > now
-        found.append(
-            ProviderStatus(
-                provider=name,
-                missing=missing(name, settings),
-                breaker="paused" if paused else breaker.value,
-                again_in_seconds=max(0.0, until - now),
-                queued=numbers.get((name, CallState.QUEUED.value), 0),
-                out=sum(numbers.get((name, state.value), 0) for state in _IN_FLIGHT),
-                unknown=numbers.get((name, CallState.UNKNOWN.value), 0),
-                concurrency=limits.concurrency,
-                rate_per_minute=limits.rate_per_minute,
-                today=format_micros(today.get(name, 0)),
-                this_month=format_micros(month.get(name, 0)),
-                last_error=None if account is None else account.last_error,
-            )
-        )
-    return found
-
-
 def _breaker(view: ProviderStatus) -> Text:
+    if view.paused_by is not None:
+        return Text(f"paused by {view.paused_by}", style="yellow")
     wait = f", {duration(view.again_in_seconds)}" if view.again_in_seconds > 0 and view.breaker != "closed" else ""
     style = {"closed": "green", "open": "bold red"}.get(view.breaker, "yellow")
     return Text(view.breaker + wait, style=style)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -16,6 +15,7 @@ from consumer.ledger.states import RETRYABLE, State
 from ops.cli.arguments import parse_since
 from ops.cli.console import JsonOption, print_json, remark, say, show, stop
 from ops.cli.opening import opened_ledger, read_settings
+from ops.cli.operator import operator_name
 from ops.formatting import count
 from ops.retrying import RetryResult, retry_jobs
 
@@ -92,14 +92,7 @@ def _interactive() -> bool:
 
 
 def _retried(database: Database, chosen: Sequence[str], pay_again: bool) -> list[RetryResult]:
-    return list(retry_jobs(database, chosen, by=_operator(), pay_again=pay_again))
-
-
-def _operator() -> str:
-    try:
-        return f"{getpass.getuser()} (cli)"
-    except (KeyError, OSError):  # a container without a user database
-        return "cli"
+    return list(retry_jobs(database, chosen, by=operator_name(), pay_again=pay_again))
 
 
 def _show_choice(chosen: Sequence[str], as_json: bool) -> None:

@@ -19,7 +19,7 @@ from ops.cli.opening import read_settings, warn_of_unknown_variables
 
 PARTS = ("doors", "sweep", "calls", "outbox", "worker")
 #: Parts that run only if they are named.
-MORE_PARTS = ("edge",)
+MORE_PARTS = ("edge", "dashboard")
 
 
 def register(app: typer.Typer) -> None:

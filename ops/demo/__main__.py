@@ -111,7 +111,9 @@ def _report(settings: Settings, job: Job, receiver: CallbackReceiver, starts: li
     verified = receiver.wait(10) and receiver.verify(secret)
     out.print(f"  callback  {'[green]delivered, signature verified[/]' if verified else '[red]did not arrive[/]'}")
     telecine = Path(sys.executable).parent / "telecine"
-    out.print(f"\n  timeline: [bold]TELECINE_HOME={HOME} {telecine} explain {job.id}[/]\n", soft_wrap=True)
+    out.print(f"\n  timeline: [bold]TELECINE_HOME={HOME} {telecine} explain {job.id}[/]", soft_wrap=True)
+    page = f"http://127.0.0.1:{settings.dashboard_port}/jobs/{job.id}"
+    out.print(f"  page:     [bold]TELECINE_HOME={HOME} {telecine} dashboard[/], then {page}\n", soft_wrap=True)
     return 0 if verified else 1
 
 

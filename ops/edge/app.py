@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from consumer.logs import logger
 from consumer.runtime import Runtime
+from ops.dashboard.requirements import has_packages
 from ops.edge import gateway, i2v, images, local_video, native, reel
 from ops.edge.core import Edge
 from ops.edge.dependencies import TheEdge
@@ -66,8 +67,17 @@ def build_app(runtime: Runtime) -> FastAPI:
         app.add_api_route(path, page, methods=["GET"], response_class=HTMLResponse, include_in_schema=False)
     for kind in (TelecineError, Refusal, SQLAlchemyError, ClientDisconnect):
         app.add_exception_handler(kind, _refuse)
+    if _shows_dashboard(runtime):
+        from ops.dashboard.app import build_dashboard
+
+        app.mount("/dashboard", build_dashboard(runtime))
     _protect(app, edge)
     return app
+
+
+def _shows_dashboard(runtime: Runtime) -> bool:
+    """Return whether the dashboard is installed, and visitors need a token if callers do."""
+    return has_packages() and bool(runtime.settings.dashboard_tokens or not runtime.settings.edge_tokens)
 
 
 async def root(request: HttpRequest, edge: TheEdge) -> Response:

@@ -29,7 +29,7 @@ class EdgeServer:
         Raises:
             ConfigurationError: It is in use, or the address does not belong to this machine.
         """
-        self._listener = _listen(host, port)
+        self._listener = listen(host, port)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 build_app(runtime),
@@ -51,7 +51,12 @@ class EdgeServer:
         self._server.should_exit = True
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there.
+
+    Raises:
+        ConfigurationError: It is in use, or the address does not belong to this machine.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)

@@ -46,7 +46,9 @@ def _finished(event: str, detail: Mapping[str, Any], reason: str) -> tuple[str, 
 def _outcome(event: str, detail: Mapping[str, Any]) -> tuple[str, Literal["bad", "odd"]]:
     step = detail.get("step", "?")
     if event == "resolved":
-        return f"An operator settled the unknown outcome of step `{step}`: {detail.get('how', '?')}", "odd"
+        by = detail.get("by", "cli")
+        who = "An operator" if by == "cli" else str(by)
+        return f"{who} settled the unknown outcome of step `{step}`: {detail.get('how', '?')}", "odd"
     follow_up = "the provider is asked about it" if detail.get("look_up") else "`telecine resolve` settles it"
     return (
         f"It is unknown whether {detail.get('provider', 'the provider')} accepted the call of step `{step}` "

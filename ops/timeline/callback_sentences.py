@@ -33,7 +33,7 @@ def callback_sentence(
             again = f"`telecine callbacks replay {webhook_id}` sends it again"
             return f"Attempt {attempt} to deliver the {name} failed ({answer}); it was the last one; {again}", "bad"
         case "callback_replayed":
-            return f"An operator replayed the {name}", "odd"
+            return f"The {name} was replayed by {detail.get('by', 'an operator')}", "odd"
     return None
 
 

@@ -100,11 +100,22 @@ def _job_event(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
             )
         case "results_deleted":
             return f"Deleted the results because of their age ({count(int(detail.get('files', 0)), 'file')})", "plain"
+    return _by_operator(event, detail)
+
+
+def _by_operator(event: str, detail: dict[str, Any]) -> tuple[str, Tone] | None:
+    by = detail.get("by", "an operator")
+    match event:
         case "retried":
             after = f" after it {_ENDED.get(str(detail.get('after')), 'had ended')}"
-            return f"Retry {detail.get('retry', '?')} was requested by {detail.get('by', 'an operator')}{after}", "odd"
+            return f"Retry {detail.get('retry', '?')} was requested by {by}{after}", "odd"
+        case "dead_letter_replayed":
+            return f"Dead letter {detail.get('number', '?')} was replayed by {by}", "odd"
         case "cancel_requested":
-            return f"Cancellation was requested through {door_name(detail.get('by'))}", "odd"
+            how = "by" if str(by).endswith(")") else "through"  # a person's name ends with where they act
+            return f"Cancellation was requested {how} {door_name(detail.get('by'))}", "odd"
+        case "sent":
+            return f"The request was sent by {by}", "plain"
     return None
 
 

@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from schemas.accounts import ProviderLimits
 from schemas.settings.callbacks import CallbackSettings
+from schemas.settings.dashboard import DashboardSettings
 from schemas.settings.edge import EdgeSettings
 from schemas.settings.ledger import LedgerSettings
 from schemas.settings.messages import MessageSettings
@@ -36,6 +37,7 @@ PARTS: tuple[type[BaseModel], ...] = (
     ProviderSettings,
     RenderSettings,
     EdgeSettings,
+    DashboardSettings,
     MonitoringSettings,
 )
 
@@ -43,6 +45,7 @@ PARTS: tuple[type[BaseModel], ...] = (
 # Pydantic takes the fields of the last base class first.
 class Settings(
     MonitoringSettings,
+    DashboardSettings,
     EdgeSettings,
     RenderSettings,
     ProviderSettings,

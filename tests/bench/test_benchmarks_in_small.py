@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.bench.dashboard import PAGES
 from tests.bench.flights import WAYS
 from tests.bench.messages import in_turn
 from tests.servers.rabbitmq import RabbitMQ
@@ -84,3 +85,10 @@ def test_alignment_is_measured_for_speech_and_for_songs_of_a_folder(tmp_path: Pa
         assert found[case, "local"]["within_300"] >= 0.85
         assert found[case, "local"]["median"] < found[case, "spread"]["median"]
         assert found[case, "even"]["used"] == "even"
+
+
+def test_the_dashboard_answers_every_page_that_is_measured(tmp_path: Path) -> None:
+    figures = run("dashboard", tmp_path, "--jobs", "300", "--seconds", "1", "--viewers", "5", "--looks", "2")
+    for name in ("SQLite", "PostgreSQL"):
+        assert set(figures["ways"][name]["first_byte_ms"]) == set(PAGES)
+        assert max(figures["ways"][name]["first_visit_bytes"].values()) < 100_000

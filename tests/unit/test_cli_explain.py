@@ -135,7 +135,7 @@ def test_callbacks_are_explained_from_outbox_to_receiver(operator: Operator) -> 
     assert shown[0] == "The callback `completed` is ready to be sent."
     assert shown[1].startswith("Attempt 1 to deliver the callback `completed` failed (HTTP 503); the next one is in")
     assert f"`telecine callbacks replay {delivery.id}` sends it again" in shown[2]
-    assert shown[3] == "An operator replayed the callback `completed`."
+    assert shown[3] == "The callback `completed` was replayed by an operator."
     assert shown[4] == "The callback `completed` was delivered at attempt 1 (HTTP 200)."
 
 

@@ -1,0 +1,71 @@
+"""Job types and providers that an operator has paused.
+
+No attempt of a job of a paused type begins, and no call is sent to a paused provider. What has begun goes on: running
+attempts end, and calls that a provider has accepted are polled and fetched.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from consumer.ledger.database import Database, db_now
+from consumer.ledger.tables import pauses
+
+
+class PauseKind(enum.StrEnum):
+    """What is paused, as stored."""
+
+    TYPE = "type"
+    PROVIDER = "provider"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """One job type or provider that is paused."""
+
+    kind: PauseKind
+    name: str
+    #: Since when, in epoch seconds.
+    at: float
+    #: Who paused it.
+    by: str
+
+
+def pause(database: Database, kind: PauseKind, name: str, *, by: str) -> bool:
+    """Pause a job type or a provider. Return ``False`` if it was paused already."""
+    statement = (
+        database.insert(pauses)
+        .values(kind=kind.value, name=name, at=db_now(), by=by[:128])
+        .on_conflict_do_nothing(index_elements=["kind", "name"])
+        .returning(pauses.c.name)
+    )
+    with database.write(durable=True) as connection:
+        return connection.execute(statement).first() is not None
+
+
+def resume(database: Database, kind: PauseKind, name: str) -> bool:
+    """End the pause; what was due meanwhile is due now. Return ``False`` if there was none."""
+    statement = sa.delete(pauses).where(pauses.c.kind == kind.value, pauses.c.name == name).returning(pauses.c.name)
+    with database.write(durable=True) as connection:
+        return connection.execute(statement).first() is not None
+
+
+def list_pauses(database: Database) -> list[Pause]:
+    """Return every pause, job types first."""
+    query = sa.select(pauses).order_by(pauses.c.kind.desc(), pauses.c.name)
+    with database.read() as connection:
+        return [Pause(PauseKind(row.kind), row.name, row.at, row.by) for row in connection.execute(query)]
+
+
+def find_pause(database: Database, kind: PauseKind, name: str) -> Pause | None:
+    """Return the pause of a job type or provider, or ``None``."""
+    return next((found for found in list_pauses(database) if (found.kind, found.name) == (kind, name)), None)
+
+
+def paused_names(kind: PauseKind) -> sa.Select[Any]:
+    """Return the query for the names of this kind that are paused."""
+    return sa.select(pauses.c.name).where(pauses.c.kind == kind.value)

@@ -1,0 +1,120 @@
+"""The providers' accounts: keys, circuit breakers, calls in flight and spend; and the budgets of tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consumer.ledger import accounts
+from consumer.ledger.accounts import BreakerState
+from consumer.ledger.call_queries import by_provider, count_calls, spent_since
+from consumer.ledger.database import Database
+from consumer.ledger.pauses import PauseKind, list_pauses
+from consumer.ledger.states import CallState
+from ops.checks.providers import missing
+from providers.registry import provider_names
+from schemas.accounts import Budget
+from schemas.money import format_micros
+from schemas.settings import Settings
+
+_IN_FLIGHT = (CallState.SUBMITTING, CallState.WORKING, CallState.FETCHING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderStatus:
+    """One provider's account."""
+
+    provider: str
+    #: What is missing to call it, or ``None``.
+    missing: str | None
+    #: ``closed``, ``open``, ``half`` (half-open), or ``paused`` when the provider asked to wait (Retry-After).
+    breaker: str
+    #: Seconds until the next call is allowed.
+    again_in_seconds: float
+    queued: int
+    #: Calls in flight.
+    out: int
+    unknown: int
+    concurrency: int
+    rate_per_minute: float
+    #: US dollars, including reserved money; days and months are UTC.
+    today: str
+    this_month: str
+    last_error: str | None
+    #: The operator who paused it, or ``None``.
+    paused_by: str | None
+
+
+def provider_statuses(settings: Settings, database: Database) -> Sequence[ProviderStatus]:
+    """Return every known provider, sorted by name."""
+    now = database.now()
+    known = {account.provider: account for account in accounts.list_accounts(database)}
+    numbers = count_calls(database)
+    today = by_provider(spent_since(database, Budget(usd=0, period="day").period_start(now)))
+    month = by_provider(spent_since(database, Budget(usd=0, period="month").period_start(now)))
+    held = {pause.name: pause.by for pause in list_pauses(database) if pause.kind is PauseKind.PROVIDER}
+    found = []
+    for name in sorted({*provider_names(), *known}):
+        account, limits = known.get(name), settings.limits_of(name)
+        until = 0.0 if account is None else max(account.open_until, account.paused_until)
+        breaker = BreakerState.CLOSED if account is None else account.breaker
+        paused = account is not None and breaker is BreakerState.CLOSED and account.paused_until > now
+        found.append(
+            ProviderStatus(
+                provider=name,
+                missing=missing(name, settings),
+                breaker="paused" if paused else breaker.value,
+                again_in_seconds=max(0.0, until - now),
+                queued=numbers.get((name, CallState.QUEUED.value), 0),
+                out=sum(numbers.get((name, state.value), 0) for state in _IN_FLIGHT),
+                unknown=numbers.get((name, CallState.UNKNOWN.value), 0),
+                concurrency=limits.concurrency,
+                rate_per_minute=limits.rate_per_minute,
+                today=format_micros(today.get(name, 0)),
+                this_month=format_micros(month.get(name, 0)),
+                last_error=None if account is None else account.last_error,
+                paused_by=held.get(name),
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetStatus:
+    """What a tenant may spend, and what it has spent or reserved in the current period."""
+
+    #: ``*`` for all tenants without a budget of their own.
+    tenant: str
+    #: ``day``, ``month`` or ``ever``; days and months are UTC.
+    period: str
+    #: US dollars.
+    limit: str
+    spent: str
+    #: From 0; above 1 once it is exceeded.
+    share: float
+
+
+def budget_statuses(settings: Settings, database: Database) -> Sequence[BudgetStatus]:
+    """Return the budget of every tenant that has one, sorted by name.
+
+    The budget ``*`` applies to each tenant without its own; shown is what the one that spent most has spent.
+    """
+    now = database.now()
+    found = []
+    for tenant, budget in sorted(settings.budgets.items()):
+        by_tenant: dict[str, int] = {}
+        for (_, spender), micros in spent_since(database, budget.period_start(now)).items():
+            by_tenant[spender] = by_tenant.get(spender, 0) + micros
+        others = [micros for spender, micros in by_tenant.items() if spender not in settings.budgets]
+        spent = by_tenant.get(tenant, 0) if tenant != "*" else max(others, default=0)
+        share = spent / budget.micros if budget.micros else float(spent > 0)
+        found.append(
+            BudgetStatus(
+                tenant=tenant,
+                period=budget.period,
+                limit=format_micros(budget.micros),
+                spent=format_micros(spent),
+                share=round(share, 4),
+            )
+        )
+    return found
