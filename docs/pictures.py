@@ -63,6 +63,11 @@ def photographs(folder: Path) -> dict[str, Path]:
 
 def frame(photograph: Path, lyrics: str, **options: Any) -> Image.Image:
     """Return the frame of a reel in which the word before the last one is sung."""
+    return moments(photograph, lyrics, [max(len(words_of(lyrics)) - 2, 0) + 0.5], **options)[0]
+
+
+def moments(photograph: Path, lyrics: str, seconds: list[float], **options: Any) -> list[Image.Image]:
+    """Return the frames of a reel at these times. Each word takes one second."""
     words = words_of(lyrics)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -77,8 +82,8 @@ def frame(photograph: Path, lyrics: str, **options: Any) -> Image.Image:
         timing = Timing(lyrics, "forced_alignment", times)
         render_reel(data, _input(photograph, "jpeg"), _input(folder / "song.wav", "wav"), folder, timing=timing)
         with av.open(str(folder / "video.mp4")) as film:
-            wanted = max(len(words) - 2, 0) + 0.5
-            return next(f.to_image() for f in film.decode(video=0) if f.time is not None and f.time >= wanted)
+            wanted = {round(second * 30) for second in seconds}
+            return [f.to_image() for f in film.decode(video=0) if f.time is not None and round(f.time * 30) in wanted]
 
 
 def _input(path: Path, kind: str) -> InputFile:
@@ -120,6 +125,12 @@ def scripts(photograph: Path) -> None:
     sheet.save(IMAGES / "reel-scripts.webp", quality=80, method=6)
 
 
+def scenes(photos: dict[str, Path]) -> None:
+    """Write the pictures of what is behind the captions."""
+    words = "So carry me home over the river and the quiet night"
+    save("kenburns", moments(photos["light"], words, [1, 4, 7, 10.5], style="karaoke", motion="kenburns"))
+
+
 def main() -> None:
     """Render all pictures."""
     with tempfile.TemporaryDirectory() as name:
@@ -135,6 +146,7 @@ def main() -> None:
         ]
         save("safe-areas", list(map(with_covered_areas, covered)))
         scripts(photos["light"])
+        scenes(photos)
         demo = frame(DEMO, "Ten thousand little suns", style="karaoke")
         demo.resize((270, 480), Image.Resampling.LANCZOS).save(IMAGES / "demo-frame.jpg", quality=88)
 

@@ -103,4 +103,5 @@ def _fetch(data: Reel, ctx: Context) -> tuple[InputFile, InputFile]:
 def _render_seconds(data: Reel, facts: dict[str, Any]) -> float:
     """Return the expected seconds on two cores, measured at 1080 x 1920: start, audio, and images by their size."""
     size = data.width * data.height / (1080 * 1920)
-    return float(round(0.6 + 0.011 * facts["duration_seconds"] + 0.011 * size * facts["pictures"], 1))
+    each = 0.018 if data.scene_moves else 0.011
+    return float(round(0.6 + 0.011 * facts["duration_seconds"] + each * size * facts["pictures"], 1))

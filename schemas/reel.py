@@ -24,6 +24,7 @@ from schemas.lyrics import (
     check_alignment_available,
     check_lyrics,
 )
+from schemas.reel_scene import Motion
 from schemas.reference import MediaReference
 
 
@@ -67,6 +68,7 @@ _NEW_FIELDS = (
     "fade",
     "loudness",
     "cover_at",
+    "motion",
 )
 
 
@@ -192,6 +194,7 @@ class Reel(InputModel):
         allow_inf_nan=False,
         description="Seconds from the start of the reel at which cover.jpg is taken. Default: the first caption.",
     )
+    motion: Motion = "none"
 
     CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics", "timing"))
 
@@ -213,6 +216,11 @@ class Reel(InputModel):
             for name, value in written.items()
             if name not in _NEW_FIELDS or getattr(self, name) != fields[name].default
         }
+
+    @property
+    def scene_moves(self) -> bool:
+        """Whether every frame is another picture, so that none can be repeated."""
+        return self.motion != "none"
 
     def caption_style(self) -> CaptionStyle:
         """Return the style with the request's own values."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from pipelines.media.inspect.picture import fit_picture, open_picture, upright_size
+from pipelines.media.inspect.picture import open_picture, upright_size
 from pipelines.media.reel_film import FPS, Film, caption_renderer, timeline_of
-from pipelines.media.text.canvas import Canvas
+from pipelines.media.scene.stage import name_of, stage_of
 
 FILE = "preview.png"
 #: Most captions on a sheet: those of a long song are chosen at equal distances, with the first and the last one.
@@ -30,11 +30,12 @@ def write_contact_sheet(film: Film) -> dict[str, Any]:
     timeline = timeline_of(film)
     captions = timeline.captions
     renderer, layout = caption_renderer(film, upright_size(image), timeline)
-    canvas = Canvas(fit_picture(image, film.width, film.height, layout.card), renderer)
+    stage = stage_of(film, image, layout.card, renderer, FPS)
     last = len(captions) - 1
     count = min(len(captions), _MAX_TILES)
     shown = [captions[round(tile * last / max(1, count - 1))] for tile in range(count)]
-    tiles = [(canvas.picture(caption.text), caption.first / FPS) for caption in shown] or [(canvas.picture(""), 0.0)]
+    places = [(caption.first, caption.text) for caption in shown] or [(0, "")]
+    tiles = [(stage.picture(name_of(film, first, text)), first / FPS) for first, text in places]
     columns = min(_COLUMNS, len(tiles))
     across, down = film.width + _GAP, film.height + _LABEL + _GAP
     sheet = Image.new("RGB", (columns * across + _GAP, -(-len(tiles) // columns) * down + _GAP), _SHEET_COLOR)

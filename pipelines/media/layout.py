@@ -83,6 +83,11 @@ class Layout:
     captions: CaptionArea
 
 
+def even(box: Box) -> Box:
+    """Return ``box`` with edges between pairs of pixels, which have one sample of colour."""
+    return Box(box.left // 2 * 2, box.top // 2 * 2, -(-box.right // 2) * 2, -(-box.bottom // 2) * 2)
+
+
 def safe_box(width: int, height: int, area: SafeArea) -> Box:
     """Return the part of a frame of ``width`` x ``height`` pixels in which captions are readable on the platforms."""
     insets = _NOTHING_COVERED

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from av.codec.context import Flags
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from pipelines.media.captions.placement import Caption
-from pipelines.media.encode.chunk_encoder import BT709, X264, AccessUnit, ChunkEncoder
+from pipelines.media.encode.chunk_encoder import AccessUnit, ChunkEncoder
 from pipelines.media.encode.frame_runs import GOP_SECONDS, FrameRun, chunks, expand, plan_frame_runs
 from pipelines.media.encode.h264 import UnexpectedStream
+from pipelines.media.encode.moving_film import write_moving_mp4
 from pipelines.media.encode.mp4 import write_mp4
 from providers.local.opencv import opencv
 from schemas.errors import RenderFailed
@@ -26,13 +23,6 @@ from schemas.errors import RenderFailed
 #: What makes moving pictures small: compared with that, the model's own time is long. The number of threads is fixed,
 #: so that every machine writes the same bytes.
 _MOVING_X264 = {"preset": "medium", "crf": "20", "threads": "2"}
-#: Index first, and the first frame at 0 s without an edit list.
-_MOVING_MP4 = {
-    "movflags": "+faststart+negative_cts_offsets",
-    "use_editlist": "0",
-    "brand": "mp42",
-    "fflags": "+bitexact",
-}
 #: An RGB picture: shape (height, width, 3), uint8.
 Pixels = NDArray[Any]
 #: Draws the picture with this name.
@@ -51,7 +41,14 @@ def write_silent_film(
         RenderFailed: The encoder's stream cannot be used, or has another number of frames than planned.
     """
     if len(shots) > 1 and all(length == 1 for _, length in shots):
-        return _write_moving(path, shots, draw, fps, progress)
+        height, width = draw(shots[0][0]).shape[:2]
+        return write_moving_mp4(
+            path,
+            (_frame(draw(name)) for name, _ in shots),
+            size=(width, height, fps),
+            x264=_MOVING_X264,
+            on_frame=lambda count: progress(count / len(shots)),
+        )
     pictures, frames = [], 0
     for name, length in shots:
         pictures.append(Caption(name, frames, frames + length))
@@ -99,27 +96,6 @@ def _write(
         extradata=encoder.extradata,
         on_frame=lambda count: progress(count / frames),
     )
-
-
-def _write_moving(
-    path: Path, shots: Sequence[tuple[str, int]], draw: Draw, fps: int, progress: Callable[[float], None]
-) -> int:
-    """Write a film whose frames all differ, with references in both directions; return the number of frames."""
-    with av.open(str(path), "w", format="mp4", options=_MOVING_MP4) as container:
-        stream = container.add_stream(X264, rate=fps, options=_MOVING_X264)
-        assert isinstance(stream, VideoStream)
-        context = stream.codec_context
-        context.height, context.width = draw(shots[0][0]).shape[:2]
-        context.pix_fmt, context.gop_size = "yuv420p", GOP_SECONDS * fps
-        context.colorspace = context.color_primaries = context.color_trc = context.color_range = BT709
-        context.flags |= Flags.bitexact
-        for index, (name, _) in enumerate(shots):
-            frame = _frame(draw(name))
-            frame.pts, frame.time_base = index, Fraction(1, fps)
-            container.mux(stream.encode(frame))
-            progress((index + 1) / len(shots))
-        container.mux(stream.encode())
-    return len(shots)
 
 
 def _frame(pixels: Pixels) -> VideoFrame:

@@ -116,6 +116,7 @@ def film_task(
         "height": data.height,
         "encoder": encoder,
         "sound_edit": {"start": data.start, "end": data.end, "fade": data.fade, "loudness": data.loudness},
+        "scene": {"kenburns": data.motion == "kenburns"},
         "cover_at": data.cover_at,
         "ffmpeg": _ffmpeg(),
     }

@@ -51,7 +51,7 @@ def write_mp4(
     frames_written = 0
     with av.open(str(path), "w", format="mp4", options=_OPTIONS) as container:
         video_stream = _video_stream(container, codec, size, extradata)
-        track = None if audio is None else _AudioTrack(container, *audio, fps)
+        track = None if audio is None else AudioTrack(container, *audio, fps)
         for data, key in video:
             if track is not None:
                 track.write_until(frames_written)
@@ -63,7 +63,7 @@ def write_mp4(
     return frames_written
 
 
-class _AudioTrack:
+class AudioTrack:
     """The audio stream of an MP4 file and the frames that are not yet written to it."""
 
     def __init__(self, container: OutputContainer, audio_format: AacFormat, frames: Iterator[bytes], fps: int) -> None:

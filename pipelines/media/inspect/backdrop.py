@@ -28,15 +28,15 @@ _DITHER, _TILE = 1.0, 256
 def on_backdrop(picture: Image.Image, width: int, height: int, card: Box) -> Image.Image:
     """Return a frame of ``width`` x ``height`` pixels with ``picture``, of the size of ``card``, in its place."""
     frame = _backdrop(picture, width, height, card)
-    radius = min(min(width, height) * _RADIUS, card.width / 4, card.height / 4)
-    frame.paste(picture, (card.left, card.top), mask=_rounded(card.width, card.height, radius))
+    frame.paste(picture, (card.left, card.top), mask=rounded_corners(width, height, card))
     return frame
 
 
-def _rounded(width: int, height: int, radius: float) -> Image.Image:
-    """Return the mask of a rectangle with rounded and smooth corners."""
-    mask = Image.new("L", (width * 2, height * 2))
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, width * 2 - 1, height * 2 - 1), radius * 2, fill=255)
+def rounded_corners(width: int, height: int, card: Box) -> Image.Image:
+    """Return the mask of a card in a frame of ``width`` x ``height`` pixels: its corners are rounded and smooth."""
+    radius = min(min(width, height) * _RADIUS, card.width / 4, card.height / 4)
+    mask = Image.new("L", (card.width * 2, card.height * 2))
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, card.width * 2 - 1, card.height * 2 - 1), radius * 2, fill=255)
     return mask.reduce(2)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from pipelines.media.text.caption_renderer import CaptionRenderer
 
 #: One plane of a frame: shape (height, width), uint8.
-_Plane = NDArray[np.uint8]
+Plane = NDArray[np.uint8]
 #: Number of drawn captions to keep: a chorus is repeated.
 _CACHED = 64
 #: Side of a macroblock in pixels. Regions are aligned to macroblocks, so that those around a caption do not change.
@@ -32,16 +32,16 @@ class Canvas:
     def __init__(self, background: Image.Image, renderer: CaptionRenderer) -> None:
         self._background = background
         self._renderer = renderer
-        self._planes = _to_planes(background)
+        self._planes = to_planes(background)
         self._lock = threading.Lock()
         #: Per text: left, top and the planes of the region that differs from the background; ``None`` if none does.
-        self._regions: OrderedDict[str, tuple[int, int, list[_Plane]] | None] = OrderedDict()
+        self._regions: OrderedDict[str, tuple[int, int, list[Plane]] | None] = OrderedDict()
 
     def draw(self, text: str) -> VideoFrame:
         """Return a new frame with ``text`` drawn on the background; the background alone if ``text`` is empty."""
         width, height = self._background.size
         frame = VideoFrame(width, height, "yuv420p")
-        targets = [_pixels(plane) for plane in frame.planes]
+        targets = [plane_pixels(plane) for plane in frame.planes]
         for target, plane in zip(targets, self._planes, strict=True):
             target[: plane.shape[0], : plane.shape[1]] = plane
         region = self._region(text) if text else None
@@ -62,7 +62,7 @@ class Canvas:
             picture.paste(caption, (x, y), mask=caption)
         return picture
 
-    def _region(self, text: str) -> tuple[int, int, list[_Plane]] | None:
+    def _region(self, text: str) -> tuple[int, int, list[Plane]] | None:
         with self._lock:
             if text in self._regions:
                 self._regions.move_to_end(text)
@@ -74,7 +74,7 @@ class Canvas:
                 self._regions.popitem(last=False)
         return region
 
-    def _blend(self, text: str) -> tuple[int, int, list[_Plane]] | None:
+    def _blend(self, text: str) -> tuple[int, int, list[Plane]] | None:
         """Return the region of the picture with the caption: left and top in pixels, and its Y, U and V planes."""
         drawn = self._renderer.draw(text)
         if drawn is None:
@@ -86,10 +86,10 @@ class Canvas:
         bottom = min(-(-(y + caption.height) // _BLOCK) * _BLOCK, height)
         blended = self._background.crop((left, top, right, bottom))
         blended.paste(caption, (x - left, y - top), mask=caption)
-        return left, top, _to_planes(blended)
+        return left, top, to_planes(blended)
 
 
-def _to_planes(picture: Image.Image) -> list[_Plane]:
+def to_planes(picture: Image.Image) -> list[Plane]:
     """Return the Y, U and V planes of an sRGB picture with even width and height; U and V have half its size."""
     width, height = picture.size
     frame = VideoFrame.from_ndarray(np.asarray(picture), format="rgb24").reformat(
@@ -102,10 +102,10 @@ def _to_planes(picture: Image.Image) -> list[_Plane]:
     planes = []
     for index, plane in enumerate(frame.planes):
         half = index > 0
-        planes.append(_pixels(plane)[: height >> half, : width >> half].copy())
+        planes.append(plane_pixels(plane)[: height >> half, : width >> half].copy())
     return planes
 
 
-def _pixels(plane: VideoPlane) -> _Plane:
+def plane_pixels(plane: VideoPlane) -> Plane:
     """Return the memory of ``plane`` as an array (rows, line size), uint8, including the padding of each row."""
     return np.frombuffer(cast(memoryview, plane), np.uint8).reshape(-1, plane.line_size)
