@@ -256,7 +256,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=False)
-    if value is None or value in ([], {}, ""):
+    if value is None or value in ([], (), {}, ""):
         return "–"
     if isinstance(value, list):
         return f"`{','.join(f'{item:g}' if isinstance(item, float) else str(item) for item in value)}`"

@@ -66,8 +66,10 @@ def frame(photograph: Path, lyrics: str, **options: Any) -> Image.Image:
     return moments(photograph, lyrics, [max(len(words_of(lyrics)) - 2, 0) + 0.5], **options)[0]
 
 
-def moments(photograph: Path, lyrics: str, seconds: list[float], **options: Any) -> list[Image.Image]:
-    """Return the frames of a reel at these times. Each word takes one second."""
+def moments(
+    photograph: Path, lyrics: str, seconds: list[float], further: dict[str, Path] | None = None, **options: Any
+) -> list[Image.Image]:
+    """Return the frames of a reel at these times. Each word takes one second. ``further`` are the other inputs."""
     words = words_of(lyrics)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -80,7 +82,9 @@ def moments(photograph: Path, lyrics: str, seconds: list[float], **options: Any)
         data = Reel.model_validate({**given, "alignment_mode": "even", **options})
         times = tuple(Times(index, index + 0.9) for index in range(len(words)))
         timing = Timing(lyrics, "forced_alignment", times)
-        render_reel(data, _input(photograph, "jpeg"), _input(folder / "song.wav", "wav"), folder, timing=timing)
+        files = {name: _input(path, path.suffix[1:].replace("jpg", "jpeg")) for name, path in (further or {}).items()}
+        image, song_file = _input(photograph, "jpeg"), _input(folder / "song.wav", "wav")
+        render_reel(data, image, song_file, folder, timing=timing, further=files)
         with av.open(str(folder / "video.mp4")) as film:
             wanted = {round(second * 30) for second in seconds}
             return [f.to_image() for f in film.decode(video=0) if f.time is not None and round(f.time * 30) in wanted]
@@ -128,6 +132,10 @@ def scripts(photograph: Path) -> None:
 def scenes(photos: dict[str, Path]) -> None:
     """Write the pictures of what is behind the captions."""
     words = "So carry me home over the river and the quiet night"
+    images = [{"image": "s3://docs/b.jpg", "at": 3}, {"image": "s3://docs/c.jpg", "at": 6}]
+    further = {"images.0.image": photos["square"], "images.1.image": photos["landscape"]}
+    shown = moments(photos["light"], words, [1, 3.4, 5, 6.5, 9], further, style="karaoke", images=images)
+    save("images", shown)
     save("kenburns", moments(photos["light"], words, [1, 4, 7, 10.5], style="karaoke", motion="kenburns"))
 
 

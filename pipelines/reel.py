@@ -16,13 +16,13 @@ from pipelines.models.alignment import Timing, align
 from pipelines.models.estimates import alignment_estimate
 from pipelines.models.given_timing import given_timing
 from pipelines.models.local_reel import FPS, film_task, render_reel
+from pipelines.models.reel_scene import MAX_IMAGE_BYTES, fetch_further
 from pipelines.models.remote_reel import check_readable_by_url, render_local_or_remote
 from schemas.media import InputFile, LocalFile, Plan, StoredArtifact
 from schemas.reel import Reel
 
 #: Greatest width and height of a picture in a preview, in pixels.
 _TILE = (216, 384)
-_MAX_IMAGE_BYTES = 100 * 1024 * 1024
 
 
 def reel(data: Reel, ctx: Context) -> Sequence[StoredArtifact]:
@@ -30,18 +30,18 @@ def reel(data: Reel, ctx: Context) -> Sequence[StoredArtifact]:
 
     A crash before the render is stored repeats it. Only files in the job's folder are written until then.
     """
-    image, audio = _fetch(data, ctx)
+    image, audio, further = _fetch(data, ctx)
     timing = given_timing(data, audio, ctx) or align(data.alignment_mode, data.lyrics, data.language, audio, ctx)
 
     def render(folder: Path, progress: Progress) -> Sequence[LocalFile]:
-        return render_reel(data, image, audio, folder, progress, timing=timing, bounds=ctx.bounds)
+        return render_reel(data, image, audio, folder, progress, timing=timing, further=further, bounds=ctx.bounds)
 
     def render_locally() -> Sequence[StoredArtifact]:
         files = ctx.step("render", render)
         ctx.annotate(**files[0].details)
         return files
 
-    return render_local_or_remote(data, image, audio, timing, ctx, render_locally)
+    return render_local_or_remote(data, image, audio, timing, ctx, render_locally, further)
 
 
 def plan(data: Reel, ctx: Context) -> Plan:
@@ -50,12 +50,13 @@ def plan(data: Reel, ctx: Context) -> Plan:
     The captions are counted as if the lyrics were spread evenly, because a plan calls no speech model. They are not
     counted if the request has no lyrics.
     """
-    image, audio = _fetch(data, ctx)
+    image, audio, further = _fetch(data, ctx)
     given = given_timing(data, audio, ctx)
     timing = given or Timing(data.lyrics)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        facts = run_child(Task.PLAN, film_task(data, image, audio, folder, timing), folder, ctx.bounds)
+        film = film_task(data, image, audio, folder, timing, further=further)
+        facts = run_child(Task.PLAN, film, folder, ctx.bounds)
     alignment = alignment_estimate(
         "even" if given else data.alignment_mode, data.lyrics, facts["song_seconds"], ctx.catalogue
     )
@@ -76,12 +77,12 @@ def preview(data: Reel, ctx: Context, target: Path) -> dict[str, Any]:
 
     The captions are timed as in a plan.
     """
-    image, audio = _fetch(data, ctx)
+    image, audio, further = _fetch(data, ctx)
     scale = min(1.0, _TILE[0] / data.width, _TILE[1] / data.height)
     size = {"width": max(2, round(data.width * scale / 2) * 2), "height": max(2, round(data.height * scale / 2) * 2)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        film = film_task(data.model_copy(update=size), image, audio, folder, Timing(data.lyrics))
+        film = film_task(data.model_copy(update=size), image, audio, folder, Timing(data.lyrics), further=further)
         facts = run_child(Task.PREVIEW, film, folder, ctx.bounds)
         shutil.copyfile(folder / "preview.png", target)
     return facts
@@ -92,12 +93,13 @@ def _details(facts: dict[str, Any]) -> dict[str, Any]:
     return details | ({"warnings": facts["warnings"]} if facts["warnings"] else {})
 
 
-def _fetch(data: Reel, ctx: Context) -> tuple[InputFile, InputFile]:
-    image = ctx.input("image", data.image, kinds=PICTURE_KINDS, limit_bytes=_MAX_IMAGE_BYTES)
+def _fetch(data: Reel, ctx: Context) -> tuple[InputFile, InputFile, dict[str, InputFile]]:
+    image = ctx.input("image", data.image, kinds=PICTURE_KINDS, limit_bytes=MAX_IMAGE_BYTES)
     audio = ctx.input("audio", data.audio, kinds=SOUND_KINDS, limit_bytes=MAX_AUDIO_BYTES)
+    further = fetch_further(data, ctx)
     if data.renderer == "runpod":
-        check_readable_by_url(image, audio)
-    return image, audio
+        check_readable_by_url(image, audio, *further.values())
+    return image, audio, further
 
 
 def _render_seconds(data: Reel, facts: dict[str, Any]) -> float:

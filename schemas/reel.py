@@ -24,7 +24,7 @@ from schemas.lyrics import (
     check_alignment_available,
     check_lyrics,
 )
-from schemas.reel_scene import Motion
+from schemas.reel_scene import Crossfade, Images, Motion
 from schemas.reference import MediaReference
 
 
@@ -68,6 +68,8 @@ _NEW_FIELDS = (
     "fade",
     "loudness",
     "cover_at",
+    "images",
+    "crossfade",
     "motion",
 )
 
@@ -194,6 +196,8 @@ class Reel(InputModel):
         allow_inf_nan=False,
         description="Seconds from the start of the reel at which cover.jpg is taken. Default: the first caption.",
     )
+    images: Images = ()
+    crossfade: Crossfade = 1.0
     motion: Motion = "none"
 
     CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics", "timing"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from pipelines.context import Progress
 from pipelines.media.inspect.sniff import HEAD_BYTES, PICTURE_KINDS, SOUND_KINDS, sniff
 from pipelines.media.sandbox.process import Bounds
 from pipelines.models.local_reel import render_reel
+from pipelines.models.reel_scene import further_inputs
 from pipelines.models.remote_reel import TEXTS, read_film
 from providers.http.downloads import GuardedClient
 from providers.http.policy import Policy
@@ -48,13 +49,6 @@ class _Input(BaseModel):
     sha256: _Sha256
 
 
-class _Inputs(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    image: _Input
-    audio: _Input
-
-
 class _Parameters(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -69,7 +63,8 @@ class _Job(BaseModel):
     key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
     model: Literal["runpod-reel"]
     parameters: _Parameters
-    inputs: _Inputs
+    #: By their names in the request: ``image``, ``audio`` and what ``further_inputs`` names.
+    inputs: dict[str, _Input]
 
 
 @dataclass(frozen=True)
@@ -101,13 +96,26 @@ class ReelRenderer:
             raise InvalidField(
                 f"input.{place}: {plain_words(first)}: are worker and endpoint of the same version?"
             ) from None
+        needed = {"image": PICTURE_KINDS, "audio": SOUND_KINDS}
+        needed |= {name: kinds for name, (_, kinds) in further_inputs(data).items()}
+        if missing := ", ".join(sorted(needed.keys() - job.inputs.keys())):
+            raise InvalidField(f"input.inputs: {missing} is missing: are worker and endpoint of the same version?")
         with tempfile.TemporaryDirectory(prefix="telecine-runpod-") as name:
             folder = Path(name)
-            image, audio = self._fetch(job, "image", folder), self._fetch(job, "audio", folder)
+            fetched = {name: self._fetch(job, name, folder, kinds) for name, kinds in needed.items()}
+            image, audio = fetched.pop("image"), fetched.pop("audio")
             work = folder / "work"
             work.mkdir()
             video, *texts = render_reel(
-                data, image, audio, work, progress, timing=timing, bounds=self.bounds, encoder=self.encoder
+                data,
+                image,
+                audio,
+                work,
+                progress,
+                timing=timing,
+                further=fetched,
+                bounds=self.bounds,
+                encoder=self.encoder,
             )
             return {
                 "url": self._store(job, video),
@@ -115,18 +123,16 @@ class ReelRenderer:
                 "details": {"version": version("telecine"), "frames": video.facts.frames},
             }
 
-    def _fetch(self, job: _Job, name: Literal["image", "audio"], folder: Path) -> InputFile:
-        source: _Input = getattr(job.inputs, name)
+    def _fetch(self, job: _Job, name: str, folder: Path, kinds: Sequence[str]) -> InputFile:
+        source = job.inputs[name]
         path = folder / f"{name}.input"
         fetched = self.http.download(source.url, path, source.bytes)
         if fetched.sha256 != source.sha256:
             raise InvalidField(f"data.{name} has changed since the job was accepted", field=f"data.{name}")
         with path.open("rb") as file:
             kind = sniff(file.read(HEAD_BYTES))
-        if name == "image" and kind not in PICTURE_KINDS:
-            raise InvalidImage(field="data.image")
-        if name == "audio" and kind not in SOUND_KINDS:
-            raise InvalidAudio(field="data.audio")
+        if kind not in kinds:
+            raise (InvalidAudio if kinds == SOUND_KINDS else InvalidImage)(field=f"data.{name}")
         assert kind is not None
         return InputFile(
             name=name, uri=f"s3://input/{name}", path=path, kind=kind, bytes=fetched.bytes, sha256=fetched.sha256

@@ -98,10 +98,10 @@ def _run(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str
         return write_captions(arguments)
     from pipelines.media.reel_film import Film, plan_film, render_film
 
-    if task is Task.PREVIEW:
-        from pipelines.media.contact_sheet import write_contact_sheet
+    if task in (Task.PREVIEW, Task.COVER):
+        from pipelines.media.contact_sheet import write_contact_sheet, write_cover
 
-        return write_contact_sheet(Film.from_json(arguments))
+        return (write_cover if task is Task.COVER else write_contact_sheet)(Film.from_json(arguments))
 
     # Encoder threads spend most of their time outside the interpreter. At Python's default switch interval, a thread
     # that returns waits up to 5 ms for the interpreter lock.
@@ -115,9 +115,10 @@ def _read_fault(arguments: dict[str, Any]) -> OSError | None:
 
     FFmpeg treats the part of a file that a broken disk does not return as the end of the file, or as damaged.
     """
-    for name in _INPUTS & arguments.keys():
+    further = [image["path"] for image in arguments.get("scene", {}).get("images", ())]
+    for path in (*(arguments[name] for name in _INPUTS & arguments.keys()), *further):
         try:
-            with open(arguments[name], "rb", buffering=0) as file:
+            with open(path, "rb", buffering=0) as file:
                 while file.read(_PIECE_BYTES):
                     pass
         except OSError as error:

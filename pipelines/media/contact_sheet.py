@@ -1,4 +1,4 @@
-"""A contact sheet: the captions of a reel in one small picture, made without encoding. Runs in the child process."""
+"""Pictures of a reel without the reel: its cover, and its captions as a contact sheet. Runs in the child process."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from pipelines.media.inspect.picture import open_picture, upright_size
-from pipelines.media.reel_film import FPS, Film, caption_renderer, timeline_of
-from pipelines.media.scene.stage import name_of, stage_of
+from pipelines.media.inspect.picture import open_picture
+from pipelines.media.reel_film import FPS, Film, stage_for, timeline_of
+from pipelines.media.scene.stage import cover_of, name_of, save_cover
 
 FILE = "preview.png"
 #: Most captions on a sheet: those of a long song are chosen at equal distances, with the first and the last one.
@@ -29,8 +29,7 @@ def write_contact_sheet(film: Film) -> dict[str, Any]:
     image = open_picture(film.image, film.image_kind)
     timeline = timeline_of(film)
     captions = timeline.captions
-    renderer, layout = caption_renderer(film, upright_size(image), timeline)
-    stage = stage_of(film, image, layout.card, renderer, FPS)
+    stage, _ = stage_for(film, image, timeline)
     last = len(captions) - 1
     count = min(len(captions), _MAX_TILES)
     shown = [captions[round(tile * last / max(1, count - 1))] for tile in range(count)]
@@ -47,3 +46,17 @@ def write_contact_sheet(film: Film) -> dict[str, Any]:
         draw.text((x, y + film.height + 1), f"{minutes:.0f}:{rest:04.1f}", _LABEL_COLOR, font)
     sheet.save(film.folder / FILE, "PNG", compress_level=1)
     return {"captions": len(captions), "shown": len(shown)}
+
+
+def write_cover(film: Film) -> dict[str, Any]:
+    """Write ``cover.jpg`` into the film's folder, as ``render_film`` does.
+
+    Raises:
+        InputError: An input cannot be used.
+        LyricsTooLong: A caption would be visible for less than one frame.
+    """
+    image = open_picture(film.image, film.image_kind)
+    timeline = timeline_of(film)
+    stage, _ = stage_for(film, image, timeline)
+    save_cover(film, cover_of(film, stage, timeline, FPS))
+    return {}

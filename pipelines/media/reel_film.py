@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
 from av.codec.codec import UnknownCodecError
+from PIL.Image import Image
 
 from pipelines.media.captions.files import (
     CaptionSpec,
@@ -33,9 +34,11 @@ from pipelines.media.encode.parallel_encoder import ParallelEncoder
 from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit
 from pipelines.media.inspect.picture import fit_picture, open_picture, upright_size
 from pipelines.media.inspect.sound import Sound, measure
-from pipelines.media.layout import Fit, Layout, Position, SafeArea, arrange, safe_box
+from pipelines.media.layout import Fit, Position, SafeArea, safe_box
+from pipelines.media.scene.arrangement import Cards, arrange_all
+from pipelines.media.scene.images import check_further_images, further_sizes
 from pipelines.media.scene.spec import Scene
-from pipelines.media.scene.stage import Stage, cover_of, moving_names, stage_of
+from pipelines.media.scene.stage import Stage, cover_of, moving_names, pictures_of, save_cover, stage_of
 from pipelines.media.text.caption_renderer import CaptionRenderer, upper
 from pipelines.media.text.fitting import height_of, most_lines
 from pipelines.media.text.fonts import Fonts
@@ -130,6 +133,7 @@ def plan_film(film: Film) -> dict[str, Any]:
         LyricsTooLong: A caption would be visible for less than one frame.
     """
     fit_picture(open_picture(film.image, film.image_kind), film.width, film.height)
+    check_further_images(film)
     timeline = timeline_of(film, with_captions=bool(film.caption_spec.lyrics.strip()))
     return {
         "frames": timeline.frames,
@@ -139,7 +143,7 @@ def plan_film(film: Film) -> dict[str, Any]:
         "warnings": timeline.warnings,
         "pictures": timeline.frames
         if film.scene.moves
-        else len(plan_frame_runs(timeline.shown, timeline.frames, GOP_SECONDS * FPS)),
+        else len(plan_frame_runs(pictures_of(film, timeline), timeline.frames, GOP_SECONDS * FPS)),
     }
 
 
@@ -163,8 +167,7 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
         timeline = timeline_of(film, song)
         if aac_process is None and timeline.sound.is_damaged:
             aac_process = _start_aac(film, timeline.sound)
-        renderer, layout = caption_renderer(film, upright_size(image), timeline)
-        stage = stage_of(film, image, layout.card, renderer, FPS)
+        stage, renderer = stage_for(film, image, timeline)
         encoder = _encode(film, stage, timeline, aac_process, progress)
     finally:
         if aac_process is not None:
@@ -223,16 +226,18 @@ def timeline_of(film: Film, song: Sound | None = None, *, with_captions: bool = 
     return Timeline(sound, song.seconds, frames, captions, shown, pictures, words, warnings)
 
 
-def caption_renderer(film: Film, picture: tuple[int, int], timeline: Timeline) -> tuple[CaptionRenderer, Layout]:
-    """Return the renderer and the layout for an upright picture of that size and the captions."""
+def caption_renderer(
+    film: Film, pictures: Sequence[tuple[int, int]], timeline: Timeline
+) -> tuple[CaptionRenderer, Cards]:
+    """Return the renderer of the captions, and the cards of upright pictures of those sizes."""
     look, language = film.style, film.caption_spec.language
     size = look.font_size * min(film.width, film.height) / 1080
     fonts = Fonts(language, film.caption_spec.lyrics, look.weight)
     shaper = Shaper(fonts, language)
     texts = [upper(caption.text, language) if look.upper_case else caption.text for caption in timeline.captions]
     widest = safe_box(film.width, film.height, film.safe_area).width / size - 2 * look.reach
-    layout = arrange(
-        picture,
+    cards, area = arrange_all(
+        pictures,
         film.width,
         film.height,
         fit=film.fit,
@@ -241,8 +246,14 @@ def caption_renderer(film: Film, picture: tuple[int, int], timeline: Timeline) -
         caption_height=height_of(max(2, most_lines(texts, shaper, widest)), look.reach) * size,
     )
     style = Style(size, film.color[:3], film.color[3], look)
-    renderer = CaptionRenderer(layout.captions, style, fonts, language, shaper=shaper, pictures=timeline.pictures)
-    return renderer, layout
+    renderer = CaptionRenderer(area, style, fonts, language, shaper=shaper, pictures=timeline.pictures)
+    return renderer, cards
+
+
+def stage_for(film: Film, image: Image, timeline: Timeline) -> tuple[Stage, CaptionRenderer]:
+    """Return what draws the frames of the reel, with ``image`` as its first image, and what draws its captions."""
+    renderer, cards = caption_renderer(film, [upright_size(image), *further_sizes(film)], timeline)
+    return stage_of(film, image, cards, renderer, FPS), renderer
 
 
 def _encode(film: Film, stage: Stage, timeline: Timeline, aac_process: Ffmpeg | None, progress: Progress) -> str:
@@ -269,7 +280,7 @@ def _write_video(
     """Encode and write the video; return its number of frames."""
     if film.scene.moves:
         return _write_moving(film, stage, timeline, aac_process, progress)
-    runs = plan_frame_runs(timeline.shown, timeline.frames, GOP_SECONDS * FPS)
+    runs = plan_frame_runs(pictures_of(film, timeline), timeline.frames, GOP_SECONDS * FPS)
     if encoder == "plain":
         runs = expand(runs)
     size = (film.width, film.height, FPS)
@@ -285,7 +296,7 @@ def _write_video(
 
     encoded_share = 0.0
     try:
-        cover.save(film.folder / "cover.jpg", "JPEG", quality=90)
+        save_cover(film, cover)
         while aac_process is not None and aac_process.wait(_REPORT_SECONDS) is None:
             encoded_share = size_share(film.folder / _AAC_NAME, timeline.sound.seconds)
             report(0)
@@ -307,7 +318,7 @@ def _write_video(
 
 def _write_moving(film: Film, stage: Stage, timeline: Timeline, aac_process: Ffmpeg | None, progress: Progress) -> int:
     """Encode and write a video of which every frame is another picture; return its number of frames."""
-    cover_of(film, stage, timeline, FPS).save(film.folder / "cover.jpg", "JPEG", quality=90)
+    save_cover(film, cover_of(film, stage, timeline, FPS))
     while aac_process is not None and aac_process.wait(_REPORT_SECONDS) is None:
         progress(0.0)
     if aac_process is not None:

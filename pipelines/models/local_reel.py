@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import ImageColor
 from pipelines.context import Progress
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds, Task, run_child
 from pipelines.models.alignment import Timing, caption_spec
+from pipelines.models.reel_scene import NOTHING_FURTHER, scene_record
 from schemas.media import InputFile, LocalFile, MediaFacts
 from schemas.reel import Reel
 
@@ -30,6 +32,7 @@ def render_reel(
     progress: Progress = lambda _: None,
     *,
     timing: Timing | None = None,
+    further: Mapping[str, InputFile] = NOTHING_FURTHER,
     bounds: Bounds = DEFAULT_BOUNDS,
     encoder: str = "skip",
 ) -> list[LocalFile]:
@@ -37,6 +40,7 @@ def render_reel(
 
     Args:
         timing: The words of the captions and their times. Default: the lyrics in even shares.
+        further: The other inputs, by their names in the request, as ``fetch_further`` returns them.
         encoder: ``skip`` writes frames that repeat an image as skip slices, ``nvenc`` does the same with NVIDIA's
             encoder, and ``plain`` encodes every frame. If the machine or the encoder's stream does not allow it,
             ``nvenc`` falls back to ``skip`` and ``skip`` to ``plain``, with a warning in the log.
@@ -47,7 +51,7 @@ def render_reel(
         RenderError: The child process failed, took too long or needed too much memory.
     """
     timing = timing or Timing(data.lyrics)
-    film = film_task(data, image, audio, folder, timing, encoder)
+    film = film_task(data, image, audio, folder, timing, further=further, encoder=encoder)
     facts = run_child(Task.RENDER, film, folder, bounds, progress)
     if facts["encoder"] != encoder:
         _log.warning("encoder_unavailable", requested=encoder, encoder=facts["encoder"])
@@ -85,9 +89,31 @@ def _files(data: Reel, timing: Timing, facts: dict[str, Any], folder: Path) -> l
     ]
     if timing.source != "even":
         files.append(LocalFile(name="words.json", content_type="application/json", path=folder / "words.json"))
-    cover = MediaFacts(width=data.width, height=data.height)
-    files.append(LocalFile(name="cover.jpg", content_type="image/jpeg", facts=cover, path=folder / "cover.jpg"))
-    return files
+    return [*files, _cover_file(data, folder)]
+
+
+def render_cover(
+    data: Reel,
+    image: InputFile,
+    audio: InputFile,
+    folder: Path,
+    timing: Timing,
+    further: Mapping[str, InputFile],
+    bounds: Bounds,
+) -> LocalFile:
+    """Draw ``cover.jpg`` into ``folder``, in a child process within ``bounds``.
+
+    Raises:
+        InputError: An input cannot be used.
+        RenderError: The child process failed, took too long or needed too much memory.
+    """
+    run_child(Task.COVER, film_task(data, image, audio, folder, timing, further=further), folder, bounds)
+    return _cover_file(data, folder)
+
+
+def _cover_file(data: Reel, folder: Path) -> LocalFile:
+    facts = MediaFacts(width=data.width, height=data.height)
+    return LocalFile(name="cover.jpg", content_type="image/jpeg", facts=facts, path=folder / "cover.jpg")
 
 
 def line_files(folder: Path, facts: MediaFacts) -> list[LocalFile]:
@@ -97,7 +123,14 @@ def line_files(folder: Path, facts: MediaFacts) -> list[LocalFile]:
 
 
 def film_task(
-    data: Reel, image: InputFile, audio: InputFile, folder: Path, timing: Timing, encoder: str = "skip"
+    data: Reel,
+    image: InputFile,
+    audio: InputFile,
+    folder: Path,
+    timing: Timing,
+    *,
+    further: Mapping[str, InputFile] = NOTHING_FURTHER,
+    encoder: str = "skip",
 ) -> dict[str, Any]:
     """Return the arguments of the child process's task: plain values, and paths that Telecine chose."""
     return {
@@ -116,7 +149,7 @@ def film_task(
         "height": data.height,
         "encoder": encoder,
         "sound_edit": {"start": data.start, "end": data.end, "fade": data.fade, "loudness": data.loudness},
-        "scene": {"kenburns": data.motion == "kenburns"},
+        "scene": scene_record(data, further, round(FPS)),
         "cover_at": data.cover_at,
         "ffmpeg": _ffmpeg(),
     }

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from pipelines.context import Context, ModelCall, ModelResult, OutputSpec
+from pipelines.context import Context, ModelCall, ModelResult, OutputSpec, Progress
 from pipelines.media.captions.files import offset_warnings, timed_words
 from pipelines.media.captions.line_files import write_line_files
 from pipelines.media.inspect.in_child import seconds_of
 from pipelines.models.alignment import Timing, caption_spec
-from pipelines.models.local_reel import FPS, line_files
+from pipelines.models.local_reel import FPS, line_files, render_cover
+from pipelines.models.reel_scene import NOTHING_FURTHER, without_uris
 from providers.base import unreadable_input
 from schemas.errors import OutOfMemory, ProviderNotConfigured, ProviderResultInvalid, RenderKilled
 from schemas.media import InputFile, LocalFile, MediaFacts, StoredArtifact
@@ -48,6 +49,7 @@ def render_local_or_remote(
     timing: Timing,
     ctx: Context,
     render_locally: Callable[[], Sequence[StoredArtifact]],
+    further: Mapping[str, InputFile] = NOTHING_FURTHER,
 ) -> Sequence[StoredArtifact]:
     """Render the reel on the side that ``data.renderer`` selects.
 
@@ -60,15 +62,15 @@ def render_local_or_remote(
         OutOfMemory: The worker has too little memory, and no endpoint is configured; or the render was killed.
     """
     if data.renderer == "runpod":
-        return render_remotely(data, image, audio, timing, ctx)
+        return render_remotely(data, image, audio, timing, ctx, further)
     try:
         return render_locally()
     except OutOfMemory as error:
         paid_for = data.renderer == "auto" and not isinstance(error, RenderKilled)
-        if not paid_for or not (image.has_url and audio.has_url):
+        if not paid_for or not all(file.has_url for file in (image, audio, *further.values())):
             raise
         try:
-            return render_remotely(data, image, audio, timing, ctx)
+            return render_remotely(data, image, audio, timing, ctx, further)
         except ProviderNotConfigured:
             raise error from None
 
@@ -85,7 +87,12 @@ def check_readable_by_url(*files: InputFile) -> None:
 
 
 def render_remotely(
-    data: Reel, image: InputFile, audio: InputFile, timing: Timing, ctx: Context
+    data: Reel,
+    image: InputFile,
+    audio: InputFile,
+    timing: Timing,
+    ctx: Context,
+    further: Mapping[str, InputFile] = NOTHING_FURTHER,
 ) -> Sequence[StoredArtifact]:
     """Render ``video.mp4`` and the captions on the endpoint. The call is paid for at most once.
 
@@ -95,7 +102,7 @@ def render_remotely(
     call = ModelCall(
         [MODEL],
         {"film": write_film(data, timing)},
-        {"image": image, "audio": audio},
+        {"image": image, "audio": audio, **further},
         OutputSpec("video.mp4", ("mp4",)),
     )
     made = ctx.call("render-remote", call)
@@ -109,14 +116,19 @@ def render_remotely(
     if whole and (warnings := offset_warnings(timing.lyrics, data.words_per_group, data.timing_offset, shown)):
         ctx.annotate(warnings=warnings)
     lines = None if song is None else (data, timing, song)
-    captions = ctx.step("captions", lambda folder, _: _write(texts, facts.duration_seconds, lines, folder))
+
+    def write(folder: Path, _: Progress) -> Sequence[LocalFile]:
+        cover = _cover(data, image, audio, folder, timing, further, ctx)
+        return [*_write(texts, facts.duration_seconds, lines, folder), *cover]
+
+    captions = ctx.step("captions", write)
     assert made.artifact is not None
     return [made.artifact, *captions]
 
 
 def write_film(data: Reel, timing: Timing) -> str:
     """Return the endpoint's parameter ``film``: all options, the words and their times, but no URLs of the inputs."""
-    return _FILM.dump_json((data.model_copy(update=_FIXED), timing)).decode()
+    return _FILM.dump_json((data.model_copy(update=_FIXED | without_uris(data)), timing)).decode()
 
 
 def read_film(film: str) -> tuple[Reel, Timing]:
@@ -167,6 +179,24 @@ def _texts(made: ModelResult, timing: Timing) -> dict[str, str]:
             f"the endpoint's result lacks {missing}: it runs another version of the handler", step="render-remote"
         )
     return texts
+
+
+def _cover(
+    data: Reel,
+    image: InputFile,
+    audio: InputFile,
+    folder: Path,
+    timing: Timing,
+    further: Mapping[str, InputFile],
+    ctx: Context,
+) -> list[LocalFile]:
+    """Draw ``cover.jpg`` here: an endpoint returns texts only. Without the inputs or the memory, there is none."""
+    if not all(file.path.exists() for file in (image, audio, *further.values())):
+        return []
+    try:
+        return [render_cover(data, image, audio, folder, timing, further, ctx.bounds)]
+    except OutOfMemory:
+        return []
 
 
 def _write(

@@ -101,7 +101,7 @@ def test_the_endpoint_renders_on_request_or_if_memory_is_short(
 ) -> None:
     ctx = context(tmp_path, film=files[0])
     made = render(ctx, files, here, Timing("la la"), renderer=renderer)
-    assert [artifact.name for artifact in made] == ["video.mp4", "captions.srt", "captions.vtt"]
+    assert [artifact.name for artifact in made] == ["video.mp4", "captions.srt", "captions.vtt", "cover.jpg"]
     assert (tmp_path / made[1].name).read_text() == CAPTIONS["captions.srt"]
     (call,) = ctx.calls
     assert set(call.inputs) == {"image", "audio"}
@@ -169,7 +169,36 @@ def test_captions_that_the_endpoint_leaves_out_are_in_the_manifest_gap_L1(
 def test_aligned_words_are_part_of_the_result(tmp_path: Path, files: tuple[Path, Path]) -> None:
     ctx = context(tmp_path, film=files[0], texts={**CAPTIONS, "words.json": "[]"})
     made = render(ctx, files, local, HEARD, renderer="runpod")
-    assert [artifact.name for artifact in made][-1] == "words.json"
+    assert [artifact.name for artifact in made][-2:] == ["words.json", "cover.jpg"]
+
+
+@pytest.mark.parametrize("case", ["here", "deleted", "memory"])
+def test_the_worker_draws_the_cover_if_it_can(tmp_path: Path, files: tuple[Path, Path], case: str) -> None:
+    ctx = context(tmp_path, film=files[0])
+    image, audio = input_file(files[0], "image"), input_file(files[1], "audio")
+    if case == "deleted":
+        files[0].rename(tmp_path / "film.png")
+        ctx.answers = {"runpod-reel": lambda _: tmp_path / "film.png"}
+    if case == "memory":
+        ctx.bounds = dataclasses.replace(DEFAULT_BOUNDS, memory_bytes=300 * 1024**2)
+    side = 3840 if case == "memory" else 480
+    data = reel_data("la la", renderer="runpod", width=side, height=side)
+    made = render_local_or_remote(data, image, audio, Timing("la la"), ctx, local)
+    assert ("cover.jpg" in [artifact.name for artifact in made]) is (case == "here")
+
+
+def test_further_images_are_sent_to_the_endpoint_without_their_uris(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    ctx = context(tmp_path, film=files[0])
+    image, audio = input_file(files[0], "image"), input_file(files[1], "audio")
+    further = {"images.0.image": input_file(write_photo(tmp_path / "b.jpg", 90, 90), "images.0.image")}
+    data = reel_data("la la", renderer="runpod", images=[{"image": "s3://secret/b.jpg", "at": 0.1}])
+    render_local_or_remote(data, image, audio, Timing("la la"), ctx, local, further)
+    (call,) = ctx.calls
+    assert set(call.inputs) == {"image", "audio", "images.0.image"}
+    assert "secret" not in call.parameters["film"]
+    assert read_film(call.parameters["film"])[0].images[0].at == 0.1
+    with pytest.raises(TelecineError, match=r"images\.0\.image is missing: are worker and endpoint of the same"):
+        renderer(tmp_path).render(job(parameters={"film": call.parameters["film"]}), lambda _: None)
 
 
 def test_the_film_parameter_round_trips() -> None:
@@ -257,7 +286,7 @@ def test_a_video_that_is_not_the_requested_reel_is_refused_and_not_ordered_again
     ctx = context(tmp_path, film=files[0])
     ctx.facts = MediaFacts(**FACTS | facts)
     if not says:
-        assert len(render(ctx, files, local, Timing("la la"), renderer="runpod")) == 5
+        assert len(render(ctx, files, local, Timing("la la"), renderer="runpod")) == 6
         return
     with pytest.raises(ProviderResultInvalid, match=says):
         render(ctx, files, local, Timing("la la"), renderer="runpod")

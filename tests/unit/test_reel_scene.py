@@ -15,7 +15,9 @@ from PIL import Image, ImageDraw
 from pipelines.memory_context import MemoryContext
 from pipelines.models.local_reel import render_reel
 from pipelines.reel import plan, preview
+from schemas.errors import InvalidImage, RequestError
 from schemas.media import LocalFile
+from schemas.parse import parse_request
 from schemas.reel import Reel
 from tests.media_probe import Pixels, boxes, frames_of, input_file, reel_data, write_photo, write_wav
 
@@ -43,7 +45,7 @@ def centre(pixels: Pixels) -> Floats:
     """Return the centre of what is white, in pixels: x and y."""
     bright = pixels.astype(float).min(2).clip(120, 255) - 120
     rows, columns = np.mgrid[0 : pixels.shape[0], 0 : pixels.shape[1]]
-    return np.array([(bright * columns).sum(), (bright * rows).sum()]) / bright.sum()
+    return np.array([(bright * columns).sum() / bright.sum(), (bright * rows).sum() / bright.sum()])
 
 
 def letters(pixels: Pixels) -> NDArray[np.bool_]:
@@ -116,3 +118,110 @@ def test_a_request_without_them_is_stored_as_the_version_before_wrote_it() -> No
     assert "motion" not in reel_data("la").model_dump()
     assert json.loads(reel_data("la", motion="kenburns").model_dump_json())["motion"] == "kenburns"
     assert Reel.model_validate(reel_data("la", motion="kenburns").model_dump()).motion == "kenburns"
+
+
+COLORS = {"red": (200, 20, 30), "green": (20, 170, 60), "blue": (30, 50, 210)}
+
+
+def three_images(folder: Path, **options: Any) -> tuple[list[LocalFile], dict[str, Any]]:
+    """Render six seconds with an image of another shape and colour every two; return the files and the request."""
+    shapes = {"red": (270, 480), "green": (300, 300), "blue": (480, 270)}
+    paths = []
+    for name, size in shapes.items():
+        Image.new("RGB", size, COLORS[name]).save(folder / f"{name}.png")
+        paths.append(folder / f"{name}.png")
+    (folder / "job").mkdir(exist_ok=True)
+    images = [{"image": f"s3://bucket/{path.name}", "at": 2.0 * (index + 1)} for index, path in enumerate(paths[1:])]
+    data = reel_data("one two three", images=images, **options)
+    further = {f"images.{index}.image": input_file(path, "image") for index, path in enumerate(paths[1:])}
+    song = write_wav(folder / "a.wav", 6)
+    files = render_reel(data, input_file(paths[0], "image"), input_file(song, "audio"), folder / "job", further=further)
+    return files, data.model_dump()
+
+
+def shares(pixels: Pixels) -> list[float]:
+    """Return how much of each colour the middle of the picture has, well inside of every card."""
+    middle = pixels[150:170, 120:150].reshape(-1, 3).mean(0)
+    return list(np.linalg.solve(np.array(list(COLORS.values()), float).T, middle))
+
+
+@pytest.mark.parametrize(("motion", "options"), [("none", {}), ("kenburns", {}), ("none", {"crossfade": 0})])
+def test_images_replace_each_other_at_their_times(tmp_path: Path, motion: str, options: dict[str, Any]) -> None:
+    fade = round(options.get("crossfade", 1) * 30)
+    files, _ = three_images(tmp_path, motion=motion, **options)
+    frames = [pixels for _, _, pixels in frames_of(files[0].path)]
+    assert len(frames) == 180
+    seen = np.array([shares(pixels) for pixels in frames])
+    for frame, expected in ((0, 0), (59, 0), (60 + fade, 1), (119, 1), (120 + fade, 2), (179, 2)):
+        assert seen[frame][expected] == pytest.approx(1, abs=0.06), frame
+    if fade:
+        assert np.abs(seen[60:90, 1] - np.arange(1, 31) / 31).max() < 0.06
+        assert np.abs(seen[60:90, :2].sum(1) - 1).max() < 0.06
+    else:
+        assert seen[59][0] > 0.94
+        assert seen[60][1] > 0.94
+    # The captions do not move, although one image fills the frame and two are cards.
+    shown = [letters(frames[at]) for at in (30, 100, 175)]
+    assert min(mask.sum() for mask in shown) > 100
+    assert (shown[0] ^ shown[2]).sum() < shown[0].sum() * 0.35
+
+
+def test_an_image_that_is_shown_is_repeated_bit_by_bit(tmp_path: Path) -> None:
+    files, _ = three_images(tmp_path)
+    frames = [pixels for _, _, pixels in frames_of(files[0].path)]
+    assert all((frames[at] == frames[at + 1]).all() for at in (*range(91, 118), *range(151, 178)))
+
+
+def test_captions_are_on_the_edge_of_no_card(tmp_path: Path) -> None:
+    files, _ = three_images(tmp_path, crossfade=0)
+    frames = [pixels.astype(int) for _, _, pixels in frames_of(files[0].path)]
+    for at in (100, 175):
+        rows = np.nonzero(letters(frames[at].astype(np.uint8)).any(1))[0]
+        color = frames[at][160, 135]
+        inside = np.nonzero(np.abs(frames[at][:, 60] - color).max(1) < 12)[0]
+        assert inside.max() < rows.min()
+
+
+def test_the_contact_sheet_and_the_plan_have_all_images(tmp_path: Path) -> None:
+    _, stored = three_images(tmp_path)
+    names = {"s3://bucket/a.jpg": "red.png", "s3://bucket/green.png": "green.png", "s3://bucket/blue.png": "blue.png"}
+    files = {uri: tmp_path / name for uri, name in names.items()} | {"s3://bucket/a.wav": tmp_path / "a.wav"}
+    data = Reel.model_validate(stored | {"words_per_group": 1})
+    context = MemoryContext(tmp_path, "reel", files)
+    assert plan(data, context).details["pictures"] == 1 + 2 * 31  # each crossfade has 30 frames
+    assert preview(data, context, tmp_path / "p.png") == {"captions": 3, "shown": 3}
+    with Image.open(tmp_path / "p.png") as sheet:
+        tiles = [np.asarray(sheet.crop((8 + at * 224, 8, 224 + at * 224, 392)))[120:130, 90:120] for at in range(3)]
+    assert [int(tile.reshape(-1, 3).mean(0).argmax()) for tile in tiles] == [0, 0, 1]  # the second begins with the fade
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([{"image": "s3://bucket/b.png", "at": 0}], r"data\.images\.0\.at.*greater than 0"),
+        (
+            [{"image": "s3://bucket/b.png", "at": 5}, {"image": "s3://bucket/c.png", "at": 5}],
+            r"data\.images.*5 s does not follow 5 s",
+        ),
+        ([{"image": "ftp://b.png", "at": 5}], r"data\.images\.0\.image: must start with s3://"),
+        ([{"image": "s3://bucket/b.png"}], r"data\.images\.0\.at"),
+    ],
+)
+def test_faulty_images_are_refused_by_name(images: list[dict[str, Any]], message: str) -> None:
+    data = {"image": "s3://bucket/a.jpg", "audio": "s3://bucket/a.wav", "lyrics": "la", "images": images}
+    with pytest.raises(RequestError, match=message):
+        parse_request(json.dumps({"id": "a", "type": "reel", "data": data}).encode(), limit_bytes=10_000)
+
+
+def test_a_damaged_further_image_is_named(tmp_path: Path) -> None:
+    _, stored = three_images(tmp_path)
+    write_photo(tmp_path / "blue.jpg")
+    (tmp_path / "blue.jpg").write_bytes((tmp_path / "blue.jpg").read_bytes()[:9_000])
+    further = {
+        f"images.{index}.image": input_file(tmp_path / name, "image")
+        for index, name in enumerate(("red.png", "blue.jpg"))
+    }
+    files = (input_file(tmp_path / "red.png", "image"), input_file(tmp_path / "a.wav", "audio"))
+    with pytest.raises(InvalidImage, match="truncated or damaged") as caught:
+        render_reel(Reel.model_validate(stored), *files, tmp_path / "job", further=further)
+    assert caught.value.field == "data.images.1.image"

@@ -64,6 +64,8 @@ class Task(enum.StrEnum):
     PLAN = "plan"
     #: Draw the captions of a reel as a contact sheet.
     PREVIEW = "preview"
+    #: Draw the cover of a reel.
+    COVER = "cover"
     #: Render a reel.
     RENDER = "render"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +13,10 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 from pipelines.media.inspect.backdrop import rounded_corners
-from pipelines.media.inspect.picture import fit_picture
 from pipelines.media.layout import Box
 from pipelines.media.scene.overlay import Overlay
-from pipelines.media.scene.spec import frame_and_text
+from pipelines.media.scene.recent import Recent
+from pipelines.media.scene.spec import Scene, frame_and_text
 from pipelines.media.text.canvas import plane_pixels, to_planes
 from pipelines.media.text.caption_renderer import CaptionRenderer
 
@@ -39,21 +38,27 @@ class View(NamedTuple):
 
 
 def view_at(seconds: float) -> View:
-    """Return what is shown of an image ``seconds`` after it has its first size."""
+    """Return what is shown of an image ``seconds`` after it has its smallest size and is at its upper end."""
     zoom = 1 + _GROWTH * (1 - math.cos(2 * math.pi * seconds / _PERIOD)) / 2
     x, y = math.sin(2 * math.pi * seconds / _SIDEWAYS), math.cos(2 * math.pi * seconds / _UPWARDS)
-    return View(zoom, 0.5 + x * _REACH / 2, 0.5 + y * _REACH / 2)
+    return View(zoom, 0.5 + x * _REACH / 2, 0.5 - y * _REACH / 2)
+
+
+def large_size(width: int, height: int, card: Box | None) -> tuple[int, int]:
+    """Return the size at which an image is prepared: that of its largest view."""
+    across, down = (width, height) if card is None else (card.width, card.height)
+    return round(across * (1 + _GROWTH) / 2) * 2, round(down * (1 + _GROWTH) / 2) * 2
 
 
 class MovingPicture:
     """One image of the background, which fills the frame or is a card on it."""
 
-    def __init__(self, image: Image.Image, width: int, height: int, card: Box | None) -> None:
-        """Fit ``image`` into a frame of ``width`` x ``height`` pixels. The sides of ``card`` are even."""
+    def __init__(self, fitted: Image.Image, large: Image.Image, card: Box | None) -> None:
+        """``fitted`` is the frame at rest, ``large`` the image at ``large_size``. The sides of ``card`` are even."""
+        width, height = fitted.size
         self._card = card or Box(0, 0, width, height)
-        self._base = [Image.fromarray(plane) for plane in to_planes(fit_picture(image, width, height, card))]
-        across, down = (round(side * (1 + _GROWTH) / 2) * 2 for side in (self._card.width, self._card.height))
-        self._large = [Image.fromarray(plane) for plane in to_planes(fit_picture(image, across, down))]
+        self._base = [Image.fromarray(plane) for plane in to_planes(fitted)]
+        self._large = [Image.fromarray(plane) for plane in to_planes(large)]
         corners = None if card is None else rounded_corners(width, height, card)
         self._corners = [corners, *[corners and corners.reduce(2)] * 2]
 
@@ -84,9 +89,14 @@ class MovingStage:
     """Draws the frames of a reel whose background moves. Safe to use from several threads."""
 
     def __init__(
-        self, size: tuple[int, int], fps: int, pictures: Sequence[MovingPicture], renderer: CaptionRenderer
+        self,
+        size: tuple[int, int],
+        fps: int,
+        scene: Scene,
+        pictures: Recent[MovingPicture],
+        renderer: CaptionRenderer,
     ) -> None:
-        self._size, self._fps = size, fps
+        self._size, self._fps, self._scene = size, fps, scene
         self._pictures = pictures
         self._renderer = renderer
         self._lock = threading.Lock()
@@ -97,7 +107,7 @@ class MovingStage:
         number, text = frame_and_text(name)
         frame = VideoFrame(*self._size, "yuv420p")
         planes = []
-        for target, plane in zip(frame.planes, self._pictures[0].planes(number / self._fps), strict=True):
+        for target, plane in zip(frame.planes, self._background(number), strict=True):
             pixels = plane_pixels(target)[: plane.height, : plane.width]
             pixels[:] = np.asarray(plane)
             planes.append(pixels)
@@ -105,6 +115,19 @@ class MovingStage:
         if caption is not None:
             caption.put_on(planes)
         return frame
+
+    def _background(self, number: int) -> list[Image.Image]:
+        mix = self._scene.mix_at(number)
+        planes = self._planes(mix.image, number)
+        if mix.share == 1:
+            return planes
+        before = self._planes(mix.image - 1, number)
+        return [Image.blend(old, new, mix.share) for old, new in zip(before, planes, strict=True)]
+
+    def _planes(self, index: int, number: int) -> list[Image.Image]:
+        # Every second image becomes smaller first.
+        seconds = (number - self._scene.first_frame(index)) / self._fps + index % 2 * _PERIOD / 2
+        return self._pictures.get(index).planes(seconds)
 
     def picture(self, name: str) -> Image.Image:
         """Return the same frame as a picture in sRGB."""

@@ -2,26 +2,70 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherImage:
+    """An image that replaces the one before it at frame number ``first``."""
+
+    path: Path
+    kind: str
+    first: int
+
+
+class Mix(NamedTuple):
+    """What is shown of the images: ``share`` of the one with this index, and the rest of the one before it."""
+
+    image: int
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is behind the captions of a reel, besides the image."""
+    """What is behind the captions of a reel. Image 0 is the reel's own."""
 
-    #: Whether the image slowly moves and grows.
+    #: Whether the images slowly move and grow.
     kenburns: bool = False
+    #: The images from 1 on.
+    images: tuple[FurtherImage, ...] = ()
+    #: Frames on which an image replaces the one before it.
+    crossfade: int = 0
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Scene:
         """Return the scene whose fields are in ``record``."""
-        return cls(**record)
+        images = tuple(FurtherImage(**image | {"path": Path(image["path"])}) for image in record["images"])
+        return cls(**{**record, "images": images})
 
     @property
     def moves(self) -> bool:
         """Whether every frame is another picture."""
         return self.kenburns
+
+    @property
+    def changes(self) -> bool:
+        """Whether what is behind the captions is not the same on every frame."""
+        return self.moves or bool(self.images)
+
+    def first_frame(self, image: int) -> int:
+        """Return the frame on which the image appears."""
+        return self.images[image - 1].first if image else 0
+
+    def fade(self, image: int) -> int:
+        """Return the number of frames on which the image is mixed with the one before it."""
+        following = self.images[image].first if image < len(self.images) else None
+        return self.crossfade if following is None else min(self.crossfade, following - self.first_frame(image) - 1)
+
+    def mix_at(self, frame: int) -> Mix:
+        """Return what is shown of the images on this frame."""
+        image = bisect_right([further.first for further in self.images], frame)
+        done = frame - self.first_frame(image) + 1
+        fade = self.fade(image) if image else 0
+        return Mix(image, min(done / (fade + 1), 1.0))
 
 
 def frame_name(frame: int, text: str) -> str:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from pipelines.media.captions.placement import Caption
 from pipelines.media.encode.frame_runs import expand, plan_frame_runs
 from pipelines.media.inspect.picture import fit_picture
 from pipelines.media.layout import Box, even
-from pipelines.media.scene.moving import MovingPicture, MovingStage
+from pipelines.media.scene.arrangement import Cards
+from pipelines.media.scene.images import Load, opened, stored
+from pipelines.media.scene.moving import MovingPicture, MovingStage, large_size
+from pipelines.media.scene.recent import Recent
 from pipelines.media.scene.spec import frame_name
+from pipelines.media.scene.stills import StillStage
 from pipelines.media.text.canvas import Canvas
 from pipelines.media.text.caption_renderer import CaptionRenderer
 
@@ -19,15 +27,59 @@ if TYPE_CHECKING:
     from pipelines.media.reel_film import Film, Timeline
 
 #: Draws the frames of a reel by their names.
-Stage = Canvas | MovingStage
+Stage = Canvas | StillStage | MovingStage
 
 
-def stage_of(film: Film, image: Image.Image, card: Box | None, renderer: CaptionRenderer, fps: int) -> Stage:
-    """Return what draws the frames of the reel, with ``image`` on the whole frame or on ``card``."""
-    size = (film.width, film.height)
-    if film.scene.moves:
-        return MovingStage(size, fps, [MovingPicture(image, *size, card and even(card))], renderer)
-    return Canvas(fit_picture(image, *size, card), renderer)
+def stage_of(film: Film, image: Image.Image, cards: Cards, renderer: CaptionRenderer, fps: int) -> Stage:
+    """Return what draws the frames of the reel. ``image`` is its first one; ``cards`` has an entry for each."""
+    if film.scene.changes:
+        prepared = [_prepared(film, index, card) for index, card in enumerate(cards)]
+        if film.scene.moves:
+            return MovingStage(
+                (film.width, film.height), fps, film.scene, Recent(lambda i: prepared[i].moving()), renderer
+            )
+        return StillStage(film.scene, Recent(lambda index: Canvas(prepared[index].fitted(), renderer)))
+    return Canvas(fit_picture(image, film.width, film.height, cards[0]), renderer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """One image, fitted into the frame, in files: there may be many, and only a few are needed at a time."""
+
+    fitted: Load
+    large: Load
+    card: Box | None
+
+    def moving(self) -> MovingPicture:
+        """Return the image as one that moves."""
+        return MovingPicture(self.fitted(), self.large(), self.card)
+
+
+def _prepared(film: Film, index: int, card: Box | None) -> _Prepared:
+    with opened(film, index) as picture:
+        card = even(card) if card and film.scene.moves else card
+        fitted = stored(fit_picture(picture, film.width, film.height, card), film.folder)
+        if not film.scene.moves:
+            return _Prepared(fitted, fitted, card)
+        large = fit_picture(picture, *large_size(film.width, film.height, card))
+        return _Prepared(fitted, stored(large, film.folder), card)
+
+
+def pictures_of(film: Film, timeline: Timeline) -> list[Caption]:
+    """Return what is shown, by names: the captions, over images that replace each other."""
+    scene = film.scene
+    if not scene.images:
+        return timeline.shown
+    cuts: list[int] = []
+    for index in range(1, len(scene.images) + 1):
+        first = scene.first_frame(index)
+        cuts += range(first, first + scene.fade(index) + 1)
+    pictures = []
+    for run in plan_frame_runs(timeline.shown, timeline.frames, timeline.frames):
+        end = run.first + run.length
+        edges = [run.first, *cuts[bisect_right(cuts, run.first) : bisect_left(cuts, end)], end]
+        pictures += [Caption(frame_name(first, run.text), first, last) for first, last in pairwise(edges)]
+    return pictures
 
 
 def moving_names(timeline: Timeline) -> Iterator[str]:
@@ -38,7 +90,7 @@ def moving_names(timeline: Timeline) -> Iterator[str]:
 
 def name_of(film: Film, frame: int, text: str) -> str:
     """Return the name of frame number ``frame`` with the caption ``text``."""
-    return frame_name(frame, text) if film.scene.moves else text
+    return frame_name(frame, text) if film.scene.changes else text
 
 
 def cover_of(film: Film, stage: Stage, timeline: Timeline, fps: int) -> Image.Image:
@@ -48,3 +100,8 @@ def cover_of(film: Film, stage: Stage, timeline: Timeline, fps: int) -> Image.Im
         frame = min(round(film.cover_at * fps), timeline.frames - 1)
         text = next((caption.text for caption in timeline.captions if caption.first <= frame < caption.end), "")
     return stage.picture(name_of(film, frame, text))
+
+
+def save_cover(film: Film, cover: Image.Image) -> None:
+    """Write ``cover.jpg`` into the film's folder."""
+    cover.save(film.folder / "cover.jpg", "JPEG", quality=90)
