@@ -129,6 +129,28 @@ def scripts(photograph: Path) -> None:
     sheet.save(IMAGES / "reel-scripts.webp", quality=80, method=6)
 
 
+def titled(photos: dict[str, Path], logo: Path) -> None:
+    """Write reels with title, artist and a watermark: a note, white and transparent."""
+    mark = Image.new("RGBA", (480, 480))
+    pen = ImageDraw.Draw(mark)
+    pen.ellipse((0, 0, 479, 479), outline="white", width=36)
+    pen.ellipse((120, 270, 230, 360), fill="white")
+    pen.ellipse((260, 240, 370, 330), fill="white")
+    pen.polygon(
+        [(194, 315), (194, 140), (370, 100), (370, 285), (334, 285), (334, 160), (230, 184), (230, 315)], "white"
+    )
+    mark.save(logo)
+    about = {"title": "Ten Thousand Little Suns", "artist": "The Quiet Rivers", "watermark": "s3://docs/logo.png"}
+    cases = [("light", "bottom-right"), ("square", "bottom-right"), ("landscape", "bottom-left"), ("busy", "top-right")]
+    save(
+        "title",
+        [
+            moments(photos[p], LINE, [2.5], {"watermark": logo}, style="karaoke", watermark_position=corner, **about)[0]
+            for p, corner in cases
+        ],
+    )
+
+
 def scenes(photos: dict[str, Path]) -> None:
     """Write the pictures of what is behind the captions."""
     words = "So carry me home over the river and the quiet night"
@@ -136,6 +158,8 @@ def scenes(photos: dict[str, Path]) -> None:
     further = {"images.0.image": photos["square"], "images.1.image": photos["landscape"]}
     shown = moments(photos["light"], words, [1, 3.4, 5, 6.5, 9], further, style="karaoke", images=images)
     save("images", shown)
+    with tempfile.TemporaryDirectory() as name:
+        titled(photos, Path(name, "logo.png"))
     save("kenburns", moments(photos["light"], words, [1, 4, 7, 10.5], style="karaoke", motion="kenburns"))
 
 

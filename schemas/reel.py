@@ -24,7 +24,7 @@ from schemas.lyrics import (
     check_alignment_available,
     check_lyrics,
 )
-from schemas.reel_scene import Crossfade, Images, Motion
+from schemas.reel_scene import Artist, Corner, Crossfade, Images, Motion, Title, Watermark
 from schemas.reference import MediaReference
 
 
@@ -71,6 +71,10 @@ _NEW_FIELDS = (
     "images",
     "crossfade",
     "motion",
+    "title",
+    "artist",
+    "watermark",
+    "watermark_position",
 )
 
 
@@ -199,6 +203,10 @@ class Reel(InputModel):
     images: Images = ()
     crossfade: Crossfade = 1.0
     motion: Motion = "none"
+    title: Title = ""
+    artist: Artist = ""
+    watermark: Watermark = None
+    watermark_position: Corner = "bottom-right"
 
     CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics", "timing"))
 

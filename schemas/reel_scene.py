@@ -1,4 +1,4 @@
-"""Fields of a ``reel`` for what is behind its captions: movement and further images."""
+"""Fields of a ``reel`` for what is behind its captions: movement, further images, title and watermark."""
 
 from __future__ import annotations
 
@@ -49,4 +49,19 @@ Crossfade = Annotated[
         allow_inf_nan=False,
         description="Seconds that an image takes to replace the one before it. 0: it appears at once.",
     ),
+]
+Title = Annotated[
+    str, Field(max_length=120, description="A line at the upper end of the safe area, on the whole reel.")
+]
+Artist = Annotated[str, Field(max_length=120, description="A smaller line below the title.")]
+Watermark = Annotated[
+    MediaReference | None,
+    Field(
+        description="An image in a corner of the safe area, such as a logo as PNG with transparency. It is reduced to "
+        "at most 26 % of the frame's shorter side in width and 10 % in height."
+    ),
+]
+Corner = Annotated[
+    Literal["top-left", "top-right", "bottom-left", "bottom-right"],
+    Field(description="The corner of the safe area in which the watermark is."),
 ]

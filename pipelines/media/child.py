@@ -115,7 +115,8 @@ def _read_fault(arguments: dict[str, Any]) -> OSError | None:
 
     FFmpeg treats the part of a file that a broken disk does not return as the end of the file, or as damaged.
     """
-    further = [image["path"] for image in arguments.get("scene", {}).get("images", ())]
+    scene = arguments.get("scene", {})
+    further = [image["path"] for image in (*scene.get("images", ()), scene.get("watermark")) if image]
     for path in (*(arguments[name] for name in _INPUTS & arguments.keys()), *further):
         try:
             with open(path, "rb", buffering=0) as file:

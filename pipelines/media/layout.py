@@ -116,20 +116,25 @@ def arrange(
     position: Position = "auto",
     safe_area: SafeArea = "all",
     caption_height: float = 0,
+    above: int = 0,
+    below: int = 0,
 ) -> Layout:
     """Return the layout of a frame of ``width`` x ``height`` pixels.
 
     Args:
         picture: Width and height of the upright picture.
         caption_height: Height in pixels that the tallest caption needs. It is kept free below or above a card.
+        above: Height in pixels at the upper end of the safe area that is not for the card and the captions.
+        below: The same at its lower end.
     """
     safe = safe_box(width, height, safe_area)
+    safe = safe._replace(top=safe.top + above, bottom=safe.bottom - below)
     if covers(picture, width, height, fit):
         anchor: Literal["top", "middle", "bottom"] = "bottom" if position == "auto" else position
         return Layout(None, CaptionArea(width, height, safe, anchor))
     tall = height >= width * _TALL
     # What a platform draws over the upper end covers only a strip of the card.
-    top = min(safe.top, round(height * _CARD_TOP)) if tall and position != "top" else safe.top
+    top = min(safe.top, round(height * _CARD_TOP)) if tall and position != "top" and not above else safe.top
     free = safe.bottom - top
     gap = round(min(width, height) * _CARD_GAP)
     band = 0 if position == "middle" else round(min(caption_height, free * _MAX_BAND)) + gap
@@ -146,7 +151,16 @@ def arrange(
     if position == "middle":
         box, anchor = _on_card(card, safe), "middle"
         if box.height < caption_height or box.width < safe.width * _MIN_ON_CARD:
-            return arrange(picture, width, height, fit=fit, safe_area=safe_area, caption_height=caption_height)
+            return arrange(
+                picture,
+                width,
+                height,
+                fit=fit,
+                safe_area=safe_area,
+                caption_height=caption_height,
+                above=above,
+                below=below,
+            )
     return Layout(card, CaptionArea(width, height, box, anchor))
 
 

@@ -37,6 +37,7 @@ from pipelines.media.inspect.sound import Sound, measure
 from pipelines.media.layout import Fit, Position, SafeArea, safe_box
 from pipelines.media.scene.arrangement import Cards, arrange_all
 from pipelines.media.scene.images import check_further_images, further_sizes
+from pipelines.media.scene.labels import labels_of, rows_of
 from pipelines.media.scene.spec import Scene
 from pipelines.media.scene.stage import Stage, cover_of, moving_names, pictures_of, save_cover, stage_of
 from pipelines.media.text.caption_renderer import CaptionRenderer, upper
@@ -134,6 +135,7 @@ def plan_film(film: Film) -> dict[str, Any]:
     """
     fit_picture(open_picture(film.image, film.image_kind), film.width, film.height)
     check_further_images(film)
+    labels_of(film, set())
     timeline = timeline_of(film, with_captions=bool(film.caption_spec.lyrics.strip()))
     return {
         "frames": timeline.frames,
@@ -236,6 +238,7 @@ def caption_renderer(
     shaper = Shaper(fonts, language)
     texts = [upper(caption.text, language) if look.upper_case else caption.text for caption in timeline.captions]
     widest = safe_box(film.width, film.height, film.safe_area).width / size - 2 * look.reach
+    rows = rows_of(film)
     cards, area = arrange_all(
         pictures,
         film.width,
@@ -244,6 +247,8 @@ def caption_renderer(
         position=film.position,
         safe_area=film.safe_area,
         caption_height=height_of(max(2, most_lines(texts, shaper, widest)), look.reach) * size,
+        above=rows.above,
+        below=rows.below,
     )
     style = Style(size, film.color[:3], film.color[3], look)
     renderer = CaptionRenderer(area, style, fonts, language, shaper=shaper, pictures=timeline.pictures)
@@ -253,7 +258,8 @@ def caption_renderer(
 def stage_for(film: Film, image: Image, timeline: Timeline) -> tuple[Stage, CaptionRenderer]:
     """Return what draws the frames of the reel, with ``image`` as its first image, and what draws its captions."""
     renderer, cards = caption_renderer(film, [upright_size(image), *further_sizes(film)], timeline)
-    return stage_of(film, image, cards, renderer, FPS), renderer
+    labels = labels_of(film, renderer.shaper.missing)
+    return stage_of(film, image, cards, labels, renderer, FPS), renderer
 
 
 def _encode(film: Film, stage: Stage, timeline: Timeline, aac_process: Ffmpeg | None, progress: Progress) -> str:

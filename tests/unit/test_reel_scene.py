@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from pipelines.media.layout import safe_box
 from pipelines.memory_context import MemoryContext
 from pipelines.models.local_reel import render_reel
 from pipelines.reel import plan, preview
@@ -225,3 +226,81 @@ def test_a_damaged_further_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidImage, match="truncated or damaged") as caught:
         render_reel(Reel.model_validate(stored), *files, tmp_path / "job", further=further)
     assert caught.value.field == "data.images.1.image"
+
+
+def logo(path: Path) -> Path:
+    """Write a magenta disc on a transparent ground; return its path."""
+    image = Image.new("RGBA", (400, 160))
+    ImageDraw.Draw(image).ellipse((120, 0, 280, 160), fill=(230, 0, 230, 255))
+    image.save(path)
+    return path
+
+
+def magenta(pixels: Pixels) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows and columns of the pixels of the logo."""
+    found = (pixels[:, :, 0] > 180) & (pixels[:, :, 1] < 70) & (pixels[:, :, 2] > 180)
+    rows, columns = np.nonzero(found)
+    return rows, columns
+
+
+@pytest.mark.parametrize("motion", ["none", "kenburns"])
+@pytest.mark.parametrize("corner", ["top-left", "top-right", "bottom-left", "bottom-right"])
+def test_a_watermark_is_in_its_corner_of_the_safe_area(tmp_path: Path, motion: str, corner: str) -> None:
+    mark = input_file(logo(tmp_path / "logo.png"), "watermark")
+    Image.new("RGB", (270, 480), (60, 90, 60)).save(tmp_path / "a.jpg")
+    (tmp_path / "job").mkdir()
+    data = reel_data("one", watermark="s3://bucket/logo.png", watermark_position=corner, motion=motion)
+    image, song = input_file(tmp_path / "a.jpg", "image"), input_file(write_wav(tmp_path / "a.wav", 0.3), "audio")
+    made = render_reel(data, image, song, tmp_path / "job", further={"watermark": mark})
+    (_, _, pixels), *_ = frames_of(made[0].path)
+    rows, columns = magenta(pixels)
+    assert 300 < len(rows) < 800  # the disc, and not the transparent ground
+    safe = safe_box(270, 480, "all")
+    upper, left = corner.startswith("top"), corner.endswith("left")
+    assert (rows.min() == pytest.approx(safe.top, abs=2)) if upper else (rows.max() + 1 <= safe.bottom)
+    assert (columns.max() < 135) if left else (columns.min() > 135)
+    assert safe.left <= columns.min()
+    assert columns.max() < safe.right
+    caption = np.nonzero(letters(pixels).any(1))[0]
+    assert not set(caption) & set(rows)
+
+
+@pytest.mark.parametrize("position", ["auto", "top", "middle", "bottom"])
+@pytest.mark.parametrize("size", [(270, 480), (300, 300)], ids=["whole frame", "card"])
+def test_title_and_artist_are_above_captions_and_card_and_never_under_a_button(
+    tmp_path: Path, size: tuple[int, int], position: str
+) -> None:
+    Image.new("RGB", size, (60, 90, 60)).save(tmp_path / "a.jpg")
+    options: dict[str, Any] = {"position": position, "width": 540, "height": 960, "font_size": 60}
+    bare = rendered(tmp_path, tmp_path / "a.jpg", 0.3, **options, title="  ")[0]
+    (_, _, without), *_ = frames_of(bare.path)
+    video = rendered(tmp_path, tmp_path / "a.jpg", 0.3, title="A song", artist="Somebody\n\x07else", **options)[0]
+    (_, _, pixels), *_ = frames_of(video.path)
+    white = pixels.astype(int).min(2) > 200
+    assert (without.astype(int).min(2) > 200).sum() < 20
+    rows, columns = np.nonzero(white)
+    safe = safe_box(540, 960, "all")
+    assert len(rows) > 200
+    assert safe.top <= rows.min()
+    assert safe.left <= columns.min()
+    assert columns.max() < safe.right
+    assert abs(columns.min() + columns.max() - 540) < 20
+    captions = np.nonzero(letters(pixels).any(1))[0]
+    assert rows.max() < captions.min()
+    assert captions.max() < safe.bottom
+
+
+def test_missing_characters_of_the_title_are_reported(tmp_path: Path) -> None:
+    video = rendered(tmp_path, write_photo(tmp_path / "a.jpg"), 0.3, title="\u0f40", artist="la")[0]
+    assert video.details["missing_characters"] == "\u0f40"
+
+
+def test_a_damaged_watermark_is_named(tmp_path: Path) -> None:
+    mark = write_photo(tmp_path / "mark.jpg")
+    mark.write_bytes(mark.read_bytes()[:9_000])
+    files = {"s3://bucket/a.jpg": write_photo(tmp_path / "a.jpg"), "s3://bucket/m.jpg": mark}
+    files["s3://bucket/a.wav"] = write_wav(tmp_path / "a.wav", 1)
+    data = reel_data("la", watermark="s3://bucket/m.jpg")
+    with pytest.raises(InvalidImage) as caught:
+        plan(data, MemoryContext(tmp_path, "reel", files))
+    assert caught.value.field == "data.watermark"

@@ -119,6 +119,28 @@ def fit_picture(image: Image.Image, width: int, height: int, card: Box | None = 
     return fitted if card is None else on_backdrop(fitted, width, height, card)
 
 
+def load_layer(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Return ``image`` in RGBA and upright, with its transparency, reduced to at most ``width`` x ``height`` pixels.
+
+    Raises:
+        InvalidImage: The picture is truncated or damaged, or takes too long to decode.
+    """
+    with _guarded("is truncated or damaged"):
+        image.load()
+        turn = _TURNS.get(image.info["orientation"])
+        whole = image if turn is None else image.transpose(turn)
+    layer = whole.convert("RGBA") if _is_transparent(whole) else _flatten(whole)
+    layer.thumbnail((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    alpha = layer.getchannel("A") if layer.mode == "RGBA" else None
+    colors = _to_srgb(layer if alpha is None else layer.convert("RGB"), image.info.get("icc_profile"))
+    colors.putalpha(255 if alpha is None else alpha)
+    return colors
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
+
+
 def _kept(size: tuple[int, int], width: int, height: int) -> tuple[float, float, float, float]:
     """Return the part of a picture of ``size`` with the aspect ratio of the frame."""
     scale = min(size[0] / width, size[1] / height)
@@ -132,7 +154,7 @@ def _flatten(image: Image.Image) -> Image.Image:
         # 16-bit grey: Pillow's conversion would clip the values instead of scaling them.
         values = np.asarray(image)
         return Image.fromarray((values.clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+    if _is_transparent(image):
         layer = image.convert("RGBA")
         flat = Image.new("RGB", layer.size, "white")
         flat.paste(layer, mask=layer.getchannel("A"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +23,12 @@ from pipelines.media.text.caption_renderer import CaptionRenderer
 
 #: How much an image grows at most, and the seconds after which it has its first size again.
 _GROWTH, _PERIOD = 0.16, 24.0
-#: The seconds after which an image is at the same place again, sideways and up and down, and how far it moves, as a
-#: share of what is cut off. The periods differ, so that a movement is not repeated for minutes.
-_SIDEWAYS, _UPWARDS, _REACH = 38.0, 29.0, 0.8
+#: The seconds after which an image is at the same place again, sideways and up and down. They differ, so that it takes
+#: minutes until a movement is repeated.
+_SIDEWAYS, _UPWARDS = 38.0, 29.0
+#: The middle of the movement, and how far it goes to each side, as shares of what is cut off. More of the upper part of
+#: an image is kept, because faces are there.
+_MIDDLE_X, _REACH_X, _MIDDLE_Y, _REACH_Y = 0.5, 0.4, 0.35, 0.25
 #: Number of drawn captions to keep: a chorus is repeated.
 _CACHED = 64
 
@@ -41,7 +45,7 @@ def view_at(seconds: float) -> View:
     """Return what is shown of an image ``seconds`` after it has its smallest size and is at its upper end."""
     zoom = 1 + _GROWTH * (1 - math.cos(2 * math.pi * seconds / _PERIOD)) / 2
     x, y = math.sin(2 * math.pi * seconds / _SIDEWAYS), math.cos(2 * math.pi * seconds / _UPWARDS)
-    return View(zoom, 0.5 + x * _REACH / 2, 0.5 - y * _REACH / 2)
+    return View(zoom, _MIDDLE_X + x * _REACH_X, _MIDDLE_Y - y * _REACH_Y)
 
 
 def large_size(width: int, height: int, card: Box | None) -> tuple[int, int]:
@@ -94,10 +98,12 @@ class MovingStage:
         fps: int,
         scene: Scene,
         pictures: Recent[MovingPicture],
+        labels: Sequence[tuple[int, int, Image.Image]],
         renderer: CaptionRenderer,
     ) -> None:
         self._size, self._fps, self._scene = size, fps, scene
         self._pictures = pictures
+        self._labels = [Overlay(*label, *size) for label in labels]
         self._renderer = renderer
         self._lock = threading.Lock()
         self._captions: OrderedDict[str, Overlay | None] = OrderedDict()
@@ -111,6 +117,8 @@ class MovingStage:
             pixels = plane_pixels(target)[: plane.height, : plane.width]
             pixels[:] = np.asarray(plane)
             planes.append(pixels)
+        for label in self._labels:
+            label.put_on(planes)
         caption = self._caption(text) if text else None
         if caption is not None:
             caption.put_on(planes)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipelines.media.scene.rows import Corner
+
 
 @dataclass(frozen=True, slots=True)
 class FurtherImage:
@@ -15,6 +17,15 @@ class FurtherImage:
     path: Path
     kind: str
     first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """A picture in a corner of the safe area."""
+
+    path: Path
+    kind: str
+    corner: Corner
 
 
 class Mix(NamedTuple):
@@ -34,12 +45,18 @@ class Scene:
     images: tuple[FurtherImage, ...] = ()
     #: Frames on which an image replaces the one before it.
     crossfade: int = 0
+    #: Two lines above everything else; empty for none.
+    title: str = ""
+    artist: str = ""
+    watermark: Watermark | None = None
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Scene:
         """Return the scene whose fields are in ``record``."""
         images = tuple(FurtherImage(**image | {"path": Path(image["path"])}) for image in record["images"])
-        return cls(**{**record, "images": images})
+        mark = record["watermark"]
+        watermark = mark and Watermark(**mark | {"path": Path(mark["path"])})
+        return cls(**{**record, "images": images, "watermark": watermark})
 
     @property
     def moves(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from pipelines.media.inspect.picture import fit_picture
 from pipelines.media.layout import Box, even
 from pipelines.media.scene.arrangement import Cards
 from pipelines.media.scene.images import Load, opened, stored
+from pipelines.media.scene.labels import Label
 from pipelines.media.scene.moving import MovingPicture, MovingStage, large_size
 from pipelines.media.scene.recent import Recent
 from pipelines.media.scene.spec import frame_name
@@ -30,16 +31,26 @@ if TYPE_CHECKING:
 Stage = Canvas | StillStage | MovingStage
 
 
-def stage_of(film: Film, image: Image.Image, cards: Cards, renderer: CaptionRenderer, fps: int) -> Stage:
+def stage_of(
+    film: Film, image: Image.Image, cards: Cards, labels: Sequence[Label], renderer: CaptionRenderer, fps: int
+) -> Stage:
     """Return what draws the frames of the reel. ``image`` is its first one; ``cards`` has an entry for each."""
     if film.scene.changes:
         prepared = [_prepared(film, index, card) for index, card in enumerate(cards)]
         if film.scene.moves:
-            return MovingStage(
-                (film.width, film.height), fps, film.scene, Recent(lambda i: prepared[i].moving()), renderer
-            )
-        return StillStage(film.scene, Recent(lambda index: Canvas(prepared[index].fitted(), renderer)))
-    return Canvas(fit_picture(image, film.width, film.height, cards[0]), renderer)
+            moving = Recent(lambda index: prepared[index].moving())
+            return MovingStage((film.width, film.height), fps, film.scene, moving, labels, renderer)
+        return StillStage(
+            film.scene, Recent(lambda index: Canvas(_labelled(prepared[index].fitted(), labels), renderer))
+        )
+    return Canvas(_labelled(fit_picture(image, film.width, film.height, cards[0]), labels), renderer)
+
+
+def _labelled(picture: Image.Image, labels: Sequence[Label]) -> Image.Image:
+    """Put the labels onto ``picture``, and return it."""
+    for left, top, label in labels:
+        picture.paste(label, (left, top), mask=label)
+    return picture
 
 
 @dataclass(frozen=True, slots=True)
