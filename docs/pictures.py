@@ -67,24 +67,33 @@ def frame(photograph: Path, lyrics: str, **options: Any) -> Image.Image:
 
 
 def moments(
-    photograph: Path, lyrics: str, seconds: list[float], further: dict[str, Path] | None = None, **options: Any
+    photograph: Path,
+    lyrics: str,
+    seconds: list[float],
+    further: dict[str, Path] | None = None,
+    song: Path | None = None,
+    **options: Any,
 ) -> list[Image.Image]:
-    """Return the frames of a reel at these times. Each word takes one second. ``further`` are the other inputs."""
+    """Return the frames of a reel at these times. Each word takes one second. ``further`` are the other inputs.
+
+    Without ``song``, the reel is silent.
+    """
     words = words_of(lyrics)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with wave.open(str(folder / "song.wav"), "wb") as song:
-            song.setnchannels(1)
-            song.setsampwidth(2)
-            song.setframerate(16_000)
-            song.writeframes(bytes(2 * 16_000 * len(words)))
+        with wave.open(str(folder / "song.wav"), "wb") as silence:
+            silence.setnchannels(1)
+            silence.setsampwidth(2)
+            silence.setframerate(16_000)
+            silence.writeframes(bytes(2 * 16_000 * len(words)))
         given = {"image": "s3://docs/a.jpg", "audio": "s3://docs/a.wav", "lyrics": lyrics, "words_per_group": 9}
         data = Reel.model_validate({**given, "alignment_mode": "even", **options})
         times = tuple(Times(index, index + 0.9) for index in range(len(words)))
         timing = Timing(lyrics, "forced_alignment", times)
         files = {name: _input(path, path.suffix[1:].replace("jpg", "jpeg")) for name, path in (further or {}).items()}
-        image, song_file = _input(photograph, "jpeg"), _input(folder / "song.wav", "wav")
-        render_reel(data, image, song_file, folder, timing=timing, further=files)
+        sound = song or folder / "song.wav"
+        image, audio = _input(photograph, "jpeg"), _input(sound, sound.suffix[1:])
+        render_reel(data, image, audio, folder, timing=timing, further=files)
         with av.open(str(folder / "video.mp4")) as film:
             wanted = {round(second * 30) for second in seconds}
             return [f.to_image() for f in film.decode(video=0) if f.time is not None and round(f.time * 30) in wanted]
@@ -158,6 +167,8 @@ def scenes(photos: dict[str, Path]) -> None:
     further = {"images.0.image": photos["square"], "images.1.image": photos["landscape"]}
     shown = moments(photos["light"], words, [1, 3.4, 5, 6.5, 9], further, style="karaoke", images=images)
     save("images", shown)
+    dark = moments(photos["dark"], LINE, [0.5, 1.1, 2.5], song=DEMO.with_name("song.mp3"), style="pop", waveform=True)
+    save("waveform", [*dark, *moments(photos["square"], LINE, [2.2], song=DEMO.with_name("song.mp3"), waveform=True)])
     with tempfile.TemporaryDirectory() as name:
         titled(photos, Path(name, "logo.png"))
     save("kenburns", moments(photos["light"], words, [1, 4, 7, 10.5], style="karaoke", motion="kenburns"))

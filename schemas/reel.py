@@ -24,7 +24,7 @@ from schemas.lyrics import (
     check_alignment_available,
     check_lyrics,
 )
-from schemas.reel_scene import Artist, Corner, Crossfade, Images, Motion, Title, Watermark
+from schemas.reel_scene import Artist, Corner, Crossfade, Images, Motion, Title, Watermark, Waveform
 from schemas.reference import MediaReference
 
 
@@ -75,6 +75,7 @@ _NEW_FIELDS = (
     "artist",
     "watermark",
     "watermark_position",
+    "waveform",
 )
 
 
@@ -207,6 +208,7 @@ class Reel(InputModel):
     artist: Artist = ""
     watermark: Watermark = None
     watermark_position: Corner = "bottom-right"
+    waveform: Waveform = False
 
     CHECKED_TOGETHER: ClassVar[frozenset[str]] = frozenset(("alignment_mode", "lyrics", "timing"))
 
@@ -232,7 +234,7 @@ class Reel(InputModel):
     @property
     def scene_moves(self) -> bool:
         """Whether every frame is another picture, so that none can be repeated."""
-        return self.motion != "none"
+        return self.motion != "none" or self.waveform
 
     def caption_style(self) -> CaptionStyle:
         """Return the style with the request's own values."""

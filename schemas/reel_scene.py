@@ -1,4 +1,4 @@
-"""Fields of a ``reel`` for what is behind its captions: movement, further images, title and watermark."""
+"""Fields of a ``reel`` for what is behind its captions: movement, further images, title, watermark and waveform."""
 
 from __future__ import annotations
 
@@ -64,4 +64,11 @@ Watermark = Annotated[
 Corner = Annotated[
     Literal["top-left", "top-right", "bottom-left", "bottom-right"],
     Field(description="The corner of the safe area in which the watermark is."),
+]
+Waveform = Annotated[
+    bool,
+    Field(
+        description="Bars at the lower end of the safe area that move with the sound, low notes in the middle. "
+        "Rendering then takes 10 to 20 times as long."
+    ),
 ]

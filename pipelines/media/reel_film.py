@@ -38,8 +38,9 @@ from pipelines.media.layout import Fit, Position, SafeArea, safe_box
 from pipelines.media.scene.arrangement import Cards, arrange_all
 from pipelines.media.scene.images import check_further_images, further_sizes
 from pipelines.media.scene.labels import labels_of, rows_of
+from pipelines.media.scene.moving import Fixed
 from pipelines.media.scene.spec import Scene
-from pipelines.media.scene.stage import Stage, cover_of, moving_names, pictures_of, save_cover, stage_of
+from pipelines.media.scene.stage import Stage, cover_of, moving_names, pictures_of, save_cover, stage_of, waveform_of
 from pipelines.media.text.caption_renderer import CaptionRenderer, upper
 from pipelines.media.text.fitting import height_of, most_lines
 from pipelines.media.text.fonts import Fonts
@@ -259,7 +260,8 @@ def stage_for(film: Film, image: Image, timeline: Timeline) -> tuple[Stage, Capt
     """Return what draws the frames of the reel, with ``image`` as its first image, and what draws its captions."""
     renderer, cards = caption_renderer(film, [upright_size(image), *further_sizes(film)], timeline)
     labels = labels_of(film, renderer.shaper.missing)
-    return stage_of(film, image, cards, labels, renderer, FPS), renderer
+    waveform = waveform_of(film, timeline.frames, FPS) if film.scene.waveform else None
+    return stage_of(film, image, cards, Fixed(labels, waveform), renderer, FPS), renderer
 
 
 def _encode(film: Film, stage: Stage, timeline: Timeline, aac_process: Ffmpeg | None, progress: Progress) -> str:

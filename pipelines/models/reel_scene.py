@@ -51,6 +51,7 @@ def scene_record(data: Reel, further: Mapping[str, InputFile], fps: int) -> dict
         "kenburns": data.motion == "kenburns",
         "images": images,
         "crossfade": round(data.crossfade * fps),
+        "waveform": data.waveform,
         "title": " ".join(data.title.split()),
         "artist": " ".join(data.artist.split()),
         "watermark": mark and {"path": str(mark.path.resolve()), "kind": mark.kind, "corner": data.watermark_position},

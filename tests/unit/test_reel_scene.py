@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -304,3 +305,49 @@ def test_a_damaged_watermark_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidImage) as caught:
         plan(data, MemoryContext(tmp_path, "reel", files))
     assert caught.value.field == "data.watermark"
+
+
+def bars(pixels: Pixels) -> NDArray[np.intp]:
+    """Return the height of what is white in each column of the lower half of the frame."""
+    return np.asarray((pixels[240:].astype(int).min(2) > 140).sum(0))
+
+
+def write_tones(path: Path) -> Path:
+    """Write a second of a low tone, one of silence, and one of a high tone; return the path of the WAV file."""
+    time = np.arange(44_100) / 44_100
+    parts = [np.sin(2 * np.pi * 100 * time), np.zeros(44_100), np.sin(2 * np.pi * 4_000 * time)]
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(44_100)
+        file.writeframes((np.concatenate(parts) * 20_000).astype("<i2").tobytes())
+    return path
+
+
+@pytest.mark.parametrize("options", [{}, {"start": 1.0}, {"motion": "kenburns"}], ids=["whole", "part", "kenburns"])
+def test_the_waveform_follows_the_sound(tmp_path: Path, options: dict[str, Any]) -> None:
+    Image.new("RGB", (270, 480), (40, 60, 90)).save(tmp_path / "a.jpg")
+    (tmp_path / "job").mkdir()
+    image, song = input_file(tmp_path / "a.jpg", "image"), input_file(write_tones(tmp_path / "a.wav"), "audio")
+    video = render_reel(reel_data("one two", waveform=True, **options), image, song, tmp_path / "job")[0]
+    frames = [pixels for _, _, pixels in frames_of(video.path)]
+    begin = round(options.get("start", 0) * 30)
+    assert len(frames) == 90 - begin
+    silent, high = (bars(frames[second - begin]) for second in (55, 75))
+    assert 1 <= silent.max() <= 5
+    assert np.nonzero(silent)[0].size > 30  # a silent bar is a dot
+    middle, ends = slice(120, 150), np.r_[0:75, 195:270]
+    assert high[ends].max() > 12 > 6 > high[middle].max()
+    if not begin:
+        low = bars(frames[15])
+        assert low[middle].max() > 12 > 6 > low[ends].max()
+    rows = np.nonzero((frames[75 - begin][240:].astype(int).min(2) > 140).sum(1) > 4)[0] + 240
+    assert np.nonzero(letters(frames[75 - begin]).any(1))[0].max() < rows.min()
+    assert rows.max() < safe_box(270, 480, "all").bottom
+
+
+def test_a_waveform_of_a_silent_or_very_short_song_and_of_a_frame_without_room(tmp_path: Path) -> None:
+    photo = write_photo(tmp_path / "a.jpg")
+    for seconds, width, height in ((0.1, 270, 480), (0.5, 128, 3840), (0.5, 3840, 128)):
+        video = rendered(tmp_path, photo, seconds, waveform=True, clicks=True, width=width, height=height)[0]
+        assert len(list(frames_of(video.path))) == round(seconds * 30)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from pipelines.media.inspect.picture import load_layer, open_picture
+from pipelines.media.inspect.picture import load_layer, open_picture, upright_size
 from pipelines.media.layout import Box, CaptionArea, safe_box
-from pipelines.media.scene.rows import ARTIST, TITLE, Rows, rows_in
+from pipelines.media.scene.rows import ARTIST, MARK_HEIGHT, MARK_WIDTH, TITLE, Rows, rows_in
 from pipelines.media.text.caption_renderer import CaptionRenderer
 from pipelines.media.text.fonts import Fonts
 from pipelines.media.text.painting import Style
@@ -26,14 +28,20 @@ _WHITE = (255, 255, 255)
 
 def rows_of(film: Film) -> Rows:
     """Return the places of what the film shows besides images and captions."""
-    scene = film.scene
+    scene, side = film.scene, min(film.width, film.height)
+    mark = None
+    if scene.watermark is not None:
+        with _watermark(film) as image:
+            width, height = upright_size(image)
+        scale = min(side * MARK_WIDTH / width, side * MARK_HEIGHT / height, 1.0)
+        mark = scene.watermark.corner, max(1, int(width * scale)), max(1, int(height * scale))
     return rows_in(
         safe_box(film.width, film.height, film.safe_area),
-        min(film.width, film.height),
+        side,
         title=bool(scene.title),
         artist=bool(scene.artist),
-        mark=scene.watermark.corner if scene.watermark else None,
-        wave=False,
+        mark=mark,
+        wave=scene.waveform,
         captions_at_top=film.position == "top",
     )
 
@@ -53,7 +61,8 @@ def labels_of(film: Film, missing: set[str]) -> list[Label]:
         drawn = None if box is None else _line(film, text, box, size, weight, missing)
         labels += [] if drawn is None else [drawn]
     if rows.mark is not None:
-        labels.append(_watermark(film, rows.mark))
+        with _watermark(film) as image:
+            labels.append((rows.mark.left, rows.mark.top, load_layer(image, rows.mark.width, rows.mark.height)))
     return labels
 
 
@@ -68,14 +77,12 @@ def _line(film: Film, text: str, box: Box, size: float, weight: int, missing: se
     return drawn
 
 
-def _watermark(film: Film, box: Box) -> Label:
+@contextlib.contextmanager
+def _watermark(film: Film) -> Iterator[Image.Image]:
     mark = film.scene.watermark
     assert mark is not None
     try:
-        layer = load_layer(open_picture(mark.path, mark.kind), box.width, box.height)
+        yield open_picture(mark.path, mark.kind)
     except InvalidImage as error:
         error.field = "data.watermark"
         raise
-    left = box.left if mark.corner.endswith("left") else box.right - layer.width
-    top = box.top if mark.corner.startswith("top") else box.bottom - layer.height
-    return left, top, layer

@@ -18,6 +18,7 @@ from pipelines.media.layout import Box
 from pipelines.media.scene.overlay import Overlay
 from pipelines.media.scene.recent import Recent
 from pipelines.media.scene.spec import Scene, frame_and_text
+from pipelines.media.scene.waveform import Waveform
 from pipelines.media.text.canvas import plane_pixels, to_planes
 from pipelines.media.text.caption_renderer import CaptionRenderer
 
@@ -31,6 +32,14 @@ _SIDEWAYS, _UPWARDS = 38.0, 29.0
 _MIDDLE_X, _REACH_X, _MIDDLE_Y, _REACH_Y = 0.5, 0.4, 0.35, 0.25
 #: Number of drawn captions to keep: a chorus is repeated.
 _CACHED = 64
+
+
+class Fixed(NamedTuple):
+    """What has its place on the whole reel."""
+
+    #: Left and top edge, and a picture in RGBA.
+    labels: Sequence[tuple[int, int, Image.Image]]
+    waveform: Waveform | None
 
 
 class View(NamedTuple):
@@ -57,18 +66,23 @@ def large_size(width: int, height: int, card: Box | None) -> tuple[int, int]:
 class MovingPicture:
     """One image of the background, which fills the frame or is a card on it."""
 
-    def __init__(self, fitted: Image.Image, large: Image.Image, card: Box | None) -> None:
-        """``fitted`` is the frame at rest, ``large`` the image at ``large_size``. The sides of ``card`` are even."""
+    def __init__(self, fitted: Image.Image, large: Image.Image | None, card: Box | None) -> None:
+        """``fitted`` is the frame at rest, ``large`` the image at ``large_size``. The sides of ``card`` are even.
+
+        Without ``large``, the image itself does not move.
+        """
         width, height = fitted.size
         self._card = card or Box(0, 0, width, height)
         self._base = [Image.fromarray(plane) for plane in to_planes(fitted)]
-        self._large = [Image.fromarray(plane) for plane in to_planes(large)]
+        self._large = [Image.fromarray(plane) for plane in to_planes(large)] if large else []
         corners = None if card is None else rounded_corners(width, height, card)
         self._corners = [corners, *[corners and corners.reduce(2)] * 2]
 
     def planes(self, seconds: float) -> list[Image.Image]:
         """Return the Y, U and V planes of the frame at this time."""
         view, card = view_at(seconds), self._card
+        if not self._large:
+            return self._base
         planes = []
         for index, (base, large, corners) in enumerate(zip(self._base, self._large, self._corners, strict=True)):
             half = index > 0
@@ -98,12 +112,13 @@ class MovingStage:
         fps: int,
         scene: Scene,
         pictures: Recent[MovingPicture],
-        labels: Sequence[tuple[int, int, Image.Image]],
+        fixed: Fixed,
         renderer: CaptionRenderer,
     ) -> None:
         self._size, self._fps, self._scene = size, fps, scene
         self._pictures = pictures
-        self._labels = [Overlay(*label, *size) for label in labels]
+        self._labels = [Overlay(*label, *size) for label in fixed.labels]
+        self._waveform = fixed.waveform
         self._renderer = renderer
         self._lock = threading.Lock()
         self._captions: OrderedDict[str, Overlay | None] = OrderedDict()
@@ -119,6 +134,8 @@ class MovingStage:
             planes.append(pixels)
         for label in self._labels:
             label.put_on(planes)
+        if self._waveform is not None:
+            self._waveform.put_on(planes, number)
         caption = self._caption(text) if text else None
         if caption is not None:
             caption.put_on(planes)

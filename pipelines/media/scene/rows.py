@@ -12,7 +12,7 @@ Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 # the size that a watermark has at most, and the size of the waveform.
 _GAP = 0.03
 TITLE, ARTIST = 0.05, 0.035
-_MARK_WIDTH, _MARK_HEIGHT = 0.26, 0.1
+MARK_WIDTH, MARK_HEIGHT = 0.26, 0.1
 _WAVE_WIDTH, _WAVE_HEIGHT = 0.7, 0.08
 #: The height of a line in ems.
 _LINE = 1.6
@@ -30,12 +30,22 @@ class Rows(NamedTuple):
 
 
 def rows_in(
-    safe: Box, side: int, *, title: bool, artist: bool, mark: Corner | None, wave: bool, captions_at_top: bool
+    safe: Box,
+    side: int,
+    *,
+    title: bool,
+    artist: bool,
+    mark: tuple[Corner, int, int] | None,
+    wave: bool,
+    captions_at_top: bool,
 ) -> Rows:
-    """Return the rows in the safe area of a frame whose shorter side has ``side`` pixels."""
+    """Return the rows in the safe area of a frame whose shorter side has ``side`` pixels.
+
+    ``mark`` is the watermark's corner and its size in pixels.
+    """
     gap = round(side * _GAP)
-    mark_box = None if mark is None else _mark(safe, side, mark)
-    at_top, at_bottom = (mark is not None and mark.startswith(end) for end in ("top", "bottom"))
+    mark_box = None if mark is None else _mark(safe, *mark)
+    at_top, at_bottom = (mark is not None and mark[0].startswith(end) for end in ("top", "bottom"))
     # A watermark in an upper corner has the same distance to the title on both sides, so that the title is centred.
     margin = mark_box.width + gap if mark_box and at_top else 0
     left, right, top = safe.left + margin, safe.right - margin, safe.top
@@ -61,8 +71,7 @@ def rows_in(
     )
 
 
-def _mark(safe: Box, side: int, corner: Corner) -> Box:
-    width, height = min(round(side * _MARK_WIDTH), safe.width), min(round(side * _MARK_HEIGHT), safe.height)
+def _mark(safe: Box, corner: Corner, width: int, height: int) -> Box:
     left = safe.left if corner.endswith("left") else safe.right - width
     top = safe.top if corner.startswith("top") else safe.bottom - height
     return Box(left, top, left + width, top + height)

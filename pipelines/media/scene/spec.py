@@ -49,6 +49,8 @@ class Scene:
     title: str = ""
     artist: str = ""
     watermark: Watermark | None = None
+    #: Whether bars move with the sound.
+    waveform: bool = False
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Scene:
@@ -61,7 +63,7 @@ class Scene:
     @property
     def moves(self) -> bool:
         """Whether every frame is another picture."""
-        return self.kenburns
+        return self.kenburns or self.waveform
 
     @property
     def changes(self) -> bool:

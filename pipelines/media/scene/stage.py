@@ -16,11 +16,12 @@ from pipelines.media.inspect.picture import fit_picture
 from pipelines.media.layout import Box, even
 from pipelines.media.scene.arrangement import Cards
 from pipelines.media.scene.images import Load, opened, stored
-from pipelines.media.scene.labels import Label
-from pipelines.media.scene.moving import MovingPicture, MovingStage, large_size
+from pipelines.media.scene.labels import Label, rows_of
+from pipelines.media.scene.moving import Fixed, MovingPicture, MovingStage, large_size
 from pipelines.media.scene.recent import Recent
 from pipelines.media.scene.spec import frame_name
 from pipelines.media.scene.stills import StillStage
+from pipelines.media.scene.waveform import BARS, Waveform, levels_of
 from pipelines.media.text.canvas import Canvas
 from pipelines.media.text.caption_renderer import CaptionRenderer
 
@@ -31,19 +32,17 @@ if TYPE_CHECKING:
 Stage = Canvas | StillStage | MovingStage
 
 
-def stage_of(
-    film: Film, image: Image.Image, cards: Cards, labels: Sequence[Label], renderer: CaptionRenderer, fps: int
-) -> Stage:
+def stage_of(film: Film, image: Image.Image, cards: Cards, fixed: Fixed, renderer: CaptionRenderer, fps: int) -> Stage:
     """Return what draws the frames of the reel. ``image`` is its first one; ``cards`` has an entry for each."""
     if film.scene.changes:
         prepared = [_prepared(film, index, card) for index, card in enumerate(cards)]
         if film.scene.moves:
             moving = Recent(lambda index: prepared[index].moving())
-            return MovingStage((film.width, film.height), fps, film.scene, moving, labels, renderer)
+            return MovingStage((film.width, film.height), fps, film.scene, moving, fixed, renderer)
         return StillStage(
-            film.scene, Recent(lambda index: Canvas(_labelled(prepared[index].fitted(), labels), renderer))
+            film.scene, Recent(lambda index: Canvas(_labelled(prepared[index].fitted(), fixed.labels), renderer))
         )
-    return Canvas(_labelled(fit_picture(image, film.width, film.height, cards[0]), labels), renderer)
+    return Canvas(_labelled(fit_picture(image, film.width, film.height, cards[0]), fixed.labels), renderer)
 
 
 def _labelled(picture: Image.Image, labels: Sequence[Label]) -> Image.Image:
@@ -58,22 +57,33 @@ class _Prepared:
     """One image, fitted into the frame, in files: there may be many, and only a few are needed at a time."""
 
     fitted: Load
-    large: Load
+    #: The image at its largest; ``None`` if it does not move.
+    large: Load | None
     card: Box | None
 
     def moving(self) -> MovingPicture:
         """Return the image as one that moves."""
-        return MovingPicture(self.fitted(), self.large(), self.card)
+        return MovingPicture(self.fitted(), self.large and self.large(), self.card)
 
 
 def _prepared(film: Film, index: int, card: Box | None) -> _Prepared:
     with opened(film, index) as picture:
         card = even(card) if card and film.scene.moves else card
         fitted = stored(fit_picture(picture, film.width, film.height, card), film.folder)
-        if not film.scene.moves:
-            return _Prepared(fitted, fitted, card)
+        if not film.scene.kenburns:
+            return _Prepared(fitted, None, card)
         large = fit_picture(picture, *large_size(film.width, film.height, card))
         return _Prepared(fitted, stored(large, film.folder), card)
+
+
+def waveform_of(film: Film, frames: int, fps: int) -> Waveform | None:
+    """Return the bars that move with the sound of the film; ``None`` if the frame has no room for them."""
+    box = rows_of(film).wave
+    assert box is not None
+    if box.width < 4 * BARS or box.height < 8:
+        return None
+    levels = levels_of(film.audio, film.audio_kind, film.sound_edit.start, frames, fps)
+    return Waveform(even(box), levels)
 
 
 def pictures_of(film: Film, timeline: Timeline) -> list[Caption]:
