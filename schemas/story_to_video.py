@@ -60,6 +60,13 @@ class StoryToVideo(Generation):
         "hero_description first.",
     )
 
+    audio: MediaReference | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # so that the version before can read what is stored
+        description="Sound under the video: MP3, WAV, FLAC, M4A, AAC, OGG, Opus or AIFF, at most 100 MB. It is cut to "
+        "the length of the video, and then fades out in the last second. Default: the video is silent.",
+    )
+
     @property
     def frames_per_scene(self) -> int:
         """Frames that each scene is shown for."""

@@ -96,6 +96,14 @@ def _run(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str
         from pipelines.media.captions.files import write_captions
 
         return write_captions(arguments)
+    if task is Task.SOUND:
+        from pipelines.media.film_sound import write_sound
+
+        return write_sound(arguments)
+    return _run_reel(task, arguments, messages)
+
+
+def _run_reel(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str, Any]:
     from pipelines.media.reel_film import Film, plan_film, render_film
 
     if task in (Task.PREVIEW, Task.COVER):

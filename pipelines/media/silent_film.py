@@ -1,4 +1,7 @@
-"""Encode pictures as a silent MP4 file. A picture is drawn when the encoder needs it: memory use does not grow."""
+"""Encode pictures as an MP4 file, silent or with a sound.
+
+A picture is drawn when the encoder needs it: memory use does not grow.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from pipelines.media.captions.placement import Caption
+from pipelines.media.encode.aac import AacFormat
 from pipelines.media.encode.chunk_encoder import AccessUnit, ChunkEncoder
 from pipelines.media.encode.frame_runs import GOP_SECONDS, FrameRun, chunks, expand, plan_frame_runs
 from pipelines.media.encode.h264 import UnexpectedStream
@@ -27,10 +31,18 @@ _MOVING_X264 = {"preset": "medium", "crf": "20", "threads": "2"}
 Pixels = NDArray[Any]
 #: Draws the picture with this name.
 Draw = Callable[[str], Pixels]
+#: Returns the format of a sound and its frames, from the first one on.
+ReadSound = Callable[[], tuple[AacFormat, Iterator[bytes]]]
 
 
 def write_silent_film(
-    path: Path, shots: Sequence[tuple[str, int]], draw: Draw, *, fps: int, progress: Callable[[float], None]
+    path: Path,
+    shots: Sequence[tuple[str, int]],
+    draw: Draw,
+    *,
+    fps: int,
+    progress: Callable[[float], None],
+    sound: ReadSound | None = None,
 ) -> int:
     """Write the film of ``shots``, each a picture's name and its number of frames; return the number of frames.
 
@@ -47,6 +59,7 @@ def write_silent_film(
             (_frame(draw(name)) for name, _ in shots),
             size=(width, height, fps),
             x264=_MOVING_X264,
+            audio=sound and sound(),
             on_frame=lambda count: progress(count / len(shots)),
         )
     pictures, frames = [], 0
@@ -57,7 +70,7 @@ def write_silent_film(
     runs = plan_frame_runs(pictures, frames, GOP_SECONDS * fps)
     for skip in (True, False):
         try:
-            frames_written = _write(path, runs, draw, (width, height, fps), skip, progress)
+            frames_written = _write(path, runs, draw, (width, height, fps), skip, progress, sound)
         except UnexpectedStream:
             continue
         if frames_written == frames:
@@ -80,6 +93,7 @@ def _write(
     size: tuple[int, int, int],
     skip: bool,
     progress: Callable[[float], None],
+    sound: ReadSound | None,
 ) -> int:
     frames = sum(run.length for run in runs)
     encoder = ChunkEncoder(*size, skip=skip)
@@ -94,6 +108,7 @@ def _write(
         units(),
         size=size,
         extradata=encoder.extradata,
+        audio=sound and sound(),
         on_frame=lambda count: progress(count / frames),
     )
 

@@ -86,8 +86,17 @@ def plan_local(model: Model, values: Mapping[str, Any], before: Estimate) -> Pla
     )
 
 
-def video_file(path: Path, width: int, height: int, frames: int, fps: int, details: Mapping[str, Any]) -> LocalFile:
-    """Return the result file of a silent H.264 video in ``path``."""
+def video_file(
+    path: Path,
+    width: int,
+    height: int,
+    frames: int,
+    fps: int,
+    details: Mapping[str, Any],
+    *,
+    audio_codec: str | None = None,
+) -> LocalFile:
+    """Return the result file of an H.264 video in ``path``; without ``audio_codec`` it is silent."""
     facts = MediaFacts(
         width=width,
         height=height,
@@ -95,5 +104,6 @@ def video_file(path: Path, width: int, height: int, frames: int, fps: int, detai
         fps=float(fps),
         frames=frames,
         video_codec="h264",
+        audio_codec=audio_codec,
     )
     return LocalFile(name="video.mp4", content_type="video/mp4", facts=facts, path=path, details=dict(details))

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.context import Context, ModelCall, Progress
-from pipelines.media.silent_film import Pixels, crossfade, write_silent_film
+from pipelines.media.film_sound import read_sound
+from pipelines.media.inspect.in_child import encode_in_child
+from pipelines.media.silent_film import Pixels, ReadSound, crossfade, write_silent_film
 from pipelines.models.generate import LocalTask
 from pipelines.models.hero import generates_hero, make_hero
 from pipelines.models.local_film import video_file
 from pipelines.models.routing import seed_of
 from providers.local.base import LocalCall
 from schemas.errors import UnsupportedOption
-from schemas.media import LocalFile, StoredArtifact
+from schemas.media import InputFile, LocalFile, StoredArtifact
 from schemas.story_to_video import StoryToVideo
 
 #: The models' share of the work; encoding is the rest.
@@ -37,6 +39,8 @@ class StoryOutput:
     """``video.mp4``, and ``hero.png`` if the image of the hero is generated. Only local models make it."""
 
     data: StoryToVideo
+    #: The sound under the video.
+    audio: InputFile | None = None
 
     def call_remote(self, ctx: Context, step: str, call: ModelCall) -> Sequence[StoredArtifact]:
         """Reject remote models.
@@ -61,6 +65,7 @@ class StoryOutput:
     def _make(self, ctx: Context, task: LocalTask, folder: Path, progress: Progress) -> Sequence[LocalFile]:
         started = time.monotonic()
         data, values = self.data, task.parameters
+        sound = self._sound(folder, ctx)
         base = seed_of(values, ctx)
         seeds = [(base + number) % _SEEDS for number in range(len(data.scenes))]
         hero_share = generates_hero(data) / (len(data.scenes) + generates_hero(data))
@@ -88,13 +93,25 @@ class StoryOutput:
             "num_inference_steps": values["num_inference_steps"],
             **result.details,
         }
-        video = _encode(data, result.images, folder, lambda part: progress(_MODEL_SHARE + part * (1 - _MODEL_SHARE)))
+        video = _encode(
+            data, result.images, folder, lambda part: progress(_MODEL_SHARE + part * (1 - _MODEL_SHARE)), sound
+        )
         details["elapsed_seconds"] = round(time.monotonic() - started, 3)
         video = video.model_copy(update={"details": details})
         return [video] if hero is None or hero.file is None else [video, hero.file]
 
+    def _sound(self, folder: Path, ctx: Context) -> ReadSound | None:
+        """Encode the sound; before the model runs, because a file that cannot be used must not cost its time."""
+        if self.audio is None:
+            return None
+        seconds = self.data.frames / self.data.fps
+        path, length = encode_in_child(self.audio, folder, seconds, ctx.bounds)
+        return lambda: read_sound(path, length, seconds)
 
-def _encode(data: StoryToVideo, images: Sequence[Pixels], folder: Path, progress: Progress) -> LocalFile:
+
+def _encode(
+    data: StoryToVideo, images: Sequence[Pixels], folder: Path, progress: Progress, sound: ReadSound | None
+) -> LocalFile:
     """Write the video of the images and the crossfades between them."""
 
     def draw(name: str) -> Pixels:
@@ -110,5 +127,6 @@ def _encode(data: StoryToVideo, images: Sequence[Pixels], folder: Path, progress
         draw,
         fps=data.fps,
         progress=progress,
+        sound=sound,
     )
-    return video_file(path, data.width, data.height, frames, data.fps, {})
+    return video_file(path, data.width, data.height, frames, data.fps, {}, audio_codec=sound and "aac")

@@ -17,6 +17,7 @@ from pipelines.registry import PIPELINES
 from providers.local.host import ModelHost
 from schemas.envelope import Request
 from schemas.errors import (
+    InvalidAudio,
     InvalidImage,
     ModelNotInstalled,
     ProviderNotConfigured,
@@ -26,6 +27,7 @@ from schemas.errors import (
 from schemas.media import StoredArtifact
 from schemas.parse import parse_request
 from tests.local.catalogue_entries import catalogue
+from tests.media_probe import sound_of, write_wav
 
 IMAGE = "s3://inbox/fox.png"
 FILM: dict[str, Any] = {"num_frames": 8, "width": 256, "height": 256, "lawful_use_consent": True}
@@ -122,6 +124,40 @@ def test_a_story_has_the_frames_that_its_plan_promised(tmp_path: Path, weights: 
     middle = (frames[5].astype(int) + frames[9]) / 2
     assert np.abs(frames[7] - middle).mean() < 4
     assert np.array_equal(frames[0], frames[5])
+
+
+@pytest.mark.parametrize(("seconds", "rate", "heard"), [(5.0, 22_050, 2.0), (0.7, 48_000, 0.7)])
+def test_a_story_has_the_sound_that_was_given(
+    tmp_path: Path, weights: Path, host: ModelHost, seconds: float, rate: int, heard: float
+) -> None:
+    stage = Stage(tmp_path, weights, host, "story-to-video")
+    stage.context.files = {"s3://inbox/a.wav": write_wav(tmp_path / "a.wav", seconds, rate)}
+    data = {"scenes": ["a", "b", "c"], "audio": "s3://inbox/a.wav", "num_inference_steps": 10}
+    data |= {"duration_per_scene": 0.5, "fps": 12, "width": 64, "height": 48, "transition_frames": 3}
+    (made,) = stage.run(**data)
+    assert (made.facts.frames, made.facts.audio_codec) == (24, "aac")
+    assert len(frames_of(tmp_path / "video.mp4")) == 24
+    samples, heard_rate = sound_of(tmp_path / "video.mp4")
+    loud = np.abs(samples)
+    assert len(samples) / heard_rate == pytest.approx(heard, abs=0.05)
+    assert loud[int(0.3 * heard_rate) : int(0.5 * heard_rate)].max() == pytest.approx(0.2, abs=0.03)
+    if seconds > heard:  # it fades out
+        assert loud[int(1.9 * heard_rate) :].max() < 0.05
+        assert loud[int(1.2 * heard_rate) : int(1.5 * heard_rate)].max() > 0.1
+
+
+def test_a_damaged_sound_is_refused_before_a_model_runs(tmp_path: Path, weights: Path, host: ModelHost) -> None:
+    stage = Stage(tmp_path, weights, host, "story-to-video")
+    whole = write_wav(tmp_path / "a.wav", 2).read_bytes()
+    (tmp_path / "a.wav").write_bytes(whole[: len(whole) // 2])
+    stage.context.files = {"s3://inbox/a.wav": tmp_path / "a.wav"}
+    with pytest.raises(InvalidAudio, match="truncated") as caught:
+        stage.run(scenes=["a", "b"], audio="s3://inbox/a.wav")
+    assert caught.value.field == "data.audio"
+    assert stage.context.reported == []
+    with pytest.raises(InvalidAudio, match="truncated"):
+        PIPELINES["story-to-video"].plan(stage.data(scenes=["a", "b"], audio="s3://inbox/a.wav"), stage.context)
+    assert "audio" not in stage.data(scenes=["a", "b"]).model_dump()
 
 
 def test_the_plan_of_a_story_equals_the_source_systems(tmp_path: Path, weights: Path, host: ModelHost) -> None:

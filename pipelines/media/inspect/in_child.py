@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import imageio_ffmpeg
 from pydantic import ValidationError
 
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds, Task, run_child
@@ -70,3 +71,20 @@ def decode_in_child(image: InputFile, folder: Path, bounds: Bounds) -> Path:
     arguments = {"path": str(image.path.resolve()), "kind": image.kind, "target": str(target.resolve())}
     run_child(Task.DECODE, arguments, folder, bounds)
     return target
+
+
+def encode_in_child(audio: InputFile, folder: Path, seconds: float, bounds: Bounds) -> tuple[Path, float]:
+    """Encode at most ``seconds`` of an audio input to AAC in ``folder``; return the file's path and its length.
+
+    Raises:
+        InvalidAudio: The audio cannot be decoded to its end.
+    """
+    target = folder / "sound.aac"
+    arguments = {
+        "path": str(audio.path.resolve()),
+        "kind": audio.kind,
+        "target": str(target.resolve()),
+        "seconds": seconds,
+        "ffmpeg": str(imageio_ffmpeg.get_ffmpeg_exe()),
+    }
+    return target, float(run_child(Task.SOUND, arguments, folder, bounds)["seconds"])

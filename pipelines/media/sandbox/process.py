@@ -64,6 +64,8 @@ class Task(enum.StrEnum):
     PLAN = "plan"
     #: Draw the captions of a reel as a contact sheet.
     PREVIEW = "preview"
+    #: Encode the sound under a film.
+    SOUND = "sound"
     #: Draw the cover of a reel.
     COVER = "cover"
     #: Render a reel.
