@@ -6,11 +6,11 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from consumer.failpoints import local_failpoint
-from consumer.ledger.database import Database
 from consumer.storage.base import Storage
 from consumer.storage.references import References
 from pipelines.media.sandbox.process import Bounds
@@ -22,6 +22,9 @@ from providers.local.host import ModelHost, host_for
 from schemas.settings import Settings
 from schemas.tenants import TenantRules
 from schemas.triggers import NO_TRIGGERS, TriggerRules
+
+if TYPE_CHECKING:  # a command that opens no ledger starts faster without SQLAlchemy
+    from consumer.ledger.database import Database
 
 Secrets = Mapping[str, Sequence[SecretStr]]
 

@@ -17,8 +17,7 @@ from consumer.extensions import load_extensions
 from consumer.ledger.database import Database, connect_ledger
 from consumer.ledger.schema import prepare
 from consumer.runtime import Runtime, Secrets
-from consumer.storage.base import Storage
-from consumer.storage.factory import open_storage
+from consumer.storage.factory import storage_of as storage_of
 from consumer.uploads.request_factory import RequestFactory
 from pipelines.models.routing import names_local
 from pipelines.registry import PIPELINES, Pipeline
@@ -130,18 +129,6 @@ def open_ledger(settings: Settings) -> Database:
         database.close()
         raise
     return database
-
-
-def storage_of(settings: Settings) -> Storage:
-    """Open the object store that the settings name."""
-    return open_storage(
-        settings.storage_kind,
-        folder=settings.storage_folder,
-        endpoint_url=settings.s3_endpoint_url,
-        region=settings.s3_region,
-        path_style=settings.s3_path_style and settings.s3_endpoint_url is not None,
-        bucket_owners=settings.s3_bucket_owners,
-    )
 
 
 def trigger_rules(settings: Settings) -> TriggerRules:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from consumer.ledger.call_records import CallRow
 from consumer.runtime import Runtime
 from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, kind_of, wrong_kind
 from schemas.errors import AddressForbidden, InputError
 from schemas.media import InputFile
 from schemas.reference import Pin
+
+if TYPE_CHECKING:
+    from consumer.ledger.call_records import CallRow
 
 
 def fetch_input(

@@ -10,6 +10,7 @@ from consumer.storage.base import Storage
 from consumer.storage.folder import FolderStorage
 from consumer.storage.memory import MemoryStorage
 from schemas.errors import ConfigurationError
+from schemas.settings import Settings
 
 
 def open_storage(
@@ -51,4 +52,16 @@ def open_storage(
             read_timeout_seconds=read_timeout_seconds,
             attempts=attempts,
         )
+    )
+
+
+def storage_of(settings: Settings) -> Storage:
+    """Open the object store that the settings name."""
+    return open_storage(
+        settings.storage_kind,
+        folder=settings.storage_folder,
+        endpoint_url=settings.s3_endpoint_url,
+        region=settings.s3_region,
+        path_style=settings.s3_path_style and settings.s3_endpoint_url is not None,
+        bucket_owners=settings.s3_bucket_owners,
     )

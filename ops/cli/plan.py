@@ -7,8 +7,8 @@ from rich.text import Text
 
 from ops.cli.arguments import FileArgument, read_request
 from ops.cli.console import JsonOption, err, print_json, show, stop
-from ops.cli.opening import read_settings
 from ops.cli.outputs import plan_table
+from ops.cli.reading import read_settings
 from schemas.envelope import Cancel
 from schemas.parse import parse_request
 

@@ -9,7 +9,7 @@ import typer
 
 from ops.cli.arguments import FileArgument, read_request
 from ops.cli.console import JsonOption, print_json, remark, stop
-from ops.cli.opening import read_settings
+from ops.cli.reading import read_settings
 from schemas.envelope import Cancel
 from schemas.parse import parse_request
 

@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.media.inspect.picture import open_picture
+from pipelines.media.inspect.sound import estimate
 from pipelines.media.reel_film import FPS, Film, stage_for, timeline_of
 from pipelines.media.scene.stage import cover_of, name_of, save_cover
 
@@ -27,7 +28,7 @@ def write_contact_sheet(film: Film) -> dict[str, Any]:
         LyricsTooLong: A caption would be visible for less than one frame.
     """
     image = open_picture(film.image, film.image_kind)
-    timeline = timeline_of(film)
+    timeline = timeline_of(film, estimate(film.audio, film.audio_kind))
     captions = timeline.captions
     stage, _ = stage_for(film, image, timeline)
     last = len(captions) - 1

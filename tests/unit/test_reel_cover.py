@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,12 +17,13 @@ from typer.testing import CliRunner
 
 from ops.cli.main import app
 from pipelines.audio_to_captions import plan as plan_captions
+from pipelines.media.inspect.sound import estimate, measure
 from pipelines.memory_context import MemoryContext
 from pipelines.models.local_reel import render_reel
 from pipelines.reel import preview
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.errors import InvalidImage, LyricsRequired
-from tests.media_probe import frames_of, input_file, reel_data, write_photo, write_wav
+from tests.media_probe import ffmpeg, frames_of, input_file, reel_data, write_photo, write_wav
 
 LYRICS = "\n".join(("one", "two", "three", "four"))
 
@@ -113,6 +117,31 @@ def test_telecine_preview(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert CliRunner().invoke(app, ["preview", "r.json", "-o", "no/such/folder.png"]).exit_code == 1
     (tmp_path / "r.json").write_text('{"id": "a", "type": "text-to-image", "data": {"prompt": "x"}}')
     assert CliRunner().invoke(app, ["preview", "r.json"]).exit_code == 1
+
+
+def test_a_preview_of_an_hour_needs_no_decoded_hour(tmp_path: Path) -> None:
+    photo, song = write_photo(tmp_path / "a.jpg", 270, 480), tmp_path / "a.mp3"
+    ffmpeg("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono:d=3600", "-b:a", "8k", str(song))
+    files = {"s3://bucket/a.jpg": photo, "s3://bucket/a.wav": song}
+    data = reel_data("la la la\n" * 1200, style="karaoke", width=1080, height=1920)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert preview(data, MemoryContext(tmp_path, "reel", files), tmp_path / "p") == {"captions": 1200, "shown": 40}
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime - before.ru_utime < 1.5
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".mp3", ".flac", ".m4a", ".aac", ".ogg", ".aiff"])
+def test_the_length_of_a_preview_is_that_of_the_reel(tmp_path: Path, suffix: str) -> None:
+    write_wav(tmp_path / "a.wav", 4.7)
+    path = tmp_path / f"b{suffix}"
+    ffmpeg("-i", str(tmp_path / "a.wav"), str(path))
+    assert estimate(path, suffix[1:]).seconds == pytest.approx(measure(path, suffix[1:]).seconds, abs=0.06)
+
+
+def test_a_preview_starts_without_what_only_a_ledger_needs() -> None:
+    code = "import sys, ops.cli.preview, ops.planning; print({'sqlalchemy', 'boto3', 'celery'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_the_plan_of_captions_counts_them(tmp_path: Path) -> None:

@@ -77,6 +77,28 @@ def measure(path: Path, kind: str) -> Sound:
         raise InvalidAudio(f"the audio cannot be decoded: {error.strerror or 'damaged data'}", field=_FIELD) from None
 
 
+def estimate(path: Path, kind: str) -> Sound:
+    """Return the length of the audio by its packets, which are not decoded; for a moment of padding it may be longer.
+
+    Audio whose packets do not state their lengths is measured.
+
+    Raises:
+        InvalidAudio: The file contains no such audio, or is empty.
+    """
+    try:
+        with plain_audio(path, kind) as plain, open_media(plain, kind) as container:
+            stream = container.streams.audio[0]
+            time_base = stream.time_base
+            lengths = [packet.duration or 0 for packet in container.demux(stream) if packet.size]
+            rate, codec = stream.rate, stream.codec_context.name
+    except (av.FFmpegError, AttributeError, IndexError):
+        return measure(path, kind)
+    samples = 0 if time_base is None or not all(lengths) else round(sum(lengths) * time_base * rate)
+    if not 0 < samples <= MAX_SECONDS * rate:
+        return measure(path, kind)
+    return Sound(samples, rate, codec)
+
+
 def _measure(path: Path, kind: str) -> Sound:
     extent = extent_of(path, kind)
     with plain_audio(path, kind) as plain:
