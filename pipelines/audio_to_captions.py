@@ -11,7 +11,7 @@ from pipelines.media.inspect.in_child import seconds_of
 from pipelines.media.inspect.sniff import SOUND_KINDS
 from pipelines.media.inspect.sound_headers import MAX_AUDIO_BYTES
 from pipelines.media.sandbox.process import Task, run_child
-from pipelines.models.alignment import Timing, align, caption_spec
+from pipelines.models.alignment import Timing, align, caption_spec, untimed
 from pipelines.models.estimates import alignment_estimate
 from pipelines.models.given_timing import given_timing
 from pipelines.models.local_reel import line_files
@@ -38,7 +38,8 @@ def plan(data: AudioToCaptions, ctx: Context) -> Plan:
     seconds = seconds_of(audio, ctx.bounds)
     given = given_timing(data, audio.model_copy(update={"seconds": seconds}), ctx)
     alignment = alignment_estimate("even" if given else data.alignment_mode, data.lyrics, seconds, ctx.catalogue)
-    captions = len(group_words(data.lyrics, data.words_per_group))
+    timing = given or untimed(data.alignment_mode, data.lyrics)
+    captions = len(group_words(timing.lyrics, data.words_per_group, balanced=timing.source != "even"))
     return Plan(
         duration_seconds=seconds,
         estimated_seconds=1.0 + alignment.seconds,

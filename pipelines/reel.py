@@ -12,7 +12,7 @@ from pipelines.context import Context, Progress
 from pipelines.media.inspect.sniff import PICTURE_KINDS, SOUND_KINDS
 from pipelines.media.inspect.sound_headers import MAX_AUDIO_BYTES
 from pipelines.media.sandbox.process import Task, run_child
-from pipelines.models.alignment import Timing, align
+from pipelines.models.alignment import align, planned_timing, untimed
 from pipelines.models.estimates import alignment_estimate
 from pipelines.models.given_timing import given_timing
 from pipelines.models.local_reel import FPS, film_task, render_reel
@@ -47,12 +47,12 @@ def reel(data: Reel, ctx: Context) -> Sequence[StoredArtifact]:
 def plan(data: Reel, ctx: Context) -> Plan:
     """Return the plan of a ``reel`` job. Both inputs are fetched and read completely; the video is not rendered.
 
-    The captions are counted as if the lyrics were spread evenly, because a plan calls no speech model. They are not
-    counted if the request has no lyrics.
+    A plan calls no model: unless the mode is ``even``, the captions are counted as if the lyrics were spread over the
+    voice. They are not counted if the request has no lyrics.
     """
     image, audio, further = _fetch(data, ctx)
     given = given_timing(data, audio, ctx)
-    timing = given or Timing(data.lyrics)
+    timing = given or planned_timing(data.alignment_mode, data.lyrics, audio, ctx)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         film = film_task(data, image, audio, folder, timing, further=further)
@@ -75,14 +75,15 @@ def plan(data: Reel, ctx: Context) -> Plan:
 def preview(data: Reel, ctx: Context, target: Path) -> dict[str, Any]:
     """Write a contact sheet of the captions to ``target``; return the number of captions and of those shown.
 
-    The captions are timed as in a plan.
+    Unless the times are given, the captions have equal shares of the time.
     """
     image, audio, further = _fetch(data, ctx)
+    timing = given_timing(data, audio, ctx) or untimed(data.alignment_mode, data.lyrics)
     scale = min(1.0, _TILE[0] / data.width, _TILE[1] / data.height)
     size = {"width": max(2, round(data.width * scale / 2) * 2), "height": max(2, round(data.height * scale / 2) * 2)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        film = film_task(data.model_copy(update=size), image, audio, folder, Timing(data.lyrics), further=further)
+        film = film_task(data.model_copy(update=size), image, audio, folder, timing, further=further)
         facts = run_child(Task.PREVIEW, film, folder, ctx.bounds)
         shutil.copyfile(folder / "preview.png", target)
     return facts

@@ -83,6 +83,22 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
     return timing
 
 
+def planned_timing(mode: AlignmentMode, lyrics: str, audio: InputFile, ctx: Context) -> Timing:
+    """Return the words and times that captions are counted with before they are aligned; no model is called.
+
+    The captions have the same words as those of ``local``, and of ``auto`` without a provider. Without lyrics there are
+    none.
+    """
+    return Timing(lyrics) if mode == "even" or not lyrics.strip() else _spread(lyrics, audio, ctx)
+
+
+def untimed(mode: AlignmentMode, lyrics: str) -> Timing:
+    """Return the words of the captions in equal shares of the time, without reading the audio."""
+    if mode == "even":
+        return Timing(lyrics)
+    return Timing(_without_headings(lyrics), "spread")
+
+
 def _align_remotely(
     mode: AlignmentMode,
     lyrics: str,

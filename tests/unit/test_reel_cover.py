@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from pipelines.audio_to_captions import plan as plan_captions
 from pipelines.media.inspect.sound import estimate, measure
 from pipelines.memory_context import MemoryContext
 from pipelines.models.local_reel import render_reel
-from pipelines.reel import preview
+from pipelines.reel import plan, preview, reel
+from providers.registry import catalogue_of
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.errors import InvalidImage, LyricsRequired
-from tests.media_probe import ffmpeg, frames_of, input_file, reel_data, write_photo, write_wav
+from schemas.settings import Settings
+from tests.media_probe import ffmpeg, frames_of, input_file, planes_digest, reel_data, write_photo, write_wav
 
 LYRICS = "\n".join(("one", "two", "three", "four"))
 
@@ -136,6 +139,47 @@ def test_the_length_of_a_preview_is_that_of_the_reel(tmp_path: Path, suffix: str
     path = tmp_path / f"b{suffix}"
     ffmpeg("-i", str(tmp_path / "a.wav"), str(path))
     assert estimate(path, suffix[1:]).seconds == pytest.approx(measure(path, suffix[1:]).seconds, abs=0.06)
+
+
+STANZAS = "[Verse 1]\none two three four five six seven\neight nine ten eleven\n\n[Chorus: all]\nla la la la"
+
+
+@pytest.mark.parametrize(
+    ("mode", "captions", "style", "part"),
+    [
+        ("even", 9, "karaoke", {}),
+        ("even", None, "classic", {"start": 1.0, "end": 4.5}),
+        ("auto", 7, "karaoke", {}),
+        ("timing", 2, "karaoke", {}),
+        ("timing", None, "karaoke", {"start": 1.0, "end": 4.5}),
+    ],
+    ids=["even", "part", "auto without a key", "given times", "part of given times"],
+)
+def test_a_plan_has_the_captions_and_pictures_of_the_job(
+    tmp_path: Path, mode: str, captions: int | None, style: str, part: dict[str, Any]
+) -> None:
+    files = {
+        "s3://bucket/a.jpg": write_photo(tmp_path / "a.jpg"),
+        "s3://bucket/a.wav": write_wav(tmp_path / "a.wav", 6),
+    }
+    (tmp_path / "a.lrc").write_text("[00:01.00]la la la\n[00:03.00]li li\n[00:05.00]\n")
+    files["s3://bucket/a.lrc"] = tmp_path / "a.lrc"
+    options: dict[str, Any] = {"alignment_mode": mode, "style": style, **part}
+    if mode == "timing":
+        options |= {"timing": "s3://bucket/a.lrc", "alignment_mode": "even"}
+    data = reel_data("" if mode == "timing" else STANZAS, **options)
+    context = MemoryContext(tmp_path, "reel", files, catalogue_of(Settings()))
+    planned = plan(data, context)
+    video = reel(data, context)[0]
+    shown = (tmp_path / "captions.vtt").read_text().count("-->")
+    assert planned.details["captions"] == shown
+    assert captions in (None, shown)
+    frames = list(planes_digest(Path(video.uri.removeprefix("file://"))))
+    changes = 1 + sum(before != after for before, after in pairwise(frames))
+    assert planned.frames == len(frames)
+    # A picture that is shown for long is encoded again at a key frame.
+    assert changes <= planned.details["pictures"] <= changes + 2
+    assert preview(data, context, tmp_path / "p.png")["captions"] == pytest.approx(shown, abs=1 if part else 0)
 
 
 def test_a_preview_starts_without_what_only_a_ledger_needs() -> None:
