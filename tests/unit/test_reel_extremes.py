@@ -147,3 +147,29 @@ def test_sounds_at_the_limits(tmp_path: Path, name: str, options: dict[str, Any]
     assert len(samples) / rate == pytest.approx(seconds, abs=0.05)
     assert (float(np.abs(samples).max()) < 0.001) == (name == "silent")
     assert np.abs(samples).max() < 1
+
+
+def hdr_value(light: float, transfer: str) -> int:
+    """Return the 10-bit value of ``light``, in candela per square metre, by the standards' own equations."""
+    if transfer == "smpte2084":
+        power = (light / 10_000) ** 0.1593017578125
+        return round(1023 * float((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375)
+    scene = (light / 1_000) ** (1 / 1.2)
+    value = (3 * scene) ** 0.5 if scene <= 1 / 12 else 0.17883277 * np.log(12 * scene - 0.28466892) + 0.55991073
+    return round(1023 * float(value))
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"], ids=["PQ", "HLG"])
+@pytest.mark.parametrize(("light", "shown"), [(0.5, 13), (40, 123), (203, 243), (1_000, 255)])
+def test_the_brightness_of_an_hdr_picture_is_that_of_paper(
+    tmp_path: Path, transfer: str, light: float, shown: int
+) -> None:
+    # A grey of ``light`` in a room where paper has 203: sRGB has the same share of white, but for the brightest.
+    grey = hdr_value(light, transfer)
+    chain = f"nullsrc=s=90x160:d=0.04:r=25,format=yuv420p10le,geq=lum={grey}:cb=512:cr=512,"
+    chain += f"setparams=range=pc:color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc"
+    path = tmp_path / "a.avif"
+    ffmpeg("-f", "lavfi", "-i", chain, "-frames:v", "1", "-c:v", "libaom-av1", "-cpu-used", "8", "-still-picture", "1",
+           str(path))  # fmt: skip
+    frame = first_frame(made(tmp_path, path, write_wav(tmp_path / "a.wav", 0.1), "avif"))
+    assert frame[300:].reshape(-1, 3).mean(0) == pytest.approx(shown, abs=8)

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from pipelines.media.inspect.backdrop import on_backdrop
+from pipelines.media.inspect.hdr import HLG, PQ, to_sdr
 from pipelines.media.inspect.picture_parts import split
 from pipelines.media.layout import Box
 from pipelines.media.sandbox.rlimits import limit_cpu_time
@@ -57,6 +58,7 @@ def open_picture(path: Path, kind: str) -> Image.Image:
     if kind == "avif":  # Pillow returns the orientation of an AVIF picture as EXIF data
         parts.exif = image.info.get("exif", b"")
     image.info |= {"icc_profile": parts.profile or image.info.get("icc_profile"), "orientation": parts.orientation}
+    image.info["cicp"] = parts.cicp
     width, height = image.size
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         image.close()
@@ -114,7 +116,7 @@ def fit_picture(image: Image.Image, width: int, height: int, card: Box | None = 
     part = _kept(photo.size, width, height) if card is None else (0, 0, *photo.size)
     size = (width, height) if card is None else (card.width, card.height)
     scaled = photo.resize(size, Image.Resampling.LANCZOS, box=part, reducing_gap=3.0)
-    fitted = _to_srgb(scaled, image.info.get("icc_profile"))
+    fitted = _to_srgb(scaled, image)
     fitted.info.clear()  # what is saved of it would otherwise contain the profile that was just applied
     return fitted if card is None else on_backdrop(fitted, width, height, card)
 
@@ -132,7 +134,7 @@ def load_layer(image: Image.Image, width: int, height: int) -> Image.Image:
     layer = whole.convert("RGBA") if _is_transparent(whole) else _flatten(whole)
     layer.thumbnail((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
     alpha = layer.getchannel("A") if layer.mode == "RGBA" else None
-    colors = _to_srgb(layer if alpha is None else layer.convert("RGB"), image.info.get("icc_profile"))
+    colors = _to_srgb(layer if alpha is None else layer.convert("RGB"), image)
     colors.putalpha(255 if alpha is None else alpha)
     return colors
 
@@ -164,8 +166,12 @@ def _flatten(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Return ``image`` in sRGB. An unusable colour profile is ignored."""
+def _to_srgb(image: Image.Image, opened: Image.Image) -> Image.Image:
+    """Return ``image``, a part of ``opened``, in sRGB. An unusable colour profile is ignored."""
+    primaries, transfer = opened.info["cicp"]
+    if transfer in (PQ, HLG):
+        return to_sdr(image, primaries, transfer)
+    profile = opened.info.get("icc_profile")
     if profile:
         from PIL import ImageCms  # imported here because it loads slowly and few pictures have a profile
 

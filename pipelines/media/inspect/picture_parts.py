@@ -32,6 +32,8 @@ _WEBP_METADATA_FLAGS = 0x20 | 0x08 | 0x04
 _WEBP_PIXELS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 #: The entry of EXIF data in the list of items of an AVIF or HEIC file, ISO/IEC 14496-12 clause 8.11.6.
 _EXIF_ITEM = re.compile(rb"(infe[\2\3]...(?:..|....)..)Exif", re.DOTALL)
+#: The property with the colours of an AVIF or HEIC file, ISO/IEC 14496-12 clause 12.1.5, and where it is.
+_NCLX, _META_BYTES = re.compile(rb"colrnclx(.{4})", re.DOTALL), 65_536
 _EXIF_ORIENTATION = 0x0112
 #: The formats of struct for the EXIF types BYTE, SHORT and LONG.
 _EXIF_INTEGERS = {1: "B", 3: "H", 4: "I"}
@@ -46,6 +48,8 @@ class PictureParts:
     profile: bytes = b""
     exif: bytes = b""
     xmp: bytes = b""
+    #: Colour primaries and transfer function, ITU-T H.273; zeros if they are not stated.
+    cicp: tuple[int, int] = (0, 0)
 
     @property
     def orientation(self) -> int:
@@ -145,6 +149,9 @@ def _read_png_chunk(parts: PictureParts, name: bytes, body: bytes) -> None:
     if name == b"eXIf":
         parts.exif = body
         return
+    if name == b"cICP" and len(body) == 4:
+        parts.cicp = body[0], body[1]
+        return
     if name not in (b"iCCP", b"tEXt", b"zTXt", b"iTXt"):
         return
     key, _, rest = body.partition(b"\0")
@@ -213,7 +220,9 @@ def _split_heif(data: bytes) -> PictureParts:
 
     The orientation and the colour profile are properties of the picture, which the decoder reads.
     """
-    return PictureParts(_EXIF_ITEM.sub(rb"\1free", data))
+    colors = _NCLX.search(data, 0, _META_BYTES)
+    cicp = struct.unpack(">HH", colors[1]) if colors else (0, 0)
+    return PictureParts(_EXIF_ITEM.sub(rb"\1free", data), cicp=(cicp[0], cicp[1]))
 
 
 def _exif_orientation(exif: bytes) -> int | None:
