@@ -153,8 +153,8 @@ def hdr_value(light: float, transfer: str) -> int:
     """Return the 10-bit value of ``light``, in candela per square metre, by the standards' own equations."""
     if transfer == "smpte2084":
         power = (light / 10_000) ** 0.1593017578125
-        return round(1023 * float((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375)
-    scene = (light / 1_000) ** (1 / 1.2)
+        return round(1023 * float(((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375))
+    scene = float((light / 1_000) ** (1 / 1.2))
     value = (3 * scene) ** 0.5 if scene <= 1 / 12 else 0.17883277 * np.log(12 * scene - 0.28466892) + 0.55991073
     return round(1023 * float(value))
 

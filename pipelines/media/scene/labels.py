@@ -47,7 +47,7 @@ def rows_of(film: Film) -> Rows:
 
 
 def labels_of(film: Film, missing: set[str]) -> list[Label]:
-    """Return the labels of the film. Characters of theirs that no font has are added to ``missing``.
+    """Return the labels of the film. Characters in them that no font has are added to ``missing``.
 
     Raises:
         InvalidImage: The watermark cannot be read.
