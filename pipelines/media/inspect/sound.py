@@ -80,7 +80,7 @@ def measure(path: Path, kind: str) -> Sound:
 def estimate(path: Path, kind: str) -> Sound:
     """Return the length of the audio by its packets, which are not decoded; for a moment of padding it may be longer.
 
-    Audio whose packets do not state their lengths is measured.
+    Packets that do not state their lengths count as the others do. If most do not, the audio is measured.
 
     Raises:
         InvalidAudio: The file contains no such audio, or is empty.
@@ -93,7 +93,10 @@ def estimate(path: Path, kind: str) -> Sound:
             rate, codec = stream.rate, stream.codec_context.name
     except (av.FFmpegError, AttributeError, IndexError):
         return measure(path, kind)
-    samples = 0 if time_base is None or not all(lengths) else round(sum(lengths) * time_base * rate)
+    known = [length for length in lengths if length > 0]
+    if time_base is None or 2 * len(known) <= len(lengths):
+        return measure(path, kind)
+    samples = round(sum(known) * len(lengths) / len(known) * time_base * rate)
     if not 0 < samples <= MAX_SECONDS * rate:
         return measure(path, kind)
     return Sound(samples, rate, codec)
