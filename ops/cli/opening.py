@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -22,6 +23,7 @@ from consumer.ledger.tables import metadata
 from consumer.logs import logger
 from ops.checks.paths import missing_ledger
 from ops.cli.console import remark, stop
+from providers.catalogue import Model
 from schemas.errors import ConfigurationError, JobNotFound
 from schemas.field_problems import plain_words
 from schemas.settings import Settings
@@ -131,6 +133,16 @@ def require_job(database: Database, job_id: str) -> Job:
             )
         raise JobNotFound(f"no job has the id {job_id!r}; `telecine list` prints the existing jobs")
     return job
+
+
+def require_model(catalogue: Iterable[Model], name: str) -> Model:
+    """Return the model of the catalogue; end the command if there is none of this name."""
+    models = {model.id.lower(): model for model in catalogue}
+    if name.lower() not in models:
+        near = difflib.get_close_matches(name, [model.id for model in models.values()], n=1)
+        hint = f"did you mean {near[0]}?" if near else "`telecine models` lists them."
+        stop(f"There is no model {name!r}; {hint}", code="unknown_model")
+    return models[name.lower()]
 
 
 def require_dead_letter(database: Database, number: int) -> DeadLetter:

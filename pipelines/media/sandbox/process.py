@@ -66,6 +66,8 @@ class Task(enum.StrEnum):
     PREVIEW = "preview"
     #: Render a reel.
     RENDER = "render"
+    #: Convert pickled weights to safetensors.
+    CONVERT = "convert"
 
 
 @dataclass(frozen=True, slots=True)
