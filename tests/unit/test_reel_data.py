@@ -114,7 +114,8 @@ def test_an_unknown_look_is_refused_with_those_there_are(field: str, value: str,
 
 def test_the_colour_of_the_word_that_is_sung_has_no_opacity_of_its_own() -> None:
     assert read(style="pop", highlight_color="#f00").caption_style().highlight_color == "#f00"
-    assert read(style="bold", highlight_color="#f00").caption_style().highlight_color is None
+    assert read(style="bold", highlight_color="#f00").caption_style().highlight_color == "#f00"
+    assert read(style="bold").caption_style().highlight_color is None
     assert read(style="karaoke", highlight_color="").caption_style() == STYLES["karaoke"]
     for wrong in ("#ff000080", "#f008", "reddish"):
         assert refusal(highlight_color=wrong).field == "data.highlight_color"

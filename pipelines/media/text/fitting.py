@@ -9,6 +9,8 @@ from pipelines.media.text.wrapping import atoms, wrap
 #: high, those of Arabic letters low.
 LEADING = 1.28
 ASCENT, DESCENT = 1.1, 0.5
+#: The size of the next caption compared with the one that is sung.
+NEXT_SIZE = 0.72
 #: Most lines at full size before a smaller size is tried; the sizes to try, as shares of the full size; and the size
 #: below which words that are wider than a line are broken.
 _FULL_SIZE_LINES = 4
