@@ -23,7 +23,7 @@ from pipelines.media.text.shaping import ShapedLine, Shaper
 #: How far a plate reaches above and below the baseline of its line, in ems.
 _PLATE_TOP, _PLATE_BOTTOM = 1.14, 0.44
 #: The dots of a countdown, their size compared with that of the letters, and the brightness of those that are over.
-_DOTS, _DOTS_SIZE, _DOT_OVER = "\u00a0\u00a0".join("•" * DOTS), 1.3, 0.4
+_DOTS, _DOTS_SIZE, _DOT_OVER = "\u00a0".join("•" * DOTS), 1.5, 0.4
 #: Opacity of the next caption.
 _NEXT_OPACITY = 0.6
 # The accent of Greek letters, alone and as part of a capital letter.
@@ -134,7 +134,7 @@ class CaptionRenderer:
             return with_grown(drawn, style, colors, singing, max(width, 0.1))
         pixels = colored(drawn, style, colors)
         if look.pill and singing:
-            add_pills(pixels, pills_behind(singing, drawn.size), singing, drawn.size, style)
+            add_pills(pixels, pills_behind(drawn, singing), singing, drawn.size, style)
         return pixels
 
     def _dots(self, left: int) -> _Part | None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from PIL import Image
 
 from pipelines.media.text.painting import Color, Placed, Rectangle, Style, paint, recolor
+from pipelines.media.text.shaping import Glyph
 from schemas.caption_style import GROWTH
 
-#: How far the plate of a word reaches from its baseline and its sides, in ems.
-_PILL_TOP, _PILL_BOTTOM, _PILL_SIDE = 1.0, 0.3, 0.12
+#: How far the plate of a word reaches from its baseline and its sides, in ems; and its distance to other words.
+_PILL_TOP, _PILL_BOTTOM, _PILL_SIDE, _PILL_CLEAR = 1.0, 0.3, 0.12, 0.05
 _NONE: Placed = []
 
 
@@ -64,17 +65,29 @@ def with_grown(
     return pixels
 
 
-def pills_behind(singing: Placed, size: float) -> list[Rectangle]:
-    """Return the plate behind the letters of a word, one for each line that it is on."""
+def pills_behind(drawn: Drawn, singing: Placed) -> list[Rectangle]:
+    """Return the plate behind the letters of a word, one for each line that it is on, clear of the letters around."""
+    size, own = drawn.size, {id(one) for one in singing}
+    others = [(_baseline(one, size), *_extent(one, size)) for one in drawn.placed if id(one) not in own]
     lines: dict[int, list[tuple[float, float]]] = {}
-    for glyph, x, y in singing:
-        lines.setdefault(round(y + glyph.y * size), []).append((x, x + glyph.advance * size))
-    return [
-        (
-            min(left for left, _ in spans) - _PILL_SIDE * size,
-            baseline - _PILL_TOP * size,
-            max(right for _, right in spans) + _PILL_SIDE * size,
-            baseline + _PILL_BOTTOM * size,
+    for one in singing:
+        lines.setdefault(_baseline(one, size), []).append(_extent(one, size))
+    pills = []
+    for baseline, spans in lines.items():
+        left, right = min(start for start, _ in spans), max(end for _, end in spans)
+        before = max((end for line, _, end in others if line == baseline and end <= left + 1), default=-size)
+        after = min(
+            (start for line, start, _ in others if line == baseline and start >= right - 1), default=right + size
         )
-        for baseline, spans in lines.items()
-    ]
+        gap = min(left - before, after - right) / size
+        side = min(max(gap - _PILL_CLEAR, _PILL_CLEAR), _PILL_SIDE) * size
+        pills.append((left - side, baseline - _PILL_TOP * size, right + side, baseline + _PILL_BOTTOM * size))
+    return pills
+
+
+def _baseline(one: tuple[Glyph, float, float], size: float) -> int:
+    return round(one[2] + one[0].y * size)
+
+
+def _extent(one: tuple[Glyph, float, float], size: float) -> tuple[float, float]:
+    return one[1], one[1] + one[0].advance * size

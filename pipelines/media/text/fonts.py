@@ -18,7 +18,9 @@ from schemas.caption_style import FontName
 
 #: Weight of the letters unless a style has another one.
 BOLD = 700
-#: By how much the strokes of letters grow for each unit of weight above ``BOLD``, in ems.
+#: The file of Latin, Greek and Cyrillic letters, which have room for heavier strokes than it has; and by how much their
+#: strokes grow for each unit of weight, in ems.
+_LATIN = "NotoSans["
 _HEAVIER = 0.00018
 _FILES = Path(__file__).with_name("fonts")
 _EMOJI_FILE = _FILES / "TwemojiCOLR.ttf"
@@ -158,8 +160,9 @@ def _load(path: Path, index: int, weight: int, *, colored: bool = False, only: f
     font = hb.Font(face)
     if not colored:
         font.set_variations({"wght": weight})
-        if weight > BOLD:  # the heaviest of Noto Sans
-            strokes = (weight - BOLD) * _HEAVIER
+        heaviest = max((axis.max_value for axis in face.axis_infos if axis.tag == "wght"), default=weight)
+        if weight > heaviest and _LATIN in path.name:
+            strokes = (weight - heaviest) * _HEAVIER
             font.synthetic_bold = (strokes, strokes, False)
     covered = only or face.unicodes
     return Face(font, face.upem, covered.__contains__, colored)
