@@ -51,7 +51,7 @@ class CaptionRenderer:
     ) -> None:
         """Draw in ``style``; ``pictures`` are those that show more than a caption, by their names."""
         self._area = area
-        self._style = style
+        self.style = style
         self._language = language
         self._pictures = pictures or {}
         self.shaper = shaper or Shaper(fonts, language)
@@ -70,7 +70,7 @@ class CaptionRenderer:
         if not parts:
             return None
         left, top, pixels = parts[0] if len(parts) == 1 else _merged(parts)
-        return left, top, faded(pixels, self._style.opacity / 255)
+        return left, top, faded(pixels, self.style.opacity / 255)
 
     def _parts(self, picture: CaptionPicture) -> Iterator[_Part]:
         if picture.dots:
@@ -85,17 +85,17 @@ class CaptionRenderer:
                 yield following
         line = self._area.line
         if picture.progress is not None and line is not None:
-            yield line.left, line.top, bar(line.width, line.height, picture.progress, self._style)
+            yield line.left, line.top, bar(line.width, line.height, picture.progress, self.style)
 
     def _caption(self, text: str, following: str) -> tuple[Drawn | None, _Part | None]:
         """Return the caption, and the next one, which is dimmed, below it."""
         with self._lock:
             if (text, following) in self._recent:
                 return self._recent[text, following]
-        slot, second, size = self._area.box, None, self._style.size
-        if self._style.look.next_line:
-            next_size, lines = self._fit(following, size * NEXT_SIZE, slot.height / 2)
-            height = math.ceil(height_of(len(lines), self._style.look.reach) * next_size)
+        slot, second, size = self._area.box, None, self.style.size
+        if self.style.look.next_line:
+            next_size, lines = self._fit(following or "1", size * NEXT_SIZE, slot.height / 2)
+            height = math.ceil(height_of(len(lines), self.style.look.reach) * next_size)
             slot = slot._replace(bottom=slot.bottom - height)
         drawn = self._draw(text, *self._fit(text, size, slot.height), slot, self._area.anchor)
         if following and drawn is not None:
@@ -112,7 +112,7 @@ class CaptionRenderer:
 
     def _with_word(self, drawn: Drawn, picture: CaptionPicture) -> Image.Image:
         """Return the caption with the words that are sung and to come, and those with emphasis, in their colours."""
-        look, style = self._style.look, self._style
+        look, style = self.style.look, self.style
         first, end = len(drawn.text), len(drawn.text)
         if picture.sung is not None:
             first, end = self._shown_span(picture.text, picture.words[picture.sung])
@@ -139,7 +139,7 @@ class CaptionRenderer:
 
     def _dots(self, left: int) -> _Part | None:
         """Return the dots of a countdown, of which ``left`` are not over yet."""
-        box, style, reach = self._area.box, self._style, self._style.look.reach
+        box, style, reach = self._area.box, self.style, self.style.look.reach
         if style.look.next_line:
             box = box._replace(bottom=box.bottom - math.ceil(height_of(1, reach) * style.size * NEXT_SIZE))
         widest = box.width / (self.shaper.shape(_DOTS).width + 2 * reach)
@@ -157,14 +157,14 @@ class CaptionRenderer:
         return len(self._shown(text[: span[0]])), len(self._shown(text[: span[1]]))
 
     def _shown(self, text: str) -> str:
-        return upper(text, self._language) if self._style.look.upper_case else text
+        return upper(text, self._language) if self.style.look.upper_case else text
 
     def _fit(self, text: str, size: float, height: float) -> tuple[float, list[str]]:
         """Return the em size, at most ``size``, and the lines of ``text`` in a part of the area of that height."""
-        return fit_text(self._shown(text), self.shaper, size, self._area.box.width, height, self._style.look.reach)
+        return fit_text(self._shown(text), self.shaper, size, self._area.box.width, height, self.style.look.reach)
 
     def _draw(self, text: str, size: float, texts: Sequence[str], box: Box, anchor: Anchor) -> Drawn | None:
-        look = self._style.look
+        look = self.style.look
         lines = [self.shaper.shape(line) for line in texts]
         if not any(line.glyphs for line in lines):
             return None
@@ -182,7 +182,7 @@ class CaptionRenderer:
             for glyph in line.glyphs
         ]
         plates = [_plate(line, middle - left, baseline - top, size, look.reach) for line, baseline in rows]
-        pixels = paint(placed, right - left, bottom - top, size, self._style, plates)
+        pixels = paint(placed, right - left, bottom - top, size, self.style, plates)
         starts = _starts(self._shown(text), texts)
         characters = [
             start + glyph.character for line, start in zip(lines, starts, strict=True) for glyph in line.glyphs
@@ -192,7 +192,7 @@ class CaptionRenderer:
 
     def _baselines(self, count: int, size: float, box: Box, anchor: Anchor) -> list[float]:
         """Return the baselines of ``count`` lines in ``box``, in pixels from the top of the frame."""
-        reach = self._style.look.reach
+        reach = self.style.look.reach
         free = box.height - height_of(count, reach) * size
         above = {"top": 0.0, "middle": free / 2, "bottom": free}[anchor]
         first = box.top + above + (reach + ASCENT) * size

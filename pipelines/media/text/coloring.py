@@ -80,7 +80,7 @@ def pills_behind(drawn: Drawn, singing: Placed) -> list[Rectangle]:
             (start for line, start, _ in others if line == baseline and start >= right - 1), default=right + size
         )
         gap = min(left - before, after - right) / size
-        side = min(max(gap - _PILL_CLEAR, _PILL_CLEAR), _PILL_SIDE) * size
+        side = min(max(gap - _PILL_CLEAR, 0.02), _PILL_SIDE) * size
         pills.append((left - side, baseline - _PILL_TOP * size, right + side, baseline + _PILL_BOTTOM * size))
     return pills
 

@@ -31,6 +31,8 @@ _STRONG_CONTRAST = 10
 LEGIBLE = 3
 #: The outline of letters that could not be read on the plate behind them, in ems.
 _PLATE_OUTLINE = 0.08
+#: The same for letters and a plate over the least favourable background.
+_PLATE_CONTRAST = 4.5
 #: Radius of a plate's corners in ems.
 _PLATE_RADIUS = 0.26
 
@@ -74,8 +76,11 @@ class Style:
 
     def is_legible(self, color: Color) -> bool:
         """Return whether letters of ``color`` can be read on the outline, plate or shadow of the others."""
-        is_solid = self.look.outline or self.look.plate
-        return contrast(color, self.edge) >= (LEGIBLE if is_solid else _STRONG_CONTRAST) or color == self.color
+        if color == self.color:
+            return True
+        if self.look.plate:
+            return contrast(color, self._plate_over_opposite(self.plate_opacity)) >= LEGIBLE
+        return contrast(color, self.edge) >= (LEGIBLE if self.look.outline else _STRONG_CONTRAST)
 
     def with_color(self, color: Color) -> Style:
         """Return the style of letters of ``color`` with an outline or shadow of their own."""
@@ -83,6 +88,18 @@ class Style:
         if look.plate:
             look = dataclasses.replace(look, plate=0.0, outline=look.outline or _PLATE_OUTLINE)
         return dataclasses.replace(self, color=color, look=look)
+
+    @property
+    def plate_opacity(self) -> float:
+        """The opacity of the plate. Letters of medium brightness need a stronger one."""
+        opacity = self.look.plate
+        weak = contrast(self.color, self._plate_over_opposite(opacity)) < _PLATE_CONTRAST
+        return 1.0 if weak and opacity else opacity
+
+    def _plate_over_opposite(self, opacity: float) -> Color:
+        """Return the colour of the plate over a background that is white if the plate is black, and the reverse."""
+        red, green, blue = (round(one * opacity + (255 - one) * (1 - opacity)) for one in self.edge)
+        return red, green, blue
 
     @property
     def shadow_opacity(self) -> float:
@@ -128,7 +145,7 @@ def paint(
         if style.edge != _BLACK:
             pixels.paste(style.edge, mask=edge)
     else:
-        under = _rounded(plates, width, height, size, look.plate) if look.plate else _shadow(edge, size, style)
+        under = _rounded(plates, width, height, size, style.plate_opacity) if look.plate else _shadow(edge, size, style)
         alpha = ImageChops.screen(edge, under)
         weight = _share(letters, alpha)
         pixels = Image.new("RGB", (width, height), style.edge)
