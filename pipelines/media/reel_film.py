@@ -116,6 +116,10 @@ class Timeline:
     words: list[TimedWord]
     warnings: list[str]
 
+    def shown_at(self, frame: int) -> str:
+        """Return what is shown on ``frame``: a caption, the name of a picture, or nothing."""
+        return next((one.text for one in self.shown if one.first <= frame < one.end), "")
+
 
 def plan_film(film: Film) -> dict[str, Any]:
     """Return the sizes and counts of the reel that ``film`` describes. Both inputs are decoded completely.
@@ -315,8 +319,7 @@ def _cover(film: Film, canvas: Canvas, timeline: Timeline) -> Image.Image:
     """Return the picture of ``cover.jpg``: the first caption, or what is shown at ``film.cover_at``."""
     text = timeline.captions[0].text if timeline.captions else ""
     if film.cover_at is not None:
-        frame = min(round(film.cover_at * FPS), timeline.frames - 1)
-        text = next((caption.text for caption in timeline.captions if caption.first <= frame < caption.end), "")
+        text = timeline.shown_at(min(round(film.cover_at * FPS), timeline.frames - 1))
     return canvas.picture(text)
 
 
