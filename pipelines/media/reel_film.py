@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ from pipelines.media.inspect.sound import Sound, measure
 from pipelines.media.layout import Fit, Layout, Position, SafeArea, arrange, line_height, safe_box
 from pipelines.media.text.canvas import Canvas
 from pipelines.media.text.caption_renderer import CaptionRenderer, upper
-from pipelines.media.text.emphasis import find_phrases
-from pipelines.media.text.fitting import NEXT_SIZE, height_of, most_lines
+from pipelines.media.text.emphasis import emphasis_warnings
+from pipelines.media.text.fitting import caption_height, most_lines
 from pipelines.media.text.fonts import Fonts
 from pipelines.media.text.painting import Style
 from pipelines.media.text.shaping import Shaper
@@ -215,16 +215,11 @@ def timeline_of(film: Film, song: Sound | None = None, *, with_captions: bool = 
             warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
         elif not captions:
             warnings = ["no caption is sung between start and end; none is shown"]
-        warnings += _emphasis_warnings(film.style.emphasis, captions)
+        warnings += emphasis_warnings(film.style.emphasis, [caption.text for caption in captions])
         groups = groups_of(spec)
     offset = spec.timing_offset - film.sound_edit.start
     shown, pictures = caption_pictures(captions, groups, words, film.style, fps=FPS, frames=frames, offset=offset)
     return Timeline(sound, song.seconds, frames, captions, shown, pictures, words, warnings)
-
-
-def _emphasis_warnings(phrases: Sequence[str], captions: Sequence[Caption]) -> list[str]:
-    absent = [phrase for phrase in phrases if not any(find_phrases(one.text, [phrase]) for one in captions)]
-    return [f"emphasis: in no caption: {', '.join(absent)}"] if absent else []
 
 
 def caption_renderer(film: Film, picture: tuple[int, int], timeline: Timeline) -> tuple[CaptionRenderer, Layout]:
@@ -235,11 +230,8 @@ def caption_renderer(film: Film, picture: tuple[int, int], timeline: Timeline) -
     shaper = Shaper(fonts, language)
     texts = [upper(caption.text, language) if look.upper_case else caption.text for caption in timeline.captions]
     widest = safe_box(film.width, film.height, film.safe_area).width / size - 2 * look.reach
-    height = height_of(max(2, most_lines(texts, shaper, widest)), look.reach) * size
-    if look.next_line:
-        height += height_of(1, look.reach) * size * NEXT_SIZE
-    if look.progress_line:
-        height += line_height(min(film.width, film.height))
+    lines = max(2, most_lines(texts, shaper, widest))
+    line = line_height(min(film.width, film.height)) if look.progress_line else 0
     layout = arrange(
         picture,
         film.width,
@@ -247,7 +239,7 @@ def caption_renderer(film: Film, picture: tuple[int, int], timeline: Timeline) -
         fit=film.fit,
         position=film.position,
         safe_area=film.safe_area,
-        caption_height=height,
+        caption_height=caption_height(lines, look.reach, next_line=look.next_line) * size + line,
     )
     area = layout.captions
     if look.progress_line:

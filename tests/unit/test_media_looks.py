@@ -94,7 +94,7 @@ def where(pixels: Pixels, color: tuple[int, int, int], alpha: int = 255) -> NDAr
 @pytest.mark.parametrize("upper_case", [False, True])
 def test_box_has_a_plate_behind_the_word_that_is_sung_and_only_there(lyrics: str, upper_case: bool) -> None:
     look = Look(lyrics, style="box", upper_case=upper_case, font_size=56)
-    places = []
+    places, letters = [], []
     for second in range(len(words_of(lyrics))):
         _, pixels = look.draw(second + 0.5)
         plate, black, white = (where(pixels, color) for color in ((255, 224, 0), (0, 0, 0), (255, 255, 255)))
@@ -102,10 +102,12 @@ def test_box_has_a_plate_behind_the_word_that_is_sung_and_only_there(lyrics: str
         area = np.zeros(plate.shape, bool)
         area[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
         assert black[area].sum() > 200, "the word on the plate is black"
-        assert white[area].mean() < 0.01, "the plate covers no part of another word"
         assert black[~area].mean() < 0.01
-        assert white.sum() > 200
+        letters.append(white)
         places.append(float(columns.mean()))
+    # Every letter is white but while its word is sung: the plate covers no part of another word.
+    often = np.sum(letters, axis=0)
+    assert (often[often > 0] >= len(letters) - 1).mean() > 0.995
     # The plate moves from word to word, in the direction of the script.
     assert places == sorted(places, reverse=lyrics[0] in "خק")
     assert len(set(map(round, places))) == len(places)
@@ -126,6 +128,18 @@ def test_a_highlight_colour_lights_words_in_every_style(style: StyleName) -> Non
     lit = Look(style=style, highlight_color="#ff0000")
     middles = [np.nonzero(where(lit.draw(second + 0.5)[1], red))[1].mean() for second in (0, 1)]
     assert middles[0] < middles[1]
+
+
+def test_each_font_has_letters_of_its_own_and_other_scripts_are_drawn_in_sans() -> None:
+    latin, hindi = (
+        [
+            Look(text, style="minimal", font=font).draw(0.5)[1].tobytes()
+            for font in ("sans", "serif", "rounded", "condensed")
+        ]
+        for text in ("home", "घर")
+    )
+    assert len(set(latin)) == 4
+    assert len(set(hindi)) == 1
 
 
 # --- emphasis -------------------------------------------------------------------------------------------------------
@@ -190,11 +204,12 @@ def _letter_rows(pixels: Pixels) -> tuple[int, int]:
 
 def test_dots_count_down_to_a_caption_after_a_long_break_only() -> None:
     look = Look(start=6, style="karaoke")
-    counts = []
+    counts, over = [], []
     for seconds in (2.9, 3.1, 4.1, 5.1, 5.9):
         name = look.name_at(seconds)
         counts.append(_blobs(look.draw(seconds)[1], (255, 224, 0)) if name else 0)
-    assert counts == [0, 3, 2, 1, 1]
+        over.append(_blobs(look.draw(seconds)[1], (102, 102, 102)) if name else 0)
+    assert (counts, over) == ([0, 3, 2, 1, 1], [0, 0, 1, 2, 2])
     assert look.renderer.draw(look.name_at(5.9))[0:2] != (0, 0)  # type: ignore[index]
     assert not Look(start=4.9, style="karaoke").name_at(4.5)
     assert not Look(start=6, style="karaoke", countdown=False).name_at(5.5)
@@ -371,5 +386,6 @@ def test_the_names_of_pictures_are_no_captions() -> None:
         CaptionPicture(dots=1),
     ]
     pictures += [CaptionPicture("a", progress=0.0), CaptionPicture("a", dots=1), CaptionPicture(progress=0.0)]
+    pictures.append(CaptionPicture("a", following="2"))
     assert len({picture.name for picture in pictures}) == len(pictures)
     assert [picture.name for picture in pictures if "\n" not in picture.name] == ["a"]

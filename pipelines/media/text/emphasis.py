@@ -26,6 +26,12 @@ def find_phrases(text: str, phrases: Sequence[str]) -> list[tuple[int, int]]:
     ]
 
 
+def emphasis_warnings(phrases: Sequence[str], captions: Sequence[str]) -> list[str]:
+    """Return a warning if some of ``phrases`` are in none of ``captions``."""
+    absent = [phrase for phrase in phrases if not any(find_phrases(caption, [phrase]) for caption in captions)]
+    return [f"emphasis: in no caption: {', '.join(absent)}"] if absent else []
+
+
 def _pattern(phrase: str) -> str:
     return re.sub("['’]", "['’]", re.sub(r"(\\ )+", r"\\s+", re.escape(phrase)))
 

@@ -23,6 +23,11 @@ def height_of(lines: int, reach: float) -> float:
     return LEADING * (lines - 1) + ASCENT + DESCENT + 2 * reach
 
 
+def caption_height(lines: int, reach: float, *, next_line: bool) -> float:
+    """Return the height of a caption of ``lines`` lines in ems, with one line of the next caption below it."""
+    return height_of(lines, reach) + (NEXT_SIZE * height_of(1, reach) if next_line else 0.0)
+
+
 def fit_text(
     text: str, shaper: Shaper, size: float, width: float, height: float, reach: float
 ) -> tuple[float, list[str]]:
