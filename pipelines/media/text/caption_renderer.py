@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipelines.media.captions.pictures import DOTS, CaptionPicture
 from pipelines.media.layout import Anchor, Box, CaptionArea
-from pipelines.media.text.coloring import Drawn, colored, pills_behind, with_grown
+from pipelines.media.text.coloring import Drawn, colored, pad_of, pills_behind, with_grown
 from pipelines.media.text.emphasis import find_phrases
 from pipelines.media.text.fitting import ASCENT, DESCENT, LEADING, NEXT_SIZE, fit_text, height_of
 from pipelines.media.text.fonts import Fonts
@@ -170,7 +170,7 @@ class CaptionRenderer:
             return None
         middle = (box.left + box.right) / 2
         rows = list(zip(lines, self._baselines(len(lines), size, box, anchor), strict=True))
-        pad = math.ceil(size * (look.reach + look.shadow_spread + 2 * look.shadow_blur + look.shadow_offset)) + 2
+        pad = pad_of(self.style, size)
         widest = max(line.width for line in lines) * size
         left = max(0, math.floor(middle - widest / 2) - pad)
         right = min(self._area.width, math.ceil(middle + widest / 2) + pad)
