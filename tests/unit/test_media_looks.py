@@ -272,6 +272,21 @@ def test_what_a_style_adds_is_on_no_seam_and_under_no_platform_s_buttons(style: 
                 _is_clear(solid, look.layout, tall=height > width)
 
 
+@pytest.mark.parametrize("size", [(128, 128), (3840, 128), (144, 256)])
+def test_every_size_of_frame_and_letters_has_room_for_what_a_style_adds(size: tuple[int, int]) -> None:
+    options: dict[str, Any] = {"next_line": True, "progress_line": True, "countdown": True, "font_size": 400}
+    for style in STYLES:
+        look = Look(start=6, style=style, width=size[0], height=size[1], photograph=PHOTOGRAPHS[-1], **options)
+        for seconds in (0, 5.5, 7.5):
+            box, pixels = look.draw(seconds)
+            rows, columns = np.nonzero((pixels[:, :, 3] > 120) & (pixels[:, :, :3].max(axis=2) > 150))
+            solid = Box(
+                box.left + columns.min(), box.top + rows.min(), box.left + columns.max() + 1, box.top + rows.max() + 1
+            )
+            assert inside(solid, safe_box(*size, "all")), (style, seconds)
+            _is_clear(solid, look.layout, tall=False)
+
+
 def _is_clear(box: Box, layout: Layout, *, tall: bool) -> None:
     assert layout.card is None or inside(box, layout.card) or not overlaps(box, layout.card)
     if tall:

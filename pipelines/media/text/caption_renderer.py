@@ -94,8 +94,7 @@ class CaptionRenderer:
                 return self._recent[text, following]
         slot, second, size = self._area.box, None, self.style.size
         if self.style.look.next_line:
-            next_size, lines = self._fit(following or "1", size * NEXT_SIZE, slot.height / 2)
-            height = math.ceil(height_of(len(lines), self.style.look.reach) * next_size)
+            next_size, lines, height = self._fit_next(following)
             slot = slot._replace(bottom=slot.bottom - height)
         drawn = self._draw(text, *self._fit(text, size, slot.height), slot, self._area.anchor)
         if following and drawn is not None:
@@ -141,7 +140,7 @@ class CaptionRenderer:
         """Return the dots of a countdown, of which ``left`` are not over yet."""
         box, style, reach = self._area.box, self.style, self.style.look.reach
         if style.look.next_line:
-            box = box._replace(bottom=box.bottom - math.ceil(height_of(1, reach) * style.size * NEXT_SIZE))
+            box = box._replace(bottom=box.bottom - self._fit_next("")[2])
         widest = box.width / (self.shaper.shape(_DOTS).width + 2 * reach)
         size = min(style.size * _DOTS_SIZE, widest, box.height / height_of(1, reach))
         drawn = self._draw(_DOTS, size, [_DOTS], box, self._area.anchor)
@@ -162,6 +161,11 @@ class CaptionRenderer:
     def _fit(self, text: str, size: float, height: float) -> tuple[float, list[str]]:
         """Return the em size, at most ``size``, and the lines of ``text`` in a part of the area of that height."""
         return fit_text(self._shown(text), self.shaper, size, self._area.box.width, height, self.style.look.reach)
+
+    def _fit_next(self, text: str) -> tuple[float, list[str], int]:
+        """Return the em size and the lines of the next caption, and its height; those of one line if there is none."""
+        size, lines = self._fit(text or "1", self.style.size * NEXT_SIZE, self._area.box.height / 2)
+        return size, lines, math.ceil(height_of(len(lines), self.style.look.reach) * size)
 
     def _draw(self, text: str, size: float, texts: Sequence[str], box: Box, anchor: Anchor) -> Drawn | None:
         look = self.style.look
