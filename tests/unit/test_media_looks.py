@@ -104,6 +104,9 @@ def test_box_has_a_plate_behind_the_word_that_is_sung_and_only_there(lyrics: str
         assert black[area].sum() > 200, "the word on the plate is black"
         assert black[~area].mean() < 0.01
         letters.append(white)
+        if " " in lyrics:
+            ink = np.nonzero((black & area).any(axis=0))[0]
+            assert min(ink.min() - columns.min(), columns.max() - ink.max()) >= 6, "the plate has room around the word"
         places.append(float(columns.mean()))
     # Every letter is white but while its word is sung: the plate covers no part of another word.
     often = np.sum(letters, axis=0)

@@ -180,19 +180,19 @@ class CaptionRenderer:
         right = min(self._area.width, math.ceil(middle + widest / 2) + pad)
         top = max(0, math.floor(rows[0][1] - size * 1.15) - pad)
         bottom = min(self._area.height, math.ceil(rows[-1][1] + size * 0.5) + pad)
-        placed = [
-            (glyph, middle - line.width * size / 2 - left + glyph.x * size, baseline - top - glyph.y * size)
-            for line, baseline in rows
+        shown = self._shown(text)
+        starts = _starts(shown, texts)
+        letters = [
+            (glyph, middle - line.width * size / 2 - left, baseline - top, start + glyph.character)
+            for (line, baseline), start in zip(rows, starts, strict=True)
             for glyph in line.glyphs
+            if not shown[start + glyph.character :][:1].isspace()
         ]
+        placed = [(glyph, x + glyph.x * size, y - glyph.y * size) for glyph, x, y, _ in letters]
         plates = [_plate(line, middle - left, baseline - top, size, look.reach) for line, baseline in rows]
         pixels = paint(placed, right - left, bottom - top, size, self.style, plates)
-        starts = _starts(self._shown(text), texts)
-        characters = [
-            start + glyph.character for line, start in zip(lines, starts, strict=True) for glyph in line.glyphs
-        ]
         end = rows[-1][1] + (DESCENT + look.reach) * size
-        return Drawn(text, left, top, pixels, size, placed, characters, plates, end)
+        return Drawn(text, left, top, pixels, size, placed, [at for *_, at in letters], plates, end)
 
     def _baselines(self, count: int, size: float, box: Box, anchor: Anchor) -> list[float]:
         """Return the baselines of ``count`` lines in ``box``, in pixels from the top of the frame."""
