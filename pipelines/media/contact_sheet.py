@@ -34,7 +34,9 @@ def write_contact_sheet(film: Film) -> dict[str, Any]:
     last = len(captions) - 1
     count = min(len(captions), _MAX_TILES)
     shown = [captions[round(tile * last / max(1, count - 1))] for tile in range(count)]
-    tiles = [(canvas.picture(caption.text), caption.first / FPS) for caption in shown] or [(canvas.picture(""), 0.0)]
+    names = [timeline.shown_at((caption.first + caption.end) // 2) for caption in shown]
+    tiles = [(canvas.picture(name), caption.first / FPS) for name, caption in zip(names, shown, strict=True)]
+    tiles = tiles or [(canvas.picture(""), 0.0)]
     columns = min(_COLUMNS, len(tiles))
     across, down = film.width + _GAP, film.height + _LABEL + _GAP
     sheet = Image.new("RGB", (columns * across + _GAP, -(-len(tiles) // columns) * down + _GAP), _SHEET_COLOR)

@@ -20,8 +20,9 @@ from pipelines.media.captions.files import (
     write_words,
 )
 from pipelines.media.captions.line_files import write_line_files
+from pipelines.media.captions.pictures import CaptionPicture, caption_pictures
 from pipelines.media.captions.placement import Caption
-from pipelines.media.captions.word_pictures import WordPicture, word_pictures
+from pipelines.media.captions.word_groups import Group
 from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, size_share, start_aac
 from pipelines.media.encode.aac_copy import copy_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
@@ -33,10 +34,11 @@ from pipelines.media.encode.parallel_encoder import ParallelEncoder
 from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit
 from pipelines.media.inspect.picture import fit_picture, open_picture, upright_size
 from pipelines.media.inspect.sound import Sound, measure
-from pipelines.media.layout import Fit, Layout, Position, SafeArea, arrange, safe_box
+from pipelines.media.layout import Fit, Layout, Position, SafeArea, arrange, line_height, safe_box
 from pipelines.media.text.canvas import Canvas
 from pipelines.media.text.caption_renderer import CaptionRenderer, upper
-from pipelines.media.text.fitting import height_of, most_lines
+from pipelines.media.text.emphasis import emphasis_warnings
+from pipelines.media.text.fitting import caption_height, most_lines
 from pipelines.media.text.fonts import Fonts
 from pipelines.media.text.painting import Style
 from pipelines.media.text.shaping import Shaper
@@ -108,11 +110,15 @@ class Timeline:
     song_seconds: float
     frames: int
     captions: list[Caption]
-    #: What is shown: the captions, or a picture for each of their words.
+    #: What is shown: the captions, or the names of ``pictures``.
     shown: list[Caption]
-    pictures: Mapping[str, WordPicture]
+    pictures: Mapping[str, CaptionPicture]
     words: list[TimedWord]
     warnings: list[str]
+
+    def shown_at(self, frame: int) -> str:
+        """Return what is shown on ``frame``: a caption, the name of a picture, or nothing."""
+        return next((one.text for one in self.shown if one.first <= frame < one.end), "")
 
 
 def plan_film(film: Film) -> dict[str, Any]:
@@ -201,7 +207,7 @@ def timeline_of(film: Film, song: Sound | None = None, *, with_captions: bool = 
     captions: list[Caption] = []
     words: list[TimedWord] = []
     warnings: list[str] = []
-    pictures: Mapping[str, WordPicture] = {}
+    groups: list[Group] = []
     spec = film.caption_spec
     if with_captions:
         captions, words = captions_for(spec, song.seconds, FPS, frames, film.sound_edit.start)
@@ -209,10 +215,10 @@ def timeline_of(film: Film, song: Sound | None = None, *, with_captions: bool = 
             warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
         elif not captions:
             warnings = ["no caption is sung between start and end; none is shown"]
-    shown = captions
-    if film.style.highlight_color:
-        offset = spec.timing_offset - film.sound_edit.start
-        shown, pictures = word_pictures(captions, groups_of(spec), words, FPS, offset)
+        warnings += emphasis_warnings(film.style.emphasis, [caption.text for caption in captions])
+        groups = groups_of(spec)
+    offset = spec.timing_offset - film.sound_edit.start
+    shown, pictures = caption_pictures(captions, groups, words, film.style, fps=FPS, frames=frames, offset=offset)
     return Timeline(sound, song.seconds, frames, captions, shown, pictures, words, warnings)
 
 
@@ -220,10 +226,12 @@ def caption_renderer(film: Film, picture: tuple[int, int], timeline: Timeline) -
     """Return the renderer and the layout for an upright picture of that size and the captions."""
     look, language = film.style, film.caption_spec.language
     size = look.font_size * min(film.width, film.height) / 1080
-    fonts = Fonts(language, film.caption_spec.lyrics, look.weight)
+    fonts = Fonts(language, film.caption_spec.lyrics, look.weight, look.font)
     shaper = Shaper(fonts, language)
     texts = [upper(caption.text, language) if look.upper_case else caption.text for caption in timeline.captions]
     widest = safe_box(film.width, film.height, film.safe_area).width / size - 2 * look.reach
+    lines = max(2, most_lines(texts, shaper, widest))
+    line = line_height(min(film.width, film.height)) if look.progress_line else 0
     layout = arrange(
         picture,
         film.width,
@@ -231,10 +239,13 @@ def caption_renderer(film: Film, picture: tuple[int, int], timeline: Timeline) -
         fit=film.fit,
         position=film.position,
         safe_area=film.safe_area,
-        caption_height=height_of(max(2, most_lines(texts, shaper, widest)), look.reach) * size,
+        caption_height=caption_height(lines, look.reach, next_line=look.next_line) * size + line,
     )
+    area = layout.captions
+    if look.progress_line:
+        area = area.with_line(layout.card.width if layout.card else film.width)
     style = Style(size, film.color[:3], film.color[3], look)
-    renderer = CaptionRenderer(layout.captions, style, fonts, language, shaper=shaper, pictures=timeline.pictures)
+    renderer = CaptionRenderer(area, style, fonts, language, shaper=shaper, pictures=timeline.pictures)
     return renderer, layout
 
 
@@ -300,8 +311,7 @@ def _cover(film: Film, canvas: Canvas, timeline: Timeline) -> Image.Image:
     """Return the picture of ``cover.jpg``: the first caption, or what is shown at ``film.cover_at``."""
     text = timeline.captions[0].text if timeline.captions else ""
     if film.cover_at is not None:
-        frame = min(round(film.cover_at * FPS), timeline.frames - 1)
-        text = next((caption.text for caption in timeline.captions if caption.first <= frame < caption.end), "")
+        text = timeline.shown_at(min(round(film.cover_at * FPS), timeline.frames - 1))
     return canvas.picture(text)
 
 
