@@ -14,6 +14,7 @@ from consumer.failpoints import local_failpoint
 from consumer.storage.base import Storage
 from consumer.storage.references import References
 from pipelines.media.sandbox.process import Bounds
+from pipelines.models.first_use import pull_in_process
 from pipelines.registry import Pipeline
 from providers.catalogue import Catalogue
 from providers.http.client import GuardedClient
@@ -54,7 +55,8 @@ class Runtime:
     @functools.cached_property
     def host(self) -> ModelHost:
         """The host of this process's local models. It loads a model at its first call."""
-        return host_for(self.settings, on_event=local_failpoint)
+        installer = pull_in_process if self.settings.local_pull else None
+        return host_for(self.settings, installer=installer, on_event=local_failpoint)
 
     @property
     def device_failed(self) -> bool:

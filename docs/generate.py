@@ -47,6 +47,10 @@ concurrency = 4
 callback_secrets = { default = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] }
 ```
 
+A secret can be in a file of its own, as Docker and Kubernetes mount them: `TELECINE_LEDGER_URL_FILE`,
+`TELECINE_CALLBACK_SECRETS_FILE`, `REPLICATE_API_TOKEN_FILE` and so on name the file with the value of the variable
+without `_FILE`. It is read at the start.
+
 An unknown name in the file is an error, and so is a `TELECINE_SETTINGS_FILE` that does not exist. An unknown
 `TELECINE_…` variable is logged at the start as `setting_unknown`, and `telecine doctor` warns of it.
 

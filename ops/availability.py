@@ -17,7 +17,7 @@ from providers.local.weight_files import check_weight_files, find_adapter, find_
 from providers.registry import catalogue_of
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.envelope import Request
-from schemas.errors import ProviderNotConfigured, TelecineError, UnknownModel
+from schemas.errors import ModelNotInstalled, ProviderNotConfigured, TelecineError, UnknownModel
 from schemas.generation import Generation
 from schemas.image_to_video import ImageToVideo
 from schemas.reel import Reel
@@ -112,6 +112,9 @@ def _local_problems(model: Model, data: Any, settings: Settings) -> list[str]:
     for check in checks:
         try:
             check()
+        except ModelNotInstalled as error:
+            if check is require_packages or not settings.local_pull or not is_downloadable(model):
+                found.append(f"{error.code}: {error.message}")
         except TelecineError as error:
             found.append(f"{error.code}: {error.message}")
     return found

@@ -44,7 +44,8 @@ def _variable(name: str) -> str:
 def _origin(name: str, settings: Settings) -> str:
     if name not in settings.model_fields_set:
         return "default"
-    return "environment" if _variable(name) in {key.upper() for key in os.environ} else "file"
+    given = {key.upper() for key in os.environ}
+    return "environment" if {_variable(name), f"{_variable(name)}_FILE"} & given else "file"
 
 
 def _shown(name: str, value: Any) -> Any:

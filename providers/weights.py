@@ -49,6 +49,9 @@ class Weights(BaseModel):
     #: A folder, or a name on the Hugging Face hub. Workers do not download it.
     source: str
     revision: str | None = None
+    #: Variant of the files on the hub, such as ``fp16``: smaller files of the same model. Where a component has none,
+    #: its plain files are used.
+    variant: str | None = Field(None, pattern=r"^\w+$")
     #: ``auto`` means float32 on the CPU, otherwise bfloat16 for video and float16 for the rest.
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     #: Device memory in GB for the weights and one typical call (for images: one image). Default: estimated from the

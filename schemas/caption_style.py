@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 StyleName = Literal["classic", "bold", "minimal", "box", "karaoke", "pop"]
+FontName = Literal["sans", "serif", "rounded", "condensed"]
 
 #: The most by which a word that grows covers what is next to it, in ems.
 GROWTH = 0.13
@@ -21,6 +22,7 @@ class CaptionStyle:
     #: Em size in pixels of a video whose shorter side has 1080 pixels, and a CSS colour.
     font_size: int
     font_color: str
+    font: FontName = "sans"
     #: Weight of the font, from 100 (thin) to 900 (black).
     weight: int = 700
     upper_case: bool = False
@@ -32,12 +34,23 @@ class CaptionStyle:
     shadow_opacity: float = 0.6
     #: Opacity of a plate behind each line; 0 for none.
     plate: float = 0.0
+    #: Whether the word that is sung is on a plate of its own, in ``highlight_color``, with black or white letters.
+    pill: bool = False
     #: CSS colour of the word that is sung; ``None`` if words are not shown apart. ``font_color`` is that of the words
     #: before it, and those to come have ``coming`` of its brightness.
     highlight_color: str | None = None
     coming: float = 1.0
     #: Size of the word that is sung, compared with the others.
     grow: float = 1.0
+    #: Words and phrases that have a colour of their own, which must be a CSS colour.
+    emphasis: tuple[str, ...] = ()
+    emphasis_color: str = "#5ce1ff"
+    #: Whether the next caption is shown below, smaller and dimmed.
+    next_line: bool = False
+    #: Whether dots count the last seconds of a long break down.
+    countdown: bool = False
+    #: Whether a line shows how much of the reel is over.
+    progress_line: bool = False
 
     @property
     def reach(self) -> float:
@@ -47,7 +60,7 @@ class CaptionStyle:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> CaptionStyle:
         """Return the style whose fields are in ``record``."""
-        return cls(**record)
+        return cls(**record | {"emphasis": tuple(record["emphasis"])})
 
 
 STYLES: dict[StyleName, CaptionStyle] = {
@@ -64,7 +77,15 @@ STYLES: dict[StyleName, CaptionStyle] = {
         shadow_offset=0.01,
         shadow_opacity=0.66,
     ),
-    "box": CaptionStyle(font_size=58, font_color="white", weight=700, plate=0.78, shadow_opacity=0.0),
+    "box": CaptionStyle(
+        font_size=58,
+        font_color="white",
+        weight=700,
+        plate=0.78,
+        shadow_opacity=0.0,
+        highlight_color="#ffe000",
+        pill=True,
+    ),
     "karaoke": CaptionStyle(
         font_size=72,
         font_color="white",
@@ -73,6 +94,7 @@ STYLES: dict[StyleName, CaptionStyle] = {
         shadow_offset=0.06,
         highlight_color="#ffe000",
         coming=0.7,
+        countdown=True,
     ),
     "pop": CaptionStyle(
         font_size=80,

@@ -39,6 +39,7 @@ _WORDS = {
     "dict_type": "must be an object",
     "model_type": "must be an object",
     "list_type": "must be a list",
+    "tuple_type": "must be a list",
     "missing": "is missing",
 }
 _WORDS |= dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "must be a whole number")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from PIL import ImageColor
 from pydantic import AfterValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from schemas.caption_style import STYLES, CaptionStyle, StyleName
+from schemas.caption_style import STYLES, CaptionStyle, FontName, StyleName
 from schemas.errors import InvalidField
 from schemas.input_model import NOT_TEXT, InputModel
 from schemas.lyrics import (
@@ -42,6 +42,16 @@ def _opaque(value: str | None) -> str | None:
     return value
 
 
+def _spoken(value: str) -> str:
+    if not any(map(str.isprintable, value.strip())):
+        raise ValueError("must be a word or a phrase of the lyrics")
+    return value
+
+
+#: A part of a caption.
+Phrase = Annotated[str, Field(max_length=100), AfterValidator(_spoken)]
+
+
 def _even(value: int) -> int:
     if value % 2:
         raise ValueError("must be even, because H.264 with 4:2:0 sampling has no odd sizes")
@@ -57,9 +67,15 @@ def _defaults(field: str) -> str:
 #: its workers and its RunPod endpoint can still read it.
 _NEW_FIELDS = (
     "style",
+    "font",
     "highlight_color",
     "upper_case",
     "outline",
+    "emphasis",
+    "emphasis_color",
+    "next_line",
+    "countdown",
+    "progress_line",
     "position",
     "safe_area",
     "fit",
@@ -140,9 +156,14 @@ class Reel(InputModel):
     style: StyleName = Field(
         "classic",
         description="How captions look. classic: yellow letters with an outline. bold: large white capitals. "
-        "minimal: white letters with a soft shadow. box: white letters on a dark plate. "
-        "karaoke: the word that is sung is yellow, and those to come are grey. "
+        "minimal: white letters with a soft shadow. box: white letters on a dark plate, the word that is sung on a "
+        "yellow one. karaoke: the word that is sung is yellow, and those to come are grey. "
         "pop: bold, and the word that is sung is larger.",
+    )
+    font: FontName | None = Field(
+        None,
+        description="sans: Noto Sans. serif: Source Serif. rounded: Fredoka. condensed: Fjalla. Scripts that a font "
+        "does not have are drawn in Noto Sans. Default: as the style, which is sans.",
     )
     font_size: int = Field(
         45,
@@ -157,7 +178,10 @@ class Reel(InputModel):
         f"Other styles: {_defaults('font_color')}.",
     )
     highlight_color: Annotated[str | None, AfterValidator(_opaque), NOT_TEXT] = Field(
-        None, max_length=64, description="Colour of the word that is sung, with karaoke and pop. Default: as the style."
+        None,
+        max_length=64,
+        description="Colour of the word that is sung. Default: as the style; with classic, bold and minimal all words "
+        "look alike unless it is given.",
     )
     upper_case: bool | None = Field(None, description="Whether captions are in capital letters. Default: as the style.")
     outline: float | None = Field(
@@ -167,6 +191,19 @@ class Reel(InputModel):
         allow_inf_nan=False,
         description="Width of the outline around letters, as a share of font_size. Default: as the style.",
     )
+    emphasis: Annotated[tuple[Phrase, ...], Field(max_length=100)] = Field(
+        (), description="Words and phrases of the captions that have emphasis_color, in capital or small letters."
+    )
+    emphasis_color: Annotated[str | None, AfterValidator(_opaque), NOT_TEXT] = Field(
+        None, max_length=64, description="Colour of the words in emphasis. Default: #5ce1ff."
+    )
+    next_line: bool = Field(False, description="Whether the next caption is shown below, smaller and dimmed.")
+    countdown: bool | None = Field(
+        None,
+        description="Whether three dots count down to a caption after a break of 5 s or more. "
+        "Default: as the style, which is true with karaoke only.",
+    )
+    progress_line: bool = Field(False, description="Whether a thin line shows how much of the reel is over.")
     position: Literal["auto", "top", "middle", "bottom"] = Field(
         "auto", description="Where captions are. auto: below a picture that is shown whole, otherwise as bottom."
     )
@@ -238,9 +275,7 @@ class Reel(InputModel):
 
     def caption_style(self) -> CaptionStyle:
         """Return the style with the request's own values."""
-        own = {name: getattr(self, name) for name in ("font_size", "font_color", "upper_case", "outline")}
-        if STYLES[self.style].highlight_color:
-            own["highlight_color"] = self.highlight_color
+        own = {field.name: getattr(self, field.name, None) for field in dataclasses.fields(CaptionStyle)}
         return dataclasses.replace(
             STYLES[self.style], **{name: value for name, value in own.items() if value is not None}
         )

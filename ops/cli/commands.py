@@ -56,7 +56,7 @@ PANELS: dict[str, tuple[Entry, ...]] = {
         Entry("dead-letters", "dead_letters", "List, show, replay and dismiss dead letters."),
     ),
     "Models and providers": (
-        Entry("models", "models", "List the models, or show one."),
+        Entry("models", "models", "List the models, or download the weights of one."),
         Entry("providers", "providers", "Show keys, breakers, calls and spend."),
         Entry("resolve", "resolve", "Settle a paid call whose outcome is unknown."),
         Entry("system", "system", "Show this machine's device and local models."),

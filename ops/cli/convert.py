@@ -23,7 +23,7 @@ def convert(
     model: Annotated[str, typer.Argument(help="A local model of `telecine models`.")], as_json: JsonOption = False
 ) -> None:
     """Convert the pickled weights of a local model to safetensors, the only format that workers load."""
-    from providers.local.convert import convert as converted
+    from pipelines.models.weights import convert_in_child
     from providers.local.weight_files import find_adapter, find_weights, has_adapter
 
     settings = read_settings()
@@ -35,7 +35,7 @@ def convert(
         places.append(find_weights(entry, folder, source=weights.ranker))
     if weights.adapter is not None and has_adapter(entry, folder):
         places.append(find_adapter(entry, folder) / weights.adapter.image_encoder_folder)
-    written = [file for place in places for file in converted(entry.id, place)]
+    written = [file for place in places for file in convert_in_child(entry.id, place)]
     if as_json:
         print_json({"model": entry.id, "written": [str(file) for file in written]})
         return

@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
+from ops.cli.commands import HELP_OPTIONS
 from ops.cli.console import JsonOption, out, print_json, remark, show, stop, table
-from ops.cli.opening import read_settings
+from ops.cli.models_pull import pull
+from ops.cli.opening import read_settings, require_model
+from pipelines.models.routing import AUTO, LOCAL
 from providers.catalogue import Model, Parameter
+from providers.local.weight_files import find_weights, recorded_revision
 from providers.registry import catalogue_of
+from schemas.errors import ModelNotInstalled
 from schemas.job_types import JOB_TYPES
 
 #: The ``created`` time of every model in the Cococlip service's own list.
 _CREATED = 1_704_067_200
 
 
+class ModelCommands(TyperGroup):
+    """The commands. Without the name of one, ``list`` is used: ``telecine models pika``."""
+
+    default_command = "list"
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Insert the default command if none is named."""
+        if not args or args[0] not in (*self.commands, *HELP_OPTIONS):
+            args = [self.default_command, *args]
+        return super().parse_args(ctx, args)
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("models")(models)
+    """Add the commands."""
+    group = typer.Typer(
+        cls=ModelCommands, help="The models of the catalogue. `telecine models [NAME]` is short for `list [NAME]`."
+    )
+    group.command("list")(models)
+    group.command("pull")(pull)
+    app.add_typer(group, name="models")
 
 
 def models(
@@ -40,9 +63,10 @@ def models(
     as_json: JsonOption = False,
 ) -> None:
     """List the models of the catalogue, including those of the settings file, or show one."""
-    catalogue = list(catalogue_of(read_settings()))
+    settings = read_settings()
+    catalogue, folder = list(catalogue_of(settings)), settings.local_models_folder
     if name is not None:
-        _show_one(catalogue, name, as_json)
+        _show_one(require_model(catalogue, name), folder, as_json)
         return
     found = [
         model
@@ -52,25 +76,21 @@ def models(
     if v1:
         out.print(v1_list(found), end="", soft_wrap=True, markup=False)
     elif as_json:
-        print_json([model_view(model) for model in found])
+        print_json([model_view(model, folder) for model in found])
     elif found:
-        show(_table(found))
+        show(_table(found, folder))
         remark(
-            "`telecine models NAME` shows the parameters of one. A price of 0.00 means unknown: set it in [[models]]."
+            "`telecine models NAME` shows the parameters of one. Set a price that is unknown in [[models]]. "
+            "HERE is for local models: `telecine models pull NAME` downloads the weights of one."
         )
     else:
         types = sorted({name for model in catalogue for name in model.types})
         stop(f"No model matches; available job types: {', '.join(types)}.", code="unknown_model")
 
 
-def _show_one(catalogue: Sequence[Model], name: str, as_json: bool) -> None:
-    model = next((one for one in catalogue if one.id.lower() == name.lower()), None)
-    if model is None:
-        near = difflib.get_close_matches(name, [one.id for one in catalogue], n=1)
-        hint = f"did you mean {near[0]}?" if near else "`telecine models` lists them."
-        stop(f"There is no model {name!r}; {hint}", code="unknown_model")
+def _show_one(model: Model, folder: Path, as_json: bool) -> None:
     if as_json:
-        print_json(model_view(model))
+        print_json(model_view(model, folder))
         return
     show(Text(model.id, style="bold"))
     if model.description:
@@ -85,6 +105,8 @@ def _show_one(catalogue: Sequence[Model], name: str, as_json: bool) -> None:
         grid.add_row("routes", ", ".join(model.routes))
     if model.documentation:
         grid.add_row("documented at", model.documentation)
+    for title, value in _weights_rows(model, folder):
+        grid.add_row(title, value)
     show(grid)
     if model.parameters:
         made = table("PARAMETER", "TAKES", whole=("PARAMETER",))
@@ -94,15 +116,29 @@ def _show_one(catalogue: Sequence[Model], name: str, as_json: bool) -> None:
         show(made)
 
 
-def model_view(model: Model) -> dict[str, Any]:
-    """Return one model as JSON, without the fields that only Telecine itself uses."""
+def model_view(model: Model, folder: Path) -> dict[str, Any]:
+    """Return one model as JSON, without the fields that only Telecine itself uses.
+
+    ``installed`` is ``null`` for models that run elsewhere, and ``revision`` unless `telecine models pull` fetched it.
+    """
     record = model.model_dump(mode="json", include={"id", "provider", "types", "price", "price_per", "owned_by"})
     parameters = {
         name: parameter.model_dump(mode="json", exclude_defaults=True) | {"kind": parameter.kind}
         for name, parameter in model.parameters.items()
     }
     more = model.model_dump(mode="json", include={"prices", "routes", "documentation"}, exclude_defaults=True)
-    return {**record, "description": model.description, **more, "parameters": parameters}
+    known = {**record, "description": model.description, **more, "parameters": parameters}
+    return {**known, **_local_facts(model, folder)}
+
+
+def _local_facts(model: Model, folder: Path) -> dict[str, Any]:
+    if model.weights is None or model.id == AUTO:
+        return {"installed": None, "revision": None}
+    try:
+        place = find_weights(model, folder)
+    except ModelNotInstalled:
+        return {"installed": False, "revision": None}
+    return {"installed": True, "revision": recorded_revision(place)}
 
 
 def v1_list(models: Sequence[Model]) -> str:
@@ -118,19 +154,36 @@ def v1_list(models: Sequence[Model]) -> str:
     return f'{{\n  "object": "list",\n  "data": {data}\n}}\n'
 
 
-def _table(models: Sequence[Model]) -> Table:
+def _weights_rows(model: Model, folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield what is known of a local model's weights: where they are, or which command downloads them."""
+    if model.weights is None or model.id == AUTO:
+        return
+    try:
+        place = find_weights(model, folder)
+    except ModelNotInstalled as error:
+        yield "weights", error.message
+        return
+    yield "weights", str(place)
+    if revision := recorded_revision(place):
+        yield "revision", revision
+
+
+def _table(models: Sequence[Model], folder: Path) -> Table:
     made = table(
         "MODEL",
         "PROVIDER",
         "FOR",
         "PRICE",
+        "HERE",
         right=("PRICE",),
-        whole=("PROVIDER", "PRICE"),
+        whole=("PROVIDER", "PRICE", "HERE"),
         cut=("FOR",),
         drop=("PRICE", "PROVIDER"),
     )
     for model in models:
-        made.add_row(Text(model.id, style="bold"), model.provider, ", ".join(model.types), _price(model))
+        installed = _local_facts(model, folder)["installed"]
+        here = "" if installed is None else "yes" if installed else "no"
+        made.add_row(Text(model.id, style="bold"), model.provider, ", ".join(model.types), _price(model), here)
     return made
 
 
@@ -158,5 +211,7 @@ def _price(model: Model) -> str:
     """Return the price, or the lowest and the highest one if it depends on a parameter."""
     by_value = [price for prices in model.prices.values() for price in prices.values()]
     prices = sorted({model.price, *by_value}, key=float)
+    if model.provider != LOCAL and float(prices[-1]) == 0:
+        return "unknown"
     shown = prices[0] if len(prices) == 1 else f"{prices[0]}–{prices[-1]}"
     return f"{shown} USD" + ("/s" if model.price_per == "second" else "")

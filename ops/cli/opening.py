@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
@@ -17,6 +18,7 @@ from consumer.ledger.tables import metadata
 from ops.checks.paths import missing_ledger
 from ops.cli.console import remark, stop
 from ops.cli.reading import read_settings as read_settings, warn_of_unknown_variables as warn_of_unknown_variables
+from providers.catalogue import Model
 from schemas.errors import ConfigurationError, JobNotFound
 from schemas.settings import Settings
 
@@ -93,6 +95,16 @@ def require_job(database: Database, job_id: str) -> Job:
             )
         raise JobNotFound(f"no job has the id {job_id!r}; `telecine list` prints the existing jobs")
     return job
+
+
+def require_model(catalogue: Iterable[Model], name: str) -> Model:
+    """Return the model of the catalogue; end the command if there is none of this name."""
+    models = {model.id.lower(): model for model in catalogue}
+    if name.lower() not in models:
+        near = difflib.get_close_matches(name, [model.id for model in models.values()], n=1)
+        hint = f"did you mean {near[0]}?" if near else "`telecine models` lists them."
+        stop(f"There is no model {name!r}; {hint}", code="unknown_model")
+    return models[name.lower()]
 
 
 def require_dead_letter(database: Database, number: int) -> DeadLetter:

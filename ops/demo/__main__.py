@@ -85,7 +85,8 @@ def _request(callback_url: str) -> dict[str, Any]:
             "audio": "s3://inbox/song.wav",
             "lyrics": (MEDIA / "lyrics.txt").read_text(encoding="utf-8"),
             "alignment_mode": "local",
-            "style": "karaoke",
+            "style": "box",
+            "progress_line": True,
         },
         "callback": {"url": callback_url},
     }

@@ -96,6 +96,10 @@ def _run(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str
         from pipelines.media.captions.files import write_captions
 
         return write_captions(arguments)
+    if task is Task.CONVERT:
+        from providers.local.convert import convert
+
+        return {"written": [str(file) for file in convert(arguments["name"], Path(arguments["folder"]))]}
     if task is Task.SOUND:
         from pipelines.media.film_sound import write_sound
 

@@ -34,8 +34,10 @@ def write_contact_sheet(film: Film) -> dict[str, Any]:
     last = len(captions) - 1
     count = min(len(captions), _MAX_TILES)
     shown = [captions[round(tile * last / max(1, count - 1))] for tile in range(count)]
-    places = [(caption.first, caption.text) for caption in shown] or [(0, "")]
-    tiles = [(stage.picture(name_of(film, first, text)), first / FPS) for first, text in places]
+    places = [(caption.first + caption.end) // 2 for caption in shown] or [0]
+    names = [name_of(film, frame, timeline.shown_at(frame)) for frame in places]
+    times = [caption.first / FPS for caption in shown] or [0.0]
+    tiles = [(stage.picture(name), seconds) for name, seconds in zip(names, times, strict=True)]
     columns = min(_COLUMNS, len(tiles))
     across, down = film.width + _GAP, film.height + _LABEL + _GAP
     sheet = Image.new("RGB", (columns * across + _GAP, -(-len(tiles) // columns) * down + _GAP), _SHEET_COLOR)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 Fit = Literal["auto", "cover", "contain"]
 Position = Literal["auto", "top", "middle", "bottom"]
+Anchor = Literal["top", "middle", "bottom"]
 SafeArea = Literal["all", "instagram", "tiktok", "shorts", "none"]
 
 #: The largest part of a picture that ``fit`` ``auto`` cuts off to fill the frame.
@@ -63,6 +64,8 @@ _MAX_BAND = 0.45
 _CARD_MARGIN = 0.06
 #: The smallest width of captions on a card, as a share of the safe area's. On a narrower card they are below it.
 _MIN_ON_CARD = 0.4
+#: The height of the progress line, and with its distance to the captions, as shares of the frame's shorter side.
+_LINE, _LINE_BAND = 0.013, 0.042
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,25 @@ class CaptionArea:
     width: int
     height: int
     box: Box
-    anchor: Literal["top", "middle", "bottom"]
+    anchor: Anchor
+    #: The place of the progress line, if there is one.
+    line: Box | None = None
+
+    def with_line(self, width: int) -> CaptionArea:
+        """Return this area with a progress line of at most ``width`` pixels where the captions are anchored."""
+        box, side = self.box, min(self.width, self.height)
+        band, thick, width = line_height(side), max(4, round(side * _LINE)), min(width, self.box.width)
+        left = (self.width - width) // 2
+        if self.anchor == "top":
+            line = Box(left, box.top, left + width, box.top + thick)
+            return replace(self, box=Box(box.left, min(box.top + band, box.bottom), box.right, box.bottom), line=line)
+        line = Box(left, box.bottom - thick, left + width, box.bottom)
+        return replace(self, box=Box(box.left, box.top, box.right, max(box.bottom - band, box.top)), line=line)
+
+
+def line_height(side: int) -> int:
+    """Return the height in pixels that a progress line needs; ``side`` is the frame's shorter side."""
+    return round(side * _LINE_BAND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +151,7 @@ def arrange(
     safe = safe_box(width, height, safe_area)
     safe = safe._replace(top=safe.top + above, bottom=safe.bottom - below)
     if covers(picture, width, height, fit):
-        anchor: Literal["top", "middle", "bottom"] = "bottom" if position == "auto" else position
+        anchor: Anchor = "bottom" if position == "auto" else position
         return Layout(None, CaptionArea(width, height, safe, anchor))
     tall = height >= width * _TALL
     # What a platform draws over the upper end covers only a strip of the card.

@@ -20,8 +20,9 @@ from pipelines.media.captions.files import (
     write_words,
 )
 from pipelines.media.captions.line_files import write_line_files
+from pipelines.media.captions.pictures import CaptionPicture, caption_pictures
 from pipelines.media.captions.placement import Caption
-from pipelines.media.captions.word_pictures import WordPicture, word_pictures
+from pipelines.media.captions.word_groups import Group
 from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, size_share, start_aac
 from pipelines.media.encode.aac_copy import copy_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
@@ -34,7 +35,7 @@ from pipelines.media.encode.parallel_encoder import ParallelEncoder
 from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit
 from pipelines.media.inspect.picture import fit_picture, open_picture, upright_size
 from pipelines.media.inspect.sound import Sound, measure
-from pipelines.media.layout import Fit, Position, SafeArea, safe_box
+from pipelines.media.layout import Fit, Position, SafeArea, line_height, safe_box
 from pipelines.media.scene.arrangement import Cards, arrange_all
 from pipelines.media.scene.images import check_further_images, further_sizes
 from pipelines.media.scene.labels import labels_of, rows_of
@@ -42,7 +43,8 @@ from pipelines.media.scene.moving import Fixed
 from pipelines.media.scene.spec import Scene
 from pipelines.media.scene.stage import Stage, cover_of, moving_names, pictures_of, save_cover, stage_of, waveform_of
 from pipelines.media.text.caption_renderer import CaptionRenderer, upper
-from pipelines.media.text.fitting import height_of, most_lines
+from pipelines.media.text.emphasis import emphasis_warnings
+from pipelines.media.text.fitting import caption_height, most_lines
 from pipelines.media.text.fonts import Fonts
 from pipelines.media.text.painting import Style
 from pipelines.media.text.shaping import Shaper
@@ -118,11 +120,15 @@ class Timeline:
     song_seconds: float
     frames: int
     captions: list[Caption]
-    #: What is shown: the captions, or a picture for each of their words.
+    #: What is shown: the captions, or the names of ``pictures``.
     shown: list[Caption]
-    pictures: Mapping[str, WordPicture]
+    pictures: Mapping[str, CaptionPicture]
     words: list[TimedWord]
     warnings: list[str]
+
+    def shown_at(self, frame: int) -> str:
+        """Return what is shown on ``frame``: a caption, the name of a picture, or nothing."""
+        return next((one.text for one in self.shown if one.first <= frame < one.end), "")
 
 
 def plan_film(film: Film) -> dict[str, Any]:
@@ -214,7 +220,7 @@ def timeline_of(film: Film, song: Sound | None = None, *, with_captions: bool = 
     captions: list[Caption] = []
     words: list[TimedWord] = []
     warnings: list[str] = []
-    pictures: Mapping[str, WordPicture] = {}
+    groups: list[Group] = []
     spec = film.caption_spec
     if with_captions:
         captions, words = captions_for(spec, song.seconds, FPS, frames, film.sound_edit.start)
@@ -222,10 +228,10 @@ def timeline_of(film: Film, song: Sound | None = None, *, with_captions: bool = 
             warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
         elif not captions:
             warnings = ["no caption is sung between start and end; none is shown"]
-    shown = captions
-    if film.style.highlight_color:
-        offset = spec.timing_offset - film.sound_edit.start
-        shown, pictures = word_pictures(captions, groups_of(spec), words, FPS, offset)
+        warnings += emphasis_warnings(film.style.emphasis, [caption.text for caption in captions])
+        groups = groups_of(spec)
+    offset = spec.timing_offset - film.sound_edit.start
+    shown, pictures = caption_pictures(captions, groups, words, film.style, fps=FPS, frames=frames, offset=offset)
     return Timeline(sound, song.seconds, frames, captions, shown, pictures, words, warnings)
 
 
@@ -235,10 +241,12 @@ def caption_renderer(
     """Return the renderer of the captions, and the cards of upright pictures of those sizes."""
     look, language = film.style, film.caption_spec.language
     size = look.font_size * min(film.width, film.height) / 1080
-    fonts = Fonts(language, film.caption_spec.lyrics, look.weight)
+    fonts = Fonts(language, film.caption_spec.lyrics, look.weight, look.font)
     shaper = Shaper(fonts, language)
     texts = [upper(caption.text, language) if look.upper_case else caption.text for caption in timeline.captions]
     widest = safe_box(film.width, film.height, film.safe_area).width / size - 2 * look.reach
+    lines = max(2, most_lines(texts, shaper, widest))
+    line = line_height(min(film.width, film.height)) if look.progress_line else 0
     rows = rows_of(film)
     cards, area = arrange_all(
         pictures,
@@ -247,10 +255,12 @@ def caption_renderer(
         fit=film.fit,
         position=film.position,
         safe_area=film.safe_area,
-        caption_height=height_of(max(2, most_lines(texts, shaper, widest)), look.reach) * size,
+        caption_height=caption_height(lines, look.reach, next_line=look.next_line) * size + line,
         above=rows.above,
         below=rows.below,
     )
+    if look.progress_line:
+        area = area.with_line(min((card.width for card in cards if card), default=film.width))
     style = Style(size, film.color[:3], film.color[3], look)
     renderer = CaptionRenderer(area, style, fonts, language, shaper=shaper, pictures=timeline.pictures)
     return renderer, cards

@@ -84,6 +84,7 @@ def make_hero(data: StoryToVideo, ctx: Context, task: LocalTask, folder: Path, p
         ModelNotInstalled: The model's adapter is not installed.
         InputError: The image of the request is damaged.
     """
+    ctx.host.install(task.model, progress, adapter=True)
     find_adapter(task.model, ctx.host.folder)  # Before any image is generated.
     assert task.model.weights is not None
     adapter = task.model.weights.adapter

@@ -35,6 +35,8 @@ def choose_backend(
 ) -> Model:
     """Return ``model`` itself, or for ``auto`` the first backend that is installed, does the job and fits in memory.
 
+    If none is installed and the host may download weights, the first one that may fit is returned.
+
     ``progress`` is called while the host waits for another call; it raises to end the wait.
 
     Raises:
@@ -58,7 +60,11 @@ def choose_backend(
             return backend
     if problem is not None:
         raise problem
-    commands = [download_command(backend, host.folder) for backend in able if is_downloadable(backend)]
+    downloadable = [backend for backend in able if is_downloadable(backend)]
+    fitting = (backend for backend in downloadable if host.installs and host.could_fit(backend, call))
+    if (first := next(fitting, None)) is not None:
+        return first  # the host downloads it
+    commands = [download_command(backend) for backend in downloadable]
     raise ModelNotInstalled(
         f"no backend for {job_type} has weights on this worker; "
         + (f"download them with: {commands[0]}" if commands else "add weights to an entry of the catalogue")

@@ -9,7 +9,7 @@ from typing import Any
 from providers.local.device import require_packages
 from providers.local.memory_errors import is_out_of_memory
 from providers.local.weight_files import pickled_files
-from schemas.errors import InvalidWeights
+from schemas.errors import InvalidWeights, OutOfMemory
 
 _SUFFIX = ".bin"
 _INDEX = ".bin.index.json"
@@ -22,6 +22,7 @@ def convert(name: str, folder: Path) -> list[Path]:
 
     Raises:
         InvalidWeights: a file contains more than tensors, or is damaged.
+        OutOfMemory: a file needs more memory than there is.
         ModelNotInstalled: torch is not installed.
     """
     require_packages()
@@ -57,7 +58,7 @@ def _tensors(name: str, file: Path) -> dict[str, Any]:
         held = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         if is_out_of_memory(error):
-            raise
+            raise OutOfMemory() from None
         raise InvalidWeights(
             f"{name}: {file} is damaged, or contains more than tensors; no code in it was run ({type(error).__name__})"
         ) from None

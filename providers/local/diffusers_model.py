@@ -12,7 +12,7 @@ from providers.catalogue import Model
 from providers.local.base import Device, LocalCall, Progress
 from providers.local.device import require_packages
 from providers.local.memory_errors import is_out_of_memory
-from providers.local.weight_files import check_weight_files, find_weights, load_error
+from providers.local.weight_files import check_weight_files, find_weights, load_error, variant_to_load, version_of
 from providers.weights import GB, Weights
 
 #: Device memory of a call in addition to the weights, in bytes per pixel: latents, attention, decoding.
@@ -31,6 +31,7 @@ class DiffusersModel:
         self.pipe: Any = None
         #: Device memory that the weights take between calls.
         self.loaded_bytes = 0
+        self._version = ""
 
     def estimate_bytes(self, *, low_memory: bool, call_bytes: int) -> int:
         """Return the device memory of one call: as stated in the entry, else weights plus ``call_bytes``.
@@ -72,7 +73,13 @@ class DiffusersModel:
         dtype = getattr(torch, self.dtype_on(device.kind))
         kind: Any = getattr(diffusers, pipeline or "DiffusionPipeline")
         try:
-            pipe = kind.from_pretrained(str(place), dtype=dtype, local_files_only=True, use_safetensors=True)
+            pipe = kind.from_pretrained(
+                str(place),
+                dtype=dtype,
+                variant=variant_to_load(place, self.weights.variant),
+                local_files_only=True,
+                use_safetensors=True,
+            )
         except Exception as error:
             if is_out_of_memory(error):
                 raise
@@ -81,6 +88,7 @@ class DiffusersModel:
         parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
         sizes = {name: _size_bytes(part) for name, part in parts.items()}
         self.pipe, self.device = pipe, device
+        self._version = version_of(self.weights, place)
         self.loaded_bytes = self._place(low_memory=low_memory, sizes=sizes)
 
     def dtype_on(self, kind: str) -> str:
@@ -126,7 +134,7 @@ class DiffusersModel:
 
         assert self.device is not None
         return {
-            "model_version": self.weights.revision or self.weights.source.rstrip("/").rpartition("/")[2],
+            "model_version": self._version,
             "pipeline": type(self.pipe).__name__,
             "scheduler": type(self.pipe.scheduler).__name__,
             "device": self.device.kind,

@@ -18,6 +18,7 @@ from providers.local.device import find_device, responds
 from providers.local.memory_errors import drop_tracebacks, insufficient_memory, is_out_of_memory
 from providers.local.model_cache import CachedModel, Key, LoadedModel, ModelCache
 from providers.local.timeouts import with_timeout
+from providers.local.weight_files import has_adapter, has_weights, is_downloadable
 from providers.weights import GB
 from schemas.errors import DeviceFailed, ModelNotInstalled, ModelOutOfMemory, TelecineError
 from schemas.settings import Settings
@@ -26,6 +27,8 @@ _log = structlog.get_logger()
 
 #: Creates a model, not loaded yet, from its catalogue entry and the folder of all weights.
 ModelFactory = Callable[[Model, Path], LocalModel]
+#: Installs what a model lacks; the last argument says whether its adapter is needed. Calls ``progress`` while it waits.
+Installer = Callable[[Model, Progress, bool], None]
 #: Callback for the events of a call: ``loaded``, ``step`` and ``made``. Used for failpoints.
 EventCallback = Callable[[str], None]
 
@@ -44,6 +47,7 @@ class ModelHost:
         budget_bytes: int | None = None,
         timeout_seconds: float | None = None,
         model_factory: ModelFactory | None = None,
+        installer: Installer | None = None,
         on_event: EventCallback = lambda _: None,
     ) -> None:
         """Create a host. It imports nothing heavy until the first model is needed.
@@ -54,11 +58,13 @@ class ModelHost:
             budget_bytes: Maximum device memory of all loaded models; ``None`` means all that is free.
             timeout_seconds: A call that takes longer ends after the step it is at.
             model_factory: Creates a model of its catalogue entry.
+            installer: Downloads weights that are missing; ``None`` where that is not allowed.
             on_event: Called at each event of a call. An exception from it counts as one from the model.
         """
         self.folder = folder
         self._find_device = device
         self._model_factory = model_factory or create_model
+        self._installer = installer
         self._on_event = on_event
         self._timeout = timeout_seconds
         self._cache = ModelCache(lambda: self.device, budget_bytes)
@@ -86,6 +92,11 @@ class ModelHost:
         return self._device
 
     @property
+    def installs(self) -> bool:
+        """Whether missing weights are downloaded."""
+        return self._installer is not None
+
+    @property
     def loaded(self) -> list[LoadedModel]:
         """The loaded models, most recently used last. Does not wait for a running call."""
         return self._cache.loaded
@@ -101,6 +112,7 @@ class ModelHost:
             InvalidWeights: the model's files cannot be used.
             ModelOutOfMemory: memory ran out although the call should have fitted; all memory was freed.
         """
+        self.install(entry, progress)
         with self._device_lock(progress), self._detect_device_failure(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecation warnings among the libraries
             timed = progress if self._timeout is None else with_timeout(self._timeout, entry.id, progress)
@@ -127,6 +139,23 @@ class ModelHost:
             need = self._model_factory(entry, self.folder).device_memory_bytes(call)
             if need > (most := self._cache.max_free_bytes()):
                 raise insufficient_memory(entry.id, need, most, self.device.kind)
+
+    def install(self, entry: Model, progress: Progress, *, adapter: bool = False) -> None:
+        """Download what the model lacks, if that is allowed; other calls can run meanwhile.
+
+        Raises:
+            ProviderUnavailable: the hub does not answer.
+            InvalidWeights: what it sends cannot be used.
+        """
+        missing = not has_weights(entry, self.folder) if not adapter else not has_adapter(entry, self.folder)
+        if self._installer is not None and missing and is_downloadable(entry):
+            self._installer(entry, progress, adapter)
+
+    def could_fit(self, entry: Model, call: LocalCall) -> bool:
+        """Return whether a model that is not installed fits by what its entry states, after all others are evicted."""
+        assert entry.weights is not None
+        need = entry.weights.low_need_gb if call.low_memory else entry.weights.need_gb
+        return need is None or need * GB <= self._cache.max_free_bytes()
 
     def unload_all(self) -> None:
         """Unload all models."""
@@ -224,13 +253,16 @@ class ModelHost:
         return cached
 
 
-def host_for(settings: Settings, *, on_event: EventCallback = lambda _: None) -> ModelHost:
+def host_for(
+    settings: Settings, *, installer: Installer | None = None, on_event: EventCallback = lambda _: None
+) -> ModelHost:
     """Return the model host for the settings."""
     return ModelHost(
         settings.local_models_folder,
         device=lambda: find_device(settings),
         budget_bytes=settings.local_memory_bytes,
         timeout_seconds=settings.local_timeout_seconds,
+        installer=installer,
         on_event=on_event,
     )
 

@@ -12,7 +12,7 @@ from providers.local.base import Device, LocalCall, LocalResult, Progress
 from providers.local.device import require_packages
 from providers.local.memory_errors import is_out_of_memory
 from providers.local.style_phrases import STYLE_PHRASES
-from providers.local.weight_files import check_weight_files, find_weights, load_error
+from providers.local.weight_files import check_weight_files, find_weights, load_error, version_of
 from providers.weights import GB, Weights
 from schemas.errors import UnsupportedOption
 
@@ -143,7 +143,7 @@ class ImageCaptioner:
 
         assert self._device is not None
         return {
-            "model_version": self.weights.revision or self.weights.source.rstrip("/").rpartition("/")[2],
+            "model_version": version_of(self.weights, self._folders()["captioner"]),
             "device": self._device.kind,
             "versions": {"transformers": transformers.__version__},
         }

@@ -16,6 +16,19 @@ _PICTURES = ("text-to-image", "story-to-video")
 _TEXT, _IMAGE = "text-to-video", "image-to-video"
 #: IP-Adapters for reference images, with the ViT-H encoder that both use.
 _ADAPTERS = "h94/IP-Adapter"
+#: The commits that `telecine models pull` downloads, unless an entry has a revision of its own.
+PINNED_REVISIONS = {
+    "segmind/tiny-sd": "cad0bd7495fa6c4bcca01b19a723dc91627fe84f",
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+    "stabilityai/stable-diffusion-xl-base-1.0": "462165984030d82259a11f4367a4eed129e94a7b",
+    _ADAPTERS: "018e402774aeeddd60609b4ecdb7e298259dc729",
+    "Wan-AI/Wan2.2-TI2V-5B-Diffusers": "b8fff7315c768468a5333511427288870b2e9635",
+    "Wan-AI/Wan2.1-T2V-1.3B-Diffusers": "0fad780a534b6463e45facd96134c9f345acfa5b",
+    "genmo/mochi-1-preview": "14be5fcea23095ed330cb214647916a451e38b6e",
+    "Lightricks/LTX-Video": "8984fa25007f376c1a299016d0957a37a2f797bb",
+    "Salesforce/blip-image-captioning-base": "82a37760796d32b1411fe092ab5d4e227313294b",
+    "openai/clip-vit-large-patch14": "32bd64288804d66eefd0ccbe215aa642df71cc41",
+}
 #: Backend names of the local video service; ``""`` and ``auto`` choose the best that fits.
 BACKENDS = ("", "auto", "mochi", "opensora", "wan", "wan-1.3b", "ltx")
 
@@ -96,6 +109,7 @@ MODELS: tuple[Model, ...] = (
         "Stable Diffusion 1.5.",
         need_gb=3.6,
         low_need_gb=1.2,
+        variant="fp16",
         adapter=IPAdapter(source=_ADAPTERS, subfolder="models", weight_name="ip-adapter_sd15.safetensors"),
     ),
     _pictures(
@@ -105,6 +119,7 @@ MODELS: tuple[Model, ...] = (
         1024,
         need_gb=10.0,
         low_need_gb=2.5,
+        variant="fp16",
         adapter=IPAdapter(source=_ADAPTERS, subfolder="sdxl_models", weight_name="ip-adapter_sdxl_vit-h.safetensors"),
     ),
     _pictures(
@@ -147,6 +162,7 @@ MODELS: tuple[Model, ...] = (
         "Mochi 1: from text alone.",
         need_gb=22.0,
         low_need_gb=6.0,
+        variant="bf16",
         offload=True,
         multiple_of=16,
         frame_step=6,

@@ -7,8 +7,11 @@ import os
 from pathlib import Path
 
 from providers.catalogue import Model
+from providers.weights import Weights
 from schemas.errors import InvalidWeights, ModelNotInstalled
 
+#: Written by `telecine models pull` into the folder of a model.
+PULL_RECORD = "telecine-pull.json"
 _INDEX_FILES = ("model_index.json", "config.json")
 _LENGTH_FIELD_BYTES = 8
 #: Suffix of the index of a large component that is split into several files.
@@ -45,18 +48,12 @@ def find_weights(model: Model, folder: Path, *, source: str | None = None) -> Pa
             f"{model.id} has no weights on this worker, and no release of diffusers has a pipeline for {wanted}; "
             "set weights.source of its entry to weights that diffusers can load, or use another model"
         )
-    raise ModelNotInstalled(
-        f"{model.id} has no weights on this worker; download them with: "
-        f"{download_command(model, folder, source=source)}"
-    )
+    raise ModelNotInstalled(f"{model.id} has no weights on this worker; download them with: {download_command(model)}")
 
 
-def download_command(model: Model, folder: Path, *, source: str | None = None) -> str:
-    """Return the command that downloads the model's files, or those of another model (``source``) of its entry."""
-    assert model.weights is not None
-    revision = None if source else model.weights.revision
-    wanted = source or model.weights.source
-    return f"hf download {wanted}{_revision_option(revision)} --local-dir {folder / (source or model.id)}"
+def download_command(model: Model, *, adapter: bool = False) -> str:
+    """Return the command that downloads what the model needs."""
+    return f"telecine models pull {model.id}{' --adapter' if adapter else ''}"
 
 
 def is_downloadable(model: Model) -> bool:
@@ -81,10 +78,9 @@ def find_adapter(model: Model, folder: Path) -> Path:
     for place in (Path(source), folder / source, _hub_cache_folder(source, adapter.revision)):
         if place is not None and place.is_absolute() and all((place / name).is_file() for name in needed):
             return place
-    names = " ".join([*needed, f"{encoder}/model.safetensors"])
     raise ModelNotInstalled(
         f"{model.id} has no adapter for reference images on this worker; download it with: "
-        f"hf download {source} {names}{_revision_option(adapter.revision)} --local-dir {folder / source}"
+        f"{download_command(model, adapter=True)}"
         if not Path(source).is_absolute()
         else f"{model.id} has no adapter for reference images at {source}; correct weights.adapter of its entry"
     )
@@ -108,6 +104,19 @@ def has_adapter(model: Model, folder: Path) -> bool:
     return True
 
 
+def recorded_revision(folder: Path) -> str | None:
+    """Return the commit that `telecine models pull` put into the folder; ``None`` if the files came from elsewhere."""
+    try:
+        return str(json.loads((folder / PULL_RECORD).read_text("utf-8"))["revision"])
+    except (OSError, *_PARSE_ERRORS):
+        return None
+
+
+def version_of(weights: Weights, folder: Path) -> str:
+    """Return the version of a model for manifests: its commit if it is known, otherwise the name of its source."""
+    return recorded_revision(folder) or weights.revision or weights.source.rstrip("/").rpartition("/")[2]
+
+
 def check_weight_files(name: str, folder: Path) -> int:
     """Check header and size of each safetensors file below ``folder``; return the bytes of all tensors.
 
@@ -126,6 +135,15 @@ def check_weight_files(name: str, folder: Path) -> int:
     for index in folder.rglob(f"*{_SHARD_INDEX_SUFFIX}"):
         _check_shards(name, index)
     return sum(check_weight_file(name, file) for file in files)
+
+
+def variant_to_load(folder: Path, variant: str | None) -> str | None:
+    """Return ``variant`` if a component has its files and not the plain ones, otherwise ``None``."""
+    if variant is None:
+        return None
+    files = folder.glob(f"*/*.{variant}*.safetensors")
+    plain = (file.with_name(file.name.replace(f".{variant}", "", 1)) for file in files)
+    return None if all(file.exists() for file in plain) else variant
 
 
 def load_error(name: str, folder: Path, error: Exception) -> InvalidWeights:
@@ -199,10 +217,6 @@ def _missing_components(folder: Path) -> list[str]:
 
 def _has_index(folder: Path) -> bool:
     return any((folder / index).is_file() for index in _INDEX_FILES)
-
-
-def _revision_option(revision: str | None) -> str:
-    return f" --revision {revision}" if revision else ""
 
 
 def _hub_cache_folder(source: str, revision: str | None) -> Path | None:

@@ -30,6 +30,11 @@ class RenderSettings(BaseModel):
     local_models: Path | None = Field(
         None, description="Folder with the weights of local models, one folder per model. Default: <home>/models."
     )
+    local_pull: bool = Field(
+        False,
+        description="Whether a worker downloads the weights of a local model when a job first needs them, as "
+        "`telecine models pull` does. By setting it you accept their licences.",
+    )
     local_threads: int | None = Field(None, ge=1, description="CPU threads for local models. Default: torch's.")
     local_timeout_seconds: float = Field(
         14_400.0, gt=0, description="Wall-clock limit for one run of a local model; checked after each step."

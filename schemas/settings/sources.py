@@ -20,6 +20,7 @@ from schemas.nearest import did_you_mean
 
 FILE_VARIABLE = "TELECINE_SETTINGS_FILE"
 _PREFIX = "TELECINE_"
+_FILE_SUFFIX = "_FILE"
 _DEFAULT_FILE = "telecine.toml"
 #: Variables that are no settings: the settings file's name and the failpoints of tests.
 _OTHER_VARIABLES = frozenset(
@@ -63,8 +64,30 @@ def json_form(name: str, settings: type[BaseModel]) -> str:
     )
 
 
+def secret_file_variables(settings: type[BaseModel]) -> dict[str, str]:
+    """Return the variables that name the file of a secret, each with the variable of the secret itself."""
+    secret = [name for name, field in settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    return {f"{variable(name, settings)}{_FILE_SUFFIX}": variable(name, settings) for name in secret}
+
+
 class Environment(EnvSettingsSource):
-    """The environment variables."""
+    """The environment variables. A secret may also be in a file that its variable with ``_FILE`` names."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        """Return the variables in lower case, with the content of the files of secrets.
+
+        Raises:
+            ConfigurationError: If a file cannot be read, or a secret is given in both ways.
+        """
+        found = dict(super()._load_env_vars())
+        for file_variable, secret_variable in secret_file_variables(self.settings_cls).items():
+            path = found.pop(file_variable.lower(), None)
+            if not path:
+                continue
+            if found.get(secret_variable.lower()) is not None:
+                raise ConfigurationError(f"both {secret_variable} and {file_variable} are set; unset one of them")
+            found[secret_variable.lower()] = _secret_in(file_variable, Path(path))
+        return found
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         """Parse a variable that holds JSON.
@@ -80,6 +103,18 @@ class Environment(EnvSettingsSource):
                 f"{variable(field_name, self.settings_cls)} must be {json_form(field_name, self.settings_cls)}; "
                 f"its value is not JSON{where}"
             ) from None
+
+
+def _secret_in(name: str, path: Path) -> str:
+    """Return the content of a secret's file without the line break at its end; the error never repeats it."""
+    try:
+        secret = path.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigurationError(f"{name} names {path}, which cannot be read: {reason}") from None
+    if not secret:
+        raise ConfigurationError(f"{name} names {path}, which is empty")
+    return secret
 
 
 class SettingsFile(TomlConfigSettingsSource):
@@ -112,6 +147,7 @@ class SettingsFile(TomlConfigSettingsSource):
 def unknown_variables(settings: type[BaseModel], environment: Mapping[str, str]) -> list[str]:
     """Return the ``TELECINE_…`` variables that no setting has, each with the nearest name that exists."""
     known = {variable(name, settings) for name in settings.model_fields} | _OTHER_VARIABLES
+    known |= secret_file_variables(settings).keys()
     found = []
     for name, value in sorted(environment.items()):
         upper = name.upper()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import subprocess
 import sys
@@ -356,6 +357,26 @@ def test_with_karaoke_each_word_is_lit_while_it_is_sung(material: tuple[Path, Pa
     # The caption files have whole captions.
     assert (tmp_path / "captions.srt").read_text().count("-->") == 1
     assert plan(data, at_hand(tmp_path, *material)).details["pictures"] >= 3
+
+
+def test_dots_count_down_after_a_break_and_the_progress_line_grows(material: tuple[Path, Path], tmp_path: Path) -> None:
+    image, audio = input_file(material[0], "image"), input_file(write_wav(tmp_path / "s.wav", 9.0), "audio")
+    sung = Timing("one two\nthree", "forced_alignment", (Times(6, 6.9), Times(7, 7.4), Times(7.5, 8.9)))
+    data = reel_data("one two\nthree", style="karaoke", highlight_color="#ff0000", next_line=True, progress_line=True)
+    render_reel(data, image, audio, tmp_path, timing=sung)
+    dots, widths = [], []
+    for _, _, pixels in frames_of(tmp_path / "video.mp4"):
+        red = (pixels[:, :, 0] > 140) & (pixels[:, :, 1] < 90) & (pixels[:, :, 2] < 90)
+        line = int(np.nonzero(red[300:316].sum(axis=1) > 8)[0].max(initial=-1)) + 300
+        widths.append(int(red[line].sum()) if line >= 300 else 0)
+        dots.append(int(red[:296].sum()))
+    # Three dots, two, one, a second each; before that nothing, then the first word.
+    shares = [
+        np.unique(dots[first:end]).mean() / dots[165] for first, end in ((0, 90), (90, 120), (120, 150), (150, 180))
+    ]
+    assert shares == pytest.approx([0, 3, 2, 1], abs=0.15)
+    assert all(0 <= later - sooner < 40 for sooner, later in itertools.pairwise(widths[30:]))
+    assert widths[-1] == pytest.approx(0.76 * 270 * 26 / 27, abs=12)
 
 
 def test_the_child_dies_with_the_worker_that_started_it(material: tuple[Path, Path], tmp_path: Path) -> None:

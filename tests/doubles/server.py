@@ -60,12 +60,16 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response. ``fate`` ``drop`` closes without sending, ``reset`` sends a TCP reset, ``cut`` stops mid-body."""
+    """A response.
+
+    ``fate`` ``drop`` closes without sending, ``reset`` sends a TCP reset, ``cut`` closes in the middle of the body, and
+    ``stall`` sends nothing more from there.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-    fate: Literal["send", "drop", "reset", "cut"] = "send"
+    fate: Literal["send", "drop", "reset", "cut", "stall"] = "send"
 
     @staticmethod
     def of(value: Any, status: int = 200, **headers: str) -> Reply:
@@ -150,7 +154,7 @@ class Server:
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 while (seen := await _read(reader)) is not None:
-                    if not await _send(writer, await self._answer(seen)):
+                    if not await _send(writer, await self._answer(seen), head=seen.method == "HEAD"):
                         break
         finally:
             writer.close()
@@ -189,7 +193,7 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
     return body
 
 
-async def _send(writer: asyncio.StreamWriter, reply: Reply) -> bool:
+async def _send(writer: asyncio.StreamWriter, reply: Reply, *, head: bool = False) -> bool:
     """Send the reply; return whether the connection stays open."""
     if reply.fate == "reset":
         connection = writer.get_extra_info("socket")
@@ -200,6 +204,8 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> bool:
     lines = [f"HTTP/1.1 {reply.status} x", f"content-length: {len(reply.body)}"]
     lines += [f"{name}: {value}" for name, value in reply.headers.items()]
     body = reply.body if reply.fate == "send" else reply.body[: len(reply.body) // 2]
-    writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
+    writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (b"" if head else body))
     await writer.drain()
+    if reply.fate == "stall":
+        await asyncio.sleep(600)
     return reply.fate == "send"

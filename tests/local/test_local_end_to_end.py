@@ -185,7 +185,7 @@ def test_a_description_and_a_refusal(deployment: EmbeddedDeployment) -> None:
     assert job.state is State.FAILED
     assert job.error is not None
     assert job.error["code"] == "model_not_installed"
-    assert "hf download" in job.error["message"]
+    assert "telecine models pull ltx" in job.error["message"]
 
 
 def test_a_story_that_outlasts_the_grace_of_a_stop_is_given_back_and_no_crash_is_counted(

@@ -285,7 +285,7 @@ def test_a_backend_without_weights_names_the_command_that_brings_them(
     tmp_path: Path, weights: Path, host: ModelHost
 ) -> None:
     stage = Stage(tmp_path, weights, host, "text-to-video")
-    with pytest.raises(ModelNotInstalled, match="hf download Lightricks/LTX-Video --local-dir"):
+    with pytest.raises(ModelNotInstalled, match="telecine models pull ltx"):
         stage.run(model="ltx", prompt="a fox", **FILM)
 
 

@@ -33,7 +33,7 @@ def test_no_download_is_suggested_for_weights_that_no_pipeline_can_load(
 ) -> None:
     with pytest.raises(ModelNotInstalled, match="no release of diffusers has a pipeline for hpcai-tech") as caught:
         Stage(tmp_path, weights, host, "text-to-video").run(model="opensora", prompt="a fox", **FILM)
-    assert "hf download" not in caught.value.message
+    assert "models pull" not in caught.value.message
 
 
 @pytest.mark.parametrize("preferred", ["", "opensora"])
@@ -43,16 +43,13 @@ def test_where_no_backend_is_installed_the_command_brings_one_that_works(
     stage = without_weights(tmp_path, weights, "text-to-video")
     with pytest.raises(ModelNotInstalled, match="no backend for text-to-video has weights on this worker") as caught:
         stage.run(model="auto", prompt="a fox", prefer_backend=preferred, **FILM)
-    assert caught.value.message.endswith(
-        f"hf download Wan-AI/Wan2.2-TI2V-5B-Diffusers --local-dir {tmp_path / 'models' / 'wan'}"
-    )
+    assert caught.value.message.endswith("download them with: telecine models pull wan")
 
 
-def test_a_missing_ranker_is_downloaded_by_its_own_name(tmp_path: Path, weights: Path, host: ModelHost) -> None:
+def test_a_missing_ranker_is_downloaded_with_its_model(tmp_path: Path, weights: Path, host: ModelHost) -> None:
     stage = Stage(tmp_path, weights, host, "image-to-prompt")
     set_source(stage, "clip-interrogator/local", weights / "blip", ranker="openai/clip-vit-large-patch14")
-    wanted = f"hf download openai/clip-vit-large-patch14 --local-dir {weights}/openai/clip-vit-large-patch14"
-    with pytest.raises(ModelNotInstalled, match=wanted):
+    with pytest.raises(ModelNotInstalled, match="telecine models pull clip-interrogator/local"):
         stage.run(image=IMAGE, model="clip-interrogator/local")
 
 

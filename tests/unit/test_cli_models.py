@@ -44,7 +44,9 @@ def test_the_table_has_every_model_and_one_model_has_its_parameters(operator: Op
     result = operator.run("models")
     assert result.status == 0
     row = next(line for line in result.out.splitlines() if line.startswith("wan25fast"))
-    assert row.split()[:3] == ["wan25fast", "cococlip", "image-to-video"]
+    assert row.split() == ["wan25fast", "cococlip", "image-to-video", "unknown"]
+    local = next(line for line in result.out.splitlines() if line.startswith("demo-shapes"))
+    assert local.split()[-3:] == ["0.00", "USD", "yes"]
     shown = " ".join((operator.run("models", "wan25fast").out + operator.run("models", "pika").out).split())
     for part in ("resolution 720p·1080p (720p)", "duration 5·10 (5)", "motion 1–4 (2)", "required"):
         assert part in shown

@@ -107,6 +107,7 @@ def test_every_option_in_a_session_exists(fence: Fence) -> None:
             if word in getattr(command, "commands", {}):
                 command = command.commands[word]
             elif word.startswith("--"):
+                command = getattr(command, "commands", {}).get(getattr(command, "default_command", None), command)
                 known = {option for item in command.params for option in (*item.opts, *item.secondary_opts)}
                 assert word.partition("=")[0] in known | {"--help", "--version"}, line
 

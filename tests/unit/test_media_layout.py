@@ -175,7 +175,7 @@ def _background(name: str, width: int, height: int) -> NDArray[np.uint8]:
     )
 
 
-@pytest.mark.parametrize("color", ["white", "yellow", "#555", "gray", "red", "black", "#1040ff"])
+@pytest.mark.parametrize("color", ["white", "yellow", "#555", "gray", "#767676", "red", "black", "#1040ff"])
 @pytest.mark.parametrize("style", STYLES)
 def test_letters_are_legible_on_every_background_M5(style: StyleName, color: str) -> None:
     look, em = STYLES[style], 90.0

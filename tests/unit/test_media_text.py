@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipelines.media.captions.pictures import CaptionPicture, caption_pictures
 from pipelines.media.captions.placement import Caption
 from pipelines.media.captions.word_groups import clean, group_words, words_of
-from pipelines.media.captions.word_pictures import WordPicture, word_pictures
 from pipelines.media.layout import arrange, safe_box
 from pipelines.media.text.bidi import levels, visual_order
 from pipelines.media.text.caption_renderer import CaptionRenderer, upper
@@ -328,11 +328,11 @@ def test_the_word_that_is_sung_is_lit_and_only_that_one(script: str, upper_case:
     groups, words = group_words(lyrics, 500), words_of(lyrics)
     timed = [TimedWord(word, index, index + 1, True) for index, word in enumerate(words)]
     captions = [Caption(groups[0].text, 0, 30 * len(words))]
-    shown, pictures = word_pictures(captions, groups, timed, 30, 0.0)
-    assert [(caption.first, caption.end) for caption in shown] == [(30 * n, 30 * n + 30) for n in range(len(words))]
     look = dataclasses.replace(
         STYLES["karaoke"], font_color="#00ff00", highlight_color="#ff0000", upper_case=upper_case, grow=grow
     )
+    shown, pictures = caption_pictures(captions, groups, timed, look, fps=30, frames=30 * len(words), offset=0.0)
+    assert [(caption.first, caption.end) for caption in shown] == [(30 * n, 30 * n + 30) for n in range(len(words))]
     drawing = CaptionRenderer(
         arrange((9, 16), 1080, 1920).captions, Style(72, (0, 255, 0), 255, look), Fonts(None, lyrics), pictures=pictures
     )
@@ -372,7 +372,7 @@ def test_capital_letters_follow_the_language(text: str, language: str | None, ca
 
 
 def test_words_before_and_after_the_one_that_is_sung_differ() -> None:
-    pictures = {"name": WordPicture("one two three", ((0, 3), (4, 7), (8, 13)), 1)}
+    pictures = {"name": CaptionPicture("one two three", ((0, 3), (4, 7), (8, 13)), 1)}
     drawn = CaptionRenderer(
         arrange((9, 16), 1080, 1920).captions,
         Style(72, (255, 255, 255), 255, STYLES["karaoke"]),

@@ -78,6 +78,12 @@ LOOKS = {
     "position": "auto",
     "safe_area": "all",
     "fit": "auto",
+    "font": None,
+    "emphasis": (),
+    "emphasis_color": None,
+    "next_line": False,
+    "countdown": None,
+    "progress_line": False,
 }
 
 
@@ -100,6 +106,7 @@ def test_a_style_has_defaults_of_its_own_and_a_request_overrides_them(style: Sty
     ("field", "value", "names"),
     [
         ("style", "karaokee", STYLES),
+        ("font", "Comic Sans", ("sans", "serif", "rounded", "condensed")),
         ("style", "Classic", STYLES),
         ("position", "center", ("auto", "top", "middle", "bottom")),
         ("safe_area", "facebook", ("all", "instagram", "tiktok", "shorts", "none")),
@@ -114,10 +121,51 @@ def test_an_unknown_look_is_refused_with_those_there_are(field: str, value: str,
 
 def test_the_colour_of_the_word_that_is_sung_has_no_opacity_of_its_own() -> None:
     assert read(style="pop", highlight_color="#f00").caption_style().highlight_color == "#f00"
-    assert read(style="bold", highlight_color="#f00").caption_style().highlight_color is None
+    assert read(style="bold", highlight_color="#f00").caption_style().highlight_color == "#f00"
+    assert read(style="bold").caption_style().highlight_color is None
     assert read(style="karaoke", highlight_color="").caption_style() == STYLES["karaoke"]
     for wrong in ("#ff000080", "#f008", "reddish"):
         assert refusal(highlight_color=wrong).field == "data.highlight_color"
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_what_a_style_adds_can_be_changed_in_every_style(style: StyleName) -> None:
+    own: dict[str, Any] = {
+        "font": "serif",
+        "emphasis": ["home", "let me go"],
+        "emphasis_color": "#00ff00",
+        "next_line": True,
+        "countdown": not STYLES[style].countdown,
+        "progress_line": True,
+        "highlight_color": "#ff0000",
+    }
+    made = read(style=style, **own)
+    look = made.caption_style()
+    assert {name: getattr(look, name) for name in own} == own | {"emphasis": ("home", "let me go")}
+    assert read(style=style, **dict.fromkeys(own)).caption_style() == STYLES[style]
+    assert Reel.model_validate_json(made.model_dump_json()) == made
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("emphasis", "home", "must be a list"),
+        ("emphasis", ["home", ""], "a word or a phrase of the lyrics"),
+        ("emphasis", ["\u202e"], "a word or a phrase of the lyrics"),
+        ("emphasis", [7], "string"),
+        ("emphasis", ["a"] * 101, "100"),
+        ("emphasis", ["a" * 101], "100"),
+        ("emphasis_color", "#00ff0080", "without opacity"),
+        ("emphasis_color", "greenish", "CSS colour"),
+        ("next_line", "maybe", "true or false"),
+        ("countdown", 3, "true or false"),
+    ],
+)
+def test_a_look_that_cannot_be_drawn_is_refused(field: str, value: Any, message: str) -> None:
+    error = refusal(**{field: value})
+    assert error.code == "invalid_field"
+    assert (error.field or "").startswith(f"data.{field}")
+    assert message in error.message
 
 
 def test_the_version_before_reads_a_request_without_the_new_fields() -> None:

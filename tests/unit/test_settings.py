@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pydantic_settings import NoDecode
 
 from ops.cli.opening import read_settings
+from ops.settings_view import settings_view
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 from schemas.settings.sources import json_form, unknown_variables, variable
@@ -397,3 +398,39 @@ def test_a_ledger_in_memory_is_refused_friction_M3(url: str, monkeypatch: pytest
     monkeypatch.setenv("TELECINE_LEDGER_URL", url)
     with pytest.raises(ConfigurationError, match=r"LEDGER_URL: is in memory.*name a file"):
         read_settings()
+
+
+def test_a_secret_is_read_from_the_file_that_its_variable_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = f"postgresql+psycopg://telecine:{SECRET}@db/telecine"
+    for name, content in (("url", f"{url}\n"), ("secrets", f'{{"default": ["{SECRET}"]}}'), ("key", SECRET)):
+        (tmp_path / name).write_text(content)
+    monkeypatch.setenv("TELECINE_LEDGER_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setenv("TELECINE_CALLBACK_SECRETS_FILE", str(tmp_path / "secrets"))
+    monkeypatch.setenv("REPLICATE_API_TOKEN_FILE", str(tmp_path / "key"))
+    settings = Settings()
+    assert settings.ledger == url
+    assert settings.callback_secrets["default"][0].get_secret_value() == SECRET
+    assert unknown_variables(Settings, os.environ) == []
+    assert settings.replicate_token is not None
+    assert settings.replicate_token.get_secret_value() == SECRET
+    origins = {view.variable: view.origin for view in settings_view(settings)}
+    assert origins["TELECINE_LEDGER_URL"] == "environment"
+    monkeypatch.setenv("TELECINE_LEDGER_URL", "sqlite:///x")
+    with pytest.raises(ConfigurationError, match="both TELECINE_LEDGER_URL and TELECINE_LEDGER_URL_FILE are set"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(None, "No such file"), (b"", "is empty"), (b"\xff" + SECRET.encode(), "is not UTF-8")]
+)
+def test_a_file_of_a_secret_that_cannot_be_used_is_named_without_its_content(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, says: str
+) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    monkeypatch.setenv("TELECINE_BROKER_URL_FILE", str(tmp_path / "secret"))
+    with pytest.raises(ConfigurationError, match=f"TELECINE_BROKER_URL_FILE names .*secret, which .*{says}") as caught:
+        read_settings()
+    assert SECRET not in str(caught.value)

@@ -70,6 +70,8 @@ class Task(enum.StrEnum):
     COVER = "cover"
     #: Render a reel.
     RENDER = "render"
+    #: Convert pickled weights to safetensors.
+    CONVERT = "convert"
 
 
 @dataclass(frozen=True, slots=True)

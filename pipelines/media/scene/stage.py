@@ -119,7 +119,7 @@ def cover_of(film: Film, stage: Stage, timeline: Timeline, fps: int) -> Image.Im
     frame, text = (timeline.captions[0].first, timeline.captions[0].text) if timeline.captions else (0, "")
     if film.cover_at is not None:
         frame = min(round(film.cover_at * fps), timeline.frames - 1)
-        text = next((caption.text for caption in timeline.captions if caption.first <= frame < caption.end), "")
+        text = timeline.shown_at(frame)
     return stage.picture(name_of(film, frame, text))
 
 

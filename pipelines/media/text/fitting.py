@@ -9,6 +9,8 @@ from pipelines.media.text.wrapping import atoms, wrap
 #: high, those of Arabic letters low.
 LEADING = 1.28
 ASCENT, DESCENT = 1.1, 0.5
+#: The size of the next caption compared with the one that is sung.
+NEXT_SIZE = 0.72
 #: Most lines at full size before a smaller size is tried; the sizes to try, as shares of the full size; and the size
 #: below which words that are wider than a line are broken.
 _FULL_SIZE_LINES = 4
@@ -19,6 +21,11 @@ _BREAK_WORDS_BELOW = 0.6
 def height_of(lines: int, reach: float) -> float:
     """Return the height of ``lines`` lines in ems, with ``reach`` ems of outline or plate around them."""
     return LEADING * (lines - 1) + ASCENT + DESCENT + 2 * reach
+
+
+def caption_height(lines: int, reach: float, *, next_line: bool) -> float:
+    """Return the height of a caption of ``lines`` lines in ems, with one line of the next caption below it."""
+    return height_of(lines, reach) + (NEXT_SIZE * height_of(1, reach) if next_line else 0.0)
 
 
 def fit_text(

@@ -1,4 +1,7 @@
-"""Choose the font for each character: Noto Sans for every script, Twemoji for coloured emoji."""
+"""Choose the font for each character: Noto Sans for every script, Twemoji for coloured emoji.
+
+The other fonts have letters of European languages; what they lack is drawn in Noto Sans.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,21 @@ from pathlib import Path
 
 import uharfbuzz as hb
 
+from schemas.caption_style import FontName
+
 #: Weight of the letters unless a style has another one.
 BOLD = 700
-_EMOJI_FILE = Path(__file__).with_name("fonts") / "TwemojiCOLR.ttf"
+#: The file of Latin, Greek and Cyrillic letters, which have room for heavier strokes than it has; and by how much their
+#: strokes grow for each unit of weight, in ems.
+_LATIN = "NotoSans["
+_HEAVIER = 0.00018
+_FILES = Path(__file__).with_name("fonts")
+_EMOJI_FILE = _FILES / "TwemojiCOLR.ttf"
+_OWN_FILES = {
+    "serif": _FILES / "SourceSerifPro-Bold.ttf",
+    "rounded": _FILES / "FredokaOne-Regular.ttf",
+    "condensed": _FILES / "FjallaOne-Regular.ttf",
+}
 _CJK_FILE = "NotoSansCJK-VF.otf.ttc"
 #: Index of the face in the CJK collection by language: the same characters have other shapes in each.
 _CJK_FACES = {"ja": 0, "ko": 1, "zh-hans": 2, "zh-hant": 3, "zh-hk": 4}
@@ -73,11 +88,12 @@ class Face:
 class Fonts:
     """Chooses a face per character. A font is loaded when a character first needs it."""
 
-    def __init__(self, language: str | None, sample: str = "", weight: int = BOLD) -> None:
+    def __init__(self, language: str | None, sample: str = "", weight: int = BOLD, font: FontName = "sans") -> None:
         """Choose between Japanese, Korean and Chinese shapes by the BCP 47 tag ``language``, or by ``sample``.
 
-        ``weight`` is that of the letters, from 100 (thin) to 900 (black).
+        ``weight`` is that of the letters of Noto Sans, from 100 (thin) to 900 (black).
         """
+        self._own = _OWN_FILES.get(font)
         self._weight = weight
         self._cjk = _CJK_FACES[_cjk_language(language, sample)]
         self._chosen: dict[str, Face | None] = {}
@@ -94,6 +110,8 @@ class Fonts:
 
     def _search(self, character: str) -> Face | None:
         code = ord(character)
+        if self._own is not None and (own := _load(self._own, 0, BOLD)).covers(code):
+            return own
         texts = Path(_folder("manimgx_fonts"))
         for name in _NAMES:
             face = _load(texts / f"{name}[wght].ttf", 0, self._weight)
@@ -142,5 +160,9 @@ def _load(path: Path, index: int, weight: int, *, colored: bool = False, only: f
     font = hb.Font(face)
     if not colored:
         font.set_variations({"wght": weight})
+        heaviest = max((axis.max_value for axis in face.axis_infos if axis.tag == "wght"), default=weight)
+        if weight > heaviest and _LATIN in path.name:
+            strokes = (weight - heaviest) * _HEAVIER
+            font.synthetic_bold = (strokes, strokes, False)
     covered = only or face.unicodes
     return Face(font, face.upem, covered.__contains__, colored)

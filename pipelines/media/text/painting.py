@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
@@ -26,6 +27,12 @@ Rectangle = tuple[float, float, float, float]
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 #: The contrast ratio of letters and shadow from which a soft shadow is enough.
 _STRONG_CONTRAST = 10
+#: The contrast ratio from which large letters can be read (WCAG 2.2, success criterion 1.4.3).
+LEGIBLE = 3
+#: The outline of letters that could not be read on the plate behind them, in ems.
+_PLATE_OUTLINE = 0.08
+#: The same for letters and a plate over the least favourable background.
+_PLATE_CONTRAST = 4.5
 #: Radius of a plate's corners in ems.
 _PLATE_RADIUS = 0.26
 
@@ -34,7 +41,7 @@ _PLATE_RADIUS = 0.26
 class Style:
     """How captions look: em size in pixels, and the colour of the letters as red, green and blue from 0 to 255.
 
-    ``opacity``, from 0 to 255, applies to letters, emoji, outline, shadow and plate alike.
+    ``opacity``, from 0 to 255, applies to all that is drawn alike.
     """
 
     size: float
@@ -45,7 +52,7 @@ class Style:
     @property
     def edge(self) -> Color:
         """The colour of outline and plate: black or white, whichever has the greater contrast with the letters."""
-        return _BLACK if contrast(self.color, _BLACK) >= contrast(self.color, _WHITE) else _WHITE
+        return edge_of(self.color)
 
     @property
     def highlight(self) -> Color:
@@ -53,12 +60,45 @@ class Style:
         return _rgb(self.look.highlight_color) if self.look.highlight_color else self.color
 
     @property
-    def coming(self) -> Color:
-        """The colour of the words to come: between that of the letters and that of their outline."""
-        share = self.look.coming
-        red, green, blue = (
-            round(one * share + other * (1 - share)) for one, other in zip(self.color, self.edge, strict=True)
-        )
+    def emphasis(self) -> Color:
+        """The colour of words with emphasis."""
+        return _rgb(self.look.emphasis_color)
+
+    def dimmed(self, color: Color, share: float) -> Color:
+        """Return ``color`` with ``share`` of its brightness, or more where it would be hard to read on its outline."""
+        while True:
+            red, green, blue = (
+                round(one * share + other * (1 - share)) for one, other in zip(color, self.edge, strict=True)
+            )
+            if share >= 1 or contrast((red, green, blue), self.edge) >= LEGIBLE:
+                return red, green, blue
+            share += 0.05
+
+    def is_legible(self, color: Color) -> bool:
+        """Return whether letters of ``color`` can be read on the outline, plate or shadow of the others."""
+        if color == self.color:
+            return True
+        if self.look.plate:
+            return contrast(color, self._plate_over_opposite(self.plate_opacity)) >= LEGIBLE
+        return contrast(color, self.edge) >= (LEGIBLE if self.look.outline else _STRONG_CONTRAST)
+
+    def with_color(self, color: Color) -> Style:
+        """Return the style of letters of ``color`` with an outline or shadow of their own."""
+        look = self.look
+        if look.plate:
+            look = dataclasses.replace(look, plate=0.0, outline=look.outline or _PLATE_OUTLINE)
+        return dataclasses.replace(self, color=color, look=look)
+
+    @property
+    def plate_opacity(self) -> float:
+        """The opacity of the plate. Letters of medium brightness need a stronger one."""
+        opacity = self.look.plate
+        weak = contrast(self.color, self._plate_over_opposite(opacity)) < _PLATE_CONTRAST
+        return 1.0 if weak and opacity else opacity
+
+    def _plate_over_opposite(self, opacity: float) -> Color:
+        """Return the colour of the plate over a background that is white if the plate is black, and the reverse."""
+        red, green, blue = (round(one * opacity + (255 - one) * (1 - opacity)) for one in self.edge)
         return red, green, blue
 
     @property
@@ -67,6 +107,11 @@ class Style:
         look = self.look
         weak = not look.outline and contrast(self.color, self.edge) < _STRONG_CONTRAST
         return 1.0 if weak and look.shadow_opacity else look.shadow_opacity
+
+
+def edge_of(color: Color) -> Color:
+    """Return black or white, whichever has the greater contrast with ``color``."""
+    return _BLACK if contrast(color, _BLACK) >= contrast(color, _WHITE) else _WHITE
 
 
 def contrast(one: Color, other: Color) -> float:
@@ -86,13 +131,13 @@ def _luminance(color: Color) -> float:
 def paint(
     placed: Placed, width: int, height: int, size: float, style: Style, plates: Sequence[Rectangle] = ()
 ) -> Image.Image:
-    """Return a caption as an RGBA picture of ``width`` x ``height``; ``size`` is the em size in pixels."""
+    """Return a caption as an opaque RGBA picture of ``width`` x ``height``; ``size`` is the em size in pixels."""
     look = style.look
     letters = _coverage(placed, width, height, size)
     emoji = _emoji(placed, width, height, size)
     shapes = np.maximum(letters, emoji[:, :, 3]) if emoji is not None else letters
     edge = Image.fromarray(_dilate(shapes, look.outline * size) if look.outline else shapes)
-    if look.outline:
+    if look.outline and not look.plate:
         # Outside of the outline there is only the shadow, which is black.
         under, weight = _shadow(edge, size, style), Image.fromarray(letters)
         alpha = ImageChops.lighter(edge, under)
@@ -100,7 +145,7 @@ def paint(
         if style.edge != _BLACK:
             pixels.paste(style.edge, mask=edge)
     else:
-        under = _plates(plates, width, height, size, look) if look.plate else _shadow(edge, size, style)
+        under = _rounded(plates, width, height, size, style.plate_opacity) if look.plate else _shadow(edge, size, style)
         alpha = ImageChops.screen(edge, under)
         weight = _share(letters, alpha)
         pixels = Image.new("RGB", (width, height), style.edge)
@@ -111,17 +156,48 @@ def paint(
             ImageChops.multiply(pixels, Image.merge("RGB", [ImageChops.invert(over)] * 3)),
             Image.fromarray(np.ascontiguousarray(emoji[:, :, :3])),
         )
-    pixels.putalpha(
-        alpha if style.opacity == 255 else alpha.point([value * style.opacity // 255 for value in range(256)])
-    )
+    pixels.putalpha(alpha)
     return pixels
 
 
-def recolored(caption: Image.Image, placed: Placed, size: float, color: Color, opacity: int) -> Image.Image:
-    """Return ``caption`` with the letters of ``placed`` in another colour."""
-    pixels = caption.copy()
-    if placed:
-        pixels.paste((*color, opacity), mask=Image.fromarray(_coverage(placed, *caption.size, size)))
+def recolor(pixels: Image.Image, placed: Placed, size: float, color: Color) -> None:
+    """Give the letters of ``placed``, which are in ``pixels``, another colour."""
+    pixels.paste((*color, 255), mask=Image.fromarray(_coverage(placed, *pixels.size, size)))
+
+
+def add_pills(pixels: Image.Image, pills: Sequence[Rectangle], placed: Placed, size: float, style: Style) -> None:
+    """Paint plates in the colour of the word that is sung, and the letters of ``placed`` on them in black or white."""
+    color = style.highlight
+    plate = Image.new("RGBA", pixels.size, color)
+    plate.putalpha(_rounded(pills, *pixels.size, size, 1.0))
+    pixels.alpha_composite(plate)
+    bare = dataclasses.replace(style.look, plate=0.0, outline=0.0, shadow_opacity=0.0)
+    letters = dataclasses.replace(style, color=edge_of(color), look=bare)
+    pixels.alpha_composite(paint(placed, *pixels.size, size, letters))
+
+
+def faded(pixels: Image.Image, share: float) -> Image.Image:
+    """Return ``pixels`` with ``share`` of their opacity."""
+    if share < 1:
+        pixels = pixels.copy()
+        pixels.putalpha(pixels.getchannel("A").point([round(value * share) for value in range(256)]))
+    return pixels
+
+
+def bar(width: int, height: int, share: float, style: Style) -> Image.Image:
+    """Return a progress line: a bar with round ends, of which ``share`` is in the colour of the word that is sung."""
+    rim, edge = max(1, round(height * 0.22)), style.edge
+    inner = (rim, rim, width - rim, height - rim)
+    pixels = Image.new("RGBA", (width, height), (*edge, 0))
+    for color, opacity, (left, top, right, bottom) in (
+        (edge, 0.5, (0, 0, width, height)),
+        (style.color, 0.45, inner),
+        (style.highlight, 1.0, (*inner[:2], inner[0] + round((inner[2] - inner[0]) * share), inner[3])),
+    ):
+        if right - left > 1:
+            layer = Image.new("RGBA", pixels.size, color)
+            layer.putalpha(_rounded([(left, top, right, bottom)], width, height, height * 4, opacity))
+            pixels.alpha_composite(layer)
     return pixels
 
 
@@ -136,13 +212,13 @@ def _share(letters: _Pixels, alpha: Image.Image) -> Image.Image:
     return Image.fromarray((letters.astype(np.uint16) * 255 // total).clip(0, 255).astype(np.uint8))
 
 
-def _plates(plates: Sequence[Rectangle], width: int, height: int, size: float, look: CaptionStyle) -> Image.Image:
-    """Return the plates behind the lines, with rounded and smooth corners."""
+def _rounded(plates: Sequence[Rectangle], width: int, height: int, size: float, opacity: float) -> Image.Image:
+    """Return the mask of plates with rounded and smooth corners."""
     mask = Image.new("L", (width * 2, height * 2))
     drawing = ImageDraw.Draw(mask)
     for left, top, right, bottom in plates:
         corners = (round(left * 2), round(top * 2), round(right * 2) - 1, round(bottom * 2) - 1)
-        drawing.rounded_rectangle(corners, _PLATE_RADIUS * size * 2, fill=round(255 * look.plate))
+        drawing.rounded_rectangle(corners, _PLATE_RADIUS * size * 2, fill=round(255 * opacity))
     return mask.reduce(2)
 
 

@@ -27,6 +27,8 @@ class Glyph:
     y: float
     #: Index in the text of the character that the glyph shows; of several, the first one.
     character: int
+    #: Distance to the next glyph in ems; 0 for marks.
+    advance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class Shaper:
         for info, place in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
             if info.codepoint:
                 origin = run.characters[info.cluster]
-                glyphs.append(Glyph(run.face, info.codepoint, x + place.x_offset / upem, place.y_offset / upem, origin))
-                x += place.x_advance / upem
+                dx, dy, advance = (n / upem for n in (place.x_offset, place.y_offset, place.x_advance))
+                glyphs.append(Glyph(run.face, info.codepoint, x + dx, dy, origin, advance))
+                x += advance
         return x
