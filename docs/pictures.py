@@ -181,7 +181,7 @@ def scenes() -> None:
     save("waveform", [row([*dark, *square])])
     with tempfile.TemporaryDirectory() as name:
         titled(Path(name, "logo.png"))
-    save("kenburns", [row(moments("light", words, [1, 4, 7, 10.5], style="karaoke", motion="kenburns"))])
+    save("kenburns", [row(moments("dark", words, [1, 4, 7, 10.5], style="karaoke", motion="kenburns"))])
 
 
 def main() -> None:

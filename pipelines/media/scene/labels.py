@@ -69,7 +69,7 @@ def labels_of(film: Film, missing: set[str]) -> list[Label]:
 def _line(film: Film, text: str, box: Box, size: float, weight: int, missing: set[str]) -> Label | None:
     language = film.caption_spec.language
     em = size * min(film.width, film.height)
-    look = dataclasses.replace(STYLES["minimal"], weight=weight)
+    look = dataclasses.replace(STYLES["minimal"], weight=weight, outline=0.08)
     area = CaptionArea(film.width, film.height, box, "middle")
     renderer = CaptionRenderer(area, Style(em, _WHITE, 255, look), Fonts(language, text, weight), language)
     drawn = renderer.draw(text)
