@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from pipelines.media.align import gate
 from pipelines.media.align.acoustic import FRAME, AcousticModel, PhonemeModel, Tokens, emissions_of
+from pipelines.media.align.long_texts import Part, align_parts, fit, margin_of, parts_of
 from pipelines.media.align.onsets import onset_delay
 from pipelines.media.align.recording import RATE, Sound, lowered, read_sound
 from pipelines.media.align.separation import weights_folder
-from pipelines.media.align.viterbi import Emissions, Path as TokenPath, align_tokens
+from pipelines.media.align.viterbi import Emissions, Path as TokenPath
 from schemas.words import AlignedLyrics, LineTimes
 
 Progress = Callable[[float], None]
-#: The most frames times tokens, about three minutes of computing.
-_MOST_CELLS = 15_000_000_000
 #: A text that fits less than this is also looked for at a lower pitch: the networks learned from speech, and singers
 #: sing higher than people speak.
 _CLEAR, _LOWER = 1.0, 0.84
@@ -88,17 +87,20 @@ class CtcAligner:
         if read is None:
             return found
         voice, tokens = read
-        margin = gate.text_margin(emissions, tokens)
+        parts = parts_of(emissions, tokens)
+        if not fit(parts):
+            return found
+        margin = margin_of(emissions, parts)
         if margin < _CLEAR:
             with lowered(sound, _LOWER) as low:
                 other = emissions_of(self._model, low, columns, lambda share: progress(0.6 + 0.3 * share))
-            emissions, margin = _better(emissions, margin, other, tokens)
+            emissions, margin = _better(emissions, margin, other, parts)
         progress(0.9)
         found = replace(found, confidence=_confidence(margin), voice=voice, why=None)
         if margin < gate.FITS:
             why = f"the lyrics do not fit the audio (confidence {found.confidence:.2f}, at least {gate.FITS} is needed)"
             return replace(found, why=why)
-        return _placed(emissions, sound.levels(), tokens, found)
+        return _placed(emissions, sound.levels(), parts, tokens, found)
 
 
 def align_lyrics(arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -137,16 +139,15 @@ def _read_best(emissions: Emissions, readings: Sequence[tuple[str, Tokens]]) -> 
     return max(usable, key=lambda reading: _sample_margin(emissions, reading[1]))
 
 
-def _better(emissions: Emissions, margin: float, other: Emissions, tokens: Tokens) -> tuple[Emissions, float]:
+def _better(emissions: Emissions, margin: float, other: Emissions, parts: list[Part]) -> tuple[Emissions, float]:
     """Return the emissions that the text fits better, and its margin."""
-    if len(gate.sequence(tokens)) > len(other):
+    if len(other) < parts[-1].first + len(gate.sequence(parts[-1].lines)):
         return emissions, margin
-    return max(((emissions, margin), (other, gate.text_margin(other, tokens))), key=lambda one: one[1])
+    return max(((emissions, margin), (other, margin_of(other, parts))), key=lambda one: one[1])
 
 
 def _alignable(emissions: Emissions, tokens: Tokens) -> bool:
-    count = len(gate.sequence(tokens))
-    return count < len(emissions) and count * len(emissions) <= _MOST_CELLS
+    return len(gate.sequence(tokens)) < len(emissions)
 
 
 def _sample_margin(emissions: Emissions, tokens: Tokens) -> float:
@@ -160,10 +161,12 @@ def _sample_margin(emissions: Emissions, tokens: Tokens) -> float:
     )
 
 
-def _placed(emissions: Emissions, levels: NDArray[np.float32], tokens: Tokens, found: AlignedLyrics) -> AlignedLyrics:
+def _placed(
+    emissions: Emissions, levels: NDArray[np.float32], parts: list[Part], tokens: Tokens, found: AlignedLyrics
+) -> AlignedLyrics:
     """Return the lyrics with times for the words of the lines that are sure."""
     flat = gate.sequence(tokens)
-    path = align_tokens(emissions, flat)
+    path = align_parts(emissions, parts)
     words = _places(tokens)
     margins = [gate.line_margin(emissions, path, flat, line[0][0], line[-1][1]) for line in words]
     sure = gate.sure_lines(margins)
