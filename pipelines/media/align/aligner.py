@@ -23,6 +23,8 @@ Progress = Callable[[float], None]
 #: A text that fits less than this is also looked for at a lower pitch: the networks learned from speech, and singers
 #: sing higher than people speak.
 _CLEAR, _LOWER = 1.0, 0.84
+#: A line is not sure if it is more than this many seconds elsewhere at the lower pitch.
+_MOST_APART = 1.0
 #: Languages are compared by this many other orders, on this many frames of a longer recording: ten minutes.
 _LANGUAGE_ORDERS, _SAMPLE = 4, 30_000
 #: The share of the lines that must be sure for any to be used.
@@ -73,12 +75,21 @@ class CtcAligner:
         readings = self._model.readings(lines, language)
         if not readings:
             return AlignedLyrics(None, why=_UNREADABLE)
-        with read_sound(path, kind, self._weights) as sound:
+        with read_sound(path, kind) as mixed:
+            levels = mixed.levels()
             found = AlignedLyrics(None, why=_UNREADABLE, separated=self._weights is not None)
-            return self._aligned(sound, readings, found, progress)
+            if self._weights is None:
+                return self._aligned(mixed, levels, readings, found, progress)
+        with read_sound(path, kind, self._weights) as voice:
+            return self._aligned(voice, levels, readings, found, progress)
 
     def _aligned(
-        self, sound: Sound, readings: Sequence[tuple[str, Tokens]], found: AlignedLyrics, progress: Progress
+        self,
+        sound: Sound,
+        levels: NDArray[np.float32],
+        readings: Sequence[tuple[str, Tokens]],
+        found: AlignedLyrics,
+        progress: Progress,
     ) -> AlignedLyrics:
         columns = sorted({token for _, tokens in readings for line in tokens for word in line for token in word})
         progress(0.2)
@@ -90,17 +101,17 @@ class CtcAligner:
         parts = parts_of(emissions, tokens)
         if not fit(parts):
             return found
-        margin = margin_of(emissions, parts)
+        heard, margin = [emissions], margin_of(emissions, parts)
         if margin < _CLEAR:
             with lowered(sound, _LOWER) as low:
                 other = emissions_of(self._model, low, columns, lambda share: progress(0.6 + 0.3 * share))
-            emissions, margin = _better(emissions, margin, other, parts)
+            heard, margin = _ranked(emissions, margin, other, parts)
         progress(0.9)
         found = replace(found, confidence=_confidence(margin), voice=voice, why=None)
         if margin < gate.FITS:
             why = f"the lyrics do not fit the audio (confidence {found.confidence:.2f}, at least {gate.FITS} is needed)"
             return replace(found, why=why)
-        return _placed(emissions, sound.levels(), parts, tokens, found)
+        return _placed(heard, levels, parts, tokens, found)
 
 
 def align_lyrics(arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -139,11 +150,12 @@ def _read_best(emissions: Emissions, readings: Sequence[tuple[str, Tokens]]) -> 
     return max(usable, key=lambda reading: _sample_margin(emissions, reading[1]))
 
 
-def _better(emissions: Emissions, margin: float, other: Emissions, parts: list[Part]) -> tuple[Emissions, float]:
-    """Return the emissions that the text fits better, and its margin."""
+def _ranked(emissions: Emissions, margin: float, other: Emissions, parts: list[Part]) -> tuple[list[Emissions], float]:
+    """Return both emissions, that which the text fits better first, and its margin."""
     if len(other) < parts[-1].first + len(gate.sequence(parts[-1].lines)):
-        return emissions, margin
-    return max(((emissions, margin), (other, margin_of(other, parts))), key=lambda one: one[1])
+        return [emissions], margin
+    other_margin = margin_of(other, parts)
+    return ([other, emissions], other_margin) if other_margin > margin else ([emissions, other], margin)
 
 
 def _alignable(emissions: Emissions, tokens: Tokens) -> bool:
@@ -162,14 +174,20 @@ def _sample_margin(emissions: Emissions, tokens: Tokens) -> float:
 
 
 def _placed(
-    emissions: Emissions, levels: NDArray[np.float32], parts: list[Part], tokens: Tokens, found: AlignedLyrics
+    heard: list[Emissions], levels: NDArray[np.float32], parts: list[Part], tokens: Tokens, found: AlignedLyrics
 ) -> AlignedLyrics:
-    """Return the lyrics with times for the words of the lines that are sure."""
+    """Return the lyrics with times for the words of the lines that are sure: ``heard`` at every pitch."""
     flat = gate.sequence(tokens)
-    path = align_parts(emissions, parts)
-    words = _places(tokens)
-    margins = [gate.line_margin(emissions, path, flat, line[0][0], line[-1][1]) for line in words]
-    sure = gate.sure_lines(margins)
+    paths, words = [align_parts(emissions, parts) for emissions in heard], _places(tokens)
+    judged = [
+        [gate.line_margin(emissions, path, flat, line[0][0], line[-1][1]) for line in words]
+        for emissions, path in zip(heard, paths, strict=True)
+    ]
+    path, margins = paths[0], judged[0]
+    sure = [
+        all(good) and all(_agree(path, other, line) for other in paths[1:])
+        for *good, line in zip(*map(gate.sure_lines, judged), words, strict=True)
+    ]
     lines, first = [], 0
     for line, good, margin in zip(words, sure, margins, strict=True):
         confidence = _confidence(margin)
@@ -187,6 +205,13 @@ def _placed(
         for span, keep in zip(spans[line.first : line.first + line.count], keeps, strict=True)
     )
     return replace(found, times=times, lines=tuple(lines))
+
+
+def _agree(path: TokenPath, other: TokenPath, line: list[tuple[int, int]]) -> bool:
+    """Return whether the line is at about the same place in both paths."""
+    places = [first for first, _ in line]
+    apart = np.median(np.abs(path.first[places] - other.first[places])) * _FRAME_SECONDS
+    return bool(apart <= _MOST_APART)
 
 
 def _places(tokens: Tokens) -> list[list[tuple[int, int]]]:

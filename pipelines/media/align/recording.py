@@ -70,7 +70,7 @@ def read_sound(path: Path, kind: str, weights: Path | None = None) -> Sound:
 
     Raises:
         InvalidAudio: The audio cannot be decoded.
-        ValueError: The weights are not those of the separation.
+        InvalidWeights: The weights are not those of the separation.
     """
     network = None if weights is None else separation.VoiceNetwork(weights)
     try:

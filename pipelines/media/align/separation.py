@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from pipelines.media.align.tensor_file import read_tensors
+from schemas.errors import InvalidWeights
 
 #: Samples a second that the network was trained on.
 RATE = 44_100
@@ -96,12 +97,14 @@ class VoiceNetwork:
         """Read the weights.
 
         Raises:
-            ValueError: They are not those that this network was written for.
+            InvalidWeights: They are not those that this network was written for.
             OSError: They cannot be read.
         """
         with (folder / _DATA).open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != _SHA256:
-                raise ValueError(f"{folder / _DATA} is damaged or of another version; run {INSTALL} --force-reinstall")
+                raise InvalidWeights(
+                    f"{folder / _DATA} is damaged or of another version; run {INSTALL} --force-reinstall"
+                )
         tensors = read_tensors(folder / _INDEX, folder / _DATA)
 
         def layer(kind: str, number: int) -> str:
