@@ -18,8 +18,6 @@ from schemas.errors import InvalidWeights, ModelNotInstalled
 RATE, FRAME = 16_000, 320
 _SETTING = "TELECINE_ALIGNMENT_MODEL"
 _CTC, _WHISPER = "ForCTC", "WhisperForConditionalGeneration"
-#: Whisper listens to this many seconds at once.
-_WHISPER_SECONDS = 30
 
 _Floats = NDArray[np.float32]
 
@@ -106,8 +104,12 @@ class WhisperSpeech:
         )
 
     def words(self, samples: _Floats, language: str | None) -> list[tuple[str, float, float]]:
-        """Return the words and their times in seconds of at most 30 s of sound."""
-        options = {"task": "transcribe", **({} if language is None else {"language": language})}
+        """Return the words and their times in seconds of at most 30 s of sound.
+
+        A ``language`` that the model does not know is detected, like that of ``None``.
+        """
+        known = getattr(self._model.generation_config, "lang_to_id", {})
+        options = {"task": "transcribe", **({"language": language} if f"<|{language}|>" in known else {})}
         multilingual = getattr(self._model.generation_config, "is_multilingual", True)
         found = self._pipeline(
             {"raw": samples, "sampling_rate": RATE},
