@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.audio_to_captions import audio_to_captions, plan
+from pipelines.media.align.acoustic import emissions_of
 from pipelines.media.align.aligner import _places
 from pipelines.media.align.espeak import pronounce
 from pipelines.media.align.gate import sure_lines
@@ -281,3 +282,22 @@ def test_a_long_text_is_aligned_in_parts_like_the_whole() -> None:
     assert [int(one.first[word]) for word in words] == starts
     assert np.array_equal(one.first[words], cut.first[words])
     assert margin_of(heard, parts) > 1
+
+
+@pytest.mark.parametrize("count", [1, 100, 24 * 16_000, 24 * 16_000 + 1, 48 * 16_000 + 330])
+def test_every_moment_of_a_recording_has_a_frame(count: int) -> None:
+    class Model:
+        """Returns a frame less than there is sound for, as networks without padding do."""
+
+        def recognise(self, samples: Any) -> Any:
+            frames = max(0, len(samples) // 320 - 1)
+            return np.full((frames, 3), -1.0, np.float32), np.full(frames, -2.0, np.float32)
+
+        def readings(self, *_: Any) -> Any:
+            return []
+
+    with Sound([np.zeros(count, np.float32)]) as sound:
+        found = emissions_of(Model(), sound, [0, 2], lambda _: None)
+    assert len(found) == (0 if count < 640 else -(-count // 320))
+    assert found.tokens.shape == (len(found), 3)
+    assert not found.tokens[:, 2].any(), "the column of the star"

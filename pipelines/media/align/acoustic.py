@@ -89,12 +89,13 @@ def emissions_of(
     for start in range(0, len(sound), _WINDOW):
         first = max(0, start - _CONTEXT)
         found, gap = model.recognise(sound.part(first, start + _WINDOW + _CONTEXT))
+        if not len(found):
+            break  # too short to recognise anything in it
         wanted = -(-min(_WINDOW, len(sound) - start) // FRAME)
-        frames = slice((start - first) // FRAME, (start - first) // FRAME + wanted)
-        part, gap = found[frames, columns], gap[frames]
-        missing = wanted - len(part)
+        # The model may return a frame or two less than there are.
+        frames = np.minimum(np.arange(wanted) + (start - first) // FRAME, len(found) - 1)
         # The last column is for ``STAR``.
-        tokens.append(np.pad(np.pad(part, ((0, missing), (0, 0)), mode="edge"), ((0, 0), (0, 1))).astype(np.float32))
-        gaps.append(np.pad(gap, (0, missing), mode="edge").astype(np.float32))
+        tokens.append(np.pad(found[np.ix_(frames, columns)], ((0, 0), (0, 1))).astype(np.float32))
+        gaps.append(gap[frames].astype(np.float32))
         progress(min(1.0, (start + _WINDOW) / len(sound)))
     return Emissions(np.concatenate(tokens), np.concatenate(gaps))

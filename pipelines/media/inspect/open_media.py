@@ -71,5 +71,5 @@ def samples_of(path: Path, kind: str, rate: int, layout: Literal["mono", "stereo
                 continue
             for frame in frames:
                 assert isinstance(frame, AudioFrame)
-                yield from (part.to_ndarray() for part in resampler.resample(frame))
-        yield from (part.to_ndarray() for part in resampler.resample(None))
+                yield from (part.to_ndarray().astype(np.float32, copy=False) for part in resampler.resample(frame))
+        yield from (part.to_ndarray().astype(np.float32, copy=False) for part in resampler.resample(None))
