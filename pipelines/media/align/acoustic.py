@@ -95,7 +95,7 @@ def emissions_of(
         # The model may return a frame or two less than there are.
         frames = np.minimum(np.arange(wanted) + (start - first) // FRAME, len(found) - 1)
         # The last column is for ``STAR``.
-        tokens.append(np.pad(found[np.ix_(frames, columns)], ((0, 0), (0, 1))).astype(np.float32))
+        tokens.append(np.pad(found[frames][:, list(columns)], ((0, 0), (0, 1))).astype(np.float32))
         gaps.append(gap[frames].astype(np.float32))
         progress(min(1.0, (start + _WINDOW) / len(sound)))
     return Emissions(np.concatenate(tokens), np.concatenate(gaps))
