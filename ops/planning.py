@@ -12,7 +12,7 @@ from consumer.execution.inputs import fetch_input
 from consumer.ledger.database import Database
 from consumer.runtime import Runtime
 from consumer.wiring import storage_of
-from pipelines.context import ModelCall, ModelResult, StepFunction
+from pipelines.context import AlignerOptions, ModelCall, ModelResult, StepFunction
 from pipelines.media.sandbox.process import Bounds
 from pipelines.reel import preview
 from pipelines.registry import PIPELINES
@@ -75,6 +75,11 @@ class PlanContext:
     def bounds(self) -> Bounds:
         """Resource limits of the child process that reads the inputs."""
         return self._runtime.bounds
+
+    @property
+    def aligner(self) -> AlignerOptions:
+        """How lyrics are aligned on this worker."""
+        return self._runtime.aligner
 
     @property
     def catalogue(self) -> Catalogue:

@@ -19,7 +19,7 @@ from consumer.ledger.leases import Claim
 from consumer.ledger.timeline import note
 from consumer.runtime import Runtime
 from consumer.storage.artifacts import MANIFEST, check_output_free, store_artifact
-from pipelines.context import ModelCall, ModelResult, OutputSpec, StepFunction
+from pipelines.context import AlignerOptions, ModelCall, ModelResult, OutputSpec, StepFunction
 from pipelines.media.sandbox.process import Bounds
 from providers.catalogue import Catalogue
 from providers.local.host import ModelHost
@@ -52,6 +52,11 @@ class JobContext:
     def bounds(self) -> Bounds:
         """The limits of a media child process."""
         return self._runtime.bounds
+
+    @property
+    def aligner(self) -> AlignerOptions:
+        """How lyrics are aligned on this worker."""
+        return self._runtime.aligner
 
     @property
     def catalogue(self) -> Catalogue:

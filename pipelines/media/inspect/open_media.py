@@ -6,6 +6,7 @@ import contextlib
 import errno
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -48,7 +49,12 @@ def open_media(path: Path, kind: str, *, formats: str | None = None) -> Iterator
 
 
 def mono_samples(path: Path, kind: str, rate: int) -> Iterator[NDArray[np.float32]]:
-    """Decode the first audio stream and yield it in parts, as one channel at ``rate`` hertz.
+    """Decode the first audio stream and yield it in parts, as one channel at ``rate`` hertz (see ``samples_of``)."""
+    return (part[0] for part in samples_of(path, kind, rate, "mono"))
+
+
+def samples_of(path: Path, kind: str, rate: int, layout: Literal["mono", "stereo"]) -> Iterator[NDArray[np.float32]]:
+    """Decode the first audio stream and yield it in parts at ``rate`` hertz, a row for each channel.
 
     Damaged packets are left out, as they are in a reel.
 
@@ -56,7 +62,7 @@ def mono_samples(path: Path, kind: str, rate: int) -> Iterator[NDArray[np.float3
         MemoryError, OSError: This machine ran out of memory or of another resource.
         av.FFmpegError: The audio cannot be decoded.
     """
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
     with open_media(path, kind) as container:
         for packet in container.demux(container.streams.audio[0]):
             try:
@@ -65,5 +71,5 @@ def mono_samples(path: Path, kind: str, rate: int) -> Iterator[NDArray[np.float3
                 continue
             for frame in frames:
                 assert isinstance(frame, AudioFrame)
-                yield from (part.to_ndarray()[0] for part in resampler.resample(frame))
-        yield from (part.to_ndarray()[0] for part in resampler.resample(None))
+                yield from (part.to_ndarray().astype(np.float32, copy=False) for part in resampler.resample(frame))
+        yield from (part.to_ndarray().astype(np.float32, copy=False) for part in resampler.resample(None))
