@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.mp4 import write_mp4
 from pipelines.media.encode.parallel_encoder import ParallelEncoder
 from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit
+from pipelines.media.encode.strip_encoder import StripEncoder
 from pipelines.media.inspect.picture import fit_picture, open_picture, upright_size
 from pipelines.media.inspect.sound import Sound, measure
 from pipelines.media.layout import Fit, Layout, Position, SafeArea, arrange, safe_box
@@ -47,12 +49,16 @@ from schemas.words import TimedWord
 Progress = Callable[[float], None]
 FPS = 30
 #: The encoder to try after one that is not available or whose stream cannot be used, and the errors that show it.
-_FALLBACK = {"nvenc": "skip", "skip": "plain"}
+_FALLBACK = {"nvenc": "strips", "strips": "skip", "skip": "plain"}
 _FALLBACK_ON: dict[str, tuple[type[Exception], ...]] = {
     "nvenc": (UnexpectedStream, av.FFmpegError, UnknownCodecError),
+    "strips": (UnexpectedStream,),
     "skip": (UnexpectedStream,),
     "plain": (),
 }
+#: Encoder threads at most, and pictures per chunk. One of whole pictures takes about 60 MB for 1080 x 1920.
+_THREADS, _STRIP_THREADS = 4, 8
+_STRIP_PICTURES = 24
 #: The shares of the progress that encoding frames and sound count for; the rest is writing the file.
 #: Both are encoded at the same time; for a long reel the sound takes longer.
 _FRAMES_SHARE, _SOUND_SHARE = 0.65, 0.25
@@ -79,7 +85,8 @@ class Film:
     safe_area: SafeArea
     width: int
     height: int
-    #: ``skip``: frames that repeat a picture are skip slices. ``plain``: every frame is encoded.
+    #: ``strips``: of each picture only the rows of the caption are encoded, and frames that repeat a picture are skip
+    #: slices. ``skip``: whole pictures are encoded. ``plain``: every frame is encoded.
     #: ``nvenc``: as ``skip``, with the pictures encoded by NVIDIA's encoder.
     encoder: str
     sound_edit: SoundEdit
@@ -267,7 +274,12 @@ def _write_video(
     codec = NVENC if encoder == "nvenc" else X264
     chunk_encoder = ChunkEncoder(*size, skip=encoder != "plain", codec=codec)
     cover = _cover(film, canvas, timeline)
-    parallel = ParallelEncoder(chunk_encoder, chunks(runs), canvas.draw, film.folder)
+    if encoder == "strips":
+        strips = StripEncoder(chunk_encoder, canvas)
+        parallel = ParallelEncoder(strips.encode, chunks(runs, _STRIP_PICTURES), film.folder, _STRIP_THREADS)
+    else:
+        encode = functools.partial(chunk_encoder.encode, draw=canvas.draw)
+        parallel = ParallelEncoder(encode, chunks(runs), film.folder, _THREADS)
 
     def report(frames_written: int) -> None:
         # Encoding is nearly all of the work, and continues in its threads while frames are written.

@@ -286,7 +286,7 @@ def test_the_plain_encoder_shows_the_same_film(tmp_path: Path, size: tuple[int, 
     width, height = size
     image, audio = write_photo(tmp_path / "p.jpg"), write_wav(tmp_path / "a.wav", 2.0)
     films = {}
-    for encoder in ("skip", "plain"):
+    for encoder in ("strips", "skip", "plain"):
         folder = tmp_path / encoder
         folder.mkdir()
         data = reel_data("one two three four", words_per_group=1, width=width, height=height)
@@ -297,8 +297,8 @@ def test_the_plain_encoder_shows_the_same_film(tmp_path: Path, size: tuple[int, 
         ]
         assert len(frames) == 60
         films[encoder] = [pixels.astype(np.int16) for pixels in frames if pixels is not None]
-    for one, other in zip(films["skip"], films["plain"], strict=True):
-        assert np.abs(one - other).mean() < 2.5
+    for plain, *others in zip(films["plain"], films["skip"], films["strips"], strict=True):
+        assert all(np.abs(plain - other).mean() < 2.5 for other in others)
 
 
 def test_a_plan_has_the_frame_count_of_the_render(material: tuple[Path, Path], tmp_path: Path) -> None:

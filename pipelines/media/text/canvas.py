@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipelines.media.encode.strip_encoder import Patch
 from pipelines.media.text.caption_renderer import CaptionRenderer
 
 #: One plane of a frame: shape (height, width), uint8.
@@ -52,6 +53,21 @@ class Canvas:
                 left, top = x >> half, y >> half
                 target[top : top + plane.shape[0], left : left + plane.shape[1]] = plane
         return frame
+
+    @property
+    def background(self) -> list[_Plane]:
+        """The planes of the background."""
+        return self._planes
+
+    @property
+    def rows(self) -> range:
+        """The rows of pixels in which captions are expected."""
+        return self._renderer.rows
+
+    def patches(self, text: str) -> list[Patch]:
+        """Return the part of the frame that differs from the background, if one does."""
+        region = self._region(text) if text else None
+        return [Patch(*region)] if region else []
 
     def picture(self, text: str) -> Image.Image:
         """Return a picture in sRGB with ``text`` drawn on the background."""
@@ -98,6 +114,7 @@ def _to_planes(picture: Image.Image) -> list[_Plane]:
         dst_colorspace=Colorspace.ITU709,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,
+        threads=1,  # starting threads takes longer than converting a caption
     )
     planes = []
     for index, plane in enumerate(frame.planes):
