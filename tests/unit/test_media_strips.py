@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -147,12 +148,24 @@ def test_a_repeated_caption_and_each_background_are_encoded_once(monkeypatch: py
     encoder = StripEncoder(ChunkEncoder(128, 320, 30, skip=True), pictures)
     encoded = []
     encode = encoder._slicer.encode
-    monkeypatch.setattr(encoder._slicer, "encode", lambda planes, rows: encoded.append(rows) or encode(planes, rows))
+    monkeypatch.setattr(encoder._slicer, "encode", lambda *part: encoded.append(part[1:]) or encode(*part))
     chunk = runs_of(["32,208,32,90", "", "32,208,32,40", "32,208,32,90"] * 2, [2] * 8, [True] + [False] * 7)
     once = list(encoder.encode(chunk))
-    assert encoded == [range(13, 15)] * 2
+    assert encoded == [(range(13, 15), range(8)), (range(13, 15), range(2, 4)), (range(13, 15), range(2, 4))]
     assert list(encoder.encode(chunk)) == once
-    assert len(encoded) == 2
+    assert len(encoded) == 3
+
+
+def test_between_key_frames_only_the_macroblocks_of_a_patch_change() -> None:
+    whole = ChunkEncoder(640, 320, 30, skip=True)
+    encoder = StripEncoder(whole, Squares(640, 320))
+    names = ["", "160,96,64,20", "160,96,64,70", "160,96,64,70;384,96,64,99", "160,96,64,70;384,200,48,99", ""]
+    units = list(encoder.encode(runs_of(names, [3] * 6, [False] * 6)))
+    frames = [frame[:320].astype(int) for frame in decode(whole.extradata, units)]
+    changes = [np.nonzero(before != after) for before, after in itertools.pairwise(frames[::3])]
+    areas = [[int(edge) // BLOCK for edge in (x.min(), x.max(), y.min(), y.max())] for y, x in changes]
+    assert areas[:3] == [[10, 13, 6, 9], [10, 13, 6, 9], [24, 27, 6, 9]]
+    assert np.array_equal(frames[0], frames[-1])
 
 
 def test_a_slice_depends_on_its_pixels_only() -> None:

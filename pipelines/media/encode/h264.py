@@ -152,8 +152,8 @@ class IntraSlice:
     data: bytes
 
 
-def read_intra_slice(unit: bytes, shape: StreamShape) -> IntraSlice:
-    """Return the I slice of ``unit``, the only slice of an IDR picture.
+def read_intra_slice(unit: bytes, shape: StreamShape, first: int = 0) -> IntraSlice:
+    """Return the I slice of ``unit``, which begins at macroblock ``first`` of an IDR picture.
 
     Raises:
         UnexpectedStream: It has another form.
@@ -161,7 +161,7 @@ def read_intra_slice(unit: bytes, shape: StreamShape) -> IntraSlice:
     payload = unescape(unit[1:])
     bits = BitReader(payload[:_HEADER_BYTES])
     _require(unit[0] & 31 == IDR_SLICE and shape.cabac and shape.deblocking_control, "not an IDR picture in CABAC")
-    _require(bits.ue() == 0 and bits.ue() in (2, 7), "a picture has several slices")
+    _require(bits.ue() == first and bits.ue() in (2, 7), "a slice begins where none was requested")
     bits.ue()
     bits.u(shape.frame_num_bits)
     bits.ue()  # idr_pic_id

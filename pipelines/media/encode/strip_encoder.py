@@ -1,54 +1,37 @@
-"""Encode pictures that differ from a background in a few rows: only these rows are encoded, the background once.
+"""Encode pictures that differ from a background in a few rows: only what changes is encoded, the background once.
 
-A picture is cut into slices at rows of macroblocks. Rows that the previous picture shows too are skip slices. Rows of
-the background are I slices that were encoded once and are used again byte for byte: outside the patches, no pixel ever
-changes. What remains are the rows of the patches, encoded as pictures that are only as high as they are.
+A picture is cut into slices. What the previous picture shows too is in skip slices. Rows of the background are I slices
+that were encoded once and are used again byte for byte, so that no pixel of other rows than those of patches ever
+changes. What remains is encoded as pictures of its size: rows from edge to edge in a key frame, else the macroblocks
+from the first to the last that changed.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-import av
 import numpy as np
-from av.video.codeccontext import VideoCodecContext
-from av.video.frame import PictureType, VideoFrame
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from pipelines.media.encode.bits import split_nals
-from pipelines.media.encode.chunk_encoder import (
-    ALONE,
-    BT709,
-    X264,
-    AccessUnit,
-    ChunkEncoder,
-    parameter_sets,
-    prefixed,
-    set_up,
-)
+from pipelines.media.encode.chunk_encoder import AccessUnit, ChunkEncoder, parameter_sets, prefixed
 from pipelines.media.encode.frame_runs import FrameRun
-from pipelines.media.encode.h264 import (
-    IDR_SLICE,
-    SLICE,
-    IntraSlice,
-    StreamShape,
-    UnexpectedStream,
-    intra_slice,
-    read_intra_slice,
-    read_shape,
-    skip_slice,
-)
+from pipelines.media.encode.h264 import IntraSlice, intra_slice, read_shape, skip_slice
+from pipelines.media.encode.slicer import BLOCK, Plane, Slicer, pixels_of
 
-#: One plane of a picture in YUV 4:2:0: shape (height, width), uint8.
-Plane = NDArray[np.uint8]
-#: Side of a macroblock in pixels.
-BLOCK = 16
+#: One value for each macroblock: shape (rows, columns).
+Blocks = NDArray[np.bool_]
 #: Rows of macroblocks in a slice of the background, outside the rows in which patches are expected.
 _GROUP = 8
+#: Encoders are opened for at most about this number of widths.
+_WIDTHS = 17
+#: The share of the picture's width from which a strip is encoded from edge to edge.
+_WIDE = 0.85
 #: Number of encoded strips to keep: a chorus is repeated.
 _KEPT = 64
 
@@ -92,16 +75,16 @@ class StripEncoder:
             UnexpectedStream: The slices of pictures of different heights cannot be combined.
         """
         self._whole, self._pictures = whole, pictures
-        height, self._width = pictures.background[0].shape
-        self._across = -(-self._width // BLOCK)
         self._shape = read_shape(*parameter_sets(whole.extradata))
-        self._slicer = _Slicer(self._width, self._shape, whole.extradata)
-        self._background = [
-            _whole_blocks(plane, BLOCK >> (index > 0)) for index, plane in enumerate(pictures.background)
-        ]
-        self._groups = _cut(-(-height // BLOCK), pictures.rows)
-        self._group_slices = [self._slicer.encode(self._background, group) for group in self._groups]
-        self._kept: OrderedDict[tuple[str, range], IntraSlice] = OrderedDict()
+        self._frame_nums = 1 << self._shape.frame_num_bits
+        self._background = [_whole_blocks(plane, BLOCK >> (i > 0)) for i, plane in enumerate(pictures.background)]
+        rows, self._across = (length // BLOCK for length in self._background[0].shape)
+        self._step = max(1, self._across // _WIDTHS)
+        self._slicer = Slicer(self._across, self._shape, whole.extradata)
+        self._groups = _cut(rows, pictures.rows)
+        everywhere = range(self._across)
+        self._group_slices = [self._slicer.encode(self._background, rows, everywhere)[0] for rows in self._groups]
+        self._kept: OrderedDict[tuple[str, range, range], list[IntraSlice]] = OrderedDict()
         self._lock = threading.Lock()
         self._skipped = functools.lru_cache(maxsize=4096)(self._skip)
 
@@ -109,7 +92,7 @@ class StripEncoder:
         """Yield the access units of ``runs``, one per frame.
 
         Raises:
-            UnexpectedStream: The encoder wrote something else than one I slice.
+            UnexpectedStream: The encoder wrote something else than I slices.
         """
         drawn = [self._pictures.patches(run.text) for run in runs]
         known = [patches for patches in drawn if patches is not None]
@@ -117,64 +100,76 @@ class StripEncoder:
             yield from self._whole.encode(runs, self._pictures.draw)
             return
         sheet = _Sheet(self._background)
-        everything = range(len(self._groups))
         frame_num = idr_pic_id = 0
         for run, patches in zip(runs, known, strict=True):
-            changed, patched = (self._groups_with(rows) for rows in sheet.show(patches))
+            sheet.show(patches)
             if run.key:
                 idr_pic_id ^= 1
                 frame_num = 0
-                yield self._picture(run.text, sheet, set(everything), patched, 0, idr_pic_id), True
+                sheet.changed[:] = True
             else:
                 frame_num += 1
-                yield self._picture(run.text, sheet, changed, patched, frame_num, None), False
+            yield self._picture(run.text, sheet, frame_num, idr_pic_id if run.key else None), run.key
             for _ in range(run.length - 1):
                 frame_num += 1
-                yield self._skipped(range(len(self._groups)), frame_num % (1 << self._shape.frame_num_bits)), False
+                yield self._skipped(0, self._shape.macroblocks, frame_num % self._frame_nums), False
 
-    def _groups_with(self, rows: NDArray[np.bool_]) -> set[int]:
-        """Return the indices of the groups that contain one of ``rows``."""
-        return {index for index, group in enumerate(self._groups) if rows[group.start : group.stop].any()}
-
-    def _picture(
-        self, name: str, sheet: _Sheet, changed: set[int], patched: set[int], frame_num: int, idr_pic_id: int | None
-    ) -> bytes:
-        """Return the access unit of a picture whose groups ``changed``; ``patched`` are those with a patch."""
-        units = []
-        for kind, groups in _stretches(len(self._groups), changed, patched):
-            if kind == "same":
-                units.append(self._skipped(groups, frame_num % (1 << self._shape.frame_num_bits)))
-                continue
-            if kind == "patch":
-                strips = [(self._rows(groups).start, self._strip(name, sheet, self._rows(groups)))]
-            else:
-                strips = [(self._groups[index].start, self._group_slices[index]) for index in groups]
-            units += [
-                prefixed(intra_slice(self._shape, part, row * self._across, frame_num, idr_pic_id))
-                for row, part in strips
-            ]
+    def _picture(self, name: str, sheet: _Sheet, frame_num: int, idr_pic_id: int | None) -> bytes:
+        """Return the access unit of the picture that ``sheet`` shows. What it leaves out is skipped."""
+        units, end = [], 0
+        for first, count, part in self._parts(name, sheet):
+            if first > end:
+                units.append(self._skipped(end, first - end, frame_num % self._frame_nums))
+            units.append(prefixed(intra_slice(self._shape, part, first, frame_num, idr_pic_id)))
+            end = first + count
+        if end < self._shape.macroblocks:
+            units.append(self._skipped(end, self._shape.macroblocks - end, frame_num % self._frame_nums))
         return b"".join(units)
 
-    def _rows(self, groups: range) -> range:
-        return range(self._groups[groups.start].start, self._groups[groups.stop - 1].stop)
+    def _parts(self, name: str, sheet: _Sheet) -> Iterator[tuple[int, int, IntraSlice]]:
+        """Yield the changed parts of the picture: first macroblock, number of macroblocks, and slice."""
+        changed, patched = (self._groups_with(blocks) for blocks in (sheet.changed, sheet.patched))
+        for is_patch, groups in _stretches(changed, patched):
+            rows = range(self._groups[groups.start].start, self._groups[groups.stop - 1].stop)
+            if is_patch:
+                columns = self._columns(sheet.changed[rows.start : rows.stop])
+                # Each row is a slice of its own, unless it is encoded from edge to edge.
+                height = len(rows) if len(columns) == self._across else 1
+                slices = self._strip(name, sheet, rows, columns)
+                for row, part in zip(range(rows.start, rows.stop, height), slices, strict=True):
+                    yield row * self._across + columns.start, height * len(columns), part
+            else:
+                for index in groups:
+                    group = self._groups[index]
+                    yield group.start * self._across, len(group) * self._across, self._group_slices[index]
 
-    def _strip(self, name: str, sheet: _Sheet, rows: range) -> IntraSlice:
+    def _groups_with(self, blocks: Blocks) -> set[int]:
+        """Return the indices of the groups that contain one of ``blocks``."""
+        rows = blocks.any(axis=1)
+        return {index for index, group in enumerate(self._groups) if rows[group.start : group.stop].any()}
+
+    def _columns(self, blocks: Blocks) -> range:
+        """Return the columns to encode: those with one of ``blocks``, at steps that limit the number of encoders."""
+        found = np.flatnonzero(blocks.any(axis=0))
+        first = int(found[0]) // self._step * self._step
+        end = min(-(-(int(found[-1]) + 1) // self._step) * self._step, self._across)
+        return range(first, end) if end - first < self._across * _WIDE else range(self._across)
+
+    def _strip(self, name: str, sheet: _Sheet, rows: range, columns: range) -> list[IntraSlice]:
+        key = (name, rows, columns)
         with self._lock:
-            if (name, rows) in self._kept:
-                self._kept.move_to_end((name, rows))
-                return self._kept[name, rows]
-        strip = self._slicer.encode(sheet.planes, rows)
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        strip = self._slicer.encode(sheet.planes, rows, columns)
         with self._lock:
-            self._kept[name, rows] = strip
+            self._kept[key] = strip
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return strip
 
-    def _skip(self, groups: range, frame_num: int) -> bytes:
-        rows = self._rows(groups)
-        if len(groups) == len(self._groups):
-            return prefixed(skip_slice(self._shape, frame_num))
-        return prefixed(skip_slice(self._shape, frame_num, rows.start * self._across, len(rows) * self._across))
+    def _skip(self, first: int, count: int, frame_num: int) -> bytes:
+        return prefixed(skip_slice(self._shape, frame_num, first, 0 if count == self._shape.macroblocks else count))
 
 
 class _Sheet:
@@ -183,78 +178,34 @@ class _Sheet:
     def __init__(self, background: Sequence[Plane]) -> None:
         self._background = background
         self.planes = [plane.copy() for plane in background]
-        self._rows = background[0].shape[0] // BLOCK
-        self._patched = np.zeros(self._rows, np.bool_)
+        rows, across = (length // BLOCK for length in background[0].shape)
+        #: The macroblocks that the picture before shows otherwise, and those that the background does.
+        self.changed: Blocks = np.zeros((rows, across), np.bool_)
+        self.patched: Blocks = np.zeros((rows, across), np.bool_)
 
-    def show(self, patches: Sequence[Patch]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Show the background with ``patches``; return which rows of macroblocks changed, and which have a patch."""
-        touched = self._patched.copy()
+    def show(self, patches: Sequence[Patch]) -> None:
+        """Show the background with ``patches``."""
+        touched = self.patched.any(axis=1)
         for patch in patches:
             touched[patch.top // BLOCK : -(-(patch.top + patch.planes[0].shape[0]) // BLOCK)] = True
-        changed, patched = np.zeros_like(touched), np.zeros_like(touched)
-        for rows in _runs(np.flatnonzero(touched)):
-            before = [plane[_lines(rows, index)].copy() for index, plane in enumerate(self.planes)]
+        before = [
+            (rows, [plane[pixels_of(rows, index)].copy() for index, plane in enumerate(self.planes)])
+            for rows in _runs(np.flatnonzero(touched).tolist())
+        ]
+        for rows, _ in before:
             for index, plane in enumerate(self.planes):
-                plane[_lines(rows, index)] = self._background[index][_lines(rows, index)]
-            for patch in patches:
-                self._paste(patch)
+                plane[pixels_of(rows, index)] = self._background[index][pixels_of(rows, index)]
+        for patch in patches:
+            for index, (plane, pixels) in enumerate(zip(self.planes, patch.planes, strict=True)):
+                left, top = patch.left >> (index > 0), patch.top >> (index > 0)
+                plane[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+        self.changed[:], self.patched[:] = False, False
+        for rows, planes in before:
             part = slice(rows.start, rows.stop)
             for index, plane in enumerate(self.planes):
-                lines = _lines(rows, index)
-                changed[part] |= _differ(plane[lines], before[index], len(rows))
-                patched[part] |= _differ(plane[lines], self._background[index][lines], len(rows))
-        self._patched = patched
-        return changed, patched
-
-    def _paste(self, patch: Patch) -> None:
-        for index, (plane, pixels) in enumerate(zip(self.planes, patch.planes, strict=True)):
-            left, top = patch.left >> (index > 0), patch.top >> (index > 0)
-            plane[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-
-
-class _Slicer:
-    """Encodes rows of macroblocks as one I slice, which depends on their pixels only."""
-
-    def __init__(self, width: int, shape: StreamShape, extradata: bytes) -> None:
-        self._width, self._shape = width, shape
-        self._pps = parameter_sets(extradata)[1]
-        #: Per height in macroblocks: the encoders that are not in use, with the number of pictures that each encoded.
-        self._idle: dict[int, list[tuple[VideoCodecContext, int]]] = {}
-        self._lock = threading.Lock()
-
-    def encode(self, planes: Sequence[Plane], rows: range) -> IntraSlice:
-        """Return the slice of ``rows`` of ``planes``.
-
-        Raises:
-            UnexpectedStream: It cannot be used in the stream.
-        """
-        frame = VideoFrame(self._width, len(rows) * BLOCK, "yuv420p")
-        for index, (target, plane) in enumerate(zip(frame.planes, planes, strict=True)):
-            pixels = np.frombuffer(memoryview(target), np.uint8).reshape(-1, target.line_size)  # type: ignore[arg-type]
-            lines = plane[_lines(rows, index)]
-            pixels[: lines.shape[0], : lines.shape[1]] = lines
-        frame.pict_type, frame.colorspace, frame.color_range = PictureType.I, BT709, BT709
-        with self._lock:
-            idle = self._idle.setdefault(len(rows), [])
-            kept = idle.pop() if idle else None
-        context, count = kept or (self._open(len(rows)), 0)
-        frame.pts, frame.time_base = count, context.time_base
-        units = [unit for packet in context.encode(frame) for unit in split_nals(bytes(packet))]
-        with self._lock:
-            idle.append((context, count + 1))
-        slices = [unit for unit in units if unit[0] & 31 in (SLICE, IDR_SLICE)]
-        if len(slices) != 1:
-            raise UnexpectedStream("not one slice")
-        return read_intra_slice(slices[0], self._shape)
-
-    def _open(self, count: int) -> VideoCodecContext:
-        context = av.CodecContext.create(X264, "w")
-        assert isinstance(context, VideoCodecContext)
-        set_up(context, self._width, count * BLOCK, 30, ALONE)
-        sps, pps = parameter_sets(bytes(context.extradata or b""))
-        if pps != self._pps or read_shape(sps, pps).frame_num_bits != self._shape.frame_num_bits:
-            raise UnexpectedStream("encoders for different heights have different parameter sets")
-        return context
+                shown = plane[pixels_of(rows, index)]
+                self.changed[part] |= _differ(shown, planes[index], index)
+                self.patched[part] |= _differ(shown, self._background[index][pixels_of(rows, index)], index)
 
 
 def _cut(count: int, pixels: range) -> list[range]:
@@ -264,35 +215,30 @@ def _cut(count: int, pixels: range) -> list[range]:
     return [range(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
 
 
-def _stretches(count: int, changed: set[int], patched: set[int]) -> Iterator[tuple[str, range]]:
-    """Yield the groups of a picture in order: those that are the same, have a patch, or show the background again."""
-    start, before = 0, ""
-    for index in range(count + 1):
-        kind = "same" if index not in changed else "patch" if index in patched else "background"
-        if index == count or (kind != before and index > start):
-            yield before, range(start, index)
-            start = index
-        before = kind
+def _stretches(changed: set[int], patched: set[int]) -> Iterator[tuple[bool, range]]:
+    """Yield the groups that changed, in order: whether they have a patch, and which they are."""
+    for is_patch, numbers in itertools.groupby(sorted(changed), key=patched.__contains__):
+        for groups in _runs(list(numbers)):
+            yield is_patch, groups
 
 
-def _runs(rows: NDArray[np.intp]) -> list[range]:
-    """Return ascending numbers as runs of consecutive ones."""
-    parts = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
-    return [range(int(part[0]), int(part[-1]) + 1) for part in parts if len(part)]
+def _runs(numbers: Sequence[int]) -> Iterator[range]:
+    """Yield ascending numbers as runs of consecutive ones."""
+    for _, run in itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        part = [number for _, number in run]
+        yield range(part[0], part[-1] + 1)
 
 
-def _lines(rows: range, plane: int) -> slice:
-    """Return the lines of pixels of ``rows`` of macroblocks in a plane, of which the first has full height."""
+def _differ(one: Plane, other: Plane, plane: int) -> Blocks:
+    """Return which macroblocks differ in a plane."""
     side = BLOCK >> (plane > 0)
-    return slice(rows.start * side, rows.stop * side)
-
-
-def _differ(one: Plane, other: Plane, rows: int) -> NDArray[np.bool_]:
-    """Return for each of ``rows`` rows of macroblocks whether the pixels differ."""
-    found: NDArray[np.bool_] = (one != other).reshape(rows, -1).any(axis=1)
+    rows, across = (length // side for length in one.shape)
+    found: Blocks = (
+        (one != other).reshape(rows, side, across * side).any(axis=1).reshape(rows, across, side).any(axis=2)
+    )
     return found
 
 
 def _whole_blocks(plane: Plane, side: int) -> Plane:
-    """Return ``plane`` with its last line repeated up to the end of the macroblock."""
-    return np.pad(plane, ((0, -plane.shape[0] % side), (0, 0)), mode="edge")
+    """Return ``plane`` with its last line and column repeated up to the end of the macroblock."""
+    return np.pad(plane, [(0, -length % side) for length in plane.shape], mode="edge")
