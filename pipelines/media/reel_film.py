@@ -23,10 +23,9 @@ from pipelines.media.captions.files import (
 from pipelines.media.captions.line_files import write_line_files
 from pipelines.media.captions.placement import Caption
 from pipelines.media.captions.word_pictures import WordPicture, word_pictures
-from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, size_share, start_aac
+from pipelines.media.encode.aac import AacEncoder, AacFormat, frames_for, read_format, read_frames, start_aac
 from pipelines.media.encode.aac_copy import copy_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
-from pipelines.media.encode.ffmpeg import Ffmpeg
 from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, expand, plan_frame_runs
 from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.mp4 import write_mp4
@@ -187,7 +186,7 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _start_aac(film: Film, song: Sound | None) -> Ffmpeg | None:
+def _start_aac(film: Film, song: Sound | None) -> AacEncoder | None:
     """Start to encode the sound; return ``None`` if it was copied, because it is AAC that fits and is not changed.
 
     A song that is not changed can be measured meanwhile. The others have been measured: ``song`` is the whole one.
@@ -245,7 +244,7 @@ def caption_renderer(film: Film, picture: tuple[int, int], timeline: Timeline) -
     return renderer, layout
 
 
-def _encode(film: Film, canvas: Canvas, timeline: Timeline, aac_process: Ffmpeg | None, progress: Progress) -> str:
+def _encode(film: Film, canvas: Canvas, timeline: Timeline, aac_process: AacEncoder | None, progress: Progress) -> str:
     """Write the video with the requested encoder or the first fallback that works; return the encoder's name."""
     encoder, frames_written = film.encoder, None
     while frames_written is None:
@@ -262,7 +261,7 @@ def _write_video(
     film: Film,
     canvas: Canvas,
     timeline: Timeline,
-    aac_process: Ffmpeg | None,
+    aac_process: AacEncoder | None,
     encoder: str,
     progress: Progress,
 ) -> int:
@@ -290,7 +289,7 @@ def _write_video(
     try:
         cover.save(film.folder / "cover.jpg", "JPEG", quality=90)
         while aac_process is not None and aac_process.wait(_REPORT_SECONDS) is None:
-            encoded_share = size_share(film.folder / _AAC_NAME, timeline.sound.seconds)
+            encoded_share = aac_process.share(timeline.sound.seconds)
             report(0)
         if aac_process is not None:
             aac_process.check("the audio could not be encoded")

@@ -47,6 +47,15 @@ def open_media(path: Path, kind: str, *, formats: str | None = None) -> Iterator
         raise
 
 
+def stated_seconds(path: Path, kind: str) -> float:
+    """Return the length that the header of ``path`` states or suggests, which may be wrong; 0 if it is unknown."""
+    try:
+        with open_media(path, kind) as container:
+            return (container.duration or 0) / av.time_base
+    except av.FFmpegError:
+        return 0.0
+
+
 def mono_samples(path: Path, kind: str, rate: int) -> Iterator[NDArray[np.float32]]:
     """Decode the first audio stream and yield it in parts, as one channel at ``rate`` hertz.
 
