@@ -96,6 +96,10 @@ class Canvas:
         if drawn is None:
             return None
         x, y, caption = drawn
+        visible = caption.getbbox()
+        if visible is None:
+            return None
+        x, y, caption = x + visible[0], y + visible[1], caption.crop(visible)
         width, height = self._background.size
         left, top = x // _BLOCK * _BLOCK, y // _BLOCK * _BLOCK
         right = min(-(-(x + caption.width) // _BLOCK) * _BLOCK, width)
