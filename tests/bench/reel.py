@@ -1,10 +1,10 @@
 """How long a three-minute reel takes, compared with other ways to make it: ``python -m tests.bench.reel``.
 
 Makes its own material (a photograph-like picture, a song, 180 captions of three words, all of them different), renders
-it with Telecine's child process in every style, with three ffmpeg command lines, with MoviePy and, as the floor, encodes
-the sound alone. Also: reels a minute with two workers, a reel of five seconds, and one of an hour. Prints tables and
-writes JSON. Everything else runs one after the other; the sound and the styles take turns, so that on a machine that
-does something else at the time, the ratios are still worth something and the seconds are not.
+it with Telecine's child process in every style, with three ffmpeg command lines, with MoviePy and, as the floor,
+encodes the sound alone. Also: reels a minute with two workers, a reel of five seconds, and one of an hour. Prints tables
+and writes JSON. The sound and the styles take turns, so that on a machine that does something else at the time, the
+ratios are still worth something and the seconds are not.
 """
 
 from __future__ import annotations
@@ -297,11 +297,13 @@ def _best(tries: list[Figure]) -> Figure:
 def reels_a_minute(folder: Path, lyrics: str, count: int) -> float:
     """Let two workers make ``count`` reels each at the same time; return how many that is in a minute."""
     started = time.perf_counter()
+
+    def work(worker: int) -> None:
+        for _ in range(count):
+            telecine(folder, f"worker{worker}", lyrics)
+
     with ThreadPoolExecutor(2) as workers:
-        for worker in range(2):
-            for _ in range(count):
-                workers.submit(telecine, folder, f"worker{worker}", lyrics)
-        workers.shutdown()
+        list(workers.map(work, range(2)))
     return 2 * count * 60 / (time.perf_counter() - started)
 
 
@@ -309,10 +311,9 @@ def of_length(seconds: int, name: str) -> Figure:
     """Make a reel of another length."""
     with tempfile.TemporaryDirectory() as folder:
         lyrics = make_material(Path(folder), seconds)[2]
-        figure = measured(
-            name, functools.partial(telecine, Path(folder), "long", lyrics), Path(folder, "long/video.mp4")
-        )
-        figure.frames = count_frames(Path(folder, "long/video.mp4")) if seconds < 600 else None
+        film = Path(folder, "long", "video.mp4")
+        figure = measured(name, functools.partial(telecine, Path(folder), "long", lyrics), film)
+        figure.frames = count_frames(film) if seconds < 600 else None
     return figure
 
 
@@ -413,7 +414,7 @@ def main() -> None:
         rate = reels_a_minute(Path(folder), make_material(Path(folder), given.seconds)[2], given.repeats)
     lengths = [of_length(5, "Telecine, 5 s")]
     if given.long_seconds:
-        lengths.append(of_length(given.long_seconds, f"Telecine, {given.long_seconds / 60:g} min"))
+        lengths.append(of_length(given.long_seconds, f"Telecine, {given.long_seconds:,} s"))
     print(table(figures))
     print(f"\nReels of {given.seconds} s a minute with two workers: {rate:.1f}\n")
     print(table([figures[0], figures[1], *lengths]))

@@ -74,7 +74,7 @@ def test_a_short_reel_is_made_in_every_way(tmp_path: Path) -> None:
         "ffmpeg, -loop 1, veryfast": 90,
         "ffmpeg, one frame a second, veryfast": 3,
         "Telecine, 5 s": 150,
-        "Telecine, 0.116667 min": 210,
+        "Telecine, 7 s": 210,
     }
     assert found["reels_a_minute"] > 0
 
