@@ -2,9 +2,9 @@
 
 Makes its own material (a photograph-like picture, a song, 180 captions of three words, all of them different), renders
 it with Telecine's child process in every style, with three ffmpeg command lines, with MoviePy and, as the floor,
-encodes the sound alone. Also: reels a minute with two workers, a reel of five seconds, and one of an hour. Prints tables
-and writes JSON. The sound and the styles take turns, so that on a machine that does something else at the time, the
-ratios are still worth something and the seconds are not.
+encodes the sound alone. Also: reels a minute with two workers, a reel of five seconds, and one of an hour. Prints
+tables and writes JSON. The sound and the styles take turns, so that on a machine that does something else at the time,
+the ratios are still worth something and the seconds are not.
 """
 
 from __future__ import annotations
@@ -264,8 +264,8 @@ def run(folder: Path, seconds: int, repeats: int, moviepy_seconds: float, moviep
     turns: list[Way] = [(FLOOR, lambda: ffmpeg(*fed, *aac, "floor.m4a", folder=folder), "floor.m4a")]
     for style in STYLES:
         options = {"font_size": FONT_PIXELS} if style == "classic" else {}
-        work = functools.partial(telecine, folder, style, lyrics, style=style, **options)
-        turns.append((f"Telecine, {style}", work, f"{style}/video.mp4"))
+        make = functools.partial(telecine, folder, style, lyrics, style=style, **options)
+        turns.append((f"Telecine, {style}", make, f"{style}/video.mp4"))
     best: dict[str, list[Figure]] = {}
     for _ in range(repeats):
         for name, work, output in turns:
@@ -278,7 +278,7 @@ def run(folder: Path, seconds: int, repeats: int, moviepy_seconds: float, moviep
         ("ffmpeg, one frame a second, veryfast", looped(1, "second.mp4"), "second.mp4"),
     ]
     for name, command, output in peers:
-        figures.append(measured(name, lambda command=command: ffmpeg(*command, folder=folder), folder / output))
+        figures.append(measured(name, functools.partial(ffmpeg, *command, folder=folder), folder / output))
         print(f"  {name}: {figures[-1].wall_seconds:.2f} s", file=sys.stderr)
     _judge(folder, figures, loop, seconds)
     if moviepy_seconds:

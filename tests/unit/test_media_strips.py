@@ -20,8 +20,9 @@ from hypothesis import given, settings, strategies as st
 from pipelines.media.encode import chunk_encoder
 from pipelines.media.encode.chunk_encoder import AccessUnit, ChunkEncoder
 from pipelines.media.encode.frame_runs import FrameRun
-from pipelines.media.encode.h264 import UnexpectedStream
-from pipelines.media.encode.strip_encoder import Patch, Plane, StripEncoder
+from pipelines.media.encode.h264 import IntraSlice, UnexpectedStream
+from pipelines.media.encode.slicer import Plane
+from pipelines.media.encode.strip_encoder import Patch, StripEncoder
 
 BLOCK = 16
 
@@ -71,7 +72,7 @@ def decode(extradata: bytes, units: Sequence[AccessUnit]) -> list[Plane]:
     decoder.extradata = extradata
     decoder.options = {"err_detect": "explode"}
     frames = [frame for unit in [*(Packet(data) for data, _ in units), None] for frame in decoder.decode(unit)]
-    return [frame.to_ndarray() for frame in frames]
+    return [frame.to_ndarray().astype(np.uint8, copy=False) for frame in frames]
 
 
 def runs_of(names: Sequence[str], lengths: Sequence[int], keys: Sequence[bool]) -> list[FrameRun]:
@@ -148,7 +149,12 @@ def test_a_repeated_caption_and_each_background_are_encoded_once(monkeypatch: py
     encoder = StripEncoder(ChunkEncoder(128, 320, 30, skip=True), pictures)
     encoded = []
     encode = encoder._slicer.encode
-    monkeypatch.setattr(encoder._slicer, "encode", lambda *part: encoded.append(part[1:]) or encode(*part))
+
+    def counted(planes: Sequence[Plane], rows: range, columns: range) -> list[IntraSlice]:
+        encoded.append((rows, columns))
+        return encode(planes, rows, columns)
+
+    monkeypatch.setattr(encoder._slicer, "encode", counted)
     chunk = runs_of(["32,208,32,90", "", "32,208,32,40", "32,208,32,90"] * 2, [2] * 8, [True] + [False] * 7)
     once = list(encoder.encode(chunk))
     assert encoded == [(range(13, 15), range(8)), (range(13, 15), range(2, 4)), (range(13, 15), range(2, 4))]

@@ -83,7 +83,7 @@ class AacEncoder:
             if status != 0:
                 return status
         if len(self._parts) == 2 and self._parts[1].exists():  # it is deleted when it was joined
-            join(*self._parts, self._begin)
+            join(self._target, self._parts[1], self._begin)
         return 0
 
     def check(self, problem: str) -> None:

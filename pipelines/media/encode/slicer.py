@@ -51,7 +51,7 @@ class Slicer:
         height = len(rows) if is_whole else -(-len(rows) // _HEIGHTS) * _HEIGHTS
         frame = VideoFrame(len(columns) * BLOCK, height * BLOCK, "yuv420p")
         for index, (target, plane) in enumerate(zip(frame.planes, planes, strict=True)):
-            pixels = np.frombuffer(memoryview(target), np.uint8).reshape(-1, target.line_size)  # type: ignore[arg-type]
+            pixels = np.frombuffer(memoryview(target), np.uint8).reshape(-1, target.line_size)
             part = plane[pixels_of(rows, index, columns)]
             pixels[: part.shape[0], : part.shape[1]] = part
             pixels[part.shape[0] :] = 0

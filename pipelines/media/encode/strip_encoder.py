@@ -145,8 +145,8 @@ class StripEncoder:
 
     def _groups_with(self, blocks: Blocks) -> set[int]:
         """Return the indices of the groups that contain one of ``blocks``."""
-        rows = blocks.any(axis=1)
-        return {index for index, group in enumerate(self._groups) if rows[group.start : group.stop].any()}
+        rows = _rows(blocks)
+        return {index for index, group in enumerate(self._groups) if not rows.isdisjoint(group)}
 
     def _columns(self, blocks: Blocks) -> range:
         """Return the columns to encode: those with one of ``blocks``, at steps that limit the number of encoders."""
@@ -185,12 +185,12 @@ class _Sheet:
 
     def show(self, patches: Sequence[Patch]) -> None:
         """Show the background with ``patches``."""
-        touched = self.patched.any(axis=1)
+        touched = _rows(self.patched)
         for patch in patches:
-            touched[patch.top // BLOCK : -(-(patch.top + patch.planes[0].shape[0]) // BLOCK)] = True
+            touched.update(range(patch.top // BLOCK, -(-(patch.top + patch.planes[0].shape[0]) // BLOCK)))
         before = [
             (rows, [plane[pixels_of(rows, index)].copy() for index, plane in enumerate(self.planes)])
-            for rows in _runs(np.flatnonzero(touched).tolist())
+            for rows in _runs(sorted(touched))
         ]
         for rows, _ in before:
             for index, plane in enumerate(self.planes):
@@ -227,6 +227,11 @@ def _runs(numbers: Sequence[int]) -> Iterator[range]:
     for _, run in itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
         part = [number for _, number in run]
         yield range(part[0], part[-1] + 1)
+
+
+def _rows(blocks: Blocks) -> set[int]:
+    """Return the rows that contain one of ``blocks``."""
+    return set(np.flatnonzero(blocks.any(axis=1)).tolist())
 
 
 def _differ(one: Plane, other: Plane, plane: int) -> Blocks:
