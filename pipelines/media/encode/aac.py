@@ -12,7 +12,7 @@ from pipelines.media.encode.aac_join import HEADER_BYTES, OVERLAP, frame_bytes, 
 from pipelines.media.encode.ffmpeg import Ffmpeg
 from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit, loudness_filters, measure_loudness
 from pipelines.media.inspect.channels import stereo_filter
-from pipelines.media.inspect.open_media import demuxer_of, stated_seconds
+from pipelines.media.inspect.open_media import demuxer_of, probe_options, stated_seconds
 from pipelines.media.inspect.sound_headers import plain_wav
 
 #: Bits per second.
@@ -114,7 +114,8 @@ def start_aac(
     """
     source = _readable(source, kind, target)
     demuxer = demuxer_of(kind)
-    command = [ffmpeg, *_INPUT_OPTIONS, "-format_whitelist", demuxer, "-f", demuxer, "-i", f"file:{source}"]
+    probe = [part for name, value in probe_options(kind).items() for part in (f"-{name}", value)]
+    command = [ffmpeg, *_INPUT_OPTIONS, *probe, "-format_whitelist", demuxer, "-f", demuxer, "-i", f"file:{source}"]
     filters = [stereo_filter(source, kind), *edit.cut_filters(seconds)]
     if edit.loudness is not None:
 

@@ -19,6 +19,15 @@ _OWN_FAULTS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
 _DEMUXERS = {"mp4": "mov", "m4a": "mov", "webm": "matroska", "mkv": "matroska"}
 
 
+#: FFmpeg looks for other codecs in the samples of a WAV file, by default in megabytes of them.
+_PROBE_BYTES = {"wav": "65536"}
+
+
+def probe_options(kind: str) -> dict[str, str]:
+    """Return the options with which FFmpeg finds out what a file of ``kind`` contains."""
+    return {"probesize": _PROBE_BYTES[kind]} if kind in _PROBE_BYTES else {}
+
+
 def demuxer_of(kind: str) -> str:
     """Return the name of FFmpeg's demuxer for files of ``kind``, as ``sniff`` returned it."""
     return _DEMUXERS.get(kind, kind)
@@ -35,7 +44,7 @@ def open_media(path: Path, kind: str, *, formats: str | None = None) -> Iterator
         av.FFmpegError: The media cannot be decoded.
     """
     demuxer = demuxer_of(kind)
-    options = {"format_whitelist": formats or demuxer, "protocol_whitelist": "file"}
+    options = {"format_whitelist": formats or demuxer, "protocol_whitelist": "file", **probe_options(kind)}
     try:
         with av.open(str(path), format=demuxer, options=options, metadata_errors="ignore") as container:
             yield container
