@@ -121,7 +121,9 @@ def recolored(caption: Image.Image, placed: Placed, size: float, color: Color, o
     """Return ``caption`` with the letters of ``placed`` in another colour."""
     pixels = caption.copy()
     if placed:
-        pixels.paste((*color, opacity), mask=Image.fromarray(_coverage(placed, *caption.size, size)))
+        mask = Image.fromarray(_coverage(placed, *caption.size, size))
+        if (covered := mask.getbbox()) is not None:  # a word is a small part of the picture
+            pixels.paste((*color, opacity), covered, mask.crop(covered))
     return pixels
 
 
