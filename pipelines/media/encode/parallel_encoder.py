@@ -20,8 +20,9 @@ _HEADER = struct.Struct(">I?")
 class ParallelEncoder:
     """Encodes ``chunks`` in threads, each into an unnamed temporary file in ``folder``.
 
-    Memory use does not depend on the length of the video. The threads start immediately, at most ``threads`` and one
-    for each core. If a chunk fails, the others stop and ``units`` raises its error.
+    Memory use does not depend on the length of the video. The threads start immediately: at most ``threads``, and one
+    more than there are cores, because one often waits for the interpreter. If a chunk fails, the others stop and
+    ``units`` raises its error.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class ParallelEncoder:
         self._stopped = False
         #: Number of frames encoded so far, in all chunks.
         self.encoded = 0
-        count = min(threads, len(os.sched_getaffinity(0)), len(chunks))
+        count = min(threads, len(os.sched_getaffinity(0)) + 1, len(chunks))
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
         for thread in self._threads:
             thread.start()
