@@ -146,8 +146,6 @@ class IntraSlice:
     """An I slice without what depends on its place: it can be used in every picture, and in any of its rows."""
 
     qp_delta: int
-    #: ``slice_alpha_c0_offset_div2`` and ``slice_beta_offset_div2``; ``None``: the deblocking filter is off.
-    filter_offsets: tuple[int, int] | None
     #: The arithmetic code of the macroblocks, without emulation prevention bytes.
     data: bytes
 
@@ -167,14 +165,14 @@ def read_intra_slice(unit: bytes, shape: StreamShape, first: int = 0) -> IntraSl
     bits.ue()  # idr_pic_id
     bits.u(2)  # no_output_of_prior_pics_flag, long_term_reference_flag
     qp_delta = bits.se()
-    filter_offsets = (bits.se(), bits.se()) if bits.ue() != 1 else None
-    return IntraSlice(qp_delta, filter_offsets, payload[-(-bits.position // 8) :])
+    _require(bits.ue() == 1, "the deblocking filter is on")
+    return IntraSlice(qp_delta, payload[-(-bits.position // 8) :])
 
 
 def intra_slice(shape: StreamShape, part: IntraSlice, first: int, frame_num: int, idr_pic_id: int | None) -> bytes:
     """Return the NAL unit of ``part`` from macroblock ``first`` on, in an IDR picture if ``idr_pic_id`` is given.
 
-    No pixel of another slice changes: the deblocking filter ends at the slice's edges.
+    No pixel of another slice changes, because the deblocking filter is off.
     """
     bits = BitWriter()
     bits.ue(first)  # first_mb_in_slice
@@ -187,9 +185,7 @@ def intra_slice(shape: StreamShape, part: IntraSlice, first: int, frame_num: int
     else:
         bits.u(0, 1)  # adaptive_ref_pic_marking_mode_flag: sliding window
     bits.se(part.qp_delta)
-    bits.ue(1 if part.filter_offsets is None else 2)  # disable_deblocking_filter_idc: 2 is "not across slices"
-    for offset in part.filter_offsets or ():
-        bits.se(offset)
+    bits.ue(1)  # disable_deblocking_filter_idc
     while bits.length % 8:
         bits.u(1, 1)  # cabac_alignment_one_bit
     head = 2 << 5 | SLICE if idr_pic_id is None else 3 << 5 | IDR_SLICE
