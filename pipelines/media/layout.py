@@ -61,8 +61,6 @@ _CARD_GAP = 0.04
 _MAX_BAND = 0.45
 #: The margin of captions that are shown on the card, as a share of its sides.
 _CARD_MARGIN = 0.06
-#: How far outline and shadow extend above and below the captions, as a share of their height.
-_BEYOND = 0.15
 #: The smallest width of captions on a card, as a share of the safe area's. On a narrower card they are below it.
 _MIN_ON_CARD = 0.4
 
@@ -75,17 +73,6 @@ class CaptionArea:
     height: int
     box: Box
     anchor: Literal["top", "middle", "bottom"]
-    #: Height in pixels of the tallest caption.
-    caption_height: float = 0
-
-    @property
-    def rows(self) -> range:
-        """The rows of pixels in which the captions are, with what extends beyond their letters."""
-        free = max(0.0, self.box.height - self.caption_height)
-        above = {"top": 0.0, "middle": free / 2, "bottom": free}[self.anchor]
-        more = self.caption_height * _BEYOND
-        first, end = self.box.top + above - more, self.box.bottom - free + above + more
-        return range(max(0, round(first)), min(self.height, round(end)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +121,7 @@ def arrange(
     safe = safe_box(width, height, safe_area)
     if covers(picture, width, height, fit):
         anchor: Literal["top", "middle", "bottom"] = "bottom" if position == "auto" else position
-        return Layout(None, CaptionArea(width, height, safe, anchor, caption_height))
+        return Layout(None, CaptionArea(width, height, safe, anchor))
     tall = height >= width * _TALL
     # What a platform draws over the upper end covers only a strip of the card.
     top = min(safe.top, round(height * _CARD_TOP)) if tall and position != "top" else safe.top
@@ -155,7 +142,7 @@ def arrange(
         box, anchor = _on_card(card, safe), "middle"
         if box.height < caption_height or box.width < safe.width * _MIN_ON_CARD:
             return arrange(picture, width, height, fit=fit, safe_area=safe_area, caption_height=caption_height)
-    return Layout(card, CaptionArea(width, height, box, anchor, caption_height))
+    return Layout(card, CaptionArea(width, height, box, anchor))
 
 
 def _scaled(picture: tuple[int, int], width: int, height: int) -> tuple[int, int]:

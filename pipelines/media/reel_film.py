@@ -274,7 +274,7 @@ def _write_video(
     chunk_encoder = ChunkEncoder(*size, skip=encoder != "plain", codec=codec)
     cover = _cover(film, canvas, timeline)
     if encoder == "strips":
-        strips = StripEncoder(chunk_encoder, canvas)
+        strips = StripEncoder(chunk_encoder, canvas, [run.text for run in runs])
         parallel = ParallelEncoder(strips.encode, chunks(runs, _STRIP_PICTURES), film.folder, _STRIP_THREADS)
     else:
         encode = functools.partial(chunk_encoder.encode, draw=canvas.draw)

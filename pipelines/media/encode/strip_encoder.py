@@ -28,6 +28,8 @@ from pipelines.media.encode.slicer import BLOCK, Plane, Slicer, pixels_of
 Blocks = NDArray[np.bool_]
 #: Rows of macroblocks in a slice of the background, outside the rows in which patches are expected.
 _GROUP = 8
+#: Pictures that show where patches are to be expected, and rows of macroblocks around these.
+_SAMPLES, _MARGIN = 8, 2
 #: Encoders are opened for at most about this number of widths.
 _WIDTHS = 17
 #: The share of the picture's width from which a strip is encoded from edge to edge.
@@ -51,10 +53,6 @@ class Pictures(Protocol):
     def background(self) -> Sequence[Plane]:
         """The planes of the picture without patches."""
 
-    @property
-    def rows(self) -> range:
-        """The rows of pixels in which patches are expected. Others are allowed, but make larger files."""
-
     def patches(self, name: str) -> Sequence[Patch] | None:
         """Return where the picture ``name`` differs from the background; ``None``: it has another one."""
 
@@ -68,8 +66,8 @@ class StripEncoder:
     A chunk in which a picture has another background is left to ``whole``.
     """
 
-    def __init__(self, whole: ChunkEncoder, pictures: Pictures) -> None:
-        """Encode the background.
+    def __init__(self, whole: ChunkEncoder, pictures: Pictures, names: Sequence[str]) -> None:
+        """Encode the background. ``names`` are those of the pictures, which show where patches are to be expected.
 
         Raises:
             UnexpectedStream: The slices of pictures of different heights cannot be combined.
@@ -81,12 +79,19 @@ class StripEncoder:
         rows, self._across = (length // BLOCK for length in self._background[0].shape)
         self._step = max(1, self._across // _WIDTHS)
         self._slicer = Slicer(self._across, self._shape, whole.extradata)
-        self._groups = _cut(rows, pictures.rows)
+        self._groups = _cut(rows, self._expected(names))
         everywhere = range(self._across)
         self._group_slices = [self._slicer.encode(self._background, rows, everywhere)[0] for rows in self._groups]
         self._kept: OrderedDict[tuple[str, range, range], list[IntraSlice]] = OrderedDict()
         self._lock = threading.Lock()
         self._skipped = functools.lru_cache(maxsize=4096)(self._skip)
+
+    def _expected(self, names: Sequence[str]) -> range:
+        """Return the rows of macroblocks in which patches are expected. In others they make larger files."""
+        few = names[:: -(-len(names) // _SAMPLES) or 1]
+        areas = [_touched(patch) for name in few for patch in self._pictures.patches(name) or ()]
+        first = min((rows.start for rows in areas), default=0)
+        return range(max(0, first - _MARGIN), max((rows.stop for rows in areas), default=0) + _MARGIN)
 
     def encode(self, runs: Sequence[FrameRun]) -> Iterator[AccessUnit]:
         """Yield the access units of ``runs``, one per frame.
@@ -187,7 +192,7 @@ class _Sheet:
         """Show the background with ``patches``."""
         touched = _rows(self.patched)
         for patch in patches:
-            touched.update(range(patch.top // BLOCK, -(-(patch.top + patch.planes[0].shape[0]) // BLOCK)))
+            touched.update(_touched(patch))
         before = [
             (rows, [plane[pixels_of(rows, index)].copy() for index, plane in enumerate(self.planes)])
             for rows in _runs(sorted(touched))
@@ -208,9 +213,14 @@ class _Sheet:
                 self.patched[part] |= _differ(shown, self._background[index][pixels_of(rows, index)], index)
 
 
-def _cut(count: int, pixels: range) -> list[range]:
+def _touched(patch: Patch) -> range:
+    """Return the rows of macroblocks in which ``patch`` is."""
+    return range(patch.top // BLOCK, -(-(patch.top + patch.planes[0].shape[0]) // BLOCK))
+
+
+def _cut(count: int, expected: range) -> list[range]:
     """Return the rows of macroblocks of each slice of the background: single ones where patches are expected."""
-    first, end = pixels.start // BLOCK, min(-(-pixels.stop // BLOCK), count)
+    first, end = min(expected.start, count), min(expected.stop, count)
     starts = [*range(0, first, _GROUP), *range(first, end), *range(max(first, end), count, _GROUP)]
     return [range(start, stop) for start, stop in zip(starts, [*starts[1:], count], strict=True)]
 

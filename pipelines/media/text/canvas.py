@@ -59,11 +59,6 @@ class Canvas:
         """The planes of the background."""
         return self._planes
 
-    @property
-    def rows(self) -> range:
-        """The rows of pixels in which captions are expected."""
-        return self._renderer.rows
-
     def patches(self, text: str) -> list[Patch]:
         """Return the part of the frame that differs from the background, if one does."""
         region = self._region(text) if text else None

@@ -66,11 +66,6 @@ class CaptionRenderer:
         #: The captions that were drawn last: the next picture is often the same caption with another word sung.
         self._recent: OrderedDict[str, _Drawn | None] = OrderedDict()
 
-    @property
-    def rows(self) -> range:
-        """The rows of pixels in which captions are expected."""
-        return self._area.rows
-
     def draw(self, text: str) -> tuple[int, int, Image.Image] | None:
         """Draw ``text``, or the picture with that name.
 
