@@ -104,7 +104,7 @@ def paint(
         alpha = ImageChops.screen(edge, under)
         weight = _share(letters, alpha)
         pixels = Image.new("RGB", (width, height), style.edge)
-    pixels.paste(style.color, mask=weight)
+    _fill(pixels, style.color, weight)
     if emoji is not None:
         over = Image.fromarray(emoji[:, :, 3])
         pixels = ImageChops.add(
@@ -121,9 +121,7 @@ def recolored(caption: Image.Image, placed: Placed, size: float, color: Color, o
     """Return ``caption`` with the letters of ``placed`` in another colour."""
     pixels = caption.copy()
     if placed:
-        mask = Image.fromarray(_coverage(placed, *caption.size, size))
-        if (covered := mask.getbbox()) is not None:  # a word is a small part of the picture
-            pixels.paste((*color, opacity), covered, mask.crop(covered))
+        _fill(pixels, (*color, opacity), Image.fromarray(_coverage(placed, *caption.size, size)))
     return pixels
 
 
@@ -146,6 +144,13 @@ def _plates(plates: Sequence[Rectangle], width: int, height: int, size: float, l
         corners = (round(left * 2), round(top * 2), round(right * 2) - 1, round(bottom * 2) - 1)
         drawing.rounded_rectangle(corners, _PLATE_RADIUS * size * 2, fill=round(255 * look.plate))
     return mask.reduce(2)
+
+
+def _fill(pixels: Image.Image, color: tuple[int, ...], mask: Image.Image) -> None:
+    """Give ``pixels`` a colour where ``mask`` is, which is often a small part of the picture."""
+    covered = mask.getbbox()
+    if covered is not None:
+        pixels.paste(color, covered, mask.crop(covered))
 
 
 def _shadow(edge: Image.Image, size: float, style: Style) -> Image.Image:
