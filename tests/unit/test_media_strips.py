@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from hypothesis import given, settings, strategies as st
 
 from pipelines.media.encode import chunk_encoder
+from pipelines.media.encode.bits import BitReader, split_nals
 from pipelines.media.encode.chunk_encoder import AccessUnit, ChunkEncoder
 from pipelines.media.encode.frame_runs import FrameRun
 from pipelines.media.encode.h264 import IntraSlice, UnexpectedStream
@@ -169,6 +170,29 @@ def test_between_key_frames_only_the_macroblocks_of_a_patch_change() -> None:
     areas = [[int(edge) // BLOCK for edge in (x.min(), x.max(), y.min(), y.max())] for y, x in changes]
     assert areas[:3] == [[10, 13, 6, 9], [10, 13, 6, 9], [24, 27, 6, 9]]
     assert np.array_equal(frames[0], frames[-1])
+
+
+def test_a_change_of_colour_alone_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = Squares(128, 160)
+    tint = np.full((16, 16), 40, np.uint8)
+    patch = Patch(32, 48, [pictures.background[0][48:80, 32:64], tint, tint])
+    monkeypatch.setattr(pictures, "patches", lambda name: [patch] if name else [])
+    whole = ChunkEncoder(128, 160, 30, skip=True)
+    units = list(StripEncoder(whole, pictures, ["tint"]).encode(runs_of(["", "tint"], [2, 2], [True, False])))
+    colors = [frame[160:200].reshape(80, 64)[24:40, 16:32] for frame in decode(whole.extradata, units)]
+    assert np.abs(colors[0].astype(int) - 110).max() < 4
+    assert np.abs(colors[2].astype(int) - 40).max() < 4
+
+
+def test_consecutive_key_frames_have_different_numbers() -> None:
+    whole = ChunkEncoder(128, 160, 30, skip=True)
+    encoder = StripEncoder(whole, Squares(128, 160), [])
+    numbers = []
+    for unit, _ in encoder.encode(runs_of(["", "32,48,32,90", ""], [1] * 3, [True] * 3)):
+        bits = BitReader(split_nals(unit)[0][1:17])
+        bits.ue(), bits.ue(), bits.ue(), bits.u(encoder._shape.frame_num_bits)
+        numbers.append(bits.ue())
+    assert numbers[0] != numbers[1] != numbers[2]
 
 
 def test_a_slice_depends_on_its_pixels_only() -> None:

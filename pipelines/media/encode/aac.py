@@ -127,7 +127,7 @@ def start_aac(
     middle = 0 if edit.loudness is not None else _middle(seconds or stated_seconds(source, kind))
     # The filters of both processes see the whole sound, so that the halves have the same samples where they overlap.
     first = f"atrim=end_sample={(middle + OVERLAP + 2) * FRAME_SAMPLES}"
-    second = f"atrim=start_sample={middle * FRAME_SAMPLES},asetpts=N/SR/TB"
+    second = f"atrim=start_sample={middle * FRAME_SAMPLES}"
     cuts = [[first], [second]] if middle else [[]]
     commands = [[*command, "-af", ",".join((*filters, _STEREO, *cut)), *_OUTPUT_OPTIONS] for cut in cuts]
     return AacEncoder(commands, target, middle)
