@@ -18,7 +18,7 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.media.silent_film import write_silent_film
+from pipelines.media.silent_film import _frame, write_silent_film
 
 WIDTH, HEIGHT, FPS = 768, 512, 24
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -40,16 +40,16 @@ def moving(count: int, grain: float) -> NDArray[np.uint8]:
 
 def measure(folder: Path, name: str, frames: NDArray[np.uint8]) -> dict[str, Any]:
     """Return the size and the SSIM of Telecine's film, and how its size compares with x264's."""
-    (folder / "raw").write_bytes(frames.tobytes())
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{WIDTH}x{HEIGHT}", "-r", str(FPS), "-i", "raw"]
-    color = ["-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-colorspace", "bt709"]
-    _ffmpeg(folder, *source, *color, "-c:v", "ffv1", "original.mkv")
+    # Both get the same pixels: it is the encoders that are compared.
+    (folder / "raw").write_bytes(b"".join(_frame(pixels).to_ndarray().tobytes() for pixels in frames))
+    source = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{WIDTH}x{HEIGHT}", "-r", str(FPS), "-i", "raw"]
+    _ffmpeg(folder, *source, "-c:v", "ffv1", "original.mkv")
     shots = [(str(index), 1) for index in range(len(frames))]
     write_silent_film(folder / "film.mp4", shots, lambda shot: frames[int(shot)], fps=FPS, progress=lambda share: None)
     rivals = {}
     for crf in CRF:
         path = folder / f"{crf}.mp4"
-        _ffmpeg(folder, *source, *color, "-c:v", "libx264", "-preset", "medium", "-crf", str(crf), path.name)
+        _ffmpeg(folder, *source, "-c:v", "libx264", "-preset", "medium", "-crf", str(crf), path.name)
         rivals[crf] = (_ssim(folder, path.name), path.stat().st_size)
     own = (_ssim(folder, "film.mp4"), (folder / "film.mp4").stat().st_size)
     return {
