@@ -42,7 +42,9 @@ def measure(folder: Path, name: str, frames: NDArray[np.uint8]) -> dict[str, Any
     """Return the size and the SSIM of Telecine's film, and how its size compares with x264's."""
     # Both get the same pixels: it is the encoders that are compared.
     (folder / "raw").write_bytes(b"".join(_frame(pixels).to_ndarray().tobytes() for pixels in frames))
+    tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
     source = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{WIDTH}x{HEIGHT}", "-r", str(FPS), "-i", "raw"]
+    source += ["-vf", tags]
     _ffmpeg(folder, *source, "-c:v", "ffv1", "original.mkv")
     shots = [(str(index), 1) for index in range(len(frames))]
     write_silent_film(folder / "film.mp4", shots, lambda shot: frames[int(shot)], fps=FPS, progress=lambda share: None)
