@@ -24,6 +24,8 @@ WIDTH, HEIGHT, FPS = 768, 512, 24
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 #: The qualities of x264; 20 is the one that Telecine is compared with.
 CRF = (17, 20, 23)
+#: SSIM that differs by less is equal: with grain, it hardly depends on the size.
+_EQUAL = 0.001
 
 
 def moving(count: int, grain: float) -> NDArray[np.uint8]:
@@ -59,13 +61,15 @@ def measure(folder: Path, name: str, frames: NDArray[np.uint8]) -> dict[str, Any
         "ssim": own[0],
         "bytes": own[1],
         "x264": rivals,
-        "bytes_at_equal_ssim": own[1] / _size_at(own[0], sorted(rivals.values())),
+        "bytes_at_equal_ssim": own[1] / _size_at(own[0], rivals),
     }
 
 
-def _size_at(ssim: float, points: list[tuple[float, int]]) -> float:
-    """Return the size for ``ssim``, interpolated; from ``points`` with rising SSIM."""
-    shares, sizes = zip(*points, strict=True)
+def _size_at(ssim: float, rivals: dict[int, tuple[float, int]]) -> float:
+    """Return the size that x264 needs for ``ssim``: that of crf 20 if it has this SSIM, otherwise interpolated."""
+    if abs(rivals[20][0] - ssim) <= _EQUAL:
+        return rivals[20][1]
+    shares, sizes = zip(*sorted(rivals.values()), strict=True)
     return float(np.exp(np.interp(ssim, shares, np.log(sizes))))
 
 
