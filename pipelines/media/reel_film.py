@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +24,15 @@ from pipelines.media.captions.line_files import write_line_files
 from pipelines.media.captions.pictures import CaptionPicture, caption_pictures
 from pipelines.media.captions.placement import Caption
 from pipelines.media.captions.word_groups import Group
-from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, size_share, start_aac
+from pipelines.media.encode.aac import AacEncoder, AacFormat, frames_for, read_format, read_frames, start_aac
 from pipelines.media.encode.aac_copy import copy_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
-from pipelines.media.encode.ffmpeg import Ffmpeg
 from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, expand, plan_frame_runs
 from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.mp4 import write_mp4
 from pipelines.media.encode.parallel_encoder import ParallelEncoder
 from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit
+from pipelines.media.encode.strip_encoder import StripEncoder
 from pipelines.media.inspect.picture import fit_picture, open_picture, upright_size
 from pipelines.media.inspect.sound import Sound, measure
 from pipelines.media.layout import Fit, Layout, Position, SafeArea, arrange, line_height, safe_box
@@ -49,12 +50,16 @@ from schemas.words import TimedWord
 Progress = Callable[[float], None]
 FPS = 30
 #: The encoder to try after one that is not available or whose stream cannot be used, and the errors that show it.
-_FALLBACK = {"nvenc": "skip", "skip": "plain"}
+_FALLBACK = {"nvenc": "strips", "strips": "skip", "skip": "plain"}
 _FALLBACK_ON: dict[str, tuple[type[Exception], ...]] = {
     "nvenc": (UnexpectedStream, av.FFmpegError, UnknownCodecError),
+    "strips": (UnexpectedStream,),
     "skip": (UnexpectedStream,),
     "plain": (),
 }
+#: Encoder threads at most, and pictures per chunk. One of whole pictures takes about 60 MB for 1080 x 1920.
+_THREADS, _STRIP_THREADS = 4, 8
+_STRIP_PICTURES = 24
 #: The shares of the progress that encoding frames and sound count for; the rest is writing the file.
 #: Both are encoded at the same time; for a long reel the sound takes longer.
 _FRAMES_SHARE, _SOUND_SHARE = 0.65, 0.25
@@ -81,7 +86,8 @@ class Film:
     safe_area: SafeArea
     width: int
     height: int
-    #: ``skip``: frames that repeat a picture are skip slices. ``plain``: every frame is encoded.
+    #: ``strips``: of each picture only the rows of the caption are encoded, and frames that repeat a picture are skip
+    #: slices. ``skip``: whole pictures are encoded. ``plain``: every frame is encoded.
     #: ``nvenc``: as ``skip``, with the pictures encoded by NVIDIA's encoder.
     encoder: str
     sound_edit: SoundEdit
@@ -186,7 +192,7 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _start_aac(film: Film, song: Sound | None) -> Ffmpeg | None:
+def _start_aac(film: Film, song: Sound | None) -> AacEncoder | None:
     """Start to encode the sound; return ``None`` if it was copied, because it is AAC that fits and is not changed.
 
     A song that is not changed can be measured meanwhile. The others have been measured: ``song`` is the whole one.
@@ -249,7 +255,7 @@ def caption_renderer(film: Film, picture: tuple[int, int], timeline: Timeline) -
     return renderer, layout
 
 
-def _encode(film: Film, canvas: Canvas, timeline: Timeline, aac_process: Ffmpeg | None, progress: Progress) -> str:
+def _encode(film: Film, canvas: Canvas, timeline: Timeline, aac_process: AacEncoder | None, progress: Progress) -> str:
     """Write the video with the requested encoder or the first fallback that works; return the encoder's name."""
     encoder, frames_written = film.encoder, None
     while frames_written is None:
@@ -266,7 +272,7 @@ def _write_video(
     film: Film,
     canvas: Canvas,
     timeline: Timeline,
-    aac_process: Ffmpeg | None,
+    aac_process: AacEncoder | None,
     encoder: str,
     progress: Progress,
 ) -> int:
@@ -278,7 +284,12 @@ def _write_video(
     codec = NVENC if encoder == "nvenc" else X264
     chunk_encoder = ChunkEncoder(*size, skip=encoder != "plain", codec=codec)
     cover = _cover(film, canvas, timeline)
-    parallel = ParallelEncoder(chunk_encoder, chunks(runs), canvas.draw, film.folder)
+    if encoder == "strips":
+        strips = StripEncoder(chunk_encoder, canvas, [run.text for run in runs])
+        parallel = ParallelEncoder(strips.encode, chunks(runs, _STRIP_PICTURES), film.folder, _STRIP_THREADS)
+    else:
+        encode = functools.partial(chunk_encoder.encode, draw=canvas.draw)
+        parallel = ParallelEncoder(encode, chunks(runs), film.folder, _THREADS)
 
     def report(frames_written: int) -> None:
         # Encoding is nearly all of the work, and continues in its threads while frames are written.
@@ -289,7 +300,7 @@ def _write_video(
     try:
         cover.save(film.folder / "cover.jpg", "JPEG", quality=90)
         while aac_process is not None and aac_process.wait(_REPORT_SECONDS) is None:
-            encoded_share = size_share(film.folder / _AAC_NAME, timeline.sound.seconds)
+            encoded_share = aac_process.share(timeline.sound.seconds)
             report(0)
         if aac_process is not None:
             aac_process.check("the audio could not be encoded")

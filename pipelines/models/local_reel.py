@@ -31,15 +31,16 @@ def render_reel(
     *,
     timing: Timing | None = None,
     bounds: Bounds = DEFAULT_BOUNDS,
-    encoder: str = "skip",
+    encoder: str = "strips",
 ) -> list[LocalFile]:
     """Render the reel into ``folder``, in a child process within ``bounds``, and return its files.
 
     Args:
         timing: The words of the captions and their times. Default: the lyrics in even shares.
-        encoder: ``skip`` writes frames that repeat an image as skip slices, ``nvenc`` does the same with NVIDIA's
-            encoder, and ``plain`` encodes every frame. If the machine or the encoder's stream does not allow it,
-            ``nvenc`` falls back to ``skip`` and ``skip`` to ``plain``, with a warning in the log.
+        encoder: ``strips`` encodes the rows of an image that its caption changes, and writes frames that repeat an
+            image as skip slices. ``skip`` encodes whole images, ``nvenc`` does the same with NVIDIA's encoder, and
+            ``plain`` encodes every frame. If the machine or the encoder's stream does not allow it, ``nvenc`` falls
+            back to ``strips``, that to ``skip`` and that to ``plain``, with a warning in the log.
 
     Raises:
         InputError: An input cannot be used.
@@ -97,7 +98,7 @@ def line_files(folder: Path, facts: MediaFacts) -> list[LocalFile]:
 
 
 def film_task(
-    data: Reel, image: InputFile, audio: InputFile, folder: Path, timing: Timing, encoder: str = "skip"
+    data: Reel, image: InputFile, audio: InputFile, folder: Path, timing: Timing, encoder: str = "strips"
 ) -> dict[str, Any]:
     """Return the arguments of the child process's task: plain values, and paths that Telecine chose."""
     return {

@@ -20,6 +20,15 @@ _OWN_FAULTS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
 _DEMUXERS = {"mp4": "mov", "m4a": "mov", "webm": "matroska", "mkv": "matroska"}
 
 
+#: FFmpeg looks for other codecs in the samples of a WAV file, by default in megabytes of them.
+_PROBE_BYTES = {"wav": "65536"}
+
+
+def probe_options(kind: str) -> dict[str, str]:
+    """Return the options with which FFmpeg finds out what a file of ``kind`` contains."""
+    return {"probesize": _PROBE_BYTES[kind]} if kind in _PROBE_BYTES else {}
+
+
 def demuxer_of(kind: str) -> str:
     """Return the name of FFmpeg's demuxer for files of ``kind``, as ``sniff`` returned it."""
     return _DEMUXERS.get(kind, kind)
@@ -36,7 +45,7 @@ def open_media(path: Path, kind: str, *, formats: str | None = None) -> Iterator
         av.FFmpegError: The media cannot be decoded.
     """
     demuxer = demuxer_of(kind)
-    options = {"format_whitelist": formats or demuxer, "protocol_whitelist": "file"}
+    options = {"format_whitelist": formats or demuxer, "protocol_whitelist": "file", **probe_options(kind)}
     try:
         with av.open(str(path), format=demuxer, options=options, metadata_errors="ignore") as container:
             yield container
@@ -46,6 +55,15 @@ def open_media(path: Path, kind: str, *, formats: str | None = None) -> Iterator
         if error.errno in _OWN_FAULTS:
             raise OSError(error.errno, error.strerror) from None
         raise
+
+
+def stated_seconds(path: Path, kind: str) -> float:
+    """Return the length that the header of ``path`` states or suggests, which may be wrong; 0 if it is unknown."""
+    try:
+        with open_media(path, kind) as container:
+            return (container.duration or 0) / av.time_base
+    except av.FFmpegError:
+        return 0.0
 
 
 def mono_samples(path: Path, kind: str, rate: int) -> Iterator[NDArray[np.float32]]:
