@@ -16,10 +16,8 @@ from typing import Any, Self
 
 import requests
 
+from tests.edge_clients import Answer, Example, run
 from tests.telecine_process import ROOT, TelecineProcess, wait_until
-
-#: The addresses in the documents of the source systems.
-_ADDRESSES = re.compile(r"https://your-app\.railway\.app|http://localhost:800[0-3]")
 
 
 class EdgeProcess:
@@ -57,21 +55,9 @@ class EdgeProcess:
         """Make a call."""
         return requests.request(method, self.url + path, timeout=90, **options)
 
-    def shell(self, example: str, folder: Path) -> str:
-        """Run a shell example of a document in a folder with its files, with only the base address changed."""
-        script = _ADDRESSES.sub(self.url, example).replace("/path/to/", f"{folder}/")
-        done = subprocess.run(
-            ["bash", "-e", "-o", "pipefail", "-c", script], cwd=folder, capture_output=True, check=True, timeout=120
-        )
-        return done.stdout.decode()
-
-    def program(self, *command: str, text: str, folder: Path) -> str:
-        """Run a program of a document in a folder with its files, with only the base address changed."""
-        done = subprocess.run(
-            command, cwd=folder, input=_ADDRESSES.sub(self.url, text).encode(), capture_output=True, timeout=120
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode()
+    def run(self, example: Example, folder: Path, **names: str) -> Answer:
+        """Make a call of a document by its own client, and compare the answer with the document's."""
+        return run(example, self.url, folder, **names)
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[socket.socket]:

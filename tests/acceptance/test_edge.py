@@ -1,14 +1,11 @@
-"""The HTTP edge with a real Telecine and real files: the examples of the source systems' documents, and the native API.
-
-Only the base address of the examples is changed.
-"""
+"""The HTTP edge with a real Telecine and real files: the examples of the reel's document, and the native API."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import sys
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -23,79 +20,21 @@ from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
 from consumer.retention.orphaned_uploads import delete_orphaned_uploads
 from consumer.wiring import storage_of
+from tests.edge_clients import Example
+from tests.edge_examples import REEL_ADMIN, REEL_JOBS, REELS
 from tests.edge_process import EdgeProcess, started_at
-from tests.media_probe import write_photo, write_wav
+from tests.media_probe import ffmpeg, write_photo, write_wav
 from tests.telecine_process import TelecineProcess, wait_until
 
 SECONDS = 1.5
-REEL = """
-curl -s -X POST "http://localhost:8002/jobs/create-video" \\
-  -F "image=@/path/to/image.jpg" \\
-  -F "audio=@/path/to/audio.mp3" \\
-  -F "lyrics=Hello world\\nThis is a test\\nOf video creation" \\
-  -F "language=en" \\
-  -F "alignment_mode=auto" | jq -r '.job_id'
-"""
-LEGACY = """
-curl -X POST "http://localhost:8003/create-video" \\
-  -F "image=@/path/to/image.jpg" \\
-  -F "audio=@/path/to/audio.mp3" \\
-  -F "lyrics=Hello world\\nThis is a test\\nOf video creation" \\
-  -F "language=en" \\
-  -F "alignment_mode=auto" \\
-  --output output.mp4
-"""
-#: The document's client, with requests' own forms in place of requests_toolbelt.
-PYTHON = """
-import requests
-import time
-
-response = requests.post(
-    'http://localhost:8002/jobs/create-video',
-    files={
-        'image': ('image.jpg', open('image.jpg', 'rb'), 'image/jpeg'),
-        'audio': ('audio.mp3', open('audio.mp3', 'rb'), 'audio/mpeg'),
-    },
-    data={
-        'lyrics': 'Hello world\\\\nThis is a test\\\\nOf video creation',
-        'language': 'en',
-        'font_size': '50',
-        'font_color': 'white',
-        'alignment_mode': 'auto'
-    },
-)
-
-if response.status_code == 200:
-    job_data = response.json()
-    job_id = job_data['job_id']
-    print(f"Job submitted: {job_id}")
-
-    # Poll for completion
-    while True:
-        status_response = requests.get(f'http://localhost:8002/jobs/{job_id}')
-        status_data = status_response.json()
-
-        if status_data['status'] == 'completed':
-            # Download video
-            download_response = requests.get(f'http://localhost:8002/jobs/{job_id}/download')
-            with open('output.mp4', 'wb') as f:
-                f.write(download_response.content)
-            print("Video downloaded successfully!")
-            break
-        elif status_data['status'] == 'failed':
-            print(f"Job failed: {status_data.get('error_message')}")
-            break
-
-        time.sleep(0.2)
-"""
 
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the files that the documents name. The names of files do not matter: the sound is a WAV."""
+    """Return a folder with the files that the document names."""
     folder = tmp_path_factory.mktemp("media")
     write_photo(folder / "image.jpg")
-    write_wav(folder / "audio.mp3", SECONDS)
+    ffmpeg("-i", str(write_wav(folder / "audio.wav", SECONDS)), str(folder / "audio.mp3"))
     return folder
 
 
@@ -141,45 +80,43 @@ def check_reel(content: bytes) -> None:
         assert float(film.duration or 0) / av.time_base == pytest.approx(SECONDS, abs=0.2)
 
 
-def test_the_reel_documents_shell_examples(edge: EdgeProcess, telecine: TelecineProcess, media: Path) -> None:
-    job_id = edge.shell(REEL, media).strip()
-    shown = json.loads(edge.shell(f'curl -s "http://localhost:8002/jobs/{job_id}"', media))
-    assert list(shown)[:2] == ["job_id", "status"]
-    assert shown["status"] in ("pending", "processing")
-    assert "." not in shown["created_at"]
-    assert "Z" not in shown["created_at"]
+@pytest.mark.parametrize("client", REEL_JOBS)
+def test_the_reel_documents_jobs(client: str, edge: EdgeProcess, telecine: TelecineProcess, media: Path) -> None:
+    submit, status, download = REEL_JOBS[client]
+    made = edge.run(submit, media).json()
+    job_id = made["job_id"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", made["created_at"])
     early = edge.call("GET", f"/jobs/{job_id}/download")
-    edge.shell(LEGACY, media)
-    check_reel((media / "output.mp4").read_bytes())
-    telecine.wait_for_job(job_id)
     assert early.status_code in (200, 400)
-    edge.shell(f'curl -s "http://localhost:8002/jobs/{job_id}/download" --output again.mp4', media)
-    check_reel((media / "again.mp4").read_bytes())
-    listed = edge.call("GET", "/jobs?status=completed&limit=10").json()
-    assert job_id in [job["job_id"] for job in listed]
+    seen = set()
+
+    def shown() -> dict[str, Any]:
+        found = edge.run(status, media, job_id=job_id).json()
+        seen.add(found["status"])
+        return dict(found)
+
+    last = wait_until(lambda: (found := shown())["status"] == "completed" and found)
+    assert seen <= {"pending", "processing", "completed"}
+    assert (last["progress_percentage"], last["processing_time_seconds"] > 0) == (100, True)
+    check_reel(edge.run(download, media, job_id=job_id).body)
     files = stored(telecine, job_id)
     assert {"cover.jpg", "manifest.json", "video.mp4"} <= set(files)
     assert len([name for name in files if name.endswith(("-audio", "-image"))]) == 2
+    assert job_id in [job["job_id"] for job in edge.call("GET", "/jobs?status=completed&limit=10").json()]
     gone = edge.call("DELETE", f"/jobs/{job_id}").json()
     assert (gone["job_id"], gone["files_deleted"], stored(telecine, job_id)) == (job_id, len(files), [])
     assert edge.call("GET", f"/jobs/{job_id}").status_code == 404
-    kept = edge.shell('curl -s -X POST "http://localhost:8002/admin/cleanup?max_age_hours=6"', media)
-    assert json.loads(kept) | {"cutoff_time": ""} == {
-        "message": "Cleanup completed",
-        "jobs_deleted": 0,
-        "files_deleted": 0,
-        "cutoff_time": "",
-    }
 
 
-def test_the_reel_documents_python_client_and_its_webhook(edge: EdgeProcess, media: Path) -> None:
-    shown = edge.program(sys.executable, "-", text=PYTHON, folder=media)
-    assert shown.splitlines()[-1] == "Video downloaded successfully!"
-    check_reel((media / "output.mp4").read_bytes())
-    files = files_of(media) | {"lyrics": ("lyrics", "Hello world")}
-    answer = edge.call("POST", "/create-video", files=files)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
-    check_reel(answer.content)
+@pytest.mark.parametrize("example", REELS, ids=lambda example: example.name)
+def test_the_reel_documents_videos(example: Example, edge: EdgeProcess, media: Path) -> None:
+    check_reel(edge.run(example, media).body)
+
+
+def test_the_reel_documents_cleanup(edge: EdgeProcess, media: Path) -> None:
+    for example in REEL_ADMIN:
+        done = edge.run(example, media).json()
+        assert (done["jobs_deleted"], done["files_deleted"]) == (0, 0)  # nothing is so old
 
 
 @pytest.mark.parametrize(
