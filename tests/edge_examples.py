@@ -1,7 +1,7 @@
 """Every call that the five source systems' documents show as an example: what is sent, by which client, and the answer.
 
-Paths have ``{job_id}`` where a document takes the id from an earlier answer. A string as ``answer`` is the content type of
-a file.
+Paths have ``{job_id}`` where a document takes the id from an earlier answer. A string as ``answer`` is the content type
+of a file.
 """
 
 from __future__ import annotations

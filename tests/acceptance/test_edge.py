@@ -119,6 +119,14 @@ def test_the_reel_documents_cleanup(edge: EdgeProcess, media: Path) -> None:
         assert (done["jobs_deleted"], done["files_deleted"]) == (0, 0)  # nothing is so old
 
 
+def test_a_local_video_without_weights_is_503(edge: EdgeProcess) -> None:
+    answer = edge.call("POST", "/generate", data={"prompt": "A cat plays", "lawful_use_consent": "true"})
+    assert answer.status_code == 503
+    error = answer.json()
+    assert (error["success"], error["video_url"]) == (False, None)
+    assert error["error"].startswith("no backend for text-to-video has weights on this worker")
+
+
 @pytest.mark.parametrize(
     ("changed", "status", "detail"),
     [

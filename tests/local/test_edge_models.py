@@ -108,8 +108,7 @@ def test_the_local_video_documents_system_information(edge: EdgeProcess, media: 
     edge.run(SYSTEM_INFO, media)
 
 
-def test_the_local_video_services_errors(edge: EdgeProcess, tmp_path: Path) -> None:
-    photo = write_photo(tmp_path / "image.jpg").read_bytes()
+def test_the_local_video_services_errors(edge: EdgeProcess) -> None:
     consent = {"prompt": "A cat plays", "lawful_use_consent": "true"}
     for data, files, status, error in (
         ({"prompt": "A cat plays"}, {}, 403, "The model requires `lawful_use_consent` to be true"),
@@ -117,7 +116,6 @@ def test_the_local_video_services_errors(edge: EdgeProcess, tmp_path: Path) -> N
         ({**consent, "width": "300"}, {}, 400, "width: must be a multiple of 8"),
         (consent, {"image": ("", b"")}, 200, None),
         (consent, {"image": b"text"}, 400, "Image must be JPG or PNG"),
-        ({**consent, "prefer_backend": "ltx"}, {"image": photo}, 503, ""),
     ):
         if status == 200:
             data = {**data, "num_frames": "8", "width": "256", "height": "256", "seed": ""}
