@@ -30,6 +30,7 @@ from consumer.wiring import admission_policy
 from ops.cli.sending import send_quietly
 from ops.edge.access import Access, Caller
 from ops.edge.forms import Upload
+from ops.edge.rate import RateLimit
 from ops.edge.refusal import Refusal
 from ops.edge.watch import UNSEEN, LedgerWatch, Snapshot
 from pipelines.media.inspect.sniff import CONTENT_TYPES, sniff, wrong_kind
@@ -72,6 +73,7 @@ class Edge:
         self.settings = runtime.settings
         self.runtime = runtime
         self.access = Access(runtime.settings)
+        self.rate = RateLimit(runtime.settings.edge_calls_per_minute)
         self.watch = LedgerWatch(runtime.database, most=runtime.settings.edge_max_open_calls)
         #: For work that may take half a minute, so that other calls find a free thread.
         self.slow = CapacityLimiter(_SLOW_CALLS)

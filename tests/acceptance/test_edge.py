@@ -20,7 +20,7 @@ from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
 from consumer.retention.orphaned_uploads import delete_orphaned_uploads
 from consumer.wiring import storage_of
-from tests.edge_clients import Example
+from tests.edge_clients import Example, run
 from tests.edge_examples import REEL_ADMIN, REEL_JOBS, REELS
 from tests.edge_process import EdgeProcess, started_at
 from tests.media_probe import ffmpeg, write_photo, write_wav
@@ -332,10 +332,38 @@ def test_tokens_separate_tenants(telecine: TelecineProcess) -> None:
         assert requests.get(url.replace("signature=", "signature=0"), timeout=30).status_code == 401
 
 
+def test_systems_are_told_apart_by_port_and_prefix(telecine: TelecineProcess, media: Path) -> None:
+    with EdgeProcess(telecine, "--port", "0", edge_calls_per_minute=12) as edge:
+        first, second = (json.loads(row)["url"] for row in edge.log.read_text().splitlines() if "edge_started" in row)
+        for base in (f"{first}/reel", second):
+            made = run(REEL_JOBS["curl"][0], base, media).json()
+            telecine.wait_for_job(made["job_id"])
+            check_reel(requests.get(f"{base}/jobs/{made['job_id']}/download", timeout=30).content)
+        url = requests.get(f"{first}/gateway/v1/jobs/{made['job_id']}", timeout=30).json()["outputs"][0]["url"]
+        assert url.startswith(f"{first}/gateway/v1/jobs/")
+        assert requests.get(url, timeout=30).status_code == 200
+        # Paths that two systems have: `curl` gets the page of one and the JSON of the others.
+        for path, kind in (("local/", "text/html"), ("sd/", "application/json"), ("i2v/", "application/json")):
+            assert requests.get(f"{first}/{path}", timeout=30).headers["content-type"].partition(";")[0] == kind
+        json_for_local = requests.post(f"{first}/local/generate", json={"prompt": "a cat"}, timeout=30)
+        assert (json_for_local.status_code, json_for_local.json()["success"]) == (415, False)
+        form_for_images = requests.post(f"{first}/sd/generate", data={"prompt": "a cat"}, timeout=30)
+        assert (form_for_images.status_code, type(form_for_images.json()["detail"])) == (422, list)
+        assert requests.get(f"{first}/sd/v1/jobs/nothing", timeout=30).json()["error"]["code"] == "job_not_found"
+        assert requests.get(f"{first}/nothing/v1/jobs", timeout=30).status_code == 404
+        answers = (edge.call("POST", "/jobs/create-video", json={}) for _ in range(30))
+        limited = next(answer for answer in answers if answer.status_code != 415)
+        assert limited.status_code == 429
+        assert limited.json()["detail"].startswith("Rate limit exceeded")
+        assert 1 <= int(limited.headers["retry-after"]) <= 5
+        assert edge.call("GET", f"/jobs/{made['job_id']}").status_code == 200  # polls are not counted
+
+
 def test_it_runs_as_a_part_of_up(tmp_path: Path) -> None:
-    with TelecineProcess(tmp_path / "home", notes=True, edge_port=0) as telecine:
+    with TelecineProcess(tmp_path / "home", notes=True, edge_port=0, edge_more_ports="0,0") as telecine:
         telecine.start(arguments=("up", "--only", "doors,sweep,calls,outbox,worker,edge"))
-        url = wait_until(lambda: started_at(telecine.log) if telecine.log.exists() else "")
+        wait_until(lambda: telecine.log.exists() and telecine.log.read_text().count('"edge_started"') == 3)
+        url = started_at(telecine.log)
         made = requests.post(f"{url}/v1/jobs", json={"type": "note", "data": {}}, timeout=30).json()
         job = requests.get(f"{url}/v1/jobs/{made['id']}?wait=30", timeout=60).json()
         assert job["status"] == "completed"
