@@ -14,6 +14,7 @@ import requests
 from PIL import Image
 
 from tests.acceptance.test_i2v import BODY
+from tests.reporting_page import report_of
 from tests.doubles.imagine import Imagine
 from tests.doubles.misbehaviour import Plan
 from tests.edge_clients import Example
@@ -24,6 +25,47 @@ from tests.provider_line import ProviderLine
 from tests.servers.ministack import Ministack
 from tests.servers.s3 import endpoint
 from tests.telecine_process import wait_until
+
+#: A page of another origin that calls the gateway as its document's page does. `choose` is the user's hand.
+PAGE = """<!doctype html><input type=file id=image accept="image/*"><input type=file id=audio accept="audio/*">
+<button id=go>Go</button><video id=film muted controls></video><a id=link download="film.mp4">Download</a><script>
+const byId = name => document.getElementById(name);
+const shown = [];
+byId("go").addEventListener("click", async () => {
+  const form = new FormData();
+  for (const name of ["image", "audio"]) form.append(name, byId(name).files[0]);
+  form.append("prompt", "");
+  form.append("resolution", "1080p");
+  try {
+    const response = await fetch("BASE/v1/audio-to-video/generations", {method: "POST", body: form});
+    if (!response.ok) throw new Error((await response.json()).detail);
+    const result = await response.json();
+    byId("film").src = byId("link").href = result.url;
+    shown.push(result);
+  } catch (error) { shown.push(error.message); }
+  document.dispatchEvent(new Event("shown"));
+});
+const choose = async (name, file, type) => {
+  const chosen = new DataTransfer();
+  chosen.items.add(new File([await (await fetch(file)).blob()], file, {type}));
+  byId(name).files = chosen.files;
+};
+const once = (place, name) => new Promise(done => place.addEventListener(name, done, {once: true}));
+const press = async () => { const seen = once(document, "shown"); byId("go").click(); await seen; };
+(async () => {
+  const report = {};
+  await choose("audio", "voice.mp3", "audio/mpeg");
+  await choose("image", "voice.mp3", "image/png");
+  await press();
+  await choose("image", "portrait.jpg", "image/jpeg");
+  const loaded = once(byId("film"), "loadeddata");
+  await press();
+  if (byId("film").src) { await loaded; await byId("film").play(); await once(byId("film"), "timeupdate"); }
+  const {videoWidth, videoHeight, duration, currentTime, error} = byId("film");
+  Object.assign(report, {shown, videoWidth, videoHeight, duration, currentTime, error, link: byId("link").href});
+  await fetch("/report", {method: "POST", body: JSON.stringify(report)});
+})();
+</script>"""
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +129,16 @@ def test_the_gateway_documents_examples(example: Example, edge: EdgeProcess, lin
         assert made["inference_time"] == 128036
     if "task_id" in made:
         assert made["task_id"] in line.cococlip.tasks
+
+
+def test_a_page_of_another_origin_shows_the_gateways_video(edge: EdgeProcess, media: Path, tmp_path: Path) -> None:
+    (media / "index.html").write_text(PAGE.replace("BASE", edge.url))
+    report = report_of(media, tmp_path, host="localhost")
+    refused, made = report["shown"]
+    assert refused.startswith("Invalid image file type. Allowed: JPEG, PNG, WebP.")
+    assert (made["status"], report["link"], report["error"]) == ("COMPLETED", made["url"], None)
+    assert (report["videoWidth"], report["videoHeight"]) == (96, 64)
+    assert 0 < report["currentTime"] <= report["duration"]
 
 
 def test_the_gateways_errors(edge: EdgeProcess, line: ProviderLine, media: Path) -> None:
