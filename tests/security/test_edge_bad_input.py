@@ -1,0 +1,165 @@
+"""Each call of the source systems with each parameter missing, out of range, too large or of another kind.
+
+The edge runs in this process without doors: a request that it sends is answered with 503, and fails the test.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from consumer.wiring import build_runtime
+from ops.edge import core
+from ops.edge.app import build_app
+from schemas.settings import Settings
+from tests.edge_clients import Example
+from tests.edge_examples import GATEWAY, I2V, IMAGES, LOCAL_VIDEOS, REEL_JOBS, STORIES, STORY_INFO
+
+REEL = REEL_JOBS["Python"][0]
+_MORE = {
+    "/jobs/create-video": (
+        ("words_per_group", "3"),
+        ("timing_offset", "0.5"),
+        ("min_duration", "1.0"),
+        ("debug_mode", "true"),
+    ),
+    "/generate": (("prefer_backend", "mochi"), ("image", "@image.jpg")),
+}
+_LEDGER = ("ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm")
+LONG = "x" * 200_000
+#: Values for parameters whose kind does not show in a valid value.
+_WORDS: dict[str, tuple[Any, ...]] = {
+    "font_color": ("no colour",),
+    "alignment_mode": ("sideways",),
+    "resolution": ("12p", "large"),
+    "prefer_backend": ("another",),
+    "aspect_ratio": ("wide", "0:0"),
+    "lawful_use_consent": ("false", "perhaps"),
+    "model": ("another model",),
+    "image_id": ("ftp://example.com/a.jpg", "cover.jpg", "https://127.0.0.1/a.jpg"),
+}
+#: What no parameter of another kind becomes: these are texts to the source systems, of any content.
+_ANY_TEXT = ("prompt", "lyrics", "hero_description", "language")
+_REQUIRED = {
+    "/jobs/create-video": {"image", "audio"},
+    "/generate": {"prompt", "lawful_use_consent"},
+    "/generate-video": {"scenes"},
+    "/generate-video/info": {"scenes"},
+    "/api/v1/i2v": {"image_id"},
+    "/v1/text-to-video/generations": {"prompt", "model"},
+    "/v1/image-to-video/generations": {"image", "prompt", "model"},
+    "/v1/audio-to-video/generations": {"image", "audio"},
+    "/v1/imagine-text-to-video/generations": {"prompt"},
+}
+
+
+def _bad_json(name: str, valid: Any) -> Iterator[Any]:
+    yield from ([], {}, [[]])
+    if isinstance(valid, bool):
+        yield from ("perhaps", 7)
+    elif isinstance(valid, int | float):
+        large = () if name == "style_id" else (10**9,)  # the operator's settings name the styles
+        yield from ("many", -1, *large, 10**400, "1e999")
+    elif isinstance(valid, list):
+        yield from ("text", 7, [1], [""], ["x"] * 100_000, [LONG, LONG])
+    else:
+        yield from (LONG, LONG * 10, *_WORDS.get(name, ()))
+
+
+def _bad_form(name: str, valid: str) -> Iterator[Any]:
+    if valid.startswith("@"):
+        yield from (
+            b"plain text",
+            b"\0" * 100,
+            b"%PDF-1.7",
+            b"\0\0\0\x18ftypmp42" + bytes(64),
+            "text instead of a file",
+        )
+    elif name in _WORDS:
+        yield from (*_WORDS[name], LONG)
+    elif name in _ANY_TEXT:
+        yield LONG * 2
+    elif valid in ("true", "false"):
+        yield from ("perhaps", LONG)
+    else:
+        yield from ("many", "-1e9", "1e9", "nan", "inf", "1" * 5000, "0x10", LONG)
+
+
+def _cases() -> Iterator[Any]:
+    imagine, text = GATEWAY[-1], GATEWAY[0]
+    for example in (IMAGES[0], STORIES[1], STORY_INFO, I2V, text, imagine):
+        assert example.json is not None
+        for name, valid in example.json.items():
+            bad = [*([None] if name in _REQUIRED[example.path] else []), *_bad_json(name, valid)]
+            yield pytest.param(example, name, bad, id=f"{example.name}-{name}")
+    for example in (REEL, GATEWAY[1], GATEWAY[3], LOCAL_VIDEOS[0]):
+        for name, valid in (*example.form, *_MORE.get(example.path, ())):
+            bad = [*([None] if name in _REQUIRED[example.path] else []), *_bad_form(name, valid)]
+            yield pytest.param(example, name, bad, id=f"{example.name}-{name}")
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings(home=home, game_api_key="game-key")
+    runtime = build_runtime(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(core, "ADMISSION_SECONDS", 0.0)
+        with TestClient(build_app(runtime), base_url="http://localhost") as made:
+            yield made
+    runtime.close()
+    assert {path.name for path in home.rglob("*") if path.is_file()} <= {"callback-secret", *_LEDGER}
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(picture, "JPEG")
+    sound = b"ID3\x04\0\0\0\0\0\0" + b"\xff\xfb\x90\x64" + bytes(413)
+    return {"image.jpg": picture.getvalue(), "portrait.jpg": picture.getvalue(), "audio.mp3": sound, "voice.mp3": sound}
+
+
+def _send(client: TestClient, example: Example, files: dict[str, bytes], name: str, value: Any) -> Any:
+    headers = dict(example.headers or {})
+    if example.json is not None:
+        body = {**example.json, name: value}
+        return client.post(example.path, json=body if value is not None else _without(body, name), headers=headers)
+    sent = {**dict(example.form), name: value}
+    parts: list[tuple[str, Any]] = []
+    for key, content in sent.items():
+        if isinstance(content, str) and content.startswith("@"):
+            parts.append((key, (content[1:], files[content[1:]])))
+        elif isinstance(content, bytes):
+            parts.append((key, ("file", content)))
+        elif content is not None:
+            parts.append((key, (None, content)))
+    return client.post(example.path, files=parts, headers=headers)
+
+
+def _without(body: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key != name}
+
+
+@pytest.mark.parametrize(("example", "name", "bad"), list(_cases()))
+def test_a_bad_parameter_is_refused_in_the_systems_words(
+    example: Example, name: str, bad: list[Any], client: TestClient, files: dict[str, bytes]
+) -> None:
+    for value in bad:
+        answer = _send(client, example, files, name, value)
+        shown = (repr(value)[:60], answer.status_code, answer.text[:300])
+        assert answer.status_code in (400, 403, 413, 422), shown
+        body = answer.json()
+        if example.path == "/generate" and example.form:
+            assert set(body) == {"success", "video_url", "error"}, shown
+            assert (body["success"], body["video_url"]) == (False, None)
+            message = body["error"]
+        else:
+            assert list(body) == ["detail"], shown
+            message = body["detail"]
+        assert (answer.status_code == 422) == isinstance(message, list), shown
+        assert len(answer.content) < 2000, shown
