@@ -23,11 +23,11 @@ from tests.telecine_process import ROOT, TelecineProcess, wait_until
 class EdgeProcess:
     """The edge of a ``TelecineProcess``, on a free port. A context manager."""
 
-    def __init__(self, telecine: TelecineProcess, *arguments: str, **settings: object) -> None:
+    def __init__(self, telecine: TelecineProcess, *arguments: str, name: str = "edge", **settings: object) -> None:
         self._telecine = telecine
         self._arguments = arguments
         self._settings = {f"TELECINE_{name.upper()}": str(value) for name, value in settings.items()}
-        self.log = telecine.home / "edge.log"
+        self.log = telecine.home / f"{name}.log"
         self.url = ""
 
     def start(self) -> Self:

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from consumer.logs import logger
 from consumer.runtime import Runtime
+from consumer.storage.scratch import clear_abandoned
 from ops.dashboard.requirements import has_packages
 from ops.edge import gateway, i2v, images, local_video, native, reel
 from ops.edge.core import Edge
@@ -51,6 +52,7 @@ def build_app(runtime: Runtime) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await run_sync(clear_abandoned, runtime.settings.scratch_folder)  # of an edge that was killed
         watching = asyncio.create_task(edge.watch.run())
         yield
         watching.cancel()
