@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,22 @@ def test_bodies_that_end_early_lie_about_their_length_or_never_end(
     assert b"415" in edge.raw("POST /generate HTTP/1.1\nHost: localhost\nContent-Length: 0", more=True)[:20]
     assert stored(telecine, "~uploads") == before
     assert edge.call("GET", "/health").json()["status"] == "healthy"
+
+
+def test_a_client_that_hangs_up_leaves_its_place_and_its_job(telecine: TelecineProcess) -> None:
+    body = json.dumps({"id": "left-1", "type": "note", "data": {"seconds": 1}})
+    with EdgeProcess(telecine, edge_max_open_calls=2) as edge, ExitStack() as opened:
+        parked = note(edge, not_before=300)["id"]
+        for _ in range(2):
+            waiting = opened.enter_context(edge.connection())
+            waiting.sendall(f"GET /v1/jobs/{parked}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        wait_until(lambda: edge.call("GET", f"/v1/jobs/{parked}?wait=0.2").status_code == 503)
+        opened.close()
+        wait_until(lambda: edge.call("GET", f"/v1/jobs/{parked}?wait=0.2").status_code == 200, timeout=10)
+        with edge.connection() as leaving:
+            head = f"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+            leaving.sendall((head + body).encode())
+        assert telecine.wait_for_job("left-1").state is State.COMPLETED
 
 
 def test_pages_of_other_sites_and_other_names_are_refused(edge: EdgeProcess) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,6 +115,59 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
             yield made
     runtime.close()
     assert {path.name for path in home.rglob("*") if path.is_file()} <= {"callback-secret", *_LEDGER}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 422),
+        ("APPLICATION/JSON; charset=utf-8", 422),
+        ("multipart/form-data; boundary=b", 400),
+        ("Multipart/Form-Data", 400),
+        ("application/x-www-form-urlencoded;charset=utf-8", 403),
+        ("application/json, multipart/form-data", 415),
+        ("application/vnd.api+json", 415),
+        ("text/plain", 415),
+        ("", 415),
+        (None, 415),
+    ],
+)
+def test_a_path_of_two_systems_is_chosen_by_the_kind_of_the_body(
+    kind: str | None, status: int, client: TestClient
+) -> None:
+    # Neither is a whole request: of the image service the prompt is missing, of the video service the consent.
+    body = b"{}" if status == 422 else b"prompt=a+cat"
+    answer = client.post("/generate", content=body, headers={} if kind is None else {"content-type": kind})
+    assert answer.status_code == status
+    assert list(answer.json()) == (["detail"] if status == 422 else ["success", "video_url", "error"])
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        ("", "http://localhost:3000", True),
+        ("", "http://[::1]:3000", True),
+        ("", "https://127.0.0.1", True),
+        ("", "http://localhost.evil.example", False),
+        ("", "http://127.0.0.1.evil.example", False),
+        ("", "https://evil.example", False),
+        ("", "null", False),
+        ("null", "null", True),
+        ("https://shop.example", "https://shop.example", True),
+        ("https://shop.example", "https://shop.example.evil.example", False),
+        ("*", "https://evil.example", True),
+    ],
+)
+def test_only_pages_of_known_origins_may_call(origins: str, origin: str, allowed: bool, tmp_path: Path) -> None:
+    runtime = build_runtime(Settings(home=tmp_path, edge_origins=origins))
+    with TestClient(build_app(runtime), base_url="http://localhost") as made:
+        headers = {"origin": origin, "access-control-request-method": "POST"}
+        asked = made.options("/v1/audio-to-video/generations", headers=headers)
+        called = made.get("/v1/models", headers={"origin": origin})
+    runtime.close()
+    assert (asked.status_code, called.status_code) == ((200, 200) if allowed else (400, 403))
+    for answer in (asked, called):
+        assert answer.headers.get("access-control-allow-origin") in ((origin, "*") if allowed else (None,))
 
 
 @pytest.fixture(scope="module")
