@@ -46,6 +46,11 @@ class EdgeProcess:
         self.url = wait_until(self._started, what=lambda: self.log.read_text(errors="replace")[-2000:])
         return self
 
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        return self._process.pid
+
     def kill(self) -> None:
         """Send SIGKILL."""
         self._process.send_signal(signal.SIGKILL)
