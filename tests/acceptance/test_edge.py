@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +279,16 @@ def test_bodies_that_end_early_lie_about_their_length_or_never_end(
     assert claimed.startswith(b"HTTP/1.1 413"), claimed
     silent = edge.raw(f"{head}Content-Length: 500000", part, more=True)
     assert silent.startswith(b"HTTP/1.1 408"), silent
+    with edge.connection() as slow:
+        slow.sendall(f"{head}Content-Length: 500000\n\n".replace("\n", "\r\n").encode() + part)
+        slow.settimeout(0.3)
+        answer, deadline = b"", time.monotonic() + 30
+        while not answer and time.monotonic() < deadline:  # a byte now and then
+            with suppress(TimeoutError):
+                answer = slow.recv(4096)
+            with suppress(OSError):
+                slow.send(b"x")
+    assert answer.startswith(b"HTTP/1.1 408"), answer
     endless = part + bytes(101 << 20)
     chunked = f"{len(endless):x}\r\n".encode() + endless
     assert b"File too large" in edge.raw(f"{head}Transfer-Encoding: chunked", chunked, more=True)
@@ -337,6 +347,9 @@ def test_tokens_separate_tenants(telecine: TelecineProcess) -> None:
         assert edge.call("GET", f"/v1/jobs/{made['id']}", **theirs).status_code == 404
         assert edge.call("GET", "/v1/jobs", **theirs).json() == {"jobs": []}
         assert edge.call("DELETE", f"/v1/jobs/{made['id']}", **theirs).status_code == 404
+        assert edge.call("POST", f"/v1/jobs/{made['id']}/retry", **theirs).status_code == 404
+        done = edge.call("POST", f"/v1/jobs/{made['id']}/retry", headers=mine)
+        assert (done.status_code, done.json()["error"]["code"]) == (409, "already_completed")
         stolen = {"type": "note", "data": {}, "tenant": "acme"}
         assert edge.call("POST", "/v1/jobs", json=stolen, **theirs).status_code == 403
         assert edge.call("PUT", "/v1/uploads/order-1/image", data=b"mine").status_code == 401

@@ -1,7 +1,7 @@
 """The HTTP edge: ``python -m tests.bench.edge``.
 
 - Requests admitted a second, without files and with 1 MB of them, next to a plain FastAPI application that writes the
-  same into files, which a power failure can lose. Only the doors run: no job is worked on.
+  same into files, as it is and with an ``fsync`` of each file. Only the doors run: no job is worked on.
 - A thousand calls that wait on one process: its memory and processor time.
 - The time from a POST to the first event of the job.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -85,11 +86,11 @@ def telecine_edge(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def plain_fastapi(folder: Path) -> Iterator[str]:
+def plain_fastapi(folder: Path, **environment: str) -> Iterator[str]:
     """Run the application that only writes files, and yield its address."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "tests.bench.noop.plain_fastapi:app", "--port", str(port)]
-    environment = {**os.environ, "TELECINE_BENCH_FOLDER": str(folder)}
+    environment = {**os.environ, "TELECINE_BENCH_FOLDER": str(folder), **environment}
     server = spawn([*command, "--no-access-log"], folder / "log", environment=environment, folder=ROOT)
     try:
         wait_until(lambda: answers(port), what=(folder / "log").read_text)
@@ -104,6 +105,7 @@ def admission(count: int, rounds: int) -> dict[str, dict[str, dict[str, float]]]
     ways: dict[str, Callable[[Path], contextlib.AbstractContextManager[str]]] = {
         "Telecine": telecine_edge,
         "plain FastAPI": plain_fastapi,
+        "plain FastAPI, synced": functools.partial(plain_fastapi, TELECINE_BENCH_SYNCED="1"),
     }
     for _ in range(rounds):
         for way, opened in ways.items():

@@ -6,18 +6,21 @@ import os
 import shutil
 import uuid
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 from fastapi import Body, FastAPI, UploadFile
 
 app = FastAPI()
+SYNCED = "TELECINE_BENCH_SYNCED" in os.environ
 FOLDER = Path(os.environ.get("TELECINE_BENCH_FOLDER", "."))
 
 
 @app.post("/v1/jobs", status_code=202)
 def receive(request: Annotated[dict[str, Any], Body()]) -> dict[str, str]:
     """Write the request."""
-    (FOLDER / uuid.uuid4().hex).write_text(str(request))
+    with (FOLDER / uuid.uuid4().hex).open("w") as sink:
+        sink.write(str(request))
+        _sync(sink)
     return {"id": str(request["id"])}
 
 
@@ -28,4 +31,11 @@ def receive_files(image: UploadFile, audio: UploadFile) -> dict[str, str]:
     for part in (image, audio):
         with (FOLDER / f"{name}-{part.filename}").open("wb") as sink:
             shutil.copyfileobj(part.file, sink)
+            _sync(sink)
     return {"job_id": name}
+
+
+def _sync(sink: IO[Any]) -> None:
+    if SYNCED:
+        sink.flush()
+        os.fsync(sink.fileno())
