@@ -1,6 +1,7 @@
-"""Each call of the source systems with each parameter missing, out of range, too large or of another kind.
+"""The edge's checks and its description, in this process.
 
-The edge runs in this process without doors: a request that it sends is answered with 503, and fails the test.
+Each call of the source systems is made with each parameter missing, out of range, too large or of another kind. No door
+runs: a request that the edge sends is answered with 503, and fails the test.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ops.edge import core
 from ops.edge.app import build_app
 from schemas.settings import Settings
 from tests.edge_clients import Example
-from tests.edge_examples import GATEWAY, I2V, IMAGES, LOCAL_VIDEOS, REEL_JOBS, STORIES, STORY_INFO
+from tests.edge_examples import GATEWAY, I2V, IMAGES, LOCAL_VIDEOS, REEL_JOBS, REELS, STORIES, STORY_INFO
 
 REEL = REEL_JOBS["Python"][0]
 _MORE = {
@@ -32,6 +33,7 @@ _MORE = {
     "/generate": (("prefer_backend", "mochi"), ("image", "@image.jpg")),
 }
 _LEDGER = ("ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm")
+EXAMPLES = [REEL, *REELS, *IMAGES, *STORIES, STORY_INFO, I2V, *GATEWAY, *LOCAL_VIDEOS]
 LONG = "x" * 200_000
 #: Values for parameters whose kind does not show in a valid value.
 _WORDS: dict[str, tuple[Any, ...]] = {
@@ -115,6 +117,23 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
             yield made
     runtime.close()
     assert {path.name for path in home.rglob("*") if path.is_file()} <= {"callback-secret", *_LEDGER}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.path} by {example.client}")
+def test_the_description_has_each_documented_call_and_its_parameters(example: Example, client: TestClient) -> None:
+    described = client.get("/openapi.json").json()["paths"][example.path][example.method.lower()]
+    body = described["requestBody"]["content"]
+    kinds = ["application/json"] if example.json is not None else ["multipart/form-data"]
+    if example in LOCAL_VIDEOS:
+        kinds.append("application/x-www-form-urlencoded")
+    for kind in kinds:
+        names = set(body[kind]["schema"]["properties"])
+        assert {*(example.json or {}), *(name for name, _ in example.form)} <= names
+        assert set(body[kind]["schema"]["required"]) <= names
+    assert {parameter["name"] for parameter in described.get("parameters", [])} == set(example.headers or {})
+    for page in ("/docs", "/redoc", "/reel/docs"):
+        assert client.get(page).status_code == 200
+    assert "/reel/openapi.json" in client.get("/reel/docs").text
 
 
 @pytest.mark.parametrize(
