@@ -60,14 +60,14 @@ def form_call(image: bytes, audio: bytes) -> bytes:
     return post("/jobs/create-video", kind, body + f"--{_BOUNDARY}--\r\n".encode())
 
 
-def calls(count: int, folder: Path) -> dict[str, list[bytes]]:
-    """Return the calls of each kind."""
+def calls(count: int, folder: Path) -> dict[str, tuple[Callable[[], bytes], int]]:
+    """Return how to make a call of each kind, and how many."""
     image = write_photo(folder / "image.jpg").read_bytes()
     image += bytes(max(0, 500_000 - len(image)))
     audio = b"ID3\x04\0\0\0\0\0\0" + os.urandom(500_000)
     return {
-        "no file": [json_call() for _ in range(count)],
-        "1 MB of files": [form_call(image, audio) for _ in range(max(count // 4, 1))],
+        "no file": (json_call, count),
+        "1 MB of files": (functools.partial(form_call, image, audio), max(count // 4, 1)),
     }
 
 
@@ -110,8 +110,8 @@ def admission(count: int, rounds: int) -> dict[str, dict[str, dict[str, float]]]
     for _ in range(rounds):
         for way, opened in ways.items():
             with tempfile.TemporaryDirectory(prefix="telecine-bench-") as name, opened(Path(name)) as url:
-                for kind, made in calls(count, Path(name)).items():
-                    measured = asyncio.run(rate(url, made, CONNECTIONS))
+                for kind, (make, times) in calls(count, Path(name)).items():
+                    measured = asyncio.run(rate(url, make, times, CONNECTIONS))
                     found.setdefault(kind, {}).setdefault(way, []).append(measured)
     return {kind: {way: _spread(rates) for way, rates in ways_.items()} for kind, ways_ in found.items()}
 

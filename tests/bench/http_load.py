@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 
@@ -19,16 +19,16 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
-async def rate(url: str, calls: Sequence[bytes], connections: int) -> float:
-    """Make all calls and return how many were answered a second.
+async def rate(url: str, make: Callable[[], bytes], count: int, connections: int) -> float:
+    """Make so many calls and return how many were answered a second.
 
     Raises:
         RuntimeError: One was not successful.
     """
-    left = iter(calls)
+    left = (make() for _ in range(count))
     begun = time.perf_counter()
     await asyncio.gather(*(_make(url, left) for _ in range(connections)))
-    return len(calls) / (time.perf_counter() - begun)
+    return count / (time.perf_counter() - begun)
 
 
 async def connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
