@@ -7,7 +7,9 @@ runs: a request that the edge sends is answered with 503, and fails the test.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,12 +199,13 @@ def files() -> dict[str, bytes]:
     return {"image.jpg": picture.getvalue(), "portrait.jpg": picture.getvalue(), "audio.mp3": sound, "voice.mp3": sound}
 
 
-def _send(client: TestClient, example: Example, files: dict[str, bytes], name: str, value: Any) -> Any:
+def _send(client: TestClient, example: Example, files: dict[str, bytes], **changed: Any) -> Any:
+    """Make the call; a parameter that is changed to ``None`` is missing."""
     headers = dict(example.headers or {})
     if example.json is not None:
-        body = {**example.json, name: value}
-        return client.post(example.path, json=body if value is not None else _without(body, name), headers=headers)
-    sent = {**dict(example.form), name: value}
+        body = {name: value for name, value in {**example.json, **changed}.items() if value is not None}
+        return client.post(example.path, json=body, headers=headers)
+    sent = {**dict(example.form), **changed}
     parts: list[tuple[str, Any]] = []
     for key, content in sent.items():
         if isinstance(content, str) and content.startswith("@"):
@@ -214,8 +217,25 @@ def _send(client: TestClient, example: Example, files: dict[str, bytes], name: s
     return client.post(example.path, files=parts, headers=headers)
 
 
-def _without(body: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in body.items() if key != name}
+def test_an_idempotency_key_is_the_id_of_the_job_in_every_call(
+    files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "ADMISSION_SECONDS", 0.0)
+    runtime = build_runtime(Settings(home=tmp_path))
+    made = [example for example in EXAMPLES if example is not STORY_INFO]
+    with TestClient(build_app(runtime), base_url="http://localhost") as client:
+        for number, example in enumerate(made):
+            headers = {**(example.headers or {}), "idempotency-key": f"key-{number}"}
+            for _ in range(2):
+                assert "was sent" in _send(client, replace(example, headers=headers), files).text
+    sent: dict[str, list[Any]] = {}
+    for path in runtime.settings.inbox_folder.rglob("*.json"):
+        request = json.loads(path.read_bytes())
+        sent.setdefault(request["id"], []).append(request)
+    runtime.close()
+    assert set(sent) == {f"key-{number}" for number in range(len(made))}
+    for first, second in sent.values():
+        assert first == second
 
 
 @pytest.mark.parametrize(("example", "name", "bad"), list(_cases()))
@@ -223,7 +243,7 @@ def test_a_bad_parameter_is_refused_in_the_systems_words(
     example: Example, name: str, bad: list[Any], client: TestClient, files: dict[str, bytes]
 ) -> None:
     for value in bad:
-        answer = _send(client, example, files, name, value)
+        answer = _send(client, example, files, **{name: value})
         shown = (repr(value)[:60], answer.status_code, answer.text[:300])
         assert answer.status_code in (400, 403, 413, 422), shown
         body = answer.json()
