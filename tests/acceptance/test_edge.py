@@ -292,6 +292,15 @@ def test_bodies_that_end_early_lie_about_their_length_or_never_end(
     endless = part + bytes(101 << 20)
     chunked = f"{len(endless):x}\r\n".encode() + endless
     assert b"File too large" in edge.raw(f"{head}Transfer-Encoding: chunked", chunked, more=True)
+    for call in ("PUT /v1/uploads/cut-1/image", "POST /v1/jobs", "POST /api/v1/i2v", "POST /generate"):
+        named = f"{call} HTTP/1.1\nHost: localhost\nContent-Type: application/json\nX-Request-Id: cut-1"
+        edge.raw(f"{named}\nContent-Length: 5000", b'{"id": "cut-1", ')
+        large = b"2dc6c0\r\n" + b" " * 3_000_000
+        refused = edge.raw(f"{named}\nTransfer-Encoding: chunked", large, more=True)
+        assert refused.startswith((b"HTTP/1.1 413", b"HTTP/1.1 422")), (call, refused[:200])
+        both = edge.raw(f"{named}\nTransfer-Encoding: chunked\nContent-Length: 4", b"0\r\n\r\n", more=True)
+        assert both.startswith(b"HTTP/1.1 4"), (call, both[:200])
+    assert stored(telecine, "cut-1") == []
     assert b"415" in edge.raw("POST /generate HTTP/1.1\nHost: localhost\nContent-Length: 0", more=True)[:20]
     assert stored(telecine, "~uploads") == before
     assert edge.call("GET", "/health").json()["status"] == "healthy"

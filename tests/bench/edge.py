@@ -78,40 +78,42 @@ def _doors(folder: Path) -> Iterator[TelecineProcess]:
 
 
 @contextlib.contextmanager
-def telecine_edge(folder: Path) -> Iterator[str]:
-    """Run the doors and one edge, and yield its address."""
+def telecine_edge(folder: Path) -> Iterator[tuple[str, int]]:
+    """Run the doors and one edge, and yield its address and the id of its process."""
     with _doors(folder) as telecine, EdgeProcess(telecine) as edge:
         requests.post(f"{edge.url}/v1/jobs", json={"type": "noop", "data": {}}, timeout=60).raise_for_status()
-        yield edge.url
+        yield edge.url, edge.pid
 
 
 @contextlib.contextmanager
-def plain_fastapi(folder: Path, **environment: str) -> Iterator[str]:
-    """Run the application that only writes files, and yield its address."""
+def plain_fastapi(folder: Path, **environment: str) -> Iterator[tuple[str, int]]:
+    """Run the application that only writes files, and yield its address and the id of its process."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "tests.bench.noop.plain_fastapi:app", "--port", str(port)]
     environment = {**os.environ, "TELECINE_BENCH_FOLDER": str(folder), **environment}
     server = spawn([*command, "--no-access-log"], folder / "log", environment=environment, folder=ROOT)
     try:
         wait_until(lambda: answers(port), what=(folder / "log").read_text)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", server.pid
     finally:
         end(server, signal.SIGTERM)
 
 
 def admission(count: int, rounds: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the calls a second of each way, by the kind of call."""
-    found: dict[str, dict[str, list[float]]] = {}
-    ways: dict[str, Callable[[Path], contextlib.AbstractContextManager[str]]] = {
+    """Return, by the kind of call and the way, the calls a second and the processor time of the HTTP process."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    ways: dict[str, Callable[[Path], contextlib.AbstractContextManager[tuple[str, int]]]] = {
         "Telecine": telecine_edge,
         "plain FastAPI": plain_fastapi,
         "plain FastAPI, synced": functools.partial(plain_fastapi, TELECINE_BENCH_SYNCED="1"),
     }
     for _ in range(rounds):
         for way, opened in ways.items():
-            with tempfile.TemporaryDirectory(prefix="telecine-bench-") as name, opened(Path(name)) as url:
+            with tempfile.TemporaryDirectory(prefix="telecine-bench-") as name, opened(Path(name)) as (url, pid):
                 for kind, (make, times) in calls(count, Path(name)).items():
-                    measured = asyncio.run(rate(url, make, times, CONNECTIONS))
+                    before = _processor_seconds(pid)
+                    per_second = asyncio.run(rate(url, make, times, CONNECTIONS))
+                    measured = (per_second, (_processor_seconds(pid) - before) / times * 1000)
                     found.setdefault(kind, {}).setdefault(way, []).append(measured)
     return {kind: {way: _spread(rates) for way, rates in ways_.items()} for kind, ways_ in found.items()}
 
@@ -138,11 +140,11 @@ async def _waits(edge: EdgeProcess, count: int, seconds: float) -> dict[str, Any
         writer.write(get(f"/v1/jobs/wait-{number}?wait=3600"))
         readers.append((reader, writer))
     await asyncio.sleep(min(seconds, 5.0))
-    memory, used, begun = [process.memory_info().rss], sum(process.cpu_times()[:2]), time.perf_counter()
+    memory, used, begun = [process.memory_info().rss], _processor_seconds(edge.pid), time.perf_counter()
     while time.perf_counter() - begun < seconds:
         await asyncio.sleep(seconds / 4)
         memory.append(process.memory_info().rss)
-    share = (sum(process.cpu_times()[:2]) - used) / (time.perf_counter() - begun)
+    share = (_processor_seconds(edge.pid) - used) / (time.perf_counter() - begun)
     canceller = await connect(edge.url)
     for number in range(count):
         canceller[1].write(post(f"/v1/jobs/wait-{number}/cancel", "application/json", b""))
@@ -159,7 +161,7 @@ async def _waits(edge: EdgeProcess, count: int, seconds: float) -> dict[str, Any
 def first_event(count: int) -> dict[str, float]:
     """Return the milliseconds from the POST of a request to the first event of its job, one job after the other."""
     times = []
-    with tempfile.TemporaryDirectory(prefix="telecine-bench-") as name, telecine_edge(Path(name)) as url:
+    with tempfile.TemporaryDirectory(prefix="telecine-bench-") as name, telecine_edge(Path(name)) as (url, _):
         session = requests.Session()
         for _ in range(count):
             begun = time.perf_counter()
@@ -170,8 +172,18 @@ def first_event(count: int) -> dict[str, float]:
     return {"p50": statistics.median(times), "most": max(times)}
 
 
-def _spread(rates: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(rates), "least": min(rates), "most": max(rates)}
+def _spread(measured: list[tuple[float, float]]) -> dict[str, float]:
+    rates, processor = zip(*measured, strict=True)
+    return {
+        "median": statistics.median(rates),
+        "least": min(rates),
+        "most": max(rates),
+        "processor_ms_per_call": statistics.median(processor),
+    }
+
+
+def _processor_seconds(pid: int) -> float:
+    return float(sum(psutil.Process(pid).cpu_times()[:2]))
 
 
 def main() -> None:
@@ -191,7 +203,10 @@ def main() -> None:
     }
     for kind, ways in figures["admitted_per_second"].items():
         for way, found in ways.items():
-            print(f"{kind}, {way}: {found['median']:,.0f}/s ({found['least']:,.0f} to {found['most']:,.0f})")
+            print(
+                f"{kind}, {way}: {found['median']:,.0f}/s ({found['least']:,.0f} to {found['most']:,.0f}), "
+                f"{found['processor_ms_per_call']:.1f} ms of CPU a call"
+            )
     print(f"{options.waits} waits: {figures['waits']}")
     print(f"POST to first event, ms: {figures['milliseconds_to_first_event']}")
     if options.json:
