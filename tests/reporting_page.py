@@ -26,7 +26,7 @@ _OPTIONS = (
 
 
 def report_of(folder: Path, profile: Path, *, host: str = "127.0.0.1", seconds: float = 90) -> dict[str, Any]:
-    """Open ``index.html`` of the folder, served from ``host``, and return the JSON that the page posts to ``/report``."""
+    """Open ``index.html`` of the folder, served from ``host``, and return what the page posts to ``/report``."""
     chromium = shutil.which("chromium")
     assert chromium, "chromium is missing; `make test` installs it"
     reports: list[dict[str, Any]] = []

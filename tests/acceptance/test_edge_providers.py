@@ -14,7 +14,6 @@ import requests
 from PIL import Image
 
 from tests.acceptance.test_i2v import BODY
-from tests.reporting_page import report_of
 from tests.doubles.imagine import Imagine
 from tests.doubles.misbehaviour import Plan
 from tests.edge_clients import Example
@@ -22,6 +21,7 @@ from tests.edge_examples import GATEWAY, I2V, LISTED_MODELS, MODELS
 from tests.edge_process import EdgeProcess
 from tests.media_probe import ffmpeg, write_photo, write_wav
 from tests.provider_line import ProviderLine
+from tests.reporting_page import report_of
 from tests.servers.ministack import Ministack
 from tests.servers.s3 import endpoint
 from tests.telecine_process import wait_until
