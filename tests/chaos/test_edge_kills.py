@@ -124,4 +124,6 @@ def test_edges_are_killed_under_load(tmp_path: Path) -> None:
         for edge in edges:
             edge.kill()
         edges[0].start()  # deletes what the other left in the scratch folder
-        wait_until(lambda: not list(telecine.settings.scratch_folder.glob("job-*")))
+        # A folder whose owner was killed before it wrote its name stays for five minutes.
+        scratch = telecine.settings.scratch_folder
+        wait_until(lambda: not list(scratch.glob("job-*/.owner")), what=lambda: str(list(scratch.rglob("*"))))
