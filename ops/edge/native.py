@@ -179,6 +179,8 @@ async def upload(request: HttpRequest, job_id: str, name: str, edge: TheEdge, ca
             edge.settings.edge_max_upload_bytes,
             edge.settings.edge_body_timeout_seconds,
         )
+        if not file.size:
+            raise InvalidField("bytes: the file is empty", field="bytes")
         uri = f"{job_uploads_folder(edge.settings, caller.tenant, job_id)}{name}"
         await run_sync(edge.store, file, uri, job_id)
     return {"id": job_id, "uri": uri, "bytes": file.size, "sha256": file.sha256}

@@ -90,6 +90,23 @@ def test_no_caption_of_the_reel_is_shown_twice(tmp_path: Path) -> None:
     assert len(set(lines)) == len(lines) == 180
 
 
+def test_the_edge_is_measured_and_its_open_waits_take_no_more_memory_with_time(tmp_path: Path) -> None:
+    options = ("--count", "40", "--rounds", "1", "--waits", "150", "--wait-seconds", "4", "--events", "3")
+    figures = run("edge", tmp_path, *options)
+    for ways in figures["admitted_per_second"].values():
+        assert all(found["median"] > 0 for found in ways.values())
+    assert list(figures["admitted_per_second"]["1 MB of files"]) == [
+        "Telecine",
+        "plain FastAPI",
+        "plain FastAPI, synced",
+    ]
+    waits = figures["waits"]
+    assert waits["answered"] == 150
+    assert max(waits["megabytes_waiting"]) - waits["megabytes_waiting"][0] < 3
+    assert waits["megabytes_waiting"][-1] - waits["megabytes_idle"] < 60
+    assert 0 < figures["milliseconds_to_first_event"]["p50"] < 5000
+
+
 def test_local_models_are_measured(tmp_path: Path) -> None:
     figures = run("local", tmp_path, "--steps", "2", "--runs", "1", "--jobs", "6")
     assert figures["jobs"] == 6
