@@ -92,6 +92,7 @@ def heartbeat(runtime: Runtime, claim: Claim) -> Heartbeat:
         runtime.database,
         claim.lease,
         seconds=runtime.settings.lease_seconds,
+        progress=claim.job.progress,
         on_progress=lambda percentage: notify(runtime, claim, "progress", progress=percentage),
     )
 

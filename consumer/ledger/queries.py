@@ -20,6 +20,13 @@ def find_job(database: Database, job_id: str) -> Job | None:
     return None if row is None else job_from(row)
 
 
+def waiting_jobs(database: Database, job_ids: Sequence[str]) -> Sequence[Job]:
+    """Return those of the jobs that are parked, without an order."""
+    query = sa.select(jobs).where(jobs.c.id.in_(job_ids), jobs.c.state == State.WAITING.value)
+    with database.read() as connection:
+        return [job_from(row) for row in connection.execute(query).mappings()]
+
+
 def tenant_of(database: Database, job_id: str) -> str | None:
     """Return the job's tenant; ``None`` if it has none, or does not exist."""
     with database.read() as connection:
