@@ -13,8 +13,8 @@ from contextlib import ExitStack
 
 from consumer.calls import retry_policy
 from consumer.calls.fetching import fetch_result, to_call_result
-from consumer.calls.provider_call import build_call, charged, task_ref, to_call_task, to_provider_result
 from consumer.calls.progress import ProgressRecorder
+from consumer.calls.provider_call import build_call, charged, task_ref, to_call_task, to_provider_result
 from consumer.calls.provider_pool import ProviderPool
 from consumer.calls.recorder import CallRecorder
 from consumer.calls.retry_policy import TaskWatch, as_telecine_error, wait_after
