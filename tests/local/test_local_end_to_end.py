@@ -135,7 +135,7 @@ def test_an_image_is_stored_and_delivered_with_its_bytes(deployment: EmbeddedDep
     assert output["base64"].encode() not in again
 
 
-def test_m2_a_picture_of_more_than_a_mebibyte_is_not_in_the_callback_which_says_so(deployment: EmbeddedDeployment) -> None:
+def test_m2_a_callback_says_why_a_picture_of_more_than_a_mebibyte_is_not_in_it(deployment: EmbeddedDeployment) -> None:
     deployment.submit(
         "large-1", "text-to-image", prompt="a fox", width=1024, height=768, num_inference_steps=10, return_base64=True
     )
@@ -143,7 +143,8 @@ def test_m2_a_picture_of_more_than_a_mebibyte_is_not_in_the_callback_which_says_
     assert len(files["image.png"]) > 1024 * 1024
     output = deployment.callbacks("large-1")[0]["data"]["outputs"][0]
     assert (output["bytes"], "base64" in output) == (len(files["image.png"]), False)
-    reason = f"the file has {len(files['image.png']):,} bytes; a callback contains at most 1,048,576. Fetch it from `url`."
+    size = f"{len(files['image.png']):,}"
+    reason = f"the file has {size} bytes; a callback contains at most 1,048,576. Fetch it from `url`."
     assert output["base64_omitted"] == reason
     shown = json.loads(deployment.telecine.run("status", "large-1", "--json").stdout)["outputs"]
     assert [item.get("base64_omitted") for item in shown] == [reason, None]
