@@ -225,6 +225,13 @@ def count_ended_jobs(database: Database, *, seconds: float) -> dict[tuple[str, s
         return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(jobs.c.state, code))}
 
 
+def error_codes(database: Database) -> Sequence[str]:
+    """Return the error codes that jobs have ended with."""
+    query = sa.select(ERROR_CODE[database.dialect]).where(jobs.c.error.is_not(None)).distinct()
+    with database.read() as connection:
+        return [code for code in connection.execute(query).scalars() if code]
+
+
 def count_completed_jobs(database: Database, *, seconds: float) -> int:
     """Count the jobs that were received and completed within ``seconds``."""
     # Bounded by the index on state and received_at, because a ledger may have millions of completed jobs.

@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.ledger.call_queries import with_unknown_outcome
-from consumer.ledger.queries import deliveries_by_job, list_jobs
+from consumer.ledger.queries import deliveries_by_job, error_codes, list_jobs
 from consumer.ledger.records import Delivery, Job
 from consumer.ledger.states import State
-from ops.cli.arguments import parse_since
+from ops.cli.arguments import no_match, parse_since
 from ops.cli.console import JsonOption, remark, stop, table
 from ops.cli.opening import opened_ledger, read_settings
 from ops.cli.watch import Screen, WatchOption, present
@@ -62,8 +62,8 @@ def list_(
     shown = present(read, watch=watch, as_json=as_json)
     if shown is None or as_json:
         return
-    if not shown.record:
-        remark("No job matches." if type_ or code or since else _nothing(status, tenant))
+    if not shown.record and not shown.remark:
+        remark("No job matches." if type_ or since else _nothing(status, tenant))
 
 
 def _screen(settings: Settings, *, quiet: bool, limit: int, since: str | None, **chosen: Any) -> Screen:
@@ -74,8 +74,11 @@ def _screen(settings: Settings, *, quiet: bool, limit: int, since: str | None, *
         more, jobs = len(jobs) > limit, jobs[:limit]
         callbacks = deliveries_by_job(database, [job.id for job in jobs]) if jobs else {}
         unknown = with_unknown_outcome(database, [job.id for job in jobs if job.state is State.WAITING])
+        code = chosen["code"]
+        nothing = "" if jobs or code is None else no_match("job", code, lambda: error_codes(database))
     record = [job_view(job, callbacks.get(job.id, ()), now=now) for job in jobs]
-    return Screen([_table(jobs, callbacks, unknown, now)] if jobs else [], record, remark=_more(limit) if more else "")
+    lines = [_table(jobs, callbacks, unknown, now)] if jobs else []
+    return Screen(lines, record, remark=_more(limit) if more else nothing)
 
 
 def _more(limit: int) -> str:

@@ -254,4 +254,4 @@ def test_list_filters_by_type_code_and_time_friction_m18(operator: Operator) -> 
     result = operator.run("list", "--since", "yesterday")
     assert result.status == 1
     assert "30m, 2h or 7d" in result.err
-    assert operator.run("list", "--code", "x").err == "No job matches.\n"
+    assert operator.run("list", "--code", "x").err == "No job matches. The codes there are: invalid_image.\n"
