@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -43,11 +44,12 @@ def with_open_call(database: Database, job_ids: Sequence[str]) -> frozenset[str]
     """Return those of the jobs that have a call that has not ended."""
     if not job_ids:
         return frozenset()
+    query = open_calls().where(calls.c.job_id.in_(job_ids))
     with database.read() as connection:
-        return frozenset(connection.execute(open_calls().where(calls.c.job_id.in_(job_ids))).scalars())
+        return frozenset(connection.execute(query).scalars())
 
 
-def open_calls() -> sa.Select[tuple[str]]:
+def open_calls() -> sa.Select[Any]:
     """Return the query for the ids of the jobs that have a call that has not ended."""
     return sa.select(calls.c.job_id).where(calls.c.state.not_in([state.value for state in SETTLED]))
 

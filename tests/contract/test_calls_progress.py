@@ -11,11 +11,12 @@ from consumer.calls import progress
 from consumer.ledger import call_outcomes, queries
 from consumer.ledger.call_records import CallRow
 from consumer.ledger.states import CallState, State
+from consumer.ledger.tables import jobs
 from providers.base import Call, Failed, Pending, Ready, TaskRef
 from providers.memory_provider import MemoryProvider
 from tests.call_line import Line
 
-EVENTS = {"callback": {"url": "https://shop.example/hook", "events": ["progress", "completed"]}}
+EVENTS: dict[str, Any] = {"callback": {"url": "https://shop.example/hook", "events": ["progress", "completed"]}}
 
 
 class Reporting(MemoryProvider):
@@ -104,7 +105,7 @@ def test_a_call_that_prepares_another_one_counts_little(line: Line) -> None:
 
     def reported(call: CallRow, share: float) -> int:
         with line.runtime.database.write() as connection:
-            connection.execute(call_outcomes.jobs.update().values(progress=0))
+            connection.execute(jobs.update().values(progress=0))
         recorder.note(call, share)
         recorder.flush()
         return line.job().progress
@@ -156,7 +157,7 @@ def test_progress_of_a_job_that_is_not_parked_any_more_is_not_recorded(line: Lin
     recorder, call = progress.ProgressRecorder(line.runtime), line.call()
     stale = queries.waiting_jobs(line.runtime.database, ["j"])
     with line.runtime.database.write() as connection:
-        connection.execute(call_outcomes.jobs.update().values(state="cancelled"))
+        connection.execute(jobs.update().values(state="cancelled"))
     recorder.note(call, 0.9)
     recorder.flush()
     call_outcomes.record_progress(line.runtime.database, [(stale[0], 90, None)])  # read before it ended
