@@ -141,7 +141,13 @@ def storage_of(settings: Settings) -> Storage:
         region=settings.s3_region,
         path_style=settings.s3_path_style and settings.s3_endpoint_url is not None,
         bucket_owners=settings.s3_bucket_owners,
+        outputs=_default_outputs(settings),
     )
+
+
+def _default_outputs(settings: Settings) -> list[str]:
+    """Return the folders that results go to if a request names none."""
+    return [settings.output, *(tenant.output for tenant in settings.tenants.values() if tenant.output is not None)]
 
 
 def trigger_rules(settings: Settings) -> TriggerRules:
@@ -151,8 +157,7 @@ def trigger_rules(settings: Settings) -> TriggerRules:
         ConfigurationError: a rule cannot make a valid request, would be triggered by its own results, or has
             no tenant that exists.
     """
-    outputs = [settings.output, *(tenant.output for tenant in settings.tenants.values() if tenant.output is not None)]
-    rules = check_rules(settings.triggers, outputs)
+    rules = check_rules(settings.triggers, _default_outputs(settings))
     if settings.tenants:
         _check_trigger_tenants(rules, settings.tenants)
     return rules

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consumer.calls.call_spec import build_call_spec, model_result
+from consumer.calls.progress import job_percentage
 from consumer.execution.heartbeat import Heartbeat
 from consumer.execution.inputs import fetch_input, input_from_call
 from consumer.failpoints import failpoint
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 class JobContext:
     """Implements ``pipelines.context.Context`` for one attempt of one job."""
-
-    #: The job's progress in percent once its inputs are fetched, and once its media are made.
-    _INPUTS, _RENDERED = 5, 95
 
     def __init__(
         self, runtime: Runtime, claim: Claim, heartbeat: Heartbeat, steps: Steps, request: Request, folder: Path
@@ -108,7 +106,7 @@ class JobContext:
         with self._runtime.database.write() as connection:
             facts = {"input": name, "bytes": file.bytes, "kind": file.kind}
             note(connection, self._job.id, "input_fetched", epoch=self._claim.lease.epoch, **facts)
-        self._heartbeat.progress(self._INPUTS)
+        self._heartbeat.progress(job_percentage(0.0))
         failpoint("advance.input_fetched")
         return file
 
@@ -175,5 +173,4 @@ class JobContext:
 
     def _report_rendering(self, part: float) -> None:
         self.check()
-        share = min(1.0, max(0.0, part))
-        self._heartbeat.progress(self._INPUTS + int((self._RENDERED - self._INPUTS) * share))
+        self._heartbeat.progress(job_percentage(part))

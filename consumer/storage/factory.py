@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,7 @@ def open_storage(
     checksums: bool = True,
     tags: bool = True,
     bucket_owners: Mapping[str, str] | None = None,
+    outputs: Sequence[str] = (),
     connect_timeout_seconds: float = 5.0,
     read_timeout_seconds: float = 60.0,
     attempts: int = 3,
@@ -47,6 +48,7 @@ def open_storage(
             checksums=checksums,
             tags=tags,
             bucket_owners=bucket_owners or {},
+            outputs=outputs,
             connect_timeout_seconds=connect_timeout_seconds,
             read_timeout_seconds=read_timeout_seconds,
             attempts=attempts,

@@ -77,7 +77,8 @@ async def jobs(
             limit=limit,
         )
     )
-    return {"jobs": [job_view(job) for job in found]}
+    now = await run_sync(edge.runtime.database.now)
+    return {"jobs": [job_view(job, now=now) for job in found]}
 
 
 @router.get("/jobs/{job_id}")
@@ -209,7 +210,8 @@ def _links(request: HttpRequest, job_id: str) -> dict[str, str]:
 
 def _view(edge: Edge, request: HttpRequest, job: Job) -> dict[str, Any]:
     """Return the job, with a URL for each of its files."""
-    view = job_view(job, deliveries_of(edge.runtime.database, job.id))
+    database = edge.runtime.database
+    view = job_view(job, deliveries_of(database, job.id), now=database.now())
     if view["outputs"] and job.results_deleted_at is None:
         view["outputs"] = [item | {"url": edge.url_of(request, job, item)} for item in view["outputs"]]
     return view | {"links": _links(request, job.id)}

@@ -201,3 +201,35 @@ def test_a_client_uploads_to_the_bucket_by_itself(edge: EdgeProcess) -> None:
     part = edge.call("GET", f"/v1/jobs/{made['id']}/outputs/video.mp4", headers={"range": "bytes=4-7"})
     assert (part.status_code, part.content) == (206, b"ftyp")
     assert edge.call("DELETE", f"/v1/jobs/{made['id']}").json()["files_deleted"] == 3
+
+
+def test_m3_a_client_sees_the_progress_of_a_provider(edge: EdgeProcess, line: ProviderLine) -> None:
+    line.pika.plan(Plan(polls=40))  # its double reports ten percent more at each of them
+    data = {"image": line.picture, "model": "pika", "prompt": "it turns"}
+    told = {"url": line.receiver.url, "events": ["progress"]}
+    body = {"id": "progress-1", "type": "image-to-video", "data": data, "callback": told}
+    assert edge.call("POST", "/v1/jobs", json=body).status_code == 202
+    events = edge.call("GET", "/v1/jobs/progress-1/events", stream=True, headers={"accept": "text/event-stream"})
+    seen, polled = [], []
+    for text in events.iter_lines():
+        if not text.startswith(b"data: "):
+            continue
+        shown = json.loads(text.removeprefix(b"data: "))
+        if shown.get("progress_percentage"):
+            seen.append((shown["status"], shown["progress_percentage"], shown["processing_time_seconds"]))
+            polled.append(edge.call("GET", "/jobs/progress-1").json()["status"])
+        if shown["status"] == "completed":
+            break
+    waiting = [percentage for status, percentage, _ in seen if status == "waiting"]
+    assert len({percentage for percentage in waiting if percentage > 10}) >= 2, seen
+    assert waiting == sorted(waiting)
+    assert 60 < waiting[-1] < 95
+    times = [seconds for _, _, seconds in seen]
+    assert times[0] + 1 < times[1] < times[-1]
+    assert set(polled) == {"processing", "completed"}
+
+    def reported() -> list[int]:
+        hooks = [attempt.json() for attempt in line.receiver.attempts if b'"job.progress"' in attempt.body]
+        return sorted(hook["data"]["progress_percentage"] for hook in hooks if hook["data"]["id"] == "progress-1")
+
+    wait_until(lambda: reported() == sorted(set(waiting) - {5}), what=lambda: f"{reported()} {seen}")
