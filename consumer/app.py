@@ -31,6 +31,7 @@ from consumer.runtime import Runtime
 from consumer.storage.scratch import clear_abandoned
 from consumer.wakeups.queues import ADVANCE, role_and_priority
 from consumer.wakeups.send import WakeUps
+from consumer.wakeups.stop_signals import exit_once
 from consumer.wiring import build_runtime, open_ledger
 from schemas.backoff import backoff
 from schemas.errors import ConfigurationError
@@ -118,7 +119,7 @@ def _advance_one(job_id: str) -> None:
         chosen = pick_job(parts.database, job_id)
         if chosen is None:
             return
-        with sentry.job_scope(chosen):
+        with sentry.job_scope(chosen), exit_once():
             try:
                 moved = advance_job(parts, chosen)
             except SystemExit:  # a service manager stops all processes of the worker, also this one of its pool

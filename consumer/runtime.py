@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from consumer.failpoints import local_failpoint
 from consumer.storage.base import Storage
 from consumer.storage.references import References
+from pipelines.context import AlignerOptions
 from pipelines.media.sandbox.process import Bounds
 from pipelines.models.first_use import pull_in_process
 from pipelines.registry import Pipeline
@@ -67,6 +68,11 @@ class Runtime:
     def bounds(self) -> Bounds:
         """The limits of a media child process."""
         return render_bounds(self.settings)
+
+    @property
+    def aligner(self) -> AlignerOptions:
+        """How lyrics are aligned on this worker."""
+        return AlignerOptions(self.settings.alignment_separation, self.settings.alignment_model)
 
     @property
     def input_folders(self) -> Sequence[Path]:

@@ -17,7 +17,7 @@ from consumer.extensions import load_extensions
 from consumer.ledger.database import Database, connect_ledger
 from consumer.ledger.schema import prepare
 from consumer.runtime import Runtime, Secrets
-from consumer.storage.factory import storage_of as storage_of
+from consumer.storage.factory import default_outputs, storage_of as storage_of
 from consumer.uploads.request_factory import RequestFactory
 from pipelines.models.routing import names_local
 from pipelines.registry import PIPELINES, Pipeline
@@ -138,8 +138,7 @@ def trigger_rules(settings: Settings) -> TriggerRules:
         ConfigurationError: a rule cannot make a valid request, would be triggered by its own results, or has
             no tenant that exists.
     """
-    outputs = [settings.output, *(tenant.output for tenant in settings.tenants.values() if tenant.output is not None)]
-    rules = check_rules(settings.triggers, outputs)
+    rules = check_rules(settings.triggers, default_outputs(settings))
     if settings.tenants:
         _check_trigger_tenants(rules, settings.tenants)
     return rules

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from consumer.execution.inputs import fetch_input
 from consumer.runtime import Runtime
 from consumer.storage.factory import storage_of
-from pipelines.context import ModelCall, ModelResult, StepFunction
+from pipelines.context import AlignerOptions, ModelCall, ModelResult, StepFunction
 from pipelines.media.sandbox.process import Bounds
 from pipelines.reel import preview
 from pipelines.registry import PIPELINES
@@ -77,6 +77,11 @@ class PlanContext:
     def bounds(self) -> Bounds:
         """Resource limits of the child process that reads the inputs."""
         return self._runtime.bounds
+
+    @property
+    def aligner(self) -> AlignerOptions:
+        """How lyrics are aligned on this worker."""
+        return self._runtime.aligner
 
     @property
     def catalogue(self) -> Catalogue:

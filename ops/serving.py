@@ -121,10 +121,11 @@ def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list
 
 
 def _edge(runtime: Runtime) -> Loop:
-    check_requirements(runtime.settings, runtime.settings.edge_host)
+    settings = runtime.settings
+    check_requirements(settings, settings.edge_host)
     from ops.edge.server import EdgeServer
 
-    return EdgeServer(runtime, runtime.settings.edge_host, runtime.settings.edge_port)
+    return EdgeServer(runtime, settings.edge_host, settings.edge_ports)
 
 
 def _dashboard(runtime: Runtime) -> Loop:

@@ -19,13 +19,13 @@ def iso(seconds: float | None) -> str | None:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def job_view(job: Job, deliveries: Sequence[Delivery] = (), *, now: float | None = None) -> dict[str, Any]:
+def job_view(job: Job, deliveries: Sequence[Delivery] = (), *, now: float) -> dict[str, Any]:
     """Return the job as JSON: the keys of the source systems first, then those that only Telecine has.
 
-    With ``now``, the processing time of a job that has started but not ended is the time until then.
+    ``now`` is the ledger's time: the processing time of a job that has started but not ended is the time until then.
     """
     ended = now if job.finished_at is None else job.finished_at
-    took = None if ended is None or job.started_at is None else round(max(0.0, ended - job.started_at), 3)
+    took = None if job.started_at is None else round(max(0.0, ended - job.started_at), 3)
     outcome = job.outcome or {}
     return {
         "job_id": job.id,

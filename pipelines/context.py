@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pipelines.media.sandbox.process import Bounds
 from providers.catalogue import Catalogue
@@ -20,6 +20,16 @@ Progress = Callable[[float], None]
 
 #: The work of one step: write files into the folder and return them, the most important first.
 StepFunction = Callable[[Path, Progress], Sequence[LocalFile]]
+
+
+@dataclass(frozen=True, slots=True)
+class AlignerOptions:
+    """How this worker aligns lyrics."""
+
+    #: Take the voice out of the music first. ``auto``: if the weights for it are installed.
+    separation: Literal["auto", "off"] = "auto"
+    #: The folder of a model to use instead of that of the extra ``align``.
+    model: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,11 @@ class Context(Protocol):
     @property
     def bounds(self) -> Bounds:
         """Resource limits of a child process of this job."""
+        ...
+
+    @property
+    def aligner(self) -> AlignerOptions:
+        """How lyrics are aligned on this worker."""
         ...
 
     @property

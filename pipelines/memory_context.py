@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.context import ModelCall, ModelResult, OutputSpec, StepFunction
+from pipelines.context import AlignerOptions, ModelCall, ModelResult, OutputSpec, StepFunction
 from pipelines.media.inspect.sniff import CONTENT_TYPES, HEAD_BYTES, kind_of, sniff, wrong_kind
 from pipelines.media.sandbox.process import DEFAULT_BOUNDS, Bounds
 from pipelines.models.matching import candidates
@@ -51,6 +51,7 @@ class MemoryContext:
     #: By model id. A model without an entry counts as one whose provider has no key.
     answers: Mapping[str, Answerer] = field(default_factory=dict)
     bounds: Bounds = DEFAULT_BOUNDS
+    aligner: AlignerOptions = field(default_factory=AlignerOptions)
     calls: list[RecordedCall] = field(default_factory=list)
     manifest_details: dict[str, Any] = field(default_factory=dict)
     reported: list[float] = field(default_factory=list)

@@ -38,7 +38,7 @@ class AudioToCaptions(InputModel):
     audio: MediaReference = Field(description="MP3, WAV, FLAC, M4A, AAC, OGG, Opus or AIFF, at most 100 MB.")
     lyrics: Lyrics = Field(
         "",
-        description="The spoken or sung text, one caption line per line. Of LRC, SubRip and WebVTT only the words are "
+        description="The spoken or sung text, one caption line per line. Of LRC and subtitles only the words are "
         "used. Optional with auto and elevenlabs.",
     )
     timing: Timing = None

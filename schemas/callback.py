@@ -24,6 +24,7 @@ class Output(BaseModel):
     base64: str | None = Field(
         None, description="The file's content, if the request asked for it and the file is small."
     )
+    base64_omitted: str | None = Field(None, description="Why `base64` is absent although the request asked for it.")
     width: int | None = None
     height: int | None = None
     duration_seconds: float | None = None

@@ -42,7 +42,7 @@ def _language(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 
 def _normalized(value: Any) -> Any:
-    """Return the lyrics with real line breaks, and without times if they are LRC, SubRip or WebVTT.
+    """Return the lyrics with real line breaks, and without times if they are LRC or subtitles.
 
     Forms and shells send a backslash and an ``n`` instead of a line break.
     """

@@ -1,4 +1,4 @@
-"""Lyrics with times, LRC, SubRip or WebVTT, and lyrics that were uploaded as a file: only the words are used."""
+"""Lyrics with times, LRC or subtitles, and lyrics that were uploaded as a file: only the words are used."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from schemas.errors import InvalidField, LyricsTooLong
+from schemas.subtitle_text import subtitle_lines
 
 MAX_LYRICS_LINES = 5_000
 MAX_LINE_CHARACTERS = 2_000
@@ -55,12 +56,17 @@ def lyrics_text(content: bytes, uri: str) -> str:
 
 
 def without_times(text: str) -> str:
-    """Return lyrics without times and metadata if they are LRC, SubRip or WebVTT, and unchanged if they are not.
+    """Return lyrics without times and metadata if they are LRC or subtitles, and unchanged if they are not.
+
+    Subtitles are SubRip, WebVTT, ASS and TTML.
 
     Raises:
         LyricsTooLong: there are too many lines, or a line is too long.
     """
     plain = text.removeprefix("\ufeff")
+    if (lines := subtitle_lines(plain)) is not None:
+        check_lines(lines)
+        return "\n".join(lines)
     if is_subtitles(plain):
         return "\n".join(_cue_lines(plain.splitlines()))
     return "\n".join(_parse_lrc(plain)) if _is_lrc(plain) else text

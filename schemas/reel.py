@@ -145,8 +145,8 @@ class Reel(InputModel):
     )
     lyrics: Lyrics = Field(
         "",
-        description="One caption line per line; a literal backslash-n counts as a line break. Of LRC, SubRip and "
-        "WebVTT only the words are used. Optional with auto and elevenlabs, which then show the transcription.",
+        description="One caption line per line; a literal backslash-n counts as a line break. Of LRC and "
+        "subtitles only the words are used. Optional with auto and elevenlabs, which then show the transcription.",
     )
     timing: Timing = None
     language: Language | None = Field(

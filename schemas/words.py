@@ -81,10 +81,15 @@ class AlignedLyrics:
     voice: str | None = None
     #: Why there are no times.
     why: str | None = None
+    #: Whether the voice was taken out of the music first.
+    separated: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return the result as JSON for the parent process."""
-        return asdict(self)
+        """Return the result as JSON for the parent process, without what an older version would not know."""
+        record = asdict(self)
+        if not self.separated:
+            del record["separated"]
+        return record
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> AlignedLyrics:

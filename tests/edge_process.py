@@ -16,20 +16,18 @@ from typing import Any, Self
 
 import requests
 
+from tests.edge_clients import Answer, Example, run
 from tests.telecine_process import ROOT, TelecineProcess, wait_until
-
-#: The addresses in the documents of the source systems.
-_ADDRESSES = re.compile(r"https://your-app\.railway\.app|http://localhost:800[0-3]")
 
 
 class EdgeProcess:
     """The edge of a ``TelecineProcess``, on a free port. A context manager."""
 
-    def __init__(self, telecine: TelecineProcess, *arguments: str, **settings: object) -> None:
+    def __init__(self, telecine: TelecineProcess, *arguments: str, name: str = "edge", **settings: object) -> None:
         self._telecine = telecine
         self._arguments = arguments
         self._settings = {f"TELECINE_{name.upper()}": str(value) for name, value in settings.items()}
-        self.log = telecine.home / "edge.log"
+        self.log = telecine.home / f"{name}.log"
         self.url = ""
 
     def start(self) -> Self:
@@ -48,6 +46,11 @@ class EdgeProcess:
         self.url = wait_until(self._started, what=lambda: self.log.read_text(errors="replace")[-2000:])
         return self
 
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        return self._process.pid
+
     def kill(self) -> None:
         """Send SIGKILL."""
         self._process.send_signal(signal.SIGKILL)
@@ -57,21 +60,9 @@ class EdgeProcess:
         """Make a call."""
         return requests.request(method, self.url + path, timeout=90, **options)
 
-    def shell(self, example: str, folder: Path) -> str:
-        """Run a shell example of a document in a folder with its files, with only the base address changed."""
-        script = _ADDRESSES.sub(self.url, example).replace("/path/to/", f"{folder}/")
-        done = subprocess.run(
-            ["bash", "-e", "-o", "pipefail", "-c", script], cwd=folder, capture_output=True, check=True, timeout=120
-        )
-        return done.stdout.decode()
-
-    def program(self, *command: str, text: str, folder: Path) -> str:
-        """Run a program of a document in a folder with its files, with only the base address changed."""
-        done = subprocess.run(
-            command, cwd=folder, input=_ADDRESSES.sub(self.url, text).encode(), capture_output=True, timeout=120
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode()
+    def run(self, example: Example, folder: Path, **names: str) -> Answer:
+        """Make a call of a document by its own client, and compare the answer with the document's."""
+        return run(example, self.url, folder, **names)
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[socket.socket]:

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 
 from consumer.calls import retry_policy
 from consumer.calls.fetching import fetch_result, to_call_result
+from consumer.calls.progress import ProgressRecorder
 from consumer.calls.provider_call import build_call, charged, task_ref, to_call_task, to_provider_result
 from consumer.calls.provider_pool import ProviderPool
 from consumer.calls.recorder import CallRecorder
@@ -47,10 +48,13 @@ LEASE_SECONDS = 60.0
 class CallActions:
     """Acts for claimed calls. Every action records its outcome and returns the job to wake, if the call has ended."""
 
-    def __init__(self, runtime: Runtime, providers: ProviderPool, fetches: asyncio.Semaphore) -> None:
+    def __init__(
+        self, runtime: Runtime, providers: ProviderPool, fetches: asyncio.Semaphore, progress: ProgressRecorder
+    ) -> None:
         self._runtime = runtime
         self._providers = providers
         self._fetches = fetches
+        self._progress = progress
         self._recorder = CallRecorder(runtime)
         self._watch = TaskWatch()
 
@@ -92,6 +96,7 @@ class CallActions:
             return await self.fetch(await self._ready(claimed, answer))
         if isinstance(answer, Failed):
             return await self._task_failed(claimed, answer)
+        self._progress.note(call, answer.progress)
         model = provider_call.model
         if self._watch.is_over(call, claimed.now, model.timeout_seconds, model.poll_seconds):
             return await self._give_up(claimed, answer, model.timeout_seconds)

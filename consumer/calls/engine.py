@@ -16,6 +16,7 @@ from typing import Any
 
 from consumer.calls.actions import CallActions
 from consumer.calls.claiming import CallClaimer
+from consumer.calls.progress import ProgressRecorder
 from consumer.calls.provider_pool import ProviderPool
 from consumer.ledger import call_outcomes
 from consumer.ledger.call_claims import ClaimedCall
@@ -78,6 +79,7 @@ class CallEngine:
         self._wake = wake
         self._stopped = threading.Event()
         self._providers = ProviderPool(opener or (lambda name: open_provider(name, runtime.settings, runtime.policy)))
+        self._progress = ProgressRecorder(runtime)
         self._claimer = CallClaimer(runtime, self._providers, self._add_wake)
         self._in_progress: dict[asyncio.Task[None], ClaimedCall] = {}
         #: Tasks that are pending, with the time of the next poll by this process's monotonic clock.
@@ -96,7 +98,7 @@ class CallEngine:
     async def _run(self) -> None:
         settings = self._runtime.settings
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="calls"))
-        actions = CallActions(self._runtime, self._providers, asyncio.Semaphore(FETCHES))
+        actions = CallActions(self._runtime, self._providers, asyncio.Semaphore(FETCHES), self._progress)
         try:
             while not self._stopped.is_set():
                 since_claim = SuspendAwareTimer(self._clocks)
@@ -129,6 +131,7 @@ class CallEngine:
 
         def flush_and_claim() -> list[ClaimedCall]:
             self._flush()
+            self._progress.flush()
             return self._claimer.claim(free, in_progress)
 
         try:

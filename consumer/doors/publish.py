@@ -1,7 +1,8 @@
-"""Publishing requests with confirmation, for ``telecine submit``."""
+"""Publishing requests with confirmation, for ``telecine submit`` and the HTTP edge."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -43,7 +44,17 @@ def publish_to_sqs(options: SqsOptions, queue: str, bodies: Sequence[bytes]) -> 
     Raises:
         Exception: boto3's error. Each body may or may not have been sent.
     """
-    client = SqsClient(options)
-    destination = client.find_queue(queue)
-    for body in bodies:
-        client.send(destination, body.decode(), key=hashlib.sha256(body).hexdigest())
+    client = _sqs_client(options)
+    try:
+        destination = client.find_queue(queue)
+        for body in bodies:
+            client.send(destination, body.decode(), key=hashlib.sha256(body).hexdigest())
+    except Exception:
+        client.reset()
+        raise
+
+
+@functools.cache
+def _sqs_client(options: SqsOptions) -> SqsClient:
+    """Return the client for these options: making one takes boto3 50 ms."""
+    return SqsClient(options)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consumer.calls.call_spec import build_call_spec, model_result
+from consumer.calls.progress import job_percentage
 from consumer.execution.heartbeat import Heartbeat
 from consumer.execution.inputs import fetch_input, input_from_call
 from consumer.failpoints import failpoint
@@ -19,7 +20,7 @@ from consumer.ledger.leases import Claim
 from consumer.ledger.timeline import note
 from consumer.runtime import Runtime
 from consumer.storage.artifacts import MANIFEST, check_output_free, store_artifact
-from pipelines.context import ModelCall, ModelResult, OutputSpec, StepFunction
+from pipelines.context import AlignerOptions, ModelCall, ModelResult, OutputSpec, StepFunction
 from pipelines.media.sandbox.process import Bounds
 from providers.catalogue import Catalogue
 from providers.local.host import ModelHost
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 class JobContext:
     """Implements ``pipelines.context.Context`` for one attempt of one job."""
-
-    #: The job's progress in percent once its inputs are fetched, and once its media are made.
-    _INPUTS, _RENDERED = 5, 95
 
     def __init__(
         self, runtime: Runtime, claim: Claim, heartbeat: Heartbeat, steps: Steps, request: Request, folder: Path
@@ -52,6 +50,11 @@ class JobContext:
     def bounds(self) -> Bounds:
         """The limits of a media child process."""
         return self._runtime.bounds
+
+    @property
+    def aligner(self) -> AlignerOptions:
+        """How lyrics are aligned on this worker."""
+        return self._runtime.aligner
 
     @property
     def catalogue(self) -> Catalogue:
@@ -103,7 +106,7 @@ class JobContext:
         with self._runtime.database.write() as connection:
             facts = {"input": name, "bytes": file.bytes, "kind": file.kind}
             note(connection, self._job.id, "input_fetched", epoch=self._claim.lease.epoch, **facts)
-        self._heartbeat.progress(self._INPUTS)
+        self._heartbeat.progress(job_percentage(0.0))
         failpoint("advance.input_fetched")
         return file
 
@@ -170,5 +173,4 @@ class JobContext:
 
     def _report_rendering(self, part: float) -> None:
         self.check()
-        share = min(1.0, max(0.0, part))
-        self._heartbeat.progress(self._INPUTS + int((self._RENDERED - self._INPUTS) * share))
+        self._heartbeat.progress(job_percentage(part))

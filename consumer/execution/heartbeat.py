@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from consumer.calls.progress import passed_tenth
 from consumer.ledger.database import Database
 from consumer.ledger.leases import renew
 from consumer.ledger.records import Lease
@@ -20,8 +21,6 @@ log = logger(__name__)
 BEAT_SECONDS = 2.0
 #: The first beat comes soon, so that a short job shows its progress too; the interval doubles with each beat.
 FIRST_BEAT_SECONDS = 0.25
-#: Progress is reported whenever it has grown by this many percentage points.
-_REPORT_POINTS = 10
 
 
 class Heartbeat:
@@ -37,15 +36,23 @@ class Heartbeat:
         lease: Lease,
         *,
         seconds: float,
+        progress: int = 0,
         on_progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Prepare the heartbeat; it starts as a context manager. ``seconds`` is the lease's lifetime."""
+        """Prepare the heartbeat; it starts as a context manager.
+
+        Args:
+            database: The ledger.
+            lease: The lease to renew.
+            seconds: Its lifetime.
+            progress: The progress that the job has already, in percent.
+            on_progress: Called whenever the progress has passed another multiple of ten.
+        """
         self._database = database
         self._lease = lease
         self._seconds = seconds
         self._on_progress = on_progress
-        self._progress = 0
-        self._reported = 0
+        self._progress = self._reported = progress
         self._stop_error: TelecineError | None = None
         self._exited = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{lease.job_id}", daemon=True)
@@ -100,9 +107,9 @@ class Heartbeat:
                 self._stop_error = DeadlineExceeded()
 
     def _report_progress(self) -> None:
-        if self._progress < self._reported + _REPORT_POINTS:
+        before, self._reported = self._reported, self._progress
+        if not passed_tenth(before, self._reported):
             return
-        self._reported = self._progress
         try:
             self._on_progress(self._reported)
         except Exception:

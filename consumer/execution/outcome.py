@@ -48,6 +48,7 @@ MAX_RETRY_SECONDS = 900.0
 DELIVERED_SECONDS = 86_400.0
 #: The largest file that a callback carries inline.
 MAX_INLINE_BYTES = 1024 * 1024
+_TOO_LARGE = f"the file has {{:,}} bytes; a callback contains at most {MAX_INLINE_BYTES:,}. Fetch it from `url`."
 
 
 def check_runnable(runtime: Runtime, claim: Claim) -> None:
@@ -92,6 +93,7 @@ def heartbeat(runtime: Runtime, claim: Claim) -> Heartbeat:
         runtime.database,
         claim.lease,
         seconds=runtime.settings.lease_seconds,
+        progress=claim.job.progress,
         on_progress=lambda percentage: notify(runtime, claim, "progress", progress=percentage),
     )
 
@@ -230,6 +232,7 @@ def _paid_result_waits(runtime: Runtime, job: Job, error: TelecineError) -> bool
 
 def _output(runtime: Runtime, artifact: StoredArtifact, folder: Path) -> Output:
     facts: dict[str, Any] = artifact.facts.model_dump(exclude={"video_codec", "audio_codec"})
+    inline = artifact.inline and artifact.bytes <= MAX_INLINE_BYTES
     return Output(
         name=artifact.name,
         uri=artifact.uri,
@@ -237,15 +240,14 @@ def _output(runtime: Runtime, artifact: StoredArtifact, folder: Path) -> Output:
         sha256=artifact.sha256,
         bytes=artifact.bytes,
         content_type=artifact.content_type,
-        base64=_inline_content(runtime, artifact, folder),
+        base64=_content(runtime, artifact, folder) if inline else None,
+        base64_omitted=_TOO_LARGE.format(artifact.bytes) if artifact.inline and not inline else None,
         **facts,
     )
 
 
-def _inline_content(runtime: Runtime, artifact: StoredArtifact, folder: Path) -> str | None:
-    """Return the file as base64 if the request asks for it and it is small enough."""
-    if not artifact.inline or artifact.bytes > MAX_INLINE_BYTES:
-        return None
+def _content(runtime: Runtime, artifact: StoredArtifact, folder: Path) -> str:
+    """Return the file as base64."""
     copy = folder / "inline"
     runtime.storage.fetch(artifact.uri, copy, MAX_INLINE_BYTES)
     return base64.b64encode(copy.read_bytes()).decode()

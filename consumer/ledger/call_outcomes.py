@@ -20,8 +20,10 @@ from consumer.ledger.call_transitions import due_in, lock_open_job, transition_c
 from consumer.ledger.calls import insert_call
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.due import Wake
+from consumer.ledger.outbox import NewDelivery, enqueue
+from consumer.ledger.records import Job
 from consumer.ledger.states import CallState
-from consumer.ledger.tables import calls
+from consumer.ledger.tables import calls, jobs
 from consumer.ledger.timeline import note
 from schemas.errors import TelecineError
 
@@ -101,6 +103,23 @@ def record_pending(database: Database, pending: Sequence[tuple[ClaimedCall, floa
     ]
     with database.write() as connection:
         connection.execute(statement, sorted(rows, key=lambda row: row["key"]))
+
+
+def record_progress(database: Database, grown: Sequence[tuple[Job, int, NewDelivery | None]]) -> None:
+    """Set the progress of parked jobs, in percent, each with its callback if one is due, in one transaction.
+
+    A job that another transaction has locked, or that has changed since it was read, is left out.
+    """
+    if not grown:
+        return
+    parked = sa.select(jobs.c.id).where(jobs.c.id.in_([job.id for job, _, _ in grown])).order_by(jobs.c.id)
+    with database.write() as connection:
+        free = set(connection.execute(parked.with_for_update(skip_locked=True)).scalars())
+        for job, percentage, delivery in grown:
+            as_read = (jobs.c.epoch == job.epoch, jobs.c.state == job.state.value, jobs.c.progress == job.progress)
+            statement = sa.update(jobs).where(jobs.c.id == job.id, *as_read).values(progress=percentage)
+            if job.id in free and connection.execute(statement).rowcount and delivery is not None:
+                enqueue(database, connection, delivery)
 
 
 def record_ready(

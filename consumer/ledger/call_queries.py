@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from consumer.ledger.call_records import CallRow, read_calls
 from consumer.ledger.database import Database
-from consumer.ledger.states import CallState
+from consumer.ledger.states import SETTLED, CallState
 from consumer.ledger.tables import calls
 
 
@@ -37,6 +38,20 @@ def with_unknown_outcome(database: Database, job_ids: Sequence[str]) -> frozense
     )
     with database.read() as connection:
         return frozenset(connection.execute(query).scalars())
+
+
+def with_open_call(database: Database, job_ids: Sequence[str]) -> frozenset[str]:
+    """Return those of the jobs that have a call that has not ended."""
+    if not job_ids:
+        return frozenset()
+    query = open_calls().where(calls.c.job_id.in_(job_ids))
+    with database.read() as connection:
+        return frozenset(connection.execute(query).scalars())
+
+
+def open_calls() -> sa.Select[Any]:
+    """Return the query for the ids of the jobs that have a call that has not ended."""
+    return sa.select(calls.c.job_id).where(calls.c.state.not_in([state.value for state in SETTLED]))
 
 
 def by_provider(money: Mapping[tuple[str, str], int]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, job_from
-from consumer.ledger.states import SETTLED, TERMINAL
+from consumer.ledger.states import SETTLED, TERMINAL, CallState
 from consumer.ledger.tables import calls, deliveries, jobs, rejections, steps, timeline
 from consumer.ledger.timeline import note
 
@@ -45,6 +45,13 @@ def unsettled(database: Database, job_id: str) -> bool:
     """Return whether a paid call of the job is still open, or its outcome unknown."""
     with database.read() as connection:
         return connection.execute(_goes_on(job_id).limit(1)).first() is not None
+
+
+def is_settling(database: Database, job_id: str) -> bool:
+    """Return whether a call of the job will be settled by itself: all open ones but those that wait for a person."""
+    by_itself = sa.or_(calls.c.state != CallState.UNKNOWN.value, calls.c.due_at.is_not(None))
+    with database.read() as connection:
+        return connection.execute(_goes_on(job_id).where(by_itself).limit(1)).first() is not None
 
 
 def outputs(database: Database) -> list[str]:

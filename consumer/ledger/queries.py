@@ -7,10 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from consumer.ledger.call_queries import open_calls
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Delivery, Job, TimelineEntry, delivery_from, job_from, timeline_entry_from
 from consumer.ledger.states import OPEN, TERMINAL, State
-from consumer.ledger.tables import ERROR_CODE, deliveries, jobs, rejections, timeline
+from consumer.ledger.tables import ERROR_CODE, calls, deliveries, jobs, rejections, timeline
 
 
 def find_job(database: Database, job_id: str) -> Job | None:
@@ -18,6 +19,13 @@ def find_job(database: Database, job_id: str) -> Job | None:
     with database.read() as connection:
         row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).mappings().first()
     return None if row is None else job_from(row)
+
+
+def waiting_jobs(database: Database, job_ids: Sequence[str]) -> Sequence[Job]:
+    """Return those of the jobs that are parked, without an order."""
+    query = sa.select(jobs).where(jobs.c.id.in_(job_ids), jobs.c.state == State.WAITING.value)
+    with database.read() as connection:
+        return [job_from(row) for row in connection.execute(query).mappings()]
 
 
 def tenant_of(database: Database, job_id: str) -> str | None:
@@ -31,6 +39,7 @@ def list_jobs(
     database: Database,
     *,
     states: Sequence[str] = (),
+    at_work: bool | None = None,
     tenant: str | None = None,
     type_: str | None = None,
     code: str | None = None,
@@ -40,6 +49,7 @@ def list_jobs(
 ) -> Sequence[Job]:
     """Return jobs, newest first: all, or those with this state, tenant, type and error code, received since then.
 
+    ``at_work`` chooses among those that are ``waiting``: ``False`` for a retry that is not due yet, ``True`` otherwise.
     ``before`` is time of receipt and id of a job; those that follow it in the list are returned.
     """
     conditions = jobs_with(database, tenant, type_, code, since)
@@ -47,6 +57,13 @@ def list_jobs(
         at, job_id = before
         same = sa.and_(jobs.c.received_at == at, jobs.c.id > job_id)
         conditions += [jobs.c.received_at <= at, sa.or_(jobs.c.received_at < at, same)]
+    if at_work is not None:
+        retried = sa.and_(
+            jobs.c.wake_at.is_not(None),
+            jobs.c.not_before > db_now(),
+            ~open_calls().where(calls.c.job_id == jobs.c.id).exists(),
+        )
+        conditions.append(sa.or_(jobs.c.state != State.WAITING.value, ~retried if at_work else retried))
     if code is None and type_ is not None and not states:
         states = [state.value for state in State]
     with database.read() as connection:
@@ -206,6 +223,13 @@ def count_ended_jobs(database: Database, *, seconds: float) -> dict[tuple[str, s
     )
     with database.read() as connection:
         return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(jobs.c.state, code))}
+
+
+def error_codes(database: Database) -> Sequence[str]:
+    """Return the error codes that jobs have ended with."""
+    query = sa.select(ERROR_CODE[database.dialect]).where(jobs.c.error.is_not(None)).distinct()
+    with database.read() as connection:
+        return [code for code in connection.execute(query).scalars() if code]
 
 
 def count_completed_jobs(database: Database, *, seconds: float) -> int:

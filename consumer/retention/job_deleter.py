@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import functools
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from schemas.errors import TelecineError
 from schemas.settings import Settings
 
 _BATCH = 500
+_POLL_SECONDS = 0.2
 _NOT_ENDED = "it has not ended, or another process retried or deleted it"
 
 
@@ -29,6 +31,8 @@ class DeletionResult:
     kept: str | None = None
     #: It was kept because of the object store, which may be unavailable for all others too.
     storage_failed: bool = False
+    #: It was kept because of a call that is being settled, usually within seconds.
+    settling: bool = False
 
 
 class JobDeleter:
@@ -44,6 +48,13 @@ class JobDeleter:
         deleted = self._delete_files(job)
         if deleted.kept is None and not deletion.delete_job(self._database, job.id):
             return DeletionResult(job.id, deleted.files, _NOT_ENDED)
+        return deleted
+
+    def delete_when_settled(self, job: Job, seconds: float) -> DeletionResult:
+        """Delete a terminal job. Its calls may be settled up to ``seconds`` later, as after its cancellation."""
+        deadline = time.monotonic() + seconds
+        while (deleted := self.delete(job)).settling and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
         return deleted
 
     def delete_results(self, job: Job) -> DeletionResult:
@@ -87,9 +98,8 @@ class JobDeleter:
 
     def _delete_files(self, job: Job) -> DeletionResult:
         if deletion.unsettled(self._database, job.id):
-            return DeletionResult(
-                job.id, 0, "one of its paid calls is not settled yet; `telecine explain` shows its state"
-            )
+            reason = "one of its paid calls is not settled yet; `telecine explain` shows its state"
+            return DeletionResult(job.id, 0, reason, settling=deletion.is_settling(self._database, job.id))
         folders = self.folders(job)
         for folder in folders:
             if (inner := self._inside(folder)) is not None:

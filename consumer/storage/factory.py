@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ def open_storage(
     checksums: bool = True,
     tags: bool = True,
     bucket_owners: Mapping[str, str] | None = None,
+    outputs: Sequence[str] = (),
     connect_timeout_seconds: float = 5.0,
     read_timeout_seconds: float = 60.0,
     attempts: int = 3,
@@ -48,6 +49,7 @@ def open_storage(
             checksums=checksums,
             tags=tags,
             bucket_owners=bucket_owners or {},
+            outputs=outputs,
             connect_timeout_seconds=connect_timeout_seconds,
             read_timeout_seconds=read_timeout_seconds,
             attempts=attempts,
@@ -64,4 +66,10 @@ def storage_of(settings: Settings) -> Storage:
         region=settings.s3_region,
         path_style=settings.s3_path_style and settings.s3_endpoint_url is not None,
         bucket_owners=settings.s3_bucket_owners,
+        outputs=default_outputs(settings),
     )
+
+
+def default_outputs(settings: Settings) -> list[str]:
+    """Return the folders that results go to if a request names none."""
+    return [settings.output, *(tenant.output for tenant in settings.tenants.values() if tenant.output is not None)]

@@ -262,7 +262,8 @@ def _writing(uri: str) -> Iterator[None]:
                 f"The storage folder cannot be written: {os.strerror(error.errno)}. Will retry.", outage=True
             ) from None
         if error.errno in _FORBIDDEN:
-            raise OutputForbidden(f"{uri} may not be written. Grant write access or change `output`.") from None
+            reason = f"{uri} may not be written: grant this user write access to the storage folder. Will retry."
+            raise StorageUnavailable(reason, outage=True) from None
         if error.errno in _NO_LINKS:
             raise ConfigurationError("The storage folder has to be on one file system that has hard links.") from None
         raise

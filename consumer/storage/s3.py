@@ -83,7 +83,8 @@ class S3Storage:
                 f"A result of {facts.bytes:,} bytes is larger than the {LARGEST_BYTES:,} that S3 accepts in one PUT"
             )
         md5 = check_unchanged(path, facts)
-        with writing(uri, self._options.bucket_owners.get(bucket)):
+        by_default = uri.startswith(tuple(self._options.outputs))
+        with writing(uri, self._options.bucket_owners.get(bucket), by_default=by_default):
             for _ in range(_TRIES):
                 if self._create(path, bucket, key, facts, md5):
                     return self._verified(uri, facts, md5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import boto3
@@ -33,6 +33,8 @@ class S3Options(BaseModel):
     tags: bool = True
     #: Expected account numbers by bucket: a bucket that belongs to another account is refused.
     bucket_owners: Mapping[str, str] = {}
+    #: The folders that results go to by default. If they cannot be written, no request is to blame.
+    outputs: Sequence[str] = ()
     connect_timeout_seconds: Annotated[float, Field(gt=0)] = 5.0
     read_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
     #: Attempts within one call; after that the job is retried later.

@@ -77,13 +77,17 @@ def reading(uri: str, owner: str | None = None, pin: Pin | None = None) -> Itera
 
 
 @contextlib.contextmanager
-def writing(uri: str, owner: str | None = None) -> Iterator[None]:
-    """Turn S3's errors about writing or deleting ``uri`` into StorageErrors; ``owner`` as in ``reading``."""
+def writing(uri: str, owner: str | None = None, *, by_default: bool = False) -> Iterator[None]:
+    """Turn S3's errors about writing or deleting ``uri`` into StorageErrors; ``owner`` as in ``reading``.
+
+    ``by_default``: this installation chose the location, so a missing bucket or permission is its own fault.
+    """
     try:
         with _credentials_explained(StorageUnavailable):
             yield
     except ClientError as error:
-        raise _write_error(uri, error, owner) from None
+        refused = by_default and code_of(error)[1] in (403, 404)
+        raise (_default_output_error(uri, error) if refused else _write_error(uri, error, owner)) from None
     except ParamValidationError:
         raise OutputForbidden(f"{uri} is not a name that S3 allows. Change `output`.", field="output") from None
     except _TRANSPORT as error:
@@ -145,6 +149,14 @@ def _write_error(uri: str, error: ClientError, owner: str | None) -> TelecineErr
     return OutputForbidden(
         f"{uri} may not be written. Grant write access or change `output`{_or_other_owner(bucket, owner)} {details}",
         field="output",
+    )
+
+
+def _default_output_error(uri: str, error: ClientError) -> StorageUnavailable:
+    return StorageUnavailable(
+        f"{uri} may not be written, although results go there by default: the bucket has to exist, and the worker needs"
+        f" s3:PutObject and s3:GetObject for it {_details(error)}. Will retry.",
+        outage=True,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +13,7 @@ import typer
 
 from ops.cli.console import stop
 from schemas.errors import ConfigurationError, InvalidField
+from schemas.nearest import did_you_mean
 
 _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -48,6 +49,14 @@ def parse_since(text: str, now: float) -> float:
             f"--since: {text!r} is neither a duration such as 30m, 2h or 7d nor a time such as 2026-11-30T06:00Z"
         ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+
+
+def no_match(noun: str, code: str | None, there: Callable[[], Iterable[str]]) -> str:
+    """Return the sentence about a filter that nothing matches; with an error code, the codes ``there`` are instead."""
+    codes = [] if code is None else sorted({other for other in there() if other})
+    if code is None or code in codes or not codes:
+        return f"No {noun} matches."
+    return f"No {noun} matches{did_you_mean(code, codes)}. The codes there are: {', '.join(codes)}."
 
 
 def parse_names(text: str, known: Sequence[str], noun: str) -> list[str]:

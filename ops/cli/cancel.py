@@ -31,10 +31,10 @@ def cancel(
     settings = read_settings()
     with opened_ledger(settings) as database:
         before = require_job(database, job_id)
-        job = cancel_now(database, job_id)
+        job, now = cancel_now(database, job_id), database.now()
     sentence = _sentence(before, job, min(BEAT_SECONDS, settings.lease_seconds / 3))
     if as_json:
-        print_json(job_view(job) | {"message": sentence})
+        print_json(job_view(job, now=now) | {"message": sentence})
     else:
         say(sentence)
     if before.terminal and before.state is not State.CANCELLED:

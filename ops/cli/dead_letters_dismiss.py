@@ -8,7 +8,9 @@ import typer
 
 from consumer.ledger import dead_letters
 from consumer.ledger.deletion import delete_dead_letters
-from ops.cli.console import JsonOption, print_json, say, stop
+from consumer.ledger.queries import count_dead_letters
+from ops.cli.arguments import no_match
+from ops.cli.console import JsonOption, print_json, remark, say, stop
 from ops.cli.opening import opened_ledger, read_settings, require_dead_letter
 from ops.formatting import count
 
@@ -35,7 +37,10 @@ def dismiss(
         deleted = sum(
             delete_dead_letters(database, chosen[start : start + _BATCH]) for start in range(0, len(chosen), _BATCH)
         )
+        nothing = "" if chosen or code is None else no_match("dead letter", code, lambda: count_dead_letters(database))
     if as_json:
         print_json({"dismissed": deleted, "numbers": chosen})
+    elif nothing:
+        remark(nothing)
     else:
         say(f"Dismissed {count(deleted, 'dead letter')}.")

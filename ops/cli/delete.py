@@ -32,12 +32,13 @@ def delete(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
     force: Annotated[bool, typer.Option("--force", help="Cancel the job first if it has not ended.")] = False,
     timeout: Annotated[
-        float, typer.Option(min=0, help="With --force: longest wait for the job to end, in seconds.")
+        float, typer.Option(min=0, help="Longest wait for the job's end and for its paid calls, in seconds.")
     ] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a job that has ended: its results in storage, then its record."""
+    """Delete a job that has ended: its results and the edge's uploads in storage, then its record."""
     settings = read_settings()
+    deadline = time.monotonic() + timeout
     with opened_ledger(settings) as database:
         job = require_job(database, job_id)
         if not job.terminal:
@@ -48,7 +49,8 @@ def delete(
                 )
             job = _cancelled(database, job_id, timeout)
         owed = [item.event for item in deliveries_of(database, job_id) if item.due_at is not None]
-        deleted = JobDeleter(settings, database, storage_of(settings)).delete(job)
+        deleter = JobDeleter(settings, database, storage_of(settings))
+        deleted = deleter.delete_when_settled(job, deadline - time.monotonic())
     if deleted.kept is not None:
         stop(f"{job.id} was not deleted: {deleted.kept}.", code="not_deleted")
     message = f"Deleted {job.id} and {count(deleted.files, 'file')}."
@@ -81,8 +83,9 @@ def cleanup(
 ) -> None:
     """Delete old jobs with their results, and on request old dead letters.
 
-    Uploads are kept: give their bucket a lifecycle rule. Jobs whose callback is not delivered yet are kept.
-    If the same request arrives again after its job was deleted, it becomes a new job.
+    Files that the HTTP edge stored are deleted with their job, other uploads are kept: give their bucket a lifecycle
+    rule. Jobs whose callback is not delivered yet are kept. If a request arrives again after its job was deleted,
+    it becomes a new job.
     """
     settings = read_settings()
     with opened_ledger(settings) as database:

@@ -22,8 +22,12 @@ def edge(
         typer.Option(help="Address to listen on, default TELECINE_EDGE_HOST; another one than loopback needs tokens."),
     ] = None,
     port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Port to listen on, default TELECINE_EDGE_PORT; 0: any free port."),
+        list[int] | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port to listen on, default TELECINE_EDGE_PORT; 0: any free port. May be repeated.",
+        ),
     ] = None,
 ) -> None:
     """Serve the HTTP calls of the source systems and the native API.
@@ -32,7 +36,7 @@ def edge(
     Any number of processes may run. `telecine up --only …,edge` runs it together with other parts.
     """
     settings = read_settings()
-    host, port = host or settings.edge_host, settings.edge_port if port is None else port
+    host, ports = host or settings.edge_host, port or settings.edge_ports
     check_requirements(settings, host)
     from consumer.wiring import build_runtime
     from ops.edge.server import EdgeServer
@@ -42,6 +46,6 @@ def edge(
     warn_of_unknown_variables()
     runtime = build_runtime(settings)
     try:
-        EdgeServer(runtime, host, port).run()
+        EdgeServer(runtime, host, ports).run()
     finally:
         runtime.close()

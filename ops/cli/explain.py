@@ -40,11 +40,11 @@ def explain(
     with opened_ledger(settings) as database:
         job = require_job(database, job_id)
         lines = timeline_sentences(timeline_of(database, job_id), job.received_at)
-        deliveries = deliveries_of(database, job_id)
+        deliveries, now = deliveries_of(database, job_id), database.now()
         waiting = waiting_on(database, job, embedded=settings.embedded)
     if as_json:
         timeline = {"waits_for": waiting, "timeline": [_line_view(line) for line in lines]}
-        print_json(job_view(job, deliveries) | timeline)
+        print_json(job_view(job, deliveries, now=now) | timeline)
         return
     show(headline(job))
     for fact in _header(job):

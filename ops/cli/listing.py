@@ -10,20 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.ledger.call_queries import with_unknown_outcome
-from consumer.ledger.queries import deliveries_by_job, list_jobs
+from consumer.ledger.queries import deliveries_by_job, error_codes, list_jobs
 from consumer.ledger.records import Delivery, Job
 from consumer.ledger.states import State
-from ops.cli.arguments import parse_since
+from ops.cli.arguments import no_match, parse_since
 from ops.cli.console import JsonOption, remark, stop, table
 from ops.cli.opening import opened_ledger, read_settings
 from ops.cli.watch import Screen, WatchOption, present
 from ops.formatting import ago, count, duration, styled_state
+from ops.source_status import OPEN_WORDS, states_of_word
 from ops.views import job_view
 from schemas.job_types import JOB_TYPES
 from schemas.settings import Settings
-
-#: The status words of the source systems, and the states that they cover.
-SOURCE_WORDS = {"pending": ("received", "waiting"), "processing": ("running", "storing")}
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +34,7 @@ def list_(
         str | None,
         typer.Option(
             help="Only jobs in this state; pending and processing are also accepted.",
-            autocompletion=lambda: [*State, *SOURCE_WORDS],
+            autocompletion=lambda: [*State, *OPEN_WORDS],
         ),
     ] = None,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's jobs.")] = None,
@@ -53,20 +51,19 @@ def list_(
 ) -> None:
     """List jobs, newest first."""
     settings = read_settings()
-    states = states_of(status)
+    states, at_work = states_of(status)
     if since is not None:
         parse_since(since, 0)  # an invalid one is an error before the ledger is read
 
     def read() -> Screen:
-        return _screen(
-            settings, quiet=watch, limit=limit, since=since, states=states, tenant=tenant, type_=type_, code=code
-        )
+        chosen = {"states": states, "at_work": at_work, "tenant": tenant, "type_": type_, "code": code}
+        return _screen(settings, quiet=watch, limit=limit, since=since, **chosen)
 
     shown = present(read, watch=watch, as_json=as_json)
     if shown is None or as_json:
         return
-    if not shown.record:
-        remark("No job matches." if type_ or code or since else _nothing(status, tenant))
+    if not shown.record and not shown.remark:
+        remark("No job matches." if type_ or since else _nothing(status, tenant))
 
 
 def _screen(settings: Settings, *, quiet: bool, limit: int, since: str | None, **chosen: Any) -> Screen:
@@ -77,22 +74,27 @@ def _screen(settings: Settings, *, quiet: bool, limit: int, since: str | None, *
         more, jobs = len(jobs) > limit, jobs[:limit]
         callbacks = deliveries_by_job(database, [job.id for job in jobs]) if jobs else {}
         unknown = with_unknown_outcome(database, [job.id for job in jobs if job.state is State.WAITING])
-    record = [job_view(job, callbacks.get(job.id, ())) for job in jobs]
-    return Screen([_table(jobs, callbacks, unknown, now)] if jobs else [], record, remark=_more(limit) if more else "")
+        code = chosen["code"]
+        nothing = "" if jobs or code is None else no_match("job", code, lambda: error_codes(database))
+    record = [job_view(job, callbacks.get(job.id, ()), now=now) for job in jobs]
+    lines = [_table(jobs, callbacks, unknown, now)] if jobs else []
+    return Screen(lines, record, remark=_more(limit) if more else nothing)
 
 
 def _more(limit: int) -> str:
     return f"There are more than {limit} jobs; raise --limit to see them."
 
 
-def states_of(word: str | None) -> Sequence[str]:
-    """Return the ledger's states that a status word covers; an empty sequence for ``None``."""
+def states_of(word: str | None) -> tuple[Sequence[str], bool | None]:
+    """Return the states that a status word covers, and which ``waiting`` jobs: ``at_work`` of ``list_jobs``."""
     if word is None:
-        return ()
-    known = {item.value: (item.value,) for item in State} | SOURCE_WORDS
+        return (), None
+    if word.lower() in OPEN_WORDS:
+        return states_of_word(word.lower())
+    known = [item.value for item in State]
     if word.lower() not in known:
-        stop(f"Unknown state {word!r}; available: {', '.join(known)}.", code="invalid_field", status=2)
-    return known[word.lower()]
+        stop(f"Unknown state {word!r}; available: {', '.join([*known, *OPEN_WORDS])}.", code="invalid_field", status=2)
+    return (word.lower(),), None
 
 
 def _nothing(status: str | None, tenant: str | None) -> str:

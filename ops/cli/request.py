@@ -26,11 +26,11 @@ def show_(
     """Show a job and its request, as it was admitted, without credentials and queries of URLs."""
     with opened_ledger(read_settings()) as database:
         job = require_job(database, job_id)
-        deliveries = deliveries_of(database, job_id)
+        deliveries, now = deliveries_of(database, job_id), database.now()
     if request:
         print_json(request_view(job))
     elif as_json:
-        print_json(job_view(job, deliveries) | {"request": request_view(job)})
+        print_json(job_view(job, deliveries, now=now) | {"request": request_view(job)})
     else:
         show(headline(job))
         out.print()

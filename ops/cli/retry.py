@@ -10,9 +10,9 @@ import typer
 from rich.text import Text
 
 from consumer.ledger.database import Database
-from consumer.ledger.queries import job_ids
+from consumer.ledger.queries import error_codes, job_ids
 from consumer.ledger.states import RETRYABLE, State
-from ops.cli.arguments import parse_since
+from ops.cli.arguments import no_match, parse_since
 from ops.cli.console import JsonOption, print_json, remark, say, show, stop
 from ops.cli.opening import opened_ledger, read_settings
 from ops.cli.operator import operator_name
@@ -62,13 +62,14 @@ def retry(
         chosen = list(dict.fromkeys(jobs or ())) or job_ids(
             database, states=states, tenant=tenant, type_=type_, code=code, since=start
         )
+        nothing = "" if chosen else no_match("job", code, lambda: error_codes(database))
         if dry_run:
-            _show_choice(chosen, as_json)
+            _show_choice(chosen, as_json, nothing)
             return
         if filtered and chosen and not yes:
             _confirm(len(chosen))
         results = _retried(database, chosen, pay_again)
-    _report(results, as_json)
+    _report(results, as_json, nothing)
 
 
 def _state(word: str) -> str:
@@ -95,21 +96,21 @@ def _retried(database: Database, chosen: Sequence[str], pay_again: bool) -> list
     return list(retry_jobs(database, chosen, by=operator_name(), pay_again=pay_again))
 
 
-def _show_choice(chosen: Sequence[str], as_json: bool) -> None:
+def _show_choice(chosen: Sequence[str], as_json: bool, nothing: str) -> None:
     if as_json:
         print_json({"dry_run": True, "jobs": chosen})
         return
     for job_id in chosen:
         say(job_id)
-    remark(f"Would retry {count(len(chosen), 'job')}.")
+    remark(nothing or f"Would retry {count(len(chosen), 'job')}.")
 
 
-def _report(results: Sequence[RetryResult], as_json: bool) -> None:
+def _report(results: Sequence[RetryResult], as_json: bool, nothing: str) -> None:
     refused = [item for item in results if item.refused is not None]
     if as_json:
         print_json([item.as_record() for item in results])
     elif not results:
-        remark("No job matches.")
+        remark(nothing)
     else:
         for item in results:
             show(_line(item))

@@ -153,11 +153,11 @@ def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_se
             remark(_ended_before(ended, database.now()))
         send(settings, [body])
         job = waiter.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
-        deliveries = deliveries_of(database, job.id)
+        deliveries, now = deliveries_of(database, job.id), database.now()
     finally:
         database.close()
     if as_json:
-        print_json(job_view(job, deliveries))
+        print_json(job_view(job, deliveries, now=now))
         if job.error is not None:
             raise typer.Exit(1)
         return

@@ -50,6 +50,7 @@ def wait_for_all(
             remark(str(sent))
         jobs, refused = _wait(waiters, timeout_seconds, quiet=as_json)
         callbacks = deliveries_by_job(database, list(jobs)) if as_json and jobs else {}
+        now = database.now()
     finally:
         database.close()
     pending = [
@@ -58,7 +59,7 @@ def wait_for_all(
     if as_json:
         print_json(
             {
-                "jobs": [job_view(job, callbacks.get(job.id, ())) for job in jobs.values()],
+                "jobs": [job_view(job, callbacks.get(job.id, ()), now=now) for job in jobs.values()],
                 "refused": [{"job_id": job_id, "error": error.as_record()} for job_id, error in refused.items()],
                 "errors": list(errors),
                 "not_ended": pending,

@@ -57,7 +57,8 @@ def _stop_on_signals(stop: threading.Event) -> None:
             os._exit(128 + number)
         stop.set()
 
-    for name in (signal.SIGTERM, signal.SIGINT):
+    ignored = [name for name in (signal.SIGHUP, signal.SIGQUIT) if signal.getsignal(name) is signal.SIG_IGN]  # `nohup`
+    for name in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}.difference(ignored):
         signal.signal(name, handle)
 
 

@@ -18,7 +18,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
 
 _TEXTS = {
     "job.started": "A worker claimed the job for the first time.",
-    "job.progress": "The progress grew by ten points or more. Delivery is attempted once and not retried.",
+    "job.progress": "The progress passed another multiple of ten. Delivery is attempted once and not retried.",
     "job.completed": "Every file and the manifest are in storage; for `plan_only`, the estimate is complete.",
     "job.failed": "The job failed, expired or was cancelled, or its request was refused and never became a job.",
 }

@@ -17,14 +17,15 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from consumer.logs import logger
 from consumer.runtime import Runtime
+from consumer.storage.scratch import clear_abandoned
 from ops.dashboard.requirements import has_packages
 from ops.edge import gateway, i2v, images, local_video, native, reel
 from ops.edge.core import Edge
 from ops.edge.dependencies import TheEdge
-from ops.edge.forms import JSON, content_type
 from ops.edge.local_only import LocalOnly
 from ops.edge.machine import health_report, machine_report
 from ops.edge.pages import PAGE
+from ops.edge.prefixes import LOCAL_VIDEO, SystemPrefixes, path_of, system_of
 from ops.edge.refusal import Refusal, plain_message, record_of, status_of, validation_detail
 from schemas.errors import InputTooLarge, ProviderError, RequestError, TelecineError
 from schemas.text_to_image import DEFAULT_MODEL
@@ -51,6 +52,7 @@ def build_app(runtime: Runtime) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await run_sync(clear_abandoned, runtime.settings.scratch_folder)  # of an edge that was killed
         watching = asyncio.create_task(edge.watch.run())
         yield
         watching.cancel()
@@ -82,7 +84,7 @@ def _shows_dashboard(runtime: Runtime) -> bool:
 
 async def root(request: HttpRequest, edge: TheEdge) -> Response:
     """Return a page to a browser, and what is running to a program."""
-    if "text/html" in request.headers.get("accept", ""):
+    if system_of(request) == LOCAL_VIDEO or "text/html" in request.headers.get("accept", ""):
         return HTMLResponse(PAGE)
     report = await run_sync(machine_report, edge.runtime)
     return JSONResponse(
@@ -115,6 +117,7 @@ def _protect(app: FastAPI, edge: Edge) -> None:
         allow_headers=["*"],
         expose_headers=["*"],
     )
+    app.add_middleware(SystemPrefixes)
 
 
 async def _refuse(request: HttpRequest, error: Exception) -> Response:
@@ -126,12 +129,12 @@ async def _refuse(request: HttpRequest, error: Exception) -> Response:
         error = Refusal(503, "ledger_unavailable", "the ledger does not answer; ask again later", retry_after="5")
     status = error.status if isinstance(error, Refusal) else status_of(error)
     headers = error.headers if isinstance(error, Refusal) else {}
-    path = request.url.path
+    path = path_of(request)
     if path.startswith(("/v1/jobs", "/v1/uploads")):
         return JSONResponse({"error": record_of(error)}, status, headers)
     if path.startswith("/v1/") and status == 413:
         status = 400  # the only status for a bad request in the gateway's documentation
-    if path == "/generate" and content_type(request) != JSON:
+    if path == "/generate" and images.for_local_video(request):
         body: dict[str, Any] = {"success": False, "video_url": None, "error": plain_message(error)}
         return JSONResponse(body, 400 if status in (413, 409) else status, headers)
     if path in _STORY_PATHS and status == 400 and isinstance(error, RequestError):

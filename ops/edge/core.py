@@ -30,11 +30,13 @@ from consumer.wiring import admission_policy
 from ops.cli.sending import send_quietly
 from ops.edge.access import Access, Caller
 from ops.edge.forms import Upload
+from ops.edge.rate import RateLimit
 from ops.edge.refusal import Refusal
 from ops.edge.watch import UNSEEN, LedgerWatch, Snapshot
 from pipelines.media.inspect.sniff import CONTENT_TYPES, sniff, wrong_kind
 from schemas.envelope import JOB_ID_PATTERN, Request
 from schemas.errors import (
+    ConfigurationError,
     IdConflict,
     InvalidEnvelope,
     InvalidField,
@@ -72,6 +74,7 @@ class Edge:
         self.settings = runtime.settings
         self.runtime = runtime
         self.access = Access(runtime.settings)
+        self.rate = RateLimit(runtime.settings.edge_calls_per_minute)
         self.watch = LedgerWatch(runtime.database, most=runtime.settings.edge_max_open_calls)
         #: For work that may take half a minute, so that other calls find a free thread.
         self.slow = CapacityLimiter(_SLOW_CALLS)
@@ -108,14 +111,17 @@ class Edge:
         ``uploads`` are the files of ``data``, by field. They are stored only once the request is known to be valid.
 
         Raises:
-            TelecineError: The request is refused, or could not be sent.
-            Refusal: It was sent, but no door has received it yet.
+            TelecineError: The request is refused.
+            Refusal: It could not be sent, or no door has received it yet.
         """
         request, body = await run_sync(self.check, self._with_uploads(fields, caller, uploads or {}), caller)
         after = await run_sync(dead_letters.newest_number, self.runtime.database)
         for name, upload in (uploads or {}).items():
             await run_sync(self.store, upload, self._upload_uri(request.id, name, upload, caller), request.id)
-        await run_sync(send_quietly, self.settings, [body])
+        try:
+            await run_sync(send_quietly, self.settings, [body])
+        except ConfigurationError as error:
+            raise Refusal(503, "not_sent", error.message, retry_after="10") from None
         return await self._admitted(request, after)
 
     def store(self, upload: Upload, uri: str, job_id: str) -> None:

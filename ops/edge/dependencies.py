@@ -1,4 +1,4 @@
-"""What FastAPI passes to the handlers."""
+"""What FastAPI passes to the handlers. They are coroutines because FastAPI calls functions in a thread."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from starlette.requests import Request as HttpRequest
 from ops.edge.access import Caller
 from ops.edge.core import Edge
 
+_COUNTED = frozenset({"POST", "PUT", "DELETE"})
 
-def edge_of(request: HttpRequest) -> Edge:
+
+async def edge_of(request: HttpRequest) -> Edge:
     """Return the edge of this process."""
     edge: Edge = request.app.state.edge
     return edge
 
 
-def caller_of(request: HttpRequest) -> Caller:
-    """Return who calls.
+async def caller_of(request: HttpRequest) -> Caller:
+    """Return who calls, and count the call if it changes something.
 
     Raises:
-        Refusal: A token is missing or invalid.
+        Refusal: A token is missing or invalid, or the tenant makes too many calls.
     """
-    return edge_of(request).access.caller(request.headers)
+    edge = await edge_of(request)
+    caller = edge.access.caller(request.headers)
+    if request.method in _COUNTED:
+        edge.rate.count(caller.tenant)
+    return caller
 
 
 TheEdge = Annotated[Edge, Depends(edge_of)]

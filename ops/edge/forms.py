@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from schemas.strict_json import parse_object
 #: Most bytes of all text fields of a form, as of a request on the queue.
 _TEXT_BYTES = 256 * 1024
 _MOST_PARTS = 64
+#: A client that sends more slowly occupies its connection for nothing.
+_SLOWEST_BYTES_PER_SECOND = 1000
 #: What the boundaries and headers of a form may take.
 _FRAME_BYTES = 64 * 1024
 
@@ -77,19 +80,22 @@ async def pieces(request: HttpRequest, limit_bytes: int, idle_seconds: float) ->
 
     Raises:
         InputTooLarge: It is, or claims to be, larger than ``limit_bytes``.
-        Refusal: The client sent nothing for ``idle_seconds``.
+        Refusal: The client sent nothing for ``idle_seconds``, or sends too slowly for longer than that.
     """
     claimed = request.headers.get("content-length", "")
     if claimed.isdigit() and int(claimed) > limit_bytes:
         raise InputTooLarge(f"File too large: the body has {int(claimed):,} bytes, at most {limit_bytes:,} are allowed")
-    total, stream = 0, request.stream()
+    total, stream, begun = 0, request.stream(), time.monotonic()
     while True:
+        late = begun + idle_seconds + total / _SLOWEST_BYTES_PER_SECOND - time.monotonic()
         try:
-            piece = await asyncio.wait_for(anext(stream), idle_seconds)
+            piece = await asyncio.wait_for(anext(stream), min(idle_seconds, late))
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise Refusal(408, "body_timeout", f"nothing was received for {idle_seconds:g} s") from None
+            spent = time.monotonic() - begun
+            message = f"the body was not received in time: {total:,} bytes in {spent:.0f} s"
+            raise Refusal(408, "body_timeout", message) from None
         total += len(piece)
         if total > limit_bytes:
             raise InputTooLarge(f"File too large: the body has more than {limit_bytes:,} bytes")

@@ -82,7 +82,11 @@ async def audio_to_video(request: HttpRequest, edge: TheEdge, caller: TheCaller)
     """Make a portrait speak."""
     rules = {"image": _IMAGE, "audio": _AUDIO}
     sent = await _from_form(request, edge, caller, "audio-to-video", _AUDIO_FIELDS, rules)
-    return await _answer(request, edge, sent, "COMPLETED", "inference_time")
+    answer, job, details = await _finished(request, edge, sent, "COMPLETED")
+    spent = details.get("inference_time")
+    if spent is None:  # the provider does not report it
+        spent = round(((job.finished_at or 0.0) - (job.started_at or 0.0)) * 1000)
+    return answer | {"inference_time": spent}
 
 
 async def _from_json(request: HttpRequest, edge: Edge, caller: Caller, names: tuple[str, ...], **given: str) -> Job:
@@ -107,11 +111,18 @@ async def _from_form(
         return await edge.send({"id": edge.job_id(request, caller), "type": type_, "data": data}, caller, uploads)
 
 
-async def _answer(request: HttpRequest, edge: Edge, sent: Job, status: str, *more: str) -> dict[str, Any]:
+async def _answer(request: HttpRequest, edge: Edge, sent: Job, status: str) -> dict[str, Any]:
+    return (await _finished(request, edge, sent, status))[0]
+
+
+async def _finished(
+    request: HttpRequest, edge: Edge, sent: Job, status: str
+) -> tuple[dict[str, Any], Job, Mapping[str, Any]]:
+    """Wait for the job, and return what all answers have, the job, and the details of its manifest."""
     job = await edge.finished(request, sent)
     details = (await run_sync(edge.manifest, job)).get("details", {})
     known = {"url": edge.url_of(request, job, main_output(job)), "status": status, "task_id": _task(job, details)}
-    return known | {name: details.get(name) for name in more}
+    return known, job, details
 
 
 def _task(job: Job, details: Mapping[str, Any]) -> str:

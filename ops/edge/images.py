@@ -20,6 +20,7 @@ from ops.edge.core import Edge, main_output
 from ops.edge.dependencies import TheCaller, TheEdge
 from ops.edge.forms import JSON, content_type, read_object
 from ops.edge.openapi import json_body, schema_of
+from ops.edge.prefixes import IMAGES, LOCAL_VIDEO, system_of
 from ops.planning import PlanContext
 from schemas.story_to_video import StoryToVideo
 from schemas.text_to_image import TextToImage
@@ -55,7 +56,7 @@ _GENERATE_BODY = {
 @router.post("/generate", response_class=Response, openapi_extra=_GENERATE_BODY)
 async def generate(request: HttpRequest, edge: TheEdge, caller: TheCaller) -> Response:
     """Return an image for a JSON body, or make a video from a form, as the local video service does."""
-    if content_type(request) != JSON:
+    if for_local_video(request):
         return await local_video.generate(request, edge, caller)
     job = await edge.finished(request, await _send(request, edge, caller, "text-to-image", _IMAGE_FIELDS))
     asked, output = job.parsed().data, main_output(job)
@@ -72,6 +73,12 @@ async def generate(request: HttpRequest, edge: TheEdge, caller: TheCaller) -> Re
             "format": "png",
         }
     )
+
+
+def for_local_video(request: HttpRequest) -> bool:
+    """Return whether a call of ``/generate`` is for the local video service: by its prefix, or else by its body."""
+    system = system_of(request)
+    return system == LOCAL_VIDEO or (system != IMAGES and content_type(request) != JSON)
 
 
 @router.post("/generate-video", response_class=Response, openapi_extra=_STORY_BODY)

@@ -95,7 +95,7 @@ def _result(edge: Edge, job: Job) -> dict[str, Any]:
         "video_url": f"/outputs/{job.id}.mp4",
         "mp4_path": output["uri"],
         "frames": output.get("frames"),
-        "fps": output.get("fps"),
+        "fps": round(output.get("fps") or 0),
         "width": output.get("width"),
         "height": output.get("height"),
         "seed": manifest.get("seed"),

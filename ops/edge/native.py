@@ -77,7 +77,8 @@ async def jobs(
             limit=limit,
         )
     )
-    return {"jobs": [job_view(job) for job in found]}
+    now = await run_sync(edge.runtime.database.now)
+    return {"jobs": [job_view(job, now=now) for job in found]}
 
 
 @router.get("/jobs/{job_id}")
@@ -179,6 +180,8 @@ async def upload(request: HttpRequest, job_id: str, name: str, edge: TheEdge, ca
             edge.settings.edge_max_upload_bytes,
             edge.settings.edge_body_timeout_seconds,
         )
+        if not file.size:
+            raise InvalidField("bytes: the file is empty", field="bytes")
         uri = f"{job_uploads_folder(edge.settings, caller.tenant, job_id)}{name}"
         await run_sync(edge.store, file, uri, job_id)
     return {"id": job_id, "uri": uri, "bytes": file.size, "sha256": file.sha256}
@@ -207,7 +210,8 @@ def _links(request: HttpRequest, job_id: str) -> dict[str, str]:
 
 def _view(edge: Edge, request: HttpRequest, job: Job) -> dict[str, Any]:
     """Return the job, with a URL for each of its files."""
-    view = job_view(job, deliveries_of(edge.runtime.database, job.id))
+    database = edge.runtime.database
+    view = job_view(job, deliveries_of(database, job.id), now=database.now())
     if view["outputs"] and job.results_deleted_at is None:
         view["outputs"] = [item | {"url": edge.url_of(request, job, item)} for item in view["outputs"]]
     return view | {"links": _links(request, job.id)}

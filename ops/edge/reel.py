@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
@@ -22,6 +23,7 @@ from ops.edge.dependencies import TheCaller, TheEdge
 from ops.edge.forms import read_form
 from ops.edge.openapi import form_body
 from ops.edge.refusal import Refusal
+from ops.source_status import source_words, states_of_word
 from schemas.reel import Reel
 
 router = APIRouter(tags=["Reel Creator"])
@@ -43,17 +45,6 @@ _RULES = {
     "audio": FileRule(_BYTES, ("mp3", "wav", "flac")),
 }
 _BODY = form_body(Reel, _FIELDS, tuple(_RULES), tuple(_RULES))
-#: The source's words for the ledger's states. A job that waits for a provider is being processed.
-_WORDS = {
-    State.RECEIVED: "pending",
-    State.RUNNING: "processing",
-    State.WAITING: "processing",
-    State.STORING: "processing",
-    State.COMPLETED: "completed",
-    State.FAILED: "failed",
-    State.CANCELLED: "failed",
-    State.EXPIRED: "failed",
-}
 
 
 @router.post("/jobs/create-video", openapi_extra=_BODY)
@@ -79,7 +70,7 @@ async def create_video(request: HttpRequest, edge: TheEdge, caller: TheCaller) -
 async def status(job_id: str, edge: TheEdge, caller: TheCaller) -> dict[str, Any]:
     """Return the state of a job."""
     job = await run_sync(edge.find, job_id, caller)
-    return _view(job, await run_sync(edge.runtime.database.now))
+    return (await run_sync(_views, edge, [job]))[0]
 
 
 @router.get("/jobs/{job_id}/download", response_class=Response)
@@ -88,7 +79,8 @@ async def download(request: HttpRequest, job_id: str, edge: TheEdge, caller: The
     """Return the finished reel. With `edge_download_once` its files are deleted afterwards."""
     job = await run_sync(edge.find, job_id, caller)
     if job.state is not State.COMPLETED:
-        raise Refusal(400, "not_completed", f"Job is not completed. Current status: {_WORDS[job.state]}")
+        word = (await run_sync(_views, edge, [job]))[0]["status"]
+        raise Refusal(400, "not_completed", f"Job is not completed. Current status: {word}")
     if job.results_deleted_at is not None:
         raise Refusal(410, "results_deleted", "The video was deleted after its download, or because of its age")
     runtime = edge.runtime
@@ -118,15 +110,16 @@ async def jobs(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[dict[str, Any]]:
     """List reels, newest first."""
-    states = [state.value for state, word in _WORDS.items() if status in (None, word)]
-    if not states:
+    states, at_work = ((), None) if status is None else states_of_word(status)
+    if status is not None and not states:
         raise Refusal(400, "invalid_field", "status must be pending, processing, completed or failed")
     tenant = None if caller.all_jobs else caller.tenant
     found = await run_sync(
-        lambda: list_jobs(edge.runtime.database, states=states, tenant=tenant, type_="reel", limit=limit)
+        lambda: list_jobs(
+            edge.runtime.database, states=states, at_work=at_work, tenant=tenant, type_="reel", limit=limit
+        )
     )
-    now = await run_sync(edge.runtime.database.now)
-    return [_view(job, now) for job in found]
+    return await run_sync(_views, edge, found)
 
 
 @router.post("/admin/cleanup")
@@ -158,11 +151,17 @@ async def _send(request: HttpRequest, edge: Edge, caller: Caller) -> Job:
         return await edge.send(fields, caller, uploads)
 
 
-def _view(job: Job, now: float) -> dict[str, Any]:
+def _views(edge: Edge, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    now = edge.runtime.database.now()
+    words = source_words(edge.runtime.database, jobs, now)
+    return [_view(job, words[job.id], now) for job in jobs]
+
+
+def _view(job: Job, word: str, now: float) -> dict[str, Any]:
     started = job.started_at
     return {
         "job_id": job.id,
-        "status": _WORDS[job.state],
+        "status": word,
         "progress_percentage": job.progress,
         "created_at": _time(job.received_at),
         "started_at": _time(started),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 import uvicorn
 
@@ -23,13 +24,13 @@ _BACKLOG = 2048
 class EdgeServer:
     """Serves calls until it is stopped."""
 
-    def __init__(self, runtime: Runtime, host: str, port: int) -> None:
-        """Bind the port.
+    def __init__(self, runtime: Runtime, host: str, ports: Sequence[int]) -> None:
+        """Bind the ports.
 
         Raises:
-            ConfigurationError: It is in use, or the address does not belong to this machine.
+            ConfigurationError: One is in use, or the address does not belong to this machine.
         """
-        self._listener = listen(host, port)
+        self._listeners = [listen(host, port) for port in ports]
         self._server = uvicorn.Server(
             uvicorn.Config(
                 build_app(runtime),
@@ -42,9 +43,10 @@ class EdgeServer:
 
     def run(self) -> None:
         """Serve until ``stop``; in the main thread also until a signal."""
-        host, port = self._listener.getsockname()[:2]
-        log.info("edge_started", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        self._server.run(sockets=[self._listener])
+        for listener in self._listeners:
+            host, port = listener.getsockname()[:2]
+            log.info("edge_started", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        self._server.run(sockets=self._listeners)
 
     def stop(self) -> None:
         """Make ``run`` return soon. Call it from any thread."""

@@ -173,7 +173,7 @@ def open_renderer(settings: Settings) -> ReelRenderer:
             total_timeout_seconds=settings.fetch_timeout_seconds,
         ),
         bounds=bounds,
-        encoder="nvenc" if gpu else "skip",
+        encoder="nvenc" if gpu else "strips",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +24,16 @@ from pipelines.media.captions.line_files import write_line_files
 from pipelines.media.captions.pictures import CaptionPicture, caption_pictures
 from pipelines.media.captions.placement import Caption
 from pipelines.media.captions.word_groups import Group
-from pipelines.media.encode.aac import AacFormat, frames_for, read_format, read_frames, size_share, start_aac
+from pipelines.media.encode.aac import AacEncoder, AacFormat, frames_for, read_format, read_frames, start_aac
 from pipelines.media.encode.aac_copy import copy_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
-from pipelines.media.encode.ffmpeg import Ffmpeg
 from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, expand, plan_frame_runs
 from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.moving_film import drawn_ahead, write_moving_mp4
 from pipelines.media.encode.mp4 import write_mp4
 from pipelines.media.encode.parallel_encoder import ParallelEncoder
 from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit
+from pipelines.media.encode.strip_encoder import StripEncoder
 from pipelines.media.inspect.picture import fit_picture, open_picture, upright_size
 from pipelines.media.inspect.sound import Sound, measure
 from pipelines.media.layout import Fit, Position, SafeArea, line_height, safe_box
@@ -42,6 +43,7 @@ from pipelines.media.scene.labels import labels_of, rows_of
 from pipelines.media.scene.moving import Fixed
 from pipelines.media.scene.spec import Scene
 from pipelines.media.scene.stage import Stage, cover_of, moving_names, pictures_of, save_cover, stage_of, waveform_of
+from pipelines.media.text.canvas import Canvas
 from pipelines.media.text.caption_renderer import CaptionRenderer, upper
 from pipelines.media.text.emphasis import emphasis_warnings
 from pipelines.media.text.fitting import caption_height, most_lines
@@ -55,12 +57,16 @@ from schemas.words import TimedWord
 Progress = Callable[[float], None]
 FPS = 30
 #: The encoder to try after one that is not available or whose stream cannot be used, and the errors that show it.
-_FALLBACK = {"nvenc": "skip", "skip": "plain"}
+_FALLBACK = {"nvenc": "strips", "strips": "skip", "skip": "plain"}
 _FALLBACK_ON: dict[str, tuple[type[Exception], ...]] = {
     "nvenc": (UnexpectedStream, av.FFmpegError, UnknownCodecError),
+    "strips": (UnexpectedStream,),
     "skip": (UnexpectedStream,),
     "plain": (),
 }
+#: Encoder threads at most, and pictures per chunk. One of whole pictures takes about 60 MB for 1080 x 1920.
+_THREADS, _STRIP_THREADS = 4, 8
+_STRIP_PICTURES = 24
 #: The shares of the progress that encoding frames and sound count for; the rest is writing the file.
 #: Both are encoded at the same time; for a long reel the sound takes longer.
 _FRAMES_SHARE, _SOUND_SHARE = 0.65, 0.25
@@ -90,7 +96,8 @@ class Film:
     safe_area: SafeArea
     width: int
     height: int
-    #: ``skip``: frames that repeat a picture are skip slices. ``plain``: every frame is encoded.
+    #: ``strips``: of each picture only the rows of the caption are encoded, and frames that repeat a picture are skip
+    #: slices. ``skip``: whole pictures are encoded. ``plain``: every frame is encoded.
     #: ``nvenc``: as ``skip``, with the pictures encoded by NVIDIA's encoder.
     encoder: str
     sound_edit: SoundEdit
@@ -199,7 +206,7 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _start_aac(film: Film, song: Sound | None) -> Ffmpeg | None:
+def _start_aac(film: Film, song: Sound | None) -> AacEncoder | None:
     """Start to encode the sound; return ``None`` if it was copied, because it is AAC that fits and is not changed.
 
     A song that is not changed can be measured meanwhile. The others have been measured: ``song`` is the whole one.
@@ -274,7 +281,7 @@ def stage_for(film: Film, image: Image, timeline: Timeline) -> tuple[Stage, Capt
     return stage_of(film, image, cards, Fixed(labels, waveform), renderer, FPS), renderer
 
 
-def _encode(film: Film, stage: Stage, timeline: Timeline, aac_process: Ffmpeg | None, progress: Progress) -> str:
+def _encode(film: Film, stage: Stage, timeline: Timeline, aac_process: AacEncoder | None, progress: Progress) -> str:
     """Write the video with the requested encoder or the first fallback that works; return the encoder's name."""
     encoder, frames_written = film.encoder, None
     while frames_written is None:
@@ -291,7 +298,7 @@ def _write_video(
     film: Film,
     stage: Stage,
     timeline: Timeline,
-    aac_process: Ffmpeg | None,
+    aac_process: AacEncoder | None,
     encoder: str,
     progress: Progress,
 ) -> int:
@@ -305,7 +312,13 @@ def _write_video(
     codec = NVENC if encoder == "nvenc" else X264
     chunk_encoder = ChunkEncoder(*size, skip=encoder != "plain", codec=codec)
     cover = cover_of(film, stage, timeline, FPS)
-    parallel = ParallelEncoder(chunk_encoder, chunks(runs), stage.draw, film.folder)
+    # Strips need one background for the whole film.
+    if encoder == "strips" and isinstance(stage, Canvas):
+        strips = StripEncoder(chunk_encoder, stage, [run.text for run in runs])
+        parallel = ParallelEncoder(strips.encode, chunks(runs, _STRIP_PICTURES), film.folder, _STRIP_THREADS)
+    else:
+        encode = functools.partial(chunk_encoder.encode, draw=stage.draw)
+        parallel = ParallelEncoder(encode, chunks(runs), film.folder, _THREADS)
 
     def report(frames_written: int) -> None:
         # Encoding is nearly all of the work, and continues in its threads while frames are written.
@@ -316,7 +329,7 @@ def _write_video(
     try:
         save_cover(film, cover)
         while aac_process is not None and aac_process.wait(_REPORT_SECONDS) is None:
-            encoded_share = size_share(film.folder / _AAC_NAME, timeline.sound.seconds)
+            encoded_share = aac_process.share(timeline.sound.seconds)
             report(0)
         if aac_process is not None:
             aac_process.check("the audio could not be encoded")
@@ -334,7 +347,9 @@ def _write_video(
         parallel.close()
 
 
-def _write_moving(film: Film, stage: Stage, timeline: Timeline, aac_process: Ffmpeg | None, progress: Progress) -> int:
+def _write_moving(
+    film: Film, stage: Stage, timeline: Timeline, aac_process: AacEncoder | None, progress: Progress
+) -> int:
     """Encode and write a video of which every frame is another picture; return its number of frames."""
     save_cover(film, cover_of(film, stage, timeline, FPS))
     while aac_process is not None and aac_process.wait(_REPORT_SECONDS) is None:

@@ -76,7 +76,7 @@ def align(mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFi
             "no words were recognized in the audio; send lyrics and use alignment_mode even", step="transcribe"
         )
     if timing is None and (mode == "local" or local_alignment_installed()):
-        timing, details = _align_locally(lyrics, language, audio, ctx, why)
+        timing, details = _align_locally(mode, lyrics, language, audio, ctx, why)
     timing = timing or _spread(lyrics, audio, ctx)
     reasons = {"why": "; ".join(why)} if why else {}
     ctx.annotate(alignment={"mode": mode, "used": timing.source} | reasons | details)
@@ -130,12 +130,14 @@ def _align_remotely(
 
 
 def _align_locally(
-    lyrics: str, language: str | None, audio: InputFile, ctx: Context, why: list[str]
+    mode: AlignmentMode, lyrics: str, language: str | None, audio: InputFile, ctx: Context, why: list[str]
 ) -> tuple[Timing | None, dict[str, Any]]:
     """Return the lyrics with the times of this worker's aligner, or ``None``, and what the manifest says about it."""
     text = _without_headings(lyrics)
-    found = align_on_worker(text, language, audio, ctx)
+    found = align_on_worker(text, language, audio, ctx, required=mode == "local")
     details: dict[str, Any] = {"voice": found.voice, "confidence": found.confidence}
+    if found.separated:
+        details["separated"] = True
     if found.times is None:
         why.append(f"local alignment: {found.why}")
         return None, details

@@ -34,16 +34,17 @@ def render_reel(
     timing: Timing | None = None,
     further: Mapping[str, InputFile] = NOTHING_FURTHER,
     bounds: Bounds = DEFAULT_BOUNDS,
-    encoder: str = "skip",
+    encoder: str = "strips",
 ) -> list[LocalFile]:
     """Render the reel into ``folder``, in a child process within ``bounds``, and return its files.
 
     Args:
         timing: The words of the captions and their times. Default: the lyrics in even shares.
         further: The other inputs, by their names in the request, as ``fetch_further`` returns them.
-        encoder: ``skip`` writes frames that repeat an image as skip slices, ``nvenc`` does the same with NVIDIA's
-            encoder, and ``plain`` encodes every frame. If the machine or the encoder's stream does not allow it,
-            ``nvenc`` falls back to ``skip`` and ``skip`` to ``plain``, with a warning in the log.
+        encoder: ``strips`` encodes the rows of an image that its caption changes, and writes frames that repeat an
+            image as skip slices. ``skip`` encodes whole images, ``nvenc`` does the same with NVIDIA's encoder, and
+            ``plain`` encodes every frame. If the machine or the encoder's stream does not allow it, ``nvenc`` falls
+            back to ``strips``, that to ``skip`` and that to ``plain``, with a warning in the log.
 
     Raises:
         InputError: An input cannot be used.
@@ -130,7 +131,7 @@ def film_task(
     timing: Timing,
     *,
     further: Mapping[str, InputFile] = NOTHING_FURTHER,
-    encoder: str = "skip",
+    encoder: str = "strips",
 ) -> dict[str, Any]:
     """Return the arguments of the child process's task: plain values, and paths that Telecine chose."""
     return {

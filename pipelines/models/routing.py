@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.context import Context, Progress
 from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall
-from providers.local.host import ModelHost
+from providers.local.host import ModelHost, in_low_memory
 from providers.local.weight_files import download_command, has_weights, is_downloadable
 from schemas.errors import DeviceFailed, ModelNotInstalled, RenderError
 from schemas.generation import Generation
@@ -35,40 +35,58 @@ def choose_backend(
 ) -> Model:
     """Return ``model`` itself, or for ``auto`` the first backend that is installed, does the job and fits in memory.
 
-    If none is installed and the host may download weights, the first one that may fit is returned.
+    A backend that fits comes before one that fits in low-memory mode only, unless the request prefers it. If none is
+    installed and the host may download weights, the first one that may fit is returned.
 
     ``progress`` is called while the host waits for another call; it raises to end the wait.
 
     Raises:
         ModelNotInstalled: No backend is installed; the message names the command that downloads one.
-        InsufficientVram: No installed backend fits; the numbers of the first one.
+        InsufficientVram: No installed backend fits; the lowest number of the first one.
     """
     if model.id != AUTO:
         return model
     able = _backends(call, job_type, catalogue)
-    problem: RenderError | None = None
-    for backend in able:
-        if not has_weights(backend, host.folder):
-            continue
+    problems: dict[str, RenderError] = {}
+    for backend, in_mode in _modes([item for item in able if has_weights(item, host.folder)], call):
         try:
-            host.check(backend, call, progress)
+            host.check(backend, in_mode, progress)
         except DeviceFailed:
             raise
         except RenderError as error:
-            problem = problem or error
+            problems[backend.id] = error
         else:
             return backend
-    if problem is not None:
-        raise problem
+    if problems:
+        raise next(iter(problems.values()))
+    return _to_download(able, call, job_type, host)
+
+
+def _to_download(able: Sequence[Model], call: LocalCall, job_type: str, host: ModelHost) -> Model:
+    """Return the first backend that the host may download and that may fit.
+
+    Raises:
+        ModelNotInstalled: There is none; the message names the command that downloads one.
+    """
     downloadable = [backend for backend in able if is_downloadable(backend)]
-    fitting = (backend for backend in downloadable if host.installs and host.could_fit(backend, call))
-    if (first := next(fitting, None)) is not None:
-        return first  # the host downloads it
+    if host.installs:
+        for backend, in_mode in _modes(downloadable, call):
+            if host.could_fit(backend, in_mode):
+                return backend
     commands = [download_command(backend) for backend in downloadable]
     raise ModelNotInstalled(
         f"no backend for {job_type} has weights on this worker; "
         + (f"download them with: {commands[0]}" if commands else "add weights to an entry of the catalogue")
     )
+
+
+def _modes(backends: Sequence[Model], call: LocalCall) -> list[tuple[Model, LocalCall]]:
+    """Return each backend with the call as it is and in low-memory mode, in the order in which they are tried."""
+    tried = [(backend, call) for backend in backends]
+    lower = [(backend, low) for backend in backends if (low := in_low_memory(backend, call)) is not None]
+    # The host chooses the mode again: a backend that is returned because of its lower one does not fit in the other.
+    preferred = [item for item in tried + lower if item[0].id == call.parameters.get("prefer_backend")]
+    return preferred + [item for item in tried + lower if item not in preferred]
 
 
 def _backends(call: LocalCall, job_type: str, catalogue: Catalogue) -> list[Model]:

@@ -20,7 +20,7 @@ from providers.local.model_cache import CachedModel, Key, LoadedModel, ModelCach
 from providers.local.timeouts import with_timeout
 from providers.local.weight_files import has_adapter, has_weights, is_downloadable
 from providers.weights import GB
-from schemas.errors import DeviceFailed, ModelNotInstalled, ModelOutOfMemory, TelecineError
+from schemas.errors import DeviceFailed, InsufficientVram, ModelNotInstalled, ModelOutOfMemory, TelecineError
 from schemas.settings import Settings
 
 _log = structlog.get_logger()
@@ -102,7 +102,7 @@ class ModelHost:
         return self._cache.loaded
 
     def run(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult:
-        """Run ``call`` on the model of ``entry``. If memory runs out, try once more in low-memory mode.
+        """Run ``call`` on the model of ``entry``, in low-memory mode if it fits in no other or if memory runs out.
 
         ``progress`` is also called while another thread's call runs; an exception from it ends the wait.
 
@@ -116,17 +116,11 @@ class ModelHost:
         with self._device_lock(progress), self._detect_device_failure(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecation warnings among the libraries
             timed = progress if self._timeout is None else with_timeout(self._timeout, entry.id, progress)
-            made = self._run_or_oom(entry, call, timed)
-            if made is not None:
-                return made
-            self.unload_all()
-            made = self._run_or_oom(entry, replace(call, low_memory=True), timed)
-            if made is not None:
-                return replace(made, details={**made.details, "low_vram": True})
-            self.unload_all()
-            raise ModelOutOfMemory(
-                f"{entry.id} ran out of memory, also in low-memory mode; request a smaller size or fewer frames"
-            )
+            if (lower := in_low_memory(entry, call)) is not None:
+                with contextlib.suppress(InsufficientVram):
+                    return self._run_with_retry(entry, call, timed)
+                call = lower
+            return self._run_with_retry(entry, call, timed)
 
     def check(self, entry: Model, call: LocalCall, progress: Progress = lambda _: None) -> None:
         """Check that ``call`` fits on the device after all other models are evicted.
@@ -190,6 +184,20 @@ class ModelHost:
             self.device_failed = True
             _log.error("device_failed", device=self._device.kind, reason=str(error)[:500])
             raise DeviceFailed from error
+
+    def _run_with_retry(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult:
+        """Run the call. If memory runs out, try once more in low-memory mode."""
+        made = self._run_or_oom(entry, call, progress)
+        if made is None:
+            self.unload_all()
+            call = replace(call, low_memory=True)
+            made = self._run_or_oom(entry, call, progress)
+        if made is None:
+            self.unload_all()
+            raise ModelOutOfMemory(
+                f"{entry.id} ran out of memory, also in low-memory mode; request a smaller size or fewer frames"
+            )
+        return replace(made, details={**made.details, "low_vram": True}) if call.low_memory else made
 
     def _run_or_oom(self, entry: Model, call: LocalCall, progress: Progress) -> LocalResult | None:
         """Run the call; return ``None`` if memory ran out."""
@@ -265,6 +273,12 @@ def host_for(
         installer=installer,
         on_event=on_event,
     )
+
+
+def in_low_memory(entry: Model, call: LocalCall) -> LocalCall | None:
+    """Return the call in low-memory mode; ``None`` if it is, or if the entry does not state what that needs."""
+    stated = entry.weights is not None and entry.weights.low_need_gb is not None
+    return replace(call, low_memory=True) if stated and not call.low_memory else None
 
 
 def create_model(entry: Model, folder: Path) -> LocalModel:

@@ -199,6 +199,7 @@ MODELS: tuple[Model, ...] = (
         "",
         "The best backend that is installed, fits, and can begin with a picture where there is one.",
         takes_image=True,
+        steps=50,  # of most backends, for plans
     ),
     _captioner(
         "clip-interrogator/local",

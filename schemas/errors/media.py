@@ -142,7 +142,7 @@ class DeviceFailed(RenderError):
 
 
 class InsufficientVram(RenderError):
-    """The model does not fit into this worker's memory. Set `low_vram`, or choose a smaller model."""
+    """The model does not fit into this worker's memory, not even in its low-memory mode. Choose a smaller one."""
 
     code = "insufficient_vram"
 

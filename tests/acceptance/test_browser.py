@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-import json
-import shutil
-import subprocess
-import threading
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +12,7 @@ import pytest
 from pipelines.models.local_reel import render_reel
 from schemas.caption_style import STYLES
 from tests.media_probe import frames_of, input_file, reel_data, write_photo, write_wav
+from tests.reporting_page import report_of
 
 SECONDS = 12.0
 GROUPS = 12
@@ -67,45 +61,8 @@ const style = async (name, places) => {
 </script>"""
 
 
-class _Pages(SimpleHTTPRequestHandler):
-    """Serves the folder with byte ranges and receives the page's report."""
-
-    reports: ClassVar[list[dict[str, Any]]] = []
-    arrived: ClassVar[threading.Event] = threading.Event()
-
-    def do_POST(self) -> None:
-        self.reports.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        self.send_response(204)
-        self.end_headers()
-        self.arrived.set()
-
-    def do_GET(self) -> None:
-        path = Path(self.translate_path(self.path))
-        if "Range" not in self.headers or not path.is_file():
-            return super().do_GET()
-        data = path.read_bytes()
-        first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
-        piece = data[int(first) : int(last) + 1 if last else len(data)]
-        self.send_response(206)
-        self.send_header("Content-Type", "video/mp4")
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(piece) - 1}/{len(data)}")
-        self.send_header("Content-Length", str(len(piece)))
-        self.end_headers()
-        try:
-            self.wfile.write(piece)
-        except OSError:
-            self.close_connection = True  # the browser closes the connection when it has enough
-        return None
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Do not log requests."""
-
-
 @pytest.fixture
-def report(tmp_path: Path) -> Iterator[dict[str, Any]]:
-    chromium = shutil.which("chromium")
-    assert chromium, "chromium is missing; `make test` installs it"
+def report(tmp_path: Path) -> dict[str, Any]:
     lyrics = "\n".join(f"caption {number}" for number in range(GROUPS))
     photo = input_file(write_photo(tmp_path / "p.png"), "image")
     song = input_file(write_wav(tmp_path / "s.wav", SECONDS), "audio")
@@ -120,36 +77,7 @@ def report(tmp_path: Path) -> Iterator[dict[str, Any]]:
     (tmp_path / "index.html").write_text(
         PAGE.replace("PLACES)", f"{PLACES})").replace("of STYLES)", f"of {list(STYLES)})")
     )
-    _Pages.reports, _Pages.arrived = [], threading.Event()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Pages, directory=str(tmp_path)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    browser = subprocess.Popen(
-        [
-            chromium,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--mute-audio",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--autoplay-policy=no-user-gesture-required",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            f"http://127.0.0.1:{server.server_port}/index.html",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        assert _Pages.arrived.wait(150), "the browser did not report"
-        yield _Pages.reports[0] | {"folder": tmp_path}
-    finally:
-        browser.terminate()
-        browser.wait(20)
-        server.shutdown()
-        server.server_close()
+    return report_of(tmp_path, tmp_path / "profile", seconds=150) | {"folder": tmp_path}
 
 
 def test_chromium_plays_the_reel_seeks_to_each_caption_and_lights_words_in_every_style(report: dict[str, Any]) -> None:

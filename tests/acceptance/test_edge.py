@@ -1,17 +1,15 @@
-"""The HTTP edge with a real Telecine and real files: the examples of the source systems' documents, and the native API.
-
-Only the base address of the examples is changed.
-"""
+"""The HTTP edge with a real Telecine and real files: the examples of the reel's document, and the native API."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-import sys
+import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,79 +21,21 @@ from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
 from consumer.retention.orphaned_uploads import delete_orphaned_uploads
 from consumer.wiring import storage_of
+from tests.edge_clients import Example, run
+from tests.edge_examples import REEL_ADMIN, REEL_JOBS, REELS
 from tests.edge_process import EdgeProcess, started_at
-from tests.media_probe import write_photo, write_wav
+from tests.media_probe import ffmpeg, write_photo, write_wav
 from tests.telecine_process import TelecineProcess, wait_until
 
 SECONDS = 1.5
-REEL = """
-curl -s -X POST "http://localhost:8002/jobs/create-video" \\
-  -F "image=@/path/to/image.jpg" \\
-  -F "audio=@/path/to/audio.mp3" \\
-  -F "lyrics=Hello world\\nThis is a test\\nOf video creation" \\
-  -F "language=en" \\
-  -F "alignment_mode=auto" | jq -r '.job_id'
-"""
-LEGACY = """
-curl -X POST "http://localhost:8003/create-video" \\
-  -F "image=@/path/to/image.jpg" \\
-  -F "audio=@/path/to/audio.mp3" \\
-  -F "lyrics=Hello world\\nThis is a test\\nOf video creation" \\
-  -F "language=en" \\
-  -F "alignment_mode=auto" \\
-  --output output.mp4
-"""
-#: The document's client, with requests' own forms in place of requests_toolbelt.
-PYTHON = """
-import requests
-import time
-
-response = requests.post(
-    'http://localhost:8002/jobs/create-video',
-    files={
-        'image': ('image.jpg', open('image.jpg', 'rb'), 'image/jpeg'),
-        'audio': ('audio.mp3', open('audio.mp3', 'rb'), 'audio/mpeg'),
-    },
-    data={
-        'lyrics': 'Hello world\\\\nThis is a test\\\\nOf video creation',
-        'language': 'en',
-        'font_size': '50',
-        'font_color': 'white',
-        'alignment_mode': 'auto'
-    },
-)
-
-if response.status_code == 200:
-    job_data = response.json()
-    job_id = job_data['job_id']
-    print(f"Job submitted: {job_id}")
-
-    # Poll for completion
-    while True:
-        status_response = requests.get(f'http://localhost:8002/jobs/{job_id}')
-        status_data = status_response.json()
-
-        if status_data['status'] == 'completed':
-            # Download video
-            download_response = requests.get(f'http://localhost:8002/jobs/{job_id}/download')
-            with open('output.mp4', 'wb') as f:
-                f.write(download_response.content)
-            print("Video downloaded successfully!")
-            break
-        elif status_data['status'] == 'failed':
-            print(f"Job failed: {status_data.get('error_message')}")
-            break
-
-        time.sleep(0.2)
-"""
 
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the files that the documents name. The names of files do not matter: the sound is a WAV."""
+    """Return a folder with the files that the document names."""
     folder = tmp_path_factory.mktemp("media")
     write_photo(folder / "image.jpg")
-    write_wav(folder / "audio.mp3", SECONDS)
+    ffmpeg("-i", str(write_wav(folder / "audio.wav", SECONDS)), str(folder / "audio.mp3"))
     return folder
 
 
@@ -141,45 +81,51 @@ def check_reel(content: bytes) -> None:
         assert float(film.duration or 0) / av.time_base == pytest.approx(SECONDS, abs=0.2)
 
 
-def test_the_reel_documents_shell_examples(edge: EdgeProcess, telecine: TelecineProcess, media: Path) -> None:
-    job_id = edge.shell(REEL, media).strip()
-    shown = json.loads(edge.shell(f'curl -s "http://localhost:8002/jobs/{job_id}"', media))
-    assert list(shown)[:2] == ["job_id", "status"]
-    assert shown["status"] in ("pending", "processing")
-    assert "." not in shown["created_at"]
-    assert "Z" not in shown["created_at"]
+@pytest.mark.parametrize("client", REEL_JOBS)
+def test_the_reel_documents_jobs(client: str, edge: EdgeProcess, telecine: TelecineProcess, media: Path) -> None:
+    submit, status, download = REEL_JOBS[client]
+    made = edge.run(submit, media).json()
+    job_id = made["job_id"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", made["created_at"])
     early = edge.call("GET", f"/jobs/{job_id}/download")
-    edge.shell(LEGACY, media)
-    check_reel((media / "output.mp4").read_bytes())
-    telecine.wait_for_job(job_id)
     assert early.status_code in (200, 400)
-    edge.shell(f'curl -s "http://localhost:8002/jobs/{job_id}/download" --output again.mp4', media)
-    check_reel((media / "again.mp4").read_bytes())
-    listed = edge.call("GET", "/jobs?status=completed&limit=10").json()
-    assert job_id in [job["job_id"] for job in listed]
+    seen = set()
+
+    def shown() -> dict[str, Any]:
+        found = edge.run(status, media, job_id=job_id).json()
+        seen.add(found["status"])
+        return dict(found)
+
+    last = wait_until(lambda: (found := shown())["status"] == "completed" and found)
+    assert seen <= {"pending", "processing", "completed"}
+    assert (last["progress_percentage"], last["processing_time_seconds"] > 0) == (100, True)
+    check_reel(edge.run(download, media, job_id=job_id).body)
     files = stored(telecine, job_id)
     assert {"cover.jpg", "manifest.json", "video.mp4"} <= set(files)
     assert len([name for name in files if name.endswith(("-audio", "-image"))]) == 2
+    assert job_id in [job["job_id"] for job in edge.call("GET", "/jobs?status=completed&limit=10").json()]
     gone = edge.call("DELETE", f"/jobs/{job_id}").json()
     assert (gone["job_id"], gone["files_deleted"], stored(telecine, job_id)) == (job_id, len(files), [])
     assert edge.call("GET", f"/jobs/{job_id}").status_code == 404
-    kept = edge.shell('curl -s -X POST "http://localhost:8002/admin/cleanup?max_age_hours=6"', media)
-    assert json.loads(kept) | {"cutoff_time": ""} == {
-        "message": "Cleanup completed",
-        "jobs_deleted": 0,
-        "files_deleted": 0,
-        "cutoff_time": "",
-    }
 
 
-def test_the_reel_documents_python_client_and_its_webhook(edge: EdgeProcess, media: Path) -> None:
-    shown = edge.program(sys.executable, "-", text=PYTHON, folder=media)
-    assert shown.splitlines()[-1] == "Video downloaded successfully!"
-    check_reel((media / "output.mp4").read_bytes())
-    files = files_of(media) | {"lyrics": ("lyrics", "Hello world")}
-    answer = edge.call("POST", "/create-video", files=files)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
-    check_reel(answer.content)
+@pytest.mark.parametrize("example", REELS, ids=lambda example: example.name)
+def test_the_reel_documents_videos(example: Example, edge: EdgeProcess, media: Path) -> None:
+    check_reel(edge.run(example, media).body)
+
+
+def test_the_reel_documents_cleanup(edge: EdgeProcess, media: Path) -> None:
+    for example in REEL_ADMIN:
+        done = edge.run(example, media).json()
+        assert (done["jobs_deleted"], done["files_deleted"]) == (0, 0)  # nothing is so old
+
+
+def test_a_local_video_without_weights_is_503(edge: EdgeProcess) -> None:
+    answer = edge.call("POST", "/generate", data={"prompt": "A cat plays", "lawful_use_consent": "true"})
+    assert answer.status_code == 503
+    error = answer.json()
+    assert (error["success"], error["video_url"]) == (False, None)
+    assert error["error"].startswith("no backend for text-to-video has weights on this worker")
 
 
 @pytest.mark.parametrize(
@@ -333,12 +279,47 @@ def test_bodies_that_end_early_lie_about_their_length_or_never_end(
     assert claimed.startswith(b"HTTP/1.1 413"), claimed
     silent = edge.raw(f"{head}Content-Length: 500000", part, more=True)
     assert silent.startswith(b"HTTP/1.1 408"), silent
+    with edge.connection() as slow:
+        slow.sendall(f"{head}Content-Length: 500000\n\n".replace("\n", "\r\n").encode() + part)
+        slow.settimeout(0.3)
+        answer, deadline = b"", time.monotonic() + 30
+        while not answer and time.monotonic() < deadline:  # a byte now and then
+            with suppress(TimeoutError):
+                answer = slow.recv(4096)
+            with suppress(OSError):
+                slow.send(b"x")
+    assert answer.startswith(b"HTTP/1.1 408"), answer
     endless = part + bytes(101 << 20)
     chunked = f"{len(endless):x}\r\n".encode() + endless
     assert b"File too large" in edge.raw(f"{head}Transfer-Encoding: chunked", chunked, more=True)
+    for call in ("PUT /v1/uploads/cut-1/image", "POST /v1/jobs", "POST /api/v1/i2v", "POST /generate"):
+        named = f"{call} HTTP/1.1\nHost: localhost\nContent-Type: application/json\nX-Request-Id: cut-1"
+        edge.raw(f"{named}\nContent-Length: 5000", b'{"id": "cut-1", ')
+        large = b"2dc6c0\r\n" + b" " * 3_000_000
+        refused = edge.raw(f"{named}\nTransfer-Encoding: chunked", large, more=True)
+        assert refused.startswith((b"HTTP/1.1 413", b"HTTP/1.1 422")), (call, refused[:200])
+        both = edge.raw(f"{named}\nTransfer-Encoding: chunked\nContent-Length: 4", b"0\r\n\r\n", more=True)
+        assert both.startswith(b"HTTP/1.1 4"), (call, both[:200])
+    assert stored(telecine, "cut-1") == []
     assert b"415" in edge.raw("POST /generate HTTP/1.1\nHost: localhost\nContent-Length: 0", more=True)[:20]
     assert stored(telecine, "~uploads") == before
     assert edge.call("GET", "/health").json()["status"] == "healthy"
+
+
+def test_a_client_that_hangs_up_leaves_its_place_and_its_job(telecine: TelecineProcess) -> None:
+    body = json.dumps({"id": "left-1", "type": "note", "data": {"seconds": 1}})
+    with EdgeProcess(telecine, edge_max_open_calls=2) as edge, ExitStack() as opened:
+        parked = note(edge, not_before=300)["id"]
+        for _ in range(2):
+            waiting = opened.enter_context(edge.connection())
+            waiting.sendall(f"GET /v1/jobs/{parked}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        wait_until(lambda: edge.call("GET", f"/v1/jobs/{parked}?wait=0.2").status_code == 503)
+        opened.close()
+        wait_until(lambda: edge.call("GET", f"/v1/jobs/{parked}?wait=0.2").status_code == 200, timeout=10)
+        with edge.connection() as leaving:
+            head = f"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+            leaving.sendall((head + body).encode())
+        assert telecine.wait_for_job("left-1").state is State.COMPLETED
 
 
 def test_pages_of_other_sites_and_other_names_are_refused(edge: EdgeProcess) -> None:
@@ -375,6 +356,9 @@ def test_tokens_separate_tenants(telecine: TelecineProcess) -> None:
         assert edge.call("GET", f"/v1/jobs/{made['id']}", **theirs).status_code == 404
         assert edge.call("GET", "/v1/jobs", **theirs).json() == {"jobs": []}
         assert edge.call("DELETE", f"/v1/jobs/{made['id']}", **theirs).status_code == 404
+        assert edge.call("POST", f"/v1/jobs/{made['id']}/retry", **theirs).status_code == 404
+        done = edge.call("POST", f"/v1/jobs/{made['id']}/retry", headers=mine)
+        assert (done.status_code, done.json()["error"]["code"]) == (409, "already_completed")
         stolen = {"type": "note", "data": {}, "tenant": "acme"}
         assert edge.call("POST", "/v1/jobs", json=stolen, **theirs).status_code == 403
         assert edge.call("PUT", "/v1/uploads/order-1/image", data=b"mine").status_code == 401
@@ -387,10 +371,38 @@ def test_tokens_separate_tenants(telecine: TelecineProcess) -> None:
         assert requests.get(url.replace("signature=", "signature=0"), timeout=30).status_code == 401
 
 
+def test_systems_are_told_apart_by_port_and_prefix(telecine: TelecineProcess, media: Path) -> None:
+    with EdgeProcess(telecine, "--port", "0", edge_calls_per_minute=12) as edge:
+        first, second = (json.loads(row)["url"] for row in edge.log.read_text().splitlines() if "edge_started" in row)
+        for base in (f"{first}/reel", second):
+            made = run(REEL_JOBS["curl"][0], base, media).json()
+            telecine.wait_for_job(made["job_id"])
+            check_reel(requests.get(f"{base}/jobs/{made['job_id']}/download", timeout=30).content)
+        url = requests.get(f"{first}/gateway/v1/jobs/{made['job_id']}", timeout=30).json()["outputs"][0]["url"]
+        assert url.startswith(f"{first}/gateway/v1/jobs/")
+        assert requests.get(url, timeout=30).status_code == 200
+        # Paths that two systems have: `curl` gets the page of one and the JSON of the others.
+        for path, kind in (("local/", "text/html"), ("sd/", "application/json"), ("i2v/", "application/json")):
+            assert requests.get(f"{first}/{path}", timeout=30).headers["content-type"].partition(";")[0] == kind
+        json_for_local = requests.post(f"{first}/local/generate", json={"prompt": "a cat"}, timeout=30)
+        assert (json_for_local.status_code, json_for_local.json()["success"]) == (415, False)
+        form_for_images = requests.post(f"{first}/sd/generate", data={"prompt": "a cat"}, timeout=30)
+        assert (form_for_images.status_code, type(form_for_images.json()["detail"])) == (422, list)
+        assert requests.get(f"{first}/sd/v1/jobs/nothing", timeout=30).json()["error"]["code"] == "job_not_found"
+        assert requests.get(f"{first}/nothing/v1/jobs", timeout=30).status_code == 404
+        answers = (edge.call("POST", "/jobs/create-video", json={}) for _ in range(30))
+        limited = next(answer for answer in answers if answer.status_code != 415)
+        assert limited.status_code == 429
+        assert limited.json()["detail"].startswith("Rate limit exceeded")
+        assert 1 <= int(limited.headers["retry-after"]) <= 5
+        assert edge.call("GET", f"/jobs/{made['job_id']}").status_code == 200  # polls are not counted
+
+
 def test_it_runs_as_a_part_of_up(tmp_path: Path) -> None:
-    with TelecineProcess(tmp_path / "home", notes=True, edge_port=0) as telecine:
+    with TelecineProcess(tmp_path / "home", notes=True, edge_port=0, edge_more_ports="0,0") as telecine:
         telecine.start(arguments=("up", "--only", "doors,sweep,calls,outbox,worker,edge"))
-        url = wait_until(lambda: started_at(telecine.log) if telecine.log.exists() else "")
+        wait_until(lambda: telecine.log.exists() and telecine.log.read_text().count('"edge_started"') == 3)
+        url = started_at(telecine.log)
         made = requests.post(f"{url}/v1/jobs", json={"type": "note", "data": {}}, timeout=30).json()
         job = requests.get(f"{url}/v1/jobs/{made['id']}?wait=30", timeout=60).json()
         assert job["status"] == "completed"

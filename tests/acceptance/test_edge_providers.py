@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,78 +16,56 @@ from PIL import Image
 from tests.acceptance.test_i2v import BODY
 from tests.doubles.imagine import Imagine
 from tests.doubles.misbehaviour import Plan
+from tests.edge_clients import Example
+from tests.edge_examples import GATEWAY, I2V, LISTED_MODELS, MODELS
 from tests.edge_process import EdgeProcess
-from tests.media_probe import write_photo, write_wav
+from tests.media_probe import ffmpeg, write_photo, write_wav
 from tests.provider_line import ProviderLine
+from tests.reporting_page import report_of
 from tests.servers.ministack import Ministack
 from tests.servers.s3 import endpoint
+from tests.telecine_process import wait_until
 
-TEXT = """
-curl -s -X POST "https://your-app.railway.app/v1/text-to-video/generations" \\
-  -H "Content-Type: application/json" \\
-  -d '{
-    "model": "hailuo02standard",
-    "prompt": "A cat playing piano in a jazz club"
-  }'
-"""
-IMAGE = """
-curl -s -X POST "https://your-app.railway.app/v1/image-to-video/generations" \\
-  -F "image=@/path/to/image.jpg" \\
-  -F "model=hailuo23fast" \\
-  -F "prompt=The character smiles and waves" \\
-  -F "resolution=768p" \\
-  -F "duration=6"
-"""
-PORTRAITS = [
-    """
-curl -s -X POST "https://your-app.railway.app/v1/audio-to-video/generations" \\
-  -F "image=@portrait.jpg" \\
-  -F "audio=@voice.mp3" \\
-  -F "prompt=make video in motion" \\
-  -F "resolution=1080p" \\
-  -F "audio_duration=5.06"
-""",
-    """
-curl -s -X POST "https://your-app.railway.app/v1/audio-to-video/generations" \\
-  -F "image=@portrait.jpg" \\
-  -F "audio=@voice.mp3" \\
-  -F "prompt=" \\
-  -F "resolution=1080p"
-""",
-]
-IMAGINE = """
-curl -s -X POST "https://your-app.railway.app/v1/imagine-text-to-video/generations" \\
-  -H "Content-Type: application/json" \\
-  -d '{
-    "prompt": "A cat eating hotdogs in a park",
-    "aspect_ratio": "16:9",
-    "duration": 12,
-    "resolution": "1080p",
-    "style_id": 60503,
-    "is_enhance": true
-  }'
-"""
-#: The document's JavaScript, with files from the disk in place of a page's input elements.
-JAVASCRIPT = """
-const fs = require('fs');
-const imageFile = new File([fs.readFileSync('image.jpg')], 'image.jpg', {type: 'image/jpeg'});
-(async () => {
-const formData = new FormData();
-formData.append('image', imageFile); // File from input element
-formData.append('model', 'hailuo23fast');
-formData.append('prompt', 'The character smiles and waves');
-formData.append('resolution', '768p');
-formData.append('duration', '6');
-
-const response = await fetch('https://your-app.railway.app/v1/image-to-video/generations', {
-  method: 'POST',
-  body: formData
+#: A page of another origin that calls the gateway as its document's page does. `choose` is the user's hand.
+PAGE = """<!doctype html><input type=file id=image accept="image/*"><input type=file id=audio accept="audio/*">
+<button id=go>Go</button><video id=film muted controls></video><a id=link download="film.mp4">Download</a><script>
+const byId = name => document.getElementById(name);
+const shown = [];
+byId("go").addEventListener("click", async () => {
+  const form = new FormData();
+  for (const name of ["image", "audio"]) form.append(name, byId(name).files[0]);
+  form.append("prompt", "");
+  form.append("resolution", "1080p");
+  try {
+    const response = await fetch("BASE/v1/audio-to-video/generations", {method: "POST", body: form});
+    if (!response.ok) throw new Error((await response.json()).detail);
+    const result = await response.json();
+    byId("film").src = byId("link").href = result.url;
+    shown.push(result);
+  } catch (error) { shown.push(error.message); }
+  document.dispatchEvent(new Event("shown"));
 });
-
-const result = await response.json();
-console.log('Video URL:', result.url);
+const choose = async (name, file, type) => {
+  const chosen = new DataTransfer();
+  chosen.items.add(new File([await (await fetch(file)).blob()], file, {type}));
+  byId(name).files = chosen.files;
+};
+const once = (place, name) => new Promise(done => place.addEventListener(name, done, {once: true}));
+const press = async () => { const seen = once(document, "shown"); byId("go").click(); await seen; };
+(async () => {
+  const report = {};
+  await choose("audio", "voice.mp3", "audio/mpeg");
+  await choose("image", "voice.mp3", "image/png");
+  await press();
+  await choose("image", "portrait.jpg", "image/jpeg");
+  const loaded = once(byId("film"), "loadeddata");
+  await press();
+  if (byId("film").src) { await loaded; await byId("film").play(); await once(byId("film"), "timeupdate"); }
+  const {videoWidth, videoHeight, duration, currentTime, error} = byId("film");
+  Object.assign(report, {shown, videoWidth, videoHeight, duration, currentTime, error, link: byId("link").href});
+  await fetch("/report", {method: "POST", body: JSON.stringify(report)});
 })();
-"""
+</script>"""
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +73,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     for name in ("image.jpg", "portrait.jpg"):
         write_photo(folder / name)
-    write_wav(folder / "voice.mp3", 2.0)
+    ffmpeg("-i", str(write_wav(folder / "voice.wav", 2.0)), str(folder / "voice.mp3"))
     return folder
 
 
@@ -136,29 +114,31 @@ def film_at(url: str) -> bytes:
     return answer.content
 
 
-def test_the_gateway_documents_shell_examples(edge: EdgeProcess, line: ProviderLine, media: Path) -> None:
-    listed = json.loads(edge.shell('curl -s -X GET "https://your-app.railway.app/v1/models"', media))
-    assert listed["object"] == "list"
-    assert {"id": "hailuo02standard", "object": "model", "created": 1704067200, "owned_by": "cococlip"} in listed[
-        "data"
-    ]
-    for example, status in ((TEXT, "COMPLETED"), (IMAGE, "completed")):
-        made = json.loads(edge.shell(example, media))
-        assert (list(made), made["status"]) == (["url", "status", "task_id"], status)
+def test_the_gateway_lists_its_documents_models(edge: EdgeProcess, media: Path) -> None:
+    listed = edge.run(MODELS, media).json()["data"]
+    for name, owner in LISTED_MODELS.items():
+        assert {"id": name, "object": "model", "created": 1704067200, "owned_by": owner} in listed
+
+
+@pytest.mark.parametrize("example", GATEWAY, ids=lambda example: example.name)
+def test_the_gateway_documents_examples(example: Example, edge: EdgeProcess, line: ProviderLine, media: Path) -> None:
+    made = edge.run(example, media).json()
+    assert list(made) == list(example.answer)
+    film_at(made.get("url") or made["video_url"])
+    if "inference_time" in made:
+        assert made["inference_time"] == 128036
+    if "task_id" in made:
         assert made["task_id"] in line.cococlip.tasks
-        film_at(made["url"])
-    for example in PORTRAITS:
-        made = json.loads(edge.shell(example, media))
-        assert (made["status"], made["inference_time"]) == ("COMPLETED", 128036)
-        film_at(made["url"])
-    made = json.loads(edge.shell(IMAGINE, media))
-    assert list(made) == ["id", "status", "video_url", "batch_id"]
-    film_at(made["video_url"])
 
 
-def test_the_gateway_documents_javascript(edge: EdgeProcess, media: Path) -> None:
-    shown = edge.program(shutil.which("node") or "node", "-", text=JAVASCRIPT, folder=media)
-    film_at(shown.removeprefix("Video URL:").strip())
+def test_a_page_of_another_origin_shows_the_gateways_video(edge: EdgeProcess, media: Path, tmp_path: Path) -> None:
+    (media / "index.html").write_text(PAGE.replace("BASE", edge.url))
+    report = report_of(media, tmp_path, host="localhost")
+    refused, made = report["shown"]
+    assert refused.startswith("Invalid image file type. Allowed: JPEG, PNG, WebP.")
+    assert (made["status"], report["link"], report["error"]) == ("COMPLETED", made["url"], None)
+    assert (report["videoWidth"], report["videoHeight"]) == (96, 64)
+    assert 0 < report["currentTime"] <= report["duration"]
 
 
 def test_the_gateways_errors(edge: EdgeProcess, line: ProviderLine, media: Path) -> None:
@@ -179,6 +159,14 @@ def test_the_gateways_errors(edge: EdgeProcess, line: ProviderLine, media: Path)
     assert failed.json()["detail"].startswith("Polling failed: ")
 
 
+def test_the_i2v_documents_example(edge: EdgeProcess, line: ProviderLine, media: Path) -> None:
+    edge.run(replace(I2V, json={"image_id": line.picture}), media)
+    (attempt,) = line.receiver.wait_for(1)
+    assert attempt.path == "/requests/your-request-id/callback"
+    output = attempt.json()["data"]["output"]
+    assert attempt.body.decode() == BODY % (output["title"], output["url"])
+
+
 def test_a_client_of_the_i2v_api_chooses_any_id(edge: EdgeProcess, line: ProviderLine) -> None:
     def ask(headers: dict[str, str], body: dict[str, Any]) -> requests.Response:
         return edge.call("POST", "/api/v1/i2v", json=body, headers=headers)
@@ -191,7 +179,7 @@ def test_a_client_of_the_i2v_api_chooses_any_id(edge: EdgeProcess, line: Provide
             "message": "Video generation pipeline initialized | ETA: 5-7 minutes",
             "request_id": "order 7/{a}",
         }
-    (attempt,) = line.receiver.wait_for(1)
+    attempt = wait_until(lambda: next((seen for seen in line.receiver.attempts if "order" in seen.path), None))
     assert attempt.path == "/requests/order%207%2F%7Ba%7D/callback"
     url = attempt.json()["data"]["output"]["url"]
     assert attempt.body.decode() == BODY % (attempt.json()["data"]["output"]["title"], url)
@@ -213,3 +201,35 @@ def test_a_client_uploads_to_the_bucket_by_itself(edge: EdgeProcess) -> None:
     part = edge.call("GET", f"/v1/jobs/{made['id']}/outputs/video.mp4", headers={"range": "bytes=4-7"})
     assert (part.status_code, part.content) == (206, b"ftyp")
     assert edge.call("DELETE", f"/v1/jobs/{made['id']}").json()["files_deleted"] == 3
+
+
+def test_m3_a_client_sees_the_progress_of_a_provider(edge: EdgeProcess, line: ProviderLine) -> None:
+    line.pika.plan(Plan(polls=40))  # its double reports ten percent more at each of them
+    data = {"image": line.picture, "model": "pika", "prompt": "it turns"}
+    told = {"url": line.receiver.url, "events": ["progress"]}
+    body = {"id": "progress-1", "type": "image-to-video", "data": data, "callback": told}
+    assert edge.call("POST", "/v1/jobs", json=body).status_code == 202
+    events = edge.call("GET", "/v1/jobs/progress-1/events", stream=True, headers={"accept": "text/event-stream"})
+    seen, polled = [], []
+    for text in events.iter_lines():
+        if not text.startswith(b"data: "):
+            continue
+        shown = json.loads(text.removeprefix(b"data: "))
+        if shown.get("progress_percentage"):
+            seen.append((shown["status"], shown["progress_percentage"], shown["processing_time_seconds"]))
+            polled.append(edge.call("GET", "/jobs/progress-1").json()["status"])
+        if shown["status"] == "completed":
+            break
+    waiting = [percentage for status, percentage, _ in seen if status == "waiting"]
+    assert len({percentage for percentage in waiting if percentage > 10}) >= 2, seen
+    assert waiting == sorted(waiting)
+    assert 60 < waiting[-1] < 95
+    times = [seconds for _, _, seconds in seen]
+    assert times[0] + 1 < times[1] < times[-1]
+    assert set(polled) == {"processing", "completed"}
+
+    def reported() -> list[int]:
+        hooks = [attempt.json() for attempt in line.receiver.attempts if b'"job.progress"' in attempt.body]
+        return sorted(hook["data"]["progress_percentage"] for hook in hooks if hook["data"]["id"] == "progress-1")
+
+    wait_until(lambda: reported() == sorted(set(waiting) - {5}), what=lambda: f"{reported()} {seen}")

@@ -18,6 +18,7 @@ from consumer.ledger.call_records import CallRow
 from consumer.ledger.states import CallState, State
 from tests.doubles.misbehaviour import Fault, Plan
 from tests.doubles.runpod_public import RunPodPublic
+from tests.edge_examples import GATEWAY
 from tests.edge_process import EdgeProcess
 from tests.media_probe import write_photo, write_wav
 from tests.provider_line import ProviderLine
@@ -25,21 +26,8 @@ from tests.servers.ministack import Ministack
 from tests.servers.s3 import endpoint
 from tests.telecine_process import wait_until
 
-#: The document's examples of a talking portrait.
-PORTRAIT = """
-curl -s -X POST "https://your-app.railway.app/v1/audio-to-video/generations" \\
-  -F "image=@portrait.jpg" \\
-  -F "audio=@voice.mp3" \\
-  -F "prompt=animate with realistic expressions and head movements" \\
-  -F "resolution=720p"
-"""
-PORTRAIT_1080P = """
-curl -s -X POST "https://your-app.railway.app/v1/audio-to-video/generations" \\
-  -F "image=@portrait.jpg" \\
-  -F "audio=@voice.mp3" \\
-  -F "prompt=" \\
-  -F "resolution=1080p"
-"""
+_EXAMPLES = {example.name: example for example in GATEWAY}
+PORTRAIT, PORTRAIT_1080P = _EXAMPLES["portrait with instructions"], _EXAMPLES["portrait without a prompt"]
 MODELS = ("Infinitetalk", "hailuo02standard", "hailuo-02", "runpod-infinitetalk", "p-video-avatar")
 
 
@@ -115,7 +103,7 @@ def test_the_gateways_portrait_is_made_over_the_open_route_and_costs_what_its_pr
 ) -> None:
     line.runpod.cost = 0.1234  # not the page's price
     with EdgeProcess(line.telecine) as edge:
-        made: dict[str, Any] = json.loads(edge.shell(PORTRAIT, media))
+        made: dict[str, Any] = edge.run(PORTRAIT, media).json()
         assert (made["status"], made["inference_time"]) == ("COMPLETED", 45678)
         assert decoded_frames(made["url"]) == 24
         task = line.runpod.tasks[made["task_id"]]
@@ -138,11 +126,11 @@ def test_the_gateways_portrait_is_made_over_the_open_route_and_costs_what_its_pr
         assert (line.runpod.charges(), line.replicate.charges()) == (1, 0)
 
         # The budget has room for another one only because the reported cost has replaced the page's price of $0.50.
-        made = json.loads(edge.shell(PORTRAIT, media))
+        made = edge.run(PORTRAIT, media).json()
         assert made["task_id"] in line.runpod.tasks
         # Then the next route is used, whose price is unknown. It also makes what the first one cannot: 1080p.
         for example, resolution in ((PORTRAIT, "720p"), (PORTRAIT_1080P, "1080p")):
-            made = json.loads(edge.shell(example, media))
+            made = edge.run(example, media).json()
             assert decoded_frames(made["url"]) == 24
             asked = line.replicate.tasks[made["task_id"]].asked
             assert (asked["version"], asked["input"]["resolution"]) == ("prunaai/p-video-avatar", resolution)

@@ -179,6 +179,36 @@ def test_two_independent_decoders_see_the_same_frames(rendered: Rendered) -> Non
     assert sums[0].startswith("MD5=")
 
 
+@pytest.mark.parametrize("style", ["classic", "karaoke", "pop"])
+def test_outside_the_rows_of_the_captions_no_pixel_ever_changes(
+    material: tuple[Path, Path], tmp_path: Path, style: str
+) -> None:
+    image, audio = input_file(material[0], "image"), input_file(write_wav(tmp_path / "s.wav", 18.0), "audio")
+    lyrics = "one two three\nfour five six\nseven eight\na longer line that needs a second row of letters\nten"
+    render_reel(reel_data(lyrics, style=style, width=540, height=960), image, audio, tmp_path)
+    with av.open(str(tmp_path / "video.mp4")) as container:
+        frames = [frame.to_ndarray().astype(np.int16) for frame in container.decode(video=0)]
+        container.seek(0)
+        times = [packet.pts for packet in container.demux(video=0) if packet.pts is not None]
+    assert times == [(times[1] or 0) * number for number in range(540)]
+    change = np.zeros((1440, 540), np.int16)  # the picture, and below it the halved planes of its colours
+    for frame in frames:
+        np.maximum(change, np.abs(frame - frames[0]), out=change)
+    letters = np.flatnonzero((change[:960] > 60).any(axis=1))
+    assert 30 < letters[-1] - letters[0] < 300
+    changed = np.flatnonzero((change[:960] > 0).any(axis=1))
+    assert letters[0] - 48 <= changed[0]
+    assert changed[-1] <= letters[-1] + 48
+    colors = np.flatnonzero((change[960:].reshape(-1, 270) > 0).any(axis=1)) % 480 * 2
+    assert changed[0] - 16 <= colors.min()
+    assert colors.max() <= changed[-1] + 16
+    sums = [
+        ffmpeg("-xerror", "-c:v", codec, "-i", str(tmp_path / "video.mp4"), "-map", "0:v", "-f", "md5", "-")
+        for codec in ("h264", "libopenh264")
+    ]
+    assert sums[0] == sums[1]
+
+
 def test_a_seek_to_any_time_shows_the_frame_of_that_time(rendered: Rendered) -> None:
     path = rendered[0] / "video.mp4"
     digests = planes_digest(path)
@@ -287,7 +317,7 @@ def test_the_plain_encoder_shows_the_same_film(tmp_path: Path, size: tuple[int, 
     width, height = size
     image, audio = write_photo(tmp_path / "p.jpg"), write_wav(tmp_path / "a.wav", 2.0)
     films = {}
-    for encoder in ("skip", "plain"):
+    for encoder in ("strips", "skip", "plain"):
         folder = tmp_path / encoder
         folder.mkdir()
         data = reel_data("one two three four", words_per_group=1, width=width, height=height)
@@ -298,8 +328,8 @@ def test_the_plain_encoder_shows_the_same_film(tmp_path: Path, size: tuple[int, 
         ]
         assert len(frames) == 60
         films[encoder] = [pixels.astype(np.int16) for pixels in frames if pixels is not None]
-    for one, other in zip(films["skip"], films["plain"], strict=True):
-        assert np.abs(one - other).mean() < 2.5
+    for plain, *others in zip(films["plain"], films["skip"], films["strips"], strict=True):
+        assert all(np.abs(plain - other).mean() < 2.5 for other in others)
 
 
 def test_a_plan_has_the_frame_count_of_the_render(material: tuple[Path, Path], tmp_path: Path) -> None:

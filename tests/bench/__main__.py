@@ -23,7 +23,7 @@ def main() -> None:
     folder: Path = options.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     ran, failed = [], []
-    for name in ("reel", "alignment", "messages", "flights", "dashboard", "local"):
+    for name in ("reel", "films", "alignment", "messages", "flights", "edge", "dashboard", "local"):
         print(f"== {name}", flush=True)
         command = [sys.executable, "-m", f"tests.bench.{name}", "--json", str(folder / f"{name}.json")]
         with (folder / f"{name}.txt").open("w") as output:
@@ -51,6 +51,8 @@ def _markdown(folder: Path, summary: dict[str, Any]) -> str:
         # Its own table is Markdown already.
         lines = (folder / "reel.txt").read_text().splitlines()
         parts += ["## A reel", "\n".join(line for line in lines if line.startswith("|"))]
+    if "films" in summary:
+        parts += ["## Films", (folder / "films.txt").read_text().strip()]
     if "alignment" in summary:
         parts += ["## Alignment", (folder / "alignment.txt").read_text().strip()]
     if "messages" in summary:
@@ -60,6 +62,8 @@ def _markdown(folder: Path, summary: dict[str, Any]) -> str:
     if "flights" in summary:
         printed = (folder / "flights.txt").read_text().splitlines()
         parts += ["## Provider jobs in flight", "\n".join(f"- {line}" for line in printed if ": {" in line)]
+    if "edge" in summary:
+        parts += ["## HTTP edge", (folder / "edge.txt").read_text().strip()]
     if "local" in summary:
         parts += ["## Local models", (folder / "local.txt").read_text().strip()]
     return "\n\n".join(parts).rstrip() + "\n"

@@ -1,14 +1,17 @@
 """How long a three-minute reel takes, compared with other ways to make it: ``python -m tests.bench.reel``.
 
-Makes its own material (a photograph-like picture, a song, 180 captions of three words), renders it
-with Telecine's child process, with two ffmpeg command lines, with MoviePy and, as the floor, encodes
-the sound alone. Prints a table and writes JSON. Everything runs one after the other; on a machine
-that does something else at the time, the ratios are still worth something and the seconds are not.
+Makes its own material (a photograph-like picture, a song, 180 captions of three words, all of them different), renders
+it with Telecine's child process in every style, with three ffmpeg command lines, with MoviePy and, as the floor,
+encodes the sound alone. Also: reels a minute with two workers, a reel of five seconds, and one of an hour. Prints
+tables and writes JSON. The sound and the styles take turns, so that on a machine that does something else at the time,
+the ratios are still worth something and the seconds are not.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import os
 import platform
@@ -21,8 +24,10 @@ import time
 import venv
 import wave
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import imageio_ffmpeg
@@ -32,6 +37,7 @@ from PIL import Image, ImageFilter
 from pipelines.media.captions.placement import Caption, place, spread_evenly
 from pipelines.media.captions.word_groups import group_words
 from pipelines.models.local_reel import render_reel
+from schemas.caption_style import STYLES
 from schemas.media import InputFile
 from schemas.reel import Reel
 
@@ -59,6 +65,9 @@ WORDS = [
     "and",
     "shone",
 ]
+#: The name of a way to make a reel, what starts it, and the file that it writes.
+Way = tuple[str, Callable[[], object], str]
+FLOOR = "AAC alone (ffmpeg, fast coder)"
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 
@@ -77,7 +86,10 @@ class Figure:
 
 
 def make_material(folder: Path, seconds: int) -> tuple[Path, Path, str]:
-    """Make a picture with soft shapes and grain, a song of chords and beats, and lyrics of one caption a second."""
+    """Make a picture with soft shapes and grain, a song of chords and beats, and lyrics of one caption a second.
+
+    No two captions of the first hour and a half are equal.
+    """
     random = np.random.default_rng(2026)
     coarse = random.integers(30, 226, (24, 14, 3), dtype=np.uint8)
     soft = Image.fromarray(coarse).resize((1440, 2560), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(6))
@@ -95,8 +107,9 @@ def make_material(folder: Path, seconds: int) -> tuple[Path, Path, str]:
             sound = sound + random.normal(0, 0.25, rate) * np.exp(-time_axis % 0.5 * 30)
             left = (sound * 20_000).clip(-32_768, 32_767).astype("<i2")
             file.writeframes(np.stack([left, np.roll(left, 200)], 1).tobytes())
-    words = [WORDS[index % len(WORDS)] for index in range(3 * seconds)]
-    lyrics = "\n".join(" ".join(words[index : index + 3]) for index in range(0, len(words), 3))
+    lines = [" ".join(words) for words in itertools.product(WORDS, repeat=3)]
+    random.shuffle(lines)
+    lyrics = "\n".join(lines[index % len(lines)] for index in range(seconds))
     return folder / "photo.jpg", folder / "song.wav", lyrics
 
 
@@ -118,7 +131,7 @@ def write_ass(path: Path, captions: list[Caption]) -> None:
     )
 
 
-def measured(name: str, work: Callable[[], subprocess.Popen[bytes] | None], output: Path) -> Figure:
+def measured(name: str, work: Callable[[], object], output: Path) -> Figure:
     """Run ``work`` (here, or the process it starts) and weigh all processes below this one while it runs."""
     peak, stop = [0], threading.Event()
 
@@ -130,7 +143,7 @@ def measured(name: str, work: Callable[[], subprocess.Popen[bytes] | None], outp
     watcher.start()
     before, started = os.times(), time.perf_counter()
     process = work()
-    if process is not None and process.wait() != 0:
+    if isinstance(process, subprocess.Popen) and process.wait() != 0:
         raise RuntimeError(f"{name} failed")
     wall, after = time.perf_counter() - started, os.times()
     stop.set()
@@ -217,9 +230,18 @@ def moviepy(folder: Path, home: Path, captions: list[Caption], seconds: float, t
     return figure
 
 
+def telecine(folder: Path, out: str, lyrics: str, **options: Any) -> Path:
+    """Render the material with Telecine into the folder ``out``."""
+    request = {"image": "s3://bench/photo.jpg", "audio": "s3://bench/song.wav", "alignment_mode": "even"}
+    data = Reel.model_validate({**request, "lyrics": lyrics, **options})
+    (folder / out).mkdir(exist_ok=True)
+    render_reel(data, _input(folder / "photo.jpg", "jpeg"), _input(folder / "song.wav", "wav"), folder / out)
+    return folder / out / "video.mp4"
+
+
 def run(folder: Path, seconds: int, repeats: int, moviepy_seconds: float, moviepy_home: Path) -> list[Figure]:
-    """All figures, the floor first."""
-    photo, song, lyrics = make_material(folder, seconds)
+    """All figures, the floor first, then ``classic`` and the other styles."""
+    photo, _, lyrics = make_material(folder, seconds)
     groups = group_words(lyrics, 3)
     spans = spread_evenly(groups, float(seconds))
     captions = place(
@@ -233,45 +255,66 @@ def run(folder: Path, seconds: int, repeats: int, moviepy_seconds: float, moviep
     tail = ["-t", str(seconds), "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
     aac = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "160k"]
     x264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20"]
-
-    def telecine() -> None:
-        request = {"image": "s3://bench/photo.jpg", "audio": "s3://bench/song.wav", "alignment_mode": "even"}
-        data = Reel.model_validate({**request, "lyrics": lyrics, "font_size": FONT_PIXELS})
-        out = folder / "telecine"
-        out.mkdir(exist_ok=True)
-        render_reel(data, _input(photo, "jpeg"), _input(song, "wav"), out)
-
     fed = ["-i", "song.wav"]
-    looped = ["-i", "scaled.png", *fed, "-vf", loop, "-r", "30", *x264, *aac, *tail, "loop.mp4"]
-    read_again = ["-loop", "1", "-framerate", "30", "-i", "scaled.png", *fed, "-vf", f"format=yuv420p,{chain}"]
-    ways: list[tuple[str, Callable[[], subprocess.Popen[bytes] | None], str]] = [
-        ("AAC alone (ffmpeg, fast coder)", lambda: ffmpeg(*fed, *aac, "floor.m4a", folder=folder), "floor.m4a"),
-        ("Telecine", telecine, "telecine/video.mp4"),
-        ("ffmpeg, loop filter, veryfast", lambda: ffmpeg(*looped, folder=folder), "loop.mp4"),
-        (
-            "ffmpeg, -loop 1, veryfast",
-            lambda: ffmpeg(*read_again, *x264, *aac, *tail, "loop1.mp4", folder=folder),
-            "loop1.mp4",
-        ),
+
+    def looped(fps: int, name: str) -> list[str]:
+        still = ["-loop", "1", "-framerate", str(fps), "-i", "scaled.png", *fed, "-vf", f"format=yuv420p,{chain}"]
+        return [*still, *x264, *aac, *tail, name]
+
+    turns: list[Way] = [(FLOOR, lambda: ffmpeg(*fed, *aac, "floor.m4a", folder=folder), "floor.m4a")]
+    for style in STYLES:
+        options = {"font_size": FONT_PIXELS} if style == "classic" else {}
+        make = functools.partial(telecine, folder, style, lyrics, style=style, **options)
+        turns.append((f"Telecine, {style}", make, f"{style}/video.mp4"))
+    best: dict[str, list[Figure]] = {}
+    for _ in range(repeats):
+        for name, work, output in turns:
+            best.setdefault(name, []).append(measured(name, work, folder / output))
+    figures = [_best(tries) for tries in best.values()]
+    once = ["-i", "scaled.png", *fed, "-vf", loop, "-r", "30", *x264, *aac, *tail, "loop.mp4"]
+    peers = [
+        ("ffmpeg, loop filter, veryfast", once, "loop.mp4"),
+        ("ffmpeg, -loop 1, veryfast", looped(FPS, "loop1.mp4"), "loop1.mp4"),
+        ("ffmpeg, one frame a second, veryfast", looped(1, "second.mp4"), "second.mp4"),
     ]
-    figures = []
-    for name, work, output in ways:
-        tries = [
-            measured(name, work, folder / output)
-            for _ in range(repeats if "Telecine" in name or "alone" in name else 1)
-        ]
-        figure = min(tries, key=lambda one: one.wall_seconds)
-        figure.note = (
-            f"best of {len(tries)}, median {statistics.median(t.wall_seconds for t in tries):.2f} s"
-            if tries[1:]
-            else ""
-        )
-        figures.append(figure)
-        print(f"  {name}: {figure.wall_seconds:.2f} s", file=sys.stderr)
+    for name, command, output in peers:
+        figures.append(measured(name, functools.partial(ffmpeg, *command, folder=folder), folder / output))
+        print(f"  {name}: {figures[-1].wall_seconds:.2f} s", file=sys.stderr)
     _judge(folder, figures, loop, seconds)
     if moviepy_seconds:
         figures.append(moviepy(folder, moviepy_home, captions, min(moviepy_seconds, seconds), seconds))
     return figures
+
+
+def _best(tries: list[Figure]) -> Figure:
+    figure = min(tries, key=lambda one: one.wall_seconds)
+    figure.cpu_seconds = min(one.cpu_seconds for one in tries)
+    figure.note = f"best of {len(tries)}, median {statistics.median(one.wall_seconds for one in tries):.2f} s"
+    print(f"  {figure.name}: {figure.wall_seconds:.2f} s", file=sys.stderr)
+    return figure
+
+
+def reels_a_minute(folder: Path, lyrics: str, count: int) -> float:
+    """Let two workers make ``count`` reels each at the same time; return how many that is in a minute."""
+    started = time.perf_counter()
+
+    def work(worker: int) -> None:
+        for _ in range(count):
+            telecine(folder, f"worker{worker}", lyrics)
+
+    with ThreadPoolExecutor(2) as workers:
+        list(workers.map(work, range(2)))
+    return 2 * count * 60 / (time.perf_counter() - started)
+
+
+def of_length(seconds: int, name: str) -> Figure:
+    """Make a reel of another length."""
+    with tempfile.TemporaryDirectory() as folder:
+        lyrics = make_material(Path(folder), seconds)[2]
+        film = Path(folder, "long", "video.mp4")
+        figure = measured(name, functools.partial(telecine, Path(folder), "long", lyrics), film)
+        figure.frames = count_frames(film) if seconds < 600 else None
+    return figure
 
 
 def _judge(folder: Path, figures: list[Figure], loop: str, seconds: int) -> None:
@@ -280,16 +323,19 @@ def _judge(folder: Path, figures: list[Figure], loop: str, seconds: int) -> None
     Letters are drawn by different programs, so each is compared with what it drew itself: Telecine
     with its own captions and background kept lossless, ffmpeg with its own filter chain.
     """
-    for figure, path in zip(figures[1:], ("telecine/video.mp4", "loop.mp4", "loop1.mp4"), strict=True):
-        figure.frames = count_frames(folder / path)
+    by_name = {figure.name: figure for figure in figures}
+    paths = {f"Telecine, {style}": f"{style}/video.mp4" for style in STYLES}
+    peers = {"ffmpeg, loop filter, veryfast": "loop.mp4", "ffmpeg, -loop 1, veryfast": "loop1.mp4"}
+    for name, path in {**paths, **peers, "ffmpeg, one frame a second, veryfast": "second.mp4"}.items():
+        by_name[name].frames = count_frames(folder / path)
     still = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "0"]
     ffmpeg(
         "-i", "scaled.png", "-vf", loop, "-r", "30", *still, "-t", str(seconds), "lossless.mp4", folder=folder
     ).wait()
-    figures[2].ssim = similarity(folder, folder / "loop.mp4", folder / "lossless.mp4")
-    figures[3].ssim = similarity(folder, folder / "loop1.mp4", folder / "lossless.mp4")
+    for name, path in peers.items():
+        by_name[name].ssim = similarity(folder, folder / path, folder / "lossless.mp4")
     _lossless_telecine(folder)
-    figures[1].ssim = similarity(folder, folder / "telecine" / "video.mp4", folder / "telecine.mkv")
+    by_name["Telecine, classic"].ssim = similarity(folder, folder / "classic" / "video.mp4", folder / "telecine.mkv")
 
 
 def _lossless_telecine(folder: Path) -> None:
@@ -301,7 +347,7 @@ def _lossless_telecine(folder: Path) -> None:
     from pipelines.media.text.fonts import Fonts
     from pipelines.media.text.painting import Style
 
-    lines = (folder / "telecine" / "captions.srt").read_text().splitlines()
+    lines = (folder / "classic" / "captions.srt").read_text().splitlines()
     texts = [line for line in lines if line and not line.isdigit() and "-->" not in line]
     photo = fit_picture(open_picture(folder / "photo.jpg", "jpeg"), WIDTH, HEIGHT)
     area = arrange((WIDTH, HEIGHT), WIDTH, HEIGHT).captions
@@ -334,14 +380,14 @@ def _input(path: Path, kind: str) -> InputFile:
 
 
 def table(figures: list[Figure]) -> str:
-    """Return the figures as a Markdown table; ratios of wall time to the sound alone and to Telecine."""
+    """Return the figures as a Markdown table; ratios of wall time to the sound alone and to Telecine's ``classic``."""
     floor, own = figures[0].wall_seconds, figures[1].wall_seconds
     lines = [
         "| way | wall s | / AAC alone | / Telecine | CPU s | peak MB | file MB | frames | SSIM | |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for one in figures:
-        frames, ssim = one.frames or "", f"{one.ssim:.4f}" if one.ssim else ""
+        frames, ssim = f"{one.frames:,}" if one.frames else "", f"{one.ssim:.4f}" if one.ssim else ""
         lines.append(
             f"| {one.name} | {one.wall_seconds:.2f} | {one.wall_seconds / floor:.2f} | {one.wall_seconds / own:.1f} "
             f"| {one.cpu_seconds:.1f} | {one.peak_bytes / 1e6:.0f} | {one.file_bytes / 1e6:.1f} "
@@ -358,15 +404,28 @@ def main() -> None:
         "--repeats", type=int, default=5, help="runs of Telecine and of the sound alone; the best counts"
     )
     options.add_argument("--moviepy-seconds", type=float, default=20, help="how much MoviePy renders; 0 leaves it out")
+    options.add_argument("--long-seconds", type=int, default=3600, help="length of a long reel; 0 leaves it out")
     options.add_argument("--moviepy-home", type=Path, default=Path(tempfile.gettempdir()) / "telecine-bench-moviepy")
     options.add_argument("--json", type=Path, default=Path("reel-bench.json"), help="where the figures go")
     given = options.parse_args()
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         figures = run(Path(folder), given.seconds, given.repeats, given.moviepy_seconds, given.moviepy_home)
+        rate = reels_a_minute(Path(folder), make_material(Path(folder), given.seconds)[2], given.repeats)
+    lengths = [of_length(5, "Telecine, 5 s")]
+    if given.long_seconds:
+        lengths.append(of_length(given.long_seconds, f"Telecine, {given.long_seconds:,} s"))
     print(table(figures))
+    print(f"\nReels of {given.seconds} s a minute with two workers: {rate:.1f}\n")
+    print(table([figures[0], figures[1], *lengths]))
     machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "load_at_start": load}
-    record = {"machine": machine, "seconds": given.seconds, "figures": [asdict(one) for one in figures]}
+    record = {
+        "machine": machine,
+        "seconds": given.seconds,
+        "figures": [asdict(one) for one in figures],
+        "lengths": [asdict(one) for one in lengths],
+        "reels_a_minute": rate,
+    }
     given.json.write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.bench.dashboard import PAGES
 from tests.bench.flights import WAYS
 from tests.bench.messages import in_turn
+from tests.bench.reel import make_material
 from tests.servers.rabbitmq import RabbitMQ
 from tests.spoken import TEXTS, spoken, write_speech
 from tests.telecine_process import ROOT
@@ -61,9 +62,49 @@ def test_every_way_of_waiting_for_a_provider_notices_that_its_tasks_are_done(way
 
 
 def test_a_short_reel_is_made_in_every_way(tmp_path: Path) -> None:
-    figures = run("reel", tmp_path, "--seconds", "3", "--repeats", "1", "--moviepy-seconds", "0")["figures"]
-    assert len(figures) >= 4
-    assert all(figure["wall_seconds"] > 0 and figure["file_bytes"] > 0 for figure in figures)
+    options = ("--seconds", "3", "--repeats", "1", "--moviepy-seconds", "0", "--long-seconds", "7")
+    found = run("reel", tmp_path, *options)
+    figures = {figure["name"]: figure for figure in [*found["figures"], *found["lengths"]]}
+    assert all(figure["wall_seconds"] > 0 and figure["file_bytes"] > 0 for figure in figures.values())
+    styles = ("classic", "bold", "minimal", "box", "karaoke", "pop")
+    assert {name: figure["frames"] for name, figure in figures.items()} == {
+        "AAC alone (ffmpeg, fast coder)": None,
+        **{f"Telecine, {style}": 90 for style in styles},
+        "ffmpeg, loop filter, veryfast": 90,
+        "ffmpeg, -loop 1, veryfast": 90,
+        "ffmpeg, one frame a second, veryfast": 3,
+        "Telecine, 5 s": 150,
+        "Telecine, 7 s": 210,
+    }
+    assert found["reels_a_minute"] > 0
+
+
+def test_films_of_which_every_frame_differs_are_measured(tmp_path: Path) -> None:
+    figures = run("films", tmp_path, "--frames", "24")["figures"]
+    assert [figure["film"] for figure in figures] == ["smooth", "with grain"]
+    assert all(0.5 < figure["bytes_at_equal_ssim"] <= 1.05 for figure in figures)
+
+
+def test_no_caption_of_the_reel_is_shown_twice(tmp_path: Path) -> None:
+    lines = make_material(tmp_path, 180)[2].split("\n")
+    assert len(set(lines)) == len(lines) == 180
+
+
+def test_the_edge_is_measured_and_its_open_waits_take_no_more_memory_with_time(tmp_path: Path) -> None:
+    options = ("--count", "40", "--rounds", "1", "--waits", "150", "--wait-seconds", "4", "--events", "3")
+    figures = run("edge", tmp_path, *options)
+    for ways in figures["admitted_per_second"].values():
+        assert all(found["median"] > 0 for found in ways.values())
+    assert list(figures["admitted_per_second"]["1 MB of files"]) == [
+        "Telecine",
+        "plain FastAPI",
+        "plain FastAPI, synced",
+    ]
+    waits = figures["waits"]
+    assert waits["answered"] == 150
+    assert max(waits["megabytes_waiting"]) - waits["megabytes_waiting"][0] < 3
+    assert waits["megabytes_waiting"][-1] - waits["megabytes_idle"] < 60
+    assert 0 < figures["milliseconds_to_first_event"]["p50"] < 5000
 
 
 def test_local_models_are_measured(tmp_path: Path) -> None:

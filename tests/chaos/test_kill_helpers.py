@@ -69,17 +69,19 @@ def check_completed(telecine: TelecineProcess, receiver: Receiver) -> Any:
     return job
 
 
-def test_a_reel_completes_although_every_process_of_the_service_is_terminated_attack_1(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGQUIT"])
+def test_a_reel_completes_although_every_process_of_the_service_is_stopped_attack_1(name: str, tmp_path: Path) -> None:
     with Receiver() as receiver, TelecineProcess(tmp_path / "home") as telecine:
         telecine.start()
         submit_reel(telecine, receiver)
         wait_until(lambda: helper(telecine, "pipelines.media.child"))
         for pid in tree(telecine.pid):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, getattr(signal, name))
         assert telecine.wait_for_death() == 0
         telecine.start()
-        assert check_completed(telecine, receiver).failures == 0
+        job = check_completed(telecine, receiver)
+        assert (job.failures, job.crashes) == (0, 0)
 
 
 def test_a_reel_completes_although_a_broker_s_worker_is_stopped_with_all_its_processes_attack_1(
@@ -103,7 +105,7 @@ def test_a_reel_completes_although_a_broker_s_worker_is_stopped_with_all_its_pro
         assert job.failures == 0
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT"])
 def test_stopping_a_worker_with_all_its_processes_is_no_crash_attack_1(
     name: str, rabbitmq: RabbitMQ, queue_prefix: str, s3: S3, bucket: str, tmp_path: Path
 ) -> None:

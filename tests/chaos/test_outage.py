@@ -164,6 +164,52 @@ def _check_endings(receiver: Receiver, expected: dict[str, list[str]]) -> None:
     wait_until(lambda: endings() == expected, timeout=60, what=lambda: str(endings()))
 
 
+@pytest.mark.parametrize("s3", ["radosgw"], indirect=True)  # it checks policies
+@pytest.mark.timeout(300)
+def test_paid_results_wait_until_they_may_be_written_where_results_go_by_default(
+    s3: S3, bucket: str, tmp_path: Path
+) -> None:
+    own = f"{bucket}-own"
+    s3.client().create_bucket(Bucket=own)
+    for name in (bucket, own):
+        _deny_writing(s3, name)
+    settings: dict[str, object] = {
+        "storage": "s3",
+        "s3_endpoint_url": s3.url,
+        "s3_region": s3.region,
+        "output": f"s3://{bucket}/results/",
+        "max_failures": 2,
+        "retry_seconds": 0.2,
+    }
+    with ProviderLine(tmp_path / "home", None, **settings) as line:
+        line.film("paid")
+        line.prompt("text")
+        line.prompt("elsewhere", output=f"s3://{own}/")
+        line.telecine.start()
+        assert (line.telecine.wait_for_job("elsewhere").error or {})["code"] == "output_forbidden"
+        database = line.telecine.database()
+        wait_until(lambda: "retry_later" in [entry.event for entry in timeline_of(database, "text")], timeout=60)
+        wait_until(lambda: _put_off(database, "paid") > 3, timeout=60)
+        assert count_jobs(database) == {"failed": 1, "waiting": 2}
+        assert "results go there by default" in line.telecine.run("explain", "paid").stdout.decode()
+        s3.client().delete_bucket_policy(Bucket=bucket)
+        wait_until(lambda: count_jobs(database) == {"failed": 1, "completed": 2}, timeout=60)
+        check_settled(database, "paid")
+        database.close()
+        assert set(objects_below(s3, bucket, "results/paid/")) == {"video.mp4", "manifest.json"}
+        assert (line.cococlip.charges(), line.replicate.charges()) == (1, 2)
+
+
+def _deny_writing(s3: S3, bucket: str) -> None:
+    arn = f"arn:aws:s3:::{bucket}/*"
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": arn}
+    s3.client().put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [denied]}))
+
+
+def _put_off(database: Database, job_id: str) -> int:
+    return sum(entry.event == "call_put_off" for entry in timeline_of(database, job_id))
+
+
 @pytest.mark.timeout(600)
 def test_kills_while_jobs_are_retried_double_nothing_and_pay_nothing_twice_friction_H2(tmp_path: Path) -> None:
     chance = random.Random(15)

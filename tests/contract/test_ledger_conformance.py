@@ -214,6 +214,7 @@ time.sleep(60)
         {},
         {"states": ["failed"]},
         {"states": ["received", "waiting"]},
+        {"states": ["waiting", "running"], "at_work": True},
         {"type_": "reel"},
         {"type_": "reel", "states": ["failed"]},
         {"tenant": "acme"},
@@ -256,7 +257,7 @@ def many_jobs_row(number: int) -> dict[str, Any]:
     return {
         "id": f"j{number}",
         "type": "reel" if number % 100 < 2 else "story_to_video",
-        "state": "failed" if failed else ("received", "waiting")[number % 2] if number % 100 == 0 else "completed",
+        "state": "failed" if failed else "completed" if number % 100 else ("received", "waiting")[number // 100 % 2],
         "role": "render",
         "priority": "normal",
         "tenant": "acme" if number % 100 == 7 else None,

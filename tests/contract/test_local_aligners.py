@@ -10,13 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from ops.demo.speech import Speech
-from pipelines.media.align.aligner import LyricsAligner, PhonemeAligner
+from pipelines.media.align.acoustic import PhonemeModel
+from pipelines.media.align.aligner import CtcAligner, LyricsAligner
 from schemas.errors import InvalidAudio
 from schemas.words import AlignedLyrics
 from tests.media_probe import write_wav
 from tests.spoken import TEXTS, lines_of, spoken, write_speech
 
-ALIGNERS: dict[str, Callable[[], LyricsAligner]] = {"phonemes": PhonemeAligner}
+ALIGNERS: dict[str, Callable[[], LyricsAligner]] = {"phonemes": lambda: CtcAligner(PhonemeModel())}
 
 
 @pytest.fixture(params=ALIGNERS)

@@ -2,93 +2,37 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
-import shutil
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import pytest
-import requests
 from PIL import Image
 
+from tests.edge_clients import Example
+from tests.edge_examples import HEALTH, IMAGES, LOCAL_VIDEOS, ROOT as ROOT_CALL, STORIES, STORY_INFO, SYSTEM_INFO
 from tests.edge_process import EdgeProcess
 from tests.local import tiny_models
 from tests.media_probe import write_photo
 from tests.telecine_process import ROOT, TelecineProcess
-
-IMAGE = """
-curl -s -X POST "http://localhost:8000/generate" \\
-  -H "Content-Type: application/json" \\
-  -d '{
-    "prompt": "A cute robot playing guitar",
-    "num_inference_steps": 30,
-    "return_base64": false
-  }' \\
-  --output image.png
-"""
-BASE64 = """
-const run = async () => {
-const response = await fetch('http://localhost:8000/generate', {
-  method: 'POST',
-  headers: {'Content-Type': 'application/json'},
-  body: JSON.stringify({prompt: 'A beautiful landscape', return_base64: true})
-});
-const data = await response.json();
-console.log(data.success, data.steps, data.format, data.image_base64.slice(0, 11));
-};
-run();
-"""
-VIDEO = """
-curl -s -D headers.txt -X POST "http://localhost:8000/generate-video" \\
-  -H "Content-Type: application/json" \\
-  -d '{
-    "hero_description": "a brave knight in silver armor with a red cloak",
-    "scenes": [
-      "standing in front of a castle gate",
-      "fighting a dragon in a cave",
-      "celebrating victory in a village square"
-    ],
-    "duration_per_scene": 4.0,
-    "fps": 30
-  }' \\
-  --output video.mp4
-"""
-INFO = """
-curl -s -X POST "http://localhost:8000/generate-video/info" \\
-  -H "Content-Type: application/json" \\
-  -d '{
-    "hero_description": "a brave knight in silver armor",
-    "scenes": ["Scene 1", "Scene 2", "Scene 3"],
-    "duration_per_scene": 3.0,
-    "fps": 24,
-    "transition_frames": 12
-  }'
-"""
-#: The document's example with a size that the processor here makes in a second.
-LOCAL = """
-curl -s -X POST http://localhost:8000/generate \\
-  -F "prompt=A serene lake at sunset with mountains in the background" \\
-  -F "fps=24" \\
-  -F "num_frames=8" \\
-  -F "width=256" \\
-  -F "height=256" \\
-  -F "seed=42" \\
-  -F "low_vram=false" \\
-  -F "lawful_use_consent=true"
-"""
 
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeProcess]:
     folder = tmp_path_factory.mktemp("edge")
     tiny_models.mochi().save_pretrained(folder / "mochi")
+    tiny_models.wan(from_picture=True).save_pretrained(folder / "wan")
     shapes = ROOT / "providers" / "local" / "demonstration" / "shapes"
-    small = {"need_gb": None, "low_need_gb": None, "steps": 2}
+    small = {"need_gb": None, "low_need_gb": None, "steps": 2, "native": [64, 64]}
     models = [
         {"id": "segmind/tiny-sd", "weights": {"source": str(shapes), "native": [64, 64]}},
         {"id": "mochi", "weights": {"source": str(folder / "mochi"), **small}},
+        {"id": "wan", "weights": {"source": str(folder / "wan"), "takes_text": False, **small}},
     ]
     telecine = TelecineProcess(folder / "home", models=json.dumps(models), local_threads=1, local_device="cpu")
     telecine.environment |= {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -96,45 +40,49 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeProcess]:
         yield process
 
 
-def frames(content: bytes) -> int:
-    with av.open(io.BytesIO(content), "r") as film:
-        return len(list(film.decode(video=0)))
+def film(content: bytes) -> tuple[int, float, int, int]:
+    """Return the number of decoded frames, the rate, the width and the height."""
+    with av.open(io.BytesIO(content), "r") as opened:
+        stream = opened.streams.video[0]
+        return len(list(opened.decode(stream))), float(stream.average_rate or 0), stream.width, stream.height
 
 
-def test_the_image_documents_examples(edge: EdgeProcess, tmp_path: Path) -> None:
-    edge.shell(IMAGE, tmp_path)
-    with Image.open(tmp_path / "image.png") as made:
-        assert made.format == "PNG"
-    assert edge.program(shutil.which("node") or "node", "-", text=BASE64, folder=tmp_path).split() == [
-        "true",
-        "25",
-        "png",
-        "iVBORw0KGgo",
-    ]
-    edge.shell(VIDEO, tmp_path)
-    headers = (tmp_path / "headers.txt").read_text().lower()
-    assert frames((tmp_path / "video.mp4").read_bytes()) == 3 * 120 + 2 * 12
-    assert "x-video-scenes: 3\n" in headers.replace("\r", "")
-    assert "x-video-fps: 30\n" in headers.replace("\r", "")
-    assert "x-video-duration: 12.8\n" in headers.replace("\r", "")
-    assert json.loads(edge.shell(INFO, tmp_path)) == {
-        "scenes_count": 3,
-        "frames_per_scene": 72,
-        "transition_frames": 12,
-        "total_frames": 240,
-        "total_duration_seconds": 10.0,
-        "fps": 24,
-        "resolution": "512x512",
-        "estimated_generation_time_seconds": 15,
-    }
-    health = json.loads(edge.shell("curl -s http://localhost:8000/health", tmp_path))
-    assert (health["status"], health["model_loaded"]) == ("healthy", True)
-    root = json.loads(edge.shell("curl -s http://localhost:8000/", tmp_path))
-    assert (root["status"], root["model"], root["endpoints"]["generate_image"]) == (
-        "running",
-        "segmind/tiny-sd",
-        "/generate",
-    )
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("media")
+    write_photo(folder / "image.jpg")
+    return folder
+
+
+@pytest.mark.parametrize("example", IMAGES, ids=lambda example: example.name)
+def test_the_image_documents_images(example: Example, edge: EdgeProcess, media: Path) -> None:
+    answer = edge.run(example, media)
+    content = answer.body
+    if not isinstance(example.answer, str):
+        assert example.json is not None
+        assert answer.json()["steps"] == example.json.get("num_inference_steps", 25)
+        content = base64.b64decode(answer.json()["image_base64"])
+    with Image.open(io.BytesIO(content)) as made:
+        assert (made.format, made.size) == ("PNG", (512, 512))
+
+
+@pytest.mark.parametrize("example", STORIES, ids=lambda example: example.name)
+def test_the_image_documents_stories(example: Example, edge: EdgeProcess, media: Path) -> None:
+    assert example.json is not None
+    asked = {"duration_per_scene": 3.0, "fps": 24, "width": 512, "height": 512, "transition_frames": 12, **example.json}
+    scenes = len(asked["scenes"])
+    frames = scenes * round(asked["duration_per_scene"] * asked["fps"]) + (scenes - 1) * asked["transition_frames"]
+    answer = edge.run(example, media)
+    assert film(answer.body) == (frames, asked["fps"], asked["width"], asked["height"])
+    assert answer.headers["x-video-scenes"] == str(scenes)
+    assert answer.headers["x-video-fps"] == str(asked["fps"])
+    assert float(answer.headers["x-video-duration"]) == pytest.approx(frames / asked["fps"])
+
+
+def test_the_image_documents_other_calls(edge: EdgeProcess, media: Path) -> None:
+    edge.run(STORY_INFO, media)
+    for example, more in ((ROOT_CALL, "endpoints"), (HEALTH, "checks")):
+        edge.run(replace(example, answer={**example.answer, more: dict}), media)
 
 
 def test_invalid_image_requests_have_fastapis_form(edge: EdgeProcess) -> None:
@@ -148,33 +96,19 @@ def test_invalid_image_requests_have_fastapis_form(edge: EdgeProcess) -> None:
     assert edge.call("POST", "/generate", json={"prompt": "x", "unknown": 1, "num_inference_steps": 51}).json()
 
 
-def test_the_local_video_documents_examples(edge: EdgeProcess, tmp_path: Path) -> None:
-    made = json.loads(edge.shell(LOCAL, tmp_path))
-    assert (made["success"], made["error"]) == (True, None)
-    assert (made["frames"], made["fps"], made["width"], made["height"]) == (8, 24, 256, 256)
-    assert (made["seed"], made["backend"]) == (42, "mochi")
-    assert made["elapsed_time"] > 0
-    edge.shell(f"curl -s http://localhost:8000{made['video_url']} -o my_video.mp4", tmp_path)
-    assert frames((tmp_path / "my_video.mp4").read_bytes()) == 8
-    # The document's Python client without an image: requests then sends an urlencoded form.
-    data = {"prompt": "A cat plays", "fps": 24, "num_frames": 8, "width": 256, "height": 256}
-    client = {**data, "low_vram": "false", "lawful_use_consent": "true"}
-    assert requests.post(f"{edge.url}/generate", data=client, files={}, timeout=90).json()["success"] is True
-    assert set(json.loads(edge.shell("curl -s http://localhost:8000/system-info", tmp_path))) == {
-        "cuda_available",
-        "device_name",
-        "total_vram_gb",
-        "free_vram_gb",
-        "used_vram_gb",
-        "cpu_percent",
-        "ram_available_gb",
-        "ram_total_gb",
-        "backend",
-    }
+@pytest.mark.parametrize("example", LOCAL_VIDEOS, ids=lambda example: example.name)
+def test_the_local_video_documents_examples(example: Example, edge: EdgeProcess, media: Path) -> None:
+    made = edge.run(example, media).json()
+    assert re.fullmatch(r"/outputs/[^/]+\.mp4", made["video_url"])
+    download = Example("download", "curl", "GET", made["video_url"], answer="video/mp4")
+    assert film(edge.run(download, media).body) == tuple(made[name] for name in ("frames", "fps", "width", "height"))
 
 
-def test_the_local_video_services_errors(edge: EdgeProcess, tmp_path: Path) -> None:
-    photo = write_photo(tmp_path / "image.jpg").read_bytes()
+def test_the_local_video_documents_system_information(edge: EdgeProcess, media: Path) -> None:
+    edge.run(SYSTEM_INFO, media)
+
+
+def test_the_local_video_services_errors(edge: EdgeProcess) -> None:
     consent = {"prompt": "A cat plays", "lawful_use_consent": "true"}
     for data, files, status, error in (
         ({"prompt": "A cat plays"}, {}, 403, "The model requires `lawful_use_consent` to be true"),
@@ -182,7 +116,6 @@ def test_the_local_video_services_errors(edge: EdgeProcess, tmp_path: Path) -> N
         ({**consent, "width": "300"}, {}, 400, "width: must be a multiple of 8"),
         (consent, {"image": ("", b"")}, 200, None),
         (consent, {"image": b"text"}, 400, "Image must be JPG or PNG"),
-        ({**consent, "prefer_backend": "wan"}, {"image": photo}, 503, ""),
     ):
         if status == 200:
             data = {**data, "num_frames": "8", "width": "256", "height": "256", "seed": ""}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 from providers.catalogue import Catalogue, Model
 from providers.local.base import Device, LocalCall, LocalResult, Progress
 from providers.local.device import Cpu
+from providers.local.diffusers_model import DiffusersModel
 from providers.local.host import ModelHost, create_model
 from providers.local.image_model import ImageModel
 from providers.local.weight_files import find_weights
+from providers.weights import GB
 from schemas.errors import InsufficientVram, InvalidWeights, JobCancelled, ModelNotInstalled, OutOfMemory
 from tests.local.catalogue_entries import catalogue
 
@@ -163,6 +166,34 @@ def test_a_model_that_cannot_fit_is_refused_with_the_numbers_before_it_is_loaded
         host.run(other_model(models, "mochi", need_gb=6.0), CALL, ignore_progress)
     assert caught.value.message == "Insufficient VRAM: mochi needs ~6.0GB, but only 4.2GB available."
     assert host.load_count == 0
+
+
+@pytest.mark.parametrize(("free", "low"), [(22.0, False), (21.9, True), (12.0, True), (6.0, True)])
+@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+def test_h2_a_model_that_fits_in_its_low_memory_mode_only_takes_it_by_itself(
+    weights: Path, models: Catalogue, monkeypatch: pytest.MonkeyPatch, free: float, low: bool, kind: str
+) -> None:
+    host = host_on(FakeDevice(int(free * GB)), weights)
+    mochi = other_model(models, "mochi", need_gb=22.0, low_need_gb=6.0)
+    if kind == "cuda":
+        monkeypatch.setattr(FakeDevice, "kind", "cuda")
+        monkeypatch.setattr(DiffusersModel, "_place", lambda *_, **__: 0)
+        monkeypatch.setattr(DiffusersModel, "dtype_on", lambda *_: "float32")
+    for _ in range(2):
+        made = host.run(mochi, CALL, ignore_progress)
+        assert made.details.get("low_vram", False) is low
+    assert ([item.low_memory for item in host.loaded], host.load_count) == ([low], 1)
+
+
+def test_h2_the_refusal_has_the_number_of_the_low_memory_mode(weights: Path, models: Catalogue) -> None:
+    host = host_on(FakeDevice(4_200_000_000), weights)
+    host.device.kind = "cuda"  # type: ignore[misc]
+    mochi = other_model(models, "mochi", need_gb=22.0, low_need_gb=6.0)
+    for call in (CALL, replace(CALL, low_memory=True)):
+        with pytest.raises(InsufficientVram) as caught:
+            host.run(mochi, call, ignore_progress)
+        assert caught.value.message == "Insufficient VRAM: mochi needs ~6.0GB, but only 4.2GB available."
+    assert (host.load_count, caught.value.__cause__) == (0, None)
 
 
 def test_a_refusal_keeps_the_loaded_models(weights: Path, models: Catalogue) -> None:

@@ -129,12 +129,13 @@ def test_an_image_is_stored_and_delivered_with_its_bytes(deployment: EmbeddedDep
     (body,) = deployment.callbacks("picture-1")
     output = body["data"]["outputs"][0]
     assert base64.b64decode(output["base64"]) == files["image.png"]
+    assert "base64_omitted" not in output
     assert (output["width"], output["height"], body["data"]["model"]) == (64, 64, "demo-shapes")
     again = deployment.telecine.run("explain", "picture-1", "--json").stdout
     assert output["base64"].encode() not in again
 
 
-def test_a_picture_of_more_than_a_mebibyte_is_stored_and_not_in_the_callback(deployment: EmbeddedDeployment) -> None:
+def test_m2_a_callback_says_why_a_picture_of_more_than_a_mebibyte_is_not_in_it(deployment: EmbeddedDeployment) -> None:
     deployment.submit(
         "large-1", "text-to-image", prompt="a fox", width=1024, height=768, num_inference_steps=10, return_base64=True
     )
@@ -142,6 +143,11 @@ def test_a_picture_of_more_than_a_mebibyte_is_stored_and_not_in_the_callback(dep
     assert len(files["image.png"]) > 1024 * 1024
     output = deployment.callbacks("large-1")[0]["data"]["outputs"][0]
     assert (output["bytes"], "base64" in output) == (len(files["image.png"]), False)
+    size = f"{len(files['image.png']):,}"
+    reason = f"the file has {size} bytes; a callback contains at most 1,048,576. Fetch it from `url`."
+    assert output["base64_omitted"] == reason
+    shown = json.loads(deployment.telecine.run("status", "large-1", "--json").stdout)["outputs"]
+    assert [item.get("base64_omitted") for item in shown] == [reason, None]
 
 
 def test_a_reel_is_made_while_a_story_is(deployment: EmbeddedDeployment, tmp_path: Path) -> None:

@@ -14,9 +14,12 @@ from PIL import Image
 from pipelines.media.silent_film import crossfade
 from pipelines.memory_context import MemoryContext
 from pipelines.registry import PIPELINES
+from providers.local.device import Cpu
 from providers.local.host import ModelHost
+from providers.weights import GB
 from schemas.envelope import Request
 from schemas.errors import (
+    InsufficientVram,
     InvalidAudio,
     InvalidImage,
     ModelNotInstalled,
@@ -240,6 +243,44 @@ def test_the_model_auto_takes_the_backend_that_is_preferred_and_can_do_it(
     pictured = Stage(tmp_path / "two", weights, host, "image-to-video")
     pictured.run(model="auto", image=IMAGE, prompt="it runs", prefer_backend="mochi", **FILM, **SHORT)
     assert pictured.context.manifest_details["backend"] == "wan"
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "preferred", "used"),
+    [
+        (12, "mochi", ("mochi", True)),
+        (12, "", ("wan-1.3b", False)),
+        (8, "", ("wan-1.3b", True)),
+        (22, "mochi", ("mochi", False)),
+        (5, "mochi", ("wan-1.3b", True)),
+        (3, "mochi", "Insufficient RAM: mochi needs ~6.0GB, but only 3.0GB available."),
+        (3, "", "Insufficient RAM: wan-1.3b needs ~4.0GB, but only 3.0GB available."),
+    ],
+)
+def test_h2_auto_takes_a_low_memory_mode_before_it_refuses(
+    tmp_path: Path, weights: Path, gigabytes: int, preferred: str, used: tuple[str, bool] | str
+) -> None:
+    class Sized(Cpu):
+        """The CPU as a device with so much memory."""
+
+        def free_bytes(self) -> int:
+            return int(gigabytes * GB)
+
+    stage = Stage(tmp_path, weights, ModelHost(weights, device=Sized), "text-to-video")
+    needs = {"mochi": (22, 6), "wan-1.3b": (12, 4)}
+    stage.context.catalogue = stage.context.catalogue.with_entries(
+        [{"id": name, "weights": {"need_gb": need, "low_need_gb": low}} for name, (need, low) in needs.items()]
+    )
+    wanted = {"model": "auto", "prompt": "a fox runs", "prefer_backend": preferred, **FILM, **SHORT}
+    if isinstance(used, str):
+        with pytest.raises(InsufficientVram) as caught:
+            stage.run(**wanted)
+        assert caught.value.message == used
+        return
+    stage.run(**wanted)
+    details = stage.context.manifest_details
+    assert (details["backend"], details["low_vram"]) == used
+    assert len(frames_of(tmp_path / "video.mp4")) == 8
 
 
 @pytest.mark.parametrize("consent", [None, False])

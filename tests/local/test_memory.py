@@ -234,7 +234,7 @@ def test_a_job_that_waits_for_another_ones_model_can_be_cancelled_at_once(
 
 def test_a_refusal_keeps_the_same_model_loaded_in_its_other_mode(weights: Path, model: Model) -> None:
     host = recording(weights, 10**9)
-    both = other(model, need_gb=2.0, low_need_gb=0.5)
+    both = other(model, need_gb=2.0)
     host.run(both, replace(SCENES, low_memory=True), ignore_progress)
     with pytest.raises(InsufficientVram):
         host.run(both, SCENES, ignore_progress)

@@ -129,6 +129,8 @@ def test_dead_letters_are_dismissed_by_number_by_code_or_all_friction_h4(operato
     operator.arrive(b"{}", b"not JSON", b'{"id": "a b"}', b"[1]", b"nor this")
     numbers = {item["number"]: item["code"] for item in operator.run("dead-letters", "list", "--json").json}
     first, *_, last = sorted(numbers)
+    typo = operator.run("dead-letters", "dismiss", "--code", f"{numbers[last]}s")
+    assert typo.err.startswith(f"No dead letter matches (did you mean {numbers[last]}?). The codes there are: ")
     assert operator.run("dead-letters", "dismiss", str(first)).out == "Dismissed 1 dead letter.\n"
     same = [number for number in numbers if numbers[number] == numbers[last] and number != first]
     result = operator.run("dead-letters", "dismiss", "--code", numbers[last], "--json")

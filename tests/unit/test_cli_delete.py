@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+
 import pytest
 import sqlalchemy as sa
 
-from consumer.ledger.tables import jobs
+from consumer.ledger.call_request import CallSpec, Candidate
+from consumer.ledger.calls import enqueue_and_park
+from consumer.ledger.states import CallState
+from consumer.ledger.tables import calls, jobs
 from tests.cli_operator import Operator, an_operator
 
 _operator = pytest.fixture(an_operator, name="operator")
@@ -59,6 +66,56 @@ def test_delete_with_force_times_out_while_the_worker_runs(operator: Operator) -
     result = operator.run("delete", "order-1", "--force", "--timeout", "0.3")
     assert result.status == 2
     assert operator.job("order-1") is not None
+
+
+@pytest.mark.parametrize("force", [True, False], ids=["force", "cancelled-before"])
+def test_m7_delete_waits_until_the_call_of_a_cancelled_job_is_settled(operator: Operator, force: bool) -> None:
+    settle = with_call(operator, "order-1", CallState.WORKING)
+    if not force:
+        operator.run("cancel", "order-1")
+    engine = threading.Timer(0.7, settle)
+    engine.start()
+    result = operator.run("delete", "order-1", *(["--force"] if force else []))
+    engine.join()
+    assert (result.status, operator.job("order-1")) == (0, None), result.err
+
+
+def test_m7_delete_does_not_wait_for_a_call_that_waits_for_a_person(operator: Operator) -> None:
+    with_call(operator, "order-1", CallState.UNKNOWN)
+    operator.run("cancel", "order-1")
+    database = operator.database()
+    with database.write() as connection:
+        connection.execute(calls.update().values(due_at=None))  # the engine has given the search up
+    database.close()
+    started = time.monotonic()
+    result = operator.run("delete", "order-1")
+    assert (result.status, "not settled" in result.err, time.monotonic() - started < 20) == (1, True, True)
+
+
+def test_m7_delete_gives_up_after_its_timeout(operator: Operator) -> None:
+    with_call(operator, "order-1", CallState.WORKING)
+    result = operator.run("delete", "order-1", "--force", "--timeout", "0.5")
+    assert (result.status, "not settled" in result.err, operator.job("order-1") is None) == (1, True, False)
+
+
+def with_call(operator: Operator, job_id: str, state: CallState) -> Callable[[], None]:
+    """Park a job with a call in this state. Return what settles the call, as the engine does."""
+    operator.receive(job_id)
+    database = operator.database()
+    spec = CallSpec(
+        candidates=[Candidate("m", "p", {})], inputs={}, output_folder="s3://r/", fingerprint="f", type="reel"
+    )
+    enqueue_and_park(database, operator.start(job_id).lease, "align", spec, tenant=None, urgency=1)
+    with database.write() as connection:
+        connection.execute(calls.update().values(state=state.value))
+    database.close()
+
+    def settle() -> None:
+        with database.write() as connection:
+            connection.execute(calls.update().values(state=CallState.CANCELLED.value, due_at=None))
+        database.close()
+
+    return settle
 
 
 def test_delete_names_the_undelivered_callbacks(operator: Operator) -> None:

@@ -82,6 +82,22 @@ def test_a_filter_without_a_match_says_so_friction_H2(operator: Operator) -> Non
     assert "No job matches" in result.err
 
 
+@pytest.mark.parametrize(
+    "command", [("retry",), ("retry", "--yes"), ("retry", "--dry-run"), ("list",), ("list", "--status", "failed")]
+)
+def test_a_code_that_no_job_has_is_answered_with_those_there_are(operator: Operator, command: tuple[str, ...]) -> None:
+    operator.completed("c")
+    assert operator.run(*command, "--code", "invalid_imgae").err == "No job matches.\n"
+    _failed(operator, "a")
+    _failed(operator, "b", error=InputNotFound())
+    there = "The codes there are: input_not_found, invalid_image.\n"
+    found = operator.run(*command, "--code", "invalid_imgae")
+    assert (found.status, found.err) == (0, f"No job matches (did you mean invalid_image?). {there}")
+    assert operator.run(*command, "--code", "x").err == f"No job matches. {there}"
+    # A code that jobs have, but none of these.
+    assert operator.run(*command, "--code", "invalid_image", "--tenant", "t").err == "No job matches.\n"
+
+
 def test_a_retried_job_can_be_sent_again_and_is_a_duplicate_friction_H2(operator: Operator) -> None:
     _failed(operator, "a")
     assert operator.run("retry", "a").status == 0

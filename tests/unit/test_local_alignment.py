@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 
 from pipelines.audio_to_captions import audio_to_captions, plan
+from pipelines.media.align.acoustic import emissions_of
+from pipelines.media.align.aligner import _places
 from pipelines.media.align.espeak import pronounce
 from pipelines.media.align.gate import sure_lines
 from pipelines.media.align.languages import voices_for
+from pipelines.media.align.long_texts import align_parts, margin_of, parts_of
 from pipelines.media.align.onsets import onset_delay
 from pipelines.media.align.phonemes import tokens_of
+from pipelines.media.align.recording import Sound
 from pipelines.media.align.viterbi import STAR, Emissions, align_tokens, path_scores
 from pipelines.memory_context import MemoryContext
 from pipelines.models.alignment import Timing, caption_spec
@@ -249,6 +253,51 @@ def test_the_delay_is_measured_only_where_words_begin_out_of_silence() -> None:
     for start in beginnings:
         quiet[int(start * rate) : int((start + 1) * rate)] = sound[:rate]
     late = [start + 0.08 for start in beginnings]
-    assert onset_delay(quiet, rate, late) == pytest.approx(0.1, abs=0.02)
-    assert onset_delay(sound, rate, late) == 0.04
-    assert onset_delay(quiet, rate, []) == 0.04
+    with Sound([quiet]) as out_of_silence, Sound([sound[:123_456], sound[123_456:]]) as steady:
+        assert onset_delay(out_of_silence.levels(), late) == pytest.approx(0.1, abs=0.02)
+        assert onset_delay(steady.levels(), late) == 0.04
+        assert onset_delay(out_of_silence.levels(), []) == 0.04
+
+
+def test_a_long_text_is_aligned_in_parts_like_the_whole() -> None:
+    random = np.random.default_rng(3)
+    lines = [[[int(token) for token in random.integers(0, 30, 5)] for _ in range(4)] for _ in range(40)]
+    frames = sum(len(word) for line in lines for word in line) * 4 + 20 * len(lines)
+    sound = random.uniform(-8, -4, (frames, 31)).astype(np.float32)
+    sound[:, -1] = 0
+    gap, at, starts = np.full(frames, -0.1, np.float32), 10, []
+    for line in lines:
+        for word in line:
+            starts.append(at)
+            for token in word:
+                sound[at, token], gap[at] = -0.1, -5.0
+                at += 4
+        at += 20
+    heard = Emissions(sound, gap)
+    whole, parts = parts_of(heard, lines), parts_of(heard, lines, frames * 1000 // 5)
+    assert (len(whole), len(parts)) == (1, 5)
+    assert [part.first for part in parts[1:]] == [part.end for part in parts[:-1]]
+    one, cut = align_parts(heard, whole), align_parts(heard, parts)
+    words = [word[0] for line in _places(lines) for word in line]
+    assert [int(one.first[word]) for word in words] == starts
+    assert np.array_equal(one.first[words], cut.first[words])
+    assert margin_of(heard, parts) > 1
+
+
+@pytest.mark.parametrize("count", [1, 100, 24 * 16_000, 24 * 16_000 + 1, 48 * 16_000 + 330])
+def test_every_moment_of_a_recording_has_a_frame(count: int) -> None:
+    class Model:
+        """Returns a frame less than there is sound for, as networks without padding do."""
+
+        def recognise(self, samples: Any) -> Any:
+            frames = max(0, len(samples) // 320 - 1)
+            return np.full((frames, 3), -1.0, np.float32), np.full(frames, -2.0, np.float32)
+
+        def readings(self, *_: Any) -> Any:
+            return []
+
+    with Sound([np.zeros(count, np.float32)]) as sound:
+        found = emissions_of(Model(), sound, [0, 2], lambda _: None)
+    assert len(found) == (0 if count < 640 else -(-count // 320))
+    assert found.tokens.shape == (len(found), 3)
+    assert not found.tokens[:, 2].any(), "the column of the star"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,10 @@ import numpy as np
 import pytest
 
 from pipelines.audio_to_captions import plan as plan_captions
+from pipelines.media.encode import aac
 from pipelines.media.encode.aac import start_aac
+from pipelines.media.encode.ffmpeg import FfmpegDied
+from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit
 from pipelines.media.inspect import sound
 from pipelines.media.inspect.sound import measure
 from pipelines.memory_context import MemoryContext
@@ -19,7 +23,7 @@ from pipelines.models.local_reel import _ffmpeg, render_reel
 from pipelines.reel import plan as plan_reel
 from schemas.audio_to_captions import AudioToCaptions
 from schemas.errors import InvalidAudio
-from tests.media_probe import ffmpeg, input_file, reel_data, sound_of, write_photo
+from tests.media_probe import ffmpeg, input_file, reel_data, sound_of, write_photo, write_wav
 
 RATE = 16_000
 #: Three seconds of a tone, 16 bits, mono.
@@ -357,3 +361,51 @@ def test_measuring_has_a_time_limit_of_its_own_attack_6(tmp_path: Path, monkeypa
     (tmp_path / "x.wav").write_bytes(wav(SIZE * 400, pcm=PCM * 400))
     with pytest.raises(InvalidAudio, match=r"the audio takes more than 0\.01 s to decode"):
         measure(tmp_path / "x.wav", "wav")
+
+
+# --- two halves -----------------------------------------------------------------------------------------------------
+
+
+def encoded(folder: Path, kind: str, seconds: float, *, halves: bool) -> np.ndarray:
+    """Return what is heard of ``song.KIND``, encoded in one process or, cut at half of ``seconds``, in two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aac, "_HALVES_FROM", 0.0 if halves else 1e9)
+        encoder = start_aac(_ffmpeg(), folder / f"song.{kind}", kind, folder / "song.aac", seconds=seconds)
+    assert len(encoder._processes) == 1 + halves
+    assert encoder.wait() == 0
+    assert encoder.share(0) > 0
+    assert not list(folder.glob("*.half.*"))
+    return sound_of(folder / "song.aac")[0]
+
+
+@pytest.mark.parametrize("kind", ["wav", "mp3", "flac"])
+def test_a_song_encoded_in_two_halves_sounds_as_in_one(tmp_path: Path, kind: str) -> None:
+    write_wav(tmp_path / "tone.wav", 5.0)
+    ffmpeg("-i", str(tmp_path / "tone.wav"), str(tmp_path / f"song.{kind}"))
+    whole = encoded(tmp_path, kind, 5, halves=False)
+    # Half of what a header states may be anywhere: also just before the end of the sound, or behind it.
+    for seconds in (5, 2, 9, 9.3, 9.5, 9.7, 9.9, 10, 11, 400):
+        halves = encoded(tmp_path, kind, seconds, halves=True)
+        assert len(halves) == len(whole)
+        difference = np.abs(halves - whole)[1024:-4096]
+        assert difference.max() < 0.004, seconds  # of 0.2: a wrong or a missing frame would be all of it
+
+
+def test_what_is_short_or_limited_in_loudness_is_encoded_in_one_process(tmp_path: Path) -> None:
+    write_wav(tmp_path / "song.wav", 29.0)
+    limited = SoundEdit(loudness=-14.0)
+    for seconds, edit in ((29.0, UNCHANGED), (0.0, UNCHANGED), (40.0, limited)):
+        encoder = start_aac(_ffmpeg(), tmp_path / "song.wav", "wav", tmp_path / "song.aac", edit, seconds)
+        assert len(encoder._processes) == 1
+        encoder.kill()
+
+
+def test_a_half_that_cannot_be_encoded_fails_the_sound(tmp_path: Path) -> None:
+    write_wav(tmp_path / "song.wav", 2.0)
+    for broken in (0, 1):
+        encoder = start_aac(_ffmpeg(), tmp_path / "song.wav", "wav", tmp_path / "song.aac", seconds=40.0)
+        encoder._processes[broken].kill()
+        assert encoder.wait() == -signal.SIGKILL
+        with pytest.raises(FfmpegDied):
+            encoder.check("the audio could not be encoded")
+        encoder.kill()

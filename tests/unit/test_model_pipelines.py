@@ -353,3 +353,29 @@ def test_a_written_prompt_is_estimated_at_the_seconds_of_its_document(
     stage = Stage("image-to-video", tmp_path, material, catalogue=catalogue_of(Settings(**waits)))
     planned = PIPELINES["image-to-video"].plan(data_of("image-to-video", image=IMAGE), stage.context)
     assert planned.estimated_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("data", "times"),
+    [
+        ({}, 1),
+        ({"fps": 1}, 1),
+        ({"fps": 60}, 1),
+        ({"num_frames": 128}, 2),
+        ({"width": 1440}, 2),
+        ({"width": 360, "height": 360}, 1 / 4),
+        ({"width": 1440, "num_frames": 128}, 4),
+        ({"parameters": {"num_inference_steps": 25}}, 1 / 2),
+        ({"model": "mochi", "num_frames": 62}, 67 / 64),  # Mochi makes 6 n + 1 frames
+        ({"model": "wan-1.3b", "height": 712}, 65 / 64),  # 4 n + 1 frames of 720x720, which are cut
+    ],
+    ids=str,
+)
+def test_m6_the_plan_of_a_local_film_counts_frames_pixels_and_steps(
+    tmp_path: Path, material: Path, data: dict[str, Any], times: float
+) -> None:
+    film = {"model": "auto", "prompt": "a serene lake", "lawful_use_consent": True, **data}
+    stage = Stage("text-to-video", tmp_path, material)
+    planned = PIPELINES["text-to-video"].plan(data_of("text-to-video", **film), stage.context)
+    assert planned.estimated_seconds == pytest.approx(106.7 * times, rel=0.01)
+    assert planned.duration_seconds == pytest.approx((planned.frames or 0) / (planned.fps or 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable
@@ -201,6 +202,31 @@ TIMED = {
         "intro\n00:01.000 --> 00:02.000 align:start\n<v Ann>Tom &amp; <00:01.500>Jerry\nNOTE this\n",
         "Tom & Jerry\nNOTE this",
     ),
+    "ass": (
+        "[Script Info]\r\nTitle: --> x\r\n\r\n[V4+ Styles]\r\nFormat: Name, Fontname\r\nStyle: Default,Arial\r\n\r\n"
+        "[Events]\r\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\r\n"
+        "Dialogue: 0,0:00:03.00,0:00:04.00,Default,,0,0,0,,{\\an8}Second, with\\Na comma\r\n"
+        "Comment: 0,0:00:02.00,0:00:04.00,Default,,0,0,0,,not shown\r\n"
+        "Dialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,{\\k20}Hal{\\k20}le{\\k20}lu{\\k9}jah\r\n"
+        "Dialogue: 0,0:00:05.00,0:00:06.00,Default,,0,0,0,,{\\p1}m 0 0 l 1 1{\\p0}soft\\nbreak\r\n",
+        "Hallelujah\nSecond, with a comma\nsoft break",
+    ),
+    "ass-without-header": (
+        "Dialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,One\nDialogue: 0,0:00:02.00,0:00:03.00,Default,,0,0,0,,Two",
+        "One\nTwo",
+    ),
+    "ssa": (
+        "[Events]\nFormat: Marked, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
+        "Dialogue: Marked=0,0:00:01.00,0:00:02.00,Default,NTP,0000,0000,0000,!Effect,Hello there",
+        "Hello there",
+    ),
+    "ttml": (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<!-- made -->\n<tt xmlns="http://www.w3.org/ns/ttml"><head><metadata>'
+        '<ttm:title>Song</ttm:title></metadata></head><body><div>\n  <p begin="1s" end="2s">Tom &amp; <span>Jer</span>'
+        '<span>ry</span></p>\n  <p begin="3s">two<br/>\n  rows</p><p begin="4s"/><p>last</p></div></body></tt>',
+        "Tom & Jerry\ntwo rows\nlast",
+    ),
+    "ttml-with-prefix": ('<tt:tt xmlns:tt="x"><tt:body><tt:p begin="1s">One</tt:p></tt:body></tt:tt>', "One"),
 }
 
 
@@ -216,8 +242,10 @@ def test_lyrics_with_times_are_recognized_and_only_the_words_are_used(lyrics: st
         "[Intro: Ann]\nJohn [3:16] says\nat [12:30] we --> go",
         "[0:45]\nOne\nTwo\nThree",
         "I <3 you\n1\n2\n3 --> 4",
+        "Dialogue: we talk, 1:02:03 a.m.\nComment: none\n[Events]",
+        "<ttt>\n<p>One</p>",
     ],
-    ids=["F10-headings", "F10-times-within", "F10-one-time", "F10-arrows"],
+    ids=["F10-headings", "F10-times-within", "F10-one-time", "F10-arrows", "ass-words", "ttml-words"],
 )
 def test_lyrics_without_times_are_left_as_they_are(lyrics: str) -> None:
     assert read(lyrics=lyrics).lyrics == lyrics
@@ -229,6 +257,18 @@ def test_times_without_words_are_no_lyrics_fault_10() -> None:
 
 def test_a_long_line_with_many_times_is_refused_before_it_is_repeated_fault_10() -> None:
     assert refusal(lyrics="[0:01]" * 20_000 + "a" * 100_000).code == "lyrics_too_long"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<tt>" + "<p " * 80_000, "<tt><p>" + "<" * 200_000, "<tt><" + "a" * 200_000, "Dialogue: " * 20_000, "<?" * 99_999],
+    ids=["paragraphs", "brackets", "name", "events", "headers"],
+)
+def test_subtitles_that_do_not_end_take_no_time(text: str) -> None:
+    begun = time.process_time()
+    with contextlib.suppress(RequestError):
+        read(lyrics=f"{text}\nDialogue: 0,0:00:01.00,{'{' * 9_999}")
+    assert time.process_time() - begun < 2.0
 
 
 def test_a_long_run_of_white_space_takes_no_time_reel_timing_spaces() -> None:

@@ -28,6 +28,7 @@ from schemas.errors import (
     InputNotFound,
     InputUnavailable,
     OutputForbidden,
+    StorageError,
     StorageUnavailable,
     TelecineError,
 )
@@ -194,6 +195,17 @@ def test_network_errors_are_retried(fault: Exception) -> None:
     with pytest.raises(StorageUnavailable) as write, writing(URI):
         raise fault
     assert CANARY not in str(read.value) + str(write.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "waits"),
+    [("AccessDenied", 403, True), ("403", 403, True), ("NoSuchBucket", 404, True), ("KeyTooLongError", 400, False)],
+)
+def test_a_refusal_to_write_where_results_go_by_default_is_an_outage(code: str, status: int, waits: bool) -> None:
+    with pytest.raises(StorageError) as caught, writing(URI, by_default=True):
+        raise _refusal(code, status)
+    assert (type(caught.value) is StorageUnavailable, caught.value.outage) == (waits, waits)
+    assert (code in str(caught.value), CANARY in str(caught.value)) == (True, False)
 
 
 def test_a_wrong_checksum_and_an_impossible_name_have_their_own_errors() -> None:

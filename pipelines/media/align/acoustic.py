@@ -1,34 +1,45 @@
-"""Audio decoded to 16 kHz, and the phonemes that an acoustic model recognises in each 20 ms.
+"""What an acoustic model recognises in a recording, and the one that the extra ``align`` installs.
 
 The model is that of the package hama: a small CTC network with IPA tokens for many languages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.media.align.languages import voices_for
+from pipelines.media.align.phonemes import tokens_of
+from pipelines.media.align.recording import RATE, Sound
 from pipelines.media.align.viterbi import Emissions
-from pipelines.media.inspect.open_media import mono_samples
-from pipelines.media.inspect.sound import plain_audio
-from schemas.errors import InvalidAudio
 
-RATE = 16_000
-#: Samples of one frame of the model.
+#: Samples of one frame of the models.
 FRAME = 320
-#: The model is given windows of this many samples, and this many on both sides for context.
+#: A model is given windows of this many samples, and this many on both sides for context.
 _WINDOW, _CONTEXT = 24 * RATE, 3 * RATE
 
-_Samples = NDArray[np.float32]
+Floats = NDArray[np.float32]
+#: The tokens of each word of each line.
+Tokens = Sequence[Sequence[Sequence[int]]]
+
+
+class AcousticModel(Protocol):
+    """A CTC network that recognises tokens in every 20 ms."""
+
+    def readings(self, lines: Sequence[Sequence[str]], language: str | None) -> list[tuple[str, Tokens]]:
+        """Return the ways to read the words, the most likely first: a name, and the tokens of the words."""
+        ...
+
+    def recognise(self, samples: Floats) -> tuple[Floats, Floats]:
+        """Return the log-probabilities of all tokens, and that of none of them, in each frame."""
+        ...
 
 
 class PhonemeModel:
-    """The acoustic model of hama."""
+    """The acoustic model of hama, which reads words as espeak-ng pronounces them."""
 
     def __init__(self) -> None:
         from hama.asr import ASRModel
@@ -41,36 +52,50 @@ class PhonemeModel:
         #: The tokens by their IPA text.
         self.inventory = {token: index for token, index in names.items() if token.strip() and token[0] != "<"}
 
-    def emissions(self, samples: _Samples, progress: Callable[[float], None]) -> Emissions:
-        """Return the log-probabilities of the tokens in each frame; report shares from 0 to 1."""
-        parts = []
-        for start in range(0, len(samples), _WINDOW):
-            parts.append(self._window(samples, start))
-            progress(min(1.0, (start + _WINDOW) / len(samples)))
-        found = np.vstack(parts) if parts else np.zeros((0, len(self.inventory)), np.float32)
-        gap = np.logaddexp(found[:, self._blank], found[:, self._boundary])
-        return Emissions(np.hstack([found, np.zeros((len(found), 1), np.float32)]), gap)
+    def readings(self, lines: Sequence[Sequence[str]], language: str | None) -> list[tuple[str, Tokens]]:
+        """Return the words in the voices of espeak-ng that may read them (see ``AcousticModel``).
 
-    def _window(self, samples: _Samples, start: int) -> _Samples:
-        first, end = max(0, start - _CONTEXT), min(len(samples), start + _WINDOW + _CONTEXT)
-        inputs = {"waveform": samples[None, first:end], "waveform_lengths": np.array([end - first])}
+        Of the voices for a language that the request names, only the first that exists is returned.
+        """
+        words = [word for line in lines for word in line]
+        found: list[tuple[str, Tokens]] = []
+        for voice in voices_for(" ".join(words), language):
+            try:
+                flat = iter(tokens_of(words, voice, self.inventory))
+            except ValueError:  # espeak-ng does not have the voice
+                continue
+            tokens = [[next(flat) for _ in line] for line in lines]
+            if sum(map(bool, (word for line in tokens for word in line))) * 2 > len(words):
+                found.append((voice, tokens))
+        return found if language is None else found[:1]
+
+    def recognise(self, samples: Floats) -> tuple[Floats, Floats]:
+        """Return the log-probabilities (see ``AcousticModel``)."""
+        inputs = {"waveform": samples[None], "waveform_lengths": np.array([len(samples)])}
         log_probs, lengths = self._session.run(["log_probs", "out_lengths"], inputs)
-        heard = log_probs[0][: int(lengths[0])]
-        heard = heard - np.log(np.exp(heard).sum(-1, keepdims=True))
-        wanted = -(-min(_WINDOW, len(samples) - start) // FRAME)
-        part = heard[(start - first) // FRAME :][:wanted]
-        return np.pad(part, ((0, wanted - len(part)), (0, 0)), mode="edge").astype(np.float32)
+        found = log_probs[0][: int(lengths[0])]
+        found = found - np.log(np.exp(found).sum(-1, keepdims=True))
+        return found, np.logaddexp(found[:, self._blank], found[:, self._boundary])
 
 
-def decode(path: Path, kind: str) -> _Samples:
-    """Decode the first audio stream to one channel of 16 kHz. Damaged packets are left out, as in the reel itself.
+def emissions_of(
+    model: AcousticModel, sound: Sound, columns: Sequence[int], progress: Callable[[float], None]
+) -> Emissions:
+    """Return what the model recognises: of all its tokens only the ``columns``, which saves memory.
 
-    Raises:
-        InvalidAudio: The audio cannot be decoded.
+    ``progress`` is called with shares from 0 to 1.
     """
-    try:
-        with plain_audio(path, kind) as plain:
-            parts = list(mono_samples(plain, kind, RATE))
-    except av.FFmpegError as error:
-        raise InvalidAudio(f"the audio cannot be decoded: {error.strerror}", field="data.audio") from None
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    tokens, gaps = [np.zeros((0, len(columns) + 1), np.float32)], [np.zeros(0, np.float32)]
+    for start in range(0, len(sound), _WINDOW):
+        first = max(0, start - _CONTEXT)
+        found, gap = model.recognise(sound.part(first, start + _WINDOW + _CONTEXT))
+        if not len(found):
+            break  # too short to recognise anything in it
+        wanted = -(-min(_WINDOW, len(sound) - start) // FRAME)
+        # The model may return a frame or two less than there are.
+        frames = np.minimum(np.arange(wanted) + (start - first) // FRAME, len(found) - 1)
+        # The last column is for ``STAR``.
+        tokens.append(np.pad(found[frames][:, list(columns)], ((0, 0), (0, 1))).astype(np.float32))
+        gaps.append(gap[frames].astype(np.float32))
+        progress(min(1.0, (start + _WINDOW) / len(sound)))
+    return Emissions(np.concatenate(tokens), np.concatenate(gaps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,18 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.media.align import gate
-from pipelines.media.align.acoustic import FRAME, RATE, PhonemeModel, decode
-from pipelines.media.align.languages import voices_for
+from pipelines.media.align.acoustic import FRAME, AcousticModel, PhonemeModel, Tokens, emissions_of
+from pipelines.media.align.long_texts import Part, align_parts, fit, margin_of, parts_of
 from pipelines.media.align.onsets import onset_delay
-from pipelines.media.align.phonemes import tokens_of
-from pipelines.media.align.viterbi import Emissions, Path as TokenPath, align_tokens
+from pipelines.media.align.recording import RATE, Sound, lowered, read_sound
+from pipelines.media.align.separation import weights_folder
+from pipelines.media.align.viterbi import Emissions, Path as TokenPath
 from schemas.words import AlignedLyrics, LineTimes
 
 Progress = Callable[[float], None]
-#: Longer recordings would need more memory than a child process has.
-_MOST_SECONDS = 90 * 60
-#: The most frames times tokens, about three minutes of computing.
-_MOST_CELLS = 15_000_000_000
+#: A text that fits less than this is also looked for at a lower pitch: the networks learned from speech, and singers
+#: sing higher than people speak.
+_CLEAR, _LOWER = 1.0, 0.84
+#: A line is not sure if it is more than this many seconds elsewhere at the lower pitch.
+_MOST_APART = 1.0
 #: Languages are compared by this many other orders, on this many frames of a longer recording: ten minutes.
 _LANGUAGE_ORDERS, _SAMPLE = 4, 30_000
 #: The share of the lines that must be sure for any to be used.
@@ -31,8 +34,7 @@ _WIDEST_GAP = 3.0
 #: A word ends this long after its last sound was recognised, unless the next word starts earlier.
 _TAIL = 0.12
 _FRAME_SECONDS = FRAME / RATE
-
-_Tokens = list[list[list[int]]]
+_UNREADABLE = "the words cannot be pronounced, or are too many for the audio"
 
 
 class LyricsAligner(Protocol):
@@ -59,29 +61,57 @@ class LyricsAligner(Protocol):
         ...
 
 
-class PhonemeAligner:
-    """espeak-ng's pronunciations, aligned with the phonemes that a small CTC network recognises."""
+class CtcAligner:
+    """Aligns with what a CTC network recognises."""
+
+    def __init__(self, model: AcousticModel, weights: Path | None = None) -> None:
+        """Create an aligner; with the ``weights`` of the separation, the network is given the voice alone."""
+        self._model, self._weights = model, weights
 
     def align(
         self, path: Path, kind: str, lines: Sequence[Sequence[str]], language: str | None, progress: Progress
     ) -> AlignedLyrics:
         """Return the times of the words (see ``LyricsAligner``)."""
-        samples = decode(path, kind)
-        if len(samples) > _MOST_SECONDS * RATE:
-            return AlignedLyrics(None, why=f"the audio is longer than {_MOST_SECONDS // 60} minutes")
-        model = PhonemeModel()
-        emissions = model.emissions(samples, lambda share: progress(0.8 * share))
-        read = _read_best(emissions, lines, language, model.inventory)
+        readings = self._model.readings(lines, language)
+        if not readings:
+            return AlignedLyrics(None, why=_UNREADABLE)
+        with read_sound(path, kind) as mixed:
+            levels = mixed.levels()
+            found = AlignedLyrics(None, why=_UNREADABLE, separated=self._weights is not None)
+            if self._weights is None:
+                return self._aligned(mixed, levels, readings, found, progress)
+        with read_sound(path, kind, self._weights) as voice:
+            return self._aligned(voice, levels, readings, found, progress)
+
+    def _aligned(
+        self,
+        sound: Sound,
+        levels: NDArray[np.float32],
+        readings: Sequence[tuple[str, Tokens]],
+        found: AlignedLyrics,
+        progress: Progress,
+    ) -> AlignedLyrics:
+        columns = sorted({token for _, tokens in readings for line in tokens for word in line for token in word})
+        progress(0.2)
+        emissions = emissions_of(self._model, sound, columns, lambda share: progress(0.2 + 0.4 * share))
+        read = _read_best(emissions, [(voice, _as_columns(tokens, columns)) for voice, tokens in readings])
         if read is None:
-            return AlignedLyrics(None, why="the words cannot be pronounced, or are too many for the audio")
+            return found
         voice, tokens = read
-        margin = gate.text_margin(emissions, tokens)
-        confidence = _confidence(margin)
+        parts = parts_of(emissions, tokens)
+        if not fit(parts):
+            return found
+        heard, margin = [emissions], margin_of(emissions, parts)
+        if margin < _CLEAR:
+            with lowered(sound, _LOWER) as low:
+                other = emissions_of(self._model, low, columns, lambda share: progress(0.6 + 0.3 * share))
+            heard, margin = _ranked(emissions, margin, other, parts)
         progress(0.9)
+        found = replace(found, confidence=_confidence(margin), voice=voice, why=None)
         if margin < gate.FITS:
-            why = f"the lyrics do not fit the audio (confidence {confidence:.2f}, at least {gate.FITS} is needed)"
-            return AlignedLyrics(None, confidence=confidence, voice=voice, why=why)
-        return _placed(emissions, samples, tokens, AlignedLyrics(None, confidence=confidence, voice=voice))
+            why = f"the lyrics do not fit the audio (confidence {found.confidence:.2f}, at least {gate.FITS} is needed)"
+            return replace(found, why=why)
+        return _placed(heard, levels, parts, tokens, found)
 
 
 def align_lyrics(arguments: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -89,43 +119,50 @@ def align_lyrics(arguments: dict[str, Any], progress: Progress) -> dict[str, Any
 
     Raises:
         InvalidAudio: The recording cannot be decoded.
+        ModelNotInstalled, InvalidWeights: The folder of the model cannot be used.
     """
-    aligner: LyricsAligner = PhonemeAligner()
+    aligner = _aligner(arguments["model"], weights_folder() if arguments["separate"] else None)
     path, kind = Path(arguments["audio"]), arguments["audio_kind"]
     return aligner.align(path, kind, arguments["lines"], arguments["language"], progress).as_json()
 
 
-def _read_best(
-    emissions: Emissions, lines: Sequence[Sequence[str]], language: str | None, inventory: dict[str, int]
-) -> tuple[str, _Tokens] | None:
-    """Return the voice that fits best of those that may read the text, and the tokens of the words.
+def _aligner(model: str | None, weights: Path | None) -> LyricsAligner:
+    """Return the aligner for the model in the folder, or that of the extra ``align``."""
+    if model is None:
+        return CtcAligner(PhonemeModel(), weights)
+    from pipelines.media.align.own_model import CharacterModel, WhisperAligner
+    from providers.local.speech_model import is_whisper
 
-    A language that the request names is used if espeak-ng has a voice for it.
-    """
-    voices = voices_for(" ".join(word for line in lines for word in line), language)
-    readings = ((voice, _tokens(lines, voice, inventory)) for voice in voices)
-    usable = ((voice, tokens) for voice, tokens in readings if tokens and _alignable(emissions, tokens))
-    if language is not None or len(voices) == 1:
-        return next(usable, None)
-    return max(usable, key=lambda reading: _sample_margin(emissions, reading[1]), default=None)
+    folder = Path(model)
+    return WhisperAligner(folder, weights) if is_whisper(folder) else CtcAligner(CharacterModel(folder), weights)
 
 
-def _tokens(lines: Sequence[Sequence[str]], voice: str, inventory: dict[str, int]) -> _Tokens | None:
-    """Return the tokens by line and word; ``None`` if espeak-ng does not have the voice."""
-    try:
-        flat = iter(tokens_of([word for line in lines for word in line], voice, inventory))
-    except ValueError:
-        return None
-    return [[next(flat) for _ in line] for line in lines]
+def _as_columns(tokens: Tokens, columns: Sequence[int]) -> Tokens:
+    place = {token: column for column, token in enumerate(columns)}
+    return [[[place[token] for token in word] for word in line] for line in tokens]
 
 
-def _alignable(emissions: Emissions, tokens: _Tokens) -> bool:
-    words = [word for line in tokens for word in line]
-    count = len(gate.sequence(tokens))
-    return sum(map(bool, words)) * 2 > len(words) and count < len(emissions) and count * len(emissions) <= _MOST_CELLS
+def _read_best(emissions: Emissions, readings: Sequence[tuple[str, Tokens]]) -> tuple[str, Tokens] | None:
+    """Return the reading that fits best."""
+    usable = [reading for reading in readings if _alignable(emissions, reading[1])]
+    if len(usable) < 2:
+        return next(iter(usable), None)
+    return max(usable, key=lambda reading: _sample_margin(emissions, reading[1]))
 
 
-def _sample_margin(emissions: Emissions, tokens: _Tokens) -> float:
+def _ranked(emissions: Emissions, margin: float, other: Emissions, parts: list[Part]) -> tuple[list[Emissions], float]:
+    """Return both emissions, that which the text fits better first, and its margin."""
+    if len(other) < parts[-1].first + len(gate.sequence(parts[-1].lines)):
+        return [emissions], margin
+    other_margin = margin_of(other, parts)
+    return ([other, emissions], other_margin) if other_margin > margin else ([emissions, other], margin)
+
+
+def _alignable(emissions: Emissions, tokens: Tokens) -> bool:
+    return len(gate.sequence(tokens)) < len(emissions)
+
+
+def _sample_margin(emissions: Emissions, tokens: Tokens) -> float:
     """Return the text's margin, of a long recording that of its beginning with an equal share of the lines."""
     frames = min(_SAMPLE, len(emissions))
     part = tokens[: max(1, len(tokens) * frames // len(emissions))]
@@ -136,13 +173,21 @@ def _sample_margin(emissions: Emissions, tokens: _Tokens) -> float:
     )
 
 
-def _placed(emissions: Emissions, samples: NDArray[np.float32], tokens: _Tokens, found: AlignedLyrics) -> AlignedLyrics:
-    """Return the lyrics with times for the words of the lines that are sure."""
+def _placed(
+    heard: list[Emissions], levels: NDArray[np.float32], parts: list[Part], tokens: Tokens, found: AlignedLyrics
+) -> AlignedLyrics:
+    """Return the lyrics with times for the words of the lines that are sure: ``heard`` at every pitch."""
     flat = gate.sequence(tokens)
-    path = align_tokens(emissions, flat)
-    words = _places(tokens)
-    margins = [gate.line_margin(emissions, path, flat, line[0][0], line[-1][1]) for line in words]
-    sure = gate.sure_lines(margins)
+    paths, words = [align_parts(emissions, parts) for emissions in heard], _places(tokens)
+    judged = [
+        [gate.line_margin(emissions, path, flat, line[0][0], line[-1][1]) for line in words]
+        for emissions, path in zip(heard, paths, strict=True)
+    ]
+    path, margins = paths[0], judged[0]
+    sure = [
+        all(good) and all(_agree(path, other, line) for other in paths[1:])
+        for *good, line in zip(*map(gate.sure_lines, judged), words, strict=True)
+    ]
     lines, first = [], 0
     for line, good, margin in zip(words, sure, margins, strict=True):
         confidence = _confidence(margin)
@@ -150,19 +195,26 @@ def _placed(emissions: Emissions, samples: NDArray[np.float32], tokens: _Tokens,
         first += len(line)
     if sum(sure) < _ENOUGH * len(sure):
         why = f"only {sum(sure)} of {len(sure)} lines fit the audio"
-        return AlignedLyrics(None, (), found.confidence, found.voice, why)
+        return replace(found, why=why)
     starts = [path.first[line[0][0]] * _FRAME_SECONDS for line, good in zip(words, sure, strict=True) if good]
-    spans = _spans(path, words, onset_delay(samples, RATE, starts))
+    spans = _spans(path, words, onset_delay(levels, starts))
     kept = [_without_strays(spans[line.first : line.first + line.count]) for line in lines]
     times = tuple(
         span if line.way == "aligned" and keep else None
         for line, keeps in zip(lines, kept, strict=True)
         for span, keep in zip(spans[line.first : line.first + line.count], keeps, strict=True)
     )
-    return AlignedLyrics(times, tuple(lines), found.confidence, found.voice)
+    return replace(found, times=times, lines=tuple(lines))
 
 
-def _places(tokens: _Tokens) -> list[list[tuple[int, int]]]:
+def _agree(path: TokenPath, other: TokenPath, line: list[tuple[int, int]]) -> bool:
+    """Return whether the line is at about the same place in both paths."""
+    places = [first for first, _ in line]
+    apart = np.median(np.abs(path.first[places] - other.first[places])) * _FRAME_SECONDS
+    return bool(apart <= _MOST_APART)
+
+
+def _places(tokens: Tokens) -> list[list[tuple[int, int]]]:
     """Return for each word of each line which tokens of ``gate.sequence`` it has."""
     places, at = [], 1
     for line in tokens:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.media.align.recording import LEVEL_RATE
+
 #: The delay measured on songs, in seconds, for recordings whose words do not begin out of silence.
 _SONG_DELAY = 0.04
 _MOST_DELAY = 0.15
@@ -18,18 +20,16 @@ _SLOPE = 0.02
 _COMPARED, _EARLIER, _LATER = 6, 30, 6
 
 
-def onset_delay(samples: NDArray[np.float32], rate: int, starts: Sequence[float]) -> float:
+def onset_delay(levels: NDArray[np.float32], starts: Sequence[float]) -> float:
     """Return by how many seconds the ``starts`` of words after pauses are late, at most 0.15.
 
-    A CTC network recognises a sound after it has begun: by 80 to 100 ms in speech, by 10 to 60 ms in songs.
+    ``levels`` is the energy in decibels, every 10 ms. A CTC network recognises a sound after it has begun: by 80 to
+    100 ms in speech, by 10 to 60 ms in songs.
     """
-    hop = rate // 100
-    power = (samples[: len(samples) // hop * hop].reshape(-1, hop) ** 2).mean(1)
-    energy = 10 * np.log10(power + 1e-7)
-    rises = [rise for start in starts if (rise := _steepest(energy, round(start * 100))) is not None]
+    rises = [rise for start in starts if (rise := _steepest(levels, round(start * LEVEL_RATE))) is not None]
     if not rises or np.median([height for height, _ in rises]) < _CLEAR_RISE:
         return _SONG_DELAY
-    late = float(np.median([frames for _, frames in rises])) / 100 + _SLOPE
+    late = float(np.median([frames for _, frames in rises])) / LEVEL_RATE + _SLOPE
     return min(max(late, 0.0), _MOST_DELAY)
 
 

@@ -1,16 +1,18 @@
-"""Encode a reel's sound to AAC in a separate ffmpeg process, and read the result back frame by frame."""
+"""Encode a reel's sound to AAC in separate ffmpeg processes, and read the result back frame by frame."""
 
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.media.encode.aac_join import HEADER_BYTES, OVERLAP, frame_bytes, join
 from pipelines.media.encode.ffmpeg import Ffmpeg
 from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit, loudness_filters, measure_loudness
 from pipelines.media.inspect.channels import stereo_filter
-from pipelines.media.inspect.open_media import demuxer_of
+from pipelines.media.inspect.open_media import demuxer_of, probe_options, stated_seconds
 from pipelines.media.inspect.sound_headers import plain_wav
 
 #: Bits per second.
@@ -19,8 +21,9 @@ BIT_RATE = 160_000
 FRAME_SAMPLES = 1024
 #: The encoder's delay in frames: the first frame contains silence from before the sound begins.
 _PRIMING_FRAMES = 1
-#: Length of an ADTS header without checksum, ISO/IEC 13818-7 clause 6.2.
-_HEADER_BYTES = 7
+#: Shortest sound in seconds whose halves are encoded at the same time, and frames per second of its middle: the halves
+#: need not be equally long. The length decides and not this machine, so that equal inputs give equal bytes.
+_HALVES_FROM, _FRAMES_PER_SECOND = 30.0, 44_100 / FRAME_SAMPLES
 _INPUT_OPTIONS = ("-nostdin", "-hide_banner", "-v", "error", "-y", "-protocol_whitelist", "file,pipe")
 _STEREO = "aformat=sample_rates=44100|48000:channel_layouts=stereo"
 _METER = "ebur128=peak=true:framelog=quiet"
@@ -57,9 +60,52 @@ class AacFormat:
         return (self.object_type << 11 | self.rate_index << 7 | self.channels << 3).to_bytes(2, "big")
 
 
+class AacEncoder:
+    """The processes that encode one sound into ``target``: one, or two for a half each."""
+
+    def __init__(self, commands: list[list[str]], target: Path, begin: int) -> None:
+        """Start a process for each of ``commands``; the second half begins with frame ``begin`` of the sound."""
+        self._target, self._begin = target, begin
+        self._parts = [target, target.with_suffix(".half.aac")][: len(commands)]
+        self._processes: list[Ffmpeg] = []
+        try:
+            for command, part in zip(commands, self._parts, strict=True):
+                self._processes.append(Ffmpeg([*command, f"file:{part}"]))
+        except BaseException:
+            self.kill()
+            raise
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Wait for the end, at most ``seconds``; return the exit status (0: ``target`` is complete), or ``None``."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        for process in self._processes:
+            status = process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            if status != 0:
+                return status
+        if len(self._parts) == 2 and self._parts[1].exists():  # it is deleted when it was joined
+            join(self._target, self._parts[1], self._begin)
+        return 0
+
+    def check(self, problem: str) -> None:
+        """Check that all have ended with a result; see ``Ffmpeg.check``."""
+        for process in self._processes:
+            if process.wait(0) is not None:
+                process.check(problem)
+
+    def share(self, seconds: float) -> float:
+        """Estimate from the size of what is written which share of a sound of ``seconds`` is encoded: 0 to 1."""
+        size = sum(part.stat().st_size for part in self._parts if part.exists())
+        return min(1.0, size * 8 / (BIT_RATE * max(seconds, 1.0)))
+
+    def kill(self) -> None:
+        """End the processes that still run."""
+        for process in self._processes:
+            process.kill()
+
+
 def start_aac(
     ffmpeg: str, source: Path, kind: str, target: Path, edit: SoundEdit = UNCHANGED, seconds: float = 0.0
-) -> Ffmpeg:
+) -> AacEncoder:
     """Start ffmpeg, which encodes the first audio stream of ``source`` into ``target`` as ADTS.
 
     ffmpeg may use no demuxer but that of ``kind``, so that a playlist with a wrong extension is not followed. Telecine
@@ -68,7 +114,8 @@ def start_aac(
     """
     source = _readable(source, kind, target)
     demuxer = demuxer_of(kind)
-    command = [ffmpeg, *_INPUT_OPTIONS, "-format_whitelist", demuxer, "-f", demuxer, "-i", f"file:{source}"]
+    probe = [part for name, value in probe_options(kind).items() for part in (f"-{name}", value)]
+    command = [ffmpeg, *_INPUT_OPTIONS, *probe, "-format_whitelist", demuxer, "-f", demuxer, "-i", f"file:{source}"]
     filters = [stereo_filter(source, kind), *edit.cut_filters(seconds)]
     if edit.loudness is not None:
 
@@ -77,7 +124,18 @@ def start_aac(
             return measure_loudness([*command, "-v", "info", "-nostats", "-map", "0:a:0", "-af", chain, *_NO_OUTPUT])
 
         filters += loudness_filters(edit.loudness, measure)
-    return Ffmpeg([*command, "-af", ",".join((*filters, _STEREO)), *_OUTPUT_OPTIONS, f"file:{target}"])
+    middle = 0 if edit.loudness is not None else _middle(seconds or stated_seconds(source, kind))
+    # The filters of both processes see the whole sound, so that the halves have the same samples where they overlap.
+    first = f"atrim=end_sample={(middle + OVERLAP + 2) * FRAME_SAMPLES}"
+    second = f"atrim=start_sample={middle * FRAME_SAMPLES}"
+    cuts = [[first], [second]] if middle else [[]]
+    commands = [[*command, "-af", ",".join((*filters, _STEREO, *cut)), *_OUTPUT_OPTIONS] for cut in cuts]
+    return AacEncoder(commands, target, middle)
+
+
+def _middle(seconds: float) -> int:
+    """Return the frame with which the second half of a sound begins; 0: it is encoded in one process."""
+    return round(seconds / 2 * _FRAMES_PER_SECOND) if seconds >= _HALVES_FROM else 0
 
 
 def _readable(source: Path, kind: str, target: Path) -> Path:
@@ -93,15 +151,6 @@ def _readable(source: Path, kind: str, target: Path) -> Path:
     return copy
 
 
-def size_share(path: Path, seconds: float) -> float:
-    """Estimate from the size of an ADTS stream that is being written which share of the sound is encoded: 0 to 1."""
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        return 0.0
-    return min(1.0, size * 8 / (BIT_RATE * max(seconds, 1.0)))
-
-
 def read_format(path: Path) -> AacFormat:
     """Return the format of the ADTS stream at ``path``.
 
@@ -109,8 +158,8 @@ def read_format(path: Path) -> AacFormat:
         ValueError: The file is not an ADTS stream.
     """
     with path.open("rb") as stream:
-        header = stream.read(_HEADER_BYTES)
-    if len(header) < _HEADER_BYTES or header[0] != 0xFF or header[1] & 0xF6 != 0xF0:
+        header = stream.read(HEADER_BYTES)
+    if len(header) < HEADER_BYTES or header[0] != 0xFF or header[1] & 0xF6 != 0xF0:
         raise ValueError("not an ADTS stream")
     return AacFormat((header[2] >> 6) + 1, _RATES[header[2] >> 2 & 15], (header[2] & 1) << 2 | header[3] >> 6)
 
@@ -120,12 +169,11 @@ def read_frames(path: Path, limit: int) -> Iterator[bytes]:
     with path.open("rb") as stream:
         index = 0
         while index < limit + _PRIMING_FRAMES:
-            header = stream.read(_HEADER_BYTES)
-            if len(header) < _HEADER_BYTES:
+            header = stream.read(HEADER_BYTES)
+            if len(header) < HEADER_BYTES:
                 return
-            # ISO/IEC 13818-7 clause 6.2: aac_frame_length includes the header; protection_absent 0 adds a 2-byte CRC.
-            length = ((header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5) - _HEADER_BYTES
-            frame = stream.read(length)[0 if header[1] & 1 else 2 :]
+            # ISO/IEC 13818-7 clause 6.2: protection_absent 0 adds a 2-byte CRC.
+            frame = stream.read(frame_bytes(header) - HEADER_BYTES)[0 if header[1] & 1 else 2 :]
             if index >= _PRIMING_FRAMES:
                 yield frame
             index += 1

@@ -5,6 +5,11 @@ Clause numbers are those of ITU-T H.264 (08/2021).
 
 from __future__ import annotations
 
+import re
+
+#: Two zero bytes before one that would make them a start code, or look like an emulation prevention byte.
+_TO_ESCAPE = re.compile(rb"\0\0(?=[\0-\3])")
+
 
 class BitReader:
     """Reads fixed-length and Exp-Golomb codes from a raw byte sequence payload, most significant bit first."""
@@ -68,32 +73,12 @@ class BitWriter:
 
 def unescape(payload: bytes) -> bytes:
     """Return ``payload`` without emulation prevention bytes (clause 7.4.1)."""
-    if b"\0\0\3" not in payload:
-        return payload
-    plain = bytearray()
-    zeros = 0
-    for byte in payload:
-        if zeros >= 2 and byte == 3:
-            zeros = 0
-            continue
-        plain.append(byte)
-        zeros = zeros + 1 if byte == 0 else 0
-    return bytes(plain)
+    return payload.replace(b"\0\0\3", b"\0\0")
 
 
 def escape(payload: bytes) -> bytes:
     """Return ``payload`` with an emulation prevention byte wherever clause 7.4.1 requires one."""
-    if b"\0\0" not in payload:
-        return payload
-    escaped = bytearray()
-    zeros = 0
-    for byte in payload:
-        if zeros >= 2 and byte <= 3:
-            escaped.append(3)
-            zeros = 0
-        escaped.append(byte)
-        zeros = zeros + 1 if byte == 0 else 0
-    return bytes(escaped)
+    return _TO_ESCAPE.sub(b"\0\0\3", payload)
 
 
 def split_nals(stream: bytes) -> list[bytes]:

@@ -1,15 +1,16 @@
-"""The CABAC code (H.264's arithmetic code) of a picture in which every macroblock is skipped.
+"""The CABAC code (H.264's arithmetic code) of a slice in which every macroblock is skipped.
 
-A P picture that repeats the previous one has, per macroblock, one ``mb_skip_flag`` of 1 and one ``end_of_slice_flag``.
-For a given picture size and quantiser, the code is a constant of about fifty bytes, so it is computed once and used for
-every repeated frame.
+A P slice that repeats the previous picture has one ``mb_skip_flag`` of 1 and one ``end_of_slice_flag`` per macroblock.
+For a given number of macroblocks and quantiser, the code is a constant of at most about fifty bytes.
 
 Clause and table numbers are those of ITU-T H.264 (08/2021).
 """
 
 from __future__ import annotations
 
+import copy
 import functools
+import threading
 
 from pipelines.media.encode.bits import BitWriter
 
@@ -41,6 +42,9 @@ _NEXT_AFTER_LPS = bytes(map(int, _NEXT_AFTER_LPS_TABLE.split()))
 # Table 9-13: (m, n) of ctxIdx 11, mb_skip_flag of P slices, cabac_init_idc 0. All neighbours of a macroblock are
 # skipped too, so ctxIdxInc is always 0 (clause 9.3.3.1.1.1), and this is the only context used.
 _SKIP_M, _SKIP_N = 23, 33
+#: Macroblocks between two encoders that are kept, so that slices of many lengths are computed quickly.
+_STAGE = 32
+_lock = threading.Lock()
 
 
 class _Encoder:
@@ -81,6 +85,18 @@ class _Encoder:
             self._put(self._low >> 9 & 1)
             self.bits.u(self._low >> 7 & 3 | 1, 2)
 
+    def skip(self, count: int) -> None:
+        """Encode ``count`` skipped macroblocks, of which none is the last of its slice."""
+        for _ in range(count):
+            self.encode(1)
+            self.terminate(False)
+
+    def copy(self) -> _Encoder:
+        """Return an encoder that continues from here."""
+        other = copy.copy(self)
+        other.bits = copy.copy(self.bits)
+        return other
+
     def _renormalise(self) -> None:
         while self._range < 256:
             if self._low < 256:
@@ -104,11 +120,23 @@ class _Encoder:
         self._outstanding = 0
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=4)
+def _stages(quantiser: int) -> list[_Encoder]:
+    """Return the list in which encoders are kept: each has encoded ``_STAGE`` macroblocks more than the one before."""
+    return [_Encoder(quantiser)]
+
+
+@functools.lru_cache(maxsize=1024)
 def skipped_macroblocks(count: int, quantiser: int) -> tuple[int, int]:
     """Return the slice data of ``count`` skipped macroblocks at SliceQPY ``quantiser``: ``(bits, number of bits)``."""
-    encoder = _Encoder(quantiser)
-    for index in range(count):
-        encoder.encode(1)
-        encoder.terminate(index == count - 1)
+    stage, rest = divmod(count - 1, _STAGE)
+    with _lock:
+        stages = _stages(quantiser)
+        while len(stages) <= stage:
+            stages.append(stages[-1].copy())
+            stages[-1].skip(_STAGE)
+        encoder = stages[stage].copy()
+    encoder.skip(rest)
+    encoder.encode(1)
+    encoder.terminate(True)
     return int.from_bytes(encoder.bits.getvalue(), "big") >> (-encoder.bits.length % 8), encoder.bits.length

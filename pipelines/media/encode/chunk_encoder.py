@@ -27,7 +27,10 @@ from pipelines.media.encode.h264 import (
 BT709 = 1
 # Measured on still images with captions: the file size and SSIM of preset veryfast at CRF 20, in half the time.
 _PRESET, _QUALITY = "ultrafast", "17"
-_TOOLS = "cabac=1:8x8dct=1:deblock=0,0:aq-mode=1:mbtree=1:rc-lookahead=5"
+_TOOLS = "cabac=1:8x8dct=1:deblock=0,0:aq-mode=1"
+#: How the quality of a picture is chosen: for what follows it, or from its own pixels only. Without the deblocking
+#: filter, which at this quality makes intra pictures no better, slices do not depend on what is around them.
+_AHEAD, ALONE = "mbtree=1:rc-lookahead=5", "mbtree=0:rc-lookahead=0:qcomp=1.0:no-deblock=1"
 # One slice per picture, no reordering, one unweighted reference: what skip slices require (see h264.read_shape).
 _STRUCTURE = (
     "bframes=0:ref=1:weightp=0:scenecut=0:keyint=infinite:min-keyint=1:force-cfr=1:sliced-threads=0:slices=1:threads=1"
@@ -55,12 +58,12 @@ _NVENC_OPTIONS = {
 AccessUnit = tuple[bytes, bool]
 
 
-def set_up(context: VideoCodecContext, width: int, height: int, fps: int) -> None:
+def set_up(context: VideoCodecContext, width: int, height: int, fps: int, rate: str = _AHEAD) -> None:
     """Configure and open the encoder: YUV 4:2:0, BT.709, limited range, constant quality; sizes in pixels."""
     context.width, context.height, context.pix_fmt = width, height, "yuv420p"
     context.time_base, context.framerate = Fraction(1, fps), Fraction(fps, 1)
     context.colorspace = context.color_primaries = context.color_trc = context.color_range = BT709
-    x264 = {"preset": _PRESET, "crf": _QUALITY, "forced-idr": "1", "x264-params": f"{_TOOLS}:{_STRUCTURE}"}
+    x264 = {"preset": _PRESET, "crf": _QUALITY, "forced-idr": "1", "x264-params": f"{_TOOLS}:{rate}:{_STRUCTURE}"}
     context.options = dict(_NVENC_OPTIONS) if context.name == NVENC else x264
     context.flags |= Flags.global_header | Flags.bitexact
     context.open()
@@ -103,7 +106,7 @@ class ChunkEncoder:
             if self._shape.macroblocks != (width + 15) // 16 * ((height + 15) // 16):
                 raise UnexpectedStream("the parameter sets have another picture size")
             self._skips = [
-                _prefixed(skip_slice(self._shape, number)) for number in range(1 << self._shape.frame_num_bits)
+                prefixed(skip_slice(self._shape, number)) for number in range(1 << self._shape.frame_num_bits)
             ]
 
     def _context(self) -> VideoCodecContext:
@@ -126,12 +129,12 @@ class ChunkEncoder:
         for run, packet in zip(runs, packets, strict=True):
             units = [unit for unit in split_nals(packet) if unit[0] & 31 in (SLICE, IDR_SLICE)]
             if self._shape is None:
-                yield b"".join(map(_prefixed, units)), units[0][0] & 31 == IDR_SLICE
+                yield b"".join(map(prefixed, units)), units[0][0] & 31 == IDR_SLICE
                 continue
             if len(units) != 1 or (units[0][0] & 31 == IDR_SLICE) is not run.key:
                 raise UnexpectedStream("a picture has several slices, or a key frame is not where it was requested")
             frame_num = 0 if run.key else frame_num + 1
-            yield _prefixed(units[0] if run.key else with_frame_num(units[0], self._shape, frame_num)), run.key
+            yield prefixed(units[0] if run.key else with_frame_num(units[0], self._shape, frame_num)), run.key
             for _ in range(run.length - 1):
                 frame_num += 1
                 yield self._skips[frame_num % len(self._skips)], False
@@ -148,6 +151,6 @@ class ChunkEncoder:
         yield from map(bytes, context.encode(None))
 
 
-def _prefixed(unit: bytes) -> bytes:
+def prefixed(unit: bytes) -> bytes:
     """Return ``unit`` after a start code (ITU-T H.264 clause B.1); the muxer replaces it by the length, as in MP4."""
     return b"\0\0\0\1" + unit

@@ -57,12 +57,9 @@ class Ffmpeg:
 
     def wait(self, seconds: float | None = None) -> int | None:
         """Wait for its end, at most ``seconds``, and return its exit status; ``None`` if it still runs."""
-        try:
-            status = self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
-        self._reader.join()
-        return status
+        # Its messages end when it does. To wait for the process with a limit of time would be to look again and again.
+        self._reader.join(seconds)
+        return None if self._reader.is_alive() else self._process.wait()
 
     def check(self, problem: str) -> None:
         """Check that it has ended with a result.

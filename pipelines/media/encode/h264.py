@@ -16,6 +16,8 @@ from pipelines.media.encode.bits import BitReader, BitWriter, escape, unescape
 from pipelines.media.encode.cabac import skipped_macroblocks
 
 SLICE, IDR_SLICE, SPS, PPS = 1, 5, 7, 8
+#: More bytes than a slice header has.
+_HEADER_BYTES = 24
 _HIGH_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128)
 
 
@@ -95,15 +97,15 @@ def _read_pps(bits: BitReader, frame_num_bits: int, macroblocks: int) -> StreamS
     return StreamShape(macroblocks, frame_num_bits, pps_id, cabac, quantiser, deblocking_control)
 
 
-def skip_slice(shape: StreamShape, frame_num: int) -> bytes:
-    """Return the NAL unit of a frame that repeats the one before it (clauses 7.3.3 and 7.3.4).
+def skip_slice(shape: StreamShape, frame_num: int, first: int = 0, count: int = 0) -> bytes:
+    """Return the NAL unit that repeats the frame before (clauses 7.3.3 and 7.3.4): all of it, or some macroblocks.
 
     It is a reference picture (``nal_ref_idc`` 2), because picture order count type 2 forbids two consecutive
     non-reference pictures (clause 8.2.1.3).
     """
     bits = BitWriter()
-    bits.ue(0)  # first_mb_in_slice
-    bits.ue(5)  # slice_type: P, as all slices of the picture
+    bits.ue(first)  # first_mb_in_slice
+    bits.ue(0 if count else 5)  # slice_type: P; 5: as all slices of the picture
     bits.ue(shape.pps_id)
     bits.u(frame_num % (1 << shape.frame_num_bits), shape.frame_num_bits)
     bits.u(0, 1)  # num_ref_idx_active_override_flag
@@ -117,9 +119,9 @@ def skip_slice(shape: StreamShape, frame_num: int) -> bytes:
     if shape.cabac:
         while bits.length % 8:
             bits.u(1, 1)  # cabac_alignment_one_bit
-        bits.u(*skipped_macroblocks(shape.macroblocks, shape.quantiser))
+        bits.u(*skipped_macroblocks(count or shape.macroblocks, shape.quantiser))
     else:
-        bits.ue(shape.macroblocks)  # mb_skip_run
+        bits.ue(count or shape.macroblocks)  # mb_skip_run
         bits.u(1, 1)  # rbsp_stop_one_bit
     return bytes([2 << 5 | SLICE]) + escape(bits.getvalue())
 
@@ -137,3 +139,54 @@ def with_frame_num(unit: bytes, shape: StreamShape, frame_num: int) -> bytes:
     mask = (1 << shape.frame_num_bits) - 1
     head = int.from_bytes(payload[:size], "big") & ~(mask << shift) | (frame_num & mask) << shift
     return unit[:1] + escape(head.to_bytes(size, "big") + payload[size:])
+
+
+@dataclass(frozen=True, slots=True)
+class IntraSlice:
+    """An I slice without what depends on its place: it can be used in every picture, and in any of its rows."""
+
+    qp_delta: int
+    #: The arithmetic code of the macroblocks, without emulation prevention bytes.
+    data: bytes
+
+
+def read_intra_slice(unit: bytes, shape: StreamShape, first: int = 0) -> IntraSlice:
+    """Return the I slice of ``unit``, which begins at macroblock ``first`` of an IDR picture.
+
+    Raises:
+        UnexpectedStream: It has another form.
+    """
+    payload = unescape(unit[1:])
+    bits = BitReader(payload[:_HEADER_BYTES])
+    _require(unit[0] & 31 == IDR_SLICE and shape.cabac and shape.deblocking_control, "not an IDR picture in CABAC")
+    _require(bits.ue() == first and bits.ue() in (2, 7), "a slice begins where none was requested")
+    bits.ue()
+    bits.u(shape.frame_num_bits)
+    bits.ue()  # idr_pic_id
+    bits.u(2)  # no_output_of_prior_pics_flag, long_term_reference_flag
+    qp_delta = bits.se()
+    _require(bits.ue() == 1, "the deblocking filter is on")
+    return IntraSlice(qp_delta, payload[-(-bits.position // 8) :])
+
+
+def intra_slice(shape: StreamShape, part: IntraSlice, first: int, frame_num: int, idr_pic_id: int | None) -> bytes:
+    """Return the NAL unit of ``part`` from macroblock ``first`` on, in an IDR picture if ``idr_pic_id`` is given.
+
+    No pixel of another slice changes, because the deblocking filter is off.
+    """
+    bits = BitWriter()
+    bits.ue(first)  # first_mb_in_slice
+    bits.ue(2)  # slice_type: I
+    bits.ue(shape.pps_id)
+    bits.u(frame_num % (1 << shape.frame_num_bits), shape.frame_num_bits)
+    if idr_pic_id is not None:
+        bits.ue(idr_pic_id)
+        bits.u(0, 2)  # no_output_of_prior_pics_flag, long_term_reference_flag
+    else:
+        bits.u(0, 1)  # adaptive_ref_pic_marking_mode_flag: sliding window
+    bits.se(part.qp_delta)
+    bits.ue(1)  # disable_deblocking_filter_idc
+    while bits.length % 8:
+        bits.u(1, 1)  # cabac_alignment_one_bit
+    head = 2 << 5 | SLICE if idr_pic_id is None else 3 << 5 | IDR_SLICE
+    return bytes([head]) + escape(bits.getvalue() + part.data)

@@ -10,13 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from av.video.frame import VideoFrame
-
-from pipelines.media.encode.chunk_encoder import AccessUnit, ChunkEncoder
+from pipelines.media.encode.chunk_encoder import AccessUnit
 from pipelines.media.encode.frame_runs import FrameRun
 
-#: Encoder threads. Each has one x264 context (about 60 MB at 1080 x 1920 pixels).
-_THREADS = 2
 #: Before each access unit in a temporary file: its length in bytes, and whether it is a key frame.
 _HEADER = struct.Struct(">I?")
 
@@ -24,18 +20,19 @@ _HEADER = struct.Struct(">I?")
 class ParallelEncoder:
     """Encodes ``chunks`` in threads, each into an unnamed temporary file in ``folder``.
 
-    Memory use does not depend on the length of the video. The threads start immediately. If a chunk fails, the others
-    stop and ``units`` raises its error.
+    Memory use does not depend on the length of the video. The threads start immediately: at most ``threads``, and one
+    more than there are cores, because one often waits for the interpreter. If a chunk fails, the others stop and
+    ``units`` raises its error.
     """
 
     def __init__(
         self,
-        encoder: ChunkEncoder,
+        encode: Callable[[Sequence[FrameRun]], Iterator[AccessUnit]],
         chunks: Sequence[Sequence[FrameRun]],
-        draw: Callable[[str], VideoFrame],
         folder: Path,
+        threads: int,
     ) -> None:
-        self._encoder, self._chunks, self._draw, self._folder = encoder, chunks, draw, folder
+        self._encode_runs, self._chunks, self._folder = encode, chunks, folder
         self._files: list[IO[bytes] | None] = [None] * len(chunks)
         self._changed = threading.Condition()
         self._next = 0
@@ -43,7 +40,7 @@ class ParallelEncoder:
         self._stopped = False
         #: Number of frames encoded so far, in all chunks.
         self.encoded = 0
-        count = min(_THREADS, len(os.sched_getaffinity(0)), len(chunks))
+        count = min(threads, len(os.sched_getaffinity(0)) + 1, len(chunks))
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
         for thread in self._threads:
             thread.start()
@@ -89,7 +86,7 @@ class ParallelEncoder:
 
     def _encode(self, chunk: Sequence[FrameRun]) -> IO[bytes]:
         file: IO[bytes] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - units() closes it
-        for data, key in self._encoder.encode(chunk, self._draw):
+        for data, key in self._encode_runs(chunk):
             if self._stopped:
                 break
             file.write(_HEADER.pack(len(data), key))

@@ -6,6 +6,7 @@ import contextlib
 import errno
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -17,6 +18,15 @@ from numpy.typing import NDArray
 _OWN_FAULTS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
 #: The only demuxer that is used for each kind, if it has another name.
 _DEMUXERS = {"mp4": "mov", "m4a": "mov", "webm": "matroska", "mkv": "matroska"}
+
+
+#: FFmpeg looks for other codecs in the samples of a WAV file, by default in megabytes of them.
+_PROBE_BYTES = {"wav": "65536"}
+
+
+def probe_options(kind: str) -> dict[str, str]:
+    """Return the options with which FFmpeg finds out what a file of ``kind`` contains."""
+    return {"probesize": _PROBE_BYTES[kind]} if kind in _PROBE_BYTES else {}
 
 
 def demuxer_of(kind: str) -> str:
@@ -35,7 +45,7 @@ def open_media(path: Path, kind: str, *, formats: str | None = None) -> Iterator
         av.FFmpegError: The media cannot be decoded.
     """
     demuxer = demuxer_of(kind)
-    options = {"format_whitelist": formats or demuxer, "protocol_whitelist": "file"}
+    options = {"format_whitelist": formats or demuxer, "protocol_whitelist": "file", **probe_options(kind)}
     try:
         with av.open(str(path), format=demuxer, options=options, metadata_errors="ignore") as container:
             yield container
@@ -47,8 +57,22 @@ def open_media(path: Path, kind: str, *, formats: str | None = None) -> Iterator
         raise
 
 
+def stated_seconds(path: Path, kind: str) -> float:
+    """Return the length that the header of ``path`` states or suggests, which may be wrong; 0 if it is unknown."""
+    try:
+        with open_media(path, kind) as container:
+            return (container.duration or 0) / av.time_base
+    except av.FFmpegError:
+        return 0.0
+
+
 def mono_samples(path: Path, kind: str, rate: int) -> Iterator[NDArray[np.float32]]:
-    """Decode the first audio stream and yield it in parts, as one channel at ``rate`` hertz.
+    """Decode the first audio stream and yield it in parts, as one channel at ``rate`` hertz (see ``samples_of``)."""
+    return (part[0] for part in samples_of(path, kind, rate, "mono"))
+
+
+def samples_of(path: Path, kind: str, rate: int, layout: Literal["mono", "stereo"]) -> Iterator[NDArray[np.float32]]:
+    """Decode the first audio stream and yield it in parts at ``rate`` hertz, a row for each channel.
 
     Damaged packets are left out, as they are in a reel.
 
@@ -56,7 +80,7 @@ def mono_samples(path: Path, kind: str, rate: int) -> Iterator[NDArray[np.float3
         MemoryError, OSError: This machine ran out of memory or of another resource.
         av.FFmpegError: The audio cannot be decoded.
     """
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
     with open_media(path, kind) as container:
         for packet in container.demux(container.streams.audio[0]):
             try:
@@ -65,5 +89,5 @@ def mono_samples(path: Path, kind: str, rate: int) -> Iterator[NDArray[np.float3
                 continue
             for frame in frames:
                 assert isinstance(frame, AudioFrame)
-                yield from (part.to_ndarray()[0] for part in resampler.resample(frame))
-        yield from (part.to_ndarray()[0] for part in resampler.resample(None))
+                yield from (part.to_ndarray().astype(np.float32, copy=False) for part in resampler.resample(frame))
+        yield from (part.to_ndarray().astype(np.float32, copy=False) for part in resampler.resample(None))

@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipelines.media.encode.strip_encoder import Patch
 from pipelines.media.text.caption_renderer import CaptionRenderer
 
 #: One plane of a frame: shape (height, width), uint8.
@@ -53,6 +54,16 @@ class Canvas:
                 target[top : top + plane.shape[0], left : left + plane.shape[1]] = plane
         return frame
 
+    @property
+    def background(self) -> list[Plane]:
+        """The planes of the background."""
+        return self._planes
+
+    def patches(self, text: str) -> list[Patch]:
+        """Return the part of the frame that differs from the background, if one does."""
+        region = self._region(text) if text else None
+        return [Patch(*region)] if region else []
+
     def picture(self, text: str) -> Image.Image:
         """Return a picture in sRGB with ``text`` drawn on the background."""
         picture = self._background.copy()
@@ -80,6 +91,10 @@ class Canvas:
         if drawn is None:
             return None
         x, y, caption = drawn
+        visible = caption.getbbox()
+        if visible is None:
+            return None
+        x, y, caption = x + visible[0], y + visible[1], caption.crop(visible)
         width, height = self._background.size
         left, top = x // _BLOCK * _BLOCK, y // _BLOCK * _BLOCK
         right = min(-(-(x + caption.width) // _BLOCK) * _BLOCK, width)
@@ -98,6 +113,7 @@ def to_planes(picture: Image.Image) -> list[Plane]:
         dst_colorspace=Colorspace.ITU709,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,
+        threads=1,  # starting threads takes longer than converting a caption
     )
     planes = []
     for index, plane in enumerate(frame.planes):

@@ -149,7 +149,7 @@ def paint(
         alpha = ImageChops.screen(edge, under)
         weight = _share(letters, alpha)
         pixels = Image.new("RGB", (width, height), style.edge)
-    pixels.paste(style.color, mask=weight)
+    _fill(pixels, style.color, weight)
     if emoji is not None:
         over = Image.fromarray(emoji[:, :, 3])
         pixels = ImageChops.add(
@@ -162,7 +162,7 @@ def paint(
 
 def recolor(pixels: Image.Image, placed: Placed, size: float, color: Color) -> None:
     """Give the letters of ``placed``, which are in ``pixels``, another colour."""
-    pixels.paste((*color, 255), mask=Image.fromarray(_coverage(placed, *pixels.size, size)))
+    _fill(pixels, (*color, 255), Image.fromarray(_coverage(placed, *pixels.size, size)))
 
 
 def add_pills(pixels: Image.Image, pills: Sequence[Rectangle], placed: Placed, size: float, style: Style) -> None:
@@ -222,16 +222,30 @@ def _rounded(plates: Sequence[Rectangle], width: int, height: int, size: float, 
     return mask.reduce(2)
 
 
+def _fill(pixels: Image.Image, color: tuple[int, ...], mask: Image.Image) -> None:
+    """Give ``pixels`` a colour where ``mask`` is, which is often a small part of the picture."""
+    covered = mask.getbbox()
+    if covered is not None:
+        pixels.paste(color, covered, mask.crop(covered))
+
+
 def _shadow(edge: Image.Image, size: float, style: Style) -> Image.Image:
     """Return the shadow of ``edge``: blurred and moved down. Blurring at a quarter of the size looks the same."""
     look, opacity = style.look, style.shadow_opacity
     if look.shadow_spread:
         edge = Image.fromarray(_dilate(np.asarray(edge), look.shadow_spread * size))
-    small = edge.reduce(4).filter(ImageFilter.GaussianBlur(look.shadow_blur * size / 4))
-    soft = small.resize((small.width * 4, small.height * 4), Image.Resampling.BILINEAR)
     shadow = Image.new("L", edge.size)
-    shadow.paste(soft, (0, round(look.shadow_offset * size)))
-    return shadow.point([round(value * opacity) for value in range(256)])
+    covered = edge.getbbox()
+    if covered is not None:
+        margin = math.ceil(4 * look.shadow_blur * size) + 8
+        left, top = (max(0, side - margin) // 4 * 4 for side in covered[:2])
+        right, bottom = (min(side + margin, whole) for side, whole in zip(covered[2:], edge.size, strict=True))
+        small = edge.crop((left, top, right, bottom)).reduce(4)
+        small = small.filter(ImageFilter.GaussianBlur(look.shadow_blur * size / 4))
+        soft = small.resize((small.width * 4, small.height * 4), Image.Resampling.BILINEAR)
+        soft = soft.point([round(value * opacity) for value in range(256)])
+        shadow.paste(soft, (left, top + round(look.shadow_offset * size)))
+    return shadow
 
 
 def _coverage(placed: Placed, width: int, height: int, size: float) -> _Pixels:
@@ -280,8 +294,17 @@ def _rows(image: hb.RasterImage | None, height: int) -> _Pixels:
 
 def _dilate(mask: _Pixels, radius: float) -> _Pixels:
     """Return ``mask`` grown by ``radius`` pixels: the maximum over a disc, at its rim weighted by the covered share."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    grown = mask.copy()
+    if rows.size:
+        reach = math.ceil(radius + 0.5)
+        part = tuple(slice(max(0, line[0] - reach), line[-1] + reach + 1) for line in (rows, columns))
+        grown[part] = _dilate_all(mask[part], radius, reach)
+    return grown
+
+
+def _dilate_all(mask: _Pixels, radius: float, reach: int) -> _Pixels:
     height, width = mask.shape
-    reach = math.ceil(radius + 0.5)
     padded = np.pad(mask, reach)
     grown = mask.copy()
     for share, offsets in _disc(radius):
