@@ -284,6 +284,8 @@ def stage_for(film: Film, image: Image, timeline: Timeline) -> tuple[Stage, Capt
 def _encode(film: Film, stage: Stage, timeline: Timeline, aac_process: AacEncoder | None, progress: Progress) -> str:
     """Write the video with the requested encoder or the first fallback that works; return the encoder's name."""
     encoder, frames_written = film.encoder, None
+    if film.scene.moves:
+        frames_written = _write_moving(film, stage, timeline, aac_process, progress)
     while frames_written is None:
         try:
             frames_written = _write_video(film, stage, timeline, aac_process, encoder, progress)
@@ -303,8 +305,6 @@ def _write_video(
     progress: Progress,
 ) -> int:
     """Encode and write the video; return its number of frames."""
-    if film.scene.moves:
-        return _write_moving(film, stage, timeline, aac_process, progress)
     runs = plan_frame_runs(pictures_of(film, timeline), timeline.frames, GOP_SECONDS * FPS)
     if encoder == "plain":
         runs = expand(runs)
