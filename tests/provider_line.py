@@ -33,6 +33,8 @@ _MODELS = ("hailuo02standard", "seedancev1lite", "hailuo23fast", "wan25fast", "p
 class ProviderLine:
     """Telecine in embedded mode with doubles of Cococlip, Pika and Replicate, short polls and a price of $0.10 a call.
 
+    The gateway's models have no routes to other providers, unless ``models`` says so.
+
     A context manager. ``telecine`` is not started.
     """
 
@@ -46,7 +48,7 @@ class ProviderLine:
     def __enter__(self) -> Self:
         for part in (self.cococlip, self.pika, self.replicate, self._pictures, self.receiver):
             self._open.enter_context(part)
-        quick = {"first_wait_seconds": 0.2, "poll_seconds": 0.2, "price": "0.10"}
+        quick = {"first_wait_seconds": 0.2, "poll_seconds": 0.2, "price": "0.10", "routes": []}
         self.telecine = self._given or TelecineProcess(self._home)
         chosen = {
             "models": json.dumps([{"id": name, **quick} for name in _MODELS]),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from consumer.calls.actions import LEASE_SECONDS
 from consumer.calls.provider_call import price_of
 from consumer.calls.provider_pool import ProviderPool
-from consumer.calls.routes import candidates_after_refusal
+from consumer.calls.routes import candidates_after_refusal, candidates_within_budget
 from consumer.ledger import call_claims, call_outcomes
 from consumer.ledger.call_claims import ClaimedCall, RefusalReason, RefusedCall, SubmissionPolicy
 from consumer.ledger.due import Wake
@@ -106,7 +106,9 @@ class CallClaimer:
     def _fail_refused(self, refused: RefusedCall) -> None:
         try:
             error, claimed = self._refusal_error(refused), refused.claimed
-            rest = candidates_after_refusal(self._runtime, self._providers, claimed.call)
+            over_budget = refused.reason is RefusalReason.BUDGET
+            rest_of = candidates_within_budget if over_budget else candidates_after_refusal
+            rest = rest_of(self._runtime, self._providers, claimed.call)
             self._on_wake(call_outcomes.record_failed(self._runtime.database, claimed, error, spent=0, rest=rest))
         except LeaseLost:
             log.warning("call_lease_lost", key=refused.claimed.call.id)

@@ -13,6 +13,7 @@ from consumer.ledger import queries
 from consumer.ledger.call_records import CallRow
 from consumer.ledger.call_request import Candidate
 from consumer.runtime import Runtime
+from providers.catalogue import billable_seconds
 
 
 def candidates_after_refusal(runtime: Runtime, providers: ProviderPool, call: CallRow) -> Sequence[Candidate]:
@@ -20,6 +21,19 @@ def candidates_after_refusal(runtime: Runtime, providers: ProviderPool, call: Ca
     rest = call.spec.candidates[1:]
     routes = _routes(runtime, call) if rest else set()
     return [item for item in rest if item.model.lower() not in routes or providers.is_set_up(item.provider)]
+
+
+def candidates_within_budget(runtime: Runtime, providers: ProviderPool, call: CallRow) -> Sequence[Candidate]:
+    """Return the candidates to try after a call that would have exceeded a budget.
+
+    A route without a price is none of them: no budget could stop it.
+    """
+    named = named_candidates(runtime, call)
+    return [
+        item
+        for item in candidates_after_refusal(runtime, providers, call)
+        if item in named or _price(runtime, call, item) > 0
+    ]
 
 
 def named_candidates(runtime: Runtime, call: CallRow) -> Sequence[Candidate]:
@@ -32,6 +46,12 @@ def named_candidates(runtime: Runtime, call: CallRow) -> Sequence[Candidate]:
     names = () if job is None else getattr(job.parsed().data, "models", ())
     named = {str(name).lower() for name in names}
     return [item for item in rest if item.model.lower() not in routes or item.model.lower() in named]
+
+
+def _price(runtime: Runtime, call: CallRow, item: Candidate) -> int:
+    model = runtime.catalogue.find(item.model, call.spec.type)
+    cost: int = model.cost(billable_seconds(item.parameters, call.spec.media_seconds), item.parameters)
+    return cost
 
 
 def _routes(runtime: Runtime, call: CallRow) -> set[str]:

@@ -155,7 +155,7 @@ def test_a_request_that_no_model_supports_is_not_admitted(deployment: Deployment
 
 
 def test_the_error_names_a_provider_without_a_key(deployment: Deployment) -> None:
-    deployment.ask("unconfigured-1", "text-to-video", model="imagine-text-to-video", prompt="x")
+    deployment.ask("unconfigured-1", "text-to-video", model="imagine-text-to-video", prompt="x", is_enhance=True)
     job = deployment.telecine.wait_for_job("unconfigured-1")
     assert job.error is not None
     assert job.error["code"] == "provider_not_configured"

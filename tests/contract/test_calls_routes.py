@@ -15,7 +15,7 @@ from tests.ask_pipeline import models
 from tests.call_line import Line, raiser
 from tests.ledger_views import Ledger
 
-ROUTED = [{"id": "first", "routes": ["second"]}]
+ROUTED: list[dict[str, Any]] = [{"id": "first", "routes": ["second"]}]
 
 
 @pytest.fixture
@@ -109,6 +109,25 @@ def test_an_open_breaker_turns_to_the_route_only_if_it_is_set_up(ledger: Ledger,
         line.start(missing="" if set_up else "beta")
         line.until(lambda: line.call().state is CallState.DONE)
         assert charges(line) == ((0, 1) if set_up else (1, 0))
+    finally:
+        line.close()
+
+
+@pytest.mark.parametrize(("price", "state"), [("0.02", State.COMPLETED), ("0", State.FAILED)])
+def test_a_call_over_the_budget_turns_to_a_route_only_if_that_has_a_price(
+    ledger: Ledger, tmp_path: Any, price: str, state: State
+) -> None:
+    line = Line(ledger, tmp_path, budgets={"*": {"usd": 0.05, "period": "ever"}})
+    entries: list[dict[str, Any]] = [{**ROUTED[0], "price": "0.10"}, {"id": "second", "price": price}]
+    line.runtime = dataclasses.replace(line.runtime, catalogue=models().with_entries(entries))
+    try:
+        line.submit()
+        line.advance()
+        line.start()
+        line.until(lambda: line.call().settled)
+        assert line.advance() is state
+        assert charges(line) == (0, int(state is State.COMPLETED))
+        assert (line.job().error or {"code": None})["code"] == (None if price != "0" else "budget_exceeded")
     finally:
         line.close()
 
