@@ -119,9 +119,9 @@ def test_a_cancelled_job_stops_the_worker_at_runpod(site: Site, tmp_path: Path) 
     site.ask("order-3", data={"audio": f"s3://{site.bucket}/in/long.wav", **look})
     wait_until(lambda: any(site.runpod.posted.values()), what=lambda: site.worker.log.read_text()[-2000:])
     site.telecine.run("cancel", "order-3")
-    assert site.telecine.wait_for_job("order-3", timeout=30).state is State.CANCELLED
+    assert site.telecine.wait_for_job("order-3").state is State.CANCELLED
     (task,) = site.runpod.tasks.values()
-    wait_until(lambda: task.cancelled, timeout=30)
+    wait_until(lambda: task.cancelled)
     # The worker is free again and has discarded the other film.
     site.ask("order-4")
     assert site.telecine.wait_for_job("order-4").state is State.COMPLETED

@@ -109,9 +109,9 @@ def test_progress_is_recorded_at_most_every_two_seconds(line: Line, monkeypatch:
     monkeypatch.setattr(call_outcomes, "record_progress", record)
     provider = Reporting(*(n / 99 for n in range(1, 100)))
     parked(line, provider)
-    line.until(lambda: len(times) == 2)
+    line.until(lambda: len(times) >= 2)
     assert times[1] - times[0] >= 2.0
-    assert provider.asked > 5
+    assert provider.asked > 2
     assert line.job().progress > 6
 
 
