@@ -64,7 +64,9 @@ def test_a_local_file_is_transcribed_F0(deployed: Deploy) -> None:
         pytest.param("image-to-video", {"model": "pika"}, "replicate", "data.image", id="F0-prompt-for-pika"),
         pytest.param("image-to-video", {"model": "pika", "prompt": "a"}, "pika", "data.image", id="F0-pika"),
         pytest.param("image-to-prompt", {}, "replicate", "data.image", id="F0-replicate"),
-        pytest.param("audio-to-video", {"model": "infinitetalk"}, "cococlip", "data.image", id="F0-cococlip"),
+        pytest.param(
+            "audio-to-video", {"model": "infinitetalk"}, "runpod-public", "data.image", id="F0-route-of-cococlip"
+        ),
         pytest.param("reel", {"renderer": "runpod", "lyrics": LYRICS}, "runpod", "data.image", id="F0-runpod"),
     ],
 )
