@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
+from consumer.ledger.pauses import has_paused_type
 from consumer.ledger.queries import jobs_with
 from consumer.ledger.records import (
     DeadLetter,
@@ -69,7 +70,8 @@ def stuck_jobs(database: Database, *, limit: int) -> Sequence[Job]:
     """Return open jobs that need a look, oldest first: due for long, running for long, or with several lost workers."""
     now = db_now()
     held = sa.func.coalesce(jobs.c.lease_until > now, sa.false())
-    due = sa.and_(jobs.c.wake_at.is_not(None), jobs.c.not_before <= now - STUCK_DUE_SECONDS, sa.not_(held))
+    ready = sa.and_(jobs.c.wake_at.is_not(None), jobs.c.not_before <= now - STUCK_DUE_SECONDS)
+    due = sa.and_(ready, sa.not_(held), sa.not_(has_paused_type()))
     long = sa.and_(held, jobs.c.started_at <= now - STUCK_RUNNING_SECONDS)
     odd = sa.or_(due, long, jobs.c.crashes >= STUCK_CRASHES)
     query = sa.select(jobs).where(jobs.c.state.in_([state.value for state in OPEN]), odd)

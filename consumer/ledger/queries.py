@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from consumer.ledger.call_queries import open_calls
 from consumer.ledger.database import Database, db_now
+from consumer.ledger.pauses import has_paused_type
 from consumer.ledger.records import Delivery, Job, TimelineEntry, delivery_from, job_from, timeline_entry_from
 from consumer.ledger.states import OPEN, TERMINAL, State
 from consumer.ledger.tables import ERROR_CODE, calls, deliveries, jobs, rejections, timeline
@@ -188,9 +189,10 @@ def count_jobs_by_type(database: Database) -> dict[tuple[str, str], int]:
 
 
 def count_jobs_by_role(database: Database) -> dict[str, tuple[int, int]]:
-    """Count, for each role, due jobs without a worker and jobs with one."""
+    """Count, for each role, jobs with a worker, and due jobs without one whose type is not paused."""
     held = sa.func.coalesce(jobs.c.lease_until > db_now(), sa.false())
-    due = sa.and_(jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), sa.not_(held))
+    ready = sa.and_(jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), sa.not_(has_paused_type()))
+    due = sa.and_(ready, sa.not_(held))
     counted = (sa.func.sum(sa.case((what, 1), else_=0)) for what in (due, held))
     query = sa.select(jobs.c.role, *counted).where(jobs.c.state.in_([s.value for s in OPEN])).group_by(jobs.c.role)
     with database.read() as connection:
@@ -201,13 +203,14 @@ def count_open_jobs(database: Database) -> dict[tuple[str, str], int]:
     """Count the open jobs by what they do and by role.
 
     ``running`` under a worker's lease, ``parked`` for a provider's call, ``scheduled`` for a later start, ``retrying``
-    until a later attempt is due, or ``due`` and without a worker.
+    until a later attempt is due, ``paused`` with its type, or ``due`` and without a worker.
     """
     doing = sa.case(
         (sa.func.coalesce(jobs.c.lease_until > db_now(), sa.false()), "running"),
         (jobs.c.wake_at.is_(None), "parked"),
         (sa.and_(jobs.c.not_before > db_now(), jobs.c.state == State.RECEIVED.value), "scheduled"),
         (jobs.c.not_before > db_now(), "retrying"),
+        (has_paused_type(), "paused"),
         else_="due",
     )
     query = sa.select(doing, jobs.c.role, sa.func.count()).where(jobs.c.state.in_([s.value for s in OPEN]))
