@@ -65,7 +65,7 @@ class Dashboard:
     def changed(self) -> None:
         """Read all numbers again: an action has changed them."""
         self.overview.forget()
-        for value in self.more.values():
+        for value in list(self.more.values()):  # other threads add to it
             value.forget()
 
 
