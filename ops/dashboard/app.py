@@ -40,7 +40,7 @@ _PAGES: Mapping[str, Handler] = {
     "/callbacks": callbacks.page,
     "/callbacks/{webhook_id}": callbacks.one,
     "/dead-letters": dead_letters.page,
-    "/dead-letters/{number:int}": dead_letters.one,
+    "/dead-letters/{number}": dead_letters.one,
     "/providers": providers.page,
     "/bulk": bulk.page,
     "/bulk/{run_id}": bulk.progress,
@@ -48,7 +48,7 @@ _PAGES: Mapping[str, Handler] = {
 _FORMS: Mapping[str, Handler] = {
     "/jobs/{job_id}/{action}": acting.act_on_job,
     "/callbacks/{webhook_id}/replay": acting.replay_callback,
-    "/dead-letters/{number:int}/{action}": acting.act_on_dead_letter,
+    "/dead-letters/{number}/{action}": acting.act_on_dead_letter,
     "/pauses": acting.pause_or_resume,
     "/send": sending.send,
     "/send/demo": sending.send_demo,
@@ -87,9 +87,12 @@ def _page(handler: Handler) -> Callable[[HttpRequest], object]:
             check_origin(request)
             if not visitor.may_act:
                 raise Refusal(403, "read_only", "this needs a token that may act; sign in with one")
-            form = await read_fields(request, dashboard.settings)
+            form = await read_fields(request, dashboard.settings, request_bytes=dashboard.settings.max_message_bytes)
             dashboard.access.check_form(visitor, form.get("form_token", ""))
-        return await run_sync(handler, View(dashboard, request, visitor, form))
+        response = await run_sync(handler, View(dashboard, request, visitor, form), limiter=dashboard.threads)
+        if request.method == "POST":
+            log.info("dashboard_action", by=visitor.by, path=request.url.path)
+        return response
 
     return endpoint
 
@@ -101,7 +104,7 @@ async def _refuse(request: HttpRequest, error: Exception) -> Response:
     dashboard: Dashboard = request.app.state.dashboard
     view = View.without_visitor(dashboard, request)
     if isinstance(error, Refusal) and error.status == 401:
-        return view.render("sign_in.html", status=401, next=str(request.url.path), problem="")
+        return view.render("sign_in.html", status=401, next=view.address, problem="")
     if isinstance(error, TelecineError):
         return view.render("error.html", status=status_of(error), code=error.code, message=error.message)
     if isinstance(error, Refusal):

@@ -40,6 +40,8 @@ class Run:
 
     title: str
     total: int
+    #: The tenant of who started it; ``None`` if that person sees everything.
+    tenant: str | None
     done: int = 0
     refused_count: int = 0
     #: The first refusals: what, and why.
@@ -89,12 +91,10 @@ def start(view: View) -> Response:
     if typed != str(len(chosen)) or not chosen:
         now = f"There are {count(len(chosen), action.noun)} now; type {len(chosen)}."
         return _confirm(view, name, scope, chosen, problem=now if chosen else "")
-    run_id, run = (
-        secrets.token_urlsafe(9),
-        Run(f"{action.verb} {count(len(chosen), action.noun)}: {scope}", len(chosen)),
-    )
-    if len(_RUNS) >= _MOST_RUNS:
-        del _RUNS[next(iter(_RUNS))]
+    run_id = secrets.token_urlsafe(9)
+    run = Run(f"{action.verb} {count(len(chosen), action.noun)}: {scope}", len(chosen), view.visitor.tenant)
+    for oldest in list(_RUNS)[: 1 - _MOST_RUNS]:
+        _RUNS.pop(oldest, None)
     _RUNS[run_id] = run
     work = threading.Thread(target=_work, args=(view.dashboard, action, chosen, view.visitor, run), daemon=True)
     work.start()
@@ -105,7 +105,7 @@ def start(view: View) -> Response:
 def progress(view: View) -> Response:
     """Return how far an action is."""
     run = _RUNS.get(str(view.parameters["run_id"]))
-    if run is None:
+    if run is None or view.visitor.tenant not in (None, run.tenant):
         raise Refusal(
             404,
             "run_not_found",
