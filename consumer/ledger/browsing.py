@@ -94,7 +94,12 @@ def timeline_ends(database: Database, job_id: str, *, first: int, last: int) -> 
 
 
 def list_deliveries(
-    database: Database, *, state: str | None, before: tuple[float, str] | None, limit: int
+    database: Database,
+    *,
+    state: str | None = None,
+    job_id: str | None = None,
+    before: tuple[float, str] | None = None,
+    limit: int,
 ) -> Sequence[Delivery]:
     """Return callbacks, newest first; ``before`` is time of creation and id of one, and those after it are returned."""
     d = deliveries.c
@@ -103,6 +108,8 @@ def list_deliveries(
         query = query.where(d.state == state)
         if state != DeliveryState.DELIVERED:
             query = query.where(NOT_DELIVERED)
+    if job_id is not None:
+        query = query.where(d.job_id == job_id)
     if before is not None:
         at, webhook_id = before
         query = query.where(sa.or_(d.created_at < at, sa.and_(d.created_at == at, d.id > webhook_id)))

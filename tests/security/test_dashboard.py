@@ -24,8 +24,11 @@ from consumer.admission.message import IncomingMessage
 from consumer.execution.durable import advance
 from consumer.ledger import dead_letters, outbox, timeline
 from consumer.ledger.browsing import timeline_ends
+from consumer.ledger.call_request import CallSpec, Candidate
+from consumer.ledger.calls import insert_call
+from consumer.ledger.database import db_now
 from consumer.ledger.queries import find_job, timeline_of
-from consumer.ledger.tables import jobs
+from consumer.ledger.tables import calls, jobs
 from consumer.retention.job_deleter import JobDeleter
 from consumer.runtime import Runtime
 from consumer.wiring import admission_policy, build_runtime
@@ -366,6 +369,67 @@ def test_a_timeline_of_10_000_entries_is_cut_in_the_middle_and_says_so(served: S
     assert len(answer.content) < 100_000
     entries, left_out = timeline_ends(runtime.database, "long", first=60, last=240)
     assert (len(entries), left_out) == (300, 9_701)
+
+
+def test_a_job_with_1_000_callbacks_shows_the_newest_and_leads_to_all(served: Served, runtime: Runtime) -> None:
+    admit(runtime, {"id": "often"})
+    with runtime.database.write(durable=True) as connection:
+        for number in range(1_000):
+            new = outbox.NewDelivery(
+                id=f"msg_often_{number}",
+                job_id="often",
+                event="job.progress",
+                url="http://127.0.0.1:9/",
+                secret_name=None,
+                body=b"{}",
+            )
+            outbox.enqueue(runtime.database, connection, new)
+    client = served.session(ANNA)
+    answer = get(served, client, "/jobs/often")
+    assert len(answer.content) < 100_000
+    assert 'href="/callbacks?job=often"' in answer.text
+    path, seen = "/callbacks?job=often", set[str]()
+    while path:
+        page = get(served, client, path).text
+        seen |= set(re.findall("/callbacks/(msg_[a-z0-9_]+)", page))
+        older = re.search('rel="next" href="([^"]+)"', page)
+        path = html.unescape(older[1]) if older else ""
+    assert seen == {f"msg_often_{number}" for number in range(1_000)}
+
+
+def test_no_link_of_a_tenants_list_leads_nowhere(served: Served) -> None:
+    client = served.session(ACME)
+    for path in ("/jobs", "/jobs?code=nothing", "/jobs?id=nothing", "/jobs?state=expired", "/jobs/ours"):
+        page = get(served, client, path).text
+        assert "without tenant" not in page
+        for link in set(re.findall('href="(/[^"]*)"', page)):
+            assert get(served, client, html.unescape(link)).status_code == 200, (path, link)
+
+
+def test_of_many_calls_that_wait_the_rest_is_counted_and_one_provider_can_be_chosen(
+    served: Served, runtime: Runtime
+) -> None:
+    with runtime.database.write(durable=True) as connection:
+        for number in range(300):
+            provider = "pika" if number else "runpod"
+            spec = CallSpec(
+                candidates=[Candidate("m", provider, {})],
+                inputs={},
+                output_folder="s3://x/",
+                fingerprint="f",
+                type="note",
+            )
+            insert_call(runtime.database, connection, "none", f"s{number}", 1, spec, tenant="", urgency=1)
+        connection.execute(sa.update(calls).where(calls.c.provider == "runpod").values(queued_at=db_now() + 60))
+    client = served.session(ANNA)
+    page = served.post(client, "/pauses", kind="type", name="note", do="resume")  # numbers are read after an action
+    assert "250 more" in page.text
+    assert "/providers?provider=pika#calls" in page.text
+    assert "s0, " not in page.text
+    assert "s0, " in get(served, client, "/providers?provider=runpod").text
+    assert "No job waits for nobody" in get(served, client, "/providers?provider=nobody").text
+    with runtime.database.write(durable=True) as connection:
+        connection.execute(sa.delete(calls))
 
 
 @pytest.mark.parametrize(
