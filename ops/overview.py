@@ -11,7 +11,7 @@ from consumer.ledger import queries
 from consumer.ledger.call_queries import count_calls
 from consumer.ledger.database import Database
 from consumer.ledger.pauses import PauseKind, list_pauses
-from consumer.ledger.states import SETTLED, CallState, DeliveryState
+from consumer.ledger.states import SETTLED, CallState
 from ops.health_client import HealthAnswer
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -74,11 +74,7 @@ def take_overview(database: Database) -> Overview:
             queries.count_completed_jobs(database, seconds=DAY),
         ),
         ended=_ended(queries.count_ended_jobs(database, seconds=HOUR), queries.count_ended_jobs(database, seconds=DAY)),
-        callbacks={
-            state: number
-            for state, number in queries.count_deliveries(database).items()
-            if state != DeliveryState.DELIVERED
-        },
+        callbacks=queries.count_deliveries(database, delivered=False),
         dead_letters=queries.count_dead_letters(database),
         unknown_outcomes=unknown,
         paused={f"{pause.kind} {pause.name}": pause.by for pause in pauses},

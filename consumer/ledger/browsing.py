@@ -52,7 +52,7 @@ def count_jobs(
 def count_by_tenant(database: Database, *, seconds: float, limit: int) -> Sequence[tuple[str, str, int]]:
     """Count the jobs received within ``seconds`` by tenant and state; the tenants with the most jobs come first."""
     number = sa.func.count()
-    # Built from a subquery, because PostgreSQL does not use an index for a comparison with its clock.
+    # A subquery, because PostgreSQL does not use an index for a comparison with its clock.
     start = sa.select(db_now() - seconds).scalar_subquery()
     query = sa.select(jobs.c.tenant, jobs.c.state, number).where(
         jobs.c.tenant.is_not(None), jobs.c.received_at >= start
@@ -112,7 +112,8 @@ def list_deliveries(
         query = query.where(d.job_id == job_id)
     if before is not None:
         at, webhook_id = before
-        query = query.where(sa.or_(d.created_at < at, sa.and_(d.created_at == at, d.id > webhook_id)))
+        same = sa.and_(d.created_at == at, d.id > webhook_id)
+        query = query.where(d.created_at <= at, sa.or_(d.created_at < at, same))  # the first part is for the index
     with database.read() as connection:
         return [delivery_from(row) for row in connection.execute(query).mappings()]
 

@@ -167,13 +167,13 @@ def _callbacks(view: View) -> tuple[str, Sequence[str]]:
     state = (view.form or view.query).get("state", "")
     if state not in set(DeliveryState):
         raise InvalidField(f"state: must be one of {', '.join(DeliveryState)}", field="state")
-    return f"{state} callbacks", delivery_ids(view.database, state=state)[:_MOST]
+    return f"{state} callbacks", delivery_ids(view.database, state=state, limit=_MOST)
 
 
 def _letters(view: View) -> tuple[str, Sequence[str]]:
     code = (view.form or view.query).get("code") or None
     scope = "dead letters that were not replayed" + (f" with code {code}" if code else "")
-    return scope, [str(number) for number in dead_letters.pending_numbers(view.database, code=code)[:_MOST]]
+    return scope, list(map(str, dead_letters.pending_numbers(view.database, code=code, limit=_MOST)))
 
 
 def _retry(dashboard: Dashboard, chosen: Sequence[str], visitor: Visitor) -> Iterator[Result]:
