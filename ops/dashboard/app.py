@@ -105,16 +105,14 @@ async def _refuse(request: HttpRequest, error: Exception) -> Response:
     view = View.without_visitor(dashboard, request)
     if isinstance(error, Refusal) and error.status == 401:
         return view.render("sign_in.html", status=401, next=view.address, problem="")
-    if isinstance(error, TelecineError):
-        return view.render("error.html", status=status_of(error), code=error.code, message=error.message)
-    if isinstance(error, Refusal):
-        return view.render("error.html", status=error.status, code=error.code, message=error.message)
+    status, code, message = 404, "not_found", "There is no such page."
     if isinstance(error, SQLAlchemyError):
         log.warning("dashboard_ledger_failed", reason=type(error).__name__)
-        return view.render(
-            "error.html",
-            status=503,
-            code="ledger_unavailable",
-            message="The ledger does not answer. Jobs go on as soon as it does; this page tries again by itself.",
-        )
-    return view.render("error.html", status=404, code="not_found", message="There is no such page.")
+        status, code = 503, "ledger_unavailable"
+        message = "The ledger does not answer. Jobs go on as soon as it does; this page tries again by itself."
+    elif isinstance(error, TelecineError | Refusal):
+        status = error.status if isinstance(error, Refusal) else status_of(error)
+        code, message = error.code, error.message
+    # After an action the page of the thing that it was about.
+    back = view.path.rpartition("/")[0] if request.method == "POST" else ""
+    return view.render("error.html", status=status, code=code, message=message, back=back)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from starlette.responses import Response
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from consumer.ledger import dead_letters, outbox
 from consumer.ledger.deletion import delete_dead_letters
 from consumer.ledger.queries import delivery_ids, find_job, job_ids
-from consumer.ledger.states import DeliveryState
+from consumer.ledger.states import OPEN, RETRYABLE, TERMINAL, DeliveryState, State
 from consumer.logs import logger
 from consumer.retention.job_deleter import JobDeleter
 from ops.cancelling import cancel_now
@@ -156,11 +157,14 @@ def _work(dashboard: Dashboard, action: Action, chosen: Sequence[str], visitor: 
         dashboard.changed()
 
 
-def _jobs(view: View) -> tuple[str, Sequence[str]]:
+def _jobs(states: Collection[State], view: View) -> tuple[str, Sequence[str]]:
+    """Choose those in one of the states: among the oldest of all jobs may be none that the action changes."""
     wanted = JobFilter.parse(view.form or view.query)
     if view.visitor.tenant is not None:
         wanted = replace(wanted, tenant=view.visitor.tenant)
-    return wanted.words(), job_ids(view.database, **wanted.conditions(view.database.now()), limit=_MOST)
+    chosen = [state.value for state in states if not wanted.states or state.value in wanted.states]
+    conditions = wanted.conditions(view.database.now()) | {"states": chosen}
+    return wanted.words(), job_ids(view.database, **conditions, limit=_MOST) if chosen else []
 
 
 def _callbacks(view: View) -> tuple[str, Sequence[str]]:
@@ -227,17 +231,24 @@ _ACTIONS: Mapping[str, Action] = {
     "retry": Action(
         "Retry",
         "job",
-        "Done steps and paid results are kept. Completed and open jobs are refused.",
-        _jobs,
+        "Done steps and paid results are kept. Completed and open jobs are not counted.",
+        functools.partial(_jobs, RETRYABLE),
         _retry,
         for_tenants=True,
     ),
-    "cancel": Action("Cancel", "job", "Jobs that have ended are left as they are.", _jobs, _cancel, for_tenants=True),
+    "cancel": Action(
+        "Cancel",
+        "job",
+        "Jobs that have ended are not counted.",
+        functools.partial(_jobs, OPEN),
+        _cancel,
+        for_tenants=True,
+    ),
     "delete": Action(
         "Delete",
         "job",
-        "The jobs and their files are gone for good. Open jobs are refused.",
-        _jobs,
+        "The jobs and their files are gone for good. Open jobs are not counted.",
+        functools.partial(_jobs, TERMINAL),
         _delete,
         for_tenants=True,
     ),

@@ -346,8 +346,25 @@ def test_who_acted_is_logged_also_if_the_thing_is_gone(served: Served, runtime: 
     assert [(entry["by"], entry["path"]) for entry in acted] == [("anna (dashboard)", "/jobs/brief/delete")]
 
 
-def test_progress_of_an_action_is_not_shown_to_a_tenant_that_did_not_start_it(served: Served) -> None:
+def test_an_action_on_all_jobs_counts_those_that_it_changes(served: Served, runtime: Runtime) -> None:
     client = served.session(ANNA)
+    for job_id in ("w1", "w2"):
+        admit(runtime, {"id": job_id, "tenant": "many"})
+    assert advance(runtime, "w1") is not None
+    for action, number in (("cancel", 1), ("delete", 1), ("retry", 0)):
+        page = get(served, client, f"/bulk?action={action}&tenant=many").text
+        assert f"{action.title()} {number} job" in page
+    assert "Cancel 0 jobs" in get(served, client, "/bulk?action=cancel&state=completed&tenant=many").text
+
+
+def test_after_a_refused_action_one_gets_back_to_its_job(served: Served) -> None:
+    answer = served.post(served.session(ANNA), "/jobs/theirs/retry")
+    assert (answer.status_code, 'href="/jobs/theirs"' in answer.text) == (409, True)
+
+
+def test_progress_of_an_action_is_not_shown_to_a_tenant_that_did_not_start_it(served: Served, runtime: Runtime) -> None:
+    client = served.session(ANNA)
+    admit(runtime, {"id": "open", "tenant": "zoo"})
     started = served.post(client, "/bulk", action="cancel", tenant="zoo", typed="1")
     assert (started.status_code, "/bulk/" in started.url) == (200, True)
     assert served.session(ACME).get(started.url, timeout=30).status_code == 404
