@@ -150,15 +150,6 @@ def deliveries_of(database: Database, job_id: str) -> Sequence[Delivery]:
         return [delivery_from(row) for row in connection.execute(query).mappings()]
 
 
-def list_deliveries(
-    database: Database, *, state: str | None = None, job_id: str | None = None, limit: int = 20
-) -> Sequence[Delivery]:
-    """Return callbacks, newest first."""
-    query = sa.select(deliveries).where(*_chosen(state, job_id)).order_by(deliveries.c.created_at.desc()).limit(limit)
-    with database.read() as connection:
-        return [delivery_from(row) for row in connection.execute(query).mappings()]
-
-
 def find_delivery(database: Database, webhook_id: str) -> Delivery | None:
     """Return the callback with this ``webhook-id``, or ``None``."""
     with database.read() as connection:
