@@ -65,7 +65,8 @@ def test_a_page_reads_no_more_than_it_shows(
         connection.execute(sa.insert(deliveries), [callback(number) for number in range(ROWS)])
         if database.dialect == "postgresql":
             connection.execute(sa.text("ANALYZE jobs, deliveries"))
-    plan, sqlite = [], database.dialect == "sqlite"
+    plan: list[str] = []
+    sqlite = database.dialect == "sqlite"
 
     def record(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith("SELECT"):
