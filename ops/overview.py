@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from consumer.ledger import queries
 from consumer.ledger.call_queries import count_calls
 from consumer.ledger.database import Database
-from consumer.ledger.pauses import list_pauses
-from consumer.ledger.states import SETTLED, CallState, DeliveryState
+from consumer.ledger.pauses import PauseKind, list_pauses
+from consumer.ledger.states import SETTLED, CallState
 from ops.health_client import HealthAnswer
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -62,25 +62,22 @@ def take_overview(database: Database) -> Overview:
     """Read the current state from the ledger."""
     open_jobs = queries.count_open_jobs(database)
     calls = {key: number for key, number in count_calls(database).items() if key[1] not in SETTLED}
+    pauses = list_pauses(database)
     unknown = sum(number for (_, state), number in calls.items() if state == CallState.UNKNOWN)
     return Overview(
         running=sum(number for (doing, _), number in open_jobs.items() if doing == "running"),
         waiting=sum(number for (doing, _), number in open_jobs.items() if doing != "running"),
-        waiting_for=_reasons(open_jobs, calls, unknown),
+        waiting_for=_reasons(open_jobs, calls, unknown, {p.name for p in pauses if p.kind is PauseKind.PROVIDER}),
         oldest_open_seconds=queries.oldest_open_seconds(database),
         completed=(
             queries.count_completed_jobs(database, seconds=HOUR),
             queries.count_completed_jobs(database, seconds=DAY),
         ),
         ended=_ended(queries.count_ended_jobs(database, seconds=HOUR), queries.count_ended_jobs(database, seconds=DAY)),
-        callbacks={
-            state: number
-            for state, number in queries.count_deliveries(database).items()
-            if state != DeliveryState.DELIVERED
-        },
+        callbacks=queries.count_deliveries(database, delivered=False),
         dead_letters=queries.count_dead_letters(database),
         unknown_outcomes=unknown,
-        paused={f"{pause.kind} {pause.name}": pause.by for pause in list_pauses(database)},
+        paused={f"{pause.kind} {pause.name}": pause.by for pause in pauses},
     )
 
 
@@ -92,7 +89,10 @@ def health_record(answer: HealthAnswer | None) -> dict[str, Any] | None:
 
 
 def _reasons(
-    open_jobs: Mapping[tuple[str, str], int], calls: Mapping[tuple[str, str], int], unknown: int
+    open_jobs: Mapping[tuple[str, str], int],
+    calls: Mapping[tuple[str, str], int],
+    unknown: int,
+    paused_providers: Collection[str],
 ) -> dict[str, int]:
     found: Counter[str] = Counter()
     for (doing, role), number in open_jobs.items():
@@ -102,10 +102,13 @@ def _reasons(
             found["the time in not_before"] += number
         elif doing == "retrying":
             found["the next attempt"] += number
+        elif doing == "paused":
+            found["the end of a pause of their type"] += number
     parked = sum(number for (doing, _), number in open_jobs.items() if doing == "parked")
     for (provider, state), number in calls.items():
         if state != CallState.UNKNOWN:
-            found[f"{provider}, {'in its queue here' if state == CallState.QUEUED else 'working on it'}"] += number
+            queued = "which is paused" if provider in paused_providers else "in its queue here"
+            found[f"{provider}, {queued if state == CallState.QUEUED else 'working on it'}"] += number
             parked -= number
     if unknown:
         found["a decision about an unknown outcome"] = unknown

@@ -20,13 +20,14 @@ def is_task_id(text: str) -> bool:
     return _TASK.fullmatch(text) is not None
 
 
-def unknown_call(database: Database, job_id: str) -> CallRow:
-    """Return the job's call with an unknown outcome.
+def unknown_call(database: Database, job_id: str, *, key: str | None = None) -> CallRow:
+    """Return the job's call with an unknown outcome: the one with this key, by default the last.
 
     Raises:
         StepSettled: It has none.
     """
-    found = [call for call in calls.of_job(database, job_id) if call.state is CallState.UNKNOWN]
+    unknown = [call for call in calls.of_job(database, job_id) if call.state is CallState.UNKNOWN]
+    found = [call for call in unknown if key in (None, call.id)]
     if not found:
         raise StepSettled(
             f"no call of job {job_id!r} has an unknown outcome; `telecine explain {job_id}` shows its timeline"

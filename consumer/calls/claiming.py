@@ -13,6 +13,7 @@ from consumer.ledger import call_claims, call_outcomes
 from consumer.ledger.call_claims import ClaimedCall, RefusalReason, RefusedCall, SubmissionPolicy
 from consumer.ledger.due import Wake
 from consumer.ledger.owner import this_process
+from consumer.ledger.pauses import PauseKind, list_pauses
 from consumer.ledger.states import CallState
 from consumer.logs import logger
 from consumer.runtime import Runtime
@@ -108,7 +109,9 @@ class CallClaimer:
             error, claimed = self._refusal_error(refused), refused.claimed
             over_budget = refused.reason is RefusalReason.BUDGET
             rest_of = candidates_within_budget if over_budget else candidates_after_refusal
+            paused = {pause.name for pause in list_pauses(self._runtime.database) if pause.kind is PauseKind.PROVIDER}
             rest = rest_of(self._runtime, self._providers, claimed.call)
+            rest = sorted(rest, key=lambda candidate: candidate.provider in paused)
             self._on_wake(call_outcomes.record_failed(self._runtime.database, claimed, error, spent=0, rest=rest))
         except LeaseLost:
             log.warning("call_lease_lost", key=refused.claimed.call.id)

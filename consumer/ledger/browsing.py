@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
+from consumer.ledger.pauses import has_paused_type
 from consumer.ledger.queries import jobs_with
 from consumer.ledger.records import (
     DeadLetter,
@@ -51,7 +52,7 @@ def count_jobs(
 def count_by_tenant(database: Database, *, seconds: float, limit: int) -> Sequence[tuple[str, str, int]]:
     """Count the jobs received within ``seconds`` by tenant and state; the tenants with the most jobs come first."""
     number = sa.func.count()
-    # Built from a subquery, because PostgreSQL does not use an index for a comparison with its clock.
+    # A subquery, because PostgreSQL does not use an index for a comparison with its clock.
     start = sa.select(db_now() - seconds).scalar_subquery()
     query = sa.select(jobs.c.tenant, jobs.c.state, number).where(
         jobs.c.tenant.is_not(None), jobs.c.received_at >= start
@@ -69,7 +70,8 @@ def stuck_jobs(database: Database, *, limit: int) -> Sequence[Job]:
     """Return open jobs that need a look, oldest first: due for long, running for long, or with several lost workers."""
     now = db_now()
     held = sa.func.coalesce(jobs.c.lease_until > now, sa.false())
-    due = sa.and_(jobs.c.wake_at.is_not(None), jobs.c.not_before <= now - STUCK_DUE_SECONDS, sa.not_(held))
+    ready = sa.and_(jobs.c.wake_at.is_not(None), jobs.c.not_before <= now - STUCK_DUE_SECONDS)
+    due = sa.and_(ready, sa.not_(held), sa.not_(has_paused_type()))
     long = sa.and_(held, jobs.c.started_at <= now - STUCK_RUNNING_SECONDS)
     odd = sa.or_(due, long, jobs.c.crashes >= STUCK_CRASHES)
     query = sa.select(jobs).where(jobs.c.state.in_([state.value for state in OPEN]), odd)
@@ -92,7 +94,12 @@ def timeline_ends(database: Database, job_id: str, *, first: int, last: int) -> 
 
 
 def list_deliveries(
-    database: Database, *, state: str | None, before: tuple[float, str] | None, limit: int
+    database: Database,
+    *,
+    state: str | None = None,
+    job_id: str | None = None,
+    before: tuple[float, str] | None = None,
+    limit: int,
 ) -> Sequence[Delivery]:
     """Return callbacks, newest first; ``before`` is time of creation and id of one, and those after it are returned."""
     d = deliveries.c
@@ -101,9 +108,12 @@ def list_deliveries(
         query = query.where(d.state == state)
         if state != DeliveryState.DELIVERED:
             query = query.where(NOT_DELIVERED)
+    if job_id is not None:
+        query = query.where(d.job_id == job_id)
     if before is not None:
         at, webhook_id = before
-        query = query.where(sa.or_(d.created_at < at, sa.and_(d.created_at == at, d.id > webhook_id)))
+        same = sa.and_(d.created_at == at, d.id > webhook_id)
+        query = query.where(d.created_at <= at, sa.or_(d.created_at < at, same))  # the first part is for the index
     with database.read() as connection:
         return [delivery_from(row) for row in connection.execute(query).mappings()]
 

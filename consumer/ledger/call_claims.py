@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -244,15 +244,20 @@ def _divert(
     claimant: _Claimant,
     open_until: float,
 ) -> list[RefusedCall]:
-    """Claim the calls of a provider with an open breaker that another model may serve."""
+    """Claim the calls of a provider with an open breaker that a model of another provider may serve now."""
     query = sa.select(calls).where(*of_provider).order_by(calls.c.queued_at).limit(_DIVERTED).with_for_update()
     found, others = read_calls(connection.execute(query).mappings().all())
     _leave(connection, others)
     # The others wait for the provider. They are not due until then, so they do not use up the limit above.
-    diverted = [call for call in found if policy.has_other(call)]
+    paused = set(connection.execute(paused_names(PauseKind.PROVIDER)).scalars())
+    diverted = [call for call in found if policy.has_other(call) and _has_unpaused(call, paused)]
     only_here = [call.id for call in found if call not in diverted]
     connection.execute(sa.update(calls).where(calls.c.id.in_(only_here)).values(due_at=open_until))
     return [RefusedCall(_lease(connection, call, claimant), RefusalReason.BREAKER) for call in diverted]
+
+
+def _has_unpaused(call: CallRow, paused: Collection[str]) -> bool:
+    return any(candidate.provider not in paused for candidate in call.spec.candidates[1:])
 
 
 def _leave(connection: Connection, ids: Sequence[str]) -> None:

@@ -78,9 +78,11 @@ def find(database: Database, seq: int) -> DeadLetter | None:
     return None if row is None else dead_letter_from(row)
 
 
-def pending_numbers(database: Database, *, code: str | None = None) -> list[int]:
+def pending_numbers(database: Database, *, code: str | None = None, limit: int | None = None) -> list[int]:
     """Return the number of every dead letter that was not replayed, or of those with this code, oldest first."""
-    query = sa.select(rejections.c.seq).where(rejections.c.replayed_at.is_(None)).order_by(rejections.c.seq)
+    query = (
+        sa.select(rejections.c.seq).where(rejections.c.replayed_at.is_(None)).order_by(rejections.c.seq).limit(limit)
+    )
     if code is not None:
         query = query.where(rejections.c.code == code)
     with database.read() as connection:

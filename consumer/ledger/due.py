@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.leases import unleased
-from consumer.ledger.pauses import PauseKind, paused_names
+from consumer.ledger.pauses import has_paused_type
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import OPEN
 from consumer.ledger.tables import jobs
@@ -28,7 +28,7 @@ class Wake:
     priority: str
 
 
-_NOT_PAUSED = jobs.c.type.not_in(paused_names(PauseKind.TYPE))
+_NOT_PAUSED = sa.not_(has_paused_type())
 
 #: Sends wake-ups; returns ``False`` when it knows that some were not sent.
 Waker = Callable[[Sequence[Wake]], bool | None]

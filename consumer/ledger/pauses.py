@@ -13,7 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
-from consumer.ledger.tables import pauses
+from consumer.ledger.leases import unleased
+from consumer.ledger.states import OPEN
+from consumer.ledger.tables import jobs, pauses
 
 
 class PauseKind(enum.StrEnum):
@@ -51,7 +53,13 @@ def resume(database: Database, kind: PauseKind, name: str) -> bool:
     """End the pause; what was due meanwhile is due now. Return ``False`` if there was none."""
     statement = sa.delete(pauses).where(pauses.c.kind == kind.value, pauses.c.name == name).returning(pauses.c.name)
     with database.write(durable=True) as connection:
-        return connection.execute(statement).first() is not None
+        ended = connection.execute(statement).first() is not None
+        if ended and kind is PauseKind.TYPE:
+            # Workers drop the wake-ups of a paused type, and the next one may be an hour away.
+            asleep = (jobs.c.wake_at > db_now(), jobs.c.not_before <= db_now(), unleased())
+            of_type = (jobs.c.type == name, jobs.c.state.in_([state.value for state in OPEN]))
+            connection.execute(sa.update(jobs).where(*of_type, *asleep).values(wakes=0, wake_at=db_now()))
+        return ended
 
 
 def list_pauses(database: Database) -> list[Pause]:
@@ -64,6 +72,11 @@ def list_pauses(database: Database) -> list[Pause]:
 def find_pause(database: Database, kind: PauseKind, name: str) -> Pause | None:
     """Return the pause of a job type or provider, or ``None``."""
     return next((found for found in list_pauses(database) if (found.kind, found.name) == (kind, name)), None)
+
+
+def has_paused_type() -> sa.ColumnElement[bool]:
+    """Return the SQL condition that the job's type is paused."""
+    return jobs.c.type.in_(paused_names(PauseKind.TYPE))
 
 
 def paused_names(kind: PauseKind) -> sa.Select[Any]:

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 
 from consumer.ledger.call_queries import open_calls
 from consumer.ledger.database import Database, db_now
+from consumer.ledger.pauses import has_paused_type
 from consumer.ledger.records import Delivery, Job, TimelineEntry, delivery_from, job_from, timeline_entry_from
-from consumer.ledger.states import OPEN, TERMINAL, State
-from consumer.ledger.tables import ERROR_CODE, calls, deliveries, jobs, rejections, timeline
+from consumer.ledger.states import OPEN, TERMINAL, DeliveryState, State
+from consumer.ledger.tables import ERROR_CODE, NOT_DELIVERED, calls, deliveries, jobs, rejections, timeline
 
 
 def find_job(database: Database, job_id: str) -> Job | None:
@@ -64,7 +65,7 @@ def list_jobs(
             ~open_calls().where(calls.c.job_id == jobs.c.id).exists(),
         )
         conditions.append(sa.or_(jobs.c.state != State.WAITING.value, ~retried if at_work else retried))
-    if code is None and type_ is not None and not states:
+    if code is None and tenant is None and type_ is not None and not states:
         states = [state.value for state in State]
     with database.read() as connection:
         return [job_from(row) for row in connection.execute(_newest(conditions, states, limit)).mappings()]
@@ -106,9 +107,11 @@ def jobs_with(
     database: Database, tenant: str | None, type_: str | None, code: str | None, since: float | None
 ) -> list[sa.ColumnElement[bool]]:
     """Return the conditions for jobs with this tenant, type and error code, received since then."""
+    # A tenant has fewer jobs than a type: as an expression, the type does not make a database use its index.
+    type_column = jobs.c.type if tenant is None else jobs.c.type.concat(sa.literal_column("''"))
     conditions = [
         column == value
-        for column, value in ((jobs.c.tenant, tenant), (jobs.c.type, type_), (ERROR_CODE[database.dialect], code))
+        for column, value in ((jobs.c.tenant, tenant), (type_column, type_), (ERROR_CODE[database.dialect], code))
         if value is not None
     ]
     if code is not None:
@@ -147,15 +150,6 @@ def deliveries_of(database: Database, job_id: str) -> Sequence[Delivery]:
         return [delivery_from(row) for row in connection.execute(query).mappings()]
 
 
-def list_deliveries(
-    database: Database, *, state: str | None = None, job_id: str | None = None, limit: int = 20
-) -> Sequence[Delivery]:
-    """Return callbacks, newest first."""
-    query = sa.select(deliveries).where(*_chosen(state, job_id)).order_by(deliveries.c.created_at.desc()).limit(limit)
-    with database.read() as connection:
-        return [delivery_from(row) for row in connection.execute(query).mappings()]
-
-
 def find_delivery(database: Database, webhook_id: str) -> Delivery | None:
     """Return the callback with this ``webhook-id``, or ``None``."""
     with database.read() as connection:
@@ -163,9 +157,11 @@ def find_delivery(database: Database, webhook_id: str) -> Delivery | None:
     return None if row is None else delivery_from(row)
 
 
-def delivery_ids(database: Database, *, state: str | None = None, job_id: str | None = None) -> Sequence[str]:
-    """Return the ``webhook-id`` of every such callback, oldest first."""
-    query = sa.select(deliveries.c.id).where(*_chosen(state, job_id)).order_by(deliveries.c.created_at)
+def delivery_ids(
+    database: Database, *, state: str | None = None, job_id: str | None = None, limit: int | None = None
+) -> Sequence[str]:
+    """Return the ``webhook-id`` of every such callback, or of so many, oldest first."""
+    query = sa.select(deliveries.c.id).where(*_chosen(state, job_id)).order_by(deliveries.c.created_at).limit(limit)
     with database.read() as connection:
         return list(connection.execute(query).scalars())
 
@@ -188,9 +184,10 @@ def count_jobs_by_type(database: Database) -> dict[tuple[str, str], int]:
 
 
 def count_jobs_by_role(database: Database) -> dict[str, tuple[int, int]]:
-    """Count, for each role, due jobs without a worker and jobs with one."""
+    """Count, for each role, jobs with a worker, and due jobs without one whose type is not paused."""
     held = sa.func.coalesce(jobs.c.lease_until > db_now(), sa.false())
-    due = sa.and_(jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), sa.not_(held))
+    ready = sa.and_(jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), sa.not_(has_paused_type()))
+    due = sa.and_(ready, sa.not_(held))
     counted = (sa.func.sum(sa.case((what, 1), else_=0)) for what in (due, held))
     query = sa.select(jobs.c.role, *counted).where(jobs.c.state.in_([s.value for s in OPEN])).group_by(jobs.c.role)
     with database.read() as connection:
@@ -201,13 +198,14 @@ def count_open_jobs(database: Database) -> dict[tuple[str, str], int]:
     """Count the open jobs by what they do and by role.
 
     ``running`` under a worker's lease, ``parked`` for a provider's call, ``scheduled`` for a later start, ``retrying``
-    until a later attempt is due, or ``due`` and without a worker.
+    until a later attempt is due, ``paused`` with its type, or ``due`` and without a worker.
     """
     doing = sa.case(
         (sa.func.coalesce(jobs.c.lease_until > db_now(), sa.false()), "running"),
         (jobs.c.wake_at.is_(None), "parked"),
         (sa.and_(jobs.c.not_before > db_now(), jobs.c.state == State.RECEIVED.value), "scheduled"),
         (jobs.c.not_before > db_now(), "retrying"),
+        (has_paused_type(), "paused"),
         else_="due",
     )
     query = sa.select(doing, jobs.c.role, sa.func.count()).where(jobs.c.state.in_([s.value for s in OPEN]))
@@ -219,7 +217,7 @@ def count_ended_jobs(database: Database, *, seconds: float) -> dict[tuple[str, s
     """Count the jobs that did not complete and ended within ``seconds``, by state and error code."""
     code = sa.func.coalesce(ERROR_CODE[database.dialect], "")
     query = sa.select(jobs.c.state, code, sa.func.count()).where(
-        jobs.c.state.in_([s.value for s in TERMINAL - {State.COMPLETED}]), jobs.c.finished_at >= db_now() - seconds
+        jobs.c.state.in_([s.value for s in TERMINAL - {State.COMPLETED}]), jobs.c.finished_at >= _ago(seconds)
     )
     with database.read() as connection:
         return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(jobs.c.state, code))}
@@ -235,9 +233,7 @@ def error_codes(database: Database) -> Sequence[str]:
 def count_completed_jobs(database: Database, *, seconds: float) -> int:
     """Count the jobs that were received and completed within ``seconds``."""
     # Bounded by the index on state and received_at, because a ledger may have millions of completed jobs.
-    query = sa.select(sa.func.count()).where(
-        jobs.c.state == State.COMPLETED.value, jobs.c.received_at >= db_now() - seconds
-    )
+    query = sa.select(sa.func.count()).where(jobs.c.state == State.COMPLETED.value, jobs.c.received_at >= _ago(seconds))
     with database.read() as connection:
         return int(connection.execute(query).scalar_one())
 
@@ -248,8 +244,7 @@ def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, s
         jobs.c.type, jobs.c.state, jobs.c.started_at - _ready_at(), jobs.c.finished_at - jobs.c.started_at
     ).where(
         jobs.c.state.in_([s.value for s in TERMINAL]),
-        # As a subquery it is read once, so that PostgreSQL can use an index.
-        jobs.c.received_at >= sa.select(db_now() - seconds).scalar_subquery(),
+        jobs.c.received_at >= _ago(seconds),
         jobs.c.started_at.is_not(None),
         jobs.c.finished_at.is_not(None),
     )
@@ -257,9 +252,9 @@ def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, s
         return [(row[0], row[1], float(row[2]), float(row[3])) for row in connection.execute(query)]
 
 
-def count_deliveries(database: Database) -> dict[str, int]:
-    """Count the callbacks in each state."""
-    return _counts(database, deliveries.c.state)
+def count_deliveries(database: Database, *, delivered: bool = True) -> dict[str, int]:
+    """Count the callbacks in each state; without ``delivered``, which are most of them, an index has the others."""
+    return _counts(database, deliveries.c.state, *(() if delivered else (NOT_DELIVERED,)))
 
 
 def count_dead_letters(database: Database) -> dict[str, int]:
@@ -274,15 +269,22 @@ def oldest_open_seconds(database: Database) -> float:
         return max(0.0, float(connection.execute(query).scalar() or 0.0))
 
 
+def _ago(seconds: float) -> sa.ScalarSelect[float]:
+    """Return the SQL for a time before now. As a subquery it is read once, so that PostgreSQL can use an index."""
+    return sa.select(db_now() - seconds).scalar_subquery()
+
+
 def _ready_at() -> sa.ColumnElement[float]:
     """Return when a job could start: at its receipt, or at the time that its request names."""
     return sa.func.coalesce(jobs.c.scheduled_for, jobs.c.received_at)
 
 
 def _chosen(state: str | None, job_id: str | None) -> list[sa.ColumnElement[bool]]:
-    chosen = []
+    chosen: list[sa.ColumnElement[bool]] = []
     if state is not None:
         chosen.append(deliveries.c.state == state)
+        if state != DeliveryState.DELIVERED:
+            chosen.append(NOT_DELIVERED)  # the index has no others
     if job_id is not None:
         chosen.append(deliveries.c.job_id == job_id)
     return chosen

@@ -11,9 +11,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from consumer.ledger.browsing import list_deliveries
 from consumer.ledger.database import Database
 from consumer.ledger.outbox import replay as make_due
-from consumer.ledger.queries import delivery_ids, find_delivery, find_job, list_deliveries, timeline_of
+from consumer.ledger.queries import delivery_ids, find_delivery, find_job, timeline_of
 from consumer.ledger.records import Delivery
 from consumer.ledger.states import DeliveryState
 from consumer.logs import scrub

@@ -7,13 +7,14 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from consumer.ledger import dead_letters, outbox, pauses, retries
+from consumer.ledger import outbox, pauses, retries
 from consumer.ledger.deletion import delete_dead_letters
 from consumer.ledger.pauses import PauseKind
 from consumer.ledger.queries import find_delivery, find_job
 from consumer.ledger.records import Job
 from consumer.retention.job_deleter import JobDeleter
 from ops.cancelling import cancel_now
+from ops.dashboard.dead_letters import named_letter
 from ops.dashboard.filters import known_types
 from ops.dashboard.replaying import dead_letter_replay
 from ops.dashboard.view import View
@@ -48,10 +49,7 @@ def replay_callback(view: View) -> Response:
 
 def act_on_dead_letter(view: View) -> Response:
     """Replay or dismiss a dead letter."""
-    view.require_operator()
-    letter = dead_letters.find(view.database, int(view.parameters["number"]))
-    if letter is None:
-        raise Refusal(404, "dead_letter_not_found", "There is no such dead letter; it may have been dismissed.")
+    letter = named_letter(view)
     action = view.parameters["action"]
     if action == "dismiss":
         delete_dead_letters(view.database, [letter.seq])
@@ -104,7 +102,7 @@ def _settle(view: View, job: Job) -> str:
     if how not in ("resubmit", "fail", "adopt"):
         raise InvalidField("how: must be one of resubmit, fail, adopt", field="how")
     adopt = view.form.get("task", "").strip() if how == "adopt" else None
-    call = unknown_call(view.database, job.id)
+    call = unknown_call(view.database, job.id, key=view.form.get("call", ""))
     settle(
         view.dashboard.runtime.catalogue,
         view.database,

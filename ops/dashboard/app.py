@@ -40,7 +40,7 @@ _PAGES: Mapping[str, Handler] = {
     "/callbacks": callbacks.page,
     "/callbacks/{webhook_id}": callbacks.one,
     "/dead-letters": dead_letters.page,
-    "/dead-letters/{number:int}": dead_letters.one,
+    "/dead-letters/{number}": dead_letters.one,
     "/providers": providers.page,
     "/bulk": bulk.page,
     "/bulk/{run_id}": bulk.progress,
@@ -48,7 +48,7 @@ _PAGES: Mapping[str, Handler] = {
 _FORMS: Mapping[str, Handler] = {
     "/jobs/{job_id}/{action}": acting.act_on_job,
     "/callbacks/{webhook_id}/replay": acting.replay_callback,
-    "/dead-letters/{number:int}/{action}": acting.act_on_dead_letter,
+    "/dead-letters/{number}/{action}": acting.act_on_dead_letter,
     "/pauses": acting.pause_or_resume,
     "/send": sending.send,
     "/send/demo": sending.send_demo,
@@ -87,9 +87,12 @@ def _page(handler: Handler) -> Callable[[HttpRequest], object]:
             check_origin(request)
             if not visitor.may_act:
                 raise Refusal(403, "read_only", "this needs a token that may act; sign in with one")
-            form = await read_fields(request, dashboard.settings)
+            form = await read_fields(request, dashboard.settings, request_bytes=dashboard.settings.max_message_bytes)
             dashboard.access.check_form(visitor, form.get("form_token", ""))
-        return await run_sync(handler, View(dashboard, request, visitor, form))
+        response = await run_sync(handler, View(dashboard, request, visitor, form), limiter=dashboard.threads)
+        if request.method == "POST":
+            log.info("dashboard_action", by=visitor.by, path=request.url.path)
+        return response
 
     return endpoint
 
@@ -101,17 +104,15 @@ async def _refuse(request: HttpRequest, error: Exception) -> Response:
     dashboard: Dashboard = request.app.state.dashboard
     view = View.without_visitor(dashboard, request)
     if isinstance(error, Refusal) and error.status == 401:
-        return view.render("sign_in.html", status=401, next=str(request.url.path), problem="")
-    if isinstance(error, TelecineError):
-        return view.render("error.html", status=status_of(error), code=error.code, message=error.message)
-    if isinstance(error, Refusal):
-        return view.render("error.html", status=error.status, code=error.code, message=error.message)
+        return view.render("sign_in.html", status=401, next=view.address, problem="")
+    status, code, message = 404, "not_found", "There is no such page."
     if isinstance(error, SQLAlchemyError):
         log.warning("dashboard_ledger_failed", reason=type(error).__name__)
-        return view.render(
-            "error.html",
-            status=503,
-            code="ledger_unavailable",
-            message="The ledger does not answer. Jobs go on as soon as it does; this page tries again by itself.",
-        )
-    return view.render("error.html", status=404, code="not_found", message="There is no such page.")
+        status, code = 503, "ledger_unavailable"
+        message = "The ledger does not answer. Jobs go on as soon as it does; this page tries again by itself."
+    elif isinstance(error, TelecineError | Refusal):
+        status = error.status if isinstance(error, Refusal) else status_of(error)
+        code, message = error.code, error.message
+    # After an action the page of the thing that it was about.
+    back = view.path.rpartition("/")[0] if request.method == "POST" else ""
+    return view.render("error.html", status=status, code=code, message=message, back=back)

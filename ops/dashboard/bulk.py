@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from starlette.responses import Response
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from consumer.ledger import dead_letters, outbox
 from consumer.ledger.deletion import delete_dead_letters
 from consumer.ledger.queries import delivery_ids, find_job, job_ids
-from consumer.ledger.states import DeliveryState
+from consumer.ledger.states import OPEN, RETRYABLE, TERMINAL, DeliveryState, State
 from consumer.logs import logger
 from consumer.retention.job_deleter import JobDeleter
 from ops.cancelling import cancel_now
@@ -40,6 +41,8 @@ class Run:
 
     title: str
     total: int
+    #: The tenant of who started it; ``None`` if that person sees everything.
+    tenant: str | None
     done: int = 0
     refused_count: int = 0
     #: The first refusals: what, and why.
@@ -89,12 +92,10 @@ def start(view: View) -> Response:
     if typed != str(len(chosen)) or not chosen:
         now = f"There are {count(len(chosen), action.noun)} now; type {len(chosen)}."
         return _confirm(view, name, scope, chosen, problem=now if chosen else "")
-    run_id, run = (
-        secrets.token_urlsafe(9),
-        Run(f"{action.verb} {count(len(chosen), action.noun)}: {scope}", len(chosen)),
-    )
-    if len(_RUNS) >= _MOST_RUNS:
-        del _RUNS[next(iter(_RUNS))]
+    run_id = secrets.token_urlsafe(9)
+    run = Run(f"{action.verb} {count(len(chosen), action.noun)}: {scope}", len(chosen), view.visitor.tenant)
+    for oldest in list(_RUNS)[: 1 - _MOST_RUNS]:
+        _RUNS.pop(oldest, None)
     _RUNS[run_id] = run
     work = threading.Thread(target=_work, args=(view.dashboard, action, chosen, view.visitor, run), daemon=True)
     work.start()
@@ -105,7 +106,7 @@ def start(view: View) -> Response:
 def progress(view: View) -> Response:
     """Return how far an action is."""
     run = _RUNS.get(str(view.parameters["run_id"]))
-    if run is None:
+    if run is None or view.visitor.tenant not in (None, run.tenant):
         raise Refusal(
             404,
             "run_not_found",
@@ -156,24 +157,27 @@ def _work(dashboard: Dashboard, action: Action, chosen: Sequence[str], visitor: 
         dashboard.changed()
 
 
-def _jobs(view: View) -> tuple[str, Sequence[str]]:
+def _jobs(states: Collection[State], view: View) -> tuple[str, Sequence[str]]:
+    """Choose those in one of the states: among the oldest of all jobs may be none that the action changes."""
     wanted = JobFilter.parse(view.form or view.query)
     if view.visitor.tenant is not None:
         wanted = replace(wanted, tenant=view.visitor.tenant)
-    return wanted.words(), job_ids(view.database, **wanted.conditions(view.database.now()), limit=_MOST)
+    chosen = [state.value for state in states if not wanted.states or state.value in wanted.states]
+    conditions = wanted.conditions(view.database.now()) | {"states": chosen}
+    return wanted.words(), job_ids(view.database, **conditions, limit=_MOST) if chosen else []
 
 
 def _callbacks(view: View) -> tuple[str, Sequence[str]]:
     state = (view.form or view.query).get("state", "")
     if state not in set(DeliveryState):
         raise InvalidField(f"state: must be one of {', '.join(DeliveryState)}", field="state")
-    return f"{state} callbacks", delivery_ids(view.database, state=state)[:_MOST]
+    return f"{state} callbacks", delivery_ids(view.database, state=state, limit=_MOST)
 
 
 def _letters(view: View) -> tuple[str, Sequence[str]]:
     code = (view.form or view.query).get("code") or None
     scope = "dead letters that were not replayed" + (f" with code {code}" if code else "")
-    return scope, [str(number) for number in dead_letters.pending_numbers(view.database, code=code)[:_MOST]]
+    return scope, list(map(str, dead_letters.pending_numbers(view.database, code=code, limit=_MOST)))
 
 
 def _retry(dashboard: Dashboard, chosen: Sequence[str], visitor: Visitor) -> Iterator[Result]:
@@ -227,17 +231,24 @@ _ACTIONS: Mapping[str, Action] = {
     "retry": Action(
         "Retry",
         "job",
-        "Done steps and paid results are kept. Completed and open jobs are refused.",
-        _jobs,
+        "Done steps and paid results are kept. Completed and open jobs are not counted.",
+        functools.partial(_jobs, RETRYABLE),
         _retry,
         for_tenants=True,
     ),
-    "cancel": Action("Cancel", "job", "Jobs that have ended are left as they are.", _jobs, _cancel, for_tenants=True),
+    "cancel": Action(
+        "Cancel",
+        "job",
+        "Jobs that have ended are not counted.",
+        functools.partial(_jobs, OPEN),
+        _cancel,
+        for_tenants=True,
+    ),
     "delete": Action(
         "Delete",
         "job",
-        "The jobs and their files are gone for good. Open jobs are refused.",
-        _jobs,
+        "The jobs and their files are gone for good. Open jobs are not counted.",
+        functools.partial(_jobs, TERMINAL),
         _delete,
         for_tenants=True,
     ),

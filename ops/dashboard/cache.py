@@ -21,8 +21,10 @@ class Shared(Generic[Value]):
         self._read = read
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._known: tuple[Value] | None = None
-        self._fresh_until = 0.0
+        #: The value, and until when it is fresh.
+        self._known: tuple[Value, float] | None = None
+        #: Another object after each ``forget``, so that what was read before does not count.
+        self._era = object()
 
     def get(self) -> Value:
         """Return the value; the first call waits for it.
@@ -30,31 +32,28 @@ class Shared(Generic[Value]):
         Raises:
             Exception: What ``read`` raised, as long as there is no value.
         """
-        if self._known is not None and time.monotonic() < self._fresh_until:
-            return self._known[0]
-        if self._known is None:
+        known = self._known
+        if known is None:
             with self._lock:
-                if self._known is None:
-                    self._refresh()
-                return self._value()
-        if self._lock.acquire(blocking=False):
+                return (self._known or self._refresh())[0]
+        if time.monotonic() >= known[1] and self._lock.acquire(blocking=False):
             threading.Thread(target=self._refresh_and_release, name="dashboard-refresh", daemon=True).start()
-        return self._value()
+        return known[0]
 
     def forget(self) -> None:
         """Read it again at the next call: an action has changed it."""
+        self._era = object()
         self._known = None
 
-    def _value(self) -> Value:
-        if self._known is None:  # forgotten meanwhile
-            return self._read()
-        return self._known[0]
-
-    def _refresh(self) -> None:
-        start = time.monotonic()
-        self._known = (self._read(),)
-        took = time.monotonic() - start
-        self._fresh_until = time.monotonic() + max(self._seconds, took / _MOST_SHARE)
+    def _refresh(self) -> tuple[Value, float]:
+        era, start = self._era, time.monotonic()
+        value = self._read()
+        end = time.monotonic()
+        known = (value, end + max(self._seconds, (end - start) / _MOST_SHARE))
+        self._known = known
+        if era is not self._era:  # checked after it was set: ``forget`` may run in between
+            self._known = None
+        return known
 
     def _refresh_and_release(self) -> None:
         try:

@@ -26,12 +26,14 @@ def page(view: View) -> Response:
     state = view.query.get("state") or None
     if state is not None and state not in set(DeliveryState):
         raise InvalidField(f"state: must be one of {', '.join(DeliveryState)}", field="state")
-    found = list_deliveries(view.database, state=state, before=_before(view.query.get("before", "")), limit=_ROWS + 1)
+    job_id, before = view.query.get("job") or None, _before(view.query.get("before", ""))
+    found = list_deliveries(view.database, state=state, job_id=job_id, before=before, limit=_ROWS + 1)
     last = found[_ROWS - 1] if len(found) > _ROWS else None
     return view.render(
         "callbacks.html",
         rows=found[:_ROWS],
         state=state,
+        job_id=job_id,
         counts=view.dashboard.overview.get().callbacks,
         states=[one.value for one in DeliveryState],
         older=None if last is None else f"{last.created_at!r}_{last.id}",

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from consumer.ledger import dead_letters
 from consumer.ledger.browsing import list_dead_letters
+from consumer.ledger.records import DeadLetter
 from ops.dashboard.view import View
 from ops.edge.refusal import Refusal
 from ops.views import dead_letter_view
@@ -23,7 +24,7 @@ def page(view: View) -> Response:
         view.database,
         code=code,
         pending_only=not every,
-        before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None,
+        before=_number(before),
         limit=_ROWS + 1,
     )
     return view.render(
@@ -39,10 +40,7 @@ def page(view: View) -> Response:
 
 def one(view: View) -> Response:
     """Return one dead letter with its message."""
-    view.require_operator()
-    letter = dead_letters.find(view.database, int(view.parameters["number"]))
-    if letter is None:
-        raise Refusal(404, "dead_letter_not_found", "There is no such dead letter; it may have been dismissed.")
+    letter = named_letter(view)
     return view.render(
         "dead_letter.html",
         letter=letter,
@@ -51,3 +49,21 @@ def one(view: View) -> Response:
         cut=len(letter.body) > _SHOWN_BYTES,
         now=view.database.now(),
     )
+
+
+def named_letter(view: View) -> DeadLetter:
+    """Return the dead letter that the address names.
+
+    Raises:
+        Refusal: There is none, or the visitor may not see it.
+    """
+    view.require_operator()
+    number = _number(view.parameters["number"])
+    letter = None if number is None else dead_letters.find(view.database, number)
+    if letter is None:
+        raise Refusal(404, "dead_letter_not_found", "There is no such dead letter; it may have been dismissed.")
+    return letter
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

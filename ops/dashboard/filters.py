@@ -51,11 +51,6 @@ class JobFilter:
         return found
 
     @property
-    def is_empty(self) -> bool:
-        """Whether it lets every job through."""
-        return self == JobFilter()
-
-    @property
     def states(self) -> Sequence[str]:
         """The states that it lets through; empty for all."""
         return STATE_GROUPS.get(self.state, [self.state] if self.state else [])

@@ -9,9 +9,8 @@ from typing import Any
 from starlette.responses import Response
 
 from consumer.ledger import calls
-from consumer.ledger.browsing import timeline_ends
+from consumer.ledger.browsing import list_deliveries, timeline_ends
 from consumer.ledger.call_records import CallRow
-from consumer.ledger.queries import deliveries_of
 from consumer.ledger.records import Job
 from consumer.ledger.states import RETRYABLE, CallState
 from ops.dashboard.view import View
@@ -23,7 +22,7 @@ from schemas.money import format_micros
 
 #: Of a longer timeline the middle is left out.
 _FIRST, _LAST = 60, 240
-_MOST_BARS = 60
+_MOST_BARS, _CALLBACKS = 60, 30
 
 _KEYS_SHOWN = frozenset({"job_id", "status", "type", "error", "error_message", "outputs", "callbacks", "plan"})
 
@@ -41,7 +40,9 @@ def page(view: View) -> Response:
     """Return the page."""
     job = view.job()
     entries, left_out = timeline_ends(view.database, job.id, first=_FIRST, last=_LAST)
-    made, deliveries = calls.of_job(view.database, job.id), deliveries_of(view.database, job.id)
+    made = calls.of_job(view.database, job.id)
+    newest = list_deliveries(view.database, job_id=job.id, limit=_CALLBACKS + 1)
+    deliveries = newest[:_CALLBACKS][::-1]
     now = view.database.now()
     spans = spans_of(job, entries, made, deliveries)
     files = artifacts(job)
@@ -64,6 +65,7 @@ def page(view: View) -> Response:
         unknown=[call for call in made if call.state is CallState.UNKNOWN and not call.cancel_requested],
         spent=format_micros(sum(call.spent for call in made)),
         deliveries=deliveries,
+        more_deliveries=len(newest) > _CALLBACKS,
         request=request_view(job),
         retryable=job.state in RETRYABLE,
         now=now,

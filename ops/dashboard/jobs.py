@@ -43,6 +43,7 @@ def page(view: View) -> Response:
         return view.redirect(f"/jobs/{quote(job_id, safe='')}")
     if view.visitor.tenant is not None:
         wanted = replace(wanted, tenant=view.visitor.tenant)
+    chosen = {name: value for name, value in wanted.fields().items() if name != "tenant" or not view.visitor.tenant}
     conditions = wanted.conditions(view.database.now())
     before = _before(view.query.get("before", ""))
     found = list_jobs(view.database, **conditions, before=before, limit=_ROWS + 1)
@@ -50,6 +51,7 @@ def page(view: View) -> Response:
     return view.render(
         "jobs.html",
         wanted=wanted,
+        chosen=chosen,
         rows=rows,
         total=_total(view.dashboard, wanted),
         most=_MOST_COUNTED,
@@ -59,7 +61,7 @@ def page(view: View) -> Response:
         groups=list(STATE_GROUPS),
         states=[state.value for state in State],
         unknown_id=job_id,
-        is_new=not rows and wanted.is_empty and before is None,
+        is_new=not rows and not chosen and before is None,
         now=view.database.now(),
         embedded=view.settings.embedded,
         health=view.dashboard.health.get(),

@@ -23,17 +23,17 @@ async def file(request: HttpRequest) -> Response:
     """Return a file of a job, whole or one range of it."""
     dashboard: Dashboard = request.app.state.dashboard
     view = View(dashboard, request, dashboard.access.visitor(request))
-    job = await run_sync(view.job)
+    job = await run_sync(view.job, limiter=dashboard.threads)
     name = str(request.path_params["name"])
     record = output_of(job, name)
     if record is None:
         raise JobNotFound(f"the job {job.id} has no file {name[:128]!r}")
     if job.results_deleted_at is not None:
         raise Refusal(410, "results_deleted", f"the files of {job.id} were deleted")
-    headers = dict(_HEADERS, **{"cache-control": "private, max-age=3600"})
-    return await content_response(
-        request, dashboard.runtime.storage, record | {"content_type": _served_as(record)}, headers=headers
-    )
+    headers = dict(_HEADERS, **{"cache-control": "no-cache, private", "vary": "cookie"})
+    shown = record | {"content_type": _served_as(record)}
+    async with dashboard.files:
+        return await content_response(request, dashboard.runtime.storage, shown, headers=headers)
 
 
 def _served_as(record: dict[str, object]) -> str:

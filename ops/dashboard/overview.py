@@ -14,9 +14,9 @@ from consumer.ledger.states import State
 from ops.checks.finding import Finding
 from ops.checks.workers import workers
 from ops.dashboard.jobs import job_rows
+from ops.dashboard.providers import accounts
 from ops.dashboard.view import Dashboard, View
 from ops.overview import DAY
-from ops.provider_accounts import budget_statuses, provider_statuses
 
 _SHOWN = 8
 _WORKERS_SECONDS = 10.0
@@ -59,12 +59,12 @@ def _numbers(dashboard: Dashboard) -> Mapping[str, Any]:
     for tenant, state, number in browsing.count_by_tenant(database, seconds=DAY, limit=_SHOWN):
         by_tenant.setdefault(tenant, {})[state] = number
     stuck = browsing.stuck_jobs(database, limit=_SHOWN)
-    spent = [status for status in provider_statuses(settings, database) if float(status.this_month) > 0]
+    statuses, budgets = accounts(dashboard)
     return {
         "by_type": by_type,
         "by_tenant": by_tenant,
         "stuck": job_rows(database, stuck, embedded=settings.embedded),
-        "spent": spent,
-        "budgets": budget_statuses(settings, database),
+        "spent": [status for status in statuses if float(status.this_month) > 0],
+        "budgets": budgets,
         "pauses": list_pauses(database),
     }

@@ -35,8 +35,9 @@ _EXAMPLE = {
     "type": "reel",
     "data": {"image": "s3://inbox/cover.jpg", "audio": "s3://inbox/song.mp3", "lyrics": "The first line\nThe second"},
 }
-_COPY = re.compile(r"(.*)-(\d{1,6})")
-_LONGEST_STEM = 120
+#: Not a bare number: a producer that numbers its jobs would use the next id itself.
+_COPY = re.compile(r"(.+)-again(?:-(\d{1,6}))?")
+_LONGEST_STEM = 110
 
 
 def page(view: View) -> Response:
@@ -111,10 +112,10 @@ def _fresh_id(stem: str = "job") -> str:
 
 def _next_id(view: View, job_id: str) -> str:
     match = _COPY.fullmatch(job_id)
-    stem, number = (match[1], int(match[2])) if match else (job_id, 1)
+    stem, number = (match[1], int(match[2] or 1)) if match else (job_id, 0)
     while True:
         number += 1
-        made = f"{stem[:_LONGEST_STEM]}-{number}"
+        made = f"{stem[:_LONGEST_STEM]}-again{f'-{number}' if number > 1 else ''}"
         if find_job(view.database, made) is None:
             return made
 

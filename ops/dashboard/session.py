@@ -16,7 +16,8 @@ async def sign_in_page(request: HttpRequest) -> Response:
     dashboard: Dashboard = request.app.state.dashboard
     view = View.without_visitor(dashboard, request)
     if token := request.query_params.get("token"):
-        return _signed_in(view, token, "/")
+        # Not with tokens of the settings: a link of another person would sign in with that person's token.
+        return _signed_in(view, token if dashboard.access.is_open else "", "/")
     return view.render("sign_in.html", next=_path(request.query_params.get("next", "/")), problem="")
 
 

@@ -11,11 +11,13 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, quote
 
 import jinja2
+from anyio import CapacityLimiter
 from markupsafe import Markup, escape
 from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from consumer.ledger.database import Database
+from consumer.ledger.dead_letters import storable
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
 from consumer.logs import scrub
@@ -35,8 +37,9 @@ from schemas.settings import Settings
 _TEMPLATES = Path(__file__).with_name("templates")
 #: How long the numbers of the overview and the health stay as they are.
 _OVERVIEW_SECONDS, _HEALTH_SECONDS = 2.0, 5.0
+_AT_ONCE = 16
 #: What the fields of a form may take besides the request in it, which is escaped.
-_FORM_FACTOR, _FORM_BYTES = 4, 65_536
+_FORM_FACTOR, _FORM_BYTES, _MOST_FIELDS = 4, 65_536, 64
 #: Characters of category C or Z that are no riddle: line ends, spaces, and the joiners of emoji and Indic scripts.
 _KEPT = frozenset("\n\t\u00a0\u202f\u200c\u200d")
 
@@ -57,6 +60,8 @@ class Dashboard:
         )
         self.more: dict[str, Shared[Any]] = {}
         self.templates = _environment()
+        #: The threads of pages, and how many files are opened at a time: a slow storage holds up no page.
+        self.threads, self.files = CapacityLimiter(_AT_ONCE), CapacityLimiter(_AT_ONCE)
 
     def shared(self, name: str, read: Any, *, seconds: float = _OVERVIEW_SECONDS) -> Any:
         """Return a value that all pages share, read by ``read``."""
@@ -65,7 +70,7 @@ class Dashboard:
     def changed(self) -> None:
         """Read all numbers again: an action has changed them."""
         self.overview.forget()
-        for value in self.more.values():
+        for value in list(self.more.values()):  # other threads add to it
             value.forget()
 
 
@@ -80,9 +85,10 @@ class View:
         self.settings = dashboard.settings
         self.request = request
         self.visitor = visitor
-        self.form = form or {}
-        self.query: Mapping[str, str] = request.query_params
-        self.parameters: Mapping[str, Any] = request.path_params
+        # No database stores NUL, so nothing that is found has one.
+        self.form = {name: storable(value) for name, value in (form or {}).items()}
+        self.query = {name: storable(value) for name, value in request.query_params.items()}
+        self.parameters = {name: storable(str(value)) for name, value in request.path_params.items()}
 
     @classmethod
     def without_visitor(cls, dashboard: Dashboard, request: HttpRequest) -> Self:
@@ -98,11 +104,23 @@ class View:
         """The path under which the dashboard is mounted; empty if it is alone."""
         return str(self.request.scope.get("root_path", ""))
 
+    @property
+    def path(self) -> str:
+        """The path of the page within the dashboard."""
+        return str(self.request.url.path).removeprefix(self.root) or "/"
+
+    @property
+    def address(self) -> str:
+        """The address of the page within the dashboard, with its filter; of a form, the first page."""
+        if self.request.method == "POST":
+            return "/"
+        return f"{self.path}?{self.request.url.query}" if self.request.url.query else self.path
+
     def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """Return a page. One that has not changed since the browser's last look is answered with 304."""
         values |= {
             "root": self.root,
-            "path": self.request.url.path.removeprefix(self.root) or "/",
+            "path": self.path,
             "visitor": self.visitor,
             "has_tokens": self.dashboard.access.has_tokens,
             "form_token": self.dashboard.access.form_token(self.visitor) if self.visitor.may_act else "",
@@ -141,17 +159,20 @@ class View:
             raise Refusal(404, "not_found", "There is no such page.")
 
 
-async def read_fields(request: HttpRequest, settings: Settings) -> dict[str, str]:
-    """Return the fields of a form; of fields with the same name, the last.
+async def read_fields(request: HttpRequest, settings: Settings, *, request_bytes: int = 0) -> dict[str, str]:
+    """Return the fields of a form, of which one may hold a request; of fields with the same name, the last.
 
     Raises:
         Refusal: It is not a form of a browser.
     """
     if content_type(request) != URLENCODED:
         raise Refusal(415, "unsupported_media_type", f"send the form as {URLENCODED}")
-    limit = _FORM_FACTOR * settings.max_message_bytes + _FORM_BYTES
+    limit = _FORM_FACTOR * request_bytes + _FORM_BYTES
     body = b"".join([piece async for piece in pieces(request, limit, settings.edge_body_timeout_seconds)])
-    return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+    try:
+        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        raise Refusal(400, "invalid_form", f"a form of the dashboard has at most {_MOST_FIELDS} fields") from None
 
 
 @functools.cache

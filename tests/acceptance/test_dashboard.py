@@ -183,16 +183,16 @@ def test_a_failed_job_is_sent_again_with_one_field_edited(
     expect(page.locator(".notice.bad")).to_contain_text("input_not_found")
     page.get_by_role("link", name="Send again edited").click()
     request = json.loads(page.get_by_label("Request").input_value())
-    assert request["id"] == "wrong-2"
+    assert request["id"] == "wrong-again"
     request["data"]["image"] = None
     page.get_by_label("Request").fill(json.dumps({**request, "data": {**request["data"], "seconds": "x"}}))
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("alert")).to_contain_text("data.seconds")
     page.get_by_label("Request").fill(json.dumps(request))
     page.get_by_role("button", name="Send").click()
-    expect(page.locator("h1")).to_contain_text("wrong-2")
+    expect(page.locator("h1")).to_contain_text("wrong-again")
     expect(page.locator(".timeline")).to_contain_text("The request was sent by operator (dashboard)")
-    assert telecine.wait_for_job("wrong-2").state is State.COMPLETED
+    assert telecine.wait_for_job("wrong-again").state is State.COMPLETED
 
 
 def test_without_javascript_and_by_keyboard_alone_a_job_is_found_and_retried(
@@ -271,6 +271,9 @@ def test_an_unknown_outcome_is_settled(browser: Browser, line: Line) -> None:
     line.until(lambda: line.call().state is CallState.UNKNOWN)
     with Served(line.runtime) as served:
         page = window(browser).new_page()
+        # A page that was loaded before another call became unknown settles nothing else.
+        answer = served.post(served.session(), "/jobs/j/settle", how="fail", call="another")
+        assert ("Step settled" in answer.text, line.call().state) == (True, CallState.UNKNOWN)
         page.goto(served.sign_in_url)
         expect(page.locator("main")).to_contain_text("1 paid call with an unknown outcome")
         page.get_by_role("link", name="Settle").click()

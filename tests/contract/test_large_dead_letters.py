@@ -11,7 +11,7 @@ import pytest
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
 from consumer.admission.policy import AdmissionPolicy
-from consumer.ledger import dead_letters, queries
+from consumer.ledger import browsing, dead_letters
 from consumer.ledger.records import DeadLetter
 from ops.dead_letter_replay import DeadLetterReplay
 from providers.http.policy import Policy
@@ -81,4 +81,4 @@ def invalid(**fields: object) -> bytes:
 def test_a_refused_message_that_is_delivered_again_is_reported_once(second: bytes, ids: int, ledger: Ledger) -> None:
     refused(ledger, invalid())
     refused(ledger, second, redelivered=True)
-    assert len(queries.list_deliveries(ledger.b, limit=9)) == ids
+    assert len(browsing.list_deliveries(ledger.b, limit=9)) == ids

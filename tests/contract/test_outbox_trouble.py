@@ -20,7 +20,7 @@ from consumer.callbacks.outbox_loop import OutboxLoop
 from consumer.callbacks.signing import generate_secret
 from consumer.ledger import outbox
 from consumer.ledger.admission import admit, build_submission
-from consumer.ledger.queries import list_deliveries
+from consumer.ledger.browsing import list_deliveries
 from consumer.ledger.states import DeliveryState
 from consumer.runtime import Runtime
 from consumer.wiring import build_runtime

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from consumer.ledger import due, pauses
+import time
+
+import sqlalchemy as sa
+
+from consumer.ledger import accounts, browsing, due, pauses, queries
+from consumer.ledger.database import db_now
 from consumer.ledger.pauses import PauseKind
 from consumer.ledger.states import CallState, State
+from consumer.ledger.tables import calls, jobs
+from ops.overview import take_overview
+from ops.views import iso
 from ops.waiting_on import waiting_on
 from tests.call_line import Line
 from tests.contract.test_ledger_sweep_and_outbox import make_due
@@ -49,3 +57,48 @@ def test_no_call_is_sent_to_a_paused_provider_and_accepted_calls_are_finished(li
     pauses.resume(database, PauseKind.PROVIDER, "alpha")
     line.until(lambda: line.call("k").settled)
     assert line.alpha.charges.total() == 2
+
+
+def test_jobs_whose_wake_ups_were_dropped_during_a_pause_start_when_it_ends(ledger: Ledger) -> None:
+    ledger.admit({"id": "j"}, {"id": "later", "not_before": iso(time.time() + 86_400)})
+    for _ in range(8):  # in a long queue wake-ups become rare
+        make_due(ledger.a)
+        due.take_due(ledger.a, limit=9, again_seconds=60)
+    assert (ledger.job().wake_at or 0) > ledger.a.now() + 3000
+    job_type = ledger.job().type
+    pauses.pause(ledger.a, PauseKind.TYPE, job_type, by="anna")
+    assert due.pick_job(ledger.b, "j") is None
+    pauses.resume(ledger.a, PauseKind.TYPE, job_type)
+    assert [wake.job_id for wake in due.take_due(ledger.b, limit=9, again_seconds=60)] == ["j"]
+
+
+def test_jobs_of_a_paused_type_wait_for_its_end_and_for_no_worker(ledger: Ledger) -> None:
+    ledger.admit({"id": "j"})
+    make_due(ledger.a)
+    with ledger.a.write() as connection:
+        connection.execute(sa.update(jobs).values(not_before=db_now() - 1000))
+    assert [job.id for job in browsing.stuck_jobs(ledger.b, limit=9)] == ["j"]
+    assert queries.count_jobs_by_role(ledger.b) == {"render": (1, 0)}
+    pauses.pause(ledger.a, PauseKind.TYPE, ledger.job().type, by="anna")
+    assert browsing.stuck_jobs(ledger.b, limit=9) == []
+    assert queries.count_jobs_by_role(ledger.b) == {"render": (0, 0)}
+    assert take_overview(ledger.b).waiting_for == {"the end of a pause of their type": 1}
+
+
+def test_no_call_is_diverted_from_an_open_breaker_to_a_paused_provider(line: Line) -> None:
+    database, limits = line.runtime.database, line.runtime.settings.limits_of("alpha")
+    line.submit(data={"models": ["first", "second"]})
+    assert line.advance() is State.WAITING
+    with database.write() as connection:
+        accounts.allowance(database, connection, "alpha", limits, database.now())
+        for _ in range(limits.breaker_failures):
+            accounts.record_failure(connection, "alpha", limits, "down")
+    pauses.pause(database, PauseKind.PROVIDER, "beta", by="anna")
+    line.start()
+    line.until(lambda: (line.call().due_at or 0) > database.now())  # it waits for the breaker
+    assert (line.call().provider, line.call().state) == ("alpha", CallState.QUEUED)
+    pauses.resume(database, PauseKind.PROVIDER, "beta")
+    with database.write() as connection:
+        connection.execute(sa.update(calls).values(due_at=db_now()))
+    line.until(lambda: line.call().settled)
+    assert line.beta.charges.total() == 1

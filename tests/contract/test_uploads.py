@@ -12,7 +12,7 @@ import pytest
 
 from consumer.admission.message import IncomingMessage
 from consumer.admission.policy import AdmissionPolicy
-from consumer.ledger import queries, uploads
+from consumer.ledger import browsing, queries, uploads
 from consumer.storage.base import ObjectFacts, StoredObject
 from consumer.storage.memory import MemoryStorage
 from schemas.reference import Pin
@@ -272,7 +272,7 @@ def test_a_file_with_an_invalid_request_is_a_dead_letter(site: Site, content: by
 def test_an_invalid_request_file_has_a_callback(site: Site) -> None:
     bad = {"id": "order-1", "type": "hologram", "data": {}, "callback": {"url": "https://shop.example/hook"}}
     site.upload("orders/x.request.json", json.dumps(bad).encode())
-    (delivery,) = queries.list_deliveries(site.database, limit=10)
+    (delivery,) = browsing.list_deliveries(site.database, limit=10)
     assert json.loads(delivery.body)["data"]["error"]["code"] == "unknown_type"
     assert site.letter().request_id == "order-1"
 
@@ -281,7 +281,7 @@ def test_the_callback_url_of_a_rule_is_notified_of_a_missing_object(make: Make) 
     site = make(rules=[RULES[0] | {"callback": {"url": "https://shop.example/hook"}, "metadata": {"a": 1}}])
     site.door(notified("songs/a.mp3", etag="e"))
     site.process_uploads()
-    (delivery,) = queries.list_deliveries(site.database, limit=10)
+    (delivery,) = browsing.list_deliveries(site.database, limit=10)
     data = json.loads(delivery.body)["data"]
     assert (data["error"]["code"], data["metadata"]) == ("input_not_found", {"a": 1})
     site.upload("songs/a.mp3")
@@ -413,14 +413,14 @@ def test_the_callback_of_a_refused_upload_is_never_signed_with_another_tenants_s
         request = MANIFEST | {"callback": callback, "metadata": {"order": "of another tenant"}} | named
         site.upload(f"orders/shop/{number}.request.json", json.dumps(request).encode())
     assert len(site.letters()) == 3
-    assert queries.list_deliveries(site.database, limit=10) == []
+    assert browsing.list_deliveries(site.database, limit=10) == []
     own = MANIFEST | {
         "type": "hologram",
         "tenant": "shop",
         "callback": {"url": "https://shop.example/hook", "secret_name": "shop"},
     }
     site.upload("orders/shop/own.request.json", json.dumps(own).encode())
-    (delivery,) = queries.list_deliveries(site.database, limit=10)
+    (delivery,) = browsing.list_deliveries(site.database, limit=10)
     assert delivery.secret_name == "shop"
 
 
@@ -431,9 +431,9 @@ def test_the_secret_of_a_tenant_is_never_the_default_for_others(make: Make) -> N
     bad = {"id": "j", "type": "hologram", "data": {}, "callback": {"url": "https://thief.example/hook"}}
     site.door(bad, bad | {"tenant": "unknown"})
     assert len(site.letters()) == 2
-    assert queries.list_deliveries(site.database, limit=10) == []
+    assert browsing.list_deliveries(site.database, limit=10) == []
     site.door(bad | {"tenant": "acme"})
-    assert len(queries.list_deliveries(site.database, limit=10)) == 1
+    assert len(browsing.list_deliveries(site.database, limit=10)) == 1
 
 
 def test_an_unreadable_callback_url_is_refused_once(site: Site) -> None:
@@ -442,7 +442,7 @@ def test_an_unreadable_callback_url_is_refused_once(site: Site) -> None:
     (answer,) = site.door({"id": "x"} | bad)
     assert answer.error is not None
     assert [letter.code for letter in site.letters()] == ["unknown_type", "unknown_type"]
-    assert (site.waiting(), queries.list_deliveries(site.database, limit=10)) == (0, [])
+    assert (site.waiting(), browsing.list_deliveries(site.database, limit=10)) == (0, [])
 
 
 def test_an_upload_that_cannot_be_admitted_is_a_dead_letter(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,18 @@ import pytest
 import requests
 import sqlalchemy as sa
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
 from consumer.execution.durable import advance
 from consumer.ledger import dead_letters, outbox, timeline
 from consumer.ledger.browsing import timeline_ends
+from consumer.ledger.call_request import CallSpec, Candidate
+from consumer.ledger.calls import insert_call
+from consumer.ledger.database import db_now
 from consumer.ledger.queries import find_job, timeline_of
-from consumer.ledger.tables import jobs
+from consumer.ledger.tables import calls, jobs
 from consumer.retention.job_deleter import JobDeleter
 from consumer.runtime import Runtime
 from consumer.wiring import admission_policy, build_runtime
@@ -91,6 +98,17 @@ def test_a_forged_or_changed_cookie_is_no_session(served: Served, change: str) -
 def test_the_cookie_is_strict_and_hidden_from_scripts(served: Served) -> None:
     answer = requests.post(f"{served.url}/sign-in", {"token": ANNA}, timeout=30, allow_redirects=False)
     assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(answer.headers["set-cookie"].split("; "))
+
+
+def test_a_link_signs_nobody_in_with_a_token_of_the_settings(served: Served) -> None:
+    answer = requests.get(f"{served.url}/sign-in?token={ACME}", timeout=30, allow_redirects=False)
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+
+
+def test_a_form_without_a_session_is_small(served: Served) -> None:
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    for body, status in ((b"a&" * 100_000, 413), (b"a&" * 1_000, 400)):
+        assert requests.post(f"{served.url}/sign-in", body, headers=kind, timeout=30).status_code == status
 
 
 def test_after_signing_in_one_stays_on_this_site(served: Served) -> None:
@@ -220,7 +238,24 @@ def test_every_answer_allows_nothing_but_this_sites_own_files(served: Served) ->
     file = get(served, client, "/jobs/none/files/note.txt")
     assert file.status_code == 200
     assert "sandbox" in file.headers["content-security-policy"]
+    assert "no-cache" in file.headers["cache-control"]  # another visitor of this browser asks again
     assert get(served, client, "/jobs/none/files/note.txt", headers={"range": "bytes=0-0"}).content == file.content[:1]
+
+
+@pytest.mark.parametrize("number", ["9" * 30, "9" * 5000, "-1", "x"])
+def test_a_number_that_no_dead_letter_has_is_not_found(served: Served, number: str) -> None:
+    assert get(served, served.session(ANNA), f"/dead-letters/{number}").status_code == 404
+
+
+def test_characters_that_the_database_cannot_store_find_nothing(postgres_url: str, tmp_path: Path) -> None:
+    runtime = build_runtime(Settings(home=tmp_path, ledger_url=postgres_url, dashboard_tokens=TOKENS, health_port=0))
+    with Served(runtime) as served:
+        client = served.session(ANNA)
+        for path in ("/jobs?tenant=%00", "/jobs?code=%00", "/dead-letters?code=%00", "/jobs?before=1_%00"):
+            assert get(served, client, path).status_code == 200, path
+        assert get(served, client, "/callbacks/%00").status_code == 404
+        assert served.post(client, "/pauses", kind="type", name="\0", do="resume").status_code == 200
+    runtime.close()
 
 
 def test_a_path_that_climbs_leads_nowhere(served: Served) -> None:
@@ -284,11 +319,62 @@ def test_a_ledger_that_is_away_is_named_and_the_page_comes_back_with_it(
 
 
 def test_a_slow_storage_holds_up_no_page(served: Served, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, go, waiting = served.session(ANNA), threading.Event(), threading.Semaphore(0)
+
+    def slow(*_: object) -> Iterator[bytes]:
+        waiting.release()
+        go.wait(60)
+        return iter([b"x"])
+
+    monkeypatch.setattr(type(runtime.storage), "read", slow)
+    with ThreadPoolExecutor(60) as looking:
+        films = [looking.submit(get, served, client, "/jobs/none/files/note.txt", stream=True) for _ in range(60)]
+        assert all(waiting.acquire(timeout=30) for _ in range(16))
+        time.sleep(0.5)
+        assert client.get(f"{served.url}/jobs/none", timeout=10).status_code == 200
+        assert client.get(f"{served.url}/static/style.css", timeout=10).status_code == 200
+        go.set()
+        assert {film.result().status_code for film in films} == {200}
+
+
+def test_who_acted_is_logged_also_if_the_thing_is_gone(served: Served, runtime: Runtime) -> None:
+    admit(runtime, {"id": "brief"})
+    assert advance(runtime, "brief") is not None
+    with capture_logs() as logs:
+        assert served.post(served.session(ANNA), "/jobs/brief/delete").status_code == 200
+    acted = [entry for entry in logs if entry["event"] == "dashboard_action"]
+    assert [(entry["by"], entry["path"]) for entry in acted] == [("anna (dashboard)", "/jobs/brief/delete")]
+
+
+def test_an_action_on_all_jobs_counts_those_that_it_changes(served: Served, runtime: Runtime) -> None:
     client = served.session(ANNA)
-    monkeypatch.setattr(type(runtime.storage), "read", lambda *_: time.sleep(60))
-    start = time.monotonic()
-    assert get(served, client, "/jobs/none").status_code == 200
-    assert time.monotonic() - start < 30
+    for job_id in ("w1", "w2"):
+        admit(runtime, {"id": job_id, "tenant": "many"})
+    assert advance(runtime, "w1") is not None
+    for action, number in (("cancel", 1), ("delete", 1), ("retry", 0)):
+        page = get(served, client, f"/bulk?action={action}&tenant=many").text
+        assert f"{action.title()} {number} job" in page
+    assert "Cancel 0 jobs" in get(served, client, "/bulk?action=cancel&state=completed&tenant=many").text
+
+
+def test_after_a_refused_action_one_gets_back_to_its_job(served: Served) -> None:
+    answer = served.post(served.session(ANNA), "/jobs/theirs/retry")
+    assert (answer.status_code, 'href="/jobs/theirs"' in answer.text) == (409, True)
+
+
+def test_progress_of_an_action_is_not_shown_to_a_tenant_that_did_not_start_it(served: Served, runtime: Runtime) -> None:
+    client = served.session(ANNA)
+    admit(runtime, {"id": "open", "tenant": "zoo"})
+    started = served.post(client, "/bulk", action="cancel", tenant="zoo", typed="1")
+    assert (started.status_code, "/bulk/" in started.url) == (200, True)
+    assert served.session(ACME).get(started.url, timeout=30).status_code == 404
+
+
+def test_a_copy_has_no_id_that_a_producer_would_number(served: Served, runtime: Runtime) -> None:
+    client = served.session(ANNA)
+    for known, copy in (("order-7", "order-7-again"), ("order-7-again", "order-7-again-2")):
+        admit(runtime, {"id": known})
+        assert f"&#34;id&#34;: &#34;{copy}&#34;" in get(served, client, f"/send?job={known}").text
 
 
 def test_a_timeline_of_10_000_entries_is_cut_in_the_middle_and_says_so(served: Served, runtime: Runtime) -> None:
@@ -300,6 +386,67 @@ def test_a_timeline_of_10_000_entries_is_cut_in_the_middle_and_says_so(served: S
     assert len(answer.content) < 100_000
     entries, left_out = timeline_ends(runtime.database, "long", first=60, last=240)
     assert (len(entries), left_out) == (300, 9_701)
+
+
+def test_a_job_with_1_000_callbacks_shows_the_newest_and_leads_to_all(served: Served, runtime: Runtime) -> None:
+    admit(runtime, {"id": "often"})
+    with runtime.database.write(durable=True) as connection:
+        for number in range(1_000):
+            new = outbox.NewDelivery(
+                id=f"msg_often_{number}",
+                job_id="often",
+                event="job.progress",
+                url="http://127.0.0.1:9/",
+                secret_name=None,
+                body=b"{}",
+            )
+            outbox.enqueue(runtime.database, connection, new)
+    client = served.session(ANNA)
+    answer = get(served, client, "/jobs/often")
+    assert len(answer.content) < 100_000
+    assert 'href="/callbacks?job=often"' in answer.text
+    path, seen = "/callbacks?job=often", set[str]()
+    while path:
+        page = get(served, client, path).text
+        seen |= set(re.findall("/callbacks/(msg_[a-z0-9_]+)", page))
+        older = re.search('rel="next" href="([^"]+)"', page)
+        path = html.unescape(older[1]) if older else ""
+    assert seen == {f"msg_often_{number}" for number in range(1_000)}
+
+
+def test_no_link_of_a_tenants_list_leads_nowhere(served: Served) -> None:
+    client = served.session(ACME)
+    for path in ("/jobs", "/jobs?code=nothing", "/jobs?id=nothing", "/jobs?state=expired", "/jobs/ours"):
+        page = get(served, client, path).text
+        assert "without tenant" not in page
+        for link in set(re.findall('href="(/[^"]*)"', page)):
+            assert get(served, client, html.unescape(link)).status_code == 200, (path, link)
+
+
+def test_of_many_calls_that_wait_the_rest_is_counted_and_one_provider_can_be_chosen(
+    served: Served, runtime: Runtime
+) -> None:
+    with runtime.database.write(durable=True) as connection:
+        for number in range(300):
+            provider = "pika" if number else "runpod"
+            spec = CallSpec(
+                candidates=[Candidate("m", provider, {})],
+                inputs={},
+                output_folder="s3://x/",
+                fingerprint="f",
+                type="note",
+            )
+            insert_call(runtime.database, connection, "none", f"s{number}", 1, spec, tenant="", urgency=1)
+        connection.execute(sa.update(calls).where(calls.c.provider == "runpod").values(queued_at=db_now() + 60))
+    client = served.session(ANNA)
+    page = served.post(client, "/pauses", kind="type", name="note", do="resume")  # numbers are read after an action
+    assert "250 more" in page.text
+    assert "/providers?provider=pika#calls" in page.text
+    assert "s0, " not in page.text
+    assert "s0, " in get(served, client, "/providers?provider=runpod").text
+    assert "No job waits for nobody" in get(served, client, "/providers?provider=nobody").text
+    with runtime.database.write(durable=True) as connection:
+        connection.execute(sa.delete(calls))
 
 
 @pytest.mark.parametrize(
@@ -318,4 +465,18 @@ def test_the_edge_shows_the_dashboard_unless_that_would_show_everything_without_
         assert client.get("/dashboard/static/style.css").status_code == 200
         assert client.post("/dashboard/jobs/j/cancel").status_code == 403
         assert client.get("/dashboard/jobs/j", headers={"host": "rebound.example"}).status_code == 403
+    runtime.close()
+
+
+def test_under_the_edge_one_returns_to_the_page_that_asked_for_a_token(tmp_path: Path) -> None:
+    runtime = build_runtime(Settings(home=tmp_path, health_port=0, dashboard_tokens=TOKENS))
+    client = TestClient(build_app(runtime), base_url="http://localhost")
+    asked = client.get("/dashboard/jobs?state=failed&type=note")
+    assert asked.status_code == 401
+    (hidden,) = re.findall(r'name="next" value="([^"]*)"', asked.text)
+    answer = client.post("/dashboard/sign-in", data={"token": VIEW, "next": html.unescape(hidden)})
+    assert (answer.status_code, str(answer.url)) == (200, "http://localhost/dashboard/jobs?state=failed&type=note")
+    client.cookies.clear()
+    expired = client.post("/dashboard/jobs/x/retry")
+    assert (expired.status_code, 'name="next" value="/"' in expired.text) == (401, True)
     runtime.close()

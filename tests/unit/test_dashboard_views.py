@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -75,3 +76,42 @@ def test_an_old_value_is_shown_while_one_thread_reads_the_new_one() -> None:
     assert shared.get() == 1
     assert [shared.get() for _ in range(5)] == [1] * 5
     go.set()
+
+
+def test_what_was_read_before_an_action_is_not_shown_after_it() -> None:
+    begun, go = threading.Event(), threading.Event()
+    numbers = iter([1, 2, 3])
+
+    def read() -> int:
+        number = next(numbers)
+        if number == 2:
+            begun.set()
+            go.wait(30)
+        return number
+
+    shared = Shared(read, seconds=0)
+    while not begun.wait(0.01):  # until a thread reads 2
+        assert shared.get() == 1
+    shared.forget()
+    threading.Timer(0.1, go.set).start()
+    assert shared.get() == 3
+
+
+def test_a_value_may_be_forgotten_while_others_look_at_it() -> None:
+    shared, failures = Shared(lambda: 1, seconds=60), []
+
+    def look() -> None:
+        try:
+            assert {shared.get() for _ in range(20_000)} == {1}
+        except Exception as error:
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        shared.forget()
+    sys.setswitchinterval(interval)
+    assert failures == []

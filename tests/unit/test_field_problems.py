@@ -12,7 +12,7 @@ import pytest
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
 from consumer.ledger import dead_letters
-from consumer.ledger.queries import list_deliveries
+from consumer.ledger.browsing import list_deliveries
 from consumer.wiring import admission_policy
 from schemas import lyrics
 from schemas.errors import RequestError

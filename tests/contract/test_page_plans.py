@@ -1,0 +1,81 @@
+"""The queries of pages are bounded by an index, however many jobs and callbacks there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from consumer.ledger import browsing, queries
+from consumer.ledger.database import Database
+from consumer.ledger.tables import deliveries, jobs
+from tests.contract.test_ledger_conformance import many_jobs_row
+from tests.ledger_views import Ledger
+
+ROWS = 4_000
+
+
+def callback(number: int) -> dict[str, Any]:
+    """Return the row of a callback; one of a hundred was given up."""
+    return {
+        "id": f"msg_{number}",
+        "job_id": f"j{number}",
+        "event": "job.completed",
+        "url": "https://a.example/",
+        "body": b"{}" * 50,
+        "state": "delivered" if number % 100 else "exhausted",
+        "created_at": float(number),
+    }
+
+
+@pytest.mark.parametrize(
+    ("read", "bounds"),
+    [
+        (
+            lambda database: queries.list_jobs(database, tenant="acme", type_="story_to_video", limit=5),
+            ("ix_jobs_tenant_received_at (tenant=?", "tenant)::text = 'acme'"),
+        ),
+        (
+            lambda database: browsing.list_deliveries(database, before=(20.0, "x"), limit=5),
+            ("ix_deliveries_created_at (created_at<?)", "Index Cond: (created_at <= '20'"),
+        ),
+        (
+            lambda database: queries.delivery_ids(database, state="exhausted", limit=5),
+            ("ix_deliveries_state_created_at (state=?)", "ix_deliveries_state_created_at"),
+        ),
+        (
+            lambda database: queries.count_deliveries(database, delivered=False),
+            ("ix_deliveries_state_created_at", "ix_deliveries_state_created_at"),
+        ),
+        (
+            lambda database: queries.count_completed_jobs(database, seconds=3600),
+            ("ix_jobs_state_received_at (state=? AND received_at>?)", "(received_at >= $0"),
+        ),
+    ],
+    ids=["tenant and type", "older callbacks", "callbacks to replay", "callbacks not delivered", "completed jobs"],
+)
+def test_a_page_reads_no_more_than_it_shows(
+    read: Callable[[Database], object], bounds: tuple[str, str], ledger: Ledger
+) -> None:
+    database = ledger.a
+    with database.write() as connection:
+        connection.execute(sa.insert(jobs), [many_jobs_row(number) for number in range(ROWS)])
+        connection.execute(sa.insert(deliveries), [callback(number) for number in range(ROWS)])
+        if database.dialect == "postgresql":
+            connection.execute(sa.text("ANALYZE jobs, deliveries"))
+    plan: list[str] = []
+    sqlite = database.dialect == "sqlite"
+
+    def record(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN "
+            plan.extend(str(row) for row in connection.exec_driver_sql(explain + statement, parameters))
+
+    sa.event.listen(database._normal, "before_cursor_execute", record)
+    try:
+        read(database)
+    finally:
+        sa.event.remove(database._normal, "before_cursor_execute", record)
+    assert bounds[0 if sqlite else 1] in "\n".join(plan)
