@@ -232,6 +232,8 @@ calls = sa.Table(
     sa.Index(None, "job_id", "step", "attempt"),
     sa.Index(None, "provider", "state", "queued_at"),
     sa.Index(None, "tenant", "submitted_at"),
+    # For the spend of a period.
+    sa.Index(None, "submitted_at"),
 )
 
 # The shared state of a provider's account: rate limit and circuit breaker.

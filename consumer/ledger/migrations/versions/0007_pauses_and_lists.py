@@ -1,4 +1,4 @@
-"""What an operator has paused, and indexes for lists of callbacks"""
+"""What an operator has paused, and indexes for lists of callbacks and for spend"""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", "name", name=op.f("pk_pauses")),
     )
     not_delivered = sa.text("state != 'delivered'")
+    op.create_index("ix_calls_submitted_at", "calls", ["submitted_at"])
     op.create_index("ix_deliveries_created_at", "deliveries", ["created_at"])
     op.create_index(
         "ix_deliveries_state_created_at",
@@ -33,6 +34,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_calls_submitted_at", "calls")
     for name in ("state_created_at", "created_at"):
         op.drop_index(f"ix_deliveries_{name}", "deliveries")
     op.drop_table("pauses")
