@@ -103,8 +103,9 @@ def test_progress_is_recorded_at_most_every_two_seconds(line: Line, monkeypatch:
     real = call_outcomes.record_progress
 
     def record(*arguments: Any) -> None:
-        times.append(time.monotonic())
+        at = time.monotonic()
         real(*arguments)
+        times.append(at)
 
     monkeypatch.setattr(call_outcomes, "record_progress", record)
     provider = Reporting(*(n / 99 for n in range(1, 100)))

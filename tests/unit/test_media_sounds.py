@@ -401,9 +401,9 @@ def test_what_is_short_or_limited_in_loudness_is_encoded_in_one_process(tmp_path
 
 
 def test_a_half_that_cannot_be_encoded_fails_the_sound(tmp_path: Path) -> None:
-    write_wav(tmp_path / "song.wav", 2.0)
+    write_wav(tmp_path / "song.wav", 400.0, rate=8_000)  # so long that neither half ends before it is killed
     for broken in (0, 1):
-        encoder = start_aac(_ffmpeg(), tmp_path / "song.wav", "wav", tmp_path / "song.aac", seconds=40.0)
+        encoder = start_aac(_ffmpeg(), tmp_path / "song.wav", "wav", tmp_path / "song.aac", seconds=400.0)
         encoder._processes[broken].kill()
         assert encoder.wait() == -signal.SIGKILL
         with pytest.raises(FfmpegDied):
