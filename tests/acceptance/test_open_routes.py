@@ -128,16 +128,17 @@ def test_the_gateways_portrait_is_made_over_the_open_route_and_costs_what_its_pr
         # The budget has room for another one only because the reported cost has replaced the page's price of $0.50.
         made = edge.run(PORTRAIT, media).json()
         assert made["task_id"] in line.runpod.tasks
-        # The next route has no price, so that no budget could stop it.
-        with pytest.raises(AssertionError, match="would exceed the budget"):  # the example expects a result
-            edge.run(PORTRAIT, media)
-        # It makes what the first one cannot: 1080p.
+        # A third one would exceed it. The next route has no price, so that no budget could stop it; the last one has.
+        made = edge.run(PORTRAIT, media).json()
+        assert line.runpod.tasks[made["task_id"]].asked["endpoint"] != "infinitetalk"
+        assert (line.runpod.charges(), line.replicate.charges()) == (3, 0)
+        # The route without a price makes what the first one cannot: 1080p.
         made = edge.run(PORTRAIT_1080P, media).json()
         assert decoded_frames(made["url"]) == 24
         asked = line.replicate.tasks[made["task_id"]].asked
         assert (asked["version"], asked["input"]["resolution"]) == ("prunaai/p-video-avatar", "1080p")
         assert asked["input"]["video_prompt"] == "The person is talking."
-        assert (line.runpod.charges(), line.replicate.charges()) == (2, 1)
+        assert (line.runpod.charges(), line.replicate.charges()) == (3, 1)
 
 
 def test_a_certain_refusal_turns_to_the_open_route_and_an_unknown_outcome_does_not(tmp_path: Path) -> None:
