@@ -12,10 +12,13 @@ from typing import Any, Self
 
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from consumer.runtime import Runtime
 from ops.dashboard.server import DashboardServer
+
+# Five seconds, the default, are short on a busy machine.
+expect.set_options(timeout=30_000)
 
 #: A wide window and a phone.
 WIDE, PHONE = (1360, 900), (390, 844)
