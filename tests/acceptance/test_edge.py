@@ -310,10 +310,14 @@ def test_a_client_that_hangs_up_leaves_its_place_and_its_job(telecine: TelecineP
     body = json.dumps({"id": "left-1", "type": "note", "data": {"seconds": 1}})
     with EdgeProcess(telecine, edge_max_open_calls=2) as edge, ExitStack() as opened:
         parked = note(edge, not_before=300)["id"]
-        for _ in range(2):
+
+        def crowded() -> bool:
+            # One that comes while this asks is refused; another one takes its place.
             waiting = opened.enter_context(edge.connection())
             waiting.sendall(f"GET /v1/jobs/{parked}?wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        wait_until(lambda: edge.call("GET", f"/v1/jobs/{parked}?wait=0.2").status_code == 503)
+            return edge.call("GET", f"/v1/jobs/{parked}?wait=0.2").status_code == 503
+
+        wait_until(crowded)
         opened.close()
         wait_until(lambda: edge.call("GET", f"/v1/jobs/{parked}?wait=0.2").status_code == 200, timeout=10)
         with edge.connection() as leaving:

@@ -115,7 +115,7 @@ def test_a_song_that_cannot_be_decoded_fails_without_a_traceback(site: Site, tmp
 def test_a_cancelled_job_stops_the_worker_at_runpod(site: Site, tmp_path: Path) -> None:
     long = write_wav(tmp_path / "long.wav", 900.0, rate=8_000)
     site.s3.client().upload_file(str(long), site.bucket, "in/long.wav")
-    look = {"width": 1080, "height": 1920, "words_per_group": 1, "lyrics": "one two\n" * 1250}
+    look = {"width": 2160, "height": 3840, "style": "pop", "lyrics": "one two\n" * 1250}
     site.ask("order-3", data={"audio": f"s3://{site.bucket}/in/long.wav", **look})
     wait_until(lambda: any(site.runpod.posted.values()), what=lambda: site.worker.log.read_text()[-2000:])
     site.telecine.run("cancel", "order-3")
