@@ -87,7 +87,7 @@ def main() -> None:
 def _prepare() -> None:
     """Set up logging and load the extensions, which may add job types and models to what a command shows."""
     from consumer import logs
-    from ops.cli.opening import read_settings
+    from ops.cli.reading import read_settings
 
     logs.configure("ERROR", "auto")
     if modules := read_settings().extensions:
