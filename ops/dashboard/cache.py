@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value")
 
 #: Reading takes at most this share of the time.
-_MOST_SHARE = 0.03
+_MOST_SHARE = 0.01
 
 
 class Shared(Generic[Value]):

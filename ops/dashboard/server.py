@@ -15,6 +15,8 @@ log = logger(__name__)
 
 _CONNECTIONS = 500
 _STOP_SECONDS = 3
+#: How long an idle connection is kept: longer than open pages wait between two looks.
+_IDLE_SECONDS = 30
 
 
 class DashboardServer:
@@ -36,6 +38,7 @@ class DashboardServer:
                 access_log=False,
                 limit_concurrency=_CONNECTIONS,
                 timeout_graceful_shutdown=_STOP_SECONDS,
+                timeout_keep_alive=_IDLE_SECONDS,
                 server_header=False,
             )
         )

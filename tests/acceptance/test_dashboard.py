@@ -250,7 +250,7 @@ def test_live_updates_can_be_halted_and_go_on(page: Page, served: Served, teleci
     page.get_by_role("button", name="Live").click()
     telecine.submit({"id": "unseen", **NOTE})
     telecine.wait_for_job("unseen")
-    page.wait_for_timeout(4000)
+    page.wait_for_timeout(6000)
     expect(page.get_by_role("link", name="unseen")).to_have_count(0)
     page.get_by_role("button", name="Halted").click()
     expect(page.get_by_role("link", name="unseen")).to_have_count(1)

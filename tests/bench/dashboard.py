@@ -28,7 +28,7 @@ from tests.servers.postgres import Postgres
 from tests.telecine_process import ROOT, TelecineProcess, wait_until
 
 PAGES = ("/", "/jobs", "/jobs?state=failed&type=reel", "/jobs?tenant=t7", "/jobs/job-77", "/callbacks", "/dead-letters")
-_POLL_SECONDS = 3.0
+_POLL_SECONDS = 5.0
 #: Rows of a finished job: the job, its timeline and its callback. One of a hundred has failed.
 _FILL = (
     "INSERT INTO jobs (id, type, state, role, priority, tenant, fingerprint, request, door, received_at, started_at,"
