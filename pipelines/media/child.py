@@ -108,7 +108,8 @@ def _run(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str
 
 
 def _run_reel(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str, Any]:
-    from pipelines.media.reel_film import Film, plan_film, render_film
+    from pipelines.media.film import Film
+    from pipelines.media.reel_film import plan_film, render_film
 
     if task in (Task.PREVIEW, Task.COVER):
         from pipelines.media.contact_sheet import write_contact_sheet, write_cover

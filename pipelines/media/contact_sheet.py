@@ -6,9 +6,10 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from pipelines.media.film import FPS, Film, timeline_of
 from pipelines.media.inspect.picture import open_picture
 from pipelines.media.inspect.sound import estimate
-from pipelines.media.reel_film import FPS, Film, stage_for, timeline_of
+from pipelines.media.reel_film import stage_for
 from pipelines.media.scene.stage import cover_of, name_of, save_cover
 
 FILE = "preview.png"

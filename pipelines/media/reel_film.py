@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import av
@@ -13,17 +11,10 @@ from av.codec.codec import UnknownCodecError
 from PIL.Image import Image
 
 from pipelines.media.captions.files import (
-    CaptionSpec,
-    captions_for,
-    groups_of,
-    offset_warnings,
     write_subtitles,
     write_words,
 )
 from pipelines.media.captions.line_files import write_line_files
-from pipelines.media.captions.pictures import CaptionPicture, caption_pictures
-from pipelines.media.captions.placement import Caption
-from pipelines.media.captions.word_groups import Group
 from pipelines.media.encode.aac import AacEncoder, AacFormat, frames_for, read_format, read_frames, start_aac
 from pipelines.media.encode.aac_copy import copy_aac
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
@@ -32,30 +23,26 @@ from pipelines.media.encode.h264 import UnexpectedStream
 from pipelines.media.encode.moving_film import drawn_ahead, write_moving_mp4
 from pipelines.media.encode.mp4 import write_mp4
 from pipelines.media.encode.parallel_encoder import ParallelEncoder
-from pipelines.media.encode.sound_edit import UNCHANGED, SoundEdit
+from pipelines.media.encode.sound_edit import UNCHANGED
 from pipelines.media.encode.strip_encoder import StripEncoder
+from pipelines.media.film import FPS, Film, Timeline, timeline_of
 from pipelines.media.inspect.picture import fit_picture, open_picture, upright_size
 from pipelines.media.inspect.sound import Sound, measure
-from pipelines.media.layout import Fit, Position, SafeArea, line_height, safe_box
+from pipelines.media.layout import line_height, safe_box
 from pipelines.media.scene.arrangement import Cards, arrange_all
 from pipelines.media.scene.images import check_further_images, further_sizes
 from pipelines.media.scene.labels import labels_of, rows_of
 from pipelines.media.scene.moving import Fixed
-from pipelines.media.scene.spec import Scene
 from pipelines.media.scene.stage import Stage, cover_of, moving_names, pictures_of, save_cover, stage_of, waveform_of
 from pipelines.media.text.canvas import Canvas
 from pipelines.media.text.caption_renderer import CaptionRenderer, upper
-from pipelines.media.text.emphasis import emphasis_warnings
 from pipelines.media.text.fitting import caption_height, most_lines
 from pipelines.media.text.fonts import Fonts
 from pipelines.media.text.painting import Style
 from pipelines.media.text.shaping import Shaper
-from schemas.caption_style import CaptionStyle
 from schemas.errors import RenderFailed
-from schemas.words import TimedWord
 
 Progress = Callable[[float], None]
-FPS = 30
 #: The encoder to try after one that is not available or whose stream cannot be used, and the errors that show it.
 _FALLBACK = {"nvenc": "strips", "strips": "skip", "skip": "plain"}
 _FALLBACK_ON: dict[str, tuple[type[Exception], ...]] = {
@@ -76,66 +63,6 @@ _REPORT_SECONDS = 0.2
 #: machine writes the same bytes.
 _MOVING_X264 = {"preset": "veryfast", "crf": "20", "threads": "2"}
 _AAC_NAME = "audio.aac"
-
-
-@dataclass(frozen=True, slots=True)
-class Film:
-    """One reel to render. ``folder`` receives results and temporary files; Telecine chooses all paths."""
-
-    image: Path
-    image_kind: str
-    audio: Path
-    audio_kind: str
-    folder: Path
-    caption_spec: CaptionSpec
-    style: CaptionStyle
-    #: Red, green, blue and opacity, from 0 to 255.
-    color: tuple[int, int, int, int]
-    fit: Fit
-    position: Position
-    safe_area: SafeArea
-    width: int
-    height: int
-    #: ``strips``: of each picture only the rows of the caption are encoded, and frames that repeat a picture are skip
-    #: slices. ``skip``: whole pictures are encoded. ``plain``: every frame is encoded.
-    #: ``nvenc``: as ``skip``, with the pictures encoded by NVIDIA's encoder.
-    encoder: str
-    sound_edit: SoundEdit
-    scene: Scene
-    #: Time of the cover in seconds; ``None``: that of the first caption.
-    cover_at: float | None
-    #: Path of the ffmpeg program.
-    ffmpeg: str
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Film:
-        """Return the film that ``film_task`` described."""
-        paths = {name: Path(record[name]) for name in ("image", "audio", "folder")}
-        caption_spec = CaptionSpec.from_json(record["caption_spec"])
-        style = CaptionStyle.from_json(record["style"])
-        edit = SoundEdit.from_json(record["sound_edit"])
-        own = {"color": tuple(record["color"]), "caption_spec": caption_spec, "style": style, "sound_edit": edit}
-        return cls(**{**record, **paths, **own, "scene": Scene.from_json(record["scene"])})
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """The measured sound, the number of video frames, and what is shown and sung when."""
-
-    #: The part of the song that is used, and the length of the whole song in seconds.
-    sound: Sound
-    song_seconds: float
-    frames: int
-    captions: list[Caption]
-    #: What is shown: the captions, or the names of ``pictures``.
-    shown: list[Caption]
-    pictures: Mapping[str, CaptionPicture]
-    words: list[TimedWord]
-    warnings: list[str]
-
-    def shown_at(self, frame: int) -> str:
-        """Return what is shown on ``frame``: a caption, the name of a picture, or nothing."""
-        return next((one.text for one in self.shown if one.first <= frame < one.end), "")
 
 
 def plan_film(film: Film) -> dict[str, Any]:
@@ -217,29 +144,6 @@ def _start_aac(film: Film, song: Sound | None) -> AacEncoder | None:
         return None
     seconds = 0.0 if song is None else film.sound_edit.excerpt(song).seconds
     return start_aac(film.ffmpeg, film.audio, film.audio_kind, target, film.sound_edit, seconds)
-
-
-def timeline_of(film: Film, song: Sound | None = None, *, with_captions: bool = True) -> Timeline:
-    """Return what is shown and sung when; ``song`` is the measured song, if it was measured before."""
-    song = song or measure(film.audio, film.audio_kind)
-    sound = film.sound_edit.excerpt(song)
-    frames = max(1, round(sound.seconds * FPS))
-    captions: list[Caption] = []
-    words: list[TimedWord] = []
-    warnings: list[str] = []
-    groups: list[Group] = []
-    spec = film.caption_spec
-    if with_captions:
-        captions, words = captions_for(spec, song.seconds, FPS, frames, film.sound_edit.start)
-        if sound == song:
-            warnings = offset_warnings(spec.lyrics, spec.words_per_group, spec.timing_offset, len(captions))
-        elif not captions:
-            warnings = ["no caption is sung between start and end; none is shown"]
-        warnings += emphasis_warnings(film.style.emphasis, [caption.text for caption in captions])
-        groups = groups_of(spec)
-    offset = spec.timing_offset - film.sound_edit.start
-    shown, pictures = caption_pictures(captions, groups, words, film.style, fps=FPS, frames=frames, offset=offset)
-    return Timeline(sound, song.seconds, frames, captions, shown, pictures, words, warnings)
 
 
 def caption_renderer(

@@ -14,10 +14,11 @@ from PIL import Image
 from pipelines.media.captions.matching import Times
 from pipelines.media.captions.pictures import CaptionPicture
 from pipelines.media.captions.word_groups import words_of
+from pipelines.media.film import FPS, Film, timeline_of
 from pipelines.media.inspect.picture import fit_picture, open_picture
 from pipelines.media.inspect.sound import Sound
 from pipelines.media.layout import Box, safe_box
-from pipelines.media.reel_film import FPS, Film, caption_renderer, timeline_of
+from pipelines.media.reel_film import caption_renderer
 from pipelines.media.text.canvas import Canvas
 from pipelines.media.text.emphasis import find_phrases
 from pipelines.media.text.painting import contrast

@@ -6,15 +6,13 @@ import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from PIL import Image
 
+from pipelines.media.film import Film
 from pipelines.media.inspect.picture import fit_picture, open_picture, upright_size
 from schemas.errors import InvalidImage
-
-if TYPE_CHECKING:
-    from pipelines.media.reel_film import Film
 
 #: Returns a picture in RGB. To be called by one thread at a time.
 Load = Callable[[], Image.Image]

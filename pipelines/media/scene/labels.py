@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from pipelines.media.film import Film
 from pipelines.media.inspect.picture import load_layer, open_picture, upright_size
 from pipelines.media.layout import Box, CaptionArea, safe_box
 from pipelines.media.scene.rows import ARTIST, MARK_HEIGHT, MARK_WIDTH, TITLE, Rows, rows_in
@@ -17,9 +17,6 @@ from pipelines.media.text.fonts import Fonts
 from pipelines.media.text.painting import Style
 from schemas.caption_style import STYLES
 from schemas.errors import InvalidImage
-
-if TYPE_CHECKING:
-    from pipelines.media.reel_film import Film
 
 #: Left and top edge in the frame, and a picture in RGBA.
 Label = tuple[int, int, Image.Image]

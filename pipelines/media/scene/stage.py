@@ -6,12 +6,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from pipelines.media.captions.placement import Caption
 from pipelines.media.encode.frame_runs import expand, plan_frame_runs
+from pipelines.media.film import Film, Timeline
 from pipelines.media.inspect.picture import fit_picture
 from pipelines.media.layout import Box, even
 from pipelines.media.scene.arrangement import Cards
@@ -24,9 +24,6 @@ from pipelines.media.scene.stills import StillStage
 from pipelines.media.scene.waveform import BARS, Waveform, levels_of
 from pipelines.media.text.canvas import Canvas
 from pipelines.media.text.caption_renderer import CaptionRenderer
-
-if TYPE_CHECKING:
-    from pipelines.media.reel_film import Film, Timeline
 
 #: Draws the frames of a reel by their names.
 Stage = Canvas | StillStage | MovingStage
