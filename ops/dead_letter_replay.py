@@ -18,8 +18,10 @@ from consumer.ledger.due import Waker
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import DeadLetter
 from consumer.ledger.timeline import note
+from consumer.runtime import Runtime
 from consumer.uploads.decide import decide, is_event
 from consumer.uploads.request_factory import RequestFactory
+from consumer.wiring import admission_policy, request_factory
 from schemas.envelope import Cancellation
 from schemas.errors import IdConflict, JobNotFound, MessageTooLarge, TelecineError
 from schemas.parse import parse_request
@@ -142,6 +144,22 @@ class DeadLetterReplay:
         known = find_job(self._database, item.request.id)
         if known is not None and known.fingerprint != item.fingerprint:
             raise IdConflict(f"id {item.request.id!r} now belongs to another request", field="id")
+
+
+def dead_letter_replay(runtime: Runtime, *, by: str) -> DeadLetterReplay:
+    """Return what replays dead letters of this installation, for ``by``.
+
+    Without a broker nothing is woken: the sweep of the running ``telecine up`` finds the jobs.
+    """
+    wake: Waker | None = None
+    if not runtime.settings.embedded:
+        from consumer.app import app
+        from consumer.wakeups.send import WakeUps
+
+        wake = WakeUps(app)
+    return DeadLetterReplay(
+        runtime.database, admission_policy(runtime), wake, request_factory=request_factory(runtime), by=by
+    )
 
 
 def _check_whole(letter: DeadLetter) -> None:

@@ -18,13 +18,13 @@ from consumer.ledger import calls, queries
 from consumer.ledger.call_records import CallRow
 from consumer.ledger.due import Wake
 from consumer.ledger.records import Job
-from consumer.ledger.states import State
+from consumer.ledger.states import CallState, State
 from consumer.runtime import Runtime
 from consumer.wiring import admission_policy, build_runtime
 from pipelines.registry import PIPELINES
 from providers.base import Call, RemoteProvider
 from providers.memory_provider import MemoryProvider
-from schemas.errors import ProviderNotConfigured
+from schemas.errors import ProviderNotConfigured, ProviderOutcomeUnknown
 from schemas.settings import Settings
 from tests.ask_pipeline import models
 from tests.ledger_views import Ledger
@@ -98,6 +98,21 @@ class Line:
         self.until(lambda: self.call(job_id).settled)
         self.advance(job_id)
         return self.job(job_id)
+
+    def lose_first_response(self) -> None:
+        """Submit a job, and let its call have an unknown outcome: the provider accepted it, and cannot be asked."""
+        self.alpha.can_find = False
+        errors = [ProviderOutcomeUnknown("connection reset")]
+
+        def once(call: Call) -> None:
+            if errors:
+                raise errors.pop()
+
+        self.alpha.after = once
+        self.submit()
+        self.advance()
+        self.start()
+        self.until(lambda: self.call().state is CallState.UNKNOWN)
 
     def events(self, job_id: str = "j") -> list[str]:
         return [entry.event for entry in queries.timeline_of(self.runtime.database, job_id)]

@@ -15,7 +15,6 @@ from ops.cli.opening import opened_ledger, read_settings, require_dead_letter
 from ops.cli.operator import operator_name
 
 if TYPE_CHECKING:
-    from consumer.ledger.due import Waker
     from ops.dead_letter_replay import ReplayResult
 
 _STYLES = {"refused": "bold red", "admitted": "green", "duplicate": "yellow", "cancelled": "magenta", "dropped": "dim"}
@@ -49,31 +48,17 @@ def _replayed(numbers: Sequence[int]) -> list[ReplayResult]:
             for number in numbers:
                 require_dead_letter(empty, number)
         return []
-    from consumer.wiring import admission_policy, build_runtime, request_factory
-    from ops.dead_letter_replay import DeadLetterReplay
+    from consumer.wiring import build_runtime
+    from ops.dead_letter_replay import dead_letter_replay
 
     runtime = build_runtime(settings)
     try:
         pending = numbers or dead_letters.pending_numbers(runtime.database)
         letters = [require_dead_letter(runtime.database, number) for number in pending]
-        act = DeadLetterReplay(
-            runtime.database,
-            admission_policy(runtime),
-            None if settings.embedded else _wake_ups(),
-            request_factory=request_factory(runtime),
-            by=operator_name(),
-        )
+        act = dead_letter_replay(runtime, by=operator_name())
         return [act(letter) for letter in letters]
     finally:
         runtime.close()
-
-
-def _wake_ups() -> Waker:
-    """Return wake-ups through the broker. In embedded mode the sweep of the running ``telecine up`` finds the jobs."""
-    from consumer.app import app
-    from consumer.wakeups.send import WakeUps
-
-    return WakeUps(app)
 
 
 def _view(item: ReplayResult) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from consumer.retention.job_deleter import JobDeleter
 from ops.cancelling import cancel_now
 from ops.dashboard.dead_letters import named_letter
 from ops.dashboard.filters import known_types
-from ops.dashboard.replaying import dead_letter_replay
 from ops.dashboard.view import View
+from ops.dead_letter_replay import dead_letter_replay
 from ops.edge.refusal import Refusal
 from ops.resolving import settle, unknown_call
 from providers.registry import provider_names
@@ -57,7 +57,7 @@ def act_on_dead_letter(view: View) -> Response:
         return view.redirect("/dead-letters")
     if action != "replay":
         raise Refusal(404, "not_found", "There is no such action.")
-    result = dead_letter_replay(view.dashboard, by=view.visitor.by)(letter)
+    result = dead_letter_replay(view.dashboard.runtime, by=view.visitor.by)(letter)
     view.dashboard.changed()
     if result.refused is not None:
         raise result.refused

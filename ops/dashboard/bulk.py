@@ -19,8 +19,8 @@ from consumer.retention.job_deleter import JobDeleter
 from ops.cancelling import cancel_now
 from ops.dashboard.access import Visitor
 from ops.dashboard.filters import JobFilter
-from ops.dashboard.replaying import dead_letter_replay
 from ops.dashboard.view import Dashboard, View
+from ops.dead_letter_replay import dead_letter_replay
 from ops.edge.refusal import Refusal
 from ops.formatting import count
 from ops.retrying import retry_jobs
@@ -210,7 +210,7 @@ def _replay_callbacks(dashboard: Dashboard, chosen: Sequence[str], visitor: Visi
 
 
 def _replay_letters(dashboard: Dashboard, chosen: Sequence[str], visitor: Visitor) -> Iterator[Result]:
-    replay = dead_letter_replay(dashboard, by=visitor.by)
+    replay = dead_letter_replay(dashboard.runtime, by=visitor.by)
     for number in chosen:
         letter = dead_letters.find(dashboard.database, int(number))
         if letter is None:

@@ -19,12 +19,14 @@ from typing import Any, BinaryIO
 
 from providers.local.hub_errors import full_disk_named, hub_errors, page_of
 from providers.local.hub_files import PIPELINE_INDEX, HubFile, folder_files, pipeline_files
+from schemas.backoff import backoff
 from schemas.errors import InvalidWeights, ModelNotInstalled, ProviderUnavailable
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 #: How often a request is made that adds no byte.
 _TRIES = 4
+_MOST_PAUSE_SECONDS = 8.0
 _CHUNK_BYTES = 1024**2
 _MAX_INDEX_BYTES = 1024**2
 _PARTIAL_SUFFIX = ".part"
@@ -169,11 +171,7 @@ def _fetch(repository: Repository, file: HubFile, into: BinaryIO, on_bytes: OnBy
             tries = tries + 1 if into.seek(0, os.SEEK_END) <= start else 1
             if tries >= _TRIES:
                 raise
-            _pause(tries)
-
-
-def _pause(tries: int) -> None:
-    time.sleep(2 ** (tries - 1))
+            time.sleep(backoff(tries - 1, 1.0, _MOST_PAUSE_SECONDS))
 
 
 def _fetch_from(start: int, repository: Repository, file: HubFile, into: BinaryIO, on_bytes: OnBytes) -> None:

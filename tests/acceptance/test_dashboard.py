@@ -17,10 +17,9 @@ from consumer.ledger.queries import timeline_of
 from consumer.ledger.states import CallState, State
 from consumer.ledger.tables import deliveries
 from consumer.wiring import build_runtime
-from providers.base import Call
-from schemas.errors import InvalidJson, ProviderOutcomeUnknown
+from schemas.errors import InvalidJson
 from tests.browser import PHONE, Served, chromium, sideways, violations, window
-from tests.call_line import Line, raiser
+from tests.call_line import Line
 from tests.ledger_views import opened
 from tests.receiver import Receiver
 from tests.telecine_process import TelecineProcess, wait_until
@@ -98,7 +97,7 @@ def test_a_job_is_watched_from_an_empty_page_to_its_playing_film(page: Page, ser
     film.evaluate("async film => { film.muted = true; await film.play(); }")
     wait_until(lambda: film.evaluate("film => film.currentTime") > 0.5)
     assert film.evaluate("film => [film.videoWidth, film.videoHeight]") == [1080, 1920]
-    # Looking again does not start the film anew.
+    # News on the page does not start the film again.
     position = film.evaluate("film => film.currentTime")
     page.wait_for_timeout(2500)
     assert film.evaluate("film => film.currentTime") > position
@@ -257,18 +256,7 @@ def test_live_updates_can_be_halted_and_go_on(page: Page, served: Served, teleci
 
 
 def test_an_unknown_outcome_is_settled(browser: Browser, line: Line) -> None:
-    line.alpha.can_find = False
-    errors = [ProviderOutcomeUnknown("connection reset")]
-
-    def once(call: Call) -> None:
-        if errors:
-            raiser(errors.pop())(call)
-
-    line.alpha.after = once
-    line.submit()
-    line.advance()
-    line.start()
-    line.until(lambda: line.call().state is CallState.UNKNOWN)
+    line.lose_first_response()
     with Served(line.runtime) as served:
         page = window(browser).new_page()
         # A page that was loaded before another call became unknown settles nothing else.

@@ -7,25 +7,14 @@ import pytest
 from consumer.ledger import call_resolution
 from consumer.ledger.states import CallState, State
 from providers.base import Call, Failed, Pending, Ready, TaskRef
-from schemas.errors import InvalidField, ProviderOutcomeUnknown, ProviderTaskLost, StepSettled
-from tests.call_line import Line, raiser
+from schemas.errors import InvalidField, ProviderTaskLost, StepSettled
+from tests.call_line import Line
 
 
 @pytest.fixture
 def line(line: Line) -> Line:
     """Return a line whose only call has an unknown outcome."""
-    line.alpha.can_find = False
-    errors = [ProviderOutcomeUnknown("connection reset")]
-
-    def once(call: Call) -> None:
-        if errors:
-            raiser(errors.pop())(call)
-
-    line.alpha.after = once
-    line.submit()
-    line.advance()
-    line.start()
-    line.until(lambda: line.call().state is CallState.UNKNOWN)
+    line.lose_first_response()
     return line
 
 

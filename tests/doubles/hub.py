@@ -7,7 +7,7 @@ It answers as the hub does, so that huggingface_hub itself can use it (``HF_ENDP
     GET HEAD  /OWNER/NAME/resolve/REV/PATH                         a file, or a redirect to where a large one is
     GET HEAD  /cdn/DIGEST                                          a large file, with ranges
 
-An error has the ``X-Error-Code`` of the hub. Files of weights are "large", whatever their size.
+An error has the ``X-Error-Code`` of the hub. Files of weights count as "large", also small ones.
 """
 
 from __future__ import annotations

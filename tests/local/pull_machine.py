@@ -81,7 +81,7 @@ def make_repository_folder(weights: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 def a_machine(operator: Operator, repository_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    monkeypatch.setattr("providers.local.hub._pause", lambda tries: None)
+    monkeypatch.setattr("providers.local.hub._MOST_PAUSE_SECONDS", 0.0)
     with Hub() as hub:
         hub.add(NAME, repository_folder, COMMIT)
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.url)

@@ -278,8 +278,8 @@ def test_without_tokens_only_this_machine_may_look_and_only_the_printed_link_may
         assert requests.get(served.url, timeout=30).status_code == 200
         assert requests.get(served.url, headers={"host": "rebound.example"}, timeout=30).status_code == 403
         assert requests.get(served.url, headers={"origin": "https://evil.example"}, timeout=30).status_code == 403
-        nobody = requests.Session()
-        assert served.post(nobody, "/jobs/j/cancel").status_code == 403
+        stranger = requests.Session()
+        assert served.post(stranger, "/jobs/j/cancel").status_code == 403
         assert served.post(served.session(), "/jobs/j/cancel").status_code == 200
     job = find_job(runtime.database, "j")
     assert job is not None
@@ -444,7 +444,7 @@ def test_of_many_calls_that_wait_the_rest_is_counted_and_one_provider_can_be_cho
     assert "/providers?provider=pika#calls" in page.text
     assert "s0, " not in page.text
     assert "s0, " in get(served, client, "/providers?provider=runpod").text
-    assert "No job waits for nobody" in get(served, client, "/providers?provider=nobody").text
+    assert "No job waits for absent" in get(served, client, "/providers?provider=absent").text
     with runtime.database.write(durable=True) as connection:
         connection.execute(sa.delete(calls))
 
