@@ -251,8 +251,18 @@ def test_live_updates_can_be_halted_and_go_on(page: Page, served: Served, teleci
     telecine.wait_for_job("unseen")
     page.wait_for_timeout(6000)
     expect(page.get_by_role("link", name="unseen")).to_have_count(0)
+    page.get_by_role("textbox", name="Id").fill("half an id")
     page.get_by_role("button", name="Halted").click()
     expect(page.get_by_role("link", name="unseen")).to_have_count(1)
+    # What one is using stays as it is.
+    expect(page.get_by_role("textbox", name="Id")).to_have_value("half an id")
+    page.goto(f"{served.url}/jobs/unseen")
+    page.get_by_text("Delete …").click()
+    page.get_by_role("button", name="Live").click()
+    with page.expect_response(re.compile("/jobs/unseen$")):
+        page.get_by_role("button", name="Halted").click()
+    page.wait_for_timeout(500)
+    expect(page.get_by_role("button", name="Delete unseen")).to_be_visible()
 
 
 def test_an_unknown_outcome_is_settled(browser: Browser, line: Line) -> None:

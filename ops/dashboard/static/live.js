@@ -15,9 +15,8 @@
     words.textContent = halted ? "Halted" : "Live";
   };
 
-  // What the visitor is using stays as it is: a playing film, an open part, a field with text in it.
+  // What the visitor is using stays as it is: an open part, a field with text in it.
   const keep = (old, fresh) => {
-    if (old.tagName === "VIDEO" || old.tagName === "AUDIO") return old.getAttribute("src") !== fresh.getAttribute("src");
     if (old.tagName === "DETAILS" && old.open) fresh.setAttribute("open", "");
     if (old.tagName === "INPUT" || old.tagName === "SELECT" || old.tagName === "TEXTAREA") return old.type === "hidden";
     return !old.dataset.inlined;
