@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -19,7 +20,7 @@ from consumer.ledger.call_resolution import write_off
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.leases import transition
 from consumer.ledger.records import Lease
-from consumer.ledger.states import CallState, State
+from consumer.ledger.states import SETTLED, CallState, State
 from consumer.ledger.tables import calls, jobs
 from consumer.ledger.timeline import note
 from schemas.errors import StepSettled
@@ -48,6 +49,15 @@ def of_job(database: Database, job_id: str) -> list[CallRow]:
     query = sa.select(calls).where(calls.c.job_id == job_id).order_by(calls.c.queued_at, calls.c.attempt)
     with database.read() as connection:
         return [call_from(row) for row in connection.execute(query).mappings()]
+
+
+def unsettled_of(database: Database, job_ids: Sequence[str]) -> dict[str, CallRow]:
+    """Return the newest call that has not ended of each job that has one."""
+    settled = [state.value for state in SETTLED]
+    query = sa.select(calls).where(calls.c.job_id.in_(job_ids), calls.c.state.not_in(settled))
+    with database.read() as connection:
+        rows = connection.execute(query.order_by(calls.c.queued_at, calls.c.attempt)).mappings()
+        return {row["job_id"]: call_from(row) for row in rows}
 
 
 def enqueue_and_park(

@@ -69,11 +69,6 @@ def list_pauses(database: Database) -> list[Pause]:
         return [Pause(PauseKind(row.kind), row.name, row.at, row.by) for row in connection.execute(query)]
 
 
-def find_pause(database: Database, kind: PauseKind, name: str) -> Pause | None:
-    """Return the pause of a job type or provider, or ``None``."""
-    return next((found for found in list_pauses(database) if (found.kind, found.name) == (kind, name)), None)
-
-
 def has_paused_type() -> sa.ColumnElement[bool]:
     """Return the SQL condition that the job's type is paused."""
     return jobs.c.type.in_(paused_names(PauseKind.TYPE))

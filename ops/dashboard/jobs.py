@@ -16,7 +16,7 @@ from consumer.ledger.states import State
 from ops.dashboard.filters import STATE_GROUPS, JobFilter, known_types
 from ops.dashboard.view import Dashboard, View
 from ops.edge.core import is_job_id
-from ops.waiting_on import waiting_on
+from ops.waiting_on import waits_of
 
 _ROWS = 50
 #: The list says "more than" above this number.
@@ -70,15 +70,14 @@ def page(view: View) -> Response:
 
 def job_rows(database: Database, jobs: Sequence[Job], *, embedded: bool) -> list[JobRow]:
     """Return the lines of a list."""
-    now = database.now()
-    return [_row(database, job, now, embedded=embedded) for job in jobs]
+    now, waits = database.now(), waits_of(database, jobs, embedded=embedded)
+    return [_row(job, waits.get(job.id), now) for job in jobs]
 
 
-def _row(database: Database, job: Job, now: float, *, embedded: bool) -> JobRow:
+def _row(job: Job, waits: str | None, now: float) -> JobRow:
     took = None if job.started_at is None else max(0.0, (job.finished_at or now) - job.started_at)
     if job.error is not None:
         return JobRow(job, f"{job.error['code']}: {job.error['message']}", took)
-    waits = None if job.terminal else waiting_on(database, job, embedded=embedded)
     return JobRow(job, "" if waits is None else f"waits for {waits}", took)
 
 

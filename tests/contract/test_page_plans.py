@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from consumer.ledger import browsing, queries
 from consumer.ledger.database import Database
 from consumer.ledger.tables import deliveries, jobs
+from ops.waiting_on import waits_of
 from tests.contract.test_ledger_conformance import many_jobs_row
 from tests.ledger_views import Ledger
 
@@ -79,3 +80,26 @@ def test_a_page_reads_no_more_than_it_shows(
     finally:
         sa.event.remove(database._normal, "before_cursor_execute", record)
     assert bounds[0 if sqlite else 1] in "\n".join(plan)
+
+
+def test_what_thirty_jobs_wait_for_takes_as_many_reads_as_for_one(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.admit(*({"id": f"j{number}"} for number in range(30)))
+    found = queries.list_jobs(ledger.a, limit=50)
+    reads: list[Database] = []
+    real = Database.read
+
+    def read(database: Database) -> Any:
+        reads.append(database)
+        return real(database)
+
+    monkeypatch.setattr(Database, "read", read)
+    needed = []
+    for some in (found[:1], found):
+        reads.clear()
+        waits = waits_of(ledger.a, some, embedded=False)
+        assert len(waits) == len(some)
+        assert all("a free worker with role render" in reason for reason in waits.values())
+        needed.append(len(reads))
+    assert needed[0] == needed[1]
