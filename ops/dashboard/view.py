@@ -40,7 +40,7 @@ _OVERVIEW_SECONDS, _HEALTH_SECONDS = 2.0, 5.0
 _AT_ONCE = 16
 #: What the fields of a form may take besides the request in it, which is escaped.
 _FORM_FACTOR, _FORM_BYTES, _MOST_FIELDS = 4, 65_536, 64
-#: Characters of category C or Z that are no riddle: line ends, spaces, and the joiners of emoji and Indic scripts.
+#: Characters of category C or Z that stay as they are: line ends, spaces, and the joiners of emoji and Indic scripts.
 _KEPT = frozenset("\n\t\u00a0\u202f\u200c\u200d")
 
 
