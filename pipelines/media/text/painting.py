@@ -109,11 +109,13 @@ class Style:
         return 1.0 if weak and look.shadow_opacity else look.shadow_opacity
 
 
+@functools.lru_cache(maxsize=256)
 def edge_of(color: Color) -> Color:
     """Return black or white, whichever has the greater contrast with ``color``."""
     return _BLACK if contrast(color, _BLACK) >= contrast(color, _WHITE) else _WHITE
 
 
+@functools.lru_cache(maxsize=1024)
 def contrast(one: Color, other: Color) -> float:
     """Return the contrast ratio of two sRGB colours, from 1 to 21 (WCAG 2.2)."""
     low, high = sorted((_luminance(one), _luminance(other)))
@@ -180,7 +182,7 @@ def faded(pixels: Image.Image, share: float) -> Image.Image:
     """Return ``pixels`` with ``share`` of their opacity."""
     if share < 1:
         pixels = pixels.copy()
-        pixels.putalpha(pixels.getchannel("A").point([round(value * share) for value in range(256)]))
+        pixels.putalpha(pixels.getchannel("A").point(_scaled(share)))
     return pixels
 
 
@@ -243,9 +245,15 @@ def _shadow(edge: Image.Image, size: float, style: Style) -> Image.Image:
         small = edge.crop((left, top, right, bottom)).reduce(4)
         small = small.filter(ImageFilter.GaussianBlur(look.shadow_blur * size / 4))
         soft = small.resize((small.width * 4, small.height * 4), Image.Resampling.BILINEAR)
-        soft = soft.point([round(value * opacity) for value in range(256)])
+        soft = soft.point(_scaled(opacity))
         shadow.paste(soft, (left, top + round(look.shadow_offset * size)))
     return shadow
+
+
+@functools.lru_cache(maxsize=64)
+def _scaled(share: float) -> list[int]:
+    """Return ``share`` of each value from 0 to 255."""
+    return [round(value * share) for value in range(256)]
 
 
 def _coverage(placed: Placed, width: int, height: int, size: float) -> _Pixels:
