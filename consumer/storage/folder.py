@@ -30,7 +30,7 @@ from consumer.storage.base import (
 )
 from consumer.storage.local_files import NotRegular, open_beneath
 from consumer.storage.paths import bucket_folder, key_of, path_of
-from consumer.storage.sidecar import Sidecars, make_folders, sync_folder
+from consumer.storage.marks import Marks, make_folders, sync_folder
 from schemas.errors import (
     ConfigurationError,
     InputForbidden,
@@ -67,7 +67,7 @@ class FolderStorage:
         """Open the folder, and delete partial copies that a crash left."""
         self._root = root.resolve()
         self._parts = self._root / HIDDEN / "parts"
-        self._sidecars = Sidecars(self._root / HIDDEN)
+        self._marks = Marks(self._root / HIDDEN)
         self._sweep_at = 0.0
         self._sweep()
 
@@ -86,9 +86,11 @@ class FolderStorage:
         self._sweep()
         with _writing(uri), self._copied(path, facts) as part:
             for _ in range(_LOOKS):
-                with self._sidecars.locked(bucket, key):
+                with self._marks.locked(bucket, key):
                     if (found := self._look(bucket, key)) is not None:
                         found.check_owner(facts.job_id, facts.fingerprint)
+                        # The attempt that stored it may have been killed before its folders were flushed.
+                        self._flush_folders(self._path(bucket, key))
                         return found
                     # Between the look and the link, a program that takes no locks may create the file (EEXIST) or
                     # delete its folder (ENOENT): then look again.
@@ -118,9 +120,9 @@ class FolderStorage:
             for name in names:
                 found = Path(parent, name)
                 key = key_of(PurePosixPath(found.relative_to(home)))
-                with self._sidecars.locked(bucket, key):
+                with self._marks.locked(bucket, key):
                     found.unlink(missing_ok=True)
-                    self._sidecars.delete(bucket, key)
+                    self._marks.delete(bucket, key)
                 count += 1
             with contextlib.suppress(OSError):
                 Path(parent).rmdir()
@@ -170,9 +172,9 @@ class FolderStorage:
         return [f"s3://{bucket}/{name}" for name in found][:LIST_LIMIT]
 
     def _link(self, part: Path, bucket: str, key: str, facts: ObjectFacts) -> StoredObject:
-        """Create the object in one atomic step, after its metadata is on the disk."""
+        """Create the object in one atomic step, after its content and metadata are on the disk."""
         metadata = facts.as_metadata()
-        self._sidecars.write(bucket, key, facts.sha256, facts.content_type, metadata)
+        self._marks.write(part, bucket, key, facts.sha256, facts.content_type, metadata)
         target = self._path(bucket, key)
         make_folders(target.parent)
         os.link(part, target)
@@ -186,9 +188,10 @@ class FolderStorage:
             with self._open(bucket, key) as source:
                 size = os.fstat(source.fileno()).st_size
                 sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+                marks = self._marks.read(source, bucket, key, sha256)
         except FileNotFoundError:
             return None
-        content_type, metadata = self._sidecars.read(bucket, key, sha256) or ("application/octet-stream", {})
+        content_type, metadata = marks or ("application/octet-stream", {})
         return to_stored_object(f"s3://{bucket}/{key}", metadata, size, content_type, sha256, etag=sha256)
 
     def _path(self, bucket: str, key: str) -> Path:
@@ -206,9 +209,15 @@ class FolderStorage:
         except (NotRegular, PermissionError):
             raise InputForbidden(f"{uri} is not a regular file that this worker may read.") from None
 
+    def _flush_folders(self, path: Path) -> None:
+        for folder in path.parents:
+            sync_folder(folder)
+            if folder == self._root:
+                return
+
     @contextlib.contextmanager
     def _copied(self, path: Path, facts: ObjectFacts) -> Iterator[Path]:
-        """Yield a complete copy of the file on the storage's file system, flushed to the disk."""
+        """Yield a complete copy of the file on the storage's file system. ``Marks.write`` flushes it to the disk."""
         make_folders(self._parts)
         part = self._parts / uuid.uuid4().hex
         try:
@@ -216,7 +225,6 @@ class FolderStorage:
                 fcntl.flock(held, fcntl.LOCK_EX)  # until the end of this process at most
                 shutil.copyfile(path, part)
                 check_unchanged(part, facts)
-                os.fsync(held.fileno())
                 yield part
         finally:
             part.unlink(missing_ok=True)

@@ -101,9 +101,21 @@ def test_a_result_is_at_the_path_of_its_uri(root: Path, video: Path) -> None:
         assert answer.read() == b"moving pictures"
 
 
-@pytest.mark.parametrize("step", ["consumer.storage.folder.os.link", "consumer.storage.sidecar.sync_folder"])
+@pytest.fixture(params=["attributes", "sidecars"])
+def marks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """File systems with extended attributes, and without."""
+    if request.param == "sidecars":
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+        monkeypatch.setattr("consumer.storage.marks.os.setxattr", refuse)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("step", ["consumer.storage.folder.os.link", "consumer.storage.marks.sync_folder"])
 def test_a_crash_before_the_object_appears_leaves_no_object(
-    root: Path, video: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    root: Path, video: Path, monkeypatch: pytest.MonkeyPatch, step: str, marks: str
 ) -> None:
     def killed(*_: object) -> None:
         raise Killed
@@ -134,9 +146,11 @@ def test_an_object_from_before_a_crash_is_adopted(root: Path, video: Path, monke
     assert FolderStorage(root).put(video, URI, _facts(video)) == stored
 
 
-def test_a_file_that_people_changed_is_not_adopted(root: Path, video: Path) -> None:
+def test_a_file_that_people_changed_is_not_adopted(root: Path, video: Path, marks: str) -> None:
     storage = FolderStorage(root)
     storage.put(video, URI, _facts(video))
+    assert list((root / HIDDEN).rglob("*.json")) == [] or marks == "sidecars"
+    assert storage.put(video, URI, _facts(video)).content_type == "video/mp4"
     (root / "results/orders/1/video.mp4").write_bytes(b"Moving Pictures")
     found = storage.head(URI)
     assert found is not None
@@ -240,7 +254,7 @@ def test_a_copy_being_written_is_not_deleted_by_another_process_however_old_atta
     assert storage.put(video, URI, _facts(video)).bytes == video.stat().st_size
 
 
-def test_deleting_includes_empty_folders_and_hidden_files(root: Path, video: Path) -> None:
+def test_deleting_includes_empty_folders_and_hidden_files(root: Path, video: Path, marks: str) -> None:
     storage = FolderStorage(root)
     storage.put(video, URI, _facts(video))
     assert storage.delete("s3://results/orders/1") == 1
