@@ -29,8 +29,8 @@ from consumer.storage.base import (
     to_stored_object,
 )
 from consumer.storage.local_files import NotRegular, open_beneath
-from consumer.storage.paths import bucket_folder, key_of, path_of
 from consumer.storage.marks import Marks, make_folders, sync_folder
+from consumer.storage.paths import bucket_folder, key_of, path_of
 from schemas.errors import (
     ConfigurationError,
     InputForbidden,

@@ -1,6 +1,6 @@
 """The metadata of objects in the storage folder: an extended attribute of the file, or a hidden file.
 
-Metadata names the SHA-256 of the content that it belongs to, so a file that somebody changed has none. A hidden file
+Metadata names the SHA-256 of the content that it belongs to, so a file that was changed by hand has none. A hidden file
 (a sidecar) is used on file systems without extended attributes, and was used for all objects by earlier versions. It is
 written before its object, so that one that a crash left behind describes nothing.
 """

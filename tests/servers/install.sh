@@ -36,6 +36,7 @@ if [ "${1:-}" != node ]; then
     need radosgw radosgw
     need chromium chromium chromium-browser google-chrome
     need default-jdk-headless javac
+    need strace strace
     if [ ! -e /usr/share/java/amqp-client.jar ]; then missing="$missing librabbitmq-client-java"; fi
 fi
 
