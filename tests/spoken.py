@@ -53,6 +53,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "清晨 的 阳光 落在 河面 上\n我 一人 走在 老城 的 街道\n星星 在 大海 上面 跳舞\n"
         "没有 人 知道 这些 话语\n我 想要 的 只有 你 的 微笑",
     ),
+    "pt": (
+        "pt-br",
+        "A luz da manhã cai sobre o rio\ncaminho sozinho pela cidade antiga\nas estrelas dançam acima do mar\n"
+        "vamos cantar outra vez a canção\nfica comigo quando a chuva chegar",
+    ),
+    "ru": (
+        "ru",
+        "Утренний свет ложится на реку\nя иду один по старому городу\nзвёзды танцуют над тёмным морем\n"
+        "мы снова споём эту песню\nостанься со мной когда начнётся дождь",
+    ),
 }
 
 
