@@ -26,6 +26,7 @@ from schemas.tenants import TenantRules
 from schemas.triggers import NO_TRIGGERS, TriggerRules
 
 if TYPE_CHECKING:  # a command that opens no ledger starts faster without SQLAlchemy
+    from consumer.execution.heartbeat import Heartbeats
     from consumer.ledger.database import Database
 
 Secrets = Mapping[str, Sequence[SecretStr]]
@@ -58,6 +59,13 @@ class Runtime:
         """The host of this process's local models. It loads a model at its first call."""
         installer = pull_in_process if self.settings.local_pull else None
         return host_for(self.settings, installer=installer, on_event=local_failpoint)
+
+    @functools.cached_property
+    def heartbeats(self) -> Heartbeats:
+        """The heartbeats of the jobs that this process runs."""
+        from consumer.execution.heartbeat import Heartbeats
+
+        return Heartbeats(self.database, seconds=self.settings.lease_seconds)
 
     @property
     def device_failed(self) -> bool:

@@ -20,7 +20,7 @@ from consumer.ledger.schema import migrate
 from consumer.ledger.states import State
 from consumer.ledger.tables import metadata
 from schemas.envelope import Request
-from schemas.errors import RenderFailed
+from schemas.errors import LeaseLost, RenderFailed
 from schemas.parse import parse_request
 
 DATA = {"image": "s3://inbox/c.jpg", "audio": "s3://inbox/s.mp3", "lyrics": "La", "alignment_mode": "even"}
@@ -103,10 +103,22 @@ def delivery(job_id: str | None = "j", number: int = 1) -> outbox.NewDelivery:
     )
 
 
+def renewed(database: Database, lease: Lease, *, seconds: float, progress: int) -> leases.HeartbeatResult:
+    """Renew one lease, as a heartbeat does.
+
+    Raises:
+        LeaseLost: it is not held.
+    """
+    results = leases.renew(database, {lease: progress}, seconds=seconds)
+    if lease not in results:
+        raise LeaseLost
+    return results[lease]
+
+
 Write = Callable[[Database, Lease], object]
 #: All writes that require a lease.
 WRITES: dict[str, Write] = {
-    "renew": lambda db, lease: leases.renew(db, lease, seconds=60, progress=99),
+    "renew": lambda db, lease: renewed(db, lease, seconds=60, progress=99),
     "park": lambda db, lease: leases.park(db, lease, seconds=0, event="retry_later", failures=1),
     "store": completion.begin_storing,
     "complete": lambda db, lease: completion.finish(db, lease, State.COMPLETED, outcome={}, delivery=delivery()),

@@ -20,6 +20,7 @@ from consumer.ledger.leases import Claim
 from consumer.ledger.timeline import note
 from consumer.runtime import Runtime
 from consumer.storage.artifacts import MANIFEST, check_output_free, store_artifact
+from consumer.storage.scratch import LazyFolder
 from pipelines.context import AlignerOptions, ModelCall, ModelResult, OutputSpec, StepFunction
 from pipelines.media.sandbox.process import Bounds
 from providers.catalogue import Catalogue
@@ -36,11 +37,13 @@ class JobContext:
     """Implements ``pipelines.context.Context`` for one attempt of one job."""
 
     def __init__(
-        self, runtime: Runtime, claim: Claim, heartbeat: Heartbeat, steps: Steps, request: Request, folder: Path
+        self, runtime: Runtime, claim: Claim, heartbeat: Heartbeat, steps: Steps, request: Request, folder: LazyFolder
     ) -> None:
         self._runtime, self._claim, self._job = runtime, claim, claim.job
         self._heartbeat, self._steps, self._folder = heartbeat, steps, folder
         self._output = f"{request.output or runtime.settings.output}{claim.job.id}/"
+        #: Whether the ledger may have steps or calls of this job. The first attempt has none before it asks for one.
+        self.may_have_steps = claim.lease.epoch > 1
         #: Facts that the pipeline added for the manifest.
         self.manifest_details: dict[str, Any] = {}
         #: By URI: why an input that a call was built with cannot be fetched any more.
@@ -91,7 +94,7 @@ class JobContext:
         paid result is still used.
         """
         self.check()
-        folder = self._folder / "inputs"
+        folder = self._folder.path / "inputs"
         tenant, pin = self._job.tenant, self._job.pins.get(uri)
         try:
             file = fetch_input(
@@ -123,11 +126,13 @@ class JobContext:
     def step(self, name: str, make: StepFunction) -> Sequence[StoredArtifact]:
         """Return the step's stored artifacts: the recorded ones, or what ``make`` makes now."""
         self.check()
+        self.may_have_steps = True
         return self._steps.step(name, lambda: self._make(name, make))
 
     def call(self, name: str, call: ModelCall) -> ModelResult:
         """Return the call's result. The first time, enqueue the call, park the job and do not return."""
         self.check()
+        self.may_have_steps = True
         give_up = self._runtime.settings.unknown_outcome_seconds if call.optional else None
         return model_result(self._steps.call(name, lambda: self._call_spec(call), give_up=give_up))
 
@@ -139,7 +144,7 @@ class JobContext:
         return store_artifact(self._runtime.storage, file, uri, job_id=self._job.id, fingerprint=self._job.fingerprint)
 
     def _make(self, step: str, make: StepFunction) -> Sequence[StoredArtifact]:
-        folder = self._folder / "steps" / step
+        folder = self._folder.path / "steps" / step
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:

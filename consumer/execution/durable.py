@@ -24,7 +24,7 @@ from consumer.ledger.owner import this_process
 from consumer.ledger.states import CallState, State, StepState
 from consumer.logs import bound, logger
 from consumer.runtime import Runtime
-from consumer.storage.scratch import job_folder
+from consumer.storage.scratch import LazyFolder
 from schemas.errors import LeaseLost
 from schemas.media import StoredArtifact
 
@@ -69,7 +69,7 @@ def _run(runtime: Runtime, claim: leases.Claim) -> State:
     request = outcome.parse_request(runtime, claim.job)
     pipeline = runtime.pipelines[request.type]
     outcome.notify(runtime, claim, "started")
-    with outcome.heartbeat(runtime, claim) as heartbeat, job_folder(runtime.settings.scratch_folder) as folder:
+    with outcome.heartbeat(runtime, claim) as heartbeat, LazyFolder(runtime.settings.scratch_folder) as folder:
         context = JobContext(runtime, claim, heartbeat, Steps(runtime, claim), request, folder)
         if request.plan_only:
             return outcome.complete_plan(runtime, claim, pipeline.plan(request.data, context))

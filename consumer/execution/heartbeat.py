@@ -1,16 +1,20 @@
-"""The heartbeat of an attempt: it renews the lease and learns that the work must stop."""
+"""The heartbeat of an attempt: it renews the lease and learns that the work must stop.
+
+One thread renews the leases of all attempts of a process, in one statement. It runs while there are any.
+"""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from consumer.calls.progress import passed_tenth
 from consumer.ledger.database import Database
-from consumer.ledger.leases import renew
+from consumer.ledger.leases import HeartbeatResult, renew
 from consumer.ledger.records import Lease
 from consumer.logs import logger
 from schemas.errors import DeadlineExceeded, JobCancelled, LeaseLost, TelecineError
@@ -24,7 +28,7 @@ FIRST_BEAT_SECONDS = 0.25
 
 
 class Heartbeat:
-    """Renews the lease in a thread of its own, at least three times within its lifetime.
+    """Has the lease of one attempt renewed, at least three times within its lifetime.
 
     If the ledger cannot be reached until the lease would have expired, another worker may have the job, so this
     attempt stops.
@@ -32,40 +36,39 @@ class Heartbeat:
 
     def __init__(
         self,
-        database: Database,
+        beats: Heartbeats,
         lease: Lease,
         *,
-        seconds: float,
         progress: int = 0,
         on_progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Prepare the heartbeat; it starts as a context manager.
 
         Args:
-            database: The ledger.
+            beats: The heartbeats of this process.
             lease: The lease to renew.
-            seconds: Its lifetime.
             progress: The progress that the job has already, in percent.
             on_progress: Called whenever the progress has passed another multiple of ten.
         """
-        self._database = database
-        self._lease = lease
-        self._seconds = seconds
+        self.lease = lease
+        self._beats, self._seconds = beats, beats.seconds
         self._on_progress = on_progress
         self._progress = self._reported = progress
         self._stop_error: TelecineError | None = None
-        self._exited = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{lease.job_id}", daemon=True)
+        self._interval = FIRST_BEAT_SECONDS
+        #: On this process's clock: when the lease expires, and when it is renewed next.
+        self._lease_ends = self.next_beat = 0.0
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        now = time.monotonic()
+        self._lease_ends, self.next_beat = now + self._seconds, now + min(self._seconds / 3, self._interval)
+        self._beats.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._exited.set()
-        self._thread.join()
+        self._beats.remove(self)
 
     def progress(self, percentage: int) -> None:
         """Set the progress that the next beat records. It never decreases, and stays below 100."""
@@ -82,35 +85,107 @@ class Heartbeat:
         if self._stop_error is not None:
             raise self._stop_error
 
-    def _beat(self) -> None:
-        lease_ends = time.monotonic() + self._seconds
-        interval = FIRST_BEAT_SECONDS
-        while not self._exited.wait(min(self._seconds / 3, interval)):
-            interval = min(BEAT_SECONDS, interval * 2)
-            started = time.monotonic()
-            try:
-                beat = renew(self._database, self._lease, seconds=self._seconds, progress=self._progress)
-            except LeaseLost as error:
-                self._stop_error = error
-                return
-            except Exception:
-                log.warning("heartbeat_failed", job_id=self._lease.job_id, exc_info=True)
-                if time.monotonic() >= lease_ends:
-                    self._stop_error = LeaseLost()
-                    return
-                continue
-            lease_ends = started + self._seconds
-            self._report_progress()
-            if beat.cancel_requested:
-                self._stop_error = JobCancelled()
-            elif beat.deadline_passed:
-                self._stop_error = DeadlineExceeded()
+    def beat(self) -> tuple[Lease, int]:
+        """Return what a beat records: that the lease is held, and the progress."""
+        return self.lease, self._progress
 
-    def _report_progress(self) -> None:
-        before, self._reported = self._reported, self._progress
-        if not passed_tenth(before, self._reported):
+    def renewed(self, result: HeartbeatResult | None, started: float, progress: int) -> None:
+        """Take note of a beat that began at ``started``; its result is ``None`` if another worker has the job."""
+        if result is None:
+            self._lose()
+            return
+        self._schedule()
+        self._lease_ends = started + self._seconds
+        self._report_progress(progress)
+        if result.cancel_requested:
+            self._stop_error = JobCancelled()
+        elif result.deadline_passed:
+            self._stop_error = DeadlineExceeded()
+
+    def failed(self) -> None:
+        """Take note of a beat that did not reach the ledger."""
+        self._schedule()
+        if time.monotonic() >= self._lease_ends:
+            self._lose()
+
+    def _lose(self) -> None:
+        self._stop_error, self.next_beat = LeaseLost(), math.inf
+
+    def _schedule(self) -> None:
+        self._interval = min(BEAT_SECONDS, self._interval * 2)
+        self.next_beat = time.monotonic() + min(self._seconds / 3, self._interval)
+
+    def _report_progress(self, progress: int) -> None:
+        before, self._reported = self._reported, progress
+        if not passed_tenth(before, progress):
             return
         try:
-            self._on_progress(self._reported)
+            self._on_progress(progress)
         except Exception:
-            log.warning("progress_callback_failed", job_id=self._lease.job_id, exc_info=True)
+            log.warning("progress_callback_failed", job_id=self.lease.job_id, exc_info=True)
+
+
+class Heartbeats:
+    """The heartbeats of a process, and the thread that renews their leases. The thread ends when there are none."""
+
+    def __init__(self, database: Database, *, seconds: float) -> None:
+        """Renew leases in ``database``, each for ``seconds``."""
+        self._database = database
+        self.seconds = seconds
+        self._beating: set[Heartbeat] = set()
+        self._lock = threading.Lock()
+        #: Held during a beat: an attempt does not end in the middle of one of its own.
+        self._in_beat = threading.Lock()
+        self._thread: threading.Thread | None = None
+        #: Whether any attempt began since the last look; so short ones do not start a thread each.
+        self._any_began = False
+
+    def add(self, heartbeat: Heartbeat) -> None:
+        """Begin to renew its lease."""
+        with self._lock:
+            self._beating.add(heartbeat)
+            self._any_began = True
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
+                self._thread.start()
+
+    def remove(self, heartbeat: Heartbeat) -> None:
+        """Renew its lease no more."""
+        with self._in_beat, self._lock:
+            self._beating.discard(heartbeat)
+
+    def _run(self) -> None:
+        while (seconds := self._until_next()) is not None:
+            time.sleep(seconds)
+            with self._in_beat:
+                now = time.monotonic()
+                with self._lock:
+                    due = [heartbeat for heartbeat in self._beating if heartbeat.next_beat <= now]
+                if due:
+                    self._beat(due)
+
+    def _until_next(self) -> float | None:
+        """Return the seconds to the next look for leases to renew, or ``None`` if the thread is to end."""
+        with self._lock:
+            if not self._beating and not self._any_began:
+                self._thread = None
+                return None
+            self._any_began = False
+            now = time.monotonic()
+            # An attempt that begins meanwhile is not due earlier than this.
+            first = min(self.seconds / 3, FIRST_BEAT_SECONDS)
+            return max(0.0, min([first, *(heartbeat.next_beat - now for heartbeat in self._beating)]))
+
+    def _beat(self, due: Sequence[Heartbeat]) -> None:
+        """Renew the leases of those that are due."""
+        started = time.monotonic()
+        beats = {heartbeat: heartbeat.beat() for heartbeat in due}
+        try:
+            results = renew(self._database, dict(beats.values()), seconds=self.seconds)
+        except Exception:
+            for heartbeat in due:
+                log.warning("heartbeat_failed", job_id=heartbeat.lease.job_id, exc_info=True)
+                heartbeat.failed()
+            return
+        for heartbeat, (lease, progress) in beats.items():
+            heartbeat.renewed(results.get(lease), started, progress)

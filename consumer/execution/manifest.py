@@ -6,7 +6,6 @@ import datetime as dt
 import functools
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from consumer.execution.context import JobContext
@@ -15,6 +14,7 @@ from consumer.ledger.leases import Claim
 from consumer.ledger.provenance import Provenance
 from consumer.runtime import Runtime
 from consumer.storage.artifacts import MANIFEST
+from consumer.storage.scratch import LazyFolder
 from schemas.errors import StorageUnavailable
 from schemas.manifest import Manifest, ManifestArtifact, ManifestStep
 from schemas.media import LocalFile, StoredArtifact
@@ -30,7 +30,7 @@ def write_manifest(
     claim: Claim,
     context: JobContext,
     artifacts: Sequence[StoredArtifact],
-    folder: Path,
+    folder: LazyFolder,
     provenance: Provenance,
 ) -> StoredArtifact:
     """Write the manifest, store it and return it. After a crash the manifest that was already stored is kept.
@@ -59,12 +59,12 @@ def write_manifest(
         | ({"calls": [call.as_record() for call in provenance.calls]} if provenance.calls else {}),
         steps=[
             ManifestStep(name=step.name, seconds=round(step.finished_at - step.started_at, 3))
-            for step in steps.of_job(runtime.database, job.id)
+            for step in (steps.of_job(runtime.database, job.id) if context.may_have_steps else ())
             if step.finished_at is not None
         ],
         completed_at=dt.datetime.fromtimestamp(round(claim.now(), 3), dt.UTC),
     )
-    path = folder / MANIFEST
+    path = folder.path / MANIFEST
     path.write_text(manifest.model_dump_json(indent=2, exclude_none=True) + "\n")
     return context.store(LocalFile(name=MANIFEST, content_type="application/json", path=path))
 

@@ -13,6 +13,7 @@ from consumer.execution.heartbeat import Heartbeat
 from consumer.execution.manifest import write_manifest
 from consumer.failpoints import failpoint
 from consumer.ledger import calls, completion, leases, outbox
+from consumer.ledger.completion import Storing
 from consumer.ledger.database import is_ledger_fault
 from consumer.ledger.leases import Claim
 from consumer.ledger.outbox import NewDelivery
@@ -90,9 +91,8 @@ def parse_request(runtime: Runtime, job: Job) -> Request:
 def heartbeat(runtime: Runtime, claim: Claim) -> Heartbeat:
     """Return the heartbeat of this attempt; it enqueues the progress callbacks."""
     return Heartbeat(
-        runtime.database,
+        runtime.heartbeats,
         claim.lease,
-        seconds=runtime.settings.lease_seconds,
         progress=claim.job.progress,
         on_progress=lambda percentage: notify(runtime, claim, "progress", progress=percentage),
     )
@@ -113,13 +113,17 @@ def notify(runtime: Runtime, claim: Claim, event: str, *, progress: int | None =
 
 
 def complete(
-    runtime: Runtime, claim: Claim, context: JobContext, artifacts: Sequence[StoredArtifact], folder: Path
+    runtime: Runtime, claim: Claim, context: JobContext, artifacts: Sequence[StoredArtifact], folder: LazyFolder
 ) -> State:
     """Write the manifest, then end the job as completed together with its callback."""
     context.check()
-    completion.begin_storing(runtime.database, claim.lease, warnings=_warnings(context.manifest_details))
+    storing: Storing | None = Storing(warnings=_warnings(context.manifest_details))
+    if artifacts:
+        completion.begin_storing(runtime.database, claim.lease, storing)
+        storing = None
     failpoint("advance.before_manifest")
-    provenance = provenance_of(runtime.database, claim.job, context.manifest_details)
+    rows = calls.of_job(runtime.database, claim.job.id) if context.may_have_steps else ()
+    provenance = provenance_of(claim.job, rows, context.manifest_details)
     manifest = write_manifest(runtime, claim, context, artifacts, folder, provenance)
     failpoint("advance.after_manifest")
     context.check()
@@ -136,7 +140,9 @@ def complete(
     # A presigned URL is a secret, and a picture is large: the ledger keeps both in the callback's body only.
     record = {"outputs": [output.model_dump(exclude_none=True, exclude={"url", "base64"}) for output in outputs]}
     failpoint("advance.before_finish")
-    completion.finish(runtime.database, claim.lease, State.COMPLETED, outcome=record, delivery=delivery)
+    completion.finish(
+        runtime.database, claim.lease, State.COMPLETED, outcome=record, delivery=delivery, storing=storing
+    )
     failpoint("advance.finished")
     log.info("job_completed", outputs=len(outputs))
     return State.COMPLETED
@@ -147,8 +153,10 @@ def complete_plan(runtime: Runtime, claim: Claim, plan: Plan) -> State:
     record = plan.model_dump(mode="json", exclude_none=True)
     retry = number_of(runtime.database, claim.job)
     delivery = job_delivery(claim.job, "completed", status="completed", now=claim.now(), plan=record, retry=retry)
-    completion.begin_storing(runtime.database, claim.lease, event="planned", warnings=_warnings(plan.details))
-    completion.finish(runtime.database, claim.lease, State.COMPLETED, outcome={"plan": record}, delivery=delivery)
+    storing = Storing("planned", _warnings(plan.details))
+    completion.finish(
+        runtime.database, claim.lease, State.COMPLETED, outcome={"plan": record}, delivery=delivery, storing=storing
+    )
     return State.COMPLETED
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,13 +21,20 @@ from consumer.ledger.timeline import note
 from schemas.errors import JobNotFound, TelecineError
 
 
-def begin_storing(database: Database, lease: Lease, *, event: str = "storing", warnings: Sequence[str] = ()) -> None:
-    """Record that the media are stored and the manifest follows. For a plan, ``event`` is ``planned``."""
+@dataclass(frozen=True, slots=True)
+class Storing:
+    """The entries of a timeline about the time between a job's work and its end."""
+
+    #: For a plan, ``planned``.
+    event: str = "storing"
+    warnings: Sequence[str] = ()
+
+
+def begin_storing(database: Database, lease: Lease, storing: Storing = Storing()) -> None:
+    """Record that the media are stored and the manifest follows."""
     with database.write() as connection:
         transition(connection, lease, State.STORING)
-        for warning in warnings:
-            note(connection, lease.job_id, "warning", epoch=lease.epoch, message=warning)
-        note(connection, lease.job_id, event, epoch=lease.epoch)
+        _note_storing(connection, lease, storing)
 
 
 def finish(
@@ -37,20 +45,23 @@ def finish(
     outcome: Mapping[str, Any] | None = None,
     error: TelecineError | None = None,
     delivery: NewDelivery | None = None,
+    storing: Storing | None = None,
 ) -> None:
     """End the job under its lease and enqueue its callback, in one durable transaction.
 
     After a crash before this commit, the next worker finds the steps done and ends the job; after it, the outbox
-    delivers the callback.
+    delivers the callback. ``storing`` is given for a running job that had no files to store: it passes through that
+    state here.
 
     Raises:
         LeaseLost: another worker has the job; nothing was written.
     """
+    progress = {"progress": 100} if state is State.COMPLETED else {}
+    via = state if storing is None else State.STORING
     with database.write(durable=True) as connection:
-        if state is State.COMPLETED:
-            transition(connection, lease, state, timed="finished_at", progress=100, **_closed(outcome, error))
-        else:
-            transition(connection, lease, state, timed="finished_at", **_closed(outcome, error))
+        transition(connection, lease, state, timed="finished_at", via=via, **progress, **_closed(outcome, error))
+        if storing is not None:
+            _note_storing(connection, lease, storing)
         _note_end(connection, lease.job_id, state, error, lease.epoch)
         if state is not State.COMPLETED:
             stop_calls(connection, lease.job_id)
@@ -94,6 +105,12 @@ def request_cancel(database: Database, job_id: str, *, by: str, tenant: str | No
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(cancel_requested=True))
             note(connection, job_id, "cancel_requested", by=by)
     return job
+
+
+def _note_storing(connection: Connection, lease: Lease, storing: Storing) -> None:
+    for warning in storing.warnings:
+        note(connection, lease.job_id, "warning", epoch=lease.epoch, message=warning)
+    note(connection, lease.job_id, storing.event, epoch=lease.epoch)
 
 
 def _closed(outcome: Mapping[str, Any] | None, error: TelecineError | None) -> dict[str, Any]:

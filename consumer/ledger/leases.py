@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -86,48 +86,60 @@ def claim(database: Database, job_id: str, *, owner: str, seconds: float) -> Cla
     return Claim(Lease(job_id, epoch, owner), job, row["now"])
 
 
-def renew(database: Database, lease: Lease, *, seconds: float, progress: int) -> HeartbeatResult:
-    """Extend the lease and record progress; return the cancellation and deadline flags.
+def renew(database: Database, beats: Mapping[Lease, int], *, seconds: float) -> Mapping[Lease, HeartbeatResult]:
+    """Extend the leases and record the progress of each, in percent; return the flags of those that are still held.
 
-    Raises:
-        LeaseLost: another worker has the job.
+    A lease that is missing in the answer is lost: another worker has the job.
     """
-    with database.write() as connection:
-        statement = (
-            sa.update(jobs)
-            .where(jobs.c.id == lease.job_id, jobs.c.epoch == lease.epoch, jobs.c.lease_owner == lease.owner)
-            .values(
-                lease_until=db_now() + seconds,
-                wake_at=db_now() + seconds,
-                progress=sa.case((jobs.c.progress < progress, progress), else_=jobs.c.progress),
-            )
-            .returning(jobs.c.cancel_requested, jobs.c.deadline_at, db_now().label("now"))
+    held = {(lease.job_id, lease.epoch, lease.owner): lease for lease in beats}
+    grown = sa.case({lease.job_id: progress for lease, progress in beats.items()}, value=jobs.c.id)
+    statement = (
+        sa.update(jobs)
+        .where(sa.tuple_(jobs.c.id, jobs.c.epoch, jobs.c.lease_owner).in_(list(held)))
+        .values(
+            lease_until=db_now() + seconds,
+            wake_at=db_now() + seconds,
+            progress=sa.case((jobs.c.progress < grown, grown), else_=jobs.c.progress),
         )
-        row = connection.execute(statement).first()
-        if row is None:
-            raise LeaseLost
-        return HeartbeatResult(bool(row.cancel_requested), row.deadline_at is not None and row.deadline_at <= row.now)
+        .returning(jobs.c.id, jobs.c.epoch, jobs.c.lease_owner, jobs.c.cancel_requested, jobs.c.deadline_at)
+        .returning(db_now().label("now"))
+    )
+    with database.write() as connection:
+        return {
+            held[row.id, row.epoch, row.lease_owner]: HeartbeatResult(
+                bool(row.cancel_requested), row.deadline_at is not None and row.deadline_at <= row.now
+            )
+            for row in connection.execute(statement)
+        }
 
 
 def transition(
-    connection: Connection, lease: Lease, state: State, *, timed: str | None = None, **changes: object
+    connection: Connection,
+    lease: Lease,
+    state: State,
+    *,
+    timed: str | None = None,
+    via: State | None = None,
+    **changes: object,
 ) -> None:
     """Change the job's state under the lease; the column ``timed`` is set to the database's time.
+
+    A job that is to pass through another state on the way, ``via``, must be in a state that may become that one.
 
     Raises:
         LeaseLost: another worker has the job, or it has ended.
     """
     holder = {"held_job": lease.job_id, "held_epoch": lease.epoch, "held_by": lease.owner}
-    if connection.execute(_move(state, timed), {**holder, "state": state.value, **changes}).rowcount != 1:
+    if connection.execute(_move(via or state, timed), {**holder, "state": state.value, **changes}).rowcount != 1:
         raise LeaseLost
 
 
 @functools.cache
-def _move(state: State, timed: str | None) -> sa.Update:
+def _move(to: State, timed: str | None) -> sa.Update:
     statement = (
         sa.update(jobs)
         .where(jobs.c.id == sa.bindparam("held_job"), jobs.c.epoch == sa.bindparam("held_epoch"))
-        .where(jobs.c.lease_owner == sa.bindparam("held_by"), jobs.c.state.in_(sources(state)))
+        .where(jobs.c.lease_owner == sa.bindparam("held_by"), jobs.c.state.in_(sources(to)))
     )
     return statement if timed is None else statement.values({timed: db_now()})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -56,13 +56,12 @@ class Provenance:
 _LOCAL = ("model", "model_version", "seed")
 
 
-def provenance_of(database: Database, job: Job, annotations: Mapping[str, Any] | None = None) -> Provenance:
-    """Return the provenance of the job's result.
+def provenance_of(job: Job, rows: Sequence[CallRow], annotations: Mapping[str, Any] | None = None) -> Provenance:
+    """Return the provenance of the job's result, given all its calls.
 
     If no provider made it, the model is the one that ran on this worker, according to the pipeline's ``annotations``.
     """
     annotations = annotations or {}
-    rows = calls.of_job(database, job.id)
     done = [row for row in rows if row.state is CallState.DONE]
     # A call under another type returned an intermediate product: a prompt, or the times of words.
     own = [row for row in done if row.spec.type == job.type]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Self
 
 from consumer.ledger.owner import is_gone, is_near, this_process
 
@@ -28,6 +30,24 @@ def job_folder(root: Path) -> Iterator[Path]:
         yield folder
     finally:
         _delete(folder)
+
+
+class LazyFolder:
+    """The folder of one attempt: created when something first asks for it, and deleted at the end."""
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._stack = root, contextlib.ExitStack()
+
+    @functools.cached_property
+    def path(self) -> Path:
+        """The folder, see ``job_folder``."""
+        return self._stack.enter_context(job_folder(self._root))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._stack.close()
 
 
 def clear_abandoned(root: Path) -> int:

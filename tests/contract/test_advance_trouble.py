@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
-from consumer.execution import durable, outcome
+from consumer.execution import outcome
 from consumer.execution.durable import advance
 from consumer.ledger import completion, queries
 from consumer.ledger.database import Database
@@ -25,6 +25,7 @@ from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from consumer.ledger.tables import jobs
 from consumer.runtime import Runtime
+from consumer.storage import scratch
 from consumer.wiring import admission_policy, build_runtime
 from pipelines.registry import PIPELINES
 from schemas.errors import InputUnavailable, JobCancelled, StorageUnavailable
@@ -117,7 +118,7 @@ def _fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(root: Path) -> Any:
         raise error
 
-    monkeypatch.setattr(durable, "job_folder", fail)
+    monkeypatch.setattr(scratch, "job_folder", fail)
 
 
 @pytest.mark.parametrize("fault", OUTAGES)
@@ -174,7 +175,7 @@ def test_the_backoff_of_a_job_stays_at_its_cap_after_weeks(runtime: Runtime, mon
     def full(root: Path) -> Any:
         raise OSError(errno.EINVAL, "a fault that is not foreseen")
 
-    monkeypatch.setattr(durable, "job_folder", full)
+    monkeypatch.setattr(scratch, "job_folder", full)
     patient = runtime.settings.model_copy(update={"max_failures": 5000})
     with runtime.database.write() as connection:
         connection.execute(sa.update(jobs).values(failures=2000))

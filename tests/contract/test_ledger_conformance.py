@@ -22,7 +22,7 @@ from consumer.ledger.tables import jobs
 from schemas.envelope import Request
 from schemas.errors import JobCancelled, LeaseLost, RenderFailed
 from schemas.parse import parse_request
-from tests.ledger_views import DATA, WRITES, Ledger, delivery
+from tests.ledger_views import DATA, WRITES, Ledger, delivery, renewed
 
 
 def test_a_new_request_becomes_a_job_once_and_every_copy_is_counted(ledger: Ledger) -> None:
@@ -120,8 +120,8 @@ def test_a_parked_job_cannot_be_claimed_before_its_time(ledger: Ledger) -> None:
 def test_progress_never_decreases_and_a_heartbeat_keeps_the_lease(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     lease = ledger.claimed(seconds=-1)
-    leases.renew(ledger.a, lease, seconds=60, progress=40)
-    leases.renew(ledger.a, lease, seconds=60, progress=30)
+    renewed(ledger.a, lease, seconds=60, progress=40)
+    renewed(ledger.a, lease, seconds=60, progress=30)
     assert ledger.job().progress == 40
     assert leases.claim(ledger.b, "j", owner="two", seconds=60) is None
 

@@ -37,6 +37,7 @@ from consumer.ledger.tables import jobs, metadata, schema_info
 from schemas.envelope import Request
 from schemas.errors import DeadlineExceeded, JobCancelled, LeaseLost, RenderFailed
 from schemas.parse import parse_request
+from tests.ledger_views import renewed
 
 IDS = st.sampled_from(["a", "b", "c"])
 LEASE_SECONDS = 10.0
@@ -180,7 +181,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def write(self, database: Database, lease: Lease, act: str) -> None:
         """Write once under the lease."""
         if act == "renew":
-            leases.renew(database, lease, seconds=LEASE_SECONDS, progress=int(Clock.now) % 99)
+            renewed(database, lease, seconds=LEASE_SECONDS, progress=int(Clock.now) % 99)
         elif act == "park":
             leases.park(database, lease, seconds=3, event="parked", failures=1)
         elif act == "store":

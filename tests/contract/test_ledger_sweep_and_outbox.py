@@ -13,7 +13,7 @@ from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import DeliveryState, State
 from consumer.ledger.tables import jobs
 from schemas.errors import DeadlineExceeded, InvalidJson, JobCancelled, JobNotFound, LeaseLost, MessageTooLarge
-from tests.ledger_views import Ledger, count_jobs, delivery
+from tests.ledger_views import Ledger, count_jobs, delivery, renewed
 
 
 def make_due(database: Database) -> None:
@@ -111,10 +111,10 @@ def test_resetting_wake_ups_wakes_idle_jobs_and_keeps_the_times_of_parked_ones(l
 def test_a_cancelled_job_ends_once_and_its_worker_is_notified(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     lease = ledger.claimed()
-    assert not leases.renew(ledger.a, lease, seconds=60, progress=0).cancel_requested
+    assert not renewed(ledger.a, lease, seconds=60, progress=0).cancel_requested
     for _ in range(2):
         completion.request_cancel(ledger.b, "j", by="inbox")
-    assert leases.renew(ledger.a, lease, seconds=60, progress=0).cancel_requested
+    assert renewed(ledger.a, lease, seconds=60, progress=0).cancel_requested
     assert due.cancelled_or_expired(ledger.b, limit=9) == []
     assert not completion.finish_unleased(ledger.b, "j", State.CANCELLED, JobCancelled(), delivery())
     leases.park(ledger.a, lease, seconds=60, event="retry_later", failures=1)
@@ -132,7 +132,7 @@ def test_a_deadline_is_noticed_by_the_worker_and_by_the_sweep(ledger: Ledger) ->
     lease = ledger.claimed("held")
     while ledger.b.now() <= (ledger.job("held").deadline_at or 0):
         pass
-    assert leases.renew(ledger.a, lease, seconds=-1, progress=0).deadline_passed
+    assert renewed(ledger.a, lease, seconds=-1, progress=0).deadline_passed
     assert sorted(job.id for job in due.cancelled_or_expired(ledger.b, limit=9)) == ["held", "late"]
     assert completion.finish_unleased(ledger.b, "held", State.EXPIRED, DeadlineExceeded(), None)
     with pytest.raises(LeaseLost):

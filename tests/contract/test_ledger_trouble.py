@@ -18,7 +18,7 @@ from consumer.ledger.database import Database, is_ledger_fault
 from consumer.ledger.schema import migrate
 from consumer.ledger.states import DeliveryState, State
 from providers.http.policy import Policy
-from tests.ledger_views import DATA, Ledger, count_jobs, delivery
+from tests.ledger_views import DATA, Ledger, count_jobs, delivery, renewed
 from tests.servers.pgbouncer import PgBouncer
 
 CHECKS = AdmissionPolicy(roles={"reel": "render"}, secret_names=frozenset(), policy=Policy(), max_message_bytes=262_144)
@@ -117,7 +117,7 @@ def work_on_many_jobs_at_once(database: Database) -> None:
 
     def work(number: int) -> None:
         lease = ledger.claimed(f"j{number}")
-        leases.renew(database, lease, seconds=60, progress=50)
+        renewed(database, lease, seconds=60, progress=50)
         completion.begin_storing(database, lease)
         completion.finish(database, lease, State.COMPLETED, outcome={})
 
