@@ -22,9 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import consumer
 from consumer import logs, sentry
-from consumer.execution.durable import advance as advance_job
+from consumer.execution.durable import run
 from consumer.ledger.database import is_ledger_fault
-from consumer.ledger.due import Wake, pick_job
+from consumer.ledger.due import Wake, claim_next
 from consumer.ledger.leases import release_owned_by
 from consumer.ledger.owner import this_process
 from consumer.runtime import Runtime
@@ -37,8 +37,6 @@ from schemas.backoff import backoff
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
-# Another worker may claim the picked job first; then the next one is picked.
-_TRIES = 5
 # How long a wake-up waits for the ledger in this worker: less than a supervisor waits for a worker to stop.
 _LEDGER_SECONDS = 10.0
 _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.2, 2.0
@@ -113,22 +111,19 @@ def advance(job_id: str) -> None:
 
 def _advance_one(job_id: str) -> None:
     parts = runtime()
-    for _ in range(_TRIES):
-        if parts.device_failed:
-            return  # this process is about to exit; other workers run its jobs
-        chosen = pick_job(parts.database, job_id)
-        if chosen is None:
-            return
-        with sentry.job_scope(chosen), exit_once():
-            try:
-                moved = advance_job(parts, chosen)
-            except SystemExit:  # a service manager stops all processes of the worker, also this one of its pool
-                _release_job(parts)
-                raise
-        if parts.device_failed:
-            end_worker()
-        if moved is not None:
-            return
+    if parts.device_failed:
+        return  # this process is about to exit; other workers run its jobs
+    with exit_once():
+        try:
+            claim = claim_next(parts.database, job_id, owner=this_process(), seconds=parts.settings.lease_seconds)
+            if claim is not None:
+                with sentry.job_scope(claim.job.id):
+                    run(parts, claim)
+        except SystemExit:  # a service manager stops all processes of the worker, also this one of its pool
+            _release_job(parts)
+            raise
+    if parts.device_failed:
+        end_worker()
 
 
 def _release_job(parts: Runtime) -> None:

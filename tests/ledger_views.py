@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consumer.ledger import completion, leases, outbox, queries, steps
+from consumer.ledger import completion, due, leases, outbox, queries, steps
 from consumer.ledger.admission import Admission, admit, build_submission
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job, Lease
@@ -113,6 +113,14 @@ def renewed(database: Database, lease: Lease, *, seconds: float, progress: int) 
     if lease not in results:
         raise LeaseLost
     return results[lease]
+
+
+def next_job(database: Database, woken: str) -> str | None:
+    """Claim the job that a wake-up for ``woken`` runs, release it and return its id."""
+    claim = due.claim_next(database, woken, owner="one", seconds=60)
+    if claim is not None:
+        leases.release_owned_by(database, lambda owner: owner == "one")
+    return None if claim is None else claim.job.id
 
 
 Write = Callable[[Database, Lease], object]

@@ -41,10 +41,13 @@ def advance(runtime: Runtime, job_id: str) -> State | None:
     Safe to call for any job at any time. Never raises for what happens to the job: that is recorded in the ledger.
     """
     claim = leases.claim(runtime.database, job_id, owner=this_process(), seconds=runtime.settings.lease_seconds)
-    if claim is None:
-        return None
+    return None if claim is None else run(runtime, claim)
+
+
+def run(runtime: Runtime, claim: leases.Claim) -> State:
+    """Run a claimed job until it ends or parks, and return its new state."""
     failpoint("advance.claimed")
-    with bound(job_id=job_id, type=claim.job.type, attempt=claim.lease.epoch):
+    with bound(job_id=claim.job.id, type=claim.job.type, attempt=claim.lease.epoch):
         try:
             return _attempt(runtime, claim)
         except LeaseLost:  # another worker took the job over: it records what becomes of it

@@ -8,6 +8,7 @@ PostgreSQL every commit is durable: otherwise a power cut could cause a fencing 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sqlite3
 import threading
@@ -40,6 +41,9 @@ _LIBPQ = {
 #: PostgreSQL ends a transaction that is idle for this long. Otherwise a worker that was stopped or whose machine
 #: sleeps inside one would keep all others waiting for its row locks.
 IDLE_SECONDS = 60
+
+#: A connection that was not used for so long is checked before it is used.
+PING_SECONDS = 0.5
 
 #: The lock of the writing thread, by SQLite file. A forked child starts without any.
 _TURNS: dict[str, threading.Lock] = {}
@@ -85,13 +89,14 @@ class Database:
             connect_args={**patience, "prepare_threshold": None},
             # The isolation level that the statements are written for; under a stricter default most would fail.
             isolation_level="READ COMMITTED",
-            pool_pre_ping=True,
             pool_size=5,
             max_overflow=20,
             hide_parameters=True,  # otherwise errors put requests and signed URLs into the log
         )
         # As a statement: a pooler refuses it in the URL.
         sa.event.listen(engine, "connect", _bound_idling)
+        sa.event.listen(engine, "checkin", _note_use)
+        sa.event.listen(engine, "checkout", _ping_if_idle)
         return engine
 
     def _sqlite_engine(self, synchronous: str) -> Engine:
@@ -199,6 +204,24 @@ def _bound_idling(connection: Any, record: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
     connection.commit()
+
+
+def _note_use(connection: Any, record: Any) -> None:
+    record.info["used"] = time.monotonic()
+
+
+def _ping_if_idle(connection: Any, record: Any, proxy: Any) -> None:
+    """Check a connection that was idle for a while, before it is used: the pool replaces it if the server is gone.
+
+    SQLAlchemy's own ``pool_pre_ping`` asks each time: a round trip for every transaction of a busy process.
+    """
+    if time.monotonic() - record.info.get("used", math.inf) < PING_SECONDS:
+        return
+    try:
+        connection.execute("SELECT 1")
+        connection.rollback()
+    except Exception as error:
+        raise sa.exc.DisconnectionError from error
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

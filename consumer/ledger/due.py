@@ -1,4 +1,4 @@
-"""Jobs that are due and have no worker: what the sweep looks for, and which job a wake-up runs."""
+"""Jobs that are due and have no worker: what the sweep looks for, and which job a wake-up claims."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
-from consumer.ledger.leases import unleased
+from consumer.ledger.leases import Claim, take, unleased
 from consumer.ledger.pauses import has_paused_type
 from consumer.ledger.records import Job, job_from
-from consumer.ledger.states import OPEN
+from consumer.ledger.states import OPEN, State, sources
 from consumer.ledger.tables import jobs
 from schemas.envelope import PRIORITIES
 
@@ -58,20 +58,29 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
         return [Wake(row.id, row.role, row.priority) for row in connection.execute(statement)]
 
 
-def pick_job(database: Database, job_id: str) -> str | None:
-    """Return the job that a wake-up for ``job_id`` should run: the most urgent of its role, and the oldest of those.
+# Built once: building a statement costs more than sending it.
+_NEXT = (
+    sa.select(jobs, db_now().label("now"))
+    .where(jobs.c.role == sa.select(jobs.c.role).where(jobs.c.id == sa.bindparam("woken")).scalar_subquery())
+    .where(jobs.c.priority == sa.bindparam("wanted_priority"), jobs.c.wake_at.is_not(None))
+    .where(jobs.c.not_before <= db_now(), unleased(), jobs.c.state.in_(sources(State.RUNNING)), _NOT_PAUSED)
+    .order_by(jobs.c.received_at)
+    .limit(1)
+    .with_for_update(of=jobs, skip_locked=True)
+)
+
+
+def claim_next(database: Database, woken: str, *, owner: str, seconds: float) -> Claim | None:
+    """Claim the job that a wake-up for the job ``woken`` should run: the most urgent of its role, the oldest of those.
 
     So priority is strict in any order of delivery: a wake-up means that one more job is due, not which.
-    ``None`` if every job of the role has a worker, is not due or has a paused type.
+    ``None`` if every job of the role has a worker, is not due or has a paused type. See ``leases.claim``.
     """
-    role = sa.select(jobs.c.role).where(jobs.c.id == job_id).scalar_subquery()
-    due = (jobs.c.role == role, jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), unleased(), _NOT_PAUSED)
-    with database.read() as connection:
+    with database.write(durable=True) as connection:
         for priority in PRIORITIES:
-            query = sa.select(jobs.c.id).where(*due, jobs.c.priority == priority).order_by(jobs.c.received_at).limit(1)
-            found: str | None = connection.execute(query).scalar()
-            if found is not None:
-                return found
+            row = connection.execute(_NEXT, {"woken": woken, "wanted_priority": priority}).mappings().first()
+            if row is not None:
+                return take(connection, row, owner=owner, seconds=seconds)
     return None
 
 

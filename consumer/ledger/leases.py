@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, RowMapping
 
 from consumer.ledger import owner as owners
 from consumer.ledger.database import Database, db_now
@@ -49,8 +49,7 @@ class HeartbeatResult:
 def claim(database: Database, job_id: str, *, owner: str, seconds: float) -> Claim | None:
     """Take the job's lease. Return ``None`` if the job is terminal, held by a live worker, or not due yet.
 
-    Taking over a lease that its worker did not release counts as a crash. The claim is durable: its fencing number
-    is never used twice.
+    The claim is durable: its fencing number is never used twice.
     """
     with database.write(durable=True) as connection:
         row = connection.execute(_LOOK, {"wanted": job_id}).mappings().first()
@@ -59,31 +58,33 @@ def claim(database: Database, job_id: str, *, owner: str, seconds: float) -> Cla
         held = row["lease_until"] is not None and row["lease_until"] > row["now"]
         if held or row["not_before"] > row["now"]:
             return None
-        crashed = row["lease_owner"] is not None
-        changes = {
-            "state": State.RUNNING.value,
-            "started_at": row["started_at"] or row["now"],
-            "lease_owner": owner,
-            "lease_until": row["now"] + seconds,
-            "wake_at": row["now"] + seconds,
-            "wakes": 0,
-            "epoch": row["epoch"] + 1,
-            "crashes": row["crashes"] + crashed,
-        }
-        connection.execute(_TAKE, {"wanted": job_id, **changes})
-        epoch = changes["epoch"]
-        if crashed:
-            note(
-                connection,
-                job_id,
-                "worker_lost",
-                epoch=row["epoch"],
-                worker=owners.label(row["lease_owner"]),
-                state=row["state"],
-            )
-        note(connection, job_id, "claimed", epoch=epoch, worker=owners.label(owner))
-        job = job_from({**row, **changes})
-    return Claim(Lease(job_id, epoch, owner), job, row["now"])
+        return take(connection, row, owner=owner, seconds=seconds)
+
+
+def take(connection: Connection, row: RowMapping, *, owner: str, seconds: float) -> Claim:
+    """Take the lease of a job that may be claimed, given its locked row with the database's time as ``now``.
+
+    Taking over a lease that its worker did not release counts as a crash.
+    """
+    job_id: str = row["id"]
+    crashed = row["lease_owner"] is not None
+    changes = {
+        "state": State.RUNNING.value,
+        "started_at": row["started_at"] or row["now"],
+        "lease_owner": owner,
+        "lease_until": row["now"] + seconds,
+        "wake_at": row["now"] + seconds,
+        "wakes": 0,
+        "epoch": row["epoch"] + 1,
+        "crashes": row["crashes"] + crashed,
+    }
+    connection.execute(_TAKE, {"wanted": job_id, **changes})
+    epoch = changes["epoch"]
+    if crashed:
+        worker = owners.label(row["lease_owner"])
+        note(connection, job_id, "worker_lost", epoch=row["epoch"], worker=worker, state=row["state"])
+    note(connection, job_id, "claimed", epoch=epoch, worker=owners.label(owner))
+    return Claim(Lease(job_id, epoch, owner), job_from({**row, **changes}), row["now"])
 
 
 def renew(database: Database, beats: Mapping[Lease, int], *, seconds: float) -> Mapping[Lease, HeartbeatResult]:

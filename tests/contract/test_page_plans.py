@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer.ledger import browsing, queries
+from consumer.ledger import browsing, due, queries
 from consumer.ledger.database import Database
 from consumer.ledger.tables import deliveries, jobs
 from ops.waiting_on import waits_of
@@ -80,6 +80,35 @@ def test_a_page_reads_no_more_than_it_shows(
     finally:
         sa.event.remove(database._normal, "before_cursor_execute", record)
     assert bounds[0 if sqlite else 1] in "\n".join(plan)
+
+
+def test_the_next_job_is_found_without_reading_ended_or_waiting_ones(ledger: Ledger) -> None:
+    """Also with 100,000 of them: the line of open jobs is an index, and its first one is taken."""
+    database = ledger.a
+    open_jobs = {"state": "received", "tenant": None, "not_before": 0.0, "wake_at": 0.0}
+    with database.write() as connection:
+        ended = [many_jobs_row(number) | {"state": "completed", "wake_at": None} for number in range(ROWS)]
+        waiting = [ended[number] | open_jobs | {"id": f"w{number}", "received_at": 9e8 + number} for number in range(500)]
+        connection.execute(sa.insert(jobs), ended + waiting)
+        if database.dialect == "postgresql":
+            connection.execute(sa.text("ANALYZE jobs"))
+    plan: list[str] = []
+    explain = "EXPLAIN QUERY PLAN " if database.dialect == "sqlite" else "EXPLAIN "
+
+    def record(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT jobs."):
+            plan.extend(str(row) for row in connection.exec_driver_sql(explain + statement, parameters))
+
+    sa.event.listen(database._full, "before_cursor_execute", record)
+    try:
+        claimed = [due.claim_next(database, "w7", owner="one", seconds=60) for _ in range(3)]
+    finally:
+        sa.event.remove(database._full, "before_cursor_execute", record)
+    assert [claim.job.id for claim in claimed if claim] == ["w0", "w1", "w2"]
+    lines = "\n".join(plan)
+    assert lines.count("ix_jobs_open") == 6, lines
+    assert "Seq Scan on jobs" not in lines
+    assert "SORT" not in lines.upper().replace("SORT KEY", "")
 
 
 def test_what_thirty_jobs_wait_for_takes_as_many_reads_as_for_one(

@@ -16,7 +16,7 @@ from ops.views import iso
 from ops.waiting_on import waiting_on
 from tests.call_line import Line
 from tests.contract.test_ledger_sweep_and_outbox import make_due
-from tests.ledger_views import Ledger
+from tests.ledger_views import Ledger, next_job
 
 
 def test_no_job_of_a_paused_type_is_woken_or_picked_until_it_is_resumed(ledger: Ledger) -> None:
@@ -26,11 +26,11 @@ def test_no_job_of_a_paused_type_is_woken_or_picked_until_it_is_resumed(ledger: 
     assert not pauses.pause(ledger.b, PauseKind.TYPE, job_type, by="bert")
     make_due(ledger.a)
     assert due.take_due(ledger.b, limit=9, again_seconds=60) == []
-    assert due.pick_job(ledger.b, "j") is None
+    assert next_job(ledger.b, "j") is None
     assert "was paused by anna" in (waiting_on(ledger.b, ledger.job(), embedded=False) or "")
     assert pauses.resume(ledger.b, PauseKind.TYPE, job_type)
     assert not pauses.resume(ledger.a, PauseKind.TYPE, job_type)
-    assert due.pick_job(ledger.a, "j") == "j"
+    assert next_job(ledger.a, "j") == "j"
     assert [wake.job_id for wake in due.take_due(ledger.a, limit=9, again_seconds=60)] == ["j"]
 
 
@@ -38,7 +38,7 @@ def test_another_type_goes_on_during_a_pause(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     pauses.pause(ledger.a, PauseKind.TYPE, "another-type", by="anna")
     pauses.pause(ledger.a, PauseKind.PROVIDER, ledger.job().type, by="anna")
-    assert due.pick_job(ledger.b, "j") == "j"
+    assert next_job(ledger.b, "j") == "j"
 
 
 def test_no_call_is_sent_to_a_paused_provider_and_accepted_calls_are_finished(line: Line) -> None:
@@ -67,7 +67,7 @@ def test_jobs_whose_wake_ups_were_dropped_during_a_pause_start_when_it_ends(ledg
     assert (ledger.job().wake_at or 0) > ledger.a.now() + 3000
     job_type = ledger.job().type
     pauses.pause(ledger.a, PauseKind.TYPE, job_type, by="anna")
-    assert due.pick_job(ledger.b, "j") is None
+    assert next_job(ledger.b, "j") is None
     pauses.resume(ledger.a, PauseKind.TYPE, job_type)
     assert [wake.job_id for wake in due.take_due(ledger.b, limit=9, again_seconds=60)] == ["j"]
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from consumer.ledger.due import pick_job, take_due
+from consumer.ledger.due import take_due
 from consumer.ledger.leases import claim
 from consumer.ledger.queries import find_job, oldest_open_seconds
 from schemas.envelope import Request
 from schemas.errors import InvalidField
 from schemas.parse import parse_request
 from tests.cli_operator import REEL, Operator, an_operator
+from tests.ledger_views import next_job
 from tests.telecine_process import TelecineProcess, wait_until
 
 _operator = pytest.fixture(an_operator, name="operator")
@@ -86,7 +87,7 @@ def test_it_waits_is_shown_and_is_not_counted_as_late(operator: Operator) -> Non
     operator.receive("later", not_before=7200)
     database = operator.database()
     assert take_due(database, limit=10, again_seconds=1) == []
-    assert pick_job(database, "later") is None
+    assert next_job(database, "later") is None
     assert claim(database, "later", owner="a/b/c/1/1/1", seconds=30) is None
     assert oldest_open_seconds(database) == 0
     database.close()
