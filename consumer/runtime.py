@@ -26,8 +26,8 @@ from schemas.tenants import TenantRules
 from schemas.triggers import NO_TRIGGERS, TriggerRules
 
 if TYPE_CHECKING:  # a command that opens no ledger starts faster without SQLAlchemy
-    from consumer.execution.heartbeat import Heartbeats
     from consumer.ledger.database import Database
+    from consumer.ledger.heartbeats import Heartbeats
 
 Secrets = Mapping[str, Sequence[SecretStr]]
 
@@ -63,7 +63,7 @@ class Runtime:
     @functools.cached_property
     def heartbeats(self) -> Heartbeats:
         """The heartbeats of the jobs that this process runs."""
-        from consumer.execution.heartbeat import Heartbeats
+        from consumer.ledger.heartbeats import Heartbeats
 
         return Heartbeats(self.database, seconds=self.settings.lease_seconds)
 

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consumer.calls.call_spec import build_call_spec, model_result

@@ -1,20 +1,16 @@
-"""The heartbeat of an attempt: it renews the lease and learns that the work must stop.
-
-One thread renews the leases of all attempts of a process, in one statement. It runs while there are any.
-"""
+"""The heartbeat of an attempt: its lease is renewed, and it learns that the work must stop."""
 
 from __future__ import annotations
 
 import math
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from consumer.calls.progress import passed_tenth
-from consumer.ledger.database import Database
-from consumer.ledger.leases import HeartbeatResult, renew
+from consumer.ledger.heartbeats import FIRST_BEAT_SECONDS, Heartbeats
+from consumer.ledger.leases import HeartbeatResult
 from consumer.ledger.records import Lease
 from consumer.logs import logger
 from schemas.errors import DeadlineExceeded, JobCancelled, LeaseLost, TelecineError
@@ -23,8 +19,6 @@ log = logger(__name__)
 
 #: The longest time between two beats: how late a cancellation is noticed and progress is shown.
 BEAT_SECONDS = 2.0
-#: The first beat comes soon, so that a short job shows its progress too; the interval doubles with each beat.
-FIRST_BEAT_SECONDS = 0.25
 
 
 class Heartbeat:
@@ -123,69 +117,3 @@ class Heartbeat:
             self._on_progress(progress)
         except Exception:
             log.warning("progress_callback_failed", job_id=self.lease.job_id, exc_info=True)
-
-
-class Heartbeats:
-    """The heartbeats of a process, and the thread that renews their leases. The thread ends when there are none."""
-
-    def __init__(self, database: Database, *, seconds: float) -> None:
-        """Renew leases in ``database``, each for ``seconds``."""
-        self._database = database
-        self.seconds = seconds
-        self._beating: set[Heartbeat] = set()
-        self._lock = threading.Lock()
-        #: Held during a beat: an attempt does not end in the middle of one of its own.
-        self._in_beat = threading.Lock()
-        self._thread: threading.Thread | None = None
-        #: Whether any attempt began since the last look; so short ones do not start a thread each.
-        self._any_began = False
-
-    def add(self, heartbeat: Heartbeat) -> None:
-        """Begin to renew its lease."""
-        with self._lock:
-            self._beating.add(heartbeat)
-            self._any_began = True
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
-                self._thread.start()
-
-    def remove(self, heartbeat: Heartbeat) -> None:
-        """Renew its lease no more."""
-        with self._in_beat, self._lock:
-            self._beating.discard(heartbeat)
-
-    def _run(self) -> None:
-        while (seconds := self._until_next()) is not None:
-            time.sleep(seconds)
-            with self._in_beat:
-                now = time.monotonic()
-                with self._lock:
-                    due = [heartbeat for heartbeat in self._beating if heartbeat.next_beat <= now]
-                if due:
-                    self._beat(due)
-
-    def _until_next(self) -> float | None:
-        """Return the seconds to the next look for leases to renew, or ``None`` if the thread is to end."""
-        with self._lock:
-            if not self._beating and not self._any_began:
-                self._thread = None
-                return None
-            self._any_began = False
-            now = time.monotonic()
-            # An attempt that begins meanwhile is not due earlier than this.
-            first = min(self.seconds / 3, FIRST_BEAT_SECONDS)
-            return max(0.0, min([first, *(heartbeat.next_beat - now for heartbeat in self._beating)]))
-
-    def _beat(self, due: Sequence[Heartbeat]) -> None:
-        """Renew the leases of those that are due."""
-        started = time.monotonic()
-        beats = {heartbeat: heartbeat.beat() for heartbeat in due}
-        try:
-            results = renew(self._database, dict(beats.values()), seconds=self.seconds)
-        except Exception:
-            for heartbeat in due:
-                log.warning("heartbeat_failed", job_id=heartbeat.lease.job_id, exc_info=True)
-                heartbeat.failed()
-            return
-        for heartbeat, (lease, progress) in beats.items():
-            heartbeat.renewed(results.get(lease), started, progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from consumer.callbacks.bodies import job_delivery
@@ -23,6 +22,7 @@ from consumer.ledger.retries import number_of
 from consumer.ledger.states import CallState, State
 from consumer.logs import logger
 from consumer.runtime import Runtime
+from consumer.storage.scratch import LazyFolder
 from schemas.backoff import backoff, outage_wait
 from schemas.callback import Output, Status
 from schemas.envelope import Request
@@ -117,10 +117,9 @@ def complete(
 ) -> State:
     """Write the manifest, then end the job as completed together with its callback."""
     context.check()
-    storing: Storing | None = Storing(warnings=_warnings(context.manifest_details))
+    storing = Storing(warnings=_warnings(context.manifest_details))
     if artifacts:
         completion.begin_storing(runtime.database, claim.lease, storing)
-        storing = None
     failpoint("advance.before_manifest")
     rows = calls.of_job(runtime.database, claim.job.id) if context.may_have_steps else ()
     provenance = provenance_of(claim.job, rows, context.manifest_details)
@@ -141,7 +140,12 @@ def complete(
     record = {"outputs": [output.model_dump(exclude_none=True, exclude={"url", "base64"}) for output in outputs]}
     failpoint("advance.before_finish")
     completion.finish(
-        runtime.database, claim.lease, State.COMPLETED, outcome=record, delivery=delivery, storing=storing
+        runtime.database,
+        claim.lease,
+        State.COMPLETED,
+        outcome=record,
+        delivery=delivery,
+        storing=None if artifacts else storing,
     )
     failpoint("advance.finished")
     log.info("job_completed", outputs=len(outputs))
@@ -238,7 +242,7 @@ def _paid_result_waits(runtime: Runtime, job: Job, error: TelecineError) -> bool
     return any(row.state is CallState.DONE and (row.finished_at or 0.0) > since for row in rows)
 
 
-def _output(runtime: Runtime, artifact: StoredArtifact, folder: Path) -> Output:
+def _output(runtime: Runtime, artifact: StoredArtifact, folder: LazyFolder) -> Output:
     facts: dict[str, Any] = artifact.facts.model_dump(exclude={"video_codec", "audio_codec"})
     inline = artifact.inline and artifact.bytes <= MAX_INLINE_BYTES
     return Output(
@@ -254,8 +258,8 @@ def _output(runtime: Runtime, artifact: StoredArtifact, folder: Path) -> Output:
     )
 
 
-def _content(runtime: Runtime, artifact: StoredArtifact, folder: Path) -> str:
+def _content(runtime: Runtime, artifact: StoredArtifact, folder: LazyFolder) -> str:
     """Return the file as base64."""
-    copy = folder / "inline"
+    copy = folder.path / "inline"
     runtime.storage.fetch(artifact.uri, copy, MAX_INLINE_BYTES)
     return base64.b64encode(copy.read_bytes()).decode()

@@ -168,11 +168,16 @@ class Database:
 
     def insert(self, table: sa.Table) -> Any:
         """Return an ``INSERT`` that supports ``ON CONFLICT`` in this database's dialect."""
-        if self.dialect == "sqlite":
-            from sqlalchemy.dialects.sqlite import insert
-        else:
-            from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
-        return insert(table)
+        return insertion(self.dialect, table)
+
+
+def insertion(dialect: str, table: sa.Table) -> Any:
+    """Return an ``INSERT`` that supports ``ON CONFLICT`` in this dialect."""
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+    return insert(table)
 
 
 def connect_ledger(settings: Settings) -> Database:

@@ -20,6 +20,11 @@ from schemas.errors import LeaseLost
 
 # Built once: building a statement costs more than sending it.
 _LOOK = sa.select(jobs, db_now().label("now")).where(jobs.c.id == sa.bindparam("wanted")).with_for_update()
+_HELD = (
+    sa.select(jobs.c.epoch)
+    .where(jobs.c.id == sa.bindparam("held_job"), jobs.c.lease_owner == sa.bindparam("held_by"))
+    .with_for_update()
+)
 _TAKE = sa.update(jobs).where(jobs.c.id == sa.bindparam("wanted"))
 
 
@@ -151,10 +156,7 @@ def assert_held(connection: Connection, lease: Lease) -> None:
     Raises:
         LeaseLost: another worker has the job.
     """
-    query = (
-        sa.select(jobs.c.epoch).where(jobs.c.id == lease.job_id, jobs.c.lease_owner == lease.owner).with_for_update()
-    )
-    if connection.execute(query).scalar() != lease.epoch:
+    if connection.execute(_HELD, {"held_job": lease.job_id, "held_by": lease.owner}).scalar() != lease.epoch:
         raise LeaseLost
 
 

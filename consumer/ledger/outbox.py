@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from consumer.ledger.database import Database, db_now
+from consumer.ledger.database import Database, db_now, insertion
 from consumer.ledger.records import Delivery, delivery_from
 from consumer.ledger.states import DeliveryState
 from consumer.ledger.tables import deliveries
@@ -53,24 +54,19 @@ def webhook_id(*parts: object) -> str:
 
 def enqueue(database: Database, connection: Connection, new: NewDelivery) -> None:
     """Add the callback, in the caller's transaction. Idempotent by id."""
-    statement = database.insert(deliveries).values(
-        id=new.id,
-        job_id=new.job_id,
-        event=new.event,
-        url=new.url,
-        secret_name=new.secret_name,
-        body=new.body,
-        state=DeliveryState.PENDING.value,
-        attempts=0,
-        created_at=db_now(),
-        due_at=db_now(),
-        epoch=0,
-    )
-    # Not the row count, which psycopg does not report for an INSERT without RETURNING.
-    statement = statement.on_conflict_do_nothing(index_elements=["id"]).returning(deliveries.c.id)
-    added = connection.execute(statement).first() is not None
+    added = connection.execute(_insertion(database.dialect), asdict(new)).first() is not None
     if added and new.job_id is not None:
         note(connection, new.job_id, "callback_queued", webhook_id=new.id, about=new.event)
+
+
+@functools.cache
+def _insertion(dialect: str) -> Any:
+    # Built once: building a statement costs more than sending it.
+    columns: dict[str, Any] = {field.name: sa.bindparam(field.name) for field in fields(NewDelivery)}
+    start = {"state": DeliveryState.PENDING.value, "attempts": 0, "epoch": 0}
+    statement = insertion(dialect, deliveries).values(**columns, **start, created_at=db_now(), due_at=db_now())
+    # Not the row count, which psycopg does not report for an INSERT without RETURNING.
+    return statement.on_conflict_do_nothing(index_elements=["id"]).returning(deliveries.c.id)
 
 
 def list_due(database: Database, *, limit: int, after: DueCallback | None = None) -> Sequence[DueCallback]:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from consumer.ledger.database import Database, db_now
+from consumer.ledger.database import Database, db_now, insertion
 from consumer.ledger.leases import assert_held
 from consumer.ledger.records import Lease, Step
 from consumer.ledger.states import StepState
 from consumer.ledger.tables import steps
 from consumer.ledger.timeline import note
+
+# Built once: building a statement costs more than sending it.
+_FIND = sa.select(steps).where(steps.c.job_id == sa.bindparam("job"), steps.c.name == sa.bindparam("step"))
+_RECORD = (
+    sa.update(steps)
+    .where(steps.c.job_id == sa.bindparam("job"), steps.c.name == sa.bindparam("step"))
+    .values(state=StepState.DONE.value, epoch=sa.bindparam("holder"))
+    .values(finished_at=db_now(), result=sa.bindparam("made"))
+)
 
 
 def begin(database: Database, lease: Lease, name: str) -> Step:
@@ -24,15 +34,8 @@ def begin(database: Database, lease: Lease, name: str) -> Step:
         if found is not None and found.state is StepState.DONE:
             note(connection, lease.job_id, "step_remembered", epoch=lease.epoch, step=name)
             return found
-        values = {
-            "state": StepState.RUNNING.value,
-            "epoch": lease.epoch,
-            "started_at": db_now(),
-            "finished_at": None,
-            "result": None,
-        }
-        statement = database.insert(steps).values(job_id=lease.job_id, name=name, **values)
-        connection.execute(statement.on_conflict_do_update(index_elements=["job_id", "name"], set_=values))
+        start = {"job": lease.job_id, "step": name, "holder": lease.epoch}
+        connection.execute(_insertion(database.dialect), start)
         note(connection, lease.job_id, "step_started", epoch=lease.epoch, step=name)
         started = _find(connection, lease.job_id, name)
     assert started is not None
@@ -47,11 +50,8 @@ def record(database: Database, lease: Lease, name: str, result: Any, **detail: A
     """
     with database.write() as connection:
         assert_held(connection, lease)
-        connection.execute(
-            sa.update(steps)
-            .where(steps.c.job_id == lease.job_id, steps.c.name == name)
-            .values(state=StepState.DONE.value, epoch=lease.epoch, finished_at=db_now(), result=json.dumps(result))
-        )
+        done = {"job": lease.job_id, "step": name, "holder": lease.epoch, "made": json.dumps(result)}
+        connection.execute(_RECORD, done)
         note(connection, lease.job_id, "step_done", epoch=lease.epoch, step=name, **detail)
 
 
@@ -72,9 +72,21 @@ def of_job(database: Database, job_id: str) -> list[Step]:
 
 
 def _find(connection: Connection, job_id: str, name: str) -> Step | None:
-    query = sa.select(steps).where(steps.c.job_id == job_id, steps.c.name == name)
-    row = connection.execute(query).mappings().first()
+    row = connection.execute(_FIND, {"job": job_id, "step": name}).mappings().first()
     return None if row is None else _step(row)
+
+
+@functools.cache
+def _insertion(dialect: str) -> Any:
+    values: dict[str, Any] = {
+        "state": StepState.RUNNING.value,
+        "epoch": sa.bindparam("holder"),
+        "started_at": db_now(),
+        "finished_at": None,
+        "result": None,
+    }
+    statement = insertion(dialect, steps).values(job_id=sa.bindparam("job"), name=sa.bindparam("step"), **values)
+    return statement.on_conflict_do_update(index_elements=["job_id", "name"], set_=values)
 
 
 def _step(row: Any) -> Step:

@@ -88,7 +88,9 @@ def test_the_next_job_is_found_without_reading_ended_or_waiting_ones(ledger: Led
     open_jobs = {"state": "received", "tenant": None, "not_before": 0.0, "wake_at": 0.0}
     with database.write() as connection:
         ended = [many_jobs_row(number) | {"state": "completed", "wake_at": None} for number in range(ROWS)]
-        waiting = [ended[number] | open_jobs | {"id": f"w{number}", "received_at": 9e8 + number} for number in range(500)]
+        waiting = [
+            ended[number] | open_jobs | {"id": f"w{number}", "received_at": 9e8 + number} for number in range(500)
+        ]
         connection.execute(sa.insert(jobs), ended + waiting)
         if database.dialect == "postgresql":
             connection.execute(sa.text("ANALYZE jobs"))
