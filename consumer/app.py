@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import consumer
 from consumer import logs, sentry
-from consumer.execution.durable import run
+from consumer.execution.group import Pace, run_all
 from consumer.ledger.database import is_ledger_fault
 from consumer.ledger.due import Wake, claim_next
 from consumer.ledger.leases import release_owned_by
@@ -33,12 +33,15 @@ from consumer.wakeups.queues import ADVANCE, role_and_priority
 from consumer.wakeups.send import WakeUps
 from consumer.wakeups.stop_signals import exit_once
 from consumer.wiring import build_runtime, open_ledger
+from pipelines.registry import is_short
 from schemas.backoff import backoff
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
 # How long a wake-up waits for the ledger in this worker: less than a supervisor waits for a worker to stop.
 _LEDGER_SECONDS = 10.0
+# How long a wake-up runs short jobs before it goes back to its queue, so that other queues have their turn.
+_DRAIN_SECONDS = 1.0
 _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.2, 2.0
 
 log = logs.logger(__name__)
@@ -66,6 +69,7 @@ app.config_from_object(_celery_settings())
 #: This process's settings, read at the first use.
 _settings = functools.cache(Settings)
 _lock = threading.Lock()
+_pace = Pace()
 _runtimes: dict[int, Runtime] = {}
 
 
@@ -97,7 +101,7 @@ def advance(job_id: str) -> None:
     failures = 0
     while True:
         try:
-            return _advance_one(job_id)
+            return _advance_due(job_id)
         except Exception as error:
             if not is_ledger_fault(error):
                 raise
@@ -109,21 +113,35 @@ def advance(job_id: str) -> None:
         failures += 1
 
 
-def _advance_one(job_id: str) -> None:
+def _advance_due(job_id: str) -> None:
+    """Run the next job. Short jobs share wake-ups: if it is one, go on while any job is due."""
     parts = runtime()
+    until = time.monotonic() + _DRAIN_SECONDS
+    if not _advance_next(parts, job_id):
+        return  # none was due, or one that has a wake-up of its own
+    while time.monotonic() < until:
+        if _advance_next(parts, job_id) is None:
+            return
+    _send_again(job_id)
+
+
+def _advance_next(parts: Runtime, job_id: str) -> bool | None:
+    """Run the next job, or the next few short ones. Return whether they are short, or ``None`` if none is due."""
     if parts.device_failed:
-        return  # this process is about to exit; other workers run its jobs
+        return None  # this process is about to exit; other workers run its jobs
+    most = functools.partial(_pace.most, parts.pipelines)
     with exit_once():
         try:
-            claim = claim_next(parts.database, job_id, owner=this_process(), seconds=parts.settings.lease_seconds)
-            if claim is not None:
-                with sentry.job_scope(claim.job.id):
-                    run(parts, claim)
+            seconds = parts.settings.lease_seconds
+            claims = claim_next(parts.database, job_id, owner=this_process(), seconds=seconds, most=most)
+            if claims:
+                run_all(parts, claims, _pace)
         except SystemExit:  # a service manager stops all processes of the worker, also this one of its pool
             _release_job(parts)
             raise
     if parts.device_failed:
         end_worker()
+    return is_short(parts.pipelines, claims[0].job.type) if claims else None
 
 
 def _release_job(parts: Runtime) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,6 +40,8 @@ class Pipeline:
     #: ``check(data, job_type, catalogue)``: raises a ``RequestError`` if no model of the catalogue can do it.
     #: Called on admission, so it must be fast and do no I/O.
     check: Callable[[Any, str, Catalogue], None] = check_nothing
+    #: Whether every job takes milliseconds and calls no model: a worker may claim several of them at once.
+    short: bool = False
 
 
 #: The role applies to requests without local models. A request that names a local model needs ``gpu``.
@@ -61,3 +63,9 @@ PIPELINES: dict[str, Pipeline] = {
     ),
     "audio-to-captions": Pipeline(run=audio_to_captions.audio_to_captions, plan=audio_to_captions.plan, role="io"),
 }
+
+
+def is_short(pipelines: Mapping[str, Pipeline], job_type: str) -> bool:
+    """Return whether a worker may claim several jobs of the type at once."""
+    pipeline = pipelines.get(job_type)
+    return pipeline is not None and pipeline.short and pipeline.role != "gpu"

@@ -117,10 +117,9 @@ def renewed(database: Database, lease: Lease, *, seconds: float, progress: int) 
 
 def next_job(database: Database, woken: str) -> str | None:
     """Claim the job that a wake-up for ``woken`` runs, release it and return its id."""
-    claim = due.claim_next(database, woken, owner="one", seconds=60)
-    if claim is not None:
-        leases.release_owned_by(database, lambda owner: owner == "one")
-    return None if claim is None else claim.job.id
+    claims = due.claim_next(database, woken, owner="one", seconds=60)
+    leases.release_owned_by(database, lambda owner: owner == "one")
+    return claims[0].job.id if claims else None
 
 
 Write = Callable[[Database, Lease], object]

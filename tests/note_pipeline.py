@@ -65,4 +65,4 @@ def plan(data: Note, ctx: Context) -> Plan:
 
 JOB_TYPES.update({"note": Note, "noop": Note})
 PIPELINES["note"] = Pipeline(run=note, plan=plan, role="render")
-PIPELINES["noop"] = Pipeline(run=noop, plan=plan, role="io")
+PIPELINES["noop"] = Pipeline(run=noop, plan=plan, role="io", short=True)

@@ -120,7 +120,8 @@ class BatchAdmitter:
         results: dict[int, AdmitResult] = {}
         for (index, item), admission in zip(submissions.items(), admissions, strict=True):
             if admission.outcome is AdmissionOutcome.ADMITTED:
-                results[index] = AdmitResult(wake=Wake(admission.job_id, admission.role, admission.priority))
+                wake = Wake(admission.job_id, admission.role, admission.priority, item.request.type)
+                results[index] = AdmitResult(wake=wake)
             elif admission.conflict is not None:
                 # Without a callback: its id would be that of the other request's job.
                 failed = FailedMessage(admission.conflict, item.request.id)

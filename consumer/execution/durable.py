@@ -36,16 +36,13 @@ class Parked(BaseException):
 
 
 def advance(runtime: Runtime, job_id: str) -> State | None:
-    """Run the job until it ends or parks. Return its new state, or ``None`` if another worker holds its lease.
-
-    Safe to call for any job at any time. Never raises for what happens to the job: that is recorded in the ledger.
-    """
+    """Claim the job and run it. Return its new state, or ``None`` if it is not due or a worker holds its lease."""
     claim = leases.claim(runtime.database, job_id, owner=this_process(), seconds=runtime.settings.lease_seconds)
     return None if claim is None else run(runtime, claim)
 
 
 def run(runtime: Runtime, claim: leases.Claim) -> State:
-    """Run a claimed job until it ends or parks, and return its new state."""
+    """Run a claimed job until it ends or parks. Never raises for what happens to it: that is recorded in the ledger."""
     failpoint("advance.claimed")
     with bound(job_id=claim.job.id, type=claim.job.type, attempt=claim.lease.epoch):
         try:

@@ -146,6 +146,7 @@ def complete(
         outcome=record,
         delivery=delivery,
         storing=None if artifacts else storing,
+        deferred=claim.deferred,
     )
     failpoint("advance.finished")
     log.info("job_completed", outputs=len(outputs))

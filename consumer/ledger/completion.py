@@ -46,19 +46,21 @@ def finish(
     error: TelecineError | None = None,
     delivery: NewDelivery | None = None,
     storing: Storing | None = None,
+    deferred: bool = False,
 ) -> None:
     """End the job under its lease and enqueue its callback, in one durable transaction.
 
     After a crash before this commit, the next worker finds the steps done and ends the job; after it, the outbox
     delivers the callback. ``storing`` is given for a running job that had no files to store: it passes through that
-    state here.
+    state here. A ``deferred`` end becomes durable with the next durable commit of any process; the outbox makes one
+    before it sends a callback.
 
     Raises:
         LeaseLost: another worker has the job; nothing was written.
     """
     progress = {"progress": 100} if state is State.COMPLETED else {}
     via = state if storing is None else State.STORING
-    with database.write(durable=True) as connection:
+    with database.write(durable=not deferred, deferred=deferred) as connection:
         transition(connection, lease, state, timed="finished_at", via=via, **progress, **_closed(outcome, error))
         if storing is not None:
             _note_storing(connection, lease, storing)

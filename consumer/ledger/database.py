@@ -2,7 +2,8 @@
 
 SQLite runs in WAL mode with one writer at a time. ``durable`` writes wait for the disk
 (``synchronous=FULL``); the others survive a killed process but not a power cut (``NORMAL``). On
-PostgreSQL every commit is durable: otherwise a power cut could cause a fencing number to be used twice.
+PostgreSQL every commit is durable that is not ``deferred``: otherwise a power cut could cause a fencing number to be
+used twice.
 """
 
 from __future__ import annotations
@@ -127,9 +128,14 @@ class Database:
         return engine
 
     @contextlib.contextmanager
-    def write(self, *, durable: bool = False) -> Iterator[Connection]:
-        """Begin a transaction: committed at the end, rolled back if the body raises."""
+    def write(self, *, durable: bool = False, deferred: bool = False) -> Iterator[Connection]:
+        """Begin a transaction: committed at the end, rolled back if the body raises.
+
+        A ``deferred`` one does not wait for the disk on PostgreSQL either: the next one that does includes it.
+        """
         with self._turn(), (self._full if durable else self._normal).begin() as connection:
+            if deferred and self.dialect == "postgresql":
+                connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
             yield connection
 
     def _turn(self) -> contextlib.AbstractContextManager[object]:

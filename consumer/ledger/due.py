@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
 
 from consumer.ledger.database import Database, db_now
-from consumer.ledger.leases import Claim, take, unleased
+from consumer.ledger.leases import NOT_BEGUN, Claim, take, take_ahead, unleased
 from consumer.ledger.pauses import has_paused_type
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import OPEN, State, sources
@@ -26,6 +28,8 @@ class Wake:
     job_id: str
     role: str
     priority: str
+    #: The job's type, if it is known here.
+    type: str | None = None
 
 
 _NOT_PAUSED = sa.not_(has_paused_type())
@@ -53,9 +57,9 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
             sa.update(jobs)
             .where(jobs.c.id.in_(sa.select(due.c.id)))
             .values(wakes=jobs.c.wakes + 1, wake_at=db_now() + wake_interval(again_seconds))
-            .returning(jobs.c.id, jobs.c.role, jobs.c.priority)
+            .returning(jobs.c.id, jobs.c.role, jobs.c.priority, jobs.c.type)
         )
-        return [Wake(row.id, row.role, row.priority) for row in connection.execute(statement)]
+        return [Wake(row.id, row.role, row.priority, row.type) for row in connection.execute(statement)]
 
 
 # Built once: building a statement costs more than sending it.
@@ -65,23 +69,44 @@ _NEXT = (
     .where(jobs.c.priority == sa.bindparam("wanted_priority"), jobs.c.wake_at.is_not(None))
     .where(jobs.c.not_before <= db_now(), unleased(), jobs.c.state.in_(sources(State.RUNNING)), _NOT_PAUSED)
     .order_by(jobs.c.received_at)
-    .limit(1)
+    .limit(sa.bindparam("count"))
     .with_for_update(of=jobs, skip_locked=True)
 )
 
 
-def claim_next(database: Database, woken: str, *, owner: str, seconds: float) -> Claim | None:
+def claim_next(
+    database: Database, woken: str, *, owner: str, seconds: float, most: Callable[[str], int] = lambda _: 1
+) -> list[Claim]:
     """Claim the job that a wake-up for the job ``woken`` should run: the most urgent of its role, the oldest of those.
 
-    So priority is strict in any order of delivery: a wake-up means that one more job is due, not which.
-    ``None`` if every job of the role has a worker, is not due or has a paused type. See ``leases.claim``.
+    So priority is strict in any order of delivery: a wake-up means that one more job is due, not which. Empty if every
+    job of the role has a worker, is not due or has a paused type.
+
+    Args:
+        database: The ledger.
+        woken: The id of the job that was woken.
+        owner: The process that claims.
+        seconds: How long the lease lasts.
+        most: How many jobs of a type may be claimed together: the first and those that follow it in the line. Those
+            are claimed ahead, see ``leases.begin``.
     """
     with database.write(durable=True) as connection:
         for priority in PRIORITIES:
-            row = connection.execute(_NEXT, {"woken": woken, "wanted_priority": priority}).mappings().first()
-            if row is not None:
-                return take(connection, row, owner=owner, seconds=seconds)
-    return None
+            line = {"woken": woken, "wanted_priority": priority}
+            first = connection.execute(_NEXT, {**line, "count": 1}).mappings().first()
+            if first is None:
+                continue
+            claims = [take(connection, first, owner=owner, seconds=seconds)]
+            if (more := most(first["type"]) - 1) > 0:
+                rows = connection.execute(_NEXT, {**line, "count": more}).mappings().all()
+                claims += take_ahead(connection, _alike(rows, first["type"]), owner=owner, seconds=seconds)
+            return claims
+    return []
+
+
+def _alike(rows: Sequence[RowMapping], job_type: str) -> list[RowMapping]:
+    """Return the rows up to the first of another type, or of a job that a worker began and did not release."""
+    return list(itertools.takewhile(lambda row: row["type"] == job_type and row["state"] in NOT_BEGUN, rows))
 
 
 def undo_wakeup(database: Database, wakes: Sequence[Wake], *, again_seconds: float) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
@@ -17,6 +18,9 @@ from consumer.ledger.states import OPEN, State, sources
 from consumer.ledger.tables import jobs
 from consumer.ledger.timeline import note
 from schemas.errors import LeaseLost
+
+#: The states of a job whose lease was taken ahead: no work was done under it.
+NOT_BEGUN = (State.RECEIVED.value, State.WAITING.value)
 
 # Built once: building a statement costs more than sending it.
 _LOOK = sa.select(jobs, db_now().label("now")).where(jobs.c.id == sa.bindparam("wanted")).with_for_update()
@@ -36,6 +40,8 @@ class Claim:
     job: Job
     #: The database's clock at that moment.
     taken_at: float
+    #: Whether the end of the job may be lost in a power cut until the next durable commit: see ``execution.group``.
+    deferred: bool = False
     _monotonic: float = field(default_factory=time.monotonic)
 
     def now(self) -> float:
@@ -69,27 +75,62 @@ def claim(database: Database, job_id: str, *, owner: str, seconds: float) -> Cla
 def take(connection: Connection, row: RowMapping, *, owner: str, seconds: float) -> Claim:
     """Take the lease of a job that may be claimed, given its locked row with the database's time as ``now``.
 
-    Taking over a lease that its worker did not release counts as a crash.
+    Taking over a job whose worker had begun it and did not release the lease counts as a crash.
     """
-    job_id: str = row["id"]
-    crashed = row["lease_owner"] is not None
-    changes = {
-        "state": State.RUNNING.value,
-        "started_at": row["started_at"] or row["now"],
-        "lease_owner": owner,
-        "lease_until": row["now"] + seconds,
-        "wake_at": row["now"] + seconds,
-        "wakes": 0,
-        "epoch": row["epoch"] + 1,
-        "crashes": row["crashes"] + crashed,
-    }
-    connection.execute(_TAKE, {"wanted": job_id, **changes})
-    epoch = changes["epoch"]
-    if crashed:
+    changes = _lease(row, owner, seconds)
+    changes |= {"state": State.RUNNING.value, "started_at": row["started_at"] or row["now"]}
+    if row["lease_owner"] is not None and row["state"] not in NOT_BEGUN:
+        changes["crashes"] = row["crashes"] + 1
         worker = owners.label(row["lease_owner"])
-        note(connection, job_id, "worker_lost", epoch=row["epoch"], worker=worker, state=row["state"])
-    note(connection, job_id, "claimed", epoch=epoch, worker=owners.label(owner))
-    return Claim(Lease(job_id, epoch, owner), job_from({**row, **changes}), row["now"])
+        note(connection, row["id"], "worker_lost", epoch=row["epoch"], worker=worker, state=row["state"])
+    connection.execute(_TAKE, {"wanted": row["id"], **changes})
+    note(connection, row["id"], "claimed", epoch=changes["epoch"], worker=owners.label(owner))
+    return _claim(row, changes)
+
+
+def take_ahead(connection: Connection, rows: Sequence[RowMapping], *, owner: str, seconds: float) -> list[Claim]:
+    """Take the leases of jobs that begin later. They keep their states until then: a crash before is not theirs."""
+    if not rows:
+        return []
+    changes = [_lease(row, owner, seconds) for row in rows]
+    connection.execute(_TAKE, [{"wanted": row["id"], **each} for row, each in zip(rows, changes, strict=True)])
+    return [_claim(row, each) for row, each in zip(rows, changes, strict=True)]
+
+
+def begin(database: Database, claim: Claim, *, seconds: float) -> Claim:
+    """Begin a job that was claimed ahead, under a renewed lease.
+
+    Raises:
+        LeaseLost: it was handed back, or another worker has it.
+    """
+    now = claim.now()
+    started, until = claim.job.started_at or now, now + seconds
+    with database.write(deferred=True) as connection:
+        transition(connection, claim.lease, State.RUNNING, started_at=started, lease_until=until, wake_at=until)
+        note(connection, claim.job.id, "claimed", epoch=claim.lease.epoch, worker=owners.label(claim.lease.owner))
+    return replace(claim, job=replace(claim.job, state=State.RUNNING, started_at=started, lease_until=until))
+
+
+def hand_back(database: Database, claims: Sequence[Claim]) -> int:
+    """Release those of the jobs that were claimed ahead and have not begun; they are due now. Return how many."""
+    held = [(claim.lease.job_id, claim.lease.epoch, claim.lease.owner) for claim in claims]
+    statement = (
+        sa.update(jobs)
+        .where(sa.tuple_(jobs.c.id, jobs.c.epoch, jobs.c.lease_owner).in_(held), jobs.c.state.in_(NOT_BEGUN))
+        .values(lease_owner=None, lease_until=None, wake_at=db_now())
+    )
+    with database.write() as connection:
+        return connection.execute(statement).rowcount
+
+
+def _lease(row: RowMapping, owner: str, seconds: float) -> dict[str, Any]:
+    until = row["now"] + seconds
+    return {"lease_owner": owner, "lease_until": until, "wake_at": until, "wakes": 0, "epoch": row["epoch"] + 1}
+
+
+def _claim(row: RowMapping, changes: Mapping[str, Any]) -> Claim:
+    lease = Lease(row["id"], changes["epoch"], changes["lease_owner"])
+    return Claim(lease, job_from({**row, **changes}), row["now"])
 
 
 def renew(database: Database, beats: Mapping[Lease, int], *, seconds: float) -> Mapping[Lease, HeartbeatResult]:
@@ -217,26 +258,25 @@ def release_owned_by(database: Database, mine: Callable[[str], bool]) -> list[st
     Later writes of that owner fail with ``LeaseLost``.
     """
     with database.write(durable=True) as connection:
-        query = sa.select(jobs.c.id, jobs.c.lease_owner, jobs.c.epoch).where(jobs.c.lease_owner.is_not(None))
+        query = sa.select(jobs.c.id, jobs.c.lease_owner, jobs.c.epoch, jobs.c.state)
         given = []
-        for row in connection.execute(query.order_by(jobs.c.id)).all():
+        for row in connection.execute(query.where(jobs.c.lease_owner.is_not(None)).order_by(jobs.c.id)).all():
             if not mine(row.lease_owner):
                 continue
+            begun = row.state not in NOT_BEGUN
+            freed: dict[str, Any] = {"lease_owner": None, "lease_until": None, "wake_at": db_now(), "wakes": 0}
+            if begun:
+                freed |= {"state": State.WAITING.value, "not_before": db_now()}
             # Only the lease that was read: another worker may have taken the job over since.
             parked = connection.execute(
                 sa.update(jobs)
                 .where(jobs.c.id == row.id, jobs.c.epoch == row.epoch, jobs.c.lease_owner == row.lease_owner)
-                .where(jobs.c.state.in_(sources(State.WAITING)))
-                .values(
-                    state=State.WAITING.value,
-                    lease_owner=None,
-                    lease_until=None,
-                    not_before=db_now(),
-                    wake_at=db_now(),
-                    wakes=0,
-                )
+                .where(jobs.c.state.in_(sources(State.WAITING) if begun else NOT_BEGUN))
+                .values(freed)
             )
-            if parked.rowcount == 1:
+            if parked.rowcount != 1:
+                continue
+            if begun:
                 note(connection, row.id, "worker_stopped", epoch=row.epoch, worker=owners.label(row.lease_owner))
-                given.append(row.id)
+            given.append(row.id)
     return given

@@ -99,7 +99,8 @@ def claim_due(
             if connection.execute(_ANY_DUE).first() is None:
                 return []
     chosen = [] if ids is None else [deliveries.c.id.in_(ids)]
-    with database.write() as connection:
+    # Durable, and with it the ends of the jobs that the callbacks report.
+    with database.write(durable=True) as connection:
         due = (
             sa.select(deliveries.c.id)
             .where(_IS_DUE, *chosen)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from celery import Celery
@@ -11,8 +12,13 @@ from celery import Celery
 from consumer.ledger.due import Wake
 from consumer.logs import logger
 from consumer.wakeups.queues import ADVANCE, EXCHANGE, wake_queue
+from pipelines.registry import PIPELINES, is_short
 
 log = logger(__name__)
+
+
+#: How many short jobs one message is for.
+SHARED_BY = 10
 
 
 class WakeUps:
@@ -26,12 +32,15 @@ class WakeUps:
         self._lock = threading.Lock()
 
     def __call__(self, wakes: Sequence[Wake]) -> bool:
-        """Send one message per job to the queue of its role and priority. Never raises; ``False`` if any failed."""
+        """Send messages to the queues of the jobs' roles and priorities. Never raises; ``False`` if any failed.
+
+        One for each job, or one for ten short ones: a worker runs short jobs until there are no more.
+        """
         if not wakes:
             return True
         try:
             with self._lock, self._app.producer_pool.acquire(block=True) as producer:
-                for wake in wakes:
+                for wake in _needed(wakes):
                     name = wake_queue(wake.role, wake.priority)
                     by_exchange = {"exchange": EXCHANGE, "routing_key": name}
                     where: dict[str, Any] = {"queue": name} if self._by_queue else by_exchange
@@ -47,3 +56,16 @@ class WakeUps:
             log.warning("wakeup_not_sent", jobs=len(wakes), reason=type(error).__name__)
             return False
         return True
+
+
+def _needed(wakes: Sequence[Wake]) -> Iterator[Wake]:
+    """Leave out wake-ups of short jobs that share that of another one in their queue."""
+    short: Counter[str] = Counter()
+    for wake in wakes:
+        if wake.type is None or not is_short(PIPELINES, wake.type):
+            yield wake
+            continue
+        name = wake_queue(wake.role, wake.priority)
+        if short[name] % SHARED_BY == 0:
+            yield wake
+        short[name] += 1

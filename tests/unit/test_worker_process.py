@@ -166,7 +166,7 @@ def test_a_wake_up_goes_back_to_its_queue_if_the_ledger_stays_unavailable_attack
         raise OperationalError("", {}, OSError("connection refused"))
 
     monkeypatch.setattr(consumer_app, "_LEDGER_SECONDS", 0.5)
-    monkeypatch.setattr(consumer_app, "_advance_one", unavailable)
+    monkeypatch.setattr(consumer_app, "_advance_due", unavailable)
     monkeypatch.setattr(consumer_app, "WakeUps", lambda app: sent.extend)
     for queue in ("telecine.render.high", "celery"):  # the second is no queue of ours: the sweep wakes the job
         consumer_app.advance.push_request(delivery_info={"routing_key": queue})
@@ -178,6 +178,6 @@ def test_a_wake_up_goes_back_to_its_queue_if_the_ledger_stays_unavailable_attack
     def broken(job_id: str) -> None:
         raise ValueError
 
-    monkeypatch.setattr(consumer_app, "_advance_one", broken)
+    monkeypatch.setattr(consumer_app, "_advance_due", broken)
     with pytest.raises(ValueError):
         consumer_app.advance("j")
