@@ -30,19 +30,21 @@ test: $(VENV)/.tested  ## everything, or TESTS="tests/unit/test_parse.py"; insta
 unit: $(VENV)/.linted  ## the tests that need no server, no Node and no torch: under two minutes
 	@$(PYTEST) -n $(TESTERS) -m "not slow and not node" tests/unit
 
-lint: $(VENV)/.linted  ## style, types, layers, the published contract, generated pages
+lint: $(VENV)/.linted  ## style, types, layers, the published contract, generated pages and clients
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m ops.contract --check docs/contract
 	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python ops/clients/generate.py --check
 
 fix: $(VENV)/.linted  ## format the code, mend what ruff can mend, regenerate the contract and the reference pages
 	@$(BIN)/ruff check --fix --exit-zero --quiet .
 	@$(BIN)/ruff format .
 	@$(BIN)/python -m ops.contract docs/contract
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python ops/clients/generate.py
 
 coverage: $(VENV)/.tested  ## branch coverage of the product by the unit and contract tests
 	@bash tests/servers/install.sh

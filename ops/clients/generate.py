@@ -162,7 +162,8 @@ def _bare(value: Any) -> Any:
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     """Return "a type or null" as one schema, so that a message about a wrong value names the type."""
-    first, *others = schema.get("anyOf", [{}])
+    alternatives: list[dict[str, Any]] = schema.get("anyOf") or [{}]
+    first, *others = alternatives
     if others != [{"type": "null"}] or "type" not in first or "const" in first:
         return schema
     enum = {"enum": [*first["enum"], None]} if "enum" in first else {}

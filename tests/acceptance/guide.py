@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tests.acceptance.line import NODE
 
+#: Has telecine-client and its extras, and nothing of Telecine.
+CLIENT = Path(__file__).resolve().parent.parent / "servers" / ".client" / "bin" / "python"
 #: The file that a block of the language becomes, and the command that runs it.
 _JARS = ":".join(f"/usr/share/java/{name}.jar" for name in ("amqp-client", "slf4j-api", "slf4j-nop"))
 _COMMANDS: Mapping[str, tuple[str, list[str]]] = {
@@ -19,6 +21,14 @@ _COMMANDS: Mapping[str, tuple[str, list[str]]] = {
     "python": ("send.py", [sys.executable, "-W", "error"]),
     "java": ("Send.java", ["java", "-cp", _JARS]),
     "sh": ("send.sh", ["sh", "-eu"]),
+    "ts": (
+        "send.mts",
+        [
+            "sh",
+            "-c",
+            'node_modules/.bin/tsc --strict --target es2022 --module nodenext --types node "$0" && node send.mjs',
+        ],
+    ),
 }
 
 
@@ -29,8 +39,10 @@ def program(language: str, text: str, folder: Path) -> list[str]:
     path = folder / name
     path.write_text(text, encoding="utf-8")
     packages = folder / "node_modules"
-    if language == "js" and not packages.exists():
+    if language in ("js", "ts") and not packages.exists():
         packages.symlink_to(NODE / "node_modules")
+    if "telecine_client" in text:
+        command = [str(CLIENT), *command[1:]]
     return [*command, str(path)]
 
 

@@ -9,6 +9,7 @@ set -eu
 cd "$(dirname "$0")"
 
 missing=""
+client=../../ops/clients/python
 
 # need PACKAGE PROGRAM...: PACKAGE is missing unless one of the programs is there.
 need() {
@@ -69,6 +70,8 @@ own_environment() {
     name=$1
     shift
     wanted=$(cat "$name.txt")
+    # A changed client is installed again.
+    if [ "$name" = client ]; then wanted="$wanted $(cat $client/pyproject.toml $client/*/*.* | cksum)"; fi
     if [ "$(cat ".$name/installed" 2>/dev/null)" = "$wanted" ]; then return; fi
     echo "installing the packages of tests/servers/$name.txt"
     "${PYTHON:-python3}" -m venv --clear ".$name"
@@ -90,5 +93,6 @@ if [ "${1:-}" != node ]; then
     own_environment ministack
     # RunPod's worker loop, without the hundred packages that its command line takes.
     own_environment runpod --no-deps
+    own_environment client
 fi
 install_node_packages

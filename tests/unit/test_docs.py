@@ -114,7 +114,7 @@ def test_every_option_in_a_session_exists(fence: Fence) -> None:
 
 def test_every_block_is_of_a_kind_that_is_checked() -> None:
     # Diagrams are reviewed by people: the one of the states is generated, the other contains no names of the code.
-    checked = {"json", "python", "js", "java", "sh", "console", "toml", "mermaid"}
+    checked = {"json", "python", "js", "ts", "java", "sh", "console", "toml", "mermaid"}
     assert [str(fence) for fence in FENCES if fence.words[:1] and fence.words[0] not in checked] == []
 
 

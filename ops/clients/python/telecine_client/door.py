@@ -76,4 +76,4 @@ def extra(module: str, name: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{error.name} is missing: pip install 'telecine-client[{name}]'") from None
+        raise ModuleNotFoundError(f"{error.name} is missing: install telecine-client with its extra {name}") from None
