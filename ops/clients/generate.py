@@ -152,6 +152,8 @@ def _bare(value: Any) -> Any:
         return [_bare(item) for item in value]
     if not isinstance(value, dict):
         return value
+    if "pattern" in value:  # in Python, `$` matches before a final line break too
+        value = {**value, "pattern": value["pattern"].replace("$", r"\Z")}
     bare = {
         key: {name: _bare(inner) for name, inner in item.items()} if key in ("properties", "$defs") else _bare(item)
         for key, item in value.items()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.acceptance.line import NODE
 
+CLIENTS = Path(__file__).resolve().parents[2] / "ops" / "clients" / "python"
 #: Has telecine-client and its extras, and nothing of Telecine.
 CLIENT = Path(__file__).resolve().parent.parent / "servers" / ".client" / "bin" / "python"
 #: The file that a block of the language becomes, and the command that runs it.

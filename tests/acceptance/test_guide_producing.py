@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import subprocess
+import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -133,3 +136,57 @@ def test_the_guide_has_a_program_for_every_client_and_door() -> None:
     assert [name for name in clients if not any(name in fence.text for fence in SENT)] == []
     ids = [job_id for fence in SENT for job_id in fence.words[2:]]
     assert len(ids) == len(set(ids))
+
+
+def test_the_client_needs_nothing_of_telecine(site: Site) -> None:
+    done = subprocess.run(
+        [guide.CLIENT, "-W", "error", Path(__file__).with_name("client_line.py")],
+        env={**site.environment, "SECRET": SECRET},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["absent"] == ["celery", "numpy", "consumer", "ops"]
+
+    assert {name: (job["status"], job["door"]) for name, job in found["jobs"].items()} == {
+        "amqp": ("completed", "amqp"),
+        "sqs": ("completed", "sqs"),
+        "s3": ("completed", "sqs"),
+        "edge": ("completed", "amqp"),
+    }
+    video = next(output for output in found["jobs"]["amqp"]["outputs"] if output["name"] == "video.mp4")
+    with urllib.request.urlopen(video["url"], timeout=30) as answer:
+        assert hashlib.sha256(answer.read()).hexdigest() == video["sha256"]
+    assert video["sha256"] in [artifact["sha256"] for artifact in found["manifest"]["artifacts"]]
+    assert found["uploaded"] == "s3://results/~uploads/client-upload/image"
+
+    assert {name: (event["type"], event["data"]["status"]) for name, event in found["callbacks"].items()} == {
+        **{f"client-{name}": ("job.completed", "completed") for name in found["jobs"]},
+        "client-broken": ("job.failed", "failed"),
+        "client-later": ("job.failed", "cancelled"),
+    }
+    errors = {name: (error["kind"], error["code"]) for name, error in {**found["failures"], **found["refused"]}.items()}
+    assert errors == {
+        "broken": ("JobError", "input_not_found"),
+        "later": ("JobError", "cancelled"),
+        "conflict": ("RequestError", "id_conflict"),
+        "unknown id": ("WaitTimeoutError", "wait_timeout"),
+        "no broker": ("SendError", "not_sent"),
+        "no edge": ("SendError", "not_sent"),
+        "no bucket": ("SendError", "not_sent"),
+        "no queue": ("SendError", "not_sent"),
+        "no manifest": ("WaitTimeoutError", "wait_timeout"),
+    }
+    assert "127.0.0.1:1" in found["refused"]["no broker"]["message"]
+    assert "s3cret" not in done.stdout
+
+
+def test_the_installed_client_is_the_one_in_the_repository() -> None:
+    source = guide.CLIENTS / "telecine_client"
+    (installed,) = guide.CLIENT.parents[1].glob("lib/*/site-packages/telecine_client")
+    files = {path.name: path.read_bytes() for path in source.iterdir() if path.is_file()}
+    there = {path.name: path.read_bytes() for path in installed.iterdir() if path.is_file()}
+    assert there == files, "run tests/servers/install.sh"
+    assert "py.typed" in there

@@ -21,6 +21,8 @@ from schemas.callback import Output
 from schemas.envelope import Request
 from schemas.errors import RequestError
 from schemas.parse import parse_request
+from telecine_client.errors import RequestError as ClientRequestError
+from telecine_client.message import message_of
 from tests.contract.golden_corpus import Golden, corpus
 from tests.pages import Fence, fences
 
@@ -160,7 +162,9 @@ def test_every_published_schema_satisfies_the_metaschema(path: Path) -> None:
 
 @pytest.mark.parametrize("golden", corpus("requests"), ids=str)
 def test_a_golden_request_is_valid_or_a_named_exception(golden: Golden) -> None:
-    assert _difference(golden.type, golden.value) in {None, "lenient-scalar", "event-spelling"}
+    difference = _difference(golden.type, golden.value)
+    assert difference in {None, "lenient-scalar", "event-spelling"}
+    assert _client_accepts(golden.value) == (difference is None)
 
 
 @pytest.mark.parametrize("golden", corpus("controls", "callbacks", "manifests"), ids=str)
@@ -219,6 +223,7 @@ def test_accepted_is_valid_with_any_values_in_the_fields(name: str, draw: st.Dat
         _put(message, path, draw.draw(VALUE))
     difference = _difference(name, message)
     assert difference is None or difference in NAMED, difference
+    assert _client_accepts(message) == VALIDATORS[name].is_valid(message)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +273,14 @@ def _difference(name: str, message: Mapping[str, Any]) -> str | None:
     # The request is accepted in a lenient spelling; in Telecine's own spelling it must be valid.
     VALIDATORS[name].validate(request.model_dump(mode="json", exclude_unset=True))
     return "event-spelling" if "specversion" in message and _is_event(message) else "lenient-scalar"
+
+
+def _client_accepts(message: Mapping[str, Any]) -> bool:
+    try:
+        message_of(message)
+    except ClientRequestError:
+        return False
+    return True
 
 
 def _is_event(message: Mapping[str, Any]) -> bool:
