@@ -52,7 +52,10 @@ def pages() -> Iterator[tuple[Path, str]]:
     wanted = _requests(requests, schemas["job.cancel"])
     unions = {"Request": [name for name in wanted if name.endswith("Request")]}
     events = {"Callback": [_ref(item) for item in schemas["callback"]["oneOf"]]}
-    yield _PYTHON / "requests.py", _python("Requests and control messages.", wanted, unions)
+    own = [name for name in wanted if name.endswith(("Request", "Envelope", "JobCancel"))]
+    yield _PYTHON / "data.py", _python("The data of each job type.", _without(wanted, own), {})
+    envelopes = {name: wanted[name] for name in own}
+    yield _PYTHON / "requests.py", _python("Requests and control messages.", envelopes, unions)
     yield _PYTHON / "results.py", _python("Callbacks and manifests.", results, events)
     yield CLIENTS / "typescript" / "index.d.ts", _typescript({**wanted, **results}, {**unions, **events})
     lines = [
@@ -74,6 +77,10 @@ def main(arguments: list[str]) -> int:
         else:
             path.write_text(text, encoding="utf-8")
     return 1 if stale and "--check" in arguments else 0
+
+
+def _without(records: Mapping[str, Record], names: list[str]) -> dict[str, Record]:
+    return {name: record for name, record in records.items() if name not in names}
 
 
 def _schema_files() -> list[Path]:
@@ -182,15 +189,18 @@ class Language:
     array: str
     mapping: str
     anything: str
+    literal: str
+    literals: str
 
     def type_of(self, schema: Schema) -> str:
         """Return the type of a schema."""
         if "$ref" in schema:
             return _ref(schema)
         if "anyOf" in schema:
-            return " | ".join(self._alternatives(schema["anyOf"]))
+            found = list(dict.fromkeys(part for item in schema["anyOf"] for part in self.type_of(item).split(" | ")))
+            return " | ".join(name for name in found if not (name == "int" and "float" in found))
         if choices := schema.get("enum", [schema["const"]] if "const" in schema else None):
-            return self._literal([json.dumps(choice) for choice in choices])
+            return self.literal.format(self.literals.join(json.dumps(choice) for choice in choices))
         if schema["type"] == "array":
             return self.array.format(self.type_of(schema["items"]))
         if schema["type"] == "object":
@@ -198,43 +208,42 @@ class Language:
             return self.mapping.format(self.type_of(patterns[0]) if patterns else self.anything)
         return self.scalars[schema["type"]]
 
-    def _alternatives(self, schemas: list[Schema]) -> list[str]:
-        found = list(dict.fromkeys(part for item in schemas for part in self.type_of(item).split(" | ")))
-        return [name for name in found if not (name == "int" and "float" in found)]
-
-    def _literal(self, choices: list[str]) -> str:
-        raise NotImplementedError
-
-
-class _Python(Language):
-    def _literal(self, choices: list[str]) -> str:
-        return f"Literal[{', '.join(choices)}]"
-
-
-class _TypeScript(Language):
-    def _literal(self, choices: list[str]) -> str:
-        return " | ".join(choices)
-
 
 _SCALARS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
-PYTHON = _Python(_SCALARS, "list[{}]", "dict[str, {}]", "Any")
+PYTHON = Language(_SCALARS, "list[{}]", "dict[str, {}]", "Any", "Literal[{}]", ", ")
 _TS_SCALARS = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
-TYPESCRIPT = _TypeScript(_TS_SCALARS, "Array<{}>", "Record<string, {}>", "unknown")
+TYPESCRIPT = Language(_TS_SCALARS, "Array<{}>", "Record<string, {}>", "unknown", "{}", " | ")
 
 
 def _python(title: str, records: Mapping[str, Record], unions: Mapping[str, list[str]]) -> str:
-    parts = [f'"""{title}\n\n{_HEAD}\n"""\n\nfrom typing import Any, Literal, NotRequired, TypeAlias, TypedDict\n']
-    for record in records.values():
-        lines = [f"class {record.name}({record.base or 'TypedDict'}):", *_quoted(record.text)]
-        for name, schema in record.fields.items():
-            kind = PYTHON.type_of(schema)
-            lines.append(f"    {name}: {kind if name in record.required else f'NotRequired[{kind}]'}")
-            lines += _quoted(_notes(schema))
-        parts.append("\n".join(lines[:2] + ([""] if record.text else []) + lines[2:]) + "\n")
+    parts = [_python_class(record) for record in records.values()]
     for name, members in unions.items():
         line = f"{name}: TypeAlias = {' | '.join(members)}"
         parts.append(f"{line}\n" if len(line) <= 120 else f"{name}: TypeAlias = (\n    {_lines(members)}\n)\n")
-    return "\n\n".join(parts)
+    body = "\n\n".join(parts)
+    typing = [name for name in ("Any", "Literal", "NotRequired", "TypeAlias", "TypedDict") if f"{name}" in body]
+    head = f'"""{title}\n\n{_HEAD}\n"""\n\nfrom typing import {", ".join(typing)}\n'
+    used = {_ref(part) for record in records.values() for item in record.fields.values() for part in _references(item)}
+    if missing := sorted(used - records.keys()):
+        head += f"\nfrom telecine_client.data import (\n    {f',{chr(10)}    '.join(missing)},\n)\n"
+    return f"{head}\n\n{body}"
+
+
+def _references(schema: Schema) -> Iterator[Schema]:
+    if "$ref" in schema:
+        yield schema
+    for inner in (*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())):
+        yield from _references(inner)
+
+
+def _python_class(record: Record) -> str:
+    text = _quoted(record.text)
+    lines = [f"class {record.name}({record.base or 'TypedDict'}):", *text, *([""] if text else [])]
+    for name, schema in record.fields.items():
+        kind = PYTHON.type_of(schema)
+        lines.append(f"    {name}: {kind if name in record.required else f'NotRequired[{kind}]'}")
+        lines += _quoted(_notes(schema))
+    return "\n".join(lines) + "\n"
 
 
 def _lines(members: list[str]) -> str:

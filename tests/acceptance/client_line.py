@@ -83,7 +83,8 @@ def main() -> None:
         door.cancel("client-later")
     jobs = {name: edge.wait(f"client-{name}", timeout=90) for name in doors}
     failures = {
-        name: error_of(lambda name=name: edge.wait(f"client-{name}", timeout=90)) for name in ("broken", "later")
+        "broken": error_of(lambda: edge.wait("client-broken", timeout=90)),
+        "later": error_of(lambda: edge.wait("client-later", timeout=90)),
     }
     with arrived:
         arrived.wait_for(lambda: len(verified) >= 6, 60)

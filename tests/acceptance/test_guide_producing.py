@@ -12,8 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import boto3
+import pika
 import pytest
 
+import telecine_client
 from consumer.ledger.queries import list_jobs
 from consumer.ledger.states import State
 from tests.acceptance import guide
@@ -156,6 +158,7 @@ def test_the_client_needs_nothing_of_telecine(site: Site) -> None:
         "s3": ("completed", "sqs"),
         "edge": ("completed", "amqp"),
     }
+    assert set(telecine_client.Job.__annotations__) <= set(found["jobs"]["amqp"])
     video = next(output for output in found["jobs"]["amqp"]["outputs"] if output["name"] == "video.mp4")
     with urllib.request.urlopen(video["url"], timeout=30) as answer:
         assert hashlib.sha256(answer.read()).hexdigest() == video["sha256"]
@@ -181,6 +184,19 @@ def test_the_client_needs_nothing_of_telecine(site: Site) -> None:
     }
     assert "127.0.0.1:1" in found["refused"]["no broker"]["message"]
     assert "s3cret" not in done.stdout
+
+
+def test_the_client_survives_a_lost_connection_and_reports_a_full_queue(rabbitmq: RabbitMQ, queue_prefix: str) -> None:
+    queue = f"{queue_prefix}full"
+    with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
+        full = {"x-max-length": 2, "x-overflow": "reject-publish"}
+        connection.channel().queue_declare(queue, auto_delete=True, arguments=full)
+    with telecine_client.RabbitMQ(rabbitmq.url, queue=queue) as door:
+        door.cancel("order-1")
+        rabbitmq.ctl("close_all_connections", "--vhost", "/", "a test")
+        door.cancel("order-2")
+        with pytest.raises(telecine_client.SendError, match="the queue may be full"):
+            door.cancel("order-3")
 
 
 def test_the_installed_client_is_the_one_in_the_repository() -> None:

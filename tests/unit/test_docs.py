@@ -260,6 +260,30 @@ def test_the_python_receiver_accepts_a_signed_callback_once_and_refuses_all_othe
     assert capsys.readouterr().out == PRINTED
 
 
+def test_the_receiver_with_the_client_gives_the_same_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = generate_secret()
+    monkeypatch.setenv("WEBHOOK_SECRETS", f"{generate_secret()} {secret}")
+    names: dict[str, Any] = {"__name__": "receiver"}
+    exec(compile(one_fence("python", "client-receiver"), "receiver.py", "exec"), names)
+    assert [names["receive"](body, headers) for body, headers in _deliveries(secret)] == ANSWERS
+    assert capsys.readouterr().out == "j-1 ✓ []\n" * 3
+
+
+@pytest.mark.node
+def test_the_receiver_in_typescript_gives_the_same_answers(tmp_path: Path) -> None:
+    secret = generate_secret()
+    compiled = guide.run("ts", one_fence("ts", "client-receiver"), tmp_path, {"WEBHOOK_SECRETS": secret})
+    assert compiled.returncode == 0, compiled.stdout
+    main = (
+        'import { receive } from "./send.mjs";\n'
+        "for (const [body, headers] of deliveries) answers.push(receive(Buffer.from(body), headers));\n"
+    )
+    text = (tmp_path / "send.mjs").read_text(encoding="utf-8")
+    assert _in_node(tmp_path, text, main, secret) == ("j-1 ✓ []\n" * 3, ANSWERS)
+
+
 @pytest.mark.node
 def test_the_node_receiver_accepts_a_signed_callback_once_and_refuses_all_others(tmp_path: Path) -> None:
     secret = generate_secret()

@@ -1,6 +1,17 @@
 """A client of Telecine: typed requests, a door to send them by, waiting for the result, and verified callbacks."""
 
 from telecine_client.callbacks import verify
+from telecine_client.data import (
+    AudioToCaptions,
+    AudioToVideo,
+    CallbackSpec,
+    ImageToPrompt,
+    ImageToVideo,
+    Reel,
+    StoryToVideo,
+    TextToImage,
+    TextToVideo,
+)
 from telecine_client.door import Door
 from telecine_client.edge import Edge, Job
 from telecine_client.errors import (
@@ -14,23 +25,14 @@ from telecine_client.errors import (
 from telecine_client.inbox import Inbox
 from telecine_client.rabbitmq import RabbitMQ
 from telecine_client.requests import (
-    AudioToCaptions,
     AudioToCaptionsRequest,
-    AudioToVideo,
     AudioToVideoRequest,
-    CallbackSpec,
-    ImageToPrompt,
     ImageToPromptRequest,
-    ImageToVideo,
     ImageToVideoRequest,
-    Reel,
     ReelRequest,
     Request,
-    StoryToVideo,
     StoryToVideoRequest,
-    TextToImage,
     TextToImageRequest,
-    TextToVideo,
     TextToVideoRequest,
 )
 from telecine_client.results import Callback, JobCompleted, JobFailed, JobProgress, JobStarted, Manifest, Output

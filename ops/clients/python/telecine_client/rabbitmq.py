@@ -32,7 +32,7 @@ class RabbitMQ(Door):
             try:
                 try:
                     self._publish(body)
-                except (errors.ConnectionClosed, errors.ChannelClosed, errors.StreamLostError):
+                except (errors.AMQPConnectionError, errors.AMQPChannelError):
                     # It was closed while it was not used. A second copy of the request would be absorbed by its id.
                     self.close()
                     self._publish(body)
