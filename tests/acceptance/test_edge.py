@@ -17,6 +17,7 @@ import av
 import pytest
 import requests
 
+import telecine_client
 from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
 from consumer.retention.orphaned_uploads import delete_orphaned_uploads
@@ -356,6 +357,11 @@ def test_tokens_separate_tenants(telecine: TelecineProcess) -> None:
             full = edge.call("GET", f"/v1/jobs/{parked['id']}?wait=5", headers=mine)
             assert (full.status_code, full.headers["retry-after"]) == (503, "10")
         wait_until(lambda: edge.call("GET", f"/v1/jobs/{parked['id']}?wait=0.1", headers=mine).status_code == 200)
+        assert telecine_client.Edge(edge.url, token="acme-0123456789abcdef").job(made["id"])["status"] == "completed"
+        for token, code in ((None, "unauthorized"), ("other-0123456789abcdef", "job_not_found")):
+            with pytest.raises(telecine_client.RequestError) as refusal:
+                telecine_client.Edge(edge.url, token=token).job(made["id"])
+            assert refusal.value.code == code
         theirs = {"auth": ("any", "other-0123456789abcdef")}
         assert edge.call("GET", f"/v1/jobs/{made['id']}", **theirs).status_code == 404
         assert edge.call("GET", "/v1/jobs", **theirs).json() == {"jobs": []}

@@ -16,6 +16,7 @@ import pytest
 from consumer.callbacks.signing import generate_secret
 from consumer.ledger.queries import deliveries_of
 from consumer.ledger.states import DeliveryState
+from telecine_client import Inbox
 from tests.acceptance import guide
 from tests.pages import one_fence
 from tests.servers.ports import answers, free_port
@@ -67,7 +68,9 @@ def _started(command: list[str], folder: Path, port: int, secrets: str) -> subpr
 
 def _send(telecine: TelecineProcess, job_id: str, port: int) -> None:
     callback = {"url": f"http://127.0.0.1:{port}/hooks"}
-    telecine.submit({"id": job_id, "type": "note", "data": {"text": "x"}, "callback": callback})
+    request = {"id": job_id, "type": "note", "data": {"text": "x"}, "callback": callback}
+    wait_until((telecine.home / "inbox").is_dir)
+    Inbox(telecine.home / "inbox").submit_unchecked(request)
     telecine.wait_for_job(job_id)
     _wait_until_delivered(telecine, job_id)
 
