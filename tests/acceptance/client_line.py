@@ -89,6 +89,7 @@ def main() -> None:
     with arrived:
         arrived.wait_for(lambda: len(verified) >= 6, 60)
     refused = {
+        "no control messages": error_of(lambda: doors["s3"].cancel("client-s3")),
         "conflict": error_of(lambda: edge.submit(reel("client-edge", url, priority="low"))),
         "unknown id": error_of(lambda: edge.wait("client-none", timeout=0.3)),
         "no broker": error_of(lambda: client.RabbitMQ("amqp://guest:s3cret@127.0.0.1:1/%2F").submit(reel("x", url))),

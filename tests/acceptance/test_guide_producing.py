@@ -174,6 +174,7 @@ def test_the_client_needs_nothing_of_telecine(site: Site) -> None:
     assert errors == {
         "broken": ("JobError", "input_not_found"),
         "later": ("JobError", "cancelled"),
+        "no control messages": ("RequestError", "invalid_request"),
         "conflict": ("RequestError", "id_conflict"),
         "unknown id": ("WaitTimeoutError", "wait_timeout"),
         "no broker": ("SendError", "not_sent"),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+import telecine_client
 from consumer.admission.message import AdmitResult, IncomingMessage
 from consumer.doors.sqs.client import SqsClient, SqsOptions
 from consumer.doors.sqs.door import SqsDoor
@@ -241,6 +242,15 @@ def test_a_fifo_queue_keeps_its_order_and_its_dead_letters_their_group(s3: S3, q
         (letter,) = queue.dead(1)
     assert [json.loads(a.body)["n"] for a in admitter.arrived] == list(range(25))
     assert letter["Attributes"]["MessageGroupId"] == "g"
+
+
+def test_the_client_sends_a_request_once_to_a_fifo_queue(s3: S3, queue_prefix: str) -> None:
+    queue, longest = make_queue(s3, f"{queue_prefix}requests.fifo"), "x" * 128
+    door = telecine_client.SQS(queue.url, client=queue.client)
+    for _ in range(2):
+        door.submit_unchecked({"id": longest, "type": "note", "data": {}})
+        door.cancel(longest)
+    assert queue.counts() == (2, 0)
 
 
 def test_a_queue_that_is_created_later_is_read(s3: S3, queue_prefix: str) -> None:

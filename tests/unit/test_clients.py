@@ -95,7 +95,7 @@ def test_a_callback_is_verified_while_the_secret_is_replaced(golden: Golden) -> 
         ({"webhook-signature": "v1,AAAA"}, "no signature"),
         ({"webhook-signature": "v2,AAAA no,such v1,ä"}, "no signature"),
         ({"webhook-id": "msg_2"}, "no signature"),
-        ({"webhook-timestamp": str(int(time.time()) + 1)}, "no signature"),
+        ({"webhook-timestamp": "9999999999"}, "no signature"),
         ({"webhook-timestamp": ""}, "a header is missing"),
     ],
 )

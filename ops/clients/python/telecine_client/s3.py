@@ -7,7 +7,7 @@ import time
 from typing import Any, cast
 
 from telecine_client.door import Door, extra
-from telecine_client.errors import SendError, TelecineError, WaitTimeoutError
+from telecine_client.errors import RequestError, SendError, TelecineError, WaitTimeoutError
 from telecine_client.results import Manifest
 
 _MISSING = ("NoSuchKey", "404")
@@ -24,6 +24,14 @@ class S3(Door):
         self._suffix = suffix
         self._errors = extra("botocore.exceptions", "aws")
         self._client = extra("boto3", "aws").client("s3") if client is None else client
+
+    def cancel(self, job_id: str) -> None:
+        """Raise an error: Telecine takes no control messages from a bucket.
+
+        Raises:
+            RequestError: Always.
+        """
+        raise RequestError("invalid_request", f"a bucket takes requests only; cancel {job_id} by another door")
 
     def _send(self, body: bytes, name: str) -> None:
         try:

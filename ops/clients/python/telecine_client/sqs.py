@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from telecine_client.door import Door, extra
@@ -22,7 +23,8 @@ class SQS(Door):
 
     def _send(self, body: bytes, name: str) -> None:
         # The queue drops a second copy within five minutes, and Telecine any later one.
-        fifo = {"MessageGroupId": name, "MessageDeduplicationId": name} if self._queue.endswith(".fifo") else {}
+        once = name if len(name) <= 128 else hashlib.sha256(name.encode()).hexdigest()
+        fifo = {"MessageGroupId": once, "MessageDeduplicationId": once} if self._queue.endswith(".fifo") else {}
         try:
             self._url = self._url or self._client.get_queue_url(QueueName=self._queue)["QueueUrl"]
             self._client.send_message(QueueUrl=self._url, MessageBody=body.decode(), **fifo)
