@@ -34,6 +34,13 @@ FAILPOINTS = (
     "outbox.recorded",  # the delivery is recorded
 )
 
+#: The failpoints of several short jobs that one worker claimed together.
+GROUP_FAILPOINTS = (
+    "group.claimed",  # their leases are acquired, the first has begun
+    "group.ended_one",  # one has ended, the next has not begun
+    "group.begun",  # the next has begun
+)
+
 #: The failpoints of a provider call, from the pipeline's request to the settled call.
 CALL_FAILPOINTS = (
     "call.wanted",  # the pipeline needs a provider call, nothing is written
