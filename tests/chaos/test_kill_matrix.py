@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,12 @@ def _folder(path: Path) -> Path:
 def test_a_process_killed_at_any_point_of_a_group_takes_no_neighbour_with_it(tmp_path: Path) -> None:
     """One process after the other is killed; each finishes what the one before left."""
     # Who is running when the process dies: the first of the group, none, or the second.
-    points = dict.fromkeys(("group.claimed", "advance.after_manifest", "advance.before_finish"), 0)
+    points: dict[str, int | None] = {"group.claimed": 0, "advance.after_manifest": 0, "advance.before_finish": 0}
     points |= {"advance.finished": None, "group.ended_one": None, "group.begun": 1}
     assert set(GROUP_FAILPOINTS) <= set(points)
     armed, size = tmp_path / "armed", 6
-    settings = {"extensions": "tests.group_pipeline", "concurrency": 1}
-    with Receiver() as receiver, TelecineProcess(tmp_path / "home", **settings) as telecine:
+    telecine = TelecineProcess(tmp_path / "home", extensions="tests.group_pipeline", concurrency=1)
+    with Receiver() as receiver, telecine:
         folder = telecine.settings.inbox_folder
         for number, (point, running) in enumerate(points.items()):
             telecine.start(env={"TELECINE_FAILPOINT_FILE": str(armed)})
@@ -95,7 +96,8 @@ def test_a_process_killed_at_any_point_of_a_group_takes_no_neighbour_with_it(tmp
                 check_finished_once(database, job, {path.name: path.read_bytes() for path in stored.iterdir()})
                 lost = [entry.event for entry in timeline_of(database, job.id)].count("worker_lost")
                 assert lost == job.crashes
-            wait_until(lambda ids=ids, database=database: all(_sent(database, name) for name in ids))
+            for name in ids:
+                wait_until(functools.partial(_sent, database, name))
             assert b"completed" in telecine.run("explain", ids[0]).stdout.lower()
             assert telecine.stop() == 0
         secret = (telecine.home / "callback-secret").read_text().strip()
