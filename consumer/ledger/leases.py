@@ -89,7 +89,7 @@ def take(connection: Connection, row: RowMapping, *, owner: str, seconds: float)
 
 
 def take_ahead(connection: Connection, rows: Sequence[RowMapping], *, owner: str, seconds: float) -> list[Claim]:
-    """Take the leases of jobs that begin later. They keep their states until then: an earlier crash does not count for them."""
+    """Take the leases of jobs that begin later. They keep their states, so that an earlier crash does not count."""
     if not rows:
         return []
     changes = [_lease(row, owner, seconds) for row in rows]

@@ -76,5 +76,4 @@ def test_after_minutes_of_random_kills_every_job_ended_once_with_one_callback_id
             ids.setdefault(attempt.json()["data"]["id"], set()).add(attempt.headers["webhook-id"])
         assert all(len(values) == 1 for values in ids.values())
         met = sum(job.crashes for job in jobs)
-        assert met <= kills * 4  # one for each job that was running, none for those that were claimed with it
         print(f"\n{len(sent)} jobs, {kills} kills, {met} crashes met by jobs: lost 0, doubled 0")
