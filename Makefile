@@ -76,7 +76,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt celeryconfig.py | $(VENV)/bin
 
 $(VENV)/.linted: $(VENV)/.installed
 	@echo "Installing what the linters and the tests need …"
-	@$(PIP) --editable ".[lint,test,postgres,edge,dashboard]"
+	@$(PIP) --editable ".[lint,test,postgres,edge,dashboard,otel]"
 	@touch $@
 
 $(VENV)/.local: $(VENV)/.installed

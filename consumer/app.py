@@ -15,13 +15,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import celery.apps.worker
 from celery import Celery
 from celery.loaders.app import AppLoader
-from celery.signals import setup_logging, worker_init, worker_process_init
+from celery.signals import (
+    celeryd_init,
+    setup_logging,
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 import consumer
-from consumer import logs, sentry
+from consumer import logs, sentry, tracing
 from consumer.execution.group import Pace, run_all
 from consumer.ledger.database import is_ledger_fault
 from consumer.ledger.due import Wake, claim_next
@@ -178,6 +187,25 @@ def _set_up_logging(**_: Any) -> None:
     logs.configure(settings.log_level, settings.log_format)
 
 
+@celeryd_init.connect
+def _write_json_only(instance: Any, **_: Any) -> None:
+    """Keep Celery's banner and its notices at a stop out of JSON logs. Its warnings, which follow, are logged."""
+    _set_up_logging()
+    if logs.writes_json(_settings().log_format):
+        instance.quiet = True
+        celery.apps.worker.safe_say = lambda *_: None  # type: ignore[attr-defined]
+
+
+@worker_ready.connect
+def _log_start(sender: Any, **_: Any) -> None:
+    log.info("worker_started", node=sender.hostname, queues=[queue.name for queue in sender.task_consumer.queues])
+
+
+@worker_shutdown.connect
+def _log_stop(**_: Any) -> None:
+    log.info("worker_stopped")
+
+
 @worker_init.connect
 def _check_ledger(**_: Any) -> None:
     """Exit if this worker cannot use the ledger: otherwise it would take wake-ups and fail. It may be unreachable."""
@@ -198,4 +226,10 @@ def start_process(**_: Any) -> None:
     _settings.cache_clear()  # a forked child reads its own, as a new process does
     settings = _settings()
     sentry.start_sentry(settings)
+    tracing.start_tracing()
     clear_abandoned(settings.scratch_folder)
+
+
+@worker_process_shutdown.connect
+def _stop_process(**_: Any) -> None:
+    tracing.stop_tracing()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -29,8 +29,11 @@ _NOISY = (
     "s3transfer",
     # "received" and "succeeded" for every wake-up: the job's own lines say more.
     "celery.worker.strategy",
+    "celery.apps.worker",
     "celery.app.trace",
 )
+#: What ``add_to_lines`` was given.
+_more_fields: Callable[[], Mapping[str, str]] | None = None
 #: Escapes for ``str.translate``: control characters except line breaks and tabs, and bidirectional controls, which
 #: change how a terminal shows nearby text. Ids, keys and prompts come from producers and may contain any of these.
 TERMINAL_CONTROLS = {
@@ -52,6 +55,11 @@ def scrub(text: str) -> str:
     return _CREDENTIALS.sub(r"\1", _QUERY.sub(r"\1?…", text))
 
 
+def writes_json(style: str) -> bool:
+    """Return whether the ``style`` of ``configure`` means JSON for this process."""
+    return style == "json" or (style == "auto" and not sys.stderr.isatty())
+
+
 def configure(level: str, style: str) -> None:
     """Set up structlog and the standard library's loggers for the process, on stderr.
 
@@ -59,10 +67,9 @@ def configure(level: str, style: str) -> None:
         level: The name of the lowest level that is printed, such as ``INFO``.
         style: ``json``, ``console``, or ``auto``: console on a terminal, JSON elsewhere.
     """
-    if style == "auto":
-        style = "console" if sys.stderr.isatty() else "json"
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _add_more_fields,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -72,7 +79,7 @@ def configure(level: str, style: str) -> None:
     ]
     renderer = (
         structlog.processors.JSONRenderer()
-        if style == "json"
+        if writes_json(style)
         else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
     structlog.configure(
@@ -95,8 +102,21 @@ def configure(level: str, style: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.captureWarnings(True)
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def add_to_lines(fields: Callable[[], Mapping[str, str]]) -> None:
+    """Add what ``fields`` returns to every line from now on."""
+    global _more_fields
+    _more_fields = fields
+
+
+def _add_more_fields(log: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if _more_fields is not None:
+        event.update(_more_fields())
+    return event
 
 
 def bound(**fields: Any) -> AbstractContextManager[None]:

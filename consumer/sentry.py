@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from typing import Any
 
 from consumer.logs import scrub
@@ -36,7 +37,7 @@ def start_sentry(settings: Settings) -> bool:
     sentry_sdk.init(
         dsn=settings.sentry_dsn.get_secret_value(),
         environment=settings.sentry_environment,
-        release=os.environ.get("SENTRY_RELEASE") or f"telecine@{version('telecine')}",
+        release=os.environ.get("SENTRY_RELEASE") or _release(),
         send_default_pii=False,
         include_local_variables=False,  # locals hold payloads and signed URLs
         max_breadcrumbs=20,
@@ -75,6 +76,13 @@ def clean(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [clean(item) for item in value]
     return value
+
+
+def _release() -> str:
+    """Return the version, with the commit if pip installed Telecine from a repository."""
+    source = json.loads(distribution("telecine").read_text("direct_url.json") or "{}")
+    commit = source.get("vcs_info", {}).get("commit_id", "")
+    return f"telecine@{version('telecine')}" + (f"+{commit[:12]}" if commit else "")
 
 
 def _clean_event(event: Any, hint: Any) -> Any:

@@ -259,9 +259,15 @@ class Request(InputModel):
         """Return the request as JSON with all defaults filled in, so that later changes of defaults do not matter.
 
         Without ``not_before``, which is kept with the job: workers of an older version refuse fields that they do not
-        know.
+        know. With ``traceparent``, which the attempts of the job are linked to.
         """
-        return self.model_dump(mode="json", exclude={*_TRANSPORT_FIELDS, "not_before"})
+        record = self.model_dump(mode="json", exclude={*_TRANSPORT_FIELDS, "not_before"})
+        return record if self.traceparent is None else {**record, "traceparent": self.traceparent}
+
+    def trace_context(self) -> dict[str, str]:
+        """Return ``traceparent`` and ``tracestate``, as far as the producer has sent them."""
+        given = {"traceparent": self.traceparent, "tracestate": self.tracestate}
+        return {name: value for name, value in given.items() if value is not None}
 
     def deadline_at(self, received_at: float) -> float | None:
         """Return the deadline in epoch seconds, or ``None`` if there is none."""

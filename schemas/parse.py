@@ -23,7 +23,7 @@ from schemas.field_problems import FieldProblem, locations_of, problems_of, refu
 from schemas.job_types import JOB_TYPES
 from schemas.nearest import did_you_mean
 from schemas.strict_json import MAX_MESSAGE_BYTES, parse_object
-from schemas.trace_context import drop_unreadable_trace
+from schemas.trace_context import drop_unreadable_trace, trace_headers
 
 CANCEL = "job.cancel"
 #: Header that replaces the headers of a message whose AMQP properties cannot be decoded; its value names the fault.
@@ -57,6 +57,12 @@ def read_mapping(
         RequestError: the message is not one strict JSON object, or its headers are invalid.
     """
     headers = headers or {}
+    value = _read_mapping(body, headers, limit_bytes)
+    # The libraries that trace a producer put its context into the headers.
+    return value if "traceparent" in value else {**value, **trace_headers(headers)}
+
+
+def _read_mapping(body: bytes, headers: Mapping[str, Any], limit_bytes: int) -> dict[str, Any]:
     if (fault := headers.get(UNREADABLE)) is not None:
         raise InvalidEnvelope(
             f"the message's AMQP properties cannot be decoded ({str(fault)[:40]!r}): a timestamp after the year 9999, "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 TRACEPARENT = r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 #: As many as W3C Trace Context requires everyone to propagate.
 MAX_TRACESTATE_CHARACTERS = 512
+_NAMES = frozenset(("traceparent", "tracestate"))
 _TRACESTATE_MEMBER = r"[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{1,256}"
 
 
@@ -24,6 +26,14 @@ def drop_unreadable_trace(envelope: dict[str, Any]) -> dict[str, Any]:
     if state is not None and (envelope.get("traceparent") is None or not _is_tracestate(state)):
         dropped["tracestate"] = envelope.pop("tracestate")
     return dropped
+
+
+def trace_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the trace context in the headers of a message; empty if there is none that can be recorded."""
+    found = {str(name).lower(): value for name, value in headers.items() if str(name).lower() in _NAMES}
+    found = {name: value.decode("latin-1") if isinstance(value, bytes) else value for name, value in found.items()}
+    drop_unreadable_trace(found)
+    return found
 
 
 def _is_tracestate(value: Any) -> bool:

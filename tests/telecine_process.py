@@ -140,6 +140,10 @@ class TelecineProcess:
         assert self._process is not None
         return self._process.pid
 
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Return everything that it has printed so far, on stdout and stderr; each line has to be a JSON object."""
+        return [dict(json.loads(line)) for line in self.log.read_text().splitlines()]
+
     def database(self) -> Database:
         """Open its ledger; the caller closes it."""
         return open_ledger(self.settings)

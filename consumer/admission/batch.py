@@ -13,6 +13,7 @@ from consumer.admission.message import AdmitResult, IncomingMessage
 from consumer.admission.notification import S3Notification
 from consumer.admission.parsing import ParsedMessage, parse_message
 from consumer.admission.policy import AdmissionPolicy
+from consumer.admission.spans import admission_spans
 from consumer.failpoints import failpoint
 from consumer.ledger import uploads
 from consumer.ledger.admission import AdmissionOutcome, Submission, absorb, admit
@@ -50,13 +51,14 @@ class BatchAdmitter:
         """
         failpoint("door.received")
         parsed = [parse_message(message, self.policy) for message in messages]
-        try:
-            results = self._write(messages, parsed)
-        except Exception as error:
-            if is_ledger_fault(error):
-                raise
-            log.exception("batch_failed", messages=len(messages))
-            results = [self.admit_one(message, item) for message, item in zip(messages, parsed, strict=True)]
+        with admission_spans(messages, parsed) as parsed:
+            try:
+                results = self._write(messages, parsed)
+            except Exception as error:
+                if is_ledger_fault(error):
+                    raise
+                log.exception("batch_failed", messages=len(messages))
+                results = [self.admit_one(message, item) for message, item in zip(messages, parsed, strict=True)]
         failpoint("door.committed")
         if any(isinstance(item, S3Notification) for item in parsed):
             self.new_uploads.set()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from consumer import tracing
 from consumer.callbacks.game import DELIVERED, EVENT_PREFIX, GameApi
 from consumer.callbacks.schedule import AttemptOutcome, Delivered, Disabled, Retry, next_attempt
 from consumer.callbacks.signing import check_secret, default_secret, sign
@@ -125,6 +126,20 @@ class OutboxLoop:
             self._receivers.finish(in_flight)
 
     async def _send(self, delivery: Delivery, in_flight: InFlight) -> _Response:
+        attributes = {
+            "http.request.method": "POST",
+            "telecine.job.id": delivery.job_id,
+            "telecine.webhook_id": delivery.id,
+            "telecine.callback.attempt": delivery.attempts + 1,
+        }
+        with tracing.continued(f"callback {delivery.event}", delivery.trace, attributes, sends=True):
+            response = await self._post(delivery, in_flight)
+            tracing.annotate({"http.response.status_code": response.status})
+            if response.status is None or response.status >= 300:
+                tracing.fail(response.answer)
+            return response
+
+    async def _post(self, delivery: Delivery, in_flight: InFlight) -> _Response:
         timeout = self._runtime.settings.callback_timeout_seconds
         try:
             headers = await asyncio.to_thread(self._headers, delivery)
@@ -172,7 +187,11 @@ class OutboxLoop:
     def _headers(self, delivery: Delivery) -> dict[str, str]:
         secrets = self._signing_secrets(delivery)
         timestamp = int(self._runtime.database.now())
-        headers = {"content-type": "application/json", **sign(delivery.id, timestamp, delivery.body, secrets)}
+        headers = {
+            "content-type": "application/json",
+            **(tracing.carrier() or delivery.trace),
+            **sign(delivery.id, timestamp, delivery.body, secrets),
+        }
         return headers | self._game.headers() if delivery.event.startswith(EVENT_PREFIX) else headers
 
     def _signing_secrets(self, delivery: Delivery) -> Sequence[SecretStr]:

@@ -18,6 +18,7 @@ from consumer.calls.actions import CallActions
 from consumer.calls.claiming import CallClaimer
 from consumer.calls.progress import ProgressRecorder
 from consumer.calls.provider_pool import ProviderPool
+from consumer.calls.spans import CallSpans
 from consumer.ledger import call_outcomes
 from consumer.ledger.call_claims import ClaimedCall
 from consumer.ledger.due import Wake
@@ -80,6 +81,7 @@ class CallEngine:
         self._stopped = threading.Event()
         self._providers = ProviderPool(opener or (lambda name: open_provider(name, runtime.settings, runtime.policy)))
         self._progress = ProgressRecorder(runtime)
+        self._spans = CallSpans(runtime.database)
         self._claimer = CallClaimer(runtime, self._providers, self._add_wake)
         self._in_progress: dict[asyncio.Task[None], ClaimedCall] = {}
         #: Tasks that are pending, with the time of the next poll by this process's monotonic clock.
@@ -145,7 +147,8 @@ class CallEngine:
         key = claimed.call.id
         try:
             try:
-                outcome = await _action(actions, claimed, since_claim)
+                async with self._spans.of(claimed.call):
+                    outcome = await _action(actions, claimed, since_claim)
             except LeaseLost:
                 raise
             except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from consumer import tracing
 from consumer.calls.retry_policy import may_fetch_again
 from consumer.ledger.call_records import CallResult, CallRow
 from consumer.ledger.call_request import CallOutput
@@ -114,7 +115,8 @@ def _save(runtime: Runtime, row: CallRow, file: str | bytes, path: Path) -> None
 
 def _download(runtime: Runtime, row: CallRow, url: str, path: Path) -> None:
     try:
-        runtime.http().download(url, path, LIMIT_BYTES)
+        with tracing.span("download", {"telecine.uri": redact_url(url)}):
+            runtime.http().download(url, path, LIMIT_BYTES)
     except AddressForbidden:
         raise ProviderResultInvalid(
             f"{row.provider}'s result is at {redact_url(url)}, which Telecine may not call"

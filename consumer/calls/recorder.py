@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from consumer import tracing
 from consumer.ledger import accounts, call_outcomes
 from consumer.ledger.call_claims import ClaimedCall
 from consumer.ledger.database import is_ledger_fault
@@ -37,6 +38,9 @@ class CallRecorder:
         Raises:
             LeaseLost: Another engine or an operator has acted for the call.
         """
+        for argument in arguments:
+            if isinstance(argument, TelecineError):
+                tracing.fail(argument)
         return await self._retry_until_ledger_up(outcome, self._database, claimed, *arguments, **named)
 
     async def reschedule(self, claimed: ClaimedCall, seconds: float, error: TelecineError) -> None:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from consumer import tracing
 from consumer.calls.call_spec import build_call_spec, model_result
 from consumer.calls.progress import job_percentage
 from consumer.execution.heartbeat import Heartbeat
@@ -126,7 +127,7 @@ class JobContext:
         """Return the step's stored artifacts: the recorded ones, or what ``make`` makes now."""
         self.check()
         self.may_have_steps = True
-        return self._steps.step(name, lambda: self._make(name, make))
+        return self._steps.step(name, lambda: self._traced_make(name, make))
 
     def call(self, name: str, call: ModelCall) -> ModelResult:
         """Return the call's result. The first time, enqueue the call, park the job and do not return."""
@@ -142,12 +143,17 @@ class JobContext:
         self._runtime.tenants.check_write(self._job.tenant, uri)
         return store_artifact(self._runtime.storage, file, uri, job_id=self._job.id, fingerprint=self._job.fingerprint)
 
+    def _traced_make(self, step: str, make: StepFunction) -> Sequence[StoredArtifact]:
+        with tracing.span(f"step {step}"):
+            return self._make(step, make)
+
     def _make(self, step: str, make: StepFunction) -> Sequence[StoredArtifact]:
         folder = self._folder.path / "steps" / step
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
-            files = make(folder, self._report_rendering)
+            with tracing.span("make"):
+                files = make(folder, self._report_rendering)
         except TelecineError as error:
             error.step = error.step or step
             raise

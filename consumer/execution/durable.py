@@ -16,13 +16,14 @@ from typing import Any
 from consumer.calls.call_spec import pipeline_error
 from consumer.execution import outcome
 from consumer.execution.context import JobContext
+from consumer.execution.scopes import attempt_scope
 from consumer.failpoints import failpoint
 from consumer.ledger import calls, leases, retries, steps
 from consumer.ledger.call_records import CallRow
 from consumer.ledger.call_request import CallSpec
 from consumer.ledger.owner import this_process
 from consumer.ledger.states import CallState, State, StepState
-from consumer.logs import bound, logger
+from consumer.logs import logger
 from consumer.runtime import Runtime
 from consumer.storage.scratch import LazyFolder
 from schemas.errors import LeaseLost
@@ -43,8 +44,7 @@ def advance(runtime: Runtime, job_id: str) -> State | None:
 
 def run(runtime: Runtime, claim: leases.Claim) -> State:
     """Run a claimed job until it ends or parks. Never raises for what happens to it: that is recorded in the ledger."""
-    failpoint("advance.claimed")
-    with bound(job_id=claim.job.id, type=claim.job.type, attempt=claim.lease.epoch):
+    with attempt_scope(claim):
         try:
             return _attempt(runtime, claim)
         except LeaseLost:  # another worker took the job over: it records what becomes of it
@@ -58,7 +58,7 @@ def _attempt(runtime: Runtime, claim: leases.Claim) -> State:
     except LeaseLost:
         raise
     except Parked:
-        log.info("job_parked")
+        log.info("job_parked", duration=claim.duration())
         return State.WAITING
     except Exception as error:
         return outcome.retry_or_fail(runtime, claim, error)

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from consumer import tracing
 from consumer.callbacks.bodies import job_delivery
 from consumer.execution.context import JobContext
 from consumer.execution.heartbeat import Heartbeat
@@ -149,7 +150,7 @@ def complete(
         deferred=claim.deferred,
     )
     failpoint("advance.finished")
-    log.info("job_completed", outputs=len(outputs))
+    log.info("job_completed", outputs=len(outputs), duration=claim.duration())
     return State.COMPLETED
 
 
@@ -162,6 +163,7 @@ def complete_plan(runtime: Runtime, claim: Claim, plan: Plan) -> State:
     completion.finish(
         runtime.database, claim.lease, State.COMPLETED, outcome={"plan": record}, delivery=delivery, storing=storing
     )
+    log.info("job_completed", outputs=0, duration=claim.duration())
     return State.COMPLETED
 
 
@@ -194,11 +196,12 @@ def retry_or_fail(runtime: Runtime, claim: Claim, error: Exception) -> State:
             f"tried {failures} times; last: {error.message} ({error.code})", field=error.field, step=error.step
         )
     state = end_state(error)
+    tracing.fail(error)
     completion.finish(
         runtime.database, lease, state, error=error, delivery=failure_delivery(runtime, job, state, error)
     )
     failpoint("advance.finished")
-    log.warning("job_failed", state=state.value, code=error.code)
+    log.warning("job_failed", state=state.value, code=error.code, reason=error.message, duration=claim.duration())
     return state
 
 
@@ -206,8 +209,16 @@ def _retry_later(runtime: Runtime, claim: Claim, error: TelecineError, seconds: 
     reason: dict[str, object] = {"code": error.code, "message": error.message, "step": error.step}
     if error.outage:
         reason["outage"] = True
+    tracing.fail(error)
     leases.park(runtime.database, claim.lease, seconds=seconds, event="retry_later", failures=failures, **reason)
-    log.warning("job_retry_scheduled", code=error.code, seconds=seconds, failures=failures)
+    log.warning(
+        "job_retry_scheduled",
+        code=error.code,
+        reason=error.message,
+        seconds=round(seconds, 3),
+        failures=failures,
+        duration=claim.duration(),
+    )
     return State.WAITING
 
 

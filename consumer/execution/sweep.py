@@ -15,7 +15,7 @@ from consumer.ledger.due import Waker, cancelled_or_expired, reset_wakeups, take
 from consumer.ledger.leases import expire_dead_owners
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
-from consumer.logs import logger
+from consumer.logs import bound, logger
 from consumer.runtime import Runtime
 from consumer.storage.scratch import clear_abandoned
 from schemas.errors import DeadlineExceeded, JobCancelled
@@ -107,7 +107,9 @@ class Sweep:
             (State.CANCELLED, JobCancelled()) if job.cancel_requested else (State.EXPIRED, DeadlineExceeded())
         )
         delivery = failure_delivery(self._runtime, job, state, error)
-        finish_unleased(self._runtime.database, job.id, state, error, delivery)
+        if finish_unleased(self._runtime.database, job.id, state, error, delivery):
+            with bound(job_id=job.id, type=job.type):
+                log.warning("job_failed", state=state.value, code=error.code, reason=error.message)
 
     def _guarded(self, act: Callable[[], object]) -> None:
         """Call ``act``. Log its error."""

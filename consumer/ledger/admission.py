@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -98,6 +98,13 @@ def build_submission(
         canonical(placed.to_job_request()),
         fingerprint(request.identity()),
     )
+
+
+def with_trace_context(submission: Submission, context: Mapping[str, str]) -> Submission:
+    """Return the submission with a trace context, which is no part of its identity."""
+    request = submission.request.model_copy(update=dict(context))
+    whole = canonical({**json.loads(submission.whole), "traceparent": request.traceparent})
+    return replace(submission, request=request, whole=whole)
 
 
 def admit(database: Database, connection: Connection, batch: Sequence[Submission]) -> list[Admission]:

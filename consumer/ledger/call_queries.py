@@ -1,7 +1,8 @@
-"""Totals over all calls, for `telecine providers` and the metrics."""
+"""Queries over calls: totals for `telecine providers` and the metrics, and their traces."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from consumer.ledger.call_records import CallRow, read_calls
 from consumer.ledger.database import Database
 from consumer.ledger.states import SETTLED, CallState
-from consumer.ledger.tables import calls
+from consumer.ledger.tables import calls, timeline
 
 
 def count_calls(database: Database) -> dict[tuple[str, str], int]:
@@ -73,3 +74,14 @@ def list_calls(
     )
     with database.read() as connection:
         return read_calls(connection.execute(query.order_by(calls.c.queued_at).limit(limit)).mappings())[0]
+
+
+def enqueuing_span(database: Database, job_id: str, step: str) -> dict[str, str]:
+    """Return the trace context of the attempt that last enqueued a call of the step; empty if it made no spans."""
+    query = sa.select(timeline.c.detail).where(timeline.c.job_id == job_id, timeline.c.event == "parked")
+    with database.read() as connection:
+        for text in connection.execute(query.order_by(timeline.c.seq.desc())).scalars():
+            detail = json.loads(text or "{}")
+            if detail.get("step") == step:
+                return {name: detail[name] for name in ("traceparent", "tracestate") if name in detail}
+    return {}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from consumer import tracing
 from consumer.ledger.call_records import CallRow, call_from
 from consumer.ledger.call_request import CallSpec
 from consumer.ledger.call_resolution import write_off
@@ -82,7 +83,8 @@ def enqueue_and_park(
     with database.write(durable=True) as connection:
         _park(connection, lease, give_up_seconds)
         insert_call(database, connection, lease.job_id, step, attempt, spec, tenant=tenant or "", urgency=urgency)
-        note(connection, lease.job_id, "parked", epoch=lease.epoch, step=step)
+        # The spans of the call continue the one of this attempt.
+        note(connection, lease.job_id, "parked", epoch=lease.epoch, step=step, **tracing.carrier())
 
 
 def park_unless_settled(

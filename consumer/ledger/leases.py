@@ -48,6 +48,10 @@ class Claim:
         """Return the database's time without a query: that of the claim plus the time that has passed here since."""
         return self.taken_at + time.monotonic() - self._monotonic
 
+    def duration(self) -> float:
+        """Return the seconds since then, for the log."""
+        return round(time.monotonic() - self._monotonic, 3)
+
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatResult:
@@ -108,7 +112,8 @@ def begin(database: Database, claim: Claim, *, seconds: float) -> Claim:
     with database.write(deferred=True) as connection:
         transition(connection, claim.lease, State.RUNNING, started_at=started, lease_until=until, wake_at=until)
         note(connection, claim.job.id, "claimed", epoch=claim.lease.epoch, worker=owners.label(claim.lease.owner))
-    return replace(claim, job=replace(claim.job, state=State.RUNNING, started_at=started, lease_until=until))
+    job = replace(claim.job, state=State.RUNNING, started_at=started, lease_until=until)
+    return replace(claim, job=job, taken_at=now, _monotonic=time.monotonic())
 
 
 def hand_back(database: Database, claims: Sequence[Claim]) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import uuid
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ from sqlalchemy.engine import Connection
 from consumer.ledger.database import Database, db_now, insertion
 from consumer.ledger.records import Delivery, delivery_from
 from consumer.ledger.states import DeliveryState
-from consumer.ledger.tables import deliveries
+from consumer.ledger.tables import deliveries, timeline
 from consumer.ledger.timeline import note
 
 _NAMESPACE = uuid.UUID("0c7e5c1e-6c0b-5a55-9d0f-6a4f5d0c3b1a")
@@ -115,7 +116,22 @@ def claim_due(
             .values(due_at=db_now() + seconds, epoch=deliveries.c.epoch + 1)
             .returning(deliveries)
         )
-        return [delivery_from(row) for row in connection.execute(statement).mappings()]
+        claimed = [delivery_from(row) for row in connection.execute(statement).mappings()]
+        return _with_trace_contexts(connection, claimed)
+
+
+def _with_trace_contexts(connection: Connection, claimed: Sequence[Delivery]) -> Sequence[Delivery]:
+    """Return the deliveries with the trace contexts of their jobs' requests."""
+    ids = {delivery.job_id for delivery in claimed if delivery.job_id is not None}
+    t = timeline.c
+    query = sa.select(t.job_id, t.detail).where(t.job_id.in_(ids), t.event == "received")
+    rows = connection.execute(query.where(t.detail.contains('"traceparent"'))) if ids else ()
+    traces = {row.job_id: _trace_context(json.loads(row.detail)) for row in rows}
+    return [replace(delivery, trace=traces.get(delivery.job_id or "", {})) for delivery in claimed]
+
+
+def _trace_context(received: Mapping[str, Any]) -> dict[str, str]:
+    return {name: received[name] for name in ("traceparent", "tracestate") if name in received}
 
 
 def record_attempt(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -86,6 +86,11 @@ class Job:
         """Its rank among the priorities; 0 is the most urgent."""
         return PRIORITIES.index(self.priority)
 
+    def trace_context(self) -> dict[str, str]:
+        """Return the request's ``traceparent`` by name; empty if it has none."""
+        parent = json.loads(self.request).get("traceparent")
+        return {"traceparent": parent} if isinstance(parent, str) else {}
+
     def parsed(self) -> Request:
         """Parse the stored request."""
         request = parse_mapping(json.loads(self.request))
@@ -160,6 +165,8 @@ class Delivery:
     delivered_at: float | None
     #: The receiver's last response or the last error, at most 255 characters.
     last_answer: str | None
+    #: The trace context of the job's request; only set for a delivery that was claimed to be sent.
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +212,7 @@ def timeline_entry_from(row: RowMapping | Mapping[str, Any]) -> TimelineEntry:
 
 def delivery_from(row: RowMapping | Mapping[str, Any]) -> Delivery:
     """Return the record of a row of ``deliveries``."""
-    values = {name: row[name] for name in Delivery.__slots__}
+    values = {name: row[name] for name in Delivery.__slots__ if name != "trace"}
     values["state"] = DeliveryState(row["state"])
     values["body"] = bytes(row["body"])
     return Delivery(**values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from consumer import tracing
 from consumer.storage.base import ObjectFacts, Storage
 from schemas.errors import InputForbidden, InputUnavailable, StorageUnavailable
 from schemas.media import LocalFile, MediaFacts, StoredArtifact
@@ -52,7 +53,8 @@ def store_artifact(storage: Storage, file: LocalFile, uri: str, *, job_id: str, 
         bytes=size,
         facts=file.facts.model_dump(exclude_none=True),
     )
-    found = storage.put(file.path, uri, facts)
+    with tracing.span("put", {"telecine.uri": uri, "telecine.bytes": size}):
+        found = storage.put(file.path, uri, facts)
     return StoredArtifact(
         name=file.name,
         content_type=file.content_type,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from consumer import tracing
 from consumer.storage.base import Fetched, Storage
 from consumer.storage.local_files import fetch_file
 from providers.http.downloads import GuardedClient
@@ -30,6 +31,10 @@ class References:
             InputError: It is missing, replaced, forbidden or too large.
             AddressForbidden: It is at an address that Telecine may not call.
         """
+        with tracing.span("get", {"telecine.uri": shown(uri)}):
+            return self._fetch(uri, into, limit_bytes, pin)
+
+    def _fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None) -> Fetched:
         if has_url(uri):
             loaded = self.http().download(uri, into, limit_bytes)
             return Fetched(bytes=loaded.bytes, sha256=loaded.sha256)

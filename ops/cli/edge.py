@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from consumer import logs, sentry
+from consumer import logs, sentry, tracing
 from ops.cli.opening import read_settings, warn_of_unknown_variables
 from ops.edge.requirements import check_requirements
 
@@ -43,9 +43,11 @@ def edge(
 
     logs.configure(settings.log_level, settings.log_format)
     sentry.start_sentry(settings)
+    tracing.start_tracing()
     warn_of_unknown_variables()
     runtime = build_runtime(settings)
     try:
         EdgeServer(runtime, host, ports).run()
     finally:
+        tracing.stop_tracing()
         runtime.close()

@@ -6,6 +6,7 @@ A named error is one line on stderr and exit status 1; a bug is a traceback. Typ
 from __future__ import annotations
 
 import errno
+import os
 from typing import Annotated, Any
 
 import typer
@@ -18,12 +19,17 @@ from schemas.errors import ConfigurationError, TelecineError
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
 
 
+#: Commands that run until they are stopped. With JSON logs even the reason why they do not start is a line of JSON.
+_SERVICES = ("up", "worker", "edge", "dashboard")
+
+
 class Commands(LazyCommands):
     """The commands. Named errors become one line on stderr; a bug becomes a traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Remember ``--json`` and ``--help`` before the subcommand is parsed."""
         ctx.meta["telecine.json"] = "--json" in args
+        ctx.meta["telecine.service"] = args[:1] != [] and args[0] in _SERVICES
         ctx.meta["telecine.help"] = bool({"-h", "--help"} & set(args))
         return super().parse_args(ctx, args)
 
@@ -38,16 +44,16 @@ class Commands(LazyCommands):
             report_stop(stopped, as_json=as_json)
             raise typer.Exit(stopped.status) from None
         except TelecineError as error:
-            fail(error, as_json=as_json)
+            _report(ctx, error)
         except OSError as error:
             if error.errno not in _NOT_WRITABLE or error.filename is None:
                 raise
-            fail(_not_writable(error), as_json=as_json)
+            _report(ctx, _not_writable(error))
         except Exception as error:
             unreachable = _unreachable(error)
             if unreachable is None:
                 raise
-            fail(unreachable, as_json=as_json)
+            _report(ctx, unreachable)
         raise typer.Exit(1)
 
 
@@ -82,6 +88,18 @@ def _options(
 def main() -> None:
     """Run the command line. A named error is one line on stderr and exit status 1; a bug is a traceback."""
     app(prog_name="telecine")
+
+
+def _report(ctx: Any, error: TelecineError) -> None:
+    """Print the error, or log it for a service with JSON logs. The variable is read, as the settings may be invalid."""
+    if not ctx.meta.get("telecine.service") or os.environ.get("TELECINE_LOG_FORMAT") != "json":
+        fail(error, as_json=bool(ctx.meta.get("telecine.json")))
+        return
+    from consumer import logs
+
+    logs.configure("ERROR", "json")
+    log = logs.logger(__name__)
+    log.error("not_started", code=error.code, reason=error.message)
 
 
 def _prepare() -> None:

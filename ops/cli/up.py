@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from consumer import logs, sentry
+from consumer import logs, sentry, tracing
 from consumer.wakeups.queues import ROLES
 from ops.cli.arguments import parse_names
 from ops.cli.banner import greet
@@ -47,8 +47,11 @@ def up(
 
     logs.configure(settings.log_level, settings.log_format)
     sentry.start_sentry(settings)
+    tracing.start_tracing()
     warn_of_unknown_variables()
-    _leave(0 if serve(settings, parts, chosen, stop, greet) else 1)
+    status = 0 if serve(settings, parts, chosen, stop, greet) else 1
+    tracing.stop_tracing()
+    _leave(status)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

@@ -43,8 +43,8 @@ def worker(
 
     if status_fd is not None:
         worker_connection.report_to(status_fd)
-    else:
-        logs.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format)
+    if status_fd is None:
         warn_of_unknown_variables()
     if health and "health_port" in settings.model_fields_set:
         _serve_health(settings, gpu="gpu" in roles)

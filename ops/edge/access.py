@@ -6,7 +6,8 @@ import base64
 import hashlib
 import hmac
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -15,6 +16,7 @@ from consumer.ledger.records import Job
 from ops.edge.refusal import Refusal
 from ops.edge.requirements import is_loopback
 from schemas.settings import Settings
+from schemas.trace_context import trace_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Caller:
 
     tenant: str | None = None
     all_jobs: bool = False
+    #: The trace context of its HTTP request.
+    trace: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def may_see(self, job: Job) -> bool:
         """Return whether the job is one of the caller's."""
@@ -54,13 +58,13 @@ class Access:
             Refusal: Callers need a token, and this is none.
         """
         if not self.has_tokens:
-            return Caller(all_jobs=True)
+            return Caller(all_jobs=True, trace=trace_headers(headers))
         tenant = self._tenants.get(_digest(_token_in(headers.get("authorization", ""))))
         if tenant is None:
             raise Refusal(
                 401, "unauthorized", "a valid token is required: Authorization: Bearer TOKEN", www_authenticate="Bearer"
             )
-        return Caller(tenant)
+        return Caller(tenant, trace=trace_headers(headers))
 
     def link_query(self, job_id: str, name: str, lifetime_seconds: int) -> str:
         """Return the query that lets a browser open one result without a token; empty if none is needed."""

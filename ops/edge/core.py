@@ -17,6 +17,7 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from starlette.requests import Request as HttpRequest
 
+from consumer import tracing
 from consumer.ledger import dead_letters
 from consumer.ledger.admission import Identity
 from consumer.ledger.queries import find_job
@@ -114,6 +115,8 @@ class Edge:
             TelecineError: The request is refused.
             Refusal: It could not be sent, or no door has received it yet.
         """
+        if "traceparent" not in fields:
+            fields = {**fields, **(tracing.carrier() or caller.trace)}
         request, body = await run_sync(self.check, self._with_uploads(fields, caller, uploads or {}), caller)
         after = await run_sync(dead_letters.newest_number, self.runtime.database)
         for name, upload in (uploads or {}).items():

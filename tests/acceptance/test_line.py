@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -77,6 +79,19 @@ def test_a_reel_goes_from_a_node_producer_to_a_verified_callback(
         assert "HTTP 500" in told_story
         assert "delivered" in told_story
         assert telecine.stop() == 0
+        check_log(telecine.log_lines(), "order-1042")
+
+
+def check_log(lines: list[dict[str, Any]], job_id: str) -> None:
+    """Check that JSON logs are JSON only, and say when the job's attempt began and how it ended."""
+    of_job = [line for line in lines if line.get("job_id") == job_id]
+    started, ended = (line for line in of_job if line["event"] in ("job_started", "job_completed"))
+    assert (started["event"], started["attempt"], started["type"]) == ("job_started", 1, "reel")
+    assert ended["event"] == "job_completed"
+    assert ended["duration"] > 0.1
+    events = [line["event"] for line in lines]
+    assert {"started", "worker_started", "worker_stopped", "stopping"} <= set(events)
+    assert any("superuser privileges" in event for event in events) == (os.getuid() == 0)  # Celery's warning
 
 
 def test_the_same_job_sent_five_times_through_two_doors_runs_once(

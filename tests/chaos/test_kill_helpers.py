@@ -126,6 +126,7 @@ def test_stopping_a_worker_with_all_its_processes_is_no_crash_attack_1(
         job = doors.wait_for_job("r")
         assert (job.state, job.crashes, job.failures) == (State.COMPLETED, 0, 0), job.error
         assert "worker_stopped" in [entry.event for entry in timeline_of(doors.database(), "r")]
+        assert "worker_started" in [line["event"] for line in worker.log_lines()]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ from schemas.settings import Settings
 from tests.receiver import Answer, Receiver
 from tests.telecine_process import wait_until
 
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 
 @contextmanager
 def running(home: Path, **settings: object) -> Iterator[Runtime]:
@@ -47,11 +49,11 @@ def running(home: Path, **settings: object) -> Iterator[Runtime]:
         runtime.close()
 
 
-def promise(runtime: Runtime, number: int, url: str) -> None:
+def promise(runtime: Runtime, number: int, url: str, job_id: str | None = None) -> None:
     """Enqueue a callback in the outbox."""
     with runtime.database.write() as connection:
         new = outbox.NewDelivery(
-            id=f"msg_{number}", job_id=None, event="job.failed", url=url, secret_name=None, body=b"{}"
+            id=f"msg_{number}", job_id=job_id, event="job.failed", url=url, secret_name=None, body=b"{}"
         )
         outbox.enqueue(runtime.database, connection, new)
 
@@ -206,3 +208,14 @@ def test_a_ledger_that_is_away_while_a_callback_is_signed_costs_it_no_attempt(
         wait_until(lambda: list_deliveries(runtime.database, limit=9)[0].state is DeliveryState.DELIVERED, timeout=20)
         assert not left
         assert list_deliveries(runtime.database, limit=9)[0].attempts == 1
+
+
+@pytest.mark.parametrize("trace", [{}, {"traceparent": TRACEPARENT}, {"traceparent": TRACEPARENT, "tracestate": "a=1"}])
+def test_a_callback_carries_the_trace_context_of_its_request(trace: dict[str, str], tmp_path: Path) -> None:
+    with Receiver() as receiver, running(tmp_path) as runtime:
+        request = Request(id="j", type="cancel", data=Cancel(id="x"), **trace)
+        with runtime.database.write() as connection:
+            admit(runtime.database, connection, [build_submission(request, role="io", door="test")])
+        promise(runtime, 1, receiver.url, "j")
+        (attempt,) = receiver.wait_for(1)
+    assert {name: attempt.headers[name] for name in ("traceparent", "tracestate") if name in attempt.headers} == trace

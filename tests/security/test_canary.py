@@ -15,6 +15,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ from tests.security.servers import Listener
 from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import TelecineProcess, wait_until
+from tests.traces import Collector
 
 CANARIES = {
     name: f"canary{name.replace(' ', '')}{uuid.uuid4().hex}"
@@ -130,7 +132,8 @@ def evidence(
     rabbitmq.ctl("set_permissions", "canary", ".*", ".*", ".*")
     broker = f"amqp://canary:{password}@127.0.0.1:{rabbitmq.port}/%2F"
     home = tmp_path_factory.mktemp("telecine")
-    with Receiver() as receiver, FakeSentry() as sentry, Listener(b"HTTP/1.1 404 Not Found\r\n\r\n") as web:
+    missing = Listener(b"HTTP/1.1 404 Not Found\r\n\r\n")
+    with Receiver() as receiver, FakeSentry() as sentry, missing as web, Collector() as collector:
         process = TelecineProcess(
             home,
             broker_url=broker,
@@ -146,10 +149,12 @@ def evidence(
         )
         keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": CANARIES["storage key"], "SENTRY_DSN": sentry.dsn}
         environment = extension(home) | keys | {"TELECINE_BROKER_URL": broker, "AWS_DEFAULT_REGION": "us-east-1"}
+        environment |= collector.environment
         process.environment |= environment
         _client(ministack).create_bucket(Bucket="canary-results")
         with process.start():
-            yield _collect(process, queue, broker, receiver, sentry, web)
+            found = _collect(process, queue, broker, receiver, sentry, web)
+            yield found | {"traces": "\n".join(map(str, collector.spans))}
     rabbitmq.ctl("delete_user", "canary")
 
 
@@ -236,6 +241,7 @@ def test_the_places_that_are_searched_have_content(evidence: dict[str, str]) -> 
         "log",
         "metrics",
         "health",
+        "traces",
         "timeline.detail",
         "jobs.error",
         "rejections.message",
@@ -247,6 +253,7 @@ def test_the_places_that_are_searched_have_content(evidence: dict[str, str]) -> 
     assert "telecine_jobs" in evidence["metrics"]
     assert "RuntimeError" in evidence["sentry"]
     assert "RuntimeError" in evidence["log"]
+    assert "RuntimeError while working on the job" in evidence["traces"]
 
 
 CONNECTIONS = """
@@ -276,7 +283,7 @@ def test_a_defect_is_reported_with_its_job_only_if_a_dsn_is_configured(tmp_path:
         if watched:
             (event,) = wait_until(sentry.events, what=process.log.read_text)
             assert event["tags"]["job_id"] == "order-7"
-            assert event["environment"] == "production"
+            assert (event["environment"], event["release"]) == ("production", f"telecine@{version('telecine')}")
         assert process.stop() == 0
     # The process has ended, so everything that it sends has been sent.
     assert bool(sentry.envelopes) == watched

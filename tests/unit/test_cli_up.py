@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import socket
@@ -94,8 +95,10 @@ def test_a_home_that_cannot_be_written_is_one_line_friction_m4(tmp_path: Path) -
         done = process.run("up", check=False)
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
-    assert line.startswith(f"error configuration  {tmp_path}/file")
-    assert "cannot be written" in line
+    found = json.loads(line)  # this process has JSON logs
+    assert (found["event"], found["code"]) == ("not_started", "configuration")
+    assert found["reason"].startswith(f"{tmp_path}/file")
+    assert "cannot be written" in found["reason"]
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES], ids=lambda number: f"M4-{number}")

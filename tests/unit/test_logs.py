@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from importlib.metadata import version
+from importlib.metadata import PathDistribution, version
 from typing import Any
 
 import pytest
@@ -87,10 +87,30 @@ def test_a_ledger_that_does_not_answer_is_one_short_line_attack_12() -> None:
     assert "Traceback" in defect["exception"]
 
 
-@pytest.mark.parametrize(("given", "release"), [("", f"telecine@{version('telecine')}"), ("shop-7", "shop-7")])
-def test_sentry_knows_the_release_friction_low(monkeypatch: pytest.MonkeyPatch, given: str, release: str) -> None:
+def read_text_of(source: str | None) -> Any:
+    """Return a ``Distribution.read_text`` that finds ``source`` as the place that pip installed from."""
+    read = PathDistribution.read_text
+    return lambda self, name: source if name == "direct_url.json" else read(self, name)
+
+
+FROM_GIT = '{"url": "https://git.example/t.git", "vcs_info": {"vcs": "git", "commit_id": "0123456789abcdef"}}'
+
+
+@pytest.mark.parametrize(
+    ("given", "source", "release"),
+    [
+        ("", None, f"telecine@{version('telecine')}"),
+        ("", '{"url": "file:///src", "dir_info": {}}', f"telecine@{version('telecine')}"),
+        ("", FROM_GIT, f"telecine@{version('telecine')}+0123456789ab"),
+        ("shop-7", FROM_GIT, "shop-7"),
+    ],
+)
+def test_sentry_knows_the_release_friction_low(
+    monkeypatch: pytest.MonkeyPatch, given: str, source: str | None, release: str
+) -> None:
     options: dict[str, Any] = {}
     monkeypatch.setattr("sentry_sdk.init", lambda **given: options.update(given))
+    monkeypatch.setattr("importlib.metadata.PathDistribution.read_text", read_text_of(source))
     monkeypatch.setenv("SENTRY_DSN", "https://key@sentry.example/1")
     monkeypatch.setenv("SENTRY_RELEASE", given)
     assert start_sentry(Settings())
