@@ -9,9 +9,9 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, TomlConfigSettingsSource
 
@@ -66,8 +66,15 @@ def json_form(name: str, settings: type[BaseModel]) -> str:
 
 def secret_file_variables(settings: type[BaseModel]) -> dict[str, str]:
     """Return the variables that name the file of a secret, each with the variable of the secret itself."""
-    secret = [name for name, field in settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    secret = [name for name, field in settings.model_fields.items() if _holds_secret(field.annotation)]
     return {f"{variable(name, settings)}{_FILE_SUFFIX}": variable(name, settings) for name in secret}
+
+
+def _holds_secret(annotation: Any) -> bool:
+    """Return whether a value of this type has a secret in it, at any depth."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return any(_holds_secret(field.annotation) for field in annotation.model_fields.values())
+    return annotation is SecretStr or any(_holds_secret(argument) for argument in get_args(annotation))
 
 
 class Environment(EnvSettingsSource):

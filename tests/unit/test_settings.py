@@ -406,6 +406,8 @@ def test_a_secret_is_read_from_the_file_that_its_variable_names(
     url = f"postgresql+psycopg://telecine:{SECRET}@db/telecine"
     for name, content in (("url", f"{url}\n"), ("secrets", f'{{"default": ["{SECRET}"]}}'), ("key", SECRET)):
         (tmp_path / name).write_text(content)
+    (tmp_path / "dashboard").write_text(f'{{"anna": {{"token": "{SECRET}"}}}}')
+    monkeypatch.setenv("TELECINE_DASHBOARD_TOKENS_FILE", str(tmp_path / "dashboard"))
     monkeypatch.setenv("TELECINE_LEDGER_URL_FILE", str(tmp_path / "url"))
     monkeypatch.setenv("TELECINE_CALLBACK_SECRETS_FILE", str(tmp_path / "secrets"))
     monkeypatch.setenv("REPLICATE_API_TOKEN_FILE", str(tmp_path / "key"))
@@ -415,6 +417,7 @@ def test_a_secret_is_read_from_the_file_that_its_variable_names(
     assert unknown_variables(Settings, os.environ) == []
     assert settings.replicate_token is not None
     assert settings.replicate_token.get_secret_value() == SECRET
+    assert settings.dashboard_tokens["anna"].token.get_secret_value() == SECRET
     origins = {view.variable: view.origin for view in settings_view(settings)}
     assert origins["TELECINE_LEDGER_URL"] == "environment"
     monkeypatch.setenv("TELECINE_LEDGER_URL", "sqlite:///x")
