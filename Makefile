@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo demo-story test unit lint fix coverage audit bench chaos lock clean
+.PHONY: help demo demo-story test unit lint fix coverage audit bench chaos deploy-check lock clean
 
 help:  ## these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,12 @@ bench: $(VENV)/.tested  ## the figures of docs/benchmarks.md, on this machine
 chaos: $(VENV)/.tested  ## the long soak: random kills for several minutes
 	@bash tests/servers/install.sh
 	@$(PYTEST) tests/chaos -m "slow or not slow" --timeout=3600
+
+deploy-check: $(VENV)/.linted  ## the Kubernetes manifests and the Compose file, by their schemas
+	@$(PIP) --editable ".[deploy]"
+	@bash tests/servers/install.sh node
+	@cd tests/deploy/node && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@$(PYTEST) tests/deploy/check_schemas.py
 
 lock: $(VENV)/.tested  ## write constraints.txt anew from what is installed
 	@$(BIN)/python tests/lock.py constraints.txt
