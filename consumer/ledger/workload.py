@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
@@ -31,7 +33,7 @@ def count_open_jobs(database: Database) -> dict[tuple[str, str], int]:
         return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(_DOING, jobs.c.role))}
 
 
-def workers_wanted(role: str) -> sa.Select[tuple[int]]:
+def workers_wanted(role: str) -> sa.Select[Any]:
     """Return the query for the number of jobs that a worker of the role runs or should run now.
 
     An autoscaler sends it as it is: ops/deploy/kubernetes/components/keda has its text.

@@ -99,9 +99,7 @@ class Composed:
             done |= set(ready)
         for name, process in self._processes.items():
             if process.poll() is None:
-                wait_until(
-                    lambda name=name: self.health(name, "ready")[0] == 200, what=lambda name=name: self.log(name)
-                )
+                self._wait_until_ready(name)
 
     def start(self, name: str) -> None:
         """Start a service, unless it runs."""
@@ -149,6 +147,9 @@ class Composed:
         own = {key: self.moved(str(value)) for key, value in SERVICES[name]["environment"].items()}
         return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": home, **image, **ports, **own}
 
+    def _wait_until_ready(self, name: str) -> None:
+        wait_until(lambda: self.health(name, "ready")[0] == 200, what=lambda: self.log(name))
+
     def health(self, name: str, page: str) -> tuple[int, dict[str, Any]]:
         """Return status and body of a page of the health port; 0 if nothing answers."""
         try:
@@ -183,8 +184,8 @@ class Composed:
         user, name = url.partition("://")[2].partition(":")[0], url.rpartition("/")[2]
         with psycopg.connect(f"host=127.0.0.1 port={self._postgres.port} user=postgres", autocommit=True) as connection:
             with contextlib.suppress(psycopg.errors.DuplicateObject):
-                connection.execute(f"CREATE ROLE {user} LOGIN")  # type: ignore[arg-type]
-            connection.execute(f"ALTER DATABASE {name} OWNER TO {user}")  # type: ignore[arg-type]
+                connection.execute(f"CREATE ROLE {user} LOGIN")
+            connection.execute(f"ALTER DATABASE {name} OWNER TO {user}")
 
     def __enter__(self) -> Self:
         self.broker.__enter__()
@@ -193,7 +194,8 @@ class Composed:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for process in (*self._processes.values(), *self._commands):
+        started: list[subprocess.Popen[Any]] = [*self._processes.values(), *self._commands]
+        for process in started:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate(timeout=30)

@@ -10,7 +10,10 @@ from typing import Any
 import typer
 import yaml
 
+from consumer.wakeups.queues import ROLES
+from ops.cli.arguments import parse_names
 from ops.cli.commands import load
+from ops.cli.up import MORE_PARTS, PARTS
 from schemas.settings import Settings
 from schemas.settings.sources import unknown_variables
 
@@ -56,4 +59,7 @@ def check_command(arguments: Sequence[str] | str) -> None:
     command = load(name)
     while rest and rest[0] in getattr(command, "commands", {}):
         command = command.commands[rest.pop(0)]
-    command.make_context(name, list(rest), parent=typer.Context(command))
+    given = command.make_context(name, list(rest), parent=typer.Context(command)).params
+    for option, known in (("only", PARTS + MORE_PARTS), ("roles", ROLES), ("role", ROLES)):
+        if option in given:
+            parse_names(given[option], known, option)

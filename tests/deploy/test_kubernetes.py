@@ -84,7 +84,8 @@ def autoscaling_queries() -> dict[str, str]:
 
 def test_autoscaling_sends_the_query_of_the_ledger_for_every_role() -> None:
     def text(role: str) -> str:
-        compiled = workers_wanted(role).compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        compiled = workers_wanted(role).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
         return " ".join(str(compiled).split()).replace("( ", "(").replace(" )", ")")
 
     assert autoscaling_queries() == {role: text(role) for role in ROLES}
