@@ -12,7 +12,6 @@ from consumer.ledger.call_queries import count_calls
 from consumer.ledger.database import Database
 from consumer.ledger.pauses import PauseKind, list_pauses
 from consumer.ledger.states import SETTLED, CallState
-from consumer.ledger.workload import count_open_jobs
 from ops.health_client import HealthAnswer
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -61,7 +60,7 @@ class Overview:
 
 def take_overview(database: Database) -> Overview:
     """Read the current state from the ledger."""
-    open_jobs = count_open_jobs(database)
+    open_jobs = queries.count_open_jobs(database)
     calls = {key: number for key, number in count_calls(database).items() if key[1] not in SETTLED}
     pauses = list_pauses(database)
     unknown = sum(number for (_, state), number in calls.items() if state == CallState.UNKNOWN)

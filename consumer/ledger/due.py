@@ -33,6 +33,8 @@ class Wake:
 
 
 _NOT_PAUSED = sa.not_(has_paused_type())
+#: A job that a worker can claim now, if no other worker has it.
+_STARTABLE = (jobs.c.wake_at.is_not(None), jobs.c.not_before <= db_now(), _NOT_PAUSED)
 
 #: Sends wake-ups; returns ``False`` when it knows that some were not sent.
 Waker = Callable[[Sequence[Wake]], bool | None]
@@ -66,8 +68,8 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
 _NEXT = (
     sa.select(jobs, db_now().label("now"))
     .where(jobs.c.role == sa.select(jobs.c.role).where(jobs.c.id == sa.bindparam("woken")).scalar_subquery())
-    .where(jobs.c.priority == sa.bindparam("wanted_priority"), jobs.c.wake_at.is_not(None))
-    .where(jobs.c.not_before <= db_now(), unleased(), jobs.c.state.in_(sources(State.RUNNING)), _NOT_PAUSED)
+    .where(jobs.c.priority == sa.bindparam("wanted_priority"), jobs.c.state.in_(sources(State.RUNNING)))
+    .where(*_STARTABLE, unleased())
     .order_by(jobs.c.received_at)
     .limit(sa.bindparam("count"))
     .with_for_update(of=jobs, skip_locked=True)
@@ -107,6 +109,17 @@ def claim_next(
 def _alike(rows: Sequence[RowMapping], job_type: str) -> list[RowMapping]:
     """Return the rows up to the first of another type, or of a job that a worker began and did not release."""
     return list(itertools.takewhile(lambda row: row["type"] == job_type and row["state"] in NOT_BEGUN, rows))
+
+
+def workers_wanted(role: str) -> sa.Select[Any]:
+    """Return the query for the number of jobs that workers of the role run or should run now.
+
+    An autoscaler sends it as it is: ops/deploy/kubernetes/components/keda has its text.
+    """
+    is_open = jobs.c.state.in_(sorted(OPEN))
+    return sa.select(sa.func.count().label("wanted")).where(
+        is_open, jobs.c.role == role, sa.or_(jobs.c.lease_until > db_now(), sa.and_(*_STARTABLE))
+    )
 
 
 def undo_wakeup(database: Database, wakes: Sequence[Wake], *, again_seconds: float) -> None:

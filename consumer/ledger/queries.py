@@ -194,6 +194,25 @@ def count_jobs_by_role(database: Database) -> dict[str, tuple[int, int]]:
         return {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(query)}
 
 
+def count_open_jobs(database: Database) -> dict[tuple[str, str], int]:
+    """Count the open jobs by what they do and by role.
+
+    ``running`` under a worker's lease, ``parked`` for a provider's call, ``scheduled`` for a later start, ``retrying``
+    until a later attempt is due, ``paused`` with its type, or ``due`` and without a worker.
+    """
+    doing = sa.case(
+        (sa.func.coalesce(jobs.c.lease_until > db_now(), sa.false()), "running"),
+        (jobs.c.wake_at.is_(None), "parked"),
+        (sa.and_(jobs.c.not_before > db_now(), jobs.c.state == State.RECEIVED.value), "scheduled"),
+        (jobs.c.not_before > db_now(), "retrying"),
+        (has_paused_type(), "paused"),
+        else_="due",
+    )
+    query = sa.select(doing, jobs.c.role, sa.func.count()).where(jobs.c.state.in_([s.value for s in OPEN]))
+    with database.read() as connection:
+        return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(doing, jobs.c.role))}
+
+
 def count_ended_jobs(database: Database, *, seconds: float) -> dict[tuple[str, str], int]:
     """Count the jobs that did not complete and ended within ``seconds``, by state and error code."""
     code = sa.func.coalesce(ERROR_CODE[database.dialect], "")
