@@ -63,6 +63,12 @@ def test_a_service_has_the_time_that_its_process_takes_to_stop() -> None:
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= needed(name), name
 
 
+def test_prometheus_scrapes_every_service_of_telecine() -> None:
+    found = yaml.safe_load((COMPOSE.parent / "prometheus" / "prometheus.yml").read_text())
+    (discovery,) = found["scrape_configs"][0]["dns_sd_configs"]
+    assert set(discovery["names"]) == OURS - {"migrate", "buckets"}
+
+
 @pytest.fixture
 def composed(tmp_path: Path, rabbitmq: RabbitMQ, postgres: Postgres, ministack: Ministack) -> Iterator[Composed]:
     with Composed(tmp_path, rabbitmq, postgres, ministack) as made:
