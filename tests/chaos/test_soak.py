@@ -28,7 +28,12 @@ JOBS = 300
 def test_after_minutes_of_random_kills_every_job_ended_once_with_one_callback_id(tmp_path: Path) -> None:
     chance = random.Random(20261121)
     # Half of them are short jobs, which workers claim in groups.
-    settings: dict[str, Any] = {"max_crashes": 1000, "lease_seconds": 2, "concurrency": 4, "extensions": "tests.group_pipeline"}
+    settings: dict[str, Any] = {
+        "max_crashes": 1000,
+        "lease_seconds": 2,
+        "concurrency": 4,
+        "extensions": "tests.group_pipeline",
+    }
     with Receiver() as receiver, TelecineProcess(tmp_path / "home", **settings) as telecine:
         inbox = telecine.settings.inbox_folder
         sent: list[str] = []
