@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo demo-story test unit lint fix coverage audit bench chaos deploy-check lock clean
+.PHONY: help demo demo-story test unit lint fix coverage audit bench chaos images deploy-check lock clean
 
 help:  ## these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,7 @@ lint: $(VENV)/.linted  ## style, types, layers, the published contract, generate
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/hadolint ops/deploy/Dockerfile
 	@$(BIN)/python -m ops.contract --check docs/contract
 	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/python ops/clients/generate.py --check
@@ -67,6 +68,11 @@ deploy-check: $(VENV)/.linted  ## the Kubernetes manifests and the Compose file,
 	@bash tests/servers/install.sh node
 	@cd tests/deploy/node && npm ci --silent --no-audit --no-fund --ignore-scripts
 	@$(PYTEST) tests/deploy/check_schemas.py
+
+images: $(VENV)/.tested  ## build the images of ops/deploy with podman, run them, and break what they run on
+	@bash tests/servers/install.sh images
+	@$(BIN)/python -m tests.deploy.images
+	@$(PYTEST) -n0 -s tests/deploy -m slow
 
 lock: $(VENV)/.tested  ## write constraints.txt anew from what is installed
 	@$(BIN)/python tests/lock.py constraints.txt

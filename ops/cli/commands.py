@@ -31,6 +31,7 @@ PANELS: dict[str, tuple[Entry, ...]] = {
         Entry("worker", "worker", "Run a worker for selected roles; needs a broker."),
         Entry("edge", "edge", "Serve the HTTP calls of the source systems."),
         Entry("dashboard", "dashboard", "Serve the dashboard: jobs, results and callbacks in a browser."),
+        Entry("health", "health", "Ask whether the Telecine on this machine is healthy."),
         Entry("doctor", "doctor", "Check this installation and advise what to do."),
         Entry("migrate", "migrate", "Bring the ledger's tables up to date."),
     ),

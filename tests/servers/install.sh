@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the servers and programs that the tests need: `make test` runs it before the tests.
-# With the word `node` it installs Node and the packages of tests/node only, which is what `make lint` needs.
+# With the word `node` it installs Node and the packages of tests/node only, which is what `make lint` needs; with the
+# word `images` also what builds and runs container images.
 #
 # It may be run any number of times and does nothing where nothing is missing. System packages are
 # installed only as root on Debian or Ubuntu, and no system service is started; elsewhere it says what
@@ -39,6 +40,12 @@ if [ "${1:-}" != node ]; then
     need default-jdk-headless javac
     need strace strace
     if [ ! -e /usr/share/java/amqp-client.jar ]; then missing="$missing librabbitmq-client-java"; fi
+fi
+
+if [ "${1:-}" = images ]; then
+    need podman podman
+    need runc runc
+    need debootstrap debootstrap
 fi
 
 install_packages() {

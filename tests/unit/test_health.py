@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
 from consumer.ledger.database import Database
 from consumer.ledger.schema import migrate
@@ -23,6 +24,7 @@ from consumer.storage.base import StoredObject
 from consumer.storage.memory import MemoryStorage
 from ops import health as module, storage_health
 from ops.checks.ledger import ledger
+from ops.cli import main
 from ops.health import HealthServer
 from ops.ledger_probe import LedgerProbe, LedgerUnavailable
 from ops.storage_health import StorageHealth
@@ -190,6 +192,25 @@ def test_it_answers_within_two_seconds_while_the_ledger_hangs(
                 break
         # The machine itself may stall occasionally.
         assert longest[-1] < 2, longest
+
+
+def test_the_health_command_is_for_supervisors(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = Part()
+    with serving(LedgerProbe(database), part) as server:
+        monkeypatch.setenv("TELECINE_HEALTH_PORT", server.url.rpartition(":")[2])
+        run = CliRunner().invoke
+        healthy = run(main.app, ["health", "--ready"])
+        assert (healthy.exit_code, healthy.stdout) == (0, "healthy\n")
+        part.connected = False
+        degraded = run(main.app, ["health"])
+        assert (degraded.exit_code, degraded.stdout) == (0, "degraded  door-amqp: not connected\n")
+        assert run(main.app, ["health", "--ready"]).exit_code == 1
+        part.stop()
+        wait_until(lambda: run(main.app, ["health"]).exit_code == 1)
+        assert json.loads(run(main.app, ["health", "--json"]).stdout)["status"] == "unhealthy"
+    silent = run(main.app, ["health"])
+    assert (silent.exit_code, silent.stdout) == (1, "")
+    assert "No Telecine answers at 127.0.0.1:" in silent.stderr
 
 
 def test_metrics_are_served_as_text(database: Database) -> None:
