@@ -91,7 +91,7 @@ def build_all() -> None:
 
 
 class Container:
-    """A container as a cluster would run it: read-only root, its own user, no capabilities; on this machine's network."""
+    """A container as a cluster runs it: read-only root, its own user, no capabilities; on this machine's network."""
 
     def __init__(
         self,
@@ -149,7 +149,9 @@ class Container:
 
     def log(self) -> str:
         """Return what it has written."""
-        return subprocess.run([*_ENGINE, "logs", self.name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout.decode()
+        return subprocess.run(
+            [*_ENGINE, "logs", self.name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ).stdout.decode()
 
     def wait_until_logged(self, text: str, timeout: float = 60) -> None:
         """Wait until its log contains the text."""
