@@ -37,7 +37,7 @@ from consumer.ledger.due import Wake, claim_next
 from consumer.ledger.leases import release_owned_by
 from consumer.ledger.owner import this_process
 from consumer.runtime import Runtime
-from consumer.storage.scratch import clear_abandoned
+from consumer.storage.scratch import check_scratch, clear_abandoned
 from consumer.wakeups.queues import ADVANCE, role_and_priority
 from consumer.wakeups.send import WakeUps
 from consumer.wakeups.stop_signals import exit_once
@@ -207,11 +207,15 @@ def _log_stop(**_: Any) -> None:
 
 
 @worker_init.connect
-def _check_ledger(**_: Any) -> None:
-    """Exit if this worker cannot use the ledger: otherwise it would take wake-ups and fail. It may be unreachable."""
+def _check_start(**_: Any) -> None:
+    """Exit if this worker cannot use the ledger or the scratch folder: otherwise it would take wake-ups and fail.
+
+    The ledger may be unreachable.
+    """
     if os.getpid() in _runtimes:
         return  # embedded mode
     try:
+        check_scratch(_settings().scratch_folder)
         open_ledger(_settings()).close()
     except ConfigurationError as error:
         log.error("worker_not_started", reason=error.message)

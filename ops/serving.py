@@ -11,6 +11,7 @@ from consumer.ledger.owner import is_gone, this_process
 from consumer.logs import logger
 from consumer.runtime import Runtime
 from consumer.service import Loop, Named, Service, build_loops
+from consumer.storage.scratch import check_scratch
 from consumer.wiring import build_runtime
 from ops.dashboard.requirements import check_requirements as check_dashboard
 from ops.edge.requirements import check_requirements
@@ -46,6 +47,8 @@ def serve(
         ConfigurationError: A setting is wrong, or another process runs on the same folder.
     """
     with home_lock(settings):
+        if {"calls", "worker"} & set(parts):
+            check_scratch(settings.scratch_folder)
         return _serve(settings, parts, roles, stop, started)
 
 

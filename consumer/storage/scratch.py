@@ -12,12 +12,28 @@ from pathlib import Path
 from typing import Any, Self
 
 from consumer.ledger.owner import is_gone, is_near, this_process
+from schemas.errors import ConfigurationError
 
 _OWNER = ".owner"
 #: When a folder is abandoned whose owner is unknown or in another boot or container: it has not changed for so long.
 FOREIGN_SECONDS = 86_400.0
 #: When a folder without an owner is abandoned: its process was killed while it created or deleted the folder.
 UNOWNED_SECONDS = 300.0
+
+
+def check_scratch(root: Path) -> None:
+    """Create the folder that jobs work in. A process that could not write it would accept jobs and finish none.
+
+    Raises:
+        ConfigurationError: It cannot be written.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=root).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the scratch folder {root} cannot be written: {error.strerror}; name a writable one in TELECINE_SCRATCH"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -125,10 +125,6 @@ class Container:
         """Start it again, with its data."""
         podman("start", self.name)
 
-    def signal(self, name: str) -> None:
-        """Send a signal to its first process."""
-        podman("kill", f"--signal={name}", self.name)
-
     def stop(self, seconds: int = 60) -> int:
         """Stop it as an engine does, and return its exit status."""
         podman("stop", f"--time={seconds}", self.name)

@@ -128,9 +128,10 @@ def test_it_runs_as_its_user_and_its_health_check_tells_the_truth(data: Path) ->
         assert "CapEff:\t0000000000000000" in state
         assert "NoNewPrivs:\t1" in state
         assert "Read-only" in container.run_inside("sh", "-c", "touch /etc/x /opt/telecine/x 2>&1 || true")
-        container.signal("STOP")
+        signal = "kill -{} $(cat /proc/1/task/1/children)"  # tini's child
+        container.run_inside("sh", "-c", signal.format("STOP"))
         assert not container.healthy()
-        container.signal("CONT")
+        container.run_inside("sh", "-c", signal.format("CONT"))
         assert container.stop() == 0
     assert not ready(port)
 
@@ -156,7 +157,7 @@ BAD_STARTS: dict[str, tuple[list[str], dict[str, str], str]] = {
     "a scratch folder that cannot be written": (
         ["--volume={data}:/var/lib/telecine"],
         {"TELECINE_SCRATCH": "/srv/scratch"},
-        "/srv/scratch cannot be written: Read-only file system",
+        "the scratch folder /srv/scratch cannot be written: Read-only file system",
     ),
     "PostgreSQL that is stopped": (
         [],

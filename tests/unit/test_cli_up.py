@@ -101,6 +101,15 @@ def test_a_home_that_cannot_be_written_is_one_line_friction_m4(tmp_path: Path) -
     assert "cannot be written" in found["reason"]
 
 
+def test_a_scratch_folder_that_cannot_be_written_is_found_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with TelecineProcess(tmp_path / "data", scratch=tmp_path / "file" / "scratch") as process:
+        done = process.run("up", check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith(f"error configuration  the scratch folder {tmp_path}/file/scratch cannot be written")
+
+
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES], ids=lambda number: f"M4-{number}")
 def test_a_fault_of_the_disk_names_the_file_and_what_to_do(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
