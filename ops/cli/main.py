@@ -17,6 +17,8 @@ from schemas.errors import ConfigurationError, TelecineError
 
 #: Faults of the disk or of its rights, which the person at the keyboard can mend; the exception names the file.
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
+#: Faults that are the disk's even if the exception names no file, because writing into an open one failed.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 #: Commands that run until they are stopped. With JSON logs even the reason why they do not start is a line of JSON.
@@ -46,7 +48,7 @@ class Commands(LazyCommands):
         except TelecineError as error:
             _report(ctx, error)
         except OSError as error:
-            if error.errno not in _NOT_WRITABLE or error.filename is None:
+            if error.errno not in (_NOT_WRITABLE if error.filename is not None else _FULL):
                 raise
             _report(ctx, _not_writable(error))
         except Exception as error:
@@ -124,10 +126,15 @@ def _unreachable(error: Exception) -> ConfigurationError | None:
         return None
     first = str(error.orig).strip().splitlines()[0] if error.orig is not None else type(error).__name__
     problem = "is read-only" if "read-only" in first or "readonly" in first else "does not answer"
+    problem = "cannot be written" if "disk is full" in first else problem  # SQLite's words
     return ConfigurationError(f"the ledger {problem}: {scrub(first)}; run `telecine doctor`")
 
 
 def _not_writable(error: OSError) -> ConfigurationError:
+    if error.filename is None:
+        return ConfigurationError(
+            f"the disk is full: {error.strerror}; make room, or name another folder in TELECINE_HOME"
+        )
     return ConfigurationError(
         f"{error.filename} cannot be written: {error.strerror}; "
         "make its folder writable, or name another one in TELECINE_HOME"

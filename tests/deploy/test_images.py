@@ -203,10 +203,7 @@ def test_a_full_disk_delays_jobs_and_loses_none(data: Path, tmp_path: Path) -> N
         subprocess.run(["chown", "-R", f"{UID}:{UID}", disk], check=True)
         with embedded(disk, retry_seconds=0.5).start() as container:
             container.wait_until_logged('"started"')
-            with (disk / "filler").open("wb") as filler, contextlib.suppress(OSError):
-                while True:
-                    filler.write(bytes(4096))
-                    filler.flush()
+            subprocess.run(["dd", "if=/dev/zero", f"of={disk}/filler", "bs=4k"], capture_output=True)
             submit(disk, reel("full-1"))
             container.wait_until_logged("storage_unavailable", timeout=120)
             assert container.running

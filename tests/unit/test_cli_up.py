@@ -121,6 +121,16 @@ def test_a_fault_of_the_disk_names_the_file_and_what_to_do(number: int, monkeypa
     assert f"/srv/telecine-data cannot be written: {os.strerror(number)}; make its folder writable" in result.stderr
 
 
+def test_a_full_disk_is_one_line_even_without_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("consumer.logs.configure", fail)
+    result = CliRunner().invoke(main.app, ["list"])
+    assert result.exit_code == 1
+    assert "the disk is full: No space left on device; make room" in result.stderr
+
+
 def test_an_error_without_a_file_stays_a_traceback_friction_m4(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise PermissionError(errno.EPERM, "not of a file")
