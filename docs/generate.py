@@ -252,7 +252,7 @@ def _variable(name: str) -> str:
 
 def _setting_cells(name: str) -> tuple[str, str, str]:
     field = Settings.model_fields[name]
-    default = "number of processors" if name == "concurrency" else _default(field)
+    default = "number of processors that it may use" if name == "concurrency" else _default(field)
     return default, _limits(field), field.description or ""
 
 

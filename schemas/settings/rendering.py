@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
+
+from schemas.settings.processors import usable_processors
 
 
 class RenderSettings(BaseModel):
@@ -15,7 +16,7 @@ class RenderSettings(BaseModel):
     # Rendering
     scratch: Path | None = Field(None, description="Folder for work in progress. Default: <home>/scratch.")
     concurrency: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Jobs that one worker runs at the same time."
+        default_factory=usable_processors, ge=1, description="Jobs that one worker runs at the same time."
     )
     render_timeout_seconds: float = Field(1800.0, gt=0, description="Wall-clock limit for one render.")
     render_memory_bytes: int = Field(4 * 1024**3, ge=256 * 1024**2, description="Memory limit for one render.")

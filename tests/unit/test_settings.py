@@ -19,6 +19,7 @@ from ops.cli.opening import read_settings
 from ops.settings_view import settings_view
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
+from schemas.settings.processors import usable_processors
 from schemas.settings.sources import json_form, unknown_variables, variable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -437,3 +438,20 @@ def test_a_file_of_a_secret_that_cannot_be_used_is_named_without_its_content(
     with pytest.raises(ConfigurationError, match=f"TELECINE_BROKER_URL_FILE names .*secret, which .*{says}") as caught:
         read_settings()
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, len(os.sched_getaffinity(0))),
+        ({"cpu/cpu.cfs_quota_us": "100000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, len(os.sched_getaffinity(0))),
+        ({}, len(os.sched_getaffinity(0))),
+    ],
+)
+def test_concurrency_follows_the_limit_of_the_container(files: dict[str, str], expected: int, tmp_path: Path) -> None:
+    (tmp_path / "cpu").mkdir()
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    assert usable_processors(tmp_path) == expected
