@@ -37,6 +37,7 @@ def data(tmp_path: Path) -> Path:
     """A volume that belongs to the image's user."""
     folder = tmp_path / "data"
     (folder / "storage/inbox").mkdir(parents=True)
+    (folder / "inbox").mkdir()
     for name in ("cover.jpg", "song.mp3"):
         (folder / "storage/inbox" / name).write_bytes((ROOT / "ops/demo" / name).read_bytes())
     for path in (folder, *folder.rglob("*")):
@@ -71,7 +72,6 @@ def ready(port: int) -> bool:
 def submit(data: Path, request: bytes) -> None:
     """Put a request into the inbox, as `telecine submit` does, but without a process of its own."""
     inbox = data / "inbox"
-    inbox.mkdir(exist_ok=True)
     (inbox / ".new").write_bytes(request)
     os.chown(inbox / ".new", UID, UID)
     (inbox / ".new").rename(inbox / f"{json.loads(request)['id']}.json")
