@@ -30,6 +30,7 @@ from tests.telecine_process import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 HOME = "/var/lib/telecine"
+SECRETS = '{"default": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}'
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def reel(job_id: str, **more: Any) -> bytes:
 def ready(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=2) as answer:
-            return answer.status == 200
+            return bool(answer.status == 200)
     except OSError:
         return False
 
@@ -216,9 +217,9 @@ def test_sigterm_in_every_phase_of_a_job_loses_and_doubles_nothing(data: Path) -
     """The container is stopped in each phase, and started again with its data: by the next phase's job."""
     armed = data / "failpoint"
     with Receiver() as receiver:
-        settings = {"failpoint_file": f"{HOME}/failpoint", "allowed_private_hosts": f"127.0.0.1:{receiver.port}"}
+        port, host = free_port(), f"127.0.0.1:{receiver.port}"
         jobs = {f"sigterm-{name.replace('.', '-')}": name for name in FAILPOINTS}
-        with embedded(data, **settings) as container:
+        with embedded(data, port=port, failpoint_file=f"{HOME}/failpoint", allowed_private_hosts=host) as container:
             for number, (job_id, name) in enumerate(jobs.items()):
                 container.start() if number == 0 else container.restart()
                 # One phase outlasts the time that a stopping process gives its jobs: that job is released.
@@ -228,6 +229,7 @@ def test_sigterm_in_every_phase_of_a_job_loses_and_doubles_nothing(data: Path) -
                 wait_until((data / f"reached-{job_id}").exists, timeout=120, what=container.log)
                 assert container.stop() == 0, name
             container.restart()
+            wait_until(lambda: ready(port), what=container.log)
             for job_id in jobs:
                 job = ended(data, job_id, container)
                 assert (job.state, job.crashes) == (State.COMPLETED, 0), job_id
@@ -249,7 +251,7 @@ def test_servers_that_come_up_later(data: Path) -> None:
             "TELECINE_BROKER_URL": rabbitmq.url,
             "TELECINE_STORAGE": "folder",
             "TELECINE_HEALTH_PORT": str(port),
-            "TELECINE_SWEEP_SECONDS": "0.3",
+            "TELECINE_CALLBACK_SECRETS": SECRETS,
         }
         with Container("up", options=[volume(data), "--restart=always"], env=env).start() as container:
             container.wait_until_logged("the ledger does not answer", timeout=120)
@@ -277,11 +279,12 @@ def test_its_size_and_start_beside_a_plain_celery_image(
         "TELECINE_BROKER_URL": rabbitmq.url,
         "TELECINE_STORAGE": "folder",
         "TELECINE_HEALTH_PORT": str(port),
+        "TELECINE_CALLBACK_SECRETS": SECRETS,
     }
     with embedded(data).start() as container:
         container.wait_until_logged('"started"')  # the files are in the page cache now, for both
     celery = Container(
-        *("--broker", rabbitmq.url, "worker", "--concurrency=2", "--pool=prefork"),
+        *("--broker", rabbitmq.url, "worker", "--concurrency=2", "--loglevel=INFO"),
         image=CELERY,
         options=["--entrypoint=/opt/celery/bin/celery", "--workdir=/tmp"],
     )
@@ -318,6 +321,6 @@ def test_the_systemd_units_are_valid_and_confined(tmp_path: Path) -> None:
     unit.write_text(text.replace("/opt/telecine/bin/telecine", "/bin/true"))  # which exists here
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", unit]
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", str(unit)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
