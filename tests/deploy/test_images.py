@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import time
 import urllib.request
@@ -50,10 +49,10 @@ def volume(path: Path, place: str = HOME, mode: str = "rw") -> str:
     return f"--volume={path}:{place}:{mode}"
 
 
-def embedded(data: Path, *, port: int = 0, **settings: object) -> Container:
+def embedded(data: Path, *more: str, port: int = 0, **settings: object) -> Container:
     env = {"TELECINE_HEALTH_PORT": str(port or free_port()), "TELECINE_SWEEP_SECONDS": "0.3"}
     env |= {f"TELECINE_{name.upper()}": str(value) for name, value in settings.items()}
-    return Container("up", options=[volume(data)], env=env)
+    return Container("up", options=[volume(data), *more], env=env)
 
 
 def reel(job_id: str, **more: Any) -> bytes:
@@ -200,16 +199,15 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
 
 def test_a_full_disk_delays_jobs_and_loses_none(data: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "20m") as disk:
-        shutil.copytree(data, disk, dirs_exist_ok=True)
-        subprocess.run(["chown", "-R", f"{UID}:{UID}", disk], check=True)
-        with embedded(disk, retry_seconds=0.5).start() as container:
+        subprocess.run(["cp", "--archive", f"{data}/storage/.", disk], check=True)
+        with embedded(data, volume(disk, f"{HOME}/storage"), retry_seconds=0.5).start() as container:
             container.wait_until_logged('"started"')
             subprocess.run(["dd", "if=/dev/zero", f"of={disk}/filler", "bs=4k"], capture_output=True)
-            submit(disk, reel("full-1"))
+            submit(data, reel("full-1"))
             container.wait_until_logged("storage_unavailable", timeout=120)
             assert container.running
             (disk / "filler").unlink()
-            assert ended(disk, "full-1", container).state is State.COMPLETED
+            assert ended(data, "full-1", container).state is State.COMPLETED
             assert container.stop() == 0
 
 
