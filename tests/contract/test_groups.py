@@ -91,6 +91,7 @@ def test_an_orderly_stop_releases_begun_and_waiting_jobs_and_counts_no_crash(led
     ids = admit(ledger, 3)
     claimed_together(ledger)
     assert leases.release_owned_by(ledger.b, lambda owner: owner == "one") == ids
+    assert [ledger.job(name).state for name in ids] == [State.WAITING, State.RECEIVED, State.RECEIVED]
     again = claimed_together(ledger)
     assert [claim.job.id for claim in again] == ids
     assert [claim.job.crashes for claim in again] == [0, 0, 0]
