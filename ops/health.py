@@ -18,7 +18,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -29,10 +29,12 @@ from consumer.ledger.queries import oldest_open_seconds
 from consumer.service import Service
 from ops.ledger_probe import LedgerProbe, LedgerUnavailable
 from ops.local_models_health import LocalModelsHealth
+from ops.machine_metrics import look_at_machine
 from ops.metrics import render_metrics
 from ops.metrics_snapshot import Snapshot, take_snapshot
 from ops.storage_health import StorageHealth
 from schemas.errors import ConfigurationError
+from schemas.settings import Settings
 
 #: Longest wait for the ledger, so that a probe gets its answer even when the ledger hangs.
 LEDGER_SECONDS = 1.5
@@ -47,11 +49,12 @@ class HealthServer:
         port: int,
         probe: LedgerProbe,
         service: Service | None = None,
-        tenants: Collection[str] = (),
+        settings: Settings | None = None,
         local: LocalModelsHealth | None = None,
         connections: Mapping[str, Callable[[], bool]] | None = None,
         installation: str | None = None,
         storage: StorageHealth | None = None,
+        slots: Mapping[str, int] | None = None,
     ) -> None:
         """Bind the port.
 
@@ -60,18 +63,20 @@ class HealthServer:
             port: Port to listen on; 0 takes any free one.
             probe: Access to the ledger with a time limit.
             service: The loops to report on; a worker has none.
-            tenants: Tenants that may appear as metric labels.
+            settings: Folders and budgets for the metrics; ``None`` for those of the environment.
             local: The local models of this process.
             connections: Further parts of this process, and whether each is connected.
             installation: What ``installation_id`` returns, for commands that ask whether this is their Telecine.
             storage: The object storage; ``None`` for a folder.
+            slots: How many jobs each worker of this process runs at the same time.
 
         Raises:
             ConfigurationError: If the port is in use, or the address does not belong to this machine.
         """
         self._probe = probe
         self._service = service
-        self._tenants = tenants
+        self._settings = settings or Settings()
+        self._slots = slots or {}
         self._local = local
         self._connections = connections or {}
         self._installation = {} if installation is None else {"installation": installation}
@@ -107,7 +112,7 @@ class HealthServer:
     def respond(self, path: str) -> tuple[int, str, bytes]:
         """Return status, content type and body for a path."""
         if path == "/metrics":
-            return 200, CONTENT_TYPE_PLAIN_0_0_4, render_metrics(self._snapshot(), self._parts_up(), self._tenants)
+            return 200, CONTENT_TYPE_PLAIN_0_0_4, self._metrics()
         if path == "/live":
             alive = not self._part_exited() and not self._keep_exiting()
             return _json({"status": "healthy" if alive else "unhealthy"}, good=alive)
@@ -138,9 +143,13 @@ class HealthServer:
         except LedgerUnavailable as error:
             return str(error)
 
+    def _metrics(self) -> bytes:
+        machine = look_at_machine(self._settings, self._local)
+        return render_metrics(self._snapshot(), self._parts_up(), machine=machine, slots=self._slots)
+
     def _snapshot(self) -> Snapshot | None:
         try:
-            return self._probe.query(take_snapshot, seconds=LEDGER_SECONDS)
+            return self._probe.query(lambda database: take_snapshot(database, self._settings), seconds=LEDGER_SECONDS)
         except LedgerUnavailable:
             return None
 

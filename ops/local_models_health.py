@@ -37,3 +37,11 @@ class LocalModelsHealth:
         if self._needed:
             combined["status"] = max(report["status"], status, key=_ORDER.index)
         return combined
+
+    def memory(self) -> dict[str, tuple[int, int]]:
+        """Return the free and the total bytes of the GPU, by its name; empty until a model needs one."""
+        host = self._host() if self._needed else None
+        if host is None or host.known_device is None or host.device_failed or host.known_device.kind == "cpu":
+            return {}
+        device = host.known_device
+        return {str(getattr(device, "name", device.kind)): (device.free_bytes(), device.total_bytes())}

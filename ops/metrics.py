@@ -1,144 +1,168 @@
-"""Prometheus metrics, read from the ledger at each scrape: correct for any number of processes, and after a crash.
+"""``/metrics`` in the Prometheus text format: the numbers of the ledger, which all processes share, and of this process.
 
-The histograms cover the last hour instead of growing without end, because old jobs are deleted. Query them without
-``rate``: ``histogram_quantile(0.95, telecine_recent_run_seconds_bucket)``.
+The counters survive the death of any process and the deletion of jobs, because the ledger keeps them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import platform
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from consumer.ledger.states import CallState, DeliveryState, State
+from consumer.ledger.counters import BUCKETS_SECONDS, Counters
+from consumer.ledger.schema import HEAD
+from consumer.ledger.states import OPEN, SETTLED, CallState, DeliveryState, State
+from consumer.wakeups.queues import ROLES
+from ops import metric_families as families
+from ops.machine_metrics import Machine
+from ops.metric_families import COUNTERS, HISTOGRAMS, Family
 from ops.metrics_snapshot import Snapshot
+from schemas.envelope import PRIORITIES
+from schemas.job_types import JOB_TYPES
 
-BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+_STATUSES = ("running", "due", "parked", "scheduled", "retrying", "paused")
+_OUTCOMES = [state.value for state in DeliveryState if state is not DeliveryState.PENDING]
+
+#: Label values and the value.
+Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
-def render_metrics(snapshot: Snapshot | None, parts: Mapping[str, bool], tenants: Collection[str] = ()) -> bytes:
+def render_metrics(
+    snapshot: Snapshot | None,
+    parts: Mapping[str, bool],
+    *,
+    machine: Machine | None = None,
+    slots: Mapping[str, int] | None = None,
+) -> bytes:
     """Return the metrics in the Prometheus text format.
 
     Args:
         snapshot: The ledger's state; ``None`` if it did not answer, and then ``telecine_ledger_up`` is 0.
         parts: The loops of this process, and whether each runs and is connected.
-        tenants: The tenants named in the settings. Other names are text from producers and do not become labels.
+        machine: What this process sees of its machine.
+        slots: How many jobs each worker of this process runs at the same time.
     """
     registry = CollectorRegistry()
-    registry.register(_LedgerCollector(snapshot, parts, tenants))
+    registry.register(_Collector(snapshot, parts, machine, slots or {}))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return generate_latest(registry)
 
 
-class _LedgerCollector(Collector):
+class _Collector(Collector):
     """A collector for one scrape."""
 
-    def __init__(self, snapshot: Snapshot | None, parts: Mapping[str, bool], tenants: Collection[str]) -> None:
+    def __init__(
+        self, snapshot: Snapshot | None, parts: Mapping[str, bool], machine: Machine | None, slots: Mapping[str, int]
+    ) -> None:
         self._snapshot = snapshot
         self._parts = parts
-        self._tenants = tenants
+        self._machine = machine
+        self._slots = slots
 
     def collect(self) -> Iterator[Metric]:
         """Yield each metric family once."""
-        yield InfoMetricFamily("telecine", "The installed version.", value={"version": version("telecine")})
-        yield _gauge("telecine_ledger_up", "1 when the ledger answered this scrape.", float(self._snapshot is not None))
-        yield _labelled(
-            "telecine_part_up", "1 for a part of this process that runs and is connected.", "part", self._parts
-        )
-        if self._snapshot is None:
-            return
-        yield _jobs(self._snapshot.jobs)
-        yield _labelled(
-            "telecine_callbacks",
-            "Callbacks by state.",
-            "state",
-            dict.fromkeys(DeliveryState, 0) | dict(self._snapshot.callbacks),
-        )
-        yield _labelled(
-            "telecine_dead_letters",
-            "Dead letters that were not replayed, by code.",
-            "code",
-            self._snapshot.dead_letters,
-        )
-        yield _gauge(
-            "telecine_oldest_open_job_seconds",
-            "Age of the oldest job that has not ended.",
-            self._snapshot.oldest_open_seconds,
-        )
-        yield from _providers(self._snapshot, self._tenants)
-        waits = [(kind, state, wait) for kind, state, wait, _ in self._snapshot.recent]
-        runs = [(kind, state, run) for kind, state, _, run in self._snapshot.recent]
-        yield _histogram(
-            "telecine_recent_wait_seconds", "Receipt to start, of jobs received and ended in the last hour.", waits
-        )
-        yield _histogram(
-            "telecine_recent_run_seconds", "Start to end, of jobs received and ended in the last hour.", runs
-        )
+        versions = {"version": version("telecine"), "python": platform.python_version(), "schema": HEAD}
+        yield InfoMetricFamily(families.INFO.name, families.INFO.help, value=versions)
+        yield _gauge(families.LEDGER_UP, [((), float(self._snapshot is not None))])
+        yield _gauge(families.PART_UP, _by_word(self._parts))
+        yield _gauge(families.SLOTS, _by_word(self._slots))
+        if self._machine is not None:
+            yield from _of_machine(self._machine)
+        if self._snapshot is not None:
+            yield from _counted(self._snapshot.counters)
+            yield from _now(self._snapshot)
 
 
-def _providers(snapshot: Snapshot, tenants: Collection[str]) -> Iterator[Metric]:
-    calls = GaugeMetricFamily(
-        "telecine_provider_calls", "Calls to remote providers by state.", labels=["provider", "state"]
+def _counted(counters: Counters) -> Iterator[Metric]:
+    found = _zeros() | counters
+    for key, family in COUNTERS.items():
+        metric = CounterMetricFamily(family.name, family.help, labels=family.labels)
+        for (name, labels), value in sorted(found.items()):
+            if name == key:
+                # Divided, because 3 * 1e-6 is not 0.000003.
+                metric.add_metric(list(labels), value / round(1 / family.unit))
+        yield metric
+    for key, family in HISTOGRAMS.items():
+        yield _histogram(key, family, counters)
+
+
+def _zeros() -> Counters:
+    """Return the counters whose labels are known before the first event: ``rate`` needs a value before it."""
+    zeros: Counters = {("callback_attempts", (outcome,)): 0 for outcome in _OUTCOMES}
+    for kind in JOB_TYPES:
+        zeros |= {("jobs_received", (kind,)): 0, ("jobs_ended", (kind, State.COMPLETED.value, "", "")): 0}
+    return zeros
+
+
+def _histogram(key: str, family: Family, counters: Counters) -> HistogramMetricFamily:
+    metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+    limits = [*map(str, BUCKETS_SECONDS), "+Inf"]
+    numbers: dict[tuple[str, ...], list[int]] = {}
+    for (name, labels), value in counters.items():
+        if name == f"{key}_bucket":
+            numbers.setdefault(labels[:-1], [0] * len(limits))[int(labels[-1])] += value
+    for labels, own in sorted(numbers.items()):
+        below = [sum(own[: place + 1]) for place in range(len(limits))]
+        buckets: list[tuple[str, float]] = list(zip(limits, map(float, below), strict=True))
+        metric.add_metric(
+            list(labels), buckets=buckets, sum_value=counters.get((f"{key}_micros", labels), 0) / 1_000_000
+        )
+    return metric
+
+
+def _now(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield the gauges of the ledger. They have all their series from the start, so that a graph falls to zero."""
+    types = {*JOB_TYPES, *(kind for kind, _ in snapshot.jobs)}
+    states = [state.value for state in State if state in OPEN]
+    yield _gauge(
+        families.JOBS, (((kind, s), snapshot.jobs.get((kind, s), 0)) for kind in sorted(types) for s in states)
     )
-    for provider in sorted({provider for provider, _ in snapshot.calls}):
-        for state in CallState:
-            calls.add_metric([provider, state.value], snapshot.calls.get((provider, state.value), 0))
-    yield calls
-    yield _labelled(
-        "telecine_provider_breaker_open",
-        "1 while the circuit breaker is not closed.",
-        "provider",
-        snapshot.breakers_open,
-    )
-    spend = GaugeMetricFamily(
-        "telecine_provider_spend_usd",
-        "US dollars spent or reserved this month (UTC).",
-        labels=["provider", "tenant"],
-    )
-    sums: dict[tuple[str, str], int] = {}
-    for (provider, tenant), micros in snapshot.spend.items():
-        labels = (provider, tenant if tenant in tenants else "")
-        sums[labels] = sums.get(labels, 0) + micros
-    for labels, micros in sorted(sums.items()):
-        spend.add_metric(list(labels), micros / 1_000_000)
-    yield spend
+    queues: list[tuple[str, str]] = [(role, priority) for role in ROLES for priority in PRIORITIES]
+    open_jobs: dict[tuple[str, ...], float] = {(*queue, status): 0 for queue in queues for status in _STATUSES}
+    open_jobs |= {(queue.role, queue.priority, queue.status): queue.jobs for queue in snapshot.queues}
+    yield _gauge(families.OPEN_JOBS, open_jobs.items())
+    due: dict[tuple[str, ...], float] = dict.fromkeys(queues, 0.0)
+    due |= {(queue.role, queue.priority): queue.oldest_seconds for queue in snapshot.queues if queue.status == "due"}
+    yield _gauge(families.OLDEST_DUE, due.items())
+    yield _gauge(families.OLDEST_OPEN, [((), snapshot.oldest_open_seconds)])
+    waiting = {state.value: 0 for state in DeliveryState if state is not DeliveryState.DELIVERED}
+    yield _gauge(families.CALLBACKS, _by_word(waiting | dict(snapshot.callbacks)))
+    yield _gauge(families.DEAD_LETTERS, _by_word(snapshot.dead_letters))
+    yield from _providers(snapshot)
+    yield _gauge(families.PAUSED, ((pause, 1.0) for pause in snapshot.pauses))
+    yield _gauge(families.BUDGET, ((key, limit) for key, (limit, _) in snapshot.budgets.items()))
+    yield _gauge(families.BUDGET_SPENT, ((key, spent) for key, (_, spent) in snapshot.budgets.items()))
 
 
-def _jobs(counts: Mapping[tuple[str, str], int]) -> GaugeMetricFamily:
-    """Return a sample for every state of every known type, so that a graph falls to zero instead of ending."""
-    family = GaugeMetricFamily("telecine_jobs", "Jobs in the ledger by type and state.", labels=["type", "state"])
-    for kind in sorted({kind for kind, _ in counts}):
-        for state in State:
-            family.add_metric([kind, state.value], counts.get((kind, state.value), 0))
-    return family
+def _providers(snapshot: Snapshot) -> Iterator[Metric]:
+    names = {*snapshot.breakers_open, *(provider for provider, _ in snapshot.calls)}
+    states = [state.value for state in CallState if state not in SETTLED]
+    calls = {(name, state): snapshot.calls.get((name, state), 0) for name in sorted(names) for state in states}
+    yield _gauge(families.OPEN_CALLS, calls.items())
+    yield _gauge(families.BREAKER_OPEN, _by_word(snapshot.breakers_open))
 
 
-def _labelled(name: str, help_text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, help_text, labels=[label])
-    for word, value in sorted(values.items()):
-        family.add_metric([str(word)], float(value))
-    return family
+def _of_machine(machine: Machine) -> Iterator[Metric]:
+    yield _gauge(families.DISK_FREE, (((name,), free) for name, (free, _) in machine.disks.items()))
+    yield _gauge(families.DISK_SIZE, (((name,), size) for name, (_, size) in machine.disks.items()))
+    yield _gauge(families.SCRATCH, [((), machine.scratch_bytes)])
+    yield _gauge(families.GPU_FREE, (((name,), free) for name, (free, _) in machine.devices.items()))
+    yield _gauge(families.GPU_SIZE, (((name,), size) for name, (_, size) in machine.devices.items()))
 
 
-def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, help_text, value=value)
+def _by_word(values: Mapping[str, float]) -> Samples:
+    return [((str(word),), float(value)) for word, value in sorted(values.items())]
 
 
-def _histogram(name: str, help_text: str, times: Iterable[tuple[str, str, float]]) -> GaugeHistogramMetricFamily:
-    family = GaugeHistogramMetricFamily(name, help_text, labels=["type", "state"])
-    grouped: dict[tuple[str, str], list[float]] = {}
-    for kind, state, seconds in times:
-        grouped.setdefault((kind, state), []).append(seconds)
-    for labels, values in sorted(grouped.items()):
-        family.add_metric(list(labels), buckets=_buckets(values), gsum_value=sum(values))
-    return family
-
-
-def _buckets(values: Sequence[float]) -> list[tuple[str, float]]:
-    counted = [(str(limit), float(sum(value <= limit for value in values))) for limit in BUCKETS_SECONDS]
-    return [*counted, ("+Inf", float(len(values)))]
+def _gauge(family: Family, samples: Samples) -> GaugeMetricFamily:
+    metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+    for labels, value in samples:
+        metric.add_metric(list(labels), float(value))
+    return metric

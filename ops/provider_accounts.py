@@ -1,4 +1,4 @@
-"""The providers' accounts: keys, circuit breakers, calls in flight and spend; and the budgets of tenants."""
+"""The providers' accounts: keys, circuit breakers, calls in flight and spend."""
 
 from __future__ import annotations
 
@@ -74,47 +74,6 @@ def provider_statuses(settings: Settings, database: Database) -> Sequence[Provid
                 this_month=format_micros(month.get(name, 0)),
                 last_error=None if account is None else account.last_error,
                 paused_by=held.get(name),
-            )
-        )
-    return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetStatus:
-    """What a tenant may spend, and what it has spent or reserved in the current period."""
-
-    #: ``*`` for all tenants without a budget of their own.
-    tenant: str
-    #: ``day``, ``month`` or ``ever``; days and months are UTC.
-    period: str
-    #: US dollars.
-    limit: str
-    spent: str
-    #: From 0; above 1 once it is exceeded.
-    share: float
-
-
-def budget_statuses(settings: Settings, database: Database) -> Sequence[BudgetStatus]:
-    """Return the budget of every tenant that has one, sorted by name.
-
-    The budget ``*`` applies to each tenant without its own; shown is what the one that spent most has spent.
-    """
-    now = database.now()
-    found = []
-    for tenant, budget in sorted(settings.budgets.items()):
-        by_tenant: dict[str, int] = {}
-        for (_, spender), micros in spent_since(database, budget.period_start(now)).items():
-            by_tenant[spender] = by_tenant.get(spender, 0) + micros
-        others = [micros for spender, micros in by_tenant.items() if spender not in settings.budgets]
-        spent = by_tenant.get(tenant, 0) if tenant != "*" else max(others, default=0)
-        share = spent / budget.micros if budget.micros else float(spent > 0)
-        found.append(
-            BudgetStatus(
-                tenant=tenant,
-                period=budget.period,
-                limit=format_micros(budget.micros),
-                spent=format_micros(spent),
-                share=round(share, 4),
             )
         )
     return found

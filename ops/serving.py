@@ -71,10 +71,11 @@ def _serve(
             settings.health_port,
             probe,
             service,
-            settings.tenants,
+            settings,
             local,
             installation=installation_id(settings),
             storage=StorageHealth(runtime.storage, settings.output) if settings.storage_kind == "s3" else None,
+            slots=_slots(settings, parts, roles),
         )
         health.start()
         service.start()
@@ -91,6 +92,15 @@ def _serve(
         return not service.failed.is_set()
     finally:
         runtime.close()
+
+
+def _slots(settings: Settings, parts: Sequence[str], roles: Sequence[str]) -> dict[str, int]:
+    """Return how many jobs each worker of this process, or child process, runs at the same time."""
+    if "worker" not in parts:
+        return {}
+    if settings.embedded:
+        return {"worker": settings.concurrency}
+    return {"worker-gpu" if role == "gpu" else "worker": 1 if role == "gpu" else settings.concurrency for role in roles}
 
 
 def _release_jobs(runtime: Runtime) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from consumer.execution.outcome import failure_delivery
 from consumer.ledger.clock import make_stale_times_due
 from consumer.ledger.completion import finish_unleased
+from consumer.ledger.counters import BATCH as COUNTED, add_up
 from consumer.ledger.database import is_ledger_fault
 from consumer.ledger.due import Waker, cancelled_or_expired, reset_wakeups, take_due, undo_wakeup
 from consumer.ledger.leases import expire_dead_owners
@@ -23,6 +24,7 @@ from schemas.errors import DeadlineExceeded, JobCancelled
 log = logger(__name__)
 
 BATCH = 500
+_COUNTER_BATCHES = 20
 #: How often folders that crashed workers left on the disk are deleted.
 CLEAR_SECONDS = 3600.0
 
@@ -56,6 +58,7 @@ class Sweep:
         self._guarded(self._check_clock)
         self._guarded(lambda: expire_dead_owners(database))
         self._guarded(self._end_cancelled_and_expired)
+        self._guarded(self._add_up_counters)
         woken = 0
         while due := take_due(database, limit=BATCH, again_seconds=settings.wake_again_seconds):
             if self._wake(due) is False:
@@ -67,6 +70,12 @@ class Sweep:
         if woken:
             log.info("jobs_woken", jobs=woken)
         return woken
+
+    def _add_up_counters(self) -> None:
+        """Keep the log of the counters short. Waking comes first when there is more than a few batches."""
+        for _ in range(_COUNTER_BATCHES):
+            if add_up(self._runtime.database, self._runtime.settings.tenants_in_metrics) < COUNTED:
+                return
 
     def _clear(self) -> None:
         """Delete the folders of crashed workers: at the start, then once an hour."""

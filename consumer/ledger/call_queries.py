@@ -21,6 +21,25 @@ def count_calls(database: Database) -> dict[tuple[str, str], int]:
         return {(provider, state): number for provider, state, number in connection.execute(query)}
 
 
+def count_open_calls(database: Database) -> dict[tuple[str, str], int]:
+    """Return the number of calls that have not ended, by provider and state."""
+    query = sa.select(calls.c.provider, calls.c.state, sa.func.count()).where(calls.c.finished_at.is_(None))
+    with database.read() as connection:
+        rows = connection.execute(query.group_by(calls.c.provider, calls.c.state))
+        return {(provider, state): number for provider, state, number in rows}
+
+
+def spent_by_tenant(
+    database: Database, since: float, *, of: Sequence[str] | None = None, other_than: Sequence[str] = ()
+) -> dict[str, int]:
+    """Return what calls submitted since then have spent or reserved, by tenant, in micro-dollars."""
+    money = sa.func.sum(calls.c.spent + calls.c.reserved)
+    chosen = calls.c.tenant.not_in(other_than) if of is None else calls.c.tenant.in_(of)
+    query = sa.select(calls.c.tenant, money).where(calls.c.submitted_at >= since, chosen).group_by(calls.c.tenant)
+    with database.read() as connection:
+        return {tenant: int(micros or 0) for tenant, micros in connection.execute(query)}
+
+
 def spent_since(database: Database, since: float) -> dict[tuple[str, str], int]:
     """Return what calls submitted since then have spent or reserved, by provider and tenant, in micro-dollars."""
     money = sa.func.sum(calls.c.spent + calls.c.reserved)

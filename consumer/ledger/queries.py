@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -200,7 +201,43 @@ def count_open_jobs(database: Database) -> dict[tuple[str, str], int]:
     ``running`` under a worker's lease, ``parked`` for a provider's call, ``scheduled`` for a later start, ``retrying``
     until a later attempt is due, ``paused`` with its type, or ``due`` and without a worker.
     """
-    doing = sa.case(
+    doing = _doing()
+    query = sa.select(doing, jobs.c.role, sa.func.count()).where(jobs.c.state.in_([s.value for s in OPEN]))
+    with database.read() as connection:
+        return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(doing, jobs.c.role))}
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The open jobs of one role and priority that do the same; see ``count_open_jobs``."""
+
+    role: str
+    priority: str
+    status: str
+    jobs: int
+    #: How long the first of them has waited since it could start.
+    oldest_seconds: float
+
+
+def list_queues(database: Database) -> list[Queue]:
+    """Return all open jobs by role, priority and status."""
+    keys = (jobs.c.role, jobs.c.priority, _doing().label("status"))
+    since = sa.func.min(sa.func.coalesce(jobs.c.scheduled_for, jobs.c.received_at))
+    query = sa.select(*keys, sa.func.count(), db_now() - since).where(jobs.c.state.in_([s.value for s in OPEN]))
+    with database.read() as connection:
+        rows = connection.execute(query.group_by(*keys))
+        return [Queue(row[0], row[1], row[2], row[3], max(0.0, float(row[4]))) for row in rows]
+
+
+def count_open_jobs_by_type(database: Database) -> dict[tuple[str, str], int]:
+    """Count the open jobs of each type in each state."""
+    query = sa.select(jobs.c.type, jobs.c.state, sa.func.count()).where(jobs.c.state.in_([s.value for s in OPEN]))
+    with database.read() as connection:
+        return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(jobs.c.type, jobs.c.state))}
+
+
+def _doing() -> sa.ColumnElement[str]:
+    return sa.case(
         (sa.func.coalesce(jobs.c.lease_until > db_now(), sa.false()), "running"),
         (jobs.c.wake_at.is_(None), "parked"),
         (sa.and_(jobs.c.not_before > db_now(), jobs.c.state == State.RECEIVED.value), "scheduled"),
@@ -208,9 +245,6 @@ def count_open_jobs(database: Database) -> dict[tuple[str, str], int]:
         (has_paused_type(), "paused"),
         else_="due",
     )
-    query = sa.select(doing, jobs.c.role, sa.func.count()).where(jobs.c.state.in_([s.value for s in OPEN]))
-    with database.read() as connection:
-        return {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(doing, jobs.c.role))}
 
 
 def count_ended_jobs(database: Database, *, seconds: float) -> dict[tuple[str, str], int]:
@@ -236,20 +270,6 @@ def count_completed_jobs(database: Database, *, seconds: float) -> int:
     query = sa.select(sa.func.count()).where(jobs.c.state == State.COMPLETED.value, jobs.c.received_at >= _ago(seconds))
     with database.read() as connection:
         return int(connection.execute(query).scalar_one())
-
-
-def recent_times(database: Database, *, seconds: float) -> Sequence[tuple[str, str, float, float]]:
-    """Return type, state, seconds to the start and seconds from start to end, of jobs that ended recently."""
-    query = sa.select(
-        jobs.c.type, jobs.c.state, jobs.c.started_at - _ready_at(), jobs.c.finished_at - jobs.c.started_at
-    ).where(
-        jobs.c.state.in_([s.value for s in TERMINAL]),
-        jobs.c.received_at >= _ago(seconds),
-        jobs.c.started_at.is_not(None),
-        jobs.c.finished_at.is_not(None),
-    )
-    with database.read() as connection:
-        return [(row[0], row[1], float(row[2]), float(row[3])) for row in connection.execute(query)]
 
 
 def count_deliveries(database: Database, *, delivered: bool = True) -> dict[str, int]:

@@ -236,6 +236,9 @@ calls = sa.Table(
     sa.Index(None, "submitted_at"),
 )
 
+_not_ended = calls.c.finished_at.is_(None)
+sa.Index("ix_calls_open", calls.c.provider, calls.c.state, sqlite_where=_not_ended, postgresql_where=_not_ended)
+
 # The shared state of a provider's account: rate limit and circuit breaker.
 accounts = sa.Table(
     "accounts",
@@ -262,6 +265,36 @@ pauses = sa.Table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("by", sa.String(128), nullable=False),
+)
+
+# What has happened since the counters were last added up. Triggers write it, see migration 0008; ``counters.py`` says
+# what each kind means.
+counter_log = sa.Table(
+    "counter_log",
+    metadata,
+    sa.Column("seq", _Counter, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    # The job type, the callback's event or the provider.
+    sa.Column("name", sa.String(64)),
+    sa.Column("state", sa.String(16)),
+    # The error code or the model.
+    sa.Column("detail", sa.String(128)),
+    sa.Column("tenant", sa.String(64)),
+    # Seconds to the start or to the delivery, and from the start to the end.
+    sa.Column("wait", sa.Double),
+    sa.Column("run", sa.Double),
+    # Bytes, or millionths of a US dollar; null if unknown.
+    sa.Column("amount", sa.BigInteger),
+)
+
+# The counters of ``/metrics``: they only grow, also when jobs are deleted.
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    # The values of its labels, as a JSON list.
+    sa.Column("labels", sa.String(512), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
 )
 
 # One row, written by each migration.

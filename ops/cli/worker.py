@@ -47,11 +47,11 @@ def worker(
     if status_fd is None:
         warn_of_unknown_variables()
     if health and "health_port" in settings.model_fields_set:
-        _serve_health(settings, gpu="gpu" in roles)
+        _serve_health(settings, gpu="gpu" in roles, slots=1 if "gpu" in roles else concurrency or settings.concurrency)
     run_worker(roles, concurrency=concurrency or settings.concurrency, name=name)
 
 
-def _serve_health(settings: Settings, *, gpu: bool) -> None:
+def _serve_health(settings: Settings, *, gpu: bool, slots: int) -> None:
     """Serve the health of the ledger, the broker connection and the local models until the process ends."""
     from consumer.ledger.database import Database
     from consumer.wiring import storage_of
@@ -64,11 +64,12 @@ def _serve_health(settings: Settings, *, gpu: bool) -> None:
         settings.health_host,
         settings.health_port,
         LedgerProbe(Database(settings.ledger), close_after=True),
-        tenants=settings.tenants,
+        settings=settings,
         connections={"worker": lambda: worker_connection.connected},
         local=_local_models_health(settings) if gpu else None,
         installation=installation_id(settings),
         storage=StorageHealth(storage_of(settings), settings.output) if settings.storage_kind == "s3" else None,
+        slots={"worker": slots},
     ).start()
 
 

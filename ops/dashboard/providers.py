@@ -9,9 +9,10 @@ from starlette.responses import Response
 from consumer.ledger.call_queries import list_calls
 from consumer.ledger.pauses import list_pauses
 from consumer.ledger.states import SETTLED, CallState
+from ops.budgets import BudgetStatus, budget_statuses
 from ops.dashboard.filters import known_types
 from ops.dashboard.view import Dashboard, View
-from ops.provider_accounts import BudgetStatus, ProviderStatus, budget_statuses, provider_statuses
+from ops.provider_accounts import ProviderStatus, provider_statuses
 
 _SHOWN = 50
 _PARKED = [state for state in CallState if state not in SETTLED | {CallState.UNKNOWN}]

@@ -107,6 +107,11 @@ class Settings(
             return self.ledger_url.get_secret_value()
         return f"sqlite:///{self.home.absolute() / 'ledger.sqlite3'}"
 
+    @property
+    def tenants_in_metrics(self) -> frozenset[str]:
+        """Tenants that may be labels of metrics: those that the settings name. Other names are text from producers."""
+        return frozenset({*self.tenants, *self.budgets} - {"*"})
+
     def limits_of(self, provider: str) -> ProviderLimits:
         """Return the limits of a provider's account."""
         return self.provider_limits.get(provider, ProviderLimits())

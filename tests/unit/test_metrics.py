@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from consumer.ledger.counters import Counters
+from ops import metric_families as families
+from ops.machine_metrics import look_at_machine
 from ops.metrics import render_metrics
 from ops.metrics_snapshot import Snapshot, take_snapshot
+from schemas.accounts import Budget
 from schemas.errors import InvalidImage
+from schemas.settings import Settings
 from tests.cli_operator import Operator, an_operator
 
 _operator = pytest.fixture(an_operator, name="operator")
@@ -26,7 +34,7 @@ def samples(
     }
 
 
-def named(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+def named(name: str, /, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
     return name, frozenset(labels.items())
 
 
@@ -37,73 +45,88 @@ def snapshot(operator: Operator) -> Snapshot:
     operator.receive("order-3")
     operator.fail(operator.start("order-3"), InvalidImage())
     operator.arrive(b"{}")
+    operator.run("pause", "--provider", "pika")
     database = operator.database()
     try:
-        return take_snapshot(database)
+        return take_snapshot(database, operator.settings.model_copy(update={"budgets": {"acme": Budget(usd=50)}}))
     finally:
         database.close()
 
 
-def test_jobs_are_counted_by_type_and_state_with_zeros(snapshot: Snapshot) -> None:
+def test_what_has_ended_is_counted_with_zeros_for_what_is_known_before(snapshot: Snapshot) -> None:
     found = samples(snapshot)
-    assert found[named("telecine_jobs", type="reel", state="completed")] == 1
-    assert found[named("telecine_jobs", type="reel", state="failed")] == 1
+    assert found[named("telecine_jobs_received_total", type="reel")] == 3
+    assert found[named("telecine_jobs_received_total", type="text-to-video")] == 0
+    ended = {"type": "reel", "tenant": ""}
+    assert found[named("telecine_jobs_ended_total", state="completed", code="", **ended)] == 1
+    assert found[named("telecine_jobs_ended_total", state="failed", code="invalid_image", **ended)] == 1
+    assert found[named("telecine_result_bytes_total", type="reel")] > 0
+    assert found[named("telecine_dead_letters_received_total", code="invalid_request")] == 1
+    assert found[named("telecine_callback_attempts_total", outcome="delivered")] == 0
+    assert found[named("telecine_job_run_seconds_count", type="reel", state="completed")] == 1
+    assert found[named("telecine_job_wait_seconds_count", type="reel")] == 2
+
+
+def test_what_is_open_now_is_exported(snapshot: Snapshot) -> None:
+    found = samples(snapshot)
     assert found[named("telecine_jobs", type="reel", state="received")] == 1
     assert found[named("telecine_jobs", type="reel", state="running")] == 0
-
-
-def test_callbacks_and_dead_letters_are_counted(snapshot: Snapshot) -> None:
-    found = samples(snapshot)
+    assert found[named("telecine_open_jobs", role="render", priority="normal", status="due")] == 1
+    assert found[named("telecine_open_jobs", role="gpu", priority="high", status="due")] == 0
+    assert found[named("telecine_oldest_due_job_seconds", role="render", priority="normal")] > 0
+    assert found[named("telecine_oldest_open_job_seconds")] > 0
     assert found[named("telecine_callbacks", state="pending")] == 1
     assert found[named("telecine_callbacks", state="exhausted")] == 0
     assert found[named("telecine_dead_letters", code="invalid_request")] == 1
+    assert found[named("telecine_paused", kind="provider", name="pika")] == 1
+    assert found[named("telecine_budget_usd", tenant="acme", period="month")] == 50
+    assert found[named("telecine_budget_spent_usd", tenant="acme", period="month")] == 0
 
 
-def test_the_age_of_the_oldest_open_job_is_exported(snapshot: Snapshot) -> None:
-    assert samples(snapshot)[named("telecine_oldest_open_job_seconds")] > 0
+def test_histograms_are_cumulative_and_have_a_sum() -> None:
+    counters: Counters = {
+        ("job_run_bucket", ("reel", "completed", "5")): 1,
+        ("job_run_bucket", ("reel", "completed", "12")): 1,
+        ("job_run_bucket", ("reel", "completed", "14")): 1,
+        ("job_run_micros", ("reel", "completed")): 9_703_000_000,
+        ("spent", ("pika", "m", "acme")): 123_457,
+    }
+    found = samples(Snapshot(counters=counters))
+    labels = {"type": "reel", "state": "completed"}
+    limits = ("2.5", "5.0", "600.0", "1800.0", "3600.0", "+Inf")
+    below = [found[named("telecine_job_run_seconds_bucket", le=limit, **labels)] for limit in limits]
+    assert below == [0, 1, 1, 2, 2, 3]
+    assert found[named("telecine_job_run_seconds_count", **labels)] == 3
+    assert found[named("telecine_job_run_seconds_sum", **labels)] == 9703
+    assert found[named("telecine_provider_spend_usd_total", provider="pika", model="m", tenant="acme")] == 0.123457
 
 
-def test_run_times_are_a_histogram_of_ended_jobs() -> None:
-    recent = [("reel", "completed", 0.2, 3.0), ("reel", "completed", 0.2, 700.0), ("reel", "completed", 0.2, 9000.0)]
-    found = samples(Snapshot(jobs={}, callbacks={}, dead_letters={}, oldest_open_seconds=0, recent=recent))
-
-    def below(limit: str) -> float:
-        return found[named("telecine_recent_run_seconds_bucket", type="reel", state="completed", le=limit)]
-
-    assert [below("2.5"), below("5.0"), below("600.0"), below("1800.0"), below("3600.0"), below("+Inf")] == [
-        0,
-        1,
-        1,
-        2,
-        2,
-        3,
-    ]
-    assert found[named("telecine_recent_run_seconds_gcount", type="reel", state="completed")] == 3
-    assert found[named("telecine_recent_run_seconds_gsum", type="reel", state="completed")] == 9703
-
-
-def test_spend_has_a_label_per_configured_tenant_and_one_for_all_others() -> None:
-    spend = {("pika", "acme"): 500_000, ("pika", "x1"): 200_000, ("pika", "x2"): 100_000, ("pika", ""): 1_000_000}
-    snapshot = Snapshot(jobs={}, callbacks={}, dead_letters={}, oldest_open_seconds=0, recent=[], spend=spend)
-
-    def spend_by_tenant(*tenants: str) -> dict[str, float]:
-        families = text_string_to_metric_families(render_metrics(snapshot, {}, tenants).decode())
-        found = [sample for family in families for sample in family.samples]
-        name = "telecine_provider_spend_usd"
-        return {sample.labels["tenant"]: sample.value for sample in found if sample.name == name}
-
-    assert spend_by_tenant() == {"": 1.8}
-    assert spend_by_tenant("acme", "shop") == {"": 1.3, "acme": 0.5}
-
-
-def test_without_a_ledger_the_process_metrics_remain() -> None:
+def test_without_a_ledger_the_metrics_of_the_process_remain() -> None:
     found = samples(None, {"door-amqp": False, "sweep": True})
     assert found[named("telecine_ledger_up")] == 0
     assert found[named("telecine_part_up", part="door-amqp")] == 0
     assert found[named("telecine_part_up", part="sweep")] == 1
     assert found[named("process_start_time_seconds")] > 0
     assert not any(name == "telecine_jobs" for name, _ in found)
+    assert any(name == "telecine_info" for name, _ in found)
 
 
-def test_the_version_is_exported() -> None:
-    assert any(name == "telecine_info" for name, _ in samples(None))
+def test_disks_and_files_in_progress_are_measured(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "not" / "yet")
+    machine = look_at_machine(settings, None)
+    assert set(machine.disks) == {"scratch", "home", "storage"}
+    assert all(0 <= free < size for free, size in machine.disks.values())
+    (settings.scratch_folder / "job-1").mkdir(parents=True)
+    (settings.scratch_folder / "job-1" / "song.wav").write_bytes(b"x" * 5000)
+    (settings.scratch_folder / "job-1" / "gone").symlink_to("nowhere")
+    assert 5000 <= look_at_machine(settings, None).scratch_bytes < 6000
+
+
+def test_every_metric_is_documented_and_named_as_prometheus_wants(snapshot: Snapshot) -> None:
+    text = render_metrics(snapshot, {"sweep": True}, machine=look_at_machine(Settings(), None), slots={"worker": 2})
+    documented = {family.name for section in families.SECTIONS.values() for family in section} | {"telecine_info"}
+    exported = {line.split()[2] for line in text.decode().splitlines() if line.startswith("# TYPE telecine")}
+    assert exported == documented - {"telecine"}
+    if (promtool := shutil.which("promtool")) is not None:
+        checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+        assert (checked.returncode, checked.stderr, checked.stdout) == (0, b"", b"")
