@@ -14,6 +14,7 @@ path         200                                                  503
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -180,7 +181,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # a scraper that gave up
+                self.wfile.write(body)
 
     do_HEAD = do_GET
 

@@ -1,4 +1,4 @@
-"""``/metrics`` in the Prometheus text format: the numbers of the ledger, which all processes share, and of this process.
+"""``/metrics`` in the Prometheus text format: the numbers of the ledger, which all processes share, and of this one.
 
 The counters survive the death of any process and the deletion of jobs, because the ledger keeps them.
 """
@@ -90,7 +90,7 @@ def _counted(counters: Counters) -> Iterator[Metric]:
                 metric.add_metric(list(labels), value / round(1 / family.unit))
         yield metric
     for key, family in HISTOGRAMS.items():
-        yield _histogram(key, family, counters)
+        yield _histogram(key, family, found)
 
 
 def _zeros() -> Counters:
@@ -98,7 +98,8 @@ def _zeros() -> Counters:
     zeros: Counters = {("callback_attempts", (outcome,)): 0 for outcome in _OUTCOMES}
     for kind in JOB_TYPES:
         zeros |= {("jobs_received", (kind,)): 0, ("jobs_ended", (kind, State.COMPLETED.value, "", "")): 0}
-    return zeros
+        zeros |= {("job_wait_micros", (kind,)): 0, ("job_run_micros", (kind, State.COMPLETED.value)): 0}
+    return zeros | {("callback_delivery_micros", ()): 0}
 
 
 def _histogram(key: str, family: Family, counters: Counters) -> HistogramMetricFamily:
@@ -106,7 +107,9 @@ def _histogram(key: str, family: Family, counters: Counters) -> HistogramMetricF
     limits = [*map(str, BUCKETS_SECONDS), "+Inf"]
     numbers: dict[tuple[str, ...], list[int]] = {}
     for (name, labels), value in counters.items():
-        if name == f"{key}_bucket":
+        if name == f"{key}_micros":
+            numbers.setdefault(labels, [0] * len(limits))
+        elif name == f"{key}_bucket":
             numbers.setdefault(labels[:-1], [0] * len(limits))[int(labels[-1])] += value
     for labels, own in sorted(numbers.items()):
         below = [sum(own[: place + 1]) for place in range(len(limits))]

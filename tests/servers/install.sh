@@ -36,6 +36,7 @@ if [ "${1:-}" != node ]; then
     need ceph-common ceph
     need ceph-base monmaptool
     need radosgw radosgw
+    need prometheus prometheus
     need chromium chromium chromium-browser google-chrome
     need default-jdk-headless javac
     need strace strace

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from consumer.ledger.counters import Counters
@@ -19,7 +23,9 @@ from schemas.accounts import Budget
 from schemas.errors import InvalidImage
 from schemas.settings import Settings
 from tests.cli_operator import Operator, an_operator
+from tests.telecine_process import ROOT
 
+DEPLOY = ROOT / "ops/deploy"
 _operator = pytest.fixture(an_operator, name="operator")
 
 
@@ -130,3 +136,42 @@ def test_every_metric_is_documented_and_named_as_prometheus_wants(snapshot: Snap
     if (promtool := shutil.which("promtool")) is not None:
         checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
         assert (checked.returncode, checked.stderr, checked.stdout) == (0, b"", b"")
+
+
+def rules() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())["groups"][0]["rules"]
+    return found
+
+
+def test_every_alert_has_a_severity_and_a_section_of_the_runbooks() -> None:
+    sections = [line[3:] for line in (ROOT / "docs/runbooks.md").read_text().splitlines() if line.startswith("## ")]
+    assert sections == [rule["alert"] for rule in rules()]
+    for rule in rules():
+        assert rule["labels"]["severity"] in ("critical", "warning", "info")
+        assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#{rule['alert'].lower()}"
+
+
+def test_rules_and_dashboard_use_metrics_that_exist() -> None:
+    known = {family.name for section in families.SECTIONS.values() for family in section} | {"telecine_info"}
+    known |= {f"{name}_bucket" for name in known}
+    queries = [rule["expr"] for rule in rules()]
+    panels = json.loads((DEPLOY / "grafana/telecine.json").read_text())["panels"]
+    queries += [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    used = {name for query in queries for name in re.findall(r"\btelecine_\w+", query)}
+    assert used
+    assert used <= known
+    places: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert place["x"] + place["w"] <= 24
+        assert not cells & places, panel["title"]
+        places |= cells
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="tests/servers/install.sh installs it")
+@pytest.mark.parametrize("arguments", ["check rules rules.yml", "test rules rules_test.yml"])
+def test_promtool_accepts_the_rules(arguments: str) -> None:
+    command = ["promtool", *arguments.split()]
+    checked = subprocess.run(command, cwd=DEPLOY / "prometheus", capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -25,7 +25,8 @@ _BYTES = {
 }
 #: For PostgreSQL, where a text that is not JSON is an error.
 _RESULT_BYTES = """CREATE FUNCTION telecine_result_bytes(outcome text) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN
-    RETURN (SELECT SUM(CAST(item ->> 'bytes' AS bigint)) FROM json_array_elements(CAST(outcome AS JSON) -> 'outputs') item);
+    RETURN (SELECT SUM(CAST(item ->> 'bytes' AS bigint))
+        FROM json_array_elements(CAST(outcome AS JSON) -> 'outputs') item);
 EXCEPTION WHEN others THEN RETURN NULL;
 END $$"""
 
