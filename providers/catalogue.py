@@ -41,8 +41,8 @@ class Model(BaseModel):
     values: Mapping[str, Mapping[str, Scalar]] = {}
     #: Models that make the same at other providers. Tried in order if this one's provider certainly did not accept.
     routes: tuple[str, ...] = ()
-    #: US dollars per call or per second of result, see ``price_per``.
-    price: Price = "0.00"
+    #: US dollars per call or per second of result, see ``price_per``; ``None`` if nobody has written it down.
+    price: Price | None = None
     #: Prices that depend on a parameter, in place of ``price``: ``{"resolution": {"1080p": "0.15"}}``.
     prices: Mapping[str, Mapping[str, Price]] = {}
     price_per: Literal["call", "second"] = "call"
@@ -123,13 +123,26 @@ class Model(BaseModel):
             if self.names.get(name) != ""
         }
 
-    def cost(self, seconds: float | None = None, parameters: Mapping[str, Any] | None = None) -> int:
-        """Return the expected price of one call in millionths of a US dollar."""
+    @property
+    def is_free(self) -> bool:
+        """Whether every call costs nothing: on this installation, or by a price of 0."""
+        prices = [price for by_value in self.prices.values() for price in by_value.values()]
+        return self.provider == "local" or all(
+            price is not None and float(price) == 0 for price in (self.price, *prices)
+        )
+
+    def cost(self, seconds: float | None = None, parameters: Mapping[str, Any] | None = None) -> int | None:
+        """Return the expected price of one call in millionths of a US dollar; ``None`` if it is unknown."""
         given = {name: str(value) for name, value in (parameters or {}).items()}
         found = [by_value[given[name]] for name, by_value in self.prices.items() if given.get(name) in by_value]
-        whole, _, part = (found or [self.price])[0].partition(".")
+        price = (found or [self.price])[0]
+        if price is None:
+            return 0 if self.provider == "local" else None
+        whole, _, part = price.partition(".")
         unit = int(whole) * 1_000_000 + int((part + "000000")[:6])
-        return unit if self.price_per == "call" else round(unit * (seconds or 0.0))
+        if self.price_per == "call" or unit == 0:
+            return unit
+        return None if seconds is None else round(unit * seconds)
 
 
 class Candidates(NamedTuple):
@@ -224,6 +237,11 @@ class Catalogue:
             found.accepted.extend([(model, values), *others.accepted])
             found.rejected.extend(others.rejected)
         return found
+
+    @property
+    def free_models(self) -> frozenset[str]:
+        """The ids of the models whose calls cost nothing."""
+        return frozenset(model.id for model in self if model.is_free)
 
     def routes_of(self, names: Iterable[str]) -> set[str]:
         """Return the ids, in lower case, of the routes of these models."""

@@ -57,11 +57,11 @@ class Failure(BaseModel):
 
 
 class Cost(BaseModel):
-    """What the job cost."""
+    """What the job cost. The amount is absent if the price of a call is unknown."""
 
     model_config = ConfigDict(extra="forbid")
 
-    amount: str = Field("0.00", pattern=r"^\d+\.\d{2,}$")
+    amount: str | None = Field("0.00", pattern=r"^\d+\.\d{2,}$")
     currency: str = "USD"
 
 

@@ -32,13 +32,12 @@ def model_of(runtime: Runtime, row: CallRow) -> Model:
 
 
 def price_of(runtime: Runtime, row: CallRow) -> int:
-    """Return the expected price in micro-dollars; 0 for a model that was removed, because it is not called."""
+    """Return the expected price in micro-dollars; 0 if it is unknown, or for a removed model, which is not called."""
     model = next((model for model in runtime.catalogue if model.id == row.model), None)
     if model is None:
         return 0
     given = row.candidate.parameters  # with the model's defaults, which the request need not name
-    cost: int = model.cost(billable_seconds(given, row.spec.media_seconds), given)
-    return cost
+    return model.cost(billable_seconds(given, row.spec.media_seconds), given) or 0
 
 
 def build_call(runtime: Runtime, row: CallRow, folder: Path | None = None, *, now: float | None = None) -> Call:

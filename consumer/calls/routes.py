@@ -50,8 +50,7 @@ def named_candidates(runtime: Runtime, call: CallRow) -> Sequence[Candidate]:
 
 def _price(runtime: Runtime, call: CallRow, item: Candidate) -> int:
     model = runtime.catalogue.find(item.model, call.spec.type)
-    cost: int = model.cost(billable_seconds(item.parameters, call.spec.media_seconds), item.parameters)
-    return cost
+    return model.cost(billable_seconds(item.parameters, call.spec.media_seconds), item.parameters) or 0
 
 
 def _routes(runtime: Runtime, call: CallRow) -> set[str]:

@@ -123,7 +123,8 @@ def complete(
         completion.begin_storing(runtime.database, claim.lease, storing)
     failpoint("advance.before_manifest")
     rows = calls.of_job(runtime.database, claim.job.id) if context.may_have_steps else ()
-    provenance = provenance_of(claim.job, rows, context.manifest_details)
+    free = runtime.catalogue.free_models if rows else ()
+    provenance = provenance_of(claim.job, rows, context.manifest_details, free=free)
     manifest = write_manifest(runtime, claim, context, artifacts, folder, provenance)
     failpoint("advance.after_manifest")
     context.check()
@@ -232,7 +233,8 @@ def end_state(error: TelecineError) -> State:
 def failure_delivery(runtime: Runtime, job: Job, state: State, error: TelecineError) -> NewDelivery | None:
     """Return the callback about a job that ended without a result, or ``None`` if the request asks for none."""
     status: Status = "cancelled" if state is State.CANCELLED else "expired" if state is State.EXPIRED else "failed"
-    cost, retry = spent_on(runtime.database, job.id), number_of(runtime.database, job)
+    cost = spent_on(runtime.database, job.id, free=runtime.catalogue.free_models)
+    retry = number_of(runtime.database, job)
     return job_delivery(job, "failed", status=status, now=runtime.database.now(), error=error, cost=cost, retry=retry)
 
 

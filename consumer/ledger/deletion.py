@@ -67,7 +67,8 @@ def outputs(database: Database) -> list[str]:
 def delete_job(database: Database, job_id: str) -> bool:
     """Delete a terminal job with its steps, timeline and callbacks. Return ``False`` if it is open or unknown.
 
-    Settled calls that cost something are kept for the budgets, stripped of everything but the money.
+    Settled calls that cost something, or an unknown amount, are kept for budgets and the cost report, stripped of
+    everything but the money.
     """
     with database.write(durable=True) as connection:
         if connection.execute(_goes_on(job_id).limit(1)).first() is not None:
@@ -146,7 +147,9 @@ def _all_deleted(job_id: str | sa.ColumnElement[str]) -> sa.Exists:
 
 
 def _keep_the_money(connection: Connection, job_id: str) -> None:
-    spent = sa.select(calls.c.id).where(calls.c.job_id == job_id, calls.c.spent > 0)
+    # With a result and without a cost, its price is unknown: `telecine costs` counts it.
+    counted = sa.or_(calls.c.spent > 0, calls.c.state == CallState.DONE.value)
+    spent = sa.select(calls.c.id).where(calls.c.job_id == job_id, counted)
     for key in list(connection.execute(spent).scalars()):
         # A new key: if the same request comes again, its call is another one.
         bare = {"id": uuid.uuid4().hex, "job_id": "", "step": "", "request": "{}"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -25,8 +25,8 @@ class CallProvenance:
     key: str
     #: The task's id at the provider.
     task: str | None
-    #: US dollars.
-    cost: str
+    #: US dollars; ``None`` if unknown.
+    cost: str | None
     #: ``{"model", "why"}`` of each model that was skipped.
     passed_over: list[dict[str, str]]
 
@@ -56,10 +56,13 @@ class Provenance:
 _LOCAL = ("model", "model_version", "seed")
 
 
-def provenance_of(job: Job, rows: Sequence[CallRow], annotations: Mapping[str, Any] | None = None) -> Provenance:
+def provenance_of(
+    job: Job, rows: Sequence[CallRow], annotations: Mapping[str, Any] | None = None, *, free: Collection[str] = ()
+) -> Provenance:
     """Return the provenance of the job's result, given all its calls.
 
     If no provider made it, the model is the one that ran on this worker, according to the pipeline's ``annotations``.
+    ``free`` are the models whose calls cost nothing.
     """
     annotations = annotations or {}
     done = [row for row in rows if row.state is CallState.DONE]
@@ -73,27 +76,37 @@ def provenance_of(job: Job, rows: Sequence[CallRow], annotations: Mapping[str, A
         provider=own[-1].provider if own else "local",
         model=own[-1].model if own else None,
         version=None if version is None else str(version),
-        cost=Cost(amount=format_micros(sum(row.spent for row in rows))),
+        cost=_sum(rows, free),
         details=details,
-        calls=tuple(_call_provenance(row) for row in done),
+        calls=tuple(_call_provenance(row, free) for row in done),
     )
     return provenance if own else _with_local_model(provenance, annotations)
 
 
-def spent_on(database: Database, job_id: str) -> Cost | None:
+def spent_on(database: Database, job_id: str, *, free: Collection[str] = ()) -> Cost | None:
     """Return the cost of the calls of a job that ends without a result, or ``None`` if it is zero."""
-    micros = sum(row.spent for row in calls.of_job(database, job_id))
-    return Cost(amount=format_micros(micros)) if micros else None
+    cost = _sum(calls.of_job(database, job_id), free)
+    return None if cost.amount == "0.00" else cost
 
 
-def _call_provenance(row: CallRow) -> CallProvenance:
+def cost_unknown(row: CallRow, free: Collection[str]) -> bool:
+    """Return whether the call gave a result at a price that nobody has written down."""
+    return row.state is CallState.DONE and row.spent == 0 and row.model not in free
+
+
+def _sum(rows: Sequence[CallRow], free: Collection[str]) -> Cost:
+    unknown = any(cost_unknown(row, free) for row in rows)
+    return Cost(amount=None if unknown else format_micros(sum(row.spent for row in rows)))
+
+
+def _call_provenance(row: CallRow, free: Collection[str]) -> CallProvenance:
     return CallProvenance(
         step=row.step,
         provider=row.provider,
         model=row.model,
         key=row.id,
         task=None if row.task is None else row.task.id,
-        cost=format_micros(row.spent),
+        cost=None if cost_unknown(row, free) else format_micros(row.spent),
         passed_over=[skipped.to_stored() for skipped in row.spec.skipped_models],
     )
 

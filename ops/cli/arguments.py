@@ -32,7 +32,7 @@ def read_request(file: str) -> bytes:
         stop(f"{file} cannot be read: {error.strerror}.", code="file_not_readable")
 
 
-def parse_since(text: str, now: float) -> float:
+def parse_since(text: str, now: float, *, option: str = "--since") -> float:
     """Return the Unix time that a duration before ``now`` (90s, 30m, 2h, 7d) or an RFC 3339 time means.
 
     A time without an offset is UTC.
@@ -46,7 +46,7 @@ def parse_since(text: str, now: float) -> float:
         moment = dt.datetime.fromisoformat(text.strip())
     except ValueError:
         raise InvalidField(
-            f"--since: {text!r} is neither a duration such as 30m, 2h or 7d nor a time such as 2026-11-30T06:00Z"
+            f"{option}: {text!r} is neither a duration such as 30m, 2h or 7d nor a time such as 2026-11-30T06:00Z"
         ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
 

@@ -59,6 +59,7 @@ PANELS: dict[str, tuple[Entry, ...]] = {
     "Models and providers": (
         Entry("models", "models", "List the models, or download the weights of one."),
         Entry("providers", "providers", "Show keys, breakers, calls and spend."),
+        Entry("costs", "costs", "Show what calls to providers have cost."),
         Entry("resolve", "resolve", "Settle a paid call whose outcome is unknown."),
         Entry("system", "system", "Show this machine's device and local models."),
         Entry("convert", "convert", "Convert a local model's weights to safetensors."),

@@ -210,8 +210,9 @@ def _word(value: object) -> str:
 def _price(model: Model) -> str:
     """Return the price, or the lowest and the highest one if it depends on a parameter."""
     by_value = [price for prices in model.prices.values() for price in prices.values()]
-    prices = sorted({model.price, *by_value}, key=float)
-    if model.provider != LOCAL and float(prices[-1]) == 0:
+    own = model.price or ("0.00" if model.provider == LOCAL else None)
+    prices = sorted({price for price in (own, *by_value) if price is not None}, key=float)
+    if not prices:
         return "unknown"
     shown = prices[0] if len(prices) == 1 else f"{prices[0]}–{prices[-1]}"
     return f"{shown} USD" + ("/s" if model.price_per == "second" else "")

@@ -13,6 +13,7 @@ from consumer.ledger.records import Job
 from ops.cli.console import remark, show, table
 from ops.formatting import duration, size
 from ops.views import iso
+from schemas.money import cost_text
 from schemas.settings import Settings
 
 
@@ -36,8 +37,7 @@ def plan_table(plan: Mapping[str, Any]) -> Table:
     if plan.get("duration_seconds") is not None:
         grid.add_row("length", duration(plan["duration_seconds"]))
     grid.add_row("run time", f"about {duration(plan['estimated_seconds'])}")
-    cost = plan.get("cost", {})
-    grid.add_row("cost", f"{cost.get('amount', '0.00')} {cost.get('currency', 'USD')}")
+    grid.add_row("cost", cost_text(plan.get("cost", {})))
     for name, value in plan.get("details", {}).items():
         grid.add_row(name.replace("_", " "), Text(_detail_text(value)))
     return grid

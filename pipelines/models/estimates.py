@@ -24,16 +24,17 @@ class Estimate:
 
     #: From the first submission to the last result.
     seconds: float = 0.0
-    #: Millionths of a US dollar.
-    micros: int = 0
+    #: Millionths of a US dollar; ``None`` if a price is unknown.
+    micros: int | None = 0
 
     @property
     def cost(self) -> dict[str, str]:
-        """The price as in plans and callbacks: at least two decimals, without further trailing zeros."""
-        return {"amount": format_micros(self.micros), "currency": "USD"}
+        """The price as in plans and callbacks, without an amount if it is unknown."""
+        return ({} if self.micros is None else {"amount": format_micros(self.micros)}) | {"currency": "USD"}
 
     def __add__(self, other: Estimate) -> Estimate:
-        return Estimate(self.seconds + other.seconds, self.micros + other.micros)
+        unknown = self.micros is None or other.micros is None
+        return Estimate(self.seconds + other.seconds, None if unknown else (self.micros or 0) + (other.micros or 0))
 
 
 def estimate(model: Model, parameters: Mapping[str, Any], seconds: float | None = None) -> Estimate:

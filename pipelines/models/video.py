@@ -16,6 +16,7 @@ from providers.catalogue import billable_seconds
 from schemas.errors import ProviderResultInvalid
 from schemas.generation import Generation
 from schemas.media import InputFile, Plan, StoredArtifact
+from schemas.money import cost_text
 
 #: MP4 only: every browser and player opens it.
 VIDEO = OutputSpec("video.mp4", ("mp4",))
@@ -72,7 +73,7 @@ def plan_video(
         return plan_local(model, values, before)
     total = estimate(model, values) + before
     _, *routes = ctx.catalogue.with_routes([model.id], parameters, job_type).accepted
-    costs = {route.id: f"{estimate(route, given).cost['amount']} USD" for route, given in routes}
+    costs = {route.id: cost_text(estimate(route, given).cost) for route, given in routes}
     return Plan(
         duration_seconds=billable_seconds(values),
         estimated_seconds=total.seconds,
