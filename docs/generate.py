@@ -24,6 +24,7 @@ from consumer.callbacks.schedule import DELAYS_SECONDS
 from consumer.ledger.states import RETRYABLE, TERMINAL, TRANSITIONS, State
 from ops.cli.commands import entries, load
 from ops.formatting import duration
+from ops.metric_families import SECTIONS
 from schemas import errors
 from schemas.errors import RequestError, TelecineError
 from schemas.job_types import JOB_TYPES
@@ -194,7 +195,24 @@ def schedule_table() -> str:
     return _table(("Attempt", "Wait before it", "Since the first"), rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"errors": errors_table, "schedule": schedule_table} | {
+def metrics_tables() -> str:
+    """Return the tables of all metrics, by what they describe."""
+    parts = []
+    for title, families in SECTIONS.items():
+        rows = [(f"`{family.name}`", family.kind, _labels(family.labels), family.help) for family in families]
+        parts.append(f"### {title}\n\n{_table(('Metric', 'Kind', 'Labels', 'Meaning'), rows)}")
+    return "\n" + "\n".join(parts) + "\n"
+
+
+def _labels(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "–"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "errors": errors_table,
+    "schedule": schedule_table,
+    "metrics": metrics_tables,
+} | {
     # Extensions may have registered other types.
     name: functools.partial(data_table, name)
     for name, data in JOB_TYPES.items()

@@ -23,7 +23,7 @@ class CostLine:
     model: str | None = None
     day: str | None = None
     calls: int = 0
-    #: Calls with a result at a price that nobody has written down. ``micros`` does not contain them.
+    #: Calls with a result at a price that is not set. ``micros`` does not contain them.
     unknown_calls: int = 0
     micros: int = 0
     reserved_micros: int = 0

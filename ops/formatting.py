@@ -55,6 +55,11 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def dollars(amount: str | None) -> str:
+    """Return an amount of US dollars; ``unknown`` if its price is not set."""
+    return "unknown" if amount is None else f"${amount}"
+
+
 def ago(seconds: float) -> str:
     """Format an age: ``5 s ago``, ``3 min ago``, ``2 h ago``, ``4 d ago``."""
     for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min")):

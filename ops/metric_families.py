@@ -98,7 +98,7 @@ HISTOGRAMS = {
     ),
 }
 
-INFO = Family("telecine", "info", "The installed versions.", ("version", "python", "schema"))
+INFO = Family("telecine_info", "info", "The installed versions.", ("version", "python", "schema"))
 LEDGER_UP = Family("telecine_ledger_up", "gauge", "1 when the ledger answered this scrape.")
 PART_UP = Family("telecine_part_up", "gauge", "1 for a part of this process that runs and is connected.", ("part",))
 SLOTS = Family(

@@ -69,7 +69,7 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield each metric family once."""
         versions = {"version": version("telecine"), "python": platform.python_version(), "schema": HEAD}
-        yield InfoMetricFamily(families.INFO.name, families.INFO.help, value=versions)
+        yield InfoMetricFamily(families.INFO.name.removesuffix("_info"), families.INFO.help, value=versions)
         yield _gauge(families.LEDGER_UP, [((), float(self._snapshot is not None))])
         yield _gauge(families.PART_UP, _by_word(self._parts))
         yield _gauge(families.SLOTS, _by_word(self._slots))

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from consumer.ledger import accounts
 from consumer.ledger.accounts import BreakerState
-from consumer.ledger.call_queries import by_provider, count_calls, spent_since
+from consumer.ledger.call_queries import by_provider, count_calls, spent_since, unknown_costs_since
 from consumer.ledger.database import Database
 from consumer.ledger.pauses import PauseKind, list_pauses
 from consumer.ledger.states import CallState
 from ops.checks.providers import missing
-from providers.registry import provider_names
+from providers.registry import catalogue_of, provider_names
 from schemas.accounts import Budget
 from schemas.money import format_micros
 from schemas.settings import Settings
@@ -37,9 +37,11 @@ class ProviderStatus:
     unknown: int
     concurrency: int
     rate_per_minute: float
-    #: US dollars, including reserved money; days and months are UTC.
-    today: str
-    this_month: str
+    #: US dollars, including reserved money; ``None`` if no price is known. Days and months are UTC.
+    today: str | None
+    this_month: str | None
+    #: Calls of this month with a result at a price that is not set; the sums do not contain them.
+    unknown_calls: int
     last_error: str | None
     #: The operator who paused it, or ``None``.
     paused_by: str | None
@@ -50,8 +52,11 @@ def provider_statuses(settings: Settings, database: Database) -> Sequence[Provid
     now = database.now()
     known = {account.provider: account for account in accounts.list_accounts(database)}
     numbers = count_calls(database)
-    today = by_provider(spent_since(database, Budget(usd=0, period="day").period_start(now)))
-    month = by_provider(spent_since(database, Budget(usd=0, period="month").period_start(now)))
+    free = catalogue_of(settings).free_models
+    (today, unknown_today), (month, unknown) = (
+        (by_provider(spent_since(database, start)), unknown_costs_since(database, start, free))
+        for start in (Budget(usd=0, period="day").period_start(now), Budget(usd=0, period="month").period_start(now))
+    )
     held = {pause.name: pause.by for pause in list_pauses(database) if pause.kind is PauseKind.PROVIDER}
     found = []
     for name in sorted({*provider_names(), *known}):
@@ -70,10 +75,15 @@ def provider_statuses(settings: Settings, database: Database) -> Sequence[Provid
                 unknown=numbers.get((name, CallState.UNKNOWN.value), 0),
                 concurrency=limits.concurrency,
                 rate_per_minute=limits.rate_per_minute,
-                today=format_micros(today.get(name, 0)),
-                this_month=format_micros(month.get(name, 0)),
+                today=_known(today.get(name, 0), unknown_today.get(name, 0)),
+                this_month=_known(month.get(name, 0), unknown.get(name, 0)),
+                unknown_calls=unknown.get(name, 0),
                 last_error=None if account is None else account.last_error,
                 paused_by=held.get(name),
             )
         )
     return found
+
+
+def _known(micros: int, unknown_calls: int) -> str | None:
+    return None if unknown_calls and not micros else format_micros(micros)

@@ -41,7 +41,7 @@ class Model(BaseModel):
     values: Mapping[str, Mapping[str, Scalar]] = {}
     #: Models that make the same at other providers. Tried in order if this one's provider certainly did not accept.
     routes: tuple[str, ...] = ()
-    #: US dollars per call or per second of result, see ``price_per``; ``None`` if nobody has written it down.
+    #: US dollars per call or per second of result, see ``price_per``; ``None`` if it is unknown.
     price: Price | None = None
     #: Prices that depend on a parameter, in place of ``price``: ``{"resolution": {"1080p": "0.15"}}``.
     prices: Mapping[str, Mapping[str, Price]] = {}
@@ -126,10 +126,9 @@ class Model(BaseModel):
     @property
     def is_free(self) -> bool:
         """Whether every call costs nothing: on this installation, or by a price of 0."""
-        prices = [price for by_value in self.prices.values() for price in by_value.values()]
-        return self.provider == "local" or all(
-            price is not None and float(price) == 0 for price in (self.price, *prices)
-        )
+        by_value = [price for prices in self.prices.values() for price in prices.values()]
+        own = [] if self.price is None else [self.price]
+        return self.provider == "local" or (bool(own) and all(float(price) == 0 for price in (*own, *by_value)))
 
     def cost(self, seconds: float | None = None, parameters: Mapping[str, Any] | None = None) -> int | None:
         """Return the expected price of one call in millionths of a US dollar; ``None`` if it is unknown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -72,6 +72,17 @@ def with_open_call(database: Database, job_ids: Sequence[str]) -> frozenset[str]
 def open_calls() -> sa.Select[Any]:
     """Return the query for the ids of the jobs that have a call that has not ended."""
     return sa.select(calls.c.job_id).where(calls.c.state.not_in([state.value for state in SETTLED]))
+
+
+def unknown_costs_since(database: Database, since: float, free: Collection[str]) -> dict[str, int]:
+    """Count, by provider, the calls submitted since then that gave a result at an unknown price.
+
+    ``free`` are the models whose calls cost nothing.
+    """
+    unknown = (calls.c.state == CallState.DONE.value, calls.c.spent == 0, calls.c.model.not_in(sorted(free)))
+    query = sa.select(calls.c.provider, sa.func.count()).where(calls.c.submitted_at >= since, *unknown)
+    with database.read() as connection:
+        return dict(connection.execute(query.group_by(calls.c.provider)).tuples().all())
 
 
 def by_provider(money: Mapping[tuple[str, str], int]) -> dict[str, int]:

@@ -76,7 +76,7 @@ def provenance_of(
         provider=own[-1].provider if own else "local",
         model=own[-1].model if own else None,
         version=None if version is None else str(version),
-        cost=_sum(rows, free),
+        cost=sum_of_costs(rows, free),
         details=details,
         calls=tuple(_call_provenance(row, free) for row in done),
     )
@@ -85,16 +85,17 @@ def provenance_of(
 
 def spent_on(database: Database, job_id: str, *, free: Collection[str] = ()) -> Cost | None:
     """Return the cost of the calls of a job that ends without a result, or ``None`` if it is zero."""
-    cost = _sum(calls.of_job(database, job_id), free)
+    cost = sum_of_costs(calls.of_job(database, job_id), free)
     return None if cost.amount == "0.00" else cost
 
 
 def cost_unknown(row: CallRow, free: Collection[str]) -> bool:
-    """Return whether the call gave a result at a price that nobody has written down."""
+    """Return whether the call gave a result at an unknown price."""
     return row.state is CallState.DONE and row.spent == 0 and row.model not in free
 
 
-def _sum(rows: Sequence[CallRow], free: Collection[str]) -> Cost:
+def sum_of_costs(rows: Sequence[CallRow], free: Collection[str]) -> Cost:
+    """Return the cost of the calls together; its amount is ``None`` if that of one is unknown."""
     unknown = any(cost_unknown(row, free) for row in rows)
     return Cost(amount=None if unknown else format_micros(sum(row.spent for row in rows)))
 

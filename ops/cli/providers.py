@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ops.cli.console import JsonOption, out, print_json, show, table
 from ops.cli.opening import opened_ledger, read_settings
-from ops.formatting import duration
+from ops.formatting import dollars, duration
 from ops.provider_accounts import ProviderStatus, provider_statuses
 
 
@@ -52,8 +52,8 @@ def _table(views: Sequence[ProviderStatus]) -> Table:
             f"{view.out}/{view.concurrency}",
             Text(str(view.unknown), style="bold red" if view.unknown else ""),
             f"{view.rate_per_minute:g}/min",
-            f"${view.today}",
-            f"${view.this_month}",
+            dollars(view.today),
+            dollars(view.this_month),
             *(() if out.is_terminal else (view.missing or view.last_error or "",)),
         )
     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from consumer.ledger import calls
 from consumer.ledger.browsing import list_deliveries, timeline_ends
 from consumer.ledger.call_records import CallRow
+from consumer.ledger.provenance import cost_unknown, sum_of_costs
 from consumer.ledger.records import Job
 from consumer.ledger.states import RETRYABLE, CallState
 from ops.dashboard.view import View
@@ -40,7 +41,7 @@ def page(view: View) -> Response:
     """Return the page."""
     job = view.job()
     entries, left_out = timeline_ends(view.database, job.id, first=_FIRST, last=_LAST)
-    made = calls.of_job(view.database, job.id)
+    made, free = calls.of_job(view.database, job.id), view.dashboard.runtime.catalogue.free_models
     newest = list_deliveries(view.database, job_id=job.id, limit=_CALLBACKS + 1)
     deliveries = newest[:_CALLBACKS][::-1]
     now = view.database.now()
@@ -61,9 +62,9 @@ def page(view: View) -> Response:
         poster=next((file.record["name"] for file in files if file.record["name"] == "cover.jpg"), None),
         plan=(job.outcome or {}).get("plan"),
         details={name: value for name, value in (job.outcome or {}).items() if name not in ("outputs", "plan")},
-        calls=[_call(call) for call in made],
+        calls=[_call(call, free) for call in made],
         unknown=[call for call in made if call.state is CallState.UNKNOWN and not call.cancel_requested],
-        spent=format_micros(sum(call.spent for call in made)),
+        spent=sum_of_costs(made, free).amount,
         deliveries=deliveries,
         more_deliveries=len(newest) > _CALLBACKS,
         request=request_view(job),
@@ -90,14 +91,14 @@ def _facts(job: Job, now: float) -> dict[str, Any]:
     return {name: value for name, value in view.items() if name not in _KEYS_SHOWN}
 
 
-def _call(call: CallRow) -> dict[str, Any]:
+def _call(call: CallRow, free: Collection[str]) -> dict[str, Any]:
     return {
         "step": call.step,
         "provider": call.provider,
         "model": call.model,
         "state": call.state.value,
         "task": None if call.task is None else call.task.id,
-        "spent": format_micros(call.spent),
+        "spent": None if cost_unknown(call, free) else format_micros(call.spent),
         "reserved": format_micros(call.reserved) if call.reserved else None,
         "polls": call.polls,
         "error": None if call.error is None else f"{call.error.code}: {call.error.message}",

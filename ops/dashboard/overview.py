@@ -64,7 +64,7 @@ def _numbers(dashboard: Dashboard) -> Mapping[str, Any]:
         "by_type": by_type,
         "by_tenant": by_tenant,
         "stuck": job_rows(database, stuck, embedded=settings.embedded),
-        "spent": [status for status in statuses if float(status.this_month) > 0],
+        "spent": [status for status in statuses if status.this_month is None or float(status.this_month) > 0],
         "budgets": budgets,
         "pauses": list_pauses(database),
     }

@@ -27,7 +27,7 @@ from ops.dashboard.cache import Shared
 from ops.edge.core import Edge, is_job_id
 from ops.edge.forms import URLENCODED, content_type, pieces
 from ops.edge.refusal import Refusal
-from ops.formatting import ago, count, duration, local_time, size
+from ops.formatting import ago, count, dollars, duration, local_time, size
 from ops.health_client import HealthAnswer, ask_health
 from ops.overview import Overview, take_overview
 from ops.views import iso
@@ -187,6 +187,7 @@ def _environment() -> jinja2.Environment:
     )
     made.filters |= {
         "ago": ago,
+        "dollars": dollars,
         "duration": duration,
         "local_time": local_time,
         "size": size,

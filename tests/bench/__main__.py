@@ -23,7 +23,7 @@ def main() -> None:
     folder: Path = options.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     ran, failed = [], []
-    for name in ("reel", "films", "alignment", "messages", "flights", "edge", "dashboard", "local"):
+    for name in ("reel", "films", "alignment", "messages", "flights", "edge", "dashboard", "metrics", "local"):
         print(f"== {name}", flush=True)
         command = [sys.executable, "-m", f"tests.bench.{name}", "--json", str(folder / f"{name}.json")]
         with (folder / f"{name}.txt").open("w") as output:
@@ -59,6 +59,8 @@ def _markdown(folder: Path, summary: dict[str, Any]) -> str:
         parts += ["## Messages", tables.markdown(summary["messages"])]
     if "dashboard" in summary:
         parts += ["## The dashboard", "```\n" + (folder / "dashboard.txt").read_text().strip() + "\n```"]
+    if "metrics" in summary:
+        parts += ["## Metrics", (folder / "metrics.txt").read_text().strip()]
     if "flights" in summary:
         printed = (folder / "flights.txt").read_text().splitlines()
         parts += ["## Provider jobs in flight", "\n".join(f"- {line}" for line in printed if ": {" in line)]

@@ -133,3 +133,11 @@ def test_the_dashboard_answers_every_page_that_is_measured(tmp_path: Path) -> No
     for name in ("SQLite", "PostgreSQL"):
         assert set(figures["ways"][name]["first_byte_ms"]) == set(PAGES)
         assert max(figures["ways"][name]["first_visit_bytes"].values()) < 100_000
+
+
+def test_a_scrape_is_measured_with_open_jobs_calls_and_a_full_log(tmp_path: Path) -> None:
+    sizes = ("--jobs", "300", "--backlog", "50", "--calls", "40", "--ended", "60", "--looks", "2")
+    figures = run("metrics", tmp_path, *sizes)["ways"]
+    for name in ("SQLite", "PostgreSQL"):
+        assert 0 < figures[name]["idle_scrape_ms"]["median"] < 5000
+        assert figures[name]["scrape_ms"]["bytes"] > 10_000

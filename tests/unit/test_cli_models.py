@@ -60,7 +60,7 @@ def test_json_has_types_parameters_and_prices(operator: Operator) -> None:
     models = {model["id"]: model for model in operator.run("models", "--json", "--type", "image-to-video").json}
     assert set(models) >= {"hailuo23fast", "wan25fast", "pika", "mochi", "opensora", "auto"}
     assert models["wan25fast"]["parameters"]["duration"]["choices"] == [5, 10]
-    assert models["wan25fast"]["price"] == "0.00"
+    assert models["wan25fast"]["price"] is None  # nobody has set it
     assert models["wan25fast"]["routes"] == ["wan-2.5-i2v-fast", "runpod-wan-2-5"]
     assert models["runpod-wan-2-5"]["prices"] == {"resolution": {"720p": "0.10", "1080p": "0.15"}}
 

@@ -411,7 +411,7 @@ def test_a_plan_is_possible_if_a_route_of_the_model_is_available(
     monkeypatch.setenv("RUNPOD_API_KEY", "key")
     view = planned(operator, "text-to-video", **film)
     assert view["possible"] is True
-    prices = {"seedance-1-lite": "0.00 USD", "runpod-seedance-1-pro": "0.27 USD"}
+    prices = {"seedance-1-lite": "unknown", "runpod-seedance-1-pro": "0.27 USD"}
     assert view["plan"]["details"]["routes"] == prices
     assert planned(operator, "text-to-video", **film, aspect_ratio="9:16")["possible"] is False
 

@@ -130,9 +130,9 @@ def test_disks_and_files_in_progress_are_measured(tmp_path: Path) -> None:
 
 def test_every_metric_is_documented_and_named_as_prometheus_wants(snapshot: Snapshot) -> None:
     text = render_metrics(snapshot, {"sweep": True}, machine=look_at_machine(Settings(), None), slots={"worker": 2})
-    documented = {family.name for section in families.SECTIONS.values() for family in section} | {"telecine_info"}
+    documented = {family.name for section in families.SECTIONS.values() for family in section}
     exported = {line.split()[2] for line in text.decode().splitlines() if line.startswith("# TYPE telecine")}
-    assert exported == documented - {"telecine"}
+    assert exported == documented
     if (promtool := shutil.which("promtool")) is not None:
         checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
         assert (checked.returncode, checked.stderr, checked.stdout) == (0, b"", b"")
@@ -152,7 +152,7 @@ def test_every_alert_has_a_severity_and_a_section_of_the_runbooks() -> None:
 
 
 def test_rules_and_dashboard_use_metrics_that_exist() -> None:
-    known = {family.name for section in families.SECTIONS.values() for family in section} | {"telecine_info"}
+    known = {family.name for section in families.SECTIONS.values() for family in section}
     known |= {f"{name}_bucket" for name in known}
     queries = [rule["expr"] for rule in rules()]
     panels = json.loads((DEPLOY / "grafana/telecine.json").read_text())["panels"]
