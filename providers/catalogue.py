@@ -126,9 +126,10 @@ class Model(BaseModel):
     @property
     def is_free(self) -> bool:
         """Whether every call costs nothing: on this installation, or by a price of 0."""
-        by_value = [price for prices in self.prices.values() for price in prices.values()]
-        own = [] if self.price is None else [self.price]
-        return self.provider == "local" or (bool(own) and all(float(price) == 0 for price in (*own, *by_value)))
+        by_value: list[str | None] = [price for prices in self.prices.values() for price in prices.values()]
+        return self.provider == "local" or all(
+            price is not None and float(price) == 0 for price in [self.price, *by_value]
+        )
 
     def cost(self, seconds: float | None = None, parameters: Mapping[str, Any] | None = None) -> int | None:
         """Return the expected price of one call in millionths of a US dollar; ``None`` if it is unknown."""

@@ -38,7 +38,8 @@ _END = (
 _CALLS = (
     "INSERT INTO calls (id, job_id, step, attempt, provider, model, tenant, urgency, state, request, epoch, queued_at,"
     " submitted_at, finished_at, polls, failures, cancel_requested, reserved, spent)"
-    " SELECT 'call-' || id, id, 'make', 1, 'pika', 'pika', tenant, 1, 'done', '{}', 1, received_at, received_at, finished_at, 5, 0, :no, 0, 450000 FROM jobs"
+    " SELECT 'call-' || id, id, 'make', 1, 'pika', 'pika', tenant, 1, 'done', '{}', 1, received_at, received_at,"
+    " finished_at, 5, 0, :no, 0, 450000 FROM jobs"
     " WHERE received_at > :now - :count"
 )
 

@@ -497,10 +497,10 @@ export interface ManifestStep {
   seconds: number;
 }
 
-/** What the job cost. */
+/** What the job cost. The amount is absent if the price of a call is unknown. */
 export interface Cost {
   /** Default "0.00". */
-  amount?: string;
+  amount?: string | null;
   /** Default "USD". */
   currency?: string;
 }

@@ -58,9 +58,9 @@ class ManifestStep(TypedDict):
 
 
 class Cost(TypedDict):
-    """What the job cost."""
+    """What the job cost. The amount is absent if the price of a call is unknown."""
 
-    amount: NotRequired[str]
+    amount: NotRequired[str | None]
     """Default "0.00"."""
     currency: NotRequired[str]
     """Default "USD"."""
