@@ -126,16 +126,16 @@ class Model(BaseModel):
     @property
     def is_free(self) -> bool:
         """Whether every call costs nothing: on this installation, or by a price of 0."""
-        by_value: list[str | None] = [price for prices in self.prices.values() for price in prices.values()]
-        return self.provider == "local" or all(
-            price is not None and float(price) == 0 for price in [self.price, *by_value]
-        )
+        if self.provider == "local":
+            return True
+        by_value = [price for prices in self.prices.values() for price in prices.values()]
+        return self.price is not None and not any(map(float, (self.price, *by_value)))
 
     def cost(self, seconds: float | None = None, parameters: Mapping[str, Any] | None = None) -> int | None:
         """Return the expected price of one call in millionths of a US dollar; ``None`` if it is unknown."""
         given = {name: str(value) for name, value in (parameters or {}).items()}
         found = [by_value[given[name]] for name, by_value in self.prices.items() if given.get(name) in by_value]
-        price = (found or [self.price])[0]
+        price = found[0] if found else self.price
         if price is None:
             return 0 if self.provider == "local" else None
         whole, _, part = price.partition(".")

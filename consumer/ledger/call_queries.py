@@ -82,7 +82,7 @@ def unknown_costs_since(database: Database, since: float, free: Collection[str])
     unknown = (calls.c.state == CallState.DONE.value, calls.c.spent == 0, calls.c.model.not_in(sorted(free)))
     query = sa.select(calls.c.provider, sa.func.count()).where(calls.c.submitted_at >= since, *unknown)
     with database.read() as connection:
-        return dict(connection.execute(query.group_by(calls.c.provider)).tuples().all())
+        return {row[0]: row[1] for row in connection.execute(query.group_by(calls.c.provider))}
 
 
 def by_provider(money: Mapping[tuple[str, str], int]) -> dict[str, int]:

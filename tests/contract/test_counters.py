@@ -131,7 +131,7 @@ def test_every_end_is_counted_once_while_processes_are_killed(ledger: Ledger) ->
             time.sleep(0.02)
     with database.read() as connection:
         query = sa.select(timeline.c.event, sa.func.count()).where(timeline.c.event.in_([s.value for s in State]))
-        truth: dict[str, int] = dict(connection.execute(query.group_by(timeline.c.event)).tuples().all())
+        truth: dict[str, int] = {row[0]: row[1] for row in connection.execute(query.group_by(timeline.c.event))}
         retried = connection.execute(sa.select(sa.func.count()).where(timeline.c.event == "retried")).scalar_one()
         number_of_jobs = connection.execute(sa.select(sa.func.count()).select_from(jobs)).scalar_one()
     assert truth["failed"] > 5
