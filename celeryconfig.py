@@ -66,6 +66,10 @@ worker_cancel_long_running_tasks_on_connection_loss = False
 
 # Remote control stays on, so that `celery inspect` and flower work. SQS has no fanout for it.
 worker_enable_remote_control = _quorum
+# Not exclusive: after a lost connection or a crash the broker holds the old one for minutes, and Celery's worker ends
+# when a queue is locked. RabbitMQ refuses queues that are neither exclusive nor durable in its newest versions.
+control_queue_exclusive = False
+control_queue_durable = True
 worker_send_task_events = False
 
 # The process sets up logging itself; Celery would replace it.

@@ -19,7 +19,7 @@ def worker_arguments(roles: Sequence[str], *, concurrency: int, name: str | None
     without a heartbeat.
     """
     pool, jobs = ("threads", 1) if "gpu" in roles else ("prefork", concurrency)
-    # Node names must be unique: a second node of the same name finds its queue locked.
+    # Node names must be unique: nodes of the same name share one queue for remote control.
     node = name or f"{'-'.join(roles)}-{os.getpid()}"
     return [
         "worker",

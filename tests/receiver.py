@@ -77,13 +77,15 @@ class Attempt:
 class Receiver:
     """Records all complete requests. It sends ``answers`` in turn and repeats the last one; the default is 200."""
 
-    def __init__(self, answers: Sequence[int | Answer] = (), *, port: int = 0, log: Path | None = None) -> None:
+    def __init__(
+        self, answers: Sequence[int | Answer] = (), *, host: str = "127.0.0.1", port: int = 0, log: Path | None = None
+    ) -> None:
         self._script = [Answer(answer) if isinstance(answer, int) else answer for answer in answers]
         self._attempts: list[Attempt] = []
         self._changed = threading.Condition()
         self._log = log
         self._closing = threading.Event()
-        self._server = _Server(("127.0.0.1", port), self)
+        self._server = _Server((host, port), self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="receiver", daemon=True)
 
     @property
@@ -196,6 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
 def main() -> None:
     """Receive until interrupted, and log each attempt as a line of JSON."""
     options = argparse.ArgumentParser(prog="python -m tests.receiver", description=main.__doc__)
+    options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, default=8099)
     options.add_argument("--log", type=Path, default=None)
     options.add_argument("--answers", default="", help="statuses, such as 500,500,200; the last one is repeated")
@@ -203,7 +206,7 @@ def main() -> None:
     # A shell makes its background processes ignore SIGINT, and their children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     script = [int(status) for status in chosen.answers.split(",") if status]
-    with Receiver(script, port=chosen.port, log=chosen.log) as receiver:
+    with Receiver(script, host=chosen.host, port=chosen.port, log=chosen.log) as receiver:
         print(f"receiving at {receiver.url}", flush=True)
         try:
             threading.Event().wait()

@@ -19,6 +19,7 @@ from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
 from consumer.wiring import open_ledger
 from schemas.settings import Settings
+from tests.servers.hosts import Host
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,8 +39,9 @@ class TelecineProcess:
     but longer than a busy machine stalls, so that none expires by itself in a test.
     """
 
-    def __init__(self, home: Path, *, notes: bool = False, **settings: object) -> None:
+    def __init__(self, home: Path, host: Host | None = None, /, *, notes: bool = False, **settings: object) -> None:
         self.home = home
+        self._host = host
         self.home.mkdir(parents=True, exist_ok=True)
         chosen: dict[str, object] = {
             "home": home,
@@ -164,7 +166,8 @@ class TelecineProcess:
         return f"job {job_id}: {find_job(database, job_id)}\nlog: …{tail}"
 
     def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "ops.cli.main", *arguments]
+        inside = self._host.enter() if self._host is not None else []
+        return [*inside, sys.executable, "-m", "ops.cli.main", *arguments]
 
     def inherited(self) -> dict[str, str]:
         """Return the environment of its processes, for other programs that share its settings."""

@@ -34,6 +34,7 @@ from tests.doubles.server import Reply, Seen, Server
 
 #: Part of the query of every result's URL. It must not appear in any error or log.
 URL_SECRET = "Ffd3x9SignatureOfTheResult"
+KEY = "double-key-7f2Qx91LmZ"
 #: How many requests a double keeps.
 _MOST_REQUESTS = 50_000
 
@@ -60,13 +61,15 @@ class Double:
     #: Running time of a task in seconds, unless its plan sets one.
     work_seconds = 0.0
 
-    def __init__(self, *, port: int = 0, key: str = "double-key-7f2Qx91LmZ", work_seconds: float | None = None) -> None:
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, key: str = KEY, work_seconds: float | None = None
+    ) -> None:
         self.key = key
         if work_seconds is not None:
             self.work_seconds = work_seconds
         self._lock = threading.RLock()
-        self._server = Server(self._handle, port=port)
-        self._results = Server(self._result)
+        self._server = Server(self._handle, host=host, port=port)
+        self._results = Server(self._result, host=host)
         self._clear()
 
     def _clear(self) -> None:
@@ -150,12 +153,12 @@ class Double:
     @property
     def host(self) -> str:
         """``127.0.0.1:PORT`` of the API, for TELECINE_ALLOWED_PRIVATE_HOSTS."""
-        return f"127.0.0.1:{self._server.port}"
+        return self.url.removeprefix("http://")
 
     @property
     def result_host(self) -> str:
         """``127.0.0.1:PORT`` of the host that serves the results."""
-        return f"127.0.0.1:{self._results.port}"
+        return self._results.url.removeprefix("http://")
 
     def charges(self, ref: str | None = None) -> int:
         """Count the accepted submissions, of one reference or of all."""
@@ -282,11 +285,12 @@ class Double:
 def serve(kind: type[Double]) -> None:
     """Serve a double until interrupted: ``python -m tests.doubles.pika --port 8101``."""
     options = argparse.ArgumentParser(description=kind.__doc__)
+    options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, default=0)
-    options.add_argument("--key", default="double-key-7f2Qx91LmZ")
+    options.add_argument("--key", default=KEY)
     options.add_argument("--work-seconds", type=float, default=kind.work_seconds)
     chosen = options.parse_args()
-    with kind(port=chosen.port, key=chosen.key, work_seconds=chosen.work_seconds) as double:
+    with kind(host=chosen.host, port=chosen.port, key=chosen.key, work_seconds=chosen.work_seconds) as double:
         print(f"{kind.__name__} at {double.url}, results at {double.result_host}", flush=True)
         try:
             threading.Event().wait()

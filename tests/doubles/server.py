@@ -87,11 +87,11 @@ Handler = Callable[[Seen], Awaitable[Reply]]
 
 
 class Server:
-    """An HTTP server on 127.0.0.1 that answers with ``handler``. A context manager."""
+    """An HTTP server that answers with ``handler``. A context manager."""
 
-    def __init__(self, handler: Handler, *, port: int = 0) -> None:
+    def __init__(self, handler: Handler, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self._handler = handler
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=1024)
+        self._socket = socket.create_server((host, port), backlog=1024)
         self._loop = asyncio.new_event_loop()
         self._done = asyncio.Event()
         self._ready = threading.Event()
@@ -104,7 +104,7 @@ class Server:
     @property
     def url(self) -> str:
         """``http://127.0.0.1:PORT``."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._socket.getsockname()[0]}:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -40,6 +40,10 @@ if [ "${1:-}" != node ]; then
     need chromium chromium chromium-browser google-chrome
     need default-jdk-headless javac
     need strace strace
+    need iproute2 ip
+    need nftables nft
+    need gcc gcc
+    if [ ! -e /usr/include/dlfcn.h ]; then missing="$missing libc6-dev"; fi
     if [ ! -e /usr/share/java/amqp-client.jar ]; then missing="$missing librabbitmq-client-java"; fi
 fi
 

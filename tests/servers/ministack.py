@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.servers.hosts import Host
 from tests.servers.ports import answers, free_port
 from tests.servers.process import end, program, spawn, wait_until
 
@@ -24,8 +25,9 @@ class Ministack:
     secret_key = "test"
     region = "us-east-1"
 
-    def __init__(self) -> None:
-        self._command = _command()
+    def __init__(self, host: Host | None = None) -> None:
+        self._command = [*(host.enter() if host else []), *_command()]
+        self._address = host.address if host else "127.0.0.1"
         self._folder = Path(tempfile.mkdtemp(prefix="telecine-ministack-"))
         self.port = free_port()
         self._log = self._folder / "out"
@@ -34,18 +36,18 @@ class Ministack:
     @property
     def url(self) -> str:
         """The endpoint of all services."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._address}:{self.port}"
 
     def start(self) -> None:
         """Start the server without data."""
         environment = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": str(self._folder),
-            "BIND_HOST": "127.0.0.1",
+            "BIND_HOST": self._address,
             "GATEWAY_PORT": str(self.port),
         }
         self._process = spawn(self._command, self._log, environment=environment, folder=self._folder)
-        wait_until(lambda: answers(self.port), "ministack", self._log)
+        wait_until(lambda: answers(self.port, self._address), "ministack", self._log)
 
     def stop(self) -> None:
         """Stop the server."""

@@ -21,11 +21,11 @@ def free_port() -> int:
     raise RuntimeError("no free port was found in a thousand tries")
 
 
-def answers(port: int) -> bool:
+def answers(port: int, address: str = "127.0.0.1") -> bool:
     """Return whether a process listens on the port."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 def _is_free(port: int) -> bool:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psycopg
 
+from tests.servers.hosts import Host
 from tests.servers.ports import free_port
 from tests.servers.process import ServerMissing, end, spawn, wait_until
 
 _OPTIONS = {
-    "listen_addresses": "127.0.0.1",
     # fsync protects only against a power cut: pages of a killed process are safe in the system's cache.
     # `synchronous_commit` stays on, because without it a kill loses committed transactions.
     "fsync": "off",
@@ -28,7 +28,9 @@ _OPTIONS = {
 class Postgres:
     """A server on which each test creates its own database."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: Host | None = None) -> None:
+        self._host = host
+        self._listens = host.address if host else "127.0.0.1"
         self._programs = _newest_programs()
         # PostgreSQL refuses to run as root.
         self._user = "postgres" if os.geteuid() == 0 else None
@@ -45,9 +47,13 @@ class Postgres:
         if not data.exists():
             self._initialise(data)
         command = [str(self._programs / "postgres"), "-D", str(data), "-p", str(self.port)]
-        for name, value in (_OPTIONS | {"unix_socket_directories": str(self._folder)}).items():
+        own = {"listen_addresses": self._listens, "unix_socket_directories": str(self._folder)}
+        for name, value in (_OPTIONS | own).items():
             command += ["-c", f"{name}={value}"]
-        self._process = spawn(command, self._log, user=self._user, folder=self._folder)
+        if self._host is None:
+            self._process = spawn(command, self._log, user=self._user, folder=self._folder)
+        else:
+            self._process = self._host.spawn(command, self._log, user=self._user)
         wait_until(self._answers, "PostgreSQL", self._log)
 
     def stop(self) -> None:
@@ -63,7 +69,7 @@ class Postgres:
         name = f"test_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self._address(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
+        return f"postgresql+psycopg://postgres@{self._listens}:{self.port}/{name}"
 
     def close(self) -> None:
         """Stop the server and delete its data."""
@@ -72,7 +78,7 @@ class Postgres:
         self._log.unlink(missing_ok=True)
 
     def _address(self) -> str:
-        return f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres connect_timeout=5"
+        return f"host={self._listens} port={self.port} user=postgres dbname=postgres connect_timeout=5"
 
     def _answers(self) -> bool:
         try:
@@ -93,6 +99,9 @@ class Postgres:
         wait_until(lambda: process.poll() is not None, "initdb", self._log)
         if process.returncode:
             raise RuntimeError(f"initdb failed:\n{self._log.read_text(errors='replace')[-2_000:]}")
+        if self._host is not None:
+            with (data / "pg_hba.conf").open("a") as access:
+                access.write("host all all samenet trust\n")
 
 
 def _newest_programs() -> Path:

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.servers.hosts import Host
 from tests.servers.ports import answers, free_port
 from tests.servers.process import end, program, spawn, wait_until
 
@@ -20,7 +21,9 @@ _PROGRAMS = "/usr/lib/rabbitmq/bin"
 class RabbitMQ:
     """A node. ``start`` after ``stop`` or ``kill`` restores its queues and persistent messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: Host | None = None) -> None:
+        self._enter = host.enter() if host else []
+        self._address = host.address if host else "127.0.0.1"
         self._server = program("rabbitmq-server", _PROGRAMS)
         self._ctl = program("rabbitmqctl", _PROGRAMS)
         self._epmd_program = program("epmd")
@@ -36,17 +39,17 @@ class RabbitMQ:
     @property
     def url(self) -> str:
         """The URL for clients."""
-        return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+        return f"amqp://guest:guest@{self._address}:{self.port}/%2F"
 
     def start(self) -> None:
         """Start the node and wait until it accepts AMQP."""
         if self._epmd is None:
             # Start epmd here: one that the node starts would outlive it.
-            command = [self._epmd_program, "-port", str(self._epmd_port), "-address", "127.0.0.1"]
+            command = [*self._enter, self._epmd_program, "-port", str(self._epmd_port), "-address", self._address]
             self._epmd = spawn(command, self._log, environment=self._environment())
-            wait_until(lambda: answers(self._epmd_port), "epmd", self._log)
-        self._process = spawn([self._server], self._log, environment=self._environment())
-        wait_until(lambda: _speaks_amqp(self.port), "RabbitMQ", self._log)
+            wait_until(lambda: answers(self._epmd_port, self._address), "epmd", self._log)
+        self._process = spawn([*self._enter, self._server], self._log, environment=self._environment())
+        wait_until(lambda: _speaks_amqp(self.port, self._address), "RabbitMQ", self._log)
 
     def stop(self) -> None:
         """Shut the node down cleanly."""
@@ -62,7 +65,7 @@ class RabbitMQ:
 
     def ctl(self, *arguments: str) -> str:
         """Run ``rabbitmqctl`` and return its output."""
-        command = [self._ctl, "--quiet", *arguments]
+        command = [*self._enter, self._ctl, "--quiet", *arguments]
         done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
             raise RuntimeError(f"rabbitmqctl {' '.join(arguments)}: {done.stderr or done.stdout}")
@@ -87,7 +90,9 @@ class RabbitMQ:
     def _configure(self) -> None:
         for name in ("log", "mnesia"):
             (self._folder / name).mkdir()
-        (self._folder / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{self.port}\n")
+        (self._folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.default = {self._address}:{self.port}\nloopback_users = none\n"
+        )
         (self._folder / "enabled_plugins").write_text("[].")
         (self._folder / "env.conf").touch()
 
@@ -103,7 +108,7 @@ class RabbitMQ:
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": f"telecine{self.port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_IP_ADDRESS": self._address,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_BASE": folder,
@@ -119,10 +124,10 @@ class RabbitMQ:
         }
 
 
-def _speaks_amqp(port: int) -> bool:
+def _speaks_amqp(port: int, address: str) -> bool:
     """Return whether the node answers an AMQP header; its port opens before it is ready."""
     try:
-        with socket.create_connection(("127.0.0.1", port), 0.5) as connection:
+        with socket.create_connection((address, port), 0.5) as connection:
             connection.settimeout(2)
             connection.sendall(b"AMQP\x00\x00\x09\x01")
             return connection.recv(8)[:1] == b"\x01"
