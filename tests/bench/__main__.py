@@ -23,7 +23,7 @@ def main() -> None:
     folder: Path = options.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     ran, failed = [], []
-    for name in ("reel", "films", "alignment", "messages", "flights", "edge", "dashboard", "metrics", "local"):
+    for name in ("reel", "films", "alignment", "messages", "growth", "flights", "edge", "dashboard", "metrics", "local"):
         print(f"== {name}", flush=True)
         command = [sys.executable, "-m", f"tests.bench.{name}", "--json", str(folder / f"{name}.json")]
         with (folder / f"{name}.txt").open("w") as output:
@@ -57,6 +57,8 @@ def _markdown(folder: Path, summary: dict[str, Any]) -> str:
         parts += ["## Alignment", (folder / "alignment.txt").read_text().strip()]
     if "messages" in summary:
         parts += ["## Messages", tables.markdown(summary["messages"])]
+    if "growth" in summary:
+        parts += ["## Growth", (folder / "growth.txt").read_text().strip()]
     if "dashboard" in summary:
         parts += ["## The dashboard", "```\n" + (folder / "dashboard.txt").read_text().strip() + "\n```"]
     if "metrics" in summary:

@@ -33,6 +33,11 @@ _DEFAULTS = (
 )
 
 
+def defaults() -> dict[str, object]:
+    """Return a user's defaults of what the tests shorten."""
+    return {name: Settings.model_fields[name].default for name in _DEFAULTS}
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One way to set Telecine up."""
@@ -57,8 +62,7 @@ def prepared(broker: Broker, line: Line, **settings: object) -> Iterator[Started
     queue = f"bench.requests.{uuid.uuid4().hex[:8]}"
     limit = Settings.model_fields["amqp_delivery_limit"].default
     with tempfile.TemporaryDirectory(prefix="telecine-bench-") as folder:
-        chosen: dict[str, object] = {name: Settings.model_fields[name].default for name in _DEFAULTS}
-        chosen |= {
+        chosen = defaults() | {
             "broker_url": broker.url,
             "amqp_queues": queue,
             "storage": "folder",

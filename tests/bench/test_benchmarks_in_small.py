@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -126,6 +127,18 @@ def test_alignment_is_measured_for_speech_and_for_songs_of_a_folder(tmp_path: Pa
         assert found[case, "local"]["within_300"] >= 0.85
         assert found[case, "local"]["median"] < found[case, "spread"]["median"]
         assert found[case, "even"]["used"] == "even"
+
+
+def test_growth_is_measured_and_drawn(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    small = ("--count", "40", "--rounds", "1", "--samples", "100", "--processes", "1", "--workers", "1")
+    figures = run(
+        "growth", tmp_path, *small, "--rows", "300", "--broker", rabbitmq.url, "--plot", str(tmp_path / "plot.svg")
+    )
+    assert [each["median"] > 0 for each in figures["jobs_a_second"]] == [True]
+    assert figures["ledger_bytes_a_job"] > 1000
+    assert all(taken["postgresql"] and taken["rabbitmq"] for taken in figures["processes"].values())
+    assert figures["finished"]["300"]["claim_ms"] > 0
+    assert ET.parse(tmp_path / "plot.svg").getroot().tag.endswith("svg")
 
 
 def test_the_dashboard_answers_every_page_that_is_measured(tmp_path: Path) -> None:
