@@ -64,10 +64,14 @@ class Host:
         """Make the host vanish: no other host receives the end of a connection."""
         self._network.disconnect(self._cable)
         self.end()
+        self.wait()
 
     def end(self) -> None:
         """Kill all processes of the host; the kernel does it at once, as they have a namespace of their own."""
         self._init.kill()
+
+    def wait(self) -> None:
+        """Wait until all processes are gone, which takes the kernel up to two seconds."""
         for process in (self._init, *self._spawned):
             process.wait(30)
         self._spawned.clear()
@@ -158,6 +162,8 @@ class Network:
         self._switch.kill()
         for host in self.hosts.values():
             host.end()
+        for host in self.hosts.values():
+            host.wait()
         self._switch.wait(30)
 
     def _ip(self, *arguments: str) -> None:
