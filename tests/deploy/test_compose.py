@@ -63,6 +63,17 @@ def test_a_service_has_the_time_that_its_process_takes_to_stop() -> None:
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= needed(name), name
 
 
+def test_health_checks_ask_for_readiness_and_files_that_are_mounted_exist() -> None:
+    for name in OURS - {"migrate", "buckets"}:
+        test = SERVICES[name]["healthcheck"]["test"]
+        assert test[:2] == ["CMD", "telecine"]
+        check_command(test[2:])
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            if volume.startswith("."):
+                assert (COMPOSE.parent / volume.partition(":")[0]).exists(), volume
+
+
 def test_prometheus_scrapes_every_service_of_telecine() -> None:
     found = yaml.safe_load((COMPOSE.parent / "prometheus" / "prometheus.yml").read_text())
     (discovery,) = found["scrape_configs"][0]["dns_sd_configs"]
