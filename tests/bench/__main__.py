@@ -15,6 +15,21 @@ from typing import Any
 
 from tests.bench import tables
 
+#: The modules of the parts, and their titles.
+PARTS = {
+    "reel": "A reel",
+    "films": "Films",
+    "alignment": "Alignment",
+    "messages": "Messages",
+    "traces": "Traces",
+    "growth": "Growth",
+    "flights": "Provider jobs in flight",
+    "edge": "HTTP edge",
+    "dashboard": "The dashboard",
+    "metrics": "Metrics",
+    "local": "Local models",
+}
+
 
 def main() -> None:
     """Run every benchmark in a process of its own and write one summary."""
@@ -23,7 +38,7 @@ def main() -> None:
     folder: Path = options.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     ran, failed = [], []
-    for name in ("reel", "films", "alignment", "messages", "growth", "flights", "edge", "dashboard", "metrics", "local"):
+    for name in PARTS:
         print(f"== {name}", flush=True)
         command = [sys.executable, "-m", f"tests.bench.{name}", "--json", str(folder / f"{name}.json")]
         with (folder / f"{name}.txt").open("w") as output:
@@ -47,30 +62,22 @@ def _summary(folder: Path, ran: list[str], failed: list[str]) -> dict[str, Any]:
 
 def _markdown(folder: Path, summary: dict[str, Any]) -> str:
     parts = ["# Benchmarks"]
-    if "reel" in summary:
-        # Its own table is Markdown already.
-        lines = (folder / "reel.txt").read_text().splitlines()
-        parts += ["## A reel", "\n".join(line for line in lines if line.startswith("|"))]
-    if "films" in summary:
-        parts += ["## Films", (folder / "films.txt").read_text().strip()]
-    if "alignment" in summary:
-        parts += ["## Alignment", (folder / "alignment.txt").read_text().strip()]
-    if "messages" in summary:
-        parts += ["## Messages", tables.markdown(summary["messages"])]
-    if "growth" in summary:
-        parts += ["## Growth", (folder / "growth.txt").read_text().strip()]
-    if "dashboard" in summary:
-        parts += ["## The dashboard", "```\n" + (folder / "dashboard.txt").read_text().strip() + "\n```"]
-    if "metrics" in summary:
-        parts += ["## Metrics", (folder / "metrics.txt").read_text().strip()]
-    if "flights" in summary:
-        printed = (folder / "flights.txt").read_text().splitlines()
-        parts += ["## Provider jobs in flight", "\n".join(f"- {line}" for line in printed if ": {" in line)]
-    if "edge" in summary:
-        parts += ["## HTTP edge", (folder / "edge.txt").read_text().strip()]
-    if "local" in summary:
-        parts += ["## Local models", (folder / "local.txt").read_text().strip()]
+    for name, title in PARTS.items():
+        if name in summary:
+            parts += [f"## {title}", _text(name, (folder / f"{name}.txt").read_text().strip(), summary)]
     return "\n\n".join(parts).rstrip() + "\n"
+
+
+def _text(name: str, printed: str, summary: dict[str, Any]) -> str:
+    """Return what the part printed, as Markdown."""
+    lines = printed.splitlines()
+    if name == "reel":
+        return "\n".join(line for line in lines if line.startswith("|"))
+    if name == "flights":
+        return "\n".join(f"- {line}" for line in lines if ": {" in line)
+    if name == "messages":
+        return tables.markdown(summary[name])
+    return f"```\n{printed}\n```" if name == "dashboard" else printed
 
 
 if __name__ == "__main__":

@@ -55,6 +55,11 @@ def test_a_rival_that_fails_is_reported_and_the_others_go_on() -> None:
     assert failed == {"broken": "0 of 4000 messages after 120 seconds"}
 
 
+def test_jobs_are_traced_in_one_of_two_ways(tmp_path: Path) -> None:
+    figures = run("traces", tmp_path, "--count", "100", "--rounds", "1")
+    assert figures["spans_per_job"] == 3
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_of_waiting_for_a_provider_notices_that_its_tasks_are_done(way: str, tmp_path: Path) -> None:
     options = ("--count", "4", "--task-seconds", "1", "--poll-seconds", "1", "--limit-seconds", "60", "--only", way)
