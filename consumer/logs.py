@@ -100,7 +100,10 @@ def configure(level: str, style: str) -> None:
         )
     )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    # Celery's pool has a logger that does not propagate and would print plain text.
+    pool = logging.getLogger("multiprocessing")
+    pool.propagate = False
+    root.handlers[:] = pool.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(True)
     for noisy in _NOISY:

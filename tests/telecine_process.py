@@ -144,7 +144,10 @@ class TelecineProcess:
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Return everything that it has printed so far, on stdout and stderr; each line has to be a JSON object."""
-        return [dict(json.loads(line)) for line in self.log.read_text().splitlines()]
+        lines = self.log.read_text().splitlines()
+        others = [line for line in lines if not line.startswith("{")]
+        assert others == [], "\n".join(others)
+        return [dict(json.loads(line)) for line in lines]
 
     def database(self) -> Database:
         """Open its ledger; the caller closes it."""
