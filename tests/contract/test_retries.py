@@ -283,7 +283,7 @@ def test_a_retried_job_is_counted_and_deleted_like_others_friction_H2(line: Line
     assert deletion.delete_job(line.runtime.database, "j")
     metrics = render_metrics(take_snapshot(line.runtime.database, line.runtime.settings), {}).decode()
     for state, code in (("failed", "provider_refused"), ("completed", "")):
-        assert f'telecine_jobs_ended_total{{type="ask",state="{state}",code="{code}",tenant=""}} 1.0' in metrics
+        assert f'telecine_jobs_ended_total{{code="{code}",state="{state}",tenant="",type="ask"}} 1.0' in metrics
     assert 'telecine_jobs_received_total{type="ask"} 2.0' in metrics
     assert queries.timeline_of(line.runtime.database, "j") == []
 
