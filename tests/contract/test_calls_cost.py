@@ -14,6 +14,7 @@ from consumer.ledger.completion import request_cancel
 from consumer.ledger.states import State
 from ops.cancelling import cancel_now
 from providers.base import Failed
+from providers.catalogue import Model
 from schemas.errors import ProviderTaskFailed
 from tests.call_line import Line
 
@@ -51,3 +52,12 @@ def test_the_callback_of_a_job_that_is_cancelled_after_a_paid_step_has_its_cost(
     else:
         cancel_now(line.runtime.database, "j")
     assert (callback_data(line)["status"], callback_data(line)["cost"]["amount"]) == ("cancelled", "0.10")
+
+
+def test_a_result_at_a_price_that_is_not_set_has_no_amount(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Model, "cost", lambda *_: None)
+    job = line.finished(**fields())
+    assert (job.state, line.call().spent) == (State.COMPLETED, 0)
+    manifest = json.loads((line.runtime.settings.storage_folder / "results" / "j" / "manifest.json").read_text())
+    assert (manifest["cost"], manifest["details"]["calls"][0]["cost"]) == ({"currency": "USD"}, None)
+    assert callback_data(line)["cost"] == {"currency": "USD"}
