@@ -99,6 +99,11 @@ def configure(level: str, style: str) -> None:
             ],
         )
     )
+    _send_all_to(handler, level)
+
+
+def _send_all_to(handler: logging.Handler, level: str) -> None:
+    """Make it the handler of all loggers, and of Python's warnings."""
     root = logging.getLogger()
     # Celery's pool has a logger that does not propagate and would print plain text.
     pool = logging.getLogger("multiprocessing")
