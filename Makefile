@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo demo-story test unit lint fix coverage audit bench chaos images deploy-check lock clean
+.PHONY: help demo demo-story test unit lint docs fix coverage audit bench chaos images deploy-check lock clean
 
 help:  ## these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' Makefile
@@ -30,7 +30,7 @@ test: $(VENV)/.tested  ## everything, or TESTS="tests/unit/test_parse.py"; insta
 unit: $(VENV)/.linted  ## the tests that need no server, no Node and no torch: under two minutes
 	@$(PYTEST) -n $(TESTERS) -m "not slow and not node" tests/unit
 
-lint: $(VENV)/.linted  ## style, types, layers, the published contract, generated pages and clients
+lint: $(VENV)/.linted  ## style, types, layers, the published contract, generated pages, clients, the documentation site
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -39,6 +39,10 @@ lint: $(VENV)/.linted  ## style, types, layers, the published contract, generate
 	@$(BIN)/python -m ops.contract --check docs/contract
 	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/python ops/clients/generate.py --check
+	@$(BIN)/python docs/build.py --check
+
+docs: $(VENV)/.linted  ## the documentation site, as static files in site/
+	@$(BIN)/python docs/build.py site
 
 fix: $(VENV)/.linted  ## format the code, mend what ruff can mend, regenerate the contract and the reference pages
 	@$(BIN)/ruff check --fix --exit-zero --quiet .
@@ -102,4 +106,4 @@ $(VENV)/.tested: $(VENV)/.linted $(VENV)/.local
 	@touch $@
 
 clean:  ## delete what make itself has made; the jobs in telecine-data stay
-	@rm -rf $(VENV) telecine-demo bench-results
+	@rm -rf $(VENV) telecine-demo bench-results site

@@ -1,6 +1,6 @@
 """Generate the parts of the documentation that follow from the code.
 
-    python docs/generate.py           write settings.md, states.md, reference-cli.md and the tables in other pages
+    python docs/generate.py           write the reference pages, the drawings and the tables in other pages
     python docs/generate.py --check   change nothing; exit with status 1 if a page is not current
 
 A table inside a page is between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``.
@@ -21,7 +21,9 @@ import annotated_types
 from pydantic.fields import FieldInfo
 
 from consumer.callbacks.schedule import DELAYS_SECONDS
-from consumer.ledger.states import RETRYABLE, TERMINAL, TRANSITIONS, State
+from consumer.ledger.states import RETRYABLE, TRANSITIONS, State
+from drawings import DRAWINGS
+from extension_reference import extension_page
 from ops.cli.commands import entries, load
 from ops.formatting import duration
 from ops.metric_families import SECTIONS
@@ -68,15 +70,22 @@ _STATES_HEAD = """# States of a job
 
 All changes of state follow one table, [`TRANSITIONS`](../consumer/ledger/states.py). Each `UPDATE` of a state names the
 allowed previous states, so a transition that is not shown here cannot be written. The states `completed`, `failed`,
-`cancelled` and `expired` are final for workers. An operator's [retry](operations.md#retrying-jobs) leads from the last
+`cancelled` and `expired` are final for workers. An operator's [retry](failures.md#retrying-jobs) leads from the last
 three back to `received`.
 """
 
 _STATES_TAIL = """
-A refused request never becomes a job: it becomes a [dead letter](operations.md#dead-letters).
+A refused request never becomes a job: it becomes a [dead letter](failures.md#dead-letters).
 
 A callback has its own states: `pending` → `delivered`, or `retrying` until it is `delivered`, `disabled` (the receiver
 answered 410, or its address is forbidden) or `exhausted` (every attempt failed). See [receiving.md](receiving.md).
+"""
+
+_DECISIONS_HEAD = """# Decisions
+
+<!-- Written by docs/generate.py from the files in this folder. -->
+
+Why Telecine is built as it is: what was to be decided, what else was possible, and what is bad about the choice.
 """
 
 _MEANINGS = {
@@ -138,12 +147,7 @@ def settings_page() -> str:
 
 def states_page() -> str:
     """Return ``states.md``."""
-    arrows = ["stateDiagram-v2", "    [*] --> received"]
-    for source, targets in TRANSITIONS.items():
-        arrows += [f"    {source} --> {target}" for target in State if target in targets]
-    arrows += [f"    {state} --> received: retry" for state in State if state in RETRYABLE]
-    arrows += [f"    {state} --> [*]" for state in State if state in TERMINAL]
-    diagram = "```mermaid\n" + "\n".join(arrows) + "\n```\n"
+    diagram = "![States of a job and the ways between them](images/states.svg)\n"
     rows = [(f"`{state}`", _MEANINGS[state], _next_states(state)) for state in State]
     table = _table(("State", "Meaning", "Can become"), rows)
     return f"{_STATES_HEAD}\n{diagram}\n{table}{_STATES_TAIL}"
@@ -164,6 +168,16 @@ def cli_page() -> str:
         if rows := [_parameter(item) for item in command.params]:
             parts.append(_table(("Parameter", "Default", "Meaning"), rows))
     return "\n".join(parts)
+
+
+def decisions_page() -> str:
+    """Return ``decisions/README.md``: one line per decision, with its title and status."""
+    rows = []
+    for path in sorted(DOCS.glob("decisions/0*.md")):
+        title, _, text = path.read_text(encoding="utf-8").partition("\n")
+        number, _, name = title.removeprefix("# ").partition(". ")
+        rows.append((number, f"[{name}]({path.name})", text.strip().partition("\n")[0].removesuffix(".")))
+    return f"{_DECISIONS_HEAD}\n{_table(('Number', 'Decision', 'Status'), rows)}"
 
 
 def errors_table() -> str:
@@ -225,6 +239,9 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield DOCS / "settings.md", settings_page()
     yield DOCS / "states.md", states_page()
     yield DOCS / "reference-cli.md", cli_page()
+    yield DOCS / "decisions" / "README.md", decisions_page()
+    yield DOCS / "reference-extension-api.md", extension_page((DOCS / "extension-api.md").read_text(encoding="utf-8"))
+    yield from ((DOCS / "images" / name, draw()) for name, draw in DRAWINGS.items())
     for path in sorted(DOCS.glob("*.md")):
         text = path.read_text(encoding="utf-8")
         if "<!-- generated: " in text:

@@ -184,8 +184,23 @@ def scenes() -> None:
     save("kenburns", [row(moments("dark", words, [1, 4, 7, 10.5], style="karaoke", motion="kenburns"))])
 
 
+def show_reels() -> None:
+    """Write the first picture of the README: five reels side by side."""
+    loud: dict[str, Any] = {"song": DEMO.with_name("song.mp3"), "waveform": True, "font_size": 76}
+    cup = "Stay for another cup\nand never let me go"
+    shown = [
+        frame(DEMO, "Ten thousand little suns", style="box", progress_line=True, font_size=84),
+        frame("light", "So carry me home", style="karaoke", font_size=92),
+        moments("busy", "came home to us today", [2.5], style="pop", **loud)[0],
+        frame("square", "ठंडी हवा चली", language="hi", style="bold", title="Little Suns", artist="The Quiet Rivers"),
+        frame("landscape", cup, at=2.5, style="classic", next_line=True, font_size=84),
+    ]
+    save("all", [row(shown)])
+
+
 def main() -> None:
     """Render all pictures."""
+    show_reels()
     for style in STYLES:
         show_style(style)
     show_options()
@@ -195,8 +210,6 @@ def main() -> None:
     places = [("square", "auto"), ("square", "top"), ("light", "auto"), ("light", "top")]
     save("safe-areas", [row([with_covered_areas(frame(p, LINE, style="bold", position=at)) for p, at in places])])
     scenes()
-    demo = frame(DEMO, "Ten thousand little suns", style="box", progress_line=True)
-    demo.resize((270, 480), Image.Resampling.LANCZOS).save(IMAGES / "demo-frame.jpg", quality=88)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +44,8 @@ def secret(
         return
     say(made)
     if env_file is not None:
-        remark(f"{env_file} has it too: run `set -a; . {env_file}; set +a` before Telecine. Receivers need it as well.")
+        load = f"set -a; . {shlex.quote(str(env_file.resolve()))}; set +a"
+        remark(f"{env_file} has it too: run `{load}` before Telecine. Receivers need it as well.")
     elif out.is_terminal:
         remark(_USE)
 

@@ -23,6 +23,8 @@ from tests.provider_line import check_settled
 from tests.telecine_process import TelecineProcess, wait_until
 
 PAGE = ROOT / "docs" / "adding-a-model.md"
+#: The pages whose files a project has.
+GUIDES = (PAGE, ROOT / "docs" / "adding-a-provider.md")
 
 
 class GuideProject:
@@ -32,10 +34,10 @@ class GuideProject:
         self.folder = folder
         (folder / "telecine.toml").write_text(one_fence("toml", way), encoding="utf-8")
         for fence in fences("json", "request"):
-            if fence.page == PAGE:
+            if fence.page in GUIDES:
                 (folder / f"{json.loads(fence.text)['id'].partition('-')[0]}.json").write_text(fence.text)
         for fence in fences("python"):
-            if fence.page == PAGE:
+            if fence.page in GUIDES:
                 (folder / f"{fence.words[1]}.py").write_text(fence.text, encoding="utf-8")
         self.telecine = TelecineProcess(
             folder / "telecine-data", call_poll_seconds=0.1, exchange_timeout_seconds=8, local_device="cpu"
