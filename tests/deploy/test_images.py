@@ -182,8 +182,9 @@ def test_a_bad_start_is_one_line_with_a_code_and_status_1(case: str, data: Path,
         with Container("up", options=[option.format(**places) for option in options], env=env) as container:
             status, text = container.run()
     assert status == 1
-    assert [line.split("  ")[0] for line in text.splitlines()] == ["error configuration"]
-    assert message in text
+    (line,) = map(json.loads, text.splitlines())
+    assert (line["event"], line["code"]) == ("not_started", "configuration")
+    assert message in line["reason"]
     assert "hush" not in text
 
 

@@ -107,7 +107,8 @@ def test_a_scratch_folder_that_cannot_be_written_is_found_at_the_start(tmp_path:
         done = process.run("up", check=False)
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
-    assert line.startswith(f"error configuration  the scratch folder {tmp_path}/file/scratch cannot be written")
+    assert json.loads(line)["code"] == "configuration"
+    assert f"the scratch folder {tmp_path}/file/scratch cannot be written" in json.loads(line)["reason"]
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES], ids=lambda number: f"M4-{number}")
