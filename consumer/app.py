@@ -188,9 +188,17 @@ def _set_up_logging(**_: Any) -> None:
 
 
 @celeryd_init.connect
-def _write_json_only(instance: Any, **_: Any) -> None:
-    """Keep Celery's banner and its notices at a stop out of JSON logs. Its warnings, which follow, are logged."""
+def _adapt_celery(instance: Any, **_: Any) -> None:
+    """Keep Celery's banner and its notices at a stop out of JSON logs. Its warnings, which follow, are logged.
+
+    SIGHUP stops the worker. Celery would run its main file again as a script, which cannot import this package.
+    """
     _set_up_logging()
+    restart = functools.partial(
+        celery.apps.worker.install_worker_term_handler,  # type: ignore[attr-defined]
+        sig="SIGHUP",
+    )
+    celery.apps.worker.install_worker_restart_handler = restart  # type: ignore[attr-defined]
     if logs.writes_json(_settings().log_format):
         instance.quiet = True
         celery.apps.worker.safe_say = lambda *_: None  # type: ignore[attr-defined]

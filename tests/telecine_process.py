@@ -24,14 +24,6 @@ from tests.servers.hosts import Host
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def restore_sigint() -> None:
-    """Restore the default action of SIGINT in a child process; for ``preexec_fn``.
-
-    A shell makes its background processes ignore SIGINT, and their children inherit that.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class TelecineProcess:
     """``telecine`` with its own settings and data folder.
 

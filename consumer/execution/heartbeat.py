@@ -78,6 +78,8 @@ class Heartbeat:
         """
         if self._stop_error is not None:
             raise self._stop_error
+        if time.monotonic() >= self._lease_ends:
+            raise LeaseLost
 
     def beat(self) -> tuple[Lease, int]:
         """Return what a beat records: that the lease is held, and the progress."""

@@ -58,7 +58,6 @@ class Sweep:
         self._guarded(self._check_clock)
         self._guarded(lambda: expire_dead_owners(database))
         self._guarded(self._end_cancelled_and_expired)
-        self._guarded(self._add_up_counters)
         woken = 0
         while due := take_due(database, limit=BATCH, again_seconds=settings.wake_again_seconds):
             if self._wake(due) is False:
@@ -69,10 +68,11 @@ class Sweep:
                 break
         if woken:
             log.info("jobs_woken", jobs=woken)
+        self._guarded(self._add_up_counters)
         return woken
 
     def _add_up_counters(self) -> None:
-        """Keep the log of the counters short. Waking comes first when there is more than a few batches."""
+        """Add up what is in the log of the counters, at most a few batches at a time."""
         for _ in range(_COUNTER_BATCHES):
             if add_up(self._runtime.database, self._runtime.settings.tenants_in_metrics) < COUNTED:
                 return

@@ -2,14 +2,13 @@
 
 SQLite runs in WAL mode with one writer at a time. ``durable`` writes wait for the disk
 (``synchronous=FULL``); the others survive a killed process but not a power cut (``NORMAL``). On
-PostgreSQL every commit is durable that is not ``deferred``: otherwise a power cut could cause a fencing number to be
-used twice.
+PostgreSQL every commit is durable, because a power cut could cause a fencing number to be used twice. Only a
+``deferred`` one is not: it survives a killed worker, but not a crash of the server.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sqlite3
 import threading
@@ -131,7 +130,7 @@ class Database:
     def write(self, *, durable: bool = False, deferred: bool = False) -> Iterator[Connection]:
         """Begin a transaction: committed at the end, rolled back if the body raises.
 
-        A ``deferred`` one does not wait for the disk on PostgreSQL either: the next one that does includes it.
+        On PostgreSQL, ``deferred`` means not to wait for the disk. The next commit that waits makes it durable too.
         """
         with self._turn(), (self._full if durable else self._normal).begin() as connection:
             if deferred and self.dialect == "postgresql":
@@ -226,8 +225,8 @@ def _ping_if_idle(connection: Any, record: Any, proxy: Any) -> None:
 
     SQLAlchemy's own ``pool_pre_ping`` asks each time: a round trip for every transaction of a busy process.
     """
-    if time.monotonic() - record.info.get("used", math.inf) < PING_SECONDS:
-        return
+    if "used" not in record.info or time.monotonic() - record.info["used"] < PING_SECONDS:
+        return  # it is new, or in use
     try:
         connection.execute("SELECT 1")
         connection.rollback()

@@ -65,15 +65,15 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
 
 
 # Built once: building a statement costs more than sending it.
-_NEXT = (
+_LINE = (
     sa.select(jobs, db_now().label("now"))
     .where(jobs.c.role == sa.select(jobs.c.role).where(jobs.c.id == sa.bindparam("woken")).scalar_subquery())
     .where(jobs.c.priority == sa.bindparam("wanted_priority"), jobs.c.state.in_(sources(State.RUNNING)))
     .where(*_STARTABLE, unleased())
     .order_by(jobs.c.received_at)
     .limit(sa.bindparam("count"))
-    .with_for_update(of=jobs, skip_locked=True)
 )
+_NEXT = _LINE.with_for_update(of=jobs, skip_locked=True)
 
 
 def claim_next(
@@ -100,7 +100,9 @@ def claim_next(
                 continue
             claims = [take(connection, first, owner=owner, seconds=seconds)]
             if (more := most(first["type"]) - 1) > 0:
-                rows = connection.execute(_NEXT, {**line, "count": more}).mappings().all()
+                # Looked at first: other workers pass over the rows that are locked.
+                seen = _alike(connection.execute(_LINE, {**line, "count": more}).mappings().all(), first["type"])
+                rows = connection.execute(_NEXT, {**line, "count": len(seen)}).mappings().all()
                 claims += take_ahead(connection, _alike(rows, first["type"]), owner=owner, seconds=seconds)
             return claims
     return []

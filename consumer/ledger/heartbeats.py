@@ -19,7 +19,7 @@ FIRST_BEAT_SECONDS = 0.25
 
 
 class Beating(Protocol):
-    """The heartbeat of one attempt."""
+    """The heartbeat of one attempt, which belongs to a layer above the ledger."""
 
     lease: Lease
     #: When it is renewed next, on this process's clock; infinite if it is lost.
@@ -56,11 +56,12 @@ class Heartbeats:
     def add(self, heartbeat: Beating) -> None:
         """Begin to renew its lease."""
         with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
+                thread.start()  # may raise: this machine may have no threads left
+                self._thread = thread
             self._beating.add(heartbeat)
             self._any_began = True
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
-                self._thread.start()
 
     def remove(self, heartbeat: Beating) -> None:
         """Renew its lease no more."""

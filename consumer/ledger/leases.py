@@ -107,12 +107,17 @@ def begin(database: Database, claim: Claim, *, seconds: float) -> Claim:
     Raises:
         LeaseLost: it was handed back, or another worker has it.
     """
-    now = claim.now()
+    now, lease = claim.now(), claim.lease
     started, until = claim.job.started_at or now, now + seconds
+    holder = {"held_job": lease.job_id, "held_epoch": lease.epoch, "held_by": lease.owner}
     with database.write(deferred=True) as connection:
-        transition(connection, claim.lease, State.RUNNING, started_at=started, lease_until=until, wake_at=until)
-        note(connection, claim.job.id, "claimed", epoch=claim.lease.epoch, worker=owners.label(claim.lease.owner))
-    job = replace(claim.job, state=State.RUNNING, started_at=started, lease_until=until)
+        changes = {"started_at": started, "lease_until": until, "wake_at": until}
+        found = connection.execute(_BEGIN, {**holder, **changes, "state": State.RUNNING.value}).first()
+        if found is None:
+            raise LeaseLost
+        note(connection, lease.job_id, "claimed", epoch=lease.epoch, worker=owners.label(lease.owner))
+    cancelled = bool(found.cancel_requested)
+    job = replace(claim.job, state=State.RUNNING, started_at=started, lease_until=until, cancel_requested=cancelled)
     return replace(claim, job=job, taken_at=now, _monotonic=time.monotonic())
 
 
@@ -121,11 +126,19 @@ def hand_back(database: Database, claims: Sequence[Claim]) -> int:
     held = [(claim.lease.job_id, claim.lease.epoch, claim.lease.owner) for claim in claims]
     statement = (
         sa.update(jobs)
-        .where(sa.tuple_(jobs.c.id, jobs.c.epoch, jobs.c.lease_owner).in_(held), jobs.c.state.in_(NOT_BEGUN))
+        # The ids as well: SQLite uses no index for tuples.
+        .where(jobs.c.id.in_([claim.job.id for claim in claims]), jobs.c.state.in_(NOT_BEGUN))
+        .where(sa.tuple_(jobs.c.id, jobs.c.epoch, jobs.c.lease_owner).in_(held))
         .values(lease_owner=None, lease_until=None, wake_at=db_now())
     )
     with database.write() as connection:
         return connection.execute(statement).rowcount
+
+
+def make_durable(database: Database, lease: Lease) -> None:
+    """Make all commits up to now durable, by one that waits for the disk. It changes nothing."""
+    with database.write(durable=True) as connection:
+        connection.execute(sa.update(jobs).where(jobs.c.id == lease.job_id).values(wakes=jobs.c.wakes))
 
 
 def _lease(row: RowMapping, owner: str, seconds: float) -> dict[str, Any]:
@@ -147,6 +160,8 @@ def renew(database: Database, beats: Mapping[Lease, int], *, seconds: float) -> 
     grown = sa.case({lease.job_id: progress for lease, progress in beats.items()}, value=jobs.c.id)
     statement = (
         sa.update(jobs)
+        # The ids as well: SQLite uses no index for tuples.
+        .where(jobs.c.id.in_([lease.job_id for lease in beats]))
         .where(sa.tuple_(jobs.c.id, jobs.c.epoch, jobs.c.lease_owner).in_(list(held)))
         .values(
             lease_until=db_now() + seconds,
@@ -194,6 +209,13 @@ def _move(to: State, timed: str | None) -> sa.Update:
         .where(jobs.c.lease_owner == sa.bindparam("held_by"), jobs.c.state.in_(sources(to)))
     )
     return statement if timed is None else statement.values({timed: db_now()})
+
+
+_BEGIN = (
+    _move(State.RUNNING, None)
+    .values({name: sa.bindparam(name) for name in ("state", "started_at", "lease_until", "wake_at")})
+    .returning(jobs.c.cancel_requested)
+)
 
 
 def assert_held(connection: Connection, lease: Lease) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from consumer import app as consumer_app
 from consumer.execution import group
 from consumer.execution.durable import advance
-from consumer.ledger import due, leases, queries
+from consumer.ledger import completion, due, leases, queries
 from consumer.ledger.owner import this_process
 from consumer.ledger.states import State
 from consumer.ledger.tables import jobs
@@ -136,7 +137,7 @@ def test_a_group_ends_each_job_with_its_own_story_in_two_durable_commits(ledger:
         assert [found.event for found in queries.deliveries_of(ledger.b, name)] == ["job.completed"]
         assert (runtime.settings.storage_folder / "results" / name / "manifest.json").exists()
     starts = [ledger.job(name).started_at or 0 for name in ids]
-    assert starts == sorted(starts)
+    assert all(later > before - 0.01 for before, later in itertools.pairwise(starts))
     assert len(set(starts)) == 20
     if ledger.a.dialect == "sqlite":
         assert len(durable) == 2
@@ -247,3 +248,48 @@ def test_ten_short_jobs_share_a_wake_up_and_every_other_job_has_its_own(monkeypa
     wakes += [due.Wake("h", "io", "high", "noop"), due.Wake("n", "io", "normal", "note"), due.Wake("u", "io", "normal")]
     assert WakeUps(Broker())(wakes)  # type: ignore[arg-type]
     assert names == ["s0", f"s{SHARED_BY}", f"s{2 * SHARED_BY}", "h", "n", "u"]
+
+
+def test_a_job_that_was_cancelled_while_it_waited_in_a_group_does_not_run(ledger: Ledger, runtime: Runtime) -> None:
+    ids = admit(ledger, 2)
+    claims = claimed_together(ledger)
+    completion.request_cancel(ledger.b, "j01", by="test")
+    group.run_all(runtime, claims, group.Pace())
+    assert [ledger.job(name).state for name in ids] == [State.COMPLETED, State.CANCELLED]
+
+
+def test_a_job_whose_beginning_the_ledger_refused_is_handed_back_with_the_others(
+    ledger: Ledger, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = admit(ledger, 3)
+    claims = claimed_together(ledger)
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise OSError("the connection is gone")
+
+    monkeypatch.setattr(group, "begin", away)
+    with pytest.raises(OSError, match="gone"):
+        group.run_all(runtime, claims, group.Pace())
+    assert [(ledger.job(name).state, ledger.job(name).lease_owner) for name in ids[1:]] == [(State.RECEIVED, None)] * 2
+
+
+def test_the_last_end_of_a_group_is_durable_also_if_the_others_were_handed_back(
+    ledger: Ledger, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit(ledger, 3)
+    claims = claimed_together(ledger)
+    written: list[bool] = []
+    write = runtime.database.write
+
+    def record(*, durable: bool = False, deferred: bool = False) -> Any:
+        written.append(durable)
+        return write(durable=durable, deferred=deferred)
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise LeaseLost
+
+    monkeypatch.setattr(group, "begin", refuse)
+    monkeypatch.setattr(runtime.database, "write", record)
+    group.run_all(runtime, claims, group.Pace())
+    assert ledger.job("j00").state is State.COMPLETED
+    assert True in written

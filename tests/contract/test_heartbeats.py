@@ -96,3 +96,41 @@ def test_attempts_stop_when_the_ledger_is_away_for_longer_than_their_leases(
         assert stopped_by(heart) is None
         monkeypatch.setattr(ledger.a, "write", away)
         until(lambda: stopped_by(heart) is LeaseLost)
+
+
+def test_an_attempt_whose_heartbeat_cannot_start_takes_none_with_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until(lambda: not beating())
+    ledger.admit({"id": "j0"}, {"id": "j1"})
+    beats = Heartbeats(ledger.a, seconds=3)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(threading.Thread, "start", refuse)
+        Heartbeat(beats, ledger.claimed("j0", seconds=3)).__enter__()
+    with Heartbeat(beats, ledger.claimed("j1", seconds=3)):
+        assert len(beating()) == 1
+    until(lambda: not beating())
+
+
+def test_a_heartbeat_finds_its_leases_by_their_ids(ledger: Ledger) -> None:
+    if ledger.a.dialect != "sqlite":
+        return  # PostgreSQL uses its index for tuples
+    ledger.admit({"id": "j0"}, {"id": "j1"})
+    held = {ledger.claimed(name, seconds=3): 0 for name in ("j0", "j1")}
+    plans: list[str] = []
+
+    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("UPDATE jobs"):
+            plans.extend(row[3] for row in cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+    sa.event.listen(ledger.a._normal, "before_cursor_execute", explain)
+    try:
+        leases.renew(ledger.a, held, seconds=3)
+    finally:
+        sa.event.remove(ledger.a._normal, "before_cursor_execute", explain)
+    assert [plan for plan in plans if "SCAN jobs" in plan] == []
+    assert any("SEARCH jobs" in plan for plan in plans)

@@ -70,7 +70,7 @@ def test_due_jobs_come_oldest_first_with_role_and_priority_up_to_the_limit(ledge
     rest = due.take_due(ledger.b, limit=9, again_seconds=60)
     assert sorted(wake.job_id for wake in [*first, *rest]) == ["j0", "j1", "j2", "j3", "j4"]
     assert len(first) == 2
-    assert due.Wake("j0", "render", "high") in [*first, *rest]
+    assert due.Wake("j0", "render", "high", "reel") in [*first, *rest]
 
 
 def test_concurrent_sweeps_never_take_the_same_job(ledger: Ledger) -> None:

@@ -19,7 +19,6 @@ from consumer.ledger.outbox import claim_due, record_attempt
 from consumer.ledger.states import DeliveryState
 from ops.demo.receiver import CallbackReceiver, ReceivedCallback
 from tests.cli_operator import Operator, an_operator
-from tests.telecine_process import restore_sigint
 
 _operator = pytest.fixture(an_operator, name="operator")
 
@@ -99,7 +98,7 @@ def receiving(operator: Operator) -> Iterator[Any]:
     """Return a running ``telecine receive --json`` and its URL."""
     command = [sys.executable, "-P", "-m", "ops.cli.main", "receive", "--port", "0", "--json"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=ROOT, preexec_fn=restore_sigint, **pipes) as process:
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
         assert process.stderr is not None
         yield process, process.stderr.readline().split()[2]
         process.kill()

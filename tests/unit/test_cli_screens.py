@@ -24,7 +24,6 @@ from ops.ledger_probe import LedgerProbe
 from schemas.errors import InputNotFound
 from schemas.settings import Settings
 from tests.cli_operator import DEAD_WORKER, Operator, an_operator, request
-from tests.telecine_process import restore_sigint
 
 _operator = pytest.fixture(an_operator, name="operator")
 
@@ -197,7 +196,6 @@ def test_ctrl_c_ends_a_watch_with_status_0_and_no_traceback_friction_m18(operato
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=restore_sigint,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(b"JOB")
