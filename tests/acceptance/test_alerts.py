@@ -294,7 +294,7 @@ def test_every_alert_fires_and_stops_and_every_panel_has_an_answer(tmp_path: Pat
         stack.enter_context(scene.telecine)
         scene.telecine.start()
         watch.until_quiet("TelecineAbsent", "TelecineTargetDown", "TelecinePartMissing")
-        watch.until_firing("TelecinePartDown", "TelecineVersionsDiffer")
+        watch.until_firing("TelecinePartDown", "TelecineBrokerDown", "TelecineVersionsDiffer")
 
         break_it(scene)
         if mounted:
