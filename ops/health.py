@@ -146,7 +146,9 @@ class HealthServer:
 
     def _metrics(self) -> bytes:
         machine = look_at_machine(self._settings, self._local)
-        return render_metrics(self._snapshot(), self._parts_up(), machine=machine, slots=self._slots)
+        storage_up = None if self._storage is None else self._storage.state() == "ok"
+        parts, slots = self._parts_up(), self._slots
+        return render_metrics(self._snapshot(), parts, machine=machine, slots=slots, storage_up=storage_up)
 
     def _snapshot(self) -> Snapshot | None:
         try:

@@ -99,8 +99,9 @@ HISTOGRAMS = {
 }
 
 INFO = Family("telecine_info", "info", "The installed versions.", ("version", "python", "schema"))
-LEDGER_UP = Family("telecine_ledger_up", "gauge", "1 when the ledger answered this scrape.")
+LEDGER_UP = Family("telecine_ledger_up", "gauge", "1 when the ledger answered this scrape and accepts writes.")
 PART_UP = Family("telecine_part_up", "gauge", "1 for a part of this process that runs and is connected.", ("part",))
+STORAGE_UP = Family("telecine_storage_up", "gauge", "1 when S3 answers and accepts the credentials; not for a folder.")
 SLOTS = Family(
     "telecine_worker_slots", "gauge", "Jobs that the worker of this process runs at the same time.", ("part",)
 )
@@ -148,5 +149,7 @@ SECTIONS = {
         *(LEDGER_UP, JOBS, OPEN_JOBS, OLDEST_DUE, OLDEST_OPEN, CALLBACKS, DEAD_LETTERS, OPEN_CALLS, BREAKER_OPEN),
         *(PAUSED, BUDGET, BUDGET_SPENT),
     ),
-    "The process and its machine": (INFO, PART_UP, SLOTS, DISK_FREE, DISK_SIZE, SCRATCH, GPU_FREE, GPU_SIZE),
+    "The process and its machine": (
+        *(INFO, PART_UP, STORAGE_UP, SLOTS, DISK_FREE, DISK_SIZE, SCRATCH, GPU_FREE, GPU_SIZE),
+    ),
 }

@@ -38,17 +38,19 @@ def render_metrics(
     *,
     machine: Machine | None = None,
     slots: Mapping[str, int] | None = None,
+    storage_up: bool | None = None,
 ) -> bytes:
     """Return the metrics in the Prometheus text format.
 
     Args:
-        snapshot: The ledger's state; ``None`` if it did not answer, and then ``telecine_ledger_up`` is 0.
+        snapshot: The ledger's state; ``None`` if it did not answer, and then only the metrics of the process remain.
         parts: The loops of this process, and whether each runs and is connected.
         machine: What this process sees of its machine.
         slots: How many jobs each worker of this process runs at the same time.
+        storage_up: Whether the object storage answers; ``None`` for a folder.
     """
     registry = CollectorRegistry()
-    registry.register(_Collector(snapshot, parts, machine, slots or {}))
+    registry.register(_Collector(snapshot, parts, machine, slots or {}, storage_up))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
@@ -59,19 +61,27 @@ class _Collector(Collector):
     """A collector for one scrape."""
 
     def __init__(
-        self, snapshot: Snapshot | None, parts: Mapping[str, bool], machine: Machine | None, slots: Mapping[str, int]
+        self,
+        snapshot: Snapshot | None,
+        parts: Mapping[str, bool],
+        machine: Machine | None,
+        slots: Mapping[str, int],
+        storage_up: bool | None,
     ) -> None:
         self._snapshot = snapshot
         self._parts = parts
         self._machine = machine
         self._slots = slots
+        self._storage_up = storage_up
 
     def collect(self) -> Iterator[Metric]:
         """Yield each metric family once."""
         versions = {"version": version("telecine"), "python": platform.python_version(), "schema": HEAD}
         yield InfoMetricFamily(families.INFO.name.removesuffix("_info"), families.INFO.help, value=versions)
-        yield _gauge(families.LEDGER_UP, [((), float(self._snapshot is not None))])
+        yield _gauge(families.LEDGER_UP, [((), float(self._snapshot is not None and self._snapshot.writable))])
         yield _gauge(families.PART_UP, _by_word(self._parts))
+        if self._storage_up is not None:
+            yield _gauge(families.STORAGE_UP, [((), float(self._storage_up))])
         yield _gauge(families.SLOTS, _by_word(self._slots))
         if self._machine is not None:
             yield from _of_machine(self._machine)

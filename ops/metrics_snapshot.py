@@ -20,6 +20,8 @@ from schemas.settings import Settings
 class Snapshot:
     """The ledger at one moment."""
 
+    #: Whether it accepts writes.
+    writable: bool = True
     #: Open jobs, by type and state.
     jobs: Mapping[tuple[str, str], int] = field(default_factory=dict)
     queues: Sequence[Queue] = ()
@@ -42,6 +44,7 @@ class Snapshot:
 def take_snapshot(database: Database, settings: Settings) -> Snapshot:
     """Return the current state of the ledger."""
     return Snapshot(
+        writable=not database.is_read_only(),
         jobs=queries.count_open_jobs_by_type(database),
         queues=queries.list_queues(database),
         callbacks=queries.count_deliveries(database, delivered=False),

@@ -114,6 +114,9 @@ def test_a_ledger_that_refuses_writes_is_not_ready_friction_H5(
         status, report = get(server, "/ready")
         assert (status, report["checks"]["ledger"]) == (503, "read-only")
         assert get(server, "/live")[0] == 200
+        metrics = server.respond("/metrics")[2].decode()
+        assert "telecine_ledger_up 0.0" in metrics
+        assert "telecine_oldest_open_job_seconds 0.0" in metrics
     database.close()
     finding = ledger(Settings(ledger_url=database.url.render_as_string(hide_password=False)))
     assert (finding.verdict, "is read-only" in finding.found) == ("fail", True)
@@ -278,6 +281,7 @@ def test_the_storage_decides_about_ready_but_not_about_live_friction_H3(
         store.error = error
         answers = {path: server.respond(path) for path in ("/ready", "/health", "/live")}
         assert [answers[path][0] for path in answers] == [200 if ready else 503, 200, 200]
+        assert f"telecine_storage_up {float(ready)}" in server.respond("/metrics")[2].decode()
         if isinstance(error, InputUnavailable):
             assert b"InvalidAccessKeyId" in answers["/ready"][2]
         store.error = None

@@ -129,7 +129,8 @@ def test_disks_and_files_in_progress_are_measured(tmp_path: Path) -> None:
 
 
 def test_every_metric_is_documented_and_named_as_prometheus_wants(snapshot: Snapshot) -> None:
-    text = render_metrics(snapshot, {"sweep": True}, machine=look_at_machine(Settings(), None), slots={"worker": 2})
+    machine = look_at_machine(Settings(), None)
+    text = render_metrics(snapshot, {"sweep": True}, machine=machine, slots={"worker": 2}, storage_up=True)
     documented = {family.name for section in families.SECTIONS.values() for family in section}
     exported = {line.split()[2] for line in text.decode().splitlines() if line.startswith("# TYPE telecine")}
     assert exported == documented
