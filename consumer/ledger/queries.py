@@ -215,15 +215,16 @@ class Queue:
     priority: str
     status: str
     jobs: int
-    #: How long the first of them has waited since it could start.
+    #: How long the first of them has waited since it could start or go on.
     oldest_seconds: float
 
 
 def list_queues(database: Database) -> list[Queue]:
     """Return all open jobs by role, priority and status."""
     keys = (jobs.c.role, jobs.c.priority, _doing().label("status"))
-    since = sa.func.min(sa.func.coalesce(jobs.c.scheduled_for, jobs.c.received_at))
-    query = sa.select(*keys, sa.func.count(), db_now() - since).where(jobs.c.state.in_([s.value for s in OPEN]))
+    query = sa.select(*keys, sa.func.count(), db_now() - sa.func.min(jobs.c.not_before)).where(
+        jobs.c.state.in_([s.value for s in OPEN])
+    )
     with database.read() as connection:
         rows = connection.execute(query.group_by(*keys))
         return [Queue(row[0], row[1], row[2], row[3], max(0.0, float(row[4]))) for row in rows]

@@ -79,6 +79,8 @@ def test_jobs_of_a_paused_type_wait_for_its_end_and_for_no_worker(ledger: Ledger
         connection.execute(sa.update(jobs).values(not_before=db_now() - 1000))
     assert [job.id for job in browsing.stuck_jobs(ledger.b, limit=9)] == ["j"]
     assert queries.count_jobs_by_role(ledger.b) == {"render": (1, 0)}
+    (waiting,) = queries.list_queues(ledger.b)
+    assert (waiting.status, waiting.jobs, 1000 <= waiting.oldest_seconds < 1060) == ("due", 1, True)
     pauses.pause(ledger.a, PauseKind.TYPE, ledger.job().type, by="anna")
     assert browsing.stuck_jobs(ledger.b, limit=9) == []
     assert queries.count_jobs_by_role(ledger.b) == {"render": (0, 0)}
