@@ -114,7 +114,10 @@ OPEN_JOBS = Family(
     ("role", "priority", "status"),
 )
 OLDEST_DUE = Family(
-    "telecine_oldest_due_job_seconds", "gauge", "The longest that a due job has waited for a worker.", ("role", "priority")
+    "telecine_oldest_due_job_seconds",
+    "gauge",
+    "The longest that a due job has waited for a worker.",
+    ("role", "priority"),
 )
 OLDEST_OPEN = Family("telecine_oldest_open_job_seconds", "gauge", "Age of the oldest job that has not ended.")
 CALLBACKS = Family("telecine_callbacks", "gauge", "Callbacks that are not delivered, by state.", ("state",))

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.pauses import has_paused_type
-from consumer.ledger.queries import jobs_with
+from consumer.ledger.queries import jobs_with, ready_at
 from consumer.ledger.records import (
     DeadLetter,
     Delivery,
@@ -24,8 +24,8 @@ from consumer.ledger.tables import NOT_DELIVERED, deliveries, jobs, rejections, 
 
 #: A job is stuck if it has been due for so long without a worker …
 STUCK_DUE_SECONDS = 300.0
-#: … has run for so long under one lease …
-STUCK_RUNNING_SECONDS = 3600.0
+#: … has not ended for so long …
+STUCK_OPEN_SECONDS = 3600.0
 #: … or has lost so many workers.
 STUCK_CRASHES = 2
 
@@ -67,13 +67,12 @@ def count_by_tenant(database: Database, *, seconds: float, limit: int) -> Sequen
 
 
 def stuck_jobs(database: Database, *, limit: int) -> Sequence[Job]:
-    """Return open jobs that need a look, oldest first: due for long, running for long, or with several lost workers."""
+    """Return open jobs that need a look, oldest first: due for long, open for long, or with several lost workers."""
     now = db_now()
     held = sa.func.coalesce(jobs.c.lease_until > now, sa.false())
     ready = sa.and_(jobs.c.wake_at.is_not(None), jobs.c.not_before <= now - STUCK_DUE_SECONDS)
     due = sa.and_(ready, sa.not_(held), sa.not_(has_paused_type()))
-    long = sa.and_(held, jobs.c.started_at <= now - STUCK_RUNNING_SECONDS)
-    odd = sa.or_(due, long, jobs.c.crashes >= STUCK_CRASHES)
+    odd = sa.or_(due, ready_at() <= now - STUCK_OPEN_SECONDS, jobs.c.crashes >= STUCK_CRASHES)
     query = sa.select(jobs).where(jobs.c.state.in_([state.value for state in OPEN]), odd)
     with database.read() as connection:
         rows = connection.execute(query.order_by(jobs.c.received_at).limit(limit)).mappings()

@@ -285,7 +285,7 @@ def count_dead_letters(database: Database) -> dict[str, int]:
 
 def oldest_open_seconds(database: Database) -> float:
     """Return the age of the oldest open job in seconds, from the time it may start at; 0 if there is none."""
-    query = sa.select(db_now() - sa.func.min(_ready_at())).where(jobs.c.state.in_([s.value for s in OPEN]))
+    query = sa.select(db_now() - sa.func.min(ready_at())).where(jobs.c.state.in_([s.value for s in OPEN]))
     with database.read() as connection:
         return max(0.0, float(connection.execute(query).scalar() or 0.0))
 
@@ -295,7 +295,7 @@ def _ago(seconds: float) -> sa.ScalarSelect[float]:
     return sa.select(db_now() - seconds).scalar_subquery()
 
 
-def _ready_at() -> sa.ColumnElement[float]:
+def ready_at() -> sa.ColumnElement[float]:
     """Return when a job could start: at its receipt, or at the time that its request names."""
     return sa.func.coalesce(jobs.c.scheduled_for, jobs.c.received_at)
 

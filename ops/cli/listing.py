@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from consumer.ledger.browsing import stuck_jobs
 from consumer.ledger.call_queries import with_unknown_outcome
 from consumer.ledger.queries import deliveries_by_job, error_codes, list_jobs
 from consumer.ledger.records import Delivery, Job
@@ -45,6 +46,14 @@ def list_(
     since: Annotated[
         str | None, typer.Option(help="Only jobs received since then: 30m, 2h, 7d, or a time, 2026-11-30T06:00Z.")
     ] = None,
+    stuck: Annotated[
+        bool,
+        typer.Option(
+            "--stuck",
+            help="Only jobs that need a look, oldest first: due for 5 minutes without a worker, not ended for an hour, "
+            "or with two lost workers.",
+        ),
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of jobs to list.")] = 20,
     watch: WatchOption = False,
     as_json: JsonOption = False,
@@ -52,26 +61,29 @@ def list_(
     """List jobs, newest first."""
     settings = read_settings()
     states, at_work = states_of(status)
+    if stuck and {status, tenant, type_, code, since} != {None}:
+        stop("--stuck takes no other filter; leave it or the others out.", code="invalid_field", status=2)
     if since is not None:
         parse_since(since, 0)  # an invalid one is an error before the ledger is read
 
     def read() -> Screen:
         chosen = {"states": states, "at_work": at_work, "tenant": tenant, "type_": type_, "code": code}
-        return _screen(settings, quiet=watch, limit=limit, since=since, **chosen)
+        return _screen(settings, quiet=watch, stuck=stuck, limit=limit, since=since, **chosen)
 
     shown = present(read, watch=watch, as_json=as_json)
     if shown is None or as_json:
         return
     if not shown.record and not shown.remark:
-        remark("No job matches." if type_ or since else _nothing(status, tenant))
+        remark("No job matches." if type_ or since else _nothing("stuck" if stuck else status, tenant))
 
 
-def _screen(settings: Settings, *, quiet: bool, limit: int, since: str | None, **chosen: Any) -> Screen:
+def _screen(settings: Settings, *, quiet: bool, stuck: bool, limit: int, since: str | None, **chosen: Any) -> Screen:
     with opened_ledger(settings, quiet=quiet) as database:
         now = database.now()
         start = None if since is None else parse_since(since, now)
-        jobs = list_jobs(database, since=start, limit=limit + 1, **chosen)
-        more, jobs = len(jobs) > limit, jobs[:limit]
+        most = limit + 1
+        jobs = stuck_jobs(database, limit=most) if stuck else list_jobs(database, since=start, limit=most, **chosen)
+        more, jobs = len(jobs) == most, jobs[:limit]
         callbacks = deliveries_by_job(database, [job.id for job in jobs]) if jobs else {}
         unknown = with_unknown_outcome(database, [job.id for job in jobs if job.state is State.WAITING])
         code = chosen["code"]

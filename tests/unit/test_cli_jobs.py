@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -100,6 +101,27 @@ def test_list_shows_the_newest_first_and_says_that_there_are_more(operator: Oper
     listed = operator.run("list", "--limit", "2", "--json").json
     assert [job["job_id"] for job in listed] == ["order-2", "order-1"]
     assert "more than 2" in operator.run("list", "--limit", "2").err
+
+
+def test_list_stuck_finds_what_the_alert_is_about_the_oldest_first(operator: Operator) -> None:
+    for job_id in ("new", "asks-a-provider", "lost-workers", "later"):
+        operator.receive(job_id)
+    assert "No job is stuck." in operator.run("list", "--stuck").err
+    changes: dict[str, dict[str, Any]] = {
+        "asks-a-provider": {"state": "waiting", "wake_at": None, "received_at": jobs.c.received_at - 4000},
+        "lost-workers": {"crashes": 2},
+        "later": {"received_at": jobs.c.received_at - 9000, "scheduled_for": jobs.c.received_at - 60},
+    }
+    database = operator.database()
+    with database.write() as connection:
+        for job_id, values in changes.items():
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(values))
+    database.close()
+    found = operator.run("list", "--stuck", "--json").json
+    assert [job["job_id"] for job in found] == ["asks-a-provider", "lost-workers"]
+    assert "more than 1" in operator.run("list", "--stuck", "--limit", "1").err
+    refused = operator.run("list", "--stuck", "--status", "running")
+    assert (refused.status, "--stuck takes no other filter" in refused.err) == (2, True)
 
 
 def test_list_accepts_the_status_words_of_the_source_systems(operator: Operator) -> None:
