@@ -1,6 +1,7 @@
 """Generate the parts of the documentation that follow from the code.
 
-    python docs/generate.py           write the reference pages, the drawings and the tables in other pages
+    python docs/generate.py           write the reference pages, the drawings, the tables in other pages, and the alert
+                                      rules for Kubernetes
     python docs/generate.py --check   change nothing; exit with status 1 if a page is not current
 
 A table inside a page is between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``.
@@ -12,6 +13,7 @@ import functools
 import inspect
 import re
 import sys
+import textwrap
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -33,6 +35,7 @@ from schemas.job_types import JOB_TYPES
 from schemas.settings import PARTS, Settings
 
 DOCS = Path(__file__).resolve().parent
+_DEPLOY = DOCS.parent / "ops" / "deploy"
 
 _SETTINGS_HEAD = """# Settings
 
@@ -113,6 +116,14 @@ Every command uses the same [settings](settings.md) and the same ledger as the w
 | 0 | done; for `submit --wait`: the job completed |
 | 1 | an error with a code, printed as `error CODE  message`; for `submit --wait`: the job did not complete |
 | 2 | invalid usage, or `submit --wait` reached its timeout |
+"""
+
+_RULES_HEAD = """# Written by docs/generate.py from ops/deploy/prometheus/rules.yml. Change it there.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: telecine
+spec:
 """
 
 #: The result of a request with this error, if it does not follow from the error's class.
@@ -234,6 +245,12 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
+def prometheus_rule() -> str:
+    """Return the alert rules as an object of the Prometheus operator."""
+    rules = (_DEPLOY / "prometheus" / "rules.yml").read_text(encoding="utf-8")
+    return _RULES_HEAD + textwrap.indent(rules[rules.index("groups:") :], "  ")
+
+
 def pages() -> Iterator[tuple[Path, str]]:
     """Yield each page that is generated in whole or in part, with its current text."""
     yield DOCS / "settings.md", settings_page()
@@ -241,6 +258,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield DOCS / "reference-cli.md", cli_page()
     yield DOCS / "decisions" / "README.md", decisions_page()
     yield DOCS / "reference-extension-api.md", extension_page((DOCS / "extension-api.md").read_text(encoding="utf-8"))
+    yield _DEPLOY / "kubernetes" / "components" / "monitoring" / "rules.yaml", prometheus_rule()
     yield from ((DOCS / "images" / name, draw()) for name, draw in DRAWINGS.items())
     for path in sorted(DOCS.glob("*.md")):
         text = path.read_text(encoding="utf-8")

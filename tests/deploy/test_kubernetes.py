@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import sqlalchemy as sa
+import yaml
 from sqlalchemy.dialects import postgresql
 
 from consumer.ledger import leases, pauses, queries
@@ -18,6 +19,7 @@ from consumer.wakeups.queues import ROLES
 from ops.serving import CLOSING_SECONDS, GRACE_SECONDS
 from schemas.settings import Settings
 from tests.deploy.manifests import (
+    DEPLOY,
     KUBERNETES,
     check_command,
     check_settings,
@@ -51,6 +53,11 @@ def test_secrets_are_files_of_the_one_secret() -> None:
             if "SECRET" in name or "TOKEN" in name or name.endswith(("BROKER_URL", "LEDGER_URL", "KEY")):
                 assert name.endswith("_FILE")
                 assert Path(value).is_relative_to(mounted)
+
+
+def test_the_prometheus_operator_gets_the_alerts_of_rules_yml() -> None:
+    (rule,) = [document for document in kubernetes() if document["kind"] == "PrometheusRule"]
+    assert rule["spec"] == yaml.safe_load((DEPLOY / "prometheus" / "rules.yml").read_text())
 
 
 def test_a_pod_has_the_time_that_its_process_takes_to_stop() -> None:

@@ -12,10 +12,10 @@ const DECLARATIONS = [
   "kubernetes-models/autoscaling/v2",
 ];
 // Maps with names of our own, or of the scaler.
-const MAPS = new Set(["metadata", "matchLabels"]);
+const MAPS = new Set(["metadata", "matchLabels", "labels", "annotations"]);
 
 // The validators pass over fields that they do not know, so the names come from the declarations.
-const known = new Set(["apiVersion", "kind", "matchLabels"]);
+const known = new Set(["apiVersion", "kind", "matchLabels", "labels", "annotations"]);
 for (const folder of DECLARATIONS.map((name) => new URL(`node_modules/${name}/`, import.meta.url))) {
   for (const file of readdirSync(folder).filter((name) => name.endsWith(".d.ts"))) {
     for (const [, name] of readFileSync(new URL(file, folder), "utf8").matchAll(/^ +"(\w+)"\??:/gm)) known.add(name);
