@@ -108,6 +108,7 @@ def _zeros() -> Counters:
     zeros: Counters = {("callback_attempts", (outcome,)): 0 for outcome in _OUTCOMES}
     for kind in JOB_TYPES:
         zeros |= {("jobs_received", (kind,)): 0, ("jobs_ended", (kind, State.COMPLETED.value, "", "")): 0}
+        zeros |= {("failed_attempts", (kind, "crash")): 0}
         zeros |= {("job_wait_micros", (kind,)): 0, ("job_run_micros", (kind, State.COMPLETED.value)): 0}
     return zeros | {("callback_delivery_micros", ()): 0}
 

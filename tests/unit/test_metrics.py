@@ -69,6 +69,7 @@ def test_what_has_ended_is_counted_with_zeros_for_what_is_known_before(snapshot:
     assert found[named("telecine_result_bytes_total", type="reel")] > 0
     assert found[named("telecine_dead_letters_received_total", code="invalid_request")] == 1
     assert found[named("telecine_callback_attempts_total", outcome="delivered")] == 0
+    assert found[named("telecine_job_failed_attempts_total", type="reel", reason="crash")] == 0
     assert found[named("telecine_job_run_seconds_count", type="reel", state="completed")] == 1
     assert found[named("telecine_job_wait_seconds_count", type="reel")] == 2
 
