@@ -1,8 +1,8 @@
 """Provider accounts, shared by all workers: rate limit, circuit breaker and the pause a provider asked for.
 
 The circuit breaker has the usual three states: closed, calls pass; open after several consecutive failures, no call
-passes for a while; then half-open, one trial call passes and its outcome decides. It guards submissions only: a task that
-is already paid for is always polled.
+passes for a while; then half-open, one trial call passes and its outcome decides. It guards submissions only: a task
+that is already paid for is always polled.
 """
 
 from __future__ import annotations
