@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import time
 import urllib.request
@@ -19,7 +20,9 @@ from consumer.ledger.database import Database
 from consumer.ledger.queries import find_job
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
+from schemas.settings import Settings
 from tests.deploy.images import CELERY, ROOT, RUNPOD, UID, VERSION, WORKER, Container, podman
+from tests.deploy.manifests import check_command
 from tests.receiver import Receiver
 from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
@@ -29,6 +32,7 @@ from tests.telecine_process import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 HOME = "/var/lib/telecine"
+PAGE = (ROOT / "docs" / "deploying-images.md").read_text()
 SECRETS = '{"default": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}'
 
 
@@ -314,12 +318,34 @@ def test_runpods_handler_starts_in_its_image() -> None:
         assert container.run() == (0, "runpod main\n")
 
 
-def test_the_systemd_units_are_valid_and_confined(tmp_path: Path) -> None:
-    unit = tmp_path / "telecine@worker.service"
-    text = (ROOT / "ops/deploy/systemd/telecine@.service").read_text()
+@pytest.mark.parametrize(
+    ("template", "instance", "command"),
+    [
+        ("telecine@.service", "doors,sweep,calls,outbox", "up --only"),
+        ("telecine@.service", "doors,sweep,calls,outbox,worker", "up --only"),
+        ("telecine-worker@.service", "io,render", "worker --role"),
+        ("telecine-worker@.service", "gpu", "worker --role"),
+    ],
+)
+def test_the_systemd_units_are_valid_and_confined(tmp_path: Path, template: str, instance: str, command: str) -> None:
+    escape = ["systemd-escape", f"--template={template}", instance]
+    unit = tmp_path / subprocess.run(escape, capture_output=True, text=True, check=True).stdout.strip()
+    assert f'"$({" ".join(escape)})"' in PAGE or f"enable --now {unit.name}" in PAGE
+    text = (ROOT / "ops/deploy/systemd" / template).read_text()
+    # %I is the name as it was before systemd-escape.
+    (started,) = re.findall(r"^ExecStart=/opt/telecine/bin/telecine (.*)", text, re.MULTILINE)
+    assert started == f"{command} %I"
+    check_command(started.replace("%I", instance))
     unit.write_text(text.replace("/opt/telecine/bin/telecine", "/bin/true"))  # which exists here
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", str(unit)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    security = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", str(unit)]
+    done = subprocess.run(security, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_worker_under_systemd_has_the_time_that_its_jobs_take() -> None:
+    text = (ROOT / "ops/deploy/systemd/telecine-worker@.service").read_text()
+    (given,) = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
+    defaults = Settings()
+    assert int(given) > 2 * defaults.fetch_timeout_seconds + defaults.render_timeout_seconds
