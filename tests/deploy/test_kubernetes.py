@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import sqlalchemy as sa
 import yaml
@@ -21,6 +20,7 @@ from schemas.settings import Settings
 from tests.deploy.manifests import (
     DEPLOY,
     KUBERNETES,
+    Document,
     check_command,
     check_settings,
     kubernetes,
@@ -46,13 +46,37 @@ def test_every_command_and_setting_of_the_manifests_exists() -> None:
         check_settings(COMMON | variables(container))
 
 
-def test_secrets_are_files_of_the_one_secret() -> None:
-    mounted = "/run/secrets/telecine/"
-    for _, container in PARTS.values():
-        for name, value in (COMMON | variables(container)).items():
-            if "SECRET" in name or "TOKEN" in name or name.endswith(("BROKER_URL", "LEDGER_URL", "KEY")):
-                assert name.endswith("_FILE")
-                assert Path(value).is_relative_to(mounted)
+def test_a_pod_has_the_secrets_that_it_reads_and_no_others() -> None:
+    pod = next(
+        document for document in kubernetes() if document["metadata"]["name"] == "any" and "volumes" in _pod(document)
+    )
+    common = _files(_pod(pod), _pod(pod)["containers"][0])
+    for name, (own, container) in PARTS.items():
+        read = set()
+        for variable, value in (COMMON | variables(container)).items():
+            if "SECRET" in variable or "TOKEN" in variable or variable.endswith(("BROKER_URL", "LEDGER_URL", "KEY")):
+                assert variable.endswith("_FILE")
+            if value.startswith("/run/secrets/"):
+                read.add(value)
+        assert common | _files(own, container) == read, name
+
+
+def _pod(document: Document) -> Document:
+    pod: Document = document["spec"]["template"]["spec"]
+    return pod
+
+
+def _files(pod: Document, container: Document) -> set[str]:
+    """Return the paths of the secrets that a container has; an optional secret is chosen by the operator."""
+    folders = {mount["name"]: mount["mountPath"] for mount in container.get("volumeMounts", [])}
+    found = set()
+    for volume in pod["volumes"]:
+        sources = volume.get("projected", {}).get("sources", [volume])
+        for source in sources:
+            secret = source.get("secret", {})
+            assert secret.get("optional") or "items" in secret or not secret
+            found |= {f"{folders[volume['name']]}/{item['path']}" for item in secret.get("items", [])}
+    return found
 
 
 def test_the_prometheus_operator_gets_the_alerts_of_rules_yml() -> None:
