@@ -53,9 +53,9 @@ def test_a_service_has_the_time_that_its_process_takes_to_stop() -> None:
 
         work = {
             "front": seconds("call_stop_seconds") + CLOSING_SECONDS,
-            "worker-io": seconds("fetch_timeout_seconds"),
-            "worker-render": seconds("fetch_timeout_seconds") + seconds("render_timeout_seconds"),
-            "worker-gpu": seconds("fetch_timeout_seconds") + seconds("local_timeout_seconds"),
+            "worker-io": 2 * seconds("fetch_timeout_seconds"),
+            "worker-render": 2 * seconds("fetch_timeout_seconds") + seconds("render_timeout_seconds"),
+            "worker-gpu": 2 * seconds("fetch_timeout_seconds") + seconds("local_timeout_seconds"),
         }
         return work.get(name, GRACE_SECONDS + CLOSING_SECONDS)
 
