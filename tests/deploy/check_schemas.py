@@ -102,6 +102,21 @@ def test_every_part_has_probes_a_budget_and_a_known_port() -> None:
         assert document["spec"]["ports"][0]["targetPort"] in [port["name"] for port in ports]
 
 
+def test_other_namespaces_reach_the_edge_and_the_metrics_only() -> None:
+    """The dashboard is reached with `kubectl port-forward`."""
+    found = documents("overlays/keda")
+    callers = {}
+    for policy in _of_kind(found, "NetworkPolicy"):
+        if policy["spec"].get("ingress"):
+            chosen = policy["spec"]["podSelector"].get("matchLabels", {})
+            names = {
+                d["metadata"]["name"] for d in _of_kind(found, "Deployment") if chosen.items() <= _labels(d).items()
+            }
+            callers[policy["metadata"]["name"]] = names
+    assert callers["telecine-http"] == {"telecine-edge"}
+    assert callers.keys() == {"telecine-http", "telecine-metrics"}
+
+
 def test_keda_alone_decides_how_many_workers_there_are_and_gpu_workers_may_be_none() -> None:
     found = documents("overlays/keda")
     for document in _of_kind(found, "Deployment"):
