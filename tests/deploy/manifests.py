@@ -23,9 +23,9 @@ KUBERNETES = DEPLOY / "kubernetes"
 Document = dict[str, Any]
 
 
-def kubernetes() -> list[Document]:
-    """Return every object of the manifests as it is written, without what kustomize adds."""
-    files = [path for path in sorted(KUBERNETES.rglob("*.yaml")) if path.name != "kustomization.yaml"]
+def kubernetes(folder: str = "") -> list[Document]:
+    """Return every object of the manifests, or of one folder, as it is written, without what kustomize adds."""
+    files = [path for path in sorted((KUBERNETES / folder).rglob("*.yaml")) if path.name != "kustomization.yaml"]
     return [document for path in files for document in yaml.safe_load_all(path.read_text()) if document]
 
 

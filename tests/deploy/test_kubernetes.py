@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import sqlalchemy as sa
 import yaml
 from sqlalchemy.dialects import postgresql
@@ -111,6 +112,13 @@ def autoscaling_queries() -> dict[str, str]:
         for document in scaled
         for trigger in document["spec"]["triggers"]
     }
+
+
+@pytest.mark.parametrize(("component", "workers"), [("keda", "base"), ("keda-gpu", "gpu")])
+def test_a_component_scales_only_workers_that_its_overlays_have(component: str, workers: str) -> None:
+    there = {name for name, _, _ in parts(kubernetes(workers))}
+    scaled = [item for item in kubernetes(f"components/{component}") if item["kind"] == "ScaledObject"]
+    assert {item["spec"]["scaleTargetRef"]["name"] for item in scaled} == {name for name in there if "worker" in name}
 
 
 def test_autoscaling_sends_the_query_of_the_ledger_for_every_role() -> None:
