@@ -22,7 +22,7 @@ from consumer.ledger.records import Job
 from consumer.ledger.states import State
 from schemas.settings import Settings
 from tests.deploy.images import CELERY, ROOT, RUNPOD, UID, VERSION, WORKER, Container, podman
-from tests.deploy.manifests import check_command
+from tests.deploy.manifests import check_command, check_settings
 from tests.receiver import Receiver
 from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
@@ -342,6 +342,12 @@ def test_the_systemd_units_are_valid_and_confined(tmp_path: Path, template: str,
     security = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", str(unit)]
     done = subprocess.run(security, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_the_environment_file_of_the_page_has_settings_and_no_quotes() -> None:
+    (block,) = re.findall(r"^```\n(TELECINE_BROKER_URL_FILE.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert not {"'", '"'} & set(block)  # Docker would pass them on
+    check_settings(dict(line.split("=", 1) for line in block.splitlines()))
 
 
 def test_a_worker_under_systemd_has_the_time_that_its_jobs_take() -> None:
