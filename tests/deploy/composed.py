@@ -23,7 +23,7 @@ from typing import Any, Self
 import psycopg
 import yaml
 
-from tests.deploy.manifests import DEPLOY
+from tests.deploy.manifests import DEPLOY, settings_file
 from tests.fault_proxy import Fault, FaultProxy
 from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
@@ -35,6 +35,10 @@ COMPOSE = DEPLOY / "compose" / "compose.yaml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
 #: Those that run Telecine's image.
 OURS = {name for name, service in SERVICES.items() if "build" in service}
+for name in OURS:  # `environment` comes before what the files have
+    given, yours = SERVICES[name]["env_file"]
+    assert yours == {"path": "settings.env", "required": False}
+    SERVICES[name]["environment"] = settings_file(COMPOSE.parent / given) | SERVICES[name]["environment"]
 
 
 class Composed:

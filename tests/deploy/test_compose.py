@@ -44,6 +44,16 @@ def test_every_secret_is_a_file_that_make_secrets_writes_and_is_given_to_those_t
         assert read == given, name
 
 
+def test_the_page_gives_the_key_of_a_provider_to_the_service_that_uses_it() -> None:
+    (block,) = re.findall(r"^  ```yaml\n(.*?)^  ```", PAGE, re.MULTILINE | re.DOTALL)
+    override = yaml.safe_load(block)
+    ((name, service),) = override["services"].items()
+    assert "calls" in " ".join(SERVICES[name]["command"])
+    assert set(service["secrets"]) == set(override["secrets"])
+    assert set(service["environment"].values()) == {f"/run/secrets/{secret}" for secret in service["secrets"]}
+    check_settings(service["environment"])
+
+
 def test_a_service_has_the_time_that_its_process_takes_to_stop() -> None:
     def needed(name: str) -> float:
         environment = SERVICES[name]["environment"]
