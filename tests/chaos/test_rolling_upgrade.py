@@ -13,7 +13,7 @@ from consumer.ledger.database import Database
 from consumer.ledger.schema import HEAD, ledger_version
 from tests.ledger_views import count_jobs
 from tests.servers.postgres import Postgres
-from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.rabbitmq import RabbitMQ, publish
 from tests.telecine_process import TelecineProcess, wait_until
 
 SECRETS = '{"default": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}'
@@ -37,15 +37,12 @@ def test_every_job_runs_once_through_a_rolling_upgrade_and_a_rollback_friction_h
     new = TelecineProcess(tmp_path / "new", **settings, extensions="tests.note_pipeline,tests.newer_schema")
     expected = 0
 
-    def publish() -> None:
+    def send_more() -> None:
         nonlocal expected
+        data = {"seconds": 0.2, "ledger_of_runs": str(runs)}
+        requests = [{"id": f"n-{number}", "type": "note", "data": data} for number in range(expected, expected + JOBS)]
         with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
-            channel = connection.channel()
-            for number in range(expected, expected + JOBS):
-                data = {"seconds": 0.2, "ledger_of_runs": str(runs)}
-                channel.basic_publish(
-                    "", queue, json.dumps({"id": f"n-{number}", "type": "note", "data": data}).encode()
-                )
+            publish(connection, queue, [json.dumps(request).encode() for request in requests])
         expected += JOBS
 
     def all_completed() -> bool:
@@ -58,7 +55,7 @@ def test_every_job_runs_once_through_a_rolling_upgrade_and_a_rollback_friction_h
         old.start()
         wait_until(lambda: rabbitmq.read(queue))
         database = Database(settings["ledger_url"])
-        publish()
+        send_more()
         wait_until(lambda: count_jobs(database).get("completed", 0) > 2, what=logs)
         # The new version reads the old ledger and does not change it; its services wait for the migration.
         assert b"n-0" in new.run("list", "--limit", "100").stdout
@@ -70,14 +67,14 @@ def test_every_job_runs_once_through_a_rolling_upgrade_and_a_rollback_friction_h
         assert ledger_version(database) == "9001"
         new.start()
         wait_until(lambda: "worker" in new.log.read_text() and rabbitmq.read(queue))
-        publish()
+        send_more()
         wait_until(all_completed, timeout=90, what=logs)
         # Rollback: the new version goes, and the old one starts on the newer ledger.
-        publish()
+        send_more()
         assert new.stop() == 0
         assert old.stop() == 0
         old.start()
-        publish()
+        send_more()
         wait_until(all_completed, timeout=90, what=logs)
         assert b"n-0" in old.run("list", "--limit", "500").stdout
         assert b"which can use it" in old.run("doctor", check=False).stdout

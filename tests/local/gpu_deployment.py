@@ -21,7 +21,7 @@ from tests.chaos.evidence import check_callback_once, check_finished_once
 from tests.receiver import Receiver
 from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
-from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.rabbitmq import RabbitMQ, publish
 from tests.servers.s3 import S3
 from tests.telecine_process import TelecineProcess, wait_until
 
@@ -91,11 +91,7 @@ class GpuDeployment:
         connection = pika.BlockingConnection(pika.URLParameters(self.rabbitmq.url))
         try:
             wait_until(lambda: self._declared(connection), what=lambda: self.up.log.read_text()[-2000:])
-            channel = connection.channel()
-            channel.confirm_delivery()
-            properties = pika.BasicProperties(content_type="application/json", delivery_mode=2)
-            for request in requests:
-                channel.basic_publish("", self.queue, json.dumps(request).encode(), properties, mandatory=True)
+            publish(connection, self.queue, [json.dumps(request).encode() for request in requests])
         finally:
             connection.close()
 

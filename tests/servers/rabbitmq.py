@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import time
+from collections.abc import Iterable
 from pathlib import Path
+
+from pika import BasicProperties, BlockingConnection
+from pika.exceptions import NackError
 
 from tests.servers.hosts import Host
 from tests.servers.ports import answers, free_port
@@ -16,6 +22,7 @@ from tests.servers.process import end, program, spawn, wait_until
 
 #: The real programs: Debian's wrappers in /usr/sbin change the user.
 _PROGRAMS = "/usr/lib/rabbitmq/bin"
+_PERSISTENT = BasicProperties(content_type="application/json", delivery_mode=2)
 
 
 class RabbitMQ:
@@ -122,6 +129,20 @@ class RabbitMQ:
             "RABBITMQ_SCHEMA_DIR": f"{folder}/schema",
             "RABBITMQ_GENERATED_CONFIG_DIR": f"{folder}/config",
         }
+
+
+def publish(connection: BlockingConnection, queue: str, bodies: Iterable[bytes]) -> None:
+    """Publish with confirms, and again what the broker refuses: a new quorum queue has no leader for a moment."""
+    channel = connection.channel()
+    channel.confirm_delivery()
+    for body in bodies:
+        for _ in range(100):
+            with contextlib.suppress(NackError):
+                channel.basic_publish("", queue, body, _PERSISTENT, mandatory=True)
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError(f"RabbitMQ refused a message for {queue} a hundred times")
 
 
 def _speaks_amqp(port: int, address: str) -> bool:
