@@ -126,7 +126,7 @@ def path_with_telecine(tmp_path: Path) -> str:
     [
         ("telecine st", ["status"]),
         ("telecine callbacks re", ["replay"]),
-        ("telecine list --st", ["--status"]),
+        ("telecine list --st", ["--status", "--stuck"]),
         ("telecine list --status fa", ["failed"]),
         ("telecine submit reque", []),
     ],
