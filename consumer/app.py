@@ -126,7 +126,8 @@ def _advance_due(job_id: str) -> None:
     """Run the next job. Short jobs share wake-ups: if it is one, go on while any job is due."""
     parts = runtime()
     until = time.monotonic() + _DRAIN_SECONDS
-    if not _advance_next(parts, job_id):
+    first = _advance_next(parts, job_id)
+    if first is None or not is_short(parts.pipelines, first):
         return  # none was due, or one that has a wake-up of its own
     while time.monotonic() < until:
         if _advance_next(parts, job_id) is None:
@@ -134,8 +135,8 @@ def _advance_due(job_id: str) -> None:
     _send_again(job_id)
 
 
-def _advance_next(parts: Runtime, job_id: str) -> bool | None:
-    """Run the next job, or the next few short ones. Return whether they are short, or ``None`` if none is due."""
+def _advance_next(parts: Runtime, job_id: str) -> str | None:
+    """Run the next job, or the next few short ones. Return their type, or ``None`` if none is due."""
     if parts.device_failed:
         return None  # this process is about to exit; other workers run its jobs
     most = functools.partial(_pace.most, parts.pipelines)
@@ -150,7 +151,7 @@ def _advance_next(parts: Runtime, job_id: str) -> bool | None:
             raise
     if parts.device_failed:
         end_worker()
-    return is_short(parts.pipelines, claims[0].job.type) if claims else None
+    return claims[0].job.type if claims else None
 
 
 def _release_job(parts: Runtime) -> None:

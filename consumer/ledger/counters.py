@@ -70,7 +70,7 @@ def read_counters(database: Database, tenants: Collection[str] = ()) -> Counters
 
 
 #: The columns that are added; the others say what is counted.
-_SUMS = ("number", "wait", "run", "amount", "free")
+_SUMS = ("number", "wait", "run", "amount", "unpriced")
 
 
 def _columns(number: Any, total: Callable[[Any], Any]) -> list[sa.ColumnElement[Any]]:
@@ -84,7 +84,7 @@ def _columns(number: Any, total: Callable[[Any], Any]) -> list[sa.ColumnElement[
         total(_not_negative(c.wait)).label("wait"),
         total(_not_negative(c.run)).label("run"),
         total(c.amount).label("amount"),
-        total(sa.case((c.amount == 0, 1), else_=0)).label("free"),
+        total(sa.case((c.amount == 0, 1), else_=0)).label("unpriced"),
     ]
 
 
@@ -140,7 +140,7 @@ def _call(row: Any, tenant: str) -> Counters:
         ("spent", (row.name, row.detail, tenant)): int(row.amount or 0),
     }
     if row.state == CallState.DONE:
-        found["unpriced_calls", (row.name, row.detail, tenant)] = int(row.free)
+        found["unpriced_calls", (row.name, row.detail, tenant)] = int(row.unpriced)
     _add(found, _histogram("call", (row.name,), row.number, row.run_bucket, row.run))
     return found
 

@@ -283,7 +283,7 @@ counter_log = sa.Table(
     # Seconds to the start or to the delivery, and from the start to the end.
     sa.Column("wait", sa.Double),
     sa.Column("run", sa.Double),
-    # Bytes, or millionths of a US dollar; null if unknown.
+    # Bytes, or null if unknown; millionths of a US dollar, with 0 for an unknown price.
     sa.Column("amount", sa.BigInteger),
 )
 

@@ -18,7 +18,7 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Panel:
-    """A plot: lines by name, each with its points. The points of x are spaced evenly, whatever their values."""
+    """A plot: lines by name, each with its points, at equal distances along x."""
 
     title: str
     across: str

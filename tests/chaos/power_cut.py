@@ -27,7 +27,7 @@ _UNKNOWN = {"writev", "pwritev", "fallocate", "sync_file_range", "syncfs", "sync
 #: Calls whose first argument is the file, and whose other strings are no names.
 _CONTENT = {"write", "pwrite64", "ftruncate", "fsync", "fdatasync", "setxattr", "fsetxattr"}
 _NEVER = float("inf")
-#: SQLite writes its shared memory by mmap, and makes it anew after a crash.
+#: SQLite writes its shared memory by mmap, and rebuilds it after a crash.
 _SHARED_MEMORY = "-shm"
 
 

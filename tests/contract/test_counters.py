@@ -1,4 +1,4 @@
-"""The counters of the ledger: each event is counted once, whoever writes at the same time and whoever is killed."""
+"""The counters of the ledger: each event is counted once, also with several writers and after a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``telecine costs``: what was paid, by tenant, model and day; a price that nobody has set is never 0.00."""
+"""``telecine costs``: what was paid, by tenant, model and day; an unset price is never shown as 0.00."""
 
 from __future__ import annotations
 

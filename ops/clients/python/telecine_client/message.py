@@ -24,7 +24,7 @@ def message_of(message: Mapping[str, object], *, checked: bool = True) -> bytes:
     """Return the message as UTF-8, after a check against the schema of its type unless ``checked`` is false.
 
     Raises:
-        RequestError: It is no JSON object, too large or, if checked, invalid.
+        RequestError: It is not a JSON object, is too large, or is invalid and was checked.
     """
     try:
         body = json.dumps(dict(message), ensure_ascii=False, allow_nan=False).encode()
