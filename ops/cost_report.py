@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from consumer.ledger.costs import CostRow
@@ -54,7 +54,8 @@ def add_up_costs(rows: Iterable[CostRow], by: Collection[str], free: Collection[
         provider, model = (row.provider, row.model) if "model" in by else (None, None)
         keys = (day if "day" in by else None, tenant, provider, model)
         found = lines.get(keys, CostLine(day=keys[0], tenant=tenant, provider=provider, model=model))
-        lines[keys] = _added(found, row, free)
+        unknown = 0 if row.model in free else row.without_cost
+        lines[keys] = _plus(found, row.calls, unknown, row.spent, row.reserved)
     return [line for _, line in sorted(lines.items(), key=lambda item: [key or "" for key in item[0]])]
 
 
@@ -62,24 +63,15 @@ def total(lines: Iterable[CostLine]) -> CostLine:
     """Return the sum of all lines."""
     made = CostLine()
     for line in lines:
-        made = CostLine(
-            calls=made.calls + line.calls,
-            unknown_calls=made.unknown_calls + line.unknown_calls,
-            micros=made.micros + line.micros,
-            reserved_micros=made.reserved_micros + line.reserved_micros,
-        )
+        made = _plus(made, line.calls, line.unknown_calls, line.micros, line.reserved_micros)
     return made
 
 
-def _added(line: CostLine, row: CostRow, free: Collection[str]) -> CostLine:
-    unknown = 0 if row.model in free else row.without_cost
-    return CostLine(
-        tenant=line.tenant,
-        provider=line.provider,
-        model=line.model,
-        day=line.day,
-        calls=line.calls + row.calls,
-        unknown_calls=line.unknown_calls + unknown,
-        micros=line.micros + row.spent,
-        reserved_micros=line.reserved_micros + row.reserved,
+def _plus(line: CostLine, calls: int, unknown_calls: int, micros: int, reserved_micros: int) -> CostLine:
+    return replace(
+        line,
+        calls=line.calls + calls,
+        unknown_calls=line.unknown_calls + unknown_calls,
+        micros=line.micros + micros,
+        reserved_micros=line.reserved_micros + reserved_micros,
     )
