@@ -134,3 +134,24 @@ def test_a_heartbeat_finds_its_leases_by_their_ids(ledger: Ledger) -> None:
         sa.event.remove(ledger.a._normal, "before_cursor_execute", explain)
     assert [plan for plan in plans if "SCAN jobs" in plan] == []
     assert any("SEARCH jobs" in plan for plan in plans)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_attempt_stops_if_the_thread_has_died_and_the_next_one_has_a_new_thread(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until(lambda: not beating())
+    ledger.admit({"id": "j0"}, {"id": "j1"})
+    beats = Heartbeats(ledger.a, seconds=0.6)
+
+    def die(*_: object) -> None:
+        raise ValueError
+
+    with Heartbeat(beats, ledger.claimed("j0", seconds=0.6)) as heart:
+        with monkeypatch.context() as patch:
+            patch.setattr(Heartbeat, "renewed", die)
+            until(lambda: not beating())
+        until(lambda: stopped_by(heart) is LeaseLost)
+        with Heartbeat(beats, ledger.claimed("j1", seconds=0.6)):
+            assert len(beating()) == 1
+    until(lambda: not beating())
