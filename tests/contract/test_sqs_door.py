@@ -16,6 +16,7 @@ import telecine_client
 from consumer.admission.message import AdmitResult, IncomingMessage
 from consumer.doors.sqs.client import SqsClient, SqsOptions
 from consumer.doors.sqs.door import SqsDoor
+from consumer.doors.sqs.messages import SqsMessage, SqsQueue
 from consumer.ledger.due import Wake
 from schemas.errors import InvalidJson, UnknownType
 from tests.fault_proxy import Fault, FaultProxy
@@ -202,6 +203,25 @@ def test_messages_in_flight_are_released_at_once_when_the_door_stops(s3: S3, que
     second = FakeAdmitter()
     with serving(s3, [queue.name], second):
         wait_until(lambda: len(second.arrived) == 1)
+
+
+def test_a_message_received_while_the_door_stops_is_received_once(
+    s3: S3, queue: Sqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receives: list[int] = []
+    receive = SqsClient.receive
+
+    def stop_first(self: SqsClient, of: SqsQueue, *, wait_seconds: int) -> list[SqsMessage]:
+        door.stop()
+        receives.append(len(found := receive(self, of, wait_seconds=wait_seconds)))
+        return found
+
+    monkeypatch.setattr(SqsClient, "receive", stop_first)
+    queue.send("kept")
+    with serving(s3, [queue.name], FakeAdmitter()) as door:
+        wait_until(lambda: receives)
+    wait_until(lambda: queue.counts() == (1, 0), timeout=15)
+    assert receives == [1]  # with each further one, the message would come closer to the dead-letter queue
 
 
 def test_a_door_stops_at_once_during_a_long_poll_and_loses_no_message(s3: S3, queue: Sqs) -> None:

@@ -34,11 +34,16 @@ class InFlightMessages:
             self._changed.wait_for(lambda: self._closed or (not self._paused and self._free(queue) >= BATCH))
             return 0 if self._closed else self._free(queue)
 
-    def add(self, messages: Iterable[SqsMessage]) -> list[SqsMessage]:
-        """Add received messages. Return those that were settled before and only have to be deleted."""
+    def add(self, messages: Iterable[SqsMessage]) -> list[SqsMessage] | None:
+        """Add received messages. Return those that were settled before and only have to be deleted.
+
+        After ``close``, add nothing and return ``None``: the messages must be made visible again.
+        """
         settled = []
         now = time.monotonic()
         with self._changed:
+            if self._closed:
+                return None
             for message in messages:
                 key = (message.queue.url, message.id)
                 if self._undeleted.pop(key, 0) is None:

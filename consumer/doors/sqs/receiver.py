@@ -44,7 +44,7 @@ class SqsReceiver:
                 queue = self._client.find_queue(self._name_or_url)
                 self.connected = True
                 log.info("sqs_connected", queue=queue.name)
-                while self._in_flight.wait_for_room(queue.name):
+                while self._in_flight.wait_for_room(queue.name) and not self._stopped.is_set():
                     self._receive(queue)
                     self._failures = 0
             except Exception as error:
@@ -78,10 +78,10 @@ class SqsReceiver:
             return []
 
     def _add(self, queue: SqsQueue, messages: list[SqsMessage]) -> int:
-        if self._stopped.is_set():
+        settled = self._in_flight.add(messages)
+        if settled is None:
             make_visible(self._client, messages)
             return 0
-        settled = self._in_flight.add(messages)
         for batch in batches_of_ten(settled):
             delete(self._client, self._in_flight, batch)
         return len(messages)
