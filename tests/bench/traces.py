@@ -2,6 +2,7 @@
 
 Processor time of admission and execution in one process, in turn without traces and with all of them exported to a
 collector in another process. That of all its threads, so that the export counts; the wait for the disk does not.
+The blocks of jobs alternate within the process, because two processes differ by more than what is measured here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,36 @@ from tests.traces import Collector
 _BATCH = 50
 
 
-def milliseconds_per_job(count: int) -> float:
-    """Run jobs in this process, as its environment says, and return the processor time of each."""
+def measured_blocks(rounds: int, count: int) -> list[tuple[float, float]]:
+    """Run blocks of jobs in this process; return the milliseconds of processor time per job without and with traces."""
     from consumer import logs, tracing
+
+    logs.configure("INFO", "json")
+    tracing.start_tracing()
+    run, spans = _jobs(), tracing._spans
+    assert spans is not None
+
+    def block(with_traces: bool) -> float:
+        tracing._spans = spans if with_traces else None
+        began = time.process_time()
+        for _ in range(count // _BATCH):
+            run()
+        if with_traces:
+            spans._provider.force_flush()
+        return (time.process_time() - began) / count * 1000
+
+    block(False), block(True)  # to warm up
+    return [_pair(block, first=bool(number % 2)) for number in range(rounds)]
+
+
+def _pair(block: Callable[[bool], float], *, first: bool) -> tuple[float, float]:
+    figures = {first: block(first)}
+    figures[not first] = block(not first)
+    return figures[False], figures[True]
+
+
+def _jobs() -> Callable[[], None]:
+    """Return what admits and executes one batch."""
     from consumer.admission.batch import BatchAdmitter
     from consumer.admission.message import IncomingMessage
     from consumer.execution.durable import advance
@@ -33,57 +62,56 @@ def milliseconds_per_job(count: int) -> float:
     from schemas.settings import Settings
 
     runtime = build_runtime(Settings())
-    logs.configure("INFO", "json")
     admit = BatchAdmitter(runtime.database, admission_policy(runtime))
-    tracing.start_tracing()
-    began = 0.0
-    for first in range(-_BATCH, count, _BATCH):  # the first batch warms up, with the first export
-        if first == 0:
-            if tracing._spans is not None:
-                tracing._spans._provider.force_flush()
-            began = time.process_time()
-        ids = [f"j{first + number}" for number in range(_BATCH)]
-        bodies = [json.dumps({"id": job_id, "type": "noop", "data": {}}).encode() for job_id in ids]
-        admit([IncomingMessage(body, "inbox", "q") for body in bodies])
-        for job_id in ids:
-            advance(runtime, job_id)
-    tracing.stop_tracing()
-    return (time.process_time() - began) / count * 1000
+
+    def batches() -> Iterator[None]:
+        number = 0
+        while True:
+            ids = [f"j{number + each}" for each in range(_BATCH)]
+            number += _BATCH
+            bodies = [json.dumps({"id": job_id, "type": "noop", "data": {}}).encode() for job_id in ids]
+            admit([IncomingMessage(body, "inbox", "q") for body in bodies])
+            for job_id in ids:
+                advance(runtime, job_id)
+            yield
+
+    return batches().__next__
 
 
-def measured(count: int, variables: dict[str, str]) -> float:
-    """Run the jobs in a process with these variables."""
+def measured(options: argparse.Namespace, endpoint: str) -> list[tuple[float, float]]:
+    """Run the blocks in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="telecine-bench-") as home:
         known = {name: value for name, value in os.environ.items() if not name.startswith(("TELECINE_", "OTEL_"))}
-        chosen = {"TELECINE_HOME": home, "TELECINE_EXTENSIONS": "tests.note_pipeline", **variables}
-        command = [sys.executable, "-m", "tests.bench.traces", "--here", "--count", str(count)]
-        done = subprocess.run(command, cwd=ROOT, env=known | chosen, check=True, stdout=-1, stderr=subprocess.DEVNULL)
-    return float(done.stdout)
+        chosen = {"TELECINE_HOME": home, "TELECINE_EXTENSIONS": "tests.note_pipeline"}
+        chosen["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+        command = [sys.executable, "-m", "tests.bench.traces", "--here", str(Path(home) / "figures.json")]
+        command += ["--count", str(options.count), "--rounds", str(options.rounds)]
+        nowhere = subprocess.DEVNULL
+        subprocess.run(command, cwd=ROOT, env=known | chosen, check=True, stdout=nowhere, stderr=nowhere)
+        return [(off, on) for off, on in json.loads((Path(home) / "figures.json").read_text())]
 
 
 def main() -> None:
     """Measure both ways in turn and print the medians."""
     options = argparse.ArgumentParser(prog="python -m tests.bench.traces", description=__doc__)
-    options.add_argument("--count", type=int, default=1000, help="jobs of one run")
-    options.add_argument("--rounds", type=int, default=7, help="runs of each way")
-    options.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    options.add_argument("--count", type=int, default=200, help="jobs of one block, a multiple of 50")
+    options.add_argument("--rounds", type=int, default=20, help="blocks of each way")
+    options.add_argument("--here", type=Path, help=argparse.SUPPRESS)
     options.add_argument("--json", type=Path, default=Path("traces-bench.json"), help="where the figures go")
     chosen = options.parse_args()
     if chosen.here:
-        print(milliseconds_per_job(chosen.count))
+        chosen.here.write_text(json.dumps(measured_blocks(chosen.rounds, chosen.count)))
         return
-    runs: dict[str, list[float]] = {"off": [], "on": []}
     with Collector() as collector:
-        for _ in range(chosen.rounds):
-            runs["off"].append(measured(chosen.count, {}))
-            runs["on"].append(measured(chosen.count, {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}))
-        spans = len(collector.spans) / chosen.rounds / (chosen.count + _BATCH)
-    ratios = [on / off for off, on in zip(runs["off"], runs["on"], strict=True)]
-    figures: dict[str, Any] = {name: statistics.median(each) for name, each in runs.items()}
-    figures |= {"ratio": statistics.median(ratios), "spans_per_job": spans, "runs": runs}
+        runs = measured(chosen, collector.url)
+        spans = len(collector.spans) / (chosen.rounds + 1) / chosen.count
+    more = statistics.median(on - off for off, on in runs)
+    off = statistics.median(off for off, _ in runs)
+    figures: dict[str, Any] = {"off": off, "more": more, "ratio": 1 + more / off, "spans_per_job": spans, "runs": runs}
     chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"off {figures['off']:.2f} ms of processor time per job, on {figures['on']:.2f} ms: × {figures['ratio']:.2f}")
-    print(f"from × {min(ratios):.2f} to × {max(ratios):.2f}; {spans:.1f} spans per job")
+    quarters = statistics.quantiles([on - off for off, on in runs], n=4)
+    print(f"off {off:.2f} ms of processor time per job; on {more:.2f} ms more: {more / off:.1%}")
+    print(f"half of the pairs from {quarters[0]:.2f} to {quarters[2]:.2f} ms; {spans:.1f} spans per job")
 
 
 if __name__ == "__main__":

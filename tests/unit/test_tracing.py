@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import get_current_span
 
-from consumer import tracing
+from consumer import logs, tracing
+from consumer.otel_spans import Spans
 from schemas.envelope import Request
 from schemas.parse import parse_request
 from tests.telecine_process import ROOT
@@ -112,3 +116,42 @@ def test_the_context_of_a_message_is_kept_with_the_request(
     assert isinstance(request, Request)
     assert request.trace_context() == kept
     assert request.to_job_request().get("traceparent") == kept.get("traceparent")
+
+
+def exported(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> dict[str, ReadableSpan]:
+    """Make an attempt with a step that fails, and a span of an extension in it; return what is exported, by name."""
+    monkeypatch.setattr(logs, "_more_fields", None)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    exporter = InMemorySpanExporter()
+    spans = Spans([exporter])
+    with spans.entry("attempt", {"traceparent": PARENT}, {"one": 1, "none": None}, link=True):
+        get_current_span().add_event("half", {"done": 0.5})
+        with pytest.raises(ValueError, match="secret"), spans.child("step", {"text": "x" * 20}):
+            spans._provider.get_tracer("an extension").start_span("own").end()
+            raise ValueError("secret")
+    spans.stop()
+    return {span.name: span for span in exporter.get_finished_spans()}
+
+
+def test_spans_are_those_of_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = exported(monkeypatch, {"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "7"})
+    attempt, step, own = (spans[name] for name in ("attempt", "step", "own"))
+    assert {span.context.trace_flags for span in spans.values() if span.context} == {3}
+    assert (attempt.parent, step.parent, own.parent) == (None, attempt.context, step.context)
+    assert [f"{link.context.span_id:016x}" for link in attempt.links] == [PARENT.split("-")[2]]
+    assert (attempt.attributes, [event.name for event in attempt.events]) == ({"one": 1}, ["half"])
+    assert step.attributes == {"text": "xxxxxxx", "error.type": "ValueEr"}
+    assert (step.status.status_code.name, "secret" in step.to_json()) == ("ERROR", False)
+    assert attempt.start_time <= step.start_time <= step.end_time <= attempt.end_time  # type: ignore[operator]
+    assert attempt.resource.attributes == own.resource.attributes
+
+
+@pytest.mark.parametrize(
+    ("sampler", "argument", "expected"), [("always_off", "", 0), ("traceidratio", "0.0", 0), ("traceidratio", "1.0", 3)]
+)
+def test_the_sampler_of_the_environment_decides(
+    sampler: str, argument: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": argument}
+    assert len(exported(monkeypatch, variables)) == expected
