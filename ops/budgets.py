@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from consumer.ledger.call_queries import spent_by_tenant
 from consumer.ledger.database import Database
-from schemas.money import format_micros
 from schemas.settings import Settings
 
 
@@ -19,24 +18,17 @@ class BudgetStatus:
     tenant: str
     #: ``day``, ``month`` or ``ever``; days and months are UTC.
     period: str
-    #: US dollars.
-    limit: str
-    spent: str
-    #: From 0; above 1 once it is exceeded.
-    share: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetSum:
-    """The same in millionths of a US dollar."""
-
-    tenant: str
-    period: str
+    #: Millionths of a US dollar.
     limit: int
     spent: int
 
+    @property
+    def share(self) -> float:
+        """From 0; above 1 once it is exceeded."""
+        return self.spent / self.limit if self.limit else float(self.spent > 0)
 
-def budget_sums(settings: Settings, database: Database) -> Sequence[BudgetSum]:
+
+def budget_statuses(settings: Settings, database: Database) -> Sequence[BudgetStatus]:
     """Return the budget of every tenant that has one, sorted by name.
 
     Without tenants in the settings, all without a budget of their own share the budget ``*``. Otherwise it applies to
@@ -48,22 +40,8 @@ def budget_sums(settings: Settings, database: Database) -> Sequence[BudgetSum]:
     found = []
     for tenant, budget in sorted(settings.budgets.items()):
         spent = _spent(settings, database, tenant, budget.period_start(now))
-        found.append(BudgetSum(tenant=tenant, period=budget.period, limit=budget.micros, spent=spent))
+        found.append(BudgetStatus(tenant=tenant, period=budget.period, limit=budget.micros, spent=spent))
     return found
-
-
-def budget_statuses(settings: Settings, database: Database) -> Sequence[BudgetStatus]:
-    """Return the same for people."""
-    return [
-        BudgetStatus(
-            tenant=item.tenant,
-            period=item.period,
-            limit=format_micros(item.limit),
-            spent=format_micros(item.spent),
-            share=round(item.spent / item.limit, 4) if item.limit else float(item.spent > 0),
-        )
-        for item in budget_sums(settings, database)
-    ]
 
 
 def _spent(settings: Settings, database: Database, tenant: str, since: float) -> int:

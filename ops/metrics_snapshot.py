@@ -12,7 +12,7 @@ from consumer.ledger.counters import Counters, read_counters
 from consumer.ledger.database import Database
 from consumer.ledger.pauses import list_pauses
 from consumer.ledger.queries import Queue
-from ops.budgets import budget_sums
+from ops.budgets import budget_statuses
 from schemas.settings import Settings
 
 
@@ -58,6 +58,6 @@ def take_snapshot(database: Database, settings: Settings) -> Snapshot:
         pauses=[(pause.kind.value, pause.name) for pause in list_pauses(database)],
         budgets={
             (item.tenant, item.period): (item.limit / 1_000_000, item.spent / 1_000_000)
-            for item in budget_sums(settings, database)
+            for item in budget_statuses(settings, database)
         },
     )

@@ -32,6 +32,7 @@ from ops.health_client import HealthAnswer, ask_health
 from ops.overview import Overview, take_overview
 from ops.views import iso
 from schemas.errors import JobNotFound
+from schemas.money import format_micros
 from schemas.settings import Settings
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -188,6 +189,7 @@ def _environment() -> jinja2.Environment:
     made.filters |= {
         "ago": ago,
         "dollars": dollars,
+        "micros": format_micros,
         "duration": duration,
         "local_time": local_time,
         "size": size,
