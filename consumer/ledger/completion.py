@@ -60,7 +60,7 @@ def finish(
     """
     progress = {"progress": 100} if state is State.COMPLETED else {}
     via = state if storing is None else State.STORING
-    with database.write(durable=not deferred, deferred=deferred) as connection:
+    with database.write_deferred() if deferred else database.write(durable=True) as connection:
         transition(connection, lease, state, timed="finished_at", via=via, **progress, **_closed(outcome, error))
         if storing is not None:
             _note_storing(connection, lease, storing)

@@ -127,13 +127,16 @@ class Database:
         return engine
 
     @contextlib.contextmanager
-    def write(self, *, durable: bool = False, deferred: bool = False) -> Iterator[Connection]:
-        """Begin a transaction: committed at the end, rolled back if the body raises.
-
-        On PostgreSQL, ``deferred`` means not to wait for the disk. The next commit that waits makes it durable too.
-        """
+    def write(self, *, durable: bool = False) -> Iterator[Connection]:
+        """Begin a transaction: committed at the end, rolled back if the body raises."""
         with self._turn(), (self._full if durable else self._normal).begin() as connection:
-            if deferred and self.dialect == "postgresql":
+            yield connection
+
+    @contextlib.contextmanager
+    def write_deferred(self) -> Iterator[Connection]:
+        """Do as ``write``, and on PostgreSQL wait for no disk: the next commit that waits makes it durable too."""
+        with self.write() as connection:
+            if self.dialect == "postgresql":
                 connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
             yield connection
 

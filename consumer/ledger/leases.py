@@ -110,7 +110,7 @@ def begin(database: Database, claim: Claim, *, seconds: float) -> Claim:
     now, lease = claim.now(), claim.lease
     started, until = claim.job.started_at or now, now + seconds
     holder = {"held_job": lease.job_id, "held_epoch": lease.epoch, "held_by": lease.owner}
-    with database.write(deferred=True) as connection:
+    with database.write_deferred() as connection:
         changes = {"started_at": started, "lease_until": until, "wake_at": until}
         found = connection.execute(_BEGIN, {**holder, **changes, "state": State.RUNNING.value}).first()
         if found is None:

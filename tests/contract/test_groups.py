@@ -281,9 +281,9 @@ def test_the_last_end_of_a_group_is_durable_also_if_the_others_were_handed_back(
     written: list[bool] = []
     write = runtime.database.write
 
-    def record(*, durable: bool = False, deferred: bool = False) -> Any:
+    def record(*, durable: bool = False) -> Any:
         written.append(durable)
-        return write(durable=durable, deferred=deferred)
+        return write(durable=durable)
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise LeaseLost
