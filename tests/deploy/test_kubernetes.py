@@ -62,6 +62,20 @@ def test_a_pod_has_the_secrets_that_it_reads_and_no_others() -> None:
         assert common | _files(own, container) == read, name
 
 
+def test_the_key_of_callbacks_in_format_game_reaches_the_parts_that_need_it() -> None:
+    component = yaml.safe_load((KUBERNETES / "components" / "game-api-key" / "kustomization.yaml").read_text())
+    (patch,) = component["patches"]
+    wanted = {name for name in PARTS if re.fullmatch(patch["target"]["name"], f"telecine-{name}")}
+    assert wanted == {"doors", "edge", "outbox"}
+    pod = _pod(yaml.safe_load(patch["patch"]))
+    (container,) = pod["containers"]
+    assert {f"{Settings.model_fields['game_api_key'].validation_alias}_FILE"} == variables(container).keys()
+    assert set(variables(container).values()) == _files(pod, container)
+    (secret,) = pod["volumes"]
+    page = (DEPLOY.parents[1] / "docs" / "deploying-kubernetes.md").read_text()
+    assert f"`{secret['secret']['items'][0]['key']}`" in page
+
+
 def _pod(document: Document) -> Document:
     pod: Document = document["spec"]["template"]["spec"]
     return pod
