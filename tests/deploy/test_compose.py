@@ -84,6 +84,17 @@ def test_health_checks_ask_for_readiness_and_files_that_are_mounted_exist() -> N
                 assert (COMPOSE.parent / volume.partition(":")[0]).exists(), volume
 
 
+def test_the_broker_and_the_ledger_are_reached_by_telecine_only() -> None:
+    networks = {name: set(service.get("networks", ["default"])) for name, service in SERVICES.items()}
+    assert FILE["networks"]["back"] == {"internal": True}
+    assert {name for name, own in networks.items() if own == {"back"}} == {"rabbitmq", "postgres", "migrate", "buckets"}
+    assert {name for name, own in networks.items() if "back" in own} == OURS | {"rabbitmq", "postgres", "s3"}
+    for name, service in SERVICES.items():
+        assert "default" in networks[name] or "ports" not in service, name
+        assert all(networks[name] & networks[needed] for needed in service.get("depends_on", [])), name
+    assert SERVICES["s3"]["networks"]["back"] == SERVICES["s3"]["networks"]["default"]
+
+
 def test_prometheus_scrapes_every_service_of_telecine() -> None:
     found = yaml.safe_load((COMPOSE.parent / "prometheus" / "prometheus.yml").read_text())
     (discovery,) = found["scrape_configs"][0]["dns_sd_configs"]
