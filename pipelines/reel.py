@@ -13,11 +13,11 @@ from pipelines.media.inspect.sniff import PICTURE_KINDS, SOUND_KINDS
 from pipelines.media.inspect.sound_headers import MAX_AUDIO_BYTES
 from pipelines.media.sandbox.process import Task, run_child
 from pipelines.models.alignment import align, planned_timing, untimed
-from pipelines.models.estimates import alignment_estimate
+from pipelines.models.estimates import Estimate, alignment_estimate, helper_estimate
 from pipelines.models.given_timing import given_timing
 from pipelines.models.local_reel import FPS, film_task, render_reel
 from pipelines.models.reel_scene import MAX_IMAGE_BYTES, fetch_further
-from pipelines.models.remote_reel import check_readable_by_url, render_local_or_remote
+from pipelines.models.remote_reel import MODEL, check_readable_by_url, render_local_or_remote
 from schemas.media import InputFile, LocalFile, Plan, StoredArtifact
 from schemas.reel import Reel
 
@@ -57,17 +57,20 @@ def plan(data: Reel, ctx: Context) -> Plan:
         folder = Path(name)
         film = film_task(data, image, audio, folder, timing, further=further)
         facts = run_child(Task.PLAN, film, folder, ctx.bounds)
-    alignment = alignment_estimate(
-        "even" if given else data.alignment_mode, data.lyrics, facts["song_seconds"], ctx.catalogue
-    )
+    song_seconds = facts["song_seconds"]
+    expected = alignment_estimate("even" if given else data.alignment_mode, data.lyrics, song_seconds, ctx.catalogue)
+    if data.renderer == "runpod":
+        expected += helper_estimate([MODEL], "reel", song_seconds, ctx.catalogue)
+    else:
+        expected += Estimate(_render_seconds(data, facts))
     return Plan(
         frames=facts["frames"],
         duration_seconds=facts["duration_seconds"],
         fps=FPS,
         width=data.width,
         height=data.height,
-        estimated_seconds=_render_seconds(data, facts) + alignment.seconds,
-        cost=alignment.cost,
+        estimated_seconds=expected.seconds,
+        cost=expected.cost,
         details=_details(facts) if timing.lyrics.strip() else {},
     )
 

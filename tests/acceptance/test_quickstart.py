@@ -8,17 +8,20 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from schemas.settings import Settings
+from tests.doubles.runpod import RunPod
 from tests.pages import ROOT, fences, one_fence
 from tests.servers.ministack import Ministack
 from tests.servers.ports import free_port
 from tests.servers.rabbitmq import RabbitMQ
-from tests.servers.s3 import endpoint
+from tests.servers.s3 import S3, endpoint
 from tests.telecine_process import wait_until
 
 
@@ -92,6 +95,41 @@ def test_in_one_process(tmp_path: Path) -> None:
     results = tmp_path / "telecine-data" / "storage" / "results" / "order-1042"
     assert json.loads((results / "manifest.json").read_text())["job_id"] == "order-1042"
     assert (results / "video.mp4").stat().st_size > 100_000
+
+
+def test_http_clients(tmp_path: Path) -> None:
+    (install, _), (start, _), (ask, _) = _steps("edge")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(re.findall(r"\.\[(\w+)\]", install)) < set(extras)
+    port = str(free_port())
+    newcomer = Newcomer(tmp_path, TELECINE_EDGE_PORT=port)
+    moved = ask.replace(str(Settings.model_fields["edge_port"].default), port).replace("curl ", "curl --silent ")
+    with newcomer.running(start):
+        models = json.loads(wait_until(lambda: newcomer.run(moved), timeout=60))
+    assert "seedance-1-lite" in [model["id"] for model in models["data"]]
+
+
+def test_runpod(s3: S3, bucket: str, tmp_path: Path) -> None:
+    (keys, _), (start, _), (plan, _) = _steps("runpod")
+    for name in ("cover.jpg", "song.mp3"):
+        s3.client().upload_file(str(ROOT / "ops" / "demo" / name), bucket, name)
+    with RunPod() as runpod:
+        place = {"STORAGE": "s3", "OUTPUT": f"s3://{bucket}/", "S3_ENDPOINT_URL": s3.url, "S3_REGION": s3.region}
+        environment = {f"TELECINE_{name}": value for name, value in place.items()} | dict(s3.environment)
+        newcomer = Newcomer(tmp_path, RUNPOD_ENDPOINT_BASE_URL=runpod.base_url, **environment)
+        keys = keys.replace("KEY=…", f"KEY={runpod.key}").replace("ID=…", f"ID={runpod.endpoint}")
+        request = json.loads((tmp_path / "request.json").read_text().replace("s3://inbox/", f"s3://{bucket}/"))
+        printed = {}
+        with newcomer.running(f"sh -c '{keys}; exec {start}'"):
+            for renderer in ("auto", "runpod"):
+                request["data"]["renderer"] = renderer
+                (tmp_path / "request.json").write_text(json.dumps(request))
+                printed[renderer] = newcomer.run(f"{keys}; {plan}")
+            ready = "curl --silent --fail 127.0.0.1:$TELECINE_HEALTH_PORT/ready"
+            wait_until(lambda: newcomer.run(ready), timeout=30, what=lambda: (tmp_path / "log").read_text())
+        assert runpod.tasks == {}
+    assert ["cost", "0.00", "USD"] in [line.split() for line in printed["auto"].splitlines()]
+    assert ["cost", "unknown"] in [line.split() for line in printed["runpod"].splitlines()], printed["runpod"]
 
 
 @pytest.fixture
