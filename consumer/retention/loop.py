@@ -10,6 +10,7 @@ from consumer.retention.dead_letters import delete_old_dead_letters
 from consumer.retention.job_deleter import JobDeleter
 from consumer.retention.orphaned_uploads import delete_orphaned_uploads
 from consumer.runtime import Runtime
+from schemas.errors import TelecineError
 
 log = logger(__name__)
 
@@ -85,5 +86,7 @@ class RetentionLoop:
     def _guarded(self, act: Callable[[], object]) -> None:
         try:
             act()
+        except TelecineError as error:
+            log.warning("retention_failed", reason=error.message)
         except Exception:
             log.warning("retention_failed", exc_info=True)

@@ -15,6 +15,8 @@ from schemas.settings import Settings
 
 #: A check that takes longer has failed; its thread is abandoned.
 LIMIT_SECONDS = 30.0
+#: For checks that read the ledger: that of the ledger itself names the fault.
+LEDGER_ADVICE = "mend what the check `ledger` found"
 
 
 def all_checks(settings: Settings) -> Sequence[Check]:
@@ -34,9 +36,9 @@ def all_checks(settings: Settings) -> Sequence[Check]:
         Check("queues", bound(broker.queues)),
         Check("SQS", bound(sqs.queues)),
         Check("ledger", bound(ledger.ledger)),
-        Check("clock", bound(ledger.clock)),
-        Check("workers", bound(workers.workers)),
-        Check("dead letters", bound(ledger.dead_letters)),
+        Check("clock", bound(ledger.clock), LEDGER_ADVICE),
+        Check("workers", bound(workers.workers), LEDGER_ADVICE),
+        Check("dead letters", bound(ledger.dead_letters), LEDGER_ADVICE),
         Check("retention", bound(ledger.retention)),
         Check("storage", bound(storage.storage)),
         Check("pairs", bound(storage.pairs)),

@@ -90,8 +90,8 @@ def _facts(overview: Overview, settings: Settings, answer: HealthAnswer | None, 
         unknown = f"{count(overview.unknown_outcomes, 'call')} with an unknown outcome; see `telecine resolve --help`"
         grid.add_row("decisions", Text(unknown, style="bold red"))
     if overview.paused:
-        words = ", ".join(f"{what} (by {by})" for what, by in overview.paused.items())
-        grid.add_row("paused", Text(f"{words}; `telecine resume` ends it", style="yellow"))
+        words = ", ".join(f"{what} (by {by}; `telecine resume --{what}`)" for what, by in overview.paused.items())
+        grid.add_row("paused", Text(words, style="yellow"))
     grid.add_row("health", _health(settings, answer))
     style = {"ok": "", "warn": "yellow", "fail": "bold red"}[finding.verdict]
     grid.add_row("workers", Text(finding.found, style=style))

@@ -53,6 +53,17 @@ def test_dead_letters_are_a_warning(operator: Operator) -> None:
     assert "telecine dead-letters list" in text
 
 
+def test_what_needs_a_ledger_that_does_not_answer_refers_to_its_check(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELECINE_LEDGER_URL", "postgresql://telecine@127.0.0.1:9/telecine")
+    found = findings(operator)
+    assert "check TELECINE_LEDGER_URL" in found["ledger"][1]
+    for name in ("clock", "dead letters"):
+        assert found[name][0] == "fail"
+        assert found[name][1].endswith("mend what the check `ledger` found")
+
+
 def test_a_malformed_secret_fails_and_is_not_printed(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELECINE_CALLBACK_SECRETS", '{"default": ["whsec_!!hidden!!"]}')
     result = operator.run("doctor")

@@ -17,6 +17,7 @@ def test_a_paused_type_is_shown_by_status_and_by_its_jobs_until_it_is_resumed(op
     overview = operator.run("status").out
     assert "paused" in overview
     assert "type reel" in overview
+    assert "`telecine resume --type reel`" in " ".join(overview.split())
     assert list(operator.run("status", "--json").json["paused"]) == ["type reel"]
     assert operator.run("resume", "--type", "reel", "--json").json["message"] == "Resumed the job type reel."
     assert operator.run("resume", "--type", "reel").out == "reel was not paused.\n"

@@ -16,7 +16,7 @@ from consumer.ledger.tables import deliveries, jobs, rejections
 from consumer.retention.loop import RetentionLoop
 from consumer.storage.folder import FolderStorage
 from consumer.wiring import build_runtime
-from schemas.errors import JobNotFound, ResultsDeleted, StorageUnavailable
+from schemas.errors import InputUnavailable, JobNotFound, ResultsDeleted, StorageUnavailable
 from schemas.settings import Settings
 from tests.cli_operator import Operator, an_operator, request
 from tests.telecine_process import TelecineProcess, wait_until
@@ -191,3 +191,18 @@ def test_telecine_up_deletes_old_results_by_itself(tmp_path: Path) -> None:
         wait_until(lambda: (job := find_job(database, "n-1")) is not None and job.results_deleted_at is not None)
         database.close()
         assert not list((telecine.home / "storage" / "results").rglob("*.txt"))
+
+
+def test_an_outage_of_the_storage_is_one_line_of_the_log(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[dict[str, Any]] = []
+    with retention(operator) as loop:
+
+        def unreachable() -> int:
+            loop.stop()
+            raise InputUnavailable("s3://results/~uploads/ could not be fetched", outage=True)
+
+        monkeypatch.setattr(loop, "delete_uploads", unreachable)
+        warning = "consumer.retention.loop.log.warning"
+        monkeypatch.setattr(warning, lambda event, **fields: logged.append(fields), raising=False)
+        loop.run()
+    assert logged == [{"reason": "s3://results/~uploads/ could not be fetched"}]
