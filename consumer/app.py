@@ -33,7 +33,7 @@ import consumer
 from consumer import logs, sentry, tracing
 from consumer.execution.group import Pace, run_all
 from consumer.ledger.database import is_ledger_fault
-from consumer.ledger.due import Wake, claim_next
+from consumer.ledger.due import Turns, Wake, claim_next
 from consumer.ledger.leases import release_owned_by
 from consumer.ledger.owner import this_process
 from consumer.runtime import Runtime
@@ -79,6 +79,7 @@ app.config_from_object(_celery_settings())
 _settings = functools.cache(Settings)
 _lock = threading.Lock()
 _pace = Pace()
+_turns = Turns()
 _runtimes: dict[int, Runtime] = {}
 
 
@@ -143,7 +144,7 @@ def _advance_next(parts: Runtime, job_id: str) -> str | None:
     with exit_once():
         try:
             seconds = parts.settings.lease_seconds
-            claims = claim_next(parts.database, job_id, owner=this_process(), seconds=seconds, most=most)
+            claims = claim_next(parts.database, job_id, owner=this_process(), seconds=seconds, most=most, turns=_turns)
             if claims:
                 run_all(parts, claims, _pace)
         except SystemExit:  # a service manager stops all processes of the worker, also this one of its pool

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import State
-from consumer.ledger.tables import jobs
+from consumer.ledger.tables import NO_TENANT, jobs
 from consumer.ledger.timeline import note_many
 from schemas.envelope import CallbackSpec, Request
 from schemas.errors import IdConflict
@@ -167,6 +167,7 @@ def _row(item: Submission, now: float) -> dict[str, object]:
         "not_before": max(now, scheduled_for or now),
         "wake_at": max(now + FIRST_WAKE_SECONDS, scheduled_for or now),
         "scheduled_for": scheduled_for,
+        "line": (request.tenant or NO_TENANT) if (scheduled_for or now) <= now else None,
         "wakes": 0,
         "epoch": 0,
         "crashes": 0,

@@ -20,7 +20,7 @@ from consumer.ledger.records import (
     timeline_entry_from,
 )
 from consumer.ledger.states import OPEN, DeliveryState
-from consumer.ledger.tables import NOT_DELIVERED, deliveries, jobs, rejections, timeline
+from consumer.ledger.tables import JOB, NOT_DELIVERED, deliveries, jobs, rejections, timeline
 
 #: A job is stuck if it has been due for so long without a worker …
 STUCK_DUE_SECONDS = 300.0
@@ -73,7 +73,7 @@ def stuck_jobs(database: Database, *, limit: int) -> Sequence[Job]:
     ready = sa.and_(jobs.c.wake_at.is_not(None), jobs.c.not_before <= now - STUCK_DUE_SECONDS)
     due = sa.and_(ready, sa.not_(held), sa.not_(has_paused_type()))
     odd = sa.or_(due, ready_at() <= now - STUCK_OPEN_SECONDS, jobs.c.crashes >= STUCK_CRASHES)
-    query = sa.select(jobs).where(jobs.c.state.in_([state.value for state in OPEN]), odd)
+    query = sa.select(*JOB).where(jobs.c.state.in_([state.value for state in OPEN]), odd)
     with database.read() as connection:
         rows = connection.execute(query.order_by(jobs.c.received_at).limit(limit)).mappings()
         return [job_from(row) for row in rows]

@@ -14,7 +14,7 @@ from consumer.ledger.call_claims import ClaimedCall
 from consumer.ledger.database import db_now
 from consumer.ledger.due import Wake
 from consumer.ledger.states import OPEN, CallState, State
-from consumer.ledger.tables import calls, jobs
+from consumer.ledger.tables import LINE, calls, jobs
 from schemas.errors import LeaseLost
 
 
@@ -47,7 +47,7 @@ def wake_job(connection: Connection, job_id: str) -> Wake | None:
     """Make the parked job due, and lock its row. Call it first in a transaction, because of the lock order."""
     parked = jobs.c.state == State.WAITING.value
     # If this wake-up is lost, the sweep sends another a second later.
-    values = {"not_before": db_now(), "wake_at": db_now() + 1.0, "wakes": sa.literal(0)}
+    values = {"not_before": db_now(), "wake_at": db_now() + 1.0, "wakes": sa.literal(0), "line": LINE}
     row = connection.execute(
         sa.update(jobs)
         # A job that is not parked is updated without a change, to lock it: it must not park before its call has ended.

@@ -118,6 +118,7 @@ def _note_storing(connection: Connection, lease: Lease, storing: Storing) -> Non
 def _closed(outcome: Mapping[str, Any] | None, error: TelecineError | None) -> dict[str, Any]:
     return {
         "wake_at": None,
+        "line": None,
         "lease_owner": None,
         "lease_until": None,
         "outcome": None if outcome is None else json.dumps(outcome),

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import RowMapping
+from sqlalchemy.engine import Connection, RowMapping
 
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.leases import NOT_BEGUN, Claim, take, take_ahead, unleased
 from consumer.ledger.pauses import has_paused_type
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import OPEN, State, sources
-from consumer.ledger.tables import jobs
+from consumer.ledger.tables import LINE, jobs
 from schemas.envelope import PRIORITIES
 
 MAX_WAKE_SECONDS = 3600.0
+#: From so many lines, jobs that are claimed together are the first of each; from fewer, each gives several.
+MANY_LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,14 @@ Waker = Callable[[Sequence[Wake]], bool | None]
 def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequence[Wake]:
     """Return due jobs without a live lease, and schedule the next wake-up of each with exponential backoff.
 
+    They enter their lines.
     So a wake-up that a broker lost is repeated, and a long queue is not filled with copies.
     """
     with database.write() as connection:
         due = (
             sa.select(jobs.c.id)
-            # Not null: PostgreSQL reads the whole index for a comparison with its clock, so without ended jobs.
-            .where(jobs.c.wake_at.is_not(None), jobs.c.wake_at <= db_now(), _NOT_PAUSED)
+            # A subquery: PostgreSQL reads the whole index for a comparison with a clock that moves.
+            .where(jobs.c.wake_at <= sa.select(db_now()).scalar_subquery(), _NOT_PAUSED)
             .order_by(jobs.c.wake_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -58,59 +62,176 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
         statement = (
             sa.update(jobs)
             .where(jobs.c.id.in_(sa.select(due.c.id)))
-            .values(wakes=jobs.c.wakes + 1, wake_at=db_now() + wake_interval(again_seconds))
+            .values(wakes=jobs.c.wakes + 1, wake_at=db_now() + wake_interval(again_seconds), line=LINE)
             .returning(jobs.c.id, jobs.c.role, jobs.c.priority, jobs.c.type)
         )
         return [Wake(row.id, row.role, row.priority, row.type) for row in connection.execute(statement)]
 
 
-# Built once: building a statement costs more than sending it.
-_LINE = (
-    sa.select(jobs, db_now().label("now"))
-    .where(jobs.c.role == sa.select(jobs.c.role).where(jobs.c.id == sa.bindparam("woken")).scalar_subquery())
-    .where(jobs.c.priority == sa.bindparam("wanted_priority"), jobs.c.state.in_(sources(State.RUNNING)))
-    .where(*_STARTABLE, unleased())
-    .order_by(jobs.c.received_at)
-    .limit(sa.bindparam("count"))
+class Turns:
+    """Whose turn it is: within a priority the lines, one for each tenant, take turns in the order of their names.
+
+    Every process takes turns by itself, so that no worker waits for another. Each is fair, and so all together are.
+    """
+
+    def __init__(self) -> None:
+        self._served: dict[tuple[str, str], str] = {}
+
+    def last(self, role: str, priority: str) -> str:
+        """Return the line that was served last; at first a random name, so that short lives prefer no tenant."""
+        return self._served.setdefault((role, priority), secrets.token_urlsafe(6))
+
+    def served(self, role: str, priority: str, line: str) -> None:
+        """Go on after this line."""
+        self._served[role, priority] = line
+
+
+# Built once: building a statement costs more than sending it. Constants are part of their text for the same reason.
+_CAN_RUN = (*_STARTABLE, unleased(), jobs.c.state.in_(sources(State.RUNNING)))
+_OUTSIDE = (jobs.c.line.is_(None), *_CAN_RUN)
+_WOKEN = sa.select(jobs.c.role, sa.and_(*_OUTSIDE).label("outside")).where(jobs.c.id == sa.bindparam("woken"))
+_ENTER = sa.update(jobs).where(jobs.c.id == sa.bindparam("woken"), *_OUTSIDE).values(line=LINE)
+
+
+def _in_order(query: sa.Select[Any], priority: Any, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Return the query for jobs of the role and priority in the order of the index ``ix_jobs_line``."""
+    of_role = (jobs.c.role == sa.bindparam("role"), jobs.c.priority == priority)
+    return query.where(*of_role, *conditions).order_by(jobs.c.line, jobs.c.received_at)
+
+
+def _next_line(priority: Any, *bounds: sa.ColumnElement[bool]) -> sa.ScalarSelect[str]:
+    # What only a process of the version before leaves in a line is found when its jobs are locked.
+    query = _in_order(sa.select(jobs.c.line), priority, *bounds, jobs.c.wake_at.is_not(None), _NOT_PAUSED)
+    return query.limit(sa.literal_column("1")).scalar_subquery()
+
+
+_SELECT = sa.select(jobs, db_now().label("now"))
+_PRIORITY = sa.bindparam("priority")
+_OF_LINE = (jobs.c.line == sa.bindparam("line"), *_CAN_RUN)
+_FIRST = _in_order(_SELECT, _PRIORITY, *_OF_LINE).limit(1).with_for_update(of=jobs, skip_locked=True)
+_ANY = _in_order(_SELECT, _PRIORITY, jobs.c.line > "", *_CAN_RUN).limit(1).with_for_update(of=jobs, skip_locked=True)
+#: The job's id if it is of the type and no worker began it without releasing it.
+_ALIKE = sa.case((sa.and_(jobs.c.type == sa.bindparam("type"), jobs.c.state.in_(NOT_BEGUN)), jobs.c.id))
+_LOOK = _in_order(sa.select(_ALIKE.label("id")), _PRIORITY, *_OF_LINE).limit(sa.bindparam("count"))
+# Without their states, for which SQLite would use another index.
+_LOCK = _SELECT.where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)), *_STARTABLE, unleased()).with_for_update(
+    of=jobs, skip_locked=True
 )
-_NEXT = _LINE.with_for_update(of=jobs, skip_locked=True)
+
+
+def _build_choose() -> sa.Select[Any]:
+    """Return the query for the most urgent priority with a job that waits, and its line whose turn it is."""
+    nexts = [
+        sa.literal_column(f"'{priority} '") + _next_line(sa.literal_column(f"'{priority}'"), jobs.c.line > after)
+        for priority in PRIORITIES
+        for after in (sa.bindparam(f"after_{priority}"), sa.literal_column("''"))
+    ]
+    return sa.select(sa.func.coalesce(*nexts))
+
+
+def _build_walk(*bounds: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Return the query for the lines after one and the first job of each: a step along the index for each."""
+    walk = sa.select(sa.cast(sa.bindparam("after"), sa.String).label("line")).cte("walk", recursive=True)
+    step = _next_line(_PRIORITY, jobs.c.line > walk.c.line, *bounds)
+    walk = walk.union_all(sa.select(step.label("line")).where(walk.c.line.is_not(None)))
+    head = _in_order(sa.select(_ALIKE), _PRIORITY, jobs.c.line == walk.c.line, *_CAN_RUN).limit(1).scalar_subquery()
+    return sa.select(walk.c.line, head.label("head")).limit(sa.bindparam("count")).offset(1)
+
+
+_CHOOSE = _build_choose()
+_AFTER, _BEFORE = _build_walk(), _build_walk(jobs.c.line < sa.bindparam("before"))
 
 
 def claim_next(
-    database: Database, woken: str, *, owner: str, seconds: float, most: Callable[[str], int] = lambda _: 1
+    database: Database,
+    woken: str,
+    *,
+    owner: str,
+    seconds: float,
+    most: Callable[[str], int] = lambda _: 1,
+    turns: Turns | None = None,
 ) -> list[Claim]:
-    """Claim the job that a wake-up for the job ``woken`` should run: the most urgent of its role, the oldest of those.
+    """Claim the job that a wake-up for the job ``woken`` should run: one of the most urgent of its role.
 
-    So priority is strict in any order of delivery: a wake-up means that one more job is due, not which. Empty if every
-    job of the role has a worker, is not due or has a paused type.
+    So priority is strict in any order of delivery: a wake-up means that one more job is due, not which. Within the
+    priority tenants take turns, and of a tenant the oldest job is claimed. Empty if every job of the role has a
+    worker, is not due or has a paused type.
 
     Args:
         database: The ledger.
         woken: The id of the job that was woken.
         owner: The process that claims.
         seconds: How long the lease lasts.
-        most: How many jobs of a type may be claimed together: the first and those that follow it in the line. Those
-            are claimed ahead, see ``leases.begin``.
+        most: How many jobs of a type may be claimed together: the first and those whose turns follow. Those are
+            claimed ahead, see ``leases.begin``.
+        turns: The turns that this process takes.
     """
+    turns = turns or Turns()
     with database.write(durable=True) as connection:
-        for priority in PRIORITIES:
-            line = {"woken": woken, "wanted_priority": priority}
-            first = connection.execute(_NEXT, {**line, "count": 1}).mappings().first()
-            if first is None:
-                continue
-            claims = [take(connection, first, owner=owner, seconds=seconds)]
-            if (more := most(first["type"]) - 1) > 0:
-                # Looked at first: other workers pass over the rows that are locked.
-                seen = _alike(connection.execute(_LINE, {**line, "count": more}).mappings().all(), first["type"])
-                rows = connection.execute(_NEXT, {**line, "count": len(seen)}).mappings().all()
-                claims += take_ahead(connection, _alike(rows, first["type"]), owner=owner, seconds=seconds)
-            return claims
-    return []
+        found = connection.execute(_WOKEN, {"woken": woken}).first()
+        if found is None:
+            return []
+        if found.outside:  # it was not due before, or a process of the version before admitted it
+            connection.execute(_ENTER, {"woken": woken})
+        first = _lock_first(connection, found.role, turns)
+        if first is None:
+            return []
+        claims = [take(connection, first, owner=owner, seconds=seconds)]
+        if (more := most(first["type"]) - 1) > 0:
+            rows = _lock_more(connection, first, more, turns)
+            claims += take_ahead(connection, rows, owner=owner, seconds=seconds)
+        return claims
 
 
-def _alike(rows: Sequence[RowMapping], job_type: str) -> list[RowMapping]:
-    """Return the rows up to the first of another type, or of a job that a worker began and did not release."""
-    return list(itertools.takewhile(lambda row: row["type"] == job_type and row["state"] in NOT_BEGUN, rows))
+def _lock_first(connection: Connection, role: str, turns: Turns) -> RowMapping | None:
+    """Lock the job whose turn it is."""
+    last = {f"after_{priority}": turns.last(role, priority) for priority in PRIORITIES}
+    chosen: str | None = connection.execute(_CHOOSE, {"role": role, **last}).scalar()
+    if chosen is None:
+        return None
+    priority, _, line = chosen.partition(" ")
+    turns.served(role, priority, line)
+    row = connection.execute(_FIRST, {"role": role, "priority": priority, "line": line}).mappings().first()
+    if row is not None:
+        return row
+    # Other workers are claiming what is left of the line.
+    for other in PRIORITIES:
+        row = connection.execute(_ANY, {"role": role, "priority": other}).mappings().first()
+        if row is not None:
+            return row
+    return None
+
+
+def _lock_more(connection: Connection, first: RowMapping, count: int, turns: Turns) -> list[RowMapping]:
+    """Lock up to ``count`` jobs like the first whose turns follow, in the order of their turns."""
+    given = {name: first[name] for name in ("role", "priority", "type")}
+    heads = _other_lines(connection, first["line"], given, count)
+    # Looked at first: other workers pass over the rows that are locked.
+    seen = {line: [] if head is None else [head] for line, head in heads.items()}
+    if len(heads) < MANY_LINES:
+        share = -(-count // (len(heads) + 1))
+        for line in (*heads, first["line"]):
+            ids = connection.execute(_LOOK, {**given, "line": line, "count": share}).scalars()
+            seen[line] = list(itertools.takewhile(lambda job_id: job_id is not None, ids))
+    for line, ids in seen.items():
+        if not ids:
+            break  # its next job is of another type: it has its turn with the next claim
+        turns.served(first["role"], first["priority"], line)
+    rounds = itertools.zip_longest(*seen.values())
+    order = [job_id for each in rounds for job_id in each if job_id is not None][:count]
+    locked = {row["id"]: row for row in connection.execute(_LOCK, {"ids": order}).mappings()}
+    return [locked[job_id] for job_id in order if job_id in locked and locked[job_id]["state"] in NOT_BEGUN]
+
+
+def _other_lines(connection: Connection, line: str, given: Mapping[str, str], count: int) -> dict[str, str | None]:
+    """Return up to ``count`` other lines, in their order after ``line``, and the first job of each if it is alike."""
+    walks = ((_AFTER, {"after": line}), (_BEFORE, {"after": "", "before": line}))
+    found: dict[str, str | None] = {}
+    for walk, bounds in walks:
+        if (room := count - len(found)) > 0:
+            rows = connection.execute(walk, {**given, **bounds, "count": room})
+            found |= {row.line: row.head for row in rows if row.line is not None}
+    return found
 
 
 def workers_wanted(role: str) -> sa.Select[Any]:

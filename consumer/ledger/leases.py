@@ -15,7 +15,7 @@ from consumer.ledger import owner as owners
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, Lease, job_from
 from consumer.ledger.states import OPEN, State, sources
-from consumer.ledger.tables import jobs
+from consumer.ledger.tables import LINE, jobs
 from consumer.ledger.timeline import note
 from schemas.errors import LeaseLost
 
@@ -129,7 +129,7 @@ def hand_back(database: Database, claims: Sequence[Claim]) -> int:
         # The ids as well: SQLite uses no index for tuples.
         .where(jobs.c.id.in_([claim.job.id for claim in claims]), jobs.c.state.in_(NOT_BEGUN))
         .where(sa.tuple_(jobs.c.id, jobs.c.epoch, jobs.c.lease_owner).in_(held))
-        .values(lease_owner=None, lease_until=None, wake_at=db_now())
+        .values(lease_owner=None, lease_until=None, wake_at=db_now(), line=LINE)
     )
     with database.write() as connection:
         return connection.execute(statement).rowcount
@@ -143,7 +143,8 @@ def make_durable(database: Database, lease: Lease) -> None:
 
 def _lease(row: RowMapping, owner: str, seconds: float) -> dict[str, Any]:
     until = row["now"] + seconds
-    return {"lease_owner": owner, "lease_until": until, "wake_at": until, "wakes": 0, "epoch": row["epoch"] + 1}
+    lease = {"lease_owner": owner, "lease_until": until, "wake_at": until, "wakes": 0, "epoch": row["epoch"] + 1}
+    return lease | {"line": None}
 
 
 def _claim(row: RowMapping, changes: Mapping[str, Any]) -> Claim:
@@ -272,7 +273,7 @@ def expire_dead_owners(database: Database) -> list[str]:
             statement = (
                 sa.update(jobs)
                 .where(jobs.c.id == row.id, jobs.c.epoch == row.epoch, jobs.c.lease_owner == row.lease_owner)
-                .values(lease_until=db_now(), wake_at=db_now())
+                .values(lease_until=db_now(), wake_at=db_now(), line=LINE)
             )
             if connection.execute(statement).rowcount:
                 freed.append(row.id)
@@ -292,6 +293,7 @@ def release_owned_by(database: Database, mine: Callable[[str], bool]) -> list[st
                 continue
             begun = row.state not in NOT_BEGUN
             freed: dict[str, Any] = {"lease_owner": None, "lease_until": None, "wake_at": db_now(), "wakes": 0}
+            freed["line"] = LINE
             if begun:
                 freed |= {"state": State.WAITING.value, "not_before": db_now()}
             # Only the lease that was read: another worker may have taken the job over since.

@@ -13,19 +13,19 @@ from consumer.ledger.database import Database, db_now
 from consumer.ledger.pauses import has_paused_type
 from consumer.ledger.records import Delivery, Job, TimelineEntry, delivery_from, job_from, timeline_entry_from
 from consumer.ledger.states import OPEN, TERMINAL, DeliveryState, State
-from consumer.ledger.tables import ERROR_CODE, NOT_DELIVERED, calls, deliveries, jobs, rejections, timeline
+from consumer.ledger.tables import ERROR_CODE, JOB, NOT_DELIVERED, calls, deliveries, jobs, rejections, timeline
 
 
 def find_job(database: Database, job_id: str) -> Job | None:
     """Return the job, or ``None``."""
     with database.read() as connection:
-        row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).mappings().first()
+        row = connection.execute(sa.select(*JOB).where(jobs.c.id == job_id)).mappings().first()
     return None if row is None else job_from(row)
 
 
 def waiting_jobs(database: Database, job_ids: Sequence[str]) -> Sequence[Job]:
     """Return those of the jobs that are parked, without an order."""
-    query = sa.select(jobs).where(jobs.c.id.in_(job_ids), jobs.c.state == State.WAITING.value)
+    query = sa.select(*JOB).where(jobs.c.id.in_(job_ids), jobs.c.state == State.WAITING.value)
     with database.read() as connection:
         return [job_from(row) for row in connection.execute(query).mappings()]
 
@@ -76,7 +76,7 @@ def _newest(conditions: Sequence[sa.ColumnElement[bool]], states: Sequence[str],
     """Return the query for the newest jobs. An index has the jobs of one state in order, so each state is a query."""
 
     def newest(*of_state: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        query = sa.select(jobs).where(*conditions, *of_state)
+        query = sa.select(*JOB).where(*conditions, *of_state)
         return query.order_by(jobs.c.received_at.desc(), jobs.c.id).limit(limit)
 
     if not states:

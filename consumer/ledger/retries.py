@@ -17,7 +17,7 @@ from consumer.ledger.calls import latest
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import RETRYABLE, CallState, State
-from consumer.ledger.tables import calls, jobs, timeline
+from consumer.ledger.tables import NO_TENANT, calls, jobs, timeline
 from consumer.ledger.timeline import note
 from schemas.errors import (
     AlreadyCompleted,
@@ -110,6 +110,7 @@ def _restarted(job: Job, now: float, deadline: float | None) -> dict[str, object
         "not_before": start,
         "wake_at": start,  # the sweep wakes it
         "wakes": 0,
+        "line": (job.tenant or NO_TENANT) if start <= now else None,
         "lease_until": None,
         "lease_owner": None,
         "epoch": job.epoch + 1,

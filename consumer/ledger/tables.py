@@ -58,6 +58,8 @@ jobs = sa.Table(
     sa.Column("results_deleted_at", sa.Double),
     # The time before which the request must not start, if it names one.
     sa.Column("scheduled_for", sa.Double),
+    # The line in which it waits for a worker: that of its tenant. Null if it is not due or has a worker.
+    sa.Column("line", sa.String(64)),
     sa.Index(None, "wake_at"),
     sa.Index(None, "finished_at"),
     # For lists, newest first.
@@ -82,7 +84,25 @@ ERROR_CODE = {
     "postgresql": sa.literal_column("(CAST(error AS JSON) ->> 'code')", sa.String),
 }
 
-# Open jobs in the order in which workers claim them.
+#: The columns of a ``Job``. Commands that read also know a ledger without the others.
+JOB = tuple(column for column in jobs.c if column is not jobs.c.line)
+#: The line of jobs without a tenant; not a valid name of one.
+NO_TENANT = "(none)"
+#: The SQL for the line that a job waits in when it is due.
+LINE = sa.func.coalesce(jobs.c.tenant, sa.literal_column(f"'{NO_TENANT}'"))
+_waits = sa.and_(jobs.c.line.is_not(None), jobs.c.wake_at.is_not(None))
+# Waiting jobs in the order in which workers claim them: within a priority, the lines take turns.
+sa.Index(
+    "ix_jobs_line",
+    jobs.c.role,
+    jobs.c.priority,
+    jobs.c.line,
+    jobs.c.received_at,
+    sqlite_where=_waits,
+    postgresql_where=_waits,
+)
+
+# Open jobs in the order in which workers of the version before claim them.
 sa.Index(
     "ix_jobs_open",
     jobs.c.role,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -82,35 +83,60 @@ def test_a_page_reads_no_more_than_it_shows(
     assert bounds[0 if sqlite else 1] in "\n".join(plan)
 
 
-def test_the_next_job_is_found_without_reading_ended_or_waiting_ones(ledger: Ledger) -> None:
-    """Also with 100,000 of them: the line of open jobs is an index, and its first one is taken."""
-    database = ledger.a
-    open_jobs = {"state": "received", "tenant": None, "not_before": 0.0, "wake_at": 0.0}
-    with database.write() as connection:
-        ended = [many_jobs_row(number) | {"state": "completed", "wake_at": None} for number in range(ROWS)]
-        waiting = [
-            ended[number] | open_jobs | {"id": f"w{number}", "received_at": 9e8 + number} for number in range(500)
-        ]
-        connection.execute(sa.insert(jobs), ended + waiting)
-        if database.dialect == "postgresql":
+def fill_lines(ledger: Ledger, count: int) -> None:
+    """Write so many jobs that wait in three lines, are scheduled, back off, run, and have ended."""
+    row = many_jobs_row(2) | {"wake_at": 0.0, "not_before": 0.0, "lease_until": None, "line": None}
+    kinds = {
+        "waiting": {"state": "received"},
+        "scheduled": {"state": "received", "wake_at": 9e9, "not_before": 9e9},
+        "failed": {"state": "waiting", "wake_at": 8e9, "not_before": 8e9},
+        "running": {"state": "running", "wake_at": 9e9, "lease_until": 9e9},
+        "ended": {"state": "completed", "wake_at": None},
+    }
+    rows = [
+        row | more | {"id": f"{kind}{number}", "received_at": 1.0 + number, "tenant": f"t{number % 3}"}
+        for kind, more in kinds.items()
+        for number in range(count)
+    ]
+    with ledger.a.write() as connection:
+        connection.execute(sa.insert(jobs), rows)
+        connection.execute(sa.update(jobs).where(jobs.c.id.startswith("waiting")).values(line=jobs.c.tenant))
+        if ledger.a.dialect == "postgresql":
             connection.execute(sa.text("ANALYZE jobs"))
+
+
+@pytest.mark.parametrize("most", [1, 50])
+def test_claiming_and_sweeping_read_what_they_take_however_many_jobs_wait(ledger: Ledger, most: int) -> None:
+    """Whatever waits in lines, is scheduled, backs off or runs: no query reads it to find the next jobs."""
+    fill_lines(ledger, 1000)
+    database = ledger.a
+    sqlite = database.dialect == "sqlite"
+    explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN ANALYZE "
     plan: list[str] = []
-    explain = "EXPLAIN QUERY PLAN " if database.dialect == "sqlite" else "EXPLAIN "
 
     def record(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT jobs."):
+        if statement.startswith(("SELECT", "WITH")):
             plan.extend(str(row) for row in connection.exec_driver_sql(explain + statement, parameters))
 
-    sa.event.listen(database._full, "before_cursor_execute", record)
+    for engine in {database._full, database._normal}:
+        sa.event.listen(engine, "before_cursor_execute", record)
     try:
-        claimed = [due.claim_next(database, "w7", owner="one", seconds=60) for _ in range(3)]
+        turns = due.Turns()
+        claims = [due.claim_next(database, "ended7", owner="one", seconds=60, most=lambda _: most, turns=turns)]
+        claims += [due.claim_next(database, "ended7", owner="one", seconds=60, turns=turns) for _ in range(2)]
+        due.take_due(database, limit=50, again_seconds=60)
     finally:
-        sa.event.remove(database._full, "before_cursor_execute", record)
-    assert [claim.job.id for (claim,) in claimed] == ["w0", "w1", "w2"]
+        for engine in {database._full, database._normal}:
+            sa.event.remove(engine, "before_cursor_execute", record)
+    assert sorted(claim.job.id for claim in claims[0])[:2] == ["waiting0", "waiting1"][:most]
+    assert len(claims[0]) == most
     lines = "\n".join(plan)
-    assert lines.count("ix_jobs_open") == 6, lines
+    assert "ix_jobs_line" in lines
     assert "Seq Scan on jobs" not in lines
-    assert "SORT" not in lines.upper().replace("SORT KEY", "")
+    assert "SCAN jobs" not in lines
+    assert "TEMP B-TREE" not in lines
+    removed = [int(number) for number in re.findall(r"Rows Removed by Filter: (\d+)", lines)]
+    assert sum(removed) <= 2 * most, lines
 
 
 def test_what_thirty_jobs_wait_for_takes_as_many_reads_as_for_one(

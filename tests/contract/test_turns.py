@@ -1,0 +1,196 @@
+"""Tenants take turns: one that floods a queue does not make another wait. Positions are counted, not seconds."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from consumer.ledger import completion, due, leases, retries
+from consumer.ledger.call_transitions import wake_job
+from consumer.ledger.calls import _park
+from consumer.ledger.database import Database
+from consumer.ledger.states import State
+from consumer.ledger.tables import jobs
+from schemas.errors import RenderFailed
+from tests.ledger_views import Ledger
+
+NOOP = {"type": "noop", "data": {}}
+
+
+def flood(ledger: Ledger, tenant: str | None, count: int, prefix: str = "", **more: Any) -> None:
+    """Write so many waiting jobs of the tenant, received one after the other; the first is admitted."""
+    first = f"{prefix or tenant}-0"
+    ledger.admit({"id": first, **NOOP, **({"tenant": tenant} if tenant else {}), **more})
+    with ledger.a.write() as connection:
+        row = dict(connection.execute(sa.select(jobs).where(jobs.c.id == first)).mappings().one())
+        rows = [
+            row | {"id": f"{prefix or tenant}-{number}", "received_at": row["received_at"] + number / 1e6}
+            for number in range(1, count)
+        ]
+        if rows:
+            connection.execute(sa.insert(jobs), rows)
+
+
+class Worker:
+    """A worker that claims one group after the other; its jobs have no work."""
+
+    def __init__(self, database: Database, most: int = 1, name: str = "one") -> None:
+        self._database, self._most, self._name, self._turns = database, most, name, due.Turns()
+
+    def claim(self, woken: str) -> list[str]:
+        """Claim the next jobs and return their ids."""
+        claims = due.claim_next(
+            self._database, woken, owner=self._name, seconds=60, most=lambda _: self._most, turns=self._turns
+        )
+        return [claim.job.id for claim in claims]
+
+    def next_ids(self, woken: str, claims: int) -> list[str]:
+        return [job_id for _ in range(claims) for job_id in self.claim(woken)]
+
+
+@pytest.mark.parametrize("tenant", ["another", "zoo", "a", None])
+@pytest.mark.parametrize("most", [1, 50])
+def test_after_a_flood_of_one_tenant_the_job_of_another_is_among_the_next(
+    ledger: Ledger, most: int, tenant: str | None
+) -> None:
+    flood(ledger, "flood", 2000)
+    worker = Worker(ledger.a, most)
+    assert set(worker.next_ids("flood-0", 2)) == {f"flood-{number}" for number in range(2 * most)}
+    flood(ledger, tenant, 1, "rare")
+    assert "rare-0" in worker.next_ids("flood-0", 2)[:3]
+
+
+def test_jobs_without_a_tenant_take_turns_as_one_tenant(ledger: Ledger) -> None:
+    flood(ledger, None, 60, "none")
+    flood(ledger, "acme", 60)
+    found = Worker(ledger.a, 40).claim("none-0")
+    assert Counter(name.split("-")[0] for name in found) == {"none": 20, "acme": 20}
+    for prefix in ("none", "acme"):  # each in its own order
+        assert [name for name in found if name.startswith(prefix)] == [f"{prefix}-{number}" for number in range(20)]
+
+
+def test_with_several_workers_no_more_than_a_few_jobs_come_first(ledger: Ledger) -> None:
+    flood(ledger, "flood", 400)
+    taken: list[str] = []
+    arrived = threading.Event()
+    seen = threading.Event()
+
+    def work(number: int) -> None:
+        worker = Worker((ledger.a, ledger.b)[number % 2], 2, f"worker{number}")
+        while not seen.is_set() and (ids := worker.claim("flood-0")):
+            taken.extend(ids)
+            if "rare-0" in ids:
+                seen.set()
+            if len(taken) > 60:
+                arrived.set()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    assert arrived.wait(30)
+    flood(ledger, "rare", 1)
+    before = len(taken)
+    for thread in threads:
+        thread.join(30)
+    assert "rare-0" in taken
+    # Each worker may be in the middle of a claim of two when the job arrives, and records it later.
+    assert taken.index("rare-0") - before <= 4 * 2 * 2
+    assert len(taken) == len(set(taken))
+
+
+def test_each_of_a_thousand_tenants_gets_its_turn_before_any_gets_a_second(ledger: Ledger) -> None:
+    flood(ledger, "t0", 1)
+    with ledger.a.write() as connection:
+        row = dict(connection.execute(sa.select(jobs)).mappings().one())
+        rows = [
+            row | {"id": f"t{tenant}-{number}", "tenant": f"t{tenant}", "line": f"t{tenant}"}
+            for tenant in range(1000)
+            for number in range(2)
+            if (tenant, number) != (0, 0)
+        ]
+        connection.execute(sa.insert(jobs), rows)
+    found = Worker(ledger.a, 50).next_ids("t0-0", 20)
+    assert len({name.split("-")[0] for name in found}) == len(found) == 1000
+
+
+def test_priority_comes_first_and_its_tenants_take_turns(ledger: Ledger) -> None:
+    flood(ledger, "acme", 5, "low", priority="low")
+    flood(ledger, "shop", 4, "normal")
+    flood(ledger, "acme", 2, "urgent", priority="high")
+    flood(ledger, "shop", 2, "prompt", priority="high")
+    found = Worker(ledger.a).next_ids("low-0", 13)
+    assert set(found[:2]) == {"urgent-0", "prompt-0"}
+    assert set(found[2:4]) == {"urgent-1", "prompt-1"}
+    assert found[4:] == [f"normal-{number}" for number in range(4)] + [f"low-{number}" for number in range(5)]
+
+
+def test_a_job_of_another_type_has_its_turn_after_the_group_of_its_neighbours(ledger: Ledger) -> None:
+    flood(ledger, "acme", 100)
+    flood(ledger, "shop", 1)
+    flood(ledger, "zoo", 100)
+    with ledger.a.write() as connection:
+        connection.execute(sa.update(jobs).where(jobs.c.id == "shop-0").values(type="note"))
+    worker = Worker(ledger.a, 10)
+    groups = [worker.claim("acme-0") for _ in range(3)]
+    assert ["shop-0"] in groups
+
+
+def test_a_resumed_a_retried_and_a_lost_job_come_before_newer_ones_of_their_tenant(ledger: Ledger) -> None:
+    for name in ("parked", "failing", "lost", "ended"):
+        ledger.admit({"id": name, **NOOP, "tenant": "acme"})
+    flood(ledger, "acme", 50)
+    flood(ledger, "shop", 50)
+    parked = ledger.claimed("parked")
+    with ledger.a.write() as connection:
+        _park(connection, parked)
+    leases.park(ledger.a, ledger.claimed("failing"), seconds=0, event="retry_later", failures=1)
+    ledger.claimed("lost", seconds=-1)
+    completion.finish(ledger.a, ledger.claimed("ended"), State.FAILED, error=RenderFailed())
+    worker = Worker(ledger.b)
+    assert set(worker.next_ids("acme-0", 2)) == {"acme-0", "shop-0"}  # none of them is due
+    with ledger.a.write() as connection:
+        wake_job(connection, "parked")
+    due.take_due(ledger.a, limit=500, again_seconds=60)
+    retries.retry(ledger.a, "ended", by="test")
+    found = worker.next_ids("acme-0", 10)
+    assert [name for name in found if not name.startswith("shop")] == ["parked", "failing", "lost", "acme-1", "acme-2"]
+    assert [name for name in found if name.startswith("shop")] == [f"shop-{number}" for number in range(1, 6)]
+    # Received again, so behind those that were received before.
+    assert worker.next_ids("acme-0", 94)[-1] == "ended"
+
+
+def test_a_job_whose_worker_was_killed_at_the_claim_takes_its_turn_again(ledger: Ledger) -> None:
+    flood(ledger, "acme", 3)
+    child = ledger.run(
+        "import os, signal\n"
+        "from consumer.ledger import due, owner\n"
+        "due.claim_next(database, 'acme-0', owner=owner.this_process(), seconds=600, most=lambda _: 2)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    child.communicate(timeout=30)
+    assert sorted(leases.expire_dead_owners(ledger.a)) == ["acme-0", "acme-1"]
+    assert Worker(ledger.b).next_ids("acme-2", 4) == ["acme-0", "acme-1", "acme-2"]
+
+
+def test_jobs_of_the_version_before_take_their_turns_too(ledger: Ledger) -> None:
+    """It knows no lines: what it admits is in none, and what it claims stays in one."""
+    flood(ledger, "acme", 10)
+    flood(ledger, "busy", 3)
+    flood(ledger, "old", 2)
+    with ledger.a.write() as connection:
+        held = {"state": "running", "lease_owner": "old", "lease_until": 9e9, "wake_at": 9e9, "epoch": 1}
+        connection.execute(sa.update(jobs).where(jobs.c.tenant == "busy").values(held))
+        connection.execute(sa.update(jobs).where(jobs.c.tenant == "old").values(line=None))
+    worker = Worker(ledger.b)
+    assert "old-0" in worker.next_ids("old-0", 3)  # its wake-up arrived
+    with ledger.a.write() as connection:
+        connection.execute(sa.update(jobs).where(jobs.c.id == "old-1").values(wake_at=0.0))
+    due.take_due(ledger.a, limit=500, again_seconds=60)  # its wake-up was lost
+    assert "old-1" in worker.next_ids("acme-0", 3)
+    rest = worker.next_ids("acme-0", 10)
+    assert len(rest) == 12 - 6
+    assert all(name.startswith("acme") for name in rest)
