@@ -18,13 +18,11 @@ from consumer.ledger.tables import jobs
 from schemas.errors import RenderFailed
 from tests.ledger_views import Ledger
 
-NOOP = {"type": "noop", "data": {}}
-
 
 def flood(ledger: Ledger, tenant: str | None, count: int, prefix: str = "", **more: Any) -> None:
     """Write so many waiting jobs of the tenant, received one after the other; the first is admitted."""
     first = f"{prefix or tenant}-0"
-    ledger.admit({"id": first, **NOOP, **({"tenant": tenant} if tenant else {}), **more})
+    ledger.admit({"id": first, **({"tenant": tenant} if tenant else {}), **more})
     with ledger.a.write() as connection:
         row = dict(connection.execute(sa.select(jobs).where(jobs.c.id == first)).mappings().one())
         rows = [
@@ -141,7 +139,7 @@ def test_a_job_of_another_type_has_its_turn_after_the_group_of_its_neighbours(le
 
 def test_a_resumed_a_retried_and_a_lost_job_come_before_newer_ones_of_their_tenant(ledger: Ledger) -> None:
     for name in ("parked", "failing", "lost", "ended"):
-        ledger.admit({"id": name, **NOOP, "tenant": "acme"})
+        ledger.admit({"id": name, "tenant": "acme"})
     flood(ledger, "acme", 50)
     flood(ledger, "shop", 50)
     parked = ledger.claimed("parked")
