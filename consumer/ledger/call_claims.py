@@ -8,17 +8,18 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from consumer.ledger import accounts, owner as owners
+from consumer.ledger import accounts, call_turns, owner as owners
 from consumer.ledger.call_records import CallRow, call_from, read_calls
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.pauses import PauseKind, paused_names
-from consumer.ledger.states import OPEN, CallState
-from consumer.ledger.tables import calls, jobs
+from consumer.ledger.states import CallState
+from consumer.ledger.tables import calls
+from consumer.ledger.turns import Turns
 from schemas.accounts import Budget, ProviderLimits
 
 #: How many calls of a provider with an open breaker are given to other models at once.
@@ -70,6 +71,8 @@ class SubmissionPolicy:
     tenants: bool = False
     #: Whether another model may serve the call now.
     has_other: Callable[[CallRow], bool] = lambda call: len(call.spec.candidates) > 1
+    #: The turns that the tenants take at each provider.
+    turns: Turns = field(default_factory=Turns)
 
     def budget(self, tenant: str) -> Budget | None:
         """Return the tenant's own budget, or the one for every tenant (``*``)."""
@@ -110,7 +113,7 @@ def claim_queued(
         claimant = _Claimant(owner, float(connection.execute(sa.select(db_now())).scalar_one()), lease_seconds)
         open_breakers = accounts.open_breakers(connection, claimant.now)
         for provider in sorted(providers):
-            of_provider = (*due, calls.c.provider == provider, _job_is_open())
+            of_provider = (*due, calls.c.provider == provider, call_turns.job_is_open())
             if provider in open_breakers:
                 refused += _divert(connection, policy, of_provider, claimant, open_breakers[provider])
                 continue
@@ -119,7 +122,8 @@ def claim_queued(
             room = min(allowance, most - len(claimed))
             if room <= 0:
                 continue
-            submitted, over_budget = _claim_of_provider(connection, policy, of_provider, claimant, room)
+            ids = call_turns.next_ids(connection, provider, room, policy.turns)
+            submitted, over_budget = _claim_in_turn(connection, policy, claimant, ids)
             if submitted:
                 accounts.use_allowance(connection, provider, limits, claimant.now, len(submitted))
             claimed += submitted
@@ -215,18 +219,16 @@ def release_dead_claims(database: Database) -> None:
                 )
 
 
-def _claim_of_provider(
-    connection: Connection,
-    policy: SubmissionPolicy,
-    of_provider: Sequence[sa.ColumnElement[bool]],
-    claimant: _Claimant,
-    room: int,
+def _claim_in_turn(
+    connection: Connection, policy: SubmissionPolicy, claimant: _Claimant, ids: Sequence[str]
 ) -> tuple[list[ClaimedCall], list[RefusedCall]]:
-    """Claim up to ``room`` due calls of one provider; those over budget are refused."""
-    query = sa.select(calls).where(*of_provider).order_by(calls.c.urgency, calls.c.queued_at, calls.c.id)
+    """Claim these due calls of one provider; those over budget are refused."""
+    query = sa.select(calls).where(calls.c.id.in_(ids)).with_for_update()
     claimed: list[ClaimedCall] = []
     refused: list[RefusedCall] = []
-    readable, others = read_calls(connection.execute(query.limit(room).with_for_update()).mappings().all())
+    # Not those that were cancelled before they were locked.
+    rows = [row for row in connection.execute(query).mappings() if row["state"] == CallState.QUEUED.value]
+    readable, others = read_calls(sorted(rows, key=lambda row: ids.index(row["id"])))
     _leave(connection, others)
     for call in readable:
         price = policy.price(call)
@@ -265,11 +267,6 @@ def _leave(connection: Connection, ids: Sequence[str]) -> None:
     if ids:
         free = {"lease_owner": None, "lease_until": None, "due_at": db_now() + _LEFT_SECONDS}
         connection.execute(sa.update(calls).where(calls.c.id.in_(ids)).values(free))
-
-
-def _job_is_open() -> sa.ColumnElement[bool]:
-    open_states = [state.value for state in OPEN]
-    return sa.select(jobs.c.id).where(jobs.c.id == calls.c.job_id, jobs.c.state.in_(open_states)).exists()
 
 
 def _within_budget(connection: Connection, policy: SubmissionPolicy, call: CallRow, price: int, now: float) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +16,10 @@ from consumer.ledger.pauses import has_paused_type
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import OPEN, State, sources
 from consumer.ledger.tables import LINE, jobs
+from consumer.ledger.turns import MANY_LINES, Turns, in_turn
 from schemas.envelope import PRIORITIES
 
 MAX_WAKE_SECONDS = 3600.0
-#: From so many lines, jobs that are claimed together are the first of each; from fewer, each gives several.
-MANY_LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +64,6 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
             .returning(jobs.c.id, jobs.c.role, jobs.c.priority, jobs.c.type)
         )
         return [Wake(row.id, row.role, row.priority, row.type) for row in connection.execute(statement)]
-
-
-class Turns:
-    """Whose turn it is: within a priority the lines, one for each tenant, take turns in the order of their names.
-
-    Every process takes turns by itself, so that no worker waits for another. Each is fair, and so all together are.
-    """
-
-    def __init__(self) -> None:
-        self._served: dict[tuple[str, str], str] = {}
-
-    def last(self, role: str, priority: str) -> str:
-        """Return the line that was served last; at first a random name, so that short lives prefer no tenant."""
-        return self._served.setdefault((role, priority), secrets.token_urlsafe(6))
-
-    def served(self, role: str, priority: str, line: str) -> None:
-        """Go on after this line."""
-        self._served[role, priority] = line
 
 
 # Built once: building a statement costs more than sending it. Constants are part of their text for the same reason.
@@ -185,12 +165,12 @@ def claim_next(
 
 def _lock_first(connection: Connection, role: str, turns: Turns) -> RowMapping | None:
     """Lock the job whose turn it is."""
-    last = {f"after_{priority}": turns.last(role, priority) for priority in PRIORITIES}
+    last = {f"after_{priority}": turns.last((role, priority)) for priority in PRIORITIES}
     chosen: str | None = connection.execute(_CHOOSE, {"role": role, **last}).scalar()
     if chosen is None:
         return None
     priority, _, line = chosen.partition(" ")
-    turns.served(role, priority, line)
+    turns.served((role, priority), line)
     row = connection.execute(_FIRST, {"role": role, "priority": priority, "line": line}).mappings().first()
     if row is not None:
         return row
@@ -209,16 +189,14 @@ def _lock_more(connection: Connection, first: RowMapping, count: int, turns: Tur
     # Looked at first: other workers pass over the rows that are locked.
     seen = {line: [] if head is None else [head] for line, head in heads.items()}
     if len(heads) < MANY_LINES:
-        share = -(-count // (len(heads) + 1))
         for line in (*heads, first["line"]):
-            ids = connection.execute(_LOOK, {**given, "line": line, "count": share}).scalars()
+            ids = connection.execute(_LOOK, {**given, "line": line, "count": count}).scalars()
             seen[line] = list(itertools.takewhile(lambda job_id: job_id is not None, ids))
+    order = in_turn(seen.values(), count)
     for line, ids in seen.items():
-        if not ids:
-            break  # its next job is of another type: it has its turn with the next claim
-        turns.served(first["role"], first["priority"], line)
-    rounds = itertools.zip_longest(*seen.values())
-    order = [job_id for each in rounds for job_id in each if job_id is not None][:count]
+        if not ids or ids[0] not in order:
+            break  # it has its turn with the next claim; its next job may be of another type
+        turns.served((first["role"], first["priority"]), line)
     locked = {row["id"]: row for row in connection.execute(_LOCK, {"ids": order}).mappings()}
     return [locked[job_id] for job_id in order if job_id in locked and locked[job_id]["state"] in NOT_BEGUN]
 

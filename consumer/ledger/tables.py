@@ -257,7 +257,13 @@ calls = sa.Table(
 )
 
 _not_ended = calls.c.finished_at.is_(None)
-sa.Index("ix_calls_open", calls.c.provider, calls.c.state, sqlite_where=_not_ended, postgresql_where=_not_ended)
+# Also the order in which queued calls are submitted: at the same urgency, tenants take turns.
+sa.Index(
+    "ix_calls_open",
+    *(calls.c.provider, calls.c.state, calls.c.urgency, calls.c.tenant, calls.c.queued_at),
+    sqlite_where=_not_ended,
+    postgresql_where=_not_ended,
+)
 
 # The shared state of a provider's account: rate limit and circuit breaker.
 accounts = sa.Table(

@@ -1,4 +1,4 @@
-"""The line in which a job waits for a worker, so that tenants take turns, and indexes for the order of claims"""
+"""The line in which a job waits, so that tenants take turns, and indexes in the order of claims"""
 
 from __future__ import annotations
 
@@ -29,8 +29,16 @@ def upgrade() -> None:
     waits = sa.text("line IS NOT NULL AND wake_at IS NOT NULL")
     columns = ["role", "priority", "line", "received_at"]
     op.create_index("ix_jobs_line", "jobs", columns, sqlite_where=waits, postgresql_where=waits)
+    _replace_calls_open("provider", "state", "urgency", "tenant", "queued_at")
+
+
+def _replace_calls_open(*columns: str) -> None:
+    not_ended = sa.text("finished_at IS NULL")
+    op.drop_index("ix_calls_open", "calls")
+    op.create_index("ix_calls_open", "calls", columns, sqlite_where=not_ended, postgresql_where=not_ended)
 
 
 def downgrade() -> None:
+    _replace_calls_open("provider", "state")
     op.drop_index("ix_jobs_line", "jobs")
     op.drop_column("jobs", "line")
