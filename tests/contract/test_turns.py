@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consumer.ledger import completion, due, leases, retries
+from consumer.ledger import call_claims, calls as ledger_calls, completion, due, leases, retries
+from consumer.ledger.call_request import CallSpec, Candidate
 from consumer.ledger.call_transitions import wake_job
 from consumer.ledger.calls import _park
 from consumer.ledger.database import Database
 from consumer.ledger.states import State
-from consumer.ledger.tables import jobs
+from consumer.ledger.tables import calls, jobs
+from schemas.accounts import ProviderLimits
 from schemas.errors import RenderFailed
 from tests.ledger_views import Ledger
 
@@ -192,3 +194,34 @@ def test_jobs_of_the_version_before_take_their_turns_too(ledger: Ledger) -> None
     rest = worker.next_ids("acme-0", 10)
     assert len(rest) == 12 - 6
     assert all(name.startswith("acme") for name in rest)
+
+
+def test_calls_of_one_tenant_do_not_wait_behind_a_flood_of_calls_of_another(ledger: Ledger) -> None:
+    spec = CallSpec(
+        candidates=[Candidate("m", "alpha", {})], inputs={}, output_folder="s3://out/", fingerprint="f", type="reel"
+    )
+    flood(ledger, "flood", 300)
+    with ledger.a.write() as connection:
+        for tenant, urgency in (("flood", 1), ("rare", 1), ("", 1), ("urgent", 0)):
+            values = {"tenant": tenant, "urgency": urgency}
+            ledger_calls.insert_call(ledger.a, connection, "flood-0", tenant or "none", 1, spec, **values)
+        row = dict(connection.execute(sa.select(calls).where(calls.c.tenant == "flood")).mappings().one())
+        more = [row | {"id": f"call{n:03}", "job_id": f"flood-{n}", "queued_at": 1.0 + n} for n in range(1, 300)]
+        connection.execute(sa.insert(calls), more)
+
+    limits = ProviderLimits(rate_per_minute=6000, burst=100, concurrency=400)
+    policy = call_claims.SubmissionPolicy(limits=lambda _: limits, budgets={}, price=lambda _: 0)
+
+    def claim(most: int) -> list[str]:
+        claimed, _ = call_claims.claim_queued(ledger.b, policy, owner="e", lease_seconds=60, most=most)
+        return [each.call.tenant for each in claimed]
+
+    found = claim(2) + claim(2) + claim(2)
+    assert found[0] == "urgent"
+    assert set(found[1:4]) == {"flood", "rare", ""}
+    assert found[4:] == ["flood", "flood"]
+    assert claim(50) == ["flood"] * 50  # alone, it uses all there is
+    with ledger.b.read() as connection:
+        query = sa.select(calls.c.id).where(calls.c.tenant == "flood", calls.c.state == "submitting")
+        sent = sorted(connection.execute(query).scalars())
+    assert sent == [f"call{n:03}" for n in range(1, 54)]  # in the order in which they were queued
