@@ -22,6 +22,7 @@ PARTS = {
     "alignment": "Alignment",
     "messages": "Messages",
     "traces": "Traces",
+    "turns": "Turns of tenants",
     "growth": "Growth",
     "flights": "Provider jobs in flight",
     "edge": "HTTP edge",

@@ -134,6 +134,16 @@ def test_alignment_is_measured_for_speech_and_for_songs_of_a_folder(tmp_path: Pa
         assert found[case, "even"]["used"] == "even"
 
 
+def test_the_job_of_one_tenant_does_not_wait_for_the_flood_of_another(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    sizes = ("--waiting", "300", "--samples", "3", "--flood", "300")
+    figures = run("turns", tmp_path, *sizes, "--ledgers", "SQLite", "--broker", rabbitmq.url)
+    assert list(figures["claims"]) == ["SQLite, 1 tenant", "SQLite, 1,000 tenants"]
+    waits = figures["waits"]
+    assert waits.pop("Celery")["same_queue"] > 0
+    # Two workers may each be in the middle of a group when it arrives, and its turn is within the next one.
+    assert waits["Telecine, SQLite"]["jobs_before"] <= 2 * 50 + 10
+
+
 def test_growth_is_measured_and_drawn(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
     small = ("--count", "40", "--rounds", "1", "--samples", "100", "--processes", "1", "--workers", "1")
     figures = run(
