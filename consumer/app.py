@@ -33,9 +33,10 @@ import consumer
 from consumer import logs, sentry, tracing
 from consumer.execution.group import Pace, run_all
 from consumer.ledger.database import is_ledger_fault
-from consumer.ledger.due import Turns, Wake, claim_next
+from consumer.ledger.due import Wake, claim_next
 from consumer.ledger.leases import release_owned_by
 from consumer.ledger.owner import this_process
+from consumer.ledger.turns import Turns
 from consumer.runtime import Runtime
 from consumer.storage.scratch import check_scratch, clear_abandoned
 from consumer.wakeups.queues import ADVANCE, role_and_priority

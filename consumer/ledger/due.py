@@ -86,7 +86,7 @@ def _next_line(priority: Any, *bounds: sa.ColumnElement[bool]) -> sa.ScalarSelec
 
 
 _SELECT = sa.select(jobs, db_now().label("now"))
-_PRIORITY = sa.bindparam("priority")
+_PRIORITY: sa.BindParameter[str] = sa.bindparam("priority")
 _OF_LINE = (jobs.c.line == sa.bindparam("line"), *_CAN_RUN)
 _FIRST = _in_order(_SELECT, _PRIORITY, *_OF_LINE).limit(1).with_for_update(of=jobs, skip_locked=True)
 _ANY = _in_order(_SELECT, _PRIORITY, jobs.c.line > "", *_CAN_RUN).limit(1).with_for_update(of=jobs, skip_locked=True)
@@ -101,11 +101,12 @@ _LOCK = _SELECT.where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)), *_STAR
 
 def _build_choose() -> sa.Select[Any]:
     """Return the query for the most urgent priority with a job that waits, and its line whose turn it is."""
-    nexts = [
-        sa.literal_column(f"'{priority} '") + _next_line(sa.literal_column(f"'{priority}'"), jobs.c.line > after)
-        for priority in PRIORITIES
-        for after in (sa.bindparam(f"after_{priority}"), sa.literal_column("''"))
-    ]
+    nexts: list[sa.ColumnElement[str]] = []
+    for priority in PRIORITIES:
+        afters: tuple[sa.ColumnElement[str], ...] = (sa.bindparam(f"after_{priority}"), sa.literal_column("''"))
+        for after in afters:
+            line = _next_line(sa.literal_column(f"'{priority}'"), jobs.c.line > after)
+            nexts.append(sa.literal_column(f"'{priority} '") + line)
     return sa.select(sa.func.coalesce(*nexts))
 
 
@@ -190,8 +191,8 @@ def _lock_more(connection: Connection, first: RowMapping, count: int, turns: Tur
     seen = {line: [] if head is None else [head] for line, head in heads.items()}
     if len(heads) < MANY_LINES:
         for line in (*heads, first["line"]):
-            ids = connection.execute(_LOOK, {**given, "line": line, "count": count}).scalars()
-            seen[line] = list(itertools.takewhile(lambda job_id: job_id is not None, ids))
+            found = connection.execute(_LOOK, {**given, "line": line, "count": count}).scalars()
+            seen[line] = list(itertools.takewhile(lambda job_id: job_id is not None, found))
     order = in_turn(seen.values(), count)
     for line, ids in seen.items():
         if not ids or ids[0] not in order:

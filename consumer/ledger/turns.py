@@ -1,4 +1,7 @@
-"""Tenants take turns: one that floods a queue does not make another wait. See docs/decisions/0019-tenants-take-turns.md."""
+"""Tenants take turns: one that floods a queue does not make another wait.
+
+See docs/decisions/0019-tenants-take-turns.md.
+"""
 
 from __future__ import annotations
 

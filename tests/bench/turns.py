@@ -14,7 +14,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from tests.bench.lines import Line, prepared
 from tests.bench.messages import lines, servers
 from tests.bench.noop.counter import VARIABLE
 from tests.bench.queues import Broker, publish, request
+from tests.bench.rivals import rivals
 from tests.servers.process import end, spawn
 from tests.telecine_process import ROOT, wait_until
 
@@ -73,14 +73,13 @@ def claims(url: str, count: int, tenants: int, samples: int) -> dict[str, float]
         fill_waiting(database, count, tenants)
         turns, found = Turns(), {}
         for name, most in (("one_ms", 1), ("group_ms", 50)):
+            together = {"noop": most}
             taken = []
             for _ in range(samples):
                 start = time.perf_counter()
-                found_jobs = claim_next(
-                    database, "late-0", owner="b", seconds=600, most=lambda _, most=most: most, turns=turns
-                )
+                claimed = claim_next(database, "late-0", owner="b", seconds=600, most=together.__getitem__, turns=turns)
                 taken.append((time.perf_counter() - start) * 1000)
-                assert len(found_jobs) == most
+                assert len(claimed) == most
             found[name] = round(statistics.median(taken), 2)
         return found
     finally:
@@ -90,8 +89,9 @@ def claims(url: str, count: int, tenants: int, samples: int) -> dict[str, float]
 def telecine(broker: Broker, line: Line, count: int) -> dict[str, float]:
     """Return the seconds of a tenant's job when nothing else waits, and behind a flood of another tenant.
 
-    From its publication to its end, through the queue of the flood and through one of its own. ``jobs_before`` is how
-    many jobs of the flood were begun while one of them waited in the ledger.
+    The former from its publication to its end. Of the latter there is one in the flood's queue and one in a queue of
+    its own, published last, and their time is from the first start of a job of the flood to their end.
+    ``jobs_before`` is how many jobs of the flood were begun while one of the two waited in the ledger.
     """
     with prepared(broker, line) as started:
         own = f"{started.queue}.own"
@@ -99,73 +99,83 @@ def telecine(broker: Broker, line: Line, count: int) -> dict[str, float]:
         with Connection(broker.url) as connection:
             declare(connection.channel(), [own], delivery_limit=20)
         started.process.start(arguments=("up", "--roles", "io"))
-
-        def send(number: int, queue: str) -> Callable[[], float]:
+        idle = []
+        for number in range(6):
+            published = time.time()
             with broker.channel() as channel:
-                published = time.time()
-                publish(channel, queue, request(number, tenant=queue))
-            return lambda: _ended(started.database, number).finished_at - published
-
-        idle = [send(count + number, own)() for number in range(6)][1:]  # the first one waits for the start
+                publish(channel, own, request(count + number, tenant="rare"))
+            idle.append(_ended(started.database, count + number).finished_at - published)
+        started.process.kill()
         with broker.channel() as channel:
             for number in range(count):
                 publish(channel, started.queue, request(number, tenant="flood"))
-        waits = [send(count + 10, started.queue), send(count + 11, own)]
-        same_queue, own_queue = (wait() for wait in waits)
-        before = max(_begun_before(started.database, count + number) for number in (10, 11))
+            for number, queue in ((count + 10, started.queue), (count + 11, own)):
+                publish(channel, queue, request(number, tenant=queue))
+        started.process.start(arguments=("up", "--roles", "io"))
+        same_queue, own_queue = (_ended(started.database, count + number) for number in (10, 11))
+        of_flood = jobs.c.tenant == "flood"
+        with started.database.read() as connection:
+            first = connection.execute(sa.select(sa.func.min(jobs.c.started_at)).where(of_flood)).scalar_one()
+            before = []
+            for job in (same_queue, own_queue):
+                begun = (of_flood, jobs.c.started_at > job.received_at, jobs.c.started_at < job.started_at)
+                before.append(connection.execute(sa.select(sa.func.count()).where(*begun)).scalar_one())
         started.process.kill()
         broker.delete_telecine(own)
-    idle_wait = statistics.median(idle)
-    return {"idle": idle_wait, "same_queue": same_queue, "own_queue": own_queue, "jobs_before": before}
-
-
-def _begun_before(database: Database, number: int) -> int:
-    job = _ended(database, number)
-    begun = (jobs.c.started_at > job.received_at, jobs.c.started_at < job.started_at, jobs.c.tenant == "flood")
-    with database.read() as connection:
-        return int(connection.execute(sa.select(sa.func.count()).where(*begun)).scalar_one())
+    return {
+        "idle": statistics.median(idle[1:]),  # the first one waits for the start
+        "same_queue": max(0.0, same_queue.finished_at - first),
+        "own_queue": max(0.0, own_queue.finished_at - first),
+        "jobs_before": max(before),
+    }
 
 
 def celery(broker: Broker, count: int) -> dict[str, float]:
     """Return the same for a bare Celery: its queue is one line."""
-    from tests.bench.rivals import rivals
-
     rival = next(each for each in rivals() if each.prefetch == 1 and each.name.startswith("Celery"))
     with tempfile.TemporaryDirectory(prefix="telecine-bench-") as folder:
-        counted, log = Path(folder) / "counted", Path(folder) / "log"
+        counted = Path(folder) / "counted"
         own = {"TELECINE_BENCH_BROKER": broker.url, "TELECINE_BENCH_PREFETCH": "1", VARIABLE: str(counted)}
-        os.environ.update(own)
+        os.environ.update(own)  # for what publishes here, too
+
+        def worker() -> Any:
+            return spawn(
+                [sys.executable, "-m", *rival.command], Path(folder) / "log", environment=os.environ, folder=ROOT
+            )
+
+        def wait_for(count: int) -> None:
+            wait_until(lambda: counted.exists() and counted.stat().st_size >= count, timeout=600)
+
         broker.delete(rival.queues)
-        process = spawn([sys.executable, "-m", *rival.command], log, environment={**os.environ}, folder=ROOT)
+        process = worker()
         try:
-            return _celery_waits(counted, count)
+            idle = []
+            for number in range(6):
+                published = time.time()
+                _publish_celery(1)
+                wait_for(number + 1)
+                idle.append(time.time() - published)
+            end(process, signal.SIGKILL)
+            _publish_celery(count + 1)
+            process = worker()
+            wait_for(7)
+            first = time.time()
+            wait_for(6 + count + 1)
+            return {"idle": statistics.median(idle[1:]), "same_queue": time.time() - first}
         finally:
             end(process, signal.SIGKILL)
             broker.delete(rival.queues)
 
 
-def _celery_waits(counted: Path, count: int) -> dict[str, float]:
+def _publish_celery(count: int) -> None:
     from tests.bench.noop.celery_app import app, noop
-
-    done = 0
-
-    def one(producer: Any) -> float:
-        nonlocal done
-        published = time.time()
-        noop.apply_async((request(done),), producer=producer)
-        done += 1
-        wait_until(lambda: counted.exists() and counted.stat().st_size >= done, timeout=600)
-        return time.time() - published
 
     with app.connection_for_write() as connection, connection.channel() as channel:
         for queue in app.amqp.queues.values():
             queue(channel).declare()
         producer = app.amqp.Producer(channel)
-        idle = [one(producer) for _ in range(6)][1:]
         for number in range(count):
             noop.apply_async((request(number),), producer=producer)
-        done += count
-        return {"idle": statistics.median(idle), "same_queue": one(producer)}
 
 
 def _ended(database: Database, number: int) -> Any:
@@ -189,13 +199,11 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
                     url = urls[name]
                     found = claims(url, given.waiting, tenants, given.samples)
                     taken[f"{name}, {tenants:,} tenant{'s' * (tenants > 1)}"] = found
-        ways: dict[str, Callable[[], dict[str, float]]] = {"Celery": lambda: celery(broker, given.flood)}
-        for line in (line for line in lines(postgres) if line.name in given.ledgers):
-            ways[f"Telecine, {line.name}"] = lambda line=line: telecine(broker, line, given.flood)
-        waits = {}
-        for name, way in ways.items():
-            waits[name] = way()
-            print(f"  {name}: {waits[name]}", file=sys.stderr, flush=True)
+        waits = {"Celery": celery(broker, given.flood)}
+        for line in lines(postgres):
+            if line.name in given.ledgers:
+                waits[f"Telecine, {line.name}"] = telecine(broker, line, given.flood)
+                print(f"  {waits}", file=sys.stderr, flush=True)
     sizes = {"waiting": given.waiting, "flood": given.flood, "cores": os.cpu_count(), "load_at_end": os.getloadavg()[0]}
     return {**sizes, "claims": taken, "waits": waits}
 

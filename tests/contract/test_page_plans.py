@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from consumer.ledger import browsing, due, queries
 from consumer.ledger.database import Database
 from consumer.ledger.tables import deliveries, jobs
+from consumer.ledger.turns import Turns
 from ops.waiting_on import waits_of
 from tests.contract.test_ledger_conformance import many_jobs_row
 from tests.ledger_views import Ledger
@@ -86,7 +87,7 @@ def test_a_page_reads_no_more_than_it_shows(
 def fill_lines(ledger: Ledger, count: int) -> None:
     """Write so many jobs that wait in three lines, are scheduled, back off, run, and have ended."""
     row = many_jobs_row(2) | {"wake_at": 0.0, "not_before": 0.0, "lease_until": None, "line": None}
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "waiting": {"state": "received"},
         "scheduled": {"state": "received", "wake_at": 9e9, "not_before": 9e9},
         "failed": {"state": "waiting", "wake_at": 8e9, "not_before": 8e9},
@@ -121,7 +122,7 @@ def test_claiming_and_sweeping_read_what_they_take_however_many_jobs_wait(ledger
     for engine in {database._full, database._normal}:
         sa.event.listen(engine, "before_cursor_execute", record)
     try:
-        turns = due.Turns()
+        turns = Turns()
         claims = [due.claim_next(database, "ended7", owner="one", seconds=60, most=lambda _: most, turns=turns)]
         claims += [due.claim_next(database, "ended7", owner="one", seconds=60, turns=turns) for _ in range(2)]
         claiming = "\n".join(plan)
