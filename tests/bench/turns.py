@@ -90,8 +90,9 @@ def telecine(broker: Broker, line: Line, count: int) -> dict[str, float]:
     """Return the seconds of a tenant's job when nothing else waits, and behind a flood of another tenant.
 
     The former from its publication to its end. Of the latter there is one in the flood's queue and one in a queue of
-    its own, published last, and their time is from the first start of a job of the flood to their end.
-    ``jobs_before`` is how many jobs of the flood were begun while one of the two waited in the ledger.
+    its own, published last: ``door`` is how long the former took to get into the ledger, behind the flood; ``ledger``
+    how long it and the other took from there, once workers run, to their ends. ``jobs_before`` is how many jobs of the
+    flood were begun meanwhile.
     """
     with prepared(broker, line) as started:
         own = f"{started.queue}.own"
@@ -115,17 +116,18 @@ def telecine(broker: Broker, line: Line, count: int) -> dict[str, float]:
         same_queue, own_queue = (_ended(started.database, count + number) for number in (10, 11))
         of_flood = jobs.c.tenant == "flood"
         with started.database.read() as connection:
-            first = connection.execute(sa.select(sa.func.min(jobs.c.started_at)).where(of_flood)).scalar_one()
+            times = sa.select(sa.func.min(jobs.c.received_at), sa.func.min(jobs.c.started_at)).where(of_flood)
+            received, begun = connection.execute(times).one()
             before = []
             for job in (same_queue, own_queue):
-                begun = (of_flood, jobs.c.started_at > job.received_at, jobs.c.started_at < job.started_at)
-                before.append(connection.execute(sa.select(sa.func.count()).where(*begun)).scalar_one())
+                meanwhile = (of_flood, jobs.c.started_at > job.received_at, jobs.c.started_at < job.started_at)
+                before.append(connection.execute(sa.select(sa.func.count()).where(*meanwhile)).scalar_one())
         started.process.kill()
         broker.delete_telecine(own)
     return {
         "idle": statistics.median(idle[1:]),  # the first one waits for the start
-        "same_queue": max(0.0, same_queue.finished_at - first),
-        "own_queue": max(0.0, own_queue.finished_at - first),
+        "door": same_queue.received_at - received,
+        "ledger": max(0.0, *(job.finished_at - max(job.received_at, begun) for job in (same_queue, own_queue))),
         "jobs_before": max(before),
     }
 
@@ -161,7 +163,7 @@ def celery(broker: Broker, count: int) -> dict[str, float]:
             wait_for(7)
             first = time.time()
             wait_for(6 + count + 1)
-            return {"idle": statistics.median(idle[1:]), "same_queue": time.time() - first}
+            return {"idle": statistics.median(idle[1:]), "door": 0.0, "ledger": time.time() - first}
         finally:
             end(process, signal.SIGKILL)
             broker.delete(rival.queues)
@@ -214,12 +216,12 @@ def markdown(figures: dict[str, Any]) -> str:
     rows += [
         f"| {name} | {found['one_ms']:.1f} | {found['group_ms']:.1f} |" for name, found in figures["claims"].items()
     ]
-    rows += ["", "| way | idle, s | the flood's queue, s | its own queue, s | jobs begun before it |"]
+    rows += ["", "| way | idle, s | into the ledger, s | from there to its end, s | jobs begun before it |"]
     rows.append("|---|---:|---:|---:|---:|")
     for name, found in figures["waits"].items():
-        own = f"{found['own_queue']:.2f}" if "own_queue" in found else "–"
+        door = f"{found['door']:.2f}" if found["door"] else "–"
         before = found.get("jobs_before", figures["flood"])
-        rows.append(f"| {name} | {found['idle']:.2f} | {found['same_queue']:.2f} | {own} | {before:,} |")
+        rows.append(f"| {name} | {found['idle']:.2f} | {door} | {found['ledger']:.2f} | {before:,} |")
     return "\n".join(rows)
 
 
