@@ -127,7 +127,7 @@ def telecine(broker: Broker, line: Line, count: int) -> dict[str, float]:
     return {
         "idle": statistics.median(idle[1:]),  # the first one waits for the start
         "door": same_queue.received_at - received,
-        "ledger": max(0.0, *(job.finished_at - max(job.received_at, begun) for job in (same_queue, own_queue))),
+        "ledger": max(0.0, *(job.finished_at - max(job.received_at, begun or 0.0) for job in (same_queue, own_queue))),
         "jobs_before": max(before),
     }
 
