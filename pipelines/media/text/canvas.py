@@ -107,7 +107,7 @@ class Canvas:
 def to_planes(picture: Image.Image) -> list[Plane]:
     """Return the Y, U and V planes of an sRGB picture with even width and height; U and V have half its size."""
     width, height = picture.size
-    frame = VideoFrame.from_ndarray(np.asarray(picture), format="rgb24").reformat(
+    frame = VideoFrame.from_numpy_buffer(np.asarray(picture), format="rgb24").reformat(
         format="yuv420p",
         src_colorspace=Colorspace.ITU709,
         dst_colorspace=Colorspace.ITU709,

@@ -312,15 +312,26 @@ def _dilate(mask: _Pixels, radius: float) -> _Pixels:
 
 
 def _dilate_all(mask: _Pixels, radius: float, reach: int) -> _Pixels:
+    """Return the maximum over a disc around each pixel: of rows of it, and of the pixels of its rim, which is soft."""
     height, width = mask.shape
     padded = np.pad(mask, reach)
+    solid, rim = _disc(radius)
+    #: For each distance: the greater of the two pixels at this distance in the same row, and the greatest up to it.
+    sides, rows = [padded[:, reach : reach + width]], [padded[:, reach : reach + width]]
+    for dx in range(1, reach + 1):
+        side = np.maximum(padded[:, reach - dx : reach - dx + width], padded[:, reach + dx : reach + dx + width])
+        sides.append(side)
+        rows.append(np.maximum(rows[-1], side))
     grown = mask.copy()
-    for share, offsets in _disc(radius):
-        ring = grown if share == _WHOLE else np.zeros_like(mask)
-        for dx, dy in offsets:
-            np.maximum(ring, padded[reach + dy : reach + dy + height, reach + dx : reach + dx + width], out=ring)
-        if share != _WHOLE:
-            np.maximum(grown, ring // _WHOLE * share, out=grown)
+    for dy, dx in solid:
+        for top in {reach - dy, reach + dy}:
+            np.maximum(grown, rows[dx][top : top + height], out=grown)
+    for share, offsets in rim:
+        ring = np.zeros_like(mask)
+        for dy, dx in offsets:
+            for top in {reach - dy, reach + dy}:
+                np.maximum(ring, sides[dx][top : top + height], out=ring)
+        np.maximum(grown, ring // _WHOLE * share, out=grown)
     return grown
 
 
@@ -329,17 +340,20 @@ _WHOLE = 4
 
 
 @functools.lru_cache(maxsize=64)
-def _disc(radius: float) -> list[tuple[int, list[tuple[int, int]]]]:
-    """Return the pixel offsets that a disc of ``radius`` covers, by how much of the pixel it covers (1 to ``_WHOLE``).
+def _disc(radius: float) -> tuple[list[tuple[int, int]], list[tuple[int, list[tuple[int, int]]]]]:
+    """Return the quarter of a disc to the right of and below its centre.
 
-    The strokes of letters are several pixels wide, so only one in nine of the offsets well inside the disc is needed.
+    First, for each distance down, how far to the right it covers pixels completely. Second, the distances of pixels at
+    its rim, down and to the right, by how much of the pixel it covers (1 to ``_WHOLE`` - 1).
     """
-    shares: dict[int, list[tuple[int, int]]] = {}
+    solid: dict[int, int] = {}
+    rim: dict[int, list[tuple[int, int]]] = {}
     reach = math.ceil(radius + 0.5)
-    for dy in range(-reach, reach + 1):
-        for dx in range(-reach, reach + 1):
-            distance = math.hypot(dx, dy)
-            share = round(min(max(radius + 0.5 - distance, 0.0), 1.0) * _WHOLE)
-            if share and (distance > radius - 1.5 or (dx % 3 == 0 and dy % 3 == 0)):
-                shares.setdefault(share, []).append((dx, dy))
-    return sorted(shares.items())
+    for dy in range(reach + 1):
+        for dx in range(reach + 1):
+            share = round(min(max(radius + 0.5 - math.hypot(dx, dy), 0.0), 1.0) * _WHOLE)
+            if share == _WHOLE:
+                solid[dy] = dx
+            elif share:
+                rim.setdefault(share, []).append((dy, dx))
+    return list(solid.items()), sorted(rim.items())
