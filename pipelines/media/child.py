@@ -108,6 +108,12 @@ def _run(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str
 
 
 def _run_reel(task: Task, arguments: dict[str, Any], messages: _Messages) -> dict[str, Any]:
+    aac_process = None
+    if task is Task.RENDER:
+        # The sound takes longest, in processes of its own: they start before the other modules are imported.
+        from pipelines.media.film_sound import start_unchanged_song
+
+        aac_process = start_unchanged_song(arguments)
     from pipelines.media.film import Film
     from pipelines.media.reel_film import plan_film, render_film
 
@@ -120,7 +126,7 @@ def _run_reel(task: Task, arguments: dict[str, Any], messages: _Messages) -> dic
     # that returns waits up to 5 ms for the interpreter lock.
     sys.setswitchinterval(0.001)
     film = Film.from_json(arguments)
-    return plan_film(film) if task is Task.PLAN else render_film(film, messages.progress)
+    return plan_film(film) if task is Task.PLAN else render_film(film, messages.progress, aac_process)
 
 
 def _read_fault(arguments: dict[str, Any]) -> OSError | None:

@@ -15,8 +15,7 @@ from pipelines.media.captions.files import (
     write_words,
 )
 from pipelines.media.captions.line_files import write_line_files
-from pipelines.media.encode.aac import AacEncoder, AacFormat, frames_for, read_format, read_frames, start_aac
-from pipelines.media.encode.aac_copy import copy_aac
+from pipelines.media.encode.aac import AacEncoder, AacFormat, frames_for, read_format, read_frames
 from pipelines.media.encode.chunk_encoder import NVENC, X264, ChunkEncoder
 from pipelines.media.encode.frame_runs import GOP_SECONDS, chunks, expand, plan_frame_runs
 from pipelines.media.encode.h264 import UnexpectedStream
@@ -26,6 +25,7 @@ from pipelines.media.encode.parallel_encoder import ParallelEncoder
 from pipelines.media.encode.sound_edit import UNCHANGED
 from pipelines.media.encode.strip_encoder import StripEncoder
 from pipelines.media.film import FPS, Film, Timeline, timeline_of
+from pipelines.media.film_sound import SONG_NAME, start_song
 from pipelines.media.inspect.picture import fit_picture, open_picture, upright_size
 from pipelines.media.inspect.sound import Sound, measure
 from pipelines.media.layout import line_height, safe_box
@@ -62,7 +62,6 @@ _REPORT_SECONDS = 0.2
 #: Compared with ``medium``, a few per cent larger in half the time. The number of threads is fixed, so that every
 #: machine writes the same bytes.
 _MOVING_X264 = {"preset": "veryfast", "crf": "20", "threads": "2"}
-_AAC_NAME = "audio.aac"
 
 
 def plan_film(film: Film) -> dict[str, Any]:
@@ -90,10 +89,10 @@ def plan_film(film: Film) -> dict[str, Any]:
     }
 
 
-def render_film(film: Film, progress: Progress) -> dict[str, Any]:
+def render_film(film: Film, progress: Progress, aac_process: AacEncoder | None) -> dict[str, Any]:
     """Write ``video.mp4``, ``cover.jpg`` and the caption files into ``film.folder``; return the video's facts.
 
-    ``progress`` is called with shares from 0 to 1.
+    ``progress`` is called with shares from 0 to 1. ``aac_process`` is what ``start_unchanged_song`` returned.
 
     Raises:
         InputError: An input cannot be used.
@@ -102,14 +101,16 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
         FfmpegDied: A signal ended ffmpeg.
         MemoryError, OSError: This machine has no memory, or its disk cannot be written.
     """
-    # Only the header is read first, so that a picture with too many pixels fails before the sound is decoded.
-    image = open_picture(film.image, film.image_kind)
-    song = None if film.sound_edit == UNCHANGED else measure(film.audio, film.audio_kind)
-    aac_process = _start_aac(film, song)
+    song = None
     try:
+        # Only the header is read first, so that a picture with too many pixels fails before the sound is decoded.
+        image = open_picture(film.image, film.image_kind)
+        if film.sound_edit != UNCHANGED:
+            song = measure(film.audio, film.audio_kind)
+            aac_process = _start_song(film, song)
         timeline = timeline_of(film, song)
         if aac_process is None and timeline.sound.is_damaged:
-            aac_process = _start_aac(film, timeline.sound)
+            aac_process = _start_song(film, timeline.sound)
         stage, renderer = stage_for(film, image, timeline)
         encoder = _encode(film, stage, timeline, aac_process, progress)
     finally:
@@ -122,7 +123,7 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     write_line_files(film.folder, spec.lyrics, timeline.words, seconds=seconds, offset=offset, size=size)
     if spec.source != "even":
         write_words(film.folder, spec, timeline.words, seconds, film.sound_edit.start)
-    (film.folder / _AAC_NAME).unlink(missing_ok=True)
+    (film.folder / SONG_NAME).unlink(missing_ok=True)
     return {
         "frames": timeline.frames,
         "duration_seconds": timeline.sound.seconds,
@@ -133,17 +134,8 @@ def render_film(film: Film, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _start_aac(film: Film, song: Sound | None) -> AacEncoder | None:
-    """Start to encode the sound; return ``None`` if it was copied, because it is AAC that fits and is not changed.
-
-    A song that is not changed can be measured meanwhile. The others have been measured: ``song`` is the whole one.
-    """
-    target = film.folder / _AAC_NAME
-    is_damaged = song is not None and song.is_damaged
-    if film.sound_edit == UNCHANGED and not is_damaged and copy_aac(film.audio, film.audio_kind, target):
-        return None
-    seconds = 0.0 if song is None else film.sound_edit.excerpt(song).seconds
-    return start_aac(film.ffmpeg, film.audio, film.audio_kind, target, film.sound_edit, seconds)
+def _start_song(film: Film, song: Sound) -> AacEncoder | None:
+    return start_song(film.audio, film.audio_kind, film.folder, film.ffmpeg, film.sound_edit, song)
 
 
 def caption_renderer(
@@ -274,7 +266,7 @@ def _write_moving(
 
 def _read_audio(film: Film, timeline: Timeline) -> tuple[AacFormat, Iterator[bytes]]:
     """Return the format of the encoded sound and its frames, cut to the length of the video."""
-    path = film.folder / _AAC_NAME
+    path = film.folder / SONG_NAME
     audio_format = read_format(path)
     samples = round(timeline.sound.samples * audio_format.rate / timeline.sound.rate)
     return audio_format, read_frames(path, frames_for(samples, timeline.frames / FPS, audio_format.rate))

@@ -6,13 +6,15 @@ import contextlib
 import errno
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import av
-import numpy as np
 from av.audio.frame import AudioFrame
 from av.container import InputContainer
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # a reel starts to encode its sound before it imports NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: What the decoders report when this machine has no threads or file descriptors left: no fault of the media.
 _OWN_FAULTS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
@@ -89,5 +91,5 @@ def samples_of(path: Path, kind: str, rate: int, layout: Literal["mono", "stereo
                 continue
             for frame in frames:
                 assert isinstance(frame, AudioFrame)
-                yield from (part.to_ndarray().astype(np.float32, copy=False) for part in resampler.resample(frame))
-        yield from (part.to_ndarray().astype(np.float32, copy=False) for part in resampler.resample(None))
+                yield from (part.to_ndarray().astype("float32", copy=False) for part in resampler.resample(frame))
+        yield from (part.to_ndarray().astype("float32", copy=False) for part in resampler.resample(None))
