@@ -37,6 +37,8 @@ _SAMPLES, _MARGIN = 8, 2
 _WIDTHS = 17
 #: The share of the picture's width from which a strip is encoded from edge to edge.
 _WIDE = 0.85
+#: A strip is cut into two if that leaves out so many macroblocks.
+_WORTH_A_CUT = 24
 #: Number of encoded strips to keep: a chorus is repeated.
 _KEPT = 64
 
@@ -149,14 +151,15 @@ class StripEncoder:
         """Yield the changed parts of the picture: first macroblock, number of macroblocks, and slice."""
         changed, patched = (self._groups_with(blocks) for blocks in (sheet.changed, sheet.patched))
         for is_patch, groups in _stretches(changed, patched):
-            rows = range(self._groups[groups.start].start, self._groups[groups.stop - 1].stop)
             if is_patch:
-                columns = self._columns(sheet.changed[rows.start : rows.stop])
-                # Each row is a slice of its own, unless it is encoded from edge to edge.
-                height = len(rows) if len(columns) == self._across else 1
-                slices = self._strip(name, sheet, rows, columns, cabac=cabac)
-                for row, part in zip(range(rows.start, rows.stop, height), slices, strict=True):
-                    yield row * self._across + columns.start, height * len(columns), part
+                stretch = range(self._groups[groups.start].start, self._groups[groups.stop - 1].stop)
+                for rows in _split(sheet.changed, stretch):
+                    columns = self._columns(sheet.changed[rows.start : rows.stop])
+                    # Each row is a slice of its own, unless it is encoded from edge to edge.
+                    height = len(rows) if len(columns) == self._across else 1
+                    slices = self._strip(name, sheet, rows, columns, cabac=cabac)
+                    for row, part in zip(range(rows.start, rows.stop, height), slices, strict=True):
+                        yield row * self._across + columns.start, height * len(columns), part
             else:
                 for index in groups:
                     group = self._groups[index]
@@ -248,6 +251,27 @@ def _stretches(changed: set[int], patched: set[int]) -> Iterator[tuple[bool, ran
             yield is_patch, groups
 
 
+def _split(changed: Blocks, rows: range) -> Iterator[range]:
+    """Cut rows where that leaves enough macroblocks out that did not change: lines of text are not equally long."""
+    across = changed.shape[1]
+    part = changed[rows.start : rows.stop]
+    is_changed = part.any(axis=1)
+    if not is_changed.any():
+        return
+    first = np.where(is_changed, part.argmax(axis=1), across)
+    end = np.where(is_changed, across - part[:, ::-1].argmax(axis=1), 0)
+    count = np.arange(1, len(rows) + 1)
+    above = (np.maximum.accumulate(end) - np.minimum.accumulate(first)).clip(0) * count
+    below = ((np.maximum.accumulate(end[::-1]) - np.minimum.accumulate(first[::-1])).clip(0) * count)[::-1]
+    if len(rows) > 1:
+        cut = int((above[:-1] + below[1:]).argmin()) + 1
+        if above[-1] - above[cut - 1] - below[cut] >= _WORTH_A_CUT:
+            yield from _split(changed, range(rows.start, rows.start + cut))
+            yield from _split(changed, range(rows.start + cut, rows.stop))
+            return
+    yield rows
+
+
 def _runs(numbers: Sequence[int]) -> Iterator[range]:
     """Yield ascending numbers as runs of consecutive ones."""
     for _, run in itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
@@ -261,11 +285,11 @@ def _rows(blocks: Blocks) -> set[int]:
 
 
 def _differ(one: Plane, other: Plane, plane: int) -> Blocks:
-    """Return which macroblocks differ in a plane."""
+    """Return which macroblocks differ in a plane: eight pixels are compared at a time."""
     side = BLOCK >> (plane > 0)
     rows, across = (length // side for length in one.shape)
     found: Blocks = (
-        (one != other).reshape(rows, side, across * side).any(axis=1).reshape(rows, across, side).any(axis=2)
+        (one.view(np.uint64) != other.view(np.uint64)).reshape(rows, side, across, -1).any(axis=1).any(axis=2)
     )
     return found
 
