@@ -31,9 +31,10 @@ class Canvas:
     """
 
     def __init__(self, background: Image.Image, renderer: CaptionRenderer) -> None:
-        self._background = background
+        #: With an alpha channel, which is faster to draw on and to convert.
+        self._background = background.convert("RGBA")
         self._renderer = renderer
-        self._planes = to_planes(background)
+        self._planes = to_planes(self._background)
         self._lock = threading.Lock()
         #: Per text: left, top and the planes of the region that differs from the background; ``None`` if none does.
         self._regions: OrderedDict[str, tuple[int, int, list[Plane]] | None] = OrderedDict()
@@ -66,7 +67,7 @@ class Canvas:
 
     def picture(self, text: str) -> Image.Image:
         """Return a picture in sRGB with ``text`` drawn on the background."""
-        picture = self._background.copy()
+        picture = self._background.convert("RGB")
         drawn = self._renderer.draw(text) if text else None
         if drawn is not None:
             x, y, caption = drawn
@@ -105,9 +106,13 @@ class Canvas:
 
 
 def to_planes(picture: Image.Image) -> list[Plane]:
-    """Return the Y, U and V planes of an sRGB picture with even width and height; U and V have half its size."""
+    """Return the Y, U and V planes of an opaque sRGB picture with even width and height.
+
+    U and V have half its size.
+    """
     width, height = picture.size
-    frame = VideoFrame.from_numpy_buffer(np.asarray(picture), format="rgb24").reformat(
+    pixels = np.asarray(picture if picture.mode == "RGBA" else picture.convert("RGBA"))
+    frame = VideoFrame.from_numpy_buffer(pixels, format="rgba").reformat(
         format="yuv420p",
         src_colorspace=Colorspace.ITU709,
         dst_colorspace=Colorspace.ITU709,

@@ -170,12 +170,19 @@ def recolor(pixels: Image.Image, placed: Placed, size: float, color: Color) -> N
 def add_pills(pixels: Image.Image, pills: Sequence[Rectangle], placed: Placed, size: float, style: Style) -> None:
     """Paint plates in the colour of the word that is sung, and the letters of ``placed`` on them in black or white."""
     color = style.highlight
-    plate = Image.new("RGBA", pixels.size, color)
-    plate.putalpha(_rounded(pills, *pixels.size, size, 1.0))
-    pixels.alpha_composite(plate)
+    # Letters of some scripts extend beyond their plate.
+    left = max(0, math.floor(min(edge for edge, *_ in pills) - size))
+    top = max(0, math.floor(min(edge for _, edge, *_ in pills) - size))
+    width = min(pixels.width, math.ceil(max(edge for *_, edge, _ in pills) + size)) - left
+    height = min(pixels.height, math.ceil(max(edge for *_, edge in pills) + size)) - top
+    plate = Image.new("RGBA", (width, height), color)
+    moved = [(start - left, above - top, end - left, below - top) for start, above, end, below in pills]
+    plate.putalpha(_rounded(moved, width, height, size, 1.0))
+    pixels.alpha_composite(plate, (left, top))
     bare = dataclasses.replace(style.look, plate=0.0, outline=0.0, shadow_opacity=0.0)
     letters = dataclasses.replace(style, color=edge_of(color), look=bare)
-    pixels.alpha_composite(paint(placed, *pixels.size, size, letters))
+    word = [(glyph, x - left, y - top) for glyph, x, y in placed]
+    pixels.alpha_composite(paint(word, width, height, size, letters), (left, top))
 
 
 def faded(pixels: Image.Image, share: float) -> Image.Image:
@@ -234,10 +241,10 @@ def _fill(pixels: Image.Image, color: tuple[int, ...], mask: Image.Image) -> Non
 def _shadow(edge: Image.Image, size: float, style: Style) -> Image.Image:
     """Return the shadow of ``edge``: blurred and moved down. Blurring at a quarter of the size looks the same."""
     look, opacity = style.look, style.shadow_opacity
-    if look.shadow_spread:
+    if look.shadow_spread and opacity:
         edge = Image.fromarray(_dilate(np.asarray(edge), look.shadow_spread * size))
     shadow = Image.new("L", edge.size)
-    covered = edge.getbbox()
+    covered = edge.getbbox() if opacity else None
     if covered is not None:
         margin = math.ceil(4 * look.shadow_blur * size) + 8
         left, top = (max(0, side - margin) // 4 * 4 for side in covered[:2])
