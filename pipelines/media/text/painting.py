@@ -143,23 +143,21 @@ def paint(
         # Outside of the outline there is only the shadow, which is black.
         under, weight = _shadow(edge, size, style), Image.fromarray(letters)
         alpha = ImageChops.lighter(edge, under)
-        pixels = Image.new("RGB", (width, height))
+        bands = _mixed(weight, _BLACK, style.color)
         if style.edge != _BLACK:
-            pixels.paste(style.edge, mask=edge)
+            pixels = Image.merge("RGB", _mixed(edge, _BLACK, style.edge))
+            _fill(pixels, style.color, weight)
+            bands = list(pixels.split())
     else:
         under = _rounded(plates, width, height, size, style.plate_opacity) if look.plate else _shadow(edge, size, style)
         alpha = ImageChops.screen(edge, under)
         weight = _share(letters, alpha)
-        pixels = Image.new("RGB", (width, height), style.edge)
-    _fill(pixels, style.color, weight)
+        bands = _mixed(weight, style.edge, style.color)
     if emoji is not None:
-        over = Image.fromarray(emoji[:, :, 3])
-        pixels = ImageChops.add(
-            ImageChops.multiply(pixels, Image.merge("RGB", [ImageChops.invert(over)] * 3)),
-            Image.fromarray(np.ascontiguousarray(emoji[:, :, :3])),
-        )
-    pixels.putalpha(alpha)
-    return pixels
+        rest = ImageChops.invert(Image.fromarray(emoji[:, :, 3]))
+        own = [Image.fromarray(np.ascontiguousarray(emoji[:, :, band])) for band in range(3)]
+        bands = [ImageChops.add(ImageChops.multiply(one, rest), two) for one, two in zip(bands, own, strict=True)]
+    return Image.merge("RGBA", (*bands, alpha))
 
 
 def recolor(pixels: Image.Image, placed: Placed, size: float, color: Color) -> None:
@@ -229,6 +227,20 @@ def _rounded(plates: Sequence[Rectangle], width: int, height: int, size: float, 
         corners = (round(left * 2), round(top * 2), round(right * 2) - 1, round(bottom * 2) - 1)
         drawing.rounded_rectangle(corners, _PLATE_RADIUS * size * 2, fill=round(255 * opacity))
     return mask.reduce(2)
+
+
+def _mixed(weight: Image.Image, under: Color, over: Color) -> list[Image.Image]:
+    """Return red, green and blue of a picture of two colours: of ``over`` as much as ``weight``, the rest ``under``."""
+    return [
+        weight if (low, high) == (0, 255) else weight.point(_ramp(low, high))
+        for low, high in zip(under, over, strict=True)
+    ]
+
+
+@functools.lru_cache(maxsize=64)
+def _ramp(low: int, high: int) -> list[int]:
+    """Return what is between two levels in 256 steps."""
+    return [round(low + (high - low) * step / 255) for step in range(256)]
 
 
 def _fill(pixels: Image.Image, color: tuple[int, ...], mask: Image.Image) -> None:
