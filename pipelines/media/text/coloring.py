@@ -75,11 +75,11 @@ def with_grown(
         (left - outer[0], top - outer[1], right - outer[0], end - outer[1]) for left, top, right, end in drawn.plates
     ]
     cut = dataclasses.replace(drawn, pixels=pixels.crop(outer), placed=others, plates=plates)
-    patch = colored(cut, style, near, repaint=True)
+    left, top, right, bottom = (edge - outer[index % 2] for index, edge in enumerate(part))
+    patch = colored(cut, style, near, repaint=True).crop((left, top, right, bottom))
     lit = style.with_color(style.highlight)
-    patch.alpha_composite(paint(_moved(larger, outer, size), *patch.size, size * scale, lit))
-    inner = [edge - outer[index % 2] for index, edge in enumerate(part)]
-    pixels.paste(patch.crop((inner[0], inner[1], inner[2], inner[3])), part[:2])
+    patch.alpha_composite(paint(_moved(larger, part, size), *patch.size, size * scale, lit))
+    pixels.paste(patch, part[:2])
     return pixels
 
 
