@@ -10,6 +10,7 @@ parent's side is ``sandbox/process.py``.
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import sys
@@ -125,6 +126,7 @@ def _run_reel(task: Task, arguments: dict[str, Any], messages: _Messages) -> dic
     # Encoder threads spend most of their time outside the interpreter. At Python's default switch interval, a thread
     # that returns waits up to 5 ms for the interpreter lock.
     sys.setswitchinterval(0.001)
+    gc.freeze()  # what was imported is not searched for garbage again
     film = Film.from_json(arguments)
     return plan_film(film) if task is Task.PLAN else render_film(film, messages.progress, aac_process)
 

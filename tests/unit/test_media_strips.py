@@ -174,6 +174,17 @@ def test_between_key_frames_only_the_macroblocks_of_a_patch_change() -> None:
     assert np.array_equal(frames[0], frames[-1])
 
 
+def test_beside_a_shorter_line_of_text_nothing_changes() -> None:
+    names = ["", "160,0,256,70;160,256,32,99"]
+    encoder = StripEncoder(ChunkEncoder(640, 320, 30, skip=True), Squares(640, 320), names)
+    frames = [
+        frame[:320] for frame in decode(encoder.extradata, list(encoder.encode(runs_of(names, [1, 1], [False] * 2))))
+    ]
+    y, x = np.nonzero(frames[0] != frames[1])
+    assert (x.max() // BLOCK, y.max() // BLOCK) == (25, 17)
+    assert x[y >= 256].max() // BLOCK == 11
+
+
 def test_a_change_of_colour_alone_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = Squares(128, 160)
     tint = np.full((16, 16), 40, np.uint8)
