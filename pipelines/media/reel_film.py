@@ -207,12 +207,10 @@ def _write_video(
     size = (film.width, film.height, FPS)
     codec = NVENC if encoder == "nvenc" else X264
     chunk_encoder = ChunkEncoder(*size, skip=encoder != "plain", codec=codec)
-    extradata = chunk_encoder.extradata
     cover = cover_of(film, stage, timeline, FPS)
     # Strips need one background for the whole film.
     if encoder == "strips" and isinstance(stage, Canvas):
         strips = StripEncoder(chunk_encoder, stage, [run.text for run in runs])
-        extradata = strips.extradata
         parallel = ParallelEncoder(strips.encode, chunks(runs, _STRIP_PICTURES), film.folder, _STRIP_THREADS)
     else:
         encode = functools.partial(chunk_encoder.encode, draw=stage.draw)
@@ -236,7 +234,7 @@ def _write_video(
             film.folder / "video.mp4",
             parallel.units(),
             size=size,
-            extradata=extradata,
+            extradata=chunk_encoder.extradata,
             codec=codec,
             audio=_read_audio(film, timeline),
             on_frame=report,

@@ -32,27 +32,16 @@ class BitReader:
         return self._bits >> (self._length - self.position) & ((1 << count) - 1)
 
     def ue(self) -> int:
-        """Read an unsigned Exp-Golomb number (clause 9.1).
-
-        Raises:
-            EOFError: The payload ends inside it.
-        """
-        value, left = self.rest()
-        if not value:
-            raise EOFError("the payload ends inside a syntax element")
-        zeros = left - value.bit_length()
-        self.position += zeros
-        return self.u(zeros + 1) - 1
+        """Read an unsigned Exp-Golomb number (clause 9.1)."""
+        zeros = 0
+        while self.u(1) == 0:
+            zeros += 1
+        return (1 << zeros) - 1 + self.u(zeros)
 
     def se(self) -> int:
         """Read a signed Exp-Golomb number (clause 9.1.1)."""
         code = self.ue()
         return (code + 1) // 2 if code & 1 else -(code // 2)
-
-    def rest(self) -> tuple[int, int]:
-        """Return the bits that are left and their number."""
-        left = self._length - self.position
-        return self._bits & ((1 << left) - 1), left
 
 
 class BitWriter:

@@ -27,11 +27,10 @@ from pipelines.media.encode.h264 import (
 BT709 = 1
 # Measured on still images with captions: the file size and SSIM of preset veryfast at CRF 20, in half the time.
 _PRESET, _QUALITY = "ultrafast", "17"
-_TOOLS = "8x8dct=1:deblock=0,0:aq-mode=1"
+_TOOLS = "cabac=1:8x8dct=1:deblock=0,0:aq-mode=1"
 #: How the quality of a picture is chosen: for what follows it, or from its own pixels only. Without the deblocking
-#: filter, which at this quality makes intra pictures no better, slices do not depend on what is around them. Each
-#: option may be there only once: FFmpeg would pass them on in another order.
-_AHEAD, ALONE = "cabac=1:mbtree=1:rc-lookahead=5", "mbtree=0:rc-lookahead=0:qcomp=1.0:no-deblock=1"
+#: filter, which at this quality makes intra pictures no better, slices do not depend on what is around them.
+_AHEAD, ALONE = "mbtree=1:rc-lookahead=5", "mbtree=0:rc-lookahead=0:qcomp=1.0:no-deblock=1"
 # One slice per picture, no reordering, one unweighted reference: what skip slices require (see h264.read_shape).
 _STRUCTURE = (
     "bframes=0:ref=1:weightp=0:scenecut=0:keyint=infinite:min-keyint=1:force-cfr=1:sliced-threads=0:slices=1:threads=1"

@@ -10,7 +10,7 @@ legal, ``UnexpectedStream`` is raised, and the caller encodes every frame instea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pipelines.media.encode.bits import BitReader, BitWriter, escape, unescape
 from pipelines.media.encode.cabac import skipped_macroblocks
@@ -38,26 +38,6 @@ class StreamShape:
     #: SliceQPY when ``slice_qp_delta`` is 0.
     quantiser: int
     deblocking_control: bool
-
-    @property
-    def without_cabac(self) -> StreamShape:
-        """The same shape with the parameter set that ``without_cabac`` returns."""
-        return replace(self, pps_id=1, cabac=False)
-
-
-def without_cabac(pps: bytes) -> bytes:
-    """Return the picture parameter set ``pps`` as number 1, in which slices are coded by CAVLC (clause 9.2)."""
-    payload = unescape(pps[1:])
-    bits = BitReader(payload)
-    bits.ue()
-    sps_id = bits.ue()
-    bits.u(1)
-    changed = BitWriter()
-    changed.ue(1)
-    changed.ue(sps_id)
-    changed.u(0, 1)
-    changed.u(*bits.rest())
-    return pps[:1] + escape(changed.getvalue().rstrip(b"\0"))
 
 
 def read_shape(sps: bytes, pps: bytes) -> StreamShape:
@@ -166,9 +146,8 @@ class IntraSlice:
     """An I slice without what depends on its place: it can be used in every picture, and in any of its rows."""
 
     qp_delta: int
-    #: The code of the macroblocks, without emulation prevention bytes; the first ``offset`` bits are not part of it.
+    #: The arithmetic code of the macroblocks, without emulation prevention bytes.
     data: bytes
-    offset: int
 
 
 def read_intra_slice(unit: bytes, shape: StreamShape, first: int = 0) -> IntraSlice:
@@ -179,7 +158,7 @@ def read_intra_slice(unit: bytes, shape: StreamShape, first: int = 0) -> IntraSl
     """
     payload = unescape(unit[1:])
     bits = BitReader(payload[:_HEADER_BYTES])
-    _require(unit[0] & 31 == IDR_SLICE and shape.deblocking_control, "not an IDR picture")
+    _require(unit[0] & 31 == IDR_SLICE and shape.cabac and shape.deblocking_control, "not an IDR picture in CABAC")
     _require(bits.ue() == first and bits.ue() in (2, 7), "a slice begins where none was requested")
     bits.ue()
     bits.u(shape.frame_num_bits)
@@ -187,9 +166,7 @@ def read_intra_slice(unit: bytes, shape: StreamShape, first: int = 0) -> IntraSl
     bits.u(2)  # no_output_of_prior_pics_flag, long_term_reference_flag
     qp_delta = bits.se()
     _require(bits.ue() == 1, "the deblocking filter is on")
-    if shape.cabac:
-        return IntraSlice(qp_delta, payload[-(-bits.position // 8) :], 0)
-    return IntraSlice(qp_delta, payload[bits.position // 8 :], bits.position % 8)
+    return IntraSlice(qp_delta, payload[-(-bits.position // 8) :])
 
 
 def intra_slice(shape: StreamShape, part: IntraSlice, first: int, frame_num: int, idr_pic_id: int | None) -> bytes:
@@ -209,13 +186,7 @@ def intra_slice(shape: StreamShape, part: IntraSlice, first: int, frame_num: int
         bits.u(0, 1)  # adaptive_ref_pic_marking_mode_flag: sliding window
     bits.se(part.qp_delta)
     bits.ue(1)  # disable_deblocking_filter_idc
-    if shape.cabac:
-        while bits.length % 8:
-            bits.u(1, 1)  # cabac_alignment_one_bit
-        payload = bits.getvalue() + part.data
-    else:
-        length = len(part.data) * 8 - part.offset
-        bits.u(int.from_bytes(part.data, "big") & ((1 << length) - 1), length)
-        payload = bits.getvalue().rstrip(b"\0")
+    while bits.length % 8:
+        bits.u(1, 1)  # cabac_alignment_one_bit
     head = 2 << 5 | SLICE if idr_pic_id is None else 3 << 5 | IDR_SLICE
-    return bytes([head]) + escape(payload)
+    return bytes([head]) + escape(bits.getvalue() + part.data)

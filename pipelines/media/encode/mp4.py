@@ -39,7 +39,7 @@ def write_mp4(
         path: The file to write.
         video: One H.264 access unit per frame.
         size: Width and height in pixels, and frames per second.
-        extradata: The parameter sets of the encoder that made ``video``, and others that the stream uses.
+        extradata: The parameter sets of the encoder that made ``video``.
         audio: Raw AAC frames with their format; the first starts at 0 s. ``None``: the video is silent.
         on_frame: Called with the number of video frames written so far.
         codec: The name of the encoder that made ``video``.
@@ -88,9 +88,8 @@ def _video_stream(container: OutputContainer, codec: str, size: tuple[int, int, 
     stream = container.add_stream(codec, rate=size[2])
     assert isinstance(stream, VideoStream)
     set_up(stream.codec_context, *size)
-    if not extradata.startswith(bytes(stream.codec_context.extradata or b"-")):
+    if bytes(stream.codec_context.extradata or b"") != extradata:
         raise UnexpectedStream("the muxer's parameter sets differ from the encoder's")
-    stream.codec_context.extradata = extradata
     stream.time_base = Fraction(1, size[2])
     return stream
 

@@ -21,7 +21,6 @@ from pipelines.media.encode.h264 import (
     UnexpectedStream,
     read_intra_slice,
     read_shape,
-    without_cabac,
 )
 
 #: One plane of a picture in YUV 4:2:0: shape (height, width), uint8.
@@ -36,19 +35,14 @@ class Slicer:
     """Encodes parts of a picture as I slices, which depend on their pixels only."""
 
     def __init__(self, across: int, shape: StreamShape, extradata: bytes) -> None:
-        self._across = across
-        #: The stream's shape and parameter set for slices with CABAC, and those for slices without it.
-        pps = parameter_sets(extradata)[1]
-        self._forms = {True: (shape, pps), False: (shape.without_cabac, without_cabac(pps))}
-        #: Per size in macroblocks and with or without CABAC: the encoders that are not in use, with the number of
-        #: pictures that each encoded.
-        self._idle: dict[tuple[int, int, bool], list[tuple[VideoCodecContext, int]]] = {}
+        self._across, self._shape = across, shape
+        self._pps = parameter_sets(extradata)[1]
+        #: Per size in macroblocks: the encoders that are not in use, with the number of pictures that each encoded.
+        self._idle: dict[tuple[int, int], list[tuple[VideoCodecContext, int]]] = {}
         self._lock = threading.Lock()
 
-    def encode(self, planes: Sequence[Plane], rows: range, columns: range, *, cabac: bool) -> list[IntraSlice]:
+    def encode(self, planes: Sequence[Plane], rows: range, columns: range) -> list[IntraSlice]:
         """Return the slices of a part of ``planes``: one if it is as wide as the picture, otherwise one per row.
-
-        With ``cabac`` they are smaller; without, encoding takes a third of the time.
 
         Raises:
             UnexpectedStream: They cannot be used in the stream.
@@ -63,9 +57,9 @@ class Slicer:
             pixels[part.shape[0] :] = 0
         frame.pict_type, frame.colorspace, frame.color_range = PictureType.I, BT709, BT709
         with self._lock:
-            idle = self._idle.setdefault((len(columns), height, cabac), [])
+            idle = self._idle.setdefault((len(columns), height), [])
             kept = idle.pop() if idle else None
-        context, count = kept or (self._open(len(columns), height, cabac=cabac), 0)
+        context, count = kept or (self._open(len(columns), height), 0)
         frame.pts, frame.time_base = count, context.time_base
         units = [unit for packet in context.encode(frame) for unit in split_nals(bytes(packet))]
         with self._lock:
@@ -74,18 +68,15 @@ class Slicer:
         if len(slices) != (1 if is_whole else height):
             raise UnexpectedStream("another number of slices than requested")
         used = slices if is_whole else slices[: len(rows)]
-        shape = self._forms[cabac][0]
-        return [read_intra_slice(unit, shape, row * len(columns)) for row, unit in enumerate(used)]
+        return [read_intra_slice(unit, self._shape, row * len(columns)) for row, unit in enumerate(used)]
 
-    def _open(self, width: int, height: int, *, cabac: bool) -> VideoCodecContext:
+    def _open(self, width: int, height: int) -> VideoCodecContext:
         context = av.CodecContext.create(X264, "w")
         assert isinstance(context, VideoCodecContext)
         slices = "" if width == self._across else f":slice-max-mbs={width}"
-        set_up(context, width * BLOCK, height * BLOCK, 30, f"{ALONE}{slices}:cabac={cabac:d}")
+        set_up(context, width * BLOCK, height * BLOCK, 30, ALONE + slices)
         sps, pps = parameter_sets(bytes(context.extradata or b""))
-        frame_num_bits = read_shape(sps, pps).frame_num_bits
-        shape, expected = self._forms[cabac]
-        if (pps if cabac else without_cabac(pps)) != expected or frame_num_bits != shape.frame_num_bits:
+        if pps != self._pps or read_shape(sps, pps).frame_num_bits != self._shape.frame_num_bits:
             raise UnexpectedStream("encoders for parts of a picture have different parameter sets")
         return context
 

@@ -4,9 +4,6 @@ A picture is cut into slices. What the previous picture shows too is in skip sli
 that were encoded once and are used again byte for byte, so that no pixel of other rows than those of patches ever
 changes. What remains is encoded as pictures of its size: rows from edge to edge in a key frame, else the macroblocks
 from the first to the last that changed.
-
-Pictures between key frames are coded by CAVLC, which takes a third of the time of CABAC. That belongs to a second
-picture parameter set, and all slices of a picture need the same one.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ from numpy.typing import NDArray
 
 from pipelines.media.encode.chunk_encoder import AccessUnit, ChunkEncoder, parameter_sets, prefixed
 from pipelines.media.encode.frame_runs import FrameRun
-from pipelines.media.encode.h264 import IntraSlice, UnexpectedStream, intra_slice, read_shape, skip_slice, without_cabac
+from pipelines.media.encode.h264 import IntraSlice, intra_slice, read_shape, skip_slice
 from pipelines.media.encode.slicer import BLOCK, Plane, Slicer, pixels_of
 
 #: One value for each macroblock: shape (rows, columns).
@@ -78,27 +75,18 @@ class StripEncoder:
             UnexpectedStream: The slices of pictures of different heights cannot be combined.
         """
         self._whole, self._pictures = whole, pictures
-        parameters = parameter_sets(whole.extradata)
-        self._shape = read_shape(*parameters)
-        if not self._shape.cabac:
-            raise UnexpectedStream("the encoder does not use CABAC")
-        self._shapes = {True: self._shape, False: self._shape.without_cabac}
-        #: The parameter sets of the stream.
-        self.extradata = whole.extradata + prefixed(without_cabac(parameters[1]))
+        self._shape = read_shape(*parameter_sets(whole.extradata))
         self._frame_nums = 1 << self._shape.frame_num_bits
         self._background = [_whole_blocks(plane, BLOCK >> (i > 0)) for i, plane in enumerate(pictures.background)]
         rows, self._across = (length // BLOCK for length in self._background[0].shape)
         self._step = max(1, self._across // _WIDTHS)
         self._slicer = Slicer(self._across, self._shape, whole.extradata)
         self._groups = _cut(rows, self._expected(names))
-        self._group_slices = [self._group_slice(rows, cabac=True) for rows in self._groups]
-        self._kept: OrderedDict[tuple[str, range, range, bool], list[IntraSlice]] = OrderedDict()
+        everywhere = range(self._across)
+        self._group_slices = [self._slicer.encode(self._background, rows, everywhere)[0] for rows in self._groups]
+        self._kept: OrderedDict[tuple[str, range, range], list[IntraSlice]] = OrderedDict()
         self._lock = threading.Lock()
         self._skipped = functools.lru_cache(maxsize=4096)(self._skip)
-        self._restored = functools.lru_cache(maxsize=256)(functools.partial(self._group_slice, cabac=False))
-
-    def _group_slice(self, rows: range, *, cabac: bool) -> IntraSlice:
-        return self._slicer.encode(self._background, rows, range(self._across), cabac=cabac)[0]
 
     def _expected(self, names: Sequence[str]) -> range:
         """Return the rows of macroblocks in which patches are expected. In others they make larger files."""
@@ -131,23 +119,21 @@ class StripEncoder:
             yield self._picture(run.text, sheet, frame_num, idr_pic_id if run.key else None), run.key
             for _ in range(run.length - 1):
                 frame_num += 1
-                yield self._skipped(0, self._shape.macroblocks, frame_num % self._frame_nums, cabac=False), False
+                yield self._skipped(0, self._shape.macroblocks, frame_num % self._frame_nums), False
 
     def _picture(self, name: str, sheet: _Sheet, frame_num: int, idr_pic_id: int | None) -> bytes:
         """Return the access unit of the picture that ``sheet`` shows. What it leaves out is skipped."""
         units, end = [], 0
-        number = frame_num % self._frame_nums
-        cabac = idr_pic_id is not None
-        for first, count, part in self._parts(name, sheet, cabac=cabac):
+        for first, count, part in self._parts(name, sheet):
             if first > end:
-                units.append(self._skipped(end, first - end, number, cabac=cabac))
-            units.append(prefixed(intra_slice(self._shapes[cabac], part, first, frame_num, idr_pic_id)))
+                units.append(self._skipped(end, first - end, frame_num % self._frame_nums))
+            units.append(prefixed(intra_slice(self._shape, part, first, frame_num, idr_pic_id)))
             end = first + count
         if end < self._shape.macroblocks:
-            units.append(self._skipped(end, self._shape.macroblocks - end, number, cabac=cabac))
+            units.append(self._skipped(end, self._shape.macroblocks - end, frame_num % self._frame_nums))
         return b"".join(units)
 
-    def _parts(self, name: str, sheet: _Sheet, *, cabac: bool) -> Iterator[tuple[int, int, IntraSlice]]:
+    def _parts(self, name: str, sheet: _Sheet) -> Iterator[tuple[int, int, IntraSlice]]:
         """Yield the changed parts of the picture: first macroblock, number of macroblocks, and slice."""
         changed, patched = (self._groups_with(blocks) for blocks in (sheet.changed, sheet.patched))
         for is_patch, groups in _stretches(changed, patched):
@@ -157,14 +143,13 @@ class StripEncoder:
                     columns = self._columns(sheet.changed[rows.start : rows.stop])
                     # Each row is a slice of its own, unless it is encoded from edge to edge.
                     height = len(rows) if len(columns) == self._across else 1
-                    slices = self._strip(name, sheet, rows, columns, cabac=cabac)
+                    slices = self._strip(name, sheet, rows, columns)
                     for row, part in zip(range(rows.start, rows.stop, height), slices, strict=True):
                         yield row * self._across + columns.start, height * len(columns), part
             else:
                 for index in groups:
                     group = self._groups[index]
-                    part = self._group_slices[index] if cabac else self._restored(group)
-                    yield group.start * self._across, len(group) * self._across, part
+                    yield group.start * self._across, len(group) * self._across, self._group_slices[index]
 
     def _groups_with(self, blocks: Blocks) -> set[int]:
         """Return the indices of the groups that contain one of ``blocks``."""
@@ -178,22 +163,21 @@ class StripEncoder:
         end = min(-(-(int(found[-1]) + 1) // self._step) * self._step, self._across)
         return range(first, end) if end - first < self._across * _WIDE else range(self._across)
 
-    def _strip(self, name: str, sheet: _Sheet, rows: range, columns: range, *, cabac: bool) -> list[IntraSlice]:
-        key = (name, rows, columns, cabac)
+    def _strip(self, name: str, sheet: _Sheet, rows: range, columns: range) -> list[IntraSlice]:
+        key = (name, rows, columns)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        strip = self._slicer.encode(sheet.planes, rows, columns, cabac=cabac)
+        strip = self._slicer.encode(sheet.planes, rows, columns)
         with self._lock:
             self._kept[key] = strip
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return strip
 
-    def _skip(self, first: int, count: int, frame_num: int, *, cabac: bool) -> bytes:
-        count = 0 if count == self._shape.macroblocks else count
-        return prefixed(skip_slice(self._shapes[cabac], frame_num, first, count))
+    def _skip(self, first: int, count: int, frame_num: int) -> bytes:
+        return prefixed(skip_slice(self._shape, frame_num, first, 0 if count == self._shape.macroblocks else count))
 
 
 class _Sheet:
