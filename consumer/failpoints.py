@@ -41,6 +41,9 @@ GROUP_FAILPOINTS = (
     "group.begun",  # the next has begun
 )
 
+#: The failpoints of manifests that are flushed to the disk after their jobs have ended.
+FLUSH_FAILPOINTS = ("manifests.flushed",)  # they are on the disk, the ledger still keeps them
+
 #: The failpoints of a provider call, from the pipeline's request to the settled call.
 CALL_FAILPOINTS = (
     "call.wanted",  # the pipeline needs a provider call, nothing is written

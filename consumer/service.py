@@ -18,6 +18,7 @@ from consumer.doors.door import Door
 from consumer.doors.inbox import InboxDoor
 from consumer.doors.sqs.client import SqsClient, sqs_options
 from consumer.doors.sqs.door import SqsDoor
+from consumer.execution.flushing import ManifestFlusher
 from consumer.execution.sweep import Sweep
 from consumer.logs import logger
 from consumer.retention.loop import RetentionLoop
@@ -144,6 +145,8 @@ def build_loops(runtime: Runtime, app: Celery, parts: Sequence[str]) -> list[Nam
         loops += build_doors(runtime, wake)
     if "sweep" in parts:
         loops += [Named("sweep", Sweep(runtime, wake)), Named("retention", RetentionLoop(runtime))]
+        if (files := runtime.storage.small_files) is not None:
+            loops.append(Named("manifests", ManifestFlusher(runtime, files)))
     if "calls" in parts:
         loops.append(Named("calls", CallEngine(runtime, wake)))
     if "outbox" in parts:

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from consumer.admission.policy import AdmissionPolicy
 from consumer.callbacks.game import GameApi
 from consumer.callbacks.signing import default_secret, generate_secret
+from consumer.execution.flushing import restore_manifests
 from consumer.extensions import load_extensions
 from consumer.ledger.database import Database, connect_ledger
 from consumer.ledger.schema import prepare
@@ -42,7 +43,7 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
     triggers = trigger_rules(settings)
     secrets = signing_secrets(settings)
     _check_secret_names(settings.tenants, secrets)
-    return Runtime(
+    runtime = Runtime(
         settings=settings,
         database=open_ledger(settings),
         storage=storage_of(settings),
@@ -53,6 +54,8 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
         triggers=triggers,
         tenants=TenantRules(settings.tenants),
     )
+    restore_manifests(runtime)
+    return runtime
 
 
 def admission_policy(runtime: Runtime) -> AdmissionPolicy:

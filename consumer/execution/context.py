@@ -17,9 +17,10 @@ from consumer.failpoints import failpoint
 from consumer.ledger import calls
 from consumer.ledger.call_request import CallSpec
 from consumer.ledger.leases import Claim
+from consumer.ledger.manifests import UnflushedManifest
 from consumer.ledger.timeline import note
 from consumer.runtime import Runtime
-from consumer.storage.artifacts import MANIFEST, check_output_free, store_artifact
+from consumer.storage.artifacts import MANIFEST, check_output_free, manifest_facts, store_artifact
 from consumer.storage.scratch import LazyFolder
 from pipelines.context import AlignerOptions, ModelCall, ModelResult, OutputSpec, StepFunction
 from pipelines.media.sandbox.process import Bounds
@@ -31,6 +32,9 @@ from schemas.media import InputFile, LocalFile, StoredArtifact
 
 if TYPE_CHECKING:
     from consumer.execution.durable import Steps
+
+#: The largest manifest that the ledger keeps until it is on the disk.
+MAX_UNFLUSHED_BYTES = 64 * 1024
 
 
 class JobContext:
@@ -142,6 +146,15 @@ class JobContext:
         # Checked at the door and again here: rules may have changed since, and a pipeline may name any file.
         self._runtime.tenants.check_write(self._job.tenant, uri)
         return store_artifact(self._runtime.storage, file, uri, job_id=self._job.id, fingerprint=self._job.fingerprint)
+
+    def store_unflushed(self, manifest: bytes) -> UnflushedManifest | None:
+        """Store the manifest without waiting for the disk. ``None`` if this storage cannot: use ``store``."""
+        uri, job, files = self._output + MANIFEST, self._job, self._runtime.storage.small_files
+        if files is None or len(manifest) > MAX_UNFLUSHED_BYTES:
+            return None
+        self._runtime.tenants.check_write(job.tenant, uri)
+        stored = files.put(manifest, uri, manifest_facts(manifest, job.id, job.fingerprint))
+        return None if stored is None else UnflushedManifest(job.id, job.fingerprint, uri, stored)
 
     def _traced_make(self, step: str, make: StepFunction) -> Sequence[StoredArtifact]:
         with tracing.span(f"step {step}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 from consumer.execution.context import JobContext
 from consumer.ledger import steps
 from consumer.ledger.leases import Claim
+from consumer.ledger.manifests import UnflushedManifest
 from consumer.ledger.provenance import Provenance
 from consumer.runtime import Runtime
-from consumer.storage.artifacts import MANIFEST
+from consumer.storage.artifacts import MANIFEST, MANIFEST_TYPE
 from consumer.storage.scratch import LazyFolder
 from schemas.errors import StorageUnavailable
 from schemas.manifest import Manifest, ManifestArtifact, ManifestStep
@@ -32,8 +34,10 @@ def write_manifest(
     artifacts: Sequence[StoredArtifact],
     folder: LazyFolder,
     provenance: Provenance,
-) -> StoredArtifact:
+) -> tuple[StoredArtifact, UnflushedManifest | None]:
     """Write the manifest, store it and return it. After a crash the manifest that was already stored is kept.
+
+    If it did not wait for the disk, it is also returned for the ledger, which keeps it until it is flushed.
 
     Raises:
         StorageUnavailable: an artifact that the ledger recorded is not in storage.
@@ -64,9 +68,22 @@ def write_manifest(
         ],
         completed_at=dt.datetime.fromtimestamp(round(claim.now(), 3), dt.UTC),
     )
+    content = (manifest.model_dump_json(indent=2, exclude_none=True) + "\n").encode()
+    if (unflushed := context.store_unflushed(content)) is not None:
+        return _artifact(unflushed), unflushed
     path = folder.path / MANIFEST
-    path.write_text(manifest.model_dump_json(indent=2, exclude_none=True) + "\n")
-    return context.store(LocalFile(name=MANIFEST, content_type="application/json", path=path))
+    path.write_bytes(content)
+    return context.store(LocalFile(name=MANIFEST, content_type=MANIFEST_TYPE, path=path)), None
+
+
+def _artifact(manifest: UnflushedManifest) -> StoredArtifact:
+    return StoredArtifact(
+        name=MANIFEST,
+        content_type=MANIFEST_TYPE,
+        uri=manifest.uri,
+        sha256=hashlib.sha256(manifest.content).hexdigest(),
+        bytes=len(manifest.content),
+    )
 
 
 def _provider_details(provenance: Provenance) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def complete(
     rows = calls.of_job(runtime.database, claim.job.id) if context.may_have_steps else ()
     free = runtime.catalogue.free_models if rows else ()
     provenance = provenance_of(claim.job, rows, context.manifest_details, free=free)
-    manifest = write_manifest(runtime, claim, context, artifacts, folder, provenance)
+    manifest, unflushed = write_manifest(runtime, claim, context, artifacts, folder, provenance)
     failpoint("advance.after_manifest")
     context.check()
     outputs = [_output(runtime, artifact, folder) for artifact in (*artifacts, manifest)]
@@ -149,6 +149,7 @@ def complete(
         delivery=delivery,
         storing=None if artifacts else storing,
         deferred=claim.deferred,
+        manifest=unflushed,
     )
     failpoint("advance.finished")
     log.info("job_completed", outputs=len(outputs), duration=claim.duration())

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from consumer.ledger.calls import stop_calls
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.leases import transition, unleased
+from consumer.ledger.manifests import UnflushedManifest, keep
 from consumer.ledger.outbox import NewDelivery, enqueue
 from consumer.ledger.records import Job, Lease, job_from
 from consumer.ledger.states import OPEN, State
@@ -47,13 +48,14 @@ def finish(
     delivery: NewDelivery | None = None,
     storing: Storing | None = None,
     deferred: bool = False,
+    manifest: UnflushedManifest | None = None,
 ) -> None:
     """End the job under its lease and enqueue its callback, in one durable transaction.
 
     After a crash before this commit, the next worker finds the steps done and ends the job; after it, the outbox
     delivers the callback. ``storing`` is given for a running job that had no files to store: it passes through that
     state here. A ``deferred`` end becomes durable with the next durable commit of any process; the outbox makes one
-    before it sends a callback.
+    before it sends a callback. ``manifest`` is given if its file is not flushed to the disk yet.
 
     Raises:
         LeaseLost: another worker has the job; nothing was written.
@@ -67,6 +69,8 @@ def finish(
         _note_end(connection, lease.job_id, state, error, lease.epoch)
         if state is not State.COMPLETED:
             stop_calls(connection, lease.job_id)
+        if manifest is not None:
+            keep(database, connection, manifest)
         if delivery is not None:
             enqueue(database, connection, delivery)
 

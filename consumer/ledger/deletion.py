@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import Database, db_now
+from consumer.ledger.manifests import forget
 from consumer.ledger.records import Job, job_from
 from consumer.ledger.states import SETTLED, TERMINAL, CallState
-from consumer.ledger.tables import calls, deliveries, jobs, rejections, steps, timeline
+from consumer.ledger.tables import calls, deliveries, jobs, rejections, steps, timeline, unflushed_manifests
 from consumer.ledger.timeline import note
 
 
@@ -77,7 +78,7 @@ def delete_job(database: Database, job_id: str) -> bool:
         if connection.execute(gone).rowcount != 1:
             return False
         _keep_the_money(connection, job_id)
-        for table in (steps, calls, timeline, deliveries):
+        for table in (steps, calls, timeline, deliveries, unflushed_manifests):
             connection.execute(sa.delete(table).where(table.c.job_id == job_id))
     return True
 
@@ -94,7 +95,10 @@ def begin_deletion(database: Database, job: Job) -> bool:
             .where(jobs.c.state.in_([s.value for s in TERMINAL]))
             .values(results_deleted_at=sa.func.coalesce(jobs.c.results_deleted_at, db_now()))
         )
-        return connection.execute(begun).rowcount == 1
+        if connection.execute(begun).rowcount != 1:
+            return False
+        forget(connection, [job.id])  # or its file would be written again
+        return True
 
 
 def record_results_deleted(database: Database, job_id: str, *, files: int) -> None:

@@ -112,6 +112,16 @@ sa.Index(
     postgresql_where=jobs.c.wake_at.is_not(None),
 )
 
+# Manifests whose files are not flushed to the disk yet; see ``UnflushedManifest``.
+unflushed_manifests = sa.Table(
+    "unflushed_manifests",
+    metadata,
+    sa.Column("job_id", sa.String(128), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("uri", sa.String(2048), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+
 # Steps and their results; see ``Step``.
 steps = sa.Table(
     "steps",

@@ -12,6 +12,7 @@ from schemas.media import LocalFile, MediaFacts, StoredArtifact
 
 #: The last file that a job stores.
 MANIFEST = "manifest.json"
+MANIFEST_TYPE = "application/json"
 
 
 def check_output_free(storage: Storage, uris: Sequence[str], *, job_id: str, fingerprint: str) -> None:
@@ -32,6 +33,17 @@ def check_output_free(storage: Storage, uris: Sequence[str], *, job_id: str, fin
             raise StorageUnavailable(error.message, outage=error.outage) from None
         if found is not None:
             found.check_owner(job_id, fingerprint)
+
+
+def manifest_facts(content: bytes, job_id: str, fingerprint: str) -> ObjectFacts:
+    """Return what is stored with a manifest."""
+    return ObjectFacts(
+        job_id=job_id,
+        fingerprint=fingerprint,
+        content_type=MANIFEST_TYPE,
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+    )
 
 
 def store_artifact(storage: Storage, file: LocalFile, uri: str, *, job_id: str, fingerprint: str) -> StoredArtifact:

@@ -7,7 +7,7 @@ does no harm: its write is either answered with the object that its job stored b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -124,11 +124,44 @@ class PresignedUpload:
     headers: Mapping[str, str]
 
 
+class SmallFiles(Protocol):
+    """Files of a few kilobytes that a power cut may lose until ``flush`` returns; the ledger keeps them until then."""
+
+    def put(self, content: bytes, uri: str, facts: ObjectFacts) -> bytes | None:
+        """Store the content and return it, or that which an earlier attempt of the job stored there.
+
+        A killed process leaves nothing, or the whole object. ``None`` if this file system cannot do it: use
+        ``Storage.put``.
+
+        Raises:
+            OutputExists, StorageUnavailable: see ``Storage.put``.
+        """
+        ...
+
+    def is_whole(self, content: bytes, uri: str, facts: ObjectFacts) -> bool:
+        """Return whether the object is there with exactly this content and these facts."""
+        ...
+
+    def restore(self, content: bytes, uri: str, facts: ObjectFacts) -> None:
+        """Store the content again in place of a missing or damaged object.
+
+        Raises:
+            OutputExists, StorageUnavailable: see ``Storage.put``.
+        """
+        ...
+
+    def flush(self, uris: Sequence[str]) -> None:
+        """Wait until the objects are on the disk. Those that were deleted are left out."""
+        ...
+
+
 class Storage(Protocol):
     """Whole, immutable objects by name. Safe to use from several threads."""
 
     #: Whether ``url`` returns URLs that a provider can read.
     has_urls: bool
+    #: Writes small files without waiting for the disk; ``None`` where that saves nothing.
+    small_files: SmallFiles | None
 
     def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
         """Copy the object to the file ``into``; with ``pin``, only if it still has that content.

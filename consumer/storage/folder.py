@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
@@ -28,17 +27,12 @@ from consumer.storage.base import (
     locate_folder,
     to_stored_object,
 )
+from consumer.storage.folder_errors import writing
 from consumer.storage.local_files import NotRegular, open_beneath
 from consumer.storage.marks import Marks, make_folders, sync_folder
 from consumer.storage.paths import bucket_folder, key_of, path_of
-from schemas.errors import (
-    ConfigurationError,
-    InputForbidden,
-    InputNotFound,
-    OutputExists,
-    OutputForbidden,
-    StorageUnavailable,
-)
+from consumer.storage.small_files import FolderSmallFiles, flush_file
+from schemas.errors import InputForbidden, InputNotFound, OutputForbidden, StorageUnavailable
 from schemas.reference import Pin
 
 #: The folder for Telecine's own files; no bucket can have this name.
@@ -51,12 +45,6 @@ _SWEEP_SECONDS = 3600.0
 _LOOKS = 20
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_FORBIDDEN = (errno.EACCES,)
-#: A failed disk is remounted read-only; a network share disappears and comes back.
-_TEMPORARY = (errno.EROFS, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
-_NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP)
-
 
 class FolderStorage:
     """Objects as ordinary files below ``root``. Several processes on one machine may share it."""
@@ -68,6 +56,7 @@ class FolderStorage:
         self._root = root.resolve()
         self._parts = self._root / HIDDEN / "parts"
         self._marks = Marks(self._root / HIDDEN)
+        self.small_files = FolderSmallFiles(self._root, lambda uri: self._look(*locate(uri)))
         self._sweep_at = 0.0
         self._sweep()
 
@@ -84,13 +73,13 @@ class FolderStorage:
         """Store the file. A crash leaves only hidden files, or the whole object."""
         bucket, key = locate(uri)
         self._sweep()
-        with _writing(uri), self._copied(path, facts) as part:
+        with writing(uri), self._copied(path, facts) as part:
             for _ in range(_LOOKS):
                 with self._marks.locked(bucket, key):
                     if (found := self._look(bucket, key)) is not None:
                         found.check_owner(facts.job_id, facts.fingerprint)
-                        # The attempt that stored it may have been killed before its folders were flushed.
-                        self._flush_folders(self._path(bucket, key))
+                        # The attempt that stored it may have been killed before it was flushed.
+                        self._flush(self._path(bucket, key))
                         return found
                     # Between the look and the link, a program that takes no locks may create the file (EEXIST) or
                     # delete its folder (ENOENT): then look again.
@@ -173,14 +162,18 @@ class FolderStorage:
 
     def _link(self, part: Path, bucket: str, key: str, facts: ObjectFacts) -> StoredObject:
         """Create the object in one atomic step, after its content and metadata are on the disk."""
-        metadata = facts.as_metadata()
-        self._marks.write(part, bucket, key, facts.sha256, facts.content_type, metadata)
+        self._marks.write(part, bucket, key, facts)
         target = self._path(bucket, key)
         make_folders(target.parent)
         os.link(part, target)
         sync_folder(target.parent)
         return to_stored_object(
-            f"s3://{bucket}/{key}", metadata, facts.bytes, facts.content_type, facts.sha256, etag=facts.sha256
+            f"s3://{bucket}/{key}",
+            facts.as_metadata(),
+            facts.bytes,
+            facts.content_type,
+            facts.sha256,
+            etag=facts.sha256,
         )
 
     def _look(self, bucket: str, key: str) -> StoredObject | None:
@@ -209,7 +202,8 @@ class FolderStorage:
         except (NotRegular, PermissionError):
             raise InputForbidden(f"{uri} is not a regular file that this worker may read.") from None
 
-    def _flush_folders(self, path: Path) -> None:
+    def _flush(self, path: Path) -> None:
+        flush_file(path)
         for folder in path.parents:
             sync_folder(folder)
             if folder == self._root:
@@ -250,28 +244,3 @@ def _delete_unlocked(part: Path) -> None:
     with part.open("rb") as found:
         fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
         part.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _writing(uri: str) -> Iterator[None]:
-    """Turn the operating system's errors about writing ``uri`` into errors that say what to do; others pass."""
-    try:
-        yield
-    except (NotADirectoryError, IsADirectoryError, NotRegular):
-        raise OutputExists(
-            f"{uri} needs a folder where a file is, or a file where a folder is. Choose another `output`.",
-            field="output",
-        ) from None
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StorageUnavailable("The disk with the storage folder is full. Will retry.", outage=True) from None
-        if error.errno in _TEMPORARY:
-            raise StorageUnavailable(
-                f"The storage folder cannot be written: {os.strerror(error.errno)}. Will retry.", outage=True
-            ) from None
-        if error.errno in _FORBIDDEN:
-            reason = f"{uri} may not be written: grant this user write access to the storage folder. Will retry."
-            raise StorageUnavailable(reason, outage=True) from None
-        if error.errno in _NO_LINKS:
-            raise ConfigurationError("The storage folder has to be on one file system that has hard links.") from None
-        raise

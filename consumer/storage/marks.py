@@ -20,6 +20,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from consumer.storage.base import ObjectFacts
+
 #: Number of lock files; keys that share one wait for each other for one small write at most.
 _LOCKS = 64
 _ATTRIBUTE = "user.telecine"
@@ -44,18 +46,12 @@ class Marks:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def write(
-        self, part: Path, bucket: str, key: str, sha256: str, content_type: str, metadata: dict[str, str]
-    ) -> None:
+    def write(self, part: Path, bucket: str, key: str, facts: ObjectFacts) -> None:
         """Write the metadata of ``part``, which will become the object, and flush both to the disk."""
-        record = json.dumps({"sha256": sha256, "content_type": content_type, "marks": metadata}).encode()
+        record = record_of(facts)
         with part.open("rb") as written:
-            try:
-                os.setxattr(written.fileno(), _ATTRIBUTE, record)
-            except OSError as error:
-                if error.errno not in _NO_ATTRIBUTE:
-                    raise
-                self._write_sidecar(bucket, key, sha256, record)
+            if not set_attribute(written.fileno(), record):
+                self._write_sidecar(bucket, key, facts.sha256, record)
             os.fsync(written.fileno())
 
     def read(self, source: BufferedReader, bucket: str, key: str, sha256: str) -> tuple[str, dict[str, str]] | None:
@@ -89,11 +85,36 @@ class Marks:
         return self._folder / "sidecars" / name[:2] / name
 
 
+def record_of(facts: ObjectFacts) -> bytes:
+    """Return the metadata as it is stored."""
+    marks = facts.as_metadata()
+    return json.dumps({"sha256": facts.sha256, "content_type": facts.content_type, "marks": marks}).encode()
+
+
+def attribute_of(source: BufferedReader) -> bytes | None:
+    """Return the metadata in the file's attribute, as it is stored; ``None`` if it has none."""
+    try:
+        return os.getxattr(source.fileno(), _ATTRIBUTE)
+    except OSError:
+        return None
+
+
+def set_attribute(descriptor: int, record: bytes) -> bool:
+    """Store the metadata in an attribute of the open file. Return ``False`` if this is impossible here."""
+    try:
+        os.setxattr(descriptor, _ATTRIBUTE, record)
+    except OSError as error:
+        if error.errno not in _NO_ATTRIBUTE:
+            raise
+        return False
+    return True
+
+
 def _attribute(source: BufferedReader) -> dict[str, Any] | None:
     """Return what the file's attribute has, or ``None`` if it has none that can be read."""
     try:
-        found = json.loads(os.getxattr(source.fileno(), _ATTRIBUTE))
-    except (OSError, ValueError, RecursionError):
+        found = json.loads(attribute_of(source) or b"")
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and {"content_type", "marks"} <= found.keys() else None
 

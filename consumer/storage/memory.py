@@ -37,6 +37,7 @@ class MemoryStorage:
     """Objects in a dictionary, with the same guarantees as the other storages."""
 
     has_urls = False
+    small_files = None
 
     def __init__(self) -> None:
         """Create an empty storage."""

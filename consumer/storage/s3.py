@@ -49,6 +49,7 @@ class S3Storage:
     """Objects in S3. Every write is one conditional PUT with checksums, verified afterwards."""
 
     has_urls = True
+    small_files = None
 
     def __init__(self, options: S3Options) -> None:
         """Prepare the storage; it connects on first use."""

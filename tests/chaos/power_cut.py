@@ -21,7 +21,7 @@ _CALLS = (
     "openat,write,pwrite64,writev,pwritev,ftruncate,fallocate,rename,renameat,renameat2,link,linkat,unlink,unlinkat,"
     "mkdir,mkdirat,rmdir,fsync,fdatasync,setxattr,fsetxattr,sendfile,copy_file_range,sync_file_range,syncfs,sync"
 )
-_LINE = re.compile(r"^(\d+\.\d+) (\w+)\((.*)\) = (\d+)(?:<.*>)?(?: \(.*\))? <(\d+\.\d+)>$")
+_LINE = re.compile(r"^(\d+\.\d+) (\w+)\((.*)\) = (\d+(?:<.*>)?)(?:\(deleted\))?(?: \(.*\))? <(\d+\.\d+)>$")
 #: Calls that the model has no rules for. A program that uses one on the folder cannot be judged.
 _UNKNOWN = {"writev", "pwritev", "fallocate", "sync_file_range", "syncfs", "sync"}
 #: Calls whose first argument is the file, and whose other strings are no names.
@@ -58,6 +58,8 @@ class Recording:
         self._top = _Node(is_folder=True)
         #: Changes of names, in order, each with the folder whose fsync makes it safe.
         self._renames: list[tuple[_Node, _Change]] = []
+        #: By descriptor: files that were opened without a name, under the names that strace gives them.
+        self._nameless: dict[int, tuple[str, ...]] = {}
         self._load(base, self._top)
         for start, end, name, arguments, result in sorted(_calls(logs), key=lambda call: call[1]):
             self._replay(start, end, name, arguments, result)
@@ -117,26 +119,30 @@ class Recording:
         for _, change in self._renames:
             change.flushed = 0.0
 
-    def _replay(self, start: float, end: float, name: str, arguments: list[str], result: int) -> None:
+    def _replay(self, start: float, end: float, name: str, arguments: list[str], result: str) -> None:
         named = arguments[:1] if name in _CONTENT else arguments
         paths = [path for path in map(self._below, _paths(named)) if path is not None]
         if not paths:
             return
         assert name not in _UNKNOWN, f"the program calls {name}, for which this model has no rules"
-        if name == "openat":
+        if name == "openat" and "O_TMPFILE" in arguments[2]:
+            self._open_nameless(result)
+        elif name == "openat":
             self._open(end, paths[-1], arguments[2])
         elif name in ("mkdir", "mkdirat"):
             self._name(self._find(paths[-1][:-1]), paths[-1][-1], _Node(is_folder=True), end)
         elif name in ("unlink", "unlinkat", "rmdir"):
             self._unname(self._find(paths[-1][:-1]), paths[-1][-1], end)
+        elif name == "linkat" and (descriptor := re.match(rb"/proc/self/fd/(\d+)$", _text(arguments[1]))) is not None:
+            self._move(self._nameless[int(descriptor.group(1))], paths[-1], end, keep=True)
         elif name in ("rename", "renameat", "renameat2", "link", "linkat"):
             assert len(paths) == 2, f"{name} across the edge of the folder"
             self._move(paths[0], paths[1], end, keep=name.startswith("link"))
         elif name in ("sendfile", "copy_file_range"):
             source, target = paths if name == "copy_file_range" else reversed(paths)
-            self._copy(end, source, target, result)
+            self._copy(end, source, target, int(result))
         elif (node := self._open_file(paths[0])) is not None:
-            self._change(node, start, end, name, arguments, result)
+            self._change(node, start, end, name, arguments, int(result))
 
     def _change(self, node: _Node, start: float, end: float, name: str, arguments: list[str], result: int) -> None:
         if name in ("fsync", "fdatasync"):
@@ -157,6 +163,14 @@ class Recording:
             self._name(folder, name, _Node(is_folder=False), at)
         elif "O_TRUNC" in flags:
             self._truncate(folder.names[name], at, 0)
+
+    def _open_nameless(self, result: str) -> None:
+        """Add a file that was opened without a name, in no folder that a power cut leaves."""
+        descriptor, (path,) = int(result.partition("<")[0]), _paths([result])
+        parts = self._below(path)
+        assert parts is not None
+        self._find(parts[:-1]).names[parts[-1]] = _Node(is_folder=False)
+        self._nameless[descriptor] = parts
 
     def _name(self, folder: _Node, name: str, node: _Node, at: float) -> None:
         folder.names[name] = node
@@ -256,12 +270,12 @@ def record(command: Sequence[str], root: Path, base: Path, logs: Path, **options
     return Recording(root, base, sorted(logs.iterdir()))
 
 
-def _calls(logs: Sequence[Path]) -> Iterator[tuple[float, float, str, list[str], int]]:
-    """Yield the calls that succeeded: start and end, name, arguments, and what it returned."""
+def _calls(logs: Sequence[Path]) -> Iterator[tuple[float, float, str, list[str], str]]:
+    """Yield the calls that succeeded: start and end, name, arguments, and what it returned, perhaps with its path."""
     for line in itertools.chain.from_iterable(log.read_text().splitlines() for log in logs):
         if (found := _LINE.match(line)) is not None:
             start, name, arguments, result, seconds = found.groups()
-            yield float(start), float(start) + float(seconds), name, arguments.split(", "), int(result)
+            yield float(start), float(start) + float(seconds), name, arguments.split(", "), result
 
 
 def _paths(arguments: Sequence[str]) -> Iterator[Path]:

@@ -19,12 +19,14 @@ from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
 from consumer.callbacks.outbox_loop import OutboxLoop
 from consumer.calls.engine import CallEngine
+from consumer.execution.flushing import ManifestFlusher
 from consumer.execution.group import Pace, run_all
 from consumer.ledger import queries
 from consumer.ledger.due import claim_next
 from consumer.ledger.owner import this_process
 from consumer.ledger.states import DeliveryState
 from consumer.runtime import Runtime
+from consumer.service import Loop
 from consumer.wiring import admission_policy, build_runtime
 from pipelines.registry import PIPELINES
 from providers.base import Call
@@ -55,8 +57,10 @@ def run_jobs(home: Path, url: str, provider: MemoryProvider, accepted: Callable[
     """Send all requests, as a producer does who does not know which were accepted, and run them to their callbacks."""
     runtime = dataclasses.replace(build_runtime(settings_of(home), pipelines=PIPELINES), catalogue=models())
     engine = CallEngine(runtime, lambda wakes: None, opener=lambda name: provider)
-    outbox = OutboxLoop(runtime)
-    threads = [threading.Thread(target=loop.run, daemon=True) for loop in (engine, outbox)]
+    files = runtime.storage.small_files
+    assert files is not None
+    loops: list[Loop] = [engine, OutboxLoop(runtime), ManifestFlusher(runtime, files)]
+    threads = [threading.Thread(target=loop.run, daemon=True) for loop in loops]
     for thread in threads:
         thread.start()
     try:
@@ -70,7 +74,7 @@ def run_jobs(home: Path, url: str, provider: MemoryProvider, accepted: Callable[
         wait_until(lambda: _ended(runtime, list(JOBS)))
         wait_until(lambda: all(_delivered(runtime, job_id) for job_id in JOBS))
     finally:
-        for loop in (engine, outbox):
+        for loop in loops:
             loop.stop()
         for thread in threads:
             thread.join()

@@ -125,6 +125,11 @@ written("old", flushed=True)
 flush_folder()
 written("name lost", flushed=True)
 os.rename(f"{folder}/old", f"{folder}/new")
+
+inside = os.open(folder, os.O_RDONLY)
+part = os.open(".", os.O_TMPFILE | os.O_WRONLY, dir_fd=inside)
+os.write(part, b"whole")
+os.link(f"/proc/self/fd/{part}", "late name", dst_dir_fd=inside, follow_symlinks=True)
 """
 
 
@@ -139,7 +144,7 @@ def test_the_recording_keeps_what_was_flushed_and_may_lose_everything_else(tmp_p
         recording.state_at(recording.moments[-1], cut, random.Random(seed))
         files = {path.name: path.read_bytes() for path in cut.iterdir()}
         assert len({"old", "new"} & files.keys()) == 1
-        for name in ("safe", "content lost", "name lost", "old", "new"):
+        for name in ("safe", "content lost", "name lost", "old", "new", "late name"):
             seen.setdefault(name, set()).add(files.get(name))
     assert seen == {
         "safe": {b"whole"},
@@ -147,4 +152,5 @@ def test_the_recording_keeps_what_was_flushed_and_may_lose_everything_else(tmp_p
         "name lost": {b"whole", None},
         "old": {b"whole", None},
         "new": {b"whole", None},
+        "late name": {b"whole", b"", None},
     }
