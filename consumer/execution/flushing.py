@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from consumer.failpoints import failpoint
 from consumer.ledger import manifests
@@ -39,8 +39,7 @@ class ManifestFlusher:
         while not self._stopped.is_set():
             seconds = FLUSH_SECONDS
             try:
-                while not self._stopped.is_set() and self.flush() == BATCH:
-                    pass
+                self.flush()
             except Exception:
                 log.warning("manifests_not_flushed", exc_info=True)
                 seconds = _FAILED_SECONDS
@@ -50,40 +49,43 @@ class ManifestFlusher:
         """Make ``run`` return soon. Call it from any thread."""
         self._stopped.set()
 
-    def flush(self) -> int:
-        """Flush one batch and return how many manifests it had."""
-        database = self._runtime.database
-        batch = manifests.list_kept(database, limit=BATCH)
-        if batch:
-            whole = _restored(self._runtime, self._files, batch)
+    def flush(self) -> None:
+        """Flush all manifests that the ledger keeps."""
+        for batch in _kept(self._runtime):
+            whole = [manifest for manifest in batch if _is_restored(self._runtime, self._files, manifest)]
             self._files.flush([manifest.uri for manifest in whole])
             failpoint("manifests.flushed")
-            with database.write() as connection:
+            with self._runtime.database.write() as connection:
                 manifests.forget(connection, [manifest.job_id for manifest in whole])
-        return len(batch)
 
 
 def restore_manifests(runtime: Runtime) -> None:
     """Write again every manifest that a power cut has damaged, before anyone is sent to it."""
-    files, last = runtime.storage.small_files, ""
-    while files is not None and (batch := manifests.list_kept(runtime.database, limit=BATCH, after=last)):
-        _restored(runtime, files, batch)
+    if (files := runtime.storage.small_files) is not None:
+        for batch in _kept(runtime):
+            for manifest in batch:
+                _is_restored(runtime, files, manifest)
+
+
+def _kept(runtime: Runtime) -> Iterator[Sequence[UnflushedManifest]]:
+    last = ""
+    while batch := manifests.list_kept(runtime.database, limit=BATCH, after=last):
+        yield batch
         last = batch[-1].job_id
 
 
-def _restored(runtime: Runtime, files: SmallFiles, batch: Sequence[UnflushedManifest]) -> list[UnflushedManifest]:
-    """Write again what is missing or damaged, and return the manifests that are whole now."""
-    whole = []
-    for manifest in batch:
-        facts = manifest_facts(manifest.content, manifest.job_id, manifest.fingerprint)
-        try:
-            if not files.is_whole(manifest.content, manifest.uri, facts):
-                with runtime.database.write() as connection:
-                    # Otherwise its job has been deleted since, or another process has flushed it.
-                    if manifests.is_kept(connection, manifest):
-                        files.restore(manifest.content, manifest.uri, facts)
-                        log.warning("manifest_restored", job_id=manifest.job_id)
-            whole.append(manifest)
-        except TelecineError as error:
-            log.warning("manifest_not_restored", job_id=manifest.job_id, reason=error.message)
-    return whole
+def _is_restored(runtime: Runtime, files: SmallFiles, manifest: UnflushedManifest) -> bool:
+    """Write the manifest again if its file is missing or damaged, and return whether it is whole now."""
+    facts = manifest_facts(manifest.content, manifest.job_id, manifest.fingerprint)
+    if files.is_whole(manifest.content, manifest.uri, facts):
+        return True
+    try:
+        with runtime.database.write() as connection:
+            # Otherwise its job has been deleted since, or another process has flushed it.
+            if manifests.is_kept(connection, manifest):
+                files.restore(manifest.content, manifest.uri, facts)
+                log.warning("manifest_restored", job_id=manifest.job_id)
+    except (TelecineError, OSError) as error:
+        log.warning("manifest_not_restored", job_id=manifest.job_id, reason=str(error))
+        return False
+    return True

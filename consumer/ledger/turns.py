@@ -1,6 +1,6 @@
 """Tenants take turns: one that floods a queue does not make another wait.
 
-See docs/decisions/0019-tenants-take-turns.md.
+See docs/decisions/0020-tenants-take-turns.md.
 """
 
 from __future__ import annotations

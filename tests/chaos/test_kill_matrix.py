@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from PIL import Image
 
 from consumer.doors.inbox import drop
-from consumer.failpoints import FAILPOINTS, GROUP_FAILPOINTS
+from consumer.failpoints import FAILPOINTS, FLUSH_FAILPOINTS, GROUP_FAILPOINTS
 from consumer.ledger.admission import Submission, admit, build_submission
 from consumer.ledger.database import Database
+from consumer.ledger.manifests import list_kept
 from consumer.ledger.queries import deliveries_of, find_job, timeline_of
 from consumer.ledger.states import DeliveryState
 from consumer.ledger.tables import jobs
@@ -28,7 +29,7 @@ from tests.telecine_process import TelecineProcess, wait_until
 assert note_pipeline  # importing it adds its job types
 
 
-@pytest.mark.parametrize("point", FAILPOINTS)
+@pytest.mark.parametrize("point", [*FAILPOINTS, *FLUSH_FAILPOINTS])
 def test_a_process_killed_at_any_point_finishes_the_job_once_after_its_restart(point: str, tmp_path: Path) -> None:
     marker = tmp_path / "killed"
     with Receiver() as receiver, TelecineProcess(tmp_path / "home", notes=True) as telecine:
@@ -51,6 +52,7 @@ def test_a_process_killed_at_any_point_finishes_the_job_once_after_its_restart(p
         wait_until(lambda: deliveries_of(database, "j-1")[0].state is DeliveryState.DELIVERED)
         wait_until(lambda: not list(telecine.settings.inbox_folder.glob("*.json")))
         wait_until(lambda: not list(telecine.settings.scratch_folder.glob("job-*")))
+        wait_until(lambda: not list_kept(database, limit=1))
         if point.startswith("advance.") and point != "advance.finished":
             assert job.crashes == 1
             assert "worker_lost" in [entry.event for entry in timeline_of(database, "j-1")]

@@ -14,6 +14,7 @@ import pytest
 from consumer.failpoints import (
     CALL_FAILPOINTS,
     FAILPOINTS,
+    FLUSH_FAILPOINTS,
     GROUP_FAILPOINTS,
     LOCAL_FAILPOINTS,
     UPLOAD_FAILPOINTS,
@@ -39,7 +40,7 @@ def calls() -> set[str]:
 
 
 def test_the_failpoints_of_the_code_are_those_of_the_list() -> None:
-    names = [*FAILPOINTS, *GROUP_FAILPOINTS, *CALL_FAILPOINTS, *UPLOAD_FAILPOINTS, *LOCAL_FAILPOINTS]
+    names = [*FAILPOINTS, *GROUP_FAILPOINTS, *FLUSH_FAILPOINTS, *CALL_FAILPOINTS, *UPLOAD_FAILPOINTS, *LOCAL_FAILPOINTS]
     assert calls() == set(names)
     assert len(names) == len(set(names))
 

@@ -1,0 +1,184 @@
+"""A manifest does not wait for the disk: the ledger keeps it until it is flushed, and restores what a power cut damaged."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.execution import flushing, outcome
+from consumer.execution.durable import advance
+from consumer.execution.flushing import ManifestFlusher
+from consumer.ledger import leases, manifests, queries
+from consumer.ledger.manifests import UnflushedManifest
+from consumer.retention.job_deleter import JobDeleter
+from consumer.runtime import Runtime
+from consumer.storage.artifacts import manifest_facts
+from consumer.storage.folder import FolderStorage
+from consumer.wiring import build_runtime
+from pipelines.registry import PIPELINES
+from schemas.errors import OutputExists
+from schemas.settings import Settings
+from tests import note_pipeline
+from tests.ledger_views import Ledger
+
+assert note_pipeline  # importing it adds its job types
+
+
+@pytest.fixture
+def settings(ledger: Ledger, tmp_path: Path) -> Settings:
+    url = ledger.a.url.render_as_string(hide_password=False)
+    return Settings(home=tmp_path, ledger_url=url, lease_seconds=60)
+
+
+@pytest.fixture
+def runtime(settings: Settings) -> Iterator[Runtime]:
+    made = build_runtime(settings, pipelines=PIPELINES)
+    yield made
+    made.close()
+
+
+def complete(ledger: Ledger, runtime: Runtime, job_id: str) -> Path:
+    """Run a job that does nothing; return the path of its manifest."""
+    ledger.admit({"id": job_id, "type": "noop", "data": {}})
+    assert advance(runtime, job_id) == "completed"
+    return runtime.settings.storage_folder / "results" / job_id / "manifest.json"
+
+
+def kept(ledger: Ledger) -> list[UnflushedManifest]:
+    return list(manifests.list_kept(ledger.b, limit=10))
+
+
+def flusher(runtime: Runtime) -> ManifestFlusher:
+    assert runtime.storage.small_files is not None
+    return ManifestFlusher(runtime, runtime.storage.small_files)
+
+
+def test_the_ledger_keeps_a_manifest_until_it_is_flushed(
+    ledger: Ledger, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    paths = [complete(ledger, runtime, name) for name in ("one", "two")]
+    assert not [path for path in flushed if "manifest" in path]
+    assert [manifest.content for manifest in kept(ledger)] == [path.read_bytes() for path in paths]
+    flushed.clear()
+    flusher(runtime).flush()
+    assert kept(ledger) == []
+    # The files, and every folder whose entries are new.
+    folders = {folder for path in paths for folder in (path.parent, path.parent.parent)}
+    assert {*map(str, paths), *map(str, folders)} <= set(flushed)
+    assert not list(runtime.settings.scratch_folder.glob("job-*"))
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "unmarked", "without folder"])
+def test_what_a_power_cut_damaged_is_written_again_at_the_next_start(
+    damage: str, ledger: Ledger, runtime: Runtime, settings: Settings
+) -> None:
+    path = complete(ledger, runtime, "one")
+    content = path.read_bytes()
+    if damage in ("empty", "unmarked"):
+        path.unlink()
+        path.write_bytes(content if damage == "unmarked" else b"")
+    elif damage == "missing":
+        path.unlink()
+    else:
+        path.unlink()
+        path.parent.rmdir()
+    build_runtime(settings, pipelines=PIPELINES).close()
+    assert path.read_bytes() == content
+    found = runtime.storage.head("s3://results/one/manifest.json")
+    assert found is not None
+    found.check_owner("one", kept(ledger)[0].fingerprint)
+
+
+def test_a_file_of_another_job_is_not_overwritten(ledger: Ledger, runtime: Runtime) -> None:
+    path = complete(ledger, runtime, "one")
+    path.unlink()
+    other, uri = b"other", "s3://results/one/manifest.json"
+    assert runtime.storage.small_files is not None
+    assert runtime.storage.small_files.put(other, uri, manifest_facts(other, "two", "f")) == other
+    flusher(runtime).flush()
+    assert path.read_bytes() == other
+    assert len(kept(ledger)) == 1
+    with pytest.raises(OutputExists):
+        runtime.storage.small_files.put(b"more", uri, manifest_facts(b"more", "one", "f"))
+
+
+def test_a_deleted_manifest_is_not_written_again(ledger: Ledger, runtime: Runtime, settings: Settings) -> None:
+    path = complete(ledger, runtime, "one")
+    (manifest,) = kept(ledger)
+    JobDeleter(settings, runtime.database, runtime.storage).delete_results(ledger.job("one"))
+    build_runtime(settings, pipelines=PIPELINES).close()
+    assert kept(ledger) == []
+    assert runtime.storage.small_files is not None
+    # By a process that read the ledger before.
+    assert flushing._is_restored(runtime, runtime.storage.small_files, manifest)
+    assert not path.exists()
+
+
+def test_the_ledger_keeps_the_manifest_of_the_first_attempt(
+    ledger: Ledger, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker writes its manifest and loses its lease; the next one ends the job with that manifest."""
+    ledger.admit({"id": "one", "type": "noop", "data": {}})
+    lost = leases.claim(runtime.database, "one", owner="first", seconds=0.0)
+    assert lost is not None
+    first: list[UnflushedManifest] = []
+    whole = outcome.write_manifest
+
+    def then_take_over(*arguments: Any) -> Any:
+        written = whole(*arguments)
+        if not first:
+            first.append(written[1])
+            assert advance(runtime, "one") == "completed"
+        return written
+
+    monkeypatch.setattr(outcome, "write_manifest", then_take_over)
+    from consumer.execution.durable import run
+
+    assert run(runtime, dataclasses.replace(lost, job=ledger.job("one"))) == "running"
+    assert kept(ledger) == first
+    recorded = queries.find_job(ledger.a, "one")
+    assert recorded is not None
+    assert recorded.outcome is not None
+    sha256 = manifest_facts(first[0].content, "one", "f").sha256
+    assert [output["sha256"] for output in recorded.outcome["outputs"]] == [sha256]
+
+
+def test_without_unnamed_files_a_manifest_waits_for_the_disk(
+    ledger: Ledger, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def refuse(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "no")
+        return opened(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert complete(ledger, runtime, "one").exists()
+    assert kept(ledger) == []
+
+
+def test_a_small_file_is_not_written_through_a_link(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "storage")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "storage" / "results").mkdir(parents=True)
+    (tmp_path / "storage" / "results" / "one").symlink_to(tmp_path / "elsewhere")
+    for key in ("one/manifest.json", "one"):
+        with pytest.raises(OutputExists):
+            storage.small_files.put(b"x", f"s3://results/{key}", manifest_facts(b"x", "one", "f"))
+    assert not list((tmp_path / "elsewhere").iterdir())
+    long = f"s3://results/{'é' * 500}/{'k' * 20}"
+    assert storage.small_files.put(b"x", long, manifest_facts(b"x", "one", "f")) == b"x"
+    assert storage.head(long) is not None
