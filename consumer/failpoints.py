@@ -37,7 +37,7 @@ FAILPOINTS = (
 #: The failpoints of several short jobs that one worker claimed together.
 GROUP_FAILPOINTS = (
     "group.claimed",  # their leases are acquired, the first has begun
-    "group.ended_one",  # one has ended, the next has not begun
+    "group.ended_one",  # the end of one is written, not committed; the next has not begun
     "group.begun",  # the next has begun
 )
 

@@ -1,7 +1,7 @@
 """Several short jobs under one claim: their leases are durable together, and so are their ends.
 
     claim 50 ──> begin, run, end ──> begin, run, end ──> …
-                     │                   └─ each in its own transaction, under its own lease
+                     │                   └─ each in its own transaction, which also begins the next, under its own lease
                      └─ slow: those that have not begun are handed back
 
 Only a job that has begun counts a crash of its worker.
@@ -15,10 +15,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from sqlalchemy.engine import Connection
+
 from consumer.execution.durable import run
 from consumer.failpoints import failpoint
 from consumer.ledger.leases import Claim, begin, hand_back, make_durable
-from consumer.ledger.states import TERMINAL
+from consumer.ledger.states import TERMINAL, State
 from consumer.logs import logger
 from consumer.runtime import Runtime
 from consumer.sentry import job_scope
@@ -68,11 +70,12 @@ def run_all(runtime: Runtime, claims: Sequence[Claim], pace: Pace) -> None:
     try:
         slow.start()
         while claim is not None:
+            following = _Following(runtime, waiting)
             # The last end is durable, and with it those before.
-            claim = replace(claim, deferred=bool(waiting))
-            has_ended = _run_one(runtime, claim, pace)
-            is_durable = not claim.deferred and (has_ended or is_durable)
-            claim = _begin_next(runtime, waiting)
+            claim = replace(claim, deferred=bool(waiting), at_end=following.begin if waiting else None)
+            state = _run_one(runtime, claim, pace)
+            is_durable = not claim.deferred and (state in TERMINAL or is_durable)
+            claim = following.take(has_begun=state is State.COMPLETED)
         if not is_durable:
             make_durable(runtime.database, claims[0].lease)
     finally:
@@ -82,34 +85,42 @@ def run_all(runtime: Runtime, claims: Sequence[Claim], pace: Pace) -> None:
         _hand_back(runtime, waiting)
 
 
-def _run_one(runtime: Runtime, claim: Claim, pace: Pace) -> bool:
-    """Run the job, and return whether it has ended."""
+def _run_one(runtime: Runtime, claim: Claim, pace: Pace) -> State:
+    """Run the job, and return its state."""
     started = time.monotonic()
     with job_scope(claim.job.id):
         state = run(runtime, claim)
     pace.took(claim.job.type, time.monotonic() - started)
-    return state in TERMINAL
+    return state
 
 
-def _begin_next(runtime: Runtime, waiting: list[Claim]) -> Claim | None:
-    """Begin and return the first job that is still waiting, or ``None`` if there is none."""
-    refused: list[Claim] = []
-    try:
-        while True:
-            try:
-                claim = waiting.pop(0)
-            except IndexError:  # perhaps the timer has just handed them back
-                return None
-            failpoint("group.ended_one")
-            # Handed back in the end unless it begins; what is begun or has another worker is left alone.
-            refused.append(claim)
+class _Following:
+    """The job after the one that runs. It begins in the transaction that completes that one, if it completes."""
+
+    def __init__(self, runtime: Runtime, waiting: list[Claim]) -> None:
+        self._runtime, self._waiting = runtime, waiting
+        self._begun: Claim | None = None
+
+    def begin(self, connection: Connection) -> None:
+        """Begin the first job that is waiting and whose lease is still held."""
+        failpoint("group.ended_one")
+        for claim in self._waiting.copy():
             with contextlib.suppress(LeaseLost):
-                begun = begin(runtime.database, claim, seconds=runtime.settings.lease_seconds)
-                refused.remove(claim)
-                failpoint("group.begun")
-                return begun
-    finally:
-        _hand_back(runtime, refused)
+                self._begun = begin(connection, claim, seconds=self._runtime.settings.lease_seconds)
+                return
+
+    def take(self, *, has_begun: bool) -> Claim | None:
+        """Return the job, and begin it unless that is done; ``None`` if there is none."""
+        if self._waiting and not (has_begun and self._begun):
+            self._begun = None
+            with self._runtime.database.write_deferred() as connection:
+                self.begin(connection)
+        if self._begun is not None:
+            failpoint("group.begun")
+            with contextlib.suppress(IndexError):  # perhaps the timer has just handed the others back
+                while self._waiting.pop(0).job.id != self._begun.job.id:
+                    pass  # it has another worker
+        return self._begun
 
 
 def _hand_back(runtime: Runtime, waiting: list[Claim]) -> None:

@@ -150,6 +150,7 @@ def complete(
         storing=None if artifacts else storing,
         deferred=claim.deferred,
         manifest=unflushed,
+        at_end=claim.at_end,
     )
     failpoint("advance.finished")
     log.info("job_completed", outputs=len(outputs), duration=claim.duration())

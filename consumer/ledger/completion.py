@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from consumer.ledger.outbox import NewDelivery, enqueue
 from consumer.ledger.records import Job, Lease, job_from
 from consumer.ledger.states import OPEN, State
 from consumer.ledger.tables import jobs
-from consumer.ledger.timeline import note
+from consumer.ledger.timeline import Entry, note, note_all
 from schemas.errors import JobNotFound, TelecineError
 
 
@@ -35,7 +35,7 @@ def begin_storing(database: Database, lease: Lease, storing: Storing = Storing()
     """Record that the media are stored and the manifest follows."""
     with database.write() as connection:
         transition(connection, lease, State.STORING)
-        _note_storing(connection, lease, storing)
+        note_all(connection, lease.job_id, _storing(lease, storing))
 
 
 def finish(
@@ -49,13 +49,15 @@ def finish(
     storing: Storing | None = None,
     deferred: bool = False,
     manifest: UnflushedManifest | None = None,
+    at_end: Callable[[Connection], None] | None = None,
 ) -> None:
     """End the job under its lease and enqueue its callback, in one durable transaction.
 
     After a crash before this commit, the next worker finds the steps done and ends the job; after it, the outbox
     delivers the callback. ``storing`` is given for a running job that had no files to store: it passes through that
     state here. A ``deferred`` end becomes durable with the next durable commit of any process; the outbox makes one
-    before it sends a callback. ``manifest`` is given if its file is not flushed to the disk yet.
+    before it sends a callback. ``manifest`` is given if its file is not flushed to the disk yet. ``at_end``
+    writes more in the same transaction.
 
     Raises:
         LeaseLost: another worker has the job; nothing was written.
@@ -64,15 +66,16 @@ def finish(
     via = state if storing is None else State.STORING
     with database.write_deferred() if deferred else database.write(durable=True) as connection:
         transition(connection, lease, state, timed="finished_at", via=via, **progress, **_closed(outcome, error))
-        if storing is not None:
-            _note_storing(connection, lease, storing)
-        _note_end(connection, lease.job_id, state, error, lease.epoch)
+        before = [] if storing is None else _storing(lease, storing)
+        note_all(connection, lease.job_id, [*before, _end(state, error, lease.epoch)])
         if state is not State.COMPLETED:
             stop_calls(connection, lease.job_id)
         if manifest is not None:
             keep(database, connection, manifest)
         if delivery is not None:
             enqueue(database, connection, delivery)
+        if at_end is not None:
+            at_end(connection)
 
 
 def finish_unleased(
@@ -87,7 +90,7 @@ def finish_unleased(
         )
         if connection.execute(statement).rowcount != 1:
             return False
-        _note_end(connection, job_id, state, error, None)
+        note_all(connection, job_id, [_end(state, error, None)])
         stop_calls(connection, job_id)
         if delivery is not None:
             enqueue(database, connection, delivery)
@@ -113,10 +116,9 @@ def request_cancel(database: Database, job_id: str, *, by: str, tenant: str | No
     return job
 
 
-def _note_storing(connection: Connection, lease: Lease, storing: Storing) -> None:
-    for warning in storing.warnings:
-        note(connection, lease.job_id, "warning", epoch=lease.epoch, message=warning)
-    note(connection, lease.job_id, storing.event, epoch=lease.epoch)
+def _storing(lease: Lease, storing: Storing) -> list[Entry]:
+    warnings = [Entry("warning", lease.epoch, {"message": warning}) for warning in storing.warnings]
+    return [*warnings, Entry(storing.event, lease.epoch)]
 
 
 def _closed(outcome: Mapping[str, Any] | None, error: TelecineError | None) -> dict[str, Any]:
@@ -130,8 +132,5 @@ def _closed(outcome: Mapping[str, Any] | None, error: TelecineError | None) -> d
     }
 
 
-def _note_end(
-    connection: Connection, job_id: str, state: State, error: TelecineError | None, epoch: int | None
-) -> None:
-    detail = {} if error is None else {"code": error.code, "message": error.message}
-    note(connection, job_id, state.value, epoch=epoch, **detail)
+def _end(state: State, error: TelecineError | None, epoch: int | None) -> Entry:
+    return Entry(state.value, epoch, {} if error is None else {"code": error.code, "message": error.message})

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from consumer.ledger import owner as owners
 from consumer.ledger.database import Database, db_now
+from consumer.ledger.prepared import Prepared, given
 from consumer.ledger.records import Job, Lease, job_from
 from consumer.ledger.states import OPEN, State, sources
 from consumer.ledger.tables import LINE, jobs
@@ -42,6 +43,8 @@ class Claim:
     taken_at: float
     #: Whether the end of the job may be lost in a power cut until the next durable commit: see ``execution.group``.
     deferred: bool = False
+    #: What else to write in the transaction that completes the job.
+    at_end: Callable[[Connection], None] | None = None
     _monotonic: float = field(default_factory=time.monotonic)
 
     def now(self) -> float:
@@ -101,21 +104,19 @@ def take_ahead(connection: Connection, rows: Sequence[RowMapping], *, owner: str
     return [_claim(row, each) for row, each in zip(rows, changes, strict=True)]
 
 
-def begin(database: Database, claim: Claim, *, seconds: float) -> Claim:
-    """Begin a job that was claimed ahead, under a renewed lease.
+def begin(connection: Connection, claim: Claim, *, seconds: float) -> Claim:
+    """Begin a job that was claimed ahead, under a renewed lease, in the caller's transaction.
 
     Raises:
-        LeaseLost: it was handed back, or another worker has it.
+        LeaseLost: it was handed back, or another worker has it; nothing was written.
     """
     now, lease = claim.now(), claim.lease
     started, until = claim.job.started_at or now, now + seconds
-    holder = {"held_job": lease.job_id, "held_epoch": lease.epoch, "held_by": lease.owner}
-    with database.write_deferred() as connection:
-        changes = {"started_at": started, "lease_until": until, "wake_at": until}
-        found = connection.execute(_BEGIN, {**holder, **changes, "state": State.RUNNING.value}).first()
-        if found is None:
-            raise LeaseLost
-        note(connection, lease.job_id, "claimed", epoch=lease.epoch, worker=owners.label(lease.owner))
+    changes = {"state": State.RUNNING.value, "started_at": started, "lease_until": until, "wake_at": until}
+    found = _BEGIN.execute(connection, {**_holder(lease), **changes}).first()
+    if found is None:
+        raise LeaseLost
+    note(connection, lease.job_id, "claimed", epoch=lease.epoch, worker=owners.label(lease.owner))
     cancelled = bool(found.cancel_requested)
     job = replace(claim.job, state=State.RUNNING, started_at=started, lease_until=until, cancel_requested=cancelled)
     return replace(claim, job=job, taken_at=now, _monotonic=time.monotonic())
@@ -197,24 +198,32 @@ def transition(
     Raises:
         LeaseLost: another worker has the job, or it has ended.
     """
-    holder = {"held_job": lease.job_id, "held_epoch": lease.epoch, "held_by": lease.owner}
-    if connection.execute(_move(via or state, timed), {**holder, "state": state.value, **changes}).rowcount != 1:
+    move = _prepared_move(via or state, timed, tuple(changes))
+    if move.execute(connection, {**_holder(lease), "state": state.value, **changes}).rowcount != 1:
         raise LeaseLost
 
 
+def _holder(lease: Lease) -> dict[str, Any]:
+    return {"held_job": lease.job_id, "held_epoch": lease.epoch, "held_by": lease.owner}
+
+
 @functools.cache
+def _prepared_move(to: State, timed: str | None, changed: Sequence[str]) -> Prepared:
+    return Prepared(_move(to, timed).values({name: given(name) for name in ("state", *changed)}))
+
+
 def _move(to: State, timed: str | None) -> sa.Update:
     statement = (
         sa.update(jobs)
-        .where(jobs.c.id == sa.bindparam("held_job"), jobs.c.epoch == sa.bindparam("held_epoch"))
-        .where(jobs.c.lease_owner == sa.bindparam("held_by"), jobs.c.state.in_(sources(to)))
+        .where(jobs.c.id == given("held_job"), jobs.c.epoch == given("held_epoch"))
+        .where(jobs.c.lease_owner == given("held_by"), jobs.c.state.in_(sources(to)))
     )
     return statement if timed is None else statement.values({timed: db_now()})
 
 
-_BEGIN = (
+_BEGIN = Prepared(
     _move(State.RUNNING, None)
-    .values({name: sa.bindparam(name) for name in ("state", "started_at", "lease_until", "wake_at")})
+    .values({name: given(name) for name in ("state", "started_at", "lease_until", "wake_at")})
     .returning(jobs.c.cancel_requested)
 )
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import Database, insertion
+from consumer.ledger.prepared import Prepared, given
 from consumer.ledger.tables import unflushed_manifests
 
 _TABLE = unflushed_manifests
@@ -29,19 +29,19 @@ class UnflushedManifest:
     uri: str
     content: bytes
 
+_NAMES = [field.name for field in fields(UnflushedManifest)]
+
 
 def keep(database: Database, connection: Connection, manifest: UnflushedManifest) -> None:
     """Keep the manifest, in the caller's transaction."""
-    connection.execute(_insertion(database.dialect), asdict(manifest))
+    _insertion(database.dialect).execute(connection, {name: getattr(manifest, name) for name in _NAMES})
 
 
 @functools.cache
-def _insertion(dialect: str) -> Any:
-    # Built once: building a statement costs more than sending it.
-    names = [field.name for field in fields(UnflushedManifest)]
-    statement = insertion(dialect, _TABLE).values({name: sa.bindparam(name) for name in names})
-    changed = {name: statement.excluded[name] for name in names}
-    return statement.on_conflict_do_update(index_elements=["job_id"], set_=changed)
+def _insertion(dialect: str) -> Prepared:
+    statement = insertion(dialect, _TABLE).values({name: given(name) for name in _NAMES})
+    changed = {name: statement.excluded[name] for name in _NAMES}
+    return Prepared(statement.on_conflict_do_update(index_elements=["job_id"], set_=changed))
 
 
 def list_kept(database: Database, *, limit: int, after: str = "") -> Sequence[UnflushedManifest]:

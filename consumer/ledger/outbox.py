@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import Database, db_now, insertion
 from consumer.ledger.records import Delivery, delivery_from
+from consumer.ledger.prepared import Prepared, given
 from consumer.ledger.states import DeliveryState
 from consumer.ledger.tables import deliveries, timeline
 from consumer.ledger.timeline import note
@@ -55,19 +56,18 @@ def webhook_id(*parts: object) -> str:
 
 def enqueue(database: Database, connection: Connection, new: NewDelivery) -> None:
     """Add the callback, in the caller's transaction. Idempotent by id."""
-    added = connection.execute(_insertion(database.dialect), asdict(new)).first() is not None
+    added = _insertion(database.dialect).execute(connection, asdict(new)).first() is not None
     if added and new.job_id is not None:
         note(connection, new.job_id, "callback_queued", webhook_id=new.id, about=new.event)
 
 
 @functools.cache
-def _insertion(dialect: str) -> Any:
-    # Built once: building a statement costs more than sending it.
-    columns: dict[str, Any] = {field.name: sa.bindparam(field.name) for field in fields(NewDelivery)}
+def _insertion(dialect: str) -> Prepared:
+    columns: dict[str, Any] = {field.name: given(field.name) for field in fields(NewDelivery)}
     start = {"state": DeliveryState.PENDING.value, "attempts": 0, "epoch": 0}
     statement = insertion(dialect, deliveries).values(**columns, **start, created_at=db_now(), due_at=db_now())
     # Not the row count, which psycopg does not report for an INSERT without RETURNING.
-    return statement.on_conflict_do_nothing(index_elements=["id"]).returning(deliveries.c.id)
+    return Prepared(statement.on_conflict_do_nothing(index_elements=["id"]).returning(deliveries.c.id))
 
 
 def list_due(database: Database, *, limit: int, after: DueCallback | None = None) -> Sequence[DueCallback]:

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import db_now
+from consumer.ledger.prepared import Prepared, given
 from consumer.ledger.tables import timeline
 
-# Built once: building a statement costs more than sending it.
-_NOTE = timeline.insert().values(at=db_now())
+_GIVEN = ("job_id", "event", "epoch", "detail")
+_NOTE = Prepared(sa.insert(timeline).values(at=db_now(), **{name: given(name) for name in _GIVEN}))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry that is not written yet."""
+
+    event: str
+    epoch: int | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 def note(connection: Connection, job_id: str, event: str, *, epoch: int | None = None, **detail: Any) -> None:
     """Add one entry in the caller's transaction, so that it exists exactly if the change that it describes does."""
-    connection.execute(_NOTE, {"job_id": job_id, "event": event, "epoch": epoch, "detail": _json(detail)})
+    note_all(connection, job_id, [Entry(event, epoch, detail)])
+
+
+def note_all(connection: Connection, job_id: str, entries: Sequence[Entry]) -> None:
+    """Add entries of one job, in the caller's transaction."""
+    rows = [
+        {"job_id": job_id, "event": entry.event, "epoch": entry.epoch, "detail": _json(entry.detail)}
+        for entry in entries
+    ]
+    _NOTE.execute(connection, *rows)
 
 
 def note_many(connection: Connection, at: float, entries: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:

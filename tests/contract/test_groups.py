@@ -75,7 +75,8 @@ def test_the_first_jobs_of_the_line_are_claimed_together_up_to_one_of_another_ty
 def test_a_crash_counts_for_the_job_that_was_running_and_not_for_its_neighbours(ledger: Ledger) -> None:
     ids = admit(ledger, 4)
     first, second, *_ = claimed_together(ledger)
-    begun = leases.begin(ledger.a, second, seconds=60)
+    with ledger.a.write() as connection:
+        begun = leases.begin(connection, second, seconds=60)
     assert (begun.job.state, begun.lease) == (State.RUNNING, second.lease)
     with ledger.a.write() as connection:  # the worker is killed, and its leases expire
         connection.execute(sa.update(jobs).where(jobs.c.id == first.job.id).values(state="completed", wake_at=None))
@@ -84,8 +85,8 @@ def test_a_crash_counts_for_the_job_that_was_running_and_not_for_its_neighbours(
     assert [claim and claim.job.crashes for claim in again] == [1, 0, 0]
     assert ledger.events(ids[1]) == ["received", "claimed", "worker_lost", "claimed"]
     assert ledger.events(ids[2]) == ["received", "claimed"]
-    with pytest.raises(LeaseLost):
-        leases.begin(ledger.a, second, seconds=60)
+    with pytest.raises(LeaseLost), ledger.a.write() as connection:
+        leases.begin(connection, second, seconds=60)
 
 
 def test_an_orderly_stop_releases_begun_and_waiting_jobs_and_counts_no_crash(ledger: Ledger) -> None:
