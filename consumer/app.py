@@ -147,7 +147,7 @@ def _advance_next(parts: Runtime, job_id: str) -> str | None:
             seconds = parts.settings.lease_seconds
             claims = claim_next(parts.database, job_id, owner=this_process(), seconds=seconds, most=most, turns=_turns)
             if claims:
-                run_all(parts, claims, _pace)
+                run_all(parts, claims, _pace, WakeUps(app))
         except SystemExit:  # a service manager stops all processes of the worker, also this one of its pool
             _release_job(parts)
             raise

@@ -52,7 +52,7 @@ TERMINAL_CONTROLS = {
 
 def scrub(text: str) -> str:
     """Return ``text`` without the query and the credentials of any URL in it."""
-    return _CREDENTIALS.sub(r"\1", _QUERY.sub(r"\1?…", text))
+    return _CREDENTIALS.sub(r"\1", _QUERY.sub(r"\1?…", text)) if "://" in text else text
 
 
 def writes_json(style: str) -> bool:

@@ -41,9 +41,9 @@ _ADVICE = "send it uncompressed, or with the content encoding gzip or deflate"
 
 def declared_encoding(headers: Mapping[str, Any]) -> str | None:
     """Return the content encoding that the headers declare; ``None`` if the body is plain."""
-    found = {str(name).lower(): _text(value) for name, value in headers.items()}
-    for name in _HEADERS:
-        steps = [step.strip() for step in found.get(name, "").lower().split(",")]
+    found = {lower: value for name, value in headers.items() if (lower := str(name).lower()) in _HEADERS}
+    for name in _HEADERS if found else ():
+        steps = [step.strip() for step in _text(found.get(name, "")).lower().split(",")]
         if encoding := ", ".join(step for step in steps if step not in _PLAIN):
             return encoding
     return None

@@ -138,11 +138,13 @@ def _fields(model: type[BaseModel]) -> list[tuple[str, bool]]:
 
 
 def _in_value(value: Any, path: str, *, marked: bool) -> Iterator[tuple[str, str]]:
-    if isinstance(value, BaseModel):
-        yield from _in_model(value, path + ".")
-    elif isinstance(value, str):
+    if isinstance(value, str):
         if marked:
             yield path, value
+    elif value is None or isinstance(value, int | float):
+        pass  # most values; to ask whether they are models or mappings takes longer
+    elif isinstance(value, BaseModel):
+        yield from _in_model(value, path + ".")
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from _in_value(item, f"{path}.{key}", marked=marked)

@@ -37,12 +37,10 @@ def parse_object(body: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) -> dict[s
             "put media in object storage and send its URI"
         )
     try:
-        value = json.loads(
-            body.removeprefix(_BOM).decode("utf-8"),
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            object_pairs_hook=_unique,
-        )
+        text = body.removeprefix(_BOM).decode("utf-8")
+        if text.startswith("\ufeff"):
+            raise json.JSONDecodeError("Unexpected second byte order mark (BOM)", text, 0)
+        value = _DECODER.decode(text)
     except UnicodeDecodeError as error:
         if (other := _other_encoding(body)) is not None:
             raise InvalidJson(f"the message is not UTF-8 but {other}; save or send it as UTF-8") from None
@@ -73,7 +71,7 @@ def _other_encoding(body: bytes) -> str | None:
 
 def canonical(value: Any) -> bytes:
     """Return one serialisation for equal values: sorted names, no white space, UTF-8. This is not RFC 8785."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def fingerprint(value: Any) -> str:
@@ -99,6 +97,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name, count in counts.items() if count > 1)
         raise ValueError(f"the name {twice[:40]!r} appears twice in one object")
     return value
+
+
+# Built once, because every request needs them.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _name(value: Any) -> str:

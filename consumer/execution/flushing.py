@@ -1,7 +1,7 @@
 """Manifests that did not wait for the disk: flushed many together, and written again after a power cut.
 
-    file ──> end, with a copy in the ledger ──> flush ──> copy deleted
-                                        └─ power cut: every process that starts writes lost files again from the copies
+file ──> end, with a copy in the ledger ──> flush ──> copy deleted
+                                    └─ power cut: every process that starts writes lost files again from the copies
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 
 from consumer.execution.durable import run
 from consumer.failpoints import failpoint
+from consumer.ledger.due import Wake, Waker
 from consumer.ledger.leases import Claim, begin, hand_back, make_durable
 from consumer.ledger.states import TERMINAL, State
 from consumer.logs import logger
@@ -56,13 +57,13 @@ class Pace:
         self._seconds[job_type] = mean + (seconds - mean) * _WEIGHT
 
 
-def run_all(runtime: Runtime, claims: Sequence[Claim], pace: Pace) -> None:
-    """Run the jobs of one claim, one after the other. The first has begun."""
+def run_all(runtime: Runtime, claims: Sequence[Claim], pace: Pace, wake: Waker = lambda _: None) -> None:
+    """Run the jobs of one claim, one after the other. The first has begun. ``wake`` wakes those that are handed back."""
     waiting = list(claims[1:])
     if not waiting:
         _run_one(runtime, claims[0], pace)
         return
-    slow = threading.Timer(min(SLOW_SECONDS, runtime.settings.lease_seconds / 3), _hand_back, [runtime, waiting])
+    slow = threading.Timer(min(SLOW_SECONDS, runtime.settings.lease_seconds / 3), _hand_back, [runtime, waiting, wake])
     slow.daemon = True
     failpoint("group.claimed")
     claim: Claim | None = claims[0]
@@ -82,7 +83,7 @@ def run_all(runtime: Runtime, claims: Sequence[Claim], pace: Pace) -> None:
         slow.cancel()
         if slow.ident is not None:
             slow.join()  # a stop releases the same rows next
-        _hand_back(runtime, waiting)
+        _hand_back(runtime, waiting, wake)
 
 
 def _run_one(runtime: Runtime, claim: Claim, pace: Pace) -> State:
@@ -123,7 +124,7 @@ class _Following:
         return self._begun
 
 
-def _hand_back(runtime: Runtime, waiting: list[Claim]) -> None:
+def _hand_back(runtime: Runtime, waiting: list[Claim], wake: Waker) -> None:
     """Release the jobs that have not begun. If the ledger is away, their leases expire, which counts no crash."""
     claims = waiting.copy()
     waiting.clear()
@@ -135,3 +136,5 @@ def _hand_back(runtime: Runtime, waiting: list[Claim]) -> None:
         log.warning("claims_not_handed_back", jobs=len(claims), exc_info=True)
     else:
         log.info("claims_handed_back", jobs=count)
+        if count:  # otherwise they would wait for the sweep
+            wake([Wake(claim.job.id, claim.job.role, claim.job.priority, claim.job.type) for claim in claims])

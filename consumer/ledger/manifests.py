@@ -29,6 +29,7 @@ class UnflushedManifest:
     uri: str
     content: bytes
 
+
 _NAMES = [field.name for field in fields(UnflushedManifest)]
 
 

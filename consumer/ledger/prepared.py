@@ -21,13 +21,11 @@ class Prepared:
         self._statement = statement
         self._texts: dict[str, tuple[str, Mapping[str, Any], Sequence[str] | None]] = {}
 
-    def execute(self, connection: Connection, *rows: Mapping[str, Any]) -> CursorResult[Any]:
-        """Execute the statement with these values, once for each row."""
+    def execute(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
+        """Execute the statement with these values."""
         text, constants, order = self._texts.get(connection.dialect.name) or self._compile(connection)
-        values: list[Any] = [{**constants, **row} for row in rows]
-        if order is not None:
-            values = [tuple([row[name] for name in order]) for row in values]
-        return connection.exec_driver_sql(text, values[0] if len(values) == 1 else values)
+        named = {**constants, **values}
+        return connection.exec_driver_sql(text, named if order is None else tuple([named[name] for name in order]))
 
     def _compile(self, connection: Connection) -> tuple[str, Mapping[str, Any], Sequence[str] | None]:
         # The values of lists, such as states, become part of the text.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,6 @@ from consumer.ledger.prepared import Prepared, given
 from consumer.ledger.tables import timeline
 
 _GIVEN = ("job_id", "event", "epoch", "detail")
-_NOTE = Prepared(sa.insert(timeline).values(at=db_now(), **{name: given(name) for name in _GIVEN}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,16 @@ def note(connection: Connection, job_id: str, event: str, *, epoch: int | None =
 
 def note_all(connection: Connection, job_id: str, entries: Sequence[Entry]) -> None:
     """Add entries of one job, in the caller's transaction."""
-    rows = [
-        {"job_id": job_id, "event": entry.event, "epoch": entry.epoch, "detail": _json(entry.detail)}
-        for entry in entries
-    ]
-    _NOTE.execute(connection, *rows)
+    rows = [(job_id, entry.event, entry.epoch, _json(entry.detail)) for entry in entries]
+    values = {f"{name}_{n}": value for n, row in enumerate(rows) for name, value in zip(_GIVEN, row, strict=True)}
+    _insertion(len(rows)).execute(connection, values)
+
+
+@functools.cache
+def _insertion(count: int) -> Prepared:
+    # One statement for all: each costs a round trip.
+    rows = [{"at": db_now(), **{name: given(f"{name}_{n}") for name in _GIVEN}} for n in range(count)]
+    return Prepared(sa.insert(timeline).values(rows))
 
 
 def note_many(connection: Connection, at: float, entries: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:

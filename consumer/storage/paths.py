@@ -12,11 +12,14 @@ A percent sign in a key is always encoded, so any other name with one was made h
 from __future__ import annotations
 
 import os
+import re
 from pathlib import PurePosixPath
 from urllib.parse import unquote_to_bytes
 
 #: File systems allow names of 255 bytes. The rest of a longer segment is the name of a file or folder inside.
 SEGMENT_BYTES = 240
+#: Names that are used as they are; most are of this kind.
+_ORDINARY = re.compile(rf"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{{0,{SEGMENT_BYTES - 2}}}[A-Za-z0-9_-])?")
 _EMPTY = "%"
 _CONTINUED = "%~"
 
@@ -49,6 +52,8 @@ def bucket_folder(bucket: str) -> str:
 def _names(segment: str) -> list[str]:
     if not segment:
         return [_EMPTY]
+    if _ORDINARY.fullmatch(segment):
+        return [segment]
     names = [""]
     for index, character in enumerate(segment):
         written = _written(character, only_dots=segment in (".", ".."), last=index == len(segment) - 1)

@@ -269,8 +269,10 @@ def test_a_job_whose_beginning_the_ledger_refused_is_handed_back_with_the_others
         raise OSError("the connection is gone")
 
     monkeypatch.setattr(group, "begin", away)
+    woken: list[due.Wake] = []
     with pytest.raises(OSError, match="gone"):
-        group.run_all(runtime, claims, group.Pace())
+        group.run_all(runtime, claims, group.Pace(), woken.extend)
+    assert woken == [due.Wake(name, "render", "normal", "noop") for name in ids[1:]]
     assert [(ledger.job(name).state, ledger.job(name).lease_owner) for name in ids[1:]] == [(State.RECEIVED, None)] * 2
 
 
