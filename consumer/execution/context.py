@@ -153,7 +153,8 @@ class JobContext:
         if files is None or len(manifest) > MAX_UNFLUSHED_BYTES:
             return None
         self._runtime.tenants.check_write(job.tenant, uri)
-        stored = files.put(manifest, uri, manifest_facts(manifest, job.id, job.fingerprint))
+        with tracing.span("put", {"telecine.uri": uri, "telecine.bytes": len(manifest)}):
+            stored = files.put(manifest, uri, manifest_facts(manifest, job.id, job.fingerprint))
         return None if stored is None else UnflushedManifest(job.id, job.fingerprint, uri, stored)
 
     def _traced_make(self, step: str, make: StepFunction) -> Sequence[StoredArtifact]:

@@ -58,7 +58,7 @@ class Pace:
 
 
 def run_all(runtime: Runtime, claims: Sequence[Claim], pace: Pace, wake: Waker = lambda _: None) -> None:
-    """Run the jobs of one claim, one after the other. The first has begun. ``wake`` wakes those that are handed back."""
+    """Run the jobs of one claim, one after the other. The first has begun. ``wake`` wakes those handed back."""
     waiting = list(claims[1:])
     if not waiting:
         _run_one(runtime, claims[0], pace)

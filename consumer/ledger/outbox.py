@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import Database, db_now, insertion
-from consumer.ledger.records import Delivery, delivery_from
 from consumer.ledger.prepared import Prepared, given
+from consumer.ledger.records import Delivery, delivery_from
 from consumer.ledger.states import DeliveryState
 from consumer.ledger.tables import deliveries, timeline
 from consumer.ledger.timeline import note

@@ -1,4 +1,4 @@
-"""A manifest does not wait for the disk: the ledger keeps it until it is flushed, and restores what a power cut damaged."""
+"""A manifest does not wait for the disk: the ledger keeps it until it is flushed, and restores a damaged one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from consumer.execution import flushing, outcome
-from consumer.execution.durable import advance
+from consumer.execution.durable import advance, run
 from consumer.execution.flushing import ManifestFlusher
 from consumer.ledger import leases, manifests, queries
 from consumer.ledger.manifests import UnflushedManifest
@@ -65,7 +65,7 @@ def test_the_ledger_keeps_a_manifest_until_it_is_flushed(
     flushed: list[str] = []
 
     def fsync(descriptor: int) -> None:
-        flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
 
     monkeypatch.setattr(os, "fsync", fsync)
     paths = [complete(ledger, runtime, name) for name in ("one", "two")]
@@ -144,8 +144,6 @@ def test_the_ledger_keeps_the_manifest_of_the_first_attempt(
         return written
 
     monkeypatch.setattr(outcome, "write_manifest", then_take_over)
-    from consumer.execution.durable import run
-
     assert run(runtime, dataclasses.replace(lost, job=ledger.job("one"))) == "running"
     assert kept(ledger) == first
     recorded = queries.find_job(ledger.a, "one")
