@@ -160,8 +160,11 @@ class Storage(Protocol):
 
     #: Whether ``url`` returns URLs that a provider can read.
     has_urls: bool
-    #: Writes small files without waiting for the disk; ``None`` where that saves nothing.
-    small_files: SmallFiles | None
+
+    @property
+    def small_files(self) -> SmallFiles | None:
+        """What writes small files without waiting for the disk; ``None`` where that saves nothing."""
+        ...
 
     def fetch(self, uri: str, into: Path, limit_bytes: int, pin: Pin | None = None) -> Fetched:
         """Copy the object to the file ``into``; with ``pin``, only if it still has that content.

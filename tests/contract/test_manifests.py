@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from consumer.execution import flushing, outcome
+from consumer.execution import flushing, manifest, outcome
 from consumer.execution.durable import advance, run
 from consumer.execution.flushing import ManifestFlusher
 from consumer.ledger import leases, manifests, queries
@@ -134,11 +134,12 @@ def test_the_ledger_keeps_the_manifest_of_the_first_attempt(
     lost = leases.claim(runtime.database, "one", owner="first", seconds=0.0)
     assert lost is not None
     first: list[UnflushedManifest] = []
-    whole = outcome.write_manifest
+    write = manifest.write_manifest
 
     def then_take_over(*arguments: Any) -> Any:
-        written = whole(*arguments)
+        written = write(*arguments)
         if not first:
+            assert written[1] is not None
             first.append(written[1])
             assert advance(runtime, "one") == "completed"
         return written
