@@ -23,6 +23,8 @@ from consumer.storage.paths import bucket_folder, path_of
 
 #: How often ``put`` looks again when a file appears or its folder disappears during the write.
 _LOOKS = 20
+#: How much of a file is read to find out whether it is a damaged one of the same job.
+_MOST_BYTES = 64 * 1024
 #: The file system combines the writes of files that are flushed at the same time.
 _FLUSHES_AT_ONCE = 8
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -45,6 +47,9 @@ class FolderSmallFiles:
                 with contextlib.suppress(FileNotFoundError, FileExistsError):
                     return content if self._create(content, uri, facts) else None
                 if (found := self._look(uri)) is not None:
+                    if found.owner is None and self._is_damaged(uri, facts):
+                        self._path(uri).unlink(missing_ok=True)
+                        continue
                     found.check_owner(facts.job_id, facts.fingerprint)
                     with contextlib.suppress(FileNotFoundError), self._open(uri) as source:
                         return source.read()
@@ -90,6 +95,13 @@ class FolderSmallFiles:
                 return False
             os.link(f"/proc/self/fd/{part}", path.name, dst_dir_fd=folder, follow_symlinks=True)
         return True
+
+    def _is_damaged(self, uri: str, facts: ObjectFacts) -> bool:
+        """Return whether a power cut damaged what an earlier attempt of the job stored, before the job ended."""
+        with self._open(uri) as source:
+            there = source.read(_MOST_BYTES) + (attribute_of(source) or b"")
+        # Either of content and metadata may be left. Both name the job by its fingerprint.
+        return not there.strip(b"\0") or facts.fingerprint.encode() in there
 
     def _open(self, uri: str) -> BufferedReader:
         return open_beneath(self._root, Path(self._relative(uri)))

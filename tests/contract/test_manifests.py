@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from consumer.retention.job_deleter import JobDeleter
 from consumer.runtime import Runtime
 from consumer.storage.artifacts import manifest_facts
 from consumer.storage.folder import FolderStorage
+from consumer.storage.marks import record_of
 from consumer.wiring import build_runtime
 from pipelines.registry import PIPELINES
 from schemas.errors import OutputExists
@@ -99,6 +101,22 @@ def test_what_a_power_cut_damaged_is_written_again_at_the_next_start(
     found = runtime.storage.head("s3://results/one/manifest.json")
     assert found is not None
     found.check_owner("one", kept(ledger)[0].fingerprint)
+
+
+@pytest.mark.parametrize("left", ["nothing", "content", "metadata"])
+def test_what_a_power_cut_damaged_before_the_job_ended_is_replaced_by_the_next_attempt(
+    left: str, ledger: Ledger, runtime: Runtime
+) -> None:
+    path = runtime.settings.storage_folder / "results" / "one" / "manifest.json"
+    path.parent.mkdir(parents=True)
+    ledger.admit({"id": "one", "type": "noop", "data": {}})
+    content = json.dumps({"job_id": "one", "fingerprint": ledger.job("one").fingerprint}).encode()
+    path.write_bytes(content if left == "content" else b"")
+    if left == "metadata":
+        facts = manifest_facts(content, "one", ledger.job("one").fingerprint)
+        os.setxattr(path, "user.telecine", record_of(facts))
+    assert advance(runtime, "one") == "completed"
+    assert json.loads(path.read_bytes())["type"] == "noop"
 
 
 def test_a_file_of_another_job_is_not_overwritten(ledger: Ledger, runtime: Runtime) -> None:
