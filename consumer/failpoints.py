@@ -28,6 +28,7 @@ FAILPOINTS = (
     "advance.before_manifest",  # the state is storing, the manifest is not written
     "advance.after_manifest",  # the manifest is in storage, the job has not ended
     "advance.before_finish",  # the outcome is ready, not committed
+    "outbox.queued",  # outcome and callback are committed, which is not announced to the outbox
     "advance.finished",  # outcome and callback are committed
     "outbox.claimed",  # a callback is claimed, not sent
     "outbox.sent",  # the receiver has responded, nothing is recorded

@@ -127,7 +127,7 @@ def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list
     if "worker" not in parts:
         return loops
     if not runtime.settings.embedded:
-        return [*loops, *worker_processes(roles)]
+        return [*loops, *worker_processes(roles, runtime.database.announce_callbacks)]
     from consumer.worker import EmbeddedWorker
 
     return [*loops, Named("worker", EmbeddedWorker(app, concurrency=runtime.settings.concurrency))]

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import site
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ops
 from consumer.logs import logger
 from consumer.service import Named
-from consumer.wakeups.connection import CONNECTED
+from consumer.wakeups.connection import CONNECTED, NOT_CONNECTED, QUEUED
 from pipelines.media.sandbox.rlimits import die_with_parent
 
 log = logger(__name__)
 
 _RESTART_SECONDS = 1.0
+_READ_SECONDS = 0.2
 # Less than the grace period of ``telecine up``, so that jobs cut off here can still be released.
 _GRACE_SECONDS = 15.0
 #: A worker that exits this often in a row, each time within ``_STABLE_SECONDS``, does not recover by being restarted.
@@ -53,8 +55,10 @@ def worker_environment() -> dict[str, str]:
 class WorkerProcess:
     """A loop that keeps one worker running and restarts it when it dies. Its parent serves the health port."""
 
-    def __init__(self, roles: Sequence[str]) -> None:
+    def __init__(self, roles: Sequence[str], announce: Callable[[], None] = lambda: None) -> None:
         self.roles = tuple(roles)
+        #: Called when the worker has queued callbacks.
+        self._announce = announce
         self._stopped = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._connected = False
@@ -76,7 +80,7 @@ class WorkerProcess:
             # The child dies with this process; otherwise each kill -9 of it would leave a worker behind.
             self._child, status = self._start()
             started = time.monotonic()
-            while self._child.poll() is None and not self._stopped.wait(0.2):
+            while self._child.poll() is None and not self._stopped.is_set():
                 self._read(status)
                 if time.monotonic() - started > _STABLE_SECONDS:
                     self._quick_exits = 0
@@ -92,7 +96,6 @@ class WorkerProcess:
     def _start(self) -> tuple[subprocess.Popen[bytes], int]:
         """Start a worker, and return it and the pipe in which it reports its connection."""
         status, theirs = os.pipe()
-        os.set_blocking(status, False)
         try:
             child = subprocess.Popen(
                 worker_command(self.roles, theirs),
@@ -105,10 +108,18 @@ class WorkerProcess:
         return child, status
 
     def _read(self, status: int) -> None:
-        """Take over the last connection state that the worker has reported."""
-        with contextlib.suppress(BlockingIOError):
-            if reported := os.read(status, 4096):
-                self._connected = reported.endswith(CONNECTED)
+        """Take over what the worker reports, waiting for it for a moment."""
+        poll = select.poll()
+        poll.register(status, select.POLLIN)
+        if not poll.poll(_READ_SECONDS * 1000):
+            return
+        reported = os.read(status, 4096)
+        if not reported:  # the worker is about to end
+            self._stopped.wait(_READ_SECONDS)
+        if CONNECTED in reported or NOT_CONNECTED in reported:
+            self._connected = reported.rfind(CONNECTED) > reported.rfind(NOT_CONNECTED)
+        if QUEUED in reported:
+            self._announce()
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
         """Shut the worker down warmly. One that takes too long is killed with its pool; others continue its jobs."""
@@ -129,14 +140,14 @@ class WorkerProcess:
         self._stopped.set()
 
 
-def worker_processes(roles: Sequence[str]) -> list[Named]:
-    """Return one worker, and a separate one for the role ``gpu``.
+def worker_processes(roles: Sequence[str], announce: Callable[[], None]) -> list[Named]:
+    """Return one worker, and a separate one for the role ``gpu``; ``announce`` is called when one queued callbacks.
 
     The GPU worker runs one job at a time, and jobs of other roles must not wait behind it.
     """
     others = [role for role in roles if role != "gpu"]
-    workers = [Named("worker", WorkerProcess(others))] if others else []
-    return [*workers, Named("worker-gpu", WorkerProcess(["gpu"]))] if "gpu" in roles else workers
+    workers = [Named("worker", WorkerProcess(others, announce))] if others else []
+    return [*workers, Named("worker-gpu", WorkerProcess(["gpu"], announce))] if "gpu" in roles else workers
 
 
 def _children(pid: int) -> list[str]:

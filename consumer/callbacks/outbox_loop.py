@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from consumer import tracing
+from consumer.callbacks.alarm import Alarm
 from consumer.callbacks.game import DELIVERED, EVENT_PREFIX, GameApi
 from consumer.callbacks.schedule import AttemptOutcome, Delivered, Disabled, Retry, next_attempt
 from consumer.callbacks.signing import check_secret, default_secret, sign
@@ -33,6 +34,8 @@ _ONCE = frozenset({"job.progress"})
 _UNKNOWN_SECRET_ATTEMPTS = 2
 #: How many due deliveries are looked at together while the first ones have to wait for their receivers.
 _PAGE = 2000
+#: The longest pause between two looks while deliveries are in flight: one may have become late, or be due again.
+_IN_FLIGHT_SECONDS = 0.05
 
 
 class OutboxLoop:
@@ -62,6 +65,8 @@ class OutboxLoop:
         #: The last due delivery that was looked at; ``None`` to begin with the first one.
         self._position: DueCallback | None = None
         self._stopped = threading.Event()
+        self._alarm = Alarm(runtime.database)
+        self._in_flight: set[asyncio.Task[None]] = set()
 
     def run(self) -> None:
         """Deliver callbacks until ``stop``. Failures are logged and retried."""
@@ -70,22 +75,25 @@ class OutboxLoop:
     def stop(self) -> None:
         """Make ``run`` return after the deliveries in flight."""
         self._stopped.set()
+        self._alarm.ring()
 
     async def _run(self) -> None:
         settings = self._runtime.settings
-        in_flight: set[asyncio.Task[None]] = set()
-        while not self._stopped.is_set():
-            started = await self._start_due()
-            in_flight.update(started)
-            if in_flight:
-                done, in_flight = await asyncio.wait(in_flight, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    if (error := task.exception()) is not None:
-                        log.error("delivery_task_failed", exc_info=error)
-            if not started:
-                await asyncio.sleep(0.05 if in_flight else settings.outbox_poll_seconds)
-        if in_flight:
-            await asyncio.wait(in_flight, timeout=settings.callback_timeout_seconds)
+        async with self._alarm:
+            while not self._stopped.is_set():
+                for task in await self._start_due():
+                    self._in_flight.add(task)
+                    task.add_done_callback(self._ended)
+                poll = settings.outbox_poll_seconds
+                await self._alarm.wait(min(_IN_FLIGHT_SECONDS, poll) if self._in_flight else poll)
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=settings.callback_timeout_seconds)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._alarm.ring()  # the next delivery may start
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("delivery_task_failed", exc_info=error)
 
     async def _start_due(self) -> list[asyncio.Task[None]]:
         """Start due deliveries that the limits allow.

@@ -22,6 +22,8 @@ from sqlalchemy.engine import URL, Connection, Dialect, Engine, make_url
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from consumer.failpoints import failpoint
+from consumer.ledger import announcements
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 
@@ -44,6 +46,9 @@ IDLE_SECONDS = 60
 
 #: A connection that was not used for so long is checked before it is used.
 PING_SECONDS = 0.5
+
+#: A key of ``Connection.info``: the transaction has queued a callback.
+QUEUED = "telecine.callback_queued"
 
 #: The lock of the writing thread, by SQLite file. A forked child starts without any.
 _TURNS: dict[str, threading.Lock] = {}
@@ -79,6 +84,8 @@ class Database:
             self._normal, self._full = self._sqlite_engine("NORMAL"), self._sqlite_engine("FULL")
         else:
             self._normal = self._full = self._server_engine()
+        #: Whether a deferred commit has queued a callback that is not announced yet.
+        self._unannounced = False
 
     def _server_engine(self) -> Engine:
         patience = {name: value for name, value in _LIBPQ.items() if name not in self.url.query}
@@ -139,6 +146,21 @@ class Database:
             if self.dialect == "postgresql":
                 connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
             yield connection
+            queued = connection.info.pop(QUEUED, False)
+        if deferred:
+            self._unannounced |= queued
+        elif queued or (durable and self._unannounced):
+            self._unannounced = False
+            self.announce_callbacks()
+
+    def announce_callbacks(self) -> None:
+        """Announce to the outbox that callbacks are committed; those of deferred commits with the next durable one."""
+        failpoint("outbox.queued")
+        announcements.announce(self._normal)
+
+    def listen(self) -> Any:
+        """Return a connection that receives the announcements of other processes, or ``None``."""
+        return announcements.listen(self._normal)
 
     def _turn(self) -> contextlib.AbstractContextManager[object]:
         """Wait for this thread's turn to write to SQLite; on PostgreSQL writers do not wait for each other.

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from consumer.ledger.database import Database, db_now, insertion
+from consumer.ledger.database import QUEUED, Database, db_now, insertion
 from consumer.ledger.prepared import Prepared, given
 from consumer.ledger.records import Delivery, delivery_from
 from consumer.ledger.states import DeliveryState
@@ -57,6 +57,7 @@ def webhook_id(*parts: object) -> str:
 def enqueue(database: Database, connection: Connection, new: NewDelivery) -> None:
     """Add the callback, in the caller's transaction. Idempotent by id."""
     added = _insertion(database.dialect).execute(connection, asdict(new)).first() is not None
+    connection.info[QUEUED] = True
     if added and new.job_id is not None:
         note(connection, new.job_id, "callback_queued", webhook_id=new.id, about=new.event)
 
@@ -181,6 +182,7 @@ def replay(database: Database, webhook_ids: Sequence[str], *, by: str = "an oper
             .returning(deliveries.c.job_id, deliveries.c.id)
         )
         rows = connection.execute(statement).all()
+        connection.info[QUEUED] = True
         for row in rows:
             if row.job_id is not None:
                 note(connection, row.job_id, "callback_replayed", webhook_id=row.id, by=by)

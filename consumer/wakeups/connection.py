@@ -1,11 +1,13 @@
-"""Whether this process's Celery worker is connected to its broker, for health checks."""
+"""What a worker reports to the process that started it: its connection to the broker, and callbacks that it queued."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 
-CONNECTED, NOT_CONNECTED = b"1", b"0"
+from consumer.ledger import announcements
+
+CONNECTED, NOT_CONNECTED, QUEUED = b"1", b"0", b"c"
 
 
 class WorkerConnection:
@@ -16,15 +18,23 @@ class WorkerConnection:
         self._status_fd: int | None = None
 
     def report_to(self, status_fd: int) -> None:
-        """Write each change to a file descriptor: one byte, ``CONNECTED`` or ``NOT_CONNECTED``."""
+        """Write one byte to a file descriptor for each change of the connection and each announcement of callbacks.
+
+        The worker's processes inherit it. A job does not wait for a supervisor that does not read.
+        """
+        os.set_blocking(status_fd, False)
         self._status_fd = status_fd
+        announcements.subscribe(lambda: self._write(QUEUED))
 
     def change(self, *, connected: bool) -> None:
         """Record that the worker is connected, or no longer is."""
         self.connected = connected
+        self._write(CONNECTED if connected else NOT_CONNECTED)
+
+    def _write(self, status: bytes) -> None:
         if self._status_fd is not None:
             with contextlib.suppress(OSError):  # the supervisor is gone, and this process is about to end
-                os.write(self._status_fd, CONNECTED if connected else NOT_CONNECTED)
+                os.write(self._status_fd, status)
 
 
 #: Changed by ``WakeUpConsumer``.

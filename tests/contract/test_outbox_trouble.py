@@ -15,10 +15,10 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from consumer.callbacks import slow_receivers
+from consumer.callbacks import alarm, slow_receivers
 from consumer.callbacks.outbox_loop import OutboxLoop
 from consumer.callbacks.signing import generate_secret
-from consumer.ledger import outbox
+from consumer.ledger import announcements, outbox
 from consumer.ledger.admission import admit, build_submission
 from consumer.ledger.browsing import list_deliveries
 from consumer.ledger.states import DeliveryState
@@ -74,6 +74,37 @@ def test_a_slow_receiver_does_not_delay_the_callbacks_of_others(
         quick.wait_for(1, timeout=10)
         promise(runtime, 3, slow.url)
         slow.wait_for(2, timeout=10)
+
+
+def test_a_callback_that_is_not_announced_is_sent_at_the_next_poll(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcements, "announce", lambda engine: None)
+    with Receiver() as receiver, running(tmp_path, outbox_poll_seconds=0.5) as runtime:
+        promise(runtime, 1, receiver.url)
+        receiver.wait_for(1, timeout=20)
+
+
+def test_notifications_of_other_machines_end_the_wait_also_after_a_lost_connection(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcements, "announce", lambda engine: None)
+    monkeypatch.setattr(alarm, "RECONNECT_SECONDS", 0.5)
+    listeners = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'"
+    with Receiver() as receiver, running(tmp_path, outbox_poll_seconds=3600, ledger_url=postgres_url) as runtime:
+
+        def ask(statement: str) -> int:
+            with runtime.database.write() as connection:
+                return connection.execute(sa.text(statement)).rowcount
+
+        for number in range(2):
+            wait_until(lambda: ask(f"SELECT pid {listeners}") == 1)
+            promise(runtime, number, receiver.url)
+            ask(f"NOTIFY {announcements.CHANNEL}")
+            receiver.wait_for(2 * number + 1, timeout=20)
+            promise(runtime, number + 10, receiver.url)
+            assert ask(f"SELECT pg_terminate_backend(pid) {listeners}") == 1
+            receiver.wait_for(2 * number + 2, timeout=20)
 
 
 @contextmanager

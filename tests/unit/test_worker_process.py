@@ -36,7 +36,7 @@ from tests.telecine_process import wait_until
     ],
 )
 def test_local_models_have_a_worker_of_their_own(roles: list[str], workers: dict[str, tuple[str, ...]]) -> None:
-    made = worker_processes(roles)
+    made = worker_processes(roles, lambda: None)
     assert {item.name: item.loop.roles for item in made if isinstance(item.loop, WorkerProcess)} == workers
 
 
