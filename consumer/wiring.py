@@ -5,32 +5,26 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from consumer.admission.policy import AdmissionPolicy
-from consumer.callbacks.game import GameApi
-from consumer.callbacks.signing import default_secret, generate_secret
+from consumer.admission.rules import game_api as game_api, outbound_policy, rules_of, trigger_rules as trigger_rules
+from consumer.callbacks.signing import generate_secret
 from consumer.execution.flushing import restore_manifests
 from consumer.extensions import load_extensions
 from consumer.ledger.database import Database, connect_ledger
 from consumer.ledger.schema import prepare
 from consumer.runtime import Runtime, Secrets
-from consumer.storage.factory import default_outputs, storage_of as storage_of
+from consumer.storage.factory import storage_of as storage_of
 from consumer.uploads.request_factory import RequestFactory
-from pipelines.models.routing import names_local
 from pipelines.registry import PIPELINES, Pipeline
-from providers.catalogue import Catalogue
-from providers.http.policy import Policy
 from providers.registry import catalogue_of
-from schemas.envelope import Request
 from schemas.errors import ConfigurationError
 from schemas.settings import Settings
 from schemas.tenants import Tenant, TenantRules
-from schemas.trigger_requests import check_rules
-from schemas.triggers import TriggerRules
 
 
 def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIPELINES) -> Runtime:
@@ -47,7 +41,7 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
         settings=settings,
         database=open_ledger(settings),
         storage=storage_of(settings),
-        policy=_outbound_policy(settings),
+        policy=outbound_policy(settings),
         secrets=secrets,
         pipelines=pipelines,
         catalogue=catalogue_of(settings),
@@ -60,48 +54,8 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
 
 def admission_policy(runtime: Runtime) -> AdmissionPolicy:
     """Return the rules that every door applies to a request before it becomes a job."""
-    rules = _rules(runtime.settings, list(runtime.secrets), runtime.pipelines, runtime.catalogue, runtime.triggers)
+    rules = rules_of(runtime.settings, list(runtime.secrets), runtime.pipelines, runtime.catalogue, runtime.triggers)
     return dataclasses.replace(rules, policy=runtime.policy, tenants=runtime.tenants)
-
-
-def producer_policy(settings: Settings) -> AdmissionPolicy:
-    """Return the rules of the doors without opening the ledger or the storage. Load the extensions first."""
-    names = list(settings.callback_secrets) or (["default"] if settings.embedded else [])
-    return _rules(settings, names, PIPELINES, catalogue_of(settings), trigger_rules(settings))
-
-
-def _rules(
-    settings: Settings,
-    secret_names: Sequence[str],
-    pipelines: Mapping[str, Pipeline],
-    catalogue: Catalogue,
-    triggers: TriggerRules,
-) -> AdmissionPolicy:
-    def check_models(request: Request) -> None:
-        pipelines[request.type].check(request.data, request.type, catalogue)
-
-    def role_of(request: Request) -> str:
-        # A request that names a local model needs a worker that has local models.
-        return "gpu" if names_local(request.data, catalogue) else pipelines[request.type].role
-
-    return AdmissionPolicy(
-        roles={name: pipeline.role for name, pipeline in pipelines.items()},
-        secret_names=frozenset(secret_names),
-        policy=_outbound_policy(settings),
-        max_message_bytes=settings.max_message_bytes,
-        tenants=TenantRules(settings.tenants),
-        queue_priorities=settings.queue_priorities,
-        output=settings.output,
-        triggers=triggers,
-        default_signer=default_secret(secret_names),
-        game=game_api(settings),
-        check_models=check_models,
-        role_of=role_of,
-    )
-
-
-def _outbound_policy(settings: Settings) -> Policy:
-    return Policy(allowed_hosts=frozenset(settings.allowed_private_hosts))
 
 
 def request_factory(runtime: Runtime) -> RequestFactory:
@@ -112,11 +66,6 @@ def request_factory(runtime: Runtime) -> RequestFactory:
         limit_bytes=runtime.settings.max_message_bytes,
         rules=runtime.triggers,
     )
-
-
-def game_api(settings: Settings) -> GameApi:
-    """Return where callbacks in format ``game`` are sent, and their API key."""
-    return GameApi(settings.callback_api_url, settings.game_api_key)
 
 
 def open_ledger(settings: Settings) -> Database:
@@ -132,35 +81,6 @@ def open_ledger(settings: Settings) -> Database:
         database.close()
         raise
     return database
-
-
-def trigger_rules(settings: Settings) -> TriggerRules:
-    """Return the trigger rules. Load the extensions first: a rule may name their job types.
-
-    Raises:
-        ConfigurationError: a rule cannot make a valid request, would be triggered by its own results, or has
-            no tenant that exists.
-    """
-    rules = check_rules(settings.triggers, default_outputs(settings))
-    if settings.tenants:
-        _check_trigger_tenants(rules, settings.tenants)
-    return rules
-
-
-def _check_trigger_tenants(triggers: TriggerRules, tenants: Mapping[str, Tenant]) -> None:
-    """Check that every trigger rule can resolve to a tenant: from the rule, the queue or the uploaded request."""
-    by_queue = any(tenant.queues for tenant in tenants.values())
-    for number, rule in enumerate(triggers.rules, 1):
-        if rule.tenant is None and not by_queue and not rule.manifest:
-            raise ConfigurationError(
-                f"trigger rule {number} ({rule}): tenant is missing, and no tenant has queues; "
-                f"name one of {', '.join(sorted(tenants))}"
-            )
-        if rule.tenant is not None and rule.tenant not in tenants:
-            raise ConfigurationError(
-                f"trigger rule {number} ({rule}): tenant {rule.tenant!r} does not exist; "
-                f"available: {', '.join(sorted(tenants))}"
-            )
 
 
 def _check_secret_names(tenants: Mapping[str, Tenant], secrets: Secrets) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from celery import Celery
 
 from consumer.wakeups.queues import wake_queues
+from pipelines.registry import import_all
 
 
 def worker_arguments(roles: Sequence[str], *, concurrency: int, name: str | None = None) -> list[str]:
@@ -42,6 +43,7 @@ def run_worker(roles: Sequence[str], *, concurrency: int, name: str | None = Non
 
     from consumer.app import app, start_process
 
+    import_all()
     if "gpu" in roles:
         start_process()  # Celery sends worker_process_init for forked processes only
     arguments = worker_arguments(roles, concurrency=concurrency, name=name)
@@ -59,6 +61,7 @@ class EmbeddedWorker:
     """
 
     def __init__(self, app: Celery, *, concurrency: int) -> None:
+        import_all()
         self._worker = app.WorkController(
             pool="threads",
             concurrency=concurrency,

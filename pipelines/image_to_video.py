@@ -8,9 +8,9 @@ from typing import Any
 from pipelines.context import Context
 from pipelines.models.estimates import Estimate
 from pipelines.models.images import fetch_image
+from pipelines.models.local_names import names_local, names_local_model
 from pipelines.models.matching import candidates
 from pipelines.models.prompts import prompt_estimate, write_prompt
-from pipelines.models.routing import names_local, names_local_model
 from pipelines.models.video import generate_video, plan_video
 from providers.catalogue import Catalogue
 from schemas.image_to_video import ImageToVideo

@@ -1,25 +1,18 @@
-"""The pipeline and the worker role of each job type."""
+"""The pipeline and the worker role of each job type. A pipeline's module is imported when first needed."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines import (
-    audio_to_captions,
-    audio_to_video,
-    image_to_prompt,
-    image_to_video,
-    story_to_video,
-    text_to_image,
-    text_to_video,
-)
-from pipelines.context import Context
 from pipelines.models.matching import check_models
-from pipelines.reel import plan as plan_reel, reel
 from providers.catalogue import Catalogue
 from schemas.media import Plan, StoredArtifact
+
+if TYPE_CHECKING:
+    from pipelines.context import Context
 
 Role = Literal["io", "render", "gpu"]
 
@@ -44,25 +37,38 @@ class Pipeline:
     short: bool = False
 
 
+def _built_in(
+    module: str, role: Role, *, run: str, check: Callable[[Any, str, Catalogue], None] | str = check_nothing
+) -> Pipeline:
+    """Return the pipeline of a module of this package, given the names of its functions."""
+
+    def function(name: str) -> Callable[..., Any]:
+        return lambda *arguments: getattr(importlib.import_module(f"pipelines.{module}"), name)(*arguments)
+
+    checks = function(check) if isinstance(check, str) else check
+    return Pipeline(run=function(run), plan=function("plan"), role=role, check=checks)
+
+
 #: The role applies to requests without local models. A request that names a local model needs ``gpu``.
 PIPELINES: dict[str, Pipeline] = {
-    "reel": Pipeline(run=reel, plan=plan_reel, role="render"),
-    "text-to-image": Pipeline(run=text_to_image.text_to_image, plan=text_to_image.plan, role="io", check=check_models),
-    "story-to-video": Pipeline(
-        run=story_to_video.story_to_video, plan=story_to_video.plan, role="gpu", check=story_to_video.check
-    ),
-    "text-to-video": Pipeline(run=text_to_video.text_to_video, plan=text_to_video.plan, role="io", check=check_models),
-    "image-to-video": Pipeline(
-        run=image_to_video.image_to_video, plan=image_to_video.plan, role="io", check=image_to_video.check
-    ),
-    "audio-to-video": Pipeline(
-        run=audio_to_video.audio_to_video, plan=audio_to_video.plan, role="io", check=check_models
-    ),
-    "image-to-prompt": Pipeline(
-        run=image_to_prompt.image_to_prompt, plan=image_to_prompt.plan, role="io", check=check_models
-    ),
-    "audio-to-captions": Pipeline(run=audio_to_captions.audio_to_captions, plan=audio_to_captions.plan, role="io"),
+    "reel": _built_in("reel", "render", run="reel"),
+    "text-to-image": _built_in("text_to_image", "io", run="text_to_image", check=check_models),
+    "story-to-video": _built_in("story_to_video", "gpu", run="story_to_video", check="check"),
+    "text-to-video": _built_in("text_to_video", "io", run="text_to_video", check=check_models),
+    "image-to-video": _built_in("image_to_video", "io", run="image_to_video", check="check"),
+    "audio-to-video": _built_in("audio_to_video", "io", run="audio_to_video", check=check_models),
+    "image-to-prompt": _built_in("image_to_prompt", "io", run="image_to_prompt", check=check_models),
+    "audio-to-captions": _built_in("audio_to_captions", "io", run="audio_to_captions"),
 }
+
+
+_MODULES = [f"pipelines.{job_type.replace('-', '_')}" for job_type in PIPELINES]
+
+
+def import_all() -> None:
+    """Import every pipeline of this package: in a worker before it forks, so that its processes share the memory."""
+    for module in _MODULES:
+        importlib.import_module(module)
 
 
 def is_short(pipelines: Mapping[str, Pipeline], job_type: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from consumer.admission.message import Admit, AdmitResult, IncomingMessage
+from consumer.doors.drop import PART, SUFFIX, drop as drop
 from consumer.failpoints import failpoint
 from consumer.ledger.dead_letters import KEPT_BYTES, MOST_READ_BYTES
 from consumer.ledger.due import Wake, Waker
@@ -18,8 +19,6 @@ from consumer.logs import logger
 
 log = logger(__name__)
 
-_SUFFIX = ".json"
-_PART = ".part"
 # An admitted file is renamed to a unique name with this ending before it is deleted.
 _TAKEN = ".taken-by-telecine"
 # A file that is too large to be a request is kept under a name with this ending: its dead letter has only a part.
@@ -35,32 +34,10 @@ _BATCH_BYTES = 32 * 1024 * 1024
 _FileState = tuple[int, int, int]
 
 
-def drop(inbox: Path, body: bytes) -> Path:
-    """Write a request into the inbox atomically: to a temporary file, synced, then renamed.
-
-    Raises:
-        OSError: The request cannot be written, for example because the disk is full. Nothing is left behind.
-    """
-    inbox.mkdir(parents=True, exist_ok=True)
-    name = uuid.uuid4().hex
-    part = inbox / f".{name}{_PART}"
-    target = inbox / f"{name}{_SUFFIX}"
-    try:
-        with part.open("wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return target
-
-
 def waiting_requests(inbox: Path) -> list[Path]:
     """Return the files in the inbox that no door has read yet."""
     try:
-        return sorted(path for path in inbox.iterdir() if path.suffix == _SUFFIX and not path.name.startswith("."))
+        return sorted(path for path in inbox.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
     except OSError:
         return []
 
@@ -134,7 +111,7 @@ class InboxDoor:
             found = {
                 Path(e.path): _state(e.stat())
                 for e in entries
-                if e.name.endswith((_SUFFIX, _TAKEN)) and e.name[0] != "." and e.is_file()
+                if e.name.endswith((SUFFIX, _TAKEN)) and e.name[0] != "." and e.is_file()
             }
         self._unreadable &= found.keys()
         self._settled = {path: state for path, state in self._settled.items() if found.get(path) == state}
@@ -188,7 +165,7 @@ class InboxDoor:
             return
         self._clear_at = time.monotonic() + _CLEAR_SECONDS
         with contextlib.suppress(OSError):
-            for part in self._inbox.glob(f".*{_PART}"):
+            for part in self._inbox.glob(f".*{PART}"):
                 if time.time() - part.stat().st_mtime > _STALE_SECONDS:
                     part.unlink()
 

@@ -78,8 +78,7 @@ def _checker(settings: Settings) -> Callable[[Request | Cancellation], None]:
     """
     if not settings.embedded and not settings.callback_secrets:
         return lambda request: None
-    # Imported here, because it imports every pipeline.
-    from consumer.wiring import producer_policy
+    from consumer.admission.rules import producer_policy
 
     policy = producer_policy(settings)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.logs import scrub
 from ops.formatting import count
 from ops.health_client import ask_health, health_address

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 
-from consumer.ledger import dead_letters
-from consumer.ledger.database import Database
-from consumer.ledger.queries import deliveries_of
-from consumer.ledger.records import Job
-from consumer.ledger.states import State
-from ops.checks.paths import missing_ledger
-from ops.cli.console import JsonOption, fail, print_json, print_line, remark, say, show
-from ops.cli.job_waiter import JobWaiter
+from ops.cli.console import JsonOption, fail, print_json, print_line, remark, say
 from ops.cli.messages import Message, read_messages
-from ops.cli.opening import open_or_create_ledger, read_settings
-from ops.cli.outputs import show_outcome
+from ops.cli.reading import read_settings
 from ops.cli.sending import Sent, require_home, send
-from ops.cli.status import headline
-from ops.cli.submit_waiting import wait_for_all
-from ops.formatting import ago, count
-from ops.views import job_view
+from ops.formatting import count
 from schemas.envelope import Cancel, Request
-from schemas.errors import error_for
 from schemas.settings import Settings
+
+# What opens the ledger is imported where it is used: sending alone takes a fraction of the time.
 
 
 def register(app: typer.Typer) -> None:
@@ -68,7 +60,9 @@ def _submit_one(settings: Settings, message: Message, timeout_seconds: float | N
         raise message.error
     require_home(settings)
     if timeout_seconds is not None and isinstance(request, Request):
-        _send_and_wait(settings, message.body, request, timeout_seconds, as_json)
+        from ops.cli.submit_job import send_and_wait
+
+        send_and_wait(settings, message.body, request, timeout_seconds, as_json)
         return
     ended = _note_ended(settings, request) if isinstance(request, Request) else None
     sent = send(settings, [message.body])
@@ -93,6 +87,8 @@ def _submit_all(
     if valid:
         require_home(settings)
     if valid and timeout_seconds is not None:
+        from ops.cli.submit_waiting import wait_for_all
+
         wait_for_all(settings, valid, timeout_seconds, errors=errors, as_json=as_json)
         return
     sent = send(settings, [message.body for message in valid]) if valid else None
@@ -125,43 +121,21 @@ def _where(sent: Sent) -> dict[str, object]:
 
 
 def _note_ended(settings: Settings, request: Request) -> str | None:
-    """Return a sentence if the same request has ended before; ``None`` also if there is no ledger at hand."""
-    if missing_ledger(settings) is not None:
+    """Return a sentence if the same request has ended before."""
+    if not _may_have_job(settings.ledger, request.id):
         return None
-    database = Database(settings.ledger)
+    from ops.cli.submit_job import note_ended
+
+    return note_ended(settings, request)
+
+
+def _may_have_job(ledger: str, job_id: str) -> bool:
+    """Return ``False`` if a SQLite ledger has no job of this id: found out without the code that reads ledgers."""
+    if not ledger.startswith("sqlite:///"):
+        return True
+    path = Path(ledger.removeprefix("sqlite:///").partition("?")[0]).absolute()
     try:
-        ended = JobWaiter(database, request, after=0).ended_before()
-        return None if ended is None else _ended_before(ended, database.now())
-    except SQLAlchemyError:
-        return None
-    finally:
-        database.close()
-
-
-def _ended_before(job: Job, now: float) -> str:
-    """Return a sentence about a request that has ended before: sending it again changes nothing."""
-    again = "use a new id" if job.state is State.COMPLETED else f"use a new id or run `telecine retry {job.id}`"
-    when = ago(now - (job.finished_at or now))
-    return f"{job.id} already {job.state.value} {when}, and the same request is not run again; {again}."
-
-
-def _send_and_wait(settings: Settings, body: bytes, request: Request, timeout_seconds: float, as_json: bool) -> None:
-    database = open_or_create_ledger(settings)
-    try:
-        waiter = JobWaiter(database, request, after=dead_letters.newest_number(database))
-        if not as_json and (ended := waiter.ended_before()) is not None:
-            remark(_ended_before(ended, database.now()))
-        send(settings, [body])
-        job = waiter.until_ended(timeout_seconds, quiet=as_json, embedded=settings.embedded)
-        deliveries, now = deliveries_of(database, job.id), database.now()
-    finally:
-        database.close()
-    if as_json:
-        print_json(job_view(job, deliveries, now=now))
-        if job.error is not None:
-            raise typer.Exit(1)
-        return
-    if job.error is not None:
-        raise error_for(job.error["code"], job.error["message"], step=job.error.get("step"))
-    show(headline(job))
-    show_outcome(job, settings)
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute("SELECT 1 FROM jobs WHERE id = ?", [job_id]).fetchone() is not None
+    except sqlite3.Error:
+        return path.exists()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pipelines.context import Context, ModelCall
+from pipelines.models.local_names import LOCAL, names_local
 from pipelines.models.matching import candidates
-from pipelines.models.routing import LOCAL, names_local
 from providers.catalogue import Model
 from schemas.errors import (
     DeviceFailed,

@@ -6,28 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.context import Context, Progress
+from pipelines.models.local_names import LOCAL
 from providers.catalogue import Catalogue, Model
 from providers.local.base import LocalCall
 from providers.local.host import ModelHost, in_low_memory
 from providers.local.weight_files import download_command, has_weights, is_downloadable
 from schemas.errors import DeviceFailed, ModelNotInstalled, RenderError
-from schemas.generation import Generation
 
-LOCAL = "local"
 #: The model name that selects the best installed backend.
 AUTO = "auto"
-
-
-def names_local(data: Any, catalogue: Catalogue) -> bool:
-    """Return whether ``data`` names at least one local model."""
-    if not isinstance(data, Generation):
-        return False
-    return any(names_local_model(name, catalogue) for name in data.models)
-
-
-def names_local_model(name: str, catalogue: Catalogue) -> bool:
-    """Return whether the model ``name`` runs on this worker."""
-    return any(model.provider == LOCAL and model.id.lower() == name.lower() for model in catalogue)
 
 
 def choose_backend(

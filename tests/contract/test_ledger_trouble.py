@@ -106,6 +106,7 @@ def test_a_pooler_that_gives_each_transaction_another_connection_can_be_used_att
             assert call_claims.claim_due(database, owner="one", lease_seconds=60, most=9) == []
         claimed = [found for _ in range(20) for found in outbox.claim_due(database, limit=1, seconds=60)]
         assert len({found.id for found in claimed}) == 20
+        assert database.listen() is None  # the outbox polls
     finally:
         database.close()
         pooler.close()
