@@ -8,9 +8,10 @@ from typing import Any
 from ops.checks.providers import missing
 from pipelines.models.alignment import CAPTIONS, TRANSCRIBER
 from pipelines.models.hero import models_for
+from pipelines.models.local_names import LOCAL, names_local_model
 from pipelines.models.prompts import IMAGE_TO_PROMPT, prompt_models
 from pipelines.models.remote_reel import MODEL as REMOTE_REEL
-from pipelines.models.routing import AUTO, LOCAL, names_local_model
+from pipelines.models.routing import AUTO
 from providers.catalogue import Catalogue, Model
 from providers.local.device import require_packages
 from providers.local.weight_files import check_weight_files, find_adapter, find_weights, is_downloadable

@@ -12,9 +12,9 @@ from pipelines.models.estimates import estimate
 from pipelines.models.generate import generate
 from pipelines.models.hero import fetch_hero_image, generates_hero, models_for
 from pipelines.models.images import image_seconds
+from pipelines.models.local_names import LOCAL
 from pipelines.models.local_story import StoryOutput
 from pipelines.models.matching import candidates
-from pipelines.models.routing import LOCAL
 from providers.catalogue import Catalogue
 from schemas.media import InputFile, Plan, StoredArtifact
 from schemas.story_to_video import StoryToVideo

@@ -8,8 +8,8 @@ from pipelines.context import Context
 from pipelines.models.estimates import estimate
 from pipelines.models.generate import generate
 from pipelines.models.images import ImageOutput, image_seconds
+from pipelines.models.local_names import LOCAL
 from pipelines.models.matching import candidates
-from pipelines.models.routing import LOCAL
 from schemas.media import Plan, StoredArtifact
 from schemas.text_to_image import TextToImage
 

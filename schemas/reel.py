@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from PIL import ImageColor
 from pydantic import AfterValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from schemas.caption_style import STYLES, CaptionStyle, FontName, StyleName
@@ -28,16 +27,22 @@ from schemas.reel_scene import Artist, Corner, Crossfade, Images, Motion, Title,
 from schemas.reference import MediaReference
 
 
+def _channels(value: str | None) -> tuple[int, ...]:
+    from PIL import ImageColor  # here, because it is slow to import and most requests name no colour
+
+    return ImageColor.getrgb(value or "black")
+
+
 def _color(value: str | None) -> str | None:
     try:
-        ImageColor.getrgb(value or "black")
+        _channels(value)
     except ValueError:
         raise ValueError("use a CSS colour name such as yellow, or #RRGGBB, or #RRGGBBAA with opacity") from None
     return value
 
 
 def _opaque(value: str | None) -> str | None:
-    if len(ImageColor.getrgb(_color(value) or "black")) > 3:
+    if len(_channels(_color(value))) > 3:
         raise ValueError("use a colour without opacity; the opacity of the captions is that of font_color")
     return value
 

@@ -16,7 +16,8 @@ from ops.cli.commands import HELP_OPTIONS
 from ops.cli.console import JsonOption, out, print_json, remark, show, stop, table
 from ops.cli.models_pull import pull
 from ops.cli.opening import read_settings, require_model
-from pipelines.models.routing import AUTO, LOCAL
+from pipelines.models.local_names import LOCAL
+from pipelines.models.routing import AUTO
 from providers.catalogue import Model, Parameter
 from providers.local.weight_files import find_weights, recorded_revision
 from providers.registry import catalogue_of

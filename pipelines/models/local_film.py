@@ -12,7 +12,8 @@ from pipelines.media.inspect.in_child import decode_in_child
 from pipelines.media.silent_film import write_silent_film
 from pipelines.models.estimates import Estimate
 from pipelines.models.generate import LocalTask
-from pipelines.models.routing import LOCAL, choose_backend, seed_of
+from pipelines.models.local_names import LOCAL
+from pipelines.models.routing import choose_backend, seed_of
 from providers.catalogue import Model
 from providers.local.base import LocalCall
 from providers.weights import Weights

@@ -10,8 +10,8 @@ from pipelines.context import Context, ModelCall, OutputSpec
 from pipelines.models.estimates import Estimate, estimate
 from pipelines.models.generate import LocalTask, generate
 from pipelines.models.local_film import generate_video_locally, plan_local
+from pipelines.models.local_names import LOCAL
 from pipelines.models.matching import candidates
-from pipelines.models.routing import LOCAL
 from providers.catalogue import billable_seconds
 from schemas.errors import ProviderResultInvalid
 from schemas.generation import Generation

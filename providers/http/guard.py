@@ -11,13 +11,15 @@ from __future__ import annotations
 import re
 import socket
 from ipaddress import IPv4Address, ip_address
-
-import httpx2
+from typing import TYPE_CHECKING
 
 from providers.http.addresses import LOCAL_REASONS, Address, forbidden_reason, parse_ip_literal
 from providers.http.policy import Policy
 from providers.http.redact import redact_url
 from schemas.errors import AddressForbidden
+
+if TYPE_CHECKING:
+    import httpx2
 
 __all__ = ["Policy", "check_host", "check_url", "resolve"]
 
@@ -37,6 +39,8 @@ def check_url(url: str | httpx2.URL, policy: Policy) -> httpx2.URL:
     Raises:
         AddressForbidden: the scheme, the port or the literal address is forbidden, or the URL contains credentials.
     """
+    import httpx2  # here, because a request without URLs is checked faster without it
+
     text = str(url)
     try:
         parsed = httpx2.URL(url)

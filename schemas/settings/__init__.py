@@ -62,6 +62,7 @@ class Settings(
         extra="ignore",
         frozen=True,
         populate_by_name=True,
+        defer_build=False,
         hide_input_in_errors=True,  # an error message must not contain a mistyped secret
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from schemas.settings.comma_separated import CommaSeparated
+from schemas.settings.part import SettingsPart
 
 
-class CallbackSettings(BaseModel):
+class CallbackSettings(SettingsPart):
     """Signing, pace and schedule of deliveries; the receiver of callbacks in format game."""
 
     # Callbacks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from schemas.envelope import TenantName
+from schemas.settings.part import SettingsPart
 
 
 class DashboardToken(BaseModel):
@@ -25,7 +26,7 @@ class DashboardToken(BaseModel):
         return value
 
 
-class DashboardSettings(BaseModel):
+class DashboardSettings(SettingsPart):
     """``telecine dashboard``: where it listens, and who may see and do what."""
 
     # Dashboard

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from schemas.envelope import TenantName
 from schemas.settings.comma_separated import CommaSeparated
+from schemas.settings.part import SettingsPart
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class EdgeSettings(BaseModel):
+class EdgeSettings(SettingsPart):
     """``telecine edge``: who may call it, and how much it accepts."""
 
     # HTTP edge

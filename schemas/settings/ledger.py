@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
+
+from schemas.settings.part import SettingsPart
 
 #: How other systems call the same database, and how SQLAlchemy does with the driver of ``telecine[postgres]``.
 _POSTGRESQL, _PSYCOPG = ("postgres", "postgresql"), "postgresql+psycopg"
 _SCHEMES = (_PSYCOPG, "sqlite", "sqlite+pysqlite")
 
 
-class LedgerSettings(BaseModel):
+class LedgerSettings(SettingsPart):
     """The database, the timing of leases, sweeps and retries, and the retention of jobs."""
 
     # Ledger

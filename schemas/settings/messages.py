@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from schemas.envelope import Priority
 from schemas.settings.comma_separated import CommaSeparated
+from schemas.settings.part import SettingsPart
 from schemas.tenants import Tenant, check_tenants
 from schemas.triggers import Trigger
 
@@ -16,7 +17,7 @@ from schemas.triggers import Trigger
 _BROKER_SCHEMES = ("amqp", "amqps", "pyamqp", "sqs")
 
 
-class MessageSettings(BaseModel):
+class MessageSettings(SettingsPart):
     """Queues and the inbox folder, and the tenants and trigger rules that apply to requests."""
 
     # Start

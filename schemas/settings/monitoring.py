@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
+
+from schemas.settings.part import SettingsPart
 
 
-class MonitoringSettings(BaseModel):
+class MonitoringSettings(SettingsPart):
     """Health endpoints, logging and error reporting."""
 
     # Monitoring

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from schemas.accounts import Budget, ProviderAccount, ProviderLimits
+from schemas.settings.part import SettingsPart
 
 
-class ProviderSettings(BaseModel):
+class ProviderSettings(SettingsPart):
     """Accounts at providers, by provider, and what all providers have in common."""
 
     # Remote providers

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from schemas.settings.part import SettingsPart
 from schemas.settings.processors import usable_processors
 
 
-class RenderSettings(BaseModel):
+class RenderSettings(SettingsPart):
     """Limits of the renderer, and the device and memory of local models."""
 
     # Rendering

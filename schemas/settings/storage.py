@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
 
 from schemas.envelope import normalize_output
 from schemas.settings.comma_separated import CommaSeparated
+from schemas.settings.part import SettingsPart
 
 
-class StorageSettings(BaseModel):
+class StorageSettings(SettingsPart):
     """Where inputs come from and results go to."""
 
     # Storage

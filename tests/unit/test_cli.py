@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -83,6 +84,17 @@ def test_commands_that_read_the_ledger_import_no_pipelines(line: str, tmp_path: 
     assert imported(slow, *line.split(), "--json", TELECINE_HOME=str(home))[1] == []
     with contextlib.closing(open_ledger(Settings(home=home))):
         assert imported(slow, *line.split(), "--json", TELECINE_HOME=str(home))[1] == []
+
+
+def test_submit_imports_neither_pipelines_nor_the_ledger(tmp_path: Path) -> None:
+    slow = ("sqlalchemy", "alembic", "numpy", "av", "PIL", "kombu", "celery", "boto3", "httpx2", "consumer.wiring")
+    home, file = tmp_path / "data", tmp_path / "request.json"
+    data = {"image": "s3://inbox/a.png", "audio": "s3://inbox/b.mp3"}
+    file.write_text(json.dumps({"id": "j", "type": "reel", "data": data}))
+    with contextlib.closing(open_ledger(Settings(home=home))):
+        output, found = imported(slow, "submit", str(file), "--json", TELECINE_HOME=str(home))
+    assert (found, json.loads(output)["job_id"]) == ([], "j")
+    assert len(list(Settings(home=home).inbox_folder.iterdir())) == 1
 
 
 def test_a_misspelt_command_gets_a_suggestion() -> None:
