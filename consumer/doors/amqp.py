@@ -27,6 +27,8 @@ log = logger(__name__)
 HEARTBEAT_SECONDS = 30
 #: A session that lasted longer resets the backoff of reconnecting.
 _STABLE_SECONDS = 10
+#: A message that comes after a pause does not wait for others, only for those that have arrived with it.
+_TOGETHER_SECONDS = 0.001
 _FIRST_RECONNECT_SECONDS = 0.5
 _LONGEST_RECONNECT_SECONDS = 15.0
 _FIRST_RETRY_SECONDS = 0.2
@@ -96,6 +98,8 @@ class AmqpDoor:
         self._stopped = threading.Event()
         #: Received messages, each with the name of its queue.
         self._pending: list[tuple[str, Message]] = []
+        #: When the last batch was admitted, on this process's clock.
+        self._last_batch = 0.0
         self.connected = False
 
     def run(self) -> None:
@@ -152,12 +156,14 @@ class AmqpDoor:
         return Consumer(channel, [queue], on_message=received, prefetch_count=self._batch * 2, auto_declare=False)
 
     def _collect(self, connection: Connection) -> None:
-        """Wait for a first message, then up to ``batch_seconds`` for a full batch."""
+        """Wait for a first message, then up to ``batch_seconds`` for a full batch, unless there was a pause before."""
         deadline = time.monotonic() + (0.5 if not self._pending else self._batch_seconds)
         while len(self._pending) < self._batch and not self._stopped.is_set():
             had = len(self._pending)
+            now = time.monotonic()
+            is_after_pause = bool(had) and now - self._last_batch > self._batch_seconds
             try:
-                connection.drain_events(timeout=max(0.001, deadline - time.monotonic()))
+                connection.drain_events(timeout=_TOGETHER_SECONDS if is_after_pause else max(0.001, deadline - now))
             except TimeoutError:
                 return
             if not had and self._pending:
@@ -168,6 +174,7 @@ class AmqpDoor:
     def _take(self, connection: Connection, batch: Sequence[tuple[str, Message]]) -> None:
         incoming = [_to_incoming_message(queue, message) for queue, message in batch]
         results = self._admit_when_ledger_is_up(connection, incoming)
+        self._last_batch = time.monotonic()
         if results is None:
             return
         self._acknowledge([message for _, message in batch], results)

@@ -20,6 +20,7 @@ PARTS = {
     "reel": "A reel",
     "films": "Films",
     "alignment": "Alignment",
+    "start": "Start-up",
     "messages": "Messages",
     "traces": "Traces",
     "turns": "Turns of tenants",

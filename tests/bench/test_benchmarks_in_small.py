@@ -46,6 +46,20 @@ def test_every_way_of_taking_messages_gets_through_a_few_of_them(rabbitmq: Rabbi
     assert set(figures["milliseconds_to_callback"]) == {"SQLite", "PostgreSQL"}
 
 
+def test_starts_of_commands_and_workers_are_measured(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    figures = run("start", tmp_path, "--rounds", "1", "--broker", rabbitmq.url)
+    assert {name for name, each in figures.items() if each["cpu_seconds"]["least"] > 0.05} == {
+        "celery --help",
+        "telecine --help",
+        "telecine submit",
+        "celery worker",
+        "telecine worker",
+    }
+    # A ratio of processor times, which other load changes little: importing the pipelines or the ledger would triple it.
+    assert figures["telecine submit"]["cpu_ratio"] < 2.5
+    assert figures["telecine worker"]["seconds"]["least"] < 60
+
+
 def test_a_rival_that_fails_is_reported_and_the_others_go_on() -> None:
     def broken() -> float:
         raise RuntimeError("0 of 4000 messages after 120 seconds")

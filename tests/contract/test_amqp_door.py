@@ -54,6 +54,31 @@ def test_messages_stay_with_the_door_while_the_ledger_is_unavailable(
     wait_until(lambda: rabbitmq.ctl("list_queues", "messages", "name").count(f"0\t{queue}") == 2)
 
 
+def test_a_message_waits_for_others_only_if_some_came_before_it(rabbitmq: RabbitMQ, queue_prefix: str) -> None:
+    queue, batches, wait = f"{queue_prefix}requests", [], 5.0
+    arrived = threading.Semaphore(0)
+
+    def admit(arrivals: Sequence[IncomingMessage]) -> Sequence[AdmitResult]:
+        batches.append((time.monotonic(), len(arrivals)))
+        arrived.release(len(arrivals))
+        return [AdmitResult() for _ in arrivals]
+
+    door = amqp.AmqpDoor(rabbitmq.url, [queue], admit, lambda _: None, batch=6, batch_seconds=wait, delivery_limit=1)
+    thread = threading.Thread(target=door.run, daemon=True)
+    thread.start()
+    wait_until(lambda: door.connected)
+    began = time.monotonic()
+    publish(rabbitmq.url, queue, [b"{}"], delivery_limit=1)
+    assert arrived.acquire(timeout=60)
+    for _ in range(6):
+        publish(rabbitmq.url, queue, [b"{}"], delivery_limit=1)
+    assert all(arrived.acquire(timeout=60) for _ in range(6))
+    door.stop()
+    thread.join(30)
+    assert [size for _, size in batches] == [1, 6]
+    assert batches[0][0] - began < wait
+
+
 def test_submit_reports_whether_a_door_reads_the_queue_friction_m13(rabbitmq: RabbitMQ, queue_prefix: str) -> None:
     settings = Settings(broker_url=SecretStr(rabbitmq.url), amqp_queues=[f"{queue_prefix}requests"])
     sent = send(settings, [b"{}"])
