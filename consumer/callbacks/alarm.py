@@ -64,7 +64,6 @@ class Alarm:
                 connection = await asyncio.to_thread(self._database.listen)
                 if connection is None:
                     return
-                log.debug("outbox_listens")
                 self.ring()  # what was announced before is due now
                 await self._until_lost(connection)
             except Exception as error:

@@ -21,7 +21,9 @@ class CallbackSettings(SettingsPart):
     callback_concurrency: int = Field(
         32, ge=1, description="Deliveries in flight at the same time, besides those that wait for a slow receiver."
     )
-    outbox_poll_seconds: float = Field(0.1, gt=0, description="Interval between polls for due deliveries.")
+    outbox_poll_seconds: float = Field(
+        0.1, gt=0, description="Interval between polls for due deliveries. New ones are announced."
+    )
     callback_schedule_seconds: CommaSeparated[float] = Field(
         [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400],
         description="Delays between delivery attempts; comma-separated.",

@@ -46,7 +46,7 @@ class MessageSettings(SettingsPart):
         30, ge=3, le=43_200, description="Visibility timeout of received messages; extended while they are processed."
     )
     door_batch_messages: int = Field(200, ge=1, le=2000, description="Most messages admitted in one commit.")
-    door_batch_seconds: float = Field(0.01, ge=0, le=5, description="Longest wait to fill a batch.")
+    door_batch_seconds: float = Field(0.01, ge=0, le=5, description="Longest wait to fill a batch; none after a pause.")
     inbox: Path | None = Field(
         None, description="Folder used as a queue, one JSON file per request. Default, in embedded mode: <home>/inbox."
     )

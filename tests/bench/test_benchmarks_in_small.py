@@ -55,7 +55,7 @@ def test_starts_of_commands_and_workers_are_measured(rabbitmq: RabbitMQ, tmp_pat
         "celery worker",
         "telecine worker",
     }
-    # A ratio of processor times, which other load changes little: importing the pipelines or the ledger would triple it.
+    # A ratio of processor times: importing the pipelines or the ledger would more than double it.
     assert figures["telecine submit"]["cpu_ratio"] < 2.5
     assert figures["telecine worker"]["seconds"]["least"] < 60
 
