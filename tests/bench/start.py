@@ -7,6 +7,7 @@ start until it says that it takes messages, next to bare Celery's. In turn, so t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -16,14 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from consumer.wiring import open_ledger
 from schemas.settings import Settings
-from tests.bench.messages import servers
 from tests.servers.process import end, spawn
+from tests.servers.rabbitmq import RabbitMQ
 from tests.telecine_process import ROOT
 
 REQUEST = {"id": "start", "type": "reel", "data": {"image": "s3://inbox/a.png", "audio": "s3://inbox/b.mp3"}}
@@ -84,26 +85,38 @@ def processor_seconds(group: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+@contextlib.contextmanager
+def broker_at(url: str | None) -> Iterator[str]:
+    """Yield the URL, or that of a new RabbitMQ."""
+    if url is not None:
+        yield url
+        return
+    with contextlib.closing(RabbitMQ()) as rabbitmq:
+        rabbitmq.start()
+        yield rabbitmq.url
+
+
 def measure(rounds: int, broker_url: str | None) -> dict[str, Any]:
     """Measure every way, one round after the other."""
     found: dict[str, list[Any]] = {}
     options = ("-c", "2", "-Q", "bench.celery", "--without-gossip", "--without-mingle")
-    with tempfile.TemporaryDirectory(prefix="telecine-bench-") as folder, servers(broker_url) as (broker, _):
+    with tempfile.TemporaryDirectory(prefix="telecine-bench-") as folder, broker_at(broker_url) as url:
         home, file = Path(folder) / "home", Path(folder) / "request.json"
         file.write_text(json.dumps(REQUEST))
         open_ledger(Settings(home=home)).close()
-        telecine = {"TELECINE_BROKER_URL": broker.url, "TELECINE_STORAGE": "folder", "TELECINE_LOG_FORMAT": "json"}
-        celery = {"TELECINE_BENCH_BROKER": broker.url}
+        telecine = {"TELECINE_BROKER_URL": url, "TELECINE_STORAGE": "folder", "TELECINE_LOG_FORMAT": "json"}
+        celery = {"TELECINE_BENCH_BROKER": url}
         app = ("-m", "celery", "-A", "tests.bench.noop.celery_app", "worker", "-l", "INFO", *options)
         worker = (*TELECINE, "worker", "--role", "io", "--concurrency", "2")
+        ways: dict[str, Callable[[], Any]] = {
+            "celery --help": lambda: command_seconds(("-m", "celery", "--help"), home),
+            "telecine --help": lambda: command_seconds((*TELECINE, "--help"), home),
+            "telecine submit": lambda: command_seconds((*TELECINE, "submit", str(file)), home),
+            "celery worker": lambda: worker_seconds(app, home, " ready.", celery),
+            "telecine worker": lambda: worker_seconds(worker, home, '"worker_started"', telecine),
+        }
         for _ in range(rounds):
-            for name, run in {
-                "celery --help": lambda: command_seconds(("-m", "celery", "--help"), home),
-                "telecine --help": lambda: command_seconds((*TELECINE, "--help"), home),
-                "telecine submit": lambda: command_seconds((*TELECINE, "submit", str(file)), home),
-                "celery worker": lambda: worker_seconds(app, home, " ready.", celery),
-                "telecine worker": lambda: worker_seconds(worker, home, '"worker_started"', telecine),
-            }.items():
+            for name, run in ways.items():
                 found.setdefault(name, []).append(run())
     return summary(found)
 
