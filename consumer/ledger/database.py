@@ -138,6 +138,10 @@ class Database:
         """Begin a transaction: committed at the end, rolled back if the body raises."""
         with self._turn(), (self._full if durable else self._normal).begin() as connection:
             yield connection
+            queued = connection.info.pop(QUEUED, False)
+        if queued or (durable and self._unannounced):
+            self._unannounced = False
+            self.announce_callbacks()
 
     @contextlib.contextmanager
     def write_deferred(self) -> Iterator[Connection]:
@@ -147,11 +151,7 @@ class Database:
                 connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
             yield connection
             queued = connection.info.pop(QUEUED, False)
-        if deferred:
-            self._unannounced |= queued
-        elif queued or (durable and self._unannounced):
-            self._unannounced = False
-            self.announce_callbacks()
+        self._unannounced |= queued
 
     def announce_callbacks(self) -> None:
         """Announce to the outbox that callbacks are committed; those of deferred commits with the next durable one."""
