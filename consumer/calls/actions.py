@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import ExitStack
 
 from consumer.calls import retry_policy
 from consumer.calls.fetching import fetch_result, to_call_result
@@ -26,7 +25,7 @@ from consumer.ledger.due import Wake
 from consumer.ledger.states import CallState
 from consumer.logs import logger
 from consumer.runtime import Runtime
-from consumer.storage.scratch import job_folder
+from consumer.storage.scratch import LazyFolder
 from providers.base import Call, Failed, Pending, Ready, RemoteProvider, TaskRef
 from providers.catalogue import Model
 from providers.http.send_guard import check_may_send, send_only_while
@@ -65,9 +64,8 @@ class CallActions:
         """
         call = claimed.call
         failpoint("call.intended")
-        with ExitStack() as stack:
+        with LazyFolder(self._runtime.settings.scratch_folder) as folder:
             try:
-                folder = stack.enter_context(job_folder(self._runtime.settings.scratch_folder))
                 adapter = self._providers.get(call.provider)
                 provider_call = build_call(self._runtime, call, folder)
             except Exception as error:  # nothing was sent
@@ -165,14 +163,10 @@ class CallActions:
         return None
 
     async def _accepted(self, claimed: ClaimedCall, model: Model, answer: TaskRef | Ready) -> Wake | None:
-        provider = claimed.call.provider
         if isinstance(answer, Ready):
-            ready = await self._ready(claimed, answer)
-            await self._recorder.provider_answered(provider)
-            return await self.fetch(ready)
+            return await self.fetch(await self._ready(claimed, answer))
         await self._record_task(claimed, model, answer, wait_seconds=model.first_wait_seconds)
         failpoint("call.recorded")
-        await self._recorder.provider_answered(provider)
         return None
 
     async def _not_accepted(

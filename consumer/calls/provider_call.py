@@ -13,6 +13,7 @@ from consumer.ledger.call_records import CallRow, CallTask, ProviderResult
 from consumer.ledger.call_request import CallInput
 from consumer.runtime import Runtime
 from consumer.storage.references import shown
+from consumer.storage.scratch import LazyFolder
 from providers.base import Call, MediaInput, Ready, TaskRef
 from providers.catalogue import Model, billable_seconds
 from schemas.errors import InputReplaced, InputTooLarge, InputUnavailable, InternalError
@@ -40,7 +41,7 @@ def price_of(runtime: Runtime, row: CallRow) -> int:
     return model.cost(billable_seconds(given, row.spec.media_seconds), given) or 0
 
 
-def build_call(runtime: Runtime, row: CallRow, folder: Path | None = None, *, now: float | None = None) -> Call:
+def build_call(runtime: Runtime, row: CallRow, folder: LazyFolder | None = None, *, now: float | None = None) -> Call:
     """Return the call as an adapter takes it, with URLs that are presigned now.
 
     Args:
@@ -94,27 +95,28 @@ def _storable(record: dict[str, Any]) -> dict[str, Any]:
     return storable
 
 
-def _media_input(runtime: Runtime, name: str, item: CallInput, folder: Path | None) -> MediaInput:
+def _media_input(runtime: Runtime, name: str, item: CallInput, folder: LazyFolder | None) -> MediaInput:
     file = f"{name}{mimetypes.guess_extension(item.content_type) or ''}"
     return MediaInput(
         url=runtime.references.url(item.uri, INPUT_URL_SECONDS, item.pin),
         content_type=item.content_type,
         bytes=item.bytes,
         sha256=item.sha256,
-        load=functools.partial(_load, runtime, item, None if folder is None else folder / file),
+        load=functools.partial(_load, runtime, item, folder, file),
     )
 
 
-def _load(runtime: Runtime, item: CallInput, path: Path | None) -> Path:
-    """Fetch the input to ``path``. The call has not been sent yet, so an error here costs nothing.
+def _load(runtime: Runtime, item: CallInput, folder: LazyFolder | None, name: str) -> Path:
+    """Fetch the input into the folder. The call has not been sent yet, so an error here costs nothing.
 
     Raises:
         InputReplaced: The content is not the one that the worker saw.
         InputUnavailable: It could not be fetched or written.
     """
-    if path is None:
+    if folder is None:
         raise InternalError("the adapter loads an input outside of a submission; load inputs in submit() only")
     try:
+        path = folder.path / name
         if not path.exists():
             fetched = runtime.references.fetch(item.uri, path, item.bytes, item.pin)
             if fetched.sha256 != item.sha256:

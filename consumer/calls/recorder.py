@@ -1,15 +1,20 @@
-"""Writes to the ledger that must not be lost: they are retried while the ledger is unavailable."""
+"""Writes to the ledger that must not be lost: they are retried while the ledger is unavailable.
+
+What ends while a transaction is being committed is written in the next one, together.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from consumer import tracing
 from consumer.ledger import accounts, call_outcomes
 from consumer.ledger.call_claims import ClaimedCall
-from consumer.ledger.database import is_ledger_fault
+from consumer.ledger.database import Database, is_ledger_fault
+from consumer.ledger.together import write_together
 from consumer.logs import logger
 from consumer.runtime import Runtime
 from schemas.backoff import backoff
@@ -21,16 +26,29 @@ _FIRST_WAIT_SECONDS = 0.2
 _MAX_WAIT_SECONDS = 5.0
 #: Pause after "too many requests" without ``Retry-After``.
 _PAUSE_SECONDS = 5.0
+#: Outcomes in one transaction: it locks the rows of their jobs and calls.
+_TOGETHER = 100
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A write that waits for a transaction."""
+
+    job_id: str
+    write: Callable[[Database], Any]
+    written: asyncio.Future[Any]
+
+
 class CallRecorder:
-    """Records outcomes of calls, and the state of providers' circuit breakers."""
+    """Records outcomes of calls, and the state of providers' circuit breakers. For one event loop."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._database = runtime.database
         self._limits_of = runtime.settings.limits_of
+        self._waiting: list[_Waiting] = []
+        self._writer: asyncio.Task[None] | None = None
 
     async def record(self, outcome: Callable[..., T], claimed: ClaimedCall, *arguments: Any, **named: Any) -> T:
         """Call ``outcome``, a function of ``call_outcomes``, for the claimed call.
@@ -41,23 +59,25 @@ class CallRecorder:
         for argument in arguments:
             if isinstance(argument, TelecineError):
                 tracing.fail(argument)
-        return await self._retry_until_ledger_up(outcome, self._database, claimed, *arguments, **named)
+
+        def write(database: Database) -> T:
+            return outcome(database, claimed, *arguments, **named)
+
+        try:
+            return await self._write_with_others(claimed.call.job_id, write)
+        except Exception as error:
+            if not is_ledger_fault(error):
+                raise
+            _warn(error)
+        return await self._retry_until_ledger_up(write, self._database)
 
     async def reschedule(self, claimed: ClaimedCall, seconds: float, error: TelecineError) -> None:
         """Repeat the action after ``seconds``, because of ``error``."""
         await self.record(call_outcomes.reschedule, claimed, seconds, error)
 
-    async def provider_answered(self, provider: str) -> None:
-        """Close the provider's circuit breaker."""
-        await self._retry_until_ledger_up(self._write_answer, provider)
-
     async def provider_failed(self, provider: str, error: TelecineError) -> None:
         """Pause the provider, count a failure for its circuit breaker or close it, depending on ``error``."""
         await self._retry_until_ledger_up(self._write_failure, provider, error)
-
-    def _write_answer(self, provider: str) -> None:
-        with self._database.write() as connection:
-            accounts.record_answer(connection, provider)
 
     def _write_failure(self, provider: str, error: TelecineError) -> None:
         with self._database.write() as connection:
@@ -69,14 +89,44 @@ class CallRecorder:
             else:
                 accounts.record_answer(connection, provider)
 
-    async def _retry_until_ledger_up(self, write: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    async def _write_with_others(self, job_id: str, write: Callable[[Database], T]) -> T:
+        written: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(job_id, write, written))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_waiting())
+        return await written
+
+    async def _write_waiting(self) -> None:
+        """Write what waits until nothing does."""
+        while self._waiting:
+            # Rows are locked in one order, so that two engines do not wait for each other.
+            some = sorted(self._waiting[:_TOGETHER], key=lambda item: item.job_id)
+            del self._waiting[:_TOGETHER]
+            try:
+                writes = [item.write for item in some]
+                results = await asyncio.to_thread(write_together, self._database, writes)
+            except Exception as error:
+                results = [error] * len(some)
+            for item, result in zip(some, results, strict=True):
+                if item.written.done():  # its action was cancelled
+                    continue
+                if isinstance(result, Exception):
+                    item.written.set_exception(result)
+                else:
+                    item.written.set_result(result)
+
+    async def _retry_until_ledger_up(self, write: Callable[..., T], *arguments: Any) -> T:
         failures = 0
         while True:
             try:
-                return await asyncio.to_thread(write, *arguments, **named)
+                return await asyncio.to_thread(write, *arguments)
             except Exception as error:
                 if not is_ledger_fault(error):
                     raise
-                log.warning("ledger_unavailable_retrying", reason=type(error).__name__)
+                _warn(error)
                 await asyncio.sleep(backoff(failures, _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS))
                 failures += 1
+
+
+def _warn(error: Exception) -> None:
+    log.warning("ledger_unavailable_retrying", reason=type(error).__name__)

@@ -32,6 +32,15 @@ class BreakerState(enum.StrEnum):
     HALF_OPEN = "half"
 
 
+# Built once: building a statement costs more than sending it.
+_ANSWERED = (
+    sa.update(accounts)
+    .where(accounts.c.provider == sa.bindparam("answered"))
+    .where(sa.or_(accounts.c.failures > 0, accounts.c.breaker != BreakerState.CLOSED.value))
+    .values(failures=0, breaker=BreakerState.CLOSED.value, open_until=0.0)
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """The state of one provider's account."""
@@ -78,12 +87,7 @@ def use_allowance(connection: Connection, provider: str, limits: ProviderLimits,
 
 def record_answer(connection: Connection, provider: str) -> None:
     """Close the breaker: the provider is up, whether or not it accepted the request."""
-    has_failures = sa.or_(accounts.c.failures > 0, accounts.c.breaker != BreakerState.CLOSED.value)
-    connection.execute(
-        sa.update(accounts)
-        .where(accounts.c.provider == provider, has_failures)
-        .values(failures=0, breaker=BreakerState.CLOSED.value, open_until=0.0)
-    )
+    connection.execute(_ANSWERED, {"answered": provider})
 
 
 def record_failure(connection: Connection, provider: str, limits: ProviderLimits, why: str) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from consumer.ledger import accounts
 from consumer.ledger.call_claims import ClaimedCall
 from consumer.ledger.call_records import CallResult, CallRow, CallTask, ProviderResult
 from consumer.ledger.call_request import Candidate, SkippedModel
-from consumer.ledger.call_transitions import due_in, lock_open_job, transition_call, wake_job
+from consumer.ledger.call_transitions import NOW, TimeIn, due_in, due_or_now, lock_open_job, transition_call, wake_job
 from consumer.ledger.calls import insert_call
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.due import Wake
@@ -29,6 +30,13 @@ from schemas.errors import TelecineError
 
 #: First wait before an unknown outcome is looked up: a provider may not list a new task at once.
 LOOK_UP_SECONDS = 10.0
+
+# Built once: building a statement costs more than sending it.
+_PENDING = (
+    sa.update(calls)
+    .where(calls.c.id == sa.bindparam("key"), calls.c.epoch == sa.bindparam("claim"))
+    .values(due_at=due_or_now("wait"), polls=calls.c.polls + 1, failures=0, lease_owner=None, lease_until=None)
+)
 
 
 def record_accepted(
@@ -50,6 +58,7 @@ def record_accepted(
             failures=0,
             give_up_at=(call.give_up_at or claimed.now + give_up),
         )
+        _note_answer(connection, call)
         _note(connection, call, "call_accepted", model=call.model, task=task.id, key=call.id)
 
 
@@ -76,7 +85,7 @@ def reschedule(database: Database, claimed: ClaimedCall, seconds: float, error: 
             _requeue(connection, claimed, seconds, failures)
         else:
             # If this claim was the one to cancel the task, the backoff applies to it too.
-            due = db_now() + seconds if call.cancel_requested else due_in(seconds)
+            due = TimeIn(seconds) if call.cancel_requested else due_in(seconds)
             transition_call(connection, claimed, state=call.state, due_at=due, failures=failures)
         if error is not None:
             wait = round(seconds, 3)
@@ -87,22 +96,11 @@ def record_pending(database: Database, pending: Sequence[tuple[ClaimedCall, floa
     """Schedule the next poll of many tasks, each after its seconds, in one transaction. Lost claims are ignored."""
     if not pending:
         return
-    statement = (
-        sa.update(calls)
-        .where(calls.c.id == sa.bindparam("key"), calls.c.epoch == sa.bindparam("claim"))
-        .values(
-            due_at=due_in(sa.bindparam("wait", type_=sa.Double)),
-            polls=calls.c.polls + 1,
-            failures=0,
-            lease_owner=None,
-            lease_until=None,
-        )
-    )
     rows: list[dict[str, Any]] = [
         {"key": claimed.call.id, "claim": claimed.epoch, "wait": seconds} for claimed, seconds in pending
     ]
     with database.write() as connection:
-        connection.execute(statement, sorted(rows, key=lambda row: row["key"]))
+        connection.execute(_PENDING, sorted(rows, key=lambda row: row["key"]))
 
 
 def record_progress(database: Database, grown: Sequence[tuple[Job, int, NewDelivery | None]]) -> None:
@@ -133,10 +131,11 @@ def record_ready(
             state=CallState.FETCHING,
             result=json.dumps(result.to_stored()),
             failures=0,
-            due_at=db_now(),
+            due_at=NOW,
             lease_owner=claimed.owner,
-            lease_until=db_now() + lease_seconds,
+            lease_until=TimeIn(lease_seconds),
         )
+        _note_answer(connection, claimed.call)
         _note(connection, claimed.call, "call_ready")
     call = dataclasses.replace(claimed.call, state=CallState.FETCHING, provider_result=result, failures=0)
     return dataclasses.replace(claimed, call=call)
@@ -167,7 +166,7 @@ def record_failed(
             due_at=None,
             spent=spent,
             reserved=0,
-            finished_at=db_now(),
+            finished_at=NOW,
             result=None,  # the URL in it is a secret and is not needed any more
             error=json.dumps(error.as_record()),
         )
@@ -209,7 +208,7 @@ def _end(database: Database, claimed: ClaimedCall, state: CallState, *, spent: i
             claimed,
             state=state,
             due_at=None,
-            finished_at=db_now(),
+            finished_at=NOW,
             reserved=0,
             spent=spent,
             result=result,
@@ -222,9 +221,9 @@ def _requeue(connection: Connection, claimed: ClaimedCall, seconds: float, failu
     """Queue a call that was not sent, or cancel it if its job has ended meanwhile."""
     values: dict[str, Any] = {"failures": failures, "reserved": 0, "submitted_at": None}
     if lock_open_job(connection, claimed.call.job_id):
-        transition_call(connection, claimed, state=CallState.QUEUED, due_at=db_now() + seconds, **values)
+        transition_call(connection, claimed, state=CallState.QUEUED, due_at=TimeIn(seconds), **values)
     else:
-        transition_call(connection, claimed, state=CallState.CANCELLED, due_at=None, finished_at=db_now(), **values)
+        transition_call(connection, claimed, state=CallState.CANCELLED, due_at=None, finished_at=NOW, **values)
 
 
 def _insert_next(
@@ -260,6 +259,12 @@ def _set_unknown(database: Database, call: CallRow, epoch: int, owner: str | Non
     with database.write(durable=True) as connection:
         if connection.execute(statement).rowcount:
             _note(connection, call, "outcome_unknown", model=call.model, key=call.id, message=why, look_up=look_up)
+
+
+def _note_answer(connection: Connection, call: CallRow) -> None:
+    """Close the circuit breaker of the provider that has accepted the call, if this is a submission."""
+    if call.state is CallState.SUBMITTING:
+        accounts.record_answer(connection, call.provider)
 
 
 def _note(connection: Connection, call: CallRow, event: str, **detail: Any) -> None:

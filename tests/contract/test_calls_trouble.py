@@ -28,7 +28,7 @@ from consumer.ledger.call_records import CallResult, CallRow, CallTask
 from consumer.ledger.completion import finish_unleased, request_cancel
 from consumer.ledger.queries import timeline_of
 from consumer.ledger.states import CallState, State
-from consumer.storage.scratch import job_folder
+from consumer.storage import scratch
 from providers.base import Call, Pending, Ready, TaskRef
 from schemas.errors import (
     JobCancelled,
@@ -263,43 +263,31 @@ def test_a_call_being_sent_is_not_lost_after_a_suspend_of_the_machine(
     assert (line.alpha.charges.total(), "outcome_unknown" in line.events()) == (1, False)
 
 
-def test_a_full_disk_before_the_submission_is_not_an_unknown_outcome(
-    line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    errors, folder = [OSError(errno.ENOSPC, "No space left on device")], job_folder
-
-    def full(root: Path) -> Any:
-        if errors:
-            raise errors.pop()
-        return folder(root)
-
-    monkeypatch.setattr(actions_module, "job_folder", full)
-    assert line.finished().state is State.COMPLETED
-    assert (line.alpha.charges.total(), "outcome_unknown" in line.events()) == (1, False)
-    (entry,) = [entry for entry in timeline_of(line.runtime.database, "j") if entry.event == "call_put_off"]
-    assert entry.detail["code"] == "storage_unavailable"
-
-
+@pytest.mark.parametrize("place", ["folder", "file"])
 def test_an_input_that_does_not_fit_on_the_disk_is_not_an_unknown_outcome(
-    line: Line, monkeypatch: pytest.MonkeyPatch
+    place: str, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox = line.runtime.settings.storage_folder / "inbox"
     inbox.mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(inbox / "dot.png")
-    errors, fetch = [OSError(errno.ENOSPC, "No space left on device")], line.runtime.storage.fetch
+    errors = [OSError(errno.ENOSPC, "No space left on device")]
+    where, name = (scratch, "job_folder") if place == "folder" else (line.runtime.storage, "fetch")
+    write = getattr(where, name)
 
     def full(*arguments: Any) -> Any:
         if errors:
             raise errors.pop()
-        return fetch(*arguments)
+        return write(*arguments)
 
     def before(call: Call) -> None:
-        monkeypatch.setattr(line.runtime.storage, "fetch", full)
+        monkeypatch.setattr(where, name, full)
         assert call.inputs["image"].load().exists()
 
     line.alpha.before = before
     assert line.finished(data={"image": "s3://inbox/dot.png"}).state is State.COMPLETED
     assert (line.alpha.charges.total(), "outcome_unknown" in line.events()) == (1, False)
+    (entry,) = [entry for entry in timeline_of(line.runtime.database, "j") if entry.event == "call_put_off"]
+    assert entry.detail["code"] == "input_unavailable"
 
 
 def test_an_unexpected_error_in_an_action_releases_the_claim_at_once(
