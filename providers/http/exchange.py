@@ -105,9 +105,10 @@ class Exchange:
     ) -> None:
         self._provider, self._key_setting = provider, key_setting
         try:
-            self._base = str(check_url(base_url, policy)).rstrip("/")
+            checked = check_url(base_url, policy)
         except AddressForbidden as error:
             raise ProviderNotConfigured(f"{provider}: {error.message}") from None
+        self._base, self._netloc = str(checked).rstrip("/"), checked.netloc
         if not all(
             value and value.isascii() and value.isprintable() and value == value.strip() for value in headers.values()
         ):
@@ -173,7 +174,7 @@ class Exchange:
             ProviderError: the response has an error status, see ``verdicts``.
         """
         whole = path_or_url.startswith(("https://", "http://"))
-        url = path_or_url if whole else f"{self._base}/{path_or_url.lstrip('/')}"
+        url = httpx2.URL(path_or_url if whole else f"{self._base}/{path_or_url.lstrip('/')}")
         progress = _Progress(paid)
         listening = status_listener.set(progress.note_status)
         try:
@@ -200,7 +201,7 @@ class Exchange:
         self,
         client: httpx2.AsyncClient,
         method: str,
-        url: str,
+        url: httpx2.URL,
         *,
         json: Any,
         parts: Mapping[str, FormPart] | None,
@@ -208,7 +209,7 @@ class Exchange:
         trace: Callable[[str, Mapping[str, Any]], Awaitable[None]],
     ) -> httpx2.Request:
         files = {name: (None, part) if isinstance(part, str) else part for name, part in (parts or {}).items()}
-        same_host = httpx2.URL(url).netloc == httpx2.URL(self._base).netloc
+        same_host = url.netloc == self._netloc
         return client.build_request(
             method,
             url,

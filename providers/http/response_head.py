@@ -11,7 +11,9 @@ receives it.
 
 from __future__ import annotations
 
+import functools
 import re
+import select
 import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -145,4 +147,17 @@ class AsyncHeadStream(httpcore2.AsyncNetworkStream):
         return AsyncHeadStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
+        # A pool asks each idle connection with each request, and looking the socket up takes longest.
+        if info == "is_readable" and (socket := self._socket) is not None:
+            return socket.fileno() < 0 or bool(self._poll.poll(0))
         return self._stream.get_extra_info(info)
+
+    @functools.cached_property
+    def _socket(self) -> Any:
+        return self._stream.get_extra_info("socket")
+
+    @functools.cached_property
+    def _poll(self) -> select.poll:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return poll
