@@ -25,6 +25,12 @@ _EVENTS: dict[str, EventType] = {
 }
 
 
+def subscribes(job: Job, event: str) -> bool:
+    """Return whether the request asks for the callback about the event."""
+    _, spec, _ = recover_fields(json.loads(job.request))
+    return spec is not None and event in spec.events
+
+
 def job_delivery(
     job: Job,
     event: str,

@@ -100,7 +100,6 @@ class Steps:
         call, attempt = retries.latest_call(self._database, self._job, name)
         if call is None:
             spec = build_spec()
-            steps.begin(self._database, self._lease, name)
             failpoint("call.wanted")
             job, key = self._job, (self._database, self._lease, name)
             calls.enqueue_and_park(*key, spec, attempt, tenant=job.tenant, urgency=job.urgency, give_up_seconds=give_up)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from consumer import tracing
-from consumer.callbacks.bodies import job_delivery
+from consumer.callbacks.bodies import job_delivery, subscribes
 from consumer.execution.context import JobContext
 from consumer.execution.heartbeat import Heartbeat
 from consumer.execution.manifest import write_manifest
@@ -105,6 +105,8 @@ def notify(runtime: Runtime, claim: Claim, event: str, *, progress: int | None =
     Raises:
         LeaseLost: another worker has the job.
     """
+    if not subscribes(claim.job, event):
+        return
     retry = number_of(runtime.database, claim.job)
     delivery = job_delivery(claim.job, event, status="running", now=claim.now(), progress=progress, retry=retry)
     if delivery is not None:
@@ -136,7 +138,7 @@ def complete(
         now=claim.now(),
         outputs=outputs,
         provenance=provenance,
-        retry=number_of(runtime.database, claim.job),
+        retry=number_of(runtime.database, claim.job) if subscribes(claim.job, "completed") else 0,
     )
     # A presigned URL is a secret, and a picture is large: the ledger keeps both in the callback's body only.
     record = {"outputs": [output.model_dump(exclude_none=True, exclude={"url", "base64"}) for output in outputs]}

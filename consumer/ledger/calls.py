@@ -7,18 +7,21 @@ does the rest; this module opens no socket.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer import tracing
+from consumer.ledger import steps
 from consumer.ledger.call_records import CallRow, call_from
 from consumer.ledger.call_request import CallSpec
 from consumer.ledger.call_resolution import write_off
-from consumer.ledger.database import Database, db_now
+from consumer.ledger.database import Database, db_now, insertion
 from consumer.ledger.leases import transition
 from consumer.ledger.records import Lease
 from consumer.ledger.states import SETTLED, CallState, State
@@ -32,6 +35,16 @@ _NAMESPACE = uuid.UUID("3a0f7d64-6a55-5bb0-9a52-93c1f4a0e9d7")
 _FAR_SECONDS = 366 * 86_400.0
 #: The shortest time after which a parked job looks at its call again.
 _LEAST_SECONDS = 1.0
+
+# Built once: building a statement costs more than sending it.
+_NOW = sa.select(db_now())
+_OF_JOB = sa.select(calls).where(calls.c.job_id == sa.bindparam("job")).order_by(calls.c.queued_at, calls.c.attempt)
+_LATEST = (
+    sa.select(calls)
+    .where(calls.c.job_id == sa.bindparam("job"), calls.c.step == sa.bindparam("named"))
+    .order_by(calls.c.attempt.desc())
+    .limit(1)
+)
 
 
 def key_of(job_id: str, fingerprint: str, step: str, attempt: int) -> str:
@@ -47,9 +60,8 @@ def latest(database: Database, job_id: str, step: str) -> CallRow | None:
 
 def of_job(database: Database, job_id: str) -> list[CallRow]:
     """Return every call of the job, oldest first."""
-    query = sa.select(calls).where(calls.c.job_id == job_id).order_by(calls.c.queued_at, calls.c.attempt)
     with database.read() as connection:
-        return [call_from(row) for row in connection.execute(query).mappings()]
+        return [call_from(row) for row in connection.execute(_OF_JOB, {"job": job_id}).mappings()]
 
 
 def unsettled_of(database: Database, job_ids: Sequence[str]) -> dict[str, CallRow]:
@@ -72,7 +84,7 @@ def enqueue_and_park(
     urgency: int,
     give_up_seconds: float | None = None,
 ) -> None:
-    """Insert the first call of a step in this run of the job and park the job, durably and in one transaction.
+    """Begin a step with its first call in this run of the job, and park the job, durably and in one transaction.
 
     With ``give_up_seconds``, the job is due again after that time, to look at its call: see ``park_unless_settled``.
     A crash before the commit leaves nothing; after it, the engine carries on without the worker.
@@ -82,6 +94,7 @@ def enqueue_and_park(
     """
     with database.write(durable=True) as connection:
         _park(connection, lease, give_up_seconds)
+        steps.start(database, connection, lease, step)
         insert_call(database, connection, lease.job_id, step, attempt, spec, tenant=tenant or "", urgency=urgency)
         # The spans of the call continue the one of this attempt.
         note(connection, lease.job_id, "parked", epoch=lease.epoch, step=step, **tracing.carrier())
@@ -147,12 +160,8 @@ def insert_call(
         "urgency": urgency,
         "state": CallState.QUEUED.value,
         "request": json.dumps(spec.to_stored(), ensure_ascii=False),
-        "due_at": db_now(),
-        "queued_at": db_now(),
     }
-    defaults = {"epoch": 0, "polls": 0, "failures": 0, "cancel_requested": False, "reserved": 0, "spent": 0}
-    statement = database.insert(calls).values(**values, **defaults)
-    connection.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
+    connection.execute(_insertion(database.dialect), values)
     note(
         connection,
         job_id,
@@ -162,6 +171,13 @@ def insert_call(
         provider=first.provider,
         passed_over=[skipped.to_stored() for skipped in spec.skipped_models],
     )
+
+
+@functools.cache
+def _insertion(dialect: str) -> Any:
+    defaults = {"epoch": 0, "polls": 0, "failures": 0, "cancel_requested": False, "reserved": 0, "spent": 0}
+    statement = insertion(dialect, calls).values(due_at=db_now(), queued_at=db_now(), **defaults)
+    return statement.on_conflict_do_nothing(index_elements=["id"])
 
 
 def stop_calls(connection: Connection, job_id: str) -> None:
@@ -179,14 +195,13 @@ def stop_calls(connection: Connection, job_id: str) -> None:
 
 
 def _latest(connection: Connection, job_id: str, step: str) -> CallRow | None:
-    query = sa.select(calls).where(calls.c.job_id == job_id, calls.c.step == step).order_by(calls.c.attempt.desc())
-    row = connection.execute(query.limit(1)).mappings().first()
+    row = connection.execute(_LATEST, {"job": job_id, "named": step}).mappings().first()
     return None if row is None else call_from(row)
 
 
 def _park(connection: Connection, lease: Lease, again_seconds: float | None = None) -> float:
     """Park the job until a transaction makes it due, or at most for ``again_seconds``; return the database's time."""
-    now = float(connection.execute(sa.select(db_now())).scalar_one())
+    now = float(connection.execute(_NOW).scalar_one())
     # Without a time no query for due jobs reads a parked job: the transaction that settles its call makes it due.
     again = None if again_seconds is None else now + max(again_seconds, _LEAST_SECONDS)
     transition(

@@ -32,6 +32,9 @@ from schemas.errors import (
 #: Numbers that are reserved for the calls of one step within one run of the job.
 _ATTEMPTS_PER_RUN = 1000
 
+# Built once: building a statement costs more than sending it.
+_COUNT = sa.select(sa.func.count()).where(timeline.c.job_id == sa.bindparam("job"), timeline.c.event == "retried")
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -91,6 +94,8 @@ def latest_call(database: Database, job: Job, step: str) -> tuple[CallRow | None
 
     Calls with lower numbers belong to earlier runs and count only if they are done; otherwise there is ``None``.
     """
+    if job.epoch < 2:  # this is its first attempt
+        return None, 1
     call = latest(database, job.id, step)
     if call is not None and (call.state is CallState.DONE or not call.settled):
         return call, call.attempt
@@ -170,5 +175,4 @@ def _new_deadline(job: Job, now: float) -> float | None:
 
 
 def _count(connection: Connection, job_id: str) -> int:
-    query = sa.select(sa.func.count()).where(timeline.c.job_id == job_id, timeline.c.event == "retried")
-    return int(connection.execute(query).scalar_one())
+    return int(connection.execute(_COUNT, {"job": job_id}).scalar_one())

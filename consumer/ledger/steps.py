@@ -18,6 +18,7 @@ from consumer.ledger.timeline import note
 
 # Built once: building a statement costs more than sending it.
 _FIND = sa.select(steps).where(steps.c.job_id == sa.bindparam("job"), steps.c.name == sa.bindparam("step"))
+_OF_JOB = sa.select(steps).where(steps.c.job_id == sa.bindparam("job")).order_by(steps.c.started_at)
 _RECORD = (
     sa.update(steps)
     .where(steps.c.job_id == sa.bindparam("job"), steps.c.name == sa.bindparam("step"))
@@ -34,12 +35,17 @@ def begin(database: Database, lease: Lease, name: str) -> Step:
         if found is not None and found.state is StepState.DONE:
             note(connection, lease.job_id, "step_remembered", epoch=lease.epoch, step=name)
             return found
-        start = {"job": lease.job_id, "step": name, "holder": lease.epoch}
-        connection.execute(_insertion(database.dialect), start)
-        note(connection, lease.job_id, "step_started", epoch=lease.epoch, step=name)
+        start(database, connection, lease, name)
         started = _find(connection, lease.job_id, name)
     assert started is not None
     return started
+
+
+def start(database: Database, connection: Connection, lease: Lease, name: str) -> None:
+    """Record that the step is ``running`` under the lease, which the caller's transaction has checked."""
+    values = {"job": lease.job_id, "step": name, "holder": lease.epoch}
+    connection.execute(_insertion(database.dialect), values)
+    note(connection, lease.job_id, "step_started", epoch=lease.epoch, step=name)
 
 
 def record(database: Database, lease: Lease, name: str, result: Any, **detail: Any) -> None:
@@ -65,9 +71,7 @@ def is_done(database: Database, job_id: str, name: str) -> bool:
 def of_job(database: Database, job_id: str) -> list[Step]:
     """Return the job's steps in the order in which they began."""
     with database.read() as connection:
-        rows = connection.execute(
-            sa.select(steps).where(steps.c.job_id == job_id).order_by(steps.c.started_at)
-        ).mappings()
+        rows = connection.execute(_OF_JOB, {"job": job_id}).mappings()
         return [_step(row) for row in rows]
 
 
