@@ -119,17 +119,15 @@ class Exchange:
         self._secrets = [part for value in headers.values() for part in (value, *value.split()[1:])]
         self._timeout_seconds, self._limit_bytes = timeout_seconds, limit_bytes
 
-        def client(idle: int) -> httpx2.AsyncClient:
-            transport = AsyncGuardedTransport(policy, tls=tls, idle_connections=idle)
-            return httpx2.AsyncClient(transport=transport, trust_env=False, timeout=timeout_seconds)
-
         # The provider may close an idle connection just when a request is sent, and then it is unknown whether the
         # request arrived. A paid request therefore gets a new connection.
-        self._paying = client(0)
+        self._paying = AsyncGuardedTransport(policy, tls=tls)
         # Free requests reuse connections. A pool's cost per request grows with its connections: small pools used in
         # turn cost a third less than a large one.
-        self._pools = [client(_IDLE_CONNECTIONS) for _ in range(_POOLS)]
-        self._asking = itertools.cycle(self._pools)
+        pools = [AsyncGuardedTransport(policy, tls=tls, idle_connections=_IDLE_CONNECTIONS) for _ in range(_POOLS)]
+        self._asking, self._transports = itertools.cycle(pools), [self._paying, *pools]
+        # It only builds requests: redirects, cookies and authentication would cost time and are not wanted.
+        self._client = httpx2.AsyncClient(transport=self._paying, trust_env=False, timeout=timeout_seconds)
 
     @property
     def base_url(self) -> str:
@@ -179,9 +177,9 @@ class Exchange:
         listening = status_listener.set(progress.note_status)
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                client = self._paying if paid else next(self._asking)
-                request = self._request(client, method, url, json=json, parts=parts, body=body, trace=progress.trace)
-                await self._receive(await client.send(request, stream=True), progress)
+                request = self._request(method, url, json=json, parts=parts, body=body, trace=progress.trace)
+                transport = self._paying if paid else next(self._asking)
+                await self._receive(await transport.handle_async_request(request), progress)
         except AddressForbidden as error:
             raise ProviderNotConfigured(f"{self._provider}: {error.message}") from None
         except (TimeoutError, httpx2.TransportError, httpx2.DecodingError, ssl.SSLError, zlib.error) as error:
@@ -194,12 +192,11 @@ class Exchange:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for client in (self._paying, *self._pools):
-            await client.aclose()
+        for transport in self._transports:
+            await transport.aclose()
 
     def _request(
         self,
-        client: httpx2.AsyncClient,
         method: str,
         url: httpx2.URL,
         *,
@@ -210,7 +207,7 @@ class Exchange:
     ) -> httpx2.Request:
         files = {name: (None, part) if isinstance(part, str) else part for name, part in (parts or {}).items()}
         same_host = url.netloc == self._netloc
-        return client.build_request(
+        return self._client.build_request(
             method,
             url,
             headers={**(body.headers if body else {}), **_HEADERS, **(self._headers if same_host else {})},

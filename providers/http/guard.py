@@ -8,6 +8,7 @@ run on admission. ``resolve`` runs once per connection, which is then made to an
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 from ipaddress import IPv4Address, ip_address
@@ -62,6 +63,7 @@ def check_url(url: str | httpx2.URL, policy: Policy) -> httpx2.URL:
     return parsed
 
 
+@functools.lru_cache(maxsize=1024)
 def check_host(host: str, port: int, policy: Policy) -> Address | None:
     """Check a host without any lookup; return its address if it is an IP literal, ``None`` if it is a name.
 
