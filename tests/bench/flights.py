@@ -106,7 +106,10 @@ def telecine(provider: str, count: int, poll_seconds: float, limit_seconds: floa
             ),
             "cococlip_base_url": provider,
             "cococlip_auth_header": "Authorization: Bearer bench",
+            # The defaults, which are shorter in other tests.
             "sweep_seconds": 2,
+            "lease_seconds": 30,
+            "wake_again_seconds": 30,
         }
         with TelecineProcess(Path(folder) / "home", **settings) as process:
             database = process.database()

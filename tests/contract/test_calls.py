@@ -7,16 +7,25 @@ import json
 import re
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from consumer.ledger import accounts, queries
+from consumer.ledger import accounts, call_claims, call_outcomes, queries
+from consumer.ledger.call_claims import ClaimedCall, SubmissionPolicy
+from consumer.ledger.call_records import CallTask
 from consumer.ledger.completion import finish_unleased, request_cancel
+from consumer.ledger.database import Database
 from consumer.ledger.states import CallState, State
+from consumer.ledger.tables import calls
+from consumer.ledger.together import write_together
 from providers.base import Call, Failed, Ready
+from schemas.accounts import ProviderLimits
 from schemas.errors import (
     JobCancelled,
+    LeaseLost,
     ProviderOutcomeUnknown,
     ProviderRefused,
     ProviderTaskFailed,
@@ -276,3 +285,44 @@ def test_a_synchronous_answer_settles_the_call_at_once(line: Line) -> None:
     assert line.call().spent == 50_000
     manifest = json.loads((line.runtime.settings.storage_folder / "results" / "j" / "manifest.json").read_text())
     assert (manifest["seed"], manifest["prompt"]) == (7, "a kite")
+
+
+def test_calls_that_go_on_together_share_transactions_and_each_is_paid_once(ledger: Ledger, tmp_path: Path) -> None:
+    limits = {"alpha": {"rate_per_minute": 6000, "burst": 100, "concurrency": 100}}
+    line, count = Line(ledger, tmp_path, provider_limits=limits), 20
+    names = [f"j{number}" for number in range(count)]
+    for name in names:
+        line.submit(name)
+        line.advance(name)
+    commits: list[str] = []
+    for engine in {line.runtime.database._normal, line.runtime.database._full}:
+        sa.event.listen(engine, "commit", lambda _: commits.append("commit"))
+    line.start()
+    line.until(lambda: all(line.call(name).settled for name in names))
+    line.stop()
+    assert {line.call(name).state for name in names} == {CallState.DONE}
+    assert list(line.alpha.charges.values()) == [1] * count
+    assert len(commits) < 2 * count  # accepted, polled, ready and done, each in a transaction of its own: 80
+    line.close()
+
+
+def test_a_call_that_another_engine_has_taken_over_does_not_hold_up_those_written_with_it(line: Line) -> None:
+    names, database = ["a", "b", "c"], line.runtime.database
+    for name in names:
+        line.submit(name)
+        line.advance(name)
+    policy = SubmissionPolicy(limits=lambda name: ProviderLimits(), budgets={}, price=lambda row: 7)
+    claims, _ = call_claims.claim_queued(database, policy, owner="e", lease_seconds=60, most=9)
+    with database.write() as connection:
+        taken = sa.update(calls).where(calls.c.job_id == "b").values(lease_owner="other", epoch=calls.c.epoch + 1)
+        connection.execute(taken)
+
+    def accept(claimed: ClaimedCall) -> Callable[[Database], None]:
+        task = CallTask(f"task-{claimed.call.job_id}")
+        return lambda ledger: call_outcomes.record_accepted(ledger, claimed, task, wait_seconds=0.0, give_up=60.0)
+
+    results = write_together(database, [accept(claimed) for claimed in claims])
+    lost = [claimed.call.job_id for claimed, result in zip(claims, results, strict=True) if result is not None]
+    assert (lost, [type(result) for result in results if result is not None]) == (["b"], [LeaseLost])
+    assert [line.call(name).state for name in names] == [CallState.WORKING, CallState.SUBMITTING, CallState.WORKING]
+    assert [line.events(name).count("call_accepted") for name in names] == [1, 0, 1]
