@@ -26,7 +26,11 @@ RANGE = "5s"
 
 def in_short(query: str) -> str:
     """Return the query with short ranges. Thresholds stay as they are."""
-    return re.sub(r"\[(\d+[smhd]|\$__rate_interval)\]", f"[{RANGE}]", query)
+    return re.sub(
+        r"\[(?:\d+[smhd]|\$__rate_interval)(:\d+[smhd])?\]",
+        lambda found: f"[{RANGE}:1s]" if found[1] else f"[{RANGE}]",
+        query,
+    )
 
 
 class Prometheus:
