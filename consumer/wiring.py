@@ -11,14 +11,14 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from consumer.admission.policy import AdmissionPolicy
-from consumer.admission.rules import game_api as game_api, outbound_policy, rules_of, trigger_rules as trigger_rules
+from consumer.admission.rules import outbound_policy, rules_of, trigger_rules
 from consumer.callbacks.signing import generate_secret
 from consumer.execution.flushing import restore_manifests
 from consumer.extensions import load_extensions
 from consumer.ledger.database import Database, connect_ledger
 from consumer.ledger.schema import prepare
 from consumer.runtime import Runtime, Secrets
-from consumer.storage.factory import storage_of as storage_of
+from consumer.storage.factory import storage_of
 from consumer.uploads.request_factory import RequestFactory
 from pipelines.registry import PIPELINES, Pipeline
 from providers.registry import catalogue_of

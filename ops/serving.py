@@ -127,7 +127,8 @@ def _loops(runtime: Runtime, parts: Sequence[str], roles: Sequence[str]) -> list
     if "worker" not in parts:
         return loops
     if not runtime.settings.embedded:
-        return [*loops, *worker_processes(roles, runtime.database.announce_callbacks)]
+        announce = runtime.database.announce_callbacks if "outbox" in parts else None
+        return [*loops, *worker_processes(roles, announce)]
     from consumer.worker import EmbeddedWorker
 
     return [*loops, Named("worker", EmbeddedWorker(app, concurrency=runtime.settings.concurrency))]

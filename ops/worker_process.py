@@ -32,12 +32,15 @@ _STABLE_SECONDS = 60.0
 _ROOT = str(Path(ops.__file__).parent.parent)
 
 
-def worker_command(roles: Sequence[str], status_fd: int) -> list[str]:
+def worker_command(roles: Sequence[str], status_fd: int, *, report_callbacks: bool) -> list[str]:
     """Return the command of a worker that writes to ``status_fd`` whether it is connected to the broker.
 
+    With ``report_callbacks``, it also writes there that it has queued callbacks.
     ``-P`` keeps the working directory out of the module search path.
     """
     options = ["--role", ",".join(roles), "--no-health", "--status-fd", str(status_fd)]
+    if report_callbacks:
+        options.append("--report-callbacks")
     return [sys.executable, "-P", "-m", "ops.cli.main", "worker", *options]
 
 
@@ -55,9 +58,9 @@ def worker_environment() -> dict[str, str]:
 class WorkerProcess:
     """A loop that keeps one worker running and restarts it when it dies. Its parent serves the health port."""
 
-    def __init__(self, roles: Sequence[str], announce: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, roles: Sequence[str], announce: Callable[[], None] | None = None) -> None:
         self.roles = tuple(roles)
-        #: Called when the worker has queued callbacks.
+        #: Called when the worker has queued callbacks. Without it, the worker announces them itself.
         self._announce = announce
         self._stopped = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
@@ -98,7 +101,7 @@ class WorkerProcess:
         status, theirs = os.pipe()
         try:
             child = subprocess.Popen(
-                worker_command(self.roles, theirs),
+                worker_command(self.roles, theirs, report_callbacks=self._announce is not None),
                 env=worker_environment(),
                 pass_fds=[theirs],
                 preexec_fn=die_with_parent(os.getpid()),
@@ -118,7 +121,7 @@ class WorkerProcess:
             self._stopped.wait(_READ_SECONDS)
         if CONNECTED in reported or NOT_CONNECTED in reported:
             self._connected = reported.rfind(CONNECTED) > reported.rfind(NOT_CONNECTED)
-        if QUEUED in reported:
+        if QUEUED in reported and self._announce is not None:
             self._announce()
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
@@ -140,8 +143,8 @@ class WorkerProcess:
         self._stopped.set()
 
 
-def worker_processes(roles: Sequence[str], announce: Callable[[], None]) -> list[Named]:
-    """Return one worker, and a separate one for the role ``gpu``; ``announce`` is called when one queued callbacks.
+def worker_processes(roles: Sequence[str], announce: Callable[[], None] | None) -> list[Named]:
+    """Return one worker, and a separate one for the role ``gpu``. ``announce`` is called for their callbacks.
 
     The GPU worker runs one job at a time, and jobs of other roles must not wait behind it.
     """

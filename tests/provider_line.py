@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from PIL import Image
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger import calls
 from consumer.ledger.call_records import CallRow
 from consumer.ledger.database import Database

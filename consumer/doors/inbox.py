@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from consumer.admission.message import Admit, AdmitResult, IncomingMessage
-from consumer.doors.drop import PART, SUFFIX, drop as drop
+from consumer.doors.drop import PART, SUFFIX
 from consumer.failpoints import failpoint
 from consumer.ledger.dead_letters import KEPT_BYTES, MOST_READ_BYTES
 from consumer.ledger.due import Wake, Waker

@@ -105,6 +105,7 @@ class _Following:
     def begin(self, connection: Connection) -> None:
         """Begin the first job that is waiting and whose lease is still held."""
         failpoint("group.ended_one")
+        self._begun = None
         for claim in self._waiting.copy():
             with contextlib.suppress(LeaseLost):
                 self._begun = begin(connection, claim, seconds=self._runtime.settings.lease_seconds)

@@ -184,9 +184,11 @@ def renew(database: Database, claims: Sequence[ClaimedCall], *, lease_seconds: f
         .where(calls.c.lease_owner == sa.bindparam("holder"))
         .values(lease_until=db_now() + lease_seconds)
     )
-    rows = [{"key": claimed.call.id, "claim": claimed.epoch, "holder": claimed.owner} for claimed in claims]
+    # Rows are locked in the order in which outcomes are written together.
+    ordered = sorted(claims, key=lambda claimed: (claimed.call.job_id, claimed.call.id))
+    rows = [{"key": claimed.call.id, "claim": claimed.epoch, "holder": claimed.owner} for claimed in ordered]
     with database.write() as connection:
-        connection.execute(statement, sorted(rows, key=lambda row: str(row["key"])))
+        connection.execute(statement, rows)
 
 
 def lost_submissions(database: Database) -> list[CallRow]:

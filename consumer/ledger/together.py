@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from sqlalchemy.engine import Connection
 
@@ -21,8 +21,12 @@ class _Joined(Database):
         self._connection = connection
 
     @contextlib.contextmanager
-    def write(self, *, durable: bool = False, deferred: bool = False) -> Iterator[Connection]:
+    def write(self, *, durable: bool = False) -> Iterator[Connection]:
         yield self._connection
+
+    def write_deferred(self) -> NoReturn:
+        """Refuse: the whole transaction would not wait for the disk."""
+        raise NotImplementedError
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:

@@ -17,14 +17,15 @@ class WorkerConnection:
         self.connected = False
         self._status_fd: int | None = None
 
-    def report_to(self, status_fd: int) -> None:
-        """Write one byte to a file descriptor for each change of the connection and each announcement of callbacks.
+    def report_to(self, status_fd: int, *, callbacks: bool) -> None:
+        """Write a byte to a file descriptor for each change of the connection and, with ``callbacks``, each announcement.
 
         The worker's processes inherit it. A job does not wait for a supervisor that does not read.
         """
         os.set_blocking(status_fd, False)
         self._status_fd = status_fd
-        announcements.subscribe(lambda: self._write(QUEUED))
+        if callbacks:
+            announcements.subscribe(lambda: self._write(QUEUED))
 
     def change(self, *, connected: bool) -> None:
         """Record that the worker is connected, or no longer is."""

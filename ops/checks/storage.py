@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
+from consumer.admission.rules import trigger_rules
 from consumer.logs import scrub
 from consumer.storage.base import locate
+from consumer.storage.factory import storage_of
 from consumer.storage.probe import probe
 from consumer.uploads.request_factory import RequestFactory
-from consumer.wiring import storage_of, trigger_rules
 from ops.checks.finding import Finding, failed, ok, warn
 from ops.checks.paths import nearest_existing
 from ops.formatting import count

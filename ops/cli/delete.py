@@ -12,7 +12,7 @@ from consumer.ledger.queries import deliveries_of, find_job
 from consumer.ledger.records import Job
 from consumer.retention.dead_letters import delete_old_dead_letters
 from consumer.retention.job_deleter import JobDeleter
-from consumer.wiring import storage_of
+from consumer.storage.factory import storage_of
 from ops.cancelling import cancel_now
 from ops.cli.console import JsonOption, print_json, remark, say, stop
 from ops.cli.opening import opened_ledger, read_settings, require_job

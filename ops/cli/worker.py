@@ -32,6 +32,7 @@ def worker(
         str | None, typer.Option(help="Node name shown by Celery's tools; default: roles and process id.")
     ] = None,
     status_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    report_callbacks: Annotated[bool, typer.Option(hidden=True)] = False,
     health: Annotated[bool, typer.Option(help="Serve health and metrics if TELECINE_HEALTH_PORT is set.")] = True,
 ) -> None:
     """Run a Celery worker that advances jobs. Needs a broker."""
@@ -42,7 +43,7 @@ def worker(
     from consumer.worker import run_worker
 
     if status_fd is not None:
-        worker_connection.report_to(status_fd)
+        worker_connection.report_to(status_fd, callbacks=report_callbacks)
     logs.configure(settings.log_level, settings.log_format)
     if status_fd is None:
         warn_of_unknown_variables()
@@ -54,7 +55,7 @@ def worker(
 def _serve_health(settings: Settings, *, gpu: bool, slots: int) -> None:
     """Serve the health of the ledger, the broker connection and the local models until the process ends."""
     from consumer.ledger.database import Database
-    from consumer.wiring import storage_of
+    from consumer.storage.factory import storage_of
     from ops.health import HealthServer
     from ops.health_client import installation_id
     from ops.ledger_probe import LedgerProbe

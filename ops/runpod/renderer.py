@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from consumer.runtime import render_bounds
 from consumer.storage.base import ObjectFacts, Storage
-from consumer.wiring import storage_of
+from consumer.storage.factory import storage_of
 from pipelines.context import Progress
 from pipelines.media.inspect.sniff import HEAD_BYTES, PICTURE_KINDS, SOUND_KINDS, sniff
 from pipelines.media.sandbox.process import Bounds

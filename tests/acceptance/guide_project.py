@@ -12,7 +12,7 @@ from typing import Any
 
 import av
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger import calls
 from consumer.ledger.dead_letters import list_newest
 from consumer.ledger.records import Job

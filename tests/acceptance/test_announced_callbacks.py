@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from tests.acceptance.line import SECRET
 from tests.receiver import Receiver
 from tests.servers.rabbitmq import RabbitMQ

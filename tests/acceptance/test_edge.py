@@ -21,7 +21,7 @@ import telecine_client
 from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
 from consumer.retention.orphaned_uploads import delete_orphaned_uploads
-from consumer.wiring import storage_of
+from consumer.storage.factory import storage_of
 from tests.edge_clients import Example, run
 from tests.edge_examples import REEL_ADMIN, REEL_JOBS, REELS
 from tests.edge_process import EdgeProcess, started_at

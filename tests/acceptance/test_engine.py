@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger.queries import find_job, list_jobs, timeline_of
 from consumer.ledger.records import Job
 from consumer.ledger.states import State

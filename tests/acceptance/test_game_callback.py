@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from tests.receiver import Receiver
 from tests.telecine_process import TelecineProcess
 

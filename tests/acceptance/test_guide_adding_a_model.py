@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger import calls
 from consumer.ledger.states import CallState, State
 from providers.catalogue import Model, Parameter

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger.dead_letters import list_newest
 from consumer.ledger.queries import deliveries_of, list_jobs, timeline_of
 from consumer.ledger.states import DeliveryState, State

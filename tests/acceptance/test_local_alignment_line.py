@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger import steps
 from consumer.ledger.queries import timeline_of
 from consumer.ledger.states import State

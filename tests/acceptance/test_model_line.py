@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger.dead_letters import list_newest
 from consumer.ledger.records import Job
 from consumer.ledger.states import State

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import pytest
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger.states import State
 from pipelines.models.local_reel import render_reel
 from schemas.reel import Reel

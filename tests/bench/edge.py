@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 import requests
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger.queries import list_jobs
 from tests.bench.http_load import answer, connect, get, post, rate
 from tests.edge_process import EdgeProcess

@@ -70,7 +70,7 @@ def test_a_rival_that_fails_is_reported_and_the_others_go_on() -> None:
 
 
 def test_jobs_are_traced_in_one_of_two_ways(tmp_path: Path) -> None:
-    figures = run("traces", tmp_path, "--count", "100", "--rounds", "1")
+    figures = run("traces", tmp_path, "--count", "50", "--rounds", "2")
     assert figures["spans_per_job"] == 3
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
 from consumer.retention.orphaned_uploads import delete_orphaned_uploads
-from consumer.wiring import storage_of
+from consumer.storage.factory import storage_of
 from tests.edge_process import EdgeProcess
 from tests.media_probe import write_photo, write_wav
 from tests.telecine_process import TelecineProcess, wait_until

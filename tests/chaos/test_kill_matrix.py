@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.failpoints import FAILPOINTS, FLUSH_FAILPOINTS, GROUP_FAILPOINTS
 from consumer.ledger.admission import Submission, admit, build_submission
 from consumer.ledger.database import Database

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.failpoints import UPLOAD_FAILPOINTS
 from consumer.ledger import dead_letters, uploads
 from consumer.ledger.queries import list_jobs

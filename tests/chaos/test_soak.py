@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger.queries import list_jobs, timeline_of
 from consumer.ledger.states import State
 from tests.ledger_views import count_jobs

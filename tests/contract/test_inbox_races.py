@@ -14,7 +14,8 @@ import pytest
 from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import AdmitResult, IncomingMessage
 from consumer.admission.policy import AdmissionPolicy
-from consumer.doors.inbox import InboxDoor, drop
+from consumer.doors.drop import drop
+from consumer.doors.inbox import InboxDoor
 from consumer.ledger import dead_letters, queries
 from providers.http.policy import Policy
 from tests.ledger_views import Ledger

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger.queries import find_job
 from consumer.ledger.states import State
 from tests.acceptance.line import SECRET, objects_below, upload_media

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger.dead_letters import list_newest
 from consumer.ledger.states import State
 from tests.local.catalogue_entries import entries

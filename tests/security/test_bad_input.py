@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from consumer.ledger import dead_letters, queries
 from consumer.ledger.database import Database
 from consumer.ledger.dead_letters import KEPT_BYTES

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from consumer.doors.inbox import drop
+from consumer.doors.drop import drop
 from tests.media_probe import write_photo, write_wav
 from tests.receiver import Receiver
 from tests.telecine_process import TelecineProcess, wait_until

@@ -127,7 +127,7 @@ def test_a_worker_that_runs_long_enough_between_its_exits_is_not_reported_attack
 def test_a_connection_reports_each_change_and_survives_a_closed_pipe() -> None:
     connection = WorkerConnection()
     read, write = os.pipe()
-    connection.report_to(write)
+    connection.report_to(write, callbacks=True)
     connection.change(connected=True)
     connection.change(connected=False)
     assert os.read(read, 10) == b"10"
@@ -141,7 +141,7 @@ def test_a_connection_reports_each_change_and_survives_a_closed_pipe() -> None:
 def _running(monkeypatch: pytest.MonkeyPatch, code: str) -> Iterator[WorkerProcess]:
     """Run a ``WorkerProcess`` whose worker is a line of Python."""
 
-    def command(roles: Sequence[str], status_fd: int) -> list[str]:
+    def command(roles: Sequence[str], status_fd: int, *, report_callbacks: bool) -> list[str]:
         return [sys.executable, "-c", code, str(status_fd)]
 
     monkeypatch.setattr(worker_process, "worker_command", command)
