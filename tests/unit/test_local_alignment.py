@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,48 @@ def test_a_line_between_two_sure_ones_needs_less() -> None:
 )
 def test_voices_follow_the_language_or_the_script(text: str, language: str | None, voices: list[str]) -> None:
     assert voices_for(text, language) == voices
+
+
+LATIN = ["en-us", "es-419", "fr", "de", "it", "pt-br", "nl"]
+
+
+@pytest.mark.parametrize(
+    ("voice", "text"),
+    [TEXTS[language] for language in ("en", "es", "de", "fr", "it", "pt")]
+    + [
+        ("en-us", "I walk the long road home and it is late\nwhen all the lamps are out you wait for me"),
+        ("es-419", "No sé por qué la noche es larga y fría\nyo te espero en el puerto con una flor"),
+        ("de", "Ich weiß nicht wie der Tag begann\nund du bist so weit weg von mir\nwir sehen uns auf den Bergen"),
+        ("fr", "Je ne sais pas où va le vent\ntu es dans mes bras et il pleut sur les toits\nqui chante pour moi"),
+        ("it", "Non so perché il vento è freddo\nma tu sei con me e la notte non finisce\nche bella una stella"),
+        ("pt-br", unicodedata.normalize("NFD", "Eu não sei o caminho do mar\nvocê é uma estrela e a noite é fria")),
+        ("nl", "Ik loop alleen door de straat en het is koud\nmaar je wacht op mij met een lamp voor het raam"),
+    ],
+)
+def test_frequent_words_decide_the_language(voice: str, text: str) -> None:
+    assert voices_for(text, None) == [voice]
+    assert voices_for(text, "xx") == ["xx", voice]
+    assert voices_for(text, "cs") == ["cs", voice]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Te quiero mucho",
+        "la la la la\nna na na\nthe the the the the the\noh oh oh yeah",
+        "I walk alone on the road and you are gone\ncamino solo por la vieja ciudad y no es de día\n"
+        "it is all that we need\nquiero cantar con los que se van",
+        "La luz del río cae sobre la mañana y el mar\nvocê é uma estrela e a noite não acaba\n"
+        "todo lo que tengo es para ti\nfica comigo em paz",
+        "Jag går ensam längs den långa vägen och det finns ingen\nmen när natten kommer är du här hos mig",
+        "Idę sam długą drogą i nikt nie wie dokąd\nale gdy przychodzi noc jesteś tu ze mną",
+        "In terra pax hominibus\nqui tollis peccata mundi miserere nobis\net in unum deum qui est et erat",
+        "Nagai michi o hitori de aruku\ndare mo shiranai doko e iku no ka\ndemo yoru ga kureba kimi ga iru",
+    ],
+    ids=["short", "syllables", "en-es", "es-pt", "sv", "pl", "la", "ja"],
+)
+def test_where_words_do_not_decide_the_sound_does(text: str) -> None:
+    assert voices_for(text, None) == LATIN
 
 
 def test_every_voice_that_is_tried_exists() -> None:
