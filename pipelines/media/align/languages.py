@@ -40,7 +40,7 @@ _SCRIPTS = {
     "TELUGU": "te",
     "THAI": "th",
 }
-#: What is tried for Latin letters, if the request names no language: voices, and very frequent words of their languages.
+#: What is tried for Latin letters, if the request names no language: the voices, and frequent words of their languages.
 _LATIN = {
     "en-us": "the and you i to my of it me that is in we are your with for on when this be all",
     "es-419": "que de el la y en no es un los se por mi una con lo las muy yo me te tu del al",
