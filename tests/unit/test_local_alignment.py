@@ -243,7 +243,7 @@ LATIN = ["en-us", "es-419", "fr", "de", "it", "pt-br", "nl"]
         ("de", "Ich weiß nicht wie der Tag begann\nund du bist so weit weg von mir\nwir sehen uns auf den Bergen"),
         ("fr", "Je ne sais pas où va le vent\ntu es dans mes bras et il pleut sur les toits\nqui chante pour moi"),
         ("it", "Non so perché il vento è freddo\nma tu sei con me e la notte non finisce\nche bella una stella"),
-        ("pt-br", unicodedata.normalize("NFD", "Eu não sei o caminho do mar\nvocê é uma estrela e a noite é fria")),
+        ("pt-br", unicodedata.normalize("NFD", "Não vejo mais ninguém aqui\nvocê é uma estrela distante")),
         ("nl", "Ik loop alleen door de straat en het is koud\nmaar je wacht op mij met een lamp voor het raam"),
     ],
 )
