@@ -18,7 +18,7 @@ class WorkerConnection:
         self._status_fd: int | None = None
 
     def report_to(self, status_fd: int, *, callbacks: bool) -> None:
-        """Write a byte for each change of the connection to a file descriptor, and with ``callbacks`` for each announcement.
+        """Write a byte for each change of the connection to a descriptor, and with ``callbacks`` for each announcement.
 
         The worker's processes inherit it. A job does not wait for a supervisor that does not read.
         """
