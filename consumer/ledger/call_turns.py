@@ -26,6 +26,7 @@ _DUE = (
     calls.c.urgency == sa.bindparam("urgency"),
     calls.c.finished_at.is_(None),
     calls.c.due_at <= db_now(),
+    job_is_open(),
 )
 
 
@@ -42,7 +43,7 @@ def _build_walk(begin: sa.ColumnElement[bool]) -> sa.Select[Any]:
 _AFTER, _FROM_START = _build_walk(calls.c.tenant > sa.bindparam("after")), _build_walk(calls.c.tenant >= "")
 _OF_TENANT = (
     sa.select(calls.c.id)
-    .where(*_DUE, calls.c.tenant == sa.bindparam("tenant"), job_is_open())
+    .where(*_DUE, calls.c.tenant == sa.bindparam("tenant"))
     .order_by(calls.c.queued_at, calls.c.id)
     .limit(sa.bindparam("count"))
 )
@@ -71,8 +72,6 @@ def _of_urgency(connection: Connection, due: dict[str, Any], room: int, turns: T
         tenant: connection.execute(_OF_TENANT, {**due, "tenant": tenant, "count": each}).scalars().all()
         for tenant in chosen
     }
-    ids = in_turn(lines.values(), room)
-    served = [tenant for tenant, line in lines.items() if line and line[0] in ids]
-    if served:
-        turns.served(queue, served[-1])
-    return ids
+    if chosen:
+        turns.served(queue, chosen[-1])  # there is room for one of each
+    return in_turn(lines.values(), room)

@@ -225,3 +225,8 @@ def test_calls_of_one_tenant_do_not_wait_behind_a_flood_of_calls_of_another(ledg
         query = sa.select(calls.c.id).where(calls.c.tenant == "flood", calls.c.state == "submitting")
         sent = sorted(connection.execute(query).scalars())
     assert sent == [f"call{n:03}" for n in range(1, 54)]  # in the order in which they were queued
+    with ledger.a.write() as connection:  # jobs of two tenants have ended, and their calls not yet
+        connection.execute(sa.update(jobs).where(jobs.c.id == "flood-0").values(state="cancelled", wake_at=None))
+        ended = [row | {"id": f"{name}-{n}", "tenant": name} for name in ("aa", "zz") for n in range(5)]
+        connection.execute(sa.insert(calls), ended)
+    assert [tenant for _ in range(4) for tenant in claim(1)] == ["flood"] * 4
