@@ -7,6 +7,7 @@ attempts end, and calls that a provider has accepted are polled and fetched.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,12 @@ def pause(database: Database, kind: PauseKind, name: str, *, by: str) -> bool:
         .returning(pauses.c.name)
     )
     with database.write(durable=True) as connection:
-        return connection.execute(statement).first() is not None
+        begun = connection.execute(statement).first() is not None
+        if begun and kind is PauseKind.TYPE:
+            # Each claim would read them. The sweep puts them back after the pause.
+            waiting = (*_open_jobs(name), jobs.c.line.is_not(None))
+            connection.execute(sa.update(jobs).where(*waiting).values(line=None))
+        return begun
 
 
 def resume(database: Database, kind: PauseKind, name: str) -> bool:
@@ -57,9 +63,13 @@ def resume(database: Database, kind: PauseKind, name: str) -> bool:
         if ended and kind is PauseKind.TYPE:
             # Workers drop the wake-ups of a paused type, and the next one may be an hour away.
             asleep = (jobs.c.wake_at > db_now(), jobs.c.not_before <= db_now(), unleased())
-            of_type = (jobs.c.type == name, jobs.c.state.in_([state.value for state in OPEN]))
-            connection.execute(sa.update(jobs).where(*of_type, *asleep).values(wakes=0, wake_at=db_now()))
+            connection.execute(sa.update(jobs).where(*_open_jobs(name), *asleep).values(wakes=0, wake_at=db_now()))
         return ended
+
+
+def _open_jobs(job_type: str) -> Sequence[sa.ColumnElement[bool]]:
+    """Return the SQL conditions of the jobs of the type that have not ended."""
+    return (jobs.c.type == job_type, jobs.c.state.in_([state.value for state in OPEN]))
 
 
 def list_pauses(database: Database) -> list[Pause]:

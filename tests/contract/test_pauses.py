@@ -72,6 +72,21 @@ def test_jobs_whose_wake_ups_were_dropped_during_a_pause_start_when_it_ends(ledg
     assert [wake.job_id for wake in due.take_due(ledger.b, limit=9, again_seconds=60)] == ["j"]
 
 
+def test_claims_do_not_read_the_jobs_of_a_paused_type(ledger: Ledger) -> None:
+    ledger.admit(*({"id": f"j{number}"} for number in range(3)), {"id": "another"})
+    with ledger.a.write() as connection:
+        connection.execute(sa.update(jobs).where(jobs.c.id == "another").values(type="another-type"))
+    job_type = ledger.job("j0").type
+    pauses.pause(ledger.a, PauseKind.TYPE, job_type, by="anna")
+    with ledger.b.read() as connection:
+        assert list(connection.execute(sa.select(jobs.c.id).where(jobs.c.line.is_not(None))).scalars()) == ["another"]
+    assert next_job(ledger.b, "j1") == "another"
+    pauses.resume(ledger.a, PauseKind.TYPE, job_type)
+    assert len(due.take_due(ledger.b, limit=9, again_seconds=60)) == 4
+    claims = [due.claim_next(ledger.b, "another", owner="one", seconds=60) for _ in range(4)]
+    assert sorted(claim[0].job.id for claim in claims) == ["another", "j0", "j1", "j2"]
+
+
 def test_jobs_of_a_paused_type_wait_for_its_end_and_for_no_worker(ledger: Ledger) -> None:
     ledger.admit({"id": "j"})
     make_due(ledger.a)
