@@ -80,8 +80,9 @@ def _in_order(query: sa.Select[Any], priority: Any, *conditions: sa.ColumnElemen
 
 
 def _next_line(priority: Any, *bounds: sa.ColumnElement[bool]) -> sa.ScalarSelect[str]:
-    # What only a process of the version before leaves in a line is found when its jobs are locked.
-    query = _in_order(sa.select(jobs.c.line), priority, *bounds, jobs.c.wake_at.is_not(None), _NOT_PAUSED)
+    # Also unleased: a worker of the version before leaves the job that it claims in its line.
+    # Without their states, for which SQLite would use another index.
+    query = _in_order(sa.select(jobs.c.line), priority, *bounds, *_STARTABLE, unleased())
     return query.limit(sa.literal_column("1")).scalar_subquery()
 
 

@@ -168,6 +168,7 @@ def renew(database: Database, beats: Mapping[Lease, int], *, seconds: float) -> 
         .values(
             lease_until=db_now() + seconds,
             wake_at=db_now() + seconds,
+            line=None,  # back in it if the lease had expired, and no other worker was free
             progress=sa.case((jobs.c.progress < grown, grown), else_=jobs.c.progress),
         )
         .returning(jobs.c.id, jobs.c.epoch, jobs.c.lease_owner, jobs.c.cancel_requested, jobs.c.deadline_at)
