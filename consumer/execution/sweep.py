@@ -12,7 +12,7 @@ from consumer.ledger.clock import make_stale_times_due
 from consumer.ledger.completion import finish_unleased
 from consumer.ledger.counters import BATCH as COUNTED, add_up
 from consumer.ledger.database import is_ledger_fault
-from consumer.ledger.due import Waker, cancelled_or_expired, reset_wakeups, take_due, undo_wakeup
+from consumer.ledger.due import Waker, cancelled_or_expired, enter_lines, reset_wakeups, take_due, undo_wakeup
 from consumer.ledger.leases import expire_dead_owners
 from consumer.ledger.records import Job
 from consumer.ledger.states import State
@@ -39,6 +39,7 @@ class Sweep:
         self._clear_at = self._reset_at = 0.0
         # Kombu's in-memory transport starts empty: wake-ups sent before the restart are lost.
         self._wakeups_lost = runtime.settings.embedded
+        self._lines_entered = False
 
     def run(self) -> None:
         """Sweep until ``stop``. Log errors and continue."""
@@ -58,6 +59,7 @@ class Sweep:
         self._guarded(self._check_clock)
         self._guarded(lambda: expire_dead_owners(database))
         self._guarded(self._end_cancelled_and_expired)
+        self._guarded(self._enter_lines)
         woken = 0
         while due := take_due(database, limit=BATCH, again_seconds=settings.wake_again_seconds):
             if self._wake(due) is False:
@@ -93,6 +95,12 @@ class Sweep:
         self._wakeups_lost = False
         # A ledger that fails again and again must not fill the queues.
         self._reset_at = time.monotonic() + self._runtime.settings.wake_again_seconds
+
+    def _enter_lines(self) -> None:
+        """At the start, put into their lines the jobs that a sweep of the version before left outside."""
+        if not self._lines_entered:
+            enter_lines(self._runtime.database)
+            self._lines_entered = True
 
     def _check_clock(self) -> None:
         """Make due what waits only because the database's clock was set back."""

@@ -20,6 +20,10 @@ from consumer.ledger.turns import MANY_LINES, Turns, in_turn
 from schemas.envelope import PRIORITIES
 
 MAX_WAKE_SECONDS = 3600.0
+#: How many of the jobs received after a woken one are looked at for those that are outside their lines.
+_NEAR = 100
+#: How many jobs enter their lines in one transaction when a sweep starts.
+_SOME = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,10 @@ Waker = Callable[[Sequence[Wake]], bool | None]
 
 
 def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequence[Wake]:
-    """Return due jobs without a live lease, and schedule the next wake-up of each with exponential backoff.
+    """Return due jobs without a live lease, which enter their lines.
 
-    They enter their lines.
-    So a wake-up that a broker lost is repeated, and a long queue is not filled with copies.
+    The next wake-up of each is scheduled with exponential backoff. So a wake-up that a broker lost is repeated, and a
+    long queue is not filled with copies.
     """
     with database.write() as connection:
         due = (
@@ -69,8 +73,29 @@ def take_due(database: Database, *, limit: int, again_seconds: float) -> Sequenc
 # Built once: building a statement costs more than sending it. Constants are part of their text for the same reason.
 _CAN_RUN = (*_STARTABLE, unleased(), jobs.c.state.in_(sources(State.RUNNING)))
 _OUTSIDE = (jobs.c.line.is_(None), *_CAN_RUN)
-_WOKEN = sa.select(jobs.c.role, sa.and_(*_OUTSIDE).label("outside")).where(jobs.c.id == sa.bindparam("woken"))
-_ENTER = sa.update(jobs).where(jobs.c.id == sa.bindparam("woken"), *_OUTSIDE).values(line=LINE)
+_IS_OUTSIDE = sa.and_(*_OUTSIDE).label("outside")
+_WOKEN = sa.select(jobs.c.role, jobs.c.priority, jobs.c.received_at.label("since"), _IS_OUTSIDE)
+_WOKEN = _WOKEN.where(jobs.c.id == sa.bindparam("woken"))
+
+
+def _build_near() -> sa.Select[Any]:
+    """Return the query for jobs outside their lines among the next ones of a queue: a few steps along an index."""
+    queue = (jobs.c.role == sa.bindparam("role"), jobs.c.priority == sa.bindparam("priority"))
+    near = sa.select(jobs.c.id, _IS_OUTSIDE).where(*queue, jobs.c.received_at >= sa.bindparam("since"))
+    # In the order of the index ``ix_jobs_open``.
+    few = near.where(jobs.c.wake_at.is_not(None)).order_by(jobs.c.received_at).limit(_NEAR).subquery()
+    return sa.select(few.c.id).where(few.c.outside)
+
+
+def _build_enter(found: sa.Select[Any]) -> sa.Update:
+    """Return the statement that puts those of the jobs into their lines that are outside."""
+    outside = found.where(*_OUTSIDE).with_for_update(skip_locked=True).cte("outside")  # read once, as above
+    return sa.update(jobs).where(jobs.c.id.in_(sa.select(outside.c.id))).values(line=LINE)
+
+
+_SELECT_NEAR = _build_near()
+_ENTER = _build_enter(sa.select(jobs.c.id).where(jobs.c.id.in_(sa.bindparam("ids", expanding=True))))
+_ENTER_SOME = _build_enter(sa.select(jobs.c.id).limit(_SOME))
 
 
 def _in_order(query: sa.Select[Any], priority: Any, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
@@ -154,8 +179,10 @@ def claim_next(
         if found is None:
             return []
         if found.outside:  # it was not due before, or a process of the version before admitted it
-            connection.execute(_ENTER, {"woken": woken})
+            _enter_near(connection, woken, found)
         first = _lock_first(connection, found.role, turns)
+        if first is None and _enter_near(connection, woken, found):
+            first = _lock_first(connection, found.role, turns)
         if first is None:
             return []
         claims = [take(connection, first, owner=owner, seconds=seconds)]
@@ -163,6 +190,29 @@ def claim_next(
             rows = _lock_more(connection, first, more, turns)
             claims += take_ahead(connection, rows, owner=owner, seconds=seconds)
         return claims
+
+
+def _enter_near(connection: Connection, woken: str, found: sa.Row[Any]) -> bool:
+    """Put the woken job and those received soon after it into their lines. Return whether any was outside.
+
+    A door of the version before knows no lines, and sends one wake-up for several short jobs.
+    """
+    near = connection.execute(_SELECT_NEAR, {name: getattr(found, name) for name in ("role", "priority", "since")})
+    ids = list(near.scalars())
+    if not ids and not found.outside:
+        return False
+    return connection.execute(_ENTER, {"ids": [woken, *ids]}).rowcount > 0
+
+
+def enter_lines(database: Database) -> None:
+    """Put all jobs that can start into their lines: what a process of the version before woke is in none.
+
+    It reads all open jobs.
+    """
+    entered = _SOME
+    while entered >= _SOME:
+        with database.write() as connection:
+            entered = connection.execute(_ENTER_SOME).rowcount
 
 
 def _lock_first(connection: Connection, role: str, turns: Turns) -> RowMapping | None:

@@ -109,7 +109,7 @@ def fill_lines(ledger: Ledger, count: int) -> None:
 @pytest.mark.parametrize("most", [1, 50])
 def test_claiming_and_sweeping_read_what_they_take_however_many_jobs_wait(ledger: Ledger, most: int) -> None:
     """Whatever waits in lines, is scheduled, backs off or runs: no query reads it to find the next jobs."""
-    fill_lines(ledger, 1000)
+    fill_lines(ledger, 3000)
     database = ledger.a
     sqlite = database.dialect == "sqlite"
     explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN ANALYZE "
@@ -126,6 +126,11 @@ def test_claiming_and_sweeping_read_what_they_take_however_many_jobs_wait(ledger
         claims = [due.claim_next(database, "ended7", owner="one", seconds=60, most=lambda _: most, turns=turns)]
         claims += [due.claim_next(database, "ended7", owner="one", seconds=60, turns=turns) for _ in range(2)]
         claiming = "\n".join(plan)
+        with database.write() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.line.is_not(None)).values(wake_at=None))
+        plan.clear()
+        assert not due.claim_next(database, "scheduled0", owner="one", seconds=60, turns=turns)
+        idle = "\n".join(plan)
         plan.clear()
         due.take_due(database, limit=50, again_seconds=60)
     finally:
@@ -134,10 +139,12 @@ def test_claiming_and_sweeping_read_what_they_take_however_many_jobs_wait(ledger
     assert sorted(claim.job.id for claim in claims[0])[:2] == ["waiting0", "waiting1"][:most]
     assert len(claims[0]) == most
     assert "ix_jobs_line" in claiming
+    assert "ix_jobs_open" in idle  # a look at the next 100 jobs of the queue, whatever they wait for
     for all_rows in ("Seq Scan on jobs", "SCAN jobs", "TEMP B-TREE", "Sort Key"):
-        assert all_rows not in claiming
-    removed = [int(number) for number in re.findall(r"Rows Removed by Filter: (\d+)", claiming)]
-    assert sum(removed) <= 2 * most, claiming
+        assert all_rows not in claiming + idle
+    for plans, most_read in ((claiming, 2 * most), (idle, 100)):
+        removed = [int(number) for number in re.findall(r"Rows Removed by Filter: (\d+)", plans)]
+        assert sum(removed) <= most_read, plans
     assert "ix_jobs_wake_at (wake_at<?)" in "\n".join(plan) or "Index Cond: (wake_at <= " in "\n".join(plan)
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from consumer.execution import sweep as sweep_module
 from consumer.execution.sweep import Sweep
-from consumer.ledger import calls, leases
+from consumer.ledger import calls, due, leases
 from consumer.ledger.call_request import CallSpec, Candidate
 from consumer.ledger.database import db_now
 from consumer.ledger.due import Wake
@@ -21,6 +21,7 @@ from consumer.ledger.states import State
 from consumer.ledger.tables import calls as calls_table, jobs
 from consumer.runtime import Runtime
 from consumer.wiring import build_runtime
+from ops.views import iso
 from schemas.settings import Settings
 from tests.ledger_views import Ledger
 
@@ -49,6 +50,19 @@ def test_a_job_that_this_version_cannot_end_does_not_block_others(runtime: Runti
     Sweep(runtime, lambda wakes: True).sweep()
     assert [ledger.job(name).state for name in ("a", "z")] == [State.EXPIRED, State.EXPIRED]
     assert ledger.job("newer").state is State.WAITING  # a sweep of the newer version can read its cost, and ends it
+
+
+def test_a_sweep_puts_into_their_lines_what_the_version_before_left_outside(runtime: Runtime) -> None:
+    database = runtime.database
+    ledger = Ledger(database, database)
+    ledger.admit(*({"id": f"old{number}"} for number in range(5)), {"id": "new"})
+    ledger.admit({"id": "later", "not_before": iso(time.time() + 86_400)})
+    with database.write() as connection:  # woken often: the next wake-up is in an hour
+        old = sa.update(jobs).where(jobs.c.id.startswith("old"))
+        connection.execute(old.values(line=None, wakes=12, wake_at=db_now() + 3600, received_at=1.0))
+    Sweep(runtime, lambda wakes: True).sweep()
+    claimed = due.claim_next(database, "new", owner="one", seconds=60, most=lambda _: 9)
+    assert sorted(claim.job.id for claim in claimed) == ["new", *(f"old{number}" for number in range(5))]
 
 
 def test_jobs_that_a_dead_transport_lost_are_woken_although_the_first_try_failed(

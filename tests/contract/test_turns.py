@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from typing import Any
 
@@ -13,13 +14,14 @@ from consumer.ledger import call_claims, calls as ledger_calls, completion, due,
 from consumer.ledger.call_request import CallSpec, Candidate
 from consumer.ledger.call_transitions import wake_job
 from consumer.ledger.calls import _park
-from consumer.ledger.database import Database
+from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import State
 from consumer.ledger.tables import calls, jobs
 from consumer.ledger.turns import Turns
+from ops.views import iso
 from schemas.accounts import ProviderLimits
 from schemas.errors import RenderFailed
-from tests.ledger_views import Ledger
+from tests.ledger_views import Ledger, renewed
 
 
 def flood(ledger: Ledger, tenant: str | None, count: int, prefix: str = "", **more: Any) -> None:
@@ -186,14 +188,54 @@ def test_jobs_of_the_version_before_take_their_turns_too(ledger: Ledger) -> None
         connection.execute(sa.update(jobs).where(jobs.c.tenant == "busy").values(held))
         connection.execute(sa.update(jobs).where(jobs.c.tenant == "old").values(line=None))
     worker = Worker(ledger.b)
-    assert "old-0" in worker.next_ids("old-0", 3)  # its wake-up arrived
+    assert "old-0" in worker.next_ids("old-0", 2)  # its wake-up arrived
     with ledger.a.write() as connection:
-        connection.execute(sa.update(jobs).where(jobs.c.id == "old-1").values(wake_at=0.0))
+        connection.execute(sa.update(jobs).where(jobs.c.id == "old-1").values(wake_at=0.0, line=None))
     due.take_due(ledger.a, limit=500, again_seconds=60)  # its wake-up was lost
     assert "old-1" in worker.next_ids("acme-0", 3)
     rest = worker.next_ids("acme-0", 10)
-    assert len(rest) == 12 - 6
+    assert len(rest) == 12 - 5
     assert all(name.startswith("acme") for name in rest)
+
+
+@pytest.mark.parametrize("others", [0, 40])
+def test_short_jobs_of_a_door_of_the_version_before_start_although_they_share_a_wake_up(
+    ledger: Ledger, others: int
+) -> None:
+    """It knows no lines, and sends one message for ten of them."""
+    ledger.admit(*({"id": f"later-{n}", "not_before": iso(time.time() + 86_400)} for n in range(30)))
+    if others:
+        flood(ledger, "acme", others)
+    flood(ledger, "old", 130)
+    with ledger.a.write() as connection:
+        connection.execute(sa.update(jobs).where(jobs.c.tenant == "old").values(line=None, wake_at=db_now() + 3600))
+    worker = Worker(ledger.b)
+    found: list[str] = []
+    for woken in (0, *range(5, 130, 10)):
+        while ids := worker.claim(f"old-{woken}"):
+            found += ids
+    assert [name for name in found if name.startswith("old")] == [f"old-{number}" for number in range(130)]
+    assert len(found) == 130 + others
+    assert sum(name.startswith("old") for name in found[: 2 * others]) == others
+
+
+@pytest.mark.parametrize("renews", [True, False])
+def test_tenants_take_turns_although_a_running_job_is_in_a_line(ledger: Ledger, renews: bool) -> None:
+    """A machine that was suspended goes on with its job, which was due meanwhile; or an old worker has it."""
+    flood(ledger, "held", 1, priority="high")
+    lease = ledger.claimed("held-0", seconds=-1)
+    due.take_due(ledger.a, limit=500, again_seconds=60)
+    for tenant in ("acme", "shop", "zoo"):
+        flood(ledger, tenant, 10)
+    if renews:
+        renewed(ledger.b, lease, seconds=60, progress=1)
+        with ledger.b.read() as connection:
+            assert connection.execute(sa.select(jobs.c.line).where(jobs.c.id == "held-0")).scalar() is None
+    else:
+        with ledger.a.write() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.id == "held-0").values(lease_until=9e9, wake_at=9e9))
+    found = Worker(ledger.b).next_ids("acme-0", 15)
+    assert Counter(name.split("-")[0] for name in found) == {"acme": 5, "shop": 5, "zoo": 5}
 
 
 def test_calls_of_one_tenant_do_not_wait_behind_a_flood_of_calls_of_another(ledger: Ledger) -> None:
