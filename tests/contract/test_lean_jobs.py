@@ -42,7 +42,7 @@ def manifest(runtime: Runtime, job_id: str) -> dict[str, Any]:
     return read
 
 
-def test_a_job_that_does_nothing_takes_two_transactions_and_seven_statements(
+def test_a_job_that_does_nothing_takes_two_transactions_and_eight_statements(
     ledger: Ledger, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.admit({"id": "j", "type": "noop", "data": {}}, {"id": "k", "type": "noop", "data": {}})
@@ -59,7 +59,7 @@ def test_a_job_that_does_nothing_takes_two_transactions_and_seven_statements(
     assert ledger.job("k").state is State.COMPLETED
     sent = [statement for statement in statements if not statement.startswith("BEGIN")]
     assert transactions == ["commit", "commit"]
-    assert len(sent) == 7, "\n".join(sent)
+    assert len(sent) == 8, "\n".join(sent)
     assert ledger.events("k") == ["received", "claimed", "storing", "completed"]
 
 
