@@ -15,9 +15,13 @@ from sqlalchemy.engine import Connection
 
 from consumer.ledger.database import Database, insertion
 from consumer.ledger.prepared import Prepared, given
-from consumer.ledger.tables import unflushed_manifests
+from consumer.ledger.tables import jobs, unflushed_manifests
 
 _TABLE = unflushed_manifests
+#: The version before deletes jobs and their results, but not what is kept here of them.
+_HAS_RESULTS = sa.and_(
+    jobs.c.id == _TABLE.c.job_id, jobs.c.fingerprint == _TABLE.c.fingerprint, jobs.c.results_deleted_at.is_(None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +51,26 @@ def _insertion(dialect: str) -> Prepared:
 
 def list_kept(database: Database, *, limit: int, after: str = "") -> Sequence[UnflushedManifest]:
     """Return up to ``limit`` manifests that the ledger keeps, in the order of their jobs' ids."""
-    query = sa.select(_TABLE).where(_TABLE.c.job_id > after).order_by(_TABLE.c.job_id).limit(limit)
+    query = sa.select(_TABLE).join(jobs, _HAS_RESULTS).where(_TABLE.c.job_id > after).order_by(_TABLE.c.job_id)
     with database.read() as connection:
-        return [UnflushedManifest(**row) for row in connection.execute(query).mappings()]
+        return [UnflushedManifest(**row) for row in connection.execute(query.limit(limit)).mappings()]
 
 
 def is_kept(connection: Connection, manifest: UnflushedManifest) -> bool:
-    """Return whether the ledger still keeps the manifest, which no one can delete until the transaction ends."""
-    query = sa.select(_TABLE.c.job_id).where(_TABLE.c.job_id == manifest.job_id, _TABLE.c.uri == manifest.uri)
+    """Return whether the ledger still keeps the manifest. Its results cannot be deleted until the transaction ends."""
+    query = sa.select(jobs.c.id).join_from(jobs, _TABLE, _HAS_RESULTS)
+    query = query.where(_TABLE.c.job_id == manifest.job_id, _TABLE.c.uri == manifest.uri)
     return connection.execute(query.with_for_update()).first() is not None
+
+
+def forget_deleted(database: Database, *, limit: int) -> None:
+    """Delete up to ``limit`` manifests whose results were deleted by the version before: they are not written again."""
+    deleted = ~sa.select(jobs.c.id).where(_HAS_RESULTS).exists()
+    with database.read() as connection:
+        job_ids = list(connection.execute(sa.select(_TABLE.c.job_id).where(deleted).limit(limit)).scalars())
+    if job_ids:
+        with database.write() as connection:
+            connection.execute(sa.delete(_TABLE).where(_TABLE.c.job_id.in_(job_ids), deleted))
 
 
 def forget(connection: Connection, job_ids: Sequence[str]) -> None:
