@@ -143,10 +143,10 @@ class SmallFiles(Protocol):
         ...
 
     def restore(self, content: bytes, uri: str, facts: ObjectFacts) -> None:
-        """Store the content again in place of a missing or damaged object.
+        """Store the content again, in a new file, in place of a missing or damaged object; wait for its content.
 
         Raises:
-            OutputExists, StorageUnavailable: see ``Storage.put``.
+            OutputExists, StorageUnavailable: see ``Storage.put``; also if the whole storage is missing.
         """
         ...
 

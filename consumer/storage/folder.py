@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
@@ -31,7 +30,7 @@ from consumer.storage.folder_errors import writing
 from consumer.storage.local_files import NotRegular, open_beneath
 from consumer.storage.marks import Marks, make_folders, sync_folder
 from consumer.storage.paths import bucket_folder, key_of, path_of
-from consumer.storage.small_files import FolderSmallFiles, flush_file
+from consumer.storage.small_files import FolderSmallFiles, flush_file, new_part
 from schemas.errors import InputForbidden, InputNotFound, OutputForbidden, StorageUnavailable
 from schemas.reference import Pin
 
@@ -56,7 +55,7 @@ class FolderStorage:
         self._root = root.resolve()
         self._parts = self._root / HIDDEN / "parts"
         self._marks = Marks(self._root / HIDDEN)
-        self.small_files = FolderSmallFiles(self._root, lambda uri: self._look(*locate(uri)))
+        self.small_files = FolderSmallFiles(self._root, self._parts, self._marks, lambda uri: self._look(*locate(uri)))
         self._sweep_at = 0.0
         self._sweep()
 
@@ -213,15 +212,11 @@ class FolderStorage:
     def _copied(self, path: Path, facts: ObjectFacts) -> Iterator[Path]:
         """Yield a complete copy of the file on the storage's file system. ``Marks.write`` flushes it to the disk."""
         make_folders(self._parts)
-        part = self._parts / uuid.uuid4().hex
-        try:
-            with part.open("xb") as held:
-                fcntl.flock(held, fcntl.LOCK_EX)  # until the end of this process at most
-                shutil.copyfile(path, part)
-                check_unchanged(part, facts)
-                yield part
-        finally:
-            part.unlink(missing_ok=True)
+        with new_part(self._parts) as held:
+            part = Path(held.name)
+            shutil.copyfile(path, part)
+            check_unchanged(part, facts)
+            yield part
 
     def _sweep(self) -> None:
         """Delete the partial copies that crashes left: at the start, then once an hour."""

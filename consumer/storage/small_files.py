@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import BufferedReader
+from io import BufferedReader, BufferedWriter
 from pathlib import Path, PurePosixPath
 
 from consumer.storage.base import ObjectFacts, StoredObject, locate
 from consumer.storage.folder_errors import writing
 from consumer.storage.local_files import open_beneath
-from consumer.storage.marks import attribute_of, make_folders, record_of, set_attribute
+from consumer.storage.marks import Marks, attribute_of, make_folders, record_of, set_attribute, sync_folder
 from consumer.storage.paths import bucket_folder, path_of
+from schemas.errors import StorageUnavailable
 
 #: How often ``put`` looks again when a file appears or its folder disappears during the write.
 _LOOKS = 20
@@ -35,13 +38,18 @@ _NAMELESS_REFUSED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 class FolderSmallFiles:
     """The small files of one storage folder."""
 
-    def __init__(self, root: Path, look: Callable[[str], StoredObject | None]) -> None:
-        """Use the folder ``root``, which need not exist yet. ``look`` returns what is stored under a name."""
-        self._root, self._look = root, look
+    def __init__(self, root: Path, parts: Path, marks: Marks, look: Callable[[str], StoredObject | None]) -> None:
+        """Use the folder ``root``, with partial files in ``parts``; neither need exist yet.
+
+        ``look`` returns what is stored under a name.
+        """
+        self._root, self._parts, self._marks, self._look = root, parts, marks, look
+        self._prepared = False
 
     def put(self, content: bytes, uri: str, facts: ObjectFacts) -> bytes | None:
         """Store the content and return it, or that which an earlier attempt of the job stored there."""
         with writing(uri):
+            self._prepare()
             for _ in range(_LOOKS):
                 # A program may create the file, or delete it with its folder, while this writes: then look again.
                 with contextlib.suppress(FileNotFoundError, FileExistsError):
@@ -64,13 +72,19 @@ class FolderSmallFiles:
             return False
 
     def restore(self, content: bytes, uri: str, facts: ObjectFacts) -> None:
-        """Store the content again in place of a missing or damaged object."""
-        with writing(uri):
-            if (found := self._look(uri)) is not None:
-                if found.owner is not None:
-                    found.check_owner(facts.job_id, facts.fingerprint)
-                self._path(uri).unlink(missing_ok=True)
-            self._create(content, uri, facts)
+        """Store the content again, in a new file, in place of a missing or damaged object; wait for its content."""
+        if not self._parts.is_dir():
+            reason = f"The storage folder {self._root} is missing or empty: mount or restore it. Will retry."
+            raise StorageUnavailable(reason, outage=True)
+        (bucket, key), path = locate(uri), self._relative(uri)
+        with writing(uri), self._marks.locked(bucket, key):
+            if (found := self._look(uri)) is not None and found.owner is not None:
+                found.check_owner(facts.job_id, facts.fingerprint)
+            with new_part(self._parts) as part, self._folder(path.parent) as folder:
+                part.write(content)
+                part.flush()
+                self._marks.write(Path(part.name), bucket, key, facts)
+                os.rename(part.name, path.name, dst_dir_fd=folder)
 
     def flush(self, uris: Sequence[str]) -> None:
         """Wait until the objects are on the disk. Those that were deleted are left out."""
@@ -79,6 +93,17 @@ class FolderSmallFiles:
         with ThreadPoolExecutor(_FLUSHES_AT_ONCE) as threads:
             for _ in threads.map(flush_file, [*files, *folders]):
                 pass
+
+    def _prepare(self) -> None:
+        """Create the storage folder so that it survives a power cut: ``restore`` does not create it."""
+        if not self._prepared or not self._parts.is_dir():
+            make_folders(self._parts)
+            # Another process may have created them and not flushed them yet.
+            for folder in (self._parts.parent, self._root):
+                sync_folder(folder)
+            with contextlib.suppress(PermissionError):  # of a folder that this user need not be able to list
+                sync_folder(self._root.parent)
+            self._prepared = True
 
     def _create(self, content: bytes, uri: str, facts: ObjectFacts) -> bool:
         """Create the object in one atomic step. Return ``False`` if the file system has no way to do it."""
@@ -109,7 +134,6 @@ class FolderSmallFiles:
     @contextlib.contextmanager
     def _folder(self, relative: PurePosixPath) -> Iterator[int]:
         """Yield the open folder, which is created if it is missing; no part of it may be a symbolic link."""
-        make_folders(self._root)
         current = os.open(self._root, _FOLDER)
         try:
             for part in relative.parts:
@@ -131,6 +155,18 @@ class FolderSmallFiles:
 
     def _path(self, uri: str) -> Path:
         return self._root / self._relative(uri)
+
+
+@contextlib.contextmanager
+def new_part(folder: Path) -> Iterator[BufferedWriter]:
+    """Yield a new file in ``folder``, and delete it afterwards if it still has its name there."""
+    part = folder / uuid.uuid4().hex
+    try:
+        with part.open("xb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # until the end of this process at most
+            yield held
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def flush_file(path: Path) -> None:
