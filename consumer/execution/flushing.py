@@ -1,7 +1,7 @@
 """Manifests that did not wait for the disk: flushed many together, and written again after a power cut.
 
 file ──> end, with a copy in the ledger ──> flush ──> copy deleted
-                                    └─ power cut: every process that starts writes lost files again from the copies
+                                    └─ power cut: a service that starts writes lost files again from the copies
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logger(__name__)
 BATCH = 500
 #: How long manifests are collected before they are flushed together.
 FLUSH_SECONDS = 1.0
-#: How long to wait after a failure of the ledger or the storage.
+#: How long to wait after a failure of the ledger or the storage, and while a manifest cannot be written again.
 _FAILED_SECONDS = 10.0
 
 
@@ -33,13 +33,16 @@ class ManifestFlusher:
     def __init__(self, runtime: Runtime, files: SmallFiles) -> None:
         self._runtime, self._files = runtime, files
         self._stopped = threading.Event()
+        #: Jobs whose manifests may not be what the disk has: it reports an error once, and the next flush succeeds.
+        self._unsafe: set[str] = set()
 
     def run(self) -> None:
         """Flush until ``stop``. Log errors and continue."""
         while not self._stopped.is_set():
             seconds = FLUSH_SECONDS
             try:
-                self.flush()
+                if not self.flush():
+                    seconds = _FAILED_SECONDS
             except Exception:
                 log.warning("manifests_not_flushed", exc_info=True)
                 seconds = _FAILED_SECONDS
@@ -49,22 +52,44 @@ class ManifestFlusher:
         """Make ``run`` return soon. Call it from any thread."""
         self._stopped.set()
 
-    def flush(self) -> None:
-        """Flush all manifests that the ledger keeps."""
+    def flush(self) -> bool:
+        """Flush all manifests that the ledger keeps. Return whether this was possible for each of them."""
+        manifests.forget_deleted(self._runtime.database, limit=BATCH)
+        faults: list[Exception] = []
         for batch in _kept(self._runtime):
-            whole = [manifest for manifest in batch if _is_restored(self._runtime, self._files, manifest)]
-            self._files.flush([manifest.uri for manifest in whole])
+            whole = list(self._whole(batch, faults))
+            job_ids = [manifest.job_id for manifest in whole]
+            try:
+                self._files.flush([manifest.uri for manifest in whole])
+            except OSError:
+                self._unsafe.update(job_ids)
+                raise
             failpoint("manifests.flushed")
             with self._runtime.database.write() as connection:
-                manifests.forget(connection, [manifest.job_id for manifest in whole])
+                manifests.forget(connection, job_ids)
+            self._unsafe.difference_update(job_ids)
+        _report(faults)
+        return not faults
+
+    def _whole(self, batch: Sequence[UnflushedManifest], faults: list[Exception]) -> Iterator[UnflushedManifest]:
+        for manifest in batch:
+            fault = _restore(self._runtime, self._files, manifest, always=manifest.job_id in self._unsafe)
+            if fault is None:
+                yield manifest
+            else:
+                faults.append(fault)
 
 
 def restore_manifests(runtime: Runtime) -> None:
-    """Write again every manifest that a power cut has damaged, before anyone is sent to it."""
+    """Write again every manifest that a power cut has damaged. Call it before callbacks are sent."""
     if (files := runtime.storage.small_files) is not None:
-        for batch in _kept(runtime):
-            for manifest in batch:
-                _is_restored(runtime, files, manifest)
+        found = (_restore(runtime, files, manifest) for batch in _kept(runtime) for manifest in batch)
+        _report([fault for fault in found if fault is not None])
+
+
+def _report(faults: Sequence[Exception]) -> None:
+    if faults:
+        log.warning("manifests_not_restored", manifests=len(faults), reason=str(faults[0]))
 
 
 def _kept(runtime: Runtime) -> Iterator[Sequence[UnflushedManifest]]:
@@ -74,18 +99,23 @@ def _kept(runtime: Runtime) -> Iterator[Sequence[UnflushedManifest]]:
         last = batch[-1].job_id
 
 
-def _is_restored(runtime: Runtime, files: SmallFiles, manifest: UnflushedManifest) -> bool:
-    """Write the manifest again if its file is missing or damaged, and return whether it is whole now."""
+def _restore(
+    runtime: Runtime, files: SmallFiles, manifest: UnflushedManifest, *, always: bool = False
+) -> Exception | None:
+    """Write the manifest again if its file is missing or damaged, or ``always``. Return why this is impossible."""
     facts = manifest_facts(manifest.content, manifest.job_id, manifest.fingerprint)
-    if files.is_whole(manifest.content, manifest.uri, facts):
-        return True
+
+    def is_whole() -> bool:
+        return not always and files.is_whole(manifest.content, manifest.uri, facts)
+
+    if is_whole():
+        return None
     try:
         with runtime.database.write() as connection:
-            # Otherwise its job has been deleted since, or another process has flushed it.
-            if manifests.is_kept(connection, manifest):
+            # Its job may have been deleted since, or another process may have flushed or restored it.
+            if manifests.is_kept(connection, manifest) and not is_whole():
                 files.restore(manifest.content, manifest.uri, facts)
                 log.warning("manifest_restored", job_id=manifest.job_id)
     except (TelecineError, OSError) as error:
-        log.warning("manifest_not_restored", job_id=manifest.job_id, reason=str(error))
-        return False
-    return True
+        return error
+    return None
