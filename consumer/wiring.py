@@ -13,7 +13,6 @@ from pydantic import SecretStr
 from consumer.admission.policy import AdmissionPolicy
 from consumer.admission.rules import outbound_policy, rules_of, trigger_rules
 from consumer.callbacks.signing import generate_secret
-from consumer.execution.flushing import restore_manifests
 from consumer.extensions import load_extensions
 from consumer.ledger.database import Database, connect_ledger
 from consumer.ledger.schema import prepare
@@ -37,7 +36,7 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
     triggers = trigger_rules(settings)
     secrets = signing_secrets(settings)
     _check_secret_names(settings.tenants, secrets)
-    runtime = Runtime(
+    return Runtime(
         settings=settings,
         database=open_ledger(settings),
         storage=storage_of(settings),
@@ -48,8 +47,6 @@ def build_runtime(settings: Settings, *, pipelines: Mapping[str, Pipeline] = PIP
         triggers=triggers,
         tenants=TenantRules(settings.tenants),
     )
-    restore_manifests(runtime)
-    return runtime
 
 
 def admission_policy(runtime: Runtime) -> AdmissionPolicy:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from consumer.execution.flushing import restore_manifests
 from consumer.ledger.leases import release_owned_by
 from consumer.ledger.owner import is_gone, this_process
 from consumer.logs import logger
@@ -60,10 +61,8 @@ def _serve(
     started: Callable[[Settings, str], None],
 ) -> bool:
     runtime = build_runtime(settings)
-    if settings.embedded and settings.storage_kind == "folder":
-        # The folder for input media: s3://inbox/….
-        (settings.storage_folder / "inbox").mkdir(parents=True, exist_ok=True)
     try:
+        _prepare_storage(runtime, parts)
         service = Service(_loops(runtime, parts, roles))
         probe, local = LedgerProbe(runtime.database), _local_models(runtime, parts)
         health = HealthServer(
@@ -92,6 +91,16 @@ def _serve(
         return not service.failed.is_set()
     finally:
         runtime.close()
+
+
+def _prepare_storage(runtime: Runtime, parts: Sequence[str]) -> None:
+    settings = runtime.settings
+    if settings.embedded and settings.storage_kind == "folder":
+        # The folder for input media: s3://inbox/….
+        (settings.storage_folder / "inbox").mkdir(parents=True, exist_ok=True)
+    if {"outbox", "sweep"} & set(parts):
+        # Before a callback sends someone to a manifest.
+        restore_manifests(runtime)
 
 
 def _slots(settings: Settings, parts: Sequence[str], roles: Sequence[str]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from consumer.admission.batch import BatchAdmitter
 from consumer.admission.message import IncomingMessage
 from consumer.callbacks.outbox_loop import OutboxLoop
 from consumer.calls.engine import CallEngine
-from consumer.execution.flushing import ManifestFlusher
+from consumer.execution.flushing import ManifestFlusher, restore_manifests
 from consumer.execution.group import Pace, run_all
 from consumer.ledger import queries
 from consumer.ledger.due import claim_next
@@ -59,6 +59,7 @@ def run_jobs(home: Path, url: str, provider: MemoryProvider, accepted: Callable[
     engine = CallEngine(runtime, lambda wakes: None, opener=lambda name: provider)
     files = runtime.storage.small_files
     assert files is not None
+    restore_manifests(runtime)
     loops: list[Loop] = [engine, OutboxLoop(runtime), ManifestFlusher(runtime, files)]
     threads = [threading.Thread(target=loop.run, daemon=True) for loop in loops]
     for thread in threads:

@@ -6,23 +6,29 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from consumer.execution import flushing, manifest, outcome
 from consumer.execution.durable import advance, run
-from consumer.execution.flushing import ManifestFlusher
+from consumer.execution.flushing import ManifestFlusher, restore_manifests
 from consumer.ledger import leases, manifests, queries
 from consumer.ledger.manifests import UnflushedManifest
+from consumer.ledger.tables import jobs, unflushed_manifests
 from consumer.retention.job_deleter import JobDeleter
 from consumer.runtime import Runtime
 from consumer.storage.artifacts import manifest_facts
 from consumer.storage.folder import FolderStorage
 from consumer.storage.marks import record_of
 from consumer.wiring import build_runtime
+from ops import serving
 from pipelines.registry import PIPELINES
 from schemas.errors import OutputExists
 from schemas.settings import Settings
@@ -83,9 +89,7 @@ def test_the_ledger_keeps_a_manifest_until_it_is_flushed(
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "unmarked", "without folder"])
-def test_what_a_power_cut_damaged_is_written_again_at_the_next_start(
-    damage: str, ledger: Ledger, runtime: Runtime, settings: Settings
-) -> None:
+def test_what_a_power_cut_damaged_is_written_again(damage: str, ledger: Ledger, runtime: Runtime) -> None:
     path = complete(ledger, runtime, "one")
     content = path.read_bytes()
     if damage in ("empty", "unmarked"):
@@ -96,7 +100,7 @@ def test_what_a_power_cut_damaged_is_written_again_at_the_next_start(
     else:
         path.unlink()
         path.parent.rmdir()
-    build_runtime(settings, pipelines=PIPELINES).close()
+    restore_manifests(runtime)
     assert path.read_bytes() == content
     found = runtime.storage.head("s3://results/one/manifest.json")
     assert found is not None
@@ -136,12 +140,209 @@ def test_a_deleted_manifest_is_not_written_again(ledger: Ledger, runtime: Runtim
     path = complete(ledger, runtime, "one")
     (manifest,) = kept(ledger)
     JobDeleter(settings, runtime.database, runtime.storage).delete_results(ledger.job("one"))
-    build_runtime(settings, pipelines=PIPELINES).close()
+    restore_manifests(runtime)
     assert kept(ledger) == []
     assert runtime.storage.small_files is not None
     # By a process that read the ledger before.
-    assert flushing._is_restored(runtime, runtime.storage.small_files, manifest)
+    assert flushing._restore(runtime, runtime.storage.small_files, manifest) is None
     assert not path.exists()
+
+
+@pytest.mark.parametrize("whole_job", [True, False])
+def test_what_the_version_before_deleted_is_not_written_again(
+    whole_job: bool, ledger: Ledger, runtime: Runtime
+) -> None:
+    """It does not delete what the ledger keeps of the manifest."""
+    path = complete(ledger, runtime, "one")
+    (manifest,) = kept(ledger)
+    with ledger.a.write() as connection:
+        deleted = sa.delete(jobs) if whole_job else sa.update(jobs).values(results_deleted_at=1.0)
+        connection.execute(deleted.where(jobs.c.id == "one"))
+    path.unlink()
+    restore_manifests(runtime)
+    assert runtime.storage.small_files is not None
+    assert flushing._restore(runtime, runtime.storage.small_files, manifest) is None
+    assert flusher(runtime).flush()
+    assert not path.exists()
+    with ledger.b.read() as connection:
+        assert connection.execute(sa.select(unflushed_manifests)).first() is None
+
+
+def test_only_a_service_that_sends_callbacks_or_sweeps_writes_manifests_again(
+    ledger: Ledger, runtime: Runtime, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = complete(ledger, runtime, "one")
+    path.unlink()
+    settings = settings.model_copy(update={"health_port": 0})
+    monkeypatch.setattr(serving, "_loops", lambda *_: [])
+    stop = threading.Event()
+    stop.set()
+    seen: list[bool] = []
+    for parts in (["dashboard", "edge", "worker"], ["outbox"]):
+        assert serving.serve(settings, parts, [], stop, lambda *_: seen.append(path.exists()))
+    assert seen == [False, True]
+
+    closed: list[Runtime] = []
+    close = Runtime.close
+
+    def note_and_close(self: Runtime) -> None:
+        closed.append(self)
+        close(self)
+
+    monkeypatch.setattr(Runtime, "close", note_and_close)
+    monkeypatch.setattr(manifests, "list_kept", lambda *_, **__: [].pop())
+    with pytest.raises(IndexError):
+        serving.serve(settings, ["sweep"], [], stop, lambda *_: None)
+    assert len(closed) == 1
+
+
+def refuse_fsync(monkeypatch: pytest.MonkeyPatch, part_of_path: str) -> list[str]:
+    """Let the next fsync of such a file fail, and return the paths of the later ones."""
+    later: list[str] = []
+    failed = False
+
+    def fsync(descriptor: int) -> None:
+        nonlocal failed
+        path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if part_of_path in path and not failed:
+            failed = True
+            raise OSError(errno.EIO, "no")
+        later.append(path)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return later
+
+
+def test_a_manifest_that_cannot_be_written_again_is_kept_and_tried_later(
+    ledger: Ledger, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [complete(ledger, runtime, name) for name in ("one", "two")]
+    contents = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+        path.write_bytes(b"{}")
+    one = flusher(runtime)
+    pauses: list[float] = []
+
+    def wait(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            one.stop()
+
+    monkeypatch.setattr(one._stopped, "wait", wait)
+    refuse_fsync(monkeypatch, "/parts/")
+    really_forget = manifests.forget
+    left: list[list[bytes]] = []
+
+    def forget(*arguments: Any) -> None:
+        left.append([path.read_bytes() for path in paths])
+        really_forget(*arguments)
+
+    monkeypatch.setattr(manifests, "forget", forget)
+    with capture_logs() as logs:
+        one.run()
+    # The damaged file stays until a whole one takes its name.
+    assert left == [[b"{}", contents[1]], contents]
+    assert pauses == [10.0, 1.0]
+    assert kept(ledger) == []
+    assert [entry["manifests"] for entry in logs if entry["event"] == "manifests_not_restored"] == [1]
+
+
+def test_after_a_failed_flush_the_files_are_written_again(
+    ledger: Ledger, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system reports the error once; what it could not write then is not on the disk."""
+    paths = [complete(ledger, runtime, name) for name in ("one", "two")]
+    contents = [path.read_bytes() for path in paths]
+    old = [path.open("rb") for path in paths]
+    later = refuse_fsync(monkeypatch, "manifest.json")
+    one = flusher(runtime)
+    with pytest.raises(OSError, match="no"):
+        one.flush()
+    assert len(kept(ledger)) == 2
+    later.clear()
+    assert one.flush()
+    assert not any(
+        os.path.samestat(path.stat(), os.fstat(file.fileno())) for path, file in zip(paths, old, strict=True)
+    )
+    for file in old:
+        file.close()
+    assert [path.read_bytes() for path in paths] == contents
+    assert sum("/parts/" in path for path in later) == 2
+    assert kept(ledger) == []
+
+
+def test_one_of_two_processes_writes_a_manifest_again(
+    ledger: Ledger, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = complete(ledger, runtime, "one")
+    path.unlink()
+    files, is_kept = runtime.storage.small_files, manifests.is_kept
+    assert files is not None
+    (manifest,) = kept(ledger)
+    inodes: list[int] = []
+
+    def other_first(*arguments: Any) -> bool:
+        files.restore(manifest.content, manifest.uri, manifest_facts(manifest.content, "one", manifest.fingerprint))
+        inodes.append(path.stat().st_ino)
+        return is_kept(*arguments)
+
+    monkeypatch.setattr(manifests, "is_kept", other_first)
+    restore_manifests(runtime)
+    assert inodes == [path.stat().st_ino]
+
+
+@pytest.mark.parametrize("mounted", ["nothing", "an empty folder"])
+def test_a_storage_folder_that_is_not_mounted_is_not_created(
+    mounted: str, ledger: Ledger, runtime: Runtime, tmp_path: Path
+) -> None:
+    path, storage = complete(ledger, runtime, "one"), runtime.settings.storage_folder
+    content = path.read_bytes()
+    path.unlink()
+    shutil.move(storage, tmp_path / "unmounted")
+    if mounted != "nothing":
+        storage.mkdir()
+    restore_manifests(runtime)
+    assert not flusher(runtime).flush()
+    assert storage.exists() == (mounted != "nothing")
+    assert mounted == "nothing" or not list(storage.iterdir())
+    shutil.rmtree(storage, ignore_errors=True)
+    shutil.move(tmp_path / "unmounted", storage)
+    assert flusher(runtime).flush()
+    assert path.read_bytes() == content
+
+
+def test_on_storage_without_attributes_and_unnamed_files_a_manifest_is_written_again(
+    ledger: Ledger, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = complete(ledger, runtime, "one")
+    (manifest,) = kept(ledger)
+    path.unlink()
+    refuse_unnamed_files(monkeypatch)
+    for name in ("setxattr", "getxattr"):
+        monkeypatch.setattr(os, name, refuse_attributes)
+    restore_manifests(runtime)
+    found = runtime.storage.head(manifest.uri)
+    assert found is not None
+    found.check_owner("one", manifest.fingerprint)
+    assert path.read_bytes() == manifest.content
+    assert flusher(runtime).flush()
+    assert kept(ledger) == []
+
+
+def refuse_attributes(*_: Any) -> None:
+    raise OSError(errno.ENOTSUP, "no")
+
+
+def refuse_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def refuse(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "no")
+        return opened(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
 
 
 def test_the_ledger_keeps_the_manifest_of_the_first_attempt(
@@ -175,14 +376,7 @@ def test_the_ledger_keeps_the_manifest_of_the_first_attempt(
 def test_without_unnamed_files_a_manifest_waits_for_the_disk(
     ledger: Ledger, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = os.open
-
-    def refuse(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
-        if flags & os.O_TMPFILE == os.O_TMPFILE:
-            raise OSError(errno.EOPNOTSUPP, "no")
-        return opened(path, flags, *arguments, **options)
-
-    monkeypatch.setattr(os, "open", refuse)
+    refuse_unnamed_files(monkeypatch)
     assert complete(ledger, runtime, "one").exists()
     assert kept(ledger) == []
 
