@@ -54,7 +54,6 @@ class ManifestFlusher:
 
     def flush(self) -> bool:
         """Flush all manifests that the ledger keeps. Return whether this was possible for each of them."""
-        manifests.forget_deleted(self._runtime.database, limit=BATCH)
         faults: list[Exception] = []
         for batch in _kept(self._runtime):
             whole = list(self._whole(batch, faults))
@@ -112,7 +111,7 @@ def _restore(
         return None
     try:
         with runtime.database.write() as connection:
-            # Its job may have been deleted since, or another process may have flushed or restored it.
+            # Its results may have been deleted, or another process may have flushed or restored it.
             if manifests.is_kept(connection, manifest) and not is_whole():
                 files.restore(manifest.content, manifest.uri, facts)
                 log.warning("manifest_restored", job_id=manifest.job_id)

@@ -51,26 +51,16 @@ def _insertion(dialect: str) -> Prepared:
 
 def list_kept(database: Database, *, limit: int, after: str = "") -> Sequence[UnflushedManifest]:
     """Return up to ``limit`` manifests that the ledger keeps, in the order of their jobs' ids."""
-    query = sa.select(_TABLE).join(jobs, _HAS_RESULTS).where(_TABLE.c.job_id > after).order_by(_TABLE.c.job_id)
+    query = sa.select(_TABLE).where(_TABLE.c.job_id > after).order_by(_TABLE.c.job_id).limit(limit)
     with database.read() as connection:
-        return [UnflushedManifest(**row) for row in connection.execute(query.limit(limit)).mappings()]
+        return [UnflushedManifest(**row) for row in connection.execute(query).mappings()]
 
 
 def is_kept(connection: Connection, manifest: UnflushedManifest) -> bool:
-    """Return whether the ledger still keeps the manifest. Its results cannot be deleted until the transaction ends."""
+    """Return whether the ledger keeps the manifest and its job has results, which stay until the transaction ends."""
     query = sa.select(jobs.c.id).join_from(jobs, _TABLE, _HAS_RESULTS)
     query = query.where(_TABLE.c.job_id == manifest.job_id, _TABLE.c.uri == manifest.uri)
     return connection.execute(query.with_for_update()).first() is not None
-
-
-def forget_deleted(database: Database, *, limit: int) -> None:
-    """Delete up to ``limit`` manifests whose results were deleted by the version before: they are not written again."""
-    deleted = ~sa.select(jobs.c.id).where(_HAS_RESULTS).exists()
-    with database.read() as connection:
-        job_ids = list(connection.execute(sa.select(_TABLE.c.job_id).where(deleted).limit(limit)).scalars())
-    if job_ids:
-        with database.write() as connection:
-            connection.execute(sa.delete(_TABLE).where(_TABLE.c.job_id.in_(job_ids), deleted))
 
 
 def forget(connection: Connection, job_ids: Sequence[str]) -> None:
