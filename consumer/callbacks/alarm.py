@@ -27,6 +27,8 @@ class Alarm:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rung = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
+        self._connection: Any = None
+        self._closed = False
         self._waited = -PAUSE_SECONDS
 
     async def __aenter__(self) -> Self:
@@ -41,6 +43,9 @@ class Alarm:
             self._listener.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._listener
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
 
     def ring(self) -> None:
         """End the current wait, or else the next one."""
@@ -61,7 +66,7 @@ class Alarm:
         """Ring at notifications of PostgreSQL, until cancelled."""
         while True:
             try:
-                connection = await asyncio.to_thread(self._database.listen)
+                connection = await asyncio.to_thread(self._connect)
                 if connection is None:
                     return
                 self.ring()  # what was announced before is due now
@@ -69,6 +74,13 @@ class Alarm:
             except Exception as error:
                 log.debug("outbox_does_not_listen", reason=type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _connect(self) -> Any:
+        """Return a connection for notifications. One that is open only after the end is closed at once."""
+        self._connection = self._database.listen()
+        if self._closed and self._connection is not None:
+            self._connection.close()
+        return self._connection
 
     async def _until_lost(self, connection: Any) -> None:
         loop = asyncio.get_running_loop()
