@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from consumer import tracing
 from consumer.ledger import accounts, call_outcomes
 from consumer.ledger.call_claims import ClaimedCall
-from consumer.ledger.call_records import CallRow
+from consumer.ledger.call_records import CallRow, lock_order
 from consumer.ledger.database import Database, is_ledger_fault
 from consumer.ledger.together import write_together
 from consumer.logs import logger
@@ -37,8 +37,7 @@ T = TypeVar("T")
 class _Waiting:
     """A write that waits for a transaction."""
 
-    #: The rows that it locks: of a job and one of its calls.
-    rows: tuple[str, str]
+    call: CallRow
     write: Callable[[Database], Any]
     written: asyncio.Future[Any]
 
@@ -93,7 +92,7 @@ class CallRecorder:
 
     async def _write_with_others(self, call: CallRow, write: Callable[[Database], T]) -> T:
         written: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting((call.job_id, call.id), write, written))
+        self._waiting.append(_Waiting(call, write, written))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_waiting())
         return await written
@@ -101,8 +100,7 @@ class CallRecorder:
     async def _write_waiting(self) -> None:
         """Write what waits until nothing does."""
         while self._waiting:
-            # Rows are locked in the order in which leases are renewed, so that transactions do not wait for each other.
-            some = sorted(self._waiting[:_TOGETHER], key=lambda item: item.rows)
+            some = sorted(self._waiting[:_TOGETHER], key=lambda item: lock_order(item.call))
             del self._waiting[:_TOGETHER]
             try:
                 writes = [item.write for item in some]

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consumer.ledger import accounts, call_turns, owner as owners
-from consumer.ledger.call_records import CallRow, call_from, read_calls
+from consumer.ledger.call_records import CallRow, call_from, lock_order, read_calls
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.pauses import PauseKind, paused_names
 from consumer.ledger.states import CallState
@@ -184,8 +184,7 @@ def renew(database: Database, claims: Sequence[ClaimedCall], *, lease_seconds: f
         .where(calls.c.lease_owner == sa.bindparam("holder"))
         .values(lease_until=db_now() + lease_seconds)
     )
-    # Rows are locked in the order in which outcomes are written together.
-    ordered = sorted(claims, key=lambda claimed: (claimed.call.job_id, claimed.call.id))
+    ordered = sorted(claims, key=lambda claimed: lock_order(claimed.call))
     rows = [{"key": claimed.call.id, "claim": claimed.epoch, "holder": claimed.owner} for claimed in ordered]
     with database.write() as connection:
         connection.execute(statement, rows)

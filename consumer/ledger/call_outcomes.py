@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from consumer.ledger import accounts
 from consumer.ledger.call_claims import ClaimedCall
-from consumer.ledger.call_records import CallResult, CallRow, CallTask, ProviderResult
+from consumer.ledger.call_records import CallResult, CallRow, CallTask, ProviderResult, lock_order
 from consumer.ledger.call_request import Candidate, SkippedModel
 from consumer.ledger.call_transitions import NOW, TimeIn, due_in, due_or_now, lock_open_job, transition_call, wake_job
 from consumer.ledger.calls import insert_call
@@ -96,11 +96,10 @@ def record_pending(database: Database, pending: Sequence[tuple[ClaimedCall, floa
     """Schedule the next poll of many tasks, each after its seconds, in one transaction. Lost claims are ignored."""
     if not pending:
         return
-    rows: list[dict[str, Any]] = [
-        {"key": claimed.call.id, "claim": claimed.epoch, "wait": seconds} for claimed, seconds in pending
-    ]
+    ordered = sorted(pending, key=lambda each: lock_order(each[0].call))
+    rows = [{"key": claimed.call.id, "claim": claimed.epoch, "wait": seconds} for claimed, seconds in ordered]
     with database.write() as connection:
-        connection.execute(_PENDING, sorted(rows, key=lambda row: row["key"]))
+        connection.execute(_PENDING, rows)
 
 
 def record_progress(database: Database, grown: Sequence[tuple[Job, int, NewDelivery | None]]) -> None:

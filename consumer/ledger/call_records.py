@@ -194,6 +194,11 @@ class UnknownForm(ValueError):
     """A newer version of Telecine stored a call in a form that this one cannot read."""
 
 
+def lock_order(call: CallRow) -> tuple[str, str]:
+    """Return the key by which transactions with many calls lock their rows, so that none waits for another's."""
+    return call.job_id, call.id
+
+
 def call_from(row: RowMapping | Mapping[str, Any]) -> CallRow:
     """Parse a row of ``calls``. The column ``result`` holds a ``CallResult`` once the call is done.
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
+import random
 import re
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from consumer.calls.recorder import CallRecorder
 from consumer.ledger import accounts, call_claims, call_outcomes, queries
 from consumer.ledger.call_claims import ClaimedCall, SubmissionPolicy
 from consumer.ledger.call_records import CallTask
@@ -326,3 +330,46 @@ def test_a_call_that_another_engine_has_taken_over_does_not_hold_up_those_writte
     assert (lost, [type(result) for result in results if result is not None]) == (["b"], [LeaseLost])
     assert [line.call(name).state for name in names] == [CallState.WORKING, CallState.SUBMITTING, CallState.WORKING]
     assert [line.events(name).count("call_accepted") for name in names] == [1, 0, 1]
+
+
+def test_transactions_with_many_calls_lock_them_in_one_order(line: Line) -> None:
+    names, database = [f"j{number}" for number in range(8)], line.runtime.database
+    for name in names:
+        line.submit(name)
+        line.advance(name)
+    policy = SubmissionPolicy(limits=lambda name: ProviderLimits(), budgets={}, price=lambda row: 7)
+    claims, _ = call_claims.claim_queued(database, policy, owner="e", lease_seconds=60, most=9)
+    ids = [claimed.call.id for claimed in claims]
+    locked: list[str] = []
+
+    def record(*event: Any) -> None:
+        if event[2].startswith("UPDATE calls"):
+            rows = event[3] if event[5] else [event[3]]  # one execution, or many
+            locked.extend(call_id for row in rows for call_id in ids if call_id in str(row))
+
+    async def accept_all() -> None:
+        recorder = CallRecorder(line.runtime)
+        given = {"wait_seconds": 0.0, "give_up": 60.0}
+        accepted = (
+            recorder.record(call_outcomes.record_accepted, each, CallTask(each.call.id), **given) for each in claims
+        )
+        await asyncio.gather(*accepted)
+
+    writes: list[Callable[[], None]] = [
+        lambda: call_claims.renew(database, claims, lease_seconds=60),
+        lambda: asyncio.run(accept_all()),
+        lambda: call_outcomes.record_pending(database, [(claimed, 1.0) for claimed in claims]),
+    ]
+    orders = []
+    for write in writes:
+        random.shuffle(claims)
+        engines = {database._normal, database._full}
+        for engine in engines:
+            sa.event.listen(engine, "before_cursor_execute", record)
+        write()
+        for engine in engines:
+            sa.event.remove(engine, "before_cursor_execute", record)
+        orders.append(locked.copy())
+        locked.clear()
+    assert orders == [orders[0]] * 3
+    assert sorted(orders[0]) == sorted(ids)
