@@ -32,8 +32,9 @@ from sqlalchemy.exc import SQLAlchemyError
 import consumer
 from consumer import logs, sentry, tracing
 from consumer.execution.group import Pace, run_all
+from consumer.ledger.claims import claim_next
 from consumer.ledger.database import is_ledger_fault
-from consumer.ledger.due import Wake, claim_next
+from consumer.ledger.due import Wake
 from consumer.ledger.leases import release_owned_by
 from consumer.ledger.owner import this_process
 from consumer.ledger.turns import Turns

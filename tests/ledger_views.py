@@ -12,8 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consumer.ledger import completion, due, leases, outbox, queries, steps
+from consumer.ledger import completion, leases, outbox, queries, steps
 from consumer.ledger.admission import Admission, admit, build_submission
+from consumer.ledger.claims import claim_next
 from consumer.ledger.database import Database
 from consumer.ledger.records import Job, Lease
 from consumer.ledger.schema import migrate
@@ -118,7 +119,7 @@ def renewed(database: Database, lease: Lease, *, seconds: float, progress: int) 
 
 def next_job(database: Database, woken: str) -> str | None:
     """Claim the job that a wake-up for ``woken`` runs, release it and return its id."""
-    claims = due.claim_next(database, woken, owner="one", seconds=60)
+    claims = claim_next(database, woken, owner="one", seconds=60)
     leases.release_owned_by(database, lambda owner: owner == "one")
     return claims[0].job.id if claims else None
 

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 
 from consumer.execution.outcome import failure_delivery
+from consumer.ledger.claims import enter_lines
 from consumer.ledger.clock import make_stale_times_due
 from consumer.ledger.completion import finish_unleased
 from consumer.ledger.counters import BATCH as COUNTED, add_up
 from consumer.ledger.database import is_ledger_fault
-from consumer.ledger.due import Waker, cancelled_or_expired, enter_lines, reset_wakeups, take_due, undo_wakeup
+from consumer.ledger.due import Waker, cancelled_or_expired, reset_wakeups, take_due, undo_wakeup
 from consumer.ledger.leases import expire_dead_owners
 from consumer.ledger.records import Job
 from consumer.ledger.states import State

@@ -22,8 +22,8 @@ from kombu import Connection
 
 import tests.note_pipeline  # noqa: F401 - registers the job type
 from consumer.doors.amqp import declare
+from consumer.ledger.claims import claim_next
 from consumer.ledger.database import Database
-from consumer.ledger.due import claim_next
 from consumer.ledger.queries import find_job
 from consumer.ledger.schema import migrate
 from consumer.ledger.states import State

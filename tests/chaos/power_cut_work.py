@@ -22,7 +22,7 @@ from consumer.calls.engine import CallEngine
 from consumer.execution.flushing import ManifestFlusher, restore_manifests
 from consumer.execution.group import Pace, run_all
 from consumer.ledger import queries
-from consumer.ledger.due import claim_next
+from consumer.ledger.claims import claim_next
 from consumer.ledger.owner import this_process
 from consumer.ledger.states import DeliveryState
 from consumer.runtime import Runtime

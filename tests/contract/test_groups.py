@@ -17,6 +17,7 @@ from consumer import app as consumer_app
 from consumer.execution import group
 from consumer.execution.durable import advance
 from consumer.ledger import completion, due, leases, queries
+from consumer.ledger.claims import claim_next
 from consumer.ledger.owner import this_process
 from consumer.ledger.states import State
 from consumer.ledger.tables import jobs
@@ -51,7 +52,7 @@ def admit(ledger: Ledger, count: int, **more: Any) -> list[str]:
 
 def claimed_together(ledger: Ledger, most: int = 50) -> list[leases.Claim]:
     """Claim as a worker does."""
-    return due.claim_next(ledger.a, "j00", owner="one", seconds=60, most=lambda _: most)
+    return claim_next(ledger.a, "j00", owner="one", seconds=60, most=lambda _: most)
 
 
 def test_the_first_jobs_of_the_line_are_claimed_together_up_to_one_of_another_type(ledger: Ledger) -> None:
@@ -123,7 +124,7 @@ def test_a_group_ends_each_job_with_its_own_story_in_two_durable_commits(ledger:
     ids = admit(ledger, 20, callback={"url": "http://127.0.0.1:1/"})
     durable: list[int] = []
     sa.event.listen(runtime.database._full, "commit", lambda _: durable.append(1))
-    claims = due.claim_next(
+    claims = claim_next(
         runtime.database,
         "j00",
         owner=this_process(),
@@ -159,7 +160,7 @@ def test_a_slow_job_in_a_group_keeps_no_neighbour_waiting(
 
     pipelines = {**PIPELINES, "noop": dataclasses.replace(PIPELINES["noop"], run=work)}
     held = dataclasses.replace(runtime, pipelines=pipelines)
-    claims = due.claim_next(held.database, "j00", owner=this_process(), seconds=60, most=lambda _: 9)
+    claims = claim_next(held.database, "j00", owner=this_process(), seconds=60, most=lambda _: 9)
     worker = threading.Thread(target=group.run_all, args=(held, claims, group.Pace()))
     worker.start()
     try:
@@ -191,7 +192,7 @@ def test_a_job_of_a_group_that_fails_ends_alone(ledger: Ledger, runtime: Runtime
     pipelines = {**PIPELINES, "noop": dataclasses.replace(PIPELINES["noop"], run=work)}
     parts = dataclasses.replace(runtime, pipelines=pipelines)
     group.run_all(
-        parts, due.claim_next(parts.database, "j00", owner=this_process(), seconds=60, most=lambda _: 9), group.Pace()
+        parts, claim_next(parts.database, "j00", owner=this_process(), seconds=60, most=lambda _: 9), group.Pace()
     )
     assert [ledger.job(name).state for name in ids] == [State.COMPLETED, State.WAITING, State.COMPLETED]
 

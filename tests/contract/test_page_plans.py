@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from consumer.ledger import browsing, due, queries
+from consumer.ledger.claims import claim_next
 from consumer.ledger.database import Database
 from consumer.ledger.tables import deliveries, jobs
 from consumer.ledger.turns import Turns
@@ -123,13 +124,13 @@ def test_claiming_and_sweeping_read_what_they_take_however_many_jobs_wait(ledger
         sa.event.listen(engine, "before_cursor_execute", record)
     try:
         turns = Turns()
-        claims = [due.claim_next(database, "ended7", owner="one", seconds=60, most=lambda _: most, turns=turns)]
-        claims += [due.claim_next(database, "ended7", owner="one", seconds=60, turns=turns) for _ in range(2)]
+        claims = [claim_next(database, "ended7", owner="one", seconds=60, most=lambda _: most, turns=turns)]
+        claims += [claim_next(database, "ended7", owner="one", seconds=60, turns=turns) for _ in range(2)]
         claiming = "\n".join(plan)
         with database.write() as connection:
             connection.execute(sa.update(jobs).where(jobs.c.line.is_not(None)).values(wake_at=None))
         plan.clear()
-        assert not due.claim_next(database, "scheduled0", owner="one", seconds=60, turns=turns)
+        assert not claim_next(database, "scheduled0", owner="one", seconds=60, turns=turns)
         idle = "\n".join(plan)
         plan.clear()
         due.take_due(database, limit=50, again_seconds=60)

@@ -7,6 +7,7 @@ import time
 import sqlalchemy as sa
 
 from consumer.ledger import accounts, browsing, due, pauses, queries
+from consumer.ledger.claims import claim_next
 from consumer.ledger.database import db_now
 from consumer.ledger.pauses import PauseKind
 from consumer.ledger.states import CallState, State
@@ -83,7 +84,7 @@ def test_claims_do_not_read_the_jobs_of_a_paused_type(ledger: Ledger) -> None:
     assert next_job(ledger.b, "j1") == "another"
     pauses.resume(ledger.a, PauseKind.TYPE, job_type)
     assert len(due.take_due(ledger.b, limit=9, again_seconds=60)) == 4
-    claims = [due.claim_next(ledger.b, "another", owner="one", seconds=60) for _ in range(4)]
+    claims = [claim_next(ledger.b, "another", owner="one", seconds=60) for _ in range(4)]
     assert sorted(claim[0].job.id for claim in claims) == ["another", "j0", "j1", "j2"]
 
 

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from consumer.execution import sweep as sweep_module
 from consumer.execution.sweep import Sweep
-from consumer.ledger import calls, due, leases
+from consumer.ledger import calls, leases
 from consumer.ledger.call_request import CallSpec, Candidate
+from consumer.ledger.claims import claim_next
 from consumer.ledger.database import db_now
 from consumer.ledger.due import Wake
 from consumer.ledger.states import State
@@ -61,7 +62,7 @@ def test_a_sweep_puts_into_their_lines_what_the_version_before_left_outside(runt
         old = sa.update(jobs).where(jobs.c.id.startswith("old"))
         connection.execute(old.values(line=None, wakes=12, wake_at=db_now() + 3600, received_at=1.0))
     Sweep(runtime, lambda wakes: True).sweep()
-    claimed = due.claim_next(database, "new", owner="one", seconds=60, most=lambda _: 9)
+    claimed = claim_next(database, "new", owner="one", seconds=60, most=lambda _: 9)
     assert sorted(claim.job.id for claim in claimed) == ["new", *(f"old{number}" for number in range(5))]
 
 

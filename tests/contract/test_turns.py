@@ -14,6 +14,7 @@ from consumer.ledger import call_claims, calls as ledger_calls, completion, due,
 from consumer.ledger.call_request import CallSpec, Candidate
 from consumer.ledger.call_transitions import wake_job
 from consumer.ledger.calls import _park
+from consumer.ledger.claims import claim_next
 from consumer.ledger.database import Database, db_now
 from consumer.ledger.states import State
 from consumer.ledger.tables import calls, jobs
@@ -46,7 +47,7 @@ class Worker:
 
     def claim(self, woken: str) -> list[str]:
         """Claim the next jobs and return their ids."""
-        claims = due.claim_next(
+        claims = claim_next(
             self._database, woken, owner=self._name, seconds=60, most=lambda _: self._most, turns=self._turns
         )
         return [claim.job.id for claim in claims]
@@ -169,8 +170,9 @@ def test_a_job_whose_worker_was_killed_at_the_claim_takes_its_turn_again(ledger:
     flood(ledger, "acme", 3)
     child = ledger.run(
         "import os, signal\n"
-        "from consumer.ledger import due, owner\n"
-        "due.claim_next(database, 'acme-0', owner=owner.this_process(), seconds=600, most=lambda _: 2)\n"
+        "from consumer.ledger import owner\n"
+        "from consumer.ledger.claims import claim_next\n"
+        "claim_next(database, 'acme-0', owner=owner.this_process(), seconds=600, most=lambda _: 2)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     child.communicate(timeout=30)
